@@ -1,0 +1,242 @@
+"""Every setting: its name, bounds, unit and default. Read once, in `cli`; each room is handed its own section.
+
+Flags beat the environment, which beats a `.env` file, which beats the default. A value may also come from a file of its
+lower-case name in `CREDENTIALS_DIRECTORY`, where systemd puts the credentials of a unit.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self, get_type_hints
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from blogworker.errors import SettingsError
+
+LogLevel = Literal["error", "warning", "info", "debug"]
+SEED_LEVELS = {
+    "0": "error",
+    "1": "warning",
+    "2": "info",
+    "3": "debug",
+    "4": "debug",
+    "warn": "warning",
+    "trace": "debug",
+}
+EXTEND_TO_LEASE = 3  # two extensions may be lost before the lease ends
+
+
+def _level(value: object) -> object:
+    """Accept names in any case, and the numbers 0 to 4 of the system this one takes over from."""
+    word = str(value).strip().lower()
+    return SEED_LEVELS.get(word, word)
+
+
+class Section(BaseSettings):
+    """A room's settings. An empty variable counts as one that is not set."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, env_file=".env", populate_by_name=True
+    )
+
+
+class LogSettings(Section):
+    level: Annotated[LogLevel, BeforeValidator(_level)] = Field("info", validation_alias="LOG_LEVEL")
+    format: Literal["auto", "json", "console"] = Field(
+        "auto", validation_alias="BLOGWORKER_LOG_FORMAT", description="auto: console form on a terminal, else JSON"
+    )
+
+
+class DatabaseSettings(Section):
+    url: SecretStr = Field(validation_alias="DATABASE_URL", description="how to reach Postgres")
+    direct_url: SecretStr | None = Field(
+        None, validation_alias="DATABASE_DIRECT_URL", description="the same server past a pooler: LISTEN, migrations"
+    )
+    pool_min: int = Field(2, ge=1, validation_alias="DB_POOL_MIN", description="connections kept open")
+    pool_max: int = Field(20, ge=1, validation_alias="DB_POOL_MAX", description="most connections of one worker")
+    connect_timeout_s: float = Field(5, gt=0, validation_alias="BLOGWORKER_DB_CONNECT_TIMEOUT")
+    idle_timeout_s: float = Field(30, gt=0, validation_alias="BLOGWORKER_DB_IDLE_TIMEOUT")
+
+    @property
+    def direct(self) -> str:
+        return (self.direct_url or self.url).get_secret_value()
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.pool_min > self.pool_max:
+            raise ValueError(f"DB_POOL_MIN ({self.pool_min}) is above DB_POOL_MAX ({self.pool_max})")
+        return self
+
+
+class QueueSettings(Section):
+    model_config = SettingsConfigDict(env_prefix="BLOGWORKER_")
+
+    batch_size: int = Field(100, ge=1, le=1000, description="most jobs one claim takes")
+    max_per_instance: int = Field(20, ge=1, le=1000, description="most jobs of one site one claim takes: the window")
+    queue_size_limit: int | None = Field(
+        None, ge=1, description="PENDING jobs at which intake is refused; unset: the database's own, 10,000"
+    )
+
+
+def default_name() -> str:
+    """Stable under systemd, where BLOGWORKER_NAME is set; else unique to this process."""
+    return f"{socket.gethostname()}/{os.getpid()}"
+
+
+class WorkerSettings(Section):
+    model_config = SettingsConfigDict(env_prefix="BLOGWORKER_")
+
+    name: str = Field(default_factory=default_name, min_length=1, max_length=200, description="this worker's name")
+    concurrency: int = Field(50, ge=1, le=1000, description="jobs at once: slots")
+    poll_interval: float = Field(10, gt=0, description="seconds until an idle worker looks without being woken")
+    heartbeat_interval: float = Field(30, gt=0, description="seconds between heartbeat log lines")
+    lease: float = Field(15, ge=3, description="seconds of silence after which a worker loses its jobs")
+    drain_timeout: float = Field(60, ge=0, description="seconds held jobs may take to finish after SIGTERM")
+    retry_base: float = Field(2, gt=0, description="seconds of backoff after the first failure")
+    retry_cap: float = Field(300, gt=0, description="longest backoff in seconds")
+
+    @property
+    def extend_s(self) -> float:
+        return self.lease / EXTEND_TO_LEASE
+
+
+class Price(BaseModel):
+    """USD per million tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: float = Field(ge=0)
+    cached: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+# Standard tier, checked 2026-11-23. A model that is not listed is recorded with its tokens and no cost.
+TEXT_PRICES = {
+    "gpt-6-luna": Price(input=0.10, cached=0.01, output=0.50),
+    "gpt-6.1-terra": Price(input=1.00, cached=0.05, output=5.00),
+    "gpt-6.1-sol": Price(input=2.00, cached=0.10, output=10.00),
+    "gpt-5.4-mini": Price(input=0.75, cached=0.075, output=4.50),
+}
+IMAGE_PRICES = {"black-forest-labs/flux-schnell": 0.003, "black-forest-labs/flux-1.1-pro": 0.04}
+
+
+class OpenAISettings(Section):
+    model_config = SettingsConfigDict(env_prefix="OPENAI_")
+
+    api_key: SecretStr | None = None
+    base_url: str = "https://api.openai.com/v1"
+    rpm: int = Field(450, ge=1, description="requests a minute, for the whole fleet")
+    tpm: int = Field(450_000, ge=1, description="tokens a minute, for the whole fleet")
+    timeout: float = Field(180, gt=0, description="seconds one call may take")
+    ideas_model: str = Field("gpt-6-luna", validation_alias="BLOGWORKER_IDEAS_MODEL")
+    content_model: str = Field("gpt-6.1-terra", validation_alias="BLOGWORKER_CONTENT_MODEL")
+    ideas_tokens: int = Field(
+        2_000, ge=500, validation_alias="BLOGWORKER_IDEAS_TOKENS", description="tokens reserved for one ideas call"
+    )
+    content_tokens: int = Field(
+        4_000, ge=1_000, validation_alias="BLOGWORKER_CONTENT_TOKENS", description="tokens reserved for one post"
+    )
+    prices: dict[str, Price] = Field(TEXT_PRICES, validation_alias="BLOGWORKER_TEXT_PRICES")
+
+
+class ReplicateSettings(Section):
+    model_config = SettingsConfigDict(env_prefix="REPLICATE_")
+
+    api_token: SecretStr | None = None
+    base_url: str = "https://api.replicate.com"
+    rpm: int = Field(600, ge=1, description="predictions created a minute, for the whole fleet")
+    timeout: float = Field(60, gt=0, description="seconds one HTTP call may take")
+    poll_interval: float = Field(0.5, gt=0, description="seconds between looks at a prediction")
+    deadline: float = Field(120, ge=5, description="seconds one prediction may take")
+    model: str = Field(
+        "black-forest-labs/flux-schnell", pattern=r"^[^/]+/[^/]+$", validation_alias="BLOGWORKER_IMAGE_MODEL"
+    )
+    prices: dict[str, float] = Field(IMAGE_PRICES, validation_alias="BLOGWORKER_IMAGE_PRICES")
+
+
+class WixSettings(Section):
+    model_config = SettingsConfigDict(env_prefix="WIX_")
+
+    app_id: str | None = None
+    app_secret: SecretStr | None = None
+    base_url: str = "https://www.wixapis.com"
+    timeout: float = Field(60, gt=0, description="seconds one call may take; a draft has been seen to take 30")
+    media_timeout: float = Field(30, gt=0, description="seconds an import may take to become READY")
+    media_poll_interval: float = Field(1, gt=0, description="seconds between looks at an import")
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if (self.app_id is None) != (self.app_secret is None):
+            raise ValueError("set both WIX_APP_ID and WIX_APP_SECRET, or neither (posts are then kept unpublished)")
+        return self
+
+    @property
+    def configured(self) -> bool:
+        return self.app_id is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of them, for the one place that builds the world."""
+
+    log: LogSettings
+    database: DatabaseSettings
+    queue: QueueSettings
+    worker: WorkerSettings
+    openai: OpenAISettings
+    replicate: ReplicateSettings
+    wix: WixSettings
+
+
+def load(overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
+    """The settings in force. `overrides` are flags: section -> field -> value, a None meaning "not given".
+
+    Raises SettingsError naming every fault at once.
+    """
+    sections: dict[str, Any] = {}
+    faults: list[str] = []
+    for name, section in get_type_hints(Settings).items():
+        flags = {key: value for key, value in (overrides or {}).get(name, {}).items() if value is not None}
+        try:
+            sections[name] = section(_secrets_dir=os.environ.get("CREDENTIALS_DIRECTORY"), **flags)
+        except ValidationError as error:
+            faults += [_fault(section, dict(detail)) for detail in error.errors(include_input=False)]
+    if faults:
+        raise SettingsError("\n".join(faults))
+    return Settings(**sections)
+
+
+def require_keys(settings: Settings) -> None:
+    """Raise SettingsError unless the vendors that no job can do without have their keys."""
+    missing = [
+        f"{name} is not set: the worker cannot {purpose} without it. For a trial without keys: blogworker demo"
+        for name, value, purpose in (
+            ("OPENAI_API_KEY", settings.openai.api_key, "write"),
+            ("REPLICATE_API_TOKEN", settings.replicate.api_token, "illustrate"),
+        )
+        if value is None or not value.get_secret_value().strip()
+    ]
+    if missing:
+        raise SettingsError("\n".join(missing))
+
+
+def variable(section: type[BaseSettings], field: str) -> str:
+    """The environment variable that sets a field."""
+    alias = section.model_fields[field].validation_alias
+    if isinstance(alias, AliasChoices):
+        alias = alias.choices[0]  # type: ignore[assignment]
+    return str(alias) if alias else f"{section.model_config.get('env_prefix', '')}{field}".upper()
+
+
+def _fault(section: type[BaseSettings], detail: dict[str, Any]) -> str:
+    field = str(detail["loc"][0]) if detail["loc"] else None
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    if field is None:
+        return message
+    name = variable(section, field) if field in section.model_fields else field
+    if detail["type"] == "missing":
+        return f"{name} is not set"
+    return f"{name}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,2 @@
+-- record_migration: in the same transaction as the migration itself.
+insert into schema_migrations (version, name, checksum) values (%(version)s, %(name)s, %(checksum)s);

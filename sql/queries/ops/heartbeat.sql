@@ -1,0 +1,42 @@
+-- heartbeat: the fleet's queue and quota at a glance, for the log line every worker writes.
+-- Gives  one row: pending (counted to 100,000), ready_sites (to 10,000), oldest_wait_s (of the sites at the head of
+--        the line, which is who a fair queue keeps waiting longest), finished_last_minute, workers,
+--        quotas jsonb: name -> requests_ahead_s, tokens_ahead_s, how far what is granted reaches into the future.
+select
+    pending_count(100000) as pending,
+    (select count(*) from (select from sites as s where s.ready and s.paused_at is null limit 10000) as r) as ready_sites,
+    (
+        select extract(epoch from now() - min(j.run_at))::double precision
+        from (
+            select s.instance_id
+            from sites as s
+            where s.ready and not s.at_cap and s.paused_at is null
+            order by s.virtual_time, s.ready_at desc
+            limit 100
+        ) as h
+        cross join lateral (
+            select g.run_at
+            from blog_generations as g
+            where g.instance_id = h.instance_id and g.status = 'PENDING'
+            order by g.priority desc, g.id
+            limit 1
+        ) as j
+    ) as oldest_wait_s,
+    (select count(*) from blog_generations as g where g.finished_at > now() - interval '1 minute')
+        as finished_last_minute,
+    (select count(*) from workers as w where w.lease_until > now()) as workers,
+    (
+        select coalesce(
+            jsonb_object_agg(
+                q.name,
+                jsonb_build_object(
+                    'requests_ahead_s',
+                    round(greatest(extract(epoch from q.requests_clock - clock_timestamp()), 0)::numeric, 2),
+                    'tokens_ahead_s',
+                    round(greatest(extract(epoch from q.tokens_clock - clock_timestamp()), 0)::numeric, 2)
+                )
+            ),
+            '{}'
+        )
+        from quotas as q
+    ) as quotas;

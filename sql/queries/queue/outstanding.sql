@@ -1,0 +1,25 @@
+-- outstanding: is there work left that a worker started with until-empty should see to the end?
+-- Takes  within_s: SCHEDULED jobs due later than this are somebody else's day.
+-- Gives  one row: pending (paused sites left out), processing, scheduled; each counted to 1,000.
+select
+    (
+        select count(*)
+        from (
+            select
+            from blog_generations as g
+            join sites as s using (instance_id)
+            where g.status = 'PENDING' and s.paused_at is null
+            limit 1000
+        ) as p
+    ) as pending,
+    (select count(*) from (select from blog_generations as g where g.status = 'PROCESSING' limit 1000) as h)
+        as processing,
+    (
+        select count(*)
+        from (
+            select
+            from blog_generations as g
+            where g.status = 'SCHEDULED' and g.run_at <= now() + make_interval(secs => %(within_s)s)
+            limit 1000
+        ) as d
+    ) as scheduled;

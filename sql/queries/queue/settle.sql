@@ -1,0 +1,51 @@
+-- settle: end attempts, many in one statement.
+-- Takes  worker_id uuid; outcomes jsonb: an array of objects
+--        job_id, attempt, status, delay_s (until run_at), spent (counts against max_attempts), error, failure
+--        (a row for generation_errors, or null).
+-- Gives  job_id, status of each attempt settled. One that is missing was lost: another worker holds the job.
+-- Locks  the named jobs, in id order, so that two settles cannot deadlock.
+with outcomes as (
+    select o.*
+    from jsonb_to_recordset(%(outcomes)s::jsonb) as o (
+        job_id bigint, attempt integer, status text, delay_s double precision, spent boolean, error text, failure jsonb
+    )
+),
+
+held as (
+    select g.id, o.*
+    from blog_generations as g
+    join outcomes as o on g.id = o.job_id and g.attempt = o.attempt
+    where g.status = 'PROCESSING' and g.worker_id = %(worker_id)s::uuid
+    order by g.id
+    for update of g
+),
+
+settled as (
+    update blog_generations as g
+    set
+        status = case
+            when h.spent and g.failures + 1 >= g.max_attempts then 'FAILED'
+            else h.status
+        end,
+        failures = g.failures + h.spent::integer,
+        run_at = now() + make_interval(secs => coalesce(h.delay_s, 0)),
+        error = h.error
+    from held as h
+    where g.id = h.id
+    returning g.id, g.attempt, g.status
+),
+
+recorded as (
+    insert into generation_errors (
+        generation_id, attempt, stage, kind, message, provider, status, code, request_id, retryable
+    )
+    select s.id, s.attempt, f.stage, f.kind, f.message, f.provider, f.status, f.code, f.request_id, s.status <> 'FAILED'
+    from settled as s
+    join held as h using (id)
+    cross join lateral jsonb_to_record(h.failure) as f (
+        stage text, kind text, message text, provider text, status integer, code text, request_id text
+    )
+    where h.failure is not null
+)
+
+select s.id as job_id, s.status from settled as s;

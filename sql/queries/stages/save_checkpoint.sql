@@ -1,0 +1,65 @@
+-- save_checkpoint: store a finished stage or effect, and name the stage that comes next. Fenced.
+-- Takes  worker_id uuid; job_id; attempt; stage: the checkpoint's name; output jsonb; next_stage, null: unchanged;
+--        model, prompt_version, tokens_in, tokens_cached, tokens_out, cost_usd, duration_s, provider.
+-- Gives  one row, or none when the claim is no longer the caller's: then nothing was written.
+-- Locks  the job.
+with held as (
+    select g.id, g.instance_id
+    from blog_generations as g
+    where
+        g.id = %(job_id)s
+        and g.attempt = %(attempt)s
+        and g.worker_id = %(worker_id)s::uuid
+        and g.status = 'PROCESSING'
+    for no key update
+),
+
+saved as (
+    insert into generation_stages as s (
+        generation_id, stage, output, model, prompt_version, tokens_in, tokens_cached, tokens_out, cost_usd,
+        duration_s, attempt
+    )
+    select
+        h.id, %(stage)s, %(output)s::jsonb, %(model)s, %(prompt_version)s, %(tokens_in)s, %(tokens_cached)s,
+        %(tokens_out)s, %(cost_usd)s::numeric, %(duration_s)s, %(attempt)s
+    from held as h
+    on conflict (generation_id, stage) do update
+    set
+        output = excluded.output,
+        model = excluded.model,
+        prompt_version = excluded.prompt_version,
+        tokens_in = s.tokens_in + excluded.tokens_in,
+        tokens_cached = s.tokens_cached + excluded.tokens_cached,
+        tokens_out = s.tokens_out + excluded.tokens_out,
+        cost_usd = coalesce(s.cost_usd + excluded.cost_usd, excluded.cost_usd, s.cost_usd),
+        duration_s = excluded.duration_s,
+        attempt = excluded.attempt
+    returning s.generation_id
+),
+
+advanced as (
+    update blog_generations as g
+    set stage = %(next_stage)s
+    from saved as s
+    where g.id = s.generation_id and %(next_stage)s::text is not null
+),
+
+spent as (
+    insert into provider_usage as u (
+        hour, provider, model, instance_id, requests, tokens_in, tokens_cached, tokens_out, cost_usd
+    )
+    select
+        date_trunc('hour', now()), %(provider)s, %(model)s, h.instance_id, 1, %(tokens_in)s, %(tokens_cached)s,
+        %(tokens_out)s, coalesce(%(cost_usd)s::numeric, 0)
+    from held as h
+    where %(model)s::text is not null
+    on conflict (hour, provider, model, instance_id) do update
+    set
+        requests = u.requests + 1,
+        tokens_in = u.tokens_in + excluded.tokens_in,
+        tokens_cached = u.tokens_cached + excluded.tokens_cached,
+        tokens_out = u.tokens_out + excluded.tokens_out,
+        cost_usd = u.cost_usd + excluded.cost_usd
+)
+
+select s.generation_id as job_id from saved as s;

@@ -1,0 +1,52 @@
+-- store_post: insert or update the job's post; a null leaves what is stored. Fenced.
+-- Takes  worker_id uuid; job_id; attempt; post jsonb: columns of blog_posts by name, without the image's bytes;
+--        image bytea.
+-- Gives  one row, or none when the claim is no longer the caller's: then nothing was written.
+-- Locks  the job.
+with held as (
+    select g.id, g.instance_id
+    from blog_generations as g
+    where
+        g.id = %(job_id)s
+        and g.attempt = %(attempt)s
+        and g.worker_id = %(worker_id)s::uuid
+        and g.status = 'PROCESSING'
+    for no key update
+)
+
+insert into blog_posts as b (
+    generation_id, instance_id, title, slug, excerpt, markdown, html, tags, seo_title, seo_description, word_count,
+    image, image_type, image_alt, image_prompt, wix_media_id, wix_draft_id, wix_post_id, url, published_at
+)
+select
+    h.id, h.instance_id, p.title, p.slug, p.excerpt, p.markdown, p.html, coalesce(p.tags, '{}'), p.seo_title,
+    p.seo_description, p.word_count, %(image)s::bytea, p.image_type, p.image_alt, p.image_prompt, p.wix_media_id,
+    p.wix_draft_id, p.wix_post_id, p.url, case when p.wix_post_id is not null then now() end
+from held as h
+cross join lateral jsonb_to_record(%(post)s::jsonb) as p (
+    title text, slug text, excerpt text, markdown text, html text, tags text[], seo_title text, seo_description text,
+    word_count integer, image_type text, image_alt text, image_prompt text, wix_media_id text, wix_draft_id text,
+    wix_post_id text, url text
+)
+on conflict (generation_id) do update
+set
+    title = coalesce(excluded.title, b.title),
+    slug = coalesce(excluded.slug, b.slug),
+    excerpt = coalesce(excluded.excerpt, b.excerpt),
+    markdown = coalesce(excluded.markdown, b.markdown),
+    html = coalesce(excluded.html, b.html),
+    tags = case when excluded.tags = '{}' then b.tags else excluded.tags end,
+    seo_title = coalesce(excluded.seo_title, b.seo_title),
+    seo_description = coalesce(excluded.seo_description, b.seo_description),
+    word_count = coalesce(excluded.word_count, b.word_count),
+    image = coalesce(excluded.image, b.image),
+    image_type = coalesce(excluded.image_type, b.image_type),
+    image_alt = coalesce(excluded.image_alt, b.image_alt),
+    image_prompt = coalesce(excluded.image_prompt, b.image_prompt),
+    wix_media_id = coalesce(excluded.wix_media_id, b.wix_media_id),
+    wix_draft_id = coalesce(excluded.wix_draft_id, b.wix_draft_id),
+    wix_post_id = coalesce(excluded.wix_post_id, b.wix_post_id),
+    url = coalesce(excluded.url, b.url),
+    updated_at = now(),
+    published_at = coalesce(b.published_at, excluded.published_at)
+returning b.generation_id as job_id;
