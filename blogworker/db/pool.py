@@ -1,0 +1,142 @@
+"""A pool of connections that runs statements by name.
+
+Connections are in autocommit, each statement a transaction of its own. `prepare_threshold` is None because prepared
+statements break behind PgBouncer in transaction mode: another client's statement may be run.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from psycopg import AsyncConnection, OperationalError
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from blogworker.db.sql import query
+from blogworker.errors import DatabaseUnready
+from blogworker.settings import DatabaseSettings
+
+Row = dict[str, Any]
+
+
+class Statements:
+    """Runs the files of `sql/queries` on one connection."""
+
+    def __init__(self, connection: AsyncConnection[DictRow]) -> None:
+        self._connection = connection
+
+    async def rows(self, name: str, /, **parameters: object) -> list[Row]:
+        """All rows of `sql/queries/<name>.sql`."""
+        cursor = await self._connection.execute(query(name), parameters)
+        return await cursor.fetchall() if cursor.description else []
+
+    async def one(self, name: str, /, **parameters: object) -> Row:
+        """The row of a statement that always gives one."""
+        return (await self.rows(name, **parameters))[0]
+
+    async def maybe(self, name: str, /, **parameters: object) -> Row | None:
+        """The row of a statement that gives one or none."""
+        return next(iter(await self.rows(name, **parameters)), None)
+
+    async def execute(self, name: str, /, **parameters: object) -> None:
+        """Run a statement for its effect."""
+        await self._connection.execute(query(name), parameters)
+
+
+class Database:
+    """The pool. `open` fails with DatabaseUnready, in one line, when the server cannot be reached."""
+
+    def __init__(self, settings: DatabaseSettings, *, application: str = "blogworker") -> None:
+        self._settings = settings
+        self._application = application
+        self._pool: AsyncConnectionPool[AsyncConnection[DictRow]] | None = None
+
+    async def __aenter__(self) -> "Database":
+        settings = self._settings
+        pool = AsyncConnectionPool(
+            settings.url.get_secret_value(),
+            connection_class=AsyncConnection[DictRow],
+            kwargs={
+                "autocommit": True,
+                "row_factory": dict_row,
+                "prepare_threshold": None,
+                "application_name": self._application,
+                "connect_timeout": max(1, round(settings.connect_timeout_s)),
+            },
+            min_size=0,
+            max_size=settings.pool_max,
+            max_idle=settings.idle_timeout_s,
+            timeout=settings.connect_timeout_s,
+            open=False,
+        )
+        await self._prove(settings)
+        await pool.open()
+        await pool.resize(settings.pool_min, settings.pool_max)
+        self._pool = pool
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._pool is not None:
+            await self._pool.close()
+
+    async def _prove(self, settings: DatabaseSettings) -> None:
+        """Connect once by hand: the pool would hide why it cannot."""
+        connection = await connect(settings.url.get_secret_value(), timeout_s=settings.connect_timeout_s)
+        await connection.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection[DictRow]]:
+        if self._pool is None:
+            raise RuntimeError("the database is not open")
+        async with self._pool.connection() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Statements]:
+        """Statements that succeed or fail together. Never across a remote call."""
+        async with self.connection() as connection, connection.transaction():
+            yield Statements(connection)
+
+    async def rows(self, name: str, /, **parameters: object) -> list[Row]:
+        async with self.connection() as connection:
+            return await Statements(connection).rows(name, **parameters)
+
+    async def one(self, name: str, /, **parameters: object) -> Row:
+        async with self.connection() as connection:
+            return await Statements(connection).one(name, **parameters)
+
+    async def maybe(self, name: str, /, **parameters: object) -> Row | None:
+        async with self.connection() as connection:
+            return await Statements(connection).maybe(name, **parameters)
+
+    async def execute(self, name: str, /, **parameters: object) -> None:
+        async with self.connection() as connection:
+            await Statements(connection).execute(name, **parameters)
+
+    def stats(self) -> dict[str, int]:
+        return self._pool.get_stats() if self._pool is not None else {}
+
+
+async def connect(url: str, *, timeout_s: float, application: str = "blogworker") -> AsyncConnection[DictRow]:
+    """One connection of our own, in autocommit. Raises DatabaseUnready, saying what to look at."""
+    try:
+        return await AsyncConnection.connect(
+            url,
+            autocommit=True,
+            row_factory=dict_row,
+            prepare_threshold=None,
+            application_name=application,
+            connect_timeout=max(1, round(timeout_s)),
+        )
+    except (OperationalError, PoolTimeout, ValueError) as error:
+        raise DatabaseUnready(f"cannot connect to Postgres: {_reason(error)}. Check DATABASE_URL") from error
+    except Exception as error:
+        if type(error).__module__.startswith("psycopg"):
+            raise DatabaseUnready(f"DATABASE_URL is not usable: {_reason(error)}") from error
+        raise
+
+
+def _reason(error: BaseException) -> str:
+    """The last line libpq gives: it names the host or the database, never the password."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__

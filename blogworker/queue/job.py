@@ -1,0 +1,108 @@
+"""A job, the claim on it, and the ways an attempt can end.
+
+Every outcome has one database move, made in `sql/queries/queue/settle.sql`; `moves` in `settle.py` maps one to the other.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    SCHEDULED = "SCHEDULED"
+    PENDING = "PENDING"
+    PROCESSING = "PROCESSING"
+    DONE = "DONE"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+class Stage(StrEnum):
+    """The steps of a job, in order."""
+
+    SOURCE = "source"
+    IDEAS = "ideas"
+    CONTENT = "content"
+    IMAGE = "image"
+    PUBLISH = "publish"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One attempt at one job, ours while our worker's lease is extended."""
+
+    job_id: int
+    instance_id: str
+    attempt: int  # fencing token: a write with an older attempt writes nothing; never goes down
+    failures: int  # attempts that counted against max_attempts, before this one
+    max_attempts: int
+    stage: Stage  # the first one without a checkpoint
+    source_type: str
+    source_id: str | None
+    source_data: dict[str, Any]
+    site: dict[str, Any]  # the site's settings: language, tone, member_id ...
+    created_at: datetime
+    publish_in_s: float | None  # seconds until the post may be published, by the database clock at the claim
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong, as stored in `generation_errors`."""
+
+    stage: str
+    kind: str  # the error's class
+    message: str
+    provider: str | None = None
+    status: int | None = None
+    code: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The post is stored and, where the site can be reached, published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A transient failure: back after `delay_s`, one attempt spent; FAILED once all are spent."""
+
+    failure: Failure
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not now: parked for `delay_s`, no attempt spent. `failure` says why, where it was an error."""
+
+    delay_s: float
+    reason: str
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Refused for good: FAILED at once, with a message a person can act on."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class PauseSite:
+    """The site, not the job, is at fault: the site is paused, the job stays PENDING, no attempt spent."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Handed back unfinished, at shutdown: PENDING at once, no attempt spent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """A person asked for the running job to be stopped."""
+
+
+Outcome = Done | Retry | Wait | Reject | PauseSite | Release | Cancel

@@ -1,0 +1,5 @@
+"""The shared limiter: requests and tokens a minute, one row of `quotas` a bucket, for the whole fleet."""
+
+from blogworker.quota.bucket import Bucket, Reservation
+
+__all__ = ["Bucket", "Reservation"]

@@ -1,0 +1,25 @@
+"""A bucket: what one vendor allows one key for one family of calls, shared by the fleet.
+
+Requests and tokens are two GCRA clocks (generic cell rate algorithm, ITU-T I.371 annex A) in one row of `quotas`. A
+clock holds the time at which everything granted so far would have been used up at the permitted rate; a call may go
+once its clocks are no further ahead of now than the burst.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    name: str  # provider/family, for example openai/gpt-6-luna
+    provider: str
+    requests_per_minute: int
+    tokens_per_minute: int | None  # None: the vendor counts requests only
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Quota taken for one call."""
+
+    bucket: str
+    tokens: int
+    wait_s: float  # seconds from the reservation until the call may go
