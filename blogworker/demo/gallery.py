@@ -1,0 +1,252 @@
+"""The folder a demo ends with: every finished post as a page, and an index to enjoy and search them.
+
+The pages need nothing but themselves: no network, no server. The look lives in `templates/`.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+from importlib.resources import files
+from itertools import chain
+from pathlib import Path
+from re import sub
+from string import Template
+from urllib.parse import SplitResult, quote, urlsplit
+
+from blogworker.demo.summary import GallerySummary, described, facts, figures, headline
+from blogworker.demo.wording import dollars, initial, plural, reading_time
+
+__all__ = ["GalleryPost", "GallerySummary", "write_gallery"]
+
+SITES_AS_CHIPS = 16  # of more sites, the smaller ones are found by the search
+EAGER_IMAGES = 4  # what a first screen shows; the others load as they come into view
+SLUG_LENGTH = 48  # characters; as UTF-8 still short enough for a file name
+GOLDEN_ANGLE = 137.508  # degrees between the hues of consecutive sites: they never repeat
+GOLDEN_PART = 0.618034
+SOURCES = {"keyword": "Keyword", "product": "Product", "text": "Text"}
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryPost:
+    """One finished post as a reader sees it, with what its making took."""
+
+    job_id: int
+    instance_id: str
+    site_name: str
+    title: str
+    slug: str
+    excerpt: str
+    seo_title: str
+    seo_description: str
+    tags: tuple[str, ...]
+    html: str  # the article's body, already safe: our own renderer wrote it
+    image: Path | None  # a file that lies in the gallery's images/ folder
+    image_alt: str
+    source_type: str
+    source_label: str
+    published_url: str | None
+    wix_post_id: str | None
+    seconds: float | None
+    cost_usd: float | None
+    words: int
+
+    @property
+    def page(self) -> str:
+        slug = sub(r"[^\w-]+", "-", self.slug)[:SLUG_LENGTH].strip("-") or "post"
+        return f"{self.job_id}-{slug}.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    key: str
+    name: str
+    hue: float
+    posts: int
+
+
+def write_gallery(out: Path, posts: Sequence[GalleryPost], summary: GallerySummary) -> Path:
+    """Write the index, a page for each post and the style sheet into `out`; gives the path of the index."""
+    shown = spread(posts)
+    sites = sites_of(posts)
+    (out / "posts").mkdir(parents=True, exist_ok=True)
+    (out / "style.css").write_text(text_of("style.css"), encoding="utf-8")
+    for place, post in enumerate(shown):
+        (out / "posts" / post.page).write_text(post_page(place, shown, sites[post.instance_id]), encoding="utf-8")
+    index = out / "index.html"
+    index.write_text(index_page(shown, sites, summary), encoding="utf-8")
+    return index
+
+
+def spread(posts: Iterable[GalleryPost]) -> list[GalleryPost]:
+    """Newest first within a site, and the sites evenly mixed, so that a large shop does not fill the first screen."""
+    by_site: defaultdict[str, list[GalleryPost]] = defaultdict(list)
+    for post in sorted(posts, key=lambda post: -post.job_id):
+        by_site[post.instance_id].append(post)
+    placed = [
+        ((turn + place * GOLDEN_PART % 1) / len(own), -post.job_id, post)
+        for place, own in enumerate(by_site.values())
+        for turn, post in enumerate(own)
+    ]
+    return [post for *_, post in sorted(placed, key=lambda entry: entry[:2])]
+
+
+def sites_of(posts: Iterable[GalleryPost]) -> dict[str, Site]:
+    """The sites by instance id, those with most posts first."""
+    names = {post.instance_id: post.site_name for post in posts}
+    counts = Counter(post.instance_id for post in posts)
+    largest_first = sorted(names, key=lambda instance_id: (-counts[instance_id], names[instance_id], instance_id))
+    return {
+        instance_id: Site(f"site-{n}", names[instance_id], round((25 + n * GOLDEN_ANGLE) % 360, 1), counts[instance_id])
+        for n, instance_id in enumerate(largest_first)
+    }
+
+
+def index_page(shown: Sequence[GalleryPost], sites: Mapping[str, Site], summary: GallerySummary) -> str:
+    return fill(
+        "index.html",
+        headline=headline(summary),
+        title=sub(r"<[^>]+>", "", headline(summary)),
+        figures="\n".join(
+            figures(summary, words=sum(post.words for post in shown), per_site=[site.posts for site in sites.values()])
+        ),
+        facts=facts(summary.facts),
+        count=plural(len(shown), "post"),
+        chips="\n".join(site_chips(sites.values(), total=len(shown))),
+        cards="\n".join(card(post, sites[post.instance_id], place=n) for n, post in enumerate(shown)),
+        empty_hidden=" hidden" if shown else "",
+        empty_text="No post matches. Try fewer words." if shown else "No post was finished in this run.",
+        script=text_of("filter.js"),
+    )
+
+
+def site_chips(sites: Iterable[Site], *, total: int) -> Iterator[str]:
+    chips = list(sites)
+    yield f'<button type="button" class="all" value="" aria-pressed="true">All sites <span>{total}</span></button>'
+    for site in chips[:SITES_AS_CHIPS]:
+        yield (
+            f'<button type="button" value="{site.key}" aria-pressed="false" style="--hue: {site.hue}">'
+            f"{escape(site.name)} <span>{site.posts}</span></button>"
+        )
+    if len(chips) > SITES_AS_CHIPS:
+        smaller = plural(len(chips) - SITES_AS_CHIPS, "smaller site")
+        yield f'<span class="more">and {smaller}, found by name</span>'
+
+
+def card(post: GalleryPost, site: Site, *, place: int) -> str:
+    words = chain([post.title, site.name, post.excerpt, post.source_label], post.tags)
+    return fill(
+        "card.html",
+        classes="card" if place else "card lead",
+        hue=site.hue,
+        site_key=site.key,
+        site=escape(site.name),
+        search_text=escape(" ".join(words)),
+        href=f"posts/{quote(post.page)}",
+        cover=picture(post, "images/", lazy=place >= EAGER_IMAGES)
+        or f'<div class="blank" aria-hidden="true"><span>{initial(post.title)}</span></div>',
+        title=escape(post.title),
+        excerpt=escape(post.excerpt),
+        reading_time=reading_time(post.words),
+        source=source_of(post),
+    )
+
+
+def post_page(place: int, shown: Sequence[GalleryPost], site: Site) -> str:
+    post = shown[place]
+    image = picture(post, "../images/", lazy=False)
+    seo_title = post.seo_title or post.title
+    seo_description = post.seo_description or post.excerpt
+    return fill(
+        "post.html",
+        hue=site.hue,
+        site_key=site.key,
+        site=escape(site.name),
+        initial=initial(site.name),
+        position=f"{place + 1} of {len(shown)}",
+        title=escape(post.title),
+        excerpt=escape(post.excerpt),
+        byline='<span class="dot" aria-hidden="true"></span>'.join(
+            [escape(site.name), source_of(post), reading_time(post.words), *visit(post)]
+        ),
+        hero=f'<div class="hero">{image}</div>' if image else '<div class="hero plain"></div>',
+        body=post.html,
+        tags=tag_list(post.tags),
+        seo_title=escape(seo_title),
+        seo_description=escape(seo_description),
+        breadcrumb=escape(breadcrumb(post)),
+        seo_note=f"Title {len(seo_title)} of 60 characters, description {len(seo_description)} of 160.",
+        made=described(made(post)),
+        neighbours="\n".join(neighbours(place, shown)),
+    )
+
+
+def neighbours(place: int, shown: Sequence[GalleryPost]) -> Iterator[str]:
+    for name, label, beside in (("prev", "Previous", place - 1), ("next", "Next", place + 1)):
+        if 0 <= beside < len(shown):
+            post = shown[beside]
+            yield (
+                f'<a class="{name}" rel="{name}" href="{quote(post.page)}">'
+                f'<small>{label}</small><span dir="auto">{escape(post.title)}</span></a>'
+            )
+
+
+def made(post: GalleryPost) -> Iterator[tuple[str, str]]:
+    yield "Job", str(post.job_id)
+    yield "Site", post.instance_id
+    yield "Length", f"{post.words:,} words"
+    if post.seconds is not None:
+        yield "Time", f"{post.seconds:,.1f} s"
+    if post.cost_usd is not None:
+        yield "Cost", dollars(post.cost_usd)
+    if post.wix_post_id:
+        yield "Wix post", post.wix_post_id
+    if post.published_url:
+        yield "Address", post.published_url
+
+
+def visit(post: GalleryPost) -> Iterator[str]:
+    if web_address(post.published_url):
+        yield f'<a href="{escape(post.published_url or "")}" rel="noreferrer">Published page</a>'
+
+
+def web_address(url: str | None) -> SplitResult | None:
+    try:
+        parts = urlsplit(url or "")
+    except ValueError:
+        return None
+    return parts if parts.scheme in {"http", "https"} and parts.netloc else None
+
+
+def breadcrumb(post: GalleryPost) -> str:
+    address = web_address(post.published_url)
+    steps = [address.netloc, *address.path.split("/")] if address else [post.slug]
+    return " \u203a ".join(step for step in steps if step)
+
+
+def picture(post: GalleryPost, folder: str, *, lazy: bool) -> str:
+    if post.image is None:
+        return ""
+    loading = ' loading="lazy" decoding="async"' if lazy else ""
+    source = folder + quote(post.image.name)
+    return f'<img src="{source}" alt="{escape(post.image_alt)}" width="1600" height="900"{loading}>'
+
+
+def tag_list(tags: Sequence[str]) -> str:
+    items = "".join(f"<li>{escape(tag)}</li>" for tag in tags)
+    return f'<ul class="tags" aria-label="Tags">{items}</ul>' if items else ""
+
+
+def source_of(post: GalleryPost) -> str:
+    kind = SOURCES.get(post.source_type, post.source_type.capitalize())
+    return escape(f"{kind}: {post.source_label}" if post.source_label else kind)
+
+
+def fill(name: str, **values: object) -> str:
+    return Template(text_of(name)).substitute(values)
+
+
+@cache
+def text_of(name: str) -> str:
+    return (files("blogworker.demo") / "templates" / name).read_text(encoding="utf-8")

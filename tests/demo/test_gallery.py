@@ -1,0 +1,338 @@
+from dataclasses import replace
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from blogworker.demo.gallery import GalleryPost, GallerySummary, spread, write_gallery
+from blogworker.demo.wording import dollars, duration, initial, reading_time, short
+
+VOID = {"meta", "link", "img", "input", "br", "hr"}
+HOSTILE = """</title><script>alert("x")</script> & 'quotes' "quotes" $title ${body}"""
+
+
+class Page(HTMLParser):
+    """Checks that tags balance, and gathers what a test asks of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.source = path.read_text(encoding="utf-8")
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.images: list[dict[str, str | None]] = []
+        self.cards: list[dict[str, str | None]] = []
+        self.scripts = 0
+        self.text = ""
+        self.feed(self.source)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        assert len(found) == len(attrs), f"an attribute twice on {tag}"
+        if tag not in VOID:
+            self.open.append(tag)
+        self.links += [found[name] for name in ("href", "src") if name in found]
+        self.ids += [found["id"]] if "id" in found else []
+        self.scripts += tag == "script"
+        if tag == "img":
+            self.images.append(found)
+        if "card" in (found.get("class") or "").split():
+            self.cards.append(found)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in {"script", "style"}:
+            self.text += data
+
+
+def a_post(job_id: int = 1, **changes: object) -> GalleryPost:
+    post = GalleryPost(
+        job_id=job_id,
+        instance_id="site-a",
+        site_name="Tidewrack Pottery",
+        title="A mug for slow mornings",
+        slug="a-mug-for-slow-mornings",
+        excerpt="What a good mug does before you notice it.",
+        seo_title="A mug for slow mornings | Tidewrack",
+        seo_description="How a stoneware mug is made, and how to look after it.",
+        tags=("mug", "stoneware"),
+        html="<p>It begins with a lump of clay.</p><h2>Wheel</h2><p>Then it turns.</p>",
+        image=None,
+        image_alt="",
+        source_type="product",
+        source_label="Low Water Mug",
+        published_url=f"http://127.0.0.1:8099/a/post/{job_id}",
+        wix_post_id="5f0c",
+        seconds=9.4,
+        cost_usd=0.0213,
+        words=640,
+    )
+    return replace(post, **changes)
+
+
+def a_summary(**changes: object) -> GallerySummary:
+    summary = GallerySummary(
+        posts=3,
+        sites=2,
+        elapsed_s=41.2,
+        posts_per_minute=58.3,
+        cost_usd=1.27,
+        requests=173,
+        tokens=412_345,
+        jain=0.994,
+        duplicates=0,
+        facts={"Workers": "4"},
+    )
+    return replace(summary, **changes)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "gallery"
+
+
+def an_image(out: Path, name: str) -> Path:
+    path = out / "images" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"")
+    return path
+
+
+def pages(out: Path) -> list[Page]:
+    return [Page(path) for path in sorted(out.rglob("*.html"))]
+
+
+def targets(page: Page) -> list[Path]:
+    """The files that the page's own links name."""
+    local = [urlsplit(link) for link in page.links if urlsplit(link).scheme == ""]
+    return [(page.path.parent / unquote(link.path)).resolve() for link in local if link.path]
+
+
+def test_every_post_has_a_page_and_a_card(out):
+    posts = [a_post(1), a_post(2, instance_id="site-b", site_name="Fellgate"), a_post(3)]
+
+    index = write_gallery(out, posts, a_summary())
+
+    assert index == out / "index.html"
+    assert len(Page(index).cards) == 3
+    assert len(list((out / "posts").iterdir())) == 3
+
+
+def test_every_link_leads_to_a_file_that_exists(out):
+    posts = [
+        a_post(1, image=an_image(out, "1.jpg"), image_alt="A mug"),
+        a_post(2, image=an_image(out, "a ?#% ü.jpg"), image_alt="A mug"),
+        a_post(3, slug="größe-und-maß", title="Größe"),
+    ]
+
+    write_gallery(out, posts, a_summary())
+
+    for page in pages(out):
+        assert page.links
+        for target in targets(page):
+            assert target.is_file(), f"{page.path.name} names {target}"
+
+
+def test_a_chip_on_a_post_opens_the_index_at_its_site(out):
+    write_gallery(out, [a_post(1), a_post(2, instance_id="site-b", site_name="Fellgate")], a_summary())
+
+    keys = {card["data-site"] for card in Page(out / "index.html").cards}
+    asked = {urlsplit(link).fragment for page in pages(out / "posts") for link in page.links if "index.html#" in link}
+
+    assert asked == keys
+    assert len(keys) == 2
+
+
+def test_the_pages_need_no_network(out):
+    """No font, script or style may come from elsewhere; only a post's own address may be linked."""
+    posts = [a_post(1), a_post(2, image=an_image(out, "2.jpg"))]
+
+    write_gallery(out, posts, a_summary())
+
+    addresses = {post.published_url for post in posts}
+    outside = {link for page in pages(out) for link in page.links if urlsplit(link).scheme not in {"", "data"}}
+    assert outside == addresses
+    style = (out / "style.css").read_text(encoding="utf-8")
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_hostile_text_stays_text(out):
+    """Titles and tags come from a model and from shops' exports; only the article's body is ours."""
+    hostile = a_post(
+        1,
+        title=HOSTILE,
+        site_name=HOSTILE,
+        excerpt=HOSTILE,
+        seo_title=HOSTILE,
+        seo_description=HOSTILE,
+        tags=(HOSTILE,),
+        source_type=HOSTILE,
+        source_label=HOSTILE,
+        image=an_image(out, "1.jpg"),
+        image_alt=HOSTILE,
+        instance_id=HOSTILE,
+        wix_post_id=HOSTILE,
+        slug="../../" + HOSTILE,
+    )
+
+    write_gallery(out, [hostile, a_post(2)], a_summary(facts={HOSTILE: HOSTILE}))
+
+    assert sorted(path.parent.name for path in out.rglob("*.html")) == ["gallery", "posts", "posts"]
+    for page in pages(out):
+        assert "<script>alert" not in page.source
+        assert page.scripts == (1 if page.path.name == "index.html" else 0)
+    post = Page(next((out / "posts").glob("1-*.html")))
+    assert HOSTILE in post.text
+    assert [image["alt"] for image in post.images] == [HOSTILE]
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "http://[broken", "data:text/html,x", "", None])
+def test_only_a_web_address_becomes_a_link(out, url):
+    write_gallery(out, [a_post(1, published_url=url)], a_summary())
+
+    assert all(urlsplit(link).scheme in {"", "data"} for page in pages(out) for link in page.links if link != "data:,")
+    assert not any(link == url for page in pages(out) for link in page.links)
+
+
+def test_the_body_is_shown_as_it_was_rendered(out):
+    body = "<p>Costs $5, ${not} a placeholder.</p><table><tbody><tr><td>1</td></tr></tbody></table>"
+
+    write_gallery(out, [a_post(1, html=body)], a_summary())
+
+    assert body in Page(next((out / "posts").iterdir())).source
+
+
+def test_posts_with_the_same_slug_keep_their_own_pages(out):
+    write_gallery(out, [a_post(1, title="First"), a_post(2, title="Second")], a_summary())
+
+    assert "First" in Page(out / "posts" / "1-a-mug-for-slow-mornings.html").text
+    assert "Second" in Page(out / "posts" / "2-a-mug-for-slow-mornings.html").text
+
+
+@pytest.mark.parametrize("slug", ["", "---", "../..", "/", "陶" * 300, "x" * 4000, "Ünïcödé slug 🏺"])
+def test_any_slug_gives_a_file_name(out, slug):
+    write_gallery(out, [a_post(7, slug=slug)], a_summary())
+
+    (page,) = (out / "posts").iterdir()
+    assert page.name.startswith("7-")
+    assert len(page.name.encode()) < 255
+
+
+def test_text_of_any_script_survives(out):
+    title = "Töpferei — 陶器の話, чашка, כוס 🏺"
+
+    write_gallery(out, [a_post(1, title=title, excerpt=title, tags=("чай", "お茶"))], a_summary())
+
+    for page in pages(out):
+        assert title in page.text
+
+
+def test_a_run_without_posts_still_has_an_index(out):
+    summary = a_summary(posts=0, sites=0, cost_usd=0.0, posts_per_minute=0.0, facts={})
+
+    page = Page(write_gallery(out, [], summary))
+
+    assert page.cards == []
+    assert "No post was finished in this run." in page.text
+
+
+def test_a_post_without_an_image_or_figures_is_whole(out):
+    bare = a_post(
+        1, seo_title="", seo_description="", tags=(), seconds=None, cost_usd=None, wix_post_id=None, published_url=None
+    )
+
+    write_gallery(out, [bare], a_summary())
+
+    (post,) = pages(out / "posts")
+    assert post.images == []
+    assert "None" not in post.text
+    assert post.text.count(bare.title) >= 3  # the title stands in for the missing SEO title
+
+
+def test_images_below_the_first_screen_load_late_and_all_have_a_text(out):
+    posts = [a_post(n, image=an_image(out, f"{n}.jpg"), image_alt=f"Mug {n}") for n in range(1, 13)]
+
+    index = Page(write_gallery(out, posts, a_summary()))
+
+    assert [image.get("loading") for image in index.images] == [None] * 4 + ["lazy"] * 8
+    assert {image["alt"] for image in index.images} == {f"Mug {n}" for n in range(1, 13)}
+
+
+def test_ids_are_unique_on_a_page(out):
+    write_gallery(out, [a_post(1), a_post(2)], a_summary())
+
+    for page in pages(out):
+        assert len(page.ids) == len(set(page.ids))
+
+
+def test_neighbours_lead_through_all_posts_once(out):
+    posts = [a_post(n, instance_id=f"site-{n % 3}") for n in range(1, 10)]
+
+    write_gallery(out, posts, a_summary())
+
+    names = [post.page for post in spread(posts)]
+    for before, page, after in zip([None, *names], names, [*names[1:], None], strict=False):
+        beside = [link for link in Page(out / "posts" / page).links if link in names]
+        assert beside == [name for name in (before, after) if name]
+
+
+def test_sites_are_mixed_and_newest_come_first_within_each():
+    """Jobs are queued shop by shop; by number alone the first screens would show one shop."""
+    large = [a_post(n, instance_id="large") for n in range(1, 21)]
+    small = [a_post(n, instance_id="small") for n in range(21, 31)]
+
+    shown = spread(large + small)
+
+    assert [post.job_id for post in shown if post.instance_id == "large"] == list(range(20, 0, -1))
+    assert {post.instance_id for post in shown[:4]} == {"large", "small"}
+    assert {post.instance_id for post in shown[-4:]} == {"large", "small"}
+    assert len(shown) == 30
+
+
+def test_many_sites_leave_room_for_the_posts(out):
+    posts = [a_post(n, instance_id=f"site-{n}", site_name=f"Shop {n}") for n in range(40)]
+
+    page = Page(write_gallery(out, posts, a_summary()))
+
+    assert page.source.count("<button") == 17
+    assert "and 24 smaller sites, found by name" in page.text
+
+
+def test_the_summary_tells_the_figures(out):
+    page = Page(write_gallery(out, [a_post(1)], a_summary(elapsed_s=185.0, duplicates=2)))
+
+    assert "3 posts for 2 sites in 3 minutes" in page.text
+    for value in ("58.3", "$1.27", "412k", "173 requests", "0.994", "Workers"):
+        assert value in page.text
+    assert '<dd class="bad">2</dd>' in page.source
+    assert "3<small>m</small>05<small>s</small>" in unescape(page.source).replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (duration(41.23), "41.2 s"),
+        (duration(99.96), "1 m 40 s"),
+        (duration(185), "3 m 05 s"),
+        (dollars(0), "$0.00"),
+        (dollars(0.0213), "$0.0213"),
+        (dollars(1234.5), "$1,234.50"),
+        (short(9_999), "9,999"),
+        (short(412_345), "412k"),
+        (short(999_600), "1.00M"),
+        (reading_time(0), "1 min read"),
+        (reading_time(231), "2 min read"),
+        (initial("“quoted”"), "Q"),
+        (initial("…"), "¶"),
+    ],
+)
+def test_numbers_are_said_shortly(said, expected):
+    assert said == expected
