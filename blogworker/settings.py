@@ -8,10 +8,18 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, get_type_hints
+from typing import Annotated, Any, Literal, Self, TypeVar, get_type_hints
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
-from pydantic import model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from blogworker.errors import SettingsError
@@ -41,6 +49,9 @@ class Section(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", env_ignore_empty=True, env_file=".env", populate_by_name=True
     )
+
+
+S = TypeVar("S", bound=Section)
 
 
 class LogSettings(Section):
@@ -199,14 +210,22 @@ def load(overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
     sections: dict[str, Any] = {}
     faults: list[str] = []
     for name, section in get_type_hints(Settings).items():
-        flags = {key: value for key, value in (overrides or {}).get(name, {}).items() if value is not None}
         try:
-            sections[name] = section(_secrets_dir=os.environ.get("CREDENTIALS_DIRECTORY"), **flags)
-        except ValidationError as error:
-            faults += [_fault(section, dict(detail)) for detail in error.errors(include_input=False)]
+            sections[name] = load_section(section, **(overrides or {}).get(name, {}))
+        except SettingsError as error:
+            faults.append(str(error))
     if faults:
         raise SettingsError("\n".join(faults))
     return Settings(**sections)
+
+
+def load_section(section: type[S], **flags: Any) -> S:
+    """One section, for a command that needs no more: another's fault is none of its business."""
+    given = {key: value for key, value in flags.items() if value is not None}
+    try:
+        return section(_secrets_dir=os.environ.get("CREDENTIALS_DIRECTORY"), **given)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_fault(section, dict(e)) for e in error.errors(include_input=False))) from error
 
 
 def require_keys(settings: Settings) -> None:
@@ -227,7 +246,7 @@ def variable(section: type[BaseSettings], field: str) -> str:
     """The environment variable that sets a field."""
     alias = section.model_fields[field].validation_alias
     if isinstance(alias, AliasChoices):
-        alias = alias.choices[0]  # type: ignore[assignment]
+        return str(alias.choices[0])
     return str(alias) if alias else f"{section.model_config.get('env_prefix', '')}{field}".upper()
 
 
@@ -240,3 +259,4 @@ def _fault(section: type[BaseSettings], detail: dict[str, Any]) -> str:
     if detail["type"] == "missing":
         return f"{name} is not set"
     return f"{name}: {message[0].lower()}{message[1:]}"
+

@@ -4,7 +4,7 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import LiteralString, cast
+from typing import LiteralString
 
 
 def sql_dir() -> Traversable:
@@ -19,4 +19,4 @@ def query(name: str) -> LiteralString:
     path = sql_dir()
     for part in ("queries", *f"{name}.sql".split("/")):
         path = path / part
-    return cast(LiteralString, path.read_text(encoding="utf-8"))
+    return path.read_text(encoding="utf-8")

@@ -8,6 +8,6 @@ The database refuses every other move (`sql/migrations/0001_queue.sql`). A claim
 """
 
 from blogworker.queue.job import Claim, Outcome, Stage, Status
+from blogworker.queue.newblog import NewBlog
 
-
-__all__ = ["Claim", "Outcome", "Stage", "Status"]
+__all__ = ["Claim", "NewBlog", "Outcome", "Stage", "Status"]

@@ -1,9 +1,9 @@
 """Take the next jobs, fairly.
 
-A site's `virtual_time` is the service it has had: jobs claimed, divided by its weight. Sites that may have work stand in
-a line ordered by it. A claim reads the head of the line, takes from each site at most a window of its jobs, in the order
-their turns would end, and charges each site for what it took. So sites are served in proportion to weight, a site
-that comes back joins at the lowest virtual time in service, and the cost does not depend on the backlog.
+A site's `virtual_time` is the service it has had: jobs claimed, divided by its weight. Sites that may have work stand
+in a line ordered by it. A claim reads the head of the line, takes from each site at most a window of its jobs, in the
+order their turns would end, and charges each site for what it took. So sites are served in proportion to weight, a
+site that comes back joins at the lowest virtual time in service, and the cost does not depend on the backlog.
 
 Three statements, each a transaction: `admit_sites` lets sites in that got work, `claim` takes it, `retire_sites` lets
 go of those found dry. The last is a statement of its own because it must see what was committed since the claim began.

@@ -101,6 +101,7 @@ def _columns(blog: NewBlog) -> dict[str, Any]:
         "run_at": blog.run_at,
         "publish_at": blog.publish_at,
         "idempotency_key": blog.idempotency_key,
+        "max_attempts": blog.max_attempts,
     }
 
 

@@ -1,6 +1,6 @@
 """A job, the claim on it, and the ways an attempt can end.
 
-Every outcome has one database move, made in `sql/queries/queue/settle.sql`; `moves` in `settle.py` maps one to the other.
+Every outcome has one database move: `move` in `settle.py` names it, `sql/queries/queue/settle.sql` makes it.
 """
 
 from dataclasses import dataclass

@@ -86,6 +86,7 @@ create function enqueue_blog(
     run_at timestamptz default null,
     publish_at timestamptz default null,
     idempotency_key text default null,
+    max_attempts integer default null,
     queue_size_limit integer default null
 ) returns table (id bigint, status text, created boolean, place integer, expected_start timestamptz)
 language plpgsql volatile as $$
@@ -100,12 +101,12 @@ begin
     if found_id is null then
         perform require_room(enqueue_blog.queue_size_limit, array[enqueue_blog.instance_id], array[1]);
         insert into blog_generations (
-            instance_id, source_type, source_id, source_data, priority, run_at, idempotency_key
+            instance_id, source_type, source_id, source_data, priority, run_at, idempotency_key, max_attempts
         )
         values (
             enqueue_blog.instance_id, enqueue_blog.source_type, enqueue_blog.source_id,
             coalesce(enqueue_blog.source_data, '{}'), enqueue_blog.priority::smallint,
-            coalesce(enqueue_blog.run_at, now()), enqueue_blog.idempotency_key
+            coalesce(enqueue_blog.run_at, now()), enqueue_blog.idempotency_key, coalesce(enqueue_blog.max_attempts, 5)
         )
         on conflict on constraint blog_generations_idempotency_key do nothing
         returning blog_generations.id into found_id;

@@ -1,0 +1,5 @@
+"""`python -m blogworker`."""
+
+from blogworker.cli.app import main
+
+main()

@@ -1,0 +1,99 @@
+"""How long a claim takes, against the backlog, and beside the query of the system before this one."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+from uuid import UUID, uuid4
+
+from psycopg.types.json import Json
+
+from blogworker.bench.scratch import database, server
+from blogworker.db.pool import Database
+from blogworker.queue.claim import claim
+from blogworker.queue.job import Claim, Release
+from blogworker.queue.settle import move
+
+WINDOW = 20
+SEED_EVERY = 10  # the old query takes about a second at a million jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    jobs: int
+    sites: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Milliseconds, medians."""
+
+    backlog: Backlog
+    claim_ms: float
+    slowest_ms: float
+    seed_ms: float
+
+
+async def measure(backlogs: list[Backlog], *, slots: int, rounds: int, progress: Callable[[str], None]) -> list[Figure]:
+    """Claim `slots` jobs again and again from each backlog, in turn, so that all meet the same weather.
+
+    What a claim took is handed back before the next, outside the measured time, so a backlog keeps its size.
+    """
+    async with server() as dsn, AsyncExitStack() as stack:
+        opened = []
+        for backlog in backlogs:
+            progress(f"loading {backlog.jobs:,} jobs of {backlog.sites:,} sites")
+            loaded = await stack.enter_async_context(database(dsn))
+            await load(loaded, backlog)
+            opened.append(loaded)
+        claims: list[list[float]] = [[] for _ in backlogs]
+        seeds: list[list[float]] = [[] for _ in backlogs]
+        progress(f"{rounds} claims of {slots} from each")
+        for turn in range(rounds):
+            for index, loaded in enumerate(opened):
+                claims[index].append(await _timed_claim(loaded, slots))
+                if turn % SEED_EVERY == 0:
+                    seeds[index].append(await _timed(lambda db=loaded: _seed(db, slots)))  # type: ignore[misc]
+    return [
+        Figure(backlog, median(ours), max(ours), median(theirs))
+        for backlog, ours, theirs in zip(backlogs, claims, seeds, strict=True)
+    ]
+
+
+async def load(loaded: Database, backlog: Backlog) -> None:
+    """Fill an empty queue."""
+    await loaded.execute("bench/load_sites", sites=backlog.sites)
+    await loaded.execute("bench/pass_triggers")
+    await loaded.execute("bench/load_jobs", jobs=backlog.jobs, sites=backlog.sites)
+    await loaded.execute("bench/use_triggers")
+    await loaded.execute("bench/vacuum")
+
+
+async def _timed_claim(loaded: Database, slots: int) -> float:
+    worker_id = uuid4()
+    started = perf_counter()
+    found = await claim(loaded, worker_id, slots=slots, site_window=WINDOW)
+    elapsed = (perf_counter() - started) * 1000
+    if len(found.claims) != slots:
+        raise RuntimeError(f"a claim of {slots} took {len(found.claims)}")
+    await _hand_back(loaded, worker_id, found.claims)
+    return elapsed
+
+
+async def _hand_back(loaded: Database, worker_id: UUID, claims: tuple[Claim, ...]) -> None:
+    released = move(Release())
+    outcomes = [
+        {"job_id": c.job_id, "attempt": c.attempt, "status": released.status, "spent": released.spent} for c in claims
+    ]
+    await loaded.rows("queue/settle", worker_id=worker_id, outcomes=Json(outcomes))
+
+
+async def _seed(loaded: Database, slots: int) -> None:
+    await loaded.rows("bench/seed_claim", slots=slots, site_window=WINDOW)
+
+
+async def _timed(act: Callable[[], Awaitable[None]]) -> float:
+    started = perf_counter()
+    await act()
+    return (perf_counter() - started) * 1000

@@ -1,0 +1,42 @@
+"""A database of the bench's own: new, migrated, and gone afterwards."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import uuid4
+
+from anyio.to_thread import run_sync
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from pydantic import SecretStr
+
+from blogworker.db.embedded import EmbeddedPostgres
+from blogworker.db.migrate import migrate
+from blogworker.db.pool import Database, connect
+from blogworker.settings import DatabaseSettings
+
+
+@asynccontextmanager
+async def server() -> AsyncIterator[str]:
+    """The DSN of a Postgres that lives as long as the block, with durable commits as in production."""
+    with TemporaryDirectory(prefix="blogworker-bench-") as folder:
+        embedded = EmbeddedPostgres(Path(folder), durable=True, max_connections=200)
+        dsn = await run_sync(embedded.start)
+        try:
+            yield dsn
+        finally:
+            await run_sync(embedded.stop)
+
+
+@asynccontextmanager
+async def database(dsn: str, *, pool_max: int = 20) -> AsyncIterator[Database]:
+    """A fresh, migrated database on that server."""
+    name = f"bench_{uuid4().hex}"
+    async with await connect(dsn, timeout_s=5) as admin:
+        await admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    url = make_conninfo(dsn, dbname=name)
+    async with await connect(url, timeout_s=5) as owner:
+        await migrate(owner)
+    async with Database(DatabaseSettings(url=SecretStr(url), pool_max=pool_max)) as opened:
+        yield opened

@@ -1,0 +1,108 @@
+"""`blogworker`: the commands, and what each error means to the shell."""
+
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, NoReturn
+
+import anyio
+import click
+import psycopg
+import typer
+from psycopg_pool import PoolTimeout
+
+from blogworker import __version__
+from blogworker.cli import bench, demo, enqueue, queue, run, sites
+from blogworker.cli.output import complain
+from blogworker.errors import BlogworkerError, DatabaseUnready, InvalidInput, QueueFull, SettingsError
+
+DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, os.EX_TEMPFAIL, 130
+FAULTS_SHOWN = 50
+
+app = typer.Typer(
+    name="blogworker",
+    help="Rows of a Postgres table become published, illustrated blog posts.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for room in (run, enqueue, queue, bench, demo):
+    room.register(app)
+app.add_typer(sites.app, name="sites")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"blogworker {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Rows of a Postgres table become published, illustrated blog posts."""
+
+
+def main() -> NoReturn:
+    """Run a command; turn every error into one clear line and the right exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    except BaseExceptionGroup as group:
+        code = explain(first(group))
+    except (BlogworkerError, psycopg.Error, PoolTimeout) as error:
+        code = explain(error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again at exit
+        code = DONE
+    sys.exit(code if isinstance(code, int) else DONE)
+
+
+def explain(error: BaseException) -> int:
+    """Say what is wrong and what to do; give the exit code."""
+    match error:
+        case InvalidInput():
+            for fault in error.faults[:FAULTS_SHOWN]:
+                complain(f"{error.source}:{fault.line}: {fault.reason}")
+            if len(error.faults) > FAULTS_SHOWN:
+                complain(f"... and {len(error.faults) - FAULTS_SHOWN} more")
+            complain("nothing was enqueued; correct the rows, or pass --skip-bad to enqueue the others")
+            return USAGE
+        case QueueFull():
+            complain(f"{error}; try again in about {max(1, error.estimated_wait_minutes)} min")
+            return REFUSED
+        case SettingsError():
+            for line in str(error).splitlines():
+                complain(line)
+            return USAGE
+        case DatabaseUnready():
+            complain(str(error))
+            return USAGE
+        case psycopg.Error():
+            complain(f"the database refused: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            return FAILED
+        case BlogworkerError() | PoolTimeout():
+            complain(str(error))
+            return FAILED
+        case KeyboardInterrupt():
+            return INTERRUPTED
+        case _:
+            raise error
+
+
+def first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error that was not itself a group: task groups wrap what their tasks raise."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def run_async(function: Callable[..., Coroutine[Any, Any, Any]], *args: object, **kwargs: object) -> Any:
+    return anyio.run(partial(function, *args, **kwargs))

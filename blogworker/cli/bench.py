@@ -1,0 +1,81 @@
+"""`blogworker bench`: measure on this machine."""
+
+from functools import partial
+
+import anyio
+import typer
+
+from blogworker.cli.extras import extra
+from blogworker.cli.output import console, emit_json, table
+from blogworker.settings import LogSettings
+from blogworker.telemetry import configure
+
+bench = typer.Typer(
+    help="Measure on this machine, on a Postgres of its own: medians, side by side.", no_args_is_help=True
+)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(bench, name="bench")
+
+
+@bench.command()
+def claim(
+    jobs: int = typer.Option(1_000_000, min=1_000, help="The large backlog."),
+    sites: int = typer.Option(5_000, min=50, help="Its sites."),
+    slots: int = typer.Option(100, min=1, max=1_000, help="Jobs a claim takes."),
+    rounds: int = typer.Option(50, min=1, help="Claims from each backlog."),
+    as_json: bool = typer.Option(False, "--json", help="For machines."),
+) -> None:
+    """How long a claim takes from a small and from a large backlog, beside the seed's query."""
+    with extra("demo"):
+        from blogworker.bench.claim import Backlog, measure
+    configure(LogSettings(level="warning"))
+    backlogs = [Backlog(1_000, 50), Backlog(jobs, sites)]
+    progress = (lambda _: None) if as_json else console().print
+    found = anyio.run(partial(measure, backlogs, slots=slots, rounds=rounds, progress=progress))
+    small = found[0]
+    rows = [
+        {
+            "jobs": f.backlog.jobs,
+            "sites": f.backlog.sites,
+            "claim_ms": round(f.claim_ms, 2),
+            "slowest_ms": round(f.slowest_ms, 2),
+            "ratio": round(f.claim_ms / small.claim_ms, 2),
+            "seed_query_ms": round(f.seed_ms, 2),
+            "seed_to_claim": round(f.seed_ms / f.claim_ms, 2),
+        }
+        for f in found
+    ]
+    _show(rows, f"Claim of {slots} jobs, median of {rounds}, commit included", as_json=as_json)
+
+
+@bench.command()
+def fairness(
+    busy: int = typer.Option(5, min=1, help="Sites with an old backlog."),
+    backlog: int = typer.Option(2_000, min=1, help="Blogs of each of them."),
+    new: int = typer.Option(200, min=1, help="Sites that come with one new blog each."),
+    slots: int = typer.Option(50, min=1, help="Jobs a claim takes."),
+    as_json: bool = typer.Option(False, "--json", help="For machines."),
+) -> None:
+    """After how many claimed blogs the last new site has been served."""
+    with extra("demo"):
+        from blogworker.bench.fairness import measure
+    configure(LogSettings(level="warning"))
+    found = anyio.run(partial(measure, busy=busy, backlog=backlog, new=new, slots=slots))
+    row = {
+        "busy_sites": busy,
+        "new_sites": new,
+        "all_blogs": found.blogs,
+        "last_new_site_at": found.last_new_at,
+        "share_percent": round(100 * found.last_new_at / found.blogs, 2),
+        "jain_of_busy": round(found.jain, 4),
+    }
+    _show([row], "Blogs claimed until the last new site was served", as_json=as_json)
+
+
+def _show(rows: list[dict[str, int | float]], title: str, *, as_json: bool) -> None:
+    if as_json:
+        emit_json(rows)
+    else:
+        console().print(table(title, list(rows[0]), [[str(value) for value in row.values()] for row in rows]))

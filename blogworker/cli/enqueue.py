@@ -1,0 +1,197 @@
+"""`blogworker enqueue`: keywords, JSONL, product exports; all or nothing unless told otherwise."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from blogworker.cli.output import ago, complain, console, emit_json
+from blogworker.cli.session import with_database
+from blogworker.db.pool import Database
+from blogworker.errors import Fault, InvalidInput, SettingsError
+from blogworker.intake import Accepted, Kind, Skipped, at_rest, read
+from blogworker.queue.enqueue import Enqueued, enqueue_many
+from blogworker.queue.enqueue import enqueue as enqueue_one
+from blogworker.queue.newblog import NewBlog
+from blogworker.settings import QueueSettings, load_section
+
+MOST_FAULTS = 1000
+TIMES = ["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to read, twice, the same way."""
+
+    path: Path
+    name: str  # as the person gave it
+    kind: Kind
+    sites: tuple[str, ...]
+    priority: int
+    repeatable: bool
+    run_at: datetime | None
+    publish_at: datetime | None
+
+    def rows(self) -> Iterator[Accepted | Skipped | Fault]:
+        for row in read(
+            self.path,
+            kind=self.kind,
+            sites=self.sites or None,
+            priority=self.priority,
+            idempotent=not self.repeatable,
+        ):
+            yield replace(row, blog=self._timed(row.blog)) if isinstance(row, Accepted) else row
+
+    def blogs(self) -> Iterator[NewBlog]:
+        return (row.blog for row in self.rows() if isinstance(row, Accepted))
+
+    def _timed(self, blog: NewBlog) -> NewBlog:
+        return replace(blog, run_at=blog.run_at or self.run_at, publish_at=blog.publish_at or self.publish_at)
+
+
+@dataclass(slots=True)
+class Checked:
+    """What the first pass over the files found."""
+
+    counts: Counter[str] = field(default_factory=Counter)  # blogs of each site
+    skipped: int = 0
+    bad: int = 0
+
+    @property
+    def blogs(self) -> int:
+        return self.counts.total()
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(enqueue)
+
+
+def enqueue(
+    files: list[str] = typer.Argument(
+        None, help="JSONL, keyword lists, or product exports of Wix or Shopify (CSV); - reads standard input."
+    ),
+    site: list[str] = typer.Option([], help="The instance_id of the site; given often, rows go to them in turn."),
+    keyword: list[str] = typer.Option([], help="A keyword to write about; may be given often."),
+    kind: Kind = typer.Option("auto", help="What the files are; auto looks at their names and contents."),
+    priority: int = typer.Option(0, min=-32768, max=32767, help="Higher goes first within a site."),
+    run_at: datetime | None = typer.Option(None, formats=TIMES, help="Do not start before, with its zone."),
+    publish_at: datetime | None = typer.Option(None, formats=TIMES, help="Make ahead, publish then, with its zone."),
+    key: str | None = typer.Option(None, help="Idempotency key of a single blog."),
+    repeatable: bool = typer.Option(
+        False, "--repeatable", help="Enqueue rows of files again although they were enqueued before."
+    ),
+    skip_bad: bool = typer.Option(False, "--skip-bad", help="Enqueue the good rows of a file that has bad ones."),
+    as_json: bool = typer.Option(False, "--json", help="For machines."),
+) -> None:
+    """Ask for blogs. Exit 2: something is wrong and nothing was enqueued; 75: the queue is full for now."""
+    if not files and not keyword:
+        raise SettingsError("nothing to enqueue: give files, or --keyword with --site")
+    if keyword and not site:
+        raise SettingsError("--keyword needs --site: for which site is it?")
+    if key is not None and (files or len(keyword) != 1):
+        raise SettingsError("--key names one blog: use it with a single --keyword")
+    limit = load_section(QueueSettings).queue_size_limit
+    if keyword and not files:
+        blogs = [
+            NewBlog(site[n % len(site)], "keyword", None, {"keyword": word}, priority, run_at, publish_at, key)
+            for n, word in enumerate(keyword)
+        ]
+
+        async def act(database: Database) -> list[Enqueued]:
+            return [await enqueue_one(database, blog, queue_size_limit=limit) for blog in blogs]
+
+        _answer(with_database(act), as_json=as_json)
+        return
+    if keyword:
+        raise SettingsError("give either files or --keyword, not both")
+    with ExitStack() as stack:
+        sources = [
+            Source(
+                stack.enter_context(at_rest(file)), file, kind, tuple(site), priority, repeatable, run_at, publish_at
+            )
+            for file in files
+        ]
+        _bulk(sources, limit=limit, skip_bad=skip_bad, as_json=as_json)
+
+
+def _answer(answers: Sequence[Enqueued], *, as_json: bool) -> None:
+    if as_json:
+        emit_json(
+            [
+                {
+                    "id": a.job_id,
+                    "status": a.status,
+                    "created": a.created,
+                    "place": a.place,
+                    "expected_start": a.expected_start,
+                }
+                for a in answers
+            ]
+        )
+        return
+    for a in answers:
+        place = f", place {a.place} of its site" if a.place is not None else ""
+        start = f", starts {ago(a.expected_start)}" if a.expected_start is not None else ""
+        console().print(f"blog {a.job_id}: {a.status}{place}{start}{'' if a.created else ' (enqueued before)'}")
+
+
+def _bulk(sources: Sequence[Source], *, limit: int | None, skip_bad: bool, as_json: bool) -> None:
+    found = Checked()
+    for source in sources:
+        _check(source, found, skip_bad=skip_bad)
+    blogs = (blog for source in sources for blog in source.blogs())
+    bar = track(
+        blogs,
+        total=found.blogs,
+        description="enqueueing",
+        console=Console(stderr=True),
+        disable=as_json or not sys.stderr.isatty(),
+        transient=True,
+    )
+
+    async def act(database: Database) -> int:
+        return await enqueue_many(database, bar, counts=found.counts, queue_size_limit=limit)
+
+    created = with_database(act) if found.blogs else 0
+    report = {
+        "created": created,
+        "known": found.blogs - created,
+        "sites": len(found.counts),
+        "skipped": found.skipped,
+        "bad": found.bad,
+    }
+    if as_json:
+        emit_json(report)
+        return
+    console().print(f"{created:,} blogs enqueued for {len(found.counts):,} sites", highlight=False)
+    if report["known"]:
+        console().print(f"{report['known']:,} were enqueued before (--repeatable enqueues them again)", highlight=False)
+
+
+def _check(source: Source, found: Checked, *, skip_bad: bool) -> None:
+    """The first pass: count what is good, and name all that is not."""
+    faults: list[Fault] = []
+    for row in source.rows():
+        match row:
+            case Accepted(blog=blog):
+                found.counts[blog.instance_id] += 1
+            case Skipped():
+                found.skipped += 1
+            case Fault():
+                faults.append(row)
+        if len(faults) >= MOST_FAULTS:
+            break
+    found.bad += len(faults)
+    if not faults:
+        return
+    if not skip_bad:
+        raise InvalidInput(source.name, faults)
+    for fault in faults:
+        complain(f"{source.name}:{fault.line}: {fault.reason} (skipped)")

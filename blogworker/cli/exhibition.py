@@ -1,0 +1,111 @@
+"""What a person sees of the demo, and how it ends."""
+
+import signal
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import anyio
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from blogworker.cli.output import facts
+from blogworker.demo import show
+from blogworker.demo.progress import Progress
+from blogworker.demo.show import Plan, Result
+from blogworker.errors import SettingsError
+from blogworker.settings import LogSettings
+from blogworker.telemetry import configure
+
+LINE_EVERY_S = 2.0  # where there is no terminal
+
+
+class Screen:
+    """A live view on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+        self._next_line_s = 0.0
+
+    def say(self, text: str) -> None:
+        self._console.print(text, style="dim", highlight=False)
+
+    def show(self, progress: Progress, sites: Sequence[dict[str, Any]]) -> None:
+        if self._console.is_terminal:
+            self._on_terminal(progress, sites)
+            return
+        now = progress.samples[-1]
+        if now.at_s >= self._next_line_s or now.done + now.failed >= progress.total:
+            self._next_line_s = now.at_s + LINE_EVERY_S
+            self._console.print(progress.line(), highlight=False)
+
+    def _on_terminal(self, progress: Progress, sites: Sequence[dict[str, Any]]) -> None:
+        if self._live is None:
+            self._live = Live(console=self._console, refresh_per_second=8)
+            self._live.start()
+        self._live.update(progress.view(sites))
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+
+def exhibit(plan: Plan) -> None:
+    """Run the demo; exit 1 when a blog failed, 130 when a signal ended it."""
+    if plan.blogs < plan.sites:
+        raise SettingsError(f"{plan.blogs} blogs cannot serve {plan.sites} sites: ask for at least one each")
+    configure(LogSettings(level="warning"))
+    console = Console()
+    result = anyio.run(partial(_run, plan, console))
+    if result is None:
+        console.print("stopped; nothing was left running", style="dim")
+        raise typer.Exit(130)
+    _summarise(console, plan, result)
+    if result.failed:
+        raise typer.Exit(1)
+
+
+async def _run(plan: Plan, console: Console) -> Result | None:
+    result = None
+    screen = Screen(console)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(_cancel_on_signal, tasks.cancel_scope)
+        try:
+            result = await show.run(plan, say=screen.say, show=screen.show)
+        finally:
+            screen.close()
+        tasks.cancel_scope.cancel()
+    return result
+
+
+async def _cancel_on_signal(scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        task_status.started()
+        async for _ in signals:
+            scope.cancel()
+
+
+def _summarise(console: Console, plan: Plan, result: Result) -> None:
+    found = result.summary
+    console.print()
+    console.print(
+        facts(
+            {
+                "posts": f"{found.posts} published for {found.sites} sites, {result.failed} failed",
+                "time": f"{found.elapsed_s:.1f} s, {found.posts_per_minute:,.0f} posts a minute",
+                "fairness": f"{found.jain:.3f} (Jain's index halfway; 1 is even)",
+                "published twice": str(found.duplicates),
+                "cost": f"${found.cost_usd:.3f} at real prices, {found.tokens:,} tokens, {found.requests:,} calls",
+                **{name.lower(): value for name, value in found.facts.items()},
+                "gallery": str(result.index),
+                "logs": str(plan.out / "logs"),
+            }
+        )
+    )
+    if result.database_url is not None:
+        console.print(f"\nPostgres is still running:  psql '{result.database_url}'", highlight=False)
+        console.print(
+            f"stop it with:  python -m blogworker.db.embedded {plan.out / 'postgres'} --stop", highlight=False
+        )

@@ -1,0 +1,180 @@
+"""Commands about the queue: status, list, show."""
+
+from typing import Any
+
+import typer
+from rich.console import Group
+from rich.text import Text
+
+from blogworker.cli.output import console, duration, emit_json, facts, table
+from blogworker.cli.session import with_database
+from blogworker.db.pool import Database, Row
+from blogworker.errors import BlogworkerError
+from blogworker.queue.job import Status
+
+JSON = typer.Option(False, "--json", help="For machines.")
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(status)
+    app.command("list")(list_jobs)
+    app.command()(show)
+
+
+def status(as_json: bool = JSON) -> None:
+    """The queue by state, the sites, the workers, the pace and the quotas."""
+
+    async def act(database: Database) -> dict[str, Any]:
+        return {
+            "queue": await database.rows("ops/queue_counts"),
+            "fleet": await database.one("ops/fleet"),
+            "workers": await database.rows("ops/workers"),
+            "quotas": await database.rows("ops/quotas"),
+            "busiest_sites": await database.rows("ops/sites", most=10, instance_id=None),
+        }
+
+    found = with_database(act)
+    if as_json:
+        emit_json(found)
+        return
+    out = console()
+    for part in _status_tables(found):
+        out.print(part)
+        out.print()
+
+
+def _status_tables(found: dict[str, Any]) -> list[Any]:
+    fleet = found["fleet"]
+    pace = {
+        "sites": "{sites:,} ({ready:,} ready, {paused:,} paused, {at_cap:,} at cap)".format(**fleet),
+        "finished": "{finished_last_minute:,} in the last minute, {finished_last_10_minutes:,} in ten".format(**fleet),
+        "wait": f"about {fleet['estimated_wait_minutes']} min for what is pending",
+        "spent today": f"${fleet['usd_today']:.2f}",
+    }
+    queue = table("Queue", ["status", "jobs", "oldest", "newest"], [list(row.values()) for row in found["queue"]])
+    workers = table(
+        "Workers",
+        ["worker", "in flight", "slots", "up", "lease", "state"],
+        [
+            (w["name"], w["in_flight"], w["concurrency"], duration(w["up_s"]), f"{w['lease_s']:.0f} s", _health(w))
+            for w in found["workers"]
+        ],
+    )
+    quotas = table(
+        "Quotas",
+        ["bucket", "requests/min", "tokens/min", "taken ahead"],
+        [
+            (
+                q["name"],
+                q["requests_per_minute"],
+                q["tokens_per_minute"],
+                f"{max(q['requests_ahead_s'], q['tokens_ahead_s']):.1f} s",
+            )
+            for q in found["quotas"]
+        ],
+    )
+    sites = table(
+        "Busiest sites",
+        ["site", "pending", "processing", "done (24 h)", "failed (24 h)"],
+        [(s["instance_id"], s["pending"], s["processing"], s["done"], s["failed"]) for s in found["busiest_sites"]],
+    )
+    return [queue, facts(pace), workers, quotas, sites]
+
+
+def _health(worker: Row) -> str:
+    if not worker["alive"]:
+        return "lost"
+    return "draining" if worker["draining"] else "alive"
+
+
+def list_jobs(
+    wanted: Status | None = typer.Option(None, "--status", case_sensitive=False, help="Only these."),
+    site: str | None = typer.Option(None, help="Only this site's."),
+    before: int | None = typer.Option(None, help="Go on from this id."),
+    most: int = typer.Option(20, "--limit", min=1, max=10_000, help="How many."),
+    as_json: bool = JSON,
+) -> None:
+    """Blogs, newest first."""
+
+    async def act(database: Database) -> list[Row]:
+        return await database.rows("ops/list_jobs", status=wanted, instance_id=site, before=before, most=most)
+
+    rows = with_database(act)
+    if as_json:
+        emit_json(rows)
+        return
+    columns = ["id", "site", "source", "status", "stage", "tries", "created", "title or error"]
+    cells = [
+        (
+            Text(str(row["id"])),
+            row["instance_id"],
+            f"{row['source_type']}: {row['source']}",
+            row["status"],
+            row["stage"],
+            f"{row['failures']}/{row['max_attempts']}",
+            row["created_at"],
+            row["error"] or row["title"],
+        )
+        for row in rows
+    ]
+    console().print(table(None, columns, cells))
+
+
+def show(
+    job_id: int = typer.Argument(help="The blog's id."),
+    as_json: bool = JSON,
+) -> None:
+    """All that is known of one blog: its state, its checkpoints, its errors, its post."""
+
+    async def act(database: Database) -> Row | None:
+        return await database.maybe("ops/show_job", job_id=job_id)
+
+    found = with_database(act)
+    if found is None:
+        raise BlogworkerError(f"there is no blog {job_id}: see `blogworker list`")
+    if as_json:
+        emit_json(found)
+    else:
+        console().print(Group(*_job_parts(found)))
+
+
+def _job_parts(found: Row) -> list[Any]:
+    job, post = found["job"], found["post"]
+    head = {key: job[key] for key in ("instance_id", "status", "stage", "source_type", "source_id", "priority")}
+    head |= {
+        "attempt": f"{job['attempt']} ({job['failures']} of {job['max_attempts']} failed, {job['rescues']} rescues)",
+        "created": job["created_at"],
+        "run at": job["run_at"],
+        "finished": job["finished_at"],
+        "publish at": found["publish_at"],
+        "worker": found["worker"],
+        "error": job["error"],
+    }
+    parts: list[Any] = [Text(f"Blog {job['id']}", style="bold"), facts(head)]
+    if found["checkpoints"]:
+        rows = [
+            (
+                s["stage"],
+                s["attempt"],
+                s["model"],
+                s["tokens_in"],
+                s["tokens_out"],
+                _usd(s["cost_usd"]),
+                s["duration_s"],
+            )
+            for s in found["checkpoints"]
+        ]
+        columns = ["checkpoint", "attempt", "model", "tokens in", "out", "cost", "seconds"]
+        parts += [Text(), table("Checkpoints", columns, rows)]
+    if found["errors"]:
+        errors = [(e["attempt"], e["stage"], e["kind"], e["message"], e["request_id"]) for e in found["errors"]]
+        parts += [Text(), table("Errors", ["attempt", "stage", "kind", "message", "request id"], errors)]
+    if post:
+        shown = ("title", "slug", "excerpt", "tags", "word_count", "image_bytes", "wix_post_id", "url", "published_at")
+        parts += [Text(), Text("Post", style="bold"), facts({key: post[key] for key in shown})]
+        parts += [Text(), Text(post["markdown"])]
+    return parts
+
+
+def _usd(cost: float | None) -> str | None:
+    return None if cost is None else f"${float(cost):.4f}"

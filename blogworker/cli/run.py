@@ -1,0 +1,110 @@
+"""Commands that start things: run, migrate, simulate."""
+
+from functools import partial
+from pathlib import Path
+
+import anyio
+import typer
+
+from blogworker import daemon
+from blogworker.cli.extras import extra
+from blogworker.cli.output import console, emit_json, table
+from blogworker.db.migrate import migrate as apply_migrations
+from blogworker.db.migrate import migrations, state
+from blogworker.db.pool import connect
+from blogworker.settings import DatabaseSettings, LogSettings, load, load_section, require_keys
+from blogworker.telemetry import configure
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(run)
+    app.command()(migrate)
+    app.command()(simulate)
+
+
+def run(
+    concurrency: int | None = typer.Option(None, help="Jobs at once. [BLOGWORKER_CONCURRENCY, 50]"),
+    name: str | None = typer.Option(None, help="This worker's stable name. [BLOGWORKER_NAME, host/pid]"),
+    batch_size: int | None = typer.Option(None, help="Most jobs one claim takes. [BLOGWORKER_BATCH_SIZE, 100]"),
+    max_per_instance: int | None = typer.Option(
+        None, help="Most jobs of one site one claim takes. [BLOGWORKER_MAX_PER_INSTANCE, 20]"
+    ),
+    drain_timeout: float | None = typer.Option(
+        None, help="Seconds that held jobs may take after SIGTERM. [BLOGWORKER_DRAIN_TIMEOUT, 60]"
+    ),
+    until_empty: bool = typer.Option(False, "--until-empty", help="Exit when nothing is left to do."),
+) -> None:
+    """Run one worker: claim blogs, make them, publish them. SIGTERM drains; a second one releases at once."""
+    settings = load(
+        {
+            "worker": {"concurrency": concurrency, "name": name, "drain_timeout": drain_timeout},
+            "queue": {"batch_size": batch_size, "max_per_instance": max_per_instance},
+        }
+    )
+    require_keys(settings)
+    configure(settings.log)
+    anyio.run(partial(daemon.run, settings, until_empty=until_empty))
+
+
+def migrate(
+    status: bool = typer.Option(False, "--status", help="Only say what is applied and what is not."),
+    sql: bool = typer.Option(False, "--sql", help="Print the migrations and connect to nothing."),
+    as_json: bool = typer.Option(False, "--json", help="For machines."),
+) -> None:
+    """Bring the database of DATABASE_URL (or DATABASE_DIRECT_URL) up to date. Safe to start many at once."""
+    if sql:
+        for migration in migrations():
+            typer.echo(f"-- migration {migration.version:04} {migration.name}\nbegin;\n{migration.text}commit;\n")
+        return
+    configure(load_section(LogSettings))
+    settings = load_section(DatabaseSettings)
+    anyio.run(_status if status else _migrate, settings, as_json)
+
+
+async def _migrate(settings: DatabaseSettings, as_json: bool) -> None:
+    async with await connect(settings.direct, timeout_s=settings.connect_timeout_s) as connection:
+        applied = await apply_migrations(connection)
+    if as_json:
+        emit_json({"applied": [m.version for m in applied]})
+    elif not applied:
+        console().print("the database is up to date")
+
+
+async def _status(settings: DatabaseSettings, as_json: bool) -> None:
+    async with await connect(settings.direct, timeout_s=settings.connect_timeout_s) as connection:
+        found = await state(connection)
+    known = [
+        {"version": m.version, "name": m.name, "state": "applied" if m.version in found.applied else "pending"}
+        | ({"state": "changed"} if m.version in found.changed else {})
+        for m in migrations()
+    ]
+    known += [{"version": version, "name": None, "state": "unknown"} for version in found.unknown]
+    if as_json:
+        emit_json(known)
+    else:
+        console().print(table(None, ["version", "name", "state"], [list(m.values()) for m in known]))
+    if found.unknown or found.changed or found.pending:
+        raise typer.Exit(1)
+
+
+def simulate(
+    host: str = typer.Option("127.0.0.1", help="Address to listen on."),
+    port: int = typer.Option(8400, min=0, max=65535, help="Port to listen on; 0 takes a free one."),
+    speed: float = typer.Option(1.0, min=0.01, help="Run the vendors' clock this many times faster."),
+    seed: int = typer.Option(1, help="Seed of latencies and faults."),
+    openai_rpm: int = typer.Option(450, min=1, help="OpenAI requests a minute, per model."),
+    openai_tpm: int = typer.Option(450_000, min=1, help="OpenAI tokens a minute, per model."),
+    replicate_rpm: int = typer.Option(600, min=1, help="Replicate predictions a minute."),
+    url_file: Path | None = typer.Option(None, help="Write the base URL here once it listens."),
+) -> None:
+    """Serve stand-ins for OpenAI, Replicate and Wix: their endpoints, quotas, latencies and faults."""
+    with extra("demo"):
+        from blogworker.cli import simulation
+    simulation.serve(
+        simulation.SimulatorOptions(
+            seed=seed, speed=speed, openai_rpm=openai_rpm, openai_tpm=openai_tpm, replicate_rpm=replicate_rpm
+        ),
+        host=host,
+        port=port,
+        url_file=url_file,
+    )

@@ -1,0 +1,33 @@
+"""What every command that talks to the database needs."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import anyio
+
+from blogworker.db.migrate import state
+from blogworker.db.pool import Database
+from blogworker.settings import DatabaseSettings, load_section
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[Database]:
+    """The database of DATABASE_URL, migrated, with as few connections as a command needs."""
+    settings = load_section(DatabaseSettings, pool_min=1, pool_max=4)
+    async with Database(settings, application="blogworker cli") as database:
+        async with database.connection() as connection:
+            (await state(connection)).require_current()
+        yield database
+
+
+def with_database(act: Callable[[Database], Awaitable[T]]) -> T:
+    """Run `act` with the database open."""
+
+    async def run() -> T:
+        async with opened() as database:
+            return await act(database)
+
+    return anyio.run(run)

@@ -1,0 +1,114 @@
+"""Commands about sites: list, pause, resume, set."""
+
+import json
+from typing import Any
+
+import typer
+from psycopg.types.json import Json
+
+from blogworker.cli.output import console, emit_json, table
+from blogworker.cli.session import with_database
+from blogworker.db.pool import Database, Row
+from blogworker.errors import SettingsError
+
+app = typer.Typer(help="Look at sites and change how they are served.", no_args_is_help=True)
+
+COLUMNS = {
+    "site": "instance_id",
+    "plan": "plan",
+    "weight": "weight",
+    "cap": "max_in_flight",
+    "pending": "pending",
+    "processing": "processing",
+    "scheduled": "scheduled",
+    "done (24 h)": "done",
+    "failed (24 h)": "failed",
+    "paused": "pause_reason",
+}
+
+
+@app.command("list")
+def list_sites(
+    most: int = typer.Option(50, "--limit", min=1, help="How many."),
+    as_json: bool = typer.Option(False, "--json", help="For machines."),
+) -> None:
+    """The busiest sites first."""
+
+    async def act(database: Database) -> list[Row]:
+        return await database.rows("ops/sites", most=most, instance_id=None)
+
+    _show(with_database(act), as_json=as_json)
+
+
+@app.command()
+def pause(
+    site: str = typer.Argument(help="Its instance_id."),
+    reason: str = typer.Option("paused by hand", help="Shown wherever the pause is."),
+) -> None:
+    """Claim nothing of a site until it is resumed. What runs goes on."""
+
+    async def act(database: Database) -> Row | None:
+        return await database.maybe("queue/pause_site", instance_id=site, reason=reason)
+
+    if with_database(act) is None:
+        raise SettingsError(f"site {site} is unknown, or paused already: see `blogworker sites list`")
+
+
+@app.command()
+def resume(site: str = typer.Argument(help="Its instance_id.")) -> None:
+    """Claim from a site again."""
+
+    async def act(database: Database) -> Row | None:
+        return await database.maybe("queue/resume_site", instance_id=site)
+
+    if with_database(act) is None:
+        raise SettingsError(f"site {site} is unknown, or not paused: see `blogworker sites list`")
+
+
+@app.command("set")
+def set_site(
+    site: str = typer.Argument(help="Its instance_id; made if new."),
+    name: str | None = typer.Option(None, help="What people call it."),
+    plan: str | None = typer.Option(None, help="Its plan."),
+    weight: float | None = typer.Option(None, min=0.001, max=1000, help="Its share of service; 1 is normal."),
+    max_in_flight: int | None = typer.Option(None, min=1, help="Most blogs of it at once, over the whole fleet."),
+    max_pending: int | None = typer.Option(None, min=1, help="Most blogs of it that may wait."),
+    settings: str | None = typer.Option(None, help='More settings as JSON, for example \'{"language": "de"}\'.'),
+    as_json: bool = typer.Option(False, "--json", help="For machines."),
+) -> None:
+    """Make a site, or change what is given; the rest stays."""
+    merged = _settings(settings)
+
+    async def act(database: Database) -> list[Row]:
+        await database.one(
+            "queue/set_site",
+            instance_id=site,
+            name=name,
+            plan=plan,
+            weight=weight,
+            max_in_flight=max_in_flight,
+            max_pending=max_pending,
+            settings=None if merged is None else Json(merged),
+        )
+        return await database.rows("ops/sites", most=1, instance_id=site)
+
+    _show(with_database(act), as_json=as_json)
+
+
+def _settings(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        loaded = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SettingsError(f"--settings is not JSON: {error}") from error
+    if not isinstance(loaded, dict):
+        raise SettingsError('--settings must be a JSON object, for example \'{"language": "de"}\'')
+    return loaded
+
+
+def _show(rows: list[Row], *, as_json: bool) -> None:
+    if as_json:
+        emit_json(rows)
+    else:
+        console().print(table(None, list(COLUMNS), [[row[key] for key in COLUMNS.values()] for row in rows]))

@@ -1,0 +1,9 @@
+"""The daemon: claims jobs into slots, runs their stages, keeps its lease, and leaves in good order.
+
+keepers   settle, lease, rescue, promote, listen, heartbeat      outlive the jobs
+  jobs    the claim loop and one task per attempt                drained before the keepers stop
+"""
+
+from blogworker.daemon.supervisor import run
+
+__all__ = ["run"]

@@ -1,0 +1,28 @@
+"""The only loop helper: call an act again and again."""
+
+from collections.abc import Awaitable, Callable
+from random import uniform
+
+from anyio import sleep
+
+from blogworker.telemetry import get_logger
+
+log = get_logger()
+
+
+async def every(
+    name: str,
+    interval_s: float,
+    tick: Callable[[], Awaitable[object]],
+    *,
+    fatal: tuple[type[Exception], ...] = (),
+) -> None:
+    """Call `tick` for ever. A failing tick is logged and tried again; cancellation and `fatal` errors pass through."""
+    while True:
+        try:
+            await tick()
+        except fatal:
+            raise
+        except Exception as error:
+            log.warning("tick_failed", tick=name, error_type=type(error).__name__, error=str(error))
+        await sleep(interval_s * uniform(0.9, 1.1))  # spread workers started together

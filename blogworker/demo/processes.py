@@ -1,0 +1,64 @@
+"""The demo's own processes: started in sessions of their own, so that Ctrl-C reaches only us, and always ended."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from signal import SIGTERM
+
+from anyio import CancelScope, move_on_after, open_process, sleep
+from anyio import Path as AsyncPath
+from anyio.abc import Process
+
+from blogworker.errors import BlogworkerError
+
+STOP_GRACE_S = 10.0
+LOOK_S = 0.05
+TAIL_LINES = 5
+
+
+@asynccontextmanager
+async def program(*arguments: str, environment: Mapping[str, str], log: Path) -> AsyncIterator[Process]:
+    """Run `blogworker ARGUMENTS` while the block lasts, its output in `log`."""
+    with log.open("wb") as output:
+        process = await open_process(
+            [sys.executable, "-m", "blogworker", *arguments],
+            stdin=None,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **environment},
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        with CancelScope(shield=True):
+            await _stop(process)
+
+
+async def _stop(process: Process) -> None:
+    if process.returncode is None:
+        process.send_signal(SIGTERM)
+    with move_on_after(STOP_GRACE_S):
+        await process.wait()
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+
+
+async def written(path: Path, by: Process, log: Path) -> str:
+    """The content of a file that a process writes once it is up. Raises when the process ends before."""
+    while not await AsyncPath(path).exists() or not await AsyncPath(path).read_text():
+        require_running(by, log)
+        await sleep(LOOK_S)
+    return await AsyncPath(path).read_text()
+
+
+def require_running(process: Process, log: Path) -> None:
+    """Raise, with the end of its log, when a process has failed."""
+    if process.returncode:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
+        raise BlogworkerError(
+            f"a process of the demo ended with {process.returncode}; the end of {log.name}:\n" + "\n".join(lines)
+        )

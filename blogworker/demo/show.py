@@ -1,0 +1,255 @@
+"""The demo from beginning to end."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx2
+from anyio import Path as AsyncPath
+from anyio import current_time, sleep
+from anyio.abc import Process
+from anyio.to_thread import run_sync
+from pydantic import SecretStr
+
+from blogworker.db.embedded import EmbeddedPostgres
+from blogworker.db.migrate import migrate
+from blogworker.db.pool import Database, Row, connect
+from blogworker.demo.campaign import campaign
+from blogworker.demo.fairness import fairness
+from blogworker.demo.gallery import GalleryPost, GallerySummary, write_gallery
+from blogworker.demo.processes import program, require_running, written
+from blogworker.demo.progress import Progress, Sample
+from blogworker.errors import BlogworkerError
+from blogworker.queue.enqueue import enqueue_many
+from blogworker.settings import DatabaseSettings
+
+WORKERS = 2
+LOOK_S = 0.25
+UNLIMITED = 2**31 - 1
+SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}
+
+Show = Callable[[Progress, Sequence[Row]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    blogs: int
+    sites: int
+    out: Path
+    speed: float  # how many times faster than life the vendors' clock runs, quotas included
+    concurrency: int  # of each worker
+    keep: bool  # leave Postgres running
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    index: Path
+    summary: GallerySummary
+    failed: int
+    database_url: str | None  # of the Postgres that was left running
+
+
+async def run(plan: Plan, *, say: Callable[[str], None], show: Show) -> Result:
+    """Start everything, make the posts, write the gallery, take everything down."""
+    logs = plan.out / "logs"
+    await AsyncPath(logs).mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        say("starting a private Postgres")
+        embedded = EmbeddedPostgres(_data_dir(plan, stack), durable=False)
+        dsn = await run_sync(embedded.start)
+        if not plan.keep:
+            stack.push_async_callback(run_sync, embedded.stop)
+        database = await stack.enter_async_context(Database(DatabaseSettings(url=SecretStr(dsn), pool_max=4)))
+        say("starting the vendors' simulator")
+        base = await _simulator(stack, plan, logs)
+        await _prepare(database, dsn, plan)
+        say(f"starting {WORKERS} workers with {plan.concurrency} slots each")
+        workers = await _workers(stack, plan, dsn, base, logs)
+        elapsed_s = await _watch(database, plan, workers, logs, show)
+        say("writing the gallery")
+        return await _finish(database, plan, base, elapsed_s, dsn)
+
+
+def _data_dir(plan: Plan, stack: AsyncExitStack) -> Path:
+    if plan.keep:
+        return plan.out / "postgres"
+    return Path(stack.enter_context(TemporaryDirectory(prefix="blogworker-demo-", ignore_cleanup_errors=True)))
+
+
+async def _simulator(stack: AsyncExitStack, plan: Plan, logs: Path) -> str:
+    url_file = logs / "simulator.url"
+    await AsyncPath(url_file).unlink(missing_ok=True)
+    log = logs / "simulator.log"
+    arguments = ["simulate", "--port", "0", "--speed", str(plan.speed), "--url-file", str(url_file)]
+    process = await stack.enter_async_context(program(*arguments, environment={}, log=log))
+    return await written(url_file, process, log)
+
+
+async def _prepare(database: Database, dsn: str, plan: Plan) -> None:
+    """Migrate and enqueue; a database that was kept from an earlier demo is used again and grows."""
+    async with await connect(dsn, timeout_s=10) as connection:
+        await migrate(connection)
+    for shop, blogs in campaign(plan.blogs, plan.sites):
+        await database.one(
+            "queue/set_site",
+            instance_id=shop.instance_id,
+            name=shop.name,
+            plan=None,
+            weight=None,
+            max_in_flight=None,
+            max_pending=None,
+            settings=None,
+        )
+        counts = Counter({shop.instance_id: len(blogs)})
+        await enqueue_many(database, blogs, counts=counts, queue_size_limit=UNLIMITED)
+
+
+async def _workers(stack: AsyncExitStack, plan: Plan, dsn: str, base: str, logs: Path) -> list[Process]:
+    environment = _environment(plan, dsn, base)
+    return [
+        await stack.enter_async_context(
+            program(
+                "run",
+                "--until-empty",
+                "--name",
+                f"demo/{number}",
+                environment=environment,
+                log=logs / f"worker-{number}.log",
+            )
+        )
+        for number in range(1, WORKERS + 1)
+    ]
+
+
+def _environment(plan: Plan, dsn: str, base: str) -> dict[str, str]:
+    """The settings of a worker that talks to the simulator: a faster clock allows more a minute of ours."""
+    return {
+        "DATABASE_URL": dsn,
+        "DATABASE_DIRECT_URL": dsn,
+        "OPENAI_BASE_URL": f"{base}/openai/v1",
+        "OPENAI_API_KEY": "simulated",
+        "OPENAI_RPM": str(round(450 * plan.speed)),
+        "OPENAI_TPM": str(round(450_000 * plan.speed)),
+        "REPLICATE_BASE_URL": f"{base}/replicate",
+        "REPLICATE_API_TOKEN": "simulated",
+        "REPLICATE_RPM": str(round(600 * plan.speed)),
+        "REPLICATE_POLL_INTERVAL": str(0.5 / plan.speed),
+        "WIX_BASE_URL": f"{base}/wix",
+        "WIX_APP_ID": "simulated",
+        "WIX_APP_SECRET": "simulated",
+        "WIX_MEDIA_POLL_INTERVAL": str(1 / plan.speed),
+        "BLOGWORKER_CONCURRENCY": str(plan.concurrency),
+        "BLOGWORKER_HEARTBEAT_INTERVAL": "5",
+        "BLOGWORKER_LOG_FORMAT": "json",
+        "LOG_LEVEL": "info",
+    }
+
+
+async def _watch(database: Database, plan: Plan, workers: Sequence[Process], logs: Path, show: Show) -> float:
+    """Look until every blog has ended; give the seconds it took."""
+    text_models = 2
+    progress = Progress(plan.blogs, round(450 * plan.speed) * text_models, round(450_000 * plan.speed) * text_models)
+    started = current_time()
+    while True:
+        sites = await database.rows("demo/progress")
+        usage = await database.one("demo/usage")
+        done, failed = sum(s["done"] for s in sites), sum(s["failed"] for s in sites)
+        progress.total = sum(s["total"] for s in sites)
+        progress.add(
+            Sample(
+                current_time() - started,
+                done,
+                failed,
+                usage["text_requests"],
+                usage["images"],
+                usage["tokens"],
+                usage["cost_usd"],
+            )
+        )
+        show(progress, sites)
+        if done + failed >= progress.total:
+            return current_time() - started
+        for number, worker in enumerate(workers, 1):
+            require_running(worker, logs / f"worker-{number}.log")
+        if all(worker.returncode is not None for worker in workers):
+            raise BlogworkerError(f"the workers stopped before the last blog was done; see {logs}")
+        await sleep(LOOK_S)
+
+
+async def _finish(database: Database, plan: Plan, base: str, elapsed_s: float, dsn: str) -> Result:
+    async with httpx2.AsyncClient() as client:
+        counters = (await client.get(f"{base}/__sim/stats")).json()
+    rows = await database.rows("demo/posts")
+    posts = await run_sync(_gallery_posts, plan.out, rows)
+    usage = await database.one("demo/usage")
+    order = [row["instance_id"] for row in await database.rows("demo/order")]
+    sites = await database.rows("demo/progress")
+    summary = GallerySummary(
+        posts=len(posts),
+        sites=len(sites),
+        elapsed_s=elapsed_s,
+        posts_per_minute=60 * len(posts) / elapsed_s if elapsed_s else 0.0,
+        cost_usd=usage["cost_usd"],
+        requests=usage["text_requests"] + usage["images"],
+        tokens=usage["tokens"],
+        jain=fairness(order),
+        duplicates=_duplicates(counters),
+        facts=_facts(plan, counters),
+    )
+    index = await run_sync(write_gallery, plan.out, posts, summary)
+    failed = sum(site["failed"] for site in sites)
+    return Result(index, summary, failed, dsn if plan.keep else None)
+
+
+def _duplicates(counters: dict[str, Any]) -> int:
+    return sum(int(count) for count in counters["wix"]["duplicates"].values())
+
+
+def _facts(plan: Plan, counters: dict[str, Any]) -> dict[str, str]:
+    refused = sum(int(vendor["statuses"].get("429", 0)) for vendor in counters["vendors"].values())
+    return {
+        "Vendors": f"simulated, their clock {plan.speed:g} times as fast as life",
+        "Workers": f"{WORKERS}, with {plan.concurrency} slots each",
+        "Refused by a quota (429)": str(refused),
+    }
+
+
+def _gallery_posts(out: Path, rows: Sequence[Row]) -> list[GalleryPost]:
+    images = out / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    return [
+        GalleryPost(
+            job_id=row["job_id"],
+            instance_id=row["instance_id"],
+            site_name=row["site_name"],
+            title=row["title"],
+            slug=row["slug"],
+            excerpt=row["excerpt"],
+            seo_title=row["seo_title"],
+            seo_description=row["seo_description"],
+            tags=tuple(row["tags"]),
+            html=row["html"],
+            image=_image(images, row),
+            image_alt=row["image_alt"] or "",
+            source_type=row["source_type"],
+            source_label=row["source_label"] or "",
+            published_url=row["url"],
+            wix_post_id=row["wix_post_id"],
+            seconds=row["seconds"],
+            cost_usd=row["cost_usd"],
+            words=row["word_count"],
+        )
+        for row in rows
+    ]
+
+
+def _image(folder: Path, row: Row) -> Path | None:
+    if row["image"] is None:
+        return None
+    path = folder / f"{row['job_id']}{SUFFIXES.get(row['image_type'], '.img')}"
+    path.write_bytes(row["image"])
+    return path

@@ -1,0 +1,171 @@
+"""A blog somebody wants, and every reason the queue would refuse it: the table's own checks, in words.
+
+The database checks all this again (`sql/migrations/0001_queue.sql`); there the first violation stops a whole batch,
+here each one is told to the producer before anything is sent.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from math import isfinite
+from typing import Any, Literal, get_args
+
+SourceType = Literal["keyword", "product", "text"]
+INSTANCE_ID_MAX = 200
+SOURCE_ID_MAX = 500
+IDEMPOTENCY_KEY_MAX = 200
+SOURCE_DATA_MAX = 65_536  # bytes, as jsonb prints it
+SMALLINT = range(-(2**15), 2**15)
+ATTEMPTS = range(1, 2**31)
+OFFSET_MAX = timedelta(hours=15, minutes=59)  # PostgreSQL reads no time zone beyond it
+
+
+@dataclass(frozen=True, slots=True)
+class NewBlog:
+    """A blog to enqueue. Nothing about it is checked until `faults` is asked."""
+
+    instance_id: str
+    source_type: SourceType
+    source_id: str | None
+    source_data: dict[str, Any]
+    priority: int = 0
+    run_at: datetime | None = None  # aware
+    publish_at: datetime | None = None  # aware
+    idempotency_key: str | None = None
+    max_attempts: int | None = None  # None: the table's default
+
+
+def faults(blog: NewBlog) -> list[str]:
+    """Each reason to refuse the blog, as a sentence that says what to do. Empty: it may be enqueued."""
+    return [*_identity(blog), *_data(blog.source_data), *_subject(blog), *_numbers(blog), *_times(blog)]
+
+
+def _identity(blog: NewBlog) -> Iterator[str]:
+    if not isinstance(blog.instance_id, str) or not blog.instance_id.strip():
+        yield "instance_id is missing: give the site's id as text"
+    else:
+        yield from _text("instance_id", blog.instance_id, INSTANCE_ID_MAX)
+    if blog.source_id is not None:
+        yield from _text("source_id", blog.source_id, SOURCE_ID_MAX)
+    if blog.idempotency_key == "":
+        yield "idempotency_key is empty: leave it out or give a key"
+    elif blog.idempotency_key is not None:
+        yield from _text("idempotency_key", blog.idempotency_key, IDEMPOTENCY_KEY_MAX)
+
+
+def _text(name: str, value: object, longest: int) -> Iterator[str]:
+    if not isinstance(value, str):
+        yield f"{name} must be text, not {_kind(value)}"
+        return
+    if len(value) > longest:
+        yield f"{name} has {len(value)} characters: at most {longest} are allowed"
+    if trouble := _unstorable(value):
+        yield f"{name} holds {trouble}: remove it"
+
+
+def _unstorable(text: str) -> str | None:
+    if "\0" in text:
+        return "a NUL character"
+    if any("\ud800" <= sign <= "\udfff" for sign in text):
+        return "half of a surrogate pair"
+    return None
+
+
+def _data(data: object) -> Iterator[str]:
+    if not isinstance(data, dict):
+        yield f"source_data must be a JSON object, not {_kind(data)}"
+        return
+    extra = 0
+    for path, value in _walk(data):
+        if isinstance(value, str):
+            if trouble := _unstorable(value):
+                yield f"{path} holds {trouble}: remove it"
+                return
+        elif isinstance(value, float):
+            if not isfinite(value):
+                yield f"{path} is {value}, which JSON does not know: use a number or null"
+                return
+            extra += len(f"{Decimal(repr(value)):f}") - len(repr(value))  # jsonb writes 1e300 out in full
+        elif not (value is None or isinstance(value, (bool, int, dict, list))):
+            yield f"{path} is {_kind(value)}, which JSON does not know: use text"
+            return
+    try:
+        size = len(json.dumps(data, ensure_ascii=False).encode()) + extra
+    except (ValueError, RecursionError) as error:
+        yield f"source_data cannot be written as JSON: {error}"
+        return
+    if size > SOURCE_DATA_MAX:
+        yield f"source_data has {size:,} bytes: at most {SOURCE_DATA_MAX:,} are allowed"
+
+
+def _walk(data: dict[Any, Any]) -> Iterator[tuple[str, object]]:
+    """Each key and value with its path; on a stack of our own, since a producer decides the depth."""
+    waiting: list[tuple[str, object]] = [("source_data", data)]
+    seen: set[int] = set()
+    while waiting:
+        path, value = waiting.pop()
+        yield path, value
+        if not isinstance(value, (dict, list)) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, list):
+            waiting += [(f"{path}[{place}]", item) for place, item in enumerate(value)]
+            continue
+        for key, item in value.items():
+            # A key that is no text would be turned into text by json.dumps, and might then be there twice.
+            yield f"a key of {path}", key if isinstance(key, str) else object()
+            step = f".{key}" if str(key).isidentifier() else f"[{key!r:.40}]"
+            waiting.append((f"{path}{step}"[:100], item))
+
+
+def _subject(blog: NewBlog) -> Iterator[str]:
+    data = blog.source_data if isinstance(blog.source_data, dict) else {}
+    match blog.source_type:
+        case "keyword":
+            if _is_blank(_first(data.get("keyword"), blog.source_id)):
+                yield "a keyword blog needs its keyword: put it into source_data.keyword or source_id"
+        case "product":
+            if _is_blank(_first(data.get("name"), blog.source_id)):
+                yield "a product blog needs source_data.name, or a source_id to read it from the shop"
+        case "text":
+            if _is_blank(data.get("text")):
+                yield "a text blog needs its text: put it into source_data.text"
+        case _:
+            yield f"source_type {blog.source_type!r} is unknown: use {', '.join(get_args(SourceType))}"
+
+
+def _first(value: object, other: object) -> object:
+    return other if value is None else value
+
+
+def _is_blank(value: object) -> bool:
+    """Whether there is nothing to write about in it. A bare number is a word too: a keyword may be 1984."""
+    if isinstance(value, str):
+        return not value.strip()
+    return isinstance(value, bool) or not isinstance(value, (int, float))
+
+
+def _numbers(blog: NewBlog) -> Iterator[str]:
+    if type(blog.priority) is not int or blog.priority not in SMALLINT:
+        yield f"priority must be a whole number from {SMALLINT[0]:,} to {SMALLINT[-1]:,}"
+    if blog.max_attempts is not None and (type(blog.max_attempts) is not int or blog.max_attempts not in ATTEMPTS):
+        yield "max_attempts must be a whole number from 1"
+
+
+def _times(blog: NewBlog) -> Iterator[str]:
+    for name, time in (("run_at", blog.run_at), ("publish_at", blog.publish_at)):
+        if time is None:
+            continue
+        if not isinstance(time, datetime):
+            yield f"{name} must be a time, not {_kind(time)}"
+        elif (offset := time.utcoffset()) is None:
+            yield f"{name} has no time zone: add Z or an offset such as +02:00"
+        elif abs(offset) > OFFSET_MAX:
+            yield f"{name} has an offset of more than 15:59 hours: give it in UTC"
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
+    return "null" if value is None else names.get(type(value), f"a {type(value).__name__}")

@@ -1,0 +1,78 @@
+"""The checkpoints of one attempt, in the database, each write fenced by the claim."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from time import monotonic
+from uuid import UUID
+
+from psycopg.types.json import Json
+
+from blogworker.db.pool import Database, Row
+from blogworker.errors import LeaseLost
+from blogworker.queue.job import Claim, Stage
+from blogworker.stages.work import Output, Spend
+
+ORDER = tuple(Stage)
+NOTHING_SPENT = Spend(provider=None, model=None)
+
+
+class StoredCheckpoints:
+    """Implements `work.Checkpoints`. `saved` is what earlier attempts left."""
+
+    def __init__(self, database: Database, worker_id: UUID, claim: Claim, saved: Mapping[str, Output]) -> None:
+        self._database = database
+        self._fence = {"worker_id": worker_id, "job_id": claim.job_id, "attempt": claim.attempt}
+        self._claim = claim
+        self._saved = dict(saved)
+        self._since = monotonic()
+
+    def get(self, name: str) -> Output | None:
+        return self._saved.get(name)
+
+    async def save(self, name: str, output: Output, spend: Spend | None = None) -> None:
+        now = monotonic()
+        self._held(
+            await self._database.maybe(
+                "stages/save_checkpoint",
+                **self._fence,
+                stage=name,
+                output=Json(output),
+                next_stage=_after(name),
+                **asdict(spend or NOTHING_SPENT),
+                duration_s=now - self._since,
+            )
+        )
+        self._since = now
+        self._saved[name] = output
+
+    async def confirm(self) -> None:
+        self._held(await self._database.maybe("stages/confirm", **self._fence))
+
+    async def store_post(self, post: Output) -> None:
+        columns = {key: value for key, value in post.items() if key != "image"}
+        self._held(
+            await self._database.maybe("stages/store_post", **self._fence, post=Json(columns), image=post.get("image"))
+        )
+
+    async def image_bytes(self) -> bytes | None:
+        row = await self._database.maybe("stages/load_image", job_id=self._claim.job_id)
+        return None if row is None else row["image"]
+
+    def _held(self, row: Row | None) -> None:
+        if row is None:
+            raise LeaseLost(self._claim.job_id, self._claim.attempt)
+
+
+async def load(database: Database, job_ids: list[int]) -> dict[int, dict[str, Output]]:
+    """The checkpoints of several jobs, in one statement: job_id -> name -> output."""
+    found: dict[int, dict[str, Output]] = {job_id: {} for job_id in job_ids}
+    for row in await database.rows("stages/load_checkpoints", job_ids=job_ids):
+        found[row["job_id"]][row["stage"]] = row["output"]
+    return found
+
+
+def _after(name: str) -> str | None:
+    """The stage that follows a finished stage; None after an effect within one, and after the last."""
+    if name not in ORDER[:-1]:
+        return None
+    return ORDER[ORDER.index(Stage(name)) + 1]

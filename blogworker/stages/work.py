@@ -1,0 +1,70 @@
+"""What a stage is handed, and what it hands back.
+
+A stage is a module of this room with one function, `async def run(work: Work) -> Output`. It raises a ProviderError when
+a vendor stops it; the pipeline turns that into an outcome. Whatever it pays for or shows to the world before its
+end it saves as a checkpoint of its own, named `<stage>.<effect>`, so that no later attempt does it again.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from blogworker.providers.openai import OpenAIClient
+from blogworker.providers.replicate import ReplicateClient
+from blogworker.providers.wix import WixClient
+from blogworker.queue.job import Claim
+from blogworker.quota.limiter import Limiter
+from blogworker.settings import OpenAISettings
+
+Output = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What one paid call used, as stored beside its checkpoint."""
+
+    provider: str | None  # None, as the model, where nothing was paid
+    model: str | None
+    prompt_version: str | None = None
+    tokens_in: int = 0
+    tokens_cached: int = 0
+    tokens_out: int = 0
+    cost_usd: float | None = None  # None: the model has no price in the settings
+
+
+class Checkpoints(Protocol):
+    """One attempt's view of its job's checkpoints. Every write is fenced."""
+
+    def get(self, name: str) -> Output | None:
+        """What was saved under `name` by this attempt or an earlier one."""
+
+    async def save(self, name: str, output: Output, spend: Spend | None = None) -> None:
+        """Store; raise LeaseLost if the claim is no longer ours."""
+
+    async def confirm(self) -> None:
+        """Raise LeaseLost unless the claim is still ours. Called right before each visible effect."""
+
+    async def store_post(self, post: Output) -> None:
+        """Insert or update the job's row in `blog_posts`; keys are column names."""
+
+    async def image_bytes(self) -> bytes | None:
+        """The picture stored with the post, if there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vendors:
+    """The remote side. `wix` is None when there are no Wix credentials."""
+
+    openai: OpenAIClient
+    replicate: ReplicateClient
+    wix: WixClient | None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One attempt at one job."""
+
+    claim: Claim
+    checkpoints: Checkpoints
+    vendors: Vendors
+    limiter: Limiter
+    openai: OpenAISettings  # models, and the tokens to reserve for a call

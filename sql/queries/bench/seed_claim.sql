@@ -1,0 +1,13 @@
+-- seed_claim: the query of the system this one takes over from, for comparison: rank the whole backlog, lock nothing.
+-- Takes  slots, site_window.
+with instance_batches as (
+    select g.*, row_number() over (partition by g.instance_id order by g.created_at) as rn
+    from blog_generations as g
+    where g.status = 'PENDING'
+)
+
+select b.id
+from instance_batches as b
+where b.rn <= %(site_window)s
+order by b.created_at
+limit %(slots)s;

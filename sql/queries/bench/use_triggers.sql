@@ -1,0 +1,2 @@
+-- use_triggers: as every other writer.
+alter table blog_generations enable trigger user;

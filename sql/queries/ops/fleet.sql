@@ -1,0 +1,15 @@
+-- fleet: the figures beside the counts.
+-- Gives  one row: sites, ready, paused, at_cap; finished in the last minute and ten; estimated_wait_minutes;
+--        usd_today (by the database's day).
+select
+    (select count(*) from sites) as sites,
+    (select count(*) from sites as s where s.ready and s.paused_at is null) as ready,
+    (select count(*) from sites as s where s.paused_at is not null) as paused,
+    (select count(*) from sites as s where s.at_cap) as at_cap,
+    (select count(*) from blog_generations as g where g.finished_at > now() - interval '1 minute')
+        as finished_last_minute,
+    (select count(*) from blog_generations as g where g.finished_at > now() - interval '10 minutes')
+        as finished_last_10_minutes,
+    estimated_wait_minutes(pending_count(1000000)) as estimated_wait_minutes,
+    (select coalesce(sum(u.cost_usd), 0)::double precision from provider_usage as u where u.hour >= date_trunc('day', now()))
+        as usd_today;

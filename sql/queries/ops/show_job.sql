@@ -1,0 +1,24 @@
+-- show_job: one blog with all that is known of it; the image only by its size.
+-- Takes  job_id.
+-- Gives  one row or none: job, post (null: none yet), checkpoints, errors, publish_at, worker (who holds it).
+select
+    to_jsonb(g) as job,
+    (
+        select to_jsonb(p) - 'image' || jsonb_build_object('image_bytes', octet_length(p.image))
+        from blog_posts as p
+        where p.generation_id = g.id
+    ) as post,
+    (
+        select coalesce(jsonb_agg(to_jsonb(s) - 'generation_id' order by s.created_at), '[]')
+        from generation_stages as s
+        where s.generation_id = g.id
+    ) as checkpoints,
+    (
+        select coalesce(jsonb_agg(to_jsonb(e) - 'generation_id' order by e.id), '[]')
+        from generation_errors as e
+        where e.generation_id = g.id
+    ) as errors,
+    (select b.publish_at from scheduled_blogs as b where b.blog_generation_id = g.id) as publish_at,
+    (select w.name from workers as w where w.worker_id = g.worker_id) as worker
+from blog_generations as g
+where g.id = %(job_id)s;

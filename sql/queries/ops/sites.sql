@@ -1,0 +1,46 @@
+-- sites: the busiest first.
+-- Takes  most; instance_id, null: all.
+-- Gives  rows: the site and its jobs by status (what ended: over the last day).
+with chosen as (
+    select s.*
+    from sites as s
+    where %(instance_id)s::text is null or s.instance_id = %(instance_id)s
+),
+
+jobs as (
+    select
+        g.instance_id,
+        count(*) filter (where g.status = 'PENDING') as pending,
+        count(*) filter (where g.status = 'PROCESSING') as processing,
+        count(*) filter (where g.status = 'SCHEDULED') as scheduled,
+        count(*) filter (where g.status = 'DONE') as done,
+        count(*) filter (where g.status = 'FAILED') as failed
+    from blog_generations as g
+    where
+        (g.status in ('PENDING', 'PROCESSING', 'SCHEDULED') or g.finished_at > now() - interval '1 day')
+        and (%(instance_id)s::text is null or g.instance_id = %(instance_id)s)
+    group by g.instance_id
+)
+
+select
+    c.instance_id,
+    c.name,
+    c.plan,
+    c.weight,
+    c.max_in_flight,
+    c.max_pending,
+    c.paused_at,
+    c.pause_reason,
+    c.ready,
+    c.at_cap,
+    c.virtual_time,
+    c.settings,
+    coalesce(j.pending, 0) as pending,
+    coalesce(j.processing, 0) as processing,
+    coalesce(j.scheduled, 0) as scheduled,
+    coalesce(j.done, 0) as done,
+    coalesce(j.failed, 0) as failed
+from chosen as c
+left join jobs as j using (instance_id)
+order by coalesce(j.pending, 0) + coalesce(j.processing, 0) desc, c.instance_id
+limit %(most)s;
