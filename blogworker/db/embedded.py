@@ -367,6 +367,19 @@ class EmbeddedPostgres:
                 self._held.halt("fast")
         self._held = None
 
+    def remove(self) -> None:
+        """Stop the server if it runs, and delete its database: tests of root would fill /var/tmp with twins."""
+        self.attach()
+        self.stop()
+        home = self.home
+        for name in OUR_FILES:
+            if (home / name).is_dir():
+                shutil.rmtree(home / name)
+            else:
+                (home / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not there, or somebody keeps more in it
+            home.rmdir()
+
     def __enter__(self) -> Self:
         self.start()
         return self

@@ -1,0 +1,82 @@
+"""One JSON object a line, with the fields of NewBlog in snake_case or camelCase."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from datetime import datetime
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+from blogworker.errors import Fault
+from blogworker.intake.rows import Draft, Drafted
+from blogworker.queue.newblog import NewBlog
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(map(str.title, rest))
+
+
+FIELDS = tuple(field.name for field in fields(NewBlog))
+SPELLINGS = {name: name for name in FIELDS} | {_camel(name): name for name in FIELDS}
+SUBJECTS = ("keyword", "name", "text")  # people put them beside source_data instead of into it
+
+
+def drafts(lines: Iterable[tuple[int, str] | Fault]) -> Iterator[Drafted]:
+    """The blog of each line, or why it has none. Blank lines are passed over."""
+    for row in lines:
+        if isinstance(row, Fault):
+            yield row
+        elif row[1].strip():
+            line, text = row
+            try:
+                yield Draft(line, _fields(_object(text)))
+            except ValueError as error:
+                yield Fault(line, str(error))
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except json.JSONDecodeError as error:
+        hint = ": write one object a line, not a list" if text.lstrip().startswith(("[", "]")) else ""
+        raise ValueError(f"not JSON: {error.msg} at column {error.colno}{hint}") from None
+    except RecursionError:
+        raise ValueError("not usable: the JSON is nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError('not an object: a line looks like {"source_type": "keyword", "source_id": "..."}')
+    return value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"not JSON: {constant} is no JSON value: use a number or null")
+
+
+def _fields(row: dict[str, Any]) -> dict[str, Any]:
+    """Raises ValueError with the reason for the producer."""
+    given: dict[str, Any] = {}
+    for spelling, value in row.items():
+        name = SPELLINGS.get(spelling)
+        if name is None:
+            raise ValueError(f"unknown field {spelling[:60]!r}{_advice(spelling)}")
+        if name in given:
+            raise ValueError(f"{name} is given twice")
+        if value is not None:
+            given[name] = _time(name, value) if name in ("run_at", "publish_at") else value
+    if "source_type" not in given:
+        raise ValueError("source_type is missing: use keyword, product or text")
+    return given
+
+
+def _advice(spelling: str) -> str:
+    if spelling in SUBJECTS:
+        return ": put it into source_data"
+    close = get_close_matches(spelling[:60].lower(), FIELDS, n=1)
+    return f": did you mean {close[0]}?" if close else f": known are {', '.join(FIELDS)}"
+
+
+def _time(name: str, value: object) -> datetime:
+    try:
+        return datetime.fromisoformat(str(value) if isinstance(value, str) else "")
+    except ValueError:
+        raise ValueError(f"{name} is not a time: write it as 2026-01-31T09:00:00Z") from None

@@ -1,0 +1,27 @@
+"""A list of keywords, one a line. Lines that are blank or begin with # are passed over."""
+
+from collections.abc import Iterable, Iterator
+
+from blogworker.errors import Fault
+from blogworker.intake.rows import Draft, Drafted, Skipped
+
+KEYWORD_MAX = 200
+
+
+def drafts(lines: Iterable[tuple[int, str] | Fault]) -> Iterator[Drafted]:
+    """A keyword blog for each keyword; one that comes again, in whatever case, is skipped."""
+    first: dict[str, int] = {}
+    for row in lines:
+        if isinstance(row, Fault):
+            yield row
+            continue
+        line, text = row
+        keyword = " ".join(text.split())
+        if not keyword or keyword.startswith("#"):
+            continue
+        if len(keyword) > KEYWORD_MAX:
+            yield Fault(line, f"a keyword of {len(keyword)} characters: at most {KEYWORD_MAX} are allowed, one a line")
+        elif (before := first.setdefault(keyword.casefold(), line)) != line:
+            yield Skipped(line, f"the keyword of line {before} again")
+        else:
+            yield Draft(line, {"source_type": "keyword", "source_data": {"keyword": keyword}})

@@ -1,0 +1,195 @@
+"""Shop exports: several rows become one product, and a wrong row is told with its line."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blogworker.errors import Fault
+from blogworker.intake import Accepted, Row, Skipped, read
+from blogworker.intake.money import amount, currency
+from blogworker.intake.readable import readable
+
+Reads = Callable[..., list[Row]]
+
+HEADER = "Handle,Title,Variant Price,Image Src\n"
+
+
+def products(rows: list[Row]) -> dict[str, dict[str, Any]]:
+    assert all(isinstance(row, Accepted) for row in rows), rows
+    return {str(row.blog.source_id): row.blog.source_data for row in rows if isinstance(row, Accepted)}
+
+
+def test_a_shopify_product_is_joined_from_its_rows(data: Path) -> None:
+    rows = list(read(data / "shopify.csv", instance_id="shop"))
+
+    found = products(rows)
+    assert found["harbour-lamp"] == {
+        "name": "Harbour Lamp",
+        "description": "A brass lamp, cast in sand.\nGives a “warm” light & little heat.",
+        "price": "120.00",
+        "price_max": "180.50",
+        "compare_at_price": "150.00",
+        "vendor": "Quayside Metalworks",
+        "product_type": "Lamps",
+        "tags": ["brass", "lamp"],
+        "images": [f"https://shop.test/lamp-{name}.jpg" for name in ("front", "side", "small")],
+        "image": "https://shop.test/lamp-front.jpg",
+        "sku": "HL-1",
+        "handle": "harbour-lamp",
+    }
+    assert found["tin-whistle"] == {
+        "name": "Tin Whistle",
+        "price": "9.5",
+        "vendor": "Quayside Metalworks",
+        "handle": "tin-whistle",
+    }
+    assert [row.line for row in rows] == [2, 6]
+
+
+def test_a_classic_wix_product_has_surcharges_and_bare_file_names(data: Path) -> None:
+    found = products(list(read(data / "wix_classic.csv", instance_id="shop")))
+
+    assert found["p-01"] == {
+        "name": "Oat Soap",
+        "description": "Mild soap\noats\nolive oil",
+        "price": "6.50",
+        "price_max": "7.75",
+        "vendor": "Barley Lane",
+        "product_type": "Bath",
+        "images": ["https://static.wixstatic.com/media/a1b2c3_0f9e~mv2.jpg"],
+        "image": "https://static.wixstatic.com/media/a1b2c3_0f9e~mv2.jpg",
+        "sku": "OS-1",
+        "handle": "p-01",
+    }
+    assert found["p-02"]["price"] == "1204.00"
+    assert found["p-02"]["images"] == ["https://shop.test/salt-a.png", "https://shop.test/salt-b.png"]
+
+
+def test_a_new_wix_product_has_media_rows(data: Path) -> None:
+    found = products(list(read(data / "wix_new.tsv", instance_id="shop")))
+
+    assert found == {
+        "oak-stool": {
+            "name": "Oak Stool",
+            "description": "Three legs.",
+            "price": "79.00",
+            "price_max": "89.00",
+            "compare_at_price": "99.00",
+            "currency": "EUR",
+            "vendor": "North Bench",
+            "images": ["https://shop.test/stool.jpg", "https://shop.test/stool-top.jpg"],
+            "image": "https://shop.test/stool.jpg",
+            "sku": "ST-1",
+            "handle": "oak-stool",
+        }
+    }
+
+
+@pytest.mark.parametrize(("file", "hidden"), [("shopify.csv", "'tin-whistle'"), ("wix_classic.csv", "'p-02'")])
+def test_hidden_products_are_skipped_only_when_asked(data: Path, file: str, hidden: str) -> None:
+    everything = list(read(data / file, instance_id="shop"))
+    published = list(read(data / file, instance_id="shop", published_only=True))
+
+    assert len(products(everything)) == 2
+    assert isinstance(published[1], Skipped)
+    assert published[1].reason == f"product {hidden} is not published"
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "told"),
+    [
+        ("mug,,4,\nmug,,5,\n", 2, "product 'mug' has no title in any of its rows"),
+        ("jug,Jug,3,\n,Mug,4,\n", 3, "the row has no handle"),
+        ("jug,Jug,3,\nmug,Mug\n", 3, "the row has 2 cells and the header 4"),
+        ("jug,Jug,3,\nmug,Mug,4,,,extra\n", 3, "the row has 6 cells and the header 4"),
+        ("mug,Mug,cheap,\n", 2, "price 'cheap' is not a price: write it as 1299.00"),
+        ("mug,Mug,-4,\n", 2, "price '-4' is not a price"),
+        ('mug,"Two\nlines",4,\nmug,,x,\n', 4, "price 'x' is not a price"),
+        ("mug,Mug,4,\njug,Jug,3,\nmug,,5,\n", 4, "product 'mug' began on line 2: keep its rows together"),
+        ('mug,"Mug,4,\n', 2, "not CSV: unexpected end of data"),
+        ("mug,\udcffMug,4,\n", 2, "the row is not UTF-8"),
+        ("mug,M\0g,4,\n", 2, "source_data.name holds a NUL character"),
+    ],
+)
+def test_a_bad_row_is_named_with_its_line(rows_of: Reads, body: str, line: int, told: str) -> None:
+    rows = rows_of((HEADER + body).encode(errors="surrogateescape"), kind="csv")
+
+    faults = [row for row in rows if isinstance(row, Fault)]
+    assert [fault.line for fault in faults] == [line]
+    assert told in faults[0].reason
+    assert all(row.blog.source_id != "mug" or row.line < line for row in rows if isinstance(row, Accepted))
+
+
+def test_an_unknown_header_tells_what_was_found_and_what_is_expected(rows_of: Reads) -> None:
+    (row,) = rows_of("sku;cost\n1;2\n", kind="csv")
+
+    assert isinstance(row, Fault)
+    assert row.line == 1
+    assert row.reason.startswith("unknown columns: found sku, cost; expected Handle, Title")
+
+
+def test_the_header_may_come_late_in_any_case_and_with_any_delimiter(rows_of: Reads) -> None:
+    (row,) = rows_of("sep=;\n\nHANDLE;title;PRICE\n;;\nmug;Mug;4\n", kind="csv")
+
+    assert isinstance(row, Accepted)
+    assert row.line == 5
+    assert row.blog.source_data == {"name": "Mug", "price": "4", "handle": "mug"}
+
+
+def test_only_ten_images_are_kept(rows_of: Reads) -> None:
+    rows = rows_of(HEADER + "".join(f"mug,Mug,4,https://shop.test/{n}.jpg\n" for n in range(12)), kind="csv")
+
+    assert products(rows)["mug"]["images"] == [f"https://shop.test/{n}.jpg" for n in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("60", "60"),
+        ("1299.00", "1299.00"),
+        ("1,299", "1299"),
+        ("1,299.50", "1299.50"),
+        ("1.299,50 €", "1299.50"),
+        ("1.299.000", "1299000"),
+        ("1 299,00", "1299.00"),
+        ("1'299.00", "1299.00"),
+        ("1,00,000.00", "100000.00"),
+        ("12,5", "12.5"),
+        ("$9.99", "9.99"),
+        ("EUR 5", "5"),
+    ],
+)
+def test_prices_are_read_as_people_write_them(text: str, value: str) -> None:
+    assert amount(text) == Decimal(value)
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1-2", "1,2,3", "1.2.3", "nan", "Infinity", "1e5", "1.299,00.5", "free"])
+def test_what_is_no_price_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a price"):
+        amount(text)
+
+
+def test_a_currency_is_taken_only_from_a_sign_that_means_one() -> None:
+    assert [currency(text) for text in ("€ 5", "5 USD", "$5", "5", "free")] == ["EUR", "USD", None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("plain\n\n text &amp; more", "plain\ntext & more"),
+        ("5 < 6 and 7 > 3", "5 < 6 and 7 > 3"),
+        ("<h2>One</h2>two<br/>three<p>four\nfive</p>", "One\ntwo\nthree\nfour five"),
+        ("a<script>alert('<p>')</script>b<!-- c -->", "ab"),
+        ("<b>bold</b>ly", "boldly"),
+        ("<p>open <![broken[ end", "open"),
+    ],
+)
+def test_html_becomes_what_a_reader_sees(html: str, text: str) -> None:
+    assert readable(html, longest=100).startswith(text)
+
+
+def test_a_long_description_is_cut_between_words() -> None:
+    assert readable("one two three four", longest=12) == "one two…"

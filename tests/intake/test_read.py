@@ -1,0 +1,128 @@
+"""The file as a whole: found, opened, recognised, and given to sites."""
+
+import io
+import os
+import sys
+import threading
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from blogworker.errors import SettingsError
+from blogworker.intake import Accepted, Row, at_rest, read
+
+Reads = Callable[..., list[Row]]
+
+JSON_LINE = '{"source_type": "keyword", "source_id": "rye bread"}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "source_type"),
+    [
+        ("\ufeff" + JSON_LINE, "keyword"),
+        ("Handle,Title\nmug,Mug\n", "product"),
+        ("\ufeffhandleId;fieldType;name\nmug;Product;Mug\n", "product"),
+        ("rye bread\n", "keyword"),
+    ],
+)
+def test_the_kind_is_found_out_from_the_content(rows_of: Reads, content: str, source_type: str) -> None:
+    (row,) = rows_of(content)
+
+    assert isinstance(row, Accepted)
+    assert row.blog.source_type == source_type
+
+
+def test_a_suffix_says_the_kind(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text('{"looks": "like JSON"}')
+
+    (row,) = read(tmp_path / "a.txt", instance_id="shop")
+
+    assert isinstance(row, Accepted)
+    assert row.blog.source_data == {"keyword": '{"looks": "like JSON"}'}
+
+
+def test_sites_take_turns(rows_of: Reads) -> None:
+    rows = rows_of("a\nb\na\nc\n", instance_id="unused", sites=["one", "two"])
+
+    assert [row.blog.instance_id for row in rows if isinstance(row, Accepted)] == ["one", "two", "one"]
+    assert len(rows_of("a\n", sites=())) == 1  # no sites: instance_id takes it
+
+
+def test_idempotent_blogs_carry_a_key_of_what_they_are_about(rows_of: Reads) -> None:
+    own = '{"source_type": "keyword", "source_id": "Rye  Bread", "idempotency_key": "mine"}\n'
+    text = '{"source_type": "text", "source_data": {"text": "We open on Sunday."}}\n'
+    long = f'{{"source_type": "product", "source_id": "{"p" * 300}"}}\n'
+
+    rows = rows_of(JSON_LINE.replace("rye", "Rye ") + own + text + long, idempotent=True)
+    keys = [row.blog.idempotency_key or "" for row in rows if isinstance(row, Accepted)]
+    again = rows_of(text, idempotent=True)[0]
+
+    assert keys[:2] == ["keyword:rye bread", "mine"]
+    assert keys[2].startswith("text:sha256:")
+    assert keys[3].startswith("product:sha256:")
+    assert isinstance(again, Accepted)
+    assert again.blog.idempotency_key == keys[2]
+
+
+def test_an_unusable_file_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "wide.csv").write_text("Handle,Title\n", encoding="utf-16")
+    (tmp_path / "words.txt").write_text("rye\n")
+
+    def told(name: str) -> str:
+        with pytest.raises(SettingsError) as caught:
+            list(read(tmp_path / name, instance_id=None if name == "words.txt" else "shop"))
+        assert "\n" not in str(caught.value)
+        return str(caught.value).removeprefix(f"{tmp_path}{os.sep}")
+
+    assert told("absent.csv") == "absent.csv cannot be read: No such file or directory"
+    assert told("").endswith("cannot be read: Is a directory")
+    assert told("empty.csv") == "empty.csv is empty"
+    assert told("wide.csv") == "wide.csv is UTF-16: save it as UTF-8"
+    assert told("words.txt") == "words.txt does not say for which site its blogs are: name one"
+
+
+def test_a_caller_may_stop_early(data: Path) -> None:
+    """An open file left behind would be a ResourceWarning, which is an error here."""
+    rows = read(data / "shopify.csv", instance_id="shop")
+
+    assert isinstance(next(rows), Accepted)
+    rows.close()
+
+
+def test_a_callers_stream_stays_open() -> None:
+    stream = io.BytesIO(b"rye\n")
+
+    assert len(list(read(stream, instance_id="shop"))) == 1
+    assert not stream.closed
+
+
+def test_stdin_and_pipes_can_be_read_twice_from_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"rye\noats\n")))
+    with at_rest("-") as path:
+        passes = [len(list(read(path, instance_id="shop"))) for _ in range(2)]
+    assert passes == [2, 2]
+    assert not path.exists()
+
+    os.mkfifo(tmp_path / "pipe.txt")
+    writer = threading.Thread(target=(tmp_path / "pipe.txt").write_bytes, args=[b"rye\n"])
+    writer.start()
+    with at_rest(tmp_path / "pipe.txt") as path:
+        assert len(list(read(path, instance_id="shop"))) == 1
+    writer.join()
+
+
+def test_a_large_file_is_never_held_whole(tmp_path: Path) -> None:
+    """Without a line end in sight, only a piece of the file is in memory at once."""
+    (tmp_path / "large.csv").write_bytes(b"Handle,Title\n" + b"x" * (24 << 20))
+    tracemalloc.start()
+    try:
+        for _ in read(tmp_path / "large.csv", instance_id="shop"):
+            pass
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 12 << 20
