@@ -29,8 +29,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield given
         return
     embedded = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False, max_connections=300)
-    yield embedded.start()
-    embedded.stop()
+    try:
+        yield embedded.start()
+    finally:
+        embedded.remove()
 
 
 def dsn_of(server: str, name: str) -> str:

@@ -21,12 +21,12 @@ from blogworker.settings import DatabaseSettings
 async def server() -> AsyncIterator[str]:
     """The DSN of a Postgres that lives as long as the block, with durable commits as in production."""
     with TemporaryDirectory(prefix="blogworker-bench-") as folder:
-        embedded = EmbeddedPostgres(Path(folder), durable=True, max_connections=200)
+        embedded = EmbeddedPostgres(Path(folder) / "postgres", durable=True, max_connections=200)
         dsn = await run_sync(embedded.start)
         try:
             yield dsn
         finally:
-            await run_sync(embedded.stop)
+            await run_sync(embedded.remove)
 
 
 @asynccontextmanager

@@ -95,6 +95,14 @@ class Supervisor:
 
     async def run(self, *, until_empty: bool) -> None:
         await self._begin()
+        try:
+            await self._work(until_empty=until_empty)
+        except* LeaseEnded:
+            log.error("lease_lost", worker=self._settings.worker.name, in_flight=self._worker.in_flight)
+            raise
+        await self._end()
+
+    async def _work(self, *, until_empty: bool) -> None:
         async with create_task_group() as keepers:
             keepers.start_soon(self._settler.run)
             async with create_task_group() as jobs:
@@ -104,8 +112,9 @@ class Supervisor:
                 systemd.notify("READY=1", f"STATUS=claiming as {self._settings.worker.name}")
                 with claiming:
                     await self._worker.claim_loop(self._lease.worker_id, jobs, until_empty=until_empty)
+            if jobs.cancel_scope.cancelled_caught and self._drain_until is None:
+                raise LeaseEnded(f"the database was silent for so long that the lease of {self._lease.name} ended")
             keepers.cancel_scope.cancel()
-        await self._end()
 
     async def _begin(self) -> None:
         worker = self._settings.worker

@@ -206,11 +206,11 @@ async def _finish(database: Database, plan: Plan, base: str, elapsed_s: float, d
 
 
 def _duplicates(counters: dict[str, Any]) -> int:
-    return sum(int(count) for count in counters["wix"]["duplicates"].values())
+    return len(counters["wix"]["duplicates"])
 
 
 def _facts(plan: Plan, counters: dict[str, Any]) -> dict[str, str]:
-    refused = sum(int(vendor["statuses"].get("429", 0)) for vendor in counters["vendors"].values())
+    refused = sum(vendor["throttled"] for vendor in counters["vendors"].values())
     return {
         "Vendors": f"simulated, their clock {plan.speed:g} times as fast as life",
         "Workers": f"{WORKERS}, with {plan.concurrency} slots each",

@@ -34,7 +34,7 @@ class Lease:
 
     def __init__(self, database: Database, *, name: str, lease_s: float, concurrency: int) -> None:
         self._database = database
-        self._name = name
+        self.name = name
         self._lease_s = lease_s
         self._concurrency = concurrency
         self.worker_id = uuid4()
@@ -45,7 +45,7 @@ class Lease:
         asked_at = current_time()
         row = await self._database.one(
             "queue/register_worker",
-            name=self._name,
+            name=self.name,
             worker_id=self.worker_id,
             host=socket.gethostname(),
             pid=os.getpid(),
@@ -68,7 +68,7 @@ class Lease:
             stats=Json(stats),
         )
         if row is None:
-            raise LeaseEnded(f"the lease of {self._name} ended, or another process took the name over")
+            raise LeaseEnded(f"the lease of {self.name} ended, or another process took the name over")
         self._extended(asked_at)
 
     async def end(self) -> None:
