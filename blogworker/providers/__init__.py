@@ -1,0 +1,9 @@
+"""The three remotes, one thin typed client each.
+
+    openai      text       OpenAIClient.generate
+    replicate   pictures   ReplicateClient.create, wait, download
+    wix         sites      WixClient.import_media, create_draft, publish ...
+
+A client makes one call and says what came of it: an answer, or a ProviderError whose class tells the caller what to do.
+It retries nothing by itself (a refused Wix token is the one exception), waits for no quota, and stores nothing.
+"""

@@ -1,0 +1,134 @@
+"""What the three clients share: connections, timeouts, how long a vendor asks us to wait, and what a failure means.
+
+One question parts the failures: may the request have had its effect? Not sent, or refused: it has none. Sent and never
+answered: nobody knows, and only a caller that looks it up may repeat it.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+import httpx2
+
+from blogworker.errors import (
+    Misconfigured,
+    OutcomeUnknown,
+    ProviderError,
+    RateLimited,
+    Rejected,
+    Unavailable,
+)
+
+CONNECT_TIMEOUT_S = 5.0
+SPARE_CONNECTIONS = 10  # beside one for each slot: token requests, downloads
+LONGEST_WAIT_S = 86_400.0  # daily limits exist; nothing a vendor names is believed beyond a day
+LONGEST_MESSAGE = 400
+UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 0.000_001, "µs": 0.000_001}
+
+# httpx serves the replicate SDK, httpx2 the openai SDK and ourselves; they share names, not classes.
+TransportError = (httpx.TransportError, httpx2.TransportError)
+UNSENT = (
+    *(httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError),
+    *(httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol, httpx2.ProxyError),
+)
+
+DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|m|s)")
+NAMED_WAIT = re.compile(r"(?:try again|resets?|retry)\s+(?:in|after)\s+~?((?:\d+(?:\.\d+)?(?:h|ms|us|µs|m|s))+)", re.I)
+SECRET = re.compile(r"(?:Bearer\s+\S+|\b(?:sk|r8|rk|pk)[-_][\w*.-]{4,}|OauthNG\S+)", re.I)
+
+
+def client(base_url: str, *, connections: int, timeout_s: float) -> httpx2.AsyncClient:
+    """A client that keeps one warm connection for each slot."""
+    return httpx2.AsyncClient(
+        base_url=base_url,
+        timeout=httpx2.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
+        limits=httpx2.Limits(
+            max_connections=connections + SPARE_CONNECTIONS, max_keepalive_connections=connections + SPARE_CONNECTIONS
+        ),
+    )
+
+
+def safe(text: object) -> str:
+    """A vendor's words on one line, cut to a bearable length, with anything that looks like a key struck out."""
+    line = SECRET.sub("[secret]", " ".join(str(text).split()))
+    return line if len(line) <= LONGEST_MESSAGE else f"{line[: LONGEST_MESSAGE - 1]}…"
+
+
+def go_duration_s(text: str) -> float | None:
+    """Seconds of `6m0s`, `120ms`, `1h2m3.5s`; None if it is no such thing."""
+    parts = DURATION.findall(text.strip())
+    if not parts or "".join(number + unit for number, unit in parts) != text.strip():
+        return None
+    return sum(float(number) * UNITS_S[unit] for number, unit in parts)
+
+
+def named_wait_s(headers: Mapping[str, str], message: str = "") -> float | None:
+    """The wait a vendor asked for, in any of the forms in use; None if it named none.
+
+    Of several the longest counts, since each is "at the least".
+    """
+    waits = [
+        _milliseconds(headers.get("retry-after-ms", "")),
+        _seconds_or_date(headers.get("retry-after", ""), now=headers.get("date", "")),
+        *(go_duration_s(found) for found in NAMED_WAIT.findall(message)),
+    ]
+    named = [wait for wait in waits if wait is not None]
+    return min(LONGEST_WAIT_S, max(named)) if named else None
+
+
+def lost(error: BaseException, *, provider: str, repeatable: bool = False) -> Unavailable:
+    """A call that ended without an answer. `repeatable` calls have no effect that could be doubled."""
+    if isinstance(error, UNSENT):
+        return Unavailable(f"could not connect: {safe(error) or type(error).__name__}", provider=provider)
+    what = (
+        "no answer in time"
+        if isinstance(error, TimeoutError | httpx.TimeoutException | httpx2.TimeoutException)
+        else (f"connection lost: {safe(error) or type(error).__name__}")
+    )
+    return (Unavailable if repeatable else OutcomeUnknown)(what, provider=provider)
+
+
+def refused(
+    status: int, message: str, *, provider: str, code: str | None = None, request_id: str | None = None
+) -> ProviderError:
+    """The error of a status that means the same to every vendor. Callers handle their own exceptions before."""
+    kind: type[ProviderError]
+    match status:
+        case 429:
+            kind = RateLimited
+        case 401 | 402 | 403:
+            kind = Misconfigured
+        case 408 | 425:
+            kind = Unavailable
+        case _ if status >= 500:
+            kind = Unavailable
+        case _:
+            kind = Rejected
+    return kind(safe(message), provider=provider, status=status, code=code, request_id=request_id)
+
+
+def _milliseconds(text: str) -> float | None:
+    try:
+        return max(0.0, float(text) / 1000)
+    except ValueError:
+        return None
+
+
+def _seconds_or_date(text: str, *, now: str) -> float | None:
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        due = _date(text)
+    if due is None:
+        return None
+    # Measured from the vendor's own clock where it tells it, so that ours may be wrong.
+    return max(0.0, (due - (_date(now) or datetime.now(UTC))).total_seconds())
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        return parsedate_to_datetime(text).astimezone(UTC)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,243 @@
+"""Text from OpenAI's Responses API.
+
+Every answer with status 200 was paid for, so each comes back as a Generation, the unusable ones too: the caller records
+what it cost, and only then asks for its text with `checked()`. All retries are left to the queue, which sees the code
+of an error where the SDK would see only its status.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import httpx2
+from anyio import fail_after
+from openai import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AsyncOpenAI,
+    DefaultAsyncHttpxClient,
+    OpenAIError,
+)
+from openai.types.responses import Response
+
+from blogworker.errors import Misconfigured, OutcomeUnknown, ProviderError, RateLimited, Rejected, Unavailable
+from blogworker.providers import http
+from blogworker.settings import OpenAISettings, Price
+
+PROVIDER = "openai"
+DEFAULT_WAIT_S = 20.0  # a 429 that names no wait
+CACHE_WRITE_FACTOR = 1.25  # of the input price; models that do not bill writes report none
+OUT_OF_MONEY = {
+    "insufficient_quota",
+    "credit_balance_exhausted",
+    "organization_spend_limit_exceeded",
+    "project_spend_limit_exceeded",
+    "organization_usage_limit_exceeded",
+    "billing_hard_limit_reached",
+    "billing_not_active",
+}
+TRANSIENT = {"server_error", "server_is_overloaded", "vector_store_timeout"}
+THROTTLED = {"rate_limit_exceeded", "slow_down"}
+
+
+class Truncated(Rejected):
+    """The answer hit its cap: a larger one may do."""
+
+
+class Refused(Rejected):
+    """The model, or a filter behind it, would not write this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One paid answer."""
+
+    text: str
+    model: str
+    tokens_in: int  # cached ones included
+    tokens_cached: int
+    tokens_out: int  # reasoning included
+    request_id: str | None = None
+    cost_usd: float | None = None  # None: the model has no price in the settings
+    fault: ProviderError | None = None  # why the text is of no use
+
+    @property
+    def tokens(self) -> int:
+        """All of them, as the vendor's quota counts."""
+        return self.tokens_in + self.tokens_out
+
+    def checked(self) -> str:
+        """The text, or the fault raised."""
+        if self.fault is not None:
+            raise self.fault
+        return self.text
+
+
+class OpenAIClient:
+    """One a process."""
+
+    def __init__(self, settings: OpenAISettings, *, connections: int) -> None:
+        self._settings = settings
+        self._connections = connections
+        self._sdk: AsyncOpenAI | None = None
+
+    async def open(self) -> None:
+        if self._settings.api_key is None:
+            raise Misconfigured("OPENAI_API_KEY is not set", provider=PROVIDER)
+        most = self._connections + http.SPARE_CONNECTIONS
+        self._sdk = AsyncOpenAI(
+            api_key=self._settings.api_key.get_secret_value(),
+            base_url=self._settings.base_url,
+            max_retries=0,
+            timeout=httpx2.Timeout(self._settings.timeout, connect=http.CONNECT_TIMEOUT_S),
+            http_client=DefaultAsyncHttpxClient(
+                limits=httpx2.Limits(max_connections=most, max_keepalive_connections=most)
+            ),
+        )
+
+    async def aclose(self) -> None:
+        if self._sdk is not None:
+            await self._sdk.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def generate(
+        self,
+        *,
+        model: str,
+        instructions: str,
+        input: str,  # noqa: A002 - the API's own word
+        schema_name: str,
+        schema: Mapping[str, Any],
+        max_output_tokens: int,
+        effort: Literal["none", "low"] = "low",
+        cache_key: str | None = None,
+    ) -> Generation:
+        """One answer of `model`, as JSON that fits `schema`; `max_output_tokens` covers its reasoning too."""
+        if self._sdk is None:
+            raise RuntimeError("the client is not open")
+        try:
+            with fail_after(self._settings.timeout):  # httpx2 bounds each read, not their sum
+                raw = await self._sdk.responses.with_raw_response.create(
+                    model=model,
+                    instructions=instructions,
+                    input=input,
+                    text={
+                        "format": {"type": "json_schema", "name": schema_name, "strict": True, "schema": dict(schema)}
+                    },
+                    max_output_tokens=max_output_tokens,
+                    reasoning={"effort": effort},
+                    store=False,
+                    prompt_cache_key=cache_key or schema_name,
+                )
+                response = raw.parse()
+        except (OpenAIError, TimeoutError, ValueError) as error:
+            raise _failure(error) from error
+        return _generation(response, model=model, request_id=raw.request_id, price=self._settings.prices.get(model))
+
+
+def _generation(response: object, *, model: str, request_id: str | None, price: Price | None) -> Generation:
+    if not isinstance(response, Response) or not isinstance(getattr(response, "output", None), list):
+        raise OutcomeUnknown("the answer is not a response object", provider=PROVIDER, request_id=request_id)
+    usage = response.usage
+    cached = getattr(getattr(usage, "input_tokens_details", None), "cached_tokens", 0) or 0
+    written = getattr(getattr(usage, "input_tokens_details", None), "cache_write_tokens", 0) or 0
+    tokens_in, tokens_out = (usage.input_tokens or 0, usage.output_tokens or 0) if usage else (0, 0)
+    return Generation(
+        text=response.output_text,
+        model=response.model or model,
+        tokens_in=tokens_in,
+        tokens_cached=cached,
+        tokens_out=tokens_out,
+        request_id=request_id,
+        cost_usd=_cost(price, tokens_in=tokens_in, cached=cached, written=written, tokens_out=tokens_out),
+        fault=_fault(response, request_id),
+    )
+
+
+def _cost(price: Price | None, *, tokens_in: int, cached: int, written: int, tokens_out: int) -> float | None:
+    if price is None:
+        return None
+    fresh = max(0, tokens_in - cached - written)
+    total = (fresh + written * CACHE_WRITE_FACTOR) * price.input + cached * price.cached + tokens_out * price.output
+    return total / 1_000_000
+
+
+def _fault(response: Response, request_id: str | None) -> ProviderError | None:
+    """What makes a 200 useless, if anything does."""
+    match response.status:
+        case "failed":
+            return _failed_in_body(response, request_id)
+        case "incomplete":
+            reason = response.incomplete_details.reason if response.incomplete_details else None
+            kind = Truncated if reason == "max_output_tokens" else Refused
+            return kind("the answer is incomplete", provider=PROVIDER, code=reason, request_id=request_id)
+        case "cancelled" | "queued" | "in_progress":
+            return Unavailable(f"the answer is {response.status}", provider=PROVIDER, request_id=request_id)
+    if refusal := _refusal(response):
+        return Refused(f"refused: {http.safe(refusal)}", provider=PROVIDER, code="refusal", request_id=request_id)
+    if not response.output_text:
+        return Unavailable("the answer holds no text", provider=PROVIDER, code="empty", request_id=request_id)
+    return None
+
+
+def _failed_in_body(response: Response, request_id: str | None) -> ProviderError:
+    code = str(response.error.code) if response.error else None
+    message = http.safe(response.error.message) if response.error else "failed without a reason"
+    if code in THROTTLED:
+        limited = RateLimited(message, provider=PROVIDER, code=code, request_id=request_id)
+        return limited.after(http.named_wait_s({}, message) or DEFAULT_WAIT_S)
+    kind = Misconfigured if code in OUT_OF_MONEY else Unavailable if code in TRANSIENT or code is None else Rejected
+    return kind(message, provider=PROVIDER, code=code, request_id=request_id)
+
+
+def _refusal(response: Response) -> str | None:
+    for item in response.output:
+        for part in getattr(item, "content", None) or []:
+            if getattr(part, "type", None) == "refusal":
+                return getattr(part, "refusal", None) or "no reason given"
+    return None
+
+
+def _failure(error: Exception) -> ProviderError:
+    """What an exception of the SDK means to us."""
+    match error:
+        case APIStatusError():
+            return _status_failure(error)
+        case APITimeoutError() | APIConnectionError():
+            return http.lost(error.__cause__ or error, provider=PROVIDER)
+        case TimeoutError():
+            return http.lost(error, provider=PROVIDER)
+        case _:  # a 200 that is not the JSON it claims to be
+            return OutcomeUnknown(f"unreadable answer: {type(error).__name__}", provider=PROVIDER)
+
+
+def _status_failure(error: APIStatusError) -> ProviderError:
+    message = error.body.get("message") if isinstance(error.body, dict) else None
+    message, code = str(message or f"status {error.status_code}"), error.code
+    if error.status_code == 404 or (error.status_code == 429 and {code, error.type} & OUT_OF_MONEY):
+        return Misconfigured(
+            http.safe(message), provider=PROVIDER, status=error.status_code, code=code, request_id=error.request_id
+        )
+    failure = http.refused(error.status_code, message, provider=PROVIDER, code=code, request_id=error.request_id)
+    if isinstance(failure, RateLimited):
+        failure.after(_wait_s(error.response.headers, message))
+    return failure
+
+
+def _wait_s(headers: Mapping[str, str], message: str) -> float:
+    """What the vendor names, else when its exhausted bucket is full again, which errs on the late side."""
+    if (named := http.named_wait_s(headers, message)) is not None:
+        return named
+    resets = [
+        http.go_duration_s(headers.get(f"x-ratelimit-reset-{kind}", ""))
+        for kind in ("requests", "tokens", "project-tokens")
+        if headers.get(f"x-ratelimit-remaining-{kind}") == "0"
+    ]
+    return max((reset for reset in resets if reset), default=DEFAULT_WAIT_S)

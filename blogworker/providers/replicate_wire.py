@@ -1,0 +1,82 @@
+"""The transport under the Replicate SDK: what it adds to requests, and how it turns refusals into our errors.
+
+On the way out it adds what SDK 1.0.7 cannot say: `Cancel-After`, and a timeout for POSTs, which would have none. On the
+way back it raises our errors itself, so that the SDK neither retries a refused GET ten times by the vendor's uncapped
+Retry-After, nor stumbles over an error body that is no object, nor drops its `retry_after`.
+"""
+
+from typing import Any
+
+import httpx
+
+from blogworker.errors import Misconfigured, ProviderError, RateLimited
+from blogworker.providers import http
+from blogworker.settings import ReplicateSettings
+
+PROVIDER = "replicate"
+DEFAULT_WAIT_S = 30.0
+SHORTEST_DEADLINE_S = 5  # the least that Cancel-After takes
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """Between the SDK and the network."""
+
+    def __init__(self, settings: ReplicateSettings, *, connections: int) -> None:
+        most = connections + http.SPARE_CONNECTIONS
+        self._inner = httpx.AsyncHTTPTransport(
+            limits=httpx.Limits(max_connections=most, max_keepalive_connections=most)
+        )
+        self._timeout = httpx.Timeout(settings.timeout, connect=http.CONNECT_TIMEOUT_S).as_dict()
+        self._cancel_after = f"{max(SHORTEST_DEADLINE_S, round(settings.deadline))}s"
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions = {**request.extensions, "timeout": self._timeout}
+        if _creates(request):
+            request.headers["Cancel-After"] = self._cancel_after
+        response = await self._inner.handle_async_request(request)
+        if response.status_code < 400:
+            return response
+        try:
+            await response.aread()
+        finally:
+            await response.aclose()
+        raise _refusal(request, response)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def _creates(request: httpx.Request) -> bool:
+    return request.method == "POST" and request.url.path.endswith("/predictions")
+
+
+def _refusal(request: httpx.Request, response: httpx.Response) -> ProviderError:
+    body = _problem(response)
+    message = str(body.get("detail") or body.get("title") or f"status {response.status_code}")
+    request_id = response.headers.get("x-request-id")
+    if response.status_code == 404 and _creates(request):
+        return Misconfigured(
+            f"no such model: {http.safe(message)}", provider=PROVIDER, status=404, request_id=request_id
+        )
+    failure = http.refused(response.status_code, message, provider=PROVIDER, request_id=request_id)
+    if isinstance(failure, RateLimited):
+        failure.after(_wait_s(response, body, message))
+    return failure
+
+
+def _problem(response: httpx.Response) -> dict[str, Any]:
+    """The body, if it is the object it should be."""
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _wait_s(response: httpx.Response, body: dict[str, Any], message: str) -> float:
+    named = http.named_wait_s(response.headers, message)
+    stated = body.get("retry_after")
+    waits = [named] if named is not None else []
+    if isinstance(stated, int | float):
+        waits.append(min(float(stated), http.LONGEST_WAIT_S))
+    return max(waits, default=DEFAULT_WAIT_S)

@@ -1,0 +1,182 @@
+"""Wix sites: authors, media, blog posts and products.
+
+A post is made in two steps that are stored apart: a draft, which no key of ours makes unique (so it is looked up before
+it may be made again), and its publication, which may be repeated.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import httpx2
+from anyio import current_time, sleep
+
+from blogworker.errors import Misconfigured, SiteUnavailable, Unavailable
+from blogworker.providers import http
+from blogworker.providers.wix_auth import PROVIDER
+from blogworker.providers.wix_products import Products
+from blogworker.providers.wix_site import INSTANCE, Params, WixSites
+from blogworker.settings import WixSettings
+
+READY, PENDING, FAILED = "READY", "PENDING", "FAILED"
+MEMBERS_LOOKED_AT = 50
+DRAFTS_LOOKED_AT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFile:
+    """A file in a site's media manager. `status` is PENDING until Wix has it, then READY or FAILED."""
+
+    id: str
+    url: str
+    status: str
+
+
+class WixClient:
+    """One a process, for all sites."""
+
+    def __init__(self, settings: WixSettings, *, connections: int) -> None:
+        self._settings = settings
+        self._connections = connections
+        self._wire: httpx2.AsyncClient | None = None
+        self._open_sites: WixSites | None = None
+        self._members: dict[str, str] = {}
+        self._products = Products()
+
+    async def open(self) -> None:
+        if not self._settings.configured:
+            raise Misconfigured("WIX_APP_ID and WIX_APP_SECRET are not set", provider=PROVIDER)
+        self._wire = http.client(
+            self._settings.base_url, connections=self._connections, timeout_s=self._settings.timeout
+        )
+        self._open_sites = WixSites(self._settings, self._wire)
+
+    async def aclose(self) -> None:
+        if self._wire is not None:
+            await self._wire.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    @property
+    def _sites(self) -> WixSites:
+        if self._open_sites is None:
+            raise RuntimeError("the client is not open")
+        return self._open_sites
+
+    async def member_id(self, instance_id: str, *, fresh: bool = False) -> str:
+        """The author of a site's posts: its owner, made a member if need be. Raises SiteUnavailable without one."""
+        if fresh or instance_id not in self._members:
+            self._members[instance_id] = await self._author(instance_id)
+        return self._members[instance_id]
+
+    async def import_media(self, instance_id: str, url: str, *, name: str, media_type: str = "image/jpeg") -> MediaFile:
+        """Have Wix fetch a picture. Its address must live until the file is READY."""
+        body = {"url": url, "mimeType": media_type, "mediaType": "IMAGE", "displayName": name}
+        answer = await self._sites.post(instance_id, "/site-media/v1/files/import", body=body)
+        return _media_file(answer)
+
+    async def await_media(self, instance_id: str, file_id: str) -> MediaFile:
+        """The file once it is READY or FAILED, or still PENDING when the settings' time is up."""
+        give_up_at = current_time() + self._settings.media_timeout
+        while True:
+            answer = await self._sites.get(
+                instance_id, "/site-media/v1/files/get-file-by-id", params={"fileId": file_id}
+            )
+            file = _media_file(answer)
+            if file.status != PENDING or current_time() >= give_up_at:
+                return file
+            await sleep(self._settings.media_poll_interval)
+
+    async def upload_media(self, instance_id: str, data: bytes, *, name: str, media_type: str) -> MediaFile:
+        """Hand over the bytes, where Wix cannot fetch them."""
+        body = {"mimeType": media_type, "fileName": name}
+        answer = await self._sites.post(
+            instance_id, "/site-media/v1/files/generate-upload-url", body=body, repeatable=True
+        )
+        url = _text(answer, "uploadUrl")
+        return _media_file(await self._sites.put(url, data=data, content_type=media_type, params={"filename": name}))
+
+    async def create_draft(self, instance_id: str, draft: Mapping[str, Any]) -> str:
+        """Make a draft; its id. After OutcomeUnknown or Unavailable, ask `find_draft` before making another."""
+        body = {"draftPost": draft, "publish": False, "fieldsets": []}
+        return _text(await self._sites.post(instance_id, "/blog/v3/draft-posts", body=body), "draftPost", "id")
+
+    async def find_draft(self, instance_id: str, draft: Mapping[str, Any], *, since: datetime) -> str | None:
+        """The id of this draft if Wix already has it: same title and excerpt, edited since.
+
+        Wix may change a slug, and an author may have been replaced: neither can tell drafts apart.
+        """
+        edited_since = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        query = {
+            "filter": {"title": {"$eq": draft["title"]}, "editedDate": {"$gte": edited_since}},
+            "paging": {"limit": DRAFTS_LOOKED_AT, "offset": 0},
+        }
+        answer = await self._sites.post(
+            instance_id, "/blog/v3/draft-posts/query", body={"query": query}, repeatable=True
+        )
+        for found in answer.get("draftPosts") or []:
+            if _same(found.get("excerpt"), draft.get("excerpt")):
+                return str(found["id"])
+        return None
+
+    async def publish(self, instance_id: str, draft_id: str) -> str:
+        """Publish a draft; the post's id. A second call publishes the same post again, and nothing else."""
+        answer = await self._sites.post(
+            instance_id, f"/blog/v3/draft-posts/{draft_id}/publish", body={}, repeatable=True
+        )
+        return _text(answer, "postId")
+
+    async def post_url(self, instance_id: str, post_id: str) -> str | None:
+        """Where a published post can be read."""
+        answer = await self._sites.get(instance_id, f"/blog/v3/posts/{post_id}", params={"fieldsets": ["URL"]})
+        url = (answer.get("post") or {}).get("url") or {}
+        return f"{str(url.get('base', '')).rstrip('/')}{url.get('path', '')}" or None
+
+    async def product(self, instance_id: str, product_id: str) -> dict[str, Any]:
+        """A product of the site's shop, in the words of `source_data`. Raises Rejected when it is gone."""
+        return await self._products.get(self._sites, instance_id, product_id)
+
+    async def _author(self, instance_id: str) -> str:
+        site = (await self._sites.get(instance_id, INSTANCE)).get("site") or {}
+        owner = (site.get("ownerInfo") or {}).get("email") or site.get("ownerEmail")
+        params: Params = {"fieldsets": "FULL", "paging.limit": MEMBERS_LOOKED_AT}
+        members = (await self._sites.get(instance_id, "/members/v1/members", params=params)).get("members") or []
+        for member in members:
+            if owner is None or str(member.get("loginEmail", "")).lower() == str(owner).lower():
+                return str(member["id"])
+        if owner is None:
+            raise SiteUnavailable(
+                "the site has no member to be the author: set member_id in the site's settings",
+                provider=PROVIDER,
+                code="no_author",
+            )
+        profile = {"nickname": site.get("siteDisplayName") or str(owner).partition("@")[0]}
+        body = {"member": {"loginEmail": owner, "profile": profile}}
+        return _text(await self._sites.post(instance_id, "/members/v1/members", body=body), "member", "id")
+
+
+def _same(found: object, ours: object) -> bool:
+    """Equal but for spacing. What Wix does not show cannot tell two drafts apart."""
+    return found is None or ours is None or str(found).split() == str(ours).split()
+
+
+def _media_file(answer: Mapping[str, Any]) -> MediaFile:
+    file = answer.get("file")
+    if not isinstance(file, dict) or not file.get("id"):
+        raise Unavailable("the answer names no file", provider=PROVIDER, code="unreadable")
+    return MediaFile(str(file["id"]), str(file.get("url") or ""), str(file.get("operationStatus") or PENDING))
+
+
+def _text(answer: Mapping[str, Any], *path: str) -> str:
+    value: Any = answer
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    if not isinstance(value, str) or not value:
+        raise Unavailable(f"the answer lacks {'.'.join(path)}", provider=PROVIDER, code="unreadable")
+    return value

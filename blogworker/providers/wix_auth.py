@@ -1,0 +1,110 @@
+"""Access tokens, one a site, each good for four hours.
+
+A token is fetched once for all who want it, used for four fifths of its life, then replaced; while Wix cannot be
+reached, the old one serves to its end. There is no refresh token: the app's own credentials ask again.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+from anyio import Lock, current_time
+
+from blogworker.errors import Misconfigured, ProviderError, RateLimited, SiteUnavailable, Unavailable
+from blogworker.providers import http
+from blogworker.settings import WixSettings
+
+PROVIDER = "wix"
+FRESH_PART = 0.8  # of a token's life
+DEFAULT_LIFE_S = 14_400.0
+DEFAULT_WAIT_S = 60.0  # the quota of a site is counted by the minute, and its 429 names no wait
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    value: str
+    stale_at: float  # on the event loop's clock
+    dead_at: float
+
+
+class Tokens:
+    """The tokens of every site this process has served."""
+
+    def __init__(self, settings: WixSettings, wire: httpx2.AsyncClient) -> None:
+        self._settings = settings
+        self._wire = wire
+        self._held: dict[str, Token] = {}
+        self._locks: dict[str, Lock] = {}
+
+    async def get(self, instance_id: str) -> str:
+        """A token that is good now. Raises SiteUnavailable when Wix refuses one for this site."""
+        if (token := self._fresh(instance_id)) is not None:
+            return token
+        async with self._locks.setdefault(instance_id, Lock()):
+            if (token := self._fresh(instance_id)) is None:  # else another has fetched it while we waited
+                token = await self._renewed(instance_id)
+        return token
+
+    def forget(self, instance_id: str, value: str) -> None:
+        """Wix refused this one. A newer one, had by somebody else meanwhile, stays."""
+        held = self._held.get(instance_id)
+        if held is not None and held.value == value:
+            del self._held[instance_id]
+
+    def _fresh(self, instance_id: str) -> str | None:
+        held = self._held.get(instance_id)
+        return held.value if held is not None and current_time() < held.stale_at else None
+
+    async def _renewed(self, instance_id: str) -> str:
+        old = self._held.get(instance_id)
+        try:
+            self._held[instance_id] = await self._fetch(instance_id)
+        except (Unavailable, RateLimited):
+            if old is None or current_time() >= old.dead_at:
+                raise
+            return old.value
+        return self._held[instance_id].value
+
+    async def _fetch(self, instance_id: str) -> Token:
+        secret = self._settings.app_secret
+        if secret is None:
+            raise Misconfigured("WIX_APP_SECRET is not set", provider=PROVIDER)
+        asked_at = current_time()
+        grant = {
+            "grant_type": "client_credentials",
+            "client_id": self._settings.app_id,
+            "client_secret": secret.get_secret_value(),
+            "instance_id": instance_id,
+        }
+        try:
+            answer = await self._wire.post("/oauth2/token", json=grant)
+        except httpx2.TransportError as error:
+            raise http.lost(error, provider=PROVIDER, repeatable=True) from error
+        body = body_of(answer)
+        if answer.status_code != 200 or not isinstance(body.get("access_token"), str):
+            raise _refusal(answer, body)
+        life_s = float(body.get("expires_in") or DEFAULT_LIFE_S)
+        return Token(body["access_token"], asked_at + FRESH_PART * life_s, asked_at + life_s)
+
+
+def body_of(answer: httpx2.Response) -> dict[str, Any]:
+    """The body, if it is a JSON object."""
+    try:
+        body = answer.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _refusal(answer: httpx2.Response, body: dict[str, Any]) -> ProviderError:
+    code = str(body["error"]) if isinstance(body.get("error"), str) else None
+    said = http.safe(body.get("error_description") or body.get("message") or f"status {answer.status_code}")
+    status, request_id = answer.status_code, answer.headers.get("x-wix-request-id")
+    if status == 429:
+        limited = RateLimited(said, provider=PROVIDER, status=status, code=code, request_id=request_id)
+        wait_s = http.named_wait_s(answer.headers, said)
+        return limited.after(DEFAULT_WAIT_S if wait_s is None else wait_s)
+    if status >= 500 or status < 400:
+        return Unavailable(f"no token: {said}", provider=PROVIDER, status=status, code=code, request_id=request_id)
+    kind = Misconfigured if code in ("invalid_client", "unauthorized_client") else SiteUnavailable
+    return kind(f"token refused: {said}", provider=PROVIDER, status=status, code=code, request_id=request_id)

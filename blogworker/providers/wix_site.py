@@ -1,0 +1,145 @@
+"""One call to one Wix site: its token, and what a refusal means for the job, the site, or nobody in particular."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx2
+from anyio import fail_after
+
+from blogworker.errors import ProviderError, RateLimited, Rejected, SiteUnavailable, Unavailable
+from blogworker.providers import http
+from blogworker.providers.wix_auth import DEFAULT_WAIT_S, PROVIDER, Tokens, body_of
+from blogworker.settings import WixSettings
+
+Params = Mapping[str, str | int | Sequence[str]]
+CATALOG = "CATALOG_V"  # a shop being set up, or moved between catalogs: both pass
+INSTANCE = "/apps/v1/instance"
+
+
+class WixSites:
+    """Calls as the app, on behalf of any site that has it installed."""
+
+    def __init__(self, settings: WixSettings, wire: httpx2.AsyncClient) -> None:
+        self._settings = settings
+        self._wire = wire
+        self._tokens = Tokens(settings, wire)
+
+    async def get(self, instance_id: str, path: str, *, params: Params | None = None) -> dict[str, Any]:
+        return await self._call(instance_id, "GET", path, params=params, repeatable=True)
+
+    async def post(
+        self, instance_id: str, path: str, *, body: Mapping[str, Any], repeatable: bool = False
+    ) -> dict[str, Any]:
+        """`repeatable`: a query, or an act that done twice is done once."""
+        return await self._call(instance_id, "POST", path, body=body, repeatable=repeatable)
+
+    async def put(self, url: str, *, data: bytes, content_type: str, params: Params) -> dict[str, Any]:
+        """Send a file to an upload address, which carries its own permission."""
+        request = self._wire.build_request(
+            "PUT", url, content=data, params=params, headers={"Content-Type": content_type}
+        )
+        answer = await self._send(request, repeatable=True)
+        if answer.is_success:
+            return body_of(answer)
+        raise _refusal(answer)
+
+    async def _call(
+        self,
+        instance_id: str,
+        method: str,
+        path: str,
+        *,
+        params: Params | None = None,
+        body: Mapping[str, Any] | None = None,
+        repeatable: bool,
+    ) -> dict[str, Any]:
+        async def answered() -> httpx2.Response:
+            token = await self._tokens.get(instance_id)
+            headers = {"Authorization": f"Bearer {token}"}
+            request = self._wire.build_request(method, path, params=params, json=body, headers=headers)
+            answer = await self._send(request, repeatable=repeatable)
+            if answer.status_code == 401:
+                self._tokens.forget(instance_id, token)
+            return answer
+
+        answer = await answered()
+        if answer.status_code == 401:
+            answer = await answered()
+        if answer.status_code == 401:
+            raise await self._shut_out(answer, instance_id, path)
+        if not answer.is_success:
+            raise _refusal(answer)
+        return body_of(answer)
+
+    async def _shut_out(self, answer: httpx2.Response, instance_id: str, path: str) -> SiteUnavailable:
+        """Why a fresh token was refused: the app is gone from the site, or may not do this one thing there."""
+        installed = path != INSTANCE
+        if installed:
+            try:
+                await self.get(instance_id, INSTANCE)
+            except SiteUnavailable:
+                installed = False
+        what = f"the app may not use {path} on this site" if installed else "the app is no longer installed"
+        return SiteUnavailable(what, provider=PROVIDER, status=401, code=_code(body_of(answer)), request_id=_id(answer))
+
+    async def _send(self, request: httpx2.Request, *, repeatable: bool) -> httpx2.Response:
+        try:
+            with fail_after(self._settings.timeout):
+                return await self._wire.send(request)
+        except (TimeoutError, httpx2.TransportError) as error:
+            raise http.lost(error, provider=PROVIDER, repeatable=repeatable) from error
+
+
+def _refusal(answer: httpx2.Response) -> ProviderError:
+    """The error of an answer that is none of 2xx and 401."""
+    body, status = body_of(answer), answer.status_code
+    code = _code(body)
+    said = http.safe(_explanation(body) or f"status {status}")
+    failure = _kind(status, code)(said, provider=PROVIDER, status=status, code=code, request_id=_id(answer))
+    if isinstance(failure, RateLimited):
+        wait_s = http.named_wait_s(answer.headers, said)
+        failure.after(DEFAULT_WAIT_S if wait_s is None else wait_s)
+    return failure
+
+
+def _kind(status: int, code: str | None) -> type[ProviderError]:
+    if code is not None and code.endswith("NOT_INSTALLED"):
+        return SiteUnavailable
+    match status:
+        case 429:
+            return RateLimited
+        case 428:
+            return Unavailable if CATALOG in (code or "") else SiteUnavailable
+        case 403:
+            return SiteUnavailable
+        case 408:
+            return Unavailable
+        case _:
+            return Unavailable if status >= 500 or status < 400 else Rejected
+
+
+def _details(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    details = body.get("details")
+    found = details.get(name) if isinstance(details, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _code(body: Mapping[str, Any]) -> str | None:
+    code = _details(body, "applicationError").get("code")
+    return str(code) if code else None
+
+
+def _explanation(body: Mapping[str, Any]) -> str:
+    """Wix's message, with each field it objects to."""
+    violations = _details(body, "validationError").get("fieldViolations")
+    faults = [
+        f"{violation.get('field')}: {violation.get('description') or violation.get('violatedRule')}"
+        for violation in (violations if isinstance(violations, list) else [])
+        if isinstance(violation, dict)
+    ]
+    said = body.get("message") or _details(body, "applicationError").get("description") or ""
+    return "; ".join(filter(None, [str(said), *faults]))
+
+
+def _id(answer: httpx2.Response) -> str | None:
+    return answer.headers.get("x-wix-request-id")

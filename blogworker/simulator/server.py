@@ -1,0 +1,100 @@
+"""Serving the simulator over TCP, inside the caller's event loop."""
+
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import anyio
+import uvicorn
+from anyio.abc import TaskStatus
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from blogworker.simulator.app import create_app
+from blogworker.simulator.options import SimulatorOptions
+
+BACKLOG = 2048
+
+
+class _Protocol(H11Protocol):
+    """Lets the application reach its own connection, which it needs to reset it."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "transport": transport}
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals alone: they belong to whoever runs the event loop. Tells when it accepts connections."""
+
+    on_started: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.on_started()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(
+    options: SimulatorOptions,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until cancelled. Reports the base URL, such as `http://127.0.0.1:8123`, once connections are accepted.
+
+    Raises OSError when the address is taken.
+    """
+    listener = _bind(host, port)
+    app = create_app(options)
+    config = uvicorn.Config(
+        app,
+        http=_Protocol,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=75,
+    )
+    server = _Server(config)
+    async with anyio.create_task_group() as tasks:
+        try:
+            await tasks.start(_run, server, listener)
+            task_status.started(f"http://{host}:{listener.getsockname()[1]}")
+            await anyio.sleep_forever()
+        finally:
+            app.state.world.close()
+            server.should_exit = True
+
+
+@asynccontextmanager
+async def running_simulator(options: SimulatorOptions | None = None) -> AsyncIterator[str]:
+    """The base URL of a simulator that lives as long as the block."""
+    async with anyio.create_task_group() as tasks:
+        yield await tasks.start(serve, options or SimulatorOptions())
+        tasks.cancel_scope.cancel()
+
+
+async def _run(server: _Server, listener: socket.socket, *, task_status: TaskStatus[None]) -> None:
+    server.on_started = task_status.started
+    # uvicorn must shut down by its own steps: a cancelled serve() would leave its connections open.
+    with anyio.CancelScope(shield=True):
+        await server.serve(sockets=[listener])
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    listener.setblocking(False)  # noqa: FBT003 - its only form
+    return listener

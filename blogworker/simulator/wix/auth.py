@@ -1,0 +1,112 @@
+"""Access tokens of one app on many sites, and the app's view of its installation."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from blogworker.simulator.edge import Call
+from blogworker.simulator.wix.errors import oauth_error
+from blogworker.simulator.wix.state import WixState
+
+MOST_TOKENS = 50_000
+LEGACY_LIFE_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a token stands for."""
+
+    instance_id: str
+    client_id: str
+    expires: float
+
+
+class Auth:
+    """Issues tokens and knows whom they name."""
+
+    def __init__(self, state: WixState) -> None:
+        self._state = state
+        self._sessions: dict[str, Session] = {}
+
+    def session(self, token: str) -> Session | None:
+        return self._sessions.get(token)
+
+    async def token(self, call: Call) -> Response:
+        """`client_credentials` for one instance; the token's life is told in the client's seconds."""
+        body = call.json if isinstance(call.json, dict) else {}
+        if body.get("grant_type") != "client_credentials":
+            raise oauth_error("unsupported_grant_type", "grant_type must be client_credentials")
+        instance_id = body.get("instance_id")
+        client_id, client_secret = body.get("client_id"), body.get("client_secret")
+        if not all(isinstance(value, str) and value for value in (instance_id, client_id, client_secret)):
+            raise oauth_error("invalid_request", "client_id, client_secret and instance_id are required")
+        return self._granted(call, str(instance_id), str(client_id), str(client_secret))
+
+    def _granted(self, call: Call, instance_id: str, client_id: str, secret: str) -> Response:
+        options = self._state.world.options
+        if (options.wix_app_id and client_id != options.wix_app_id) or (
+            options.wix_secret and secret != options.wix_secret
+        ):
+            raise oauth_error("invalid_client", "Client authentication failed", 401)
+        if call.hit_by("revoked") or not self._state.installed(instance_id):
+            raise oauth_error("invalid_grant", "App is not installed on the site of this instance")
+        return JSONResponse(self._issue(instance_id, client_id, options.wix_token_life_s) | {"token_type": "Bearer"})
+
+    async def legacy_token(self, call: Call) -> Response:
+        """The old refresh-token way; the refresh token is the instance id."""
+        body = call.json if isinstance(call.json, dict) else {}
+        instance_id = body.get("refresh_token")
+        if body.get("grant_type") != "refresh_token" or not isinstance(instance_id, str):
+            raise oauth_error("invalid_request", "refresh_token is required")
+        if call.hit_by("revoked") or not self._state.installed(instance_id):
+            raise oauth_error("invalid_grant", "Refresh token is not valid")
+        issued = self._issue(instance_id, str(body.get("client_id", "")), LEGACY_LIFE_S)
+        return JSONResponse({"access_token": issued["access_token"], "refresh_token": instance_id})
+
+    def _issue(self, instance_id: str, client_id: str, life_s: float) -> dict[str, Any]:
+        clock = self._state.world.clock
+        life = clock.span(life_s)
+        token = f"OauthNG.JWS.{secrets.token_urlsafe(32)}"
+        self._forget_expired()
+        self._sessions[token] = Session(instance_id, client_id, clock.now() + life)
+        self._state.world.ledger.count("wix.tokens_issued")
+        return {"access_token": token, "expires_in": max(1, int(life))}
+
+    def _forget_expired(self) -> None:
+        if len(self._sessions) >= MOST_TOKENS:
+            now = self._state.world.clock.now()
+            self._sessions = {token: s for token, s in self._sessions.items() if s.expires > now}
+
+    async def token_info(self, call: Call) -> Response:
+        token = call.json.get("token") if isinstance(call.json, dict) else None
+        session, clock = self._sessions.get(str(token)), self._state.world.clock
+        if session is None or session.expires <= clock.now():
+            return JSONResponse({"active": False})
+        expires = int(clock.at(session.expires).timestamp())
+        found = {"active": True, "subjectType": "APP", "subjectId": session.client_id, "exp": str(expires)}
+        return JSONResponse(found | {"clientId": session.client_id, "instanceId": session.instance_id})
+
+    async def instance(self, call: Call) -> Response:
+        site = self._state.site(call)
+        app = {
+            "instanceId": site.instance_id,
+            "appName": "blogworker",
+            "appVersion": "1.0.0",
+            "isFree": True,
+            "permissions": [
+                "SCOPE.DC-BLOG.MANAGE-BLOG",
+                "SCOPE.DC-MEDIA.MANAGE-MEDIAMANAGER",
+                "SCOPE.DC-MEMBERS.MANAGE",
+            ],
+        }
+        about = {
+            "siteId": site.stable_id("site"),
+            "siteDisplayName": f"Site {site.instance_id[:8]}",
+            "url": site.base_url,
+            "locale": "en",
+            "paymentCurrency": "USD",
+            "installedWixApps": ["blog", "stores", "members"],
+        }
+        return JSONResponse({"instance": app, "site": about})

@@ -1,0 +1,34 @@
+"""The three forms of a refusal by Wix."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from blogworker.simulator.edge import Refused
+from blogworker.simulator.ricos_rules import Violation
+
+
+def application_error(status: int, code: str, description: str, data: Any = None) -> Refused:
+    """A business rule was broken."""
+    error = {"code": code, "description": description, "data": data or {}}
+    return Refused(status, {"message": description, "details": {"applicationError": error}})
+
+
+def validation_error(violations: Sequence[Violation]) -> Refused:
+    """Fields are wrong; each violation names its path and rule."""
+    first = violations[0]
+    listed = [violation.as_json() for violation in violations[:50]]
+    message = f'INVALID_ARGUMENT: "{first.field}" {first.description}'
+    return Refused(400, {"message": message, "details": {"validationError": {"fieldViolations": listed}}})
+
+
+def oauth_error(error: str, description: str, status: int = 400) -> Refused:
+    """A token was refused, in the manner of OAuth."""
+    return Refused(status, {"error": error, "error_description": description})
+
+
+def not_found(what: str) -> Refused:
+    return application_error(404, "NOT_FOUND", f"{what} not found")
+
+
+def required(field: str) -> Violation:
+    return Violation(field, "must not be empty", "REQUIRED_FIELD")

@@ -1,0 +1,112 @@
+"""What Wix keeps of one site: its members, drafts, posts, files and the minute's calls."""
+
+import hashlib
+import math
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from blogworker.simulator.buckets import Window
+
+NAMESPACE = uuid.UUID("6f1c2a9e-9f8d-4f0e-8a55-0f6f6a8f7c11")
+
+
+@dataclass(slots=True)
+class Draft:
+    """A draft post; `fields` are those a client may set, without the rich content."""
+
+    id: str
+    fields: dict[str, Any]
+    content: bytes | None  # rich content as JSON; None when there is none, or it was let go
+    created: float
+    edited: float
+    status: str = "UNPUBLISHED"
+    slug: str = ""
+    minutes_to_read: int = 1
+    first_published: float | None = None
+    last_published: float | None = None
+    scheduled_at: float | None = None
+    unpublished_changes: bool = False
+    published: "Published | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What readers see: the fields and content of a draft when it was last published."""
+
+    fields: dict[str, Any]
+    content: bytes | None
+    slug: str
+
+
+@dataclass(slots=True)
+class File:
+    """A file of the site's media, imported or uploaded."""
+
+    id: str
+    name: str
+    mime_type: str
+    kind: str
+    created: float
+    status: str = "PENDING"
+    width: int = 0
+    height: int = 0
+    size: int = 0
+    source: str = ""
+    external: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Site:
+    """One installed site."""
+
+    instance_id: str
+    members: dict[str, dict[str, Any]] = field(default_factory=dict)
+    drafts: dict[str, Draft] = field(default_factory=dict)
+    slugs: set[str] = field(default_factory=set)
+    categories: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tags: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: dict[str, File] = field(default_factory=dict)
+    window: Window = field(default_factory=Window)
+    last_member_at: float = -math.inf
+
+    @property
+    def base_url(self) -> str:
+        return f"https://{self.instance_id[:8]}.wixsite.example/site"
+
+    @property
+    def catalog(self) -> str:
+        """Half of the sites are still on the old catalog; which ones never changes."""
+        even = hashlib.blake2b(self.instance_id.encode(), digest_size=1).digest()[0] % 2 == 0
+        return "V3_CATALOG" if even else "V1_CATALOG"
+
+    def stable_id(self, name: str) -> str:
+        """A GUID that is the same in every run."""
+        return str(uuid.uuid5(NAMESPACE, f"{self.instance_id}/{name}"))
+
+
+def new_site(instance_id: str, *, created_at: str) -> Site:
+    """A freshly installed site; its owner is already a member."""
+    site = Site(instance_id)
+    owner = member_of(
+        site.stable_id("owner"), email=f"owner@{instance_id[:8]}.example", nickname="Site Owner",
+        first="Site", last="Owner", created_at=created_at,
+    )  # fmt: skip
+    site.members[owner["id"]] = owner
+    return site
+
+
+def member_of(member_id: str, *, email: str, nickname: str, first: str, last: str, created_at: str) -> dict[str, Any]:
+    """A member with all fields; the PUBLIC fieldset shows fewer."""
+    return {
+        "id": member_id,
+        "loginEmail": email,
+        "status": "APPROVED",
+        "privacyStatus": "PUBLIC",
+        "activityStatus": "ACTIVE",
+        "contactId": member_id,
+        "contact": {"contactId": member_id, "firstName": first, "lastName": last, "emails": [email]},
+        "profile": {"nickname": nickname, "slug": nickname.lower().replace(" ", "-")},
+        "createdDate": created_at,
+        "updatedDate": created_at,
+    }

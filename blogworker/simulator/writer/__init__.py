@@ -1,0 +1,82 @@
+"""The writer: it answers any JSON schema, and writes real articles where the schema asks for one.
+
+    prompt -> subject (source, cleaned)  -> ideas  five angles, each with title and outline
+                                         -> post   article that follows the chosen idea, title, excerpt, tags, picture
+
+Properties are recognised by name, so a schema may grow: what has no known name gets a value of the right type. What is
+written depends only on the prompt, the seed, and how often the same prompt was asked before.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from random import Random
+from typing import Any
+
+from blogworker.simulator.schemas import Entries, Filler, Known
+from blogworker.simulator.writer.ideas import Idea, ideas_for
+from blogworker.simulator.writer.post import Post, compose_post, poor_body, short_body
+from blogworker.simulator.writer.subject import Subject, read_subject, tagged_json
+
+__all__ = ["Quality", "write"]
+
+# Other names under which a schema may ask for the same thing.
+ALIASES = {
+    "body": "body_markdown", "content": "body_markdown", "markdown": "body_markdown", "article": "body_markdown",
+    "headline": "title", "summary": "excerpt", "meta_title": "seo_title", "meta_description": "seo_description",
+    "intent": "search_intent", "alt": "image_alt", "alt_text": "image_alt", "cover_prompt": "image_prompt",
+    "sections": "outline", "target_audience": "audience",
+}  # fmt: skip
+
+
+class Quality(Enum):
+    """How well to write; the weak ones fit the schema all the same."""
+
+    GOOD = "good"
+    SHORT = "short"
+    POOR = "poor"
+
+
+def write(prompt: str, schema: Mapping[str, Any] | None, *, seed: int, take: int, quality: Quality) -> Any:
+    """A value that fits the schema, or text when there is none. `take` counts the same prompt being asked again."""
+    subject = read_subject(prompt)
+    idea = tagged_json(prompt, "idea")
+    random = Random(f"{seed}/{take}/{subject.fingerprint}/{idea}")
+    if schema is None:
+        return compose_post(subject, idea, random).body_markdown
+    return Filler(schema, random).fill(schema, _Answers(subject, idea, random, quality).known)
+
+
+class _Answers:
+    """Ideas and post of one call, made when first asked for."""
+
+    def __init__(self, subject: Subject, idea: dict[str, Any] | None, random: Random, quality: Quality) -> None:
+        self._subject = subject
+        self._idea = idea
+        self._random = random
+        self._quality = quality
+        self._post: Post | None = None
+
+    def known(self, name: str, schema: Mapping[str, Any]) -> Any:
+        name = ALIASES.get(name, name)
+        if name == "ideas":
+            return Entries([_of_idea(idea) for idea in ideas_for(self._subject, self._random)])
+        if name in Post.__dataclass_fields__:
+            return self._of_post(name)
+        return None
+
+    def _of_post(self, name: str) -> Any:
+        if self._post is None:
+            self._post = compose_post(self._subject, self._idea, self._random)
+        if name == "body_markdown" and self._quality is not Quality.GOOD:
+            body: Callable[[Subject, Random], str] = short_body if self._quality is Quality.SHORT else poor_body
+            return body(self._subject, self._random)
+        value = getattr(self._post, name)
+        return list(value) if isinstance(value, tuple) else value
+
+
+def _of_idea(idea: Idea) -> Known:
+    def known(name: str, schema: Mapping[str, Any]) -> Any:
+        value = getattr(idea, ALIASES.get(name, name), None)
+        return list(value) if isinstance(value, tuple) else value
+
+    return known

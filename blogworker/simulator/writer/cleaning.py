@@ -1,0 +1,39 @@
+"""Descriptions as shops write them, HTML and all, turned into plain sentences."""
+
+import html
+import re
+
+_BREAKS = re.compile(r"(?i)<\s*(?:br|/p|/div|/li|/h[1-6]|/tr|/ul|/ol|/table)\b[^>]*>")
+_DROPPED = re.compile(r"(?is)<(script|style)\b.*?</\1\s*>|<!--.*?-->")
+_TAG = re.compile(r"</?[a-zA-Z][^>]*>")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9“\"'])")
+_MARKUP = re.compile(r"[*_`#<>|\[\]\\~]")
+SHORTEST, LONGEST = 20, 220
+
+
+def plain(text: str) -> str:
+    """One line of text without markup; entities become the signs they stand for."""
+    return " ".join(_untagged(text).split())
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences worth quoting, each ending in a full stop, none twice."""
+    found: list[str] = []
+    for line in _untagged(text).split("\n"):
+        for part in _SENTENCE_END.split(" ".join(line.split())):
+            sentence = _MARKUP.sub("", part).strip(' -•\u00b7\u2013\t"“”')
+            if SHORTEST <= len(sentence) <= LONGEST and sentence not in found:
+                found.append(sentence)
+    return found
+
+
+def without_markup(text: str) -> str:
+    """Text in which no sign means anything to markdown."""
+    return " ".join(_MARKUP.sub(" ", plain(text)).split())
+
+
+def _untagged(text: str) -> str:
+    # Entities first and last: shops often escape a description twice.
+    text = html.unescape(text)
+    text = _TAG.sub("", _BREAKS.sub("\n", _DROPPED.sub("", text)))
+    return html.unescape(text).replace("\xa0", " ")

@@ -1,0 +1,72 @@
+"""Stage 4: the cover picture, made, fetched and kept with the post.
+
+A picture the model calls unsafe is asked for once more in softer words; after that the post goes out without one. The
+bytes are fetched at once, since the vendor deletes them within the hour.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from blogworker.errors import Rejected
+from blogworker.providers.replicate import PredictionDied, PredictionGone, picture_type
+from blogworker.providers.replicate_wire import PROVIDER
+from blogworker.stages.content import columns
+from blogworker.stages.work import Output, Spend, Work
+
+BUCKET = "replicate/predictions"
+ASPECT_RATIO = "16:9"
+STYLE = "Natural light, sharp focus, editorial photograph, no text, no logos, no watermark."
+SOFTENED = "A calm still life of everyday objects that suggests the topic “{title}”, with no people. "
+
+
+async def run(work: Work) -> Output:
+    content = work.checkpoints.get("content") or {}
+    prompt = f"{content['image_prompt']} {STYLE}"
+    for effect, wording in (("prediction", prompt), ("softened", SOFTENED.format(title=content["title"]) + STYLE)):
+        try:
+            return await _illustrated(work, content, effect=effect, prompt=wording)
+        except Rejected as error:
+            if error.code != "nsfw":
+                raise
+            reason = str(error)
+    return {"url": None, "reason": f"no picture: {reason}", "prompt": prompt, "alt": content["image_alt"]}
+
+
+async def _illustrated(work: Work, content: Mapping[str, Any], *, effect: str, prompt: str) -> Output:
+    """One picture, stored with its post. Raises Rejected `nsfw` when the model would not show it."""
+    prediction_id, url = await _made(work, name=f"image.{effect}", prompt=prompt)
+    data = await work.vendors.replicate.download(url)
+    await work.checkpoints.store_post(
+        {**columns(content), "image": data, "image_type": picture_type(data), "image_prompt": prompt}
+    )
+    return {
+        "url": url,
+        "made_at": datetime.now(UTC).isoformat(),
+        "prediction_id": prediction_id,
+        "prompt": prompt,
+        "alt": content["image_alt"],
+        "type": picture_type(data),
+        "bytes": len(data),
+        "model": work.vendors.replicate.model,
+    }
+
+
+async def _made(work: Work, *, name: str, prompt: str) -> tuple[str, str]:
+    """The prediction and the address of its picture. One that an earlier attempt paid for is taken up again."""
+    if (earlier := work.checkpoints.get(name)) is not None:
+        try:
+            return earlier["id"], await work.vendors.replicate.wait(earlier["id"])
+        except (PredictionGone, PredictionDied):
+            pass  # dead before we came back to it: only a new one can help
+    prediction_id = await _start(work, name=name, prompt=prompt)
+    return prediction_id, await work.vendors.replicate.wait(prediction_id)
+
+
+async def _start(work: Work, *, name: str, prompt: str) -> str:
+    replicate = work.vendors.replicate
+    async with work.limiter.permit(BUCKET):
+        prediction_id = await replicate.create(prompt, aspect_ratio=ASPECT_RATIO)
+    spend = Spend(provider=PROVIDER, model=replicate.model, cost_usd=replicate.cost_usd)
+    await work.checkpoints.save(name, {"id": prediction_id, "prompt": prompt}, spend)
+    return prediction_id

@@ -1,0 +1,93 @@
+"""Plain text out of whatever people paste: markup stripped, spacing evened, length bounded on a word."""
+
+import re
+import unicodedata
+from html.parser import HTMLParser
+from urllib.parse import quote, urlsplit
+
+BLOCKS = frozenset({"p", "div", "br", "hr", "li", "ul", "ol", "table", "tr", "td", "th", "section", "article"})
+HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
+PARTING = BLOCKS | HEADINGS | {"blockquote"}  # a word before and a word after are two words
+UNSEEN = frozenset({"script", "style", "template", "noscript"})
+LOOSE_ENDS = " ,;:.-\u2013\u2014"  # what no text should be cut off after
+APOSTROPHES = "'\u2019"
+SLUG_LIMIT = 100  # of the percent-encoded form, as Wix counts
+
+
+class _Stripper(HTMLParser):
+    """Keeps the text that a reader would see."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.pieces: list[str] = []
+        self._unseen = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._unseen += tag in UNSEEN
+        if tag in PARTING:
+            self.pieces.append(" ")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._unseen = max(0, self._unseen - (tag in UNSEEN))
+        if tag in PARTING:
+            self.pieces.append(" ")
+
+    def handle_data(self, data: str) -> None:
+        if not self._unseen:
+            self.pieces.append(data)
+
+
+def printable(text: str) -> str:
+    """Without control characters, which neither Postgres, XML nor a model takes well; newlines and tabs stay."""
+    return "".join(sign for sign in text if sign in "\n\t" or unicodedata.category(sign) not in ("Cc", "Cs", "Cn"))
+
+
+def plain(value: object, *, limit: int) -> str:
+    """One line of text without markup, at most `limit` characters."""
+    if value is None:
+        return ""
+    stripper = _Stripper()
+    stripper.feed(str(value))
+    stripper.close()
+    return cut(" ".join(printable("".join(stripper.pieces)).split()), limit)
+
+
+def cut(text: str, limit: int) -> str:
+    """`text`, or as many of its whole words as fit, with an ellipsis."""
+    if len(text) <= limit:
+        return text
+    words = re.match(r"(.*)\s", text[:limit], re.S)
+    kept = words[1].rstrip(LOOSE_ENDS) if words else ""
+    return f"{kept or text[: limit - 1]}…"
+
+
+def cut_clean(text: str, limit: int) -> str:
+    """As `cut`, without the ellipsis: for headlines."""
+    return text if len(text) <= limit else cut(text, limit + 1).removesuffix("…")[:limit]
+
+
+def web_address(value: object) -> str:
+    """An absolute http or https address, or nothing."""
+    text = str(value or "").strip()
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return ""
+    return text if parts.scheme in ("http", "https") and parts.hostname and not re.search(r"[\s<>\"]", text) else ""
+
+
+def slug(text: str) -> str:
+    """Lower-case words joined by hyphens. Accents are dropped, other scripts kept; it fits Wix's encoded limit."""
+    bare = "".join(
+        sign
+        for sign in unicodedata.normalize("NFKD", text.lower().replace("ß", "ss"))
+        if not unicodedata.combining(sign)
+    )
+    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFC", re.sub(f"[{APOSTROPHES}]", "", bare)))
+    kept = ""
+    for word in words:
+        longer = f"{kept}-{word}" if kept else word
+        if len(quote(longer)) > SLUG_LIMIT:
+            break
+        kept = longer
+    return kept or "post"

@@ -1,0 +1,109 @@
+"""Stage 5: the post, stored here and then shown to the world.
+
+    stored -> cover -> draft -> (its time) -> published -> stored with its address
+
+Wix has no key that makes a draft unique. So the intent to make one is saved first; an attempt that finds the intent but
+no draft asks Wix for it before making another. To publish twice is harmless.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from anyio import sleep
+
+from blogworker.errors import BlogworkerError, Rejected
+from blogworker.providers.wix import WixClient
+from blogworker.stages.content import columns
+from blogworker.stages.draft import covered, draft_of
+from blogworker.stages.media import cover
+from blogworker.stages.work import Output, Work
+
+QUERY_LAG_S = 5.0  # until a new draft is sure to be found
+CLOCKS_APART = timedelta(minutes=5)  # the most that our clock is believed to be ahead of Wix's
+DRAFT_ONLY = "draft"  # the publish_mode of a site whose owner publishes by hand
+
+
+class PublishLater(BlogworkerError):
+    """Everything is ready, but it is not yet time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"to be published in {seconds:.0f} s")
+        self.seconds = seconds
+
+
+async def run(work: Work) -> Output:
+    content = work.checkpoints.get("content") or {}
+    await work.checkpoints.store_post(columns(content))
+    if work.vendors.wix is None:
+        return {"published": False, "reason": "no Wix credentials: post kept in blog_posts"}
+    return await _shown(work, work.vendors.wix, content)
+
+
+async def _shown(work: Work, wix: WixClient, content: Mapping[str, Any]) -> Output:
+    draft_id = await _draft(work, wix, content)
+    media_id = (work.checkpoints.get("publish.media") or {}).get("id")
+    made = {"wix_draft_id": draft_id, "wix_media_id": media_id}
+    if work.claim.site.get("publish_mode") == DRAFT_ONLY:
+        await work.checkpoints.store_post({**columns(content), **made})
+        return {"published": False, "reason": "the site publishes by hand: left as a draft", **made}
+    if (work.claim.publish_in_s or 0) > 0 and work.checkpoints.get("publish.post") is None:
+        await work.checkpoints.store_post({**columns(content), **made})
+        raise PublishLater(work.claim.publish_in_s or 0)
+    made["wix_post_id"] = post_id = await _published(work, wix, draft_id)
+    made["url"] = await wix.post_url(work.claim.instance_id, post_id)
+    await work.checkpoints.store_post({**columns(content), **made})
+    return {"published": True, **made}
+
+
+async def _published(work: Work, wix: WixClient, draft_id: str) -> str:
+    if (done := work.checkpoints.get("publish.post")) is not None:
+        return str(done["id"])
+    await work.checkpoints.confirm()
+    post_id = await wix.publish(work.claim.instance_id, draft_id)
+    await work.checkpoints.save("publish.post", {"id": post_id})
+    return post_id
+
+
+async def _draft(work: Work, wix: WixClient, content: Mapping[str, Any]) -> str:
+    """The id of the post's one draft."""
+    if (made := work.checkpoints.get("publish.draft")) is not None:
+        return str(made["id"])
+    image = work.checkpoints.get("image") or {}
+    file_id = await cover(work, wix, slug=content["slug"], image=image)
+    member_id = work.claim.site.get("member_id") or await wix.member_id(work.claim.instance_id)
+    idea = (work.checkpoints.get("ideas") or {}).get("chosen") or {}
+    bare = draft_of(
+        content,
+        member_id=str(member_id),
+        language=work.claim.site.get("language"),
+        keywords=list(idea.get("keywords") or content["tags"]),
+    )
+    draft = covered(bare, file_id=file_id, alt=content["image_alt"])
+    draft_id = await _found(work, wix, draft) or await _created(work, wix, draft)
+    await work.checkpoints.save("publish.draft", {"id": draft_id, "title": content["title"]})
+    return draft_id
+
+
+async def _found(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> str | None:
+    """The draft that an earlier attempt meant to make, if it came to be."""
+    if (intent := work.checkpoints.get("publish.intent")) is None:
+        return None
+    started_at = datetime.fromisoformat(intent["started_at"])
+    age_s = (datetime.now(UTC) - started_at).total_seconds()
+    await sleep(min(QUERY_LAG_S, max(0.0, QUERY_LAG_S - age_s)))
+    return await wix.find_draft(work.claim.instance_id, draft, since=started_at - CLOCKS_APART)
+
+
+async def _created(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> str:
+    intent = {"started_at": datetime.now(UTC).isoformat(), "title": draft["title"]}
+    await work.checkpoints.save("publish.intent", intent)
+    await work.checkpoints.confirm()
+    try:
+        return await wix.create_draft(work.claim.instance_id, draft)
+    except Rejected as error:
+        if "member" not in str(error).lower():
+            raise
+    # The author has left the site since we looked.
+    member_id = await wix.member_id(work.claim.instance_id, fresh=True)
+    return await wix.create_draft(work.claim.instance_id, {**draft, "memberId": member_id})

@@ -1,0 +1,78 @@
+"""Markdown as the model writes it, into tokens that are safe to publish, and those into HTML.
+
+The tokens are the one source of every form of a post: HTML here, Ricos in `ricos`. So what is taken out here (links to
+anywhere but the product's own page, pictures, raw HTML, level-one headings) is in none of them.
+"""
+
+from collections.abc import Iterable, Sequence
+from urllib.parse import urlsplit
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from blogworker.stages.plain import printable
+
+TOP_LEVEL, LOWEST_LEVEL = 2, 6  # the title is the page's level one
+PARSER = MarkdownIt("commonmark", {"html": False}).enable("table")
+
+
+def tokens(markdown: str, *, own_url: str = "") -> list[Token]:
+    """The document, safe and with its headings between the second and the sixth level."""
+    parsed = PARSER.parse(printable(markdown))
+    shift = 1 if any(token.tag == "h1" for token in parsed) else 0
+    for token in parsed:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(LOWEST_LEVEL, max(TOP_LEVEL, int(token.tag[1]) + shift))}"
+        if token.children:
+            token.children = list(_safe(token.children, own_url))
+    return parsed
+
+
+def html(markdown: str, *, own_url: str = "") -> str:
+    """The post's body as HTML that closes every tag it opens."""
+    return str(PARSER.renderer.render(tokens(markdown, own_url=own_url), PARSER.options, {})).strip()
+
+
+def text(markdown: str) -> str:
+    """What a reader reads, without marks."""
+    return "\n".join(inline_text(token.children or []) for token in tokens(markdown) if token.type == "inline")
+
+
+def word_count(markdown: str) -> int:
+    return len(text(markdown).split())
+
+
+def inline_text(children: Sequence[Token]) -> str:
+    return "".join(" " if child.type in ("softbreak", "hardbreak") else child.content for child in children)
+
+
+def same_page(one: str, other: str) -> bool:
+    """Whether two addresses lead to the same page: scheme, `www.`, a last slash and the query do not count."""
+    return bool(one and other) and _page(one) == _page(other)
+
+
+def _page(address: str) -> tuple[str, str]:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return address, ""
+    return (parts.hostname or "").removeprefix("www."), parts.path.rstrip("/")
+
+
+def _safe(children: Iterable[Token], own_url: str) -> Iterable[Token]:
+    """Inline tokens without foreign links (their words stay) and with pictures as their alternative text."""
+    kept: list[bool] = []  # for each link that is open, whether it stays
+    for child in children:
+        match child.type:
+            case "link_open":
+                kept.append(same_page(str(child.attrGet("href") or ""), own_url))
+                if kept[-1]:
+                    child.attrSet("href", own_url)
+                    yield child
+            case "link_close":
+                if kept.pop():
+                    yield child
+            case "image":
+                yield Token("text", "", 0, content=child.content)
+            case _:
+                yield child

@@ -1,0 +1,97 @@
+"""Stage 1: what the post is about, in one clean shape whatever a producer or a shop sent.
+
+keyword   a search phrase
+text      the owner's own notes
+product   something the shop sells: in the row itself, or only its id, then read from the site's shop
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from blogworker.errors import Rejected
+from blogworker.stages.plain import plain, web_address
+from blogworker.stages.work import Output, Work
+
+NAMES = {  # our word -> the words producers use for it, the surest first
+    "keyword": ("keyword", "keywords", "topic", "query"),
+    "text": ("text", "notes", "content"),
+    "name": ("name", "title", "product_name", "productname"),
+    "description": ("description", "plain_description", "plaindescription", "body_html", "body_(html)", "body"),
+    "price": ("price", "variant_price", "amount"),
+    "currency": ("currency",),
+    "vendor": ("vendor", "brand"),
+    "product_type": ("product_type", "producttype", "type", "collection", "category"),
+    "url": ("url", "product_url", "link", "permalink"),
+    "image": ("image", "image_url", "image_src", "productimageurl"),
+}
+LIMITS = {"keyword": 200, "text": 12_000, "name": 200, "description": 6_000, "price": 40, "currency": 10}
+SHORT = 120
+TAGS, TAG_LENGTH = 12, 40
+UNTOLD = ("product_id", "image")
+SITE_FACTS = ("language", "tone", "name", "audience", "country", "about")
+
+
+async def run(work: Work) -> Output:
+    claim = work.claim
+    data: Mapping[str, Any] = claim.source_data
+    if claim.source_type == "product" and not _has_product(data):
+        data = {**data, **await _from_shop(work)}
+    source = normalised(claim.source_type, claim.source_id, data)
+    return {
+        **source,
+        "site": {fact: plain(claim.site.get(fact), limit=300) for fact in SITE_FACTS if claim.site.get(fact)},
+    }
+
+
+def normalised(kind: str, source_id: str | None, data: Mapping[str, Any]) -> Output:
+    """Raises Rejected, with words for whoever enqueued it, when there is nothing to write about."""
+    known = {re.sub(r"\s+", "_", str(key).strip().lower()): value for key, value in data.items()}
+    source: Output = {"kind": kind, "product_id": source_id if kind == "product" else None, "tags": _tags(known)}
+    for word, names in NAMES.items():
+        value = next((known[name] for name in names if known.get(name) not in (None, "", [])), None)
+        if isinstance(value, list):
+            value = ", ".join(map(str, value))
+        source[word] = web_address(value) if word in ("url", "image") else plain(value, limit=LIMITS.get(word, SHORT))
+    if kind == "keyword" and not source["keyword"]:
+        source["keyword"] = plain(source_id, limit=LIMITS["keyword"])
+    if kind == "text":
+        source["text"] = source["text"] or source["description"]
+    needed = {"keyword": "keyword", "text": "text", "product": "name"}.get(kind)
+    if needed is None:
+        raise _unusable(f"source_type {kind!r} is none of keyword, product, text")
+    if not source[needed]:
+        raise _unusable(f"source_data of this {kind} has no {needed}: add it and retry the job")
+    return source
+
+
+def material(source: Mapping[str, Any]) -> Output:
+    """The part of a source that a model is to read."""
+    return {word: value for word, value in source.items() if word not in UNTOLD}
+
+
+def _has_product(data: Mapping[str, Any]) -> bool:
+    return any(str(key).strip().lower() in NAMES["name"] and value for key, value in data.items())
+
+
+async def _from_shop(work: Work) -> dict[str, Any]:
+    claim = work.claim
+    if not claim.source_id:
+        raise _unusable("this product has neither source_data.name nor a source_id: add one and retry the job")
+    if work.vendors.wix is None:
+        raise _unusable(
+            f"product {claim.source_id} has no source_data and there are no Wix credentials to read it from the shop: "
+            "enqueue it with its name and description, or set WIX_APP_ID and WIX_APP_SECRET"
+        )
+    return await work.vendors.wix.product(claim.instance_id, claim.source_id)
+
+
+def _tags(known: Mapping[str, Any]) -> list[str]:
+    tags = known.get("tags") or known.get("labels") or []
+    listed = tags if isinstance(tags, list) else re.split(r"[,;|]", str(tags))
+    cleaned = (plain(tag, limit=TAG_LENGTH) for tag in listed)
+    return list(dict.fromkeys(tag for tag in cleaned if tag))[:TAGS]
+
+
+def _unusable(message: str) -> Rejected:
+    return Rejected(message, provider="source", code="unusable_source")

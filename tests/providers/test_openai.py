@@ -1,0 +1,195 @@
+"""Every way an OpenAI call can end, over real TCP."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from blogworker.errors import Misconfigured, OutcomeUnknown, RateLimited, Rejected, Unavailable
+from blogworker.providers.openai import OpenAIClient, Refused, Truncated
+from blogworker.settings import OpenAISettings
+
+from .conftest import Answer, Vendor
+
+pytestmark = pytest.mark.anyio
+
+ASK = {
+    "model": "gpt-6-luna",
+    "instructions": "Write.",
+    "input": "<source>{}</source>",
+    "schema_name": "post",
+    "schema": {"type": "object", "properties": {}, "required": [], "additionalProperties": False},
+    "max_output_tokens": 500,
+    "cache_key": "post-1",
+}
+
+
+@pytest.fixture
+async def openai(vendor: Vendor) -> AsyncIterator[OpenAIClient]:
+    settings = OpenAISettings(api_key="sk-test", base_url=f"{vendor.url}/v1", timeout=1, _env_file=None)
+    async with OpenAIClient(settings, connections=2) as client:
+        yield client
+
+
+def response(*parts: dict, status: str = "completed", **fields: object) -> Answer:
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": list(parts)}
+    usage = {
+        "input_tokens": 1000,
+        "input_tokens_details": {"cached_tokens": 400, "cache_write_tokens": 100},
+        "output_tokens": 200,
+        "output_tokens_details": {"reasoning_tokens": 50},
+        "total_tokens": 1200,
+    }
+    body = {"id": "resp_1", "object": "response", "model": "gpt-6-luna", "status": status, "usage": usage}
+    return Answer(body={**body, "output": [message] if parts else [], **fields}, headers={"x-request-id": "req_9"})
+
+
+def error(status: int, code: str, message: str = "no", kind: str = "error", **headers: str) -> Answer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    body = {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    return Answer(status, body, {"x-request-id": "req_9", **named})
+
+
+TEXT = {"type": "output_text", "text": '{"a":1}', "annotations": []}
+REFUSAL = {"type": "refusal", "refusal": "I will not."}
+
+
+async def test_an_answer_carries_its_text_usage_and_price(openai, vendor):
+    vendor.will(response(TEXT))
+
+    generation = await openai.generate(**ASK)
+
+    assert generation.checked() == '{"a":1}'
+    assert (generation.tokens_in, generation.tokens_cached, generation.tokens_out) == (1000, 400, 200)
+    assert generation.request_id == "req_9"
+    # 500 fresh + 100 written at 1.25 of $0.10, 400 cached at $0.01, 200 out at $0.50, a million
+    assert generation.cost_usd == pytest.approx((625 * 0.10 + 400 * 0.01 + 200 * 0.50) / 1e6)
+
+
+async def test_the_request_is_the_one_we_mean(openai, vendor):
+    """Not stored, strict, capped, with an effort: each of these has a default that costs money."""
+    vendor.will(response(TEXT))
+
+    await openai.generate(**ASK)
+
+    sent = vendor.asked[0].body
+    assert vendor.asked[0].path == "/v1/responses"
+    assert (sent["store"], sent["max_output_tokens"], sent["reasoning"]) == (False, 500, {"effort": "low"})
+    assert sent["text"]["format"]["strict"] is True
+    assert sent["prompt_cache_key"] == "post-1"
+    assert vendor.asked[0].headers["authorization"] == "Bearer sk-test"
+
+
+async def test_a_model_without_a_price_has_no_cost(openai, vendor):
+    vendor.will(response(TEXT))
+
+    assert (await openai.generate(**{**ASK, "model": "gpt-9"})).cost_usd is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "code"),
+    [
+        (response(REFUSAL), Refused, "refusal"),
+        (response(TEXT, status="incomplete", incomplete_details={"reason": "max_output_tokens"}), Truncated, None),
+        (response(status="incomplete", incomplete_details={"reason": "max_output_tokens"}), Truncated, None),
+        (response(TEXT, status="incomplete", incomplete_details={"reason": "content_filter"}), Refused, None),
+        (response(status="failed", error={"code": "server_error", "message": "x"}), Unavailable, "server_error"),
+        (response(status="failed", error={"code": "invalid_prompt", "message": "x"}), Rejected, "invalid_prompt"),
+        (response(status="failed", error={"code": "insufficient_quota", "message": "x"}), Misconfigured, None),
+        (response(), Unavailable, "empty"),
+    ],
+)
+async def test_a_useless_answer_still_tells_what_it_cost(openai, vendor, answer, kind, code):
+    """It was paid for: its tokens go to the limiter and the books before the fault is raised."""
+    vendor.will(answer)
+
+    generation = await openai.generate(**ASK)
+
+    assert generation.tokens == 1200
+    with pytest.raises(kind) as raised:
+        generation.checked()
+    assert type(raised.value) is kind
+    assert code is None or raised.value.code == code
+
+
+async def test_a_rate_limit_inside_an_answer_names_its_wait(openai, vendor):
+    vendor.will(response(status="failed", error={"code": "rate_limit_exceeded", "message": "Please try again in 7s."}))
+
+    with pytest.raises(RateLimited) as raised:
+        (await openai.generate(**ASK)).checked()
+
+    assert raised.value.retry_after_s == 7
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (error(400, "invalid_request_error"), Rejected),
+        (error(401, "invalid_api_key", "Incorrect API key provided: sk-test."), Misconfigured),
+        (error(403, "unsupported_country"), Misconfigured),
+        (error(404, "model_not_found"), Misconfigured),
+        (error(429, "insufficient_quota", kind="insufficient_quota"), Misconfigured),
+        (error(429, "project_spend_limit_exceeded", kind="insufficient_quota"), Misconfigured),
+        (error(429, "rate_limit_exceeded", kind="tokens"), RateLimited),
+        (error(429, "slow_down"), RateLimited),
+        (error(500, "server_error"), Unavailable),
+        (error(503, "server_is_overloaded"), Unavailable),
+        (Answer(502, "<html>bad gateway</html>"), Unavailable),
+        (Answer(200, "<html>a proxy</html>", {"content-type": "text/html"}), OutcomeUnknown),
+        (Answer(200, '{"half":', {"content-type": "application/json"}), OutcomeUnknown),
+        (Answer(200, {"object": "nothing"}), OutcomeUnknown),
+    ],
+)
+async def test_a_refusal_says_what_to_do(openai, vendor, answer, kind):
+    vendor.will(answer)
+
+    with pytest.raises(kind) as raised:
+        await openai.generate(**ASK)
+
+    assert type(raised.value) is kind
+    assert "sk-test" not in str(raised.value)
+    assert len(vendor.asked) == 1  # the SDK must not retry: it cannot tell billing from throttling
+
+
+@pytest.mark.parametrize(
+    ("answer", "seconds"),
+    [
+        (error(429, "rate_limit_exceeded", "Please try again in 41.7s."), 41.7),
+        (error(429, "rate_limit_exceeded", retry_after="200"), 200),
+        (error(429, "rate_limit_exceeded", retry_after_ms="850"), 0.85),
+        (
+            error(429, "rate_limit_exceeded", x_ratelimit_remaining_tokens="0", x_ratelimit_reset_tokens="1m2s"),
+            62,
+        ),
+        (error(429, "rate_limit_exceeded"), 20),
+    ],
+)
+async def test_a_rate_limit_names_its_wait(openai, vendor, answer, seconds):
+    vendor.will(answer)
+
+    with pytest.raises(RateLimited) as raised:
+        await openai.generate(**ASK)
+
+    assert raised.value.retry_after_s == pytest.approx(seconds)
+    assert raised.value.request_id == "req_9"
+
+
+async def test_silence_leaves_the_outcome_unknown(openai, vendor):
+    """The generation may have been made and billed."""
+    vendor.will(Answer(silent=True))
+
+    with pytest.raises(OutcomeUnknown):
+        await openai.generate(**ASK)
+
+
+async def test_nobody_listening_is_unavailable():
+    settings = OpenAISettings(api_key="sk-test", base_url="http://127.0.0.1:9/v1", _env_file=None)
+    async with OpenAIClient(settings, connections=1) as client:
+        with pytest.raises(Unavailable) as raised:
+            await client.generate(**ASK)
+
+    assert type(raised.value) is Unavailable
+
+
+async def test_a_missing_key_is_told_before_any_call():
+    with pytest.raises(Misconfigured, match="OPENAI_API_KEY"):
+        await OpenAIClient(OpenAISettings(_env_file=None, api_key=None), connections=1).open()

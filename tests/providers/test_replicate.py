@@ -1,0 +1,211 @@
+"""Replicate's SDK and its traps, over real TCP."""
+
+import logging
+from collections.abc import AsyncIterator
+from time import monotonic
+
+import pytest
+
+from blogworker.errors import Misconfigured, OutcomeUnknown, RateLimited, Rejected, Unavailable
+from blogworker.providers.replicate import LARGEST_IMAGE, PredictionDied, PredictionGone, ReplicateClient, picture_type
+from blogworker.settings import ReplicateSettings
+
+from .conftest import Answer, Vendor
+
+pytestmark = pytest.mark.anyio
+
+TOKEN = "r8_secret"  # noqa: S105
+JPEG = b"\xff\xd8\xff\xe0" + b"picture" * 10
+CREATED = {"id": "p1", "model": "black-forest-labs/flux-schnell", "version": "hidden", "status": "starting"}
+
+
+@pytest.fixture
+async def replicate(vendor: Vendor) -> AsyncIterator[ReplicateClient]:
+    settings = ReplicateSettings(
+        api_token=TOKEN, base_url=vendor.url, timeout=1, poll_interval=0.02, deadline=5, _env_file=None
+    )
+    async with ReplicateClient(settings, connections=2) as client:
+        yield client
+
+
+def prediction(status: str, **fields: object) -> Answer:
+    return Answer(body={**CREATED, "status": status, **fields})
+
+
+async def test_creation_says_what_the_sdk_cannot(replicate, vendor):
+    """Without Cancel-After a prediction that nobody waits for runs on, and is billed."""
+    vendor.will(Answer(201, CREATED))
+
+    assert await replicate.create("a mug", aspect_ratio="16:9", seed=7) == "p1"
+
+    asked = vendor.asked[0]
+    assert asked.path == "/v1/models/black-forest-labs/flux-schnell/predictions"
+    assert asked.headers["cancel-after"] == "5s"
+    assert asked.headers["authorization"] == "Bearer r8_secret"
+    assert asked.body["input"] == {"prompt": "a mug", "aspect_ratio": "16:9", "output_format": "jpg", "seed": 7}
+
+
+async def test_a_silent_creation_ends(replicate, vendor):
+    """The SDK gives a POST no timeout at all."""
+    vendor.will(Answer(silent=True))
+    started = monotonic()
+
+    with pytest.raises(OutcomeUnknown):
+        await replicate.create("a mug", aspect_ratio="16:9")
+
+    assert monotonic() - started < 5
+
+
+@pytest.mark.parametrize("output", [["https://replicate.delivery/a.jpg"], "https://replicate.delivery/a.jpg"])
+async def test_waiting_ends_with_the_picture(replicate, vendor, output):
+    """One model answers with a list, the other with a string; output before success does not count."""
+    vendor.will(prediction("starting"), prediction("processing", output=output), prediction("succeeded", output=output))
+
+    assert await replicate.wait("p1") == "https://replicate.delivery/a.jpg"
+    assert len(vendor.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "code"),
+    [
+        (prediction("failed", error="NSFW content detected. Try running it again."), Rejected, "nsfw"),
+        (prediction("failed", error="flagged (E005)"), Rejected, "nsfw"),
+        (prediction("failed", error="CUDA out of memory"), PredictionDied, "failed"),
+        (prediction("failed"), PredictionDied, "failed"),
+        (prediction("canceled"), PredictionDied, "canceled"),
+        (prediction("aborted"), PredictionDied, "aborted"),
+        (prediction("succeeded", output=None, data_removed=True), PredictionGone, "data_removed"),
+        (prediction("succeeded", output=[]), PredictionGone, "data_removed"),
+        (Answer(404, {"detail": "not found"}), PredictionGone, None),
+        (Answer(200, "<html>"), Unavailable, None),
+        (Answer(200, []), Unavailable, None),
+        (Answer(200, {"id": "p1"}), Unavailable, "unreadable"),
+    ],
+)
+async def test_every_other_end_has_an_error_of_its_own(replicate, vendor, answer, kind, code):
+    """`aborted` makes the SDK's model class raise; `canceled` makes its `run` return None."""
+    vendor.will(answer)
+
+    with pytest.raises(kind) as raised:
+        await replicate.wait("p1")
+
+    assert type(raised.value) is kind
+    assert code is None or raised.value.code == code
+
+
+async def test_past_its_deadline_a_prediction_is_cancelled(replicate, vendor):
+    replicate._settings = replicate._settings.model_copy(update={"deadline": 0.1})
+    vendor.will(prediction("starting"))
+
+    with pytest.raises(PredictionDied) as raised:
+        await replicate.wait("p1")
+
+    assert raised.value.code == "deadline"
+    assert vendor.paths()[-1] == "POST /v1/predictions/p1/cancel"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (Answer(401, {"detail": "Invalid token r8_secret"}), Misconfigured),
+        (Answer(402, {"title": "Payment Required"}), Misconfigured),
+        (Answer(404, {"detail": "no such model"}), Misconfigured),
+        (Answer(422, {"detail": "input: prompt is required"}), Rejected),
+        (Answer(500, "oops"), Unavailable),
+        (Answer(503, ["not", "an", "object"]), Unavailable),
+        (Answer(201, "not json"), OutcomeUnknown),
+        (Answer(201, ["no", "object"]), OutcomeUnknown),
+    ],
+)
+async def test_a_refused_creation_says_what_to_do(replicate, vendor, answer, kind):
+    """An error body that is not an object makes the SDK raise AttributeError."""
+    vendor.will(answer)
+
+    with pytest.raises(kind) as raised:
+        await replicate.create("a mug", aspect_ratio="16:9")
+
+    assert type(raised.value) is kind
+    assert "r8_secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "seconds"),
+    [
+        ({"detail": "Request was throttled. Your rate limit resets in ~12s."}, {}, 12),
+        ({"detail": "6 requests per minute, burst of 1", "status": 429, "retry_after": 5}, {}, 5),
+        ({"detail": "throttled"}, {"retry-after": "3"}, 3),
+        ({"detail": "throttled"}, {}, 30),
+        ("not json", {}, 30),
+    ],
+)
+async def test_a_throttled_creation_names_its_wait(replicate, vendor, body, headers, seconds):
+    """The SDK drops `retry_after` from the error it raises."""
+    vendor.will(Answer(429, body, headers))
+
+    with pytest.raises(RateLimited) as raised:
+        await replicate.create("a mug", aspect_ratio="16:9")
+
+    assert raised.value.retry_after_s == seconds
+
+
+async def test_a_throttled_look_is_not_retried_by_the_sdk(replicate, vendor):
+    """It would try ten times, sleeping by the vendor's header without a cap, with the slot held."""
+    vendor.will(Answer(429, {"detail": "throttled"}, {"retry-after": "1"}))
+
+    with pytest.raises(RateLimited):
+        await replicate.wait("p1")
+
+    assert len(vendor.asked) == 1
+
+
+async def test_a_picture_is_fetched_with_its_bytes(replicate, vendor):
+    vendor.will(Answer(200, JPEG, {"content-type": "image/jpeg"}))
+
+    assert await replicate.download(f"{vendor.url}/files/a.jpg") == JPEG
+    assert vendor.asked[0].headers["authorization"] == "Bearer r8_secret"
+
+
+async def test_the_token_goes_to_no_other_host(replicate):
+    assert replicate._credentials("https://pbxt.replicate.delivery/a.jpg")
+    assert not replicate._credentials("https://replicate.delivery.evil.example/a.jpg")
+    assert not replicate._credentials("https://evil.example/a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (Answer(404, "gone"), PredictionGone),
+        (Answer(410, "gone"), PredictionGone),
+        (Answer(500, "oops"), Unavailable),
+        (Answer(200, "<html>sorry</html>"), Unavailable),
+        (Answer(200, b"\xff\xd8\xff" + bytes(LARGEST_IMAGE)), Rejected),
+        (Answer(silent=True), Unavailable),
+    ],
+)
+async def test_what_is_no_picture_is_not_taken_for_one(replicate, vendor, answer, kind):
+    vendor.will(answer)
+
+    with pytest.raises(kind) as raised:
+        await replicate.download(f"{vendor.url}/files/a.jpg")
+
+    assert type(raised.value) is kind
+
+
+async def test_the_price_comes_from_the_settings(replicate):
+    assert replicate.cost_usd == 0.003
+
+
+def test_pictures_are_known_by_their_first_bytes():
+    assert picture_type(JPEG) == "image/jpeg"
+    assert picture_type(b"\x89PNG\r\n\x1a\n...") == "image/png"
+    assert picture_type(b"RIFF....WEBPVP8 ") == "image/webp"
+    assert picture_type(b"<svg/>") is None
+
+
+async def test_no_secret_is_logged(replicate, vendor, caplog):
+    caplog.set_level(logging.DEBUG)
+    vendor.will(Answer(201, CREATED))
+
+    await replicate.create("a mug", aspect_ratio="16:9")
+
+    assert "r8_secret" not in caplog.text

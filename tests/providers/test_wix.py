@@ -1,0 +1,328 @@
+"""Wix: tokens, refusals, and the calls a post is made of, over real TCP."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+from anyio import create_task_group
+
+from blogworker.errors import Misconfigured, OutcomeUnknown, RateLimited, Rejected, SiteUnavailable, Unavailable
+from blogworker.providers.wix import WixClient
+from blogworker.providers.wix_auth import Token
+from blogworker.settings import WixSettings
+
+from .conftest import Answer, Vendor
+
+pytestmark = pytest.mark.anyio
+
+SITE = "11111111-2222-3333-4444-555555555555"
+SECRET = "shh"  # noqa: S105
+DRAFT = {"title": "Mugs", "memberId": "m1", "seoSlug": "mugs", "excerpt": "All of them."}
+
+
+def token(value: str = "t1", life_s: float = 14_400) -> Answer:
+    return Answer(body={"access_token": value, "token_type": "Bearer", "expires_in": life_s})
+
+
+@pytest.fixture
+async def wix(vendor: Vendor) -> AsyncIterator[WixClient]:
+    settings = WixSettings(
+        app_id="app", app_secret=SECRET, base_url=vendor.url, timeout=1, media_timeout=0.3, media_poll_interval=0.05,
+        _env_file=None,
+    )  # fmt: skip
+    vendor.will(token(), at="/oauth2/token")
+    async with WixClient(settings, connections=2) as client:
+        yield client
+
+
+def asked_tokens(vendor: Vendor) -> int:
+    return vendor.paths().count("POST /oauth2/token")
+
+
+async def test_one_token_serves_many_calls(wix, vendor):
+    vendor.will(Answer(body={"postId": "d1"}))
+
+    await wix.publish(SITE, "d1")
+    await wix.publish(SITE, "d1")
+
+    assert asked_tokens(vendor) == 1
+    assert vendor.asked[0].body == {
+        "grant_type": "client_credentials",
+        "client_id": "app",
+        "client_secret": "shh",
+        "instance_id": SITE,
+    }
+    assert vendor.asked[1].headers["authorization"] == "Bearer t1"
+
+
+async def test_many_callers_share_one_refresh(wix, vendor):
+    """Fifty jobs of one site that start together must not spend its quota on tokens."""
+    vendor.will(Answer(body={"postId": "d1"}))
+
+    async with create_task_group() as tasks:
+        for _ in range(10):
+            tasks.start_soon(wix.publish, SITE, "d1")
+
+    assert asked_tokens(vendor) == 1
+
+
+async def test_a_token_is_replaced_before_it_dies(wix, vendor):
+    vendor.will(token("t1", life_s=0.001), token("t2"), at="/oauth2/token")
+    vendor.will(Answer(body={"postId": "d1"}))
+
+    await wix.publish(SITE, "d1")
+    await wix.publish(SITE, "d1")
+
+    assert [asked.headers.get("authorization") for asked in vendor.asked if "publish" in asked.path] == [
+        "Bearer t1",
+        "Bearer t2",
+    ]
+
+
+async def test_a_stale_token_serves_while_no_new_one_can_be_had(wix, vendor):
+    vendor.will(Answer(503, {}), at="/oauth2/token")
+    vendor.will(Answer(body={"postId": "d1"}))
+    wix._sites._tokens._held[SITE] = Token("old", stale_at=0, dead_at=1e12)
+
+    assert await wix.publish(SITE, "d1") == "d1"
+
+
+async def test_a_refused_token_is_renewed_once(wix, vendor):
+    vendor.will(token("t1"), token("t2"), at="/oauth2/token")
+    vendor.will(Answer(401, {}), Answer(body={"postId": "d1"}))
+
+    assert await wix.publish(SITE, "d1") == "d1"
+    assert asked_tokens(vendor) == 2
+
+
+async def test_a_site_that_refuses_fresh_tokens_is_shut(wix, vendor):
+    """The app is gone, or lacks this one permission: either way no job of the site can go on."""
+    vendor.will(Answer(401, {}))
+    with pytest.raises(SiteUnavailable, match="no longer installed"):
+        await wix.publish(SITE, "d1")
+
+    vendor.will(Answer(body={"instance": {}}), at="/apps/v1/instance")
+    with pytest.raises(SiteUnavailable, match="may not use"):
+        await wix.publish(SITE, "d1")
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (Answer(400, {"error": "invalid_grant", "error_description": "app not installed"}), SiteUnavailable),
+        (Answer(403, "no json"), SiteUnavailable),
+        (Answer(401, {"error": "invalid_client", "error_description": "bad secret"}), Misconfigured),
+        (Answer(429, {}), RateLimited),
+        (Answer(502, "<html>"), Unavailable),
+        (Answer(200, {"token": "missing"}), Unavailable),
+    ],
+)
+async def test_a_refused_token_request_says_whose_fault_it_is(wix, vendor, answer, kind):
+    vendor.will(answer, at="/oauth2/token")
+
+    with pytest.raises(kind) as raised:
+        await wix.publish(SITE, "d1")
+
+    assert type(raised.value) is kind
+    assert "shh" not in str(raised.value)
+
+
+VIOLATION = {"field": "draftPost.title", "description": "size must be at most 200", "violatedRule": "MAX_LENGTH"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (Answer(400, {"message": "bad", "details": {"validationError": {"fieldViolations": [VIOLATION]}}}), Rejected),
+        (Answer(403, {"message": "", "details": {}}), SiteUnavailable),
+        (Answer(404, {"message": "gone"}), Rejected),
+        (Answer(404, {"details": {"applicationError": {"code": "BLOG_NOT_INSTALLED"}}}), SiteUnavailable),
+        (Answer(428, {"details": {"applicationError": {"code": "BLOG_NOT_INSTALLED"}}}), SiteUnavailable),
+        (Answer(428, {"details": {"applicationError": {"code": "CATALOG_V3_SITE_PROVISIONING"}}}), Unavailable),
+        (Answer(429, {"message": "slow down"}), RateLimited),
+        (Answer(500, "oops"), Unavailable),
+        (Answer(200, {"draftPost": {}}), Unavailable),
+        (Answer(silent=True), OutcomeUnknown),
+    ],
+)
+async def test_a_refused_draft_says_what_to_do(wix, vendor, answer, kind):
+    answer.headers["x-wix-request-id"] = "w7"
+    vendor.will(answer)
+
+    with pytest.raises(kind) as raised:
+        await wix.create_draft(SITE, DRAFT)
+
+    assert type(raised.value) is kind
+
+
+async def test_a_field_violation_is_told_with_its_request_id(wix, vendor):
+    body = {"message": "bad", "details": {"validationError": {"fieldViolations": [VIOLATION]}}}
+    vendor.will(Answer(400, body, {"x-wix-request-id": "w7"}))
+
+    with pytest.raises(Rejected, match=r"draftPost.title: size must be at most 200.*request_id w7"):
+        await wix.create_draft(SITE, DRAFT)
+
+
+async def test_a_site_over_its_quota_rests_a_minute(wix, vendor):
+    vendor.will(Answer(429, {}))
+
+    with pytest.raises(RateLimited) as raised:
+        await wix.create_draft(SITE, DRAFT)
+
+    assert raised.value.retry_after_s == 60
+
+
+async def test_publishing_may_be_repeated_so_its_silence_is_no_mystery(wix, vendor):
+    vendor.will(Answer(silent=True))
+
+    with pytest.raises(Unavailable) as raised:
+        await wix.publish(SITE, "d1")
+
+    assert type(raised.value) is Unavailable
+
+
+async def test_a_draft_is_made_unpublished(wix, vendor):
+    vendor.will(Answer(body={"draftPost": {"id": "d1"}}))
+
+    assert await wix.create_draft(SITE, DRAFT) == "d1"
+    assert vendor.asked[-1].body == {"draftPost": DRAFT, "publish": False, "fieldsets": []}
+
+
+async def test_a_draft_is_found_again_by_more_than_its_title(wix, vendor):
+    """Another job may have made a draft of the same title: to take it for ours would lose its post."""
+    other = {"id": "d0", **DRAFT, "excerpt": "Something else."}
+    vendor.will(Answer(body={"draftPosts": [other, {"id": "d1", **DRAFT}]}))
+    since = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
+
+    assert await wix.find_draft(SITE, DRAFT, since=since) == "d1"
+
+    asked = vendor.asked[-1].body["query"]["filter"]
+    assert asked == {"title": {"$eq": "Mugs"}, "editedDate": {"$gte": "2026-11-23T10:00:00.000000Z"}}
+
+
+async def test_a_draft_that_was_never_made_is_not_found(wix, vendor):
+    vendor.will(Answer(body={"draftPosts": []}))
+
+    assert await wix.find_draft(SITE, DRAFT, since=datetime.now(UTC)) is None
+
+
+async def test_the_author_is_the_owner(wix, vendor):
+    """Never any other member: their name would stand over the post."""
+    vendor.will(Answer(body={"site": {"ownerInfo": {"email": "Owner@shop.example"}}}), at="/apps/v1/instance")
+    members = [{"id": "m0", "loginEmail": "buyer@x.example"}, {"id": "m1", "loginEmail": "owner@shop.example"}]
+    vendor.will(Answer(body={"members": members}))
+
+    assert await wix.member_id(SITE) == "m1"
+    assert await wix.member_id(SITE) == "m1"
+    assert vendor.paths().count("GET /members/v1/members") == 1
+
+
+async def test_an_owner_who_is_no_member_becomes_one(wix, vendor):
+    site = {"ownerEmail": "owner@shop.example", "siteDisplayName": "Tidewrack"}
+    vendor.will(Answer(body={"site": site}), at="/apps/v1/instance")
+    vendor.will(Answer(body={"members": []}), Answer(body={"member": {"id": "m9"}}), at="/members/v1/members")
+
+    assert await wix.member_id(SITE) == "m9"
+    member = {"loginEmail": "owner@shop.example", "profile": {"nickname": "Tidewrack"}}
+    assert vendor.asked[-1].body == {"member": member}
+
+
+async def test_a_site_without_any_author_is_told_so(wix, vendor):
+    vendor.will(Answer(body={}))
+
+    with pytest.raises(SiteUnavailable, match="set member_id"):
+        await wix.member_id(SITE)
+
+
+def file(status: str) -> Answer:
+    return Answer(body={"file": {"id": "f1", "url": "https://static.wixstatic.com/f1", "operationStatus": status}})
+
+
+async def test_an_import_is_watched_to_its_end(wix, vendor):
+    vendor.will(file("PENDING"), at="/site-media/v1/files/import")
+    vendor.will(file("PENDING"), file("READY"), at="/site-media/v1/files/get-file-by-id")
+
+    imported = await wix.import_media(SITE, "https://x.example/a.jpg", name="a.jpg")
+
+    assert imported.status == "PENDING"
+    assert (await wix.await_media(SITE, imported.id)).status == "READY"
+
+
+async def test_a_slow_import_is_not_watched_for_ever(wix, vendor):
+    vendor.will(file("PENDING"))
+
+    assert (await wix.await_media(SITE, "f1")).status == "PENDING"
+
+
+async def test_bytes_can_be_handed_over(wix, vendor):
+    vendor.will(Answer(body={"uploadUrl": f"{vendor.url}/upload/abc"}), at="/site-media/v1/files/generate-upload-url")
+    vendor.will(file("READY"), at="/upload/abc")
+
+    uploaded = await wix.upload_media(SITE, b"\xff\xd8\xff", name="a.jpg", media_type="image/jpeg")
+
+    assert uploaded.id == "f1"
+    assert vendor.asked[-1].headers["content-type"] == "image/jpeg"
+    assert "authorization" not in vendor.asked[-1].headers
+
+
+async def test_a_posts_address(wix, vendor):
+    vendor.will(Answer(body={"post": {"url": {"base": "https://shop.example/", "path": "/post/mugs"}}}))
+
+    assert await wix.post_url(SITE, "d1") == "https://shop.example/post/mugs"
+
+
+async def test_a_product_of_the_new_catalog(wix, vendor):
+    vendor.will(Answer(body={"catalogVersion": "V3_CATALOG"}), at="/stores/v3/provision/version")
+    product = {
+        "name": "Mug",
+        "plainDescription": "<p>Blue</p>",
+        "actualPriceRange": {"minValue": {"amount": "14.95"}},
+        "currency": "EUR",
+        "brand": {"name": "Tidewrack"},
+        "url": {"url": "https://shop.example/mug"},
+        "media": {"main": {"image": "https://static.wixstatic.com/m.jpg"}},
+    }
+    vendor.will(Answer(body={"product": product}))
+
+    found = await wix.product(SITE, "p1")
+
+    assert (found["name"], found["price"], found["vendor"]) == ("Mug", "14.95", "Tidewrack")
+    assert found["url"] == "https://shop.example/mug"
+
+
+async def test_a_product_of_the_old_catalog(wix, vendor):
+    vendor.will(Answer(body={"catalogVersion": "V1_CATALOG"}), at="/stores/v3/provision/version")
+    product = {
+        "name": "Mug",
+        "description": "<p>Blue</p>",
+        "priceData": {"currency": "EUR", "price": 20, "discountedPrice": 15},
+        "productPageUrl": {"base": "https://shop.example/", "path": "/product-page/mug"},
+        "media": {"mainMedia": {"image": {"url": "https://static.wixstatic.com/m.jpg"}}},
+    }
+    vendor.will(Answer(body={"product": product}))
+
+    found = await wix.product(SITE, "p1")
+
+    assert (found["price"], found["url"]) == (15, "https://shop.example/product-page/mug")
+    assert found["image"] == "https://static.wixstatic.com/m.jpg"
+    assert vendor.asked[-1].path == "/stores-reader/v1/products/p1"
+
+
+async def test_a_product_that_is_gone_ends_its_job(wix, vendor):
+    vendor.will(Answer(body={"catalogVersion": "V3_CATALOG"}), at="/stores/v3/provision/version")
+    vendor.will(Answer(404, {}))
+
+    with pytest.raises(Rejected, match="product p1 is not in the site's shop"):
+        await wix.product(SITE, "p1")
+
+
+async def test_a_site_without_a_shop_is_shut(wix, vendor):
+    vendor.will(Answer(body={"catalogVersion": "STORES_NOT_INSTALLED"}))
+
+    with pytest.raises(SiteUnavailable, match="no shop"):
+        await wix.product(SITE, "p1")
+
+
+async def test_missing_credentials_are_told_before_any_call():
+    with pytest.raises(Misconfigured, match="WIX_APP_ID"):
+        await WixClient(WixSettings(_env_file=None), connections=1).open()

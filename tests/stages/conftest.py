@@ -1,0 +1,187 @@
+"""Work for a stage, with checkpoints that are only remembered and a limiter that grants at once."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from blogworker.errors import LeaseLost
+from blogworker.providers.openai import Generation
+from blogworker.queue.job import Claim, Stage
+from blogworker.settings import OpenAISettings
+from blogworker.stages.work import Output, Spend, Vendors, Work
+
+SITE = "11111111-2222-3333-4444-555555555555"
+PRODUCT = {
+    "name": "Low Water Mug",
+    "description": "<p>A straight-sided mug in <b>speckled stoneware</b>.</p>",
+    "price": "26.00",
+    "vendor": "Tidewrack Pottery",
+    "url": "https://tidewrack.example/low-water-mug",
+    "tags": "mug, stoneware",
+}
+PARAGRAPH = "A mug that stands by the kettle every morning earns its place by weight, balance and a handle that fits. "
+
+
+@dataclass
+class RecordedCheckpoints:
+    """What one attempt saved; `events` keeps the order of everything asked of it."""
+
+    saved: dict[str, Output] = field(default_factory=dict)
+    spends: dict[str, Spend] = field(default_factory=dict)
+    post: Output = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
+    lost: bool = False
+
+    def get(self, name: str) -> Output | None:
+        return self.saved.get(name)
+
+    async def save(self, name: str, output: Output, spend: Spend | None = None) -> None:
+        self._held()
+        self.events.append(f"save {name}")
+        self.saved[name] = json.loads(json.dumps(output))  # as it comes back from the database
+        if spend is not None:
+            self.spends[name] = spend
+
+    async def confirm(self) -> None:
+        self._held()
+        self.events.append("confirm")
+
+    async def store_post(self, post: Output) -> None:
+        self._held()
+        self.events.append("store_post")
+        json.dumps({key: value for key, value in post.items() if key != "image"})
+        self.post |= {key: value for key, value in post.items() if value is not None}
+
+    async def image_bytes(self) -> bytes | None:
+        return self.post.get("image")
+
+    def _held(self) -> None:
+        if self.lost:
+            raise LeaseLost(1, 1)
+
+
+@dataclass
+class Granted:
+    bucket: str
+    tokens: int
+
+    def used(self, tokens: int) -> None:
+        self.tokens = tokens
+
+
+@dataclass
+class OpenLimiter:
+    """Grants at once, and remembers to whom and for how much in the end."""
+
+    granted: list[Granted] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def permit(self, bucket: str, *, tokens: int = 0) -> AsyncIterator[Granted]:
+        permit = Granted(bucket, tokens)
+        self.granted.append(permit)
+        yield permit
+
+
+@dataclass
+class Writer:
+    """Stands in for OpenAI: gives its generations in order and keeps what it was asked."""
+
+    generations: list[Generation] = field(default_factory=list)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    async def generate(self, **asked: Any) -> Generation:
+        self.asked.append(asked)
+        return self.generations.pop(0)
+
+    def will_write(self, *answers: object) -> None:
+        self.generations = [generation(answer) for answer in answers]
+
+
+def generation(answer: object, **fields: Any) -> Generation:
+    text = answer if isinstance(answer, str) else json.dumps(answer)
+    usage = {"tokens_in": 100, "tokens_cached": 20, "tokens_out": 50, "cost_usd": 0.001}
+    return Generation(text=text, model="gpt-6-luna", **{**usage, **fields})
+
+
+@pytest.fixture
+def checkpoints() -> RecordedCheckpoints:
+    return RecordedCheckpoints()
+
+
+@pytest.fixture
+def writer() -> Writer:
+    return Writer()
+
+
+@pytest.fixture
+def limiter() -> OpenLimiter:
+    return OpenLimiter()
+
+
+@pytest.fixture
+def claim() -> Claim:
+    return Claim(
+        job_id=1,
+        instance_id=SITE,
+        attempt=1,
+        failures=0,
+        max_attempts=5,
+        stage=Stage.SOURCE,
+        source_type="product",
+        source_id="p1",
+        source_data=PRODUCT,
+        site={"language": "en", "tone": "warm"},
+        created_at=datetime(2026, 11, 23, tzinfo=UTC),
+        publish_in_s=None,
+    )
+
+
+@pytest.fixture
+def work(claim: Claim, checkpoints: RecordedCheckpoints, writer: Writer, limiter: OpenLimiter) -> Work:
+    vendors = Vendors(openai=writer, replicate=None, wix=None)
+    return Work(claim, checkpoints, vendors, limiter, OpenAISettings(_env_file=None))
+
+
+def claimed(work: Work, **fields: Any) -> Work:
+    """The same work under another claim."""
+    return replace(work, claim=replace(work.claim, **fields))
+
+
+def idea(**fields: Any) -> dict[str, Any]:
+    return {
+        "title": "How a heavy mug keeps coffee warm",
+        "angle": "Weight and wall thickness beat any lid.",
+        "audience": "people whose coffee goes cold at the desk",
+        "search_intent": "informational",
+        "keywords": ["heavy coffee mug", "stoneware mug"],
+        "outline": ["Why walls matter", "What weight does", "How to warm it", "When glass is better", "What to try"],
+        "score": 70,
+        **fields,
+    }
+
+
+def body(*, sections: int = 5, paragraphs: int = 5) -> str:
+    parts = [PARAGRAPH * 2]
+    for number in range(sections):
+        parts += [f"## Section {number} says something", PARAGRAPH * paragraphs]
+    return "\n\n".join(parts)
+
+
+def post(**fields: Any) -> dict[str, Any]:
+    return {
+        "title": "How a heavy mug keeps coffee warm",
+        "slug": "heavy-mug-warm-coffee",
+        "excerpt": "Weight, walls and a warm start: what keeps the second half of a cup worth drinking.",
+        "seo_title": "Heavy mugs: why coffee stays warm longer",
+        "seo_description": "Thick stoneware keeps coffee warm for longer than glass. What to look for in a mug.",
+        "tags": ["Coffee", "Mugs", "Stoneware"],
+        "body_markdown": body(),
+        "image_prompt": "A speckled stoneware mug on a windowsill in low morning light, steam rising.",
+        "image_alt": "A speckled mug steaming on a windowsill",
+        **fields,
+    }

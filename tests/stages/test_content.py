@@ -1,0 +1,104 @@
+"""The post: cleaned where we can, sent back where only its writer can help."""
+
+import json
+
+import pytest
+
+from blogworker.stages import content
+from blogworker.stages.writing import Unfit
+
+from .conftest import body, idea, post
+
+pytestmark = pytest.mark.anyio
+
+SOURCE = {"kind": "product", "name": "Mug", "url": "https://shop.example/mug"}
+
+
+def read(**fields):
+    return content.read_post(json.dumps(post(**fields)), source=SOURCE, idea=idea())
+
+
+async def test_a_post_is_written_cleaned_and_stored(work, writer, checkpoints):
+    checkpoints.saved |= {"source": SOURCE, "ideas": {"chosen": idea(), "others": []}}
+    writer.will_write(post())
+
+    output = await content.run(work)
+
+    assert output["word_count"] >= 300
+    assert output["html"].startswith("<p>")
+    assert checkpoints.post["title"] == output["title"]
+    asked = writer.asked[0]
+    assert asked["input"].index("</source>") < asked["input"].index("<idea>")
+    assert (asked["model"], asked["max_output_tokens"]) == (work.openai.content_model, work.openai.content_tokens)
+
+
+def test_links_lead_only_to_the_product():
+    links = "[mug](https://shop.example/mug/) [bad](https://evil.example/x) <https://evil.example> see https://evil.example/y."
+    markdown = read(body_markdown=f"{links} ![p](https://evil.example/p.png)\n\n{body()}\n\n[r]: https://evil.example")[
+        "markdown"
+    ]
+
+    assert "https://shop.example/mug" in markdown
+    assert "evil" not in markdown
+    assert "bad" in markdown
+
+
+def test_html_and_second_titles_go():
+    output = read(body_markdown=f"# How a heavy mug keeps coffee warm\n\n<div>Hello</div>\n\n# Another\n\n{body()}")
+
+    assert output["markdown"].startswith("Hello")
+    assert "\n## Another\n" in output["markdown"]
+    assert "&lt;div" not in output["html"]
+
+
+def test_soft_limits_are_kept_by_cutting_on_a_word():
+    long = "word " * 200
+    output = read(
+        title=long, excerpt=long, seo_title=long, seo_description=long, image_alt=long, tags=["a"] * 20 + [long]
+    )
+
+    assert len(output["title"]) <= 200
+    assert len(output["excerpt"]) <= 500
+    assert len(output["seo_title"]) <= 60
+    assert len(output["seo_description"]) <= 160
+    assert len(output["image_alt"]) <= 125
+    assert output["tags"][0] == "a"
+    assert len(output["tags"]) == 2
+
+
+def test_what_is_missing_is_filled_from_what_is_there():
+    output = read(slug="", seo_title="", seo_description="", tags=[], image_alt="")
+
+    assert output["slug"] == "how-a-heavy-mug-keeps-coffee-warm"
+    assert output["seo_title"] == output["title"]
+    assert output["tags"] == idea()["keywords"]
+    assert output["seo_description"]
+    assert output["image_alt"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"body_markdown": body(sections=2, paragraphs=1)}, "words"),
+        ({"body_markdown": body().replace("## ", "")}, "sections"),
+        ({"body_markdown": f"{body()}\n\nBuy [insert product name]."}, "leftover"),
+        ({"body_markdown": ""}, "words"),
+        ({"title": ""}, "title"),
+        ({"excerpt": "short"}, "excerpt"),
+        ({"image_prompt": ""}, "image_prompt"),
+        ({"tags": "mug"}, "tags"),
+    ],
+)
+def test_what_only_a_writer_can_mend_is_told(fields, told):
+    with pytest.raises(Unfit, match=told):
+        read(**fields)
+
+
+@pytest.mark.parametrize("answer", ["", "[]", '{"title":', "null"])
+def test_an_answer_that_is_no_post_is_unfit(answer):
+    with pytest.raises(Unfit):
+        content.read_post(answer, source=SOURCE, idea=idea())
+
+
+def test_the_body_has_no_gaps():
+    assert "\n\n\n" not in read(body_markdown=body().replace("\n\n", "\n\n\n\n"))["markdown"]

@@ -1,0 +1,100 @@
+"""The cover picture, against the simulated Replicate."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from blogworker.errors import LeaseLost, Unavailable
+from blogworker.stages import image
+from blogworker.stages.content import read_post
+from blogworker.stages.work import Work
+
+from .conftest import idea, post
+from .vendors import Room, json_of, simulated
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def world(work: Work, checkpoints) -> AsyncIterator[tuple[Work, Room]]:
+    checkpoints.saved["content"] = read_post(json_of(post()), source={}, idea=idea())
+    async with simulated() as (vendors, room):
+        yield replace(work, vendors=vendors), room
+
+
+async def test_a_picture_is_made_paid_for_and_kept(world, checkpoints, limiter):
+    work, _ = world
+
+    output = await image.run(work)
+
+    assert output["url"].startswith("http")
+    assert output["type"] == "image/jpeg"
+    assert checkpoints.post["image"].startswith(b"\xff\xd8\xff")
+    assert checkpoints.post["image_type"] == "image/jpeg"
+    assert checkpoints.post["image_prompt"] == output["prompt"]
+    assert checkpoints.spends["image.prediction"].cost_usd == 0.003
+    assert checkpoints.events[0] == "save image.prediction"  # before it is waited for
+    assert [granted.bucket for granted in limiter.granted] == ["replicate/predictions"]
+
+
+async def test_a_prediction_already_paid_for_is_taken_up_again(world, checkpoints):
+    work, room = world
+    first = await image.run(work)
+
+    second = await image.run(work)
+
+    assert second["prediction_id"] == first["prediction_id"]
+    assert (await room.operations("replicate")).count("predictions.create") == 1
+
+
+async def test_an_unsafe_picture_is_asked_for_in_softer_words(world, checkpoints):
+    work, room = world
+    await room.fault(kind="nsfw", vendor="replicate", times=1)
+
+    output = await image.run(work)
+
+    assert output["url"]
+    assert "calm still life" in output["prompt"]
+    assert set(checkpoints.spends) == {"image.prediction", "image.softened"}
+
+
+async def test_a_post_may_go_without_a_picture(world, checkpoints):
+    """The writing is worth more than its cover."""
+    work, room = world
+    await room.fault(kind="nsfw", vendor="replicate")
+
+    output = await image.run(work)
+
+    assert output["url"] is None
+    assert "NSFW" in output["reason"]
+    assert "image" not in checkpoints.post
+
+
+async def test_a_prediction_that_died_is_made_anew_by_the_next_attempt(world, checkpoints):
+    work, room = world
+    await room.fault(kind="aborted", vendor="replicate", times=1)
+    with pytest.raises(Unavailable):
+        await image.run(work)
+
+    output = await image.run(work)
+
+    assert output["url"]
+    assert (await room.operations("replicate")).count("predictions.create") == 2
+
+
+async def test_a_prediction_nobody_remembers_is_made_anew(world, checkpoints):
+    work, _ = world
+    checkpoints.saved["image.prediction"] = {"id": "forgotten", "prompt": "x"}
+
+    assert (await image.run(work))["url"]
+
+
+async def test_nothing_is_kept_for_a_lost_claim(world, checkpoints):
+    work, _ = world
+    checkpoints.lost = True
+
+    with pytest.raises(LeaseLost):
+        await image.run(work)
+
+    assert checkpoints.post == {}

@@ -1,0 +1,58 @@
+"""Plain text out of whatever people paste."""
+
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blogworker.stages.plain import SLUG_LIMIT, cut, cut_clean, plain, slug, web_address
+
+
+def test_markup_goes_and_words_stay_apart():
+    pasted = "<p>Hi &amp; <b>you</b></p><ul><li>one</li><li>two</li></ul><script>steal()</script>"
+
+    assert plain(pasted, limit=100) == "Hi & you one two"
+
+
+def test_a_long_text_ends_on_a_word():
+    assert cut("one two three", 9) == "one two…"
+    assert cut_clean("one two three", 7) == "one two"
+
+
+@given(st.text(), st.integers(min_value=1, max_value=40))
+def test_no_text_exceeds_its_limit(text, limit):
+    assert len(plain(text, limit=limit)) <= limit
+    assert len(cut_clean(text, limit)) <= limit
+
+
+@given(st.text())
+def test_plain_text_has_no_control_characters(text):
+    """Postgres refuses U+0000, and half a surrogate cannot be sent at all."""
+    cleaned = plain(text, limit=1000)
+
+    assert "\x00" not in cleaned
+    cleaned.encode()
+
+
+@given(st.text(max_size=300))
+def test_a_slug_always_fits_the_limit_of_wix(text):
+    assert 0 < len(quote(slug(text))) <= SLUG_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("Größe & Café", "grosse-cafe"),
+        ("Dog's best -- friend!", "dogs-best-friend"),
+        ("שלום עולם", "שלום-עולם"),
+        ("!", "post"),
+    ],
+)
+def test_slugs(title, expected):
+    assert slug(title) == expected
+
+
+@pytest.mark.parametrize("address", ["javascript:alert(1)", "/mug", "ftp://x.example", "https://", "http://[", "a b"])
+def test_only_web_addresses_count(address):
+    assert web_address(address) == ""

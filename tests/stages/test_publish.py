@@ -1,0 +1,157 @@
+"""Showing the post to the world once, against the simulated Wix."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from blogworker.errors import LeaseLost, SiteUnavailable, Unavailable
+from blogworker.stages import image, publish
+from blogworker.stages.content import read_post
+from blogworker.stages.publish import PublishLater
+from blogworker.stages.work import Vendors, Work
+
+from .conftest import SITE, RecordedCheckpoints, claimed, idea, post
+from .vendors import Room, json_of, simulated
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def world(work: Work, checkpoints, monkeypatch) -> AsyncIterator[tuple[Work, Room]]:
+    monkeypatch.setattr(publish, "QUERY_LAG_S", 0.1)
+    checkpoints.saved |= {
+        "content": read_post(json_of(post()), source={}, idea=idea()),
+        "ideas": {"chosen": idea(), "others": []},
+    }
+    async with simulated() as (vendors, room):
+        illustrated = replace(work, vendors=vendors)
+        checkpoints.saved["image"] = await image.run(illustrated)
+        checkpoints.events.clear()
+        yield illustrated, room
+
+
+async def test_a_post_is_published_with_its_cover(world, checkpoints):
+    work, room = world
+
+    output = await publish.run(work)
+
+    assert output["published"] is True
+    assert output["url"].startswith("http")
+    assert checkpoints.post["wix_post_id"] == output["wix_post_id"]
+    assert checkpoints.post["wix_media_id"] == output["wix_media_id"]
+    shown = await room.posts(SITE)
+    assert [found["title"] for found in shown] == [post()["title"]]
+
+
+async def test_every_visible_effect_is_confirmed_right_before(world, checkpoints):
+    """A worker that lost its claim must not show anything."""
+    work, _ = world
+
+    await publish.run(work)
+
+    assert [event for event in checkpoints.events if event != "store_post"] == [
+        "confirm",
+        "save publish.media",
+        "save publish.media",
+        "save publish.intent",
+        "confirm",
+        "save publish.draft",
+        "confirm",
+        "save publish.post",
+    ]
+
+
+async def test_a_lost_claim_shows_nothing(world, checkpoints):
+    work, room = world
+    checkpoints.lost = True
+
+    with pytest.raises(LeaseLost):
+        await publish.run(work)
+
+    assert await room.posts(SITE) == []
+
+
+async def test_a_draft_whose_answer_was_lost_is_found_not_made_again(world, checkpoints):
+    work, room = world
+    await room.fault(kind="reset_after", vendor="wix", operation="*draft*create*", times=1)
+    with pytest.raises(Unavailable):
+        await publish.run(work)
+
+    output = await publish.run(work)
+
+    assert output["published"] is True
+    creations = [
+        operation for operation in await room.operations("wix") if "create" in operation and "draft" in operation
+    ]
+    assert len(creations) == 1
+    assert len(await room.posts(SITE)) == 1
+
+
+async def test_a_draft_that_never_came_to_be_is_made(world, checkpoints):
+    work, room = world
+    await room.fault(kind="reset_before", vendor="wix", operation="*draft*create*", times=1)
+    with pytest.raises(Unavailable):
+        await publish.run(work)
+
+    assert (await publish.run(work))["published"] is True
+    assert len(await room.posts(SITE)) == 1
+
+
+async def test_a_finished_draft_waits_for_its_time(world, checkpoints):
+    work, _ = world
+
+    with pytest.raises(PublishLater) as later:
+        await publish.run(claimed(work, publish_in_s=90.0))
+
+    assert later.value.seconds == 90
+    assert checkpoints.get("publish.draft")
+    assert checkpoints.get("publish.post") is None
+    assert (await publish.run(claimed(work, publish_in_s=-1.0)))["published"] is True
+
+
+async def test_a_site_that_publishes_by_hand_gets_a_draft(world, checkpoints):
+    work, _ = world
+
+    output = await publish.run(claimed(work, site={"publish_mode": "draft"}))
+
+    assert output["published"] is False
+    assert output["wix_draft_id"]
+
+
+async def test_a_failed_import_falls_back_to_the_bytes(world, checkpoints):
+    work, room = world
+    await room.fault(kind="import_failed", vendor="wix")
+
+    output = await publish.run(work)
+
+    assert output["wix_media_id"]
+    assert any("upload" in operation for operation in await room.operations("wix"))
+
+
+async def test_a_post_without_a_picture_is_published_bare(world, checkpoints):
+    work, _ = world
+    checkpoints.saved["image"] = {"url": None, "reason": "no picture"}
+
+    output = await publish.run(work)
+
+    assert output["published"] is True
+    assert output["wix_media_id"] is None
+
+
+async def test_a_site_that_removed_the_app_is_shut(world):
+    work, room = world
+    await room.fault(kind="revoked", vendor="wix")
+
+    with pytest.raises(SiteUnavailable):
+        await publish.run(work)
+
+
+async def test_without_wix_the_post_is_kept(world, checkpoints: RecordedCheckpoints):
+    work, _ = world
+    vendors = Vendors(work.vendors.openai, work.vendors.replicate, None)
+
+    output = await publish.run(replace(work, vendors=vendors))
+
+    assert output == {"published": False, "reason": "no Wix credentials: post kept in blog_posts"}
+    assert checkpoints.post["title"] == post()["title"]

@@ -1,0 +1,61 @@
+"""All five stages in a row, against the three simulated vendors."""
+
+from dataclasses import replace
+
+import pytest
+
+from blogworker.stages import content, ideas, image, publish, source
+
+from .conftest import SITE, claimed
+from .vendors import simulated
+
+pytestmark = pytest.mark.anyio
+
+IN_ORDER = {"source": source, "ideas": ideas, "content": content, "image": image, "publish": publish}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"source_type": "keyword", "source_id": "cast iron care", "source_data": {}}],
+    ids=["product", "keyword"],
+)
+async def test_a_row_becomes_a_published_post(work, checkpoints, fields):
+    async with simulated() as (vendors, room):
+        for name, stage in IN_ORDER.items():
+            checkpoints.saved[name] = await stage.run(claimed(replace(work, vendors=vendors), **fields))
+        shown = await room.posts(SITE)
+
+    assert [post["title"] for post in shown] == [checkpoints.saved["content"]["title"]]
+    assert checkpoints.saved["publish"]["published"] is True
+    assert "content.repair" not in checkpoints.saved
+    assert set(checkpoints.spends) == {"ideas.draft", "content.draft", "image.prediction"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "checkpoint"),
+    [("short", "content.repair"), ("poor", "content.repair"), ("incomplete", "content.draft_truncated")],
+)
+async def test_a_weak_answer_is_mended(work, checkpoints, kind, checkpoint):
+    """One more paid call, and the post is as good as any."""
+    async with simulated() as (vendors, room):
+        work = replace(work, vendors=vendors)
+        for name in ("source", "ideas"):
+            checkpoints.saved[name] = await IN_ORDER[name].run(work)
+        await room.fault(kind=kind, vendor="openai", times=1)
+
+        output = await content.run(work)
+
+    assert checkpoint in checkpoints.saved
+    assert output["word_count"] >= content.LEAST_WORDS
+
+
+async def test_a_product_is_read_from_the_sites_own_shop(work, checkpoints):
+    async with simulated() as (vendors, room):
+        work = replace(work, vendors=vendors)
+        product_id = (await room.products(SITE))[0]["id"]
+
+        output = await source.run(claimed(work, source_id=product_id, source_data={}))
+
+    assert output["name"]
+    assert output["description"]
+    assert output["url"].startswith("http")

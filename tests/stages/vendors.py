@@ -1,0 +1,71 @@
+"""Clients of the simulator, for the stages that show something to the world."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+
+from blogworker.providers.openai import OpenAIClient
+from blogworker.providers.replicate import ReplicateClient
+from blogworker.providers.wix import WixClient
+from blogworker.settings import OpenAISettings, ReplicateSettings, WixSettings
+from blogworker.simulator import SimulatorOptions, running_simulator
+from blogworker.stages.work import Vendors
+
+KEY = "simulated"
+
+
+class Room:
+    """The simulator's control room."""
+
+    def __init__(self, http: httpx2.AsyncClient) -> None:
+        self._http = http
+
+    async def fault(self, **fault: Any) -> None:
+        answer = await self._http.post("/__sim/faults", json=fault)
+        assert answer.status_code == 201, answer.text
+
+    async def posts(self, site: str) -> list[dict[str, Any]]:
+        return (await self._http.get("/__sim/wix/posts", params={"site": site})).json()["posts"]
+
+    async def products(self, site: str) -> list[dict[str, Any]]:
+        answer = (await self._http.get("/__sim/wix/products", params={"site": site})).json()
+        return answer["products"]
+
+    async def operations(self, vendor: str) -> list[str]:
+        entries = (await self._http.get("/__sim/requests", params={"vendor": vendor})).json()["requests"]
+        return [entry["operation"] for entry in entries]
+
+
+@asynccontextmanager
+async def simulated(**options: Any) -> AsyncIterator[tuple[Vendors, Room]]:
+    """All three vendors at a hundred times their speed."""
+    async with (
+        running_simulator(SimulatorOptions(**{"speed": 100, "openai_tail": 0, "replicate_cold": 0, **options})) as url,
+        httpx2.AsyncClient(base_url=url) as http,
+        OpenAIClient(
+            OpenAISettings(api_key=KEY, base_url=f"{url}/openai/v1", timeout=5, _env_file=None), connections=2
+        ) as openai,
+        ReplicateClient(_replicate(url), connections=2) as replicate,
+        WixClient(_wix(url), connections=2) as wix,
+    ):
+        yield Vendors(openai, replicate, wix), Room(http)
+
+
+def _replicate(url: str) -> ReplicateSettings:
+    return ReplicateSettings(
+        api_token=KEY, base_url=f"{url}/replicate", timeout=2, poll_interval=0.02, deadline=5, _env_file=None
+    )
+
+
+def _wix(url: str) -> WixSettings:
+    return WixSettings(
+        app_id="app", app_secret=KEY, base_url=f"{url}/wix", timeout=2, media_timeout=3, media_poll_interval=0.02,
+        _env_file=None,
+    )  # fmt: skip
+
+
+def json_of(value: object) -> str:
+    return json.dumps(value)
