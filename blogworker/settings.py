@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, TypeVar, get_type_hints
 
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
@@ -34,6 +37,7 @@ SEED_LEVELS = {
     "warn": "warning",
     "trace": "debug",
 }
+EXAMPLE_URL = "postgresql://user:password@host:5432/database"
 EXTEND_TO_LEASE = 3  # two extensions may be lost before the lease ends
 
 
@@ -47,7 +51,12 @@ class Section(BaseSettings):
     """A room's settings. An empty variable counts as one that is not set."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_ignore_empty=True, env_file=".env", populate_by_name=True
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        env_file=".env",
+        populate_by_name=True,
+        hide_input_in_errors=True,  # it may be a secret
     )
 
 
@@ -61,9 +70,28 @@ class LogSettings(Section):
     )
 
 
+def _connectable(url: SecretStr) -> SecretStr:
+    """Refuse what libpq would misread, in our words: its own quote the string, password and all."""
+    try:
+        told = conninfo_to_dict(url.get_secret_value())
+    except ProgrammingError:
+        raise ValueError(f"not a connection string of Postgres, such as {EXAMPLE_URL}") from None
+    hosts, ports = (str(told.get(name) or "").split(",") for name in ("host", "port"))
+    misread = any("@" in host[1:] and not host.startswith("/") for host in hosts)  # a socket may have one in its path
+    if misread or any(port and not port.isdigit() for port in ports):
+        raise ValueError(
+            "its host or port is wrong: in a password, write / as %2F, @ as %40 and : as %3A, "
+            f"as in {EXAMPLE_URL.replace('password', 'p%40ss')}"
+        )
+    return url
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_connectable)]
+
+
 class DatabaseSettings(Section):
-    url: SecretStr = Field(validation_alias="DATABASE_URL", description="how to reach Postgres")
-    direct_url: SecretStr | None = Field(
+    url: DatabaseUrl = Field(validation_alias="DATABASE_URL", description="how to reach Postgres")
+    direct_url: DatabaseUrl | None = Field(
         None, validation_alias="DATABASE_DIRECT_URL", description="the same server past a pooler: LISTEN, migrations"
     )
     pool_min: int = Field(2, ge=1, validation_alias="DB_POOL_MIN", description="connections kept open")
@@ -259,4 +287,3 @@ def _fault(section: type[BaseSettings], detail: dict[str, Any]) -> str:
     if detail["type"] == "missing":
         return f"{name} is not set"
     return f"{name}: {message[0].lower()}{message[1:]}"
-

@@ -7,13 +7,12 @@ from functools import partial
 from typing import Any, NoReturn
 
 import anyio
-import click
 import psycopg
 import typer
 from psycopg_pool import PoolTimeout
 
 from blogworker import __version__
-from blogworker.cli import bench, demo, enqueue, queue, run, sites
+from blogworker.cli import bench, demo, enqueue, ops, queue, run, sites
 from blogworker.cli.output import complain
 from blogworker.errors import BlogworkerError, DatabaseUnready, InvalidInput, QueueFull, SettingsError
 
@@ -27,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for room in (run, enqueue, queue, bench, demo):
+for room in (run, enqueue, queue, ops, bench, demo):
     room.register(app)
 app.add_typer(sites.app, name="sites")
 
@@ -48,11 +47,9 @@ def options(
 def main() -> NoReturn:
     """Run a command; turn every error into one clear line and the right exit code."""
     try:
-        code = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+        code = _run()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
         code = INTERRUPTED
     except BaseExceptionGroup as group:
         code = explain(first(group))
@@ -61,7 +58,18 @@ def main() -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again at exit
         code = DONE
-    sys.exit(code if isinstance(code, int) else DONE)
+    sys.exit(code)
+
+
+def _run() -> int:
+    """The exit code typer chose. It shows a wrong command or option by itself, and leaves our errors to us."""
+    try:
+        app()
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # typer and rich hide that the reader of a pipe has left
+            raise ended.__context__ from None
+        return ended.code if isinstance(ended.code, int) else DONE
+    return DONE
 
 
 def explain(error: BaseException) -> int:

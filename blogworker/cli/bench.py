@@ -74,6 +74,57 @@ def fairness(
     _show([row], "Blogs claimed until the last new site was served", as_json=as_json)
 
 
+@bench.command()
+def queue(
+    jobs: int = typer.Option(20_000, min=100, help="Jobs that do nothing."),
+    sites: int = typer.Option(200, min=1, help="Their sites."),
+    workers: int = typer.Option(10, min=1, help="Worker processes, beside one."),
+    concurrency: int = typer.Option(50, min=1, help="Slots of each."),
+    as_json: bool = typer.Option(False, "--json", help="For machines."),
+) -> None:
+    """Throughput of claim and settle: one worker, then many, on the same backlog."""
+    with extra("demo"):
+        from blogworker.bench.queue import measure
+    configure(LogSettings(level="warning"))
+    found = anyio.run(partial(measure, jobs=jobs, sites=sites, workers=[1, workers], concurrency=concurrency))
+    alone = found[0]
+    rows = [
+        {
+            "workers": f.workers,
+            "jobs": f.jobs,
+            "seconds": round(f.seconds, 2),
+            "jobs_per_s": round(f.per_second, 1),
+            "ratio": round(f.per_second / alone.per_second, 2),
+            "claimed_twice": f.twice,
+            "unfinished": f.unfinished,
+        }
+        for f in found
+    ]
+    _show(rows, "Jobs that do nothing, from claim to DONE", as_json=as_json)
+
+
+@bench.command()
+def enqueue(
+    producers: int = typer.Option(8, min=1, help="Producers at once."),
+    blogs: int = typer.Option(300, min=10, help="Blogs of each in a round, each a commit."),
+    rounds: int = typer.Option(7, min=1, help="Pairs of rounds."),
+    as_json: bool = typer.Option(False, "--json", help="For machines."),
+) -> None:
+    """What waking workers costs producers: NOTIFY on against off."""
+    with extra("demo"):
+        from blogworker.bench.enqueue import measure
+    configure(LogSettings(level="warning"))
+    progress = (lambda _: None) if as_json else console().print
+    found = anyio.run(partial(measure, producers=producers, blogs=blogs, rounds=rounds, progress=progress))
+    row = {
+        "producers": producers,
+        "with_notify_per_s": round(found.on_per_s, 1),
+        "without_per_s": round(found.off_per_s, 1),
+        "ratio": round(found.on_to_off, 3),
+    }
+    _show([row], "Blogs enqueued a second", as_json=as_json)
+
+
 def _show(rows: list[dict[str, int | float]], title: str, *, as_json: bool) -> None:
     if as_json:
         emit_json(rows)

@@ -19,7 +19,7 @@ from blogworker.errors import Fault, InvalidInput, SettingsError
 from blogworker.intake import Accepted, Kind, Skipped, at_rest, read
 from blogworker.queue.enqueue import Enqueued, enqueue_many
 from blogworker.queue.enqueue import enqueue as enqueue_one
-from blogworker.queue.newblog import NewBlog
+from blogworker.queue.newblog import NewBlog, faults
 from blogworker.settings import QueueSettings, load_section
 
 MOST_FAULTS = 1000
@@ -103,11 +103,7 @@ def enqueue(
             NewBlog(site[n % len(site)], "keyword", None, {"keyword": word}, priority, run_at, publish_at, key)
             for n, word in enumerate(keyword)
         ]
-
-        async def act(database: Database) -> list[Enqueued]:
-            return [await enqueue_one(database, blog, queue_size_limit=limit) for blog in blogs]
-
-        _answer(with_database(act), as_json=as_json)
+        _answer(_few(blogs, limit=limit), as_json=as_json)
         return
     if keyword:
         raise SettingsError("give either files or --keyword, not both")
@@ -119,6 +115,19 @@ def enqueue(
             for file in files
         ]
         _bulk(sources, limit=limit, skip_bad=skip_bad, as_json=as_json)
+
+
+def _few(blogs: Sequence[NewBlog], *, limit: int | None) -> list[Enqueued]:
+    """Blogs of the command line: all of them or none."""
+    wrong = [f"{blog.source_data['keyword']!r}: {reason}" for blog in blogs for reason in faults(blog)]
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+
+    async def act(database: Database) -> list[Enqueued]:
+        async with database.transaction() as statements:
+            return [await enqueue_one(statements, blog, queue_size_limit=limit) for blog in blogs]
+
+    return with_database(act)
 
 
 def _answer(answers: Sequence[Enqueued], *, as_json: bool) -> None:

@@ -39,7 +39,7 @@ class Screen:
         now = progress.samples[-1]
         if now.at_s >= self._next_line_s or now.done + now.failed >= progress.total:
             self._next_line_s = now.at_s + LINE_EVERY_S
-            self._console.print(progress.line(), highlight=False)
+            self._console.print(progress.line(), highlight=False, soft_wrap=True)
 
     def _on_terminal(self, progress: Progress, sites: Sequence[dict[str, Any]]) -> None:
         if self._live is None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+WIDE = 200
 STATUS_COLOURS = {
     "DONE": "green",
     "FAILED": "red",
@@ -22,7 +23,8 @@ STATUS_COLOURS = {
 
 
 def console() -> Console:
-    return Console(soft_wrap=False)
+    """As wide as the terminal; wide enough for every line where there is none."""
+    return Console(width=None if sys.stdout.isatty() else WIDE)
 
 
 def complain(message: str) -> None:
@@ -34,13 +36,20 @@ def emit_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False) + "\n")
 
 
-def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table whose figures stand on the right and whose cells are shown as they are, never read as markup."""
+def table(
+    title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]], *, fold: Sequence[str] = ()
+) -> Table:
+    """A table whose figures stand on the right and whose cells are shown as they are, never read as markup.
+
+    Only the columns in `fold` may become narrower than their content.
+    """
     drawn = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     cells = [[cell(value) for value in row] for row in rows]
     for index, column in enumerate(columns):
         figures = bool(cells) and all(isinstance(row[index].plain, str) and _figure(row[index].plain) for row in cells)
-        drawn.add_column(column, justify="right" if figures else "left", overflow="fold")
+        drawn.add_column(
+            column, justify="right" if figures else "left", overflow="fold", no_wrap=bool(fold) and column not in fold
+        )
     for row in cells:
         drawn.add_row(*row)
     return drawn

@@ -117,7 +117,7 @@ def list_jobs(
         )
         for row in rows
     ]
-    console().print(table(None, columns, cells))
+    console().print(table(None, columns, cells, fold=["source", "title or error"]))
 
 
 def show(
@@ -168,7 +168,10 @@ def _job_parts(found: Row) -> list[Any]:
         parts += [Text(), table("Checkpoints", columns, rows)]
     if found["errors"]:
         errors = [(e["attempt"], e["stage"], e["kind"], e["message"], e["request_id"]) for e in found["errors"]]
-        parts += [Text(), table("Errors", ["attempt", "stage", "kind", "message", "request id"], errors)]
+        parts += [
+            Text(),
+            table("Errors", ["attempt", "stage", "kind", "message", "request id"], errors, fold=["message"]),
+        ]
     if post:
         shown = ("title", "slug", "excerpt", "tags", "word_count", "image_bytes", "wix_post_id", "url", "published_at")
         parts += [Text(), Text("Post", style="bold"), facts({key: post[key] for key in shown})]

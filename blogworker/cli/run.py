@@ -6,7 +6,6 @@ from pathlib import Path
 import anyio
 import typer
 
-from blogworker import daemon
 from blogworker.cli.extras import extra
 from blogworker.cli.output import console, emit_json, table
 from blogworker.db.migrate import migrate as apply_migrations
@@ -43,6 +42,8 @@ def run(
     )
     require_keys(settings)
     configure(settings.log)
+    from blogworker import daemon  # the vendors' SDKs take half a second to load, which no other command should wait
+
     anyio.run(partial(daemon.run, settings, until_empty=until_empty))
 
 

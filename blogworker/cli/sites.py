@@ -19,10 +19,10 @@ COLUMNS = {
     "weight": "weight",
     "cap": "max_in_flight",
     "pending": "pending",
-    "processing": "processing",
-    "scheduled": "scheduled",
-    "done (24 h)": "done",
-    "failed (24 h)": "failed",
+    "running": "processing",
+    "later": "scheduled",
+    "done": "done",
+    "failed": "failed",
     "paused": "pause_reason",
 }
 
@@ -111,4 +111,6 @@ def _show(rows: list[Row], *, as_json: bool) -> None:
     if as_json:
         emit_json(rows)
     else:
-        console().print(table(None, list(COLUMNS), [[row[key] for key in COLUMNS.values()] for row in rows]))
+        console().print(
+            table(None, list(COLUMNS), [[row[key] for key in COLUMNS.values()] for row in rows], fold=["paused"])
+        )

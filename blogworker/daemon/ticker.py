@@ -17,12 +17,19 @@ async def every(
     *,
     fatal: tuple[type[Exception], ...] = (),
 ) -> None:
-    """Call `tick` for ever. A failing tick is logged and tried again; cancellation and `fatal` errors pass through."""
+    """Call `tick` for ever. A failing tick is tried again, and logged when it begins to fail, fails otherwise than
+    before, or works again; cancellation and `fatal` errors pass through."""
+    failing: str | None = None
     while True:
         try:
             await tick()
         except fatal:
             raise
         except Exception as error:
-            log.warning("tick_failed", tick=name, error_type=type(error).__name__, error=str(error))
+            if failing != (failing := type(error).__name__):
+                log.warning("tick_failed", tick=name, error_type=failing, error=str(error))
+        else:
+            if failing is not None:
+                log.info("tick_recovered", tick=name)
+            failing = None
         await sleep(interval_s * uniform(0.9, 1.1))  # spread workers started together

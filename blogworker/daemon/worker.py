@@ -1,20 +1,21 @@
 """The claim loop and one attempt: claim -> pipeline -> settle."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from time import monotonic
 from uuid import UUID
 
 import psycopg
 import structlog
-from anyio import Event, fail_after, get_cancelled_exc_class, move_on_after, sleep
+from anyio import CancelScope, Event, fail_after, get_cancelled_exc_class, move_on_after, sleep
 from anyio.abc import TaskGroup
 from psycopg_pool import PoolTimeout
 
+from blogworker.db.patient import Weather
 from blogworker.db.pool import Database
 from blogworker.errors import LeaseLost
 from blogworker.queue.claim import Claimed, claim
-from blogworker.queue.job import Claim, Failure, Outcome, Release, Retry
+from blogworker.queue.job import Cancel, Claim, Failure, Outcome, PauseSite, Release, Retry
 from blogworker.queue.settle import Settler
 from blogworker.settings import QueueSettings, WorkerSettings
 from blogworker.stages.checkpoint import load
@@ -25,6 +26,7 @@ CLAIM_TIMEOUT_S = 10.0
 RELEASE_GRACE_S = 2.0  # to hand a job back when its attempt is cancelled
 LOOK_AGAIN_S = 0.004  # first wait when a claim was short only because others were claiming; doubles
 LOOK_AGAIN_CAP_S = 1.0
+AWAY_S = 1.0  # until the next claim when the database could not be reached
 EMPTY_POLL_S = 0.25  # how soon a worker that runs until the queue is empty looks whether it is
 WITHIN_S = 600.0  # such a worker waits for jobs scheduled no later than this
 
@@ -37,17 +39,35 @@ class Worker:
     """The slots of one process."""
 
     def __init__(
-        self, database: Database, settler: Settler, pipeline: Pipeline, *, queue: QueueSettings, worker: WorkerSettings
+        self,
+        database: Database,
+        settler: Settler,
+        pipeline: Pipeline,
+        *,
+        queue: QueueSettings,
+        worker: WorkerSettings,
+        weather: Weather,
     ) -> None:
         self._database = database
+        self._weather = weather
         self._settler = settler
         self._pipeline = pipeline
         self._queue = queue
         self._settings = worker
         self._freed = Event()
         self._woken = Event()
-        self.in_flight = 0
+        self.running: dict[int, CancelScope] = {}  # by job
         self.outcomes: Counter[str] = Counter()
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.running)
+
+    def cancel(self, job_ids: Iterable[int]) -> None:
+        """Stop these jobs, if they still run here: a person asked for it."""
+        for job_id in job_ids:
+            if job_id in self.running:
+                self.running[job_id].cancel()
 
     def wake(self) -> None:
         """There may be work."""
@@ -55,21 +75,33 @@ class Worker:
 
     async def claim_loop(self, worker_id: UUID, jobs: TaskGroup, *, until_empty: bool = False) -> None:
         """Fill free slots for ever, or until nothing is left to do."""
-        hidden = 0
+        hidden = quiet = 0
         while True:
             await self._slot_free()
             self._woken = Event()  # before the claim: what arrives during it must not be slept through
             found = await self._claim(worker_id, jobs)
-            if found is not None and found.look_again:
+            if found is None:
+                await sleep(AWAY_S)
+            elif found.look_again:
+                quiet = 0 if found.claims else quiet
                 hidden = 0 if found.claims else hidden + 1
                 if hidden:
                     await sleep(min(LOOK_AGAIN_CAP_S, LOOK_AGAIN_S * 2.0**hidden))
-            elif found is not None and until_empty and await self._all_done():
+            elif until_empty and await self._all_done():
                 return
             else:
                 hidden = 0
-                with move_on_after(EMPTY_POLL_S if until_empty else self._settings.poll_interval):
-                    await self._woken.wait()
+                quiet = await self._idle(quiet, longest_s=EMPTY_POLL_S if until_empty else self._settings.poll_interval)
+
+    async def _idle(self, quiet: int, *, longest_s: float) -> int:
+        """Sleep until woken, or until it is time to look by ourselves: soon after a wake, then ever later.
+
+        Producers that come within moments of one who woke us do not notify again, and may commit after our claim.
+        """
+        with move_on_after(min(longest_s, LOOK_AGAIN_S * 2.0 ** min(quiet, 20))):
+            await self._woken.wait()
+            return 0
+        return quiet + 1
 
     async def _slot_free(self) -> None:
         while self.in_flight >= self._settings.concurrency:
@@ -86,10 +118,16 @@ class Worker:
                 again = [c.job_id for c in found.claims if c.attempt > 1]
                 saved = await load(self._database, again) if again else {}
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
-            log.warning("claim_failed", error_type=type(error).__name__, error=str(error))
+            self._weather.lost(error)
             return None
+        self._weather.found()
+        if jobs.cancel_scope.cancel_called:  # tasks started now would not take a single step
+            with move_on_after(RELEASE_GRACE_S, shield=True):
+                for taken in found.claims:
+                    await self._settler.settle(taken, Release())
+            return found
         for taken in found.claims:
-            self.in_flight += 1
+            self.running[taken.job_id] = CancelScope()
             jobs.start_soon(self._run, taken, saved.get(taken.job_id, {}))
         if found.claims:
             sites = len({c.instance_id for c in found.claims})
@@ -103,7 +141,7 @@ class Worker:
         try:
             left = await self._database.one("queue/outstanding", within_s=WITHIN_S)
         except (psycopg.Error, PoolTimeout) as error:
-            log.warning("claim_failed", error_type=type(error).__name__, error=str(error))
+            self._weather.lost(error)
             return False
         return not any(left.values())
 
@@ -114,7 +152,9 @@ class Worker:
             job_id=taken.job_id, instance_id=taken.instance_id, attempt=taken.attempt
         ):
             try:
-                outcome = await self._attempt(taken, saved)
+                outcome: Outcome | None = Cancel()
+                with self.running[taken.job_id]:
+                    outcome = await self._attempt(taken, saved)
                 status = await self._settler.settle(taken, outcome) if outcome is not None else None
                 self._report(outcome, status, monotonic() - started)
             except get_cancelled_exc_class():
@@ -124,7 +164,7 @@ class Worker:
                     self._report(Release(), status, monotonic() - started)
                 raise
             finally:
-                self.in_flight -= 1
+                del self.running[taken.job_id]
                 self._freed.set()
 
     async def _attempt(self, taken: Claim, saved: Mapping[str, Output]) -> Outcome | None:
@@ -144,6 +184,8 @@ class Worker:
             return
         self.outcomes[status] += 1
         failure = getattr(outcome, "failure", None)
+        if isinstance(outcome, PauseSite):
+            log.warning("site_paused", error=outcome.failure.message)
         write = log.error if status == "FAILED" else log.info
         write(
             "job_settled",

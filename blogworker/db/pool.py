@@ -4,6 +4,7 @@ Connections are in autocommit, each statement a transaction of its own. `prepare
 statements break behind PgBouncer in transaction mode: another client's statement may be run.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,18 +18,15 @@ from blogworker.errors import DatabaseUnready
 from blogworker.settings import DatabaseSettings
 
 Row = dict[str, Any]
+RECONNECT_S = 3.0  # the pool's own back-off grows to half a minute; giving up early makes the next caller try at once
 
 
-class Statements:
-    """Runs the files of `sql/queries` on one connection."""
+class Runner(ABC):
+    """Runs the files of `sql/queries`."""
 
-    def __init__(self, connection: AsyncConnection[DictRow]) -> None:
-        self._connection = connection
-
+    @abstractmethod
     async def rows(self, name: str, /, **parameters: object) -> list[Row]:
         """All rows of `sql/queries/<name>.sql`."""
-        cursor = await self._connection.execute(query(name), parameters)
-        return await cursor.fetchall() if cursor.description else []
 
     async def one(self, name: str, /, **parameters: object) -> Row:
         """The row of a statement that always gives one."""
@@ -40,10 +38,21 @@ class Statements:
 
     async def execute(self, name: str, /, **parameters: object) -> None:
         """Run a statement for its effect."""
-        await self._connection.execute(query(name), parameters)
+        await self.rows(name, **parameters)
 
 
-class Database:
+class Statements(Runner):
+    """On one connection, for example within a transaction."""
+
+    def __init__(self, connection: AsyncConnection[DictRow]) -> None:
+        self._connection = connection
+
+    async def rows(self, name: str, /, **parameters: object) -> list[Row]:
+        cursor = await self._connection.execute(query(name), parameters)
+        return await cursor.fetchall() if cursor.description else []
+
+
+class Database(Runner):
     """The pool. `open` fails with DatabaseUnready, in one line, when the server cannot be reached."""
 
     def __init__(self, settings: DatabaseSettings, *, application: str = "blogworker") -> None:
@@ -56,17 +65,12 @@ class Database:
         pool = AsyncConnectionPool(
             settings.url.get_secret_value(),
             connection_class=AsyncConnection[DictRow],
-            kwargs={
-                "autocommit": True,
-                "row_factory": dict_row,
-                "prepare_threshold": None,
-                "application_name": self._application,
-                "connect_timeout": max(1, round(settings.connect_timeout_s)),
-            },
+            kwargs=_options(settings.connect_timeout_s, self._application),
             min_size=0,
             max_size=settings.pool_max,
             max_idle=settings.idle_timeout_s,
             timeout=settings.connect_timeout_s,
+            reconnect_timeout=RECONNECT_S,
             open=False,
         )
         await self._prove(settings)
@@ -101,18 +105,6 @@ class Database:
         async with self.connection() as connection:
             return await Statements(connection).rows(name, **parameters)
 
-    async def one(self, name: str, /, **parameters: object) -> Row:
-        async with self.connection() as connection:
-            return await Statements(connection).one(name, **parameters)
-
-    async def maybe(self, name: str, /, **parameters: object) -> Row | None:
-        async with self.connection() as connection:
-            return await Statements(connection).maybe(name, **parameters)
-
-    async def execute(self, name: str, /, **parameters: object) -> None:
-        async with self.connection() as connection:
-            await Statements(connection).execute(name, **parameters)
-
     def stats(self) -> dict[str, int]:
         return self._pool.get_stats() if self._pool is not None else {}
 
@@ -122,11 +114,7 @@ async def connect(url: str, *, timeout_s: float, application: str = "blogworker"
     try:
         return await AsyncConnection.connect(
             url,
-            autocommit=True,
-            row_factory=dict_row,
-            prepare_threshold=None,
-            application_name=application,
-            connect_timeout=max(1, round(timeout_s)),
+            **_options(timeout_s, application),
         )
     except (OperationalError, PoolTimeout, ValueError) as error:
         raise DatabaseUnready(f"cannot connect to Postgres: {_reason(error)}. Check DATABASE_URL") from error
@@ -134,6 +122,21 @@ async def connect(url: str, *, timeout_s: float, application: str = "blogworker"
         if type(error).__module__.startswith("psycopg"):
             raise DatabaseUnready(f"DATABASE_URL is not usable: {_reason(error)}") from error
         raise
+
+
+def _options(connect_timeout_s: float, application: str) -> dict[str, Any]:
+    """How every connection of ours is made. The keepalives find a server that went away without a word in 15 s."""
+    return {
+        "autocommit": True,
+        "row_factory": dict_row,
+        "prepare_threshold": None,
+        "application_name": application,
+        "connect_timeout": max(1, round(connect_timeout_s)),
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 5,
+        "tcp_user_timeout": 15_000,
+    }
 
 
 def _reason(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Json
 
-from blogworker.db.pool import Database
+from blogworker.db.pool import Database, Statements
 from blogworker.errors import Fault, InvalidInput, QueueFull
 from blogworker.queue.newblog import NewBlog, faults
 
@@ -30,7 +30,7 @@ class Enqueued:
     expected_start: datetime | None
 
 
-async def enqueue(database: Database, blog: NewBlog, *, queue_size_limit: int | None = None) -> Enqueued:
+async def enqueue(database: Database | Statements, blog: NewBlog, *, queue_size_limit: int | None = None) -> Enqueued:
     """Add one blog. Raises InvalidInput, or QueueFull."""
     reasons = faults(blog)
     if reasons:

@@ -13,14 +13,18 @@ from anyio import current_time
 from psycopg.types.json import Json
 
 from blogworker import __version__
-from blogworker.db.pool import Database
+from blogworker.db.pool import Runner
 from blogworker.errors import BlogworkerError
 
 STOPPING_MARGIN_S = 2.0  # from "stop" to the last write of a cancelled job
 
 
 class LeaseEnded(BlogworkerError):
-    """The worker's lease ended, or its name was taken over. Everything it held is another's."""
+    """The worker's lease ended: it was silent for too long. What it held may be another's by now."""
+
+
+class LeaseTaken(LeaseEnded):
+    """Another process took the worker's name over: two must not share one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Registration:
 class Lease:
     """The lease of this incarnation."""
 
-    def __init__(self, database: Database, *, name: str, lease_s: float, concurrency: int) -> None:
+    def __init__(self, database: Runner, *, name: str, lease_s: float, concurrency: int) -> None:
         self._database = database
         self.name = name
         self._lease_s = lease_s
@@ -56,8 +60,8 @@ class Lease:
         self._extended(asked_at)
         return Registration(self.worker_id, row["replaced"])
 
-    async def extend(self, *, in_flight: int, draining: bool, stats: dict[str, object]) -> None:
-        """Extend. Raises LeaseEnded when it is too late."""
+    async def extend(self, *, in_flight: int, draining: bool, stats: dict[str, object]) -> list[int]:
+        """Extend; give the jobs that a person asked to cancel. Raises LeaseEnded when it is too late."""
         asked_at = current_time()
         row = await self._database.maybe(
             "queue/extend_lease",
@@ -68,8 +72,12 @@ class Lease:
             stats=Json(stats),
         )
         if row is None:
-            raise LeaseEnded(f"the lease of {self.name} ended, or another process took the name over")
+            raise LeaseTaken(f"another process runs as {self.name} now: give each its own BLOGWORKER_NAME")
+        if not row["extended"]:
+            raise LeaseEnded(f"the lease of {self.name} ended before it could be extended")
         self._extended(asked_at)
+        cancelled: list[int] = row["cancelled"]
+        return cancelled
 
     async def end(self) -> None:
         """Leave in good order."""

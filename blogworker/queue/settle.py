@@ -4,15 +4,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, assert_never
 from uuid import UUID
 
-from anyio import Event, sleep
+from anyio import Event
 from psycopg import Error
 from psycopg.types.json import Json
 
-from blogworker.db.pool import Database
+from blogworker.db.pool import Runner
 from blogworker.queue.job import Cancel, Claim, Done, Failure, Outcome, PauseSite, Reject, Release, Retry, Status, Wait
 from blogworker.telemetry import get_logger
 
-RESEND_S = 0.5
+LONGEST_DELAY_S = 10 * 365 * 86_400.0  # a vendor's retry-after may be any number
 
 log = get_logger()
 
@@ -26,6 +26,7 @@ class Move:
     spent: bool = False  # counts against max_attempts; the last one makes the status FAILED
     error: str | None = None
     failure: Failure | None = None
+    pauses_site: bool = False
 
 
 def move(outcome: Outcome) -> Move:
@@ -40,7 +41,7 @@ def move(outcome: Outcome) -> Move:
         case Reject(failure):
             return Move(Status.FAILED, error=failure.message, failure=failure)
         case PauseSite(failure):
-            return Move(Status.PENDING, error=failure.message, failure=failure)
+            return Move(Status.PENDING, error=failure.message, failure=failure, pauses_site=True)
         case Release():
             return Move(Status.PENDING)
         case Cancel():
@@ -51,9 +52,9 @@ def move(outcome: Outcome) -> Move:
 
 class Settler:
     """Collects outcomes while a statement is under way, and sends them together in the next: nothing ever waits for a
-    tick, and a busy worker settles many attempts at once."""
+    tick, and a busy worker settles many attempts at once. Runs on a patient database: an outage is waited for."""
 
-    def __init__(self, database: Database, worker_id: UUID) -> None:
+    def __init__(self, database: Runner, worker_id: UUID) -> None:
         self._database = database
         self._worker_id = worker_id
         self._waiting: list[tuple[Claim, Move, Settlement]] = []
@@ -62,10 +63,6 @@ class Settler:
     async def settle(self, claim: Claim, outcome: Outcome) -> str | None:
         """Store an outcome; give the job's new status, or None when the attempt was lost and nothing was written."""
         settlement = Settlement()
-        if isinstance(outcome, PauseSite):
-            await self._database.maybe(
-                "queue/pause_site", instance_id=claim.instance_id, reason=outcome.failure.message
-            )
         self._waiting.append((claim, move(outcome), settlement))
         self._work.set()
         await settlement.stored.wait()
@@ -77,24 +74,34 @@ class Settler:
             await self._work.wait()
             self._work = Event()
             batch, self._waiting = self._waiting, []
-            while batch and not await self._send(batch):
-                await sleep(RESEND_S)
+            if batch:
+                await self._send(batch)
 
-    async def _send(self, batch: list[tuple[Claim, Move, "Settlement"]]) -> bool:
+    async def _send(self, batch: list[tuple[Claim, Move, "Settlement"]]) -> None:
         try:
-            rows = await self._database.rows(
-                "queue/settle",
-                worker_id=self._worker_id,
-                outcomes=Json([_row(claim, made) for claim, made, _ in batch]),
-            )
+            statuses = await self._store(batch)
         except Error as error:
-            log.warning("settle_failed", error=str(error), count=len(batch))
-            return False
-        statuses = {row["job_id"]: row["status"] for row in rows}
+            if len(batch) > 1:  # one that is refused must not hold up the others
+                for entry in batch:
+                    await self._send([entry])
+                return
+            log.error("settle_failed", job_id=batch[0][0].job_id, error=str(error))
+            statuses = {}
         for claim, _, settlement in batch:
             settlement.status = statuses.get(claim.job_id)
             settlement.stored.set()
-        return True
+
+    async def _store(self, batch: list[tuple[Claim, Move, "Settlement"]]) -> dict[int, str]:
+        # Before the jobs are PENDING again, or else they are claimed at once.
+        pauses = {claim.instance_id: _storable(made.error or "") for claim, made, _ in batch if made.pauses_site}
+        for instance_id, reason in pauses.items():
+            await self._database.maybe("queue/pause_site", instance_id=instance_id, reason=reason)
+        rows = await self._database.rows(
+            "queue/settle",
+            worker_id=self._worker_id,
+            outcomes=Json([_row(claim, made) for claim, made, _ in batch]),
+        )
+        return {row["job_id"]: row["status"] for row in rows}
 
 
 class Settlement:
@@ -110,8 +117,14 @@ def _row(claim: Claim, made: Move) -> dict[str, Any]:
         "job_id": claim.job_id,
         "attempt": claim.attempt,
         "status": made.status,
-        "delay_s": made.delay_s,
+        "delay_s": min(max(0.0, made.delay_s), LONGEST_DELAY_S),  # in this order, which makes a NaN 0
         "spent": made.spent,
-        "error": made.error,
-        "failure": asdict(made.failure) if made.failure else None,
+        "error": _storable(made.error),
+        "failure": {name: _storable(fact) for name, fact in asdict(made.failure).items()} if made.failure else None,
     }
+
+
+def _storable(fact: Any) -> Any:
+    """Text as Postgres can keep it. A vendor's message may hold anything, and one that is refused would be sent again
+    for ever, with all outcomes behind it."""
+    return fact.replace("\0", "").encode(errors="replace").decode() if isinstance(fact, str) else fact

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from anyio import CancelScope, get_cancelled_exc_class, move_on_after, sleep
 
-from blogworker.db.pool import Database
+from blogworker.db.pool import Runner
 from blogworker.errors import ProviderError, RateLimited
 from blogworker.quota.bucket import Bucket, Reservation
 
@@ -28,7 +28,7 @@ class Permit:
 class Limiter:
     """Hands out permits. One a process; its state is in the database."""
 
-    def __init__(self, database: Database, buckets: Mapping[str, Bucket]) -> None:
+    def __init__(self, database: Runner, buckets: Mapping[str, Bucket]) -> None:
         self._database = database
         self._buckets = buckets
 

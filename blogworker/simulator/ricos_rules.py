@@ -56,9 +56,13 @@ SHAPES: Mapping[str, Shape] = {
     ),
     "CAPTION": _shape("captionData", "textStyle", _TEXT_ONLY),
     "DIVIDER": _shape("dividerData", "containerData lineStyle width alignment"),
-    "TABLE": _shape("tableData", "dimensions header rowHeader columnHeader cellSpacing cellPadding", {"TABLE_ROW"}, at_least=1),
+    "TABLE": _shape(
+        "tableData", "dimensions header rowHeader columnHeader cellSpacing cellPadding", {"TABLE_ROW"}, at_least=1
+    ),
     "TABLE_ROW": _shape("tableRowData", "header", {"TABLE_CELL"}, at_least=1),
-    "TABLE_CELL": _shape("tableCellData", "cellStyle borderColors borderWidths colspan rowspan", BLOCKS - {"TABLE"}, at_least=1),
+    "TABLE_CELL": _shape(
+        "tableCellData", "cellStyle borderColors borderWidths colspan rowspan", BLOCKS - {"TABLE"}, at_least=1
+    ),
     "BUTTON": _shape("buttonData", "containerData type styles text link"),
     "VIDEO": _shape("videoData", "containerData video thumbnail disableDownload title options"),
     "GALLERY": _shape("galleryData", "containerData items options disableExpand disableDownload"),

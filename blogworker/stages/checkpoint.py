@@ -7,7 +7,7 @@ from uuid import UUID
 
 from psycopg.types.json import Json
 
-from blogworker.db.pool import Database, Row
+from blogworker.db.pool import Row, Runner
 from blogworker.errors import LeaseLost
 from blogworker.queue.job import Claim, Stage
 from blogworker.stages.work import Output, Spend
@@ -19,7 +19,7 @@ NOTHING_SPENT = Spend(provider=None, model=None)
 class StoredCheckpoints:
     """Implements `work.Checkpoints`. `saved` is what earlier attempts left."""
 
-    def __init__(self, database: Database, worker_id: UUID, claim: Claim, saved: Mapping[str, Output]) -> None:
+    def __init__(self, database: Runner, worker_id: UUID, claim: Claim, saved: Mapping[str, Output]) -> None:
         self._database = database
         self._fence = {"worker_id": worker_id, "job_id": claim.job_id, "attempt": claim.attempt}
         self._claim = claim
@@ -63,7 +63,7 @@ class StoredCheckpoints:
             raise LeaseLost(self._claim.job_id, self._claim.attempt)
 
 
-async def load(database: Database, job_ids: list[int]) -> dict[int, dict[str, Output]]:
+async def load(database: Runner, job_ids: list[int]) -> dict[int, dict[str, Output]]:
     """The checkpoints of several jobs, in one statement: job_id -> name -> output."""
     found: dict[int, dict[str, Output]] = {job_id: {} for job_id in job_ids}
     for row in await database.rows("stages/load_checkpoints", job_ids=job_ids):

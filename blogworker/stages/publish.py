@@ -41,16 +41,15 @@ async def run(work: Work) -> Output:
 
 
 async def _shown(work: Work, wix: WixClient, content: Mapping[str, Any]) -> Output:
-    draft_id = await _draft(work, wix, content)
-    media_id = (work.checkpoints.get("publish.media") or {}).get("id")
-    made = {"wix_draft_id": draft_id, "wix_media_id": media_id}
+    draft = await _draft(work, wix, content)
+    made = {"wix_draft_id": draft["id"], "wix_media_id": draft["media_id"]}
     if work.claim.site.get("publish_mode") == DRAFT_ONLY:
         await work.checkpoints.store_post({**columns(content), **made})
         return {"published": False, "reason": "the site publishes by hand: left as a draft", **made}
     if (work.claim.publish_in_s or 0) > 0 and work.checkpoints.get("publish.post") is None:
         await work.checkpoints.store_post({**columns(content), **made})
         raise PublishLater(work.claim.publish_in_s or 0)
-    made["wix_post_id"] = post_id = await _published(work, wix, draft_id)
+    made["wix_post_id"] = post_id = await _published(work, wix, draft["id"])
     made["url"] = await wix.post_url(work.claim.instance_id, post_id)
     await work.checkpoints.store_post({**columns(content), **made})
     return {"published": True, **made}
@@ -65,10 +64,10 @@ async def _published(work: Work, wix: WixClient, draft_id: str) -> str:
     return post_id
 
 
-async def _draft(work: Work, wix: WixClient, content: Mapping[str, Any]) -> str:
-    """The id of the post's one draft."""
+async def _draft(work: Work, wix: WixClient, content: Mapping[str, Any]) -> Output:
+    """The post's one draft: its id, and the `media_id` of its cover."""
     if (made := work.checkpoints.get("publish.draft")) is not None:
-        return str(made["id"])
+        return made
     image = work.checkpoints.get("image") or {}
     file_id = await cover(work, wix, slug=content["slug"], image=image)
     member_id = work.claim.site.get("member_id") or await wix.member_id(work.claim.instance_id)
@@ -81,8 +80,9 @@ async def _draft(work: Work, wix: WixClient, content: Mapping[str, Any]) -> str:
     )
     draft = covered(bare, file_id=file_id, alt=content["image_alt"])
     draft_id = await _found(work, wix, draft) or await _created(work, wix, draft)
-    await work.checkpoints.save("publish.draft", {"id": draft_id, "title": content["title"]})
-    return draft_id
+    made = {"id": draft_id, "title": content["title"], "media_id": file_id}
+    await work.checkpoints.save("publish.draft", made)
+    return made
 
 
 async def _found(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> str | None:

@@ -19,23 +19,25 @@ EVENTS = {
     "worker_stopped": "the process ends in good order: settled, released",
     "drain_started": "a signal came: nothing more is claimed: signal, in_flight, drain_timeout_s",
     "drain_cut_short": "held jobs are released unfinished: in_flight",
-    "lease_extended_late": "an extension failed; jobs stop by themselves when the lease ends: error",
-    "lease_lost": "the lease ended, or the name was taken over; the process ends",
+    "lease_lost": "the lease ended and a new one is begun, or the name was taken over and the process ends: error",
     "heartbeat": "every 30 s: slots, queue, oldest wait, rate, quota, counts since start",
     "jobs_claimed": "a claim found jobs: count, sites, duration_s",
     "job_settled": "the one line an attempt: outcome, status, stage, duration_s, error_type, error",
     "attempt_lost": "an attempt was no longer ours when it wrote: nothing was written",
     "stage_completed": "a stage stored its checkpoint: stage, duration_s, model, tokens",
     "jobs_rescued": "jobs of dead workers were taken back: count, failed",
+    "strays_released": "jobs held without knowing were handed back: a claim's answer was lost: count",
     "jobs_promoted": "scheduled jobs became due: count",
     "site_paused": "a site cannot be served: instance_id, error",
     "listen_connected": "notifications wake this worker",
-    "listen_lost": "the LISTEN connection broke; polling serves meanwhile: error",
-    "claim_failed": "a claim could not be made: error",
-    "settle_failed": "outcomes could not be stored yet; they are kept and sent again: error",
-    "tick_failed": "a periodic act failed and will be tried again: tick, error",
+    "settle_failed": "the database refused an outcome for good; the job will be handed back: job_id, error",
+    "attempt_crashed": "an error nobody foresaw ended an attempt; the job will be tried again",
+    "tick_failed": "a periodic act began to fail and is tried again: tick, error_type, error",
+    "tick_recovered": "it works again: tick",
+    "vacuum_held_back": "a transaction this old keeps vacuum from cleaning the queue: held_s",
     "migration_applied": "a migration ran: version, name, duration_s",
-    "database_reconnecting": "a pooled connection broke and is being replaced",
+    "database_lost": "the database cannot be used; what is in hand waits: error_type, error",
+    "database_back": "it can be used again: duration_s",
 }
 
 LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
@@ -44,13 +46,16 @@ LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.IN
 def configure(settings: LogSettings) -> None:
     """Set structlog up for the process. Called once, by `cli`."""
     console = settings.format == "console" or (settings.format == "auto" and sys.stdout.isatty())
-    renderer: Any = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(default=str)
+    # Tracebacks without local variables: those hold keys, prompts and pictures.
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer: Any = plain if console else structlog.processors.JSONRenderer(default=str)
+    frames = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if console else [structlog.processors.dict_tracebacks]),
+            *([] if console else [structlog.processors.ExceptionRenderer(frames)]),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[settings.level]),

@@ -14,10 +14,19 @@ create function estimated_wait_minutes(queue_size bigint) returns integer langua
     ) as d
 $$;
 
--- PENDING jobs, counted no further than the limit, so that it costs the same whatever the backlog.
-create function pending_count(up_to bigint) returns bigint language sql stable as $$
+-- PENDING jobs, counted no further than the limit, so that it costs the same whatever the backlog. Only by the index of
+-- what waits: to the planner a scan of the table may look as cheap, but that reads first all that ended long ago.
+create function pending_count(up_to bigint) returns bigint language sql stable
+set enable_seqscan = off set enable_bitmapscan = off as $$
     select count(*)
     from (select from blog_generations as g where g.status = 'PENDING' limit up_to) as waiting
+$$;
+
+-- Sites that a claim would serve, counted no further than the limit, by their index: most sites are idle.
+create function sites_in_line(up_to bigint) returns bigint language sql stable
+set enable_seqscan = off set enable_bitmapscan = off as $$
+    select count(*)
+    from (select from sites as s where s.ready and not s.at_cap and s.paused_at is null limit up_to) as line
 $$;
 
 -- The limit in force: the caller's own, else the database's (`alter database d set blogworker.queue_size_limit = n`).
@@ -129,7 +138,7 @@ begin
         case
             when g.status = 'SCHEDULED' then g.run_at
             when p.place is not null then now() + make_interval(mins => estimated_wait_minutes(
-                least(p.place * (select count(*) from (select from sites as s where s.ready limit 1000) as r), 10000)
+                least(p.place * greatest(sites_in_line(1000), 1), 10000) -- at least its own, which may not be in line yet
             ))
         end
     from blog_generations as g

@@ -14,11 +14,11 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from blogworker.simulator.edge import Call, Refused
+from blogworker.simulator.slugs import free_slug
 from blogworker.simulator.wix import draft_rules, views
 from blogworker.simulator.wix.errors import application_error, not_found, required, validation_error
 from blogworker.simulator.wix.query import find
 from blogworker.simulator.wix.sites import Draft, Published, Site
-from blogworker.simulator.wix.slugs import free_slug
 from blogworker.simulator.wix.state import WixState
 
 MOST_IN_BULK = 20

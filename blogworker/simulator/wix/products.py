@@ -30,7 +30,8 @@ PRODUCTS = (
     ),
     Product(
         "Linen Overshirt", "linen-overshirt",
-        "<p>Washed linen, cut a little wide, with corozo buttons.</p><p>Softer after every wash &mdash; wear it open or "
+        "<p>Washed linen, cut a little wide, with corozo buttons.</p>"
+        "<p>Softer after every wash &mdash; wear it open or "
         "buttoned up.</p>",
         "89.00", "Field Notes Apparel", "Bestseller",
     ),
@@ -42,17 +43,20 @@ PRODUCTS = (
     ),
     Product(
         "Hammered Silver Ring", "hammered-silver-ring",
-        "<p>Recycled sterling silver, hammered by hand so that no two rings are alike.</p><p>Comes in a cotton pouch.</p>",
+        "<p>Recycled sterling silver, hammered by hand so that no two rings are alike.</p>"
+        "<p>Comes in a cotton pouch.</p>",
         "46.50", "Mina Vale", "Handmade",
     ),
     Product(
         "Terracotta Herb Planter", "terracotta-herb-planter",
-        "<p>Three pots on one saucer: basil, thyme and mint fit side by side.</p><p>Unglazed clay lets roots breathe.</p>",
+        "<p>Three pots on one saucer: basil, thyme and mint fit side by side.</p>"
+        "<p>Unglazed clay lets roots breathe.</p>",
         "32.00", "Greenhouse Row",
     ),
     Product(
         "Rosehip Face Oil", "rosehip-face-oil",
-        "<p>Cold-pressed rosehip and jojoba, nothing else.</p><p>A few drops at night are enough.&nbsp;30&nbsp;ml.</p>",
+        "<p>Cold-pressed rosehip and jojoba, nothing else.</p>"
+        "<p>A few drops at night are enough.&nbsp;30&nbsp;ml.</p>",
         "19.90", "Dune Botanics",
     ),
     Product(

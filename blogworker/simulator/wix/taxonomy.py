@@ -6,9 +6,9 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from blogworker.simulator.edge import Call
+from blogworker.simulator.slugs import slug_of
 from blogworker.simulator.wix.errors import application_error, not_found, required, validation_error
 from blogworker.simulator.wix.query import find
-from blogworker.simulator.wix.slugs import slug_of
 from blogworker.simulator.wix.state import WixState
 
 FILTERS = frozenset({"id", "label", "slug", "language"})

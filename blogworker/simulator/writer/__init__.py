@@ -77,6 +77,8 @@ class _Answers:
 def _of_idea(idea: Idea) -> Known:
     def known(name: str, schema: Mapping[str, Any]) -> Any:
         value = getattr(idea, ALIASES.get(name, name), None)
+        if name == "score" and (schema.get("type") == "integer" or schema.get("maximum", 10) > 10):
+            return round(idea.score * 10)  # out of a hundred
         return list(value) if isinstance(value, tuple) else value
 
     return known

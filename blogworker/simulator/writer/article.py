@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cache
 from random import Random
 
 from blogworker.simulator.writer.bank import sections
 from blogworker.simulator.writer.grammar import Pen, upper_first
+from blogworker.simulator.writer.headings import kind_of
+from blogworker.simulator.writer.layout import Draft, blocks_of, words_in
+from blogworker.simulator.writer.slots import slots_of
 from blogworker.simulator.writer.subject import Subject
 
 SHORTEST, LONGEST = 740, 1_040  # words; the goal is drawn between them
@@ -15,22 +16,6 @@ LISTS = {"choose": "look", "care": "care", "mistakes": "avoid", "pairing": "pair
 FULL_LISTS = ("choose", "mistakes")  # titles promise five
 SPECIAL = ("steps", "questions", "compare")
 INNER_QUOTES = str.maketrans("“”", "\u2018\u2019")  # a quotation within a quotation
-_SLOT_OR_CHOICE = re.compile(r"\{\w+\}|\[[^\[\]]*\]")
-
-
-@dataclass(slots=True)
-class Draft:
-    """One section being written."""
-
-    kind: str
-    heading: str
-    sentences: list[str] = field(default_factory=list)
-    lead: str = ""
-    entries: list[str] = field(default_factory=list)  # of its list
-    ordered: bool = False
-    quote: str = ""
-    after: list[str] = field(default_factory=list)  # blocks that follow the text
-    subheadings: list[str] = field(default_factory=list)
 
 
 class Article:
@@ -52,13 +37,13 @@ class Article:
         closing = self._closing()
         goal = self.random.randint(SHORTEST, LONGEST)
         turns = 0
-        while _count(opening, drafts, closing) < goal and turns < 60:
+        while words_in(opening, drafts, closing) < goal and turns < 60:
             draft = drafts[turns % len(drafts)]
             if sentence := self._sentence(draft.kind):
                 draft.sentences.append(sentence)
             turns += 1
         self._place_quote(drafts, opening)
-        blocks = [*opening, *(block for draft in drafts for block in _blocks(draft)), *closing]
+        blocks = [*opening, *(block for draft in drafts for block in blocks_of(draft)), *closing]
         return self._marked(blocks)
 
     def _drafts(self, outline: Sequence[str], plan: Sequence[str]) -> list[Draft]:
@@ -208,100 +193,3 @@ class Article:
         if not re.search(r"(?<![*\w])\*(?!\*)[^*\n]+\*(?!\*)", text):
             text += self.pen.write("\n\n*Written for {who}.*")
         return text
-
-
-def slots_of(subject: Subject) -> dict[str, str | Sequence[str]]:
-    """What the phrases may say about a subject; what is not known is left out."""
-    many = subject.plural
-    known = {"price": subject.price, "vendor": subject.vendor, "tag": [tag.lower() for tag in subject.tags]}
-    return {
-        **subject.theme.words,
-        **{name: value for name, value in known.items() if value},
-        "the": subject.phrase,
-        "name": subject.name,
-        "noun": subject.noun,
-        "nouns": subject.nouns,
-        "anoun": f"a {subject.noun}",
-        "it": "they" if many else "it",
-        "ito": "them" if many else "it",
-        "its": "their" if many else "its",
-        "is": "are" if many else "is",
-        "was": "were" if many else "was",
-        "has": "have" if many else "has",
-        "does": "do" if many else "does",
-        "s": "" if many else "s",
-    }
-
-
-@cache
-def _heading_patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
-    found = []
-    for section in sections().values():
-        found += [(heading, section.name) for heading in section.headings]
-    # The most literal first: a heading that is mostly slots would claim what others say exactly.
-    found.sort(key=lambda entry: -len(_SLOT_OR_CHOICE.sub("", entry[0])))
-    return tuple((_pattern(heading), name) for heading, name in found)
-
-
-def _pattern(heading: str) -> re.Pattern[str]:
-    parts, end = [], 0
-    for match in _SLOT_OR_CHOICE.finditer(heading):
-        parts += [re.escape(heading[end : match.start()]), _alternatives(match[0])]
-        end = match.end()
-    return re.compile("".join([*parts, re.escape(heading[end:])]), re.IGNORECASE)
-
-
-def _alternatives(slot: str) -> str:
-    if slot.startswith("{"):
-        return ".+"
-    return f"(?:{'|'.join(_SLOT_OR_CHOICE.sub('.+', re.escape(option)) for option in slot[1:-1].split('|'))})"
-
-
-def kind_of(heading: str) -> str:
-    """Which kind of section a heading announces; empty when it is none of ours."""
-    return next((kind for pattern, kind in _heading_patterns() if pattern.fullmatch(heading)), "")
-
-
-def _count(*parts: object) -> int:
-    """Words in texts, blocks and drafts."""
-    total = 0
-    for part in parts:
-        match part:
-            case str():
-                total += len(part.split())
-            case Draft():
-                total += _count(part.heading, part.sentences, part.lead, part.entries, part.after, part.subheadings)
-            case list():
-                total += _count(*part)
-    return total
-
-
-def _blocks(draft: Draft) -> list[str]:
-    """A section as markdown blocks."""
-    paragraphs = _paragraphs(draft.sentences)
-    blocks = [f"## {draft.heading}", paragraphs[0]] if paragraphs else [f"## {draft.heading}"]
-    rest = paragraphs[1:]
-    if draft.subheadings and len(rest) >= 1:
-        first, second = draft.subheadings
-        blocks += [f"### {first}", rest[0]]
-        rest = rest[1:]
-        if rest:
-            blocks += [f"### {second}", *rest]
-            rest = []
-    if draft.quote:
-        blocks.append(f"> {draft.quote}")
-    if draft.entries:
-        marks = [f"{n}." if draft.ordered else "-" for n in range(1, len(draft.entries) + 1)]
-        lines = [f"{mark} {entry}" for mark, entry in zip(marks, draft.entries, strict=True)]
-        blocks += [draft.lead, "\n".join(lines)] if draft.lead else ["\n".join(lines)]
-    return [*blocks, *rest, *draft.after]
-
-
-def _paragraphs(sentences: Sequence[str]) -> list[str]:
-    """Sentences in paragraphs of two or three."""
-    size = 2 if len(sentences) % 3 == 1 or len(sentences) <= 4 else 3
-    groups = [list(sentences[start : start + size]) for start in range(0, len(sentences), size)]
-    if len(groups) > 1 and len(groups[-1]) == 1:
-        last = groups.pop()
-        groups[-1] += last
-    return [" ".join(group) for group in groups]

@@ -32,6 +32,7 @@ class Angle:
     audiences: tuple[str, ...]
     intent: str
     titles: tuple[str, ...]
+    answers: tuple[str, ...]  # follow a question in a title
     sections: tuple[str, ...]
     suits: str  # `things`, `nouns` or everything
 
@@ -55,6 +56,12 @@ def themes() -> Mapping[str, Theme]:
 
 
 @cache
+def portions() -> Mapping[str, str]:
+    """What one speaks of instead of a substance: `coffee` -> `cup of coffee`."""
+    return dict(_pairs(_lines("portions.txt")))
+
+
+@cache
 def angles() -> Mapping[str, Angle]:
     return {name: _angle(name, entries) for name, entries in _blocks("angles.txt", r"\[(\w+)\]").items()}
 
@@ -65,15 +72,20 @@ def sections() -> Mapping[str, Section]:
 
 
 def _blocks(file: str, head: str) -> dict[str, list[str]]:
-    """The lines under each head; comments and empty lines left out."""
+    """The lines under each head."""
     found: dict[str, list[str]] = {}
     lines: list[str] = []
-    for line in files(__package__).joinpath(file).read_text(encoding="utf-8").splitlines():
+    for line in _lines(file):
         if match := re.fullmatch(head, line):
             lines = found.setdefault(match[1], [])
-        elif line and not line.startswith("#"):
+        else:
             lines.append(line)
     return found
+
+
+def _lines(file: str) -> list[str]:
+    text = files(__package__).joinpath(file).read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
 def _pairs(lines: list[str]) -> list[tuple[str, str]]:
@@ -108,6 +120,7 @@ def _angle(name: str, lines: list[str]) -> Angle:
         audiences=_split(plain["for"]),
         intent=plain["intent"],
         titles=_split(plain["title"]),
+        answers=_split(plain["asked"]),
         sections=tuple(plain["sections"].split()),
         suits=plain.get("suits", ""),
     )

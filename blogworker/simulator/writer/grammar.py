@@ -9,8 +9,13 @@ _CHOICE = re.compile(r"\[([^\[\]]*\|[^\[\]]*)\]")
 _ARTICLE = re.compile(r"\b([Aa])n? (?=(\W*)(\w+))")
 _START = re.compile(r"(^|[.!?]\s+)([\"“*(]*)([a-z])")
 _VOWEL_SOUND = re.compile(r"(?i)(?!one|uni|use|usu|usa|eu|ukul|ut[ie])[aeiou]|hour|honest|heir|8|11\b|18\b")
-_SMALL_WORDS = frozenset("a an and as at but by for from in into nor of on onto or over per the to via vs with".split())
-_DOUBLED = frozenset("get set run plan cut put shop stop begin let sit swim fit wrap trim prep dig chop".split())
+_SMALL_WORDS = frozenset(
+    ("a", "an", "and", "as", "at", "but", "by", "for", "from", "in", "into", "nor", "of", "on", "onto", "or", "over",
+     "per", "the", "to", "via", "vs", "with")
+)  # fmt: skip
+_DOUBLED = frozenset(
+    ("get", "set", "run", "plan", "cut", "put", "shop", "stop", "begin", "let", "sit", "swim", "fit", "wrap", "trim")
+)
 _UNCHANGED_PLURALS = frozenset({"glass", "dress", "canvas", "atlas", "gas", "lens", "bus", "yoga", "focus", "moss"})
 _PLURAL_ONLY = frozenset({"jeans", "trousers", "shorts", "leggings", "headphones", "glasses", "scissors", "pants"})
 

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from random import Random
 
-from blogworker.simulator.writer.article import Article, slots_of
+from blogworker.simulator.writer.article import Article
 from blogworker.simulator.writer.bank import Angle, angles
 from blogworker.simulator.writer.cleaning import without_markup
 from blogworker.simulator.writer.grammar import Pen, cut, title_case, upper_first, with_article
-from blogworker.simulator.writer.subject import Subject
+from blogworker.simulator.writer.slots import slots_of
+from blogworker.simulator.writer.subject import Subject, main_part
 
 LONGEST_TITLE = 100
 LONGEST_SHORT_NAME = 60
@@ -65,6 +66,8 @@ def _idea(subject: Subject, angle: Angle, score: float, random: Random) -> Idea:
 
 def title_for(subject: Subject, angle: Angle, random: Random) -> str:
     """A title that carries the subject's name."""
+    if subject.question and random.random() < 0.6:
+        return _asked_title(subject, angle, random)
     fitting = [phrase for phrase in angle.titles if _reads_well(phrase, subject)]
     phrase = random.choice(fitting)
     name = title_case(short_name(subject))
@@ -73,6 +76,12 @@ def title_for(subject: Subject, angle: Angle, random: Random) -> str:
     slots = slots_of(subject) | {"short": article + name}
     title = Pen(random, slots).write(phrase)
     return cut(title_case(title), LONGEST_TITLE)
+
+
+def _asked_title(subject: Subject, angle: Angle, random: Random) -> str:
+    """The question itself, and how this article answers it."""
+    question = cut(upper_first(subject.question), LONGEST_TITLE - 30)
+    return f"{question}? {random.choice(angle.answers)}"
 
 
 def _article_of(subject: Subject) -> str:
@@ -91,23 +100,15 @@ def _reads_well(phrase: str, subject: Subject) -> bool:
 def short_name(subject: Subject) -> str:
     """The name as a title bears it: of a topic the phrase, of a product the part before any dash."""
     if not subject.is_thing:
-        return cut(subject.phrase.removeprefix("the question ").removeprefix("a ").strip("“”"), LONGEST_SHORT_NAME)
-    name = subject.name
-    for mark in (" - ", " \u2013 ", " | ", " (", ", "):
-        if len(name) > 40 and name.find(mark) > 8:
-            name = name[: name.find(mark)]
-    return cut(name, LONGEST_SHORT_NAME)
+        return cut(subject.phrase.removeprefix("a "), LONGEST_SHORT_NAME)
+    return cut(main_part(subject.name), LONGEST_SHORT_NAME)
 
 
 def keywords_of(subject: Subject, random: Random) -> list[str]:
     """Search terms, most telling first."""
     name = without_markup(subject.keyword or short_name(subject)).lower()
-    pool = [
-        f"{subject.noun} care",
-        f"best {subject.nouns}",
-        f"how to choose a {subject.noun}",
-        f"{subject.nouns} guide",
-    ]
+    pool = [f"best {subject.nouns}", f"how to choose {with_article(subject.noun)}", f"{subject.nouns} guide"]
+    pool += [f"{subject.noun} care"] if subject.is_thing else [f"{subject.nouns} for beginners"]
     pool += [tag.lower() for tag in subject.tags]
     chosen = random.sample(pool, min(len(pool), random.randint(3, 4)))
     return list(dict.fromkeys([name, *chosen]))

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from blogworker.simulator.wix.slugs import slug_of
-from blogworker.simulator.writer.article import Article, kind_of
+from blogworker.simulator.slugs import slug_of
+from blogworker.simulator.writer.article import Article
 from blogworker.simulator.writer.bank import angles
 from blogworker.simulator.writer.cleaning import without_markup
 from blogworker.simulator.writer.grammar import cut, upper_first
+from blogworker.simulator.writer.headings import kind_of
 from blogworker.simulator.writer.ideas import LONGEST_TITLE, keywords_of, one_idea, short_name
 from blogworker.simulator.writer.subject import Subject
 
 LONGEST_EXCERPT, LONGEST_SEO_TITLE, LONGEST_SEO_DESCRIPTION, LONGEST_ALT = 300, 60, 155, 120
-LONGEST_SLUG = 80
+LONGEST_SLUG, LONGEST_TAG = 80, 30
 FEWEST_TAGS, MOST_TAGS = 3, 6
 LIGHT = ("soft morning light", "low evening sun", "bright northern light", "warm lamplight", "overcast daylight")
 VIEW = ("seen from slightly above", "at eye level", "close up, with a blurred background", "with generous empty space")
@@ -112,8 +113,7 @@ def _seo_description(article: Article, name: str) -> str:
 
 
 def _tags(subject: Subject, random: Random) -> tuple[str, ...]:
-    wanted = [tag for tag in subject.tags if 2 <= len(tag) <= 40]
-    wanted += [keyword for keyword in keywords_of(subject, random) if len(keyword) <= 40]
+    wanted = [*subject.tags, *keywords_of(subject, random)]
     wanted += [subject.nouns, subject.theme.name, "everyday", "guide"]
-    unique = list({tag.lower(): tag.lower() for tag in wanted})
+    unique = [tag for tag in dict.fromkeys(tag.lower() for tag in wanted) if 2 <= len(tag) <= LONGEST_TAG]
     return tuple(unique[: random.randint(max(FEWEST_TAGS, 4), MOST_TAGS)])

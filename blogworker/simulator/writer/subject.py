@@ -9,41 +9,31 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from blogworker.simulator.writer import cleaning
-from blogworker.simulator.writer.bank import Theme, themes
-from blogworker.simulator.writer.grammar import gerund, is_plural, plural, singular
+from blogworker.simulator.writer.bank import Theme, portions, themes
+from blogworker.simulator.writer.grammar import is_plural, plural, singular
+from blogworker.simulator.writer.topics import Topic, head_of, topic_of
 
 LONGEST_NAME = 80
-_TAGGED = "<{0}>", "</{0}>"
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)?")
-_LEADING = re.compile(r"^(?:the )?(?:best|top(?: \d+)?|\d+|good|cheap|cheapest)\s+(?=\S+)", re.IGNORECASE)
-_TRAILING = re.compile(
-    r"\s+(?:in |for )?20\d\d$|[?.!]+$|\s+(?:ideas|tips|tricks|guide|trends|inspiration|basics)$", re.IGNORECASE
-)
 _INTRODUCTION = re.compile(
     r"(?i)\b(?:we are|i am|this is|welcome to|meet|about)\s+(?:an?|the|our)?\s*([^.,;:!?]{3,60})"
 )
-_PREPOSITION = re.compile(r"\s(?:in|that|which|who|with|for|and|on|at|near|from|by|where)\s")
+_PREPOSITION = re.compile(r"\s(?:in(?! [A-Z])|that|which|who|with|for|and|on|at|near|from|by|where)\s")
 _SOURCES_OF_NAME = ("name", "title", "keyword", "topic", "subject")
 _CURRENCIES = {"USD": "$", "EUR": "€", "GBP": "£", "CAD": "CA$", "AUD": "A$"}
-# Words that name a substance or an act: what one speaks of is a portion of it.
-_PORTIONS = {
-    "coffee": "cup of coffee", "tea": "cup of tea", "matcha": "bowl of matcha", "espresso": "shot of espresso",
-    "bread": "loaf of bread", "sourdough": "sourdough loaf", "jam": "jar of jam", "honey": "jar of honey",
-    "chocolate": "bar of chocolate", "pasta": "plate of pasta", "cheese": "piece of cheese", "incense": "stick of incense",
-    "yoga": "yoga session", "meditation": "meditation session", "running": "training run", "sleep": "good night",
-    "fitness": "training session", "photography": "photo session", "software": "program", "granola": "bowl of granola",
-    "children": "child", "kid": "child", "marketing": "campaign", "travel": "journey", "swim": "swim", "wax": "wax melt",
-    "therapy": "therapy session", "coaching": "coaching session", "consulting": "consultation", "surf": "surf session",
-}  # fmt: skip
 _PAIRS = frozenset(
-    "jean trouser short legging headphone shoe boot sneaker sandal sock earring cufflink dumbbell".split(),
+    ("jean", "trouser", "legging", "headphone", "shoe", "boot", "sneaker", "sandal", "sock", "earring", "cufflink")
 )
 _STOP_WORDS = frozenset(
-    """
-    a an and are as at be been but by can do for from had has have how i if in into is it its more most my no not of on
-    one or our out so some such than that the their them there these they this to up was we were what when which who
-    will with you your about also after all any because before between both each few just like only other over same very
-    """.split()
+    re.findall(
+        r"\w+",
+        """
+        a an and are as at be been but by can do for from had has have how i if in into is it its more most my no
+        not of on one or our out so some such than that the their them there these they this to up was we were
+        what when which who will with you your about also after all any because before between both each few just
+        like only other over same very
+        """,
+    )
 )
 
 
@@ -55,6 +45,8 @@ class Subject:
     name: str
     phrase: str  # how it is called within a sentence: `the Oak Chair`, `caring for a monstera`
     plural: bool
+    is_act: bool  # something one does, such as caring for plants
+    question: str  # the search phrase, if it was a question
     noun: str
     theme: Theme
     facts: tuple[str, ...]
@@ -72,11 +64,6 @@ class Subject:
         return self.kind == "product"
 
     @property
-    def is_act(self) -> bool:
-        """Whether it is something one does, such as caring for plants."""
-        return not self.is_thing and self.phrase.split(" ", 1)[0].endswith("ing") and " " in self.phrase
-
-    @property
     def nouns(self) -> str:
         return self.noun.removeprefix("pair of ") if self.noun.startswith("pair of ") else plural(self.noun)
 
@@ -89,13 +76,16 @@ def read_subject(prompt: str) -> Subject:
     told = _text(source, "description") or _text(source, "text")
     name = _name(source, told)
     tags = tuple(cleaning.without_markup(str(tag)) for tag in source.get("tags") or () if str(tag).strip())
-    theme, found = _theme(name, _text(source, "keyword"), tags, told)
-    phrase, many = _phrase(name, kind)
+    kinds = f"{_text(source, 'product_type')} {_text(source, 'vendor')}"
+    theme, found = _theme(f"{name} {_text(source, 'keyword')}", kinds, tags, told)
+    topic = _product(name) if kind == "product" else topic_of(name)
     return Subject(
         kind=kind,
         name=name,
-        phrase=phrase,
-        plural=many,
+        phrase=topic.phrase,
+        plural=topic.plural,
+        is_act=topic.is_act,
+        question=topic.question,
         noun=_noun(found, theme),
         theme=theme,
         facts=tuple(cleaning.sentences(told)),
@@ -109,14 +99,24 @@ def read_subject(prompt: str) -> Subject:
     )
 
 
+def _product(name: str) -> Topic:
+    bare = re.sub(r"^(?:the|a|an) ", "", main_part(name), flags=re.IGNORECASE)
+    return Topic(f"the {bare}", plural=is_plural(head_of(bare)))
+
+
+def main_part(name: str) -> str:
+    """A product's name without what follows a comma, colon or dash, such as its size."""
+    first = re.split(r", |: | - | \u2013 | \| | \(", name, maxsplit=1)[0]
+    return first if len(first) >= 8 and " " in first else name
+
+
 def tagged_json(prompt: str, tag: str) -> dict[str, Any] | None:
-    """The JSON object between the marks of a tag; None when there is none."""
-    opening, closing = (mark.format(tag) for mark in _TAGGED)
-    start, end = prompt.find(opening), prompt.rfind(closing)
-    if start < 0 or end < start:
+    """The JSON object that follows the mark of a tag; None when there is none."""
+    start = prompt.find(f"<{tag}>")
+    if start < 0:
         return None
     try:
-        value = json.loads(prompt[start + len(opening) : end])
+        value, _ = json.JSONDecoder().raw_decode(prompt[start + len(tag) + 2 :].lstrip())
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
@@ -151,51 +151,20 @@ def _frequent_pair(text: str) -> str:
     return max(counts, key=lambda pair: counts[pair], default="")
 
 
-def _phrase(name: str, kind: str) -> tuple[str, bool]:
-    """How the subject is called within a sentence, and whether it is plural."""
-    if kind == "product":
-        bare = re.sub(r"^(?:the|a|an) ", "", name, flags=re.IGNORECASE)
-        return f"the {bare}", is_plural(_head(bare))
-    topic = _LEADING.sub("", _TRAILING.sub("", name)).strip() or name
-    topic = topic if any(sign.isupper() for sign in topic[1:]) else topic.lower()
-    match topic.lower().split(" ", 2):
-        case ["how", "to", rest]:
-            verb, _, tail = rest.partition(" ")
-            return f"{gerund(verb.lower())} {tail}".strip(), False
-        case ["what", "is" | "are", rest]:
-            return rest, is_plural(_head(rest))
-        case [("why" | "when" | "where" | "which" | "who" | "can" | "should" | "is" | "are" | "do" | "does"), *_]:
-            return f"the question “{topic}”", False
-    if re.search(r"\bvs\.?\b", topic):
-        return re.sub(r"\bvs\.?\b", "versus", topic), False
-    many = is_plural(_head(topic))
-    return (f"a {topic}" if _is_countable(topic) and not many else topic), many
-
-
-def _head(name: str) -> str:
-    """The noun that decides the number: the last word before any preposition."""
-    words = re.split(r",|\s[-\u2013|(]|\s(?:for|with|in|of|from|to|on|and|by|under|at)\s", f"{name} ")[0].split()
-    return re.sub(r"\W+$", "", words[-1]) if words else name
-
-
-def _is_countable(topic: str) -> bool:
-    word = _head(topic).lower()
-    return any(word in theme.nouns for theme in themes().values()) and word not in _PORTIONS and " of " not in topic
-
-
-def _theme(name: str, keyword: str, tags: tuple[str, ...], told: str) -> tuple[Theme, str]:
+def _theme(name: str, kinds: str, tags: tuple[str, ...], told: str) -> tuple[Theme, str]:
     """The subject matter that most words speak for, and the word that names the thing."""
-    weighed = [(word, 4) for word in _words(f"{name} {keyword}")]
+    weighed = [(word, 4) for word in _words(name)] + [(word, 3) for word in _words(kinds)]
     weighed += [(word, 2) for tag in tags for word in _words(tag)]
     weighed += [(word, 1) for word in _words(cleaning.plain(told))[:120]]
-    head = singular(_head(name).lower())
+    head = singular(head_of(main_part(name)).lower())
     best, best_score = themes()["general"], 0
     for theme in themes().values():
         score = sum(weight * _vote(word, theme) for word, weight in weighed) + (8 if head in theme.nouns else 0)
         if score > best_score:
             best, best_score = theme, score
-    named = [word for word, weight in weighed if weight == 4 and word in best.nouns]
-    return best, head if head in best.nouns else (named[-1] if named else "")
+    named = [[word for word, weight in weighed if weight == wanted and word in best.nouns] for wanted in (4, 3)]
+    telling = [words[-1] for words in named if words]
+    return best, head if head in best.nouns else next(iter(telling), "")
 
 
 def _words(text: str) -> list[str]:
@@ -209,7 +178,7 @@ def _vote(word: str, theme: Theme) -> int:
 def _noun(found: str, theme: Theme) -> str:
     if found in _PAIRS:
         return f"pair of {plural(found)}"
-    return _PORTIONS.get(found, found) or theme.noun
+    return portions().get(found, found) or theme.noun
 
 
 def _price(source: Mapping[str, Any]) -> str:

@@ -1,10 +1,11 @@
 -- heartbeat: the fleet's queue and quota at a glance, for the log line every worker writes.
 -- Gives  one row: pending (counted to 100,000), ready_sites (to 10,000), oldest_wait_s (of the sites at the head of
 --        the line, which is who a fair queue keeps waiting longest), finished_last_minute, workers,
+--        xmin_held_s: age of the oldest transaction that keeps vacuum from cleaning up, null: none is seen;
 --        quotas jsonb: name -> requests_ahead_s, tokens_ahead_s, how far what is granted reaches into the future.
 select
     pending_count(100000) as pending,
-    (select count(*) from (select from sites as s where s.ready and s.paused_at is null limit 10000) as r) as ready_sites,
+    sites_in_line(10000) as ready_sites,
     (
         select extract(epoch from now() - min(j.run_at))::double precision
         from (
@@ -25,6 +26,11 @@ select
     (select count(*) from blog_generations as g where g.finished_at > now() - interval '1 minute')
         as finished_last_minute,
     (select count(*) from workers as w where w.lease_until > now()) as workers,
+    (
+        select extract(epoch from now() - min(a.xact_start))::double precision
+        from pg_stat_activity as a
+        where a.backend_xmin is not null and a.pid <> pg_backend_pid()
+    ) as xmin_held_s,
     (
         select coalesce(
             jsonb_object_agg(

@@ -12,7 +12,7 @@ with arrivals as (
 joining as (
     select s.instance_id
     from sites as s
-    where s.instance_id in (select a.instance_id from arrivals as a)
+    where s.instance_id = any (array(select distinct a.instance_id from arrivals as a)) -- by the primary key
     for no key update skip locked
 ),
 

@@ -113,6 +113,7 @@ facts as (
                 select
                 from sites as s
                 where s.ready and not s.at_cap and s.paused_at is null
+                order by s.virtual_time, s.ready_at desc -- by the index, past all idle sites
                 limit %(slots)s::integer
             ) as in_line
         ) as contended

@@ -1,6 +1,7 @@
 -- enqueue_many: add a batch of blogs. Room for them has been made sure of; repeated idempotency keys are passed over.
 -- Takes  blogs jsonb: an array of objects with the columns below.
 -- Gives  one row: created int, how many are new.
+-- Locks  the keys, in one order, so that two batches of the same keys cannot deadlock over them.
 with incoming as materialized (
     select nextval(pg_get_serial_sequence('blog_generations', 'id')) as id, b.*
     from jsonb_to_recordset(%(blogs)s::jsonb) as b (
@@ -17,6 +18,7 @@ added as (
         i.id, i.instance_id, i.source_type, i.source_id, i.source_data, i.priority, coalesce(i.run_at, now()),
         i.idempotency_key, coalesce(i.max_attempts, 5)
     from incoming as i
+    order by i.instance_id, i.idempotency_key
     on conflict on constraint blog_generations_idempotency_key do nothing
     returning id
 ),

@@ -1,11 +1,24 @@
 -- extend_lease: the worker lives. One row covers all its jobs.
 -- Takes  worker_id uuid; lease_s; in_flight; draining; stats jsonb.
--- Gives  one row, or none when the lease has ended or another incarnation of the name has taken over.
-update workers as w
-set
-    lease_until = now() + make_interval(secs => %(lease_s)s),
-    in_flight = %(in_flight)s,
-    draining = %(draining)s,
-    stats = %(stats)s::jsonb
-where w.worker_id = %(worker_id)s::uuid and w.lease_until > now()
-returning w.name;
+-- Gives  one row, or none when another incarnation of the name has taken over: extended boolean, false when the lease
+--        had ended; cancelled bigint[], the jobs it holds that a person asked to cancel.
+with extended as (
+    update workers as w
+    set
+        lease_until = now() + make_interval(secs => %(lease_s)s),
+        in_flight = %(in_flight)s,
+        draining = %(draining)s,
+        stats = %(stats)s::jsonb
+    where w.worker_id = %(worker_id)s::uuid and w.lease_until > now()
+    returning w.worker_id
+)
+
+select
+    exists (select from extended) as extended,
+    array(
+        select g.id
+        from blog_generations as g
+        where g.worker_id = w.worker_id and g.status = 'PROCESSING' and g.cancel_requested_at is not null
+    ) as cancelled
+from workers as w
+where w.worker_id = %(worker_id)s::uuid;

@@ -9,6 +9,7 @@ select
             from blog_generations as g
             join sites as s using (instance_id)
             where g.status = 'PENDING' and s.paused_at is null
+            order by g.instance_id, g.priority desc, g.id -- by the index of what waits
             limit 1000
         ) as p
     ) as pending,

@@ -14,8 +14,7 @@ with due as (
 promoted as (
     update blog_generations as g
     set status = 'PENDING'
-    from due as d
-    where g.id = d.id
+    where g.id = any (array(select d.id from due as d)) -- as a join, a full batch is reason enough to scan the table
     returning g.id
 )
 

@@ -28,7 +28,10 @@ settled as (
             else h.status
         end,
         failures = g.failures + h.spent::integer,
-        run_at = now() + make_interval(secs => coalesce(h.delay_s, 0)),
+        run_at = case
+            when h.status = 'SCHEDULED' then now() + make_interval(secs => coalesce(h.delay_s, 0))
+            else g.run_at
+        end,
         error = h.error
     from held as h
     where g.id = h.id

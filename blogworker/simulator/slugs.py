@@ -1,4 +1,4 @@
-"""Slugs as Wix derives them from titles."""
+"""Slugs, as blogs derive them from titles."""
 
 import re
 import unicodedata

@@ -1,0 +1,130 @@
+"""Commands that change jobs: retry, cancel, prune."""
+
+import re
+from collections.abc import Awaitable, Callable
+
+import typer
+from anyio import sleep
+
+from blogworker.cli.output import console, emit_json
+from blogworker.cli.session import with_database
+from blogworker.db.pool import Database, Row
+from blogworker.errors import BlogworkerError, SettingsError
+
+BATCH = 500
+PAUSE_S = 0.02  # between batches: the others come first
+AGE = re.compile(r"(\d+(?:[.]\d+)?)\s*(s|min|h|d)?")
+SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
+JSON = typer.Option(False, "--json", help="For machines.")
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(retry)
+    app.command()(cancel)
+    app.command()(prune)
+
+
+def retry(
+    job_ids: list[int] = typer.Argument(None, help="Blogs to try again, FAILED or CANCELLED."),
+    site: str | None = typer.Option(None, help="All FAILED ones of this site."),
+    kind: str | None = typer.Option(None, help="All whose last error is of this kind, for example Unavailable."),
+    within: str | None = typer.Option(None, help="All that failed within this time: 30min, 12h, 7d."),
+    everything: bool = typer.Option(False, "--all", help="All FAILED ones."),
+    as_json: bool = JSON,
+) -> None:
+    """Put ended blogs back into the queue, from their last checkpoint, with a full set of attempts."""
+    if not (job_ids or site or kind or within or everything):
+        raise SettingsError("which blogs? Give ids, --site, --kind, --within, or --all")
+    parameters = {
+        "job_ids": job_ids or None,
+        "instance_id": site,
+        "kind": kind,
+        "younger_than_s": None if within is None else seconds(within),
+        "batch": BATCH,
+    }
+
+    async def act(database: Database) -> list[int]:
+        retried: list[int] = []
+
+        async def batch() -> int:
+            rows = await database.rows("queue/retry", **parameters)
+            retried.extend(row["job_id"] for row in rows)
+            return len(rows)
+
+        await _batches(batch)
+        return retried
+
+    retried = with_database(act)
+    if as_json:
+        emit_json({"retried": retried})
+    else:
+        console().print(f"{len(retried):,} blogs are PENDING again", highlight=False)
+    if missing := set(job_ids or ()) - set(retried):
+        raise BlogworkerError(f"not FAILED or CANCELLED, or unknown: {', '.join(map(str, sorted(missing)))}")
+
+
+def cancel(
+    job_ids: list[int] = typer.Argument(help="Blogs that are no longer wanted."),
+    as_json: bool = JSON,
+) -> None:
+    """End blogs that have not ended. One that runs is stopped by its worker within seconds."""
+
+    async def act(database: Database) -> list[Row]:
+        return await database.rows("queue/cancel", job_ids=job_ids)
+
+    rows = with_database(act)
+    found = {row["job_id"]: row["status"] for row in rows}
+    if as_json:
+        emit_json([{"id": job_id, "status": status} for job_id, status in found.items()])
+    else:
+        for job_id, status in found.items():
+            told = "its worker has been told to stop" if status == "PROCESSING" else "cancelled"
+            console().print(f"blog {job_id}: {told}", highlight=False)
+    if missing := set(job_ids) - set(found):
+        raise BlogworkerError(f"ended already, or unknown: {', '.join(map(str, sorted(missing)))}")
+
+
+def prune(
+    older_than: str = typer.Option("30d", help="Delete blogs that ended longer ago than this: 90d, 12h."),
+    batch: int = typer.Option(BATCH, min=1, max=10_000, help="Blogs in one transaction."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Only say how many."),
+    as_json: bool = JSON,
+) -> None:
+    """Delete blogs that ended long ago, with their posts and checkpoints, in batches that hold up no claim."""
+    age_s = seconds(older_than)
+
+    async def act(database: Database) -> int:
+        if dry_run:
+            jobs: int = (await database.one("ops/prunable", older_than_s=age_s))["jobs"]
+            return jobs
+
+        async def one_batch() -> int:
+            pruned: int = (await database.one("ops/prune", older_than_s=age_s, batch=batch))["pruned"]
+            return pruned
+
+        pruned = await _batches(one_batch)
+        await database.execute("ops/prune_leftovers")
+        return pruned
+
+    pruned = with_database(act)
+    if as_json:
+        emit_json({"pruned": pruned, "dry_run": dry_run})
+    else:
+        console().print(f"{pruned:,} blogs {'would be ' if dry_run else ''}deleted", highlight=False)
+
+
+async def _batches(act: Callable[[], Awaitable[int]]) -> int:
+    """Act until there is nothing left to act on; give the sum."""
+    total = 0
+    while count := await act():
+        total += count
+        await sleep(PAUSE_S)
+    return total
+
+
+def seconds(age: str) -> float:
+    """Seconds in "90s", "30min", "12h" or "7d"; a bare number means seconds."""
+    match = AGE.fullmatch(age.strip())
+    if match is None:
+        raise SettingsError(f"{age!r} is no time: use a number with s, min, h or d, for example 12h")
+    return float(match[1]) * SECONDS[match[2] or "s"]

@@ -1,0 +1,198 @@
+"""One lease, from its registration to its end, and the task groups that live by it.
+
+    keepers   settle, lease, rescue, promote, listen, heartbeat      outlive the jobs
+      jobs    the claim loop and one task per attempt                drained before the keepers stop
+
+Their nesting is the order of shutdown.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from uuid import UUID
+
+from anyio import CancelScope, create_task_group, current_time, move_on_after
+from anyio.abc import TaskGroup
+
+from blogworker import __version__
+from blogworker.daemon import systemd
+from blogworker.daemon.ticker import every
+from blogworker.daemon.worker import Worker
+from blogworker.db.patient import PatientDatabase, Weather
+from blogworker.db.pool import Database
+from blogworker.queue.job import Claim, Outcome
+from blogworker.queue.lease import Lease, LeaseEnded, LeaseTaken
+from blogworker.queue.notify import CANCEL, listen
+from blogworker.queue.promote import promote
+from blogworker.queue.rescue import release_strays, rescue
+from blogworker.queue.settle import Settler
+from blogworker.settings import Settings
+from blogworker.stages.work import Output
+from blogworker.telemetry import get_logger
+
+PROMOTE_S = 1.0
+RESCUE_S = 5.0
+RELISTEN_S = 5.0
+GOODBYE_S = 3.0
+XMIN_HELD_S = 300.0  # a transaction this old keeps vacuum from cleaning the queue
+
+FencedPipeline = Callable[[UUID, Claim, Mapping[str, Output]], Awaitable[Outcome]]
+
+log = get_logger()
+
+
+class Incarnation:
+    """The worker under one worker_id."""
+
+    def __init__(self, settings: Settings, database: Database, weather: Weather, pipeline: FencedPipeline) -> None:
+        self._settings = settings
+        self._database = database
+        self._patient = PatientDatabase(database, weather)
+        self._lease = Lease(
+            self._patient,
+            name=settings.worker.name,
+            lease_s=settings.worker.lease,
+            concurrency=settings.worker.concurrency,
+        )
+        self._settler = Settler(self._patient, self._lease.worker_id)
+        self.worker = Worker(
+            database,
+            self._settler,
+            partial(pipeline, self._lease.worker_id),
+            queue=settings.queue,
+            worker=settings.worker,
+            weather=weather,
+        )
+        self._beginning, self._claiming = CancelScope(), CancelScope()
+        self._drain_until: float | None = None
+        self._keepers: TaskGroup | None = None
+        self._jobs: TaskGroup | None = None
+        self._xmin_held = False
+
+    def drain(self, timeout_s: float) -> None:
+        """Claim no more; what runs may go on for so long, then it is handed back."""
+        self._drain_until = current_time() + timeout_s
+        self._beginning.cancel()
+        self._claiming.cancel()
+        self._limit()
+
+    async def run(self, *, until_empty: bool) -> bool:
+        """Whether the worker is done. False: it was silent for too long, and a new lease is needed to go on.
+
+        Raises LeaseTaken when another process took the name over.
+        """
+        with self._beginning:
+            await self._begin()
+        if self._beginning.cancelled_caught:
+            return True
+        ended: LeaseEnded | None = None
+        try:
+            await self._work(until_empty=until_empty)
+        except* LeaseEnded as group:
+            ended = _first(group)
+        if ended is None:
+            await self._end()
+            return True
+        log.error("lease_lost", worker=self._lease.name, error=str(ended))
+        if isinstance(ended, LeaseTaken):
+            raise ended
+        return False
+
+    async def _begin(self) -> None:
+        registration = await self._lease.begin()
+        if registration.replaced:
+            log.warning("worker_replaced", worker=self._lease.name)
+        log.info(
+            "worker_started",
+            worker=self._lease.name,
+            worker_id=str(registration.worker_id),
+            version=__version__,
+            concurrency=self._settings.worker.concurrency,
+        )
+
+    async def _work(self, *, until_empty: bool) -> None:
+        async with create_task_group() as self._keepers:
+            self._keepers.start_soon(self._settler.run)
+            async with create_task_group() as self._jobs:
+                self._limit()
+                self._start_keepers(self._keepers)
+                systemd.notify("READY=1", f"STATUS=claiming as {self._lease.name}")
+                with self._claiming:
+                    await self.worker.claim_loop(self._lease.worker_id, self._jobs, until_empty=until_empty)
+            if self._jobs.cancel_scope.cancelled_caught and current_time() >= self._lease.good_until:
+                raise LeaseEnded("the database was silent for so long that the lease ended")
+            self._keepers.cancel_scope.cancel()
+
+    def _start_keepers(self, keepers: TaskGroup) -> None:
+        worker = self._settings.worker
+        keepers.start_soon(partial(every, "lease", worker.extend_s, self._extend, fatal=(LeaseEnded,)))
+        keepers.start_soon(every, "rescue", RESCUE_S, self._rescue)
+        keepers.start_soon(every, "promote", PROMOTE_S, self._promote)
+        keepers.start_soon(every, "listen", RELISTEN_S, self._listen)
+        keepers.start_soon(every, "heartbeat", worker.heartbeat_interval, self._heartbeat)
+        if (interval_s := systemd.watchdog_interval_s()) is not None:
+            keepers.start_soon(every, "watchdog", interval_s, self._ping)
+
+    def _limit(self) -> None:
+        """Jobs stop by themselves before the lease ends, and when the drain has taken long enough."""
+        if self._jobs is not None:
+            good_until = self._lease.good_until
+            self._jobs.cancel_scope.deadline = min(good_until, self._drain_until or good_until)
+
+    async def _extend(self) -> None:
+        cancelled = await self._lease.extend(
+            in_flight=self.worker.in_flight,
+            draining=self._drain_until is not None,
+            stats={"outcomes": dict(self.worker.outcomes)},
+        )
+        self._limit()
+        self.worker.cancel(cancelled)
+
+    def _heard(self, payload: str) -> None:
+        if payload == CANCEL and self._keepers is not None:
+            self._keepers.start_soon(self._extend)  # it brings the names of the cancelled
+        self.worker.wake()
+
+    async def _rescue(self) -> None:
+        found = await rescue(self._database)
+        if found.jobs:
+            log.warning("jobs_rescued", count=found.jobs, failed=found.failed)
+        if strays := await release_strays(self._database, self._lease.worker_id, known=self.worker.running):
+            log.warning("strays_released", count=strays)
+
+    async def _promote(self) -> None:
+        if promoted := await promote(self._database):
+            log.debug("jobs_promoted", count=promoted)
+
+    async def _listen(self) -> None:
+        await listen(self._settings.database, self._database, self._heard)
+
+    async def _ping(self) -> None:
+        systemd.notify("WATCHDOG=1")
+
+    async def _heartbeat(self) -> None:
+        fleet = await self._database.one("ops/heartbeat")
+        log.info(
+            "heartbeat",
+            worker=self._lease.name,
+            slots=self._settings.worker.concurrency,
+            in_flight=self.worker.in_flight,
+            outcomes=dict(self.worker.outcomes),
+            pool=self._database.stats(),
+            **fleet,
+        )
+        held = (fleet["xmin_held_s"] or 0) > XMIN_HELD_S
+        if held and not self._xmin_held:
+            log.warning("vacuum_held_back", held_s=round(fleet["xmin_held_s"]))
+        self._xmin_held = held
+
+    async def _end(self) -> None:
+        with move_on_after(GOODBYE_S):
+            await self._lease.end()
+
+
+def _first(group: BaseExceptionGroup[LeaseEnded]) -> LeaseEnded:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, LeaseEnded)  # noqa: S101 - except* gives no other
+    return error

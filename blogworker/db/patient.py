@@ -1,0 +1,74 @@
+"""A database that is waited for.
+
+A job in hand has paid for what it is about to store, so its statements are sent again until they get through; the end
+of the worker's lease cancels them. Each of them may be repeated: it is fenced, and writes the same a second time.
+"""
+
+from time import monotonic
+
+import psycopg
+from anyio import fail_after, sleep
+from psycopg_pool import PoolTimeout
+
+from blogworker.backoff import backoff_s
+from blogworker.db.pool import Row, Runner
+from blogworker.telemetry import get_logger
+
+ANSWER_S = 10.0  # a statement that takes longer is on a link that is dead
+FIRST_WAIT_S = 0.1
+LONGEST_WAIT_S = 2.0
+READ_ONLY = "25006"  # a failover left us on a standby; the driver does not count it as operational
+
+log = get_logger()
+
+
+def passing(error: BaseException) -> bool:
+    """Whether the same statement may well succeed later.
+
+    Connections lost or refused, too many of them, shutdowns, time-outs, deadlocks, serialization failures, a full disk:
+    the driver counts all of them as operational errors.
+    """
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout | TimeoutError):
+        return True
+    return isinstance(error, psycopg.Error) and error.sqlstate == READ_ONLY
+
+
+class Weather:
+    """Whether the database is there, as one process sees it. Says so once per change."""
+
+    def __init__(self) -> None:
+        self._away_since: float | None = None
+
+    def lost(self, error: BaseException) -> None:
+        if self._away_since is None:
+            self._away_since = monotonic()
+            log.warning("database_lost", error_type=type(error).__name__, error=str(error))
+
+    def found(self) -> None:
+        if self._away_since is not None:
+            log.info("database_back", duration_s=round(monotonic() - self._away_since, 3))
+            self._away_since = None
+
+
+class PatientDatabase(Runner):
+    """Runs statements on another runner, again and again while the trouble is a passing one."""
+
+    def __init__(self, runner: Runner, weather: Weather) -> None:
+        self._runner = runner
+        self._weather = weather
+
+    async def rows(self, name: str, /, **parameters: object) -> list[Row]:
+        failures = 0
+        while True:
+            try:
+                with fail_after(ANSWER_S):
+                    rows = await self._runner.rows(name, **parameters)
+            except (psycopg.Error, PoolTimeout, TimeoutError) as error:
+                if not passing(error):
+                    raise
+                failures += 1
+                self._weather.lost(error)
+            else:
+                self._weather.found()
+                return rows
+            await sleep(backoff_s(failures, base_s=FIRST_WAIT_S, cap_s=LONGEST_WAIT_S))

@@ -1,0 +1,63 @@
+"""What a picture can show, and the words that call for it."""
+
+import re
+from collections.abc import Callable, Mapping
+
+from blogworker.simulator.pictures import home, work, worn
+from blogworker.simulator.pictures.stamp import Stamp
+
+Motif = Callable[[Stamp], None]
+
+# Which words call for which motif.
+_CALLS = """
+candle: candle candles wick wax incense diffuser tealight
+shirt: shirt shirts tee jacket jumper sweater top tops hoodie coat cardigan blouse overshirt garment
+shirt: pullover vest polo clothing apparel
+dress: dress skirt kimono gown
+ring: ring rings bracelet bangle jewel jewellery jewelry watch
+earrings: earring earrings necklace pendant chain choker brooch anklet
+chair: chair chairs stool bench furniture armchair
+sofa: sofa couch cushion pillow bed blanket throw rug
+lamp: lamp lamps lighting light-bulb lantern
+plant: plant plants planter planters pot pots monstera fern succulent cactus herb herbs seed garden tomato
+plant: shrub terrarium houseplant
+vase: vase flower flowers bouquet rose tulip orchid
+mug: mug mugs coffee tea cup cups espresso latte teapot kettle brew dripper matcha
+bottle: bottle serum oil lotion shampoo perfume cleanser toner sunscreen skincare wine sauce
+jar: jar cream balm honey jam scrub mask granola moisturizer moisturiser soap spice
+book: book books notebook journal planner calendar pen paper poster print tool course
+bag: bag bags tote backpack wallet purse pouch suitcase satchel luggage travel
+shoe: shoe shoes sneaker sneakers boot boots sandal sandals running sock socks
+bowl: bowl plate dish salad soup pasta recipe cheese fruit snack breakfast dinner kitchen
+loaf: bread sourdough loaf starter cake bakery baking cookie
+laptop: laptop keyboard monitor software app website program phone campaign marketing
+gift: gift present
+shop: shop store studio agency clinic salon service business hotel restaurant brand
+tent: tent camping hike hiking mountain trail adventure
+blocks: toy toys baby kids children child puzzle nursery game blocks
+"""
+
+
+def _motif(name: str) -> Motif:
+    room = next(room for room in (home, worn, work) if hasattr(room, name))
+    motif: Motif = getattr(room, name)
+    return motif
+
+
+_WORDS: Mapping[str, Motif] = {
+    word: _motif(name)
+    for name, _, words in (line.partition(": ") for line in _CALLS.strip().splitlines())
+    for word in words.split()
+}
+_WORD = re.compile(r"[a-z]+(?:-[a-z]+)?")
+
+
+def motif_for(prompt: str) -> Motif | None:
+    """What the first telling word of a prompt calls for; None when nothing does."""
+    # Writers name the kind of thing in brackets, which says more than a fanciful product name.
+    inside = re.search(r"\(([^)]*)\)", prompt)
+    for text in (inside[1] if inside else "", prompt):
+        for word in _WORD.findall(text.lower()):
+            if word in _WORDS:
+                return _WORDS[word]
+    return None

@@ -1,0 +1,121 @@
+"""Search phrases turned into topics: `how often to water an orchid` is about watering an orchid."""
+
+import re
+from dataclasses import dataclass
+
+from blogworker.simulator.writer.bank import themes
+from blogworker.simulator.writer.grammar import gerund, is_plural, singular
+
+_LEADING = re.compile(r"^(?:the )?(?:best|top(?: \d+)?|\d+|good|cheap|cheapest)\s+(?=\S+)", re.IGNORECASE)
+_TRAILING = re.compile(
+    r"\s+(?:in |for )?20\d\d$|[?.!]+$"
+    r"|\s+(?:ideas|tips|tricks|guide|trends|inspiration|basics|explained|meaning|review|reviews)$",
+    re.IGNORECASE,
+)
+_ASKING = re.compile(
+    r"^(?:how|what|why|when|where|which|who|is|are|was|were|do|does|did|can|could|should|will|would)\b", re.IGNORECASE
+)
+_QUESTION = re.compile(
+    r"^(?:is|are|was|were|do|does|did|can|could|should|will|would"
+    r"|\w+(?: often| long| much| many)? (?:is|are|was|were|do|does|did|can|could|should|will|would|makes?|causes?))\b",
+    re.IGNORECASE,
+)
+_INNER_QUESTION = re.compile(r"\s(?:which|what|where|when|how)\s.*$", re.IGNORECASE)
+_TO_DO = re.compile(r"^(?:how|what|when|where|which|who)(?: often| long| much| many)? to (\w+)\s*(.*)$", re.IGNORECASE)
+_AUXILIARIES = re.compile(
+    r"^(?:how|what|why|when|where|which|who|often|long|much|many|is|are|was|were|do|does|did|can|could|should|will|would"
+    r"|makes?|causes?|my|your|our|their|the|it|there|you|we|i)\s+",
+    re.IGNORECASE,
+)
+_ENDS = frozenset(
+    """
+    is are was were be do does did can could should will would fit fits mean means taste tastes stay stays go goes
+    going last lasts work works cost costs need needs help helps matter look looks tunnel grow grows die stop turn
+    turns smell good bad better worse best safe worth different real so to for in on at with without from of and
+    or than as that not break breaks shrink shrinks fade fades wear rust rusts
+    """.split()  # noqa: SIM905 - words read best so
+)
+_ORDERS = frozenset(
+    """
+    make stop build choose grow clean fix repair mend sew bake brew cook pack plan paint start learn store keep save
+    wash water plant prune style decorate prepare write train teach find get set turn buy sell use try care layer
+    """.split()  # noqa: SIM905 - words read best so
+)
+_UNCOUNTABLE = frozenset(
+    """
+    coffee tea matcha bread sourdough jam honey chocolate pasta cheese incense yoga meditation running sleep fitness
+    photography software granola children marketing travel therapy coaching consulting wax oil soap skincare espresso
+    granola soup consulting accounting photography compost moss
+    """.split()  # noqa: SIM905 - words read best so
+)
+_PREPOSITION = re.compile(r",|\s[-\u2013|(]|\s(?:for|with|in|of|from|to|on|and|by|under|at|without|that|which)\s")
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What a phrase is about, as it is called within a sentence."""
+
+    phrase: str
+    plural: bool
+    is_act: bool = False
+    question: str = ""  # the phrase as it was asked, if it was a question
+
+
+def topic_of(name: str) -> Topic:
+    """The topic of a search phrase or a title."""
+    text = _TRAILING.sub("", _TRAILING.sub("", " ".join(name.split())))
+    text = _LEADING.sub("", text) or name
+    text = text if any(sign.isupper() for sign in text[1:]) else text.lower()
+    if match := _TO_DO.match(text):
+        question = "" if text.lower().startswith("how to ") else text
+        return Topic(f"{gerund(match[1].lower())} {match[2]}".strip(), plural=False, is_act=True, question=question)
+    if _ASKING.match(text):
+        return _asked(text)
+    first, _, rest = text.partition(" ")
+    if first.lower() in _ORDERS and rest and not is_plural(rest.split()[0]):
+        return Topic(f"{gerund(first.lower())} {rest}", plural=False, is_act=True)
+    if first.endswith("ing") and rest and len(first) > 5 and not _names_a_thing(first):
+        return Topic(text, plural=False, is_act=True)
+    text = _INNER_QUESTION.sub("", text)
+    return _noun_topic(re.sub(r"\bvs\.?\b", "versus", text))
+
+
+def head_of(name: str) -> str:
+    """The noun that decides the number: the last word before any preposition."""
+    words = _PREPOSITION.split(f"{name} ")[0].split()
+    while len(words) > 1 and words[-1].lower() in _ENDS:  # `plants safe for cats`
+        words.pop()
+    return re.sub(r"\W+$", "", words[-1]) if words else name
+
+
+def _asked(question: str) -> Topic:
+    """The thing a question is about: its first words that are neither auxiliary nor verb."""
+    rest, previous = question, ""
+    while rest != previous:
+        previous, rest = rest, _AUXILIARIES.sub("", rest)
+    words: list[str] = []
+    for word in rest.split():
+        if word.lower() in _ENDS or len([w for w in words if w not in ("a", "an")]) == 2:
+            break
+        words.append(word)
+    if words[:1] in (["a"], ["an"]):
+        words = words[1:]
+    topic = _noun_topic(" ".join(words) or rest)
+    return Topic(topic.phrase, topic.plural, question=question if _QUESTION.match(question) else "")
+
+
+def _noun_topic(text: str) -> Topic:
+    head = head_of(text)
+    many = is_plural(head) or (" or " in text and is_plural(text.split()[-1]))
+    bare = re.sub(r"^(?:a|an) ", "", text)
+    return Topic(f"a {bare}" if _is_countable(head) and not many else bare, plural=many)
+
+
+def _is_countable(word: str) -> bool:
+    """Only words we know: a bare noun reads better than a wrong article."""
+    word = word.lower()
+    return singular(word) == word and word not in _UNCOUNTABLE and _names_a_thing(word)
+
+
+def _names_a_thing(word: str) -> bool:
+    return any(word.lower() in theme.nouns for theme in themes().values())

@@ -1,0 +1,3 @@
+-- connected_to: the database this connection is in.
+-- Gives  one row: name.
+select current_database() as name;

@@ -1,0 +1,9 @@
+-- prune_leftovers: what else grows: expired cache, workers long gone, usage by the hour after more than a year.
+-- Gives  one row: pruned int.
+with cached as (delete from cache as c where c.expires_at < now() returning 1 as one),
+
+gone as (delete from workers as w where w.lease_until < now() - interval '1 day' returning 1 as one),
+
+used as (delete from provider_usage as u where u.hour < now() - interval '400 days' returning 1 as one)
+
+select ((select count(*) from cached) + (select count(*) from gone) + (select count(*) from used))::integer as pruned;

@@ -1,0 +1,2 @@
+-- listen: be told of work on this connection.
+listen blogworker_jobs;
