@@ -129,6 +129,18 @@ async def test_a_failed_import_falls_back_to_the_bytes(world, checkpoints):
     assert any("upload" in operation for operation in await room.operations("wix"))
 
 
+async def test_a_picture_that_cannot_be_had_is_not_named_as_the_cover(world, checkpoints):
+    """A cover that Wix never got shows as a broken frame over the post."""
+    work, room = world
+    await room.fault(kind="import_failed", vendor="wix")
+    del checkpoints.post["image"]
+
+    output = await publish.run(work)
+
+    assert output["published"] is True
+    assert output["wix_media_id"] is None
+
+
 async def test_a_post_without_a_picture_is_published_bare(world, checkpoints):
     work, _ = world
     checkpoints.saved["image"] = {"url": None, "reason": "no picture"}

@@ -11,7 +11,7 @@ from blogworker.simulator.writer.bank import angles
 from blogworker.simulator.writer.cleaning import without_markup
 from blogworker.simulator.writer.grammar import cut, upper_first
 from blogworker.simulator.writer.headings import kind_of
-from blogworker.simulator.writer.ideas import LONGEST_TITLE, keywords_of, one_idea, short_name
+from blogworker.simulator.writer.ideas import LONGEST_TITLE, one_idea, short_name
 from blogworker.simulator.writer.subject import Subject
 
 LONGEST_EXCERPT, LONGEST_SEO_TITLE, LONGEST_SEO_DESCRIPTION, LONGEST_ALT = 300, 60, 155, 120
@@ -113,7 +113,8 @@ def _seo_description(article: Article, name: str) -> str:
 
 
 def _tags(subject: Subject, random: Random) -> tuple[str, ...]:
-    wanted = [*subject.tags, *keywords_of(subject, random)]
-    wanted += [subject.nouns, subject.theme.name, "everyday", "guide"]
+    kind = "how to" if subject.is_act else "good to know"
+    about = "" if subject.theme.name == "general" else subject.theme.name
+    wanted = [*subject.tags, short_name(subject), about, subject.nouns, kind, "everyday", "guide"]
     unique = [tag for tag in dict.fromkeys(tag.lower() for tag in wanted) if 2 <= len(tag) <= LONGEST_TAG]
     return tuple(unique[: random.randint(max(FEWEST_TAGS, 4), MOST_TAGS)])

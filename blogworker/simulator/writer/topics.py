@@ -45,7 +45,7 @@ _UNCOUNTABLE = frozenset(
     """
     coffee tea matcha bread sourdough jam honey chocolate pasta cheese incense yoga meditation running sleep fitness
     photography software granola children marketing travel therapy coaching consulting wax oil soap skincare espresso
-    granola soup consulting accounting photography compost moss
+    granola soup consulting accounting paper ink stationery photography compost moss
     """.split()  # noqa: SIM905 - words read best so
 )
 _PREPOSITION = re.compile(r",|\s[-\u2013|(]|\s(?:for|with|in|of|from|to|on|and|by|under|at|without|that|which)\s")

@@ -1,0 +1,145 @@
+"""Faults at the edge, the control room, and starting and stopping."""
+
+import json
+import socket
+from functools import partial
+
+import anyio
+import httpx2
+import pytest
+
+from blogworker.simulator import SimulatorOptions, running_simulator, serve
+from blogworker.simulator.faults import FaultRegistry
+
+from .conftest import Control, Site
+
+pytestmark = pytest.mark.anyio
+
+DRAFTS = "/blog/v3/draft-posts"
+
+
+async def drafts_created(control: Control) -> int:
+    return int((await control.stats())["wix"]["drafts_created"])
+
+
+@pytest.mark.parametrize(("kind", "made"), [("reset_before", 0), ("reset_after", 1), ("no_answer", 1)])
+async def test_an_answer_that_never_comes_leaves_the_work_done_or_undone(
+    site: Site, control: Control, kind: str, made: int
+) -> None:
+    """The client cannot tell these apart; the count of drafts can."""
+    await control.fault(vendor="wix", operation="drafts.create", kind=kind, times=1, delay_s=0.05)
+
+    with pytest.raises(httpx2.TransportError):
+        await site.draft()
+
+    assert await drafts_created(control) == made
+    assert (await site.draft()).status_code == 200
+
+
+async def test_a_silent_vendor_is_left_by_an_impatient_client(site: Site, control: Control) -> None:
+    await control.fault(vendor="wix", operation="drafts.*", kind="no_answer", times=1, delay_s=60)
+
+    with pytest.raises(httpx2.ReadTimeout):
+        await site.call("GET", DRAFTS, timeout=0.05)
+
+    assert (await site.call("GET", DRAFTS)).status_code == 200
+
+
+async def test_a_body_may_come_slowly_or_broken_or_as_html(site: Site, control: Control) -> None:
+    for kind in ("slow_body", "malformed", "html"):
+        await control.fault(vendor="wix", operation="members.list", kind=kind, times=1, delay_s=0.05)
+
+    slow, broken, page = [await site.call("GET", "/members/v1/members") for _ in range(3)]
+
+    assert slow.json()["members"]
+    with pytest.raises(json.JSONDecodeError):
+        broken.json()
+    assert (page.status_code, page.headers["content-type"]) == (502, "text/html")
+
+
+async def test_a_fault_is_aimed_by_site_and_by_content(site: Site, http: httpx2.AsyncClient, control: Control) -> None:
+    await control.fault(vendor="wix", kind="status", status=503, operation="drafts.create", contains="unlucky")
+
+    answers = [(await site.draft(title=title)).status_code for title in ("lucky", "unlucky one", "lucky again")]
+
+    assert answers == [200, 503, 200]
+    await http.delete("/__sim/faults")
+    assert (await site.draft(title="unlucky one")).status_code == 200
+
+
+async def test_wrong_faults_and_options_are_refused(http: httpx2.AsyncClient) -> None:
+    wrong = [
+        {"vendor": "wix", "kind": "refusal"}, {"vendor": "acme", "kind": "html"}, {"kind": "html", "when": "now"}, {},
+    ]  # fmt: skip
+
+    assert [(await http.post("/__sim/faults", json=fault)).status_code for fault in wrong] == [400] * 4
+    assert (await http.post("/__sim/options", json={"openai_rpm": "many"})).status_code == 400
+    assert (await http.post("/__sim/options", json={"openai_rmp": 1})).status_code == 400
+
+
+async def test_quotas_change_while_running(site: Site, http: httpx2.AsyncClient) -> None:
+    changed = await http.post("/__sim/options", json={"wix_rpm": 1})
+
+    assert changed.json()["wix_rpm"] == 1.0
+    assert "wix_secret" not in changed.json()
+    assert [(await site.call("GET", DRAFTS)).status_code for _ in range(2)] == [200, 429]
+
+
+async def test_the_log_knows_each_request_but_no_secret(site: Site, control: Control) -> None:
+    await site.draft(title="Logged")
+
+    entries = await control.requests(operation="drafts.create")
+
+    assert [(entry["site"], entry["status"], entry["title"]) for entry in entries] == [
+        (site.instance_id, 200, "Logged")
+    ]
+    assert site.headers["Authorization"] not in str(await control.requests())
+
+
+async def test_unknown_paths_are_answered_and_counted(http: httpx2.AsyncClient, control: Control) -> None:
+    assert (await http.get("/openai/v1/models")).status_code == 404
+    assert (await control.stats())["vendors"]["openai"]["statuses"] == {"404": 1}
+
+
+def test_chance_is_the_same_with_the_same_seed() -> None:
+    def hits(seed: int) -> list[bool]:
+        registry = FaultRegistry(seed)
+        registry.add({"kind": "html", "probability": 0.5})
+        return [registry.draw("wix", "drafts.get") is not None for _ in range(40)]
+
+    assert hits(1) == hits(1) != hits(2)
+
+
+async def test_stopping_does_not_wait_for_slow_answers() -> None:
+    """A minute of simulated thinking must not hold up the end of a test."""
+    with anyio.fail_after(3):
+        async with (
+            httpx2.AsyncClient() as client,
+            anyio.create_task_group() as tasks,
+            running_simulator(SimulatorOptions(speed=0.05)) as url,
+        ):
+            tasks.start_soon(_ask_in_vain, client, url)
+            while (await client.get(f"{url}/__sim/stats")).json()["in_flight"] == 0:
+                await anyio.sleep(0.01)
+
+
+async def _ask_in_vain(client: httpx2.AsyncClient, url: str) -> None:
+    with pytest.raises(httpx2.TransportError):
+        await client.post(
+            f"{url}/openai/v1/responses",
+            headers={"Authorization": "Bearer k"},
+            json={"model": "gpt-6-luna", "input": "hello"},
+            timeout=30,
+        )
+
+
+async def test_a_taken_port_is_an_error_at_once() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+
+        with pytest.raises(BaseExceptionGroup) as caught:
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(partial(serve, SimulatorOptions(), port=taken.getsockname()[1]))
+
+    assert caught.group_contains(OSError)

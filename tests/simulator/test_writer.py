@@ -1,0 +1,184 @@
+"""The articles: they fit the schema, the limits of the vendors, and differ."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from blogworker.simulator.writer import Quality, write
+from blogworker.simulator.writer.grammar import gerund, plural, singular, title_case
+from blogworker.simulator.writer.subject import read_subject
+from blogworker.simulator.writer.topics import topic_of
+
+from .wire_schemas import IDEAS, POST, TEXT, strict
+
+SHIRT = {
+    "kind": "product",
+    "name": "Ocean Blue Shirt",
+    "description": "<p>Cotton &amp; linen, with a <b>narrow</b> collar.</p><ul><li>Cut for long summer days</li></ul>",
+    "price": "50.00",
+    "currency": "USD",
+    "vendor": "Tidal",
+    "tags": ["men", "summer"],
+    "url": "https://shop.example/p/ocean-blue-shirt",
+}
+THINGS = ("Candle", "Shirt", "Ring", "Chair", "Planter", "Mugs", "Face Oil", "Tote", "Notebook", "Boots")
+MAKES = ("Harbour", "Quiet", "Amber", "Northern", "Field", "Slow", "Copper", "Juniper", "Winter", "Old Mill")
+PHRASES = ("how to care for a monstera", "best ceramic mugs 2026", "home office lighting ideas", "sourdough starter",
+           "why does my candle tunnel", "soy vs beeswax candles", "what is oolong tea", "running shoes for beginners",
+           "how often to water an orchid", "repairing a torn jacket")  # fmt: skip
+
+
+def sources() -> list[dict[str, Any]]:
+    """Two hundred different things to write about."""
+    things = [SHIRT | {"name": f"{make} {thing}", "url": ""} for make in MAKES for thing in THINGS]
+    phrases = [{"kind": "keyword", "keyword": f"{phrase} {place}".strip()} for phrase in PHRASES
+               for place in ("", "at home", "in winter", "for two", "in the city")]  # fmt: skip
+    texts = [{"kind": "text", "text": f"We are a {trade} in {town}. We open early."}
+             for trade in ("dental clinic", "bakery", "photo studio", "hotel", "bike shop")
+             for town in ("Porto", "Lyon", "Gent", "Cork", "Turin", "Bern", "Oslo", "Riga", "Bath", "Ulm")]  # fmt: skip
+    return [*things, *phrases, *texts]
+
+
+def prompt(source: dict[str, Any], idea: dict[str, Any] | None = None) -> str:
+    chosen = f"\n<idea>\n{json.dumps(idea)}\n</idea>" if idea else ""
+    return f"Write.\n<source>\n{json.dumps(source)}\n</source>{chosen}"
+
+
+def ideas_for(source: dict[str, Any], take: int = 1) -> list[dict[str, Any]]:
+    answer = write(prompt(source), IDEAS, seed=1, take=take, quality=Quality.GOOD)
+    return list(answer["ideas"])
+
+
+def post_for(source: dict[str, Any], idea: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    settings = {"seed": 1, "take": 1, "quality": Quality.GOOD} | more
+    return dict(write(prompt(source, idea), POST, **settings))
+
+
+def test_five_ideas_differ_in_angle_and_title() -> None:
+    ideas = ideas_for(SHIRT)
+
+    assert len(ideas) == len({idea["angle"] for idea in ideas}) == len({idea["title"] for idea in ideas}) == 5
+    assert all(0 <= idea["score"] <= 10 and len(idea["outline"]) == 5 and idea["keywords"] for idea in ideas)
+
+
+def test_the_same_prompt_twice_brings_other_ideas() -> None:
+    """Else two jobs for one product would look like one job done twice."""
+    assert ideas_for(SHIRT, take=1) != ideas_for(SHIRT, take=2)
+    assert ideas_for(SHIRT, take=1) == ideas_for(SHIRT, take=1)
+
+
+def test_posts_of_two_hundred_sources_are_sound_and_differ() -> None:
+    posts = [post_for(source, ideas_for(source)[0]) for source in sources()]
+
+    assert len(posts) == 200
+    assert len({post["title"] for post in posts}) == 200
+    assert len({post["body_markdown"] for post in posts}) == 200
+    for post in posts:
+        assert_sound(post)
+
+
+def assert_sound(post: dict[str, Any]) -> None:
+    body = post["body_markdown"]
+    assert 700 <= len(body.split()) <= 1_100, post["title"]
+    assert len(post["title"]) <= 100
+    assert len(post["excerpt"]) <= 300
+    assert len(post["seo_title"]) <= 60
+    assert len(post["seo_description"]) <= 155
+    assert 3 <= len(post["tags"]) <= 6
+    assert re.fullmatch(r"[a-z0-9]+(?:-[a-z0-9]+)*", post["slug"])
+    for mark in (r"^## \S", r"^### \S", r"^- \S", r"^1\. \S", r"^> \S", r"\*\*[^*]+\*\*", r"(?<!\*)\*[^*\n]+\*"):
+        assert re.search(mark, body, re.MULTILINE), (mark, post["title"])
+    assert not re.search(r"[{}\[\]|]{2}|\x00|\ban [bcdfgjklmnpqrstvwxyz]|\s,|\.\.", body), body
+    paragraphs = [block for block in body.split("\n\n") if len(block) > 60]
+    assert len(paragraphs) == len(set(paragraphs)), body
+
+
+def test_a_post_follows_its_idea_and_names_the_real_thing() -> None:
+    idea = ideas_for(SHIRT)[0]
+
+    post = post_for(SHIRT, idea)
+
+    headings = re.findall(r"^## (.+)$", post["body_markdown"], re.MULTILINE)
+    assert headings[: len(idea["outline"])] == idea["outline"]
+    assert post["title"] == idea["title"]
+    assert post["body_markdown"].count("Ocean Blue Shirt") >= 4
+    assert post["body_markdown"].count("](https://shop.example/p/ocean-blue-shirt)") == 1
+    assert "Cotton & linen, with a narrow collar." in post["body_markdown"]
+    assert "<" not in post["body_markdown"]
+    assert "&amp;" not in post["body_markdown"]
+
+
+def test_a_thing_without_an_address_gets_no_link() -> None:
+    assert "](" not in post_for(SHIRT | {"url": ""})["body_markdown"]
+
+
+def test_weak_posts_fit_the_schema_all_the_same() -> None:
+    short = post_for(SHIRT, quality=Quality.SHORT)
+    poor = post_for(SHIRT, quality=Quality.POOR)
+
+    assert set(short) == set(poor) == set(POST["properties"])
+    assert len(short["body_markdown"].split()) < 100
+    assert "##" not in poor["body_markdown"]
+
+
+def test_unknown_properties_get_values_of_their_type() -> None:
+    schema = strict(
+        mood={"type": "string", "enum": ["calm", "bright"]},
+        count={"type": "integer", "minimum": 3, "maximum": 5},
+        ok={"type": "boolean"},
+        note={"anyOf": [TEXT, {"type": "null"}]},
+        parts={"type": "array", "items": {"$ref": "#/$defs/part"}},
+    ) | {"$defs": {"part": strict(name=TEXT)}}
+
+    value = write(prompt(SHIRT), schema, seed=1, take=1, quality=Quality.GOOD)
+
+    assert value["mood"] in ("calm", "bright")
+    assert 3 <= value["count"] <= 5
+    assert isinstance(value["ok"], bool)
+    assert isinstance(value["note"], str)
+    assert all(isinstance(part["name"], str) for part in value["parts"])
+
+
+def test_a_score_out_of_a_hundred_is_given_where_the_schema_counts_whole_points() -> None:
+    schema = strict(ideas={"type": "array", "items": strict(title=TEXT, score={"type": "integer"})})
+
+    answer = write(prompt(SHIRT), schema, seed=1, take=1, quality=Quality.GOOD)
+
+    assert all(isinstance(idea["score"], int) and 50 <= idea["score"] <= 100 for idea in answer["ideas"])
+
+
+@pytest.mark.parametrize(
+    ("phrase", "topic"),
+    [
+        ("how to care for a monstera", "caring for a monstera"),
+        ("best ceramic coffee mugs 2026", "ceramic coffee mugs"),
+        ("sourdough starter", "a sourdough starter"),
+        ("why does my candle tunnel", "a candle"),
+        ("how often to water an orchid", "watering an orchid"),
+        ("is handmade pottery dishwasher safe", "handmade pottery"),
+        ("what does reduction firing mean", "reduction firing"),
+        ("make a closed terrarium", "making a closed terrarium"),
+        ("soy vs beeswax candles", "soy versus beeswax candles"),
+    ],
+)
+def test_a_search_phrase_becomes_a_topic(phrase: str, topic: str) -> None:
+    assert topic_of(phrase).phrase == topic
+
+
+def test_a_text_without_a_name_is_named_by_what_it_says() -> None:
+    subject = read_subject(prompt({"kind": "text", "text": "We are a small dental clinic in Porto. We open early."}))
+
+    assert subject.phrase == "a small dental clinic in Porto"
+
+
+def test_grammar_by_rule() -> None:
+    assert [gerund(verb) for verb in ("care", "plan", "water", "tie")] == ["caring", "planning", "watering", "tying"]
+    assert [plural(noun) for noun in ("box", "piece of furniture", "berry")] == [
+        "boxes",
+        "pieces of furniture",
+        "berries",
+    ]
+    assert [singular(noun) for noun in ("dresses", "berries", "glass")] == ["dress", "berry", "glass"]
+    assert title_case("a guide to the oak chair") == "A Guide to the Oak Chair"
