@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime
 from time import monotonic
 from uuid import UUID
 
@@ -45,8 +46,9 @@ class StoredCheckpoints:
         self._since = now
         self._saved[name] = output
 
-    async def confirm(self) -> None:
-        self._held(await self._database.maybe("stages/confirm", **self._fence))
+    async def confirm(self) -> datetime:
+        now: datetime = self._held(await self._database.maybe("stages/confirm", **self._fence))["now"]
+        return now
 
     async def store_post(self, post: Output) -> None:
         columns = {key: value for key, value in post.items() if key != "image"}
@@ -58,9 +60,10 @@ class StoredCheckpoints:
         row = await self._database.maybe("stages/load_image", job_id=self._claim.job_id)
         return None if row is None else row["image"]
 
-    def _held(self, row: Row | None) -> None:
+    def _held(self, row: Row | None) -> Row:
         if row is None:
             raise LeaseLost(self._claim.job_id, self._claim.attempt)
+        return row
 
 
 async def load(database: Runner, job_ids: list[int]) -> dict[int, dict[str, Output]]:

@@ -5,7 +5,6 @@ bytes are fetched at once, since the vendor deletes them within the hour.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from blogworker.errors import Rejected
@@ -42,7 +41,6 @@ async def _illustrated(work: Work, content: Mapping[str, Any], *, effect: str, p
     )
     return {
         "url": url,
-        "made_at": datetime.now(UTC).isoformat(),
         "prediction_id": prediction_id,
         "prompt": prompt,
         "alt": content["image_alt"],

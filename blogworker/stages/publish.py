@@ -7,7 +7,7 @@ no draft asks Wix for it before making another. To publish twice is harmless.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from anyio import sleep
@@ -20,7 +20,7 @@ from blogworker.stages.media import cover
 from blogworker.stages.work import Output, Work
 
 QUERY_LAG_S = 5.0  # until a new draft is sure to be found
-CLOCKS_APART = timedelta(minutes=5)  # the most that our clock is believed to be ahead of Wix's
+CLOCKS_APART = timedelta(minutes=5)  # the most that the database's clock is believed to be ahead of Wix's
 DRAFT_ONLY = "draft"  # the publish_mode of a site whose owner publishes by hand
 
 
@@ -90,13 +90,14 @@ async def _found(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> str | 
     if (intent := work.checkpoints.get("publish.intent")) is None:
         return None
     started_at = datetime.fromisoformat(intent["started_at"])
-    age_s = (datetime.now(UTC) - started_at).total_seconds()
+    age_s = (await work.checkpoints.confirm() - started_at).total_seconds()
     await sleep(min(QUERY_LAG_S, max(0.0, QUERY_LAG_S - age_s)))
     return await wix.find_draft(work.claim.instance_id, draft, since=started_at - CLOCKS_APART)
 
 
 async def _created(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> str:
-    intent = {"started_at": datetime.now(UTC).isoformat(), "title": draft["title"]}
+    now = await work.checkpoints.confirm()
+    intent = {"started_at": now.isoformat(), "title": draft["title"]}
     await work.checkpoints.save("publish.intent", intent)
     await work.checkpoints.confirm()
     try:

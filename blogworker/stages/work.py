@@ -6,6 +6,7 @@ end it saves as a checkpoint of its own, named `<stage>.<effect>`, so that no la
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from blogworker.providers.openai import OpenAIClient
@@ -40,8 +41,8 @@ class Checkpoints(Protocol):
     async def save(self, name: str, output: Output, spend: Spend | None = None) -> None:
         """Store; raise LeaseLost if the claim is no longer ours."""
 
-    async def confirm(self) -> None:
-        """Raise LeaseLost unless the claim is still ours. Called right before each visible effect."""
+    async def confirm(self) -> datetime:
+        """The database's time. Asked before each visible effect: raises LeaseLost unless the claim is still ours."""
 
     async def store_post(self, post: Output) -> None:
         """Insert or update the job's row in `blog_posts`; keys are column names."""

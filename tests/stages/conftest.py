@@ -47,9 +47,10 @@ class RecordedCheckpoints:
         if spend is not None:
             self.spends[name] = spend
 
-    async def confirm(self) -> None:
+    async def confirm(self) -> datetime:
         self._held()
         self.events.append("confirm")
+        return datetime.now(UTC)
 
     async def store_post(self, post: Output) -> None:
         self._held()

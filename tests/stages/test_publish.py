@@ -54,6 +54,7 @@ async def test_every_visible_effect_is_confirmed_right_before(world, checkpoints
         "confirm",
         "save publish.media",
         "save publish.media",
+        "confirm",  # for the database's time, which the intent carries
         "save publish.intent",
         "confirm",
         "save publish.draft",
