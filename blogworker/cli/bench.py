@@ -125,6 +125,37 @@ def enqueue(
     _show([row], "Blogs enqueued a second", as_json=as_json)
 
 
+@bench.command()
+def sustained(
+    jobs: int = typer.Option(500_000, min=1_000, help="Jobs in all."),
+    backlog: int = typer.Option(5_000, min=100, help="Jobs that wait at any time."),
+    sites: int = typer.Option(500, min=1, help="Their sites."),
+    stretches: int = typer.Option(10, min=2, help="Figures to print."),
+    as_json: bool = typer.Option(False, "--json", help="For machines."),
+) -> None:
+    """Claim time and bloat while many jobs pass through, with autovacuum and prune at work."""
+    with extra("demo"):
+        from blogworker.bench.sustained import measure
+    configure(LogSettings(level="warning"))
+    progress = (lambda _: None) if as_json else console().print
+    found = anyio.run(partial(measure, jobs=jobs, backlog=backlog, sites=sites, stretches=stretches, progress=progress))
+    rows = [
+        {
+            "done": f.done,
+            "claim_ms": round(f.claim_ms, 2),
+            "to_first": round(f.claim_ms / found[0].claim_ms, 2),
+            "settle_ms": round(f.settle_ms, 2),
+            "jobs_mb": round(f.jobs_mb, 1),
+            "pending_index_kb": f.pending_index_kb,
+            "sites_kb": f.sites_kb,
+            "dead_jobs": f.dead_jobs,
+            "live_jobs": f.live_jobs,
+        }
+        for f in found
+    ]
+    _show(rows, "Claim of 100 and settle of 100, medians of each stretch", as_json=as_json)
+
+
 def _show(rows: list[dict[str, int | float]], title: str, *, as_json: bool) -> None:
     if as_json:
         emit_json(rows)

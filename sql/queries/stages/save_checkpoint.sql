@@ -1,4 +1,5 @@
--- save_checkpoint: store a finished stage or effect, and name the stage that comes next. Fenced.
+-- save_checkpoint: store a finished stage or effect, and name the stage that comes next. Fenced. The same once more,
+-- because an answer was lost, changes nothing; another output of the same name adds its cost to the first's.
 -- Takes  worker_id uuid; job_id; attempt; stage: the checkpoint's name; output jsonb; next_stage, null: unchanged;
 --        model, prompt_version, tokens_in, tokens_cached, tokens_out, cost_usd, duration_s, provider.
 -- Gives  one row, or none when the claim is no longer the caller's: then nothing was written.
@@ -34,14 +35,15 @@ saved as (
         cost_usd = coalesce(s.cost_usd + excluded.cost_usd, excluded.cost_usd, s.cost_usd),
         duration_s = excluded.duration_s,
         attempt = excluded.attempt
+    where (s.attempt, s.output) is distinct from (excluded.attempt, excluded.output)
     returning s.generation_id
 ),
 
 advanced as (
     update blog_generations as g
     set stage = %(next_stage)s
-    from saved as s
-    where g.id = s.generation_id and %(next_stage)s::text is not null
+    from held as h
+    where g.id = h.id and %(next_stage)s::text is not null
 ),
 
 spent as (
@@ -52,7 +54,7 @@ spent as (
         date_trunc('hour', now()), %(provider)s, %(model)s, h.instance_id, 1, %(tokens_in)s, %(tokens_cached)s,
         %(tokens_out)s, coalesce(%(cost_usd)s::numeric, 0)
     from held as h
-    where %(model)s::text is not null
+    where %(model)s::text is not null and exists (select from saved)
     on conflict (hour, provider, model, instance_id) do update
     set
         requests = u.requests + 1,
@@ -62,4 +64,4 @@ spent as (
         cost_usd = u.cost_usd + excluded.cost_usd
 )
 
-select s.generation_id as job_id from saved as s;
+select h.id as job_id from held as h;

@@ -1,0 +1,27 @@
+-- chaos_record: the function that writes the history.
+create function chaos_record() returns trigger language plpgsql as $$
+begin
+    insert into chaos_history (job_id, instance_id, attempt, was, became, error, buying)
+    select
+        coalesce(new.id, old.id),
+        coalesce(new.instance_id, old.instance_id),
+        coalesce(new.attempt, old.attempt),
+        old.status,
+        new.status,
+        new.error,
+        coalesce(
+            old.status = 'PROCESSING'
+            and (
+                old.stage in ('ideas', 'content')
+                or (
+                    old.stage = 'image'
+                    and not exists (
+                        select from generation_stages as s where s.generation_id = old.id and s.stage = 'image.prediction'
+                    )
+                )
+            ),
+            false
+        );
+    return null;
+end
+$$;

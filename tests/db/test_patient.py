@@ -1,0 +1,135 @@
+"""A database in trouble is waited for, and the trouble told once."""
+
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from anyio import create_task_group, fail_after, sleep
+from psycopg.types.json import Json
+from structlog.testing import capture_logs
+
+from blogworker.db.embedded import EmbeddedPostgres
+from blogworker.db.patient import PatientDatabase, Weather, passing
+from blogworker.db.pool import Database
+from blogworker.settings import DatabaseSettings
+
+pytestmark = pytest.mark.anyio
+
+TROUBLES = [
+    "disk_full",
+    "too_many_connections",
+    "query_canceled",
+    "serialization_failure",
+    "deadlock_detected",
+    "admin_shutdown",
+    "lock_not_available",
+    "read_only_sql_transaction",
+]
+
+
+@pytest.fixture
+async def held_job(database: Database, worker_id: UUID) -> int:
+    """A job held by `worker_id`."""
+    await database.execute(
+        "queue/register_worker",
+        name="test",
+        worker_id=worker_id,
+        host="here",
+        pid=1,
+        version="0",
+        concurrency=1,
+        lease_s=600,
+    )
+    await database.execute("bench/enqueue_one", instance_id="shop")
+    await database.execute("queue/admit_sites")
+    return (await database.one("queue/claim", worker_id=worker_id, slots=1, site_window=1))["job_id"]
+
+
+def checkpoint(worker_id: UUID, job_id: int) -> dict[str, Any]:
+    return {
+        "worker_id": worker_id,
+        "job_id": job_id,
+        "attempt": 1,
+        "stage": "content.draft",
+        "output": Json({"text": "paid for"}),
+        "next_stage": None,
+        "provider": "openai",
+        "model": "m",
+        "prompt_version": None,
+        "tokens_in": 10,
+        "tokens_cached": 0,
+        "tokens_out": 20,
+        "cost_usd": 0.5,
+        "duration_s": 1.0,
+    }
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+async def test_a_checkpoint_that_was_paid_for_outlasts_passing_trouble(
+    database: Database, worker_id: UUID, held_job: int, trouble: str
+) -> None:
+    """Dropping it would buy the same text again."""
+    async with database.connection() as connection:
+        await connection.execute("create sequence tries")
+        await connection.execute(
+            "create function in_trouble() returns trigger language plpgsql as $$ begin "
+            "if nextval('tries') < 4 then raise exception 'trouble' using errcode = '" + trouble + "'; end if; "
+            "return new; end $$"
+        )
+        await connection.execute(
+            "create trigger in_trouble before insert on generation_stages for each row execute function in_trouble()"
+        )
+    patient = PatientDatabase(database, Weather())
+
+    with capture_logs() as logs, fail_after(20):
+        saved = await patient.rows("stages/save_checkpoint", **checkpoint(worker_id, held_job))
+
+    assert [row["job_id"] for row in saved] == [held_job]
+    assert [entry["event"] for entry in logs] == ["database_lost", "database_back"], "once per change, however long"
+
+
+async def test_saving_twice_counts_the_money_once(database: Database, worker_id: UUID, held_job: int) -> None:
+    """The first may have been committed although its answer was lost."""
+    for _ in range(2):
+        await database.execute("stages/save_checkpoint", **checkpoint(worker_id, held_job))
+
+    async with database.connection() as connection:
+        usage = await (await connection.execute("select requests, tokens_out, cost_usd from provider_usage")).fetchall()
+        stages = await (await connection.execute("select tokens_out, cost_usd from generation_stages")).fetchall()
+    assert [(row["requests"], row["tokens_out"], float(row["cost_usd"])) for row in usage] == [(1, 20, 0.5)]
+    assert [(row["tokens_out"], float(row["cost_usd"])) for row in stages] == [(20, 0.5)]
+
+
+async def test_a_refusal_for_good_is_not_repeated(database: Database, worker_id: UUID, held_job: int) -> None:
+    wrong = checkpoint(worker_id, held_job) | {"stage": "no such stage"}
+
+    with pytest.raises(psycopg.errors.CheckViolation):
+        await PatientDatabase(database, Weather()).rows("stages/save_checkpoint", **wrong)
+
+
+async def test_a_server_that_goes_and_comes_back_is_found_again(tmp_path: Path) -> None:
+    """A restart or a failover: the statement waits, and the pool's dead connections are replaced."""
+    embedded = EmbeddedPostgres(tmp_path / "pg", durable=False)
+    dsn = embedded.start()
+    try:
+        async with Database(DatabaseSettings(url=dsn, connect_timeout_s=1, _env_file=None)) as database:
+            patient = PatientDatabase(database, Weather())
+            await patient.execute("queue/are_you_there")
+            embedded.stop()
+            with capture_logs() as logs, fail_after(60):
+                async with create_task_group() as tasks:
+                    tasks.start_soon(patient.one, "queue/are_you_there")
+                    while not logs:
+                        await sleep(0.02)
+                    embedded.start()
+            assert [entry["event"] for entry in logs] == ["database_lost", "database_back"]
+    finally:
+        embedded.remove()
+
+
+def test_our_own_mistakes_are_no_passing_trouble() -> None:
+    assert not passing(psycopg.errors.UndefinedTable("no such table"))
+    assert not passing(psycopg.errors.UniqueViolation("twice"))
+    assert passing(psycopg.errors.OperationalError("connection reset"))

@@ -1,0 +1,140 @@
+"""Worker processes with something wrong around them: a pooler in between, a clock that lies, a process that froze."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import mkdtemp
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from .conftest import Queue, Start, Vendors, until
+
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+LEASE_S = 3
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def pooled_url(database_url: str, tmp_path: Path) -> Iterator[str]:
+    """The test's database through PgBouncer in transaction mode, with fewer connections than its clients open."""
+    program = shutil.which("pgbouncer")
+    if program is None:
+        pytest.skip("pgbouncer is not installed: apt-get install pgbouncer")
+    server = conninfo_to_dict(database_url)
+    folder, port = Path(mkdtemp(prefix="bouncer-")), free_port()  # pytest's own folders are closed to other users
+    folder.chmod(0o755)
+    config = folder / "pgbouncer.ini"
+    config.write_text(
+        f"[databases]\n{server['dbname']} = host={server['host']} user=postgres\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\n"
+        "pool_mode = transaction\ndefault_pool_size = 4\nmax_client_conn = 100\nunix_socket_dir =\n"
+    )
+    nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None  # it refuses root, and so does the database
+    process = subprocess.Popen([program, "-q", config], user=nobody.pw_uid if nobody else None, cwd="/")
+    url = f"postgresql://postgres@127.0.0.1:{port}/{server['dbname']}"
+    try:
+        until(lambda: answers(url))
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(folder)
+
+
+def answers(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=1, prepare_threshold=None).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def test_behind_a_transaction_pooler_work_is_done_and_deafness_is_told(
+    vendors: Vendors, queue: Queue, start: Start, pooled_url: str, site: str
+) -> None:
+    """LISTEN through such a pooler hears nothing and says nothing: the worker must notice, and poll."""
+    worker = start(vendors, DATABASE_URL=pooled_url, BLOGWORKER_POLL_INTERVAL="0.5")
+    deaf = worker.logged("tick_failed")
+    assert (deaf["tick"], deaf["error_type"]) == ("listen", "ListenDeaf")
+
+    queue.add(site, *(f"glaze {n}" for n in range(12)))
+
+    until(queue.all_done, of=queue.told)
+    worker.tell(signal.SIGTERM)
+    assert worker.ended() == 0, worker.said()
+    assert vendors.duplicates(site) == []
+
+
+def test_a_direct_connection_beside_the_pooler_wakes_the_worker(
+    vendors: Vendors, queue: Queue, start: Start, pooled_url: str, database_url: str, site: str
+) -> None:
+    worker = start(vendors, DATABASE_URL=pooled_url, DATABASE_DIRECT_URL=database_url, BLOGWORKER_POLL_INTERVAL="3600")
+    worker.logged("listen_connected")
+
+    queue.add(site, "salt glaze")
+
+    until(queue.all_done, of=queue.told)
+
+
+@pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed: apt-get install faketime")
+@pytest.mark.parametrize("clock", ["+2h", "-2h"])
+def test_a_wrong_clock_on_one_machine_changes_nothing(
+    vendors: Vendors, queue: Queue, start: Start, site: str, clock: str
+) -> None:
+    """Only the database's clock counts: leases, due times, and the look-up of a draft whose answer was lost."""
+    vendors.set("faults", kind="reset_after", operation="drafts.create", site=site, times=3)
+    queue.add(site, *(f"glaze {n}" for n in range(6)))
+    queue.add_blog(site, "keyword", {"keyword": "tomorrow"}, publish_in_s=86_400)
+    wrong = {
+        "LD_PRELOAD": str(FAKETIME),
+        "FAKETIME": clock,
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "BLOGWORKER_LEASE": str(LEASE_S),
+    }
+    lying = start(vendors, "--name", "lying", **wrong)
+    honest = start(vendors, "--name", "honest", BLOGWORKER_LEASE=str(LEASE_S))
+
+    until(lambda: queue.count("status = 'DONE'") == 6, of=queue.told)
+
+    until(lambda: queue.count("status = 'SCHEDULED' and stage = 'publish'") == 1, of=queue.told)
+    assert queue.value("select sum(rescues) from blog_generations") == 0
+    assert lying.events("lease_lost") == honest.events("lease_lost") == []
+    assert len(vendors.posts(site)) == 6
+    assert vendors.duplicates(site) == []
+
+
+def test_a_zombie_that_wakes_after_its_lease_writes_and_publishes_nothing(
+    vendors: Vendors, queue: Queue, start: Start, site: str
+) -> None:
+    """A frozen process believes that it still holds what was rescued long ago."""
+    vendors.set("faults", kind="latency", operation="drafts.create", site=site, delay_s=1.0)
+    queue.add(site, *(f"glaze {n}" for n in range(8)))
+    zombie = start(vendors, "--name", "zombie", "--concurrency", "8", BLOGWORKER_LEASE=str(LEASE_S))
+    until(lambda: queue.count("status = 'PROCESSING' and stage in ('image', 'publish')") >= 4, of=queue.told)
+    zombie.tell(signal.SIGSTOP)
+
+    other = start(vendors, "--name", "other", BLOGWORKER_LEASE=str(LEASE_S))
+    until(queue.all_done, of=queue.told)
+    stored = queue.run("select * from blog_posts order by generation_id")
+    zombie.tell(signal.SIGCONT)
+    zombie.logged("lease_lost")
+    until(lambda: len(zombie.events("worker_started")) == 2, of=zombie.said)
+
+    zombie.tell(signal.SIGTERM)
+    assert zombie.ended() == 0, zombie.said()
+    assert queue.run("select * from blog_posts order by generation_id") == stored
+    assert len(vendors.posts(site)) == 8
+    assert vendors.duplicates(site) == []
+    assert other.events("lease_lost") == []
