@@ -5,7 +5,7 @@ statements break behind PgBouncer in transaction mode: another client's statemen
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from blogworker.db.sql import query
-from blogworker.errors import DatabaseUnready
+from blogworker.errors import DatabaseAway, DatabaseUnready
 from blogworker.settings import DatabaseSettings
 
 Row = dict[str, Any]
@@ -105,19 +105,25 @@ class Database(Runner):
         async with self.connection() as connection:
             return await Statements(connection).rows(name, **parameters)
 
+    async def pipelined(self, *statements: tuple[str, Mapping[str, object]]) -> list[list[Row]]:
+        """The rows of each statement, which all give rows: sent in one round trip, in one transaction, in this order."""
+        async with self.connection() as connection, connection.pipeline():
+            cursors = [await connection.execute(query(name), parameters) for name, parameters in statements]
+            return [await cursor.fetchall() for cursor in cursors]
+
     def stats(self) -> dict[str, int]:
         return self._pool.get_stats() if self._pool is not None else {}
 
 
 async def connect(url: str, *, timeout_s: float, application: str = "blogworker") -> AsyncConnection[DictRow]:
-    """One connection of our own, in autocommit. Raises DatabaseUnready, saying what to look at."""
+    """One connection of our own, in autocommit. Raises DatabaseAway or DatabaseUnready, saying what to look at."""
     try:
         return await AsyncConnection.connect(
             url,
             **_options(timeout_s, application),
         )
     except (OperationalError, PoolTimeout, ValueError) as error:
-        raise DatabaseUnready(f"cannot connect to Postgres: {_reason(error)}. Check DATABASE_URL") from error
+        raise DatabaseAway(f"cannot connect to Postgres: {_reason(error)}. Check DATABASE_URL") from error
     except Exception as error:
         if type(error).__module__.startswith("psycopg"):
             raise DatabaseUnready(f"DATABASE_URL is not usable: {_reason(error)}") from error

@@ -5,8 +5,8 @@ in a line ordered by it. A claim reads the head of the line, takes from each sit
 order their turns would end, and charges each site for what it took. So sites are served in proportion to weight, a
 site that comes back joins at the lowest virtual time in service, and the cost does not depend on the backlog.
 
-Three statements, each a transaction: `admit_sites` lets sites in that got work, `claim` takes it, `retire_sites` lets
-go of those found dry. The last is a statement of its own because it must see what was committed since the claim began.
+Three statements in two round trips: `admit_sites` lets sites in that got work, `claim` takes it, `retire_sites` lets go
+of those found dry. The last is a transaction of its own because it must see what was committed since the claim began.
 """
 
 from dataclasses import dataclass
@@ -26,8 +26,10 @@ class Claimed:
 
 async def claim(database: Database, worker_id: UUID, *, slots: int, site_window: int) -> Claimed:
     """Take at most `slots` jobs, at most `site_window` of one site."""
-    await database.execute("queue/admit_sites")
-    rows = await database.rows("queue/claim", worker_id=worker_id, slots=slots, site_window=site_window)
+    _, rows = await database.pipelined(
+        ("queue/admit_sites", {}),
+        ("queue/claim", {"worker_id": worker_id, "slots": slots, "site_window": site_window}),
+    )
     dry: list[str] = rows[0]["dry"]
     still_open = (await database.one("queue/retire_sites", instance_ids=dry))["open"] if dry else 0
     claims = tuple(_claim(row) for row in rows if row["job_id"] is not None)

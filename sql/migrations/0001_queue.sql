@@ -3,6 +3,7 @@
 --   SCHEDULED --promote--> PENDING --claim--> PROCESSING --settle--> DONE | FAILED | CANCELLED
 --       ^---- retry, wait, publish later ----------'  '--release, rescue--> PENDING
 --   FAILED | CANCELLED --a person's retry--> PENDING | SCHEDULED
+--   What waits, or has FAILED, may be CANCELLED; what waits may be put off or be given up as FAILED.
 --
 -- Own SQLSTATEs: BW409 a move the drawing above does not show, BW503 the queue takes no more for now.
 
@@ -126,8 +127,13 @@ create function wake_workers() returns void language sql volatile as $$
     select pg_notify('blogworker_jobs', '')
 $$;
 
+-- Whether what this transaction reads may be history by now: a site it takes for ready may have been retired since.
+create function snapshot_is_old() returns boolean language sql stable as $$
+    select current_setting('transaction_isolation') in ('repeatable read', 'serializable')
+$$;
+
 -- Sites that got PENDING jobs. The key share lock (an insert's foreign key has it already) keeps a site that is ready
--- now from being retired before these jobs are committed: see retire.sql.
+-- now from being retired before these jobs are committed: see retire_sites.sql.
 --
 -- A NOTIFY takes a lock that all committing transactions share (8 producers: 2,309 blogs a second with it, 3,611
 -- without), so nobody notifies within 50 ms of a call that is committed and not yet answered. Whoever is woken looks
@@ -144,31 +150,45 @@ begin
         select from site_arrivals as a where a.notified and a.announced_at > clock_timestamp() - interval '50 milliseconds'
     );
     insert into site_arrivals (instance_id, notified)
-    select s.instance_id, called from sites as s where s.instance_id = any (arrived) and not s.ready;
+    select s.instance_id, called
+    from sites as s
+    where s.instance_id = any (arrived) and (not s.ready or snapshot_is_old());
     if found and called then
         perform wake_workers();
     end if;
 end
 $$;
 
--- Sites that run fewer jobs than before. The lock makes this wait for a claim that is counting them right now.
+-- Sites that run fewer jobs than before. A site that somebody holds may be about to be found at its cap, by a count
+-- that still has the jobs ended here; it is not waited for but announced, and whoever admits it counts again. Waiting
+-- would stop a whole worker for a site in somebody's open transaction, and deadlock with an update of many sites.
 create function reopen_capped_sites(relieved text[]) returns void language plpgsql volatile as $$
+declare
+    counted text[];
+    reopened boolean;
 begin
     if relieved is null then
         return;
     end if;
-    perform
-    from sites as s
-    where s.instance_id = any (relieved) and s.max_in_flight is not null
-    order by s.instance_id
-    for no key update;
-    if not found then
-        return;
-    end if;
+    select array_agg(l.instance_id) into counted
+    from (
+        select s.instance_id
+        from sites as s
+        where s.instance_id = any (relieved) and s.max_in_flight is not null
+        for no key update skip locked
+    ) as l;
     update sites as s
     set at_cap = false, virtual_time = greatest(s.virtual_time, service_floor())
-    where s.instance_id = any (relieved) and s.at_cap and site_in_flight(s.instance_id) < s.max_in_flight;
-    if found then
+    where s.instance_id = any (counted) and s.at_cap and site_in_flight(s.instance_id) < s.max_in_flight;
+    reopened := found;
+    insert into site_arrivals (instance_id, notified)
+    select s.instance_id, true
+    from sites as s
+    where
+        s.instance_id = any (relieved)
+        and s.max_in_flight is not null
+        and (s.instance_id <> all (coalesce(counted, '{}')) or snapshot_is_old());
+    if found or reopened then
         perform wake_workers();
     end if;
 end
@@ -272,12 +292,12 @@ declare
     relieved text[];
 begin
     select
-        array_agg(distinct n.instance_id) filter (where n.status = 'PENDING' and o.status <> 'PENDING'),
-        array_agg(distinct n.instance_id) filter (where o.status = 'PROCESSING' and n.status <> 'PROCESSING')
+        array_agg(distinct n.instance_id) filter (where n.status = 'PENDING'),
+        array_agg(distinct o.instance_id) filter (where o.status = 'PROCESSING')
     into arrived, relieved
     from new_rows as n
     join old_rows as o using (id)
-    where n.status <> o.status;
+    where n.status <> o.status or n.instance_id <> o.instance_id; -- a person may hand a blog to another site
     perform announce_sites(arrived);
     perform reopen_capped_sites(relieved);
     return null;
@@ -289,6 +309,13 @@ begin
     perform reopen_capped_sites(
         (select array_agg(distinct o.instance_id) from old_rows as o where o.status = 'PROCESSING')
     );
+    return null;
+end
+$$;
+
+create function blog_generations_after_truncate() returns trigger language plpgsql as $$
+begin
+    update sites set at_cap = false where at_cap;
     return null;
 end
 $$;
@@ -315,10 +342,13 @@ create trigger after_delete after delete on blog_generations
 referencing old table as old_rows
 for each statement execute function blog_generations_after_delete();
 
+create trigger after_truncate after truncate on blog_generations
+for each statement execute function blog_generations_after_truncate();
+
 -- A site that comes back from a pause, or under a changed cap, joins the line like a new one.
 create function sites_rejoin() returns trigger language plpgsql as $$
 begin
-    new.at_cap := new.max_in_flight is not null and site_in_flight(new.instance_id) >= new.max_in_flight;
+    new.at_cap := false; -- the next claim counts: jobs that end before this is committed may not know of the cap
     if new.paused_at is null then
         new.pause_reason := null;
         new.virtual_time := greatest(new.virtual_time, service_floor());

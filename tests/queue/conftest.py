@@ -2,13 +2,17 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import psycopg
 import pytest
+from anyio import create_task_group, fail_after, sleep
 from psycopg import AsyncConnection
 
+from blogworker.db.patient import PatientDatabase, Weather
 from blogworker.db.pool import Database, connect
 from blogworker.queue.claim import Claimed, claim
+from blogworker.queue.settle import Settler
 
 
 class Psql:
@@ -35,6 +39,28 @@ class Psql:
             count,
         )
 
+    async def job(self, job_id: int = 1) -> dict[str, Any]:
+        return (await self.run("select * from blog_generations where id = %s", job_id))[0]
+
+    async def refused(self, text: str, *parameters: object) -> psycopg.Error:
+        """What the database says to a statement it must not run."""
+        with pytest.raises(psycopg.Error) as refusal:
+            async with self.connection.transaction():
+                await self.run(text, *parameters)
+        return refusal.value
+
+    async def until_waiting(self, count: int = 1) -> None:
+        """Return once so many sessions of this database wait for a lock."""
+        with fail_after(10):
+            while (
+                await self.value(
+                    "select count(*) from pg_stat_activity "
+                    "where datname = current_database() and wait_event_type = 'Lock'"
+                )
+                < count
+            ):
+                await sleep(0.01)
+
 
 @pytest.fixture
 async def psql(database_url: str) -> AsyncIterator[Psql]:
@@ -47,6 +73,25 @@ async def psql(database_url: str) -> AsyncIterator[Psql]:
 async def another_psql(database_url: str) -> AsyncIterator[Psql]:
     connection = await connect(database_url, timeout_s=5)
     async with connection:
+        yield Psql(connection)
+
+
+@pytest.fixture(scope="module")
+async def module_url(server: str, template: str) -> AsyncIterator[str]:
+    """The DSN of a migrated database that the tests of one module share."""
+    name = f"m{uuid4().hex}"
+    admin = await connect(server, timeout_s=5)
+    async with admin:
+        await admin.execute(f"create database {name} template {template}".encode())
+        yield psycopg.conninfo.make_conninfo(server, dbname=name)
+        await admin.execute(f"drop database {name} with (force)".encode())
+
+
+@pytest.fixture
+async def passing_psql(module_url: str) -> AsyncIterator[Psql]:
+    """As `psql`, in a transaction that is rolled back: for tests that need no second session."""
+    connection = await connect(module_url, timeout_s=5)
+    async with connection, connection.transaction(force_rollback=True):
         yield Psql(connection)
 
 
@@ -77,3 +122,13 @@ async def claimer(database: Database, worker_id: UUID) -> Claimer:
         lease_s=600,
     )
     return Claimer(database, worker_id)
+
+
+@pytest.fixture
+async def settler(database: Database, worker_id: UUID) -> AsyncIterator[Settler]:
+    """A settler that sends what it is given, as a worker runs it: it waits for a database that is away."""
+    settler = Settler(PatientDatabase(database, Weather()), worker_id)
+    async with create_task_group() as tasks:
+        tasks.start_soon(settler.run)
+        yield settler
+        tasks.cancel_scope.cancel()

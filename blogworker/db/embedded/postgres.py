@@ -77,6 +77,16 @@ class EmbeddedPostgres:
                 self._held.halt("fast")
         self._held = None
 
+    def restart(self, mode: str = "fast") -> None:
+        """Stop the server and start it again under the same DSN; `immediate` stops it as a crash would."""
+        with self._explained():
+            place = self._place()
+            with place.locked():
+                if (server := place.steady_server()) is None:
+                    raise DatabaseUnready(f"no server runs in {place.home}")
+                place.halt(mode)
+                self._launch(place, port=server.port)
+
     def remove(self) -> None:
         """Stop the server if it runs, and delete its database: tests of root would fill /var/tmp with twins."""
         self.attach()
@@ -111,11 +121,11 @@ class EmbeddedPostgres:
     def _place(self) -> Place:
         return Place.choose(self.folder.resolve())
 
-    def _launch(self, place: Place) -> Server:
+    def _launch(self, place: Place, *, port: int | None = None) -> Server:
         if not (place.data / "PG_VERSION").exists():
             place.initdb(durable=self.durable)
         deadline = monotonic() + START_TIMEOUT_S
-        while (said := place.launch(self._settings(place))) is not None:
+        while (said := place.launch(self._settings(place, port))) is not None:
             place.halt("immediate")  # pg_ctl may have given up on one that is still starting
             if monotonic() > deadline or not any(reason in said for reason in PASSING):
                 raise DatabaseUnready(f"PostgreSQL did not start in {place.home}:\n{said.strip()}")
@@ -129,11 +139,11 @@ class EmbeddedPostgres:
             raise DatabaseUnready(f"the database in {place.home} runs without TCP: stop it first")
         return place.dsn(server)
 
-    def _settings(self, place: Place) -> dict[str, str]:
+    def _settings(self, place: Place, port: int | None) -> dict[str, str]:
         socket_dir = str(place.socket_dir()).replace('"', '""')
         return {
             "listen_addresses": "127.0.0.1" if self.tcp else "",
-            "port": str(_free_port() if self.tcp else PORT),
+            "port": str(port or (_free_port() if self.tcp else PORT)),
             "unix_socket_directories": f'"{socket_dir}"',
             "max_connections": str(self.max_connections),
             **({"shared_preload_libraries": "pg_stat_statements"} if has_statistics(place.bin) else {}),

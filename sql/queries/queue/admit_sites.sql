@@ -1,4 +1,5 @@
--- admit_sites: put sites that got work back into the line. Run before every claim; on most days it finds nothing.
+-- admit_sites: put sites that got work back into the line, and those that may run more again (reopen_capped_sites).
+-- Run before every claim; on most days it finds nothing.
 -- Gives  instance_id of each site that joined.
 -- Locks  arrivals and their sites, skipping what others hold: it never waits.
 with arrivals as (
@@ -9,8 +10,9 @@ with arrivals as (
     for update skip locked
 ),
 
+-- As they are once locked; the statement's own snapshot may show what they were before a claim or a retire.
 joining as (
-    select s.instance_id
+    select s.instance_id, s.ready, s.at_cap, s.max_in_flight
     from sites as s
     where s.instance_id = any (array(select distinct a.instance_id from arrivals as a)) -- by the primary key
     for no key update skip locked
@@ -23,7 +25,13 @@ gone as (
 )
 
 update sites as s
-set ready = true, ready_at = clock_timestamp(), virtual_time = greatest(s.virtual_time, f.virtual_time)
+set
+    ready = true,
+    ready_at = case when j.ready then s.ready_at else clock_timestamp() end,
+    at_cap = false, -- if it is after all, the claim finds out
+    virtual_time = greatest(s.virtual_time, f.virtual_time)
 from joining as j, (select service_floor() as virtual_time) as f
-where s.instance_id = j.instance_id and not s.ready
+where
+    s.instance_id = j.instance_id
+    and (not j.ready or (j.at_cap and site_in_flight(j.instance_id) < j.max_in_flight))
 returning s.instance_id;

@@ -51,4 +51,10 @@ recorded as (
     where h.failure is not null
 )
 
-select s.id as job_id, s.status from settled as s;
+select s.id as job_id, s.status from settled as s
+union all
+-- Sent again because the first answer was lost: nobody else could have ended this very attempt as DONE.
+select g.id, g.status
+from outcomes as o
+join blog_generations as g on g.id = o.job_id and g.attempt = o.attempt
+where o.status = 'DONE' and g.status = 'DONE';

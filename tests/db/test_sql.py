@@ -1,0 +1,107 @@
+"""The SQL files: each says what it does, is one statement, and fits the schema; Python holds none."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg._queries import PostgresQuery
+from psycopg.adapt import Transformer
+from psycopg.pq import ExecStatus
+
+from blogworker.db.sql import query, sql_dir
+
+ROOT = Path(str(sql_dir())).parent
+QUERIES = ROOT / "sql" / "queries"
+NAMES = sorted(str(path.relative_to(QUERIES).with_suffix("")) for path in QUERIES.rglob("*.sql"))
+SOURCES = sorted((ROOT / "blogworker").rglob("*.py"))
+PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+STATEMENT = re.compile(
+    r"\s*(select\b.+\bfrom|insert into|update\b.+\bset|delete from|create (table|index|function)|with\b.+\bas \()\W",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+@pytest.fixture(scope="module")
+def migrated(server: str, template: str) -> Iterator[psycopg.Connection]:
+    """A session in which statements are prepared, and none is run but those by which a bench makes its own tables."""
+    name = f"sql_{uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute(f"create database {name} template {template}".encode())
+        with psycopg.connect(server, dbname=name, autocommit=True) as connection:
+            for made in ("create table", "create function"):
+                for file in NAMES:
+                    if file.startswith("bench/") and statement_of(query(file)).startswith(made):
+                        connection.execute(query(file))
+            yield connection
+        admin.execute(f"drop database {name} with (force)".encode())
+
+
+def comment_of(text: str) -> str:
+    """The contract: the lines of comment that open the file."""
+    lines = text.splitlines()
+    return "\n".join(lines[: next(n for n, line in enumerate(lines) if not line.startswith("--"))])
+
+
+def statement_of(text: str) -> str:
+    return text.removeprefix(comment_of(text)).lstrip()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_opens_with_its_contract(name):
+    """The file name is the name in Python and in the logs; the comment must not speak of another."""
+    assert comment_of(query(name)).startswith(f"-- {name.partition('/')[2]}: ")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_contract_names_every_parameter(name):
+    parameters = set(PLACEHOLDER.findall(query(name)))
+
+    told = set(re.findall(r"\w+", comment_of(query(name))))
+
+    assert parameters <= told
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_is_one_statement_that_fits_the_schema(name, migrated):
+    """Prepared as psycopg would send it: parsed, every table, column and type looked up, nothing run."""
+    text = query(name)
+    converted = PostgresQuery(Transformer())
+    converted.convert(text, dict.fromkeys(PLACEHOLDER.findall(text)) or None)
+
+    result = migrated.pgconn.prepare(b"", converted.query)
+
+    assert result.status == ExecStatus.COMMAND_OK, result.error_message.decode()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_statement_has_a_user(name):
+    """One that nobody runs is not tested by anybody either."""
+    assert any(f'"{name}"' in source.read_text(encoding="utf-8") for source in SOURCES)
+
+
+def test_every_name_used_has_a_file():
+    """A misspelt name is otherwise found by the one customer who gets there."""
+    rooms = "|".join(sorted({name.partition("/")[0] for name in NAMES}))
+    used = {
+        name
+        for source in SOURCES
+        for name in re.findall(rf'"((?:{rooms})/[a-z_]+)"', source.read_text(encoding="utf-8"))
+    }
+
+    assert used - set(NAMES) == set()
+
+
+def test_python_holds_no_sql():
+    """All of it is where a database person looks: in files, with contracts and plans."""
+    found = [
+        f"{source.relative_to(ROOT)}:{node.lineno}"
+        for source in SOURCES
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and STATEMENT.match(node.value)
+    ]
+
+    assert found == []

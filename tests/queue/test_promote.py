@@ -1,0 +1,95 @@
+"""Promotion: what was planned for later becomes ready when its time has come."""
+
+import pytest
+from anyio import create_task_group, fail_after
+
+from blogworker.queue import promote as promotion
+from blogworker.queue.promote import promote
+
+pytestmark = pytest.mark.anyio
+
+
+async def plan(psql, count: int, due_in: str) -> None:
+    """Blogs whose time was in the future when they came, and is `due_in` from now."""
+    await psql.insert("shop", count, run_at="2100-01-01Z")
+    await psql.run(
+        "update blog_generations set run_at = now() + %s::interval where run_at > '2099-01-01Z'",
+        due_in,
+    )
+
+
+async def statuses(psql) -> dict[str, int]:
+    rows = await psql.run("select status, count(*) as jobs from blog_generations group by status")
+    return {row["status"]: row["jobs"] for row in rows}
+
+
+async def test_only_what_is_due_becomes_ready(psql, database, claimer):
+    await plan(psql, 3, "-1 second")
+    await plan(psql, 2, "1 minute")
+
+    promoted = await promote(database)
+
+    assert promoted == 3
+    assert await statuses(psql) == {"PENDING": 3, "SCHEDULED": 2}
+    assert len((await claimer()).claims) == 3
+
+
+async def test_promoted_jobs_wake_a_worker(psql, another_psql, database):
+    await plan(psql, 1, "-1 second")
+    await another_psql.run("listen blogworker_jobs")
+
+    await promote(database)
+
+    assert len([n async for n in another_psql.connection.notifies(timeout=5, stop_after=1)]) == 1
+
+
+async def test_the_longest_due_goes_first_in_batches(psql, database, monkeypatch):
+    """A backlog of due jobs, as after a night without workers, must not become one long transaction."""
+    monkeypatch.setattr(promotion, "BATCH", 4)
+    await plan(psql, 3, "-1 minute")
+    await plan(psql, 3, "-1 hour")
+
+    batches = [await promote(database) for _ in range(3)]
+
+    assert batches == [4, 2, 0]
+
+
+async def test_the_longest_due_is_in_the_first_batch(psql, database, monkeypatch):
+    monkeypatch.setattr(promotion, "BATCH", 3)
+    await plan(psql, 3, "-1 minute")
+    await plan(psql, 3, "-1 hour")
+
+    await promote(database)
+
+    ready = await psql.run("select id from blog_generations where status = 'PENDING' order by id")
+    assert [row["id"] for row in ready] == [4, 5, 6]
+
+
+async def test_several_promoters_move_each_job_once(psql, database, monkeypatch):
+    """Every worker promotes; the counts must add up to the jobs."""
+    monkeypatch.setattr(promotion, "BATCH", 25)
+    await plan(psql, 200, "-1 second")
+    counts = []
+
+    async def until_empty() -> None:
+        while count := await promote(database):
+            counts.append(count)
+
+    async with create_task_group() as tasks:
+        for _ in range(6):
+            tasks.start_soon(until_empty)
+
+    assert sum(counts) == 200
+    assert await statuses(psql) == {"PENDING": 200}
+
+
+async def test_a_row_somebody_holds_is_left_for_the_next_round(psql, another_psql, database):
+    await plan(psql, 2, "-1 second")
+    await another_psql.run("begin")
+    await another_psql.run("select from blog_generations where id = 1 for update")
+
+    with fail_after(5):
+        assert await promote(database) == 1
+
+    await another_psql.run("rollback")
+    assert await promote(database) == 1

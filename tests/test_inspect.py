@@ -1,0 +1,147 @@
+"""The questions operators ask, run as they run them: by psql, against a database with some history."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from blogworker.db.embedded import find_pg_bin
+from blogworker.db.sql import sql_dir
+
+INSPECT = Path(str(sql_dir())) / "inspect"
+
+HISTORY = """
+insert into workers (name, worker_id, host, pid, version, concurrency, in_flight, lease_until) values
+    ('alive/1', '00000000-0000-0000-0000-000000000001', 'alive', 7, '1.0', 50, 1, now() + interval '10 seconds'),
+    ('lost/1', '00000000-0000-0000-0000-000000000002', 'lost', 8, '1.0', 50, 0, now() - interval '10 seconds');
+insert into sites (instance_id, name, weight, max_in_flight) values
+    ('shop-a', 'Tidewrack', 2, 1), ('shop-b', null, 1, null);
+insert into blog_generations (instance_id, source_type, source_id)
+select 'shop-' || case when n % 2 = 0 then 'a' else 'b' end, 'keyword', 'k' || n from generate_series(1, 8) as n;
+insert into blog_generations (instance_id, source_type, source_id, run_at)
+values ('shop-a', 'keyword', 'later', now() + interval '1 hour');
+update blog_generations
+set status = 'PROCESSING', attempt = attempt + 1, worker_id = '00000000-0000-0000-0000-000000000001'
+where id in (1, 2, 3);
+update blog_generations set status = 'DONE' where id = 2;
+update blog_generations set status = 'FAILED', error = 'the text was refused' where id = 3;
+update sites set paused_at = now(), pause_reason = 'the token was revoked' where instance_id = 'shop-b';
+insert into generation_errors (generation_id, attempt, stage, kind, message, provider, code, retryable)
+values (3, 1, 'content', 'Rejected', 'the text was refused', 'openai', 'content_policy', false);
+insert into provider_usage (hour, provider, model, instance_id, requests, tokens_in, tokens_out, cost_usd)
+values (date_trunc('hour', now()), 'openai', 'mini', 'shop-a', 3, 900, 300, 0.0125);
+"""
+
+# What of it an answer must show.
+FACTS = {
+    "costs.sql": ["mini", "0.0125", "shop-a"],
+    "failures.sql": ["content_policy", "the text was refused"],
+    "running.sql": ["alive/1", "lost", "held_for"],
+    "seed.sql": ["pending_count", "completed_count", "error_rate"],
+    "sites.sql": ["Tidewrack", "the token was revoked", "jain"],
+    "waiting.sql": ["SCHEDULED", "next_due_in", "asked for later"],
+}
+NAMES = sorted(path.name for path in INSPECT.glob("*.sql"))
+
+# As an operator of the earlier system has them in shell history and dashboards.
+KNOWN = [
+    "SELECT COUNT(*) FROM blog_generations WHERE status = 'PENDING'",
+    "SELECT COUNT(*) FROM blog_generations WHERE status = 'FAILED' AND created_at > NOW() - INTERVAL '1 hour'",
+    """-- Queue size over time
+SELECT{blank}
+  date_trunc('minute', created_at) as time,
+  COUNT(*) as pending_count
+FROM blog_generations
+WHERE status = 'PENDING'
+GROUP BY time
+ORDER BY time DESC;""",
+    """-- Processing rate (blogs completed per minute)
+SELECT{blank}
+  date_trunc('minute', finished_at) as time,
+  COUNT(*) as completed_count
+FROM blog_generations
+WHERE status = 'DONE' AND finished_at IS NOT NULL
+GROUP BY time
+ORDER BY time DESC;""",
+    """-- Error rate
+SELECT{blank}
+  date_trunc('hour', created_at) as time,
+  COUNT(CASE WHEN status = 'FAILED' THEN 1 END) as failed,
+  COUNT(*) as total,
+  ROUND(100.0 * COUNT(CASE WHEN status = 'FAILED' THEN 1 END) / COUNT(*), 2) as error_rate
+FROM blog_generations
+GROUP BY time
+ORDER BY time DESC;""",
+]
+
+
+@pytest.fixture(scope="module")
+def history(server: str, template: str) -> Iterator[str]:
+    """The DSN of a database in which a few things went well and a few did not."""
+    name = f"inspect_{uuid4().hex}"
+    dsn = psycopg.conninfo.make_conninfo(server, dbname=name)
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute(f"create database {name} template {template}".encode())
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(HISTORY.encode())
+        yield dsn
+        admin.execute(f"drop database {name} with (force)".encode())
+
+
+def run(dsn: str, file: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [find_pg_bin() / "psql", "-X", "-v", "ON_ERROR_STOP=1", "-d", dsn, "-f", file],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_question_is_answered(history, name):
+    """Read in the middle of the night: an error or an empty page is no answer."""
+    ran = run(history, INSPECT / name)
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    headings = re.findall(r"^\\echo '(.+)'$", (INSPECT / name).read_text(encoding="utf-8"), re.MULTILINE)
+    for words in [*headings, *FACTS.get(name, [])]:
+        assert words.replace("''", "'") in ran.stdout, words
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_question_may_be_asked_on_the_first_day(server, template, name):
+    """No rows yet: no division by zero, no null that breaks a format."""
+    fresh = f"fresh_{uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute(f"create database {fresh} template {template}".encode())
+        try:
+            ran = run(psycopg.conninfo.make_conninfo(server, dbname=fresh), INSPECT / name)
+        finally:
+            admin.execute(f"drop database {fresh} with (force)".encode())
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_tells_how_to_run_it(name):
+    first = (INSPECT / name).read_text(encoding="utf-8").splitlines()[0]
+
+    assert first.startswith("-- ")
+    assert f'psql "$DATABASE_URL" -f sql/inspect/{name}' in first
+
+
+@pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.splitlines()[0])
+def test_the_queries_of_the_system_before_are_there_word_for_word(known):
+    """A blank at the end of a line included: what is compared by a tool must not differ."""
+    assert known.format(blank=" ") in (INSPECT / "seed.sql").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.splitlines()[0])
+def test_the_queries_of_the_system_before_still_give_rows(history, known):
+    with psycopg.connect(history) as connection:
+        assert connection.execute(known.format(blank=" ").encode()).fetchall() != []

@@ -1,0 +1,149 @@
+"""systemd: the units are accepted by systemd itself, and sd_notify speaks its protocol."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from time import monotonic
+from uuid import uuid4
+
+import pytest
+
+from blogworker.daemon.systemd import notify, watchdog_interval_s
+from blogworker.settings import WorkerSettings
+
+UNITS = sorted((Path(__file__).parents[1] / "systemd").iterdir())
+WORKER = next(unit for unit in UNITS if unit.name == "blogworker@.service")
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+
+
+def value(unit: Path, key: str) -> str:
+    (found,) = re.findall(rf"^{key}=(.*)$", unit.read_text(encoding="utf-8"), re.MULTILINE)
+    return found
+
+
+def seconds(span: str) -> float:
+    """A time span as the units write it: bare seconds."""
+    return float(span)
+
+
+@needs_systemd
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_systemd_accepts_the_unit(unit, tmp_path):
+    """A key it does not know is only warned about, and then does not protect."""
+    for other in UNITS:
+        text = re.sub(r"^(ExecStart\w*=).*$", r"\1/bin/true", other.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        for name in (other.name, other.name.replace("@.", "@1.")):
+            (tmp_path / name).write_text(text, encoding="utf-8")
+
+    ran = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", tmp_path / unit.name.replace("@.", "@1.")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | {"SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
+    )
+
+    about_ours = [line for line in ran.stderr.splitlines() if "blogworker" in line or str(tmp_path) in line]
+    assert (ran.returncode, about_ours) == (0, [])
+
+
+def test_the_worker_says_itself_when_it_is_ready():
+    assert value(WORKER, "Type") == "notify"
+
+
+def test_systemd_waits_longer_than_the_worker_drains():
+    """Else KILL comes while jobs are being finished and handed back."""
+    drain_s = WorkerSettings.model_fields["drain_timeout"].default
+
+    assert seconds(value(WORKER, "TimeoutStopSec")) >= drain_s + 10
+
+
+def test_wrong_settings_are_not_tried_again():
+    """Exit 2 is for a person; a restart every two seconds would bury the message."""
+    assert "2" in value(WORKER, "RestartPreventExitStatus").split()
+    assert value(WORKER, "Restart") == "always"
+
+
+def test_a_worker_keeps_its_name_over_restarts():
+    """By its name it takes its own jobs back at once."""
+    assert "Environment=BLOGWORKER_NAME=%H/%i" in WORKER.read_text(encoding="utf-8")
+
+
+def test_only_the_worker_itself_gets_the_first_signal():
+    """Its children would die in the middle of what it drains."""
+    assert value(WORKER, "KillMode") == "mixed"
+
+
+def receiver(address: str) -> socket.socket:
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    bound.settimeout(5)
+    bound.bind(address)
+    return bound
+
+
+def test_facts_are_one_datagram_of_lines(tmp_path, monkeypatch):
+    path = str(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", path)
+    with receiver(path) as systemd:
+        notify("READY=1", "STATUS=50 slots")
+
+        assert systemd.recv(4096) == b"READY=1\nSTATUS=50 slots"
+
+
+def test_an_abstract_socket_is_reached(monkeypatch):
+    """systemd writes its leading NUL as @; containers use these."""
+    name = f"blogworker-test-{uuid4().hex}"
+    monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
+    with receiver(f"\0{name}") as systemd:
+        notify("STOPPING=1")
+
+        assert systemd.recv(4096) == b"STOPPING=1"
+
+
+def test_nobody_listening_is_no_error(tmp_path, monkeypatch):
+    """Work does not depend on being heard."""
+    dead = tmp_path / "dead"
+    receiver(str(dead)).close()
+
+    for path in (str(dead), str(tmp_path / "never made"), "@nobody", "/" + "x" * 200, ""):
+        monkeypatch.setenv("NOTIFY_SOCKET", path)
+        notify("WATCHDOG=1")
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    notify("WATCHDOG=1")
+
+
+def test_a_receiver_that_does_not_read_holds_nobody_up(tmp_path, monkeypatch):
+    """The event loop calls this: a full buffer must not stop every job."""
+    path = str(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", path)
+    with receiver(path):
+        began = monotonic()
+        for _ in range(2000):
+            notify("WATCHDOG=1")
+
+        assert monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("usec", "pid", "interval_s"),
+    [
+        ("60000000", None, 30.0),
+        ("60000000", str(os.getpid()), 30.0),
+        ("60000000", "1", None),
+        ("", None, None),
+        (None, None, None),
+        ("soon", None, None),
+    ],
+)
+def test_the_watchdog_is_fed_twice_as_often_as_asked(monkeypatch, usec, pid, interval_s):
+    for name, given in (("WATCHDOG_USEC", usec), ("WATCHDOG_PID", pid)):
+        if given is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, given)
+
+    assert watchdog_interval_s() == interval_s
