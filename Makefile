@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt e2e db migrate bench ci lock clean
+.PHONY: help setup demo test check fmt e2e db migrate bench chaos ci lock clean
 
 help: ## list these targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -53,6 +53,10 @@ migrate: $(VENV)/.runtime ## bring the database named by DATABASE_URL up to date
 bench: $(VENV)/.runtime ## measure claim and fairness on this machine
 	@$(BIN)/blogworker bench claim
 	@$(BIN)/blogworker bench fairness
+
+chaos: $(VENV)/.runtime ## a storm of faults over real processes, then an audit of every promise: some minutes
+	@$(BIN)/blogworker bench chaos $(ARGS)
+	@$(BIN)/blogworker bench recovery
 
 ci: check test ## what CI runs
 

@@ -2,7 +2,8 @@
 
 BlogworkerError
 |-- SettingsError                    settings or usage: show every fault at once, exit 2
-|-- DatabaseUnready                  unreachable, not migrated, or newer than this program: exit 2
+|-- DatabaseUnready                  not migrated, or newer than this program: exit 2
+|   `-- DatabaseAway                 cannot be reached: a worker is started again later, exit 75; elsewhere 2
 |-- QueueFull        retry_after_s   intake is closed for now: exit 75, HTTP 503
 |-- InvalidInput     faults          rows a producer brought are wrong: nothing was enqueued, exit 2
 |-- LeaseLost        job_id attempt  the claim is another worker's: stop, write nothing
@@ -29,6 +30,10 @@ class SettingsError(BlogworkerError):
 
 class DatabaseUnready(BlogworkerError):
     """The database cannot be used as it is; the message says what to do."""
+
+
+class DatabaseAway(DatabaseUnready):
+    """The database cannot be reached: it may be back in a moment, or its address may be wrong."""
 
 
 class QueueFull(BlogworkerError):

@@ -5,11 +5,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from psycopg.types.json import Json
 
-from blogworker.bench.scratch import database, server
+from blogworker.bench.scratch import database, registered, server
 from blogworker.db.pool import Database
 from blogworker.queue.claim import claim
 from blogworker.queue.job import Claim, Release
@@ -71,7 +71,7 @@ async def load(loaded: Database, backlog: Backlog) -> None:
 
 
 async def _timed_claim(loaded: Database, slots: int) -> float:
-    worker_id = uuid4()
+    worker_id = await registered(loaded)
     started = perf_counter()
     found = await claim(loaded, worker_id, slots=slots, site_window=WINDOW)
     elapsed = (perf_counter() - started) * 1000

@@ -1,11 +1,11 @@
 """How soon new sites are served beside old backlogs."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import uuid4
 
 from blogworker.bench.claim import WINDOW
-from blogworker.bench.scratch import database, server
+from blogworker.bench.scratch import database, registered, server
 from blogworker.queue.claim import claim
 
 
@@ -23,12 +23,15 @@ async def measure(*, busy: int, backlog: int, new: int, slots: int) -> Figure:
             await opened.execute("bench/insert_by_hand", instance_id=f"busy-{n}", jobs=backlog)
         for n in range(new):
             await opened.execute("bench/insert_by_hand", instance_id=f"new-{n}", jobs=1)
-        worker_id = uuid4()
+        worker_id = await registered(opened)
         served: Counter[str] = Counter()
         while sum(1 for site in served if site.startswith("new-")) < new:
             found = await claim(opened, worker_id, slots=slots, site_window=WINDOW)
             served.update(c.instance_id for c in found.claims)
-    shares = [served[f"busy-{n}"] for n in range(busy)]
+    return Figure(busy * backlog + new, served.total(), jain([served[f"busy-{n}"] for n in range(busy)]))
+
+
+def jain(shares: Sequence[float]) -> float:
+    """Jain's fairness index: 1 when all shares are equal, 1/n when one has everything (Jain, Chiu, Hawe 1984)."""
     squares = sum(share * share for share in shares)
-    jain = sum(shares) ** 2 / (busy * squares) if squares else 1.0
-    return Figure(busy * backlog + new, served.total(), jain)
+    return sum(shares) ** 2 / (len(shares) * squares) if squares else 1.0

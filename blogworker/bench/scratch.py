@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from anyio.to_thread import run_sync
 from psycopg import sql
@@ -40,3 +40,10 @@ async def database(dsn: str, *, pool_max: int = 20) -> AsyncIterator[Database]:
         await migrate(owner)
     async with Database(DatabaseSettings(url=SecretStr(url), pool_max=pool_max)) as opened:
         yield opened
+
+
+async def registered(opened: Database, name: str = "bench") -> UUID:
+    """The id of a worker that may claim."""
+    worker_id = uuid4()
+    await opened.execute("bench/register_worker", name=name, worker_id=worker_id)
+    return worker_id

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from random import expovariate
 from statistics import median, quantiles
 from time import perf_counter
-from uuid import uuid4
 
 from anyio import create_task_group, sleep
 
 from blogworker.bench.claim import WINDOW, Backlog, load
-from blogworker.bench.scratch import database, server
+from blogworker.bench.scratch import database, registered, server
 from blogworker.db.pool import Database
 from blogworker.queue.claim import claim
 from blogworker.queue.job import Claim, Done
@@ -38,7 +37,7 @@ async def measure(*, rates: list[float], outcomes: int) -> list[Figure]:
 
 
 async def _offer(opened: Database, rate: float, outcomes: int) -> Figure:
-    worker_id = uuid4()
+    worker_id = await registered(opened)
     held: list[Claim] = []
     while len(held) < outcomes:
         held += (await claim(opened, worker_id, slots=100, site_window=WINDOW)).claims

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
-from uuid import uuid4
+from uuid import UUID
 
 from psycopg.types.json import Json
 
 from blogworker.bench.claim import WINDOW
-from blogworker.bench.scratch import database, server
+from blogworker.bench.scratch import database, registered, server
 from blogworker.db.pool import Database
 from blogworker.queue.claim import claim
 from blogworker.queue.job import Done
@@ -39,13 +39,14 @@ async def measure(
     """Produce, claim, settle and prune in turn; one figure a stretch. Autovacuum runs as it would in production."""
     figures = []
     async with server() as dsn, database(dsn) as opened:
+        worker_id = await registered(opened)
         done = 0
         await _produce(opened, backlog, sites)
         for stretch in range(1, stretches + 1):
             claims: list[float] = []
             settles: list[float] = []
             while done < jobs * stretch // stretches:
-                finished = await _turn(opened, claims, settles)
+                finished = await _turn(opened, worker_id, claims, settles)
                 done += finished
                 await _produce(opened, finished, sites)
                 await opened.rows("ops/prune", older_than_s=KEEP_S, batch=2 * SLOTS)
@@ -70,8 +71,7 @@ async def _produce(opened: Database, count: int, sites: int) -> None:
     await opened.execute("bench/insert_spread", jobs=count, sites=sites)
 
 
-async def _turn(opened: Database, claims: list[float], settles: list[float]) -> int:
-    worker_id = uuid4()
+async def _turn(opened: Database, worker_id: UUID, claims: list[float], settles: list[float]) -> int:
     started = perf_counter()
     found = await claim(opened, worker_id, slots=SLOTS, site_window=WINDOW)
     claimed_at = perf_counter()

@@ -2,17 +2,14 @@
 
 import os
 import sys
-from collections.abc import Callable, Coroutine
-from functools import partial
-from typing import Any, NoReturn
+from typing import NoReturn
 
-import anyio
 import psycopg
 import typer
 from psycopg_pool import PoolTimeout
 
 from blogworker import __version__
-from blogworker.cli import bench, demo, enqueue, ops, queue, run, sites
+from blogworker.cli import bench, demo, enqueue, ops, queue, quotas, run, sites
 from blogworker.cli.output import complain
 from blogworker.errors import BlogworkerError, DatabaseUnready, InvalidInput, QueueFull, SettingsError
 
@@ -29,6 +26,7 @@ app = typer.Typer(
 for room in (run, enqueue, queue, ops, bench, demo):
     room.register(app)
 app.add_typer(sites.app, name="sites")
+app.add_typer(quotas.app, name="quotas")
 
 
 def _version(wanted: bool) -> None:
@@ -110,7 +108,3 @@ def first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-def run_async(function: Callable[..., Coroutine[Any, Any, Any]], *args: object, **kwargs: object) -> Any:
-    return anyio.run(partial(function, *args, **kwargs))

@@ -1,5 +1,6 @@
 """`blogworker bench`: measure on this machine."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -183,7 +184,7 @@ def chaos(
     if as_json:
         emit_json({"passed": verdict.passed} | asdict(verdict))
     else:
-        console().print(facts(verdict.facts))
+        console().print(facts({name: f"{value:,}" for name, value in verdict.facts.items()}))
         rows = [["PASS" if p.kept else "FAIL", p.name, p.evidence] for p in verdict.promises]
         console().print(table("Promises", ["", "promise", "evidence"], rows))
     if not verdict.passed:
@@ -213,7 +214,34 @@ def settle(
     _show(rows, "From the end of an attempt until it is stored", as_json=as_json)
 
 
-def _show(rows: list[dict[str, int | float]], title: str, *, as_json: bool) -> None:
+@bench.command()
+def recovery(
+    rounds: int = typer.Option(3, min=1, help="Times each case is measured."),
+    jobs: int = typer.Option(5, min=1, max=50, help="Jobs the worker holds when it is killed."),
+    as_json: bool = typer.Option(False, "--json", help="For machines."),
+) -> None:
+    """How soon the jobs of a killed worker run again. Exit 1: later than promised."""
+    with extra("demo"):
+        from blogworker.bench.recovery import measure
+    configure(LogSettings(level="error"))
+    progress = (lambda _: None) if as_json else console().print
+    found = anyio.run(partial(measure, rounds=rounds, jobs=jobs, progress=progress))
+    rows: list[dict[str, int | float | str]] = [
+        {
+            "after_a_kill": f.case,
+            "median_s": round(f.median_s, 2),
+            "slowest_s": round(f.slowest_s, 2),
+            "promised_s": f.promised_s,
+            "since_it_had_its_lease_s": round(f.registered_s, 2),
+        }
+        for f in found
+    ]
+    _show(rows, f"Seconds until {jobs} jobs of a killed worker run again, {rounds} rounds", as_json=as_json)
+    if any(f.median_s > f.promised_s for f in found):
+        raise typer.Exit(1)
+
+
+def _show(rows: Sequence[Mapping[str, int | float | str]], title: str, *, as_json: bool) -> None:
     if as_json:
         emit_json(rows)
     else:

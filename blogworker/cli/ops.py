@@ -47,7 +47,8 @@ def retry(
         retried: list[int] = []
 
         async def batch() -> int:
-            rows = await database.rows("queue/retry", **parameters)
+            # Onward from the last: one that fails again at once must not be bought again, and again.
+            rows = await database.rows("queue/retry", **parameters, after_id=max(retried, default=0))
             retried.extend(row["job_id"] for row in rows)
             return len(rows)
 

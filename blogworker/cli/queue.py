@@ -7,6 +7,7 @@ from rich.console import Group
 from rich.text import Text
 
 from blogworker.cli.output import console, duration, emit_json, facts, table
+from blogworker.cli.quotas import quota_table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database, Row
 from blogworker.errors import BlogworkerError
@@ -60,19 +61,7 @@ def _status_tables(found: dict[str, Any]) -> list[Any]:
             for w in found["workers"]
         ],
     )
-    quotas = table(
-        "Quotas",
-        ["bucket", "requests/min", "tokens/min", "taken ahead"],
-        [
-            (
-                q["name"],
-                q["requests_per_minute"],
-                q["tokens_per_minute"],
-                f"{max(q['requests_ahead_s'], q['tokens_ahead_s']):.1f} s",
-            )
-            for q in found["quotas"]
-        ],
-    )
+    quotas = quota_table(found["quotas"])
     sites = table(
         "Busiest sites",
         ["site", "pending", "processing", "done (24 h)", "failed (24 h)"],

@@ -1,5 +1,6 @@
 """Commands that start things: run, migrate, simulate."""
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import anyio
 import typer
 
 from blogworker.cli.extras import extra
-from blogworker.cli.output import console, emit_json, table
+from blogworker.cli.output import complain, console, emit_json, table
 from blogworker.db.migrate import migrate as apply_migrations
 from blogworker.db.migrate import migrations, state
 from blogworker.db.pool import connect
+from blogworker.errors import DatabaseAway
 from blogworker.settings import DatabaseSettings, LogSettings, load, load_section, require_keys
 from blogworker.telemetry import configure
 
@@ -44,7 +46,11 @@ def run(
     configure(settings.log)
     from blogworker import daemon  # the vendors' SDKs take half a second to load, which no other command should wait
 
-    anyio.run(partial(daemon.run, settings, until_empty=until_empty))
+    try:
+        anyio.run(partial(daemon.run, settings, until_empty=until_empty))
+    except DatabaseAway as error:
+        complain(str(error))
+        raise typer.Exit(os.EX_TEMPFAIL) from None  # systemd starts it again; after 2 it would not
 
 
 def migrate(

@@ -118,7 +118,8 @@ class Incarnation:
                 systemd.notify("READY=1", f"STATUS=claiming as {self._lease.name}")
                 with self._claiming:
                     await self.worker.claim_loop(self._lease.worker_id, self._jobs, until_empty=until_empty)
-            if self._jobs.cancel_scope.cancelled_caught and current_time() >= self._lease.good_until:
+            # Asked of the drain, not of the clock: an extension may have come through while the jobs were stopping.
+            if self._jobs.cancel_scope.cancelled_caught and self._drain_until is None:
                 raise LeaseEnded("the database was silent for so long that the lease ended")
             self._keepers.cancel_scope.cancel()
 
@@ -156,7 +157,7 @@ class Incarnation:
         found = await rescue(self._database)
         if found.jobs:
             log.warning("jobs_rescued", count=found.jobs, failed=found.failed)
-        if strays := await release_strays(self._database, self._lease.worker_id, known=self.worker.running):
+        if strays := await release_strays(self._database, self._lease.worker_id, known=self.worker.held):
             log.warning("strays_released", count=strays)
 
     async def _promote(self) -> None:

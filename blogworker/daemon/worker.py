@@ -9,6 +9,7 @@ import psycopg
 import structlog
 from anyio import CancelScope, Event, fail_after, get_cancelled_exc_class, move_on_after, sleep
 from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
 from psycopg_pool import PoolTimeout
 
 from blogworker.db.patient import Weather
@@ -56,18 +57,24 @@ class Worker:
         self._settings = worker
         self._freed = Event()
         self._woken = Event()
-        self.running: dict[int, CancelScope] = {}  # by job
+        self._running: dict[tuple[int, int], CancelScope] = {}  # by job and attempt
         self.outcomes: Counter[str] = Counter()
 
     @property
     def in_flight(self) -> int:
-        return len(self.running)
+        return len(self._running)
+
+    @property
+    def held(self) -> set[int]:
+        """The jobs that run here."""
+        return {job_id for job_id, _ in self._running}
 
     def cancel(self, job_ids: Iterable[int]) -> None:
         """Stop these jobs, if they still run here: a person asked for it."""
-        for job_id in job_ids:
-            if job_id in self.running:
-                self.running[job_id].cancel()
+        unwanted = set(job_ids)
+        for (job_id, _), scope in self._running.items():
+            if job_id in unwanted:
+                scope.cancel()
 
     def wake(self) -> None:
         """There may be work."""
@@ -77,6 +84,7 @@ class Worker:
         """Fill free slots for ever, or until nothing is left to do."""
         hidden = quiet = 0
         while True:
+            await checkpoint()  # the claim is shielded: a loop that keeps finding jobs would never notice its end
             await self._slot_free()
             self._woken = Event()  # before the claim: what arrives during it must not be slept through
             found = await self._claim(worker_id, jobs)
@@ -127,7 +135,8 @@ class Worker:
                     await self._settler.settle(taken, Release())
             return found
         for taken in found.claims:
-            self.running[taken.job_id] = CancelScope()
+            self.cancel([taken.job_id])  # an attempt that still runs here was rescued meanwhile: it is lost
+            self._running[taken.job_id, taken.attempt] = CancelScope()
             jobs.start_soon(self._run, taken, saved.get(taken.job_id, {}))
         if found.claims:
             sites = len({c.instance_id for c in found.claims})
@@ -153,7 +162,7 @@ class Worker:
         ):
             try:
                 outcome: Outcome | None = Cancel()
-                with self.running[taken.job_id]:
+                with self._running[taken.job_id, taken.attempt]:
                     outcome = await self._attempt(taken, saved)
                 status = await self._settler.settle(taken, outcome) if outcome is not None else None
                 self._report(outcome, status, monotonic() - started)
@@ -164,7 +173,7 @@ class Worker:
                     self._report(Release(), status, monotonic() - started)
                 raise
             finally:
-                del self.running[taken.job_id]
+                del self._running[taken.job_id, taken.attempt]
                 self._freed.set()
 
     async def _attempt(self, taken: Claim, saved: Mapping[str, Output]) -> Outcome | None:

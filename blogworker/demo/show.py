@@ -1,16 +1,16 @@
 """The demo from beginning to end."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx2
+from anyio import CancelScope, current_time, sleep
 from anyio import Path as AsyncPath
-from anyio import current_time, sleep
 from anyio.abc import Process
 from anyio.to_thread import run_sync
 from pydantic import SecretStr
@@ -59,10 +59,7 @@ async def run(plan: Plan, *, say: Callable[[str], None], show: Show) -> Result:
     await AsyncPath(logs).mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         say("starting a private Postgres")
-        embedded = EmbeddedPostgres(_data_dir(plan, stack), durable=False)
-        dsn = await run_sync(embedded.start)
-        if not plan.keep:
-            stack.push_async_callback(run_sync, embedded.stop)
+        dsn = await stack.enter_async_context(_postgres(_data_dir(plan, stack), keep=plan.keep))
         database = await stack.enter_async_context(Database(DatabaseSettings(url=SecretStr(dsn), pool_max=4)))
         say("starting the vendors' simulator")
         base = await _simulator(stack, plan, logs)
@@ -78,6 +75,20 @@ def _data_dir(plan: Plan, stack: AsyncExitStack) -> Path:
     if plan.keep:
         return plan.out / "postgres"
     return Path(stack.enter_context(TemporaryDirectory(prefix="blogworker-demo-", ignore_cleanup_errors=True)))
+
+
+@asynccontextmanager
+async def _postgres(folder: Path, *, keep: bool) -> AsyncIterator[str]:
+    """The DSN of a Postgres that lives as long as the block, and on where it is to be kept and all went well."""
+    embedded = EmbeddedPostgres(folder, durable=False)
+    kept = False
+    try:
+        yield await run_sync(embedded.start)
+        kept = keep
+    finally:
+        if not kept:
+            with CancelScope(shield=True):  # Ctrl-C cancels the block, and the server must not outlive it
+                await run_sync(embedded.stop)
 
 
 async def _simulator(stack: AsyncExitStack, plan: Plan, logs: Path) -> str:
@@ -143,6 +154,7 @@ def _environment(plan: Plan, dsn: str, base: str) -> dict[str, str]:
         "WIX_APP_SECRET": "simulated",
         "WIX_MEDIA_POLL_INTERVAL": str(1 / plan.speed),
         "BLOGWORKER_CONCURRENCY": str(plan.concurrency),
+        "BLOGWORKER_DRAIN_TIMEOUT": "0",  # who presses Ctrl-C does not want to wait for posts nobody will see
         "BLOGWORKER_HEARTBEAT_INTERVAL": "5",
         "BLOGWORKER_LOG_FORMAT": "json",
         "LOG_LEVEL": "info",

@@ -6,7 +6,7 @@ of an error where the SDK would see only its status.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 import httpx2
@@ -61,6 +61,7 @@ class Generation:
     request_id: str | None = None
     cost_usd: float | None = None  # None: the model has no price in the settings
     fault: ProviderError | None = None  # why the text is of no use
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tokens(self) -> int:
@@ -139,7 +140,10 @@ class OpenAIClient:
                 response = raw.parse()
         except (OpenAIError, TimeoutError, ValueError) as error:
             raise _failure(error) from error
-        return _generation(response, model=model, request_id=raw.request_id, price=self._settings.prices.get(model))
+        generation = _generation(
+            response, model=model, request_id=raw.request_id, price=self._settings.prices.get(model)
+        )
+        return replace(generation, headers=raw.headers)
 
 
 def _generation(response: object, *, model: str, request_id: str | None, price: Price | None) -> Generation:

@@ -16,24 +16,34 @@ from blogworker.db.pool import Database, Row
 from blogworker.queue.job import Claim, Stage
 
 
+DRY_ROUNDS = 50  # sites whose jobs all were cancelled or deleted; a claim has to end within its time limit
+
+
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What one claim took. `look_again`: there may be more at once, which other claims or open producers hide."""
+    """What one claim took. `look_again`: there may be more at once, which other claims, open producers or sites without
+    a job hide."""
 
     claims: tuple[Claim, ...]
     look_again: bool
 
 
 async def claim(database: Database, worker_id: UUID, *, slots: int, site_window: int) -> Claimed:
-    """Take at most `slots` jobs, at most `site_window` of one site."""
-    _, rows = await database.pipelined(
-        ("queue/admit_sites", {}),
-        ("queue/claim", {"worker_id": worker_id, "slots": slots, "site_window": site_window}),
-    )
-    dry: list[str] = rows[0]["dry"]
-    still_open = (await database.one("queue/retire_sites", instance_ids=dry))["open"] if dry else 0
-    claims = tuple(_claim(row) for row in rows if row["job_id"] is not None)
-    return Claimed(claims=claims, look_again=bool(claims) or rows[0]["contended"] or still_open > 0)
+    """Take at most `slots` jobs, at most `site_window` of one site.
+
+    A worker with one free slot looks at one site. Where it finds that site dry and retires it, it goes on to the next.
+    """
+    for _ in range(DRY_ROUNDS):
+        _, rows = await database.pipelined(
+            ("queue/admit_sites", {}),
+            ("queue/claim", {"worker_id": worker_id, "slots": slots, "site_window": site_window}),
+        )
+        dry: list[str] = rows[0]["dry"]
+        still_open = (await database.one("queue/retire_sites", instance_ids=dry))["open"] if dry else 0
+        claims = tuple(_claim(row) for row in rows if row["job_id"] is not None)
+        if claims or len(dry) == still_open:
+            break
+    return Claimed(claims=claims, look_again=bool(claims) or rows[0]["contended"] or bool(dry))
 
 
 def _claim(row: Row) -> Claim:

@@ -20,6 +20,17 @@ class Bucket:
 class Reservation:
     """Quota taken for one call."""
 
-    bucket: str
     tokens: int
-    wait_s: float  # seconds from the reservation until the call may go
+    wait_s: float  # from the reservation until the call may go
+    starts_at: float  # the same, by this process's monotonic clock
+    epoch: int  # of the bucket: when it has changed, the grant no longer holds
+
+
+@dataclass(frozen=True, slots=True)
+class VendorLimits:
+    """What a vendor's answer says of its own bucket. None: it does not say."""
+
+    requests_limit: int | None = None  # a minute
+    tokens_limit: int | None = None
+    requests_left: float | None = None  # as a fraction of the limit, 0 to 1
+    tokens_left: float | None = None

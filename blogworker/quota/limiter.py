@@ -3,22 +3,25 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from anyio import CancelScope, get_cancelled_exc_class, move_on_after, sleep
+from anyio import CancelScope, current_time, move_on_after, sleep
 
 from blogworker.db.pool import Runner
-from blogworker.errors import ProviderError, RateLimited
-from blogworker.quota.bucket import Bucket, Reservation
+from blogworker.errors import RateLimited
+from blogworker.quota.bucket import Bucket, Reservation, VendorLimits
+from blogworker.quota.desk import Desk
 
 LONGEST_WAIT_S = 30.0  # a call further away than this gives its slot to another job
 REFUND_GRACE_S = 2.0
+LOOK_S = 0.5  # how old one's view of a bucket may be while one waits for it
+LEARN_S = 0.25  # how often one process passes on what the vendor's headers say
+SLOW_DOWN = "slow_down"
 
 
 class Permit:
     """Leave to make one call. `used` is called with what the vendor counted."""
 
-    def __init__(self, reservation: Reservation) -> None:
-        self.reservation = reservation
-        self.waited_s = 0.0
+    def __init__(self, reservation: Reservation, waited_s: float) -> None:
+        self.waited_s = waited_s
         self.tokens = reservation.tokens
 
     def used(self, tokens: int) -> None:
@@ -30,17 +33,18 @@ class Limiter:
 
     def __init__(self, database: Runner, buckets: Mapping[str, Bucket]) -> None:
         self._database = database
-        self._buckets = buckets
+        self._desks = {name: Desk(database, bucket, LONGEST_WAIT_S) for name, bucket in buckets.items()}
+        self._learned_at: dict[str, float] = {}
 
     async def open(self) -> None:
         """Make the buckets known to the database, with the limits of our settings."""
-        for bucket in self._buckets.values():
+        for desk in self._desks.values():
             await self._database.execute(
                 "quota/upsert_bucket",
-                name=bucket.name,
-                provider=bucket.provider,
-                requests_per_minute=bucket.requests_per_minute,
-                tokens_per_minute=bucket.tokens_per_minute,
+                name=desk.bucket.name,
+                provider=desk.bucket.provider,
+                requests_per_minute=desk.bucket.requests_per_minute,
+                tokens_per_minute=desk.bucket.tokens_per_minute,
             )
 
     @asynccontextmanager
@@ -50,42 +54,69 @@ class Limiter:
         Raises RateLimited, with the quota given back, when the wait would be long. A block that ends in an error
         before the vendor counted anything keeps the estimate charged: the vendor may have counted it.
         """
-        reservation = await self._reserve(bucket, tokens)
-        permit = Permit(reservation)
-        try:
-            await self._wait(reservation)
-        except get_cancelled_exc_class():
-            with move_on_after(REFUND_GRACE_S, shield=True):  # else the fleet loses this call's share
-                await self._give_back(reservation, calls=1, tokens=reservation.tokens)
-            raise
-        permit.waited_s = reservation.wait_s
+        desk = self._desks[bucket]
+        asked_at = current_time()
+        reservation = await self._granted(desk, tokens)
+        permit = Permit(reservation, current_time() - asked_at)
         try:
             yield permit
         except RateLimited as error:
-            await self.block(bucket, error.retry_after_s)
+            await self._refused(bucket, error)
             raise
         finally:
             if permit.tokens != reservation.tokens:
+                desk.give_back(calls=0, tokens=reservation.tokens - permit.tokens)
                 with CancelScope(shield=True), move_on_after(REFUND_GRACE_S):
-                    await self._give_back(reservation, calls=0, tokens=reservation.tokens - permit.tokens)
+                    await desk.settle()
+
+    async def learn(self, bucket: str, limits: VendorLimits) -> None:
+        """Pass on what an answer's headers said, a few times a second at most."""
+        now = current_time()
+        if limits == VendorLimits() or now - self._learned_at.get(bucket, -LEARN_S) < LEARN_S:
+            return
+        self._learned_at[bucket] = now
+        await self._database.execute(
+            "quota/learn",
+            name=bucket,
+            requests_limit=limits.requests_limit,
+            tokens_limit=limits.tokens_limit,
+            requests_left=limits.requests_left,
+            tokens_left=limits.tokens_left,
+        )
 
     async def block(self, bucket: str, seconds: float) -> None:
         """No call of this bucket goes for so many seconds, on any worker: the vendor said so."""
         await self._database.execute("quota/block", name=bucket, seconds=seconds)
 
-    async def _reserve(self, bucket: str, tokens: int) -> Reservation:
-        row = await self._database.one("quota/reserve", name=bucket, tokens=tokens, longest_wait_s=LONGEST_WAIT_S)
-        if not row["granted"]:
-            raise RateLimited(
-                f"the fleet's quota for {bucket} is used up", provider=self._buckets[bucket].provider, code="quota"
-            ).after(row["wait_s"])
-        return Reservation(bucket=bucket, tokens=tokens, wait_s=row["wait_s"])
+    async def _refused(self, bucket: str, error: RateLimited) -> None:
+        if error.code == SLOW_DOWN:
+            await self._database.execute("quota/slow_down", name=bucket)
+        await self.block(bucket, error.retry_after_s)
 
-    async def _wait(self, reservation: Reservation) -> None:
-        await sleep(max(0.0, reservation.wait_s))
+    async def _granted(self, desk: Desk, tokens: int) -> Reservation:
+        """A reservation whose time has come. One that was overtaken by a change of the bucket is taken anew."""
+        while True:
+            ask = await desk.reserve(tokens)
+            if ask.reservation is None:
+                raise RateLimited(
+                    f"the fleet's quota for {desk.bucket.name} is used up", provider=desk.bucket.provider, code="quota"
+                ).after(ask.refused_s)
+            try:
+                if await self._holds_until_due(desk, ask.reservation):
+                    return ask.reservation
+            except BaseException:
+                desk.give_back(calls=1, tokens=tokens)
+                with CancelScope(shield=True), move_on_after(REFUND_GRACE_S):  # else the fleet loses this share
+                    await desk.settle()
+                raise
+            desk.give_back(calls=1, tokens=tokens)
 
-    async def _give_back(self, reservation: Reservation, *, calls: int, tokens: int) -> None:
-        await self._database.execute("quota/give_back", name=reservation.bucket, calls=calls, tokens=tokens)
-
-
-__all__ = ["Limiter", "Permit", "ProviderError"]
+    async def _holds_until_due(self, desk: Desk, reservation: Reservation) -> bool:
+        """Sleep to the reservation's time. False as soon as the bucket has changed since it was granted."""
+        while (left_s := reservation.starts_at - current_time()) > 0:
+            await sleep(min(left_s, LOOK_S))
+            if left_s > LOOK_S:
+                await desk.look(LOOK_S)
+            if desk.epoch != reservation.epoch:
+                return False
+        return True

@@ -39,7 +39,7 @@ async def attempt(work: Work, *, retry_base_s: float, retry_cap_s: float) -> Out
                 output = await run(work)
             await work.checkpoints.save(stage, output)
         except PublishLater as later:
-            return Wait(later.seconds, "made ahead: waits for its time to be published")
+            return Wait(later.seconds, str(later))
         except (ProviderError, TimeoutError, psycopg.OperationalError, PoolTimeout) as error:
             delay_s = backoff_s(work.claim.failures + 1, base_s=retry_base_s, cap_s=retry_cap_s)
             return outcome(error, stage=stage, delay_s=delay_s)

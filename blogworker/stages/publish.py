@@ -3,7 +3,7 @@
     stored -> cover -> draft -> (its time) -> published -> stored with its address
 
 Wix has no key that makes a draft unique. So the intent to make one is saved first; an attempt that finds the intent but
-no draft asks Wix for it before making another. To publish twice is harmless.
+no draft asks Wix for it, and makes another only when the first can no longer come to be. To publish twice is harmless.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typing import Any
 
 from anyio import sleep
 
-from blogworker.errors import BlogworkerError, Rejected
+from blogworker.errors import BlogworkerError, ProviderError, Rejected
 from blogworker.providers.wix import WixClient
 from blogworker.stages.content import columns
 from blogworker.stages.draft import covered, draft_of
@@ -20,15 +20,17 @@ from blogworker.stages.media import cover
 from blogworker.stages.work import Output, Work
 
 QUERY_LAG_S = 5.0  # until a new draft is sure to be found
+SLOWEST_DRAFT_S = 40.0  # drafts have taken 30 s, and are made whether or not who asked lives to hear of it
+LOOK_AGAIN_S = 10.0
 CLOCKS_APART = timedelta(minutes=5)  # the most that the database's clock is believed to be ahead of Wix's
 DRAFT_ONLY = "draft"  # the publish_mode of a site whose owner publishes by hand
 
 
 class PublishLater(BlogworkerError):
-    """Everything is ready, but it is not yet time."""
+    """Everything is ready, but it is not yet time; the message says what for."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"to be published in {seconds:.0f} s")
+    def __init__(self, seconds: float, reason: str = "made ahead: waits for its time to be published") -> None:
+        super().__init__(reason)
         self.seconds = seconds
 
 
@@ -87,24 +89,37 @@ async def _draft(work: Work, wix: WixClient, content: Mapping[str, Any]) -> Outp
 
 async def _found(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> str | None:
     """The draft that an earlier attempt meant to make, if it came to be."""
-    if (intent := work.checkpoints.get("publish.intent")) is None:
+    intent = work.checkpoints.get("publish.intent")
+    if intent is None or intent.get("refused"):
         return None
     started_at = datetime.fromisoformat(intent["started_at"])
     age_s = (await work.checkpoints.confirm() - started_at).total_seconds()
     await sleep(min(QUERY_LAG_S, max(0.0, QUERY_LAG_S - age_s)))
-    return await wix.find_draft(work.claim.instance_id, draft, since=started_at - CLOCKS_APART)
+    found = await wix.find_draft(work.claim.instance_id, draft, since=started_at - CLOCKS_APART)
+    if found is None and max(age_s, QUERY_LAG_S) < SLOWEST_DRAFT_S:
+        raise PublishLater(LOOK_AGAIN_S, "waits to see whether a draft came to be that was asked for and not answered")
+    return found
 
 
 async def _created(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> str:
+    try:
+        return await _asked_for(work, wix, draft)
+    except Rejected as error:
+        if "member" not in str(error).lower():
+            raise
+    # The author has left the site since we looked.
+    member_id = await wix.member_id(work.claim.instance_id, fresh=True)
+    return await _asked_for(work, wix, {**draft, "memberId": member_id})
+
+
+async def _asked_for(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> str:
     now = await work.checkpoints.confirm()
     intent = {"started_at": now.isoformat(), "title": draft["title"]}
     await work.checkpoints.save("publish.intent", intent)
     await work.checkpoints.confirm()
     try:
         return await wix.create_draft(work.claim.instance_id, draft)
-    except Rejected as error:
-        if "member" not in str(error).lower():
-            raise
-    # The author has left the site since we looked.
-    member_id = await wix.member_id(work.claim.instance_id, fresh=True)
-    return await wix.create_draft(work.claim.instance_id, {**draft, "memberId": member_id})
+    except ProviderError as error:
+        if error.status is not None and error.status < 500:  # nothing was made: nothing is to be waited for
+            await work.checkpoints.save("publish.intent", {**intent, "refused": True})
+        raise

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from blogworker.errors import Rejected
 from blogworker.providers.openai import PROVIDER, Generation, Truncated
+from blogworker.quota.headers import limits_in
 from blogworker.stages.prompts import Prompt, repairing
 from blogworker.stages.work import Output, Spend, Work
 
@@ -75,7 +76,8 @@ async def _answer(work: Work, task: Task, *, name: str) -> str:
 
 
 async def _buy(work: Work, task: Task, *, name: str) -> str:
-    async with work.limiter.permit(f"{PROVIDER}/{task.model}", tokens=task.tokens) as permit:
+    bucket = f"{PROVIDER}/{task.model}"
+    async with work.limiter.permit(bucket, tokens=task.tokens) as permit:
         generation = await work.vendors.openai.generate(
             model=task.model,
             instructions=task.prompt.instructions,
@@ -87,6 +89,7 @@ async def _buy(work: Work, task: Task, *, name: str) -> str:
         )
         if generation.tokens:
             permit.used(generation.tokens)
+        await work.limiter.learn(bucket, limits_in(generation.headers))
         await _store(work, task, name=name, generation=generation)
         return generation.checked()
 

@@ -62,6 +62,7 @@ def configure(settings: LogSettings) -> None:
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR)
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it sets its own; `database_lost` says what it would
 
 
 def get_logger() -> Any:

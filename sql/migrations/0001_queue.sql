@@ -127,11 +127,6 @@ create function wake_workers() returns void language sql volatile as $$
     select pg_notify('blogworker_jobs', '')
 $$;
 
--- Whether what this transaction reads may be history by now: a site it takes for ready may have been retired since.
-create function snapshot_is_old() returns boolean language sql stable as $$
-    select current_setting('transaction_isolation') in ('repeatable read', 'serializable')
-$$;
-
 -- Sites that got PENDING jobs. The key share lock (an insert's foreign key has it already) keeps a site that is ready
 -- now from being retired before these jobs are committed: see retire_sites.sql.
 --
@@ -150,9 +145,7 @@ begin
         select from site_arrivals as a where a.notified and a.announced_at > clock_timestamp() - interval '50 milliseconds'
     );
     insert into site_arrivals (instance_id, notified)
-    select s.instance_id, called
-    from sites as s
-    where s.instance_id = any (arrived) and (not s.ready or snapshot_is_old());
+    select s.instance_id, called from sites as s where s.instance_id = any (arrived) and not s.ready;
     if found and called then
         perform wake_workers();
     end if;
@@ -187,7 +180,10 @@ begin
     where
         s.instance_id = any (relieved)
         and s.max_in_flight is not null
-        and (s.instance_id <> all (coalesce(counted, '{}')) or snapshot_is_old());
+        and (
+            s.instance_id <> all (coalesce(counted, '{}'))
+            or current_setting('transaction_isolation') <> 'read committed' -- its count is as old as its snapshot
+        );
     if found or reopened then
         perform wake_workers();
     end if;

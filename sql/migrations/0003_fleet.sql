@@ -21,48 +21,104 @@ create table quotas (
     provider text not null,
     requests_per_minute integer not null check (requests_per_minute > 0),
     tokens_per_minute integer check (tokens_per_minute > 0), -- null: this vendor counts requests only
+    pinned boolean not null default false, -- set by a person: a worker's settings do not change the limits
     burst_s real not null default 1 check (burst_s >= 0), -- vendors enforce by the second, not by the minute
     requests_clock timestamptz not null default to_timestamp(0),
     tokens_clock timestamptz not null default to_timestamp(0),
     blocked_until timestamptz not null default to_timestamp(0), -- a vendor's retry-after, for the whole fleet
+    epoch integer not null default 0, -- changes when what was granted before no longer holds
+    -- What the vendor says of itself.
+    vendor_requests_per_minute integer,
+    vendor_tokens_per_minute integer,
+    requests_left real, -- of the vendor's own bucket, as a fraction; others may draw from it too
+    tokens_left real,
+    learned_at timestamptz not null default to_timestamp(0),
+    slowed real not null default 1 check (slowed > 0 and slowed <= 1), -- halved by "slow down", recovers by itself
+    slowed_at timestamptz not null default to_timestamp(0),
     updated_at timestamptz not null default now()
 ) with (fillfactor = 10);
 
--- Reserves one call of about so many tokens. Gives the seconds until it may go, first come first served. Where that
--- is further away than longest_wait_s nothing is taken, and granted is false.
--- Locks the bucket's row for the length of one statement; the time is read after the lock is had.
-create function reserve_quota(bucket text, tokens integer, longest_wait_s double precision)
-returns table (granted boolean, wait_s double precision) language plpgsql volatile as $$
+-- The part of its limit that a bucket may use now.
+-- Others share the key: the vendor's bucket runs low although we keep to our rate; below half full we take in
+-- proportion to what is left, which settles where ours and theirs add up to what flows in. The gain of 2 a minute keeps
+-- that steady with answers that come half a minute late. News older than ten seconds fades over a minute.
+-- "Slow down": half, and back to all of it within two minutes.
+create function quota_pace(q quotas, t timestamptz) returns double precision language sql immutable as $$
+    select
+        least(
+            1,
+            greatest(0.02, 2 * least(coalesce(q.requests_left, 1), coalesce(q.tokens_left, 1)))
+            + greatest(0, extract(epoch from t - q.learned_at) - 10) / 60
+        )::double precision
+        * least(1, q.slowed + extract(epoch from t - q.slowed_at) / 120)::double precision
+$$;
+
+-- One round with a bucket for all of a process's callers: give back, learn, reserve.
+-- Takes    tokens: the estimate of each call wanted, first come first served; back_calls and back_tokens: what was
+--          reserved and not used (negative: used beyond the estimate); longest_wait_s: calls further away are refused.
+-- Gives    waits: seconds until each call may go, in order, null where refused; next_s: when the next call could go;
+--          epoch; blocked_s; pace.
+-- Locks    the bucket's row for the length of one statement; the time is read after the lock is had.
+create function quota_round(
+    bucket text, tokens integer[], back_calls integer, back_tokens bigint, longest_wait_s double precision
+)
+returns table (
+    waits double precision[], next_s double precision, epoch integer, blocked_s double precision,
+    pace double precision
+)
+language plpgsql volatile as $$
+#variable_conflict use_column
 declare
     q quotas;
     t timestamptz;
     starts_at timestamptz;
+    a_request interval; -- how far one call moves its clock
+    a_token double precision; -- seconds that one token moves its clock, null: not counted
+    wanted integer;
 begin
-    select * into q from quotas where name = bucket for update;
+    select * into q from quotas where quotas.name = bucket for update;
     if not found then
         raise exception 'no quota named %', bucket using hint = 'A worker makes its buckets when it starts.';
     end if;
     t := clock_timestamp();
-    starts_at := greatest(
-        t,
-        q.blocked_until,
-        q.requests_clock - make_interval(secs => q.burst_s),
-        case when q.tokens_per_minute is not null then q.tokens_clock - make_interval(secs => q.burst_s) end
+    pace := quota_pace(q, t);
+    a_request := make_interval(
+        secs => 60 / (pace * least(q.requests_per_minute, coalesce(q.vendor_requests_per_minute, q.requests_per_minute)))
     );
-    wait_s := extract(epoch from starts_at - t);
-    granted := wait_s <= longest_wait_s;
-    if granted then
-        update quotas
-        set
-            requests_clock = greatest(q.requests_clock, starts_at)
-                + make_interval(secs => 60.0 / q.requests_per_minute),
-            tokens_clock = case
-                when q.tokens_per_minute is null then q.tokens_clock
-                else greatest(q.tokens_clock, starts_at) + make_interval(secs => 60.0 * tokens / q.tokens_per_minute)
-            end,
-            updated_at = t
-        where name = bucket;
+    a_token := 60 / (pace * least(q.tokens_per_minute, coalesce(q.vendor_tokens_per_minute, q.tokens_per_minute)));
+    q.requests_clock := q.requests_clock - a_request * back_calls;
+    if a_token is not null then
+        q.tokens_clock := q.tokens_clock - make_interval(secs => a_token * back_tokens);
     end if;
+    waits := '{}';
+    foreach wanted in array tokens || array[null::integer] loop -- the null asks for next_s and takes nothing
+        starts_at := greatest(
+            t,
+            q.blocked_until,
+            q.requests_clock - make_interval(secs => q.burst_s),
+            case when a_token is not null then q.tokens_clock - make_interval(secs => q.burst_s) end
+        );
+        next_s := extract(epoch from starts_at - t);
+        if wanted is null then
+            null;
+        elsif next_s > longest_wait_s then
+            waits := waits || null::double precision;
+        else
+            waits := waits || next_s;
+            -- Each clock runs by itself, so that what is given back moves it back. A call takes at least one request's
+            -- time from the tokens too: calls of few tokens held up by that clock would else go all at once.
+            q.requests_clock := greatest(q.requests_clock, t, q.blocked_until) + a_request;
+            if a_token is not null then
+                q.tokens_clock := greatest(q.tokens_clock, t, q.blocked_until)
+                    + greatest(make_interval(secs => a_token * wanted), a_request);
+            end if;
+        end if;
+    end loop;
+    update quotas
+    set requests_clock = q.requests_clock, tokens_clock = q.tokens_clock, updated_at = t
+    where quotas.name = bucket;
+    epoch := q.epoch;
+    blocked_s := greatest(0, extract(epoch from q.blocked_until - t));
     return next;
 end
 $$;

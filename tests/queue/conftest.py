@@ -109,11 +109,11 @@ class Claimer:
         return [c.instance_id for c in (await self(slots, site_window)).claims]
 
 
-@pytest.fixture
-async def claimer(database: Database, worker_id: UUID) -> Claimer:
+async def register(database: Database, worker_id: UUID, name: str = "test") -> UUID:
+    """Give a worker a lease that outlasts the test."""
     await database.execute(
         "queue/register_worker",
-        name="test",
+        name=name,
         worker_id=worker_id,
         host="here",
         pid=1,
@@ -121,6 +121,12 @@ async def claimer(database: Database, worker_id: UUID) -> Claimer:
         concurrency=100,
         lease_s=600,
     )
+    return worker_id
+
+
+@pytest.fixture
+async def claimer(database: Database, worker_id: UUID) -> Claimer:
+    await register(database, worker_id)
     return Claimer(database, worker_id)
 
 

@@ -1,7 +1,7 @@
 """The claim: fair, flat, locked."""
 
 from collections import Counter
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 from anyio import create_task_group
@@ -196,7 +196,7 @@ async def test_a_capped_site_comes_back_when_one_of_its_jobs_ends(psql, claimer)
     assert await claimer.sites() == ["capped", "capped"]
 
 
-async def test_the_cap_holds_under_concurrent_claims(psql, database, worker_id):
+async def test_the_cap_holds_under_concurrent_claims(psql, database, worker_id, claimer):
     await psql.run("insert into sites (instance_id, max_in_flight) values ('capped', 7)")
     await psql.insert("capped", 200)
 
@@ -220,7 +220,7 @@ async def test_higher_priority_goes_first_within_a_site(psql, claimer):
     assert [c.job_id for c in claims] == [3, 1]
 
 
-async def test_concurrent_claims_take_every_job_once(psql, database):
+async def test_concurrent_claims_take_every_job_once(psql, database, claimer):
     """Producers and claimers at the same time: no site lost, nothing twice."""
     produced = 0
     taken: Counter[int] = Counter()
@@ -238,15 +238,14 @@ async def test_concurrent_claims_take_every_job_once(psql, database):
                 )
                 produced += count
 
-    async def consume() -> None:
-        me = uuid4()
+    async def consume(me: UUID) -> None:
         while producing or sum(taken.values()) < produced:
             found = await claim(database, me, slots=10, site_window=4)
             taken.update(c.job_id for c in found.claims)
 
     async with create_task_group() as consumers:
         for _ in range(4):
-            consumers.start_soon(consume)
+            consumers.start_soon(consume, claimer.worker_id)
         async with create_task_group() as producers:
             for number in range(3):
                 producers.start_soon(produce, number)

@@ -12,6 +12,7 @@ import pytest
 from blogworker.errors import LeaseLost
 from blogworker.providers.openai import Generation
 from blogworker.queue.job import Claim, Stage
+from blogworker.quota import VendorLimits
 from blogworker.settings import OpenAISettings
 from blogworker.stages.work import Output, Spend, Vendors, Work
 
@@ -80,6 +81,10 @@ class OpenLimiter:
     """Grants at once, and remembers to whom and for how much in the end."""
 
     granted: list[Granted] = field(default_factory=list)
+    learned: list[tuple[str, VendorLimits]] = field(default_factory=list)
+
+    async def learn(self, bucket: str, limits: VendorLimits) -> None:
+        self.learned.append((bucket, limits))
 
     @asynccontextmanager
     async def permit(self, bucket: str, *, tokens: int = 0) -> AsyncIterator[Granted]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from blogworker.errors import LeaseLost, SiteUnavailable, Unavailable
+from blogworker.errors import LeaseLost, RateLimited, SiteUnavailable, Unavailable
 from blogworker.stages import image, publish
 from blogworker.stages.content import read_post
 from blogworker.stages.publish import PublishLater
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def world(work: Work, checkpoints, monkeypatch) -> AsyncIterator[tuple[Work, Room]]:
     monkeypatch.setattr(publish, "QUERY_LAG_S", 0.1)
+    monkeypatch.setattr(publish, "SLOWEST_DRAFT_S", 0.1)
     checkpoints.saved |= {
         "content": read_post(json_of(post()), source={}, idea=idea()),
         "ideas": {"chosen": idea(), "others": []},
@@ -93,6 +94,31 @@ async def test_a_draft_that_never_came_to_be_is_made(world, checkpoints):
     work, room = world
     await room.fault(kind="reset_before", vendor="wix", operation="*draft*create*", times=1)
     with pytest.raises(Unavailable):
+        await publish.run(work)
+
+    assert (await publish.run(work))["published"] is True
+    assert len(await room.posts(SITE)) == 1
+
+
+async def test_a_draft_that_may_still_come_to_be_is_waited_for(world, checkpoints, monkeypatch):
+    """Wix goes on with a slow one after the worker that asked for it was killed."""
+    work, room = world
+    monkeypatch.setattr(publish, "SLOWEST_DRAFT_S", 600)
+    await room.fault(kind="reset_before", vendor="wix", operation="*draft*create*", times=1)
+    with pytest.raises(Unavailable):
+        await publish.run(work)
+
+    with pytest.raises(PublishLater, match="came to be"):
+        await publish.run(work)
+
+    assert await room.posts(SITE) == []
+
+
+async def test_a_draft_that_was_refused_is_asked_for_again_at_once(world, checkpoints, monkeypatch):
+    work, room = world
+    monkeypatch.setattr(publish, "SLOWEST_DRAFT_S", 600)
+    await room.fault(kind="throttle", vendor="wix", operation="*draft*create*", times=1)
+    with pytest.raises(RateLimited):
         await publish.run(work)
 
     assert (await publish.run(work))["published"] is True

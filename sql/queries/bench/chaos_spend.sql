@@ -1,6 +1,5 @@
 -- chaos_spend: the paid calls whose answer was stored.
--- Gives  one row: text, images.
+-- Gives  one row: stored, the answers; recorded, the calls in the books.
 select
-    coalesce(sum(u.requests) filter (where u.provider = 'openai'), 0)::bigint as text,
-    coalesce(sum(u.requests) filter (where u.provider = 'replicate'), 0)::bigint as images
-from provider_usage as u;
+    (select count(*) from chaos_answers) as stored,
+    (select coalesce(sum(u.requests), 0)::bigint from provider_usage as u) as recorded;

@@ -1,17 +1,22 @@
 -- claim: take the next jobs, fairly over the sites, for one worker.
--- Takes  worker_id uuid; slots int: most jobs to take; site_window int: most of one site.
+-- Takes  worker_id uuid, whose lease must not have ended, or nothing is taken; slots int: most jobs to take;
+--        site_window int: most of one site.
 -- Gives  one row a job; when there is none, one row whose job_id is null. Each row repeats two facts of the claim:
---        dry text[]: sites it emptied or found empty, for retire_sites; contended boolean: ready sites were left
---        out because other claims hold them, so a second look within milliseconds may find more.
+--        dry text[]: sites it emptied or found empty, for retire_sites; contended boolean: ready sites or their jobs
+--        were left out because others hold them, so a second look within milliseconds may find more.
 -- Locks  sites, then their jobs, skipping what others hold: it never waits.
 --
 -- Cost does not grow with the backlog: the line of sites is read from its head, and each site's jobs from theirs.
 -- Rejected: ranking the whole backlog (1,143 ms at 1,000,000 jobs of 5,000 sites); a loose index scan for the sites
 -- (175 ms at 5,000 sites); a window over the oldest 5,000 jobs (8.5 ms, but fair only among those).
-with line as (
+with live as (
+    select from workers as k where k.worker_id = %(worker_id)s::uuid and k.lease_until > now()
+),
+
+line as (
     select s.instance_id, s.virtual_time, s.weight, s.max_in_flight
     from sites as s
-    where s.ready and not s.at_cap and s.paused_at is null
+    where s.ready and not s.at_cap and s.paused_at is null and exists (select from live)
     order by s.virtual_time, s.ready_at desc -- a tie goes to the newcomer; served once, it is behind the others
     limit %(slots)s::integer
     for no key update skip locked
@@ -58,7 +63,7 @@ waiting as (
 ),
 
 chosen as (
-    select w.id
+    select w.id, w.instance_id
     from waiting as w
     where w.turn <= w.share
     order by w.virtual_time + w.turn / w.weight, w.turn
@@ -87,32 +92,36 @@ tally as (
         v.max_in_flight,
         v.in_flight,
         coalesce(c.taken, 0) as taken,
+        coalesce(o.offered, 0) as offered,
         coalesce(w.found, 0) as found
     from served as v
     left join (select instance_id, count(*) as taken from claimed group by instance_id) as c using (instance_id)
+    left join (select instance_id, count(*) as offered from chosen group by instance_id) as o using (instance_id)
     left join (select instance_id, count(*) as found from waiting group by instance_id) as w using (instance_id)
 ),
 
--- A visit to a site that has nothing to show (its jobs may be in an open transaction) costs it a turn, so that such
--- sites cannot hold the head of the line.
+-- A visit to a site that has nothing to show, or nothing that can be had (its jobs may be in an open transaction, or
+-- held by one), costs it a turn, so that such sites cannot hold the head of the line.
 charged as (
     update sites as s
     set
-        virtual_time = s.virtual_time + (case when t.found = 0 then 1 else t.taken end) / s.weight,
+        virtual_time = s.virtual_time
+            + (case when t.taken = 0 and (t.found = 0 or t.offered > 0) then 1 else t.taken end) / s.weight,
         at_cap = coalesce(t.in_flight + t.taken >= t.max_in_flight, false)
     from tally as t
-    where s.instance_id = t.instance_id and (t.taken > 0 or t.found = 0 or t.max_in_flight is not null)
+    where s.instance_id = t.instance_id and (t.offered > 0 or t.found = 0 or t.max_in_flight is not null)
 ),
 
 facts as (
     select
         array(select t.instance_id from tally as t where t.found = t.taken) as dry,
-        (select count(*) from line) < (
+        exists (select from tally as t where t.taken < t.offered)
+        or (select count(*) from line) < (
             select count(*)
             from (
                 select
                 from sites as s
-                where s.ready and not s.at_cap and s.paused_at is null
+                where s.ready and not s.at_cap and s.paused_at is null and exists (select from live)
                 order by s.virtual_time, s.ready_at desc -- by the index, past all idle sites
                 limit %(slots)s::integer
             ) as in_line

@@ -1,6 +1,7 @@
 -- retry: put ended jobs back into the queue, from their last checkpoint, with a full set of attempts.
 -- Takes  job_ids bigint[], or null for all FAILED ones that fit the rest; instance_id, kind (of the last error),
---        younger_than_s: each null: any; batch.
+--        younger_than_s: each null: any; after_id: the last of the batch before, so that a job which fails again
+--        meanwhile is not met twice; batch.
 -- Gives  job_id of each. A job named by id may also be CANCELLED.
 -- Locks  the jobs, in id order, skipping those that others hold.
 with wanted as (
@@ -12,6 +13,7 @@ with wanted as (
             or (g.status = 'CANCELLED' and %(job_ids)s::bigint[] is not null)
         )
         and g.finished_at is not null
+        and g.id > %(after_id)s::bigint
         and (%(job_ids)s::bigint[] is null or g.id = any (%(job_ids)s::bigint[]))
         and (%(instance_id)s::text is null or g.instance_id = %(instance_id)s)
         and (

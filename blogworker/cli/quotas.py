@@ -1,0 +1,76 @@
+"""Commands about quotas: look, set."""
+
+import typer
+
+from blogworker.cli.output import console, emit_json, table
+from blogworker.cli.session import with_database
+from blogworker.db.pool import Database, Row
+from blogworker.errors import SettingsError
+
+app = typer.Typer(help="The limits the fleet keeps to.", invoke_without_command=True)
+
+JSON = typer.Option(False, "--json", help="For machines.")
+
+
+@app.callback()
+def quotas(context: typer.Context, as_json: bool = JSON) -> None:
+    """The limits in force, what the vendors say of theirs, and how far they are used."""
+    if context.invoked_subcommand is None:
+        show(with_database(_rows), as_json=as_json)
+
+
+@app.command("set")
+def set_quota(
+    name: str = typer.Argument(help="The bucket, for example openai/gpt-6-luna."),
+    rpm: int | None = typer.Option(None, min=1, help="Requests a minute."),
+    tpm: int | None = typer.Option(None, min=1, help="Tokens a minute."),
+    unpin: bool = typer.Option(False, "--unpin", help="Let the settings of the next worker that starts decide again."),
+    as_json: bool = JSON,
+) -> None:
+    """Change a bucket for the whole fleet, within a second. It outlasts restarts until it is unpinned."""
+
+    async def act(database: Database) -> list[Row]:
+        changed = await database.maybe(
+            "quota/set_bucket", name=name, requests_per_minute=rpm, tokens_per_minute=tpm, pinned=not unpin
+        )
+        rows = await _rows(database)
+        if changed is None:
+            known = ", ".join(row["name"] for row in rows) or "none: a worker makes them when it starts"
+            raise SettingsError(f"there is no bucket {name}; known are {known}")
+        return [row for row in rows if row["name"] == name]
+
+    show(with_database(act), as_json=as_json)
+
+
+async def _rows(database: Database) -> list[Row]:
+    return await database.rows("ops/quotas")
+
+
+def show(rows: list[Row], *, as_json: bool) -> None:
+    if as_json:
+        emit_json(rows)
+    else:
+        console().print(quota_table(rows))
+
+
+def quota_table(rows: list[Row]) -> object:
+    columns = ["bucket", "requests/min", "tokens/min", "vendor's", "pace", "taken ahead", "blocked", "set by hand"]
+    cells = [
+        (
+            row["name"],
+            row["requests_per_minute"],
+            row["tokens_per_minute"],
+            _vendors(row),
+            f"{100 * row['pace']:.0f} %",
+            f"{max(row['requests_ahead_s'], row['tokens_ahead_s']):.1f} s",
+            f"{row['blocked_s']:.0f} s" if row["blocked_s"] else None,
+            "yes" if row["pinned"] else None,
+        )
+        for row in rows
+    ]
+    return table("Quotas", columns, cells)
+
+
+def _vendors(row: Row) -> str | None:
+    said = [row["vendor_requests_per_minute"], row["vendor_tokens_per_minute"]]
+    return " / ".join("-" if limit is None else f"{limit:,}" for limit in said) if any(said) else None

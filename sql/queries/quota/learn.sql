@@ -1,0 +1,10 @@
+-- learn: what the vendor's headers said of its own bucket. The latest news counts.
+-- Takes  name; requests_limit, tokens_limit (null: not said); requests_left, tokens_left: fractions, null: not said.
+update quotas as q
+set
+    vendor_requests_per_minute = coalesce(%(requests_limit)s::integer, q.vendor_requests_per_minute),
+    vendor_tokens_per_minute = coalesce(%(tokens_limit)s::integer, q.vendor_tokens_per_minute),
+    requests_left = %(requests_left)s::real,
+    tokens_left = %(tokens_left)s::real,
+    learned_at = clock_timestamp()
+where q.name = %(name)s;

@@ -1,0 +1,16 @@
+-- set_bucket: change a bucket's limits for the whole fleet, now. Calls granted under the old ones ask again.
+-- Takes  name; requests_per_minute, tokens_per_minute, null: as it is; pinned boolean: whether they outlast a worker's
+--        settings.
+-- Gives  the bucket, or no row when there is none of that name.
+update quotas as q
+set
+    requests_per_minute = coalesce(%(requests_per_minute)s::integer, q.requests_per_minute),
+    tokens_per_minute = case
+        when q.tokens_per_minute is not null then coalesce(%(tokens_per_minute)s::integer, q.tokens_per_minute)
+    end,
+    pinned = %(pinned)s,
+    requests_clock = least(q.requests_clock, clock_timestamp() + make_interval(secs => q.burst_s)),
+    tokens_clock = least(q.tokens_clock, clock_timestamp() + make_interval(secs => q.burst_s)),
+    epoch = q.epoch + 1
+where q.name = %(name)s
+returning q.name, q.requests_per_minute, q.tokens_per_minute, q.pinned;

@@ -1,0 +1,257 @@
+"""What each command does when all is well, and that none of them ever shows a secret."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from blogworker import __version__
+from blogworker.db.migrate import migrations
+
+UNREACHABLE = "postgresql://u@127.0.0.1:1/d"
+SECRETS = {
+    "OPENAI_API_KEY": "sk-secret-one",
+    "REPLICATE_API_TOKEN": "r8-secret-two",
+    "WIX_APP_ID": "app",
+    "WIX_APP_SECRET": "secret-three",
+}
+WIX_EXPORT = """handleId,fieldType,name,description,price,visible
+mug,Product,Low Water Mug,A mug.,26.00,true
+bowl,Product,Tide Bowl,A bowl.,31.00,true
+hidden,Product,Kiln Brick,A brick.,1.00,false
+"""
+SHOPIFY_EXPORT = """Handle,Title,Body (HTML),Vendor,Tags,Variant Price,Image Src,Status
+mug,Low Water Mug,<p>A mug.</p>,Tidewrack,"mug, tea",26.00,https://shop.example/mug.jpg,active
+mug,,,,,28.00,https://shop.example/mug-2.jpg,active
+bowl,Tide Bowl,<p>A bowl.</p>,Tidewrack,bowl,31.00,,active
+"""
+ROWS = [
+    {"instance_id": "a", "source_type": "keyword", "source_id": "mugs", "priority": 5},
+    {"instanceId": "b", "sourceType": "product", "sourceData": {"name": "Low Water Mug"}},
+    {"instance_id": "c", "source_type": "text", "source_data": {"text": "Write about kilns."}, "max_attempts": 2},
+]
+
+Sql = Callable[..., list[tuple[Any, ...]]]
+
+
+def jsonl(rows: list[dict[str, Any]]) -> str:
+    return "".join(f"{json.dumps(row)}\n" for row in rows)
+
+
+def enqueued(sql: Sql) -> list[tuple[Any, ...]]:
+    return sql("select instance_id, source_type, source_id, source_data from blog_generations order by id")
+
+
+def test_the_version_is_told(offline: Any) -> None:
+    assert offline("--version").out == f"blogworker {__version__}\n"
+
+
+def test_migrate_prints_its_sql_and_connects_to_nothing(offline: Any) -> None:
+    """What a database administrator reviews, from a machine that reaches no database."""
+    ran = offline("migrate", "--sql", DATABASE_URL=UNREACHABLE)
+
+    assert (ran.code, ran.err) == (0, "")
+    for migration in migrations():
+        assert f"-- migration {migration.version:04} {migration.name}\nbegin;\n{migration.text}commit;\n" in ran.out
+
+
+def test_migrate_brings_an_empty_database_up_to_date_once(offline: Any, empty_url: str) -> None:
+    known = [m.version for m in migrations()]
+
+    before = offline("migrate", "--status", "--json", DATABASE_URL=empty_url)
+    first = offline("migrate", DATABASE_URL=empty_url)
+    second = offline("migrate", "--json", DATABASE_URL=empty_url)
+    after = offline("migrate", "--status", DATABASE_URL=empty_url)
+
+    assert (before.code, [m["state"] for m in before.json]) == (1, ["pending"] * len(known))
+    assert first.code == 0
+    assert [json.loads(line)["version"] for line in first.out.splitlines()] == known
+    assert (second.code, second.json) == (0, {"applied": []})
+    assert after.code == 0
+    assert "pending" not in after.out
+
+
+def test_a_list_of_keywords_is_dealt_over_the_sites_given(cli: Any, sql: Sql) -> None:
+    (cli.folder / "words.txt").write_text("# ideas\nmugs\n\nbowls\nMugs\nkilns\n")
+
+    ran = cli("enqueue", "words.txt", "--site", "a", "--site", "b", "--json")
+
+    assert ran.json == {"created": 3, "known": 0, "sites": 2, "skipped": 1, "bad": 0}
+    assert [(site, data["keyword"]) for site, _, _, data in enqueued(sql)] == [
+        ("a", "mugs"),
+        ("b", "bowls"),
+        ("a", "kilns"),
+    ]
+
+
+def test_jsonl_brings_every_kind_of_source_in_either_spelling(cli: Any, sql: Sql) -> None:
+    (cli.folder / "rows.jsonl").write_text(jsonl(ROWS))
+
+    ran = cli("enqueue", "rows.jsonl")
+
+    assert (ran.code, ran.out, ran.err) == (0, "3 blogs enqueued for 3 sites\n", "")
+    assert [row[:3] for row in enqueued(sql)] == [
+        ("a", "keyword", "mugs"),
+        ("b", "product", None),
+        ("c", "text", None),
+    ]
+    assert sql("select priority, max_attempts from blog_generations order by id") == [(5, 5), (0, 5), (0, 2)]
+
+
+def test_standard_input_is_read_like_a_file(cli: Any, sql: Sql) -> None:
+    rows = cli("enqueue", "-", stdin=jsonl(ROWS).encode())
+    words = cli("enqueue", "-", "--site", "d", stdin=b"mugs\nbowls\n")
+
+    assert (rows.code, words.code) == (0, 0), (rows, words)
+    assert [row[0] for row in enqueued(sql)] == ["a", "b", "c", "d", "d"]
+
+
+def test_a_wix_export_brings_its_products(cli: Any, sql: Sql) -> None:
+    (cli.folder / "catalog_products.csv").write_text(WIX_EXPORT)
+
+    ran = cli("enqueue", "catalog_products.csv", "--site", "s")
+
+    assert ran.code == 0, ran
+    names = [data["name"] for *_, data in enqueued(sql)]
+    assert names == ["Low Water Mug", "Tide Bowl", "Kiln Brick"]
+    assert sql("select source_data ->> 'price' from blog_generations order by id limit 1") == [("26.00",)]
+
+
+def test_a_shopify_export_brings_one_blog_a_product(cli: Any, sql: Sql) -> None:
+    """Its variants and pictures stand on rows of their own."""
+    (cli.folder / "products_export.csv").write_text(SHOPIFY_EXPORT)
+
+    ran = cli("enqueue", "products_export.csv", "--site", "s", "--json")
+
+    assert (ran.code, ran.json["created"]) == (0, 2)
+    mug, bowl = (data for *_, data in enqueued(sql))
+    assert (mug["name"], mug["price"], mug["price_max"]) == ("Low Water Mug", "26.00", "28.00")
+    assert mug["images"] == ["https://shop.example/mug.jpg", "https://shop.example/mug-2.jpg"]
+    assert bowl["name"] == "Tide Bowl"
+
+
+def test_a_file_given_again_adds_nothing_unless_asked_to(cli: Any, sql: Sql) -> None:
+    """Whoever is not sure that an import went through may repeat it."""
+    (cli.folder / "words.txt").write_text("mugs\nbowls\n")
+    command = ("enqueue", "words.txt", "--site", "s")
+
+    first, again = cli(*command), cli(*command)
+    more = cli(*command, "--repeatable", "--json")
+
+    assert first.out == "2 blogs enqueued for 1 sites\n"
+    assert again.out.startswith("0 blogs enqueued")
+    assert "2 were enqueued before" in again.out
+    assert more.json["created"] == 2
+    assert len(enqueued(sql)) == 4
+
+
+def test_a_key_given_twice_answers_with_the_first_blog(cli: Any, sql: Sql) -> None:
+    command = ("enqueue", "--site", "s", "--keyword", "mugs", "--key", "order-7", "--json")
+
+    first, again = cli(*command).json, cli(*command).json
+
+    assert first[0].keys() == {"id", "status", "created", "place", "expected_start"}
+    assert (first[0]["created"], first[0]["status"], first[0]["place"]) == (True, "PENDING", 1)
+    assert (again[0]["created"], again[0]["id"]) == (False, first[0]["id"])
+    assert len(enqueued(sql)) == 1
+
+
+def test_a_blog_may_be_asked_for_now_and_published_later(cli: Any, sql: Sql) -> None:
+    ran = cli(
+        *("enqueue", "--site", "s", "--keyword", "mugs", "--keyword", "bowls", "--priority", "7"),
+        *("--run-at", "2999-01-01T00:00:00Z", "--publish-at", "2999-01-02T00:00+02:00"),
+    )
+
+    assert ran.code == 0
+    assert ran.out.count("SCHEDULED") == 2
+    assert (
+        sql("select status, priority, run_at = '2999-01-01T00:00Z' from blog_generations")
+        == [("SCHEDULED", 7, True)] * 2
+    )
+    assert sql("select distinct publish_at = '2999-01-01T22:00Z' from scheduled_blogs") == [(True,)]
+
+
+@pytest.fixture
+def told(cli: Any, sql: Sql) -> Any:
+    """A database with something to tell: blogs of two sites, one failed with an error in the words of markup."""
+    assert cli("enqueue", "--site", "a", "--keyword", "mugs", "--keyword", "[bold]bowls[/nope]").code == 0
+    assert cli("enqueue", "--site", "b", "--keyword", "kilns").code == 0
+    sql("update blog_generations set status = 'FAILED', error = 'the [vendor] said no' where instance_id = 'b'")
+    sql(
+        "insert into generation_errors (generation_id, attempt, stage, kind, message, request_id, retryable) "
+        "select id, 1, 'ideas', 'Rejected', 'no', 'req_1', false from blog_generations where instance_id = 'b'"
+    )
+    return cli
+
+
+def test_status_tells_the_queue_the_fleet_and_the_sites(told: Any) -> None:
+    for_people, for_machines = told("status"), told("status", "--json")
+
+    assert (for_people.code, for_people.err) == (0, "")
+    for word in ("Queue", "PENDING", "FAILED", "Workers", "Quotas", "Busiest sites", "spent today"):
+        assert word in for_people.out
+    found = for_machines.json
+    assert found.keys() == {"queue", "fleet", "workers", "quotas", "busiest_sites"}
+    assert {row["status"]: row["jobs"] for row in found["queue"]} == {"PENDING": 2, "FAILED": 1}
+    assert found["fleet"]["sites"] == 2
+    assert [site["instance_id"] for site in found["busiest_sites"]] == ["a", "b"]
+
+
+def test_list_gives_the_newest_first_and_can_be_narrowed(told: Any) -> None:
+    found = told("list", "--json").json
+    page = told("list", "--json", "--limit", "1", "--before", str(found[0]["id"])).json
+    failed = told("list", "--json", "--status", "FAILED", "--site", "b").json
+    for_people = told("list")
+
+    assert [row["source"] for row in found] == ["kilns", "[bold]bowls[/nope]", "mugs"]
+    assert {"id", "instance_id", "status", "stage", "failures", "error", "title", "url"} <= found[0].keys()
+    assert page == found[1:2]
+    assert [row["error"] for row in failed] == ["the [vendor] said no"]
+    assert for_people.err == ""
+    assert "[bold]bowls[/nope]" in for_people.out
+    assert "the [vendor] said no" in for_people.out
+
+
+def test_show_tells_all_that_is_known_of_a_blog(told: Any) -> None:
+    job_id = str(told("list", "--json").json[0]["id"])
+
+    for_people, found = told("show", job_id), told("show", job_id, "--json").json
+
+    assert found.keys() == {"job", "post", "checkpoints", "errors", "publish_at", "worker"}
+    assert (found["job"]["status"], found["post"]) == ("FAILED", None)
+    assert [error["request_id"] for error in found["errors"]] == ["req_1"]
+    for word in (f"Blog {job_id}", "FAILED", "Errors", "Rejected", "req_1"):
+        assert word in for_people.out
+
+
+def test_a_site_can_be_made_changed_paused_and_resumed(cli: Any) -> None:
+    made = cli("sites", "set", "s", "--name", "Tidewrack", "--weight", "2.5", "--settings", '{"language": "de"}')
+    changed = cli("sites", "set", "s", "--max-in-flight", "3", "--settings", '{"tone": "dry"}', "--json").json
+    assert made.code == 0
+    assert (changed[0]["weight"], changed[0]["max_in_flight"]) == (2.5, 3)
+    assert changed[0]["settings"] == {"language": "de", "tone": "dry"}
+
+    assert cli("sites", "pause", "s", "--reason", "owner on holiday").code == 0
+    assert "owner on holiday" in cli("sites", "list").out
+    assert cli("sites", "resume", "s").code == 0
+    assert cli("sites", "list", "--json").json[0]["pause_reason"] is None
+
+
+def test_no_command_shows_a_secret(told: Any, sql: Sql) -> None:
+    """Neither in its output nor, later, in the environment of the database's own records."""
+    url = f"{told.environment['DATABASE_URL']} password=secret-four"
+    secrets = SECRETS | {"DATABASE_URL": url}
+    commands = [
+        ("status",),
+        ("status", "--json"),
+        ("list",),
+        ("show", "1", "--json"),
+        ("migrate", "--status"),
+        ("run", "--until-empty", "--concurrency", "0"),
+    ]
+
+    for command in commands:
+        ran = told(*command, **secrets)
+        assert "secret" not in ran.out + ran.err, command
+    assert all("secret" not in str(row) for row in sql("select application_name, query from pg_stat_activity"))

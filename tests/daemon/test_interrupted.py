@@ -1,0 +1,110 @@
+"""What a storm taught: a worker whose jobs are cancelled neither claims on nor goes away for good."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from anyio import Event, create_task_group, fail_after, sleep, sleep_forever
+from anyio.abc import TaskStatus
+
+from blogworker.daemon.incarnation import Incarnation
+from blogworker.daemon.worker import Worker
+from blogworker.db.patient import Weather
+from blogworker.db.pool import Database
+from blogworker.queue.job import Claim, Done, Outcome
+from blogworker.queue.settle import Settler
+from blogworker.settings import DatabaseSettings, load
+
+pytestmark = pytest.mark.anyio
+
+JOBS = 200
+WITHIN_S = 15.0
+UNIT = Path(__file__).parents[2] / "systemd" / "blogworker@.service"
+
+
+@pytest.fixture
+async def backlog(database: Database) -> Database:
+    await database.execute("bench/insert_by_hand", instance_id="site", jobs=JOBS)
+    return database
+
+
+async def test_a_claim_loop_that_keeps_finding_jobs_notices_its_end(backlog: Database, worker_id: UUID) -> None:
+    """The claim is shielded. A loop that never waited between two of them claimed and released a backlog for ever,
+    on a lease that had ended."""
+    settings = load({"database": {"url": "postgresql://unused/d"}, "worker": {"concurrency": 5}})
+    begun = Event()
+
+    async def pipeline(claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+        begun.set()
+        await sleep_forever()
+        return Done()
+
+    settler = Settler(backlog, worker_id)
+    worker = Worker(backlog, settler, pipeline, queue=settings.queue, worker=settings.worker, weather=Weather())
+    async with create_task_group() as keepers:
+        keepers.start_soon(settler.run)
+        async with create_task_group() as jobs:
+            jobs.start_soon(worker.claim_loop, worker_id, jobs)
+            await begun.wait()
+            jobs.cancel_scope.cancel()
+        keepers.cancel_scope.cancel()
+
+    rows = await backlog.rows("bench/chaos_topics", topics=[f"keyword {n}" for n in range(1, JOBS + 1)])
+    assert len(rows) == JOBS
+    claimed = await backlog.rows("ops/list_jobs", status=None, instance_id=None, before=None, most=1000)
+    assert sum(row["attempt"] for row in claimed) <= 10
+
+
+async def test_a_lease_extended_just_after_the_jobs_were_stopped_does_not_end_the_worker(
+    database: Database, database_settings: DatabaseSettings
+) -> None:
+    """Nobody asked it to leave: it begins a new lease. It used to exit as if it had been drained."""
+    settings = load({"database": {"url": database_settings.url}, "worker": {"name": "w"}})
+    done: list[bool] = []
+
+    async def pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+        return Done()
+
+    async def work(*, task_status: TaskStatus[Incarnation]) -> None:
+        incarnation = Incarnation(settings, database, Weather(), pipeline)
+        task_status.started(incarnation)
+        done.append(await incarnation.run(until_empty=False))
+
+    with fail_after(WITHIN_S):
+        async with create_task_group() as tasks:
+            incarnation = await tasks.start(work)
+            while incarnation._jobs is None:
+                await sleep(0.01)
+            incarnation._jobs.cancel_scope.cancel()  # as its deadline does
+
+    assert done == [False]
+
+
+def test_a_worker_that_starts_while_postgres_is_away_is_started_again(tmp_path: Path) -> None:
+    """Killed during a restart of Postgres, it comes up before the database: that must not be its end."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "blogworker", "run"],
+        cwd=tmp_path,
+        env={
+            "PATH": os.defpath,
+            "DATABASE_URL": "postgresql://u@127.0.0.1:1/d",
+            "OPENAI_API_KEY": "k",
+            "REPLICATE_API_TOKEN": "k",
+        },
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    given_up = re.findall(r"^RestartPreventExitStatus=(.*)$", UNIT.read_text(encoding="utf-8"), re.MULTILINE)
+    assert ran.returncode == os.EX_TEMPFAIL, ran.stderr
+    assert str(ran.returncode) not in " ".join(given_up).split()
+    assert "cannot connect to Postgres" in ran.stderr
+    assert ran.stderr.count("\n") == 1
