@@ -50,9 +50,12 @@ db: $(VENV)/.runtime ## start a private Postgres in .pg and print its DATABASE_U
 migrate: $(VENV)/.runtime ## bring the database named by DATABASE_URL up to date
 	@$(BIN)/blogworker migrate
 
-bench: $(VENV)/.runtime ## measure claim and fairness on this machine
+bench: $(VENV)/.runtime ## measure claim, fairness, throughput, settle and enqueue on this machine
 	@$(BIN)/blogworker bench claim
 	@$(BIN)/blogworker bench fairness
+	@$(BIN)/blogworker bench queue
+	@$(BIN)/blogworker bench settle
+	@$(BIN)/blogworker bench enqueue
 
 chaos: $(VENV)/.runtime ## a storm of faults over real processes, then an audit of every promise: some minutes
 	@$(BIN)/blogworker bench chaos $(ARGS)
