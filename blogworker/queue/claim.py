@@ -15,7 +15,6 @@ from uuid import UUID
 from blogworker.db.pool import Database, Row
 from blogworker.queue.job import Claim, Stage
 
-
 DRY_ROUNDS = 50  # sites whose jobs all were cancelled or deleted; a claim has to end within its time limit
 
 

@@ -1,0 +1,90 @@
+"""Worker processes that are started again the moment they end, as systemd does."""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from signal import SIGCONT, SIGKILL, SIGTERM, Signals
+
+from anyio import CancelScope, create_task_group, move_on_after, open_process, sleep
+from anyio.abc import Process
+
+RESTART_S = 0.2  # until a worker that ended by itself is started again
+STOP_GRACE_S = 15.0
+
+
+class Fleet:
+    """The workers by their stable names, each with its present process."""
+
+    def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
+        self._environment = environment
+        self._logs = logs
+        self._running: dict[str, Process] = {}
+        self.exits: Counter[int] = Counter()  # by code
+
+    @property
+    def running(self) -> list[str]:
+        return sorted(name for name, process in self._running.items() if process.returncode is None)
+
+    def log(self, name: str) -> Path:
+        return self._logs / f"{name.replace('/', '-')}.log"
+
+    def tell(self, name: str, signal: Signals) -> int | None:
+        """Send a signal; the pid that was hit, None when the worker is just not there."""
+        process = self._running.get(name)
+        if process is None or process.returncode is not None:
+            return None
+        process.send_signal(signal)
+        return process.pid
+
+    def pid(self, name: str) -> int | None:
+        return self._running[name].pid if name in self._running else None
+
+    async def start(self, name: str) -> Process:
+        """Start the worker of this name."""
+        with self.log(name).open("ab") as output:
+            self._running[name] = await open_process(
+                [sys.executable, "-m", "blogworker", "run", "--name", name],
+                stdin=None,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **self._environment},
+                start_new_session=True,
+            )
+        return self._running[name]
+
+    async def keep(self, name: str) -> None:
+        """Have the worker run for ever, whoever kills it."""
+        while True:
+            code = await (await self.start(name)).wait()
+            self.exits[code] += 1
+            if code != -SIGKILL:
+                await sleep(RESTART_S)
+
+    async def stop(self) -> None:
+        """End all of them in good order; kill who does not go."""
+        for signal in (SIGCONT, SIGTERM):  # a frozen one hears nothing
+            for name in self.running:
+                self.tell(name, signal)
+        with move_on_after(STOP_GRACE_S):
+            for process in self._running.values():
+                await process.wait()
+        for name in self.running:
+            self.tell(name, SIGKILL)
+            await self._running[name].wait()
+
+
+@asynccontextmanager
+async def kept(fleet: Fleet, names: list[str]) -> AsyncIterator[Fleet]:
+    """The fleet, with workers of these names while the block lasts."""
+    try:
+        async with create_task_group() as keepers:
+            for name in names:
+                keepers.start_soon(fleet.keep, name)
+            yield fleet
+            keepers.cancel_scope.cancel()
+    finally:
+        with CancelScope(shield=True):
+            await fleet.stop()
