@@ -106,7 +106,7 @@ class Database(Runner):
             return await Statements(connection).rows(name, **parameters)
 
     async def pipelined(self, *statements: tuple[str, Mapping[str, object]]) -> list[list[Row]]:
-        """The rows of each statement, which all give rows: sent in one round trip, in one transaction, in this order."""
+        """The rows of each statement, which all give rows: one round trip, one transaction, in this order."""
         async with self.connection() as connection, connection.pipeline():
             cursors = [await connection.execute(query(name), parameters) for name, parameters in statements]
             return [await cursor.fetchall() for cursor in cursors]

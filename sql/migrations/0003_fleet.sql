@@ -53,18 +53,24 @@ create function quota_pace(q quotas, t timestamptz) returns double precision lan
         * least(1, q.slowed + extract(epoch from t - q.slowed_at) / 120)::double precision
 $$;
 
--- One round with a bucket for all of a process's callers: give back, learn, reserve.
--- Takes    tokens: the estimate of each call wanted, first come first served; back_calls and back_tokens: what was
---          reserved and not used (negative: used beyond the estimate); longest_wait_s: calls further away are refused.
+-- One round with a bucket for all of a process's callers: give back, then reserve.
+-- Takes    tokens: the estimate of each call wanted, first come first served; back_requests_s, back_tokens_s: how far
+--          the clocks move back for what was reserved and not used (negative: used beyond the estimate), dropped if
+--          back_epoch is no longer the bucket's; longest_wait_s: calls further away are refused.
 -- Gives    waits: seconds until each call may go, in order, null where refused; next_s: when the next call could go;
---          epoch; blocked_s; pace.
+--          request_s, token_s: how far one of each moves its clock, token_s 0 where tokens are not counted; epoch.
 -- Locks    the bucket's row for the length of one statement; the time is read after the lock is had.
+--
+-- Each clock runs by itself, so that what is given back moves it back. A call takes at least one request's time from
+-- the tokens too: calls of few tokens held up by that clock would else go all at once. What is given back is counted
+-- in the seconds it was charged, since the pace may have changed in between.
 create function quota_round(
-    bucket text, tokens integer[], back_calls integer, back_tokens bigint, longest_wait_s double precision
+    bucket text, tokens integer[], back_requests_s double precision, back_tokens_s double precision, back_epoch integer,
+    longest_wait_s double precision
 )
 returns table (
-    waits double precision[], next_s double precision, epoch integer, blocked_s double precision,
-    pace double precision
+    waits double precision[], next_s double precision, request_s double precision, token_s double precision,
+    epoch integer
 )
 language plpgsql volatile as $$
 #variable_conflict use_column
@@ -72,8 +78,8 @@ declare
     q quotas;
     t timestamptz;
     starts_at timestamptz;
-    a_request interval; -- how far one call moves its clock
-    a_token double precision; -- seconds that one token moves its clock, null: not counted
+    a_request interval;
+    pace double precision;
     wanted integer;
 begin
     select * into q from quotas where quotas.name = bucket for update;
@@ -82,13 +88,15 @@ begin
     end if;
     t := clock_timestamp();
     pace := quota_pace(q, t);
-    a_request := make_interval(
-        secs => 60 / (pace * least(q.requests_per_minute, coalesce(q.vendor_requests_per_minute, q.requests_per_minute)))
-    );
-    a_token := 60 / (pace * least(q.tokens_per_minute, coalesce(q.vendor_tokens_per_minute, q.tokens_per_minute)));
-    q.requests_clock := q.requests_clock - a_request * back_calls;
-    if a_token is not null then
-        q.tokens_clock := q.tokens_clock - make_interval(secs => a_token * back_tokens);
+    request_s := 60 / (pace * least(q.requests_per_minute, q.vendor_requests_per_minute));
+    token_s := case
+        when q.tokens_per_minute is null then 0
+        else 60 / (pace * least(q.tokens_per_minute, q.vendor_tokens_per_minute))
+    end;
+    a_request := make_interval(secs => request_s);
+    if back_epoch = q.epoch then
+        q.requests_clock := q.requests_clock - make_interval(secs => back_requests_s);
+        q.tokens_clock := q.tokens_clock - make_interval(secs => back_tokens_s);
     end if;
     waits := '{}';
     foreach wanted in array tokens || array[null::integer] loop -- the null asks for next_s and takes nothing
@@ -96,7 +104,7 @@ begin
             t,
             q.blocked_until,
             q.requests_clock - make_interval(secs => q.burst_s),
-            case when a_token is not null then q.tokens_clock - make_interval(secs => q.burst_s) end
+            case when token_s > 0 then q.tokens_clock - make_interval(secs => q.burst_s) end
         );
         next_s := extract(epoch from starts_at - t);
         if wanted is null then
@@ -105,20 +113,18 @@ begin
             waits := waits || null::double precision;
         else
             waits := waits || next_s;
-            -- Each clock runs by itself, so that what is given back moves it back. A call takes at least one request's
-            -- time from the tokens too: calls of few tokens held up by that clock would else go all at once.
             q.requests_clock := greatest(q.requests_clock, t, q.blocked_until) + a_request;
-            if a_token is not null then
+            if token_s > 0 then
                 q.tokens_clock := greatest(q.tokens_clock, t, q.blocked_until)
-                    + greatest(make_interval(secs => a_token * wanted), a_request);
+                    + greatest(make_interval(secs => token_s * wanted), a_request);
             end if;
         end if;
     end loop;
     update quotas
     set requests_clock = q.requests_clock, tokens_clock = q.tokens_clock, updated_at = t
-    where quotas.name = bucket;
+    where quotas.name = bucket
+        and (quotas.requests_clock, quotas.tokens_clock) is distinct from (q.requests_clock, q.tokens_clock);
     epoch := q.epoch;
-    blocked_s := greatest(0, extract(epoch from q.blocked_until - t));
     return next;
 end
 $$;

@@ -6,6 +6,8 @@ on conflict (name) do update
 set
     requests_per_minute = excluded.requests_per_minute,
     tokens_per_minute = excluded.tokens_per_minute,
+    requests_clock = least(q.requests_clock, clock_timestamp() + make_interval(secs => q.burst_s)),
+    tokens_clock = least(q.tokens_clock, clock_timestamp() + make_interval(secs => q.burst_s)),
     epoch = q.epoch + 1
 where
     not q.pinned

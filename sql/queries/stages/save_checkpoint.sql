@@ -41,7 +41,7 @@ saved as (
 
 advanced as (
     update blog_generations as g
-    set stage = %(next_stage)s
+    set stage = %(next_stage)s, rescues = 0 -- it gets on: it is not what kills its workers
     from held as h
     where g.id = h.id and %(next_stage)s::text is not null
 ),
