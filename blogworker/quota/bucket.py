@@ -23,7 +23,14 @@ class Reservation:
     tokens: int
     wait_s: float  # from the reservation until the call may go
     starts_at: float  # the same, by this process's monotonic clock
-    epoch: int  # of the bucket: when it has changed, the grant no longer holds
+    epoch: int  # of the bucket: when it has changed, a grant that is not due yet no longer holds
+    request_s: float  # how far the call moved the clock of requests
+    token_s: float  # how far each token moved the other one; 0: not counted
+
+    @property
+    def tokens_s(self) -> float:
+        """How far the call moved the clock of tokens: a request's time at the least."""
+        return max(self.request_s, self.tokens * self.token_s) if self.token_s else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from anyio import CancelScope, current_time, move_on_after, sleep
+from anyio import current_time, move_on_after
 
 from blogworker.db.pool import Runner
 from blogworker.errors import RateLimited
@@ -11,10 +11,10 @@ from blogworker.quota.bucket import Bucket, Reservation, VendorLimits
 from blogworker.quota.desk import Desk
 
 LONGEST_WAIT_S = 30.0  # a call further away than this gives its slot to another job
-REFUND_GRACE_S = 2.0
 LOOK_S = 0.5  # how old one's view of a bucket may be while one waits for it
 LEARN_S = 0.25  # how often one process passes on what the vendor's headers say
 SLOW_DOWN = "slow_down"
+TOO_MANY = 429
 
 
 class Permit:
@@ -61,13 +61,13 @@ class Limiter:
         try:
             yield permit
         except RateLimited as error:
+            if error.status == TOO_MANY:
+                permit.used(0)
             await self._refused(bucket, error)
             raise
         finally:
             if permit.tokens != reservation.tokens:
-                desk.give_back(calls=0, tokens=reservation.tokens - permit.tokens)
-                with CancelScope(shield=True), move_on_after(REFUND_GRACE_S):
-                    await desk.settle()
+                await desk.reconcile(reservation, permit.tokens)
 
     async def learn(self, bucket: str, limits: VendorLimits) -> None:
         """Pass on what an answer's headers said, a few times a second at most."""
@@ -95,8 +95,9 @@ class Limiter:
 
     async def _granted(self, desk: Desk, tokens: int) -> Reservation:
         """A reservation whose time has come. One that was overtaken by a change of the bucket is taken anew."""
+        ask = desk.ask(tokens)
         while True:
-            ask = await desk.reserve(tokens)
+            await desk.reserve(ask)
             if ask.reservation is None:
                 raise RateLimited(
                     f"the fleet's quota for {desk.bucket.name} is used up", provider=desk.bucket.provider, code="quota"
@@ -105,18 +106,17 @@ class Limiter:
                 if await self._holds_until_due(desk, ask.reservation):
                     return ask.reservation
             except BaseException:
-                desk.give_back(calls=1, tokens=tokens)
-                with CancelScope(shield=True), move_on_after(REFUND_GRACE_S):  # else the fleet loses this share
-                    await desk.settle()
+                await desk.undo(ask.reservation)
                 raise
-            desk.give_back(calls=1, tokens=tokens)
 
     async def _holds_until_due(self, desk: Desk, reservation: Reservation) -> bool:
         """Sleep to the reservation's time. False as soon as the bucket has changed since it was granted."""
         while (left_s := reservation.starts_at - current_time()) > 0:
-            await sleep(min(left_s, LOOK_S))
-            if left_s > LOOK_S:
-                await desk.look(LOOK_S)
             if desk.epoch != reservation.epoch:
                 return False
+            with move_on_after(min(left_s, LOOK_S)):
+                await desk.changed.wait()
+                return False
+            if left_s > LOOK_S:
+                await desk.look(LOOK_S)
         return True

@@ -4,9 +4,11 @@ Nothing sleeps: time passes by moving the bucket's clocks into the past. A call'
 clock that its reservation was made by, plus the wait it was told, plus all the time that was let pass before.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,10 +18,17 @@ from blogworker.db.sql import query
 ROUNDING_S = 0.001  # the clocks are kept in microseconds
 
 
-@dataclass
+@dataclass(eq=False)
 class Call:
     start: float
     tokens: int
+    request_s: float  # what it was charged, as a worker keeps it
+    token_s: float
+    epoch: int
+
+    @property
+    def tokens_s(self) -> float:
+        return max(self.request_s, self.tokens * self.token_s) if self.token_s else 0.0
 
 
 @dataclass
@@ -41,37 +50,80 @@ class Tap:
             [self.rpm, self.tpm, self.burst_s],
         )
 
-    def ask(self, tokens: int = 0, longest_wait_s: float = 3600):
-        """The answer to one reservation."""
+    def round(self, tokens=(), *, longest_wait_s=3600.0, back_requests_s=0.0, back_tokens_s=0.0, back_epoch=None):
+        """The answer to a process that wants these calls, and gives back so much."""
         row = self.session.execute(
-            query("quota/reserve"), {"name": "q", "tokens": tokens, "longest_wait_s": longest_wait_s}
+            query("quota/round"),
+            {
+                "name": "q",
+                "tokens": list(tokens),
+                "back_requests_s": back_requests_s,
+                "back_tokens_s": back_tokens_s,
+                "back_epoch": self.row()["epoch"] if back_epoch is None else back_epoch,
+                "longest_wait_s": longest_wait_s,
+            },
         ).fetchone()
-        if row["granted"]:
-            read_at = self.row()["updated_at"].timestamp()
-            start = round(read_at + row["wait_s"] + self.passed_s, 6)  # as exact as the clocks, so that ties are ties
-            self.granted.append(Call(start, tokens))
+        read_at = self.row()["updated_at"].timestamp()
+        for size, wait_s in zip(tokens, row["waits"], strict=True):
+            if wait_s is not None:
+                start = round(read_at + wait_s + self.passed_s, 6)  # as exact as the clocks, so that ties are ties
+                self.granted.append(Call(start, size, row["request_s"], row["token_s"], row["epoch"]))
         return row
 
     def wait_s(self, tokens: int = 0) -> float:
         """The wait for one call that is granted."""
-        row = self.ask(tokens)
-        assert row["granted"]
-        return row["wait_s"]
+        (wait_s,) = self.round([tokens])["waits"]
+        assert wait_s is not None
+        return wait_s
 
-    def give_back(self, *, calls: int = 0, tokens: int = 0) -> None:
-        self.session.execute(query("quota/give_back"), {"name": "q", "calls": calls, "tokens": tokens})
+    def next_s(self) -> float:
+        """When a call could go; nothing is taken."""
+        return self.round()["next_s"]
+
+    def undo(self, call: Call) -> None:
+        """Give back a call that was not made."""
+        self.round(back_requests_s=call.request_s, back_tokens_s=call.tokens_s, back_epoch=call.epoch)
+
+    def reconcile(self, call: Call, used: int) -> None:
+        """Tell the real usage of a call that was made."""
+        self.round(back_tokens_s=call.tokens_s - used * call.token_s, back_epoch=call.epoch)
 
     def block(self, seconds: float) -> None:
         self.session.execute(query("quota/block"), {"name": "q", "seconds": seconds})
 
-    def pass_time(self, seconds: float) -> None:
+    def slow_down(self) -> None:
+        self.session.execute(query("quota/slow_down"), {"name": "q"})
+
+    def set(self, *, rpm: int | None = None, tpm: int | None = None) -> None:
         self.session.execute(
-            "update quotas set requests_clock = requests_clock - make_interval(secs => %(s)s), "
-            "tokens_clock = tokens_clock - make_interval(secs => %(s)s), "
-            "blocked_until = blocked_until - make_interval(secs => %(s)s)",
-            {"s": seconds},
+            query("quota/set_bucket"),
+            {"name": "q", "requests_per_minute": rpm, "tokens_per_minute": tpm, "pinned": True},
         )
+
+    def learn(self, *, requests_left=None, tokens_left=None, requests_limit=None, tokens_limit=None) -> None:
+        self.session.execute(
+            query("quota/learn"),
+            {
+                "name": "q",
+                "requests_limit": requests_limit,
+                "tokens_limit": tokens_limit,
+                "requests_left": requests_left,
+                "tokens_left": tokens_left,
+            },
+        )
+
+    def pass_time(self, seconds: float) -> None:
+        moments = ("requests_clock", "tokens_clock", "blocked_until", "learned_at", "slowed_at")
+        moved = ", ".join(f"{name} = {name} - make_interval(secs => %(s)s)" for name in moments)
+        self.session.execute(f"update quotas set {moved}", {"s": seconds})
         self.passed_s += seconds
+
+    def pace(self) -> float:
+        """The part of the limit that is in use now."""
+        return 60 / (self.rpm * self.round()["request_s"])
+
+    def now(self) -> float:
+        return self.session.execute("select clock_timestamp() as t").fetchone()["t"].timestamp()
 
     def row(self):
         return self.session.execute("select * from quotas").fetchone()
@@ -125,10 +177,10 @@ def test_a_wait_that_is_too_long_takes_nothing(session):
     tap.wait_s()
     before = tap.row()
 
-    refused = tap.ask(longest_wait_s=0.5)
+    refused = tap.round([0, 0], longest_wait_s=0.5)
 
-    assert not refused["granted"]
-    assert refused["wait_s"] == near(2)
+    assert refused["waits"] == [None, None]
+    assert refused["next_s"] == near(2)
     assert tap.row() == before
 
 
@@ -136,7 +188,7 @@ def test_a_call_given_back_lets_the_next_one_go_earlier(session):
     tap = Tap(session, rpm=60, tpm=600, burst_s=0)
     tap.wait_s(tokens=10)
     assert tap.wait_s(tokens=10) == near(1)
-    tap.give_back(calls=1, tokens=10)
+    tap.undo(tap.granted[-1])
 
     assert tap.wait_s(tokens=10) == near(1)
 
@@ -144,7 +196,7 @@ def test_a_call_given_back_lets_the_next_one_go_earlier(session):
 def test_tokens_that_were_not_used_let_the_next_one_go_earlier(session):
     tap = Tap(session, rpm=6000, tpm=600, burst_s=0)
     tap.wait_s(tokens=100)
-    tap.give_back(tokens=70)
+    tap.reconcile(tap.granted[0], 30)
 
     assert tap.wait_s(tokens=1) == near(3)
 
@@ -152,7 +204,7 @@ def test_tokens_that_were_not_used_let_the_next_one_go_earlier(session):
 def test_tokens_used_beyond_the_estimate_are_charged_after(session):
     tap = Tap(session, rpm=6000, tpm=600, burst_s=0)
     tap.wait_s(tokens=100)
-    tap.give_back(tokens=-50)
+    tap.reconcile(tap.granted[0], 150)
 
     assert tap.wait_s(tokens=1) == near(15)
 
@@ -162,7 +214,7 @@ def test_what_is_given_back_late_saves_up_no_credit(session):
     tap = Tap(session, rpm=60, tpm=600, burst_s=1)
     tap.wait_s(tokens=600)
     tap.pass_time(3600)
-    tap.give_back(calls=1, tokens=600)
+    tap.undo(tap.granted[0])
 
     assert [tap.wait_s(tokens=10) for _ in range(4)] == [0, 0, near(1), near(2)]
 
@@ -191,8 +243,8 @@ def test_calls_that_waited_for_tokens_are_spread_as_requests_too(session):
 
 
 def test_the_limits_follow_the_settings(session):
-    """A new tier at the vendor is a restart, not a migration; what was granted stays granted."""
-    tap = Tap(session, rpm=60, tpm=600)
+    """A new tier at the vendor is a restart, not a migration; what was used stays used."""
+    tap = Tap(session, rpm=60, tpm=600, burst_s=3)
     tap.wait_s()
     before = tap.row()
 
@@ -208,39 +260,222 @@ def test_the_limits_follow_the_settings(session):
 
 def test_a_bucket_nobody_made_is_named(session):
     with pytest.raises(Exception, match="no quota named elsewhere"):
-        session.execute(query("quota/reserve"), {"name": "elsewhere", "tokens": 1, "longest_wait_s": 1})
+        session.execute("select quota_round('elsewhere', '{1}', 0, 0, 0, 1)")
+
+
+def test_a_round_serves_its_callers_in_their_order(session):
+    tap = Tap(session, rpm=60, tpm=600, burst_s=0)
+
+    row = tap.round([10, 20, 10, 10], longest_wait_s=3.5)
+
+    assert row["waits"] == [0, near(1), near(3), None]
+    assert row["next_s"] == near(4)
+
+
+def test_a_look_at_a_bucket_writes_nothing(session):
+    """Workers that wait look twice a second; each look a new row version would be."""
+    tap = Tap(session, rpm=60, tpm=600)
+    tap.wait_s(tokens=10)
+    before = session.execute("select ctid, * from quotas").fetchone()
+
+    tap.next_s()
+
+    assert session.execute("select ctid, * from quotas").fetchone() == before
+
+
+def test_callers_that_all_leave_leave_no_trace(session):
+    """A drained worker held thirty seconds of the line: the next caller goes as early as if it had never asked."""
+    tap = Tap(session, rpm=60, tpm=6000, burst_s=1)
+    tap.wait_s(tokens=100)
+    before = tap.next_s()
+    tap.round([1, 500, 0, 90, 2000])
+    for call in tap.granted[1:]:
+        tap.undo(call)
+
+    assert tap.next_s() <= before
+
+
+def test_what_is_given_back_at_another_pace_is_what_was_charged(session):
+    """Else a vendor under pressure, at a fiftieth of the pace, would hand out fifty times what was unused."""
+    tap = Tap(session, rpm=6000, tpm=600, burst_s=0)
+    tap.round([100, 100])
+    tap.learn(tokens_left=0.0)
+
+    tap.reconcile(tap.granted[0], 40)
+
+    assert tap.next_s() == near(14)
+
+
+changes = pytest.mark.parametrize(
+    "change",
+    [lambda tap: tap.block(0.001), lambda tap: tap.set(rpm=60), lambda tap: tap.slow_down()],
+    ids=["block", "set", "slow_down"],
+)
+
+
+@changes
+def test_a_change_of_the_bucket_clears_the_line(session, change):
+    """Those who wait ask again, under the new terms: their old places must not stand in their way."""
+    tap = Tap(session, rpm=60, burst_s=1)
+    tap.round([0] * 20)
+    epoch = tap.row()["epoch"]
+
+    change(tap)
+
+    assert tap.row()["epoch"] == epoch + 1
+    assert tap.next_s() < 0.5
+
+
+@changes
+def test_places_of_before_a_change_are_not_given_back(session, change):
+    """The line was cleared already: once more would let all of them go at once."""
+    tap = Tap(session, rpm=60, burst_s=0)
+    tap.round([0] * 20)
+    change(tap)
+    tap.round([0] * 5)
+    before = tap.next_s()
+
+    for call in tap.granted[:20]:
+        tap.undo(call)
+
+    assert tap.next_s() == near(before)
+
+
+def test_new_limits_hold_for_the_next_call(session):
+    tap = Tap(session, rpm=60, burst_s=0)
+    tap.set(rpm=600)
+
+    assert tap.round([0] * 11)["waits"][-1] == near(1)
+
+
+def test_a_vendor_that_allows_less_than_the_settings_is_believed(session):
+    tap = Tap(session, rpm=600, tpm=60_000, burst_s=0)
+    tap.learn(requests_limit=60, tokens_limit=600)
+
+    assert tap.round([100, 100])["waits"] == [0, near(10)]
+    assert tap.row()["requests_per_minute"] == 600
+
+
+@pytest.mark.parametrize(
+    ("left", "pace"), [(1.0, 1.0), (0.5, 1.0), (0.25, 0.5), (0.1, 0.2), (0.0, 0.02)], ids=lambda value: f"{value:g}"
+)
+def test_the_pace_follows_what_the_vendor_has_left(session, left, pace):
+    """Another application draws from the same key: we take in proportion to what remains."""
+    tap = Tap(session, rpm=60, tpm=600)
+    tap.learn(requests_left=1.0, tokens_left=left)
+
+    assert tap.pace() == pytest.approx(pace, abs=0.01)
+
+
+def test_old_news_of_the_vendor_fade(session):
+    """A worker that makes no calls learns nothing new: it must not stay slow for ever."""
+    tap = Tap(session, rpm=60)
+    tap.learn(requests_left=0.0)
+
+    paces = []
+    for seconds in (10, 30, 30):
+        tap.pass_time(seconds)
+        paces.append(tap.pace())
+
+    assert paces == [pytest.approx(0.02, abs=0.02), pytest.approx(0.52, abs=0.02), 1]
+
+
+def test_slow_down_halves_the_pace_which_recovers(session):
+    tap = Tap(session, rpm=60)
+    tap.slow_down()
+    tap.slow_down()  # within the same second: one storm
+
+    paces = [tap.pace()]
+    for _ in range(2):
+        tap.pass_time(30)
+        paces.append(tap.pace())
+    tap.slow_down()
+    paces.append(tap.pace())
+
+    assert paces == [pytest.approx(expected, abs=0.02) for expected in (0.5, 0.75, 1, 0.5)]
+
+
+def test_processes_at_once_get_one_line(session, buckets_url):
+    """Eight connections race: the row's lock makes one order of it, and no two calls share a slot."""
+    tap = Tap(session, rpm=6000, burst_s=0.1)
+    began = tap.now()
+    ask = (
+        "select extract(epoch from clock_timestamp())::float8 as at, r.waits "
+        "from quota_round('q', '{0,0,0}', 0, 0, 0, 3600) as r"
+    )
+
+    def worker(_: int) -> list[float]:
+        with psycopg.connect(buckets_url, autocommit=True) as connection:
+            rows = [connection.execute(ask).fetchone() for _ in range(40)]
+        return [at + wait_s for at, waits in rows for wait_s in waits]
+
+    with ThreadPoolExecutor(8) as threads:
+        starts = sorted(start for each in threads.map(worker, range(8)) for start in each)
+
+    assert len(starts) == 960
+    assert starts[-1] - began >= 959 * 0.01 - 0.1
+    ahead_s = (tap.row()["requests_clock"].timestamp() - began) - 960 * 0.01
+    assert ahead_s >= -ROUNDING_S
 
 
 tenths = st.integers(0, 100).map(lambda n: n / 10)
 bursts = st.integers(0, 30).map(lambda n: n / 10)
-asks = st.tuples(st.just("ask"), st.integers(0, 400))
+asks = st.tuples(st.just("ask"), st.lists(st.integers(0, 400), min_size=1, max_size=8))
 passes = st.tuples(st.just("pass"), tenths)
 blocks = st.tuples(st.just("block"), tenths)
-returns = st.tuples(st.just("give_back"), st.integers(0, 5))
+undos = st.tuples(st.just("undo"), st.integers(0, 8))
+usages = st.tuples(st.just("reconcile"), st.tuples(st.integers(0, 8), st.integers(0, 500)))
+news = st.tuples(st.just("learn"), st.integers(0, 10).map(lambda n: n / 10))
 limits = st.tuples(st.integers(30, 600), st.none() | st.integers(600, 12_000), bursts)
 bounded = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 
-def play(session, limit, steps) -> tuple[Tap, list[Call]]:
-    """Run the steps; give the bucket and the calls whose quota was given back."""
-    tap = Tap(session, *limit)
-    returned: list[Call] = []
-    for step, value in steps:
+@dataclass
+class Play:
+    """What came of a series of steps. Rounds of several processes are one series: the row's lock sees to that."""
+
+    tap: Tap
+    undone: list[Call] = field(default_factory=list)
+    used: dict[Call, int] = field(default_factory=dict)
+
+    def open(self) -> list[Call]:
+        """Calls whose quota may still be given back, last first."""
+        return [c for c in reversed(self.tap.granted) if c not in self.undone and c not in self.used]
+
+    def step(self, step, value) -> None:
         match step:
             case "ask":
-                tap.ask(value, longest_wait_s=30)
+                self.tap.round(value, longest_wait_s=30)
             case "pass":
-                tap.pass_time(value)
+                self.tap.pass_time(value)
             case "block":
-                tap.block(value)
-            case "give_back":
-                held = [c for c in tap.granted if all(c is not other for other in returned)]
-                if value < len(held):
-                    returned.append(held[value])
-                    tap.give_back(calls=1, tokens=held[value].tokens)
-    return tap, returned
+                self.tap.block(value)
+                now = self.tap.now() + self.tap.passed_s
+                self.tap.granted = [call for call in self.tap.granted if call.start <= now]  # the others ask again
+            case "learn":
+                self.tap.learn(requests_left=value)
+            case "undo" if value < len(self.open()):
+                call = self.open()[value]
+                self.undone.append(call)
+                self.tap.undo(call)
+            case "reconcile" if value[0] < len(self.open()):
+                call = self.open()[value[0]]
+                self.used[call] = value[1]
+                self.tap.reconcile(call, value[1])
+
+    def returned_s(self) -> float:
+        """Seconds given back to either clock, at the most."""
+        unused = [max(0, call.tokens_s - used * call.token_s) for call, used in self.used.items()]
+        return sum(max(call.request_s, call.tokens_s) for call in self.undone) + sum(unused)
+
+
+def play(session, limit, steps) -> Play:
+    played = Play(Tap(session, *limit))
+    for step, value in steps:
+        played.step(step, value)
+    return played
 
 
 def overrun(calls: list[Call], size, per_s: float, burst_s: float) -> float:
@@ -262,10 +497,10 @@ def overrun(calls: list[Call], size, per_s: float, burst_s: float) -> float:
 
 
 @bounded
-@given(limits, st.lists(asks | passes | blocks, max_size=30))
+@given(limits, st.lists(asks | passes | news, max_size=20))
 def test_no_window_ever_holds_more_than_rate_and_burst(session, limit, steps):
     """The promise to the vendor, over every window there is, in requests and in tokens."""
-    tap, _ = play(session, limit, steps)
+    tap = play(session, limit, steps).tap
 
     assert overrun(tap.granted, lambda _: 1, tap.rpm / 60, tap.burst_s) <= 0
     if tap.tpm is not None:
@@ -273,21 +508,82 @@ def test_no_window_ever_holds_more_than_rate_and_burst(session, limit, steps):
 
 
 @bounded
-@given(limits, st.lists(asks | passes | blocks | returns, max_size=30))
-def test_what_is_given_back_is_granted_again_at_most_once(session, limit, steps):
-    """No sequence of refunds prints quota: a window is ahead by no more than what was returned."""
-    tap, returned = play(session, limit, steps)
+@given(limits, st.lists(asks | passes | news | blocks, max_size=20))
+def test_a_change_of_the_bucket_costs_the_vendor_one_call_at_the_most(session, limit, steps):
+    """The line is cleared to what the burst holds, which forgets a part of the last call that went."""
+    tap = play(session, limit, steps).tap
+    changed, largest = tap.row()["epoch"], max((call.tokens for call in tap.granted), default=0)
 
-    assert overrun(tap.granted, lambda _: 1, tap.rpm / 60, tap.burst_s) <= len(returned)
+    assert overrun(tap.granted, lambda _: 1, tap.rpm / 60, tap.burst_s) <= changed
     if tap.tpm is not None:
-        assert overrun(tap.granted, lambda c: c.tokens, tap.tpm / 60, tap.burst_s) <= sum(c.tokens for c in returned)
+        assert overrun(tap.granted, lambda c: c.tokens, tap.tpm / 60, tap.burst_s) <= changed * largest
 
 
 @bounded
-@given(limits, st.lists(asks | passes | blocks, max_size=30))
+@given(limits, st.lists(asks | passes | news | undos | usages, max_size=25))
+def test_what_is_given_back_is_granted_again_at_most_once(session, limit, steps):
+    """A window is ahead by no more than what was returned, at whatever pace."""
+    played = play(session, limit, steps)
+    tap, slack_s = played.tap, played.returned_s()
+
+    assert overrun(tap.granted, lambda _: 1, tap.rpm / 60, tap.burst_s + slack_s) <= 0
+    if tap.tpm is not None:
+        assert overrun(tap.granted, lambda c: c.tokens, tap.tpm / 60, tap.burst_s + slack_s) <= 0
+
+
+@bounded
+@given(limits, st.lists(asks | passes | news | undos | usages, max_size=25))
+def test_refunds_never_print_quota(session, limit, steps):
+    """From the first call on: calls really made, and tokens really used, fit the rate. Refunds give no slack here."""
+    played = play(session, limit, steps)
+    tap = played.tap
+    if not tap.granted:
+        return
+    last = tap.granted[-1]
+    span_s = last.start - min(call.start for call in tap.granted) + tap.burst_s + ROUNDING_S
+    before = [call for call in tap.granted[:-1] if call not in played.undone]
+
+    assert len(before) <= tap.rpm / 60 * span_s
+    if tap.tpm is not None:
+        settled = [min(call.tokens, played.used.get(call, call.tokens)) for call in before]
+        assert sum(settled) <= tap.tpm / 60 * span_s
+
+
+@bounded
+@given(limits, st.lists(asks | passes | usages, max_size=10), st.lists(st.integers(0, 400), min_size=1, max_size=8))
+def test_a_caller_that_leaves_is_as_if_it_had_never_asked(session, limit, steps, tokens):
+    tap = play(session, limit, steps).tap
+    before = tap.next_s()
+    known = len(tap.granted)
+
+    tap.round(tokens)
+    for call in tap.granted[known:]:
+        tap.undo(call)
+
+    assert tap.next_s() <= before + ROUNDING_S
+
+
+@bounded
+@given(limits, st.lists(asks | passes | blocks, max_size=20))
+def test_nobody_waits_longer_than_agreed(session, limit, steps):
+    tap = Tap(session, *limit)
+    for step, value in steps:
+        if step == "ask":
+            waits = tap.round(value, longest_wait_s=5)["waits"]
+            granted = [wait_s for wait_s in waits if wait_s is not None]
+            assert all(wait_s <= 5 for wait_s in granted)
+            assert waits == granted + [None] * (len(waits) - len(granted)), "who is refused stands behind"
+        elif step == "pass":
+            tap.pass_time(value)
+        else:
+            tap.block(value)
+
+
+@bounded
+@given(limits, st.lists(asks | passes | news, max_size=20))
 def test_first_come_is_first_served(session, limit, steps):
     """A caller sleeps to its own slot: nobody who came later may be told an earlier one."""
-    tap, _ = play(session, limit, steps)
+    tap = play(session, limit, steps).tap
 
     starts = [call.start for call in tap.granted]
     assert all(later >= earlier - ROUNDING_S for earlier, later in pairwise(starts))
@@ -299,6 +595,6 @@ def test_a_bucket_that_is_always_asked_is_used_to_the_full(session, rpm, burst_s
     """The other half of the promise: paid quota that lies idle is lost."""
     tap = Tap(session, rpm, None, burst_s)
 
-    waits = [tap.wait_s() for _ in range(count)]
+    waits = tap.round([0] * count)["waits"]
 
     assert waits[-1] <= max(0.0, (count - 1) * 60 / rpm - burst_s) + ROUNDING_S

@@ -1,0 +1,275 @@
+"""The desk: many callers of one process, few statements."""
+
+import psycopg
+import pytest
+from anyio import CancelScope, Event, create_task_group, current_time, fail_after, sleep
+from anyio.lowlevel import checkpoint
+
+from blogworker.db.pool import Runner
+from blogworker.quota import Bucket
+from blogworker.quota.desk import ROUND_S, Desk
+
+pytestmark = pytest.mark.anyio
+
+BUCKET = Bucket("openai/mini", "openai", requests_per_minute=600, tokens_per_minute=6000)  # 10 and 100 a second
+
+
+class Wire(Runner):
+    """The way to the database: counts what passes, and can be held up or cut."""
+
+    def __init__(self, database: Runner) -> None:
+        self._database = database
+        self.rounds: list[float] = []  # when each was sent
+        self.given_back_s = 0.0
+        self.failures = 0  # of the next statements
+        self.open = Event()
+        self.open.set()
+
+    async def rows(self, name, /, **parameters):
+        self.rounds.append(current_time())
+        if self.failures:
+            self.failures -= 1
+            raise psycopg.OperationalError("the link is down")
+        rows = await self._database.rows(name, **parameters)
+        await self.open.wait()  # the database has done it, and its answer is on the way
+        self.given_back_s += parameters["back_tokens_s"]
+        return rows
+
+
+@pytest.fixture
+async def wire(database):
+    await database.execute(
+        "quota/upsert_bucket", name=BUCKET.name, provider="openai", requests_per_minute=600, tokens_per_minute=6000
+    )
+    return Wire(database)
+
+
+@pytest.fixture
+def desk(wire):
+    return Desk(wire, BUCKET, longest_wait_s=30)
+
+
+async def reserve(desk, tokens, into):
+    ask = desk.ask(tokens)
+    await desk.reserve(ask)
+    into.append(ask)
+
+
+async def until(condition) -> None:
+    with fail_after(5):
+        while not condition():
+            await sleep(0.005)
+
+
+async def ahead_s(database) -> float:
+    (row,) = await database.rows("ops/quotas")
+    return row["tokens_ahead_s"]
+
+
+async def test_callers_at_once_cost_two_statements(desk, wire):
+    """The first goes alone, all who come meanwhile share the second."""
+    asks = []
+
+    async with create_task_group() as tasks:
+        for _ in range(200):
+            tasks.start_soon(reserve, desk, 5, asks)
+
+    assert len(asks) == 200
+    assert len(wire.rounds) <= 2
+
+
+async def test_a_stream_of_callers_costs_a_bounded_number_of_statements(desk, wire):
+    asks = []
+    began = current_time()
+
+    async with create_task_group() as tasks:
+        for _ in range(300):
+            tasks.start_soon(reserve, desk, 0, asks)
+            await sleep(0.002)
+    took_s = current_time() - began
+
+    assert len(wire.rounds) <= took_s / ROUND_S + 2
+    assert all(later - earlier >= 0.9 * ROUND_S for earlier, later in zip(wire.rounds, wire.rounds[1:], strict=False))
+
+
+async def test_the_line_is_served_in_order(desk):
+    asks = []
+
+    async with create_task_group() as tasks:
+        for tokens in range(20, 40):
+            tasks.start_soon(reserve, desk, tokens, asks)
+
+    starts = [ask.reservation.starts_at for ask in sorted(asks, key=lambda ask: ask.place)]
+    assert [ask.tokens for ask in sorted(asks, key=lambda ask: ask.place)] == list(range(20, 40))
+    assert starts == sorted(starts)
+
+
+async def test_a_caller_that_does_the_round_may_be_cancelled(desk, wire, database):
+    """The others still get their answers, and what it had taken goes back."""
+    asks, leading = [], CancelScope()
+
+    async def lead() -> None:
+        with leading:
+            await reserve(desk, 1000, asks)
+
+    wire.open = Event()
+    async with create_task_group() as tasks:
+        tasks.start_soon(lead)
+        await until(lambda: wire.rounds)
+        for _ in range(10):
+            tasks.start_soon(reserve, desk, 5, asks)
+        await sleep(0.02)
+        leading.cancel()
+        wire.open.set()
+
+    assert [ask.tokens for ask in asks if not ask.abandoned] == [5] * 10
+    assert await ahead_s(database) < 2, "11 seconds of the line, had nothing come back"
+
+
+async def test_a_caller_cancelled_while_another_asks_for_it_gets_it_given_back(desk, wire, database):
+    """Its answer comes when it has gone."""
+    asks, leaving = [], CancelScope()
+
+    async def leave() -> None:
+        with leaving:
+            await reserve(desk, 2000, asks)
+
+    wire.open = Event()
+    async with create_task_group() as tasks:
+        tasks.start_soon(reserve, desk, 5, asks)
+        tasks.start_soon(reserve, desk, 5, asks)
+        tasks.start_soon(leave)
+        await until(lambda: wire.rounds)
+        leaving.cancel()
+        await sleep(0.02)
+        wire.open.set()
+
+    assert leaving.cancelled_caught
+    assert len(asks) == 2
+    assert wire.given_back_s == pytest.approx(20)
+    assert await ahead_s(database) < 2
+
+
+async def test_a_caller_that_leaves_the_line_takes_nobody_along(desk, wire):
+    """Callers that want the same are still different callers."""
+    asks, leaving = [], CancelScope()
+
+    async def leave() -> None:
+        with leaving:
+            await reserve(desk, 7, asks)
+
+    wire.open = Event()
+    async with create_task_group() as tasks:
+        tasks.start_soon(reserve, desk, 7, asks)
+        await until(lambda: wire.rounds)
+        for _ in range(3):
+            tasks.start_soon(reserve, desk, 7, asks)
+        tasks.start_soon(leave)
+        tasks.start_soon(reserve, desk, 7, asks)
+        await checkpoint()
+        leaving.cancel()
+        wire.open.set()
+
+    assert len(asks) == 5
+    assert len({ask.place for ask in asks}) == 5
+    assert wire.given_back_s == pytest.approx(0)
+
+
+async def test_an_error_of_the_database_reaches_every_caller(desk, wire):
+    errors = []
+
+    async def ask() -> None:
+        try:
+            await reserve(desk, 5, [])
+        except psycopg.OperationalError as error:
+            errors.append(error)
+
+    wire.failures = 10
+    async with create_task_group() as tasks:
+        for _ in range(10):
+            tasks.start_soon(ask)
+
+    assert len(errors) == 10
+
+
+async def test_callers_who_were_not_told_of_an_error_are_served_by_the_next_round(desk, wire):
+    """One of them hears of it; the round is done again by the next in line, no sooner than rounds follow each other."""
+    asks, errors = [], []
+
+    async def ask() -> None:
+        try:
+            await reserve(desk, 5, asks)
+        except psycopg.OperationalError as error:
+            errors.append(error)
+
+    wire.failures = 1
+    async with create_task_group() as tasks:
+        for _ in range(10):
+            tasks.start_soon(ask)
+
+    assert (len(asks), len(errors)) == (9, 1)
+    assert wire.rounds[1] - wire.rounds[0] >= 0.9 * ROUND_S
+
+
+async def test_a_refund_whose_round_failed_goes_with_the_next(desk, wire):
+    asks = []
+    await reserve(desk, 500, asks)
+    wire.failures = 1
+
+    with pytest.raises(psycopg.OperationalError):
+        await desk.reconcile(asks[0].reservation, 100)
+    await reserve(desk, 5, asks)
+
+    assert wire.given_back_s == pytest.approx(4)
+
+
+async def test_refunds_of_many_callers_share_a_statement(desk, wire):
+    """Nobody waits for the refunds of those who came after."""
+    asks = []
+    async with create_task_group() as tasks:
+        for _ in range(50):
+            tasks.start_soon(reserve, desk, 20, asks)
+    before = len(wire.rounds)
+
+    async with create_task_group() as tasks:
+        for ask in asks:
+            tasks.start_soon(desk.reconcile, ask.reservation, 10)
+
+    assert wire.given_back_s == pytest.approx(50 * 0.1)
+    assert len(wire.rounds) - before <= 2
+
+
+async def test_a_stream_of_refunds_does_not_keep_a_caller(desk):
+    asks = []
+    for _ in range(2):
+        await reserve(desk, 20, asks)
+    streaming = CancelScope()
+
+    async def stream() -> None:
+        with streaming:
+            while True:
+                desk._back.tokens_s += 0.001
+                await checkpoint()
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(stream)
+        began = current_time()
+        await desk.reconcile(asks[0].reservation, 10)
+        took_s = current_time() - began
+        streaming.cancel()
+
+    assert took_s < 4 * ROUND_S
+
+
+async def test_a_refund_of_before_a_change_is_not_given_back(desk, wire, database):
+    asks = []
+    await reserve(desk, 2000, asks)
+    await reserve(desk, 1000, asks)
+    await database.execute("quota/block", name=BUCKET.name, seconds=0.01)
+    await sleep(ROUND_S)
+    await desk.look(ROUND_S / 2)
+
+    await desk.undo(asks[1].reservation)
+
+    assert wire.given_back_s == 0
+    assert desk.epoch == asks[0].reservation.epoch + 1
