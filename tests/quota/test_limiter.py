@@ -59,7 +59,7 @@ async def test_a_permit_makes_the_caller_wait_for_its_turn(limiter):
         waited_s = current_time() - began
 
     assert first.waited_s < 0.1
-    assert 0.1 < second.waited_s <= 0.3
+    assert 0.1 < second.waited_s < 2
     assert waited_s >= second.waited_s
 
 
