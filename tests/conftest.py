@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from blogworker.db.embedded import EmbeddedPostgres
 from blogworker.db.migrate import migrate
@@ -14,6 +15,10 @@ from blogworker.db.pool import Database, connect
 from blogworker.settings import DatabaseSettings
 
 TEMPLATE = "migrated"
+
+# A property is about what holds, not about how fast this machine makes examples of it.
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("here")
 
 
 @pytest.fixture(scope="session")

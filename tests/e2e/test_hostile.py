@@ -101,10 +101,9 @@ def test_a_wrong_clock_on_one_machine_changes_nothing(
         "LD_PRELOAD": str(FAKETIME),
         "FAKETIME": clock,
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "BLOGWORKER_LEASE": str(LEASE_S),
     }
     lying = start(vendors, "--name", "lying", **wrong)
-    honest = start(vendors, "--name", "honest", BLOGWORKER_LEASE=str(LEASE_S))
+    honest = start(vendors, "--name", "honest")
 
     until(lambda: queue.count("status = 'DONE'") == 6, of=queue.told)
 

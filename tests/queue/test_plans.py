@@ -188,8 +188,15 @@ HOT = [
     Hot("stages/save_checkpoint", CHECKPOINT),
     Hot("stages/confirm", FENCE),
     Hot(
-        "quota/reserve",
-        {"name": "q", "tokens": 1, "longest_wait_s": 1},
+        "quota/round",
+        {
+            "name": "q",
+            "tokens": [1, 1],
+            "back_requests_s": 0.0,
+            "back_tokens_s": 0.0,
+            "back_epoch": 0,
+            "longest_wait_s": 1.0,
+        },
         before="""
         insert into quotas (name, provider, requests_per_minute) values ('q', 'p', 60)""",
     ),
