@@ -28,6 +28,7 @@ create table sites (
 -- The line of sites that a claim reads from its head; a tie goes to the one that came last (see claim.sql).
 create index sites_in_line_idx on sites (virtual_time, ready_at desc) where ready and not at_cap and paused_at is null;
 create index sites_virtual_time_idx on sites (virtual_time);
+create index sites_at_cap_idx on sites (instance_id) where at_cap; -- reopen_sites.sql
 
 -- Sites that got work while they were not ready. Producers only ever append here, so that two of them never wait for
 -- each other over a site's row, however long their transactions stay open; a worker's admit empties it.

@@ -317,3 +317,19 @@ async def test_a_job_that_is_scheduled_is_not_claimed(psql, claimer):
 
     assert (await claimer()).claims == ()
     assert await psql.value("select status from blog_generations") == "SCHEDULED"
+
+
+async def test_a_site_left_at_its_cap_by_mistake_is_healed(psql, claimer, database):
+    """A job that ended in a transaction nobody could see while the site was counted."""
+    await psql.run("insert into sites (instance_id, max_in_flight) values ('capped', 1), ('full', 1)")
+    await psql.insert("capped", 1)
+    await psql.insert("full", 2)
+    await claimer()
+    await psql.run("update blog_generations set status = 'DONE' where instance_id = 'capped'")
+    await psql.run("delete from site_arrivals")
+    await psql.run("update sites set at_cap = true where instance_id = 'capped'")
+
+    healed = await database.rows("queue/reopen_sites")
+
+    assert [row["instance_id"] for row in healed] == ["capped"]
+    assert await psql.value("select at_cap from sites where instance_id = 'full'") is True

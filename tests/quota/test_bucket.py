@@ -250,7 +250,7 @@ def test_the_limits_follow_the_settings(session):
 
     session.execute(
         query("quota/upsert_bucket"),
-        {"name": "q", "provider": "p", "requests_per_minute": 120, "tokens_per_minute": None},
+        {"name": "q", "provider": "p", "requests_per_minute": 120, "tokens_per_minute": None, "burst_s": 3},
     )
 
     after = tap.row()

@@ -39,7 +39,12 @@ class Wire(Runner):
 @pytest.fixture
 async def wire(database):
     await database.execute(
-        "quota/upsert_bucket", name=BUCKET.name, provider="openai", requests_per_minute=600, tokens_per_minute=6000
+        "quota/upsert_bucket",
+        name=BUCKET.name,
+        provider="openai",
+        requests_per_minute=600,
+        tokens_per_minute=6000,
+        burst_s=1,
     )
     return Wire(database)
 

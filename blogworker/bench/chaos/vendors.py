@@ -69,6 +69,9 @@ class Vendors:
     async def trouble(self, faults: Sequence[Fault]) -> None:
         (await self.client.post(f"{self.url}/__sim/faults", json=list(faults))).raise_for_status()
 
+    async def configure(self, **options: float) -> None:
+        (await self.client.post(f"{self.url}/__sim/options", json=options)).raise_for_status()
+
     async def calm(self) -> None:
         (await self.client.delete(f"{self.url}/__sim/faults")).raise_for_status()
 

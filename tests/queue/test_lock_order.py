@@ -1,0 +1,458 @@
+"""Who locks what, in which order, and who never waits.
+
+Jobs are locked in id order by those that wait for them (settle, cancel), and skipped by the others. Sites are locked by
+claims, admits and retires, all of which skip what others hold, and by people; nobody holds one and waits for a job.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from anyio import create_task_group, fail_after
+from psycopg.types.json import Json
+
+from blogworker.db.pool import Database, connect
+from blogworker.db.sql import query
+from blogworker.queue.claim import claim
+from blogworker.queue.enqueue import enqueue_many
+from blogworker.queue.newblog import NewBlog
+from blogworker.queue.promote import promote
+from blogworker.queue.rescue import MOST_RESCUES
+
+pytestmark = pytest.mark.anyio
+
+STORM_SITES = [f"shop{n}" for n in range(6)]
+TURNS = 40
+FORGOTTEN_SITES = """
+select s.instance_id
+from sites as s
+where
+    (
+        (not s.ready and site_has_pending(s.instance_id))
+        or (s.at_cap and (s.max_in_flight is null or site_in_flight(s.instance_id) < s.max_in_flight))
+    )
+    and not exists (select from site_arrivals as a where a.instance_id = s.instance_id)
+"""
+
+
+def outcome(job_id: int, attempt: int, status: str = "DONE") -> dict[str, object]:
+    return {"job_id": job_id, "attempt": attempt, "status": status, "delay_s": 0, "spent": False}
+
+
+async def register(database: Database, worker_id: UUID, name: str) -> None:
+    await database.execute(
+        "queue/register_worker",
+        name=name,
+        worker_id=worker_id,
+        host="here",
+        pid=1,
+        version="0",
+        concurrency=100,
+        lease_s=600,
+    )
+
+
+class Storm:
+    """Everybody at once over the same few sites and jobs. Each actor makes its turns and gets something done."""
+
+    def __init__(self, database: Database, seed: int) -> None:
+        self.database = database
+        self.random = Random(seed)
+        self.deadlocks: list[str] = []
+        self.progress: Counter[str] = Counter()
+
+    async def act(self, name: str, turn: Callable[[], Awaitable[int]]) -> None:
+        turns = 0
+        while turns < TURNS or not self.progress[name]:  # some have nothing to do before others were there
+            turns += 1
+            try:
+                self.progress[name] += await turn()
+            except psycopg.errors.DeadlockDetected as error:
+                self.deadlocks.append(f"{name}: {error.diag.message_detail}")
+
+    def shuffled(self, values: list[Any], count: int) -> list[Any]:
+        return self.random.sample(values, min(count, len(values)))
+
+    async def ids(self, *statuses: str) -> list[int]:
+        async with self.database.connection() as connection:
+            cursor = await connection.execute(
+                "select id from blog_generations where status = any (%s)", (list(statuses),)
+            )
+            return [row["id"] for row in await cursor.fetchall()]
+
+    async def sql(self, text: str) -> int:
+        async with self.database.connection() as connection:
+            return (await connection.execute(text.encode())).rowcount
+
+    async def work(self, worker_id: UUID) -> int:
+        """Claim, then settle in any order and with any outcome, as a batch."""
+        found = await claim(self.database, worker_id, slots=12, site_window=4)
+        held = self.shuffled(list(found.claims), 12)
+        statuses = self.random.choices(["DONE", "PENDING", "SCHEDULED", "FAILED"], k=len(held))
+        outcomes = [outcome(c.job_id, c.attempt, status) for c, status in zip(held, statuses, strict=True)]
+        rows = await self.database.rows("queue/settle", worker_id=worker_id, outcomes=Json(outcomes))
+        return len(rows)
+
+    async def die(self) -> int:
+        """Claim and never come back: work for the rescuers."""
+        worker_id = uuid4()
+        await register(self.database, worker_id, "mortal")
+        return len((await claim(self.database, worker_id, slots=6, site_window=2)).claims)
+
+    async def stray(self, worker_id: UUID) -> int:
+        await claim(self.database, worker_id, slots=6, site_window=2)
+        rows = await self.database.rows("queue/release_strays", worker_id=worker_id, known=[], older_than_s=-1)
+        return len(rows)
+
+    async def rescue(self) -> int:
+        return len(await self.database.rows("queue/rescue", batch=10, most_rescues=MOST_RESCUES))
+
+    async def promote(self) -> int:
+        return await promote(self.database)
+
+    async def cancel(self) -> int:
+        ids = self.shuffled(await self.ids("PENDING", "SCHEDULED", "PROCESSING"), 8)
+        return len(await self.database.rows("queue/cancel", job_ids=ids))
+
+    async def retry(self) -> int:
+        ids = self.shuffled(await self.ids("FAILED", "CANCELLED"), 8)
+        rows = await self.database.rows(
+            "queue/retry", job_ids=ids, instance_id=None, kind=None, younger_than_s=None, after_id=0, batch=100
+        )
+        return len(rows)
+
+    async def prune(self) -> int:
+        pruned: int = (await self.database.one("ops/prune", older_than_s=0.2, batch=5))["pruned"]
+        return pruned
+
+    async def enqueue(self) -> int:
+        sites = self.shuffled([*STORM_SITES, *(f"new{n}" for n in range(40))], 6)
+        blogs = [NewBlog(site, "keyword", "k", {}) for site in sites for _ in range(2)]
+        return await enqueue_many(self.database, blogs, counts=Counter(blog.instance_id for blog in blogs))
+
+    async def insert_by_hand(self) -> int:
+        values = ", ".join(f"('{site}', 'keyword', 'k')" for site in self.shuffled(STORM_SITES, 6))
+        return await self.sql(f"insert into blog_generations (instance_id, source_type, source_id) values {values}")
+
+    async def change_sites(self) -> int:
+        """One statement over all sites, which locks them in an order of its own."""
+        cap = self.random.choice(["null", "2", "3"])
+        order = self.random.choice(["asc", "desc"])
+        return await self.sql(
+            f"with s as (select instance_id from sites order by instance_id {order} for no key update) "
+            f"update sites set max_in_flight = {cap} from s where sites.instance_id = s.instance_id"
+        )
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_no_two_statements_deadlock_whatever_the_order_of_their_rows(database_settings, psql, seed):
+    """Deadlocks heal, but each costs a second in which its victims hold everybody else's rows."""
+    await psql.run(f"alter database {await psql.value('select current_database()')} set deadlock_timeout = '20ms'")
+    for site in STORM_SITES:
+        await psql.run("insert into sites (instance_id, max_in_flight) values (%s, 3)", site)
+        await psql.insert(site, 20)
+
+    async with Database(database_settings) as database:
+        storm = Storm(database, seed)
+        workers = [uuid4() for _ in range(4)]
+        for n, worker_id in enumerate(workers):
+            await register(database, worker_id, f"worker{n}")
+        with fail_after(100):
+            async with create_task_group() as tasks:
+                for worker_id in workers[:3]:
+                    tasks.start_soon(storm.act, "work", lambda worker_id=worker_id: storm.work(worker_id))
+                tasks.start_soon(storm.act, "stray", lambda: storm.stray(workers[3]))
+                for act in (storm.die, storm.change_sites):
+                    tasks.start_soon(storm.act, act.__name__, act)
+                for act in (
+                    storm.rescue,
+                    storm.promote,
+                    storm.cancel,
+                    storm.retry,
+                    storm.prune,
+                    storm.enqueue,
+                    storm.insert_by_hand,
+                ):
+                    for _ in range(2):
+                        tasks.start_soon(storm.act, act.__name__, act)
+
+        assert storm.deadlocks == []
+        await psql.run("update sites set max_in_flight = null")
+        while (await claim(database, workers[0], slots=100, site_window=50)).look_again:
+            pass
+        assert await psql.run(FORGOTTEN_SITES) == []
+        assert await psql.value("select count(*) from blog_generations where status = 'PENDING'") == 0
+
+
+class Stage:
+    """One site at its cap and one without, with a blog of every kind in each."""
+
+    def __init__(self, psql, database: Database, worker_id: UUID) -> None:
+        self.psql, self.database, self.worker_id = psql, database, worker_id
+        self.dead = uuid4()
+
+    async def set(self) -> None:
+        await self.psql.run("insert into sites (instance_id, max_in_flight) values ('capped', 3), ('free', null)")
+        for site in ("capped", "free"):
+            await self.psql.insert(site, 1)
+        await register(self.database, self.dead, "dead")
+        await claim(self.database, self.dead, slots=100, site_window=10)
+        await self.psql.run("delete from workers where name = 'dead'")
+        for site in ("capped", "free"):
+            await self.psql.insert(site, 2)
+        await claim(self.database, self.worker_id, slots=100, site_window=10)
+        await self.psql.run("update blog_generations set status = 'FAILED' where id in (4, 6)")
+        for site in ("capped", "free"):
+            await self.psql.insert(site, 1, run_at="2100-01-01Z")
+            await self.psql.insert(site, 2)
+        await self.psql.run("update blog_generations set run_at = now() where status = 'SCHEDULED'")
+
+    async def run(self, connection, name: str) -> list[dict[str, Any]]:
+        rows = await self.psql.run(
+            "select id, attempt from blog_generations where status = 'PROCESSING' and worker_id = %s", self.worker_id
+        )
+        parameters = {
+            "queue/admit_sites": {},
+            "queue/claim": {"worker_id": self.worker_id, "slots": 100, "site_window": 10},
+            "queue/retire_sites": {"instance_ids": ["capped", "free"]},
+            "queue/promote": {"batch": 100},
+            "queue/rescue": {"batch": 100, "most_rescues": MOST_RESCUES},
+            "queue/release_strays": {"worker_id": self.worker_id, "known": [], "older_than_s": -1},
+            "queue/retry": {
+                "job_ids": None,
+                "instance_id": None,
+                "kind": None,
+                "younger_than_s": None,
+                "after_id": 0,
+                "batch": 100,
+            },
+            "ops/prune": {"older_than_s": 0, "batch": 100},
+            "queue/settle": {
+                "worker_id": self.worker_id,
+                "outcomes": Json([outcome(row["id"], row["attempt"], "PENDING") for row in rows]),
+            },
+        }[name]
+        return await (await connection.execute(query(name), parameters)).fetchall()
+
+
+@pytest.fixture
+async def stage(psql, database, claimer, worker_id) -> Stage:
+    stage = Stage(psql, database, worker_id)
+    await stage.set()
+    return stage
+
+
+# To how many blogs each does its work while somebody holds every site.
+AT_HELD_SITES = {
+    "queue/promote": 2,
+    "queue/rescue": 2,
+    "queue/release_strays": 2,
+    "queue/retry": 2,
+    "ops/prune": 2,
+    "queue/settle": 2,
+}
+NEVER_WAIT = [
+    "queue/admit_sites",
+    "queue/claim",
+    "queue/retire_sites",
+    "queue/promote",
+    "queue/rescue",
+    "queue/release_strays",
+    "queue/retry",
+    "ops/prune",
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [
+        *((name, held) for name in NEVER_WAIT for held in ("blog_generations", "sites", "site_arrivals")),
+        ("queue/settle", "sites"),
+        ("queue/settle", "site_arrivals"),
+    ],
+)
+async def test_a_keepers_statement_waits_for_nobodys_open_transaction(stage, psql, another_psql, name, held):
+    """A person who went to lunch with rows in hand, or a stuck backend, must not stop the fleet."""
+    await another_psql.run("begin")
+    await another_psql.run(f"select from {held} for no key update")
+    await psql.run("set lock_timeout = '1s'")
+
+    rows = await stage.run(psql.connection, name)
+
+    await another_psql.run("rollback")
+    if held == "sites" and name in AT_HELD_SITES:
+        assert rows[0].get("promoted", rows[0].get("pruned", len(rows))) == AT_HELD_SITES[name]
+
+
+async def test_a_settle_meets_a_claim_that_counts_its_site(psql, another_psql, database, claimer):
+    """The claim finds the site at its cap with a blog that has ended meanwhile; nobody else would ever reopen it."""
+    await psql.run("insert into sites (instance_id, max_in_flight) values ('capped', 2)")
+    await psql.insert("capped", 3)
+    (running,) = (await claimer(1)).claims
+    await another_psql.run("begin")
+    await another_psql.connection.execute(
+        query("queue/claim"), {"worker_id": claimer.worker_id, "slots": 1, "site_window": 1}
+    )
+
+    await psql.run("set lock_timeout = '1s'")
+    await psql.connection.execute(
+        query("queue/settle"),
+        {"worker_id": claimer.worker_id, "outcomes": Json([outcome(running.job_id, running.attempt)])},
+    )
+    await another_psql.run("commit")
+
+    assert await psql.value("select at_cap from sites")
+    assert await claimer.sites() == ["capped"]
+    assert await psql.value("select count(*) from blog_generations where status = 'PROCESSING'") == 2
+
+
+async def test_a_claim_meets_a_settle_that_is_not_committed(psql, another_psql, claimer):
+    """What ends has not ended yet; the cap holds, and the site is there for the next claim."""
+    await psql.run("insert into sites (instance_id, max_in_flight) values ('capped', 1)")
+    await psql.insert("capped", 2)
+    await claimer()
+    await another_psql.run("begin")
+    await another_psql.run("update blog_generations set status = 'DONE' where status = 'PROCESSING'")
+
+    await psql.run("set lock_timeout = '1s'")
+    assert await claimer.sites() == []
+
+    await another_psql.run("commit")
+    assert await claimer.sites() == ["capped"]
+
+
+@pytest.mark.parametrize("cap_first", [True, False])
+async def test_a_cap_set_while_blogs_end_leaves_no_site_shut(psql, another_psql, claimer, cap_first):
+    """Whoever ended the blog saw no cap, whoever set the cap saw the blog running: it must not stay at its cap."""
+    await psql.insert("shop", 3)
+    await claimer(1)
+    first, second = "update sites set max_in_flight = 1", "update blog_generations set status = 'DONE' where id = 1"
+    first, second = (first, second) if cap_first else (second, first)
+
+    await another_psql.run("begin")
+    await another_psql.run(first)
+    await psql.run(second)
+    await another_psql.run("commit")
+
+    assert await claimer.sites() == ["shop"]
+
+
+async def test_ending_blogs_of_two_sites_does_not_deadlock_with_a_change_of_all_sites(psql, another_psql, claimer):
+    """`update sites ...` locks the sites in an order of its own; a settle has no order to set against it."""
+    await psql.run("insert into sites (instance_id, max_in_flight) values ('a', 1), ('b', 1)")
+    for site in ("a", "b"):
+        await psql.insert(site, 2)
+    await claimer()
+    await psql.run("set lock_timeout = '5s'")
+
+    await another_psql.run("begin")
+    await another_psql.run("update sites set weight = 2 where instance_id = 'b'")
+    await psql.run("begin")
+    await psql.run("update blog_generations set status = 'DONE' where instance_id = 'a' and status = 'PROCESSING'")
+    async with create_task_group() as tasks:
+        tasks.start_soon(another_psql.run, "update sites set weight = 2 where instance_id = 'a'")
+        await psql.until_waiting(1)
+        await psql.run("update blog_generations set status = 'DONE' where instance_id = 'b' and status = 'PROCESSING'")
+        await psql.run("commit")
+    await another_psql.run("commit")
+
+    assert Counter(await claimer.sites()) == {"a": 1, "b": 1}
+
+
+PRODUCE = [
+    "insert into blog_generations (instance_id, source_type, source_id) values ('shop', 'keyword', 'k')",
+    "update blog_generations set status = 'PENDING' where status = 'FAILED'",
+]
+
+
+@pytest.mark.parametrize("produce", PRODUCE)
+async def test_a_site_is_not_retired_under_what_is_not_committed(psql, another_psql, claimer, produce):
+    """The retire cannot see the blog, but meets the key share lock of whoever brings it."""
+    await psql.insert("shop", 2)
+    await claimer(1)
+    await psql.run("update blog_generations set status = 'FAILED' where status = 'PROCESSING'")
+    await psql.run("delete from blog_generations where status = 'PENDING'")
+    assert await psql.value("select ready from sites"), "nobody has found it dry yet"
+
+    await another_psql.run("begin")
+    await another_psql.run(produce)
+    await psql.run("set lock_timeout = '1s'")
+    cursor = await psql.connection.execute(query("queue/retire_sites"), {"instance_ids": ["shop"]})
+    open_sites = (await cursor.fetchall())[0]["open"]
+    await another_psql.run("commit")
+
+    assert open_sites == 1
+    assert await claimer.sites() == ["shop"]
+
+
+@pytest.mark.parametrize("produce", PRODUCE)
+async def test_a_producer_that_meets_a_retire_announces_its_site(psql, another_psql, claimer, produce):
+    """The site was in the line when the blog came, and was let go before the producer could hold it there."""
+    await psql.insert("shop", 2)
+    await claimer(1)
+    await psql.run("update blog_generations set status = 'FAILED'")
+    await another_psql.run("begin")
+    await another_psql.connection.execute(query("queue/retire_sites"), {"instance_ids": ["shop"]})
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(psql.run, produce)
+        await another_psql.until_waiting(1)
+        await another_psql.run("commit")
+
+    assert set(await claimer.sites()) == {"shop"}
+
+
+async def test_a_claim_takes_what_is_free_between_rows_that_are_held(psql, another_psql, claimer):
+    """Skipped, not waited for, and not lost: the held one is taken when it is let go."""
+    await psql.insert("shop", 5)
+    await another_psql.run("begin")
+    await another_psql.run("select from blog_generations where id in (2, 4) for update")
+
+    first = [c.job_id for c in (await claimer()).claims]
+    await another_psql.run("rollback")
+    second = [c.job_id for c in (await claimer()).claims]
+
+    assert (first, second) == ([1, 3, 5], [2, 4])
+
+
+async def test_two_cancels_in_opposite_order_queue_up_at_the_first_row(psql, another_psql, database):
+    """Both lock in id order: a third party holds the first row until both wait there, holding nothing."""
+    await psql.insert("shop", 20)
+    told = []
+
+    async def cancel(ids) -> None:
+        told.extend(row["job_id"] for row in await database.rows("queue/cancel", job_ids=ids))
+
+    await another_psql.run("begin")
+    await another_psql.run("select from blog_generations where id = 1 for update")
+    async with create_task_group() as tasks:
+        tasks.start_soon(cancel, list(range(1, 21)))
+        tasks.start_soon(cancel, list(range(20, 0, -1)))
+        await psql.until_waiting(2)
+        await another_psql.run("rollback")
+
+    assert sorted(told) == list(range(1, 21))
+
+
+async def test_two_statements_that_make_the_same_sites_in_opposite_order_queue_up(psql, database_url, database):
+    """A unique index makes the second wait; in one order, nobody waits in a circle."""
+    names = [f"shop{n:02}" for n in range(20)]
+
+    async def make(order) -> None:
+        await database.execute("queue/create_sites", instance_ids=order)
+
+    async with await connect(database_url, timeout_s=5) as third:
+        await third.execute("begin")
+        await third.execute("insert into sites (instance_id) values ('shop10')")
+        async with create_task_group() as tasks:
+            tasks.start_soon(make, names)
+            tasks.start_soon(make, names[::-1])
+            await psql.until_waiting(2)
+            await third.execute("rollback")
+
+    assert await psql.value("select count(*) from sites") == 20
