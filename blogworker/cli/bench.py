@@ -241,6 +241,46 @@ def recovery(
         raise typer.Exit(1)
 
 
+@bench.command()
+def quota(
+    workers: str = typer.Option("1,4,8", help="Numbers of worker processes, by commas."),
+    blogs: int = typer.Option(2_000, min=100, help="Blogs of each run, two calls each."),
+    speed: float = typer.Option(60, min=1, help="Run the vendor's clock this many times faster."),
+    scenarios: str = typer.Option("tight,roomy,foreign", help="Which, by commas."),
+    tpm: int = typer.Option(450_000, min=10_000, help="The vendor's tokens a minute, beside 450 requests."),
+    vendor_burst: float = typer.Option(1, min=0.001, help="Minutes of its quota that the vendor's bucket holds."),
+    seed: bool = typer.Option(True, help="The seed's limiter beside ours."),
+    as_json: bool = typer.Option(False, "--json", help="For machines."),
+) -> None:
+    """How much of a vendor's quota the fleet uses, and how often it is refused, by the vendor's own accounting."""
+    with extra("demo"):
+        from blogworker.bench.quota import Plan, Scenario, measure
+    configure(LogSettings(level="error"))
+    plan = Plan(blogs=blogs, speed=speed, tokens_per_minute=tpm, vendor_burst=vendor_burst)
+    progress = (lambda _: None) if as_json else console().print
+    counts, chosen = [int(count) for count in workers.split(",")], [Scenario(name) for name in scenarios.split(",")]
+    figures = anyio.run(partial(measure, plan, chosen, workers=counts, seed=seed, progress=progress))
+    rows: list[dict[str, int | float | str]] = [
+        {
+            "scenario": f.scenario.value,
+            "limiter": f.limiter,
+            "workers": f.workers,
+            "tokens_%": round(100 * f.tokens_used, 1),
+            "requests_%": round(100 * f.requests_used, 1),
+            "429s": f.refused,
+            "429_%": round(100 * f.refused / (f.refused + f.calls), 2),
+            "blogs_min": round(f.blogs_per_minute, 1),
+            "by_estimate": round(f.estimated_per_minute, 1),
+            "parked": f.parked,
+            "cpu_ms_call": round(f.cpu_ms, 2),
+            "stmts_s": round(f.statements_per_s, 1),
+            "measured_s": round(f.measured.seconds, 1),
+        }
+        for f in figures
+    ]
+    _show(rows, f"{blogs} blogs at {speed:g} times speed, after the ramp, counted by the simulator", as_json=as_json)
+
+
 def _show(rows: Sequence[Mapping[str, int | float | str]], title: str, *, as_json: bool) -> None:
     if as_json:
         emit_json(rows)

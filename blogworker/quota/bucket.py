@@ -14,6 +14,7 @@ class Bucket:
     provider: str
     requests_per_minute: int
     tokens_per_minute: int | None  # None: the vendor counts requests only
+    burst_s: float = 1.0  # seconds' worth that may go at once; vendors enforce by the second, not by the minute
 
 
 @dataclass(frozen=True, slots=True)

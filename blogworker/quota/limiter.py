@@ -45,6 +45,7 @@ class Limiter:
                 provider=desk.bucket.provider,
                 requests_per_minute=desk.bucket.requests_per_minute,
                 tokens_per_minute=desk.bucket.tokens_per_minute,
+                burst_s=desk.bucket.burst_s,
             )
 
     @asynccontextmanager
