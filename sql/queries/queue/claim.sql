@@ -109,7 +109,10 @@ charged as (
             + (case when t.taken = 0 and (t.found = 0 or t.offered > 0) then 1 else t.taken end) / s.weight,
         at_cap = coalesce(t.in_flight + t.taken >= t.max_in_flight, false)
     from tally as t
-    where s.instance_id = t.instance_id and (t.offered > 0 or t.found = 0 or t.max_in_flight is not null)
+    where
+        s.instance_id = any (array(select l.instance_id from line as l)) -- by the primary key
+        and s.instance_id = t.instance_id
+        and (t.offered > 0 or t.found = 0 or t.max_in_flight is not null)
 ),
 
 facts as (
