@@ -106,6 +106,7 @@ class RateLimited(ProviderError):
     """The vendor, or our own quota, says not yet."""
 
     retry_after_s: float = 30.0
+    requests_per_minute: int | None = None  # the limit the vendor says is in force now, where it names one
 
     def after(self, seconds: float) -> "RateLimited":
         """The same error, with the wait the vendor named."""

@@ -5,13 +5,15 @@ answered: nobody knows, and only a caller that looks it up may repeat it.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import httpx
 import httpx2
 
+from blogworker.durations import go_duration_s
 from blogworker.errors import (
     Misconfigured,
     OutcomeUnknown,
@@ -24,8 +26,12 @@ from blogworker.errors import (
 CONNECT_TIMEOUT_S = 5.0
 SPARE_CONNECTIONS = 10  # beside one for each slot: token requests, downloads
 LONGEST_WAIT_S = 86_400.0  # daily limits exist; nothing a vendor names is believed beyond a day
+SHORTEST_WAIT_S = 1.0  # for "at once", and for a date that has passed: said with a refusal, they would make a loop
 LONGEST_MESSAGE = 400
-UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 0.000_001, "µs": 0.000_001}
+
+Turn = AbstractAsyncContextManager[object]
+Pace = Callable[[], Turn]  # waits for the turn of one call, which is made inside; raises RateLimited if it is far off
+SitePace = Callable[[str], Turn]  # the same for the calls to one site
 
 # httpx serves the replicate SDK, httpx2 the openai SDK and ourselves; they share names, not classes.
 TransportError = (httpx.TransportError, httpx2.TransportError)
@@ -34,8 +40,11 @@ UNSENT = (
     *(httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol, httpx2.ProxyError),
 )
 
-DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|m|s)")
-NAMED_WAIT = re.compile(r"(?:try again|resets?|retry)\s+(?:in|after)\s+~?((?:\d+(?:\.\d+)?(?:h|ms|us|µs|m|s))+)", re.I)
+NAMED_WAIT = re.compile(
+    r"(?:try again|resets?|retry)\s+(?:in|after)\s+~?"
+    r"(?:((?:\d+(?:\.\d+)?(?:h|ms|us|µs|m|s))+)\b|(\d+(?:\.\d+)?)\s+seconds?\b)",
+    re.I,
+)
 SECRET = re.compile(r"(?:Bearer\s+\S+|\b(?:sk|r8|rk|pk)[-_][\w*.-]{4,}|OauthNG\S+)", re.I)
 
 
@@ -56,14 +65,6 @@ def safe(text: object) -> str:
     return line if len(line) <= LONGEST_MESSAGE else f"{line[: LONGEST_MESSAGE - 1]}…"
 
 
-def go_duration_s(text: str) -> float | None:
-    """Seconds of `6m0s`, `120ms`, `1h2m3.5s`; None if it is no such thing."""
-    parts = DURATION.findall(text.strip())
-    if not parts or "".join(number + unit for number, unit in parts) != text.strip():
-        return None
-    return sum(float(number) * UNITS_S[unit] for number, unit in parts)
-
-
 def named_wait_s(headers: Mapping[str, str], message: str = "") -> float | None:
     """The wait a vendor asked for, in any of the forms in use; None if it named none.
 
@@ -72,9 +73,9 @@ def named_wait_s(headers: Mapping[str, str], message: str = "") -> float | None:
     waits = [
         _milliseconds(headers.get("retry-after-ms", "")),
         _seconds_or_date(headers.get("retry-after", ""), now=headers.get("date", "")),
-        *(go_duration_s(found) for found in NAMED_WAIT.findall(message)),
+        *(float(seconds) if seconds else go_duration_s(told) for told, seconds in NAMED_WAIT.findall(message)),
     ]
-    named = [wait for wait in waits if wait is not None]
+    named = [wait if wait > 0 else SHORTEST_WAIT_S for wait in waits if wait is not None]
     return min(LONGEST_WAIT_S, max(named)) if named else None
 
 

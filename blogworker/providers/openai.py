@@ -5,6 +5,7 @@ what it cost, and only then asks for its text with `checked()`. All retries are 
 of an error where the SDK would see only its status.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
@@ -21,6 +22,7 @@ from openai import (
 )
 from openai.types.responses import Response
 
+from blogworker.durations import go_duration_s
 from blogworker.errors import Misconfigured, OutcomeUnknown, ProviderError, RateLimited, Rejected, Unavailable
 from blogworker.providers import http
 from blogworker.settings import OpenAISettings, Price
@@ -39,6 +41,8 @@ OUT_OF_MONEY = {
 }
 TRANSIENT = {"server_error", "server_is_overloaded", "vector_store_timeout"}
 THROTTLED = {"rate_limit_exceeded", "slow_down"}
+REQUESTED = re.compile(r"\bRequested (\d+)")
+TOO_LARGE = re.compile(r"^Request too large\b")  # for the key's limit of a whole minute: no wait helps
 
 
 class Truncated(Rejected):
@@ -223,25 +227,48 @@ def _failure(error: Exception) -> ProviderError:
 
 
 def _status_failure(error: APIStatusError) -> ProviderError:
-    message = error.body.get("message") if isinstance(error.body, dict) else None
-    message, code = str(message or f"status {error.status_code}"), error.code
-    if error.status_code == 404 or (error.status_code == 429 and {code, error.type} & OUT_OF_MONEY):
-        return Misconfigured(
-            http.safe(message), provider=PROVIDER, status=error.status_code, code=code, request_id=error.request_id
-        )
-    failure = http.refused(error.status_code, message, provider=PROVIDER, code=code, request_id=error.request_id)
+    said = error.body.get("message") if isinstance(error.body, dict) else None
+    message, status, code = str(said or f"status {error.status_code}"), error.status_code, error.code
+    if status == 404 or (status == 429 and {code, error.type} & OUT_OF_MONEY):
+        kind: type[ProviderError] = Misconfigured
+    elif status == 429 and TOO_LARGE.match(message):
+        kind = Rejected
+    elif code in THROTTLED:  # older endpoints say slow_down with a 503
+        kind = RateLimited
+    else:
+        kind = type(http.refused(status, message, provider=PROVIDER))
+    failure = kind(http.safe(message), provider=PROVIDER, status=status, code=code, request_id=error.request_id)
     if isinstance(failure, RateLimited):
-        failure.after(_wait_s(error.response.headers, message))
+        failure.after(_wait_s(error.response.headers, message, exhausted=error.type))
     return failure
 
 
-def _wait_s(headers: Mapping[str, str], message: str) -> float:
-    """What the vendor names, else when its exhausted bucket is full again, which errs on the late side."""
-    if (named := http.named_wait_s(headers, message)) is not None:
-        return named
-    resets = [
-        http.go_duration_s(headers.get(f"x-ratelimit-reset-{kind}", ""))
-        for kind in ("requests", "tokens", "project-tokens")
-        if headers.get(f"x-ratelimit-remaining-{kind}") == "0"
+def _wait_s(headers: Mapping[str, str], message: str, *, exhausted: str | None) -> float:
+    """The longest of what the vendor names and what its exhausted buckets take to make room for the call."""
+    found = REQUESTED.search(message) if exhausted == "tokens" else None
+    tokens = int(found[1]) if found else None
+    waits = [
+        http.named_wait_s(headers, message),
+        _room_s(headers, "requests", 1),
+        _room_s(headers, "tokens", tokens),
+        _room_s(headers, "project-tokens", tokens),
     ]
-    return max((reset for reset in resets if reset), default=DEFAULT_WAIT_S)
+    return max((wait for wait in waits if wait is not None), default=DEFAULT_WAIT_S)
+
+
+def _room_s(headers: Mapping[str, str], kind: str, wanted: int | None) -> float | None:
+    """Seconds until a bucket holds `wanted` (None: it is not known how much); None if it is not the one that is short.
+
+    The header tells when the bucket will be full, which after a daily limit is a day; it refills all the time.
+    """
+    left, limit = (_count(headers.get(f"x-ratelimit-{fact}-{kind}")) for fact in ("remaining", "limit"))
+    full_s = go_duration_s(headers.get(f"x-ratelimit-reset-{kind}", ""))
+    if left is None or full_s is None or left >= (wanted or 1):
+        return None
+    if wanted is None or limit is None or limit <= wanted:
+        return min(full_s, http.LONGEST_WAIT_S)
+    return min(full_s * (wanted - left) / (limit - left), http.LONGEST_WAIT_S)
+
+
+def _count(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdecimal() else None

@@ -5,6 +5,8 @@ way back it raises our errors itself, so that the SDK neither retries a refused 
 Retry-After, nor stumbles over an error body that is no object, nor drops its `retry_after`.
 """
 
+import math
+import re
 from typing import Any
 
 import httpx
@@ -16,6 +18,7 @@ from blogworker.settings import ReplicateSettings
 PROVIDER = "replicate"
 DEFAULT_WAIT_S = 30.0
 SHORTEST_DEADLINE_S = 5  # the least that Cancel-After takes
+REDUCED = re.compile(r"\b(\d+) requests? (?:per|a) minute\b", re.I)  # said to accounts that run low on credit
 
 
 class Wire(httpx.AsyncBaseTransport):
@@ -61,6 +64,8 @@ def _refusal(request: httpx.Request, response: httpx.Response) -> ProviderError:
     failure = http.refused(response.status_code, message, provider=PROVIDER, request_id=request_id)
     if isinstance(failure, RateLimited):
         failure.after(_wait_s(response, body, message))
+        reduced = REDUCED.search(message)
+        failure.requests_per_minute = max(1, int(reduced[1])) if reduced else None
     return failure
 
 
@@ -74,9 +79,14 @@ def _problem(response: httpx.Response) -> dict[str, Any]:
 
 
 def _wait_s(response: httpx.Response, body: dict[str, Any], message: str) -> float:
-    named = http.named_wait_s(response.headers, message)
-    stated = body.get("retry_after")
-    waits = [named] if named is not None else []
-    if isinstance(stated, int | float):
-        waits.append(min(float(stated), http.LONGEST_WAIT_S))
-    return max(waits, default=DEFAULT_WAIT_S)
+    """The longest wait the answer names, in its headers, its words or its `retry_after`."""
+    waits = [http.named_wait_s(response.headers, message), _stated_s(body.get("retry_after"))]
+    return max((wait for wait in waits if wait is not None), default=DEFAULT_WAIT_S)
+
+
+def _stated_s(value: object) -> float | None:
+    try:
+        seconds = float(value) if isinstance(value, int | float | str) else math.nan
+    except ValueError:
+        return None
+    return min(max(seconds, http.SHORTEST_WAIT_S), http.LONGEST_WAIT_S) if math.isfinite(seconds) else None

@@ -1,11 +1,18 @@
 """What `x-ratelimit-*` headers say of the vendor's own bucket.
 
 A project's token bucket, where the vendor tells of one, counts beside the model's: the one with less left decides.
+
+The headers do not say whether requests are counted by the minute or by the day. What is missing flows in at the rate
+of the limit, so the time until the bucket is full tells: no minute's bucket takes longer than a minute.
 """
 
 from collections.abc import Mapping
 
+from blogworker.durations import go_duration_s
 from blogworker.quota.bucket import VendorLimits
+
+MINUTE_S, DAY_S = 60.0, 86_400.0
+SURELY_LONGER_S = 1.1 * MINUTE_S  # resets are rounded
 
 
 def limits_in(headers: Mapping[str, str]) -> VendorLimits:
@@ -17,12 +24,17 @@ def limits_in(headers: Mapping[str, str]) -> VendorLimits:
 
 
 def _bucket(headers: Mapping[str, str], kind: str) -> tuple[int | None, float | None]:
-    """The limit a minute and the part of it that is left."""
+    """The limit a minute, and the part of the bucket that is left."""
     limit = _count(headers.get(f"x-ratelimit-limit-{kind}"))
     left = _count(headers.get(f"x-ratelimit-remaining-{kind}"))
     if not limit:
         return None, None
-    return limit, None if left is None else min(1.0, left / limit)
+    part_left = None if left is None else min(1.0, left / limit)
+    full_s = go_duration_s(headers.get(f"x-ratelimit-reset-{kind}", ""))
+    if kind == "requests" and full_s is not None and full_s > SURELY_LONGER_S and part_left not in (None, 1.0):
+        period_s = min(DAY_S, full_s / (1 - part_left))
+        limit = max(1, int(limit * MINUTE_S / period_s))
+    return limit, part_left
 
 
 def _count(text: str | None) -> int | None:

@@ -123,7 +123,7 @@ class Endpoint:
             await hang_up(scope, receive)
             return
         response = await self._answer(call)
-        response.headers.update(self._vendor.headers(call))
+        response.headers.update(self._vendor.headers(call) | (call.fault.headers if call.fault else {}))
         if call.hit_by("reset_after") or call.hit_by("no_answer"):
             self._record(call, self._world.ledger.UNANSWERED)
             if call.fault is not None and call.hit_by("no_answer"):

@@ -115,9 +115,10 @@ class Replicate(Vendor):
         return Refused(429, body)
 
     def _low_credit(self, seconds: int) -> Refused:
+        rate = round(self.world.per_minute(LOW_CREDIT.per_minute))
         detail = (
-            "Request was throttled. Your rate limit for creating predictions is reduced to 6 requests per minute with "
-            "a burst of 1 requests while you have less than $5.0 in credit. Your rate limit resets in "
+            f"Request was throttled. Your rate limit for creating predictions is reduced to {rate} requests per minute "
+            "with a burst of 1 requests while you have less than $5.0 in credit. Your rate limit resets in "
             f"~{seconds}s."
         )
         return Refused(429, {"detail": detail, "status": 429, "retry_after": seconds})

@@ -7,9 +7,10 @@ bytes are fetched at once, since the vendor deletes them within the hour.
 from collections.abc import Mapping
 from typing import Any
 
-from blogworker.errors import Rejected
+from blogworker.errors import RateLimited, Rejected
 from blogworker.providers.replicate import PredictionDied, PredictionGone, picture_type
 from blogworker.providers.replicate_wire import PROVIDER
+from blogworker.quota import VendorLimits
 from blogworker.stages.content import columns
 from blogworker.stages.work import Output, Spend, Work
 
@@ -64,7 +65,11 @@ async def _made(work: Work, *, name: str, prompt: str) -> tuple[str, str]:
 async def _start(work: Work, *, name: str, prompt: str) -> str:
     replicate = work.vendors.replicate
     async with work.limiter.permit(BUCKET):
-        prediction_id = await replicate.create(prompt, aspect_ratio=ASPECT_RATIO)
+        try:
+            prediction_id = await replicate.create(prompt, aspect_ratio=ASPECT_RATIO)
+        except RateLimited as error:
+            await work.limiter.learn(BUCKET, VendorLimits(requests_limit=error.requests_per_minute))
+            raise
     spend = Spend(provider=PROVIDER, model=replicate.model, cost_usd=replicate.cost_usd)
     await work.checkpoints.save(name, {"id": prediction_id, "prompt": prompt}, spend)
     return prediction_id

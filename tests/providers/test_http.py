@@ -4,6 +4,7 @@ import httpx
 import httpx2
 import pytest
 
+from blogworker.durations import go_duration_s
 from blogworker.errors import Misconfigured, OutcomeUnknown, RateLimited, Rejected, Unavailable
 from blogworker.providers import http
 
@@ -21,7 +22,12 @@ from blogworker.providers import http
         ({"retry-after": "5"}, "Please try again in 41.7s", 41.7),
         ({"retry-after": "99999999"}, "", http.LONGEST_WAIT_S),
         ({"retry-after": "soon"}, "later", None),
-        ({"retry-after": "-3"}, "", 0),
+        ({"retry-after": "inf"}, "", http.LONGEST_WAIT_S),
+        ({}, "Please retry after 20 seconds.", 20),
+        ({}, "Please try again in 1h2m3.5s.", 3723.5),
+        ({"retry-after": "0"}, "", http.SHORTEST_WAIT_S),
+        ({"retry-after": "-3"}, "", http.SHORTEST_WAIT_S),
+        ({"retry-after": "Mon, 23 Nov 2026 09:00:00 GMT", "date": "Mon, 23 Nov 2026 10:00:00 GMT"}, "", 1),
     ],
 )
 def test_a_named_wait_is_understood_in_every_form(headers, message, seconds):
@@ -33,7 +39,7 @@ def test_a_named_wait_is_understood_in_every_form(headers, message, seconds):
     ("text", "seconds"), [("1s", 1), ("120ms", 0.12), ("6m0s", 360), ("1h2m3.5s", 3723.5), ("6 m", None), ("", None)]
 )
 def test_go_durations(text, seconds):
-    assert http.go_duration_s(text) == (None if seconds is None else pytest.approx(seconds))
+    assert go_duration_s(text) == (None if seconds is None else pytest.approx(seconds))
 
 
 def test_keys_never_reach_a_message():
