@@ -187,6 +187,7 @@ class ReplicateSettings(Section):
     api_token: SecretStr | None = None
     base_url: str = "https://api.replicate.com"
     rpm: int = Field(600, ge=1, description="predictions created a minute, for the whole fleet")
+    reads_rpm: int = Field(3_000, ge=1, description="other calls a minute, looks above all, for the whole fleet")
     timeout: float = Field(60, gt=0, description="seconds one HTTP call may take")
     poll_interval: float = Field(0.5, gt=0, description="seconds between looks at a prediction")
     deadline: float = Field(120, ge=5, description="seconds one prediction may take")
@@ -202,6 +203,7 @@ class WixSettings(Section):
     app_id: str | None = None
     app_secret: SecretStr | None = None
     base_url: str = "https://www.wixapis.com"
+    rpm: int = Field(200, ge=8, description="calls a minute that Wix takes for one site; the fleet keeps below it")
     timeout: float = Field(60, gt=0, description="seconds one call may take; a draft has been seen to take 30")
     media_timeout: float = Field(30, gt=0, description="seconds an import may take to become READY")
     media_poll_interval: float = Field(1, gt=0, description="seconds between looks at an import")

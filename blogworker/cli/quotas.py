@@ -10,13 +10,28 @@ from blogworker.errors import SettingsError
 app = typer.Typer(help="The limits the fleet keeps to.", invoke_without_command=True)
 
 JSON = typer.Option(False, "--json", help="For machines.")
+SITES = "wix/"  # a bucket for each site that was called in the last day
+NEAR_S = 7.5  # ahead: half of what a site's bucket lets go at once
 
 
 @app.callback()
-def quotas(context: typer.Context, as_json: bool = JSON) -> None:
-    """The limits in force, what the vendors say of theirs, and how far they are used."""
+def quotas(
+    context: typer.Context,
+    every: bool = typer.Option(False, "--all", help="The sites that are far from their limit too."),
+    site: str | None = typer.Option(None, help="This site only."),
+    as_json: bool = JSON,
+) -> None:
+    """The limits in force, what the vendors say of theirs, and how far they are used.
+
+    Of the sites of Wix, those that are stopped or near their limit.
+    """
     if context.invoked_subcommand is None:
-        show(with_database(_rows), as_json=as_json)
+        rows = with_database(_rows)
+        if site is not None:
+            rows = [row for row in rows if row["name"] == SITES + site]
+        elif not every:
+            rows = worth_showing(rows)
+        show(rows, as_json=as_json)
 
 
 @app.command("set")
@@ -35,7 +50,7 @@ def set_quota(
         )
         rows = await _rows(database)
         if changed is None:
-            known = ", ".join(row["name"] for row in rows) or "none: a worker makes them when it starts"
+            known = ", ".join(row["name"] for row in worth_showing(rows)) or "none: a worker makes them when it starts"
             raise SettingsError(f"there is no bucket {name}; known are {known}")
         return [row for row in rows if row["name"] == name]
 
@@ -44,6 +59,15 @@ def set_quota(
 
 async def _rows(database: Database) -> list[Row]:
     return await database.rows("ops/quotas")
+
+
+def worth_showing(rows: list[Row]) -> list[Row]:
+    """Without the sites that are far from their limit, of which there may be thousands."""
+    return [
+        row
+        for row in rows
+        if not row["name"].startswith(SITES) or row["blocked_s"] or row["requests_ahead_s"] >= NEAR_S or row["pinned"]
+    ]
 
 
 def show(rows: list[Row], *, as_json: bool) -> None:

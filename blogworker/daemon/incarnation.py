@@ -25,6 +25,7 @@ from blogworker.queue.notify import CANCEL, listen
 from blogworker.queue.promote import promote
 from blogworker.queue.rescue import release_strays, rescue
 from blogworker.queue.settle import Settler
+from blogworker.quota.upkeep import tend
 from blogworker.settings import Settings
 from blogworker.stages.work import Output
 from blogworker.telemetry import get_logger
@@ -32,6 +33,7 @@ from blogworker.telemetry import get_logger
 PROMOTE_S = 1.0
 RESCUE_S = 5.0
 RELISTEN_S = 5.0
+TEND_S = 300.0
 GOODBYE_S = 3.0
 XMIN_HELD_S = 300.0  # a transaction this old keeps vacuum from cleaning the queue
 
@@ -129,6 +131,7 @@ class Incarnation:
         keepers.start_soon(every, "rescue", RESCUE_S, self._rescue)
         keepers.start_soon(every, "promote", PROMOTE_S, self._promote)
         keepers.start_soon(every, "listen", RELISTEN_S, self._listen)
+        keepers.start_soon(every, "quotas", TEND_S, partial(tend, self._database))
         keepers.start_soon(every, "heartbeat", worker.heartbeat_interval, self._heartbeat)
         if (interval_s := systemd.watchdog_interval_s()) is not None:
             keepers.start_soon(every, "watchdog", interval_s, self._ping)

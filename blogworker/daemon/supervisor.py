@@ -1,8 +1,8 @@
 """Builds the world, runs one worker in it, and takes it down in order."""
 
 import signal
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from uuid import UUID
 
 from anyio import create_task_group, open_signal_receiver
@@ -10,6 +10,7 @@ from anyio.abc import TaskStatus
 
 from blogworker.daemon import systemd
 from blogworker.daemon.incarnation import FencedPipeline, Incarnation
+from blogworker.daemon.pacing import buckets, read_pace, site_pace
 from blogworker.db.migrate import state
 from blogworker.db.patient import PatientDatabase, Weather
 from blogworker.db.pool import Database
@@ -17,7 +18,6 @@ from blogworker.providers.openai import OpenAIClient
 from blogworker.providers.replicate import ReplicateClient
 from blogworker.providers.wix import WixClient
 from blogworker.queue.job import Claim, Outcome
-from blogworker.quota.bucket import Bucket
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import Settings
 from blogworker.stages.checkpoint import StoredCheckpoints
@@ -33,37 +33,34 @@ async def run(settings: Settings, *, until_empty: bool = False) -> None:
 
     Raises DatabaseUnready before anything is claimed; LeaseTaken when another process took the name over.
     """
-    spare = settings.worker.concurrency
-    async with (
-        Database(settings.database, application=f"blogworker {settings.worker.name}"[:63]) as database,
-        OpenAIClient(settings.openai, connections=spare) as openai,
-        ReplicateClient(settings.replicate, connections=spare) as replicate,
-        WixClient(settings.wix, connections=spare) if settings.wix.configured else nullcontext() as wix,
-    ):
+    async with Database(settings.database, application=f"blogworker {settings.worker.name}"[:63]) as database:
         async with database.connection() as connection:
             (await state(connection)).require_current()
         weather = Weather()
         patient = PatientDatabase(database, weather)
         limiter = Limiter(patient, buckets(settings))
         await limiter.open()
-        vendors = Vendors(openai=openai, replicate=replicate, wix=wix)
+        async with _vendors(settings, limiter) as vendors:
 
-        async def pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Output]) -> Outcome:
-            checkpoints = StoredCheckpoints(patient, worker_id, claim, saved)
-            work = Work(claim=claim, checkpoints=checkpoints, vendors=vendors, limiter=limiter, openai=settings.openai)
-            return await attempt(work, retry_base_s=settings.worker.retry_base, retry_cap_s=settings.worker.retry_cap)
+            async def pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Output]) -> Outcome:
+                checkpoints = StoredCheckpoints(patient, worker_id, claim, saved)
+                work = Work(claim, checkpoints, vendors, limiter, settings.openai)
+                worker = settings.worker
+                return await attempt(work, retry_base_s=worker.retry_base, retry_cap_s=worker.retry_cap)
 
-        await Supervisor(settings, database, weather, pipeline).run(until_empty=until_empty)
+            await Supervisor(settings, database, weather, pipeline).run(until_empty=until_empty)
 
 
-def buckets(settings: Settings) -> dict[str, Bucket]:
-    """The quotas our calls are charged to: one a text model, one for images."""
-    text = {
-        name: Bucket(name, "openai", settings.openai.rpm, settings.openai.tpm)
-        for name in (f"openai/{settings.openai.ideas_model}", f"openai/{settings.openai.content_model}")
-    }
-    images = "replicate/predictions"
-    return text | {images: Bucket(images, "replicate", settings.replicate.rpm, None)}
+@asynccontextmanager
+async def _vendors(settings: Settings, limiter: Limiter) -> AsyncIterator[Vendors]:
+    spare = settings.worker.concurrency
+    sites = site_pace(limiter, rpm=settings.wix.rpm)
+    async with (
+        OpenAIClient(settings.openai, connections=spare) as openai,
+        ReplicateClient(settings.replicate, connections=spare, pace=read_pace(limiter)) as replicate,
+        WixClient(settings.wix, connections=spare, pace=sites) if settings.wix.configured else nullcontext() as wix,
+    ):
+        yield Vendors(openai=openai, replicate=replicate, wix=wix)
 
 
 class Supervisor:

@@ -148,10 +148,12 @@ def _environment(plan: Plan, dsn: str, base: str) -> dict[str, str]:
         "REPLICATE_BASE_URL": f"{base}/replicate",
         "REPLICATE_API_TOKEN": "simulated",
         "REPLICATE_RPM": str(round(600 * plan.speed)),
+        "REPLICATE_READS_RPM": str(round(3_000 * plan.speed)),
         "REPLICATE_POLL_INTERVAL": str(0.5 / plan.speed),
         "WIX_BASE_URL": f"{base}/wix",
         "WIX_APP_ID": "simulated",
         "WIX_APP_SECRET": "simulated",
+        "WIX_RPM": str(round(200 * plan.speed)),
         "WIX_MEDIA_POLL_INTERVAL": str(1 / plan.speed),
         "BLOGWORKER_CONCURRENCY": str(plan.concurrency),
         "BLOGWORKER_DRAIN_TIMEOUT": "0",  # who presses Ctrl-C does not want to wait for posts nobody will see

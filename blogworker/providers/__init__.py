@@ -5,5 +5,6 @@
     wix         sites      WixClient.import_media, create_draft, publish ...
 
 A client makes one call and says what came of it: an answer, or a ProviderError whose class tells the caller what to do.
-It retries nothing by itself (a refused Wix token is the one exception), waits for no quota, and stores nothing.
+It retries nothing by itself (a refused Wix token is the one exception) and stores nothing. It knows no quota; before
+the small calls of which one act makes many it waits for the turn that the `pace` it was given names.
 """

@@ -7,7 +7,7 @@ Nothing is kept beyond an hour, and no key of ours finds a prediction again: its
 
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -47,9 +47,11 @@ class Look:
 class ReplicateClient:
     """One a process."""
 
-    def __init__(self, settings: ReplicateSettings, *, connections: int) -> None:
+    def __init__(self, settings: ReplicateSettings, *, connections: int, pace: http.Pace = nullcontext) -> None:
+        """`pace` is for looks and cancels, which the vendor counts apart from what it creates."""
         self._settings = settings
         self._connections = connections
+        self._pace = pace
         self._wire: Wire | None = None
         self._client: Client | None = None
         self._files: httpx2.AsyncClient | None = None
@@ -109,8 +111,9 @@ class ReplicateClient:
 
     async def look(self, prediction_id: str) -> Look:
         try:
-            with self._answered(repeatable=True):
-                prediction = await self._sdk().predictions.async_get(prediction_id)
+            async with self._pace():
+                with self._answered(repeatable=True):
+                    prediction = await self._sdk().predictions.async_get(prediction_id)
         except Rejected as error:
             if error.status not in (404, 410):
                 raise
@@ -122,8 +125,9 @@ class ReplicateClient:
     async def cancel(self, prediction_id: str) -> None:
         """Ask a prediction to stop. If that fails, `Cancel-After` stops it at the vendor's own clock."""
         try:
-            with self._answered(repeatable=True):
-                await self._sdk().predictions.async_cancel(prediction_id)
+            async with self._pace():
+                with self._answered(repeatable=True):
+                    await self._sdk().predictions.async_cancel(prediction_id)
         except (ProviderError, ModelFault):
             return
 

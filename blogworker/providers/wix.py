@@ -5,6 +5,7 @@ it may be made again), and its publication, which may be repeated.
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -16,7 +17,7 @@ from blogworker.errors import Misconfigured, SiteUnavailable, Unavailable
 from blogworker.providers import http
 from blogworker.providers.wix_auth import PROVIDER
 from blogworker.providers.wix_products import Products
-from blogworker.providers.wix_site import INSTANCE, Params, WixSites
+from blogworker.providers.wix_site import INSTANCE, Before, Params, WixSites
 from blogworker.settings import WixSettings
 
 READY, PENDING, FAILED = "READY", "PENDING", "FAILED"
@@ -36,9 +37,10 @@ class MediaFile:
 class WixClient:
     """One a process, for all sites."""
 
-    def __init__(self, settings: WixSettings, *, connections: int) -> None:
+    def __init__(self, settings: WixSettings, *, connections: int, pace: http.SitePace = nullcontext) -> None:
         self._settings = settings
         self._connections = connections
+        self._pace = pace
         self._wire: httpx2.AsyncClient | None = None
         self._open_sites: WixSites | None = None
         self._members: dict[str, str] = {}
@@ -50,7 +52,7 @@ class WixClient:
         self._wire = http.client(
             self._settings.base_url, connections=self._connections, timeout_s=self._settings.timeout
         )
-        self._open_sites = WixSites(self._settings, self._wire)
+        self._open_sites = WixSites(self._settings, self._wire, pace=self._pace)
 
     async def aclose(self) -> None:
         if self._wire is not None:
@@ -75,10 +77,12 @@ class WixClient:
             self._members[instance_id] = await self._author(instance_id)
         return self._members[instance_id]
 
-    async def import_media(self, instance_id: str, url: str, *, name: str, media_type: str = "image/jpeg") -> MediaFile:
+    async def import_media(
+        self, instance_id: str, url: str, *, name: str, media_type: str = "image/jpeg", before: Before | None = None
+    ) -> MediaFile:
         """Have Wix fetch a picture. Its address must live until the file is READY."""
         body = {"url": url, "mimeType": media_type, "mediaType": "IMAGE", "displayName": name}
-        answer = await self._sites.post(instance_id, "/site-media/v1/files/import", body=body)
+        answer = await self._sites.post(instance_id, "/site-media/v1/files/import", body=body, before=before)
         return _media_file(answer)
 
     async def await_media(self, instance_id: str, file_id: str) -> MediaFile:
@@ -93,19 +97,26 @@ class WixClient:
                 return file
             await sleep(self._settings.media_poll_interval)
 
-    async def upload_media(self, instance_id: str, data: bytes, *, name: str, media_type: str) -> MediaFile:
+    async def upload_media(
+        self, instance_id: str, data: bytes, *, name: str, media_type: str, before: Before | None = None
+    ) -> MediaFile:
         """Hand over the bytes, where Wix cannot fetch them."""
         body = {"mimeType": media_type, "fileName": name}
         answer = await self._sites.post(
             instance_id, "/site-media/v1/files/generate-upload-url", body=body, repeatable=True
         )
         url = _text(answer, "uploadUrl")
-        return _media_file(await self._sites.put(url, data=data, content_type=media_type, params={"filename": name}))
+        params: Params = {"filename": name}
+        answer = await self._sites.put(
+            instance_id, url, data=data, content_type=media_type, params=params, before=before
+        )
+        return _media_file(answer)
 
-    async def create_draft(self, instance_id: str, draft: Mapping[str, Any]) -> str:
+    async def create_draft(self, instance_id: str, draft: Mapping[str, Any], *, before: Before | None = None) -> str:
         """Make a draft; its id. After OutcomeUnknown or Unavailable, ask `find_draft` before making another."""
         body = {"draftPost": draft, "publish": False, "fieldsets": []}
-        return _text(await self._sites.post(instance_id, "/blog/v3/draft-posts", body=body), "draftPost", "id")
+        answer = await self._sites.post(instance_id, "/blog/v3/draft-posts", body=body, before=before)
+        return _text(answer, "draftPost", "id")
 
     async def find_draft(self, instance_id: str, draft: Mapping[str, Any], *, since: datetime) -> str | None:
         """The id of this draft if Wix already has it: same title and excerpt, edited since.
@@ -125,10 +136,10 @@ class WixClient:
                 return str(found["id"])
         return None
 
-    async def publish(self, instance_id: str, draft_id: str) -> str:
+    async def publish(self, instance_id: str, draft_id: str, *, before: Before | None = None) -> str:
         """Publish a draft; the post's id. A second call publishes the same post again, and nothing else."""
         answer = await self._sites.post(
-            instance_id, f"/blog/v3/draft-posts/{draft_id}/publish", body={}, repeatable=True
+            instance_id, f"/blog/v3/draft-posts/{draft_id}/publish", body={}, repeatable=True, before=before
         )
         return _text(answer, "postId")
 

@@ -1,6 +1,10 @@
-"""One call to one Wix site: its token, and what a refusal means for the job, the site, or nobody in particular."""
+"""One call to one Wix site: its token, its turn, and what a refusal means: for the job, the site, or nobody at all.
 
-from collections.abc import Mapping, Sequence
+Wix counts every call to a site against one quota, so each waits for the site's turn: queries, polls, second tries. A
+429 is raised inside the turn, where whoever hands out turns hears of it.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import httpx2
@@ -12,6 +16,7 @@ from blogworker.providers.wix_auth import DEFAULT_WAIT_S, PROVIDER, Tokens, body
 from blogworker.settings import WixSettings
 
 Params = Mapping[str, str | int | Sequence[str]]
+Before = Callable[[], Awaitable[object]]  # done when the call's turn has come, right before it is sent
 CATALOG = "CATALOG_V"  # a shop being set up, or moved between catalogs: both pass
 INSTANCE = "/apps/v1/instance"
 
@@ -19,26 +24,35 @@ INSTANCE = "/apps/v1/instance"
 class WixSites:
     """Calls as the app, on behalf of any site that has it installed."""
 
-    def __init__(self, settings: WixSettings, wire: httpx2.AsyncClient) -> None:
+    def __init__(self, settings: WixSettings, wire: httpx2.AsyncClient, *, pace: http.SitePace) -> None:
         self._settings = settings
         self._wire = wire
-        self._tokens = Tokens(settings, wire)
+        self._pace = pace
+        self._tokens = Tokens(settings, wire, pace=pace)
 
     async def get(self, instance_id: str, path: str, *, params: Params | None = None) -> dict[str, Any]:
         return await self._call(instance_id, "GET", path, params=params, repeatable=True)
 
     async def post(
-        self, instance_id: str, path: str, *, body: Mapping[str, Any], repeatable: bool = False
+        self,
+        instance_id: str,
+        path: str,
+        *,
+        body: Mapping[str, Any],
+        repeatable: bool = False,
+        before: Before | None = None,
     ) -> dict[str, Any]:
         """`repeatable`: a query, or an act that done twice is done once."""
-        return await self._call(instance_id, "POST", path, body=body, repeatable=repeatable)
+        return await self._call(instance_id, "POST", path, body=body, repeatable=repeatable, before=before)
 
-    async def put(self, url: str, *, data: bytes, content_type: str, params: Params) -> dict[str, Any]:
+    async def put(
+        self, instance_id: str, url: str, *, data: bytes, content_type: str, params: Params, before: Before | None
+    ) -> dict[str, Any]:
         """Send a file to an upload address, which carries its own permission."""
         request = self._wire.build_request(
             "PUT", url, content=data, params=params, headers={"Content-Type": content_type}
         )
-        answer = await self._send(request, repeatable=True)
+        answer = await self._send(instance_id, request, repeatable=True, before=before)
         if answer.is_success:
             return body_of(answer)
         raise _refusal(answer)
@@ -52,12 +66,13 @@ class WixSites:
         params: Params | None = None,
         body: Mapping[str, Any] | None = None,
         repeatable: bool,
+        before: Before | None = None,
     ) -> dict[str, Any]:
         async def answered() -> httpx2.Response:
             token = await self._tokens.get(instance_id)
             headers = {"Authorization": f"Bearer {token}"}
             request = self._wire.build_request(method, path, params=params, json=body, headers=headers)
-            answer = await self._send(request, repeatable=repeatable)
+            answer = await self._send(instance_id, request, repeatable=repeatable, before=before)
             if answer.status_code == 401:
                 self._tokens.forget(instance_id, token)
             return answer
@@ -82,12 +97,21 @@ class WixSites:
         what = f"the app may not use {path} on this site" if installed else "the app is no longer installed"
         return SiteUnavailable(what, provider=PROVIDER, status=401, code=_code(body_of(answer)), request_id=_id(answer))
 
-    async def _send(self, request: httpx2.Request, *, repeatable: bool) -> httpx2.Response:
-        try:
-            with fail_after(self._settings.timeout):
-                return await self._wire.send(request)
-        except (TimeoutError, httpx2.TransportError) as error:
-            raise http.lost(error, provider=PROVIDER, repeatable=repeatable) from error
+    async def _send(
+        self, instance_id: str, request: httpx2.Request, *, repeatable: bool, before: Before | None
+    ) -> httpx2.Response:
+        """The answer, had in the site's turn. Raises RateLimited when the turn is far off, and for a 429."""
+        async with self._pace(instance_id):
+            if before is not None:
+                await before()
+            try:
+                with fail_after(self._settings.timeout):
+                    answer = await self._wire.send(request)
+            except (TimeoutError, httpx2.TransportError) as error:
+                raise http.lost(error, provider=PROVIDER, repeatable=repeatable) from error
+            if answer.status_code == 429:
+                raise _refusal(answer)
+        return answer
 
 
 def _refusal(answer: httpx2.Response) -> ProviderError:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 
 from anyio import current_time, move_on_after
 
@@ -15,6 +16,7 @@ LOOK_S = 0.5  # how old one's view of a bucket may be while one waits for it
 LEARN_S = 0.25  # how often one process passes on what the vendor's headers say
 SLOW_DOWN = "slow_down"
 TOO_MANY = 429
+IDLE_S = 600.0  # a bucket that was ensured is forgotten when it was not used for so long; far below upkeep's
 
 
 class Permit:
@@ -35,6 +37,8 @@ class Limiter:
         self._database = database
         self._desks = {name: Desk(database, bucket, LONGEST_WAIT_S) for name, bucket in buckets.items()}
         self._learned_at: dict[str, float] = {}
+        self._ensured: set[str] = set()
+        self._swept_at = -IDLE_S
 
     async def open(self) -> None:
         """Make the buckets known to the database, with the limits of our settings."""
@@ -47,6 +51,20 @@ class Limiter:
                 tokens_per_minute=desk.bucket.tokens_per_minute,
                 burst_s=desk.bucket.burst_s,
             )
+
+    async def ensure(self, bucket: Bucket) -> None:
+        """Make sure of a bucket right before it is asked: of the many there may be, only those in use are known."""
+        now, desk = current_time(), self._desks.get(bucket.name)
+        if desk is not None and now - desk.seen_at < IDLE_S:
+            return
+        await self._database.execute("quota/ensure_bucket", **asdict(bucket))
+        if now - self._swept_at > IDLE_S:
+            self._swept_at = now
+            for name in [name for name in self._ensured if now - self._desks[name].seen_at > IDLE_S]:
+                self._ensured.remove(name)
+                del self._desks[name]
+        self._ensured.add(bucket.name)
+        self._desks.setdefault(bucket.name, Desk(self._database, bucket, LONGEST_WAIT_S)).seen_at = current_time()
 
     @asynccontextmanager
     async def permit(self, bucket: str, *, tokens: int = 0) -> AsyncIterator[Permit]:

@@ -62,18 +62,16 @@ class Bucket:
 class Window:
     """So many in each minute; a new minute starts with the first call after the last one ended."""
 
-    LENGTH_S = 60.0
-
     def __init__(self) -> None:
         self._began = -math.inf
         self._used = 0
 
-    def take(self, per_minute: float, now: float) -> bool:
-        """Count one call; False when the minute is used up."""
-        if now - self._began >= self.LENGTH_S:
+    def take(self, per_minute: float, now: float, *, length_s: float = 60.0) -> bool:
+        """Count one call; False when the minute is used up. A "minute" of another length has as much less in it."""
+        if now - self._began >= length_s:
             self._began, self._used = now, 0
         self._used += 1
-        return self._used <= per_minute
+        return self._used <= per_minute * length_s / 60.0
 
 
 class PeakMeter:

@@ -38,6 +38,7 @@ class SimulatorOptions:
     wix_app_id: str = ""
     wix_secret: str = ""
     wix_rpm: float = 200  # of each site
+    wix_window_s: float = 60.0  # real seconds over which that is counted
     wix_token_life_s: float = 14_400
     wix_member_interval_s: float = 1.0  # least time between two members created on one site
     wix_query_lag_s: float = 0.0  # how long a new draft stays invisible to queries
@@ -58,6 +59,7 @@ class SimulatorOptions:
             "replicate_rpm",
             "replicate_read_rpm",
             "wix_rpm",
+            "wix_window_s",
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be greater than zero")

@@ -35,10 +35,11 @@ async def cover(work: Work, wix: WixClient, *, slug: str, image: Mapping[str, An
 
 async def _fetched(work: Work, wix: WixClient, image: Mapping[str, Any], *, name: str) -> MediaFile | None:
     """The file as Wix fetched it; None when Wix would not even try."""
-    site = work.claim.instance_id
-    await work.checkpoints.confirm()
+    site, media_type = work.claim.instance_id, image.get("type") or "image/jpeg"
     try:
-        file = await wix.import_media(site, image["url"], name=name, media_type=image.get("type") or "image/jpeg")
+        file = await wix.import_media(
+            site, image["url"], name=name, media_type=media_type, before=work.checkpoints.confirm
+        )
     except Rejected:
         return None
     await work.checkpoints.save(SAVED, {"id": file.id, "url": file.url, "status": file.status})
@@ -50,10 +51,9 @@ async def _uploaded(work: Work, wix: WixClient, *, name: str) -> MediaFile | Non
     data = await work.checkpoints.image_bytes()
     if data is None:
         return None
-    site = work.claim.instance_id
-    await work.checkpoints.confirm()
+    site, media_type = work.claim.instance_id, picture_type(data) or "image/jpeg"
     try:
-        file = await wix.upload_media(site, data, name=name, media_type=picture_type(data) or "image/jpeg")
+        file = await wix.upload_media(site, data, name=name, media_type=media_type, before=work.checkpoints.confirm)
     except Rejected:
         return None
     await work.checkpoints.save(SAVED, {"id": file.id, "url": file.url, "status": file.status})

@@ -12,7 +12,7 @@ from typing import Any
 
 from anyio import sleep
 
-from blogworker.errors import BlogworkerError, ProviderError, Rejected
+from blogworker.errors import BlogworkerError, ProviderError, RateLimited, Rejected
 from blogworker.providers.wix import WixClient
 from blogworker.stages.content import columns
 from blogworker.stages.draft import covered, draft_of
@@ -60,8 +60,7 @@ async def _shown(work: Work, wix: WixClient, content: Mapping[str, Any]) -> Outp
 async def _published(work: Work, wix: WixClient, draft_id: str) -> str:
     if (done := work.checkpoints.get("publish.post")) is not None:
         return str(done["id"])
-    await work.checkpoints.confirm()
-    post_id = await wix.publish(work.claim.instance_id, draft_id)
+    post_id = await wix.publish(work.claim.instance_id, draft_id, before=work.checkpoints.confirm)
     await work.checkpoints.save("publish.post", {"id": post_id})
     return post_id
 
@@ -113,13 +112,23 @@ async def _created(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> str:
 
 
 async def _asked_for(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> str:
-    now = await work.checkpoints.confirm()
-    intent = {"started_at": now.isoformat(), "title": draft["title"]}
-    await work.checkpoints.save("publish.intent", intent)
-    await work.checkpoints.confirm()
+    intent: Output | None = None
+
+    async def intend() -> None:
+        """In the call's own turn: waiting for it would age the intent, and let a claim that was confirmed be lost."""
+        nonlocal intent
+        now = await work.checkpoints.confirm()
+        intent = {"started_at": now.isoformat(), "title": draft["title"]}
+        await work.checkpoints.save("publish.intent", intent)
+        await work.checkpoints.confirm()
+
     try:
-        return await wix.create_draft(work.claim.instance_id, draft)
+        return await wix.create_draft(work.claim.instance_id, draft, before=intend)
     except ProviderError as error:
-        if error.status is not None and error.status < 500:  # nothing was made: nothing is to be waited for
+        if intent is not None and _nothing_made(error):  # nothing is to be waited for
             await work.checkpoints.save("publish.intent", {**intent, "refused": True})
         raise
+
+
+def _nothing_made(error: ProviderError) -> bool:
+    return isinstance(error, RateLimited) or (error.status is not None and error.status < 500)

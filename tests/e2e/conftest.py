@@ -95,6 +95,8 @@ class Vendors:
             "OPENAI_RPM": str(round(450 * self.speed)),
             "OPENAI_TPM": str(round(450_000 * self.speed)),
             "REPLICATE_RPM": str(round(600 * self.speed)),
+            "REPLICATE_READS_RPM": str(round(3_000 * self.speed)),
+            "WIX_RPM": str(round(200 * self.speed)),
             "REPLICATE_POLL_INTERVAL": str(0.5 / self.speed),
             "WIX_MEDIA_POLL_INTERVAL": str(1 / self.speed),
         }

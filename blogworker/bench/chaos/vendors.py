@@ -92,10 +92,12 @@ class Vendors:
             "REPLICATE_BASE_URL": f"{self.url}/replicate",
             "REPLICATE_API_TOKEN": "simulated",
             "REPLICATE_RPM": str(max(1, round(600 * self.speed))),
+            "REPLICATE_READS_RPM": str(max(1, round(3_000 * self.speed))),
             "REPLICATE_POLL_INTERVAL": str(0.5 / self.speed),
             "WIX_BASE_URL": f"{self.url}/wix",
             "WIX_APP_ID": "simulated",
             "WIX_APP_SECRET": "simulated",
+            "WIX_RPM": str(max(8, round(200 * self.speed))),
             "WIX_MEDIA_POLL_INTERVAL": str(1 / self.speed),
         }
 

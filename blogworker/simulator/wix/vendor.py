@@ -145,7 +145,10 @@ class Wix(Vendor):
         if call.hit_by("no_scope"):
             raise Refused(403, {"message": "", "details": {}})
         self.world.ledger.meter(f"wix/{call.site}", 1, now)
-        if not self.state.site(call).window.take(self.world.per_minute(self.world.options.wix_rpm), now):
+        options = self.world.options
+        limit = self.world.per_minute(options.wix_rpm)
+        if not self.state.site(call).window.take(limit, now, length_s=options.wix_window_s):
+            self.world.ledger.count("wix.over_the_limit")
             raise self.throttled(call, None)
 
     def headers(self, call: Call) -> dict[str, str]:
@@ -194,6 +197,7 @@ class Wix(Vendor):
             "limit_requests_per_minute_of_a_site": self.world.per_minute(self.world.options.wix_rpm),
             "peak_requests_per_minute_of_a_site": peak,
             "busiest_site": busiest.removeprefix("wix/"),
+            "requests_over_the_limit": counters["wix.over_the_limit"],
         }
 
     def posts(self, *, site: str = "") -> list[dict[str, Any]]:

@@ -2,7 +2,8 @@
 -- Gives  one row: pending (counted to 100,000), ready_sites (to 10,000), oldest_wait_s (of the sites at the head of
 --        the line, which is who a fair queue keeps waiting longest), finished_last_minute, workers,
 --        xmin_held_s: age of the oldest transaction that keeps vacuum from cleaning up, null: none is seen;
---        quotas jsonb: name -> requests_ahead_s, tokens_ahead_s, how far what is granted reaches into the future.
+--        quotas jsonb: name -> requests_ahead_s, tokens_ahead_s, how far what is granted reaches into the future;
+--        without those of single sites, of which there may be thousands; sites_blocked: how many a 429 has stopped.
 select
     pending_count(100000) as pending,
     sites_in_line(10000) as ready_sites,
@@ -45,4 +46,7 @@ select
             '{}'
         )
         from quotas as q
-    ) as quotas;
+        where q.provider <> 'wix'
+    ) as quotas,
+    (select count(*) from quotas as q where q.provider = 'wix' and q.blocked_until > clock_timestamp())
+        as sites_blocked;
