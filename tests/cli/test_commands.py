@@ -255,3 +255,24 @@ def test_no_command_shows_a_secret(told: Any, sql: Sql) -> None:
         ran = told(*command, **secrets)
         assert "secret" not in ran.out + ran.err, command
     assert all("secret" not in str(row) for row in sql("select application_name, query from pg_stat_activity"))
+
+
+def test_quotas_are_not_drowned_by_thousands_of_sites(cli: Any, sql: Sql) -> None:
+    """Of the buckets of sites, an operator wants those that hold somebody up."""
+    sql(
+        "insert into quotas (name, provider, requests_per_minute, burst_s) "
+        "select 'wix/s' || n, 'wix', 150, 15 from generate_series(1, 3000) as n"
+    )
+    sql("insert into quotas (name, provider, requests_per_minute) values ('replicate/reads', 'replicate', 3000)")
+    sql("update quotas set blocked_until = now() + interval '1 minute' where name = 'wix/s7'")
+    sql("update quotas set requests_clock = now() + interval '14 seconds' where name = 'wix/s8'")
+
+    shown = {row["name"] for row in cli("quotas", "--json").json}
+    one = cli("quotas", "--site", "s9", "--json").json
+
+    assert shown == {"replicate/reads", "wix/s7", "wix/s8"}
+    assert shown == {row["name"] for row in cli("status", "--json").json["quotas"]}
+    assert len(cli("quotas", "--all", "--json").json) == 3001
+    assert [(row["name"], row["requests_per_minute"]) for row in one] == [("wix/s9", 150)]
+    assert cli("quotas", "--site", "unknown", "--json").json == []
+    assert "known are replicate/reads, wix/s7, wix/s8" in cli("quotas", "set", "wix/s", "--rpm", "9").err

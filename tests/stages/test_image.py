@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from blogworker.errors import LeaseLost, Unavailable
+from blogworker.errors import LeaseLost, RateLimited, Unavailable
+from blogworker.quota import VendorLimits
 from blogworker.stages import image
 from blogworker.stages.content import read_post
 from blogworker.stages.work import Work
@@ -46,6 +47,20 @@ async def test_a_prediction_already_paid_for_is_taken_up_again(world, checkpoint
 
     assert second["prediction_id"] == first["prediction_id"]
     assert (await room.operations("replicate")).count("predictions.create") == 1
+
+
+async def test_an_account_low_on_credit_slows_the_fleet(world, limiter):
+    """Refused creates are paid for in time: each tells the limit that holds until there is credit again."""
+    work, room = world
+    await room.fault(kind="low_credit", vendor="replicate", times=1)
+    with pytest.raises(RateLimited):
+        await image.run(work)
+
+    await image.run(work)
+
+    assert [(bucket, limits) for bucket, limits in limiter.learned if limits != VendorLimits()] == [
+        ("replicate/predictions", VendorLimits(requests_limit=600))  # six at the simulator's speed
+    ]
 
 
 async def test_an_unsafe_picture_is_asked_for_in_softer_words(world, checkpoints):

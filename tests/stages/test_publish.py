@@ -1,11 +1,13 @@
 """Showing the post to the world once, against the simulated Wix."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
 from blogworker.errors import LeaseLost, RateLimited, SiteUnavailable, Unavailable
+from blogworker.providers.wix import WixClient
 from blogworker.stages import image, publish
 from blogworker.stages.content import read_post
 from blogworker.stages.publish import PublishLater
@@ -123,6 +125,74 @@ async def test_a_draft_that_was_refused_is_asked_for_again_at_once(world, checkp
 
     assert (await publish.run(work))["published"] is True
     assert len(await room.posts(SITE)) == 1
+
+
+class Turns:
+    """Hands out turns to calls, and refuses the nth and all after it."""
+
+    def __init__(self, checkpoints: RecordedCheckpoints, wix: WixClient, *, refuses: int | None = None) -> None:
+        self._events = checkpoints.events
+        self._refuses = refuses
+        self.given = 0
+        wix._sites._pace = self.turn
+
+    @asynccontextmanager
+    async def turn(self, instance_id: str) -> AsyncIterator[None]:
+        if self.given == self._refuses:
+            raise RateLimited("used up", provider="wix", code="quota").after(30)
+        self.given += 1
+        self._events.append("turn")
+        yield
+
+
+async def test_a_claim_is_confirmed_in_the_calls_own_turn(world, checkpoints):
+    """Waiting for the turn may take half a minute, after which the claim may be another's and the intent too old."""
+    work, _ = world
+    Turns(checkpoints, work.vendors.wix)
+
+    await publish.run(work)
+
+    events = [event for event in checkpoints.events if event != "store_post"]
+    intended = events.index("save publish.intent")
+    assert events[intended - 2 : intended + 3] == [
+        "turn",
+        "confirm",
+        "save publish.intent",
+        "confirm",
+        "save publish.draft",
+    ]
+    assert events[: events.index("save publish.media") + 1] == ["turn", "confirm", "save publish.media"]
+    assert events[-4:] == ["turn", "confirm", "save publish.post", "turn"]
+
+
+async def test_a_turn_that_is_refused_leaves_no_intent(world, checkpoints, monkeypatch):
+    """Nothing was sent: the next attempt need not ask Wix, nor wait, before it makes the draft."""
+    work, room = world
+    monkeypatch.setattr(publish, "SLOWEST_DRAFT_S", 600)
+    checkpoints.saved["publish.media"] = {"id": "f1", "url": "", "status": "READY"}
+    work = claimed(work, site={"member_id": "m1"})
+    Turns(checkpoints, work.vendors.wix, refuses=0)
+
+    with pytest.raises(RateLimited):
+        await publish.run(work)
+
+    assert checkpoints.get("publish.intent") is None
+    assert "drafts.create" not in await room.operations("wix")
+
+
+async def test_a_turn_refused_after_a_token_was_leaves_a_refused_intent(world, checkpoints, monkeypatch):
+    """The draft was asked for with a dead token, which makes nothing, and could not be asked for again."""
+    work, room = world
+    monkeypatch.setattr(publish, "SLOWEST_DRAFT_S", 600)
+    checkpoints.saved["publish.media"] = {"id": "f1", "url": "", "status": "READY"}
+    await room.fault(kind="status", vendor="wix", operation="drafts.create", status=401, times=1)
+    turns = Turns(checkpoints, work.vendors.wix, refuses=3)  # the site, its members, the draft
+
+    with pytest.raises(RateLimited):
+        await publish.run(work)
+
+    assert turns.given == 3
+    assert checkpoints.get("publish.intent")["refused"] is True
 
 
 async def test_a_finished_draft_waits_for_its_time(world, checkpoints):

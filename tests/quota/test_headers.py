@@ -1,0 +1,50 @@
+"""What the headers of an answer say of the vendor's buckets."""
+
+import pytest
+
+from blogworker.quota import VendorLimits
+from blogworker.quota.headers import limits_in
+
+
+def headers(kind: str, limit: str, left: str | None = None, full: str | None = None) -> dict[str, str]:
+    told = {"limit": limit, "remaining": left, "reset": full}
+    return {f"x-ratelimit-{fact}-{kind}": value for fact, value in told.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("found", "limits"),
+    [
+        ({}, VendorLimits()),
+        (headers("requests", "60", "59", "1s"), VendorLimits(requests_limit=60, requests_left=59 / 60)),
+        (headers("requests", "60"), VendorLimits(requests_limit=60)),
+        (headers("tokens", "150000", "75000", "30s"), VendorLimits(tokens_limit=150_000, tokens_left=0.5)),
+        (
+            headers("tokens", "150000", "149984", "6ms") | headers("project-tokens", "60000", "30000", "30s"),
+            VendorLimits(tokens_limit=60_000, tokens_left=0.5),
+        ),
+        (headers("project-tokens", "60000", "57000", "3s"), VendorLimits(tokens_limit=60_000, tokens_left=0.95)),
+        (headers("requests", "many", "59", "1s"), VendorLimits()),
+        (headers("requests", "0", "0", "1s"), VendorLimits()),
+        (headers("requests", "60", "61", "0s"), VendorLimits(requests_limit=60, requests_left=1.0)),
+    ],
+)
+def test_limits_are_read_from_what_is_there(found, limits):
+    assert limits_in(found) == limits
+
+
+@pytest.mark.parametrize(
+    ("limit", "left", "full", "a_minute"),
+    [
+        ("200", "199", "7m12s", 1),  # 0.14: the least there is; the rest is left to the wait it names
+        ("10000", "5000", "12h0m0s", 6),
+        ("10000", "9000", "2h24m0s", 6),
+        ("3000", "1500", "30m0s", 50),  # an hour's
+        ("60", "0", "1m0s", 60),
+        ("60", "0", "1m1s", 60),  # rounded up
+        ("60", "0", "soon", 60),
+        ("60", "60", "6m0s", 60),  # nothing is missing, so the time says nothing
+    ],
+)
+def test_a_limit_of_a_day_is_told_by_the_time_until_it_is_full(limit, left, full, a_minute):
+    """Taken for a minute's, a limit of 200 a day would be gone before breakfast."""
+    assert limits_in(headers("requests", limit, left, full)).requests_limit == a_minute

@@ -1,0 +1,173 @@
+"""Buckets that come and go: one for each site in use, of the thousands there are."""
+
+import pytest
+from anyio import create_task_group
+
+from blogworker.db.pool import Database, Row, Runner, connect
+from blogworker.quota import Bucket, VendorLimits
+from blogworker.quota.limiter import IDLE_S, Limiter
+from blogworker.quota.upkeep import IDLE_S as REMOVED_S
+from blogworker.quota.upkeep import TOLD_S, tend
+
+pytestmark = pytest.mark.anyio
+
+PICTURES = Bucket("replicate/predictions", "replicate", 600, None)
+
+
+def site(name: str, *, rpm: int = 150) -> Bucket:
+    return Bucket(f"wix/{name}", "wix", rpm, None, 15.0)
+
+
+class Heard(Runner):
+    """Another runner, and what it was asked."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.statements: list[str] = []
+
+    async def rows(self, name: str, /, **parameters: object) -> list[Row]:
+        self.statements.append(name)
+        return await self._runner.rows(name, **parameters)
+
+
+@pytest.fixture
+def heard(database: Database) -> Heard:
+    return Heard(database)
+
+
+@pytest.fixture
+async def limiter(heard: Heard) -> Limiter:
+    limiter = Limiter(heard, {PICTURES.name: PICTURES})
+    await limiter.open()
+    heard.statements.clear()
+    return limiter
+
+
+async def call(limiter: Limiter, bucket: Bucket) -> None:
+    await limiter.ensure(bucket)
+    async with limiter.permit(bucket.name):
+        pass
+
+
+async def names(database: Database) -> set[str]:
+    return {row["name"] for row in await database.rows("ops/quotas")}
+
+
+async def sql(database: Database, text: str) -> None:
+    async with database.connection() as connection:
+        await connection.execute(text.encode())
+
+
+async def test_a_bucket_is_made_when_it_is_first_used_and_not_again(limiter, heard, database):
+    """Each call costs one statement; making sure of the bucket must not cost another."""
+    for _ in range(3):
+        await call(limiter, site("a"))
+
+    assert heard.statements == ["quota/ensure_bucket", *["quota/round"] * 3]
+    assert await names(database) == {PICTURES.name, "wix/a"}
+
+
+async def test_many_that_use_a_bucket_first_share_it(limiter, heard):
+    async with create_task_group() as tasks:
+        for _ in range(20):
+            tasks.start_soon(call, limiter, site("a"))
+
+    assert heard.statements.count("quota/round") < 20
+
+
+async def test_a_worker_forgets_the_sites_it_does_not_call(limiter, heard):
+    """Thousands of sites in a day must not stay in its memory."""
+    for number in range(10):
+        await call(limiter, site(f"s{number}"))
+    for name in limiter._ensured:
+        limiter._desks[name].seen_at -= 2 * IDLE_S
+    limiter._swept_at -= 2 * IDLE_S
+
+    await call(limiter, site("another"))
+
+    assert limiter._ensured == {"wix/another"}
+    assert set(limiter._desks) == {PICTURES.name, "wix/another"}
+    heard.statements.clear()
+    await call(limiter, site("s1"))
+    assert heard.statements == ["quota/ensure_bucket", "quota/round"]
+
+
+async def test_the_settings_of_who_uses_it_last_are_in_force_unless_a_person_set_it(limiter, database):
+    await call(limiter, site("a"))
+    await call(limiter, site("b"))
+    await database.rows("quota/set_bucket", name="wix/b", requests_per_minute=30, tokens_per_minute=None, pinned=True)
+
+    another = Limiter(database, {})
+    await another.ensure(site("a", rpm=75))
+    await another.ensure(site("b", rpm=75))
+
+    limits = {row["name"]: row["requests_per_minute"] for row in await database.rows("ops/quotas")}
+    assert (limits["wix/a"], limits["wix/b"]) == (75, 30)
+
+
+async def test_only_buckets_of_sites_long_idle_are_removed(limiter, database):
+    for name in ("idle", "used", "stopped", "set"):
+        await call(limiter, site(name))
+    await database.rows("quota/set_bucket", name="wix/set", requests_per_minute=9, tokens_per_minute=None, pinned=True)
+    long_ago = f"clock_timestamp() - make_interval(secs => {REMOVED_S + 60})"
+    await sql(database, f"update quotas set updated_at = {long_ago} where name <> 'wix/used'")
+    await sql(database, "update quotas set blocked_until = now() where name = 'wix/stopped'")
+
+    await tend(database)
+
+    assert await names(database) == {PICTURES.name, "wix/used", "wix/stopped", "wix/set"}
+
+
+async def test_a_bucket_that_was_removed_is_made_again(limiter, database):
+    """A worker remembers a bucket for a fraction of the time after which it is removed."""
+    assert 10 * IDLE_S < REMOVED_S
+    await call(limiter, site("a"))
+    limiter._desks["wix/a"].seen_at -= 2 * IDLE_S
+    await sql(database, "delete from quotas where name = 'wix/a'")
+
+    await call(limiter, site("a"))
+
+    assert "wix/a" in await names(database)
+
+
+async def test_a_bucket_that_is_about_to_be_used_is_not_removed(limiter, database):
+    """Between making sure of it and the call, a removal would leave the call without its bucket."""
+    await call(limiter, site("a"))
+    await sql(database, f"update quotas set updated_at = clock_timestamp() - make_interval(secs => {REMOVED_S + 60})")
+    limiter._desks["wix/a"].seen_at -= 2 * IDLE_S
+
+    await limiter.ensure(site("a"))
+    await tend(database)
+
+    assert "wix/a" in await names(database)
+
+
+async def test_a_limit_that_a_vendor_told_of_long_ago_no_longer_holds(limiter, database):
+    """Replicate says that it has lowered a limit, and never that it has raised it again."""
+    await limiter.learn(PICTURES.name, VendorLimits(requests_limit=6))
+    await tend(database)
+    told = [row["vendor_requests_per_minute"] for row in await database.rows("ops/quotas")]
+    await sql(database, f"update quotas set learned_at = learned_at - make_interval(secs => {TOLD_S + 1})")
+
+    await tend(database)
+
+    assert told == [6]
+    assert [row["vendor_requests_per_minute"] for row in await database.rows("ops/quotas")] == [None]
+
+
+async def test_upkeep_waits_for_nobody(limiter, database, database_url):
+    """It locks many buckets, in any order: it must not wait for one while it holds another."""
+    for name in ("held", "idle"):
+        await call(limiter, site(name))
+    await limiter.learn(PICTURES.name, VendorLimits(requests_limit=6))
+    await sql(database, "update quotas set updated_at = to_timestamp(0), learned_at = to_timestamp(0)")
+
+    async with await connect(database_url, timeout_s=5) as another:
+        await another.execute("begin")
+        await another.execute("select from quotas where name in ('wix/held', 'replicate/predictions') for update")
+        await tend(database)
+        await another.execute("rollback")
+
+    assert await names(database) == {PICTURES.name, "wix/held"}
+    await tend(database)
+    assert await names(database) == {PICTURES.name}
