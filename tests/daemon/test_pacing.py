@@ -8,14 +8,14 @@ import httpx2
 import pytest
 from anyio import create_task_group
 
-from blogworker.daemon import pacing
+from blogworker.daemon import pacing, supervisor
 from blogworker.db.pool import Database
 from blogworker.errors import RateLimited
 from blogworker.providers.replicate import ReplicateClient
 from blogworker.providers.wix import WixClient
 from blogworker.quota import Bucket
 from blogworker.quota.limiter import Limiter
-from blogworker.settings import ReplicateSettings, WixSettings
+from blogworker.settings import ReplicateSettings, Settings, WixSettings, load
 from blogworker.simulator import SimulatorOptions, running_simulator
 
 pytestmark = pytest.mark.anyio
@@ -54,6 +54,18 @@ async def worker(room: Room, database: Database, *, rpm: int = RPM) -> AsyncIter
     pace = pacing.site_pace(Limiter(database, {}), rpm=rpm)
     async with WixClient(settings, connections=50, pace=pace) as client:
         yield client
+
+
+def settings_of(url: str) -> Settings:
+    """A worker's, of one that talks to this simulator."""
+    return load(
+        {
+            "database": {"url": "postgresql://unused"},
+            "openai": {"api_key": KEY, "base_url": f"{url}/openai/v1"},
+            "replicate": {"api_token": KEY, "base_url": f"{url}/replicate"},
+            "wix": {"app_id": "app", "app_secret": KEY, "base_url": f"{url}/wix"},
+        }
+    )
 
 
 async def look(wix: WixClient, site: str) -> None:
@@ -162,6 +174,24 @@ async def test_looks_at_predictions_stay_below_their_own_limit(database):
 
     assert stats["vendors"]["replicate"]["throttled"] == 0
     assert stats["vendors"]["replicate"]["operations"]["predictions.get"] == 40
+
+
+async def test_the_clients_of_a_worker_are_paced(database):
+    """A client without its turns works just as well, until the vendor refuses the whole fleet."""
+    async with simulated() as room:
+        settings = settings_of(room.url)
+        limiter = Limiter(database, pacing.buckets(settings))
+        await limiter.open()
+        async with supervisor._vendors(settings, limiter) as vendors:
+            await look(vendors.wix, BUSY)
+            prediction_id = await vendors.replicate.create("a mug", aspect_ratio="16:9")
+            await vendors.replicate.look(prediction_id)
+            await vendors.replicate.cancel(prediction_id)
+
+    async with database.connection() as connection:
+        rows = await connection.execute("select name from quotas where requests_clock > to_timestamp(0)")
+        charged = {row["name"] for row in await rows.fetchall()}
+    assert charged == {f"wix/{BUSY}", pacing.READS}, "for what it creates, a stage asks by itself"
 
 
 async def test_a_look_that_is_refused_holds_up_the_looks_of_the_fleet(database):

@@ -53,6 +53,13 @@ def test_a_window_opens_again_a_minute_after_it_began() -> None:
     assert [window.take(2, now=at) for at in (5.0, 6.0, 7.0, 64.9, 65.0)] == [True, True, False, False, True]
 
 
+def test_a_short_window_holds_as_much_less() -> None:
+    """A minute at twenty times the speed: the limit of a minute, in three seconds."""
+    window = Window()
+
+    assert [window.take(40, now=at, length_s=3.0) for at in (5.0, 6.0, 7.0, 8.0)] == [True, True, False, True]
+
+
 def test_the_peak_is_the_most_in_any_minute() -> None:
     """Independent of any quota: usage of 59 seconds counts together, usage of 61 does not."""
     meter = PeakMeter()

@@ -36,6 +36,17 @@ async def test_an_answer_that_never_comes_leaves_the_work_done_or_undone(
     assert (await site.draft()).status_code == 200
 
 
+async def test_the_headers_of_a_fault_stand_above_the_vendors_own(http: httpx2.AsyncClient, control: Control) -> None:
+    """Else no test could show an exhausted bucket without exhausting it."""
+    told = {"retry-after": "7", "x-ratelimit-remaining-tokens": "0"}
+    await control.fault(vendor="openai", kind="status", status=429, headers=told, body={})
+
+    answer = await http.post("/openai/v1/responses", json={"model": "gpt-6-luna"}, headers={"Authorization": "k"})
+
+    assert {name: answer.headers[name] for name in told} == told
+    assert answer.headers["x-ratelimit-limit-tokens"] == "450000"
+
+
 async def test_a_silent_vendor_is_left_by_an_impatient_client(site: Site, control: Control) -> None:
     await control.fault(vendor="wix", operation="drafts.*", kind="no_answer", times=1, delay_s=60)
 
