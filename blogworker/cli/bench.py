@@ -281,6 +281,30 @@ def quota(
     _show(rows, f"{blogs} blogs at {speed:g} times speed, after the ramp, counted by the simulator", as_json=as_json)
 
 
+@bench.command()
+def limiter(
+    per_s: int = typer.Option(500, min=1, help="Calls a second of the one worker."),
+    seconds: float = typer.Option(6, min=1, help="How long each measurement lasts."),
+    rounds: int = typer.Option(3, min=1, help="Times it is measured, with the limiter and without."),
+    desks: int = typer.Option(50, min=1, max=150, help="Workers on one bucket."),
+    rpm: int = typer.Option(30_000, min=60, help="Its requests a minute."),
+    as_json: bool = typer.Option(False, "--json", help="For machines."),
+) -> None:
+    """What the limiter costs a worker and the database."""
+    with extra("demo"):
+        from blogworker.bench.quota import crowd, overhead
+    configure(LogSettings(level="error"))
+    progress = (lambda _: None) if as_json else console().print
+    one = anyio.run(partial(overhead, per_s=per_s, seconds=seconds, rounds=rounds, progress=progress))
+    many = anyio.run(partial(crowd, desks=desks, requests_per_minute=rpm, seconds=seconds))
+    if as_json:
+        emit_json({"one": asdict(one), "many": asdict(many)})
+        return
+    for title, figure in (("One worker", one), ("Many workers, one bucket", many)):
+        row = {name: round(value, 2) for name, value in asdict(figure).items()}
+        console().print(table(title, list(row), [[str(value) for value in row.values()]]))
+
+
 def _show(rows: Sequence[Mapping[str, int | float | str]], title: str, *, as_json: bool) -> None:
     if as_json:
         emit_json(rows)

@@ -24,6 +24,8 @@ class Reservation:
     tokens: int
     wait_s: float  # from the reservation until the call may go
     starts_at: float  # the same, by this process's monotonic clock
+    soonest_at: float  # when it could go if its tokens were there
+    returned_s: float  # what calls had given back of the tokens by then
     epoch: int  # of the bucket: when it has changed, a grant that is not due yet no longer holds
     request_s: float  # how far the call moved the clock of requests
     token_s: float  # how far each token moved the other one; 0: not counted

@@ -6,13 +6,14 @@ Rounds keep a distance, so that a worker costs the database a few statements a s
 Callers come and go: one that is cancelled leaves the line, or has what the round under way takes for it given back.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
 from anyio import CancelScope, Event, current_time, move_on_after, sleep_until
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from blogworker.db.pool import Runner
+from blogworker.db.pool import Row, Runner
 from blogworker.quota.bucket import Bucket, Reservation
 
 ROUND_S = 0.05  # the least distance between the beginnings of two rounds
@@ -32,15 +33,32 @@ class Ask:
     refused_s: float = 0.0  # when to come again
 
 
-@dataclass(slots=True, eq=False)
-class Refund:
-    """How far the clocks are to move back."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the figures of the last minute are to take in."""
 
-    requests_s: float = 0.0
+    at: float  # when the call went, by this process's monotonic clock
+    requests: int
+    tokens: int
+
+
+@dataclass(slots=True, eq=False)
+class Back:
+    """How far the clocks are to move back, and what else the next round has to tell."""
+
+    unused_s: float = 0.0  # of tokens, by calls that were made
+    requests_s: float = 0.0  # by calls that were not
     tokens_s: float = 0.0
+    told: list[Told] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return self.requests_s != 0 or self.tokens_s != 0
+        return bool(self.told) or any((self.unused_s, self.requests_s, self.tokens_s))
+
+    def add(self, other: "Back") -> None:
+        self.unused_s += other.unused_s
+        self.requests_s += other.requests_s
+        self.tokens_s += other.tokens_s
+        self.told += other.told
 
 
 @dataclass(slots=True)
@@ -52,11 +70,12 @@ class Desk:
     longest_wait_s: float
     epoch: int = 0  # as of the last round
     changed: Event = field(default_factory=Event)  # of the epoch: set once, then another one takes its place
+    returned_s: float = 0.0  # as of the last round
     seen_at: float = -1e9  # when the last round was answered
     _begun_at: float = -1e9
     _places: "count[int]" = field(default_factory=count)
     _waiting: list[Ask] = field(default_factory=list)
-    _back: Refund = field(default_factory=Refund)
+    _back: Back = field(default_factory=Back)
     _busy: bool = False
     _done: Event = field(default_factory=Event)
 
@@ -76,15 +95,30 @@ class Desk:
             await self._abandon(ask)
             raise
 
+    def due_at(self, reservation: Reservation) -> float:
+        """When the call may go: what others gave back since it was granted moves it up."""
+        moved_s = self.returned_s - reservation.returned_s
+        return max(reservation.soonest_at, reservation.starts_at - moved_s)
+
     async def undo(self, reservation: Reservation) -> None:
         """Give back a call that was never made."""
         self._undo(reservation)
         await self._settle()
 
-    async def reconcile(self, reservation: Reservation, used: int) -> None:
+    def went(self, reservation: Reservation) -> float:
+        """Note that the call goes. Gives the time of it. The database has counted one that had not to wait."""
+        if reservation.wait_s > 0:
+            self._back.told.append(Told(now := current_time(), 1, reservation.tokens))
+            return now
+        return reservation.starts_at
+
+    async def ended(self, reservation: Reservation, *, went_at: float, used: int) -> None:
         """Give back the tokens that were not used, or take those used beyond the estimate."""
-        self._back.tokens_s += reservation.tokens_s - used * reservation.token_s
-        await self._settle()
+        if used != reservation.tokens:
+            self._back.unused_s += reservation.tokens_s - used * reservation.token_s
+            self._back.told.append(Told(went_at, 0, used - reservation.tokens))
+        if self._back:
+            await self._settle()
 
     async def look(self, older_than_s: float) -> None:
         """Learn the bucket's epoch, unless it was seen lately."""
@@ -104,6 +138,8 @@ class Desk:
             await self._settle()
 
     def _undo(self, reservation: Reservation) -> None:
+        if reservation.wait_s <= 0:
+            self._back.told.append(Told(reservation.starts_at, -1, -reservation.tokens))
         if reservation.epoch == self.epoch:  # else the bucket has dropped it already
             self._back.requests_s += reservation.request_s
             self._back.tokens_s += reservation.tokens_s
@@ -133,33 +169,53 @@ class Desk:
     async def _round(self) -> None:
         self._begun_at = current_time()
         asks, self._waiting = sorted(self._waiting, key=lambda ask: ask.place), []
-        back, self._back = self._back, Refund()
+        back, self._back = self._back, Back()
         try:
-            row = await self.database.one(
-                "quota/round",
-                name=self.bucket.name,
-                tokens=[ask.tokens for ask in asks],
-                back_requests_s=back.requests_s,
-                back_tokens_s=back.tokens_s,
-                back_epoch=self.epoch,
-                longest_wait_s=self.longest_wait_s,
-            )
+            row = await self._ask_database(asks, back)
         except BaseException:
             self._waiting += [ask for ask in asks if not ask.abandoned]
-            self._back.requests_s += back.requests_s
-            self._back.tokens_s += back.tokens_s
+            self._back.add(back)
             raise
         self.seen_at = current_time()
         if row["epoch"] != self.epoch:
-            self.epoch, self._back = row["epoch"], Refund()  # what came back meanwhile was of the old one
+            self.epoch = row["epoch"]
+            self._back.requests_s = self._back.tokens_s = 0  # those calls are out of the line already
             self.changed.set()
             self.changed = Event()
-        for ask, wait_s in zip(asks, row["waits"], strict=True):
-            ask.answered, ask.refused_s = True, row["next_s"]
-            ask.reservation = None
-            if wait_s is not None:
-                ask.reservation = Reservation(
-                    ask.tokens, wait_s, self.seen_at + wait_s, self.epoch, row["request_s"], row["token_s"]
-                )
-                if ask.abandoned:
-                    self._undo(ask.reservation)
+        self.returned_s = row["returned_s"]
+        for ask, wait_s, soonest_s in zip(asks, row["waits"], row["soonest"], strict=True):
+            self._answer(ask, row, wait_s=wait_s, soonest_s=soonest_s)
+
+    async def _ask_database(self, asks: Sequence[Ask], back: Back) -> Row:
+        now = current_time()
+        return await self.database.one(
+            "quota/round",
+            name=self.bucket.name,
+            tokens=[ask.tokens for ask in asks],
+            unused_s=back.unused_s,
+            back_requests_s=back.requests_s,
+            back_tokens_s=back.tokens_s,
+            back_epoch=self.epoch,
+            longest_wait_s=self.longest_wait_s,
+            told_s=[now - told.at for told in back.told],
+            told_requests=[told.requests for told in back.told],
+            told_tokens=[told.tokens for told in back.told],
+        )
+
+    def _answer(self, ask: Ask, row: Row, *, wait_s: float | None, soonest_s: float | None) -> None:
+        ask.answered, ask.refused_s = True, row["next_s"]
+        ask.reservation = None
+        if wait_s is None or soonest_s is None:
+            return
+        ask.reservation = Reservation(
+            tokens=ask.tokens,
+            wait_s=wait_s,
+            starts_at=self.seen_at + wait_s,
+            soonest_at=self.seen_at + soonest_s,
+            returned_s=self.returned_s,
+            epoch=self.epoch,
+            request_s=row["request_s"],
+            token_s=row["token_s"],
+        )
+        if ask.abandoned:
+            self._undo(ask.reservation)

@@ -1,7 +1,8 @@
 """Wait for the fleet's quota before a call, and tell it the real usage after."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 
 from anyio import current_time, move_on_after
@@ -13,6 +14,7 @@ from blogworker.quota.desk import Desk
 
 LONGEST_WAIT_S = 30.0  # a call further away than this gives its slot to another job
 LOOK_S = 0.5  # how old one's view of a bucket may be while one waits for it
+SHORT_S = 0.1  # a wait that is slept through
 LEARN_S = 0.25  # how often one process passes on what the vendor's headers say
 SLOW_DOWN = "slow_down"
 TOO_MANY = 429
@@ -39,6 +41,7 @@ class Limiter:
         self._learned_at: dict[str, float] = {}
         self._ensured: set[str] = set()
         self._swept_at = -IDLE_S
+        self._waiting: Counter[str] = Counter()
 
     async def open(self) -> None:
         """Make the buckets known to the database, with the limits of our settings."""
@@ -75,7 +78,9 @@ class Limiter:
         """
         desk = self._desks[bucket]
         asked_at = current_time()
-        reservation = await self._granted(desk, tokens)
+        with self._in_line(bucket):
+            reservation = await self._granted(desk, tokens)
+        went_at = desk.went(reservation)
         permit = Permit(reservation, current_time() - asked_at)
         try:
             yield permit
@@ -85,8 +90,7 @@ class Limiter:
             await self._refused(bucket, error)
             raise
         finally:
-            if permit.tokens != reservation.tokens:
-                await desk.reconcile(reservation, permit.tokens)
+            await desk.ended(reservation, went_at=went_at, used=permit.tokens)
 
     async def learn(self, bucket: str, limits: VendorLimits) -> None:
         """Pass on what an answer's headers said, a few times a second at most."""
@@ -106,6 +110,18 @@ class Limiter:
     async def block(self, bucket: str, seconds: float) -> None:
         """No call of this bucket goes for so many seconds, on any worker: the vendor said so."""
         await self._database.execute("quota/block", name=bucket, seconds=seconds)
+
+    def waiting(self) -> dict[str, int]:
+        """How many callers of this process wait for the quota, by bucket."""
+        return dict(+self._waiting)
+
+    @contextmanager
+    def _in_line(self, bucket: str) -> Iterator[None]:
+        self._waiting[bucket] += 1
+        try:
+            yield
+        finally:
+            self._waiting[bucket] -= 1
 
     async def _refused(self, bucket: str, error: RateLimited) -> None:
         if error.code == SLOW_DOWN:
@@ -130,10 +146,10 @@ class Limiter:
 
     async def _holds_until_due(self, desk: Desk, reservation: Reservation) -> bool:
         """Sleep to the reservation's time. False as soon as the bucket has changed since it was granted."""
-        while (left_s := reservation.starts_at - current_time()) > 0:
+        while (left_s := desk.due_at(reservation) - current_time()) > 0:
             if desk.epoch != reservation.epoch:
                 return False
-            with move_on_after(min(left_s, LOOK_S)):
+            with move_on_after(left_s if left_s < SHORT_S else min(left_s / 2, LOOK_S)):  # it may move up meanwhile
                 await desk.changed.wait()
                 return False
             if left_s > LOOK_S:

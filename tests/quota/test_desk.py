@@ -1,5 +1,7 @@
 """The desk: many callers of one process, few statements."""
 
+from functools import partial
+
 import psycopg
 import pytest
 from anyio import CancelScope, Event, create_task_group, current_time, fail_after, sleep
@@ -32,7 +34,7 @@ class Wire(Runner):
             raise psycopg.OperationalError("the link is down")
         rows = await self._database.rows(name, **parameters)
         await self.open.wait()  # the database has done it, and its answer is on the way
-        self.given_back_s += parameters["back_tokens_s"]
+        self.given_back_s += parameters["back_tokens_s"] + parameters["unused_s"]
         return rows
 
 
@@ -222,7 +224,7 @@ async def test_a_refund_whose_round_failed_goes_with_the_next(desk, wire):
     wire.failures = 1
 
     with pytest.raises(psycopg.OperationalError):
-        await desk.reconcile(asks[0].reservation, 100)
+        await desk.ended(asks[0].reservation, went_at=current_time(), used=100)
     await reserve(desk, 5, asks)
 
     assert wire.given_back_s == pytest.approx(4)
@@ -238,7 +240,7 @@ async def test_refunds_of_many_callers_share_a_statement(desk, wire):
 
     async with create_task_group() as tasks:
         for ask in asks:
-            tasks.start_soon(desk.reconcile, ask.reservation, 10)
+            tasks.start_soon(partial(desk.ended, ask.reservation, went_at=current_time(), used=10))
 
     assert wire.given_back_s == pytest.approx(50 * 0.1)
     assert len(wire.rounds) - before <= 2
@@ -253,13 +255,13 @@ async def test_a_stream_of_refunds_does_not_keep_a_caller(desk):
     async def stream() -> None:
         with streaming:
             while True:
-                desk._back.tokens_s += 0.001
+                desk._back.unused_s += 0.001
                 await checkpoint()
 
     async with create_task_group() as tasks:
         tasks.start_soon(stream)
         began = current_time()
-        await desk.reconcile(asks[0].reservation, 10)
+        await desk.ended(asks[0].reservation, went_at=current_time(), used=10)
         took_s = current_time() - began
         streaming.cancel()
 

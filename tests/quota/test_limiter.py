@@ -21,6 +21,12 @@ async def limiter(database):
     return limiter
 
 
+async def until(condition) -> None:
+    with fail_after(5):
+        while not condition():
+            await sleep(0.01)
+
+
 async def ahead_s(database) -> tuple[float, float]:
     """How far what is granted reaches into the future: requests, tokens."""
     (row,) = await database.rows("ops/quotas")
@@ -33,10 +39,14 @@ async def next_wait_s(database) -> float:
         "quota/round",
         name=BUCKET.name,
         tokens=[],
+        unused_s=0.0,
         back_requests_s=0.0,
         back_tokens_s=0.0,
         back_epoch=0,
         longest_wait_s=0.0,
+        told_s=[],
+        told_requests=[],
+        told_tokens=[],
     )
     return row["next_s"]
 
@@ -197,28 +207,45 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-async def test_a_change_reaches_callers_that_wait_within_a_second(limiter, database, change):
-    """Their turn is twenty seconds away; after the change, made elsewhere, the line begins anew."""
-    async with limiter.permit(BUCKET.name, tokens=2000):
-        pass
-    told_s = None
+async def test_a_new_limit_reaches_callers_that_wait_on_every_worker_within_a_second(limiter, database):
+    """`quotas set`: those who were told to wait for twenty seconds under the old limit go under the new one."""
+    another = Limiter(database, {BUCKET.name: BUCKET})
+    went: list[float] = []
 
-    async def wait() -> None:
-        nonlocal told_s
-        async with limiter.permit(BUCKET.name, tokens=1):
-            told_s = current_time() - changed_at
+    async def wait(which: Limiter) -> None:
+        async with which.permit(BUCKET.name, tokens=1):
+            went.append(current_time())
 
-    async with create_task_group() as tasks:
-        tasks.start_soon(wait)
+    async with limiter.permit(BUCKET.name, tokens=2000), create_task_group() as tasks:
+        for which in (limiter, another):
+            tasks.start_soon(wait, which)
+        await until(lambda: limiter.waiting() == another.waiting() == {BUCKET.name: 1})
         await sleep(0.3)
-        await change(database)
+        assert not went
+        await CHANGES["set"](database)
         changed_at = current_time()
-        with fail_after(5):
-            while told_s is None:
-                await sleep(0.01)
 
-    assert told_s < 1.2, "half a second to notice, and what is left of the burst"
+    assert len(went) == 2
+    assert max(went) - changed_at < 1.2, "half a second to notice, and a round"
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+async def test_a_change_is_known_to_every_worker_that_waits(limiter, database, change):
+    """What was granted before no longer holds: nobody goes by it."""
+    another = Limiter(database, {BUCKET.name: BUCKET})
+    before = limiter._desks[BUCKET.name].epoch
+
+    async def wait(which: Limiter) -> None:
+        async with which.permit(BUCKET.name, tokens=1):
+            pass
+
+    async with limiter.permit(BUCKET.name, tokens=2000), create_task_group() as tasks:
+        for which in (limiter, another):
+            tasks.start_soon(wait, which)
+        await until(lambda: limiter.waiting() == another.waiting() == {BUCKET.name: 1})
+        await change(database)
+        await until(lambda: all(which._desks[BUCKET.name].epoch > before for which in (limiter, another)))
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_block_holds_callers_that_wait_already(limiter, database):
@@ -247,11 +274,11 @@ async def test_callers_that_ask_again_keep_their_order(limiter, database):
         async with limiter.permit(BUCKET.name, tokens=10):
             order.append(number)
 
-    async with limiter.permit(BUCKET.name, tokens=200), create_task_group() as tasks:
-        for number in range(30):
+    async with limiter.permit(BUCKET.name, tokens=100), create_task_group() as tasks:
+        for number in range(12):
             tasks.start_soon(wait, number)
-        await sleep(0.4)
-        await CHANGES["set"](database)
+        await sleep(0.2)
+        await CHANGES["block"](database)
 
     assert order == sorted(order)
 

@@ -14,5 +14,6 @@ small against what the vendor's holds.
 """
 
 from blogworker.bench.quota.measure import Figure, Plan, Scenario, measure
+from blogworker.bench.quota.overhead import Crowd, Overhead, crowd, overhead
 
-__all__ = ["Figure", "Plan", "Scenario", "measure"]
+__all__ = ["Crowd", "Figure", "Overhead", "Plan", "Scenario", "crowd", "measure", "overhead"]

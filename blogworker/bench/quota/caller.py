@@ -16,10 +16,11 @@ from anyio import create_task_group, sleep
 from anyio.to_thread import run_sync
 from pydantic import SecretStr, TypeAdapter
 
+from blogworker.bench.quota.counted import Counted
 from blogworker.bench.quota.order import OURS, Order, Report
 from blogworker.bench.quota.seed import WIDTH, SeedLimiter
 from blogworker.db.patient import PatientDatabase, Weather
-from blogworker.db.pool import Database, Row, Runner
+from blogworker.db.pool import Database
 from blogworker.errors import RateLimited, Unavailable
 from blogworker.providers.openai import OpenAIClient
 from blogworker.quota import Bucket
@@ -28,18 +29,6 @@ from blogworker.quota.limiter import Limiter
 from blogworker.settings import DatabaseSettings, LogSettings, OpenAISettings
 from blogworker.stages.prompts import IDEAS, POST, Prompt, fenced
 from blogworker.telemetry import configure
-
-
-class Counted(Runner):
-    """Another runner, and how often it was asked."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self.statements = 0
-
-    async def rows(self, name: str, /, **parameters: object) -> list[Row]:
-        self.statements += 1
-        return await self._runner.rows(name, **parameters)
 
 
 class Caller:

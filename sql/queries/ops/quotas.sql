@@ -1,14 +1,24 @@
--- quotas: the limits in force and how far they are used: seconds that what is granted reaches into the future.
+-- quotas: the limits in force, and how far the fleet uses them.
+-- Gives  name, provider, queue_length; requests and tokens: in_last_minute, max_, _percent; pace; requests_ahead_s,
+--        tokens_ahead_s: seconds that what is granted reaches into the future; blocked_s; and the limits set.
 select
-    q.name,
-    q.requests_per_minute,
-    q.tokens_per_minute,
-    q.pinned,
-    q.vendor_requests_per_minute,
-    q.vendor_tokens_per_minute,
-    quota_pace(q, clock_timestamp()) as pace,
-    greatest(extract(epoch from q.requests_clock - clock_timestamp()), 0)::double precision as requests_ahead_s,
-    greatest(extract(epoch from q.tokens_clock - clock_timestamp()), 0)::double precision as tokens_ahead_s,
-    greatest(extract(epoch from q.blocked_until - clock_timestamp()), 0)::double precision as blocked_s
-from quotas as q
-order by q.name;
+    v.name,
+    v.provider,
+    v.queue_length,
+    v.requests_in_last_minute,
+    v.max_requests,
+    v.requests_percent,
+    v.tokens_in_last_minute,
+    v.max_tokens,
+    v.tokens_percent,
+    v.pace,
+    v.requests_ahead_s,
+    v.tokens_ahead_s,
+    v.blocked_s,
+    v.pinned,
+    v.requests_per_minute,
+    v.tokens_per_minute,
+    v.vendor_requests_per_minute,
+    v.vendor_tokens_per_minute
+from v_quotas as v
+order by v.name;

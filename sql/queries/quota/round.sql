@@ -1,7 +1,10 @@
--- round: give back, and reserve, for all callers of one process; the function's contract is in the migration.
--- Takes  name; tokens int[]; back_requests_s; back_tokens_s; back_epoch; longest_wait_s.
--- Gives  one row: waits, next_s, request_s, token_s, epoch.
-select r.waits, r.next_s, r.request_s, r.token_s, r.epoch
+-- round: give back, tell and reserve, for all callers of one process; the function's contract is in migration 0006.
+-- Takes  name; tokens int[]; unused_s; back_requests_s; back_tokens_s; back_epoch; longest_wait_s;
+--        told_s double precision[], told_requests int[], told_tokens int[] (same order).
+-- Gives  one row: waits, soonest, returned_s, next_s, request_s, token_s, epoch.
+-- Locks  the bucket's row, and no other.
+select r.waits, r.soonest, r.returned_s, r.next_s, r.request_s, r.token_s, r.epoch
 from quota_round(
-    %(name)s, %(tokens)s::integer[], %(back_requests_s)s, %(back_tokens_s)s, %(back_epoch)s::integer, %(longest_wait_s)s
+    %(name)s, %(tokens)s::integer[], %(unused_s)s, %(back_requests_s)s, %(back_tokens_s)s, %(back_epoch)s::integer,
+    %(longest_wait_s)s, %(told_s)s::double precision[], %(told_requests)s::integer[], %(told_tokens)s::integer[]
 ) as r;

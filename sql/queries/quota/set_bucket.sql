@@ -9,8 +9,6 @@ set
         when q.tokens_per_minute is not null then coalesce(%(tokens_per_minute)s::integer, q.tokens_per_minute)
     end,
     pinned = %(pinned)s,
-    requests_clock = least(q.requests_clock, clock_timestamp() + make_interval(secs => q.burst_s)),
-    tokens_clock = least(q.tokens_clock, clock_timestamp() + make_interval(secs => q.burst_s)),
     epoch = q.epoch + 1
 where q.name = %(name)s
 returning q.name, q.requests_per_minute, q.tokens_per_minute, q.pinned;

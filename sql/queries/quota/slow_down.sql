@@ -4,7 +4,5 @@ update quotas as q
 set
     slowed = greatest(0.05, least(1, q.slowed + extract(epoch from clock_timestamp() - q.slowed_at) / 120) / 2),
     slowed_at = clock_timestamp(),
-    requests_clock = least(q.requests_clock, clock_timestamp() + make_interval(secs => q.burst_s)),
-    tokens_clock = least(q.tokens_clock, clock_timestamp() + make_interval(secs => q.burst_s)),
     epoch = q.epoch + 1
 where q.name = %(name)s and q.slowed_at < clock_timestamp() - interval '1 second'; -- one storm is one request

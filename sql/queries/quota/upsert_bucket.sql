@@ -7,8 +7,6 @@ set
     requests_per_minute = excluded.requests_per_minute,
     tokens_per_minute = excluded.tokens_per_minute,
     burst_s = excluded.burst_s,
-    requests_clock = least(q.requests_clock, clock_timestamp() + make_interval(secs => excluded.burst_s)),
-    tokens_clock = least(q.tokens_clock, clock_timestamp() + make_interval(secs => excluded.burst_s)),
     epoch = q.epoch + 1
 where
     not q.pinned
