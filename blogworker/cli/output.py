@@ -55,6 +55,14 @@ def table(
     return drawn
 
 
+def show_rows(rows: Sequence[Mapping[str, object]], title: str, *, as_json: bool) -> None:
+    """Rows of the same keys, as a table or for machines."""
+    if as_json:
+        emit_json(rows)
+    else:
+        console().print(table(title, list(rows[0]), [[str(value) for value in row.values()] for row in rows]))
+
+
 def cell(value: object) -> Text:
     match value:
         case None:

@@ -21,7 +21,7 @@ def quotas(
     site: str | None = typer.Option(None, help="This site only."),
     as_json: bool = JSON,
 ) -> None:
-    """The limits in force, what the vendors say of theirs, and how far they are used.
+    """How much of each quota the fleet used in the last minute, who waits, and what the vendors say of theirs.
 
     Of the sites of Wix, those that are stopped or near their limit.
     """
@@ -78,21 +78,40 @@ def show(rows: list[Row], *, as_json: bool) -> None:
 
 
 def quota_table(rows: list[Row]) -> object:
-    columns = ["bucket", "requests/min", "tokens/min", "vendor's", "pace", "taken ahead", "blocked", "set by hand"]
+    columns = [
+        "bucket",
+        "waiting",
+        "requests",
+        "of",
+        "%",
+        "tokens",
+        "of",
+        "%",
+        "vendor's",
+        "pace",
+        "ahead",
+        "blocked",
+        "set",
+    ]
     cells = [
         (
             row["name"],
-            row["requests_per_minute"],
-            row["tokens_per_minute"],
+            row["queue_length"],
+            row["requests_in_last_minute"],
+            row["max_requests"],
+            row["requests_percent"],
+            row["tokens_in_last_minute"],
+            row["max_tokens"],
+            row["tokens_percent"],
             _vendors(row),
             f"{100 * row['pace']:.0f} %",
             f"{max(row['requests_ahead_s'], row['tokens_ahead_s']):.1f} s",
             f"{row['blocked_s']:.0f} s" if row["blocked_s"] else None,
-            "yes" if row["pinned"] else None,
+            "by hand" if row["pinned"] else None,
         )
         for row in rows
     ]
-    return table("Quotas", columns, cells)
+    return table("Quotas: the last minute against the limits in force", columns, cells)
 
 
 def _vendors(row: Row) -> str | None:

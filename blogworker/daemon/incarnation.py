@@ -45,8 +45,17 @@ log = get_logger()
 class Incarnation:
     """The worker under one worker_id."""
 
-    def __init__(self, settings: Settings, database: Database, weather: Weather, pipeline: FencedPipeline) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        weather: Weather,
+        pipeline: FencedPipeline,
+        *,
+        waiting: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
         self._settings = settings
+        self._waiting = waiting  # callers, by the quota they wait for
         self._database = database
         self._patient = PatientDatabase(database, weather)
         self._lease = Lease(
@@ -146,7 +155,7 @@ class Incarnation:
         cancelled = await self._lease.extend(
             in_flight=self.worker.in_flight,
             draining=self._drain_until is not None,
-            stats={"outcomes": dict(self.worker.outcomes)},
+            stats={"outcomes": dict(self.worker.outcomes), "waiting": dict(self._waiting())},
         )
         self._limit()
         self.worker.cancel(cancelled)

@@ -1,7 +1,7 @@
 """Builds the world, runs one worker in it, and takes it down in order."""
 
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from uuid import UUID
 
@@ -48,7 +48,8 @@ async def run(settings: Settings, *, until_empty: bool = False) -> None:
                 worker = settings.worker
                 return await attempt(work, retry_base_s=worker.retry_base, retry_cap_s=worker.retry_cap)
 
-            await Supervisor(settings, database, weather, pipeline).run(until_empty=until_empty)
+            supervisor = Supervisor(settings, database, weather, pipeline, waiting=limiter.waiting)
+            await supervisor.run(until_empty=until_empty)
 
 
 @asynccontextmanager
@@ -66,8 +67,17 @@ async def _vendors(settings: Settings, limiter: Limiter) -> AsyncIterator[Vendor
 class Supervisor:
     """Holds one lease after another: a worker whose database was silent for too long begins anew by itself."""
 
-    def __init__(self, settings: Settings, database: Database, weather: Weather, pipeline: FencedPipeline) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        weather: Weather,
+        pipeline: FencedPipeline,
+        *,
+        waiting: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
         self._settings = settings
+        self._waiting = waiting
         self._database = database
         self._weather = weather
         self._pipeline = pipeline
@@ -78,7 +88,9 @@ class Supervisor:
         async with create_task_group() as signals:
             await signals.start(self._obey_signals)
             while not self._stopping:
-                self._incarnation = Incarnation(self._settings, self._database, self._weather, self._pipeline)
+                self._incarnation = Incarnation(
+                    self._settings, self._database, self._weather, self._pipeline, waiting=self._waiting
+                )
                 if await self._incarnation.run(until_empty=until_empty):
                     break
             signals.cancel_scope.cancel()

@@ -20,7 +20,7 @@ EVENTS = {
     "drain_started": "a signal came: nothing more is claimed: signal, in_flight, drain_timeout_s",
     "drain_cut_short": "held jobs are released unfinished: in_flight",
     "lease_lost": "the lease ended and a new one is begun, or the name was taken over and the process ends: error",
-    "heartbeat": "every 30 s: slots, queue, oldest wait, rate, quota, counts since start",
+    "heartbeat": "every 30 s: slots, queue, oldest wait, rate, quotas in the last minute, counts since start",
     "jobs_claimed": "a claim found jobs: count, sites, duration_s",
     "job_settled": "the one line an attempt: outcome, status, stage, duration_s, error_type, error",
     "attempt_lost": "an attempt was no longer ours when it wrote: nothing was written",

@@ -192,10 +192,14 @@ HOT = [
         {
             "name": "q",
             "tokens": [1, 1],
+            "unused_s": 0.5,
             "back_requests_s": 0.0,
             "back_tokens_s": 0.0,
             "back_epoch": 0,
             "longest_wait_s": 1.0,
+            "told_s": [1.0],
+            "told_requests": [1],
+            "told_tokens": [1],
         },
         before="""
         insert into quotas (name, provider, requests_per_minute) values ('q', 'p', 60)""",

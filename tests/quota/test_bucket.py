@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from blogworker.db.sql import query
 
 ROUNDING_S = 0.001  # the clocks are kept in microseconds
+SLOT_S = 5
 
 
 @dataclass(eq=False)
@@ -153,6 +154,8 @@ class Tap:
     def pass_time(self, seconds: float) -> None:
         moments = ("requests_clock", "tokens_clock", "blocked_until", "learned_at", "slowed_at")
         moved = ", ".join(f"{name} = {name} - make_interval(secs => %(s)s)" for name in moments)
+        slots = round(seconds / SLOT_S)  # of the last minute's figures
+        moved += f", newest_slot = newest_slot - {slots}"
         self.session.execute(f"update quotas set {moved}", {"s": seconds})
         self.passed_s += seconds
 
@@ -705,3 +708,25 @@ def test_a_bucket_that_is_always_asked_is_used_to_the_full(session, rpm, burst_s
     waits = tap.round([0] * count)["waits"]
 
     assert waits[-1] <= max(0.0, (count - 1) * 60 / rpm - burst_s) + ROUNDING_S
+
+
+moments = st.tuples(st.integers(0, 130), st.integers(0, 3), st.integers(-50, 400))  # seconds ago, requests, tokens
+
+
+@bounded
+@given(st.lists(moments, max_size=12), st.integers(0, 18).map(lambda n: n * SLOT_S))
+def test_a_minute_holds_what_went_in_it_and_nothing_older(session, told, then_s):
+    """In whatever order the news come, each is booked when its call went. The oldest slot counts in part."""
+    tap = Tap(session, rpm=6000, tpm=600)
+    for ago_s, requests, tokens in told:
+        tap.round(told_s=[ago_s], told=[(requests, tokens)])
+    tap.pass_time(then_s)
+
+    found = session.execute("select * from v_quotas").fetchone()
+
+    within = [(requests, tokens) for ago_s, requests, tokens in told if ago_s + then_s <= 60 - SLOT_S - 1]
+    nearly = [(requests, tokens) for ago_s, requests, tokens in told if ago_s + then_s <= 60 + SLOT_S + 1]
+    counted = found["requests_in_last_minute"]
+    assert sum(requests for requests, _ in within) <= counted <= sum(requests for requests, _ in nearly)
+    if within == nearly:
+        assert found["tokens_in_last_minute"] == max(0, sum(tokens for _, tokens in within))

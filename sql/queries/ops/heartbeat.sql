@@ -2,8 +2,9 @@
 -- Gives  one row: pending (counted to 100,000), ready_sites (to 10,000), oldest_wait_s (of the sites at the head of
 --        the line, which is who a fair queue keeps waiting longest), finished_last_minute, workers,
 --        xmin_held_s: age of the oldest transaction that keeps vacuum from cleaning up, null: none is seen;
---        quotas jsonb: name -> requests_ahead_s, tokens_ahead_s, how far what is granted reaches into the future;
---        without those of single sites, of which there may be thousands; sites_blocked: how many a 429 has stopped.
+--        quotas jsonb: name -> queue_length; requests_in_last_minute, max_requests, requests_percent; the same of tokens;
+--        requests_ahead_s, tokens_ahead_s, how far what is granted reaches into the future. The 20 most used, without
+--        those of single sites, of which there may be thousands; sites_blocked: how many a 429 has stopped.
 select
     pending_count(100000) as pending,
     sites_in_line(10000) as ready_sites,
@@ -36,17 +37,29 @@ select
         select coalesce(
             jsonb_object_agg(
                 q.name,
-                jsonb_build_object(
-                    'requests_ahead_s',
-                    round(greatest(extract(epoch from q.requests_clock - clock_timestamp()), 0)::numeric, 2),
-                    'tokens_ahead_s',
-                    round(greatest(extract(epoch from q.tokens_clock - clock_timestamp()), 0)::numeric, 2)
+                jsonb_strip_nulls(
+                    jsonb_build_object(
+                        'queue_length', q.queue_length,
+                        'requests_in_last_minute', q.requests_in_last_minute,
+                        'max_requests', q.max_requests,
+                        'requests_percent', q.requests_percent,
+                        'tokens_in_last_minute', q.tokens_in_last_minute,
+                        'max_tokens', q.max_tokens,
+                        'tokens_percent', q.tokens_percent,
+                        'requests_ahead_s', round(q.requests_ahead_s::numeric, 2),
+                        'tokens_ahead_s', round(q.tokens_ahead_s::numeric, 2)
+                    )
                 )
             ),
             '{}'
         )
-        from quotas as q
-        where q.provider <> 'wix'
+        from (
+            select v.*
+            from v_quotas as v
+            where v.provider <> 'wix'
+            order by greatest(v.requests_percent, v.tokens_percent) desc, v.name
+            limit 20
+        ) as q
     ) as quotas,
     (select count(*) from quotas as q where q.provider = 'wix' and q.blocked_until > clock_timestamp())
         as sites_blocked;
