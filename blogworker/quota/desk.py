@@ -9,6 +9,7 @@ Callers come and go: one that is cancelled leaves the line, or has what the roun
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from uuid import UUID, uuid4
 
 from anyio import CancelScope, Event, current_time, move_on_after, sleep_until
 from anyio.lowlevel import checkpoint_if_cancelled
@@ -54,12 +55,6 @@ class Back:
     def __bool__(self) -> bool:
         return bool(self.told) or any((self.unused_s, self.requests_s, self.tokens_s))
 
-    def add(self, other: "Back") -> None:
-        self.unused_s += other.unused_s
-        self.requests_s += other.requests_s
-        self.tokens_s += other.tokens_s
-        self.told += other.told
-
 
 @dataclass(slots=True)
 class Desk:
@@ -71,11 +66,14 @@ class Desk:
     epoch: int = 0  # as of the last round
     changed: Event = field(default_factory=Event)  # of the epoch: set once, then another one takes its place
     returned_s: float = 0.0  # as of the last round
+    desk_id: UUID = field(default_factory=uuid4)
     seen_at: float = -1e9  # when the last round was answered
     _begun_at: float = -1e9
     _places: "count[int]" = field(default_factory=count)
     _waiting: list[Ask] = field(default_factory=list)
     _back: Back = field(default_factory=Back)
+    _sent: Back | None = None  # in a round whose answer has not come: it is sent again as it was, and heard once
+    _number: int = 0  # of that round
     _busy: bool = False
     _done: Event = field(default_factory=Event)
 
@@ -169,13 +167,15 @@ class Desk:
     async def _round(self) -> None:
         self._begun_at = current_time()
         asks, self._waiting = sorted(self._waiting, key=lambda ask: ask.place), []
-        back, self._back = self._back, Back()
+        if self._sent is None:
+            self._sent, self._back = self._back, Back()
+            self._number += 1
         try:
-            row = await self._ask_database(asks, back)
+            row = await self._ask_database(asks, self._sent)
         except BaseException:
             self._waiting += [ask for ask in asks if not ask.abandoned]
-            self._back.add(back)
             raise
+        self._sent = None
         self.seen_at = current_time()
         if row["epoch"] != self.epoch:
             self.epoch = row["epoch"]
@@ -200,6 +200,8 @@ class Desk:
             told_s=[now - told.at for told in back.told],
             told_requests=[told.requests for told in back.told],
             told_tokens=[told.tokens for told in back.told],
+            desk_id=self.desk_id,
+            number=self._number,
         )
 
     def _answer(self, ask: Ask, row: Row, *, wait_s: float | None, soonest_s: float | None) -> None:

@@ -12,6 +12,14 @@ alter table quotas
 
 comment on column quotas.epoch is 'changes when calls that were granted and are not due yet have to ask again';
 
+-- The last round in which each desk (a process's callers of one bucket) gave back: sent again because its answer was
+-- lost, it must not give back twice.
+create table quota_rounds (
+    desk_id uuid primary key,
+    number bigint not null,
+    at timestamptz not null
+) with (fillfactor = 50);
+
 create function quota_slot(t timestamptz) returns bigint language sql immutable as $$
     select floor(extract(epoch from t) / 5)::bigint
 $$;
@@ -44,11 +52,12 @@ $$;
 --          moves back for what calls did not use (negative: used beyond the estimate); back_requests_s, back_tokens_s:
 --          the same for calls never made, dropped if back_epoch is not the bucket's any more; longest_wait_s: calls
 --          further away are refused; told_s, told_requests, told_tokens: what the figures of the last minute are to
---          take in, so many seconds ago each. A call that may go at once is in them without being told.
+--          take in, so many seconds ago each. A call that may go at once is in them without being told; desk_id, number:
+--          of the round. What it gives back and tells is heard once, however often it is sent.
 -- Gives    waits: seconds until each call may go, in order, null where refused; soonest: the same without the clock of
 --          tokens, and returned_s: what calls gave back to it so far; next_s: when the next call could go; request_s,
 --          token_s: how far one of each moves its clock, token_s 0 where tokens are not counted; epoch.
--- Locks    the bucket's row for the length of one statement; the time is read after the lock is had.
+-- Locks    the bucket's row for the length of one statement; the time is read after the lock is had. Then the desk's.
 --
 -- Each clock runs by itself, so that what is given back moves it back. A call takes at least one request's time from
 -- the tokens too: calls of few tokens held up by that clock would else go all at once. What is given back is counted
@@ -65,7 +74,7 @@ drop function quota_round(text, integer[], double precision, double precision, i
 create function quota_round(
     bucket text, tokens integer[], unused_s double precision, back_requests_s double precision,
     back_tokens_s double precision, back_epoch integer, longest_wait_s double precision,
-    told_s double precision[], told_requests integer[], told_tokens integer[]
+    told_s double precision[], told_requests integer[], told_tokens integer[], desk_id uuid, number bigint
 )
 returns table (
     waits double precision[], soonest double precision[], returned_s double precision, next_s double precision,
@@ -92,6 +101,23 @@ begin
     end if;
     was := q;
     t := clock_timestamp();
+    if unused_s <> 0 or back_requests_s <> 0 or back_tokens_s <> 0 or cardinality(told_s) > 0 then
+        if number = 1 then -- a new desk: forget those of long ago
+            delete from quota_rounds
+            where quota_rounds.desk_id in (
+                select r.desk_id from quota_rounds as r where r.at < t - interval '1 day' limit 100 for update skip locked
+            );
+        end if;
+        insert into quota_rounds as r (desk_id, number, at)
+        values (quota_round.desk_id, quota_round.number, t)
+        on conflict (desk_id) do update set number = excluded.number, at = excluded.at
+        where r.number < excluded.number;
+        if not found then
+            unused_s := 0;
+            back_epoch := null;
+            told_s := '{}';
+        end if;
+    end if;
     pace := quota_pace(q, t);
     request_s := 60 / (pace * least(q.requests_per_minute, q.vendor_requests_per_minute));
     token_s := case

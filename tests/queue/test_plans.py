@@ -6,7 +6,7 @@ Of 20,000 sites, 1,000 have blogs: as in life, most are idle. Each statement run
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -200,6 +200,8 @@ HOT = [
             "told_s": [1.0],
             "told_requests": [1],
             "told_tokens": [1],
+            "desk_id": uuid4(),
+            "number": 2,
         },
         before="""
         insert into quotas (name, provider, requests_per_minute) values ('q', 'p', 60)""",

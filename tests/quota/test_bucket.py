@@ -7,6 +7,7 @@ clock that its reservation was made by, plus the wait it was told, plus all the 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -45,6 +46,8 @@ class Tap:
     burst_s: float = 1.0
     passed_s: float = 0.0
     epoch: int = 0
+    desk_id: UUID = field(default_factory=uuid4)
+    sent: int = 0
     granted: list[Call] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -68,6 +71,7 @@ class Tap:
         told=(),
     ):
         """The answer to a process that wants these calls, and gives back so much."""
+        self.sent += 1
         row = self.session.execute(
             query("quota/round"),
             {
@@ -81,6 +85,8 @@ class Tap:
                 "told_s": list(told_s),
                 "told_requests": [requests for requests, _ in told],
                 "told_tokens": [used for _, used in told],
+                "desk_id": self.desk_id,
+                "number": self.sent,
             },
         ).fetchone()
         read_at = self.row()["updated_at"].timestamp()
@@ -301,7 +307,7 @@ def test_the_limits_follow_the_settings(session):
 
 def test_a_bucket_nobody_made_is_named(session):
     with pytest.raises(Exception, match="no quota named elsewhere"):
-        session.execute("select quota_round('elsewhere', '{1}', 0, 0, 0, 0, 1, '{}', '{}', '{}')")
+        session.execute("select quota_round('elsewhere', '{1}', 0, 0, 0, 0, 1, '{}', '{}', '{}', gen_random_uuid(), 1)")
 
 
 def test_a_round_serves_its_callers_in_their_order(session):
@@ -375,12 +381,12 @@ def test_places_of_before_a_change_are_not_given_back(session, change):
     line = tap.granted
     change(tap)
     tap.round([0] * 5)
-    before = tap.next_s()
+    before = tap.now() + tap.next_s()
 
     for call in line:
         tap.undo(call)
 
-    assert tap.next_s() == near(before)
+    assert tap.now() + tap.next_s() == near(before)
 
 
 def test_new_limits_hold_for_the_next_call(session):
@@ -486,7 +492,7 @@ def test_processes_at_once_get_one_line(session, buckets_url):
     began = tap.now()
     ask = (
         "select extract(epoch from clock_timestamp())::float8 as at, r.waits "
-        "from quota_round('q', '{0,0,0}', 0, 0, 0, 0, 3600, '{}', '{}', '{}') as r"
+        "from quota_round('q', '{0,0,0}', 0, 0, 0, 0, 3600, '{}', '{}', '{}', gen_random_uuid(), 1) as r"
     )
 
     def worker(_: int) -> list[float]:

@@ -1,5 +1,6 @@
 """The desk: many callers of one process, few statements."""
 
+from datetime import timedelta
 from functools import partial
 
 import psycopg
@@ -24,6 +25,7 @@ class Wire(Runner):
         self.rounds: list[float] = []  # when each was sent
         self.given_back_s = 0.0
         self.failures = 0  # of the next statements
+        self.lost = 0  # answers of the next ones, which the database has done
         self.open = Event()
         self.open.set()
 
@@ -33,6 +35,9 @@ class Wire(Runner):
             self.failures -= 1
             raise psycopg.OperationalError("the link is down")
         rows = await self._database.rows(name, **parameters)
+        if self.lost:
+            self.lost -= 1
+            raise psycopg.OperationalError("the answer is lost")
         await self.open.wait()  # the database has done it, and its answer is on the way
         self.given_back_s += parameters["back_tokens_s"] + parameters["unused_s"]
         return rows
@@ -71,6 +76,12 @@ async def until(condition) -> None:
 async def ahead_s(database) -> float:
     (row,) = await database.rows("ops/quotas")
     return row["tokens_ahead_s"]
+
+
+async def bucket_row(database):
+    async with database.connection() as connection:
+        cursor = await connection.execute("select tokens_clock, slot_tokens from quotas")
+        return await cursor.fetchone()
 
 
 async def test_callers_at_once_cost_two_statements(desk, wire):
@@ -228,6 +239,25 @@ async def test_a_refund_whose_round_failed_goes_with_the_next(desk, wire):
     await reserve(desk, 5, asks)
 
     assert wire.given_back_s == pytest.approx(4)
+
+
+async def test_a_refund_whose_answer_was_lost_is_heard_once(desk, wire, database):
+    """Sent again because nobody knows whether it came: twice would print quota, and the vendor refuses the surplus."""
+    asks = []
+    for tokens in (100, 1000, 500):
+        await reserve(desk, tokens, asks)
+    before = await bucket_row(database)
+    wire.lost = 2
+
+    with pytest.raises(psycopg.OperationalError):
+        await desk.ended(asks[0].reservation, went_at=current_time(), used=50)
+    with pytest.raises(psycopg.OperationalError):
+        await desk.look(0)
+    await desk.undo(asks[2].reservation)
+
+    after = await bucket_row(database)
+    assert after["tokens_clock"] - before["tokens_clock"] == timedelta(seconds=-5.5)
+    assert after["slot_tokens"][0] - before["slot_tokens"][0] == -50
 
 
 async def test_refunds_of_many_callers_share_a_statement(desk, wire):

@@ -1,6 +1,7 @@
 """The limiter: wait for a permit, make the call, tell what it used."""
 
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 from anyio import create_task_group, current_time, fail_after, move_on_after, sleep
@@ -47,6 +48,8 @@ async def next_wait_s(database) -> float:
         told_s=[],
         told_requests=[],
         told_tokens=[],
+        desk_id=uuid4(),
+        number=1,
     )
     return row["next_s"]
 
