@@ -265,7 +265,7 @@ def test_quotas_are_not_drowned_by_thousands_of_sites(cli: Any, sql: Sql) -> Non
     )
     sql("insert into quotas (name, provider, requests_per_minute) values ('replicate/reads', 'replicate', 3000)")
     sql("update quotas set blocked_until = now() + interval '1 minute' where name = 'wix/s7'")
-    sql("update quotas set requests_clock = now() + interval '14 seconds' where name = 'wix/s8'")
+    sql("update quotas set requests_clock = now() + interval '10 minutes' where name = 'wix/s8'")
 
     shown = {row["name"] for row in cli("quotas", "--json").json}
     one = cli("quotas", "--site", "s9", "--json").json
@@ -276,3 +276,25 @@ def test_quotas_are_not_drowned_by_thousands_of_sites(cli: Any, sql: Sql) -> Non
     assert [(row["name"], row["requests_per_minute"]) for row in one] == [("wix/s9", 150)]
     assert cli("quotas", "--site", "unknown", "--json").json == []
     assert "known are replicate/reads, wix/s7, wix/s8" in cli("quotas", "set", "wix/s", "--rpm", "9").err
+
+
+def test_quotas_tell_the_last_minute_and_take_new_limits(cli: Any, sql: Sql) -> None:
+    """What the seed's limiter told of one process, of the whole fleet."""
+    sql(
+        "insert into quotas "
+        "(name, provider, requests_per_minute, tokens_per_minute, newest_slot, slot_requests, slot_tokens) "
+        "values ('openai/mini', 'openai', 400, 40000, quota_slot(now()), "
+        "array[60, 40] || array_fill(0, array[11]), array[6000, 4000] || array_fill(0, array[11])), "
+        "('replicate/predictions', 'replicate', 600, null, 0, array_fill(0, array[13]), array_fill(0, array[13]))"
+    )
+
+    for_people, (text, images) = cli("quotas"), cli("quotas", "--json").json
+    changed = cli("quotas", "set", "openai/mini", "--rpm", "200", "--json").json
+
+    assert (text["requests_in_last_minute"], text["max_requests"], text["requests_percent"]) == (100, 400, 25.0)
+    assert (text["tokens_in_last_minute"], text["max_tokens"], text["tokens_percent"]) == (10_000, 40_000, 25.0)
+    assert (text["queue_length"], images["requests_in_last_minute"], images["max_tokens"]) == (0, 0, None)
+    assert (for_people.code, for_people.err) == (0, "")
+    for word in ("openai/mini", "waiting", "25.0", "10,000"):
+        assert word in for_people.out
+    assert [(row["max_requests"], row["requests_percent"], row["pinned"]) for row in changed] == [(200, 50.0, True)]

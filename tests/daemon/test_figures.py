@@ -1,0 +1,48 @@
+"""A worker tells the fleet who waits in it, and the log what the fleet uses."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from blogworker.daemon.incarnation import Incarnation
+from blogworker.db.patient import Weather
+from blogworker.db.pool import Database
+from blogworker.queue.job import Claim, Done, Outcome
+from blogworker.quota import Bucket
+from blogworker.quota.limiter import Limiter
+from blogworker.settings import DatabaseSettings, LogSettings, load
+from blogworker.telemetry import configure
+
+pytestmark = pytest.mark.anyio
+
+TEXT = Bucket("openai/mini", "openai", requests_per_minute=450, tokens_per_minute=450_000)
+
+
+async def _pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+    return Done()
+
+
+async def test_a_heartbeat_tells_the_last_minute_and_who_waits(
+    database: Database, database_settings: DatabaseSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line in the log of any worker answers whether the quota is the bottleneck."""
+    configure(LogSettings(level="info", format="json"))
+    settings = load({"database": {"url": database_settings.url}, "worker": {"name": "w"}})
+    limiter = Limiter(database, {TEXT.name: TEXT})
+    await limiter.open()
+    async with limiter.permit(TEXT.name, tokens=4_000) as permit:
+        permit.used(2_250)
+    incarnation = Incarnation(settings, database, Weather(), _pipeline, waiting=lambda: {TEXT.name: 7})
+    await incarnation._lease.begin()
+
+    await incarnation._extend()
+    await incarnation._heartbeat()
+
+    (beat,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"heartbeat"' in line]
+    told = beat["quotas"][TEXT.name]
+    assert (told["queue_length"], told["requests_in_last_minute"], told["max_requests"]) == (7, 1, 450)
+    assert (told["requests_percent"], told["tokens_percent"]) == (0.2, 0.5)
+    assert (told["tokens_in_last_minute"], told["max_tokens"]) == (2_250, 450_000)
