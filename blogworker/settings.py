@@ -115,6 +115,9 @@ class QueueSettings(Section):
 
     batch_size: int = Field(100, ge=1, le=1000, description="most jobs one claim takes")
     max_per_instance: int = Field(20, ge=1, le=1000, description="most jobs of one site one claim takes: the window")
+    share_by: Literal["jobs", "tokens"] = Field(
+        "jobs", description="what a site's weight is a share of: blogs, or the tokens they use"
+    )
     queue_size_limit: int | None = Field(
         None, ge=1, description="PENDING jobs at which intake is refused; unset: the database's own, 10,000"
     )

@@ -122,7 +122,13 @@ class Worker:
         try:
             # Shielded: cancelled after its commit it would leave jobs held by nobody who knows of them.
             with fail_after(CLAIM_TIMEOUT_S, shield=True):
-                found = await claim(self._database, worker_id, slots=slots, site_window=self._queue.max_per_instance)
+                found = await claim(
+                    self._database,
+                    worker_id,
+                    slots=slots,
+                    site_window=self._queue.max_per_instance,
+                    by_tokens=self._queue.share_by == "tokens",
+                )
                 again = [c.job_id for c in found.claims if c.attempt > 1]
                 saved = await load(self._database, again) if again else {}
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:

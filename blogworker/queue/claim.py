@@ -7,14 +7,28 @@ site that comes back joins at the lowest virtual time in service, and the cost d
 
 Three statements in two round trips: `admit_sites` lets sites in that got work, `claim` takes it, `retire_sites` lets go
 of those found dry. The last is a transaction of its own because it must see what was committed since the claim began.
+
+By tokens (BLOGWORKER_SHARE_BY) a blog counts as what it uses: the claim charges the average of its site's blogs, the
+end of the attempt bills the difference, and `reconcile_sites` books the bills before the next claim, as a quota's
+reservation is reconciled. So it does not matter how well the average predicts, nor how many claims a blog takes: one
+that finds the quota used up and is parked gives its charge back, or a site of long blogs, whose many calls are refused
+more often, would pay for each refusal. Its site is then at the head of the line again; that starves nobody, because
+tokens flow meanwhile, to attempts that were charged for them. Nor can a heavy site sit on the slots: the desk of the
+quota is first come first served, lets nobody stand longer than 30 s, and each slot it frees goes by the line. By jobs
+each claim costs a turn, also that of a blog that was parked.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
+
+from psycopg.errors import LockNotAvailable
 
 from blogworker.db.pool import Database, Row
 from blogworker.queue.job import Claim, Stage
 
+NOTHING: Mapping[str, Any] = {}
 DRY_ROUNDS = 50  # sites whose jobs all were cancelled or deleted; a claim has to end within its time limit
 
 
@@ -27,22 +41,41 @@ class Claimed:
     look_again: bool
 
 
-async def claim(database: Database, worker_id: UUID, *, slots: int, site_window: int) -> Claimed:
+async def claim(
+    database: Database, worker_id: UUID, *, slots: int, site_window: int, by_tokens: bool = False
+) -> Claimed:
     """Take at most `slots` jobs, at most `site_window` of one site.
 
     A worker with one free slot looks at one site. Where it finds that site dry and retires it, it goes on to the next.
     """
-    for _ in range(DRY_ROUNDS):
-        _, rows = await database.pipelined(
-            ("queue/admit_sites", {}),
-            ("queue/claim", {"worker_id": worker_id, "slots": slots, "site_window": site_window}),
-        )
-        dry: list[str] = rows[0]["dry"]
-        still_open = (await database.one("queue/retire_sites", instance_ids=dry))["open"] if dry else 0
-        claims = tuple(_claim(row) for row in rows if row["job_id"] is not None)
-        if claims or len(dry) == still_open:
-            break
+    wanted = {"worker_id": worker_id, "slots": slots, "site_window": site_window, "by_tokens": by_tokens}
+    reconcile = [("queue/reconcile_sites", NOTHING)] if by_tokens else []
+    try:
+        for _ in range(DRY_ROUNDS):
+            rows = await _last(database, ("queue/admit_sites", NOTHING), *reconcile, ("queue/claim", wanted))
+            dry: list[str] = rows[0]["dry"]
+            claims = tuple(_claim(row) for row in rows if row["job_id"] is not None)
+            still_open = await _retire(database, dry) if dry else 0
+            if claims or len(dry) == still_open:
+                break
+    except LockNotAvailable:
+        return Claimed(claims=(), look_again=True)
     return Claimed(claims=claims, look_again=bool(claims) or rows[0]["contended"] or bool(dry))
+
+
+async def _retire(database: Database, dry: list[str]) -> int:
+    """How many of them stay in the line. None is let go when that meant waiting: the claim before it has jobs to run."""
+    try:
+        row = (await _last(database, ("queue/retire_sites", {"instance_ids": dry})))[0]
+    except LockNotAvailable:
+        return len(dry)
+    still_open: int = row["open"]
+    return still_open
+
+
+async def _last(database: Database, *statements: tuple[str, Mapping[str, Any]]) -> list[Row]:
+    """The rows of the last of these statements, in a transaction that waits for nobody."""
+    return (await database.pipelined(("queue/wait_briefly", NOTHING), *statements))[-1]
 
 
 def _claim(row: Row) -> Claim:

@@ -44,7 +44,7 @@ async def held_job(database: Database, worker_id: UUID) -> int:
     )
     await database.execute("bench/enqueue_one", instance_id="shop")
     await database.execute("queue/admit_sites")
-    return (await database.one("queue/claim", worker_id=worker_id, slots=1, site_window=1))["job_id"]
+    return (await database.one("queue/claim", worker_id=worker_id, slots=1, site_window=1, by_tokens=False))["job_id"]
 
 
 def checkpoint(worker_id: UUID, job_id: int) -> dict[str, Any]:

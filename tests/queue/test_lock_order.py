@@ -220,7 +220,7 @@ class Stage:
         )
         parameters = {
             "queue/admit_sites": {},
-            "queue/claim": {"worker_id": self.worker_id, "slots": 100, "site_window": 10},
+            "queue/claim": {"worker_id": self.worker_id, "slots": 100, "site_window": 10, "by_tokens": True},
             "queue/retire_sites": {"instance_ids": ["capped", "free"]},
             "queue/promote": {"batch": 100},
             "queue/rescue": {"batch": 100, "most_rescues": MOST_RESCUES},
@@ -298,7 +298,7 @@ async def test_a_settle_meets_a_claim_that_counts_its_site(psql, another_psql, d
     (running,) = (await claimer(1)).claims
     await another_psql.run("begin")
     await another_psql.connection.execute(
-        query("queue/claim"), {"worker_id": claimer.worker_id, "slots": 1, "site_window": 1}
+        query("queue/claim"), {"worker_id": claimer.worker_id, "slots": 1, "site_window": 1, "by_tokens": False}
     )
 
     await psql.run("set lock_timeout = '1s'")

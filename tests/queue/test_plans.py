@@ -155,7 +155,7 @@ class Hot:
 HOT = [
     Hot(
         "queue/claim",
-        {"worker_id": ME, "slots": 50, "site_window": 20},
+        {"worker_id": ME, "slots": 50, "site_window": 20, "by_tokens": True},
         ("sites_in_line_idx", "blog_generations_pending_idx", "blog_generations_pkey"),
     ),
     Hot("queue/admit_sites", indexes=("sites_pkey",), before=ARRIVALS),

@@ -312,7 +312,7 @@ class Queue(RuleBasedStateMachine):
         worker, good = self.leases[name]
         self.run("queue/admit_sites")
         waiting = self.free("PENDING")
-        rows = self.run("queue/claim", worker_id=worker, slots=slots, site_window=window)
+        rows = self.run("queue/claim", worker_id=worker, slots=slots, site_window=window, by_tokens=False)
         if meanwhile:
             self.commit_session(meanwhile)
         if dry := rows[0]["dry"]:

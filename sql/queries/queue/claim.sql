@@ -1,6 +1,7 @@
 -- claim: take the next jobs, fairly over the sites, for one worker.
 -- Takes  worker_id uuid, whose lease must not have ended, or nothing is taken; slots int: most jobs to take;
---        site_window int: most of one site.
+--        site_window int: most of one site; by_tokens boolean: a blog is charged what its site's blogs take on
+--        average, until its end bills what it used (settle.sql, reconcile_sites.sql); else each blog is charged one.
 -- Gives  one row a job; when there is none, one row whose job_id is null. Each row repeats two facts of the claim:
 --        dry text[]: sites it emptied or found empty, for retire_sites; contended boolean: ready sites or their jobs
 --        were left out because others hold them, so a second look within milliseconds may find more.
@@ -14,7 +15,12 @@ with live as (
 ),
 
 line as (
-    select s.instance_id, s.virtual_time, s.weight, s.max_in_flight
+    select
+        s.instance_id,
+        s.virtual_time,
+        s.weight,
+        s.max_in_flight,
+        case when %(by_tokens)s::boolean then s.turn_cost else 1 end as turn_cost
     from sites as s
     where s.ready and not s.at_cap and s.paused_at is null and exists (select from live)
     order by s.virtual_time, s.ready_at desc -- a tie goes to the newcomer; served once, it is behind the others
@@ -29,11 +35,20 @@ served as (
         least(
             -- The heaviest site may fill the window, the others their proportion of it, or else slots that the window
             -- keeps from the heaviest would go to the lightest: a claim rather takes less, and the next one follows
-            -- at once. When the line is longer than the slots, a site's turn is just its weight.
+            -- at once. When the line is longer than the slots, a site's turn is just its weight, counted in turns of the
+            -- lightest: the virtual times could not tell a site of weight 0.5 from one of 1 if both got one job a claim.
             case
                 when (select count(*) from line) < %(slots)s::integer
-                    then greatest(1, floor(%(site_window)s::integer * l.weight / max(l.weight) over ()))::integer
-                else least(%(site_window)s::integer, ceil(l.weight)::integer)
+                    then greatest(
+                        1,
+                        floor(
+                            %(site_window)s::integer * (l.weight / l.turn_cost) / max(l.weight / l.turn_cost) over ()
+                        )
+                    )::integer
+                else least(
+                    %(site_window)s::integer,
+                    ceil((l.weight / l.turn_cost) / least(1, min(l.weight / l.turn_cost) over ()))::integer
+                )
             end,
             l.max_in_flight - f.in_flight
         ) as share
@@ -51,7 +66,8 @@ waiting as (
         j.id,
         row_number() over (partition by v.instance_id order by j.priority desc, j.id) as turn,
         v.virtual_time,
-        v.weight
+        v.weight,
+        v.turn_cost
     from served as v
     cross join lateral (
         select g.id, g.priority
@@ -63,10 +79,10 @@ waiting as (
 ),
 
 chosen as (
-    select w.id, w.instance_id
+    select w.id, w.instance_id, w.turn_cost
     from waiting as w
     where w.turn <= w.share
-    order by w.virtual_time + w.turn / w.weight, w.turn
+    order by w.virtual_time + w.turn * w.turn_cost / w.weight, w.turn
     limit %(slots)s::integer
 ),
 
@@ -74,13 +90,19 @@ held as (
     select g.id
     from blog_generations as g
     where g.id = any (array(select c.id from chosen as c)) and g.status = 'PENDING'
+    order by g.id
     for update skip locked
 ),
 
 claimed as (
     update blog_generations as g
-    set status = 'PROCESSING', attempt = g.attempt + 1, worker_id = %(worker_id)s::uuid
+    set
+        status = 'PROCESSING',
+        attempt = g.attempt + 1,
+        worker_id = %(worker_id)s::uuid,
+        charged = case when %(by_tokens)s::boolean then c.turn_cost end
     from held as h
+    join chosen as c using (id)
     where g.id = h.id
     returning g.*
 ),
@@ -88,7 +110,7 @@ claimed as (
 tally as (
     select
         v.instance_id,
-        v.weight,
+        v.turn_cost,
         v.max_in_flight,
         v.in_flight,
         coalesce(c.taken, 0) as taken,
@@ -106,7 +128,8 @@ charged as (
     update sites as s
     set
         virtual_time = s.virtual_time
-            + (case when t.taken = 0 and (t.found = 0 or t.offered > 0) then 1 else t.taken end) / s.weight,
+            + (case when t.taken = 0 and (t.found = 0 or t.offered > 0) then 1 else t.taken end)
+            * t.turn_cost / s.weight,
         at_cap = coalesce(t.in_flight + t.taken >= t.max_in_flight, false)
     from tally as t
     where

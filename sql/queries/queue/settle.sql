@@ -2,6 +2,7 @@
 -- Takes  worker_id uuid; outcomes jsonb: an array of objects
 --        job_id, attempt, status, delay_s (until run_at), spent (counts against max_attempts), error, failure
 --        (a row for generation_errors, or null).
+-- Leaves a bill to the site of each blog that was claimed by tokens, for reconcile_sites.
 -- Gives  job_id, status of each attempt settled. One that is missing was lost: another worker holds the job.
 -- Locks  the named jobs, in id order, so that two settles cannot deadlock.
 with outcomes as (
@@ -35,7 +36,7 @@ settled as (
         error = h.error
     from held as h
     where g.id = h.id
-    returning g.id, g.attempt, g.status
+    returning g.id, g.attempt, g.status, g.instance_id, g.charged
 ),
 
 recorded as (
@@ -49,6 +50,32 @@ recorded as (
         stage text, kind text, message text, provider text, status integer, code text, request_id text
     )
     where h.failure is not null
+),
+
+-- What a claim by tokens charged was an estimate. DONE costs what this attempt used, and a tenth of a blog at least;
+-- one parked without a fault (it found the quota used up, or was handed back) what it used; any other end as much as was
+-- charged, or else a site of nothing but bad blogs would hold the head of the line.
+billed as (
+    insert into site_bills (instance_id, correction, blog_cost)
+    select
+        s.instance_id,
+        case
+            when s.status = 'DONE' then greatest(u.now, 0.1)
+            when s.status in ('SCHEDULED', 'PENDING') and h.failure is null then u.now
+            else greatest(u.now, s.charged)
+        end - s.charged,
+        case when s.status = 'DONE' and u.in_all > 0 then u.in_all end
+    from settled as s
+    join held as h using (id)
+    cross join lateral (
+        select
+            coalesce(sum(c.tokens_in + c.tokens_out), 0) / standard_blog_tokens() as in_all,
+            coalesce(sum(c.tokens_in + c.tokens_out) filter (where c.attempt = s.attempt), 0) / standard_blog_tokens()
+                as now
+        from generation_stages as c
+        where c.generation_id = s.id
+    ) as u
+    where s.charged is not null
 )
 
 select s.id as job_id, s.status from settled as s
