@@ -171,7 +171,7 @@ class Incarnation:
             log.warning("jobs_rescued", count=found.jobs, failed=found.failed)
         if strays := await release_strays(self._database, self._lease.worker_id, known=self.worker.held):
             log.warning("strays_released", count=strays)
-        if await self._database.rows("queue/reopen_sites"):
+        if await self._database.briefly(("queue/reopen_sites", {})):
             self.worker.wake()
 
     async def _promote(self) -> None:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from psycopg import AsyncConnection, OperationalError
+from psycopg.errors import LockNotAvailable
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -105,11 +106,18 @@ class Database(Runner):
         async with self.connection() as connection:
             return await Statements(connection).rows(name, **parameters)
 
-    async def pipelined(self, *statements: tuple[str, Mapping[str, object]]) -> list[list[Row]]:
-        """The rows of each statement, which all give rows: one round trip, one transaction, in this order."""
-        async with self.connection() as connection, connection.pipeline():
-            cursors = [await connection.execute(query(name), parameters) for name, parameters in statements]
-            return [await cursor.fetchall() for cursor in cursors]
+    async def briefly(self, *statements: tuple[str, Mapping[str, object]]) -> list[Row] | None:
+        """The rows of the last of these, which all give rows: one round trip, one transaction, in this order.
+
+        None, and nothing done, when one of them met a lock that it would have had to wait for.
+        """
+        try:
+            async with self.connection() as connection, connection.pipeline():
+                wanted = (("db/wait_briefly", {}), *statements)
+                cursors = [await connection.execute(query(name), parameters) for name, parameters in wanted]
+                return [await cursor.fetchall() for cursor in cursors][-1]
+        except LockNotAvailable:
+            return None
 
     def stats(self) -> dict[str, int]:
         return self._pool.get_stats() if self._pool is not None else {}

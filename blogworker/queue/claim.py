@@ -18,17 +18,12 @@ quota is first come first served, lets nobody stand longer than 30 s, and each s
 each claim costs a turn, also that of a blog that was parked.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
-
-from psycopg.errors import LockNotAvailable
 
 from blogworker.db.pool import Database, Row
 from blogworker.queue.job import Claim, Stage
 
-NOTHING: Mapping[str, Any] = {}
 DRY_ROUNDS = 50  # sites whose jobs all were cancelled or deleted; a claim has to end within its time limit
 
 
@@ -49,33 +44,18 @@ async def claim(
     A worker with one free slot looks at one site. Where it finds that site dry and retires it, it goes on to the next.
     """
     wanted = {"worker_id": worker_id, "slots": slots, "site_window": site_window, "by_tokens": by_tokens}
-    reconcile = [("queue/reconcile_sites", NOTHING)] if by_tokens else []
-    try:
-        for _ in range(DRY_ROUNDS):
-            rows = await _last(database, ("queue/admit_sites", NOTHING), *reconcile, ("queue/claim", wanted))
-            dry: list[str] = rows[0]["dry"]
-            claims = tuple(_claim(row) for row in rows if row["job_id"] is not None)
-            still_open = await _retire(database, dry) if dry else 0
-            if claims or len(dry) == still_open:
-                break
-    except LockNotAvailable:
-        return Claimed(claims=(), look_again=True)
+    before = ("queue/admit_sites", "queue/reconcile_sites") if by_tokens else ("queue/admit_sites",)
+    for _ in range(DRY_ROUNDS):
+        rows = await database.briefly(*((name, {}) for name in before), ("queue/claim", wanted))
+        if rows is None:
+            return Claimed(claims=(), look_again=True)
+        dry: list[str] = rows[0]["dry"]
+        retired = await database.briefly(("queue/retire_sites", {"instance_ids": dry})) if dry else None
+        still_open = retired[0]["open"] if retired else len(dry)
+        claims = tuple(_claim(row) for row in rows if row["job_id"] is not None)
+        if claims or len(dry) == still_open:
+            break
     return Claimed(claims=claims, look_again=bool(claims) or rows[0]["contended"] or bool(dry))
-
-
-async def _retire(database: Database, dry: list[str]) -> int:
-    """How many of them stay in the line. None is let go when that meant waiting: the claim before it has jobs to run."""
-    try:
-        row = (await _last(database, ("queue/retire_sites", {"instance_ids": dry})))[0]
-    except LockNotAvailable:
-        return len(dry)
-    still_open: int = row["open"]
-    return still_open
-
-
-async def _last(database: Database, *statements: tuple[str, Mapping[str, Any]]) -> list[Row]:
-    """The rows of the last of these statements, in a transaction that waits for nobody."""
-    return (await database.pipelined(("queue/wait_briefly", NOTHING), *statements))[-1]
 
 
 def _claim(row: Row) -> Claim:

@@ -7,5 +7,5 @@ BATCH = 1000
 
 async def promote(database: Database) -> int:
     """One batch; gives how many became due. Any worker may, at any time."""
-    promoted: int = (await database.one("queue/promote", batch=BATCH))["promoted"]
-    return promoted
+    rows = await database.briefly(("queue/promote", {"batch": BATCH}))
+    return rows[0]["promoted"] if rows else 0

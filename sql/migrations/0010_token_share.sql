@@ -21,3 +21,19 @@ create table site_bills (
     correction real not null, -- of the virtual time, before it is divided by the weight
     blog_cost real -- what a blog that is DONE took in all its attempts; null: it is not, nothing is learned
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+-- Sites that run fewer jobs than before. Whether they may run more is counted by whoever admits them: a claim that is
+-- under way may be about to find one at its cap, by a count that still has the jobs ended here. Replaces one that
+-- counted here, with the sites locked: a settle held jobs and sites, and so could be part of a deadlock over both.
+create or replace function reopen_capped_sites(relieved text[]) returns void language plpgsql volatile as $$
+begin
+    if relieved is null then
+        return;
+    end if;
+    insert into site_arrivals (instance_id, notified)
+    select s.instance_id, true from sites as s where s.instance_id = any (relieved) and s.max_in_flight is not null;
+    if found then
+        perform wake_workers();
+    end if;
+end
+$$;

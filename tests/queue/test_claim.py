@@ -329,7 +329,7 @@ async def test_a_site_left_at_its_cap_by_mistake_is_healed(psql, claimer, databa
     await psql.run("delete from site_arrivals")
     await psql.run("update sites set at_cap = true where instance_id = 'capped'")
 
-    healed = await database.rows("queue/reopen_sites")
+    healed = await database.briefly(("queue/reopen_sites", {}))
 
     assert [row["instance_id"] for row in healed] == ["capped"]
     assert await psql.value("select at_cap from sites where instance_id = 'full'") is True

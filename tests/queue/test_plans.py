@@ -140,6 +140,9 @@ CHECKPOINT = FENCE | {
 ARRIVALS = (
     "insert into site_arrivals (instance_id, notified) select 's' || n, false from generate_series(5000, 5020) as n"
 )
+BILLS = (
+    "insert into site_bills (instance_id, correction, blog_cost) select 's' || n, 1, 2 from generate_series(1, 50) as n"
+)
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,7 @@ HOT = [
         ("sites_in_line_idx", "blog_generations_pending_idx", "blog_generations_pkey"),
     ),
     Hot("queue/admit_sites", indexes=("sites_pkey",), before=ARRIVALS),
+    Hot("queue/reconcile_sites", indexes=("sites_pkey",), before=BILLS),
     Hot("queue/retire_sites", {"instance_ids": ["s1", "s2", "s3"]}, ("sites_pkey",)),
     Hot("queue/settle", {"worker_id": ME, "outcomes": outcomes()}, ("blog_generations_pkey",)),
     Hot("queue/promote", {"batch": 1000}, ("blog_generations_scheduled_idx", "blog_generations_pkey")),

@@ -48,7 +48,7 @@ WAITING = ("PENDING", "SCHEDULED")
 FORGOTTEN = ("Rejected", "Refused", "Truncated")
 
 TRUNCATE = (
-    "truncate sites, blog_generations, site_arrivals, generation_stages, generation_errors, blog_posts, "
+    "truncate sites, blog_generations, site_arrivals, site_bills, generation_stages, generation_errors, blog_posts, "
     "scheduled_blogs, workers, provider_usage restart identity cascade"
 )
 JOBS = """
@@ -312,7 +312,11 @@ class Queue(RuleBasedStateMachine):
         worker, good = self.leases[name]
         self.run("queue/admit_sites")
         waiting = self.free("PENDING")
-        rows = self.run("queue/claim", worker_id=worker, slots=slots, site_window=window, by_tokens=False)
+        by_tokens = slots % 2 == 0  # a fleet of mixed settings
+        if by_tokens:
+            for booked in self.run("queue/reconcile_sites"):  # the one who may turn it back: what was not used
+                self.sites[booked["instance_id"]].virtual_time = float("-inf")
+        rows = self.run("queue/claim", worker_id=worker, slots=slots, site_window=window, by_tokens=by_tokens)
         if meanwhile:
             self.commit_session(meanwhile)
         if dry := rows[0]["dry"]:

@@ -33,5 +33,8 @@ set
 from joining as j, (select service_floor() as virtual_time) as f
 where
     s.instance_id = j.instance_id
-    and (not j.ready or (j.at_cap and site_in_flight(j.instance_id) < j.max_in_flight))
+    and (
+        (not j.ready and (j.max_in_flight is null or site_has_pending(j.instance_id))) -- it may only have ended one
+        or (j.at_cap and site_in_flight(j.instance_id) < j.max_in_flight)
+    )
 returning s.instance_id;

@@ -8,6 +8,7 @@ with quiet as materialized (
     select s.instance_id
     from sites as s
     where s.instance_id = any (%(instance_ids)s::text[]) and s.ready
+    order by s.instance_id -- as announce_sites
     for update skip locked
 ),
 

@@ -3,6 +3,6 @@
 --
 -- Skip locked is not quite never: when the row it looks at was changed by a transaction that ends at that very moment,
 -- Postgres waits for whoever holds the new version. A claim that holds some sites and waits for another, against a
--- statement of a person that holds it and waits for one of those, was a deadlock in one of fifteen storms of
--- test_lock_order.py. A tenth of the default deadlock_timeout makes the claim the one that yields.
+-- statement of a person that holds it and waits for one of those, was a deadlock in one of fifteen storms
+-- of test_lock_order.py. A tenth of the default deadlock_timeout makes the claim the one that yields.
 select set_config('lock_timeout', '100ms', true) as lock_timeout;
