@@ -64,12 +64,16 @@ def fairness(
     backlog: int = typer.Option(2_000, min=1, help="Blogs of each of them."),
     new: int = typer.Option(200, min=1, help="Sites that come with one new blog each."),
     slots: int = typer.Option(50, min=1, help="Jobs a claim takes."),
+    by_tokens: bool = typer.Option(False, help="Instead: who gets the tokens of a quota that is short."),
     as_json: bool = typer.Option(False, "--json", help="For machines."),
 ) -> None:
     """After how many claimed blogs the last new site has been served."""
     with extra("demo"):
         from blogworker.bench.fairness import measure
     configure(LogSettings(level="warning"))
+    if by_tokens:
+        _token_share(as_json=as_json)
+        return
     found = anyio.run(partial(measure, busy=busy, backlog=backlog, new=new, slots=slots))
     row = {
         "busy_sites": busy,
@@ -80,6 +84,23 @@ def fairness(
         "jain_of_busy": round(found.jain, 4),
     }
     _show([row], "Blogs claimed until the last new site was served", as_json=as_json)
+
+
+def _token_share(*, as_json: bool) -> None:
+    from blogworker.bench.token_share import measure
+
+    found = anyio.run(partial(measure, sites=3, seconds=1_000, slots=40))
+    rows: list[dict[str, int | float | str]] = [
+        {
+            "share_by": f.share_by,
+            "tokens_of_long": round(f.long_tokens),
+            "tokens_of_short": round(f.short_tokens),
+            "jain": round(f.jain, 4),
+            "parked": f.parked,
+        }
+        for f in found
+    ]
+    _show(rows, "Tokens of a site of long and of short blogs (20,000 and 5,000), quota short", as_json=as_json)
 
 
 @bench.command()

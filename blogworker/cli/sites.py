@@ -17,6 +17,7 @@ COLUMNS = {
     "site": "instance_id",
     "plan": "plan",
     "weight": "weight",
+    "turn cost": "turn_cost",
     "cap": "max_in_flight",
     "pending": "pending",
     "running": "processing",
@@ -111,6 +112,7 @@ def _show(rows: list[Row], *, as_json: bool) -> None:
     if as_json:
         emit_json(rows)
     else:
-        console().print(
-            table(None, list(COLUMNS), [[row[key] for key in COLUMNS.values()] for row in rows], fold=["paused"])
-        )
+        learned = any(row["turn_cost"] != 1 for row in rows)  # by jobs nobody's is ever learned
+        columns = {head: key for head, key in COLUMNS.items() if learned or key != "turn_cost"}
+        lines = [[row[key] for key in columns.values()] for row in rows]
+        console().print(table(None, list(columns), lines, fold=["paused"]))

@@ -46,9 +46,10 @@ async def claim(
     wanted = {"worker_id": worker_id, "slots": slots, "site_window": site_window, "by_tokens": by_tokens}
     before = ("queue/admit_sites", "queue/reconcile_sites") if by_tokens else ("queue/admit_sites",)
     for _ in range(DRY_ROUNDS):
-        rows = await database.briefly(*((name, {}) for name in before), ("queue/claim", wanted))
-        if rows is None:
+        answer = await database.briefly(*((name, {}) for name in before), ("queue/claim", wanted))
+        if answer is None:
             return Claimed(claims=(), look_again=True)
+        rows = answer
         dry: list[str] = rows[0]["dry"]
         retired = await database.briefly(("queue/retire_sites", {"instance_ids": dry})) if dry else None
         still_open = retired[0]["open"] if retired else len(dry)

@@ -90,7 +90,7 @@ class Storm:
             return (await connection.execute(text.encode())).rowcount
 
     async def work(self, worker_id: UUID) -> int:
-        """Claim, by jobs or by tokens as in a fleet of mixed settings, then settle in any order and with any outcome, as a batch."""
+        """Claim, by jobs or by tokens as a mixed fleet, then settle in any order and with any outcome, as a batch."""
         by_tokens = self.random.random() < 0.7
         found = await claim(self.database, worker_id, slots=12, site_window=4, by_tokens=by_tokens)
         held = self.shuffled(list(found.claims), 12)

@@ -34,6 +34,7 @@ select
     c.ready,
     c.at_cap,
     c.virtual_time,
+    c.turn_cost,
     c.settings,
     coalesce(j.pending, 0) as pending,
     coalesce(j.processing, 0) as processing,

@@ -2,7 +2,7 @@
 -- Takes  worker_id uuid, whose lease must not have ended, or nothing is taken; slots int: most jobs to take;
 --        site_window int: most of one site; by_tokens boolean: a blog is charged what its site's blogs take on
 --        average, until its end bills what it used (settle.sql, reconcile_sites.sql); else each blog is charged one.
--- Gives  one row a job; when there is none, one row whose job_id is null. Each row repeats two facts of the claim:
+-- Gives  one row a job, in the order of their turns; when there is none, one row whose job_id is null. Each row repeats two facts of the claim:
 --        dry text[]: sites it emptied or found empty, for retire_sites; contended boolean: ready sites or their jobs
 --        were left out because others hold them, so a second look within milliseconds may find more.
 -- Locks  sites, then their jobs, skipping what others hold: it never waits.
@@ -79,10 +79,11 @@ waiting as (
 ),
 
 chosen as (
-    select w.id, w.instance_id, w.turn_cost
+    select
+        w.id, w.instance_id, w.turn_cost, w.turn, w.virtual_time + w.turn * w.turn_cost / w.weight as served_at
     from waiting as w
     where w.turn <= w.share
-    order by w.virtual_time + w.turn * w.turn_cost / w.weight, w.turn
+    order by served_at, w.turn
     limit %(slots)s::integer
 ),
 
@@ -173,4 +174,6 @@ from facts as f
 left join claimed as c on true
 left join sites as s using (instance_id)
 left join scheduled_blogs as p on p.blog_generation_id = c.id
-order by c.priority desc, c.id;
+left join chosen as h on h.id = c.id
+-- In this order they come to the desk of the quota. By id, those of old backlogs would always find its last places.
+order by h.served_at, h.turn, random();
