@@ -37,8 +37,8 @@ class Site:
 @dataclass(frozen=True, slots=True)
 class Figure:
     share_by: str
-    long_tokens: float  # a site of long blogs, per unit of weight
-    short_tokens: float
+    long_tokens: int  # a site of long blogs, per unit of weight
+    short_tokens: int
     jain: float  # of tokens per unit of weight, over all sites
     parked: int
 
@@ -147,4 +147,5 @@ def figure(fleet: Fleet, share_by: str) -> Figure:
     long, short = (
         [share for site, share in shares.items() if (site.calls == longest) == is_long] for is_long in (True, False)
     )
-    return Figure(share_by, sum(long) / len(long), sum(short) / len(short), jain(list(shares.values())), fleet.parked)
+    index = round(jain(list(shares.values())), 4)
+    return Figure(share_by, round(sum(long) / len(long)), round(sum(short) / len(short)), index, fleet.parked)

@@ -90,17 +90,7 @@ def _token_share(*, as_json: bool) -> None:
     from blogworker.bench.token_share import measure
 
     found = anyio.run(partial(measure, sites=3, seconds=1_000, slots=40))
-    rows: list[dict[str, int | float | str]] = [
-        {
-            "share_by": f.share_by,
-            "tokens_of_long": round(f.long_tokens),
-            "tokens_of_short": round(f.short_tokens),
-            "jain": round(f.jain, 4),
-            "parked": f.parked,
-        }
-        for f in found
-    ]
-    _show(rows, "Tokens of a site of long and of short blogs (20,000 and 5,000), quota short", as_json=as_json)
+    _show([asdict(f) for f in found], "Tokens of a site of blogs of 20,000 and of 5,000, quota short", as_json=as_json)
 
 
 @bench.command()

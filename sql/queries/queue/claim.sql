@@ -105,7 +105,7 @@ claimed as (
     from held as h
     join chosen as c using (id)
     where g.id = h.id
-    returning g.*
+    returning g.*, c.served_at, c.turn
 ),
 
 tally as (
@@ -174,6 +174,5 @@ from facts as f
 left join claimed as c on true
 left join sites as s using (instance_id)
 left join scheduled_blogs as p on p.blog_generation_id = c.id
-left join chosen as h on h.id = c.id
 -- In this order they come to the desk of the quota. By id, those of old backlogs would always find its last places.
-order by h.served_at, h.turn, random();
+order by c.served_at, c.turn, random();
