@@ -4,6 +4,7 @@ Flags beat the environment, which beats a `.env` file, which beats the default. 
 lower-case name in `CREDENTIALS_DIRECTORY`, where systemd puts the credentials of a unit.
 """
 
+import json
 import os
 import socket
 from collections.abc import Mapping
@@ -15,17 +16,16 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import (
     AfterValidator,
     AliasChoices,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from blogworker.errors import SettingsError
+from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, ImagePrices, TextPrices
 
 LogLevel = Literal["error", "warning", "info", "debug"]
 SEED_LEVELS = {
@@ -45,6 +45,15 @@ def _level(value: object) -> object:
     """Accept names in any case, and the numbers 0 to 4 of the system this one takes over from."""
     word = str(value).strip().lower()
     return SEED_LEVELS.get(word, word)
+
+
+def _json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from None
 
 
 class Section(BaseSettings):
@@ -145,26 +154,6 @@ class WorkerSettings(Section):
         return self.lease / EXTEND_TO_LEASE
 
 
-class Price(BaseModel):
-    """USD per million tokens."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    input: float = Field(ge=0)
-    cached: float = Field(ge=0)
-    output: float = Field(ge=0)
-
-
-# Standard tier, checked 2026-11-23. A model that is not listed is recorded with its tokens and no cost.
-TEXT_PRICES = {
-    "gpt-6-luna": Price(input=0.10, cached=0.01, output=0.50),
-    "gpt-6.1-terra": Price(input=1.00, cached=0.05, output=5.00),
-    "gpt-6.1-sol": Price(input=2.00, cached=0.10, output=10.00),
-    "gpt-5.4-mini": Price(input=0.75, cached=0.075, output=4.50),
-}
-IMAGE_PRICES = {"black-forest-labs/flux-schnell": 0.003, "black-forest-labs/flux-1.1-pro": 0.04}
-
-
 class OpenAISettings(Section):
     model_config = SettingsConfigDict(env_prefix="OPENAI_")
 
@@ -181,7 +170,9 @@ class OpenAISettings(Section):
     content_tokens: int = Field(
         4_000, ge=1_000, validation_alias="BLOGWORKER_CONTENT_TOKENS", description="tokens reserved for one post"
     )
-    prices: dict[str, Price] = Field(TEXT_PRICES, validation_alias="BLOGWORKER_TEXT_PRICES")
+    prices: Annotated[dict[str, TextPrices], NoDecode, BeforeValidator(_json)] = Field(
+        TEXT_PRICES, validation_alias="BLOGWORKER_TEXT_PRICES", description="USD per million tokens: see prices.py"
+    )
 
 
 class ReplicateSettings(Section):
@@ -197,7 +188,9 @@ class ReplicateSettings(Section):
     model: str = Field(
         "black-forest-labs/flux-schnell", pattern=r"^[^/]+/[^/]+$", validation_alias="BLOGWORKER_IMAGE_MODEL"
     )
-    prices: dict[str, float] = Field(IMAGE_PRICES, validation_alias="BLOGWORKER_IMAGE_PRICES")
+    prices: Annotated[dict[str, ImagePrices], NoDecode, BeforeValidator(_json)] = Field(
+        IMAGE_PRICES, validation_alias="BLOGWORKER_IMAGE_PRICES", description="USD per picture: see prices.py"
+    )
 
 
 class WixSettings(Section):
@@ -291,4 +284,5 @@ def _fault(section: type[BaseSettings], detail: dict[str, Any]) -> str:
     name = variable(section, field) if field in section.model_fields else field
     if detail["type"] == "missing":
         return f"{name} is not set"
-    return f"{name}: {message[0].lower()}{message[1:]}"
+    place = "".join(f"{part}: " for part in detail["loc"][1:])  # within a table of prices
+    return f"{name}: {place}{message[0].lower()}{message[1:]}"

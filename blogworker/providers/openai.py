@@ -6,8 +6,9 @@ of an error where the SDK would see only its status.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from typing import Any, Literal, Self
 
 import httpx2
@@ -24,12 +25,12 @@ from openai.types.responses import Response
 
 from blogworker.durations import go_duration_s
 from blogworker.errors import Misconfigured, OutcomeUnknown, ProviderError, RateLimited, Rejected, Unavailable
+from blogworker.prices import TextPrice, Usage, in_force, text_cost
 from blogworker.providers import http
-from blogworker.settings import OpenAISettings, Price
+from blogworker.settings import OpenAISettings
 
 PROVIDER = "openai"
 DEFAULT_WAIT_S = 20.0  # a 429 that names no wait
-CACHE_WRITE_FACTOR = 1.25  # of the input price; models that do not bill writes report none
 OUT_OF_MONEY = {
     "insufficient_quota",
     "credit_balance_exhausted",
@@ -144,37 +145,46 @@ class OpenAIClient:
                 response = raw.parse()
         except (OpenAIError, TimeoutError, ValueError) as error:
             raise _failure(error) from error
-        generation = _generation(
-            response, model=model, request_id=raw.request_id, price=self._settings.prices.get(model)
-        )
+        prices = self._settings.prices.get(model, ())
+        generation = _generation(response, model=model, request_id=raw.request_id, prices=prices)
         return replace(generation, headers=raw.headers)
 
 
-def _generation(response: object, *, model: str, request_id: str | None, price: Price | None) -> Generation:
+def _generation(response: object, *, model: str, request_id: str | None, prices: Sequence[TextPrice]) -> Generation:
     if not isinstance(response, Response) or not isinstance(getattr(response, "output", None), list):
         raise OutcomeUnknown("the answer is not a response object", provider=PROVIDER, request_id=request_id)
-    usage = response.usage
-    cached = getattr(getattr(usage, "input_tokens_details", None), "cached_tokens", 0) or 0
-    written = getattr(getattr(usage, "input_tokens_details", None), "cache_write_tokens", 0) or 0
-    tokens_in, tokens_out = (usage.input_tokens or 0, usage.output_tokens or 0) if usage else (0, 0)
+    usage = _usage(response)
+    price = in_force(prices, _day(response))
     return Generation(
         text=response.output_text,
         model=response.model or model,
-        tokens_in=tokens_in,
-        tokens_cached=cached,
-        tokens_out=tokens_out,
+        tokens_in=usage.tokens_in,
+        tokens_cached=usage.cached,
+        tokens_out=usage.tokens_out,
         request_id=request_id,
-        cost_usd=_cost(price, tokens_in=tokens_in, cached=cached, written=written, tokens_out=tokens_out),
+        cost_usd=None if price is None else text_cost(price, usage, tier=response.service_tier),
         fault=_fault(response, request_id),
     )
 
 
-def _cost(price: Price | None, *, tokens_in: int, cached: int, written: int, tokens_out: int) -> float | None:
-    if price is None:
-        return None
-    fresh = max(0, tokens_in - cached - written)
-    total = (fresh + written * CACHE_WRITE_FACTOR) * price.input + cached * price.cached + tokens_out * price.output
-    return total / 1_000_000
+def _usage(response: Response) -> Usage:
+    if (told := response.usage) is None:
+        return Usage(0)
+    details = told.input_tokens_details
+    return Usage(
+        tokens_in=told.input_tokens or 0,
+        cached=getattr(details, "cached_tokens", 0) or 0,
+        written=getattr(details, "cache_write_tokens", 0) or 0,
+        tokens_out=told.output_tokens or 0,
+    )
+
+
+def _day(response: Response) -> date:
+    """By the clock of the vendor, who bills; by ours where it does not tell."""
+    try:
+        return datetime.fromtimestamp(response.created_at, UTC).date()
+    except (TypeError, ValueError, OverflowError, OSError):
+        return datetime.now(UTC).date()
 
 
 def _fault(response: Response, request_id: str | None) -> ProviderError | None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import httpx2
@@ -17,6 +18,7 @@ from pydantic.v1 import ValidationError as ModelFault
 from replicate.client import Client
 
 from blogworker.errors import Misconfigured, OutcomeUnknown, ProviderError, Rejected, Unavailable
+from blogworker.prices import in_force
 from blogworker.providers import http
 from blogworker.providers.replicate_wire import PROVIDER, Wire
 from blogworker.settings import ReplicateSettings
@@ -62,8 +64,9 @@ class ReplicateClient:
 
     @property
     def cost_usd(self) -> float | None:
-        """The price of one picture, if the settings know it."""
-        return self._settings.prices.get(self._settings.model)
+        """The price of one picture made today, if the settings know it."""
+        price = in_force(self._settings.prices.get(self._settings.model, ()), datetime.now(UTC).date())
+        return None if price is None else price.usd
 
     async def open(self) -> None:
         if self._settings.api_token is None:

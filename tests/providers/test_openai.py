@@ -1,6 +1,7 @@
 """Every way an OpenAI call can end, over real TCP."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 
 import pytest
 
@@ -193,3 +194,25 @@ async def test_nobody_listening_is_unavailable():
 async def test_a_missing_key_is_told_before_any_call():
     with pytest.raises(Misconfigured, match="OPENAI_API_KEY"):
         await OpenAIClient(OpenAISettings(_env_file=None, api_key=None), connections=1).open()
+
+
+@pytest.mark.parametrize(
+    ("second", "tier", "input_usd"),
+    [
+        ("2026-11-30T23:59:59Z", "default", 1.0),
+        ("2026-12-01T00:00:00Z", "default", 3.0),
+        ("2026-12-01T00:00:00Z", "flex", 1.5),
+    ],
+)
+async def test_a_call_is_priced_by_the_day_of_the_vendor_and_the_tier_it_echoes(vendor, second, tier, input_usd):
+    """The vendor bills by its own clock, and by the tier it really used."""
+    rows = [{"input": 1, "cached": 0, "output": 0}, {"input": 3, "cached": 0, "output": 0, "from": "2026-12-01"}]
+    settings = OpenAISettings(api_key="k", base_url=vendor.url, prices={"gpt-6-luna": rows}, _env_file=None)
+    moment = datetime.fromisoformat(second).timestamp()
+    usage = {"input_tokens": 1_000, "output_tokens": 1, "total_tokens": 1_001}
+    vendor.will(response(TEXT, created_at=moment, service_tier=tier, usage=usage))
+
+    async with OpenAIClient(settings, connections=1) as client:
+        generation = await client.generate(**ASK)
+
+    assert generation.cost_usd == pytest.approx(input_usd / 1_000)

@@ -1,0 +1,122 @@
+"""What the vendors charge, by the date, and what one call cost.
+
+A table names each model with rows: what it costs, `from` which day (none: always), and when a person last `checked` the
+vendor's page. The row in force on the day of the call is used. A model without a row is recorded with its tokens and no
+cost, and shows as unpriced.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+CACHE_WRITE_FACTOR = 1.25  # of the input price, where a row does not say; models that do not bill writes report none
+LONG_PROMPT = 272_000  # input tokens above which the whole call costs more
+LONG_INPUT_FACTOR, LONG_OUTPUT_FACTOR = 2.0, 1.5
+TIER_FACTORS = {"flex": 0.5, "batch": 0.5, "priority": 2.0, "fast": 2.0}  # of the tier that the answer names
+MILLION = 1_000_000
+CHECKED = date(2026, 11, 23)
+
+
+class Dated(BaseModel):
+    """A row of a price table."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+    since: date | None = Field(None, alias="from", description="the first day it holds, UTC; unset: always")
+    checked: date | None = Field(None, description="when a person last compared it with the vendor's page")
+
+
+class TextPrice(Dated):
+    """USD per million tokens, standard tier."""
+
+    input: float = Field(ge=0)
+    cached: float = Field(ge=0)
+    written: float | None = Field(None, ge=0)
+    output: float = Field(ge=0)
+
+
+class ImagePrice(Dated):
+    """USD per picture."""
+
+    usd: float = Field(ge=0)
+
+
+P = TypeVar("P", bound=Dated)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a vendor counted for one call."""
+
+    tokens_in: int  # cached and cache-written ones included
+    cached: int = 0
+    written: int = 0
+    tokens_out: int = 0  # reasoning included
+
+
+def text_cost(price: TextPrice, usage: Usage, *, tier: str | None = None) -> float:
+    """USD for one call, billed by the tier that the answer echoes."""
+    written = price.input * CACHE_WRITE_FACTOR if price.written is None else price.written
+    fresh = max(0, usage.tokens_in - usage.cached - usage.written)
+    input_usd = fresh * price.input + usage.cached * price.cached + usage.written * written
+    output_usd = usage.tokens_out * price.output
+    if usage.tokens_in > LONG_PROMPT:
+        input_usd, output_usd = input_usd * LONG_INPUT_FACTOR, output_usd * LONG_OUTPUT_FACTOR
+    return (input_usd + output_usd) * TIER_FACTORS.get(tier or "", 1.0) / MILLION
+
+
+def in_force(rows: Sequence[P], on: date) -> P | None:
+    """The row for that day; None where there is none yet."""
+    return next((row for row in reversed(rows) if row.since is None or row.since <= on), None)
+
+
+def dearest_output(rows: Sequence[TextPrice]) -> float:
+    """USD for one token, at the most that any row asks; 0 where nothing is known."""
+    return max((max(row.output, row.input) for row in rows), default=0.0) / MILLION
+
+
+def _rows(value: object) -> object:
+    """A model's only row may stand without its list, and a picture's price as a bare number."""
+    if isinstance(value, bool | int | float):
+        value = {"usd": value}
+    return [value] if isinstance(value, Mapping | Dated) else value
+
+
+def _in_order(rows: tuple[P, ...]) -> tuple[P, ...]:
+    ordered = tuple(sorted(rows, key=lambda row: row.since or date.min))
+    for earlier, later in pairwise(ordered):
+        if earlier.since == later.since:
+            raise ValueError(f"two rows of one model hold from {later.since or 'the beginning'}")
+    return ordered
+
+
+TextPrices = Annotated[tuple[TextPrice, ...], BeforeValidator(_rows), AfterValidator(_in_order)]
+ImagePrices = Annotated[tuple[ImagePrice, ...], BeforeValidator(_rows), AfterValidator(_in_order)]
+
+
+def _text(input: float, cached: float, output: float, *, written: float | None = None) -> tuple[TextPrice, ...]:  # noqa: A002
+    return (TextPrice(input=input, cached=cached, written=written, output=output, checked=CHECKED),)
+
+
+TEXT_PRICES: dict[str, tuple[TextPrice, ...]] = {
+    "gpt-6-luna": _text(0.10, 0.01, 0.50, written=0.125),
+    "gpt-6.1-terra": _text(1.00, 0.05, 5.00, written=1.25),
+    "gpt-6.1-sol": _text(2.00, 0.10, 10.00, written=2.50),
+    "gpt-6-sol": _text(2.00, 0.20, 10.00, written=2.50),
+    "gpt-6-astra": _text(10.00, 1.00, 50.00, written=12.50),
+    "gpt-5.6-luna": _text(0.20, 0.02, 1.20, written=0.25),
+    "gpt-5.6-terra": _text(2.00, 0.20, 12.00, written=2.50),
+    "gpt-5.6-sol": _text(4.00, 0.40, 20.00, written=5.00),
+    "gpt-5.5": _text(5.00, 0.50, 30.00),
+    "gpt-5.4": _text(2.50, 0.25, 15.00),
+    "gpt-5.4-mini": _text(0.75, 0.075, 4.50),
+    "gpt-5.4-nano": _text(0.20, 0.02, 1.25),
+}
+IMAGE_PRICES: dict[str, tuple[ImagePrice, ...]] = {
+    "black-forest-labs/flux-schnell": (ImagePrice(usd=0.003, checked=CHECKED),),
+    "black-forest-labs/flux-1.1-pro": (ImagePrice(usd=0.04, checked=CHECKED),),
+}
