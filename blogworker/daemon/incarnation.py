@@ -19,6 +19,7 @@ from blogworker.daemon.ticker import every
 from blogworker.daemon.worker import Worker
 from blogworker.db.patient import PatientDatabase, Weather
 from blogworker.db.pool import Database
+from blogworker.queue import budget
 from blogworker.queue.job import Claim, Outcome
 from blogworker.queue.lease import Lease, LeaseEnded, LeaseTaken
 from blogworker.queue.notify import CANCEL, listen
@@ -31,6 +32,7 @@ from blogworker.stages.work import Output
 from blogworker.telemetry import get_logger
 
 PROMOTE_S = 1.0
+BUDGET_S = 1.0
 RESCUE_S = 5.0
 RELISTEN_S = 5.0
 TEND_S = 300.0
@@ -139,6 +141,7 @@ class Incarnation:
         keepers.start_soon(partial(every, "lease", worker.extend_s, self._extend, fatal=(LeaseEnded,)))
         keepers.start_soon(every, "rescue", RESCUE_S, self._rescue)
         keepers.start_soon(every, "promote", PROMOTE_S, self._promote)
+        keepers.start_soon(every, "budget", BUDGET_S, self._look_at_budget)
         keepers.start_soon(every, "listen", RELISTEN_S, self._listen)
         keepers.start_soon(every, "quotas", TEND_S, partial(tend, self._database))
         keepers.start_soon(every, "heartbeat", worker.heartbeat_interval, self._heartbeat)
@@ -177,6 +180,9 @@ class Incarnation:
     async def _promote(self) -> None:
         if promoted := await promote(self._database):
             log.debug("jobs_promoted", count=promoted)
+
+    async def _look_at_budget(self) -> None:
+        self.worker.heed(await budget.look(self._database))
 
     async def _listen(self) -> None:
         await listen(self._settings.database, self._database, self._heard)

@@ -40,6 +40,7 @@ async def run(settings: Settings, *, until_empty: bool = False) -> None:
         patient = PatientDatabase(database, weather)
         limiter = Limiter(patient, buckets(settings))
         await limiter.open()
+        warn_unpriced(settings)
         async with _vendors(settings, limiter) as vendors:
 
             async def pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Output]) -> Outcome:
@@ -62,6 +63,14 @@ async def _vendors(settings: Settings, limiter: Limiter) -> AsyncIterator[Vendor
         WixClient(settings.wix, connections=spare, pace=sites) if settings.wix.configured else nullcontext() as wix,
     ):
         yield Vendors(openai=openai, replicate=replicate, wix=wix)
+
+
+def warn_unpriced(settings: Settings) -> None:
+    """Once a process: its models' prices do not change while it runs."""
+    prices = {**settings.openai.prices, **settings.replicate.prices}
+    for model in sorted({settings.openai.ideas_model, settings.openai.content_model, settings.replicate.model}):
+        if not prices.get(model):
+            log.warning("model_unpriced", model=model)
 
 
 class Supervisor:

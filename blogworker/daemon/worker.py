@@ -15,8 +15,9 @@ from psycopg_pool import PoolTimeout
 from blogworker.db.patient import Weather
 from blogworker.db.pool import Database
 from blogworker.errors import LeaseLost
+from blogworker.queue.budget import OPEN, Gate
 from blogworker.queue.claim import Claimed, claim
-from blogworker.queue.job import Cancel, Claim, Failure, Outcome, PauseSite, Release, Retry
+from blogworker.queue.job import Cancel, Claim, Failure, Outcome, OverBudget, PauseSite, Release, Retry
 from blogworker.queue.settle import Settler
 from blogworker.settings import QueueSettings, WorkerSettings
 from blogworker.stages.checkpoint import load
@@ -29,6 +30,7 @@ LOOK_AGAIN_S = 0.004  # first wait when a claim was short only because others we
 LOOK_AGAIN_CAP_S = 1.0
 AWAY_S = 1.0  # until the next claim when the database could not be reached
 EMPTY_POLL_S = 0.25  # how soon a worker that runs until the queue is empty looks whether it is
+SHUT_OUT = Claimed(claims=(), look_again=False)
 WITHIN_S = 600.0  # such a worker waits for jobs scheduled no later than this
 
 Pipeline = Callable[[Claim, Mapping[str, Output]], Awaitable[Outcome]]
@@ -58,6 +60,7 @@ class Worker:
         self._freed = Event()
         self._woken = Event()
         self._running: dict[tuple[int, int], CancelScope] = {}  # by job and attempt
+        self._gate = OPEN
         self.outcomes: Counter[str] = Counter()
 
     @property
@@ -76,6 +79,13 @@ class Worker:
             if job_id in unwanted:
                 scope.cancel()
 
+    def heed(self, gate: Gate) -> None:
+        """Claim while the total budget's gate is open."""
+        opened = self._gate.shut_reason is not None and gate.shut_reason is None
+        self._gate = gate
+        if opened or gate.resumed:
+            self.wake()
+
     def wake(self) -> None:
         """There may be work."""
         self._woken.set()
@@ -87,7 +97,7 @@ class Worker:
             await checkpoint()  # the claim is shielded: a loop that keeps finding jobs would never notice its end
             await self._slot_free()
             self._woken = Event()  # before the claim: what arrives during it must not be slept through
-            found = await self._claim(worker_id, jobs)
+            found = await self._claim(worker_id, jobs) if self._gate.shut_reason is None else SHUT_OUT
             if found is None:
                 await sleep(AWAY_S)
             elif found.look_again:
@@ -153,6 +163,8 @@ class Worker:
     async def _all_done(self) -> bool:
         if self.in_flight:
             return False
+        if self._gate.shut_s > WITHIN_S:
+            return True
         try:
             left = await self._database.one("queue/outstanding", within_s=WITHIN_S)
         except (psycopg.Error, PoolTimeout) as error:
@@ -185,12 +197,15 @@ class Worker:
     async def _attempt(self, taken: Claim, saved: Mapping[str, Output]) -> Outcome | None:
         """How the attempt ended; None when it was no longer ours."""
         try:
-            return await self._pipeline(taken, saved)
+            outcome = await self._pipeline(taken, saved)
         except LeaseLost:
             return None
         except Exception as error:  # the edge of one attempt: an unforeseen error is this job's, not the worker's
             log.exception("attempt_crashed")
             return Retry(Failure(taken.stage, type(error).__name__, str(error)), self._settings.retry_base)
+        if isinstance(outcome, OverBudget) and outcome.everywhere:
+            self._gate = Gate(shut_reason=outcome.reason)  # before it is PENDING again, or else it is claimed at once
+        return outcome
 
     def _report(self, outcome: Outcome | None, status: str | None, duration_s: float) -> None:
         if outcome is None or status is None:

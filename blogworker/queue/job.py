@@ -96,6 +96,14 @@ class PauseSite:
 
 
 @dataclass(frozen=True, slots=True)
+class OverBudget:
+    """What the job may cost is not in a budget: PENDING again, nothing spent. The site is paused, or all are shut."""
+
+    reason: str
+    everywhere: bool  # it is the total budget
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """Handed back unfinished, at shutdown: PENDING at once, no attempt spent."""
 
@@ -105,4 +113,4 @@ class Cancel:
     """A person asked for the running job to be stopped."""
 
 
-Outcome = Done | Retry | Wait | Reject | PauseSite | Release | Cancel
+Outcome = Done | Retry | Wait | Reject | PauseSite | OverBudget | Release | Cancel

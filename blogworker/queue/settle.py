@@ -9,7 +9,20 @@ from psycopg import Error
 from psycopg.types.json import Json
 
 from blogworker.db.pool import Runner
-from blogworker.queue.job import Cancel, Claim, Done, Failure, Outcome, PauseSite, Reject, Release, Retry, Status, Wait
+from blogworker.queue.job import (
+    Cancel,
+    Claim,
+    Done,
+    Failure,
+    Outcome,
+    OverBudget,
+    PauseSite,
+    Reject,
+    Release,
+    Retry,
+    Status,
+    Wait,
+)
 from blogworker.telemetry import get_logger
 
 LONGEST_DELAY_S = 10 * 365 * 86_400.0  # a vendor's retry-after may be any number
@@ -42,6 +55,8 @@ def move(outcome: Outcome) -> Move:
             return Move(Status.FAILED, error=failure.message, failure=failure)
         case PauseSite(failure):
             return Move(Status.PENDING, error=failure.message, failure=failure, pauses_site=True)
+        case OverBudget(reason):
+            return Move(Status.PENDING, error=reason)
         case Release():
             return Move(Status.PENDING)
         case Cancel():

@@ -11,7 +11,7 @@ from psycopg.types.json import Json
 from blogworker.db.pool import Row, Runner
 from blogworker.errors import LeaseLost
 from blogworker.queue.job import Claim, Stage
-from blogworker.stages.work import Output, Spend
+from blogworker.stages.work import Output, Refusal, Spend
 
 ORDER = tuple(Stage)
 NOTHING_SPENT = Spend(provider=None, model=None)
@@ -49,6 +49,10 @@ class StoredCheckpoints:
     async def confirm(self) -> datetime:
         now: datetime = self._held(await self._database.maybe("stages/confirm", **self._fence))["now"]
         return now
+
+    async def reserve(self, usd: float) -> Refusal | None:
+        row = self._held(await self._database.maybe("queue/reserve_spend", **self._fence, usd=usd, now=None))
+        return None if row["affordable"] else Refusal(row["scope"], row["reason"], row["newly"])
 
     async def store_post(self, post: Output) -> None:
         columns = {key: value for key, value in post.items() if key != "image"}

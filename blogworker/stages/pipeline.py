@@ -8,8 +8,9 @@ from psycopg_pool import PoolTimeout
 
 from blogworker.backoff import backoff_s
 from blogworker.errors import Misconfigured, ProviderError, RateLimited, Rejected, SiteUnavailable
-from blogworker.queue.job import Done, Failure, Outcome, PauseSite, Reject, Retry, Stage, Wait
+from blogworker.queue.job import Done, Failure, Outcome, OverBudget, PauseSite, Reject, Retry, Stage, Wait
 from blogworker.stages import content, ideas, image, publish, source
+from blogworker.stages.estimate import still_to_pay
 from blogworker.stages.publish import PublishLater
 from blogworker.stages.work import Work
 from blogworker.telemetry import get_logger
@@ -29,7 +30,11 @@ log = get_logger()
 
 
 async def attempt(work: Work, *, retry_base_s: float, retry_cap_s: float) -> Outcome:
-    """Run what is left of the job. Raises LeaseLost, and whatever nobody foresaw."""
+    """Run what is left of the job, if the budgets allow. Raises LeaseLost, and whatever nobody foresaw."""
+    if (usd := still_to_pay(work)) is not None and (refusal := await work.checkpoints.reserve(usd)) is not None:
+        if refusal.newly:
+            log.warning("budget_reached", scope=refusal.scope, error=refusal.reason)
+        return OverBudget(refusal.reason, everywhere=refusal.scope == "fleet")
     for stage, run in STAGES.items():
         if work.checkpoints.get(stage) is not None:
             continue

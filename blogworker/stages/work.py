@@ -7,7 +7,7 @@ end it saves as a checkpoint of its own, named `<stage>.<effect>`, so that no la
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from blogworker.providers.openai import OpenAIClient
 from blogworker.providers.replicate import ReplicateClient
@@ -32,6 +32,15 @@ class Spend:
     cost_usd: float | None = None  # None: the model has no price in the settings
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why nothing more may be spent now."""
+
+    scope: Literal["site", "fleet"]
+    reason: str
+    newly: bool  # nobody was refused before, since there last was room
+
+
 class Checkpoints(Protocol):
     """One attempt's view of its job's checkpoints. Every write is fenced."""
 
@@ -43,6 +52,9 @@ class Checkpoints(Protocol):
 
     async def confirm(self) -> datetime:
         """The database's time. Asked before each visible effect: raises LeaseLost unless the claim is still ours."""
+
+    async def reserve(self, usd: float) -> Refusal | None:
+        """Ask the budgets for all that this attempt may still cost. Raises LeaseLost if the claim is no longer ours."""
 
     async def store_post(self, post: Output) -> None:
         """Insert or update the job's row in `blog_posts`; keys are column names."""

@@ -28,6 +28,8 @@ EVENTS = {
     "jobs_rescued": "jobs of dead workers were taken back: count, failed",
     "strays_released": "jobs held without knowing were handed back: a claim's answer was lost: count",
     "jobs_promoted": "scheduled jobs became due: count",
+    "budget_reached": "a site is paused, or all claims are shut out, until there is room again: scope, error",
+    "model_unpriced": "a model has no price: what it costs is not counted, and no budget holds it: model",
     "site_paused": "a site cannot be served: instance_id, error",
     "listen_connected": "notifications wake this worker",
     "settle_failed": "the database refused an outcome for good; the job will be handed back: job_id, error",

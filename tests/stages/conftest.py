@@ -14,7 +14,7 @@ from blogworker.providers.openai import Generation
 from blogworker.queue.job import Claim, Stage
 from blogworker.quota import VendorLimits
 from blogworker.settings import OpenAISettings
-from blogworker.stages.work import Output, Spend, Vendors, Work
+from blogworker.stages.work import Output, Refusal, Spend, Vendors, Work
 
 SITE = "11111111-2222-3333-4444-555555555555"
 PRODUCT = {
@@ -37,6 +37,7 @@ class RecordedCheckpoints:
     post: Output = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
     lost: bool = False
+    refusal: Refusal | None = None
 
     def get(self, name: str) -> Output | None:
         return self.saved.get(name)
@@ -52,6 +53,11 @@ class RecordedCheckpoints:
         self._held()
         self.events.append("confirm")
         return datetime.now(UTC)
+
+    async def reserve(self, usd: float) -> Refusal | None:
+        self._held()
+        self.events.append(f"reserve {usd:.4f}")
+        return self.refusal
 
     async def store_post(self, post: Output) -> None:
         self._held()

@@ -1,6 +1,6 @@
 -- outstanding: is there work left that a worker started with until-empty should see to the end?
 -- Takes  within_s: SCHEDULED jobs due later than this are somebody else's day.
--- Gives  one row: pending (paused sites left out), processing, scheduled; each counted to 1,000.
+-- Gives  one row: pending (sites left out that stay paused), processing, scheduled; each counted to 1,000.
 select
     (
         select count(*)
@@ -8,7 +8,9 @@ select
             select
             from blog_generations as g
             join sites as s using (instance_id)
-            where g.status = 'PENDING' and s.paused_at is null
+            where
+                g.status = 'PENDING'
+                and (s.paused_at is null or s.resume_at <= now() + make_interval(secs => %(within_s)s))
             order by g.instance_id, g.priority desc, g.id -- by the index of what waits
             limit 1000
         ) as p

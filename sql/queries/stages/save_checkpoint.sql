@@ -15,6 +15,14 @@ with held as (
     for no key update
 ),
 
+-- Its first answer was of no use, or there would not be another.
+again as (
+    select s.generation_id
+    from generation_stages as s
+    join held as h on s.generation_id = h.id
+    where s.stage = %(stage)s and s.model is not null
+),
+
 saved as (
     insert into generation_stages as s (
         generation_id, stage, output, model, prompt_version, tokens_in, tokens_cached, tokens_out, cost_usd,
@@ -48,12 +56,19 @@ advanced as (
 
 spent as (
     insert into provider_usage as u (
-        hour, provider, model, instance_id, requests, tokens_in, tokens_cached, tokens_out, cost_usd
+        hour, provider, model, instance_id, requests, tokens_in, tokens_cached, tokens_out, cost_usd, unpriced, wasted,
+        wasted_usd
     )
     select
-        date_trunc('hour', now()), %(provider)s, %(model)s, h.instance_id, 1, %(tokens_in)s, %(tokens_cached)s,
-        %(tokens_out)s, coalesce(%(cost_usd)s::numeric, 0)
+        date_trunc('hour', now(), 'UTC'), %(provider)s, %(model)s, h.instance_id, 1, %(tokens_in)s, %(tokens_cached)s,
+        %(tokens_out)s, c.cost_usd, (%(cost_usd)s::numeric is null)::integer, w.wasted::integer,
+        w.wasted::integer * c.cost_usd
     from held as h
+    cross join lateral (select coalesce(%(cost_usd)s::numeric, 0) as cost_usd) as c
+    cross join lateral (
+        select
+            exists (select from again) or %(stage)s ~ '([.]repair|[.]softened|_truncated|_useless)$' as wasted
+    ) as w
     where %(model)s::text is not null and exists (select from saved)
     on conflict (hour, provider, model, instance_id) do update
     set
@@ -61,7 +76,10 @@ spent as (
         tokens_in = u.tokens_in + excluded.tokens_in,
         tokens_cached = u.tokens_cached + excluded.tokens_cached,
         tokens_out = u.tokens_out + excluded.tokens_out,
-        cost_usd = u.cost_usd + excluded.cost_usd
+        cost_usd = u.cost_usd + excluded.cost_usd,
+        unpriced = u.unpriced + excluded.unpriced,
+        wasted = u.wasted + excluded.wasted,
+        wasted_usd = u.wasted_usd + excluded.wasted_usd
 )
 
 select h.id as job_id from held as h;

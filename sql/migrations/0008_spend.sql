@@ -1,0 +1,340 @@
+-- Budgets: what may be spent, what is, and what is spoken for by blogs in hand.
+--
+-- The ledger is provider_usage, by the hour. Budgets are asked once an attempt, so they read sums by the UTC day that a
+-- trigger keeps beside it: a site's month is at most 31 rows. The fleet's sum is spread over 16 rows a day, or else all
+-- sites would wait for one row whenever a call is booked.
+--
+-- What an attempt may cost is noted on its job before it pays, and counted while that attempt runs. There is no
+-- reservation to give back: one whose attempt ended, or whose worker died and was rescued, counts no more.
+
+alter table provider_usage
+    add column unpriced bigint not null default 0, -- requests of a model without a price: cost_usd lacks them
+    add column wasted bigint not null default 0, -- requests whose answer did not become the post
+    add column wasted_usd numeric(14, 6) not null default 0;
+
+create table site_spend (
+    instance_id text not null,
+    day date not null, -- UTC
+    cost_usd numeric(14, 6) not null default 0,
+    primary key (instance_id, day)
+) with (fillfactor = 70);
+
+create index site_spend_day_idx on site_spend (day, cost_usd desc); -- the costliest sites; prune
+
+create table fleet_spend (
+    day date not null, -- UTC
+    shard smallint not null,
+    cost_usd numeric(14, 6) not null default 0,
+    primary key (day, shard)
+) with (fillfactor = 50);
+
+-- One row: the total budget, and the gate that workers look at before they claim.
+create table fleet_budget (
+    one boolean primary key default true check (one),
+    day_usd numeric(14, 6) check (day_usd >= 0), -- null: no limit
+    month_usd numeric(14, 6) check (month_usd >= 0),
+    shut_until timestamptz, -- nothing is claimed before
+    shut_reason text
+);
+
+insert into fleet_budget default values;
+
+alter table sites
+    add column budget_day_usd numeric(14, 6) check (budget_day_usd >= 0), -- null: no limit
+    add column budget_month_usd numeric(14, 6) check (budget_month_usd >= 0),
+    add column resume_at timestamptz; -- of a pause that ends by itself; null: a person ends it
+
+create index sites_resume_idx on sites (resume_at) where resume_at is not null;
+
+alter table blog_generations
+    add column reserved_usd numeric(12, 6), -- the most that the attempt named beside it was expected to cost
+    add column reserved_for integer;
+
+create function utc_day(t timestamptz) returns date language sql immutable as $$
+    select (t at time zone 'UTC')::date
+$$;
+
+create function provider_usage_summed() returns trigger language plpgsql as $$
+declare
+    added numeric := new.cost_usd - case when tg_op = 'UPDATE' then old.cost_usd else 0 end;
+begin
+    if added <> 0 then
+        insert into site_spend as s (instance_id, day, cost_usd)
+        values (new.instance_id, utc_day(new.hour), added)
+        on conflict (instance_id, day) do update set cost_usd = s.cost_usd + excluded.cost_usd;
+        insert into fleet_spend as f (day, shard, cost_usd)
+        values (utc_day(new.hour), abs(hashtext(new.instance_id) % 16), added)
+        on conflict (day, shard) do update set cost_usd = f.cost_usd + excluded.cost_usd;
+    end if;
+    return null;
+end
+$$;
+
+create trigger summed after insert or update on provider_usage
+for each row execute function provider_usage_summed();
+
+insert into site_spend (instance_id, day, cost_usd)
+select u.instance_id, utc_day(u.hour), sum(u.cost_usd) from provider_usage as u group by 1, 2;
+
+insert into fleet_spend (day, shard, cost_usd)
+select s.day, abs(hashtext(s.instance_id) % 16), sum(s.cost_usd) from site_spend as s group by 1, 2;
+
+-- A pause that ends by itself becomes a person's when a person pauses the site, and ends when its budget is changed: the
+-- next attempt asks anew. Before `rejoin`, by its name.
+create function sites_budgeted() returns trigger language plpgsql as $$
+begin
+    if new.paused_at is null then
+        new.resume_at := null;
+    elsif old.resume_at is not null and new.resume_at is not distinct from old.resume_at then
+        if new.paused_at is distinct from old.paused_at then
+            new.resume_at := null;
+        elsif (new.budget_day_usd, new.budget_month_usd) is distinct from (old.budget_day_usd, old.budget_month_usd) then
+            new.paused_at := null;
+            new.resume_at := null;
+        end if;
+    end if;
+    return new;
+end
+$$;
+
+create trigger budgeted before update on sites
+for each row when (
+    old.resume_at is not null or new.resume_at is not null
+) execute function sites_budgeted();
+
+create function fleet_budget_changed() returns trigger language plpgsql as $$
+begin
+    new.shut_until := null;
+    new.shut_reason := null;
+    perform wake_workers();
+    return new;
+end
+$$;
+
+create trigger changed before update on fleet_budget
+for each row when (
+    (old.day_usd, old.month_usd) is distinct from (new.day_usd, new.month_usd)
+) execute function fleet_budget_changed();
+
+-- Spent by a site, or by all where site is null, on the UTC day and in the UTC month of t.
+create function spent_usd(site text, t timestamptz, out on_day numeric, out in_month numeric)
+language plpgsql stable as $$
+declare
+    today date := utc_day(t);
+    first date := date_trunc('month', today)::date;
+begin
+    if site is null then
+        select coalesce(sum(f.cost_usd) filter (where f.day = today), 0), coalesce(sum(f.cost_usd), 0)
+        into on_day, in_month
+        from fleet_spend as f
+        where f.day between first and today;
+    else
+        select coalesce(sum(s.cost_usd) filter (where s.day = today), 0), coalesce(sum(s.cost_usd), 0)
+        into on_day, in_month
+        from site_spend as s
+        where s.instance_id = site and s.day between first and today;
+    end if;
+end
+$$;
+
+-- Spoken for by attempts that run, of a site or of all, other than of the job named. By the index of what runs, whatever
+-- the statistics say.
+create function in_hand_usd(site text, but_not bigint) returns numeric language plpgsql stable
+set enable_seqscan = off as $$
+begin
+    if site is null then
+        return (
+            select coalesce(sum(g.reserved_usd), 0)
+            from blog_generations as g
+            where g.status = 'PROCESSING' and g.reserved_for = g.attempt and g.id <> but_not
+        );
+    end if;
+    return (
+        select coalesce(sum(g.reserved_usd), 0)
+        from blog_generations as g
+        where g.instance_id = site and g.status = 'PROCESSING' and g.reserved_for = g.attempt and g.id <> but_not
+    );
+end
+$$;
+
+create function usd_text(amount numeric) returns text language sql immutable as $$
+    select '$' || case
+        when amount = round(amount, 2) or amount >= 1 then to_char(amount, 'FM999,999,990.00')
+        else to_char(amount, 'FM0.00999')
+    end
+$$;
+
+-- Why a blog of `wanted` USD does not fit a budget, and until when; nulls where it fits. If what is spent leaves no room:
+-- until the period ends. If only what is in hand does: for a few seconds, since most of it will cost less.
+create function over_budget(
+    whose text, advice text, budget_day numeric, budget_month numeric, spent_day numeric, spent_month numeric,
+    in_hand numeric, wanted numeric, t timestamptz, out reason text, out until timestamptz
+) language plpgsql immutable as $$
+declare
+    b record;
+begin
+    select v.*, v.spent + wanted > v.budget or v.spent >= v.budget as used_up into b
+    from (
+        values
+        ('month', budget_month, spent_month, date_trunc('month', t at time zone 'UTC') + interval '1 month'),
+        ('day', budget_day, spent_day, date_trunc('day', t at time zone 'UTC') + interval '1 day')
+    ) as v (period, budget, spent, ends)
+    where v.spent + in_hand + wanted > v.budget or v.spent >= v.budget
+    order by used_up desc, v.ends desc
+    limit 1;
+    if not found then
+        return;
+    end if;
+    reason := format(
+        '%s budget of %s a %s has no room for a blog: %s spent, %sone may cost %s; ',
+        whose, usd_text(b.budget), b.period, usd_text(b.spent),
+        case when in_hand > 0 then format('up to %s for blogs in hand, ', usd_text(in_hand)) else '' end,
+        usd_text(wanted)
+    );
+    if b.used_up then
+        until := b.ends at time zone 'UTC';
+        reason := reason || format(
+            'resumes %s UTC, or raise it: %s%s %s',
+            to_char(b.ends, 'YYYY-MM-DD HH24:MI'), advice, b.period, trim_scale(greatest(2 * b.budget, ceil(wanted)))
+        );
+    else
+        until := t + interval '5 seconds';
+        reason := reason || 'asked again in seconds';
+    end if;
+end
+$$;
+
+-- May this attempt spend up to `wanted` USD more? If so that is noted on its job, for whoever asks next.
+-- Takes    the fence of the attempt; wanted; t: the time to judge by (tests set it).
+-- Gives    nothing when the attempt is lost; else one row: affordable; if not: scope, 'site' (paused from now until there
+--          may be room) or 'fleet' (the gate is shut until there may be room); reason; newly: it was not so before.
+-- Locks    the job; then, where there are budgets, an advisory lock for the site and one for the fleet, in this order, so
+--          that those who ask go one by one and each sees what those before it reserved. A site's row that somebody
+--          holds is left as it is: no claim takes from it either.
+--
+-- Volatile on purpose: what is read once the locks are had must be newer than the statement's own snapshot. A pause is
+-- written only if the budgets are still those that were judged by: one that was raised meanwhile must not be missed.
+create function reserve_spend(job bigint, the_attempt integer, holder uuid, wanted numeric, t timestamptz)
+returns table (affordable boolean, scope text, reason text, newly boolean) language plpgsql volatile as $$
+declare
+    j record;
+    s record;
+    f fleet_budget;
+    used record;
+    verdict record;
+begin
+    select g.instance_id, g.reserved_for into j
+    from blog_generations as g
+    where g.id = job and g.attempt = the_attempt and g.worker_id = holder and g.status = 'PROCESSING'
+    for no key update;
+    if not found then
+        return;
+    end if;
+    affordable := true;
+    select o.budget_day_usd, o.budget_month_usd into s from sites as o where o.instance_id = j.instance_id;
+    select * into f from fleet_budget;
+    if
+        j.reserved_for = the_attempt -- asked again because an answer was lost
+        or coalesce(s.budget_day_usd, s.budget_month_usd, f.day_usd, f.month_usd) is null
+    then
+        return next;
+        return;
+    end if;
+    affordable := false;
+    if coalesce(s.budget_day_usd, s.budget_month_usd) is not null then
+        perform pg_advisory_xact_lock(hashtext('blogworker site budget'), hashtext(j.instance_id));
+        select * into used from spent_usd(j.instance_id, t);
+        select * into verdict
+        from over_budget(
+            'its', format('blogworker sites set %s --budget-', quote_ident(j.instance_id)),
+            s.budget_day_usd, s.budget_month_usd, used.on_day, used.in_month,
+            in_hand_usd(j.instance_id, job), wanted, t
+        );
+        if verdict.reason is not null then
+            scope := 'site';
+            reason := verdict.reason;
+            perform from sites as o where o.instance_id = j.instance_id for no key update skip locked;
+            if found then
+                update sites as o
+                set paused_at = t, pause_reason = verdict.reason, resume_at = verdict.until
+                where
+                    o.instance_id = j.instance_id
+                    and o.paused_at is null
+                    and (o.budget_day_usd, o.budget_month_usd)
+                    is not distinct from (s.budget_day_usd, s.budget_month_usd);
+            end if;
+            newly := found;
+            return next;
+            return;
+        end if;
+    end if;
+    if coalesce(f.day_usd, f.month_usd) is not null then
+        perform pg_advisory_xact_lock(hashtext('blogworker fleet budget'), 0);
+        select * into used from spent_usd(null, t);
+        select * into verdict
+        from over_budget(
+            'the fleet''s', 'blogworker costs budget --', f.day_usd, f.month_usd, used.on_day, used.in_month,
+            in_hand_usd(null, job), wanted, t
+        );
+        if verdict.reason is not null then
+            scope := 'fleet';
+            reason := verdict.reason;
+            perform from fleet_budget for no key update skip locked;
+            if found then
+                update fleet_budget as o
+                set shut_until = verdict.until, shut_reason = verdict.reason
+                where
+                    (o.shut_until is null or o.shut_until <= t)
+                    and (o.day_usd, o.month_usd) is not distinct from (f.day_usd, f.month_usd);
+            end if;
+            newly := found;
+            return next;
+            return;
+        end if;
+    end if;
+    update blog_generations as g set reserved_usd = wanted, reserved_for = the_attempt where g.id = job;
+    affordable := true;
+    return next;
+end
+$$;
+
+-- The month as it goes, in UTC. The rate is that of the last seven days, or of as many as there is spend from (a quarter
+-- of a day at least, so that a first hour does not make a month); it is projected over what is left of the month.
+create function spending_at(t timestamptz) returns table (
+    spent_today_usd numeric, spent_month_usd numeric, budget_day_usd numeric, budget_month_usd numeric,
+    left_today_usd numeric, left_month_usd numeric, a_day_usd numeric, days_left numeric, projected_month_usd numeric,
+    in_hand_usd numeric, shut_until timestamptz, shut_reason text
+) language sql stable as $$
+    select
+        s.on_day,
+        s.in_month,
+        b.day_usd,
+        b.month_usd,
+        greatest(b.day_usd - s.on_day, 0),
+        greatest(b.month_usd - s.in_month, 0),
+        round(r.a_day, 6),
+        round(d.days_left, 3),
+        round(s.in_month + r.a_day * d.days_left, 6),
+        in_hand_usd(null, 0),
+        case when b.shut_until > t then b.shut_until end,
+        case when b.shut_until > t then b.shut_reason end
+    from fleet_budget as b
+    cross join spent_usd(null, t) as s
+    cross join lateral (
+        select
+            extract(epoch from date_trunc('month', t at time zone 'UTC') + interval '1 month' - (t at time zone 'UTC'))
+            / 86400 as days_left
+    ) as d
+    cross join lateral (
+        select
+            coalesce(
+                sum(f.cost_usd)
+                / greatest(0.25, extract(epoch from t - (min(f.day)::timestamp at time zone 'UTC')) / 86400),
+                0
+            ) as a_day
+        from fleet_spend as f
+        where f.day between utc_day(t) - 6 and utc_day(t)
+    ) as r
+$$;
+
+create view spending as select * from spending_at(now());

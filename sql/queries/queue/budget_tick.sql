@@ -1,0 +1,29 @@
+-- budget_tick: end the pauses whose time has come, and say whether the total budget lets anything be claimed.
+-- Takes  now timestamptz, null: the database's clock (tests set it).
+-- Gives  one row: resumed int; shut_reason, null while the gate is open; shut_s: seconds until it opens by itself.
+-- Locks  the sites, skipping those that others hold.
+with due as (
+    select s.instance_id
+    from sites as s
+    where s.resume_at <= coalesce(%(now)s::timestamptz, now())
+    order by s.resume_at
+    limit 1000
+    for no key update skip locked
+),
+
+resumed as (
+    update sites as s
+    set paused_at = null
+    where s.instance_id = any (array(select d.instance_id from due as d)) -- by the primary key
+    returning s.instance_id
+)
+
+select
+    (select count(*)::integer from resumed) as resumed,
+    case when b.shut then b.shut_reason end as shut_reason,
+    case when b.shut then extract(epoch from b.shut_until - b.now)::double precision else 0 end as shut_s
+from (
+    select o.shut_reason, o.shut_until, c.now, coalesce(o.shut_until > c.now, false) as shut
+    from fleet_budget as o
+    cross join (select coalesce(%(now)s::timestamptz, now()) as now) as c
+) as b;

@@ -1,0 +1,9 @@
+-- reserve_spend: may the attempt spend so much more? See the function.
+-- Takes  job_id, attempt, worker_id uuid; usd; now timestamptz, null: the database's clock (tests set it).
+-- Gives  one row, or none when the claim is no longer the caller's: affordable, scope, reason, newly.
+-- Locks  the job, and whoever asks within the same budget.
+select r.affordable, r.scope, r.reason, r.newly
+from reserve_spend(
+    %(job_id)s::bigint, %(attempt)s::integer, %(worker_id)s::uuid, %(usd)s::numeric,
+    coalesce(%(now)s::timestamptz, clock_timestamp())
+) as r;
