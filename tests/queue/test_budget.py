@@ -326,6 +326,29 @@ async def test_a_budget_raised_while_it_is_found_spent_is_not_missed(purse, psql
     assert (await purse.ask(again))["affordable"]
 
 
+async def test_a_verdict_by_an_old_budget_pauses_nothing(purse, psql, another_psql, claimer):
+    """The budget was read, and raised before the verdict was written down: the next attempt asks by the new one."""
+    await a_site(psql, blogs=2, day=1)
+    await purse.pay("a", 0.995)
+    claim, _ = (await claimer()).claims
+    await another_psql.run("begin")
+    await another_psql.run("select pg_advisory_xact_lock(hashtext('blogworker site budget'), hashtext('a'))")
+    answers: list[Any] = []
+
+    async with create_task_group() as asking:
+        asking.start_soon(lambda: ask_into(answers, purse, claim))
+        await psql.until_waiting()
+        await psql.run("update sites set budget_day_usd = 100")
+        await another_psql.run("commit")
+
+    assert [answer["affordable"] for answer in answers] == [False]
+    assert (await purse.site())["paused_at"] is None
+
+
+async def ask_into(answers: list[Any], purse: Purse, claim) -> None:
+    answers.append(await purse.ask(claim))
+
+
 async def test_nobody_waits_for_a_person_with_the_total_budget_in_hand(purse, psql, another_psql, claimer):
     await a_site(psql, blogs=2)
     await psql.run("update fleet_budget set day_usd = 1")
