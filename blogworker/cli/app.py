@@ -9,7 +9,7 @@ import typer
 from psycopg_pool import PoolTimeout
 
 from blogworker import __version__
-from blogworker.cli import bench, demo, enqueue, ops, queue, quotas, run, sites
+from blogworker.cli import bench, costs, demo, enqueue, ops, queue, quotas, run, sites
 from blogworker.cli.output import complain
 from blogworker.errors import BlogworkerError, DatabaseUnready, InvalidInput, QueueFull, SettingsError
 
@@ -27,6 +27,7 @@ for room in (run, enqueue, queue, ops, bench, demo):
     room.register(app)
 app.add_typer(sites.app, name="sites")
 app.add_typer(quotas.app, name="quotas")
+app.add_typer(costs.app, name="costs")
 
 
 def _version(wanted: bool) -> None:

@@ -6,6 +6,7 @@ import typer
 from rich.console import Group
 from rich.text import Text
 
+from blogworker.cli.money import budgets, dollars
 from blogworker.cli.output import console, duration, emit_json, facts, table
 from blogworker.cli.quotas import quota_table, worth_showing
 from blogworker.cli.session import with_database
@@ -50,7 +51,9 @@ def _status_tables(found: dict[str, Any]) -> list[Any]:
         "sites": "{sites:,} ({ready:,} ready, {paused:,} paused, {at_cap:,} at cap)".format(**fleet),
         "finished": "{finished_last_minute:,} in the last minute, {finished_last_10_minutes:,} in ten".format(**fleet),
         "wait": f"about {fleet['estimated_wait_minutes']} min for what is pending",
-        "spent today": f"${fleet['usd_today']:.2f}",
+        "spent": f"{dollars(fleet['usd_today'])} today, {dollars(fleet['usd_month'])} this month (UTC)",
+        "total budget": budgets(fleet["budget_day_usd"], fleet["budget_month_usd"]),
+        "stopped": fleet["shut_reason"],
     }
     queue = table("Queue", ["status", "jobs", "oldest", "newest"], [list(row.values()) for row in found["queue"]])
     workers = table(

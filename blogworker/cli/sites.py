@@ -6,6 +6,7 @@ from typing import Any
 import typer
 from psycopg.types.json import Json
 
+from blogworker.cli.money import BUDGET_HELP, budget, budgets
 from blogworker.cli.output import console, emit_json, table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database, Row
@@ -24,6 +25,7 @@ COLUMNS = {
     "later": "scheduled",
     "done": "done",
     "failed": "failed",
+    "budget": "budget",
     "paused": "pause_reason",
 }
 
@@ -74,11 +76,14 @@ def set_site(
     weight: float | None = typer.Option(None, min=0.001, max=1000, help="Its share of service; 1 is normal."),
     max_in_flight: int | None = typer.Option(None, min=1, help="Most blogs of it at once, over the whole fleet."),
     max_pending: int | None = typer.Option(None, min=1, help="Most blogs of it that may wait."),
+    budget_day: str | None = typer.Option(None, help=f"What it may spend a UTC day: {BUDGET_HELP}"),
+    budget_month: str | None = typer.Option(None, help=f"What it may spend a UTC month: {BUDGET_HELP}"),
     settings: str | None = typer.Option(None, help='More settings as JSON, for example \'{"language": "de"}\'.'),
     as_json: bool = typer.Option(False, "--json", help="For machines."),
 ) -> None:
     """Make a site, or change what is given; the rest stays."""
     merged = _settings(settings)
+    money = budget(budget_day, option="--budget-day") | budget(budget_month, option="--budget-month")
 
     async def act(database: Database) -> list[Row]:
         await database.one(
@@ -91,6 +96,7 @@ def set_site(
             max_pending=max_pending,
             settings=None if merged is None else Json(merged),
         )
+        await database.execute("queue/set_site_budget", instance_id=site, **money)
         return await database.rows("ops/sites", most=1, instance_id=site)
 
     _show(with_database(act), as_json=as_json)
@@ -114,5 +120,6 @@ def _show(rows: list[Row], *, as_json: bool) -> None:
     else:
         learned = any(row["turn_cost"] != 1 for row in rows)  # by jobs nobody's is ever learned
         columns = {head: key for head, key in COLUMNS.items() if learned or key != "turn_cost"}
-        lines = [[row[key] for key in columns.values()] for row in rows]
+        told = [row | {"budget": budgets(row["budget_day_usd"], row["budget_month_usd"])} for row in rows]
+        lines = [[row[key] for key in columns.values()] for row in told]
         console().print(table(None, list(columns), lines, fold=["paused"]))

@@ -1,6 +1,6 @@
 -- fleet: the figures beside the counts.
 -- Gives  one row: sites, ready, paused, at_cap; finished in the last minute and ten; estimated_wait_minutes;
---        usd_today (by the database's day).
+--        usd_today, usd_month (UTC), budget_day_usd, budget_month_usd, shut_reason: why nothing is claimed, null: it is.
 select
     (select count(*) from sites) as sites,
     (select count(*) from sites as s where s.ready and s.paused_at is null) as ready,
@@ -11,5 +11,9 @@ select
     (select count(*) from blog_generations as g where g.finished_at > now() - interval '10 minutes')
         as finished_last_10_minutes,
     estimated_wait_minutes(pending_count(1000000)) as estimated_wait_minutes,
-    (select coalesce(sum(u.cost_usd), 0)::double precision from provider_usage as u where u.hour >= date_trunc('day', now()))
-        as usd_today;
+    s.spent_today_usd::double precision as usd_today,
+    s.spent_month_usd::double precision as usd_month,
+    s.budget_day_usd::double precision as budget_day_usd,
+    s.budget_month_usd::double precision as budget_month_usd,
+    s.shut_reason
+from spending as s;

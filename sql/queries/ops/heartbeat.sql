@@ -2,6 +2,7 @@
 -- Gives  one row: pending (counted to 100,000), ready_sites (to 10,000), oldest_wait_s (of the sites at the head of
 --        the line, which is who a fair queue keeps waiting longest), finished_last_minute, workers,
 --        xmin_held_s: age of the oldest transaction that keeps vacuum from cleaning up, null: none is seen;
+--        spent_today_usd (UTC); budget_shut: why the total budget stops all claims, null: it does not;
 --        quotas jsonb: name -> queue_length; requests_in_last_minute, max_requests, requests_percent; the same of tokens;
 --        requests_ahead_s, tokens_ahead_s, how far what is granted reaches into the future. The 20 most used, without
 --        those of single sites, of which there may be thousands; sites_blocked: how many a 429 has stopped.
@@ -33,6 +34,8 @@ select
         from pg_stat_activity as a
         where a.backend_xmin is not null and a.pid <> pg_backend_pid()
     ) as xmin_held_s,
+    (select s.on_day::double precision from spent_usd(null, now()) as s) as spent_today_usd,
+    (select b.shut_reason from fleet_budget as b where b.shut_until > now()) as budget_shut,
     (
         select coalesce(
             jsonb_object_agg(

@@ -1,0 +1,35 @@
+-- costs_of_blogs: what was spent for, and what may have been billed without our knowing.
+-- Takes  days: today and those before it, UTC; instance_id, null: all sites.
+-- Gives  one row: done; failed, with failed_usd, what their checkpoints cost; unanswered: calls to vendors that are paid
+--        whose answer never came; cut_off: attempts in a paid stage that lost their worker. Of pruned blogs nothing.
+with ended as (
+    select g.id, g.status
+    from blog_generations as g
+    where
+        g.finished_at >= (utc_day(now()) + 1 - %(days)s::integer)::timestamp at time zone 'UTC'
+        and g.status in ('DONE', 'FAILED')
+        and (%(instance_id)s::text is null or g.instance_id = %(instance_id)s)
+),
+
+unknown as (
+    select e.kind
+    from generation_errors as e
+    join blog_generations as g on g.id = e.generation_id
+    where
+        e.created_at >= (utc_day(now()) + 1 - %(days)s::integer)::timestamp at time zone 'UTC'
+        and e.stage in ('ideas', 'content', 'image')
+        and e.kind in ('OutcomeUnknown', 'TimeoutError', 'LeaseLost')
+        and (%(instance_id)s::text is null or g.instance_id = %(instance_id)s)
+)
+
+select
+    (select count(*) from ended as d where d.status = 'DONE') as done,
+    (select count(*) from ended as d where d.status = 'FAILED') as failed,
+    (
+        select coalesce(sum(c.cost_usd), 0)
+        from ended as d
+        join generation_stages as c on c.generation_id = d.id
+        where d.status = 'FAILED'
+    ) as failed_usd,
+    (select count(*) from unknown as k where k.kind <> 'LeaseLost') as unanswered,
+    (select count(*) from unknown as k where k.kind = 'LeaseLost') as cut_off;

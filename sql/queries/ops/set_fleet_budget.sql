@@ -1,0 +1,9 @@
+-- set_fleet_budget: what the whole fleet may spend.
+-- Takes  day_usd, month_usd, each with a boolean set_...: true where its null means that there is no budget.
+-- Gives  one row: day_usd, month_usd.
+-- Locks  the row of the total budget.
+update fleet_budget as b
+set
+    day_usd = case when %(set_day)s then %(day_usd)s::numeric else b.day_usd end,
+    month_usd = case when %(set_month)s then %(month_usd)s::numeric else b.month_usd end
+returning b.day_usd, b.month_usd;
