@@ -58,7 +58,7 @@ def costs(
     found = with_database(act)
     used = in_use | {row["model"] for row in found["models"]}
     found["prices"] = _prices(tables, used, today=found["spending"]["today"])
-    found["warnings"] = _warnings(found)
+    found["warnings"] = _warnings(found, in_use)
     if as_json:
         emit_json(found)
         return
@@ -184,11 +184,10 @@ def _price(row: Dated) -> str:
     return ", ".join(f"{name} {usd:g}" for name, usd in known.items()) + " a million tokens"
 
 
-def _warnings(found: dict[str, Any]) -> list[str]:
+def _warnings(found: dict[str, Any], in_use: set[str]) -> list[str]:
     s = found["spending"]
     priced = {p["model"] for p in found["prices"] if p["in_force"]}
-    unpriced = {p["model"] for p in found["prices"] if p["used"]} - priced
-    unpriced |= {row["model"] for row in found["models"] if row["unpriced"]}
+    unpriced = (in_use - priced) | {row["model"] for row in found["models"] if row["unpriced"]}
     old = sorted({p["model"] for p in found["prices"] if p["used"] and p["in_force"] and p["old"]})
     told = []
     if unpriced:

@@ -47,7 +47,7 @@ alter table sites
 create index sites_resume_idx on sites (resume_at) where resume_at is not null;
 
 alter table blog_generations
-    add column reserved_usd numeric(12, 6), -- the most that the attempt named beside it was expected to cost
+    add column reserved_usd numeric, -- the most that the attempt named beside it was expected to cost
     add column reserved_for integer;
 
 create function utc_day(t timestamptz) returns date language sql immutable as $$

@@ -7,6 +7,7 @@ Quotas are locked one at a time; their upkeep skips what others hold (tests/quot
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 from uuid import UUID, uuid4
@@ -140,6 +141,22 @@ class Storm:
         values = ", ".join(f"('{site}', 'keyword', 'k')" for site in self.shuffled(STORM_SITES, 6))
         return await self.sql(f"insert into blog_generations (instance_id, source_type, source_id) values {values}")
 
+    async def ask(self, worker_id: UUID) -> int:
+        """As attempts do before they pay: some fit their budgets, some shut their site for a while."""
+        found = await claim(self.database, worker_id, slots=6, site_window=2)
+        for held in self.shuffled(list(found.claims), 6):
+            fence = {"job_id": held.job_id, "attempt": held.attempt, "worker_id": worker_id}
+            usd = self.random.choice([0.1, 9])
+            await self.database.rows("queue/reserve_spend", **fence, usd=usd, now=None)
+        outcomes = [outcome(held.job_id, held.attempt, "PENDING") for held in found.claims]
+        await self.database.rows("queue/settle", worker_id=worker_id, outcomes=Json(outcomes))
+        return len(outcomes)
+
+    async def come_back(self) -> int:
+        await self.sql("update sites set budget_day_usd = 5 where instance_id = 'shop1'")
+        row = await self.database.one("queue/budget_tick", now=datetime.now(UTC) + timedelta(days=1))
+        return row["resumed"]
+
     async def change_sites(self) -> int:
         """One statement over all sites, which locks them in an order of its own."""
         cap = self.random.choice(["null", "2", "3"])
@@ -159,8 +176,9 @@ async def test_no_two_statements_deadlock_whatever_the_order_of_their_rows(datab
     """
     await psql.run(f"alter database {await psql.value('select current_database()')} set deadlock_timeout = '300ms'")
     for site in STORM_SITES:
-        await psql.run("insert into sites (instance_id, max_in_flight) values (%s, 3)", site)
+        await psql.run("insert into sites (instance_id, max_in_flight, budget_day_usd) values (%s, 3, 5)", site)
         await psql.insert(site, 20)
+    await psql.run("update fleet_budget set day_usd = 7")
 
     async with Database(database_settings) as database:
         storm = Storm(database, seed)
@@ -172,7 +190,8 @@ async def test_no_two_statements_deadlock_whatever_the_order_of_their_rows(datab
                 for worker_id in workers[:3]:
                     tasks.start_soon(storm.act, "work", lambda worker_id=worker_id: storm.work(worker_id))
                 tasks.start_soon(storm.act, "stray", lambda: storm.stray(workers[3]))
-                for act in (storm.die, storm.change_sites):
+                tasks.start_soon(storm.act, "ask", lambda: storm.ask(workers[2]))
+                for act in (storm.die, storm.change_sites, storm.come_back):
                     tasks.start_soon(storm.act, act.__name__, act)
                 for act in (
                     storm.rescue,
@@ -187,7 +206,7 @@ async def test_no_two_statements_deadlock_whatever_the_order_of_their_rows(datab
                         tasks.start_soon(storm.act, act.__name__, act)
 
         assert storm.deadlocks == []
-        await psql.run("update sites set max_in_flight = null")
+        await psql.run("update sites set max_in_flight = null, paused_at = null")
         while (await claim(database, workers[0], slots=100, site_window=50)).look_again:
             pass
         assert await psql.run(FORGOTTEN_SITES) == []
@@ -203,6 +222,7 @@ class Stage:
 
     async def set(self) -> None:
         await self.psql.run("insert into sites (instance_id, max_in_flight) values ('capped', 3), ('free', null)")
+        await self.psql.run("insert into sites (instance_id, paused_at, resume_at) values ('due', now(), now())")
         for site in ("capped", "free"):
             await self.psql.insert(site, 1)
         await register(self.database, self.dead, "dead")
@@ -239,6 +259,7 @@ class Stage:
                 "batch": 100,
             },
             "ops/prune": {"older_than_s": 0, "batch": 100},
+            "queue/budget_tick": {"now": None},
             "queue/settle": {
                 "worker_id": self.worker_id,
                 "outcomes": Json([outcome(row["id"], row["attempt"], "PENDING") for row in rows]),
@@ -264,6 +285,7 @@ AT_HELD_SITES = {
     "queue/settle": 2,
 }
 NEVER_WAIT = [
+    "queue/budget_tick",
     "queue/admit_sites",
     "queue/reconcile_sites",
     "queue/claim",

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 JOBS = 100_000
 BUSY, SITES = 1_000, 20_000
 ME, DEAD = UUID(int=1), UUID(int=2)
-LARGE = ("blog_generations", "sites", "generation_stages")
+LARGE = ("blog_generations", "sites", "generation_stages", "provider_usage", "site_spend")
 
 LOAD = f"""
 insert into sites (instance_id, ready, ready_at, virtual_time)
@@ -49,6 +49,13 @@ cross join lateral (
 
 insert into generation_stages (generation_id, stage, output, attempt)
 select n, 'ideas', '{{}}', 1 from generate_series(1, {JOBS}) as n;
+
+insert into provider_usage (hour, provider, model, instance_id, cost_usd)
+select now() - make_interval(hours => n / {BUSY}), 'openai', 'm', 's' || n % {BUSY}, 0.01
+from generate_series(1, {JOBS}) as n;
+
+insert into site_spend (instance_id, day, cost_usd)
+select 's' || n % {BUSY}, current_date - n / {BUSY}, 0.01 from generate_series(1, {JOBS}) as n;
 """
 
 
@@ -145,6 +152,13 @@ BILLS = (
 )
 
 
+BUDGETS = """
+update sites set budget_day_usd = 5, budget_month_usd = 50 where instance_id = any (array(
+    select g.instance_id from blog_generations as g where g.status = 'PROCESSING'
+));
+update fleet_budget set day_usd = 500, month_usd = 5000"""
+
+
 @dataclass(frozen=True)
 class Hot:
     """A statement, what it is called with, and the indexes that carry it. `before` sets the stage."""
@@ -188,6 +202,15 @@ HOT = [
     Hot("queue/create_sites", {"instance_ids": ["s1", "brand new"]}),
     Hot("queue/enqueue_many", {"blogs": new_blogs()}),
     Hot("queue/pause_site", {"instance_id": "s5", "reason": "r"}, ("sites_pkey",)),
+    Hot("queue/reserve_spend", FENCE | {"usd": 0.02, "now": None}),
+    Hot("queue/reserve_spend", FENCE | {"usd": 0.02, "now": None}, before=BUDGETS),
+    Hot("queue/reserve_spend", FENCE | {"usd": 9000, "now": None}, before=BUDGETS),
+    Hot(
+        "queue/budget_tick",
+        {"now": None},
+        ("sites_resume_idx", "sites_pkey"),
+        before="update sites set paused_at = now(), resume_at = now() where instance_id in ('s1', 's2')",
+    ),
     Hot("stages/load_checkpoints", {"job_ids": mine()}, ("generation_stages_pkey",)),
     Hot("stages/save_checkpoint", CHECKPOINT),
     Hot("stages/confirm", FENCE),
