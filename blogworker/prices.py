@@ -60,9 +60,8 @@ class Usage:
 
 def text_cost(price: TextPrice, usage: Usage, *, tier: str | None = None) -> float:
     """USD for one call, billed by the tier that the answer echoes."""
-    written = price.input * CACHE_WRITE_FACTOR if price.written is None else price.written
     fresh = max(0, usage.tokens_in - usage.cached - usage.written)
-    input_usd = fresh * price.input + usage.cached * price.cached + usage.written * written
+    input_usd = fresh * price.input + usage.cached * price.cached + usage.written * _write_price(price)
     output_usd = usage.tokens_out * price.output
     if usage.tokens_in > LONG_PROMPT:
         input_usd, output_usd = input_usd * LONG_INPUT_FACTOR, output_usd * LONG_OUTPUT_FACTOR
@@ -74,9 +73,13 @@ def in_force(rows: Sequence[P], on: date) -> P | None:
     return next((row for row in reversed(rows) if row.since is None or row.since <= on), None)
 
 
-def dearest_output(rows: Sequence[TextPrice]) -> float:
-    """USD for one token, at the most that any row asks; 0 where nothing is known."""
-    return max((max(row.output, row.input) for row in rows), default=0.0) / MILLION
+def dearest(rows: Sequence[TextPrice]) -> float:
+    """USD for a token in and a token out, at the most that any row asks; 0 where nothing is known."""
+    return max((max(row.input, _write_price(row)) + row.output for row in rows), default=0.0) / MILLION
+
+
+def _write_price(price: TextPrice) -> float:
+    return price.input * CACHE_WRITE_FACTOR if price.written is None else price.written
 
 
 def _rows(value: object) -> object:

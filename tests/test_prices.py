@@ -11,7 +11,7 @@ from blogworker.prices import (
     TEXT_PRICES,
     TextPrice,
     Usage,
-    dearest_output,
+    dearest,
     in_force,
     text_cost,
 )
@@ -64,8 +64,8 @@ def test_a_price_holds_from_its_day_on():
     assert in_force(rows, DECEMBER).input == 2
     assert in_force(rows[1:], NOVEMBER) is None
     assert in_force((), DECEMBER) is None
-    assert dearest_output(rows) == 2 / 1e6
-    assert dearest_output(()) == 0
+    assert dearest(rows) == 4.5 / 1e6  # cache writes at 1.25 of the input
+    assert dearest(()) == 0
 
 
 def test_the_environment_takes_the_simple_form_and_the_dated_one(monkeypatch):

@@ -39,17 +39,6 @@ create table fleet_budget (
 
 insert into fleet_budget default values;
 
-alter table sites
-    add column budget_day_usd numeric(14, 6) check (budget_day_usd >= 0), -- null: no limit
-    add column budget_month_usd numeric(14, 6) check (budget_month_usd >= 0),
-    add column resume_at timestamptz; -- of a pause that ends by itself; null: a person ends it
-
-create index sites_resume_idx on sites (resume_at) where resume_at is not null;
-
-alter table blog_generations
-    add column reserved_usd numeric, -- the most that the attempt named beside it was expected to cost
-    add column reserved_for integer;
-
 create function utc_day(t timestamptz) returns date language sql immutable as $$
     select (t at time zone 'UTC')::date
 $$;
@@ -78,6 +67,18 @@ select u.instance_id, utc_day(u.hour), sum(u.cost_usd) from provider_usage as u 
 
 insert into fleet_spend (day, shard, cost_usd)
 select s.day, abs(hashtext(s.instance_id) % 16), sum(s.cost_usd) from site_spend as s group by 1, 2;
+
+-- Last, because everybody waits from here until this migration is committed.
+alter table sites
+    add column budget_day_usd numeric(14, 6) check (budget_day_usd >= 0), -- null: no limit
+    add column budget_month_usd numeric(14, 6) check (budget_month_usd >= 0),
+    add column resume_at timestamptz; -- of a pause that ends by itself; null: a person ends it
+
+create index sites_resume_idx on sites (resume_at) where resume_at is not null;
+
+alter table blog_generations
+    add column reserved_usd numeric, -- the most that the attempt named beside it was expected to cost
+    add column reserved_for integer;
 
 -- A pause that ends by itself becomes a person's when a person pauses the site, and ends when its budget is changed: the
 -- next attempt asks anew. Before `rejoin`, by its name.

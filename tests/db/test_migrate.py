@@ -191,3 +191,21 @@ async def test_everything_is_made_in_the_first_schema_of_the_path(empty):
 
     assert await tables(empty) == set()
     (await state(empty)).require_current()
+
+
+async def test_what_was_spent_before_there_were_budgets_counts_for_them(empty_url):
+    """An upgrade in the middle of a month must not start it anew."""
+    before, spend = [m for m in migrations() if m.name != "spend"], [m for m in migrations() if m.name == "spend"]
+    usage = (
+        "insert into provider_usage (hour, provider, model, instance_id, cost_usd) values "
+        "(date_trunc('hour', now()), 'openai', 'a', 's', 1), (date_trunc('hour', now()), 'openai', 'b', 's', 2), "
+        "(date_trunc('hour', now()), 'openai', 'a', 't', 4)"
+    )
+    async with await connect(empty_url, timeout_s=5) as connection:
+        for text in (*(m.text for m in before), usage, *(m.text for m in spend)):
+            await connection.execute(text.encode())
+
+        row = await (await connection.execute("select spent_today_usd from spending")).fetchone()
+        site = await (await connection.execute("select on_day from spent_usd('s', now())")).fetchone()
+
+    assert (row["spent_today_usd"], site["on_day"]) == (7, 3)

@@ -56,7 +56,7 @@ class RecordedCheckpoints:
 
     async def reserve(self, usd: float) -> Refusal | None:
         self._held()
-        self.events.append(f"reserve {usd:.4f}")
+        self.events.append(f"reserve {usd:.5f}")
         return self.refusal
 
     async def store_post(self, post: Output) -> None:

@@ -160,7 +160,7 @@ async def test_a_budget_for_four_buys_about_four_of_ten(desk, whose):
     """Against the vendors' own count: the six others cost nothing at all."""
     books, room = desk
     await ordered(books, 10)
-    four = 4 * 0.0241  # 2,000 tokens of ideas at $0.50, 4,000 of content at $5.00 a million, a picture at $0.003
+    four = 4 * 0.0293  # 2,000 tokens of ideas at $0.625, 4,000 of content at $6.25 a million, a picture at $0.003
     set_budget = {"site": "update sites set budget_day_usd = %s", "fleet": "update fleet_budget set day_usd = %s"}
     await books.sql(set_budget[whose], four)
 
@@ -191,7 +191,7 @@ async def test_only_what_is_left_to_pay_is_asked_for(work, checkpoints):
 
         outcome = await attempt(work, retry_base_s=0, retry_cap_s=0)
 
-    assert asked == [["reserve 0.0240"], ["reserve 0.0240"], ["reserve 0.0230"], ["reserve 0.0030"]]
+    assert asked == [["reserve 0.02925"], ["reserve 0.02925"], ["reserve 0.02800"], ["reserve 0.00300"]]
     assert (outcome, checkpoints.events) == (Done(), [])
 
 
