@@ -51,7 +51,7 @@ def _status_tables(found: dict[str, Any]) -> list[Any]:
         "sites": "{sites:,} ({ready:,} ready, {paused:,} paused, {at_cap:,} at cap)".format(**fleet),
         "finished": "{finished_last_minute:,} in the last minute, {finished_last_10_minutes:,} in ten".format(**fleet),
         "wait": f"about {fleet['estimated_wait_minutes']} min for what is pending",
-        "spent": f"{dollars(fleet['usd_today'])} today, {dollars(fleet['usd_month'])} this month (UTC)",
+        "spent today": f"{dollars(fleet['usd_today'])}, {dollars(fleet['usd_month'])} this month (UTC)",
         "total budget": budgets(fleet["budget_day_usd"], fleet["budget_month_usd"]),
         "stopped": fleet["shut_reason"],
     }

@@ -8,8 +8,8 @@ from blogworker.stages.work import Work
 def still_to_pay(work: Work) -> float | None:
     """USD for one clean run of the paid stages without a checkpoint; None when there are none.
 
-    As many tokens in, and as many out, as are reserved for a call, at the dearest: the most it costs unless it has to be
-    repeated or repaired. A model without a price counts as nothing.
+    As many tokens in, and as many out, as are reserved for a call, at the dearest: the most it costs unless it has to
+    be repeated or repaired. A model without a price counts as nothing.
     """
     settings, replicate = work.openai, work.vendors.replicate
     costs = {
