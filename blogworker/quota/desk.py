@@ -115,8 +115,9 @@ class Desk:
         if used != reservation.tokens:
             self._back.unused_s += reservation.tokens_s - used * reservation.token_s
             self._back.told.append(Told(went_at, 0, used - reservation.tokens))
-        if self._back:
-            await self._settle()
+        elif reservation.wait_s <= 0:
+            return  # all of it is known
+        await self._settle()
 
     async def look(self, older_than_s: float) -> None:
         """Learn the bucket's epoch, unless it was seen lately."""
