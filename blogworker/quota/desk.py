@@ -73,7 +73,7 @@ class Desk:
     _waiting: list[Ask] = field(default_factory=list)
     _back: Back = field(default_factory=Back)
     _sent: Back | None = None  # in a round whose answer has not come: it is sent again as it was, and heard once
-    _number: int = 0  # of that round
+    _number: int = 0  # of the rounds that gave back
     _busy: bool = False
     _done: Event = field(default_factory=Event)
 
@@ -170,7 +170,7 @@ class Desk:
         asks, self._waiting = sorted(self._waiting, key=lambda ask: ask.place), []
         if self._sent is None:
             self._sent, self._back = self._back, Back()
-            self._number += 1
+            self._number += bool(self._sent)
         try:
             row = await self._ask_database(asks, self._sent)
         except BaseException:

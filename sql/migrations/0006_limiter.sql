@@ -53,7 +53,7 @@ $$;
 --          the same for calls never made, dropped if back_epoch is not the bucket's any more; longest_wait_s: calls
 --          further away are refused; told_s, told_requests, told_tokens: what the figures of the last minute are to
 --          take in, so many seconds ago each. A call that may go at once is in them without being told; desk_id, number:
---          of the round. What it gives back and tells is heard once, however often it is sent.
+--          of those of its rounds that give back or tell. Each is heard once, however often it is sent.
 -- Gives    waits: seconds until each call may go, in order, null where refused; soonest: the same without the clock of
 --          tokens, and returned_s: what calls gave back to it so far; next_s: when the next call could go; request_s,
 --          token_s: how far one of each moves its clock, token_s 0 where tokens are not counted; epoch.
