@@ -9,6 +9,7 @@ BlogworkerError
 |-- LeaseLost        job_id attempt  the claim is another worker's: stop, write nothing
 `-- ProviderError    provider status code request_id
     |-- RateLimited  retry_after_s   wait; costs no attempt
+    |-- ProviderDown retry_after_s   its breaker is open: wait; costs no attempt
     |-- Unavailable                  retry with backoff
     |-- OutcomeUnknown               sent, never answered: look it up before repeating it
     |-- Misconfigured                our key, credit or model: wait, a person must act; costs no attempt
@@ -110,6 +111,17 @@ class RateLimited(ProviderError):
 
     def after(self, seconds: float) -> "RateLimited":
         """The same error, with the wait the vendor named."""
+        self.retry_after_s = seconds
+        return self
+
+
+class ProviderDown(ProviderError):
+    """The provider's breaker is open. Its cause, where it has one, is the failure that was met."""
+
+    retry_after_s: float = 5.0
+
+    def after(self, seconds: float) -> "ProviderDown":
+        """The same error, with the time until the provider is worth another look."""
         self.retry_after_s = seconds
         return self
 

@@ -20,7 +20,7 @@ EVENTS = {
     "drain_started": "a signal came: nothing more is claimed: signal, in_flight, drain_timeout_s",
     "drain_cut_short": "held jobs are released unfinished: in_flight",
     "lease_lost": "the lease ended and a new one is begun, or the name was taken over and the process ends: error",
-    "heartbeat": "every 30 s: slots, queue, oldest wait, rate, quotas in the last minute, counts since start",
+    "heartbeat": "every 30 s: slots, queue, oldest wait, rate, quotas, providers left alone, counts since start",
     "jobs_claimed": "a claim found jobs: count, sites, duration_s",
     "job_settled": "the one line an attempt: outcome, status, stage, duration_s, error_type, error",
     "attempt_lost": "an attempt was no longer ours when it wrote: nothing was written",
@@ -38,6 +38,9 @@ EVENTS = {
     "tick_recovered": "it works again: tick",
     "vacuum_held_back": "a transaction this old keeps vacuum from cleaning the queue: held_s",
     "migration_applied": "a migration ran: version, name, duration_s",
+    "breaker_opened": "a provider is left alone, once in the fleet: provider, reason, retry_in_s",
+    "breaker_probe_failed": "the one call let through failed too, the next comes later: provider, reason",
+    "breaker_closed": "the provider is used again, once in the fleet: provider, open_s",
     "database_lost": "the database cannot be used; what is in hand waits: error_type, error",
     "database_back": "it can be used again: duration_s",
 }

@@ -1,0 +1,297 @@
+"""The circuit breakers of the providers, shared by the fleet: one row of `provider_health` each.
+
+    closed --failures--> open --its time has come--> half_open --the probe's success--> closed
+                          ^-------------------------- its failure
+
+The state machine is in `sql/migrations/0007_breaker.sql`. Here is one process's part in it: its view, at most a second
+old; what it tells (a failure at once, several that come together in one statement; successes once a second); and the
+verdict on a failure. That is held back for a moment, because the first failures of an outage look like any other, and
+must cost their jobs no attempt: once the breaker is open, they were not the jobs' own.
+
+A call that began before the breaker last opened belongs to that outage however late it fails: what it says is not
+counted, and it costs no attempt either.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from random import uniform
+from uuid import UUID, uuid4
+
+from anyio import CancelScope, Event, Lock, current_time, move_on_after
+
+from blogworker.db.pool import Row, Runner
+from blogworker.errors import (
+    Misconfigured,
+    ProviderDown,
+    ProviderError,
+    RateLimited,
+    Rejected,
+    SiteUnavailable,
+    Unavailable,
+)
+from blogworker.telemetry import get_logger
+
+PROVIDERS = ("openai", "replicate", "wix")
+HOLD_S = 2.0  # how long a failure waits to be told from the beginning of an outage; its slot is kept
+PROBE_S = 10.0  # of silence after which a probe's worker is taken for dead
+FRESH_S = 0.25  # how old a view of an open breaker may be when jobs are about to be claimed by it
+JITTER_S = 1.0  # what is parked does not come back all at once
+STEP_BACK_S = 2.0  # a probe's job waits longer than others, so that a job at fault itself is not the next probe too
+PARK_S = 5.0  # the longest a job is put off: what waits in line is not claimed while its provider is left alone
+GIVE_BACK_S = 2.0
+TELL_S = 10.0  # between two statements of successes where there are no failures to take back
+OWN_QUOTA = "quota"  # the code of a refusal that no vendor made
+LATE = (408, 425)  # the statuses below 500 that a vendor in trouble gives
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A breaker, as this process last saw it."""
+
+    state: str = "closed"
+    epoch: int = 0
+    strikes: int = 0
+    reason: str | None = None
+    probe_at: float | None = None  # when a probe may be taken, by this process's clock
+
+    @property
+    def closed(self) -> bool:
+        return self.state == "closed"
+
+    @property
+    def due(self) -> bool:
+        return self.retry_s == 0.0
+
+    @property
+    def retry_s(self) -> float | None:
+        """Seconds until a probe may be taken."""
+        return None if self.probe_at is None else max(0.0, self.probe_at - current_time())
+
+    def wait_s(self) -> float:
+        """How long to put a job off."""
+        if self.closed:
+            return 0.0
+        return PARK_S if self.retry_s is None else min(PARK_S, self.retry_s)
+
+
+@dataclass(slots=True, eq=False)
+class Tally:
+    """What this process has not told yet."""
+
+    successes: int = 0
+    succeeded_at: float = -1e9  # when successes were last told
+    failures: int = 0
+    refused: bool = False
+    why: str = ""
+    telling: Lock = field(default_factory=Lock)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Leave to make one call."""
+
+    id: UUID
+    good_until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call under way, and what the breaker was when it began."""
+
+    provider: str
+    epoch: int
+    probe: UUID | None
+
+
+class Breakers:
+    """One a process; the state is in the database."""
+
+    def __init__(self, database: Runner) -> None:
+        self._database = database
+        self._views = {provider: View() for provider in PROVIDERS}
+        self._tallies = {provider: Tally() for provider in PROVIDERS}
+        self._unsent: dict[str, Probe] = {}
+        self._probing: set[UUID] = set()
+        self._looked_at = -1e9
+        self._news = Event()  # of a look: set once, then another one takes its place
+
+    @property
+    def shut(self) -> list[str]:
+        """The providers that are left alone."""
+        return [provider for provider, view in self._views.items() if not view.closed]
+
+    async def sync(self) -> bool:
+        """Tell what has not been told, and look. Whether there may be more to claim than before."""
+        before = self.shut
+        told = self._successes()
+        if told or self._probing:
+            await self._database.execute(
+                "quota/breaker_succeeded",
+                providers=list(told),
+                successes=list(told.values()),
+                probes=list(self._probing),
+                probe_s=PROBE_S,
+            )
+        await self._look()
+        return bool(set(before) - set(self.shut)) or any(self._views[provider].due for provider in self.shut)
+
+    def _successes(self) -> dict[str, int]:
+        """Those that are news. With no failures to take back they only say, now and then, that the provider works."""
+        told: dict[str, int] = {}
+        for provider, tally in self._tallies.items():
+            if tally.successes and (self._views[provider].strikes or current_time() - tally.succeeded_at >= TELL_S):
+                told[provider], tally.succeeded_at = tally.successes, current_time()
+            tally.successes = 0
+        return told
+
+    async def refresh(self) -> None:
+        """Look again, if something is shut and was not looked at just now."""
+        if self.shut and current_time() - self._looked_at > FRESH_S:
+            await self._look()
+
+    async def take_probe(self) -> str | None:
+        """A provider of which one call may go through, and now it is ours: the next of this process."""
+        for provider in self.shut:
+            if self._views[provider].due:
+                probe = Probe(uuid4(), current_time() + PROBE_S)
+                taken = await self._database.maybe(
+                    "quota/breaker_probe", provider=provider, probe=probe.id, probe_s=PROBE_S
+                )
+                await self._look()
+                if taken is not None:
+                    self._unsent[provider] = probe
+                    return provider
+        return None
+
+    async def give_back(self, provider: str) -> None:
+        """Nobody here wants to make that call."""
+        if (probe := self._unsent.pop(provider, None)) is not None:
+            await self._end_probe(provider, probe.id, "unused")
+
+    def require(self, provider: str) -> None:
+        """Raise ProviderDown when the provider is left alone, and no probe of ours may be sent."""
+        view, probe = self._views[provider], self._unsent.get(provider)
+        if not view.closed and (probe is None or current_time() >= probe.good_until):
+            raise self._down(provider)
+
+    @asynccontextmanager
+    async def guarding(self, provider: str, *, own: Iterable[type[ProviderError]] = ()) -> AsyncIterator[None]:
+        """A call to the provider. Raises ProviderDown when it is left alone, or when the failure of the call turns out
+        to be the provider's. `own`: errors that say nothing of the provider."""
+        self.require(provider)
+        probe = self._unsent.pop(provider, None)
+        call = Call(provider, self._views[provider].epoch, probe.id if probe else None)
+        self._probing |= {probe.id} if probe else set()
+        try:
+            yield
+        except ProviderError as error:
+            await self._went_wrong(call, error, own=tuple(own))
+            raise
+        except BaseException:
+            await self._say(call, "unused")
+            raise
+        else:
+            self._tallies[provider].successes += 1
+            await self._say(call, "alive")
+        finally:
+            self._probing -= {probe.id} if probe else set()
+
+    async def _went_wrong(self, call: Call, error: ProviderError, *, own: tuple[type[ProviderError], ...]) -> None:
+        """Return when the error stands as it is."""
+        if isinstance(error, own) or _is_answer(error):
+            await self._say(call, "alive")
+        elif not isinstance(error, Unavailable | Misconfigured):
+            await self._say(call, "unused")
+        elif call.probe is not None:
+            await self._say(call, "down", error)
+            raise self._down(call.provider, later_s=STEP_BACK_S) from error
+        elif await self._is_outage(call, error):
+            raise self._down(call.provider) from error
+
+    async def _is_outage(self, call: Call, error: ProviderError) -> bool:
+        """Whether the failure is one of many. In doubt that takes a moment to see."""
+        if not self._past(call):
+            await self._tell(call.provider, error)
+            with move_on_after(HOLD_S):
+                while not self._past(call):
+                    await self._news.wait()
+            if not self._past(call):
+                await self._look()
+        return self._past(call)
+
+    def _past(self, call: Call) -> bool:
+        """The breaker has opened since the call began."""
+        view = self._views[call.provider]
+        return not view.closed or view.epoch != call.epoch
+
+    def _down(self, provider: str, *, later_s: float = 0.0) -> ProviderDown:
+        view = self._views[provider]
+        reason = f": {view.reason}" if view.reason else ""
+        return ProviderDown(f"{provider} is left alone for now{reason}", provider=provider, code="breaker").after(
+            view.wait_s() + later_s + uniform(0, JITTER_S)
+        )
+
+    async def _tell(self, provider: str, error: ProviderError) -> None:
+        """Tell of a failure. Those that come while a statement is under way go together in the next."""
+        tally = self._tallies[provider]
+        refused = isinstance(error, Misconfigured)
+        if refused or not tally.refused:
+            tally.why = str(error)
+        tally.failures += 1
+        tally.refused |= refused
+        async with tally.telling:
+            if not tally.failures:
+                return
+            told = {"successes": tally.successes, "failures": tally.failures, "refused": tally.refused}
+            tally.successes, tally.failures, tally.refused = 0, 0, False
+            why = tally.why
+            row = await self._database.one("quota/breaker_report", provider=provider, **told, reason=why)
+            await self._look()
+            if row["opened"]:
+                retry_s = self._views[provider].retry_s or 0.0
+                log.error("breaker_opened", provider=provider, reason=why, retry_in_s=round(retry_s, 1))
+
+    async def _say(self, call: Call, verdict: str, error: ProviderError | None = None) -> None:
+        if call.probe is not None:
+            await self._end_probe(call.provider, call.probe, verdict, error)
+
+    async def _end_probe(self, provider: str, probe: UUID, verdict: str, error: ProviderError | None = None) -> None:
+        # Shielded: a probe that is not ended keeps the fleet waiting until it is taken for dead.
+        with CancelScope(shield=True), move_on_after(GIVE_BACK_S):
+            row = await self._database.one(
+                "quota/breaker_end_probe",
+                probe=probe,
+                verdict=verdict,
+                refused=isinstance(error, Misconfigured),
+                reason=str(error) if error else None,
+            )
+            await self._look()
+            if row["open_s"] is not None:
+                log.info("breaker_closed", provider=provider, open_s=round(row["open_s"], 1))
+            elif verdict == "down":
+                log.info("breaker_probe_failed", provider=provider, reason=str(error))
+
+    async def _look(self) -> None:
+        rows = await self._database.rows("quota/breaker_look")
+        self._looked_at = current_time()
+        for row in rows:
+            if row["provider"] in self._views:
+                self._views[row["provider"]] = view = self._view(row)
+                if view.closed:
+                    self._unsent.pop(row["provider"], None)  # good for the outage that is over, not for the next one
+        self._news.set()
+        self._news = Event()
+
+    def _view(self, row: Row) -> View:
+        probe_at = None if row["retry_s"] is None else self._looked_at + row["retry_s"]
+        return View(row["state"], row["epoch"], row["strikes"], row["reason"], probe_at)
+
+
+def _is_answer(error: ProviderError) -> bool:
+    """Whether the provider is there and said no: to this call, this site, or this fast."""
+    if isinstance(error, Unavailable):
+        return error.status is not None and error.status < 500 and error.status not in LATE
+    return isinstance(error, RateLimited | Rejected | SiteUnavailable) and error.code != OWN_QUOTA

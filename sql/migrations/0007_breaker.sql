@@ -1,0 +1,137 @@
+-- The circuit breaker of each provider, shared by the fleet: one row of provider_health each.
+--
+--   closed --five strikes, or our key, credit or model refused--> open --its time has come--> half_open
+--     ^------------------- the probe's success --------------------- <---------------------------'  |
+--                                                              open  <--- its failure, a longer pause
+--
+-- A strike is a call that failed for the provider's sake; a success takes one back (a one-sided CUSUM, Page 1954). So
+-- a provider that fails a tenth of its calls stays in service, one that fails half of them is left alone after some
+-- twenty, one that fails all of them after five; three do when nothing has succeeded lately, as on a slow worker.
+-- A person closes a breaker with: update provider_health set state = 'closed' where provider = 'openai';
+
+alter table provider_health
+    add column misconfigured boolean not null default false, -- open for our key, credit or model: waits for a person
+    add column strikes integer not null default 0 check (strikes >= 0),
+    add column succeeded_at timestamptz not null default to_timestamp(0),
+    add column openings integer not null default 0, -- since it was closed: the pause grows with them
+    add column epoch integer not null default 0, -- times it went from closed to open, ever
+    add column probe uuid, -- the one call that may go through
+    add column probe_until timestamptz, -- then another may take its place: its worker is gone
+    add constraint probed_exactly_while_half_open check ((state = 'half_open') = (probe is not null));
+
+alter table provider_health set (fillfactor = 10);
+
+insert into provider_health (provider) values ('openai'), ('replicate'), ('wix') on conflict do nothing;
+
+-- How long an open breaker waits before its next probe. A vendor that comes back is found within five seconds; our own
+-- credit or key does not come back by itself.
+create function breaker_pause(openings integer, misconfigured boolean) returns interval language sql immutable as $$
+    select case
+        when misconfigured then make_interval(secs => least(60, 5 * 2 ^ least(openings - 1, 10)))
+        else make_interval(secs => least(5, 2 ^ least(openings - 1, 10)))
+    end
+$$;
+
+-- Whoever closes it, a person included: nothing of the past counts, and the workers are told.
+create function provider_health_closed() returns trigger language plpgsql as $$
+begin
+    new.reason := null;
+    new.misconfigured := false;
+    new.strikes := 0;
+    new.succeeded_at := clock_timestamp();
+    new.openings := 0;
+    new.opened_at := null;
+    new.retry_at := null;
+    new.probe := null;
+    new.probe_until := null;
+    new.updated_at := clock_timestamp();
+    perform wake_workers();
+    return new;
+end
+$$;
+
+create trigger closed before update on provider_health
+for each row when (old.state <> 'closed' and new.state = 'closed') execute function provider_health_closed();
+
+-- What one process has seen of a provider since it last told: failures, and the successes before them.
+-- Takes    refused: one of the failures was about our key, credit or model, which opens at once.
+-- Gives    whether this very call opened the breaker: true to one caller in the fleet.
+-- Locks    the provider's row for the length of one statement.
+create function breaker_report(name text, successes integer, failures integer, refused boolean, why text)
+returns boolean language plpgsql volatile as $$
+declare
+    h provider_health;
+    t timestamptz;
+begin
+    select * into h from provider_health as p where p.provider = name for no key update;
+    t := clock_timestamp();
+    if not found or h.state <> 'closed' then
+        return false; -- what is open is closed by its probe alone, and what was under way then is old news
+    end if;
+    h.strikes := greatest(0, h.strikes - successes) + failures;
+    if successes > 0 then
+        h.succeeded_at := t;
+    end if;
+    if refused or h.strikes >= 5 or (h.strikes >= 3 and h.succeeded_at < t - interval '30 seconds') then
+        update provider_health as p
+        set
+            state = 'open',
+            reason = why,
+            misconfigured = refused,
+            strikes = h.strikes,
+            succeeded_at = h.succeeded_at,
+            opened_at = t,
+            retry_at = t + breaker_pause(1, refused),
+            openings = 1,
+            epoch = h.epoch + 1,
+            updated_at = t
+        where p.provider = name;
+        return true;
+    end if;
+    update provider_health as p
+    set strikes = h.strikes, succeeded_at = h.succeeded_at, updated_at = t
+    where p.provider = name;
+    return false;
+end
+$$;
+
+-- The end of a probe. Says nothing when the probe has been replaced meanwhile, or a person has closed the breaker.
+-- Takes    verdict: 'alive' closes; 'down' waits longer than the last time; 'unused': it was never sent.
+-- Gives    seconds the breaker had been open when this closed it; null: it did not.
+create function breaker_end_probe(probed uuid, verdict text, refused boolean, why text)
+returns double precision language plpgsql volatile as $$
+declare
+    h provider_health;
+    t timestamptz;
+begin
+    select * into h from provider_health as p where p.probe = probed for no key update;
+    if not found then
+        return null;
+    end if;
+    t := clock_timestamp();
+    if verdict = 'alive' then
+        update provider_health as p set state = 'closed' where p.provider = h.provider;
+        return extract(epoch from t - h.opened_at);
+    end if;
+    if verdict = 'down' then
+        h.openings := case when h.misconfigured = refused then h.openings + 1 else 1 end;
+        h.reason := why;
+        h.misconfigured := refused;
+        h.retry_at := t + breaker_pause(h.openings, refused);
+    else
+        h.retry_at := t + interval '1 second';
+    end if;
+    update provider_health as p
+    set
+        state = 'open',
+        probe = null,
+        probe_until = null,
+        openings = h.openings,
+        reason = h.reason,
+        misconfigured = h.misconfigured,
+        retry_at = h.retry_at,
+        updated_at = t
+    where p.provider = h.provider;
+    return null;
+end
+$$;

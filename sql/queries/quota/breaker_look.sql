@@ -1,0 +1,13 @@
+-- breaker_look: the breakers as they are now.
+-- Gives  a row a provider: provider, state, reason, epoch, strikes; retry_s: seconds until a probe may be taken, of one
+--        that is under way until it may be replaced; null while it is closed, or was opened by hand.
+select
+    h.provider,
+    h.state,
+    h.reason,
+    h.epoch,
+    h.strikes,
+    extract(
+        epoch from case h.state when 'open' then h.retry_at when 'half_open' then h.probe_until end - clock_timestamp()
+    )::double precision as retry_s
+from provider_health as h;
