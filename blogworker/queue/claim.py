@@ -36,17 +36,45 @@ class Claimed:
     look_again: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """Which jobs may be claimed: those whose next stage is one of `stages`; None: any.
+
+    `image_trouble`: of the sites that do not say what becomes of a blog without a picture. Where it need not wait, its
+    image stage may be claimed all the same. None: `stages` alone decides.
+    """
+
+    stages: tuple[Stage, ...] | None = None
+    image_trouble: str | None = None
+
+
+ALL = Passing()
+
+
 async def claim(
-    database: Database, worker_id: UUID, *, slots: int, site_window: int, by_tokens: bool = False
+    database: Database,
+    worker_id: UUID,
+    *,
+    slots: int,
+    site_window: int,
+    by_tokens: bool = False,
+    passing: Passing = ALL,
 ) -> Claimed:
     """Take at most `slots` jobs, at most `site_window` of one site.
 
     A worker with one free slot looks at one site. Where it finds that site dry and retires it, it goes on to the next.
     """
-    wanted = {"worker_id": worker_id, "slots": slots, "site_window": site_window, "by_tokens": by_tokens}
+    asked = {
+        "worker_id": worker_id,
+        "slots": slots,
+        "site_window": site_window,
+        "by_tokens": by_tokens,
+        "stages": None if passing.stages is None else list(passing.stages),
+        "image_trouble": passing.image_trouble,
+    }
     before = ("queue/admit_sites", "queue/reconcile_sites") if by_tokens else ("queue/admit_sites",)
     for _ in range(DRY_ROUNDS):
-        answer = await database.briefly(*((name, {}) for name in before), ("queue/claim", wanted))
+        answer = await database.briefly(*((name, {}) for name in before), ("queue/claim", asked))
         if answer is None:
             return Claimed(claims=(), look_again=True)
         rows = answer

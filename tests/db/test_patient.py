@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from blogworker.db.embedded import EmbeddedPostgres
 from blogworker.db.patient import PatientDatabase, Weather, passing
 from blogworker.db.pool import Database
+from blogworker.queue.claim import claim
 from blogworker.settings import DatabaseSettings
 
 pytestmark = pytest.mark.anyio
@@ -44,7 +45,7 @@ async def held_job(database: Database, worker_id: UUID) -> int:
     )
     await database.execute("bench/enqueue_one", instance_id="shop")
     await database.execute("queue/admit_sites")
-    return (await database.one("queue/claim", worker_id=worker_id, slots=1, site_window=1, by_tokens=False))["job_id"]
+    return (await claim(database, worker_id, slots=1, site_window=1)).claims[0].job_id
 
 
 def checkpoint(worker_id: UUID, job_id: int) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from blogworker.queue.rescue import MOST_RESCUES
 
 pytestmark = pytest.mark.anyio
 
+ANY_STAGE = {"stages": None, "image_trouble": None}
 STORM_SITES = [f"shop{n}" for n in range(6)]
 TURNS = 40
 FORGOTTEN_SITES = """
@@ -245,7 +246,7 @@ class Stage:
         parameters = {
             "queue/admit_sites": {},
             "queue/reconcile_sites": {},
-            "queue/claim": {"worker_id": self.worker_id, "slots": 100, "site_window": 10, "by_tokens": True},
+            "queue/claim": {"worker_id": self.worker_id, "slots": 100, "site_window": 10, "by_tokens": True} | ANY_STAGE,
             "queue/retire_sites": {"instance_ids": ["capped", "free"]},
             "queue/promote": {"batch": 100},
             "queue/rescue": {"batch": 100, "most_rescues": MOST_RESCUES},
@@ -327,7 +328,8 @@ async def test_a_settle_meets_a_claim_that_counts_its_site(psql, another_psql, d
     (running,) = (await claimer(1)).claims
     await another_psql.run("begin")
     await another_psql.connection.execute(
-        query("queue/claim"), {"worker_id": claimer.worker_id, "slots": 1, "site_window": 1, "by_tokens": False}
+        query("queue/claim"),
+        {"worker_id": claimer.worker_id, "slots": 1, "site_window": 1, "by_tokens": False} | ANY_STAGE,
     )
 
     await psql.run("set lock_timeout = '1s'")

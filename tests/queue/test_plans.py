@@ -172,7 +172,19 @@ class Hot:
 HOT = [
     Hot(
         "queue/claim",
-        {"worker_id": ME, "slots": 50, "site_window": 20, "by_tokens": True},
+        {"worker_id": ME, "slots": 50, "site_window": 20, "by_tokens": True, "stages": None, "image_trouble": None},
+        ("sites_in_line_idx", "blog_generations_pending_idx", "blog_generations_pkey"),
+    ),
+    Hot(
+        "queue/claim",
+        {
+            "worker_id": ME,
+            "slots": 50,
+            "site_window": 20,
+            "by_tokens": False,
+            "stages": ["image", "publish"],
+            "image_trouble": "wait",
+        },
         ("sites_in_line_idx", "blog_generations_pending_idx", "blog_generations_pkey"),
     ),
     Hot("queue/admit_sites", indexes=("sites_pkey",), before=ARRIVALS),

@@ -34,6 +34,7 @@ from blogworker.queue.rescue import MOST_RESCUES
 from blogworker.queue.settle import move
 
 EXAMPLES, STEPS, AT_LEAST = 150, 50, 5_000
+ANY_STAGE = {"stages": None, "image_trouble": None}
 SITES = [f"site{n}" for n in range(5)]
 CAPS = {"site0": 1, "site1": 2}  # what histories begin with
 WORKERS = ("ada", "bob", "cyd")
@@ -316,7 +317,8 @@ class Queue(RuleBasedStateMachine):
         if by_tokens:
             for booked in self.run("queue/reconcile_sites"):  # the one who may turn it back: what was not used
                 self.sites[booked["instance_id"]].virtual_time = float("-inf")
-        rows = self.run("queue/claim", worker_id=worker, slots=slots, site_window=window, by_tokens=by_tokens)
+        asked = {"slots": slots, "site_window": window, "by_tokens": by_tokens} | ANY_STAGE
+        rows = self.run("queue/claim", worker_id=worker, **asked)
         if meanwhile:
             self.commit_session(meanwhile)
         if dry := rows[0]["dry"]:

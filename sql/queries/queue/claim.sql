@@ -1,13 +1,20 @@
 -- claim: take the next jobs, fairly over the sites, for one worker.
 -- Takes  worker_id uuid, whose lease must not have ended, or nothing is taken; slots int: most jobs to take;
 --        site_window int: most of one site; by_tokens boolean: a blog is charged what its site's blogs take on
---        average, until its end bills what it used (settle.sql, reconcile_sites.sql); else each blog is charged one.
--- Gives  one row a job, in the order of their turns; when there is none, one row whose job_id is null. Each row repeats two facts of the claim:
+--        average, until its end bills what it used (settle.sql, reconcile_sites.sql); else each blog is charged one;
+--        stages text[]: only jobs whose next stage is one of these, null = any; image_trouble text: what becomes of a
+--        site's jobs without a picture where the site does not say (wait, skip, fail): those that would not wait are
+--        taken at the image stage whatever stages says; null = stages alone.
+-- Gives  one row a job, in the order of their turns; when there is none, one row whose job_id is null. Each row repeats
+--        two facts of the claim:
 --        dry text[]: sites it emptied or found empty, for retire_sites; contended boolean: ready sites or their jobs
---        were left out because others hold them, so a second look within milliseconds may find more.
+--        were left out because others hold them, so a second look within milliseconds may find more; or the head of the
+--        line had nothing for these stages, and there are sites behind it.
 -- Locks  sites, then their jobs, skipping what others hold: it never waits.
 --
 -- Cost does not grow with the backlog: the line of sites is read from its head, and each site's jobs from theirs.
+-- Where stages are given, no more than a hundred jobs beyond its share are looked at in a site's line, and no fewer than
+-- 50 sites.
 -- Rejected: ranking the whole backlog (1,143 ms at 1,000,000 jobs of 5,000 sites); a loose index scan for the sites
 -- (175 ms at 5,000 sites); a window over the oldest 5,000 jobs (8.5 ms, but fair only among those).
 with live as (
@@ -24,7 +31,7 @@ line as (
     from sites as s
     where s.ready and not s.at_cap and s.paused_at is null and exists (select from live)
     order by s.virtual_time, s.ready_at desc -- a tie goes to the newcomer; served once, it is behind the others
-    limit %(slots)s::integer
+    limit greatest(%(slots)s::integer, case when %(stages)s::text[] is not null then 50 end)
     for no key update skip locked
 ),
 
@@ -32,6 +39,19 @@ served as (
     select
         l.*,
         f.in_flight,
+        case
+            when %(stages)s::text[] is not null and %(image_trouble)s::text is not null
+                then (
+                    select
+                        case
+                            when s.settings ->> 'image_trouble' in ('wait', 'skip', 'fail')
+                                then s.settings ->> 'image_trouble'
+                            else %(image_trouble)s::text
+                        end
+                    from sites as s
+                    where s.instance_id = l.instance_id
+                )
+        end as image_trouble,
         least(
             -- The heaviest site may fill the window, the others their proportion of it, or else slots that the window
             -- keeps from the heaviest would go to the lightest: a claim rather takes less, and the next one follows
@@ -70,10 +90,19 @@ waiting as (
         v.turn_cost
     from served as v
     cross join lateral (
-        select g.id, g.priority
-        from blog_generations as g
-        where g.instance_id = v.instance_id and g.status = 'PENDING'
-        order by g.priority desc, g.id
+        select l.id, l.priority
+        from (
+            select g.id, g.priority, g.stage
+            from blog_generations as g
+            where g.instance_id = v.instance_id and g.status = 'PENDING'
+            order by g.priority desc, g.id
+            limit greatest(v.share, 0) + 1 + case when %(stages)s::text[] is not null then 100 else 0 end
+        ) as l
+        where
+            %(stages)s::text[] is null
+            or l.stage = any (%(stages)s::text[])
+            or (l.stage = 'image' and v.image_trouble in ('skip', 'fail'))
+        order by l.priority desc, l.id
         limit greatest(v.share, 0) + 1
     ) as j
 ),
@@ -139,10 +168,31 @@ charged as (
         and (t.offered > 0 or t.found = 0 or t.max_in_flight is not null)
 ),
 
+-- Sites with jobs for other stages than these only: not dry.
+gated as (
+    select t.instance_id
+    from tally as t
+    where
+        %(stages)s::text[] is not null
+        and t.found = t.taken
+        and exists (
+            select from blog_generations as g
+            where g.instance_id = t.instance_id and g.status = 'PENDING' and g.stage <> all (%(stages)s::text[])
+        )
+),
+
 facts as (
     select
-        array(select t.instance_id from tally as t where t.found = t.taken) as dry,
+        array(
+            select t.instance_id
+            from tally as t
+            where t.found = t.taken and t.instance_id not in (select h.instance_id from gated as h)
+        ) as dry,
         exists (select from tally as t where t.taken < t.offered)
+        or (
+            exists (select from gated)
+            and (select count(*) from line) >= greatest(%(slots)s::integer, 50)
+        )
         or (select count(*) from line) < (
             select count(*)
             from (
@@ -150,7 +200,7 @@ facts as (
                 from sites as s
                 where s.ready and not s.at_cap and s.paused_at is null and exists (select from live)
                 order by s.virtual_time, s.ready_at desc -- by the index, past all idle sites
-                limit %(slots)s::integer
+                limit greatest(%(slots)s::integer, case when %(stages)s::text[] is not null then 50 end)
             ) as in_line
         ) as contended
 )
