@@ -28,6 +28,7 @@ from blogworker.errors import SettingsError
 from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, ImagePrices, TextPrices
 
 LogLevel = Literal["error", "warning", "info", "debug"]
+ImageTrouble = Literal["wait", "skip", "fail"]
 SEED_LEVELS = {
     "0": "error",
     "1": "warning",
@@ -187,6 +188,11 @@ class ReplicateSettings(Section):
     deadline: float = Field(120, ge=5, description="seconds one prediction may take")
     model: str = Field(
         "black-forest-labs/flux-schnell", pattern=r"^[^/]+/[^/]+$", validation_alias="BLOGWORKER_IMAGE_MODEL"
+    )
+    image_trouble: ImageTrouble = Field(
+        "wait",
+        validation_alias="BLOGWORKER_IMAGE_TROUBLE",
+        description="a picture that cannot be had: wait for it, skip it, or fail the blog; a site may have its own",
     )
     prices: Annotated[dict[str, ImagePrices], NoDecode, BeforeValidator(_json)] = Field(
         IMAGE_PRICES, validation_alias="BLOGWORKER_IMAGE_PRICES", description="USD per picture: see prices.py"

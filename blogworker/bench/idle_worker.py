@@ -12,10 +12,12 @@ import anyio
 from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
+from blogworker.daemon.gate import Gate
 from blogworker.daemon.supervisor import Supervisor
 from blogworker.db.patient import Weather
 from blogworker.db.pool import Database
 from blogworker.queue.job import Claim, Done, Outcome
+from blogworker.quota.breaker import Breakers
 from blogworker.settings import LogSettings, load
 from blogworker.stages.work import Output
 from blogworker.telemetry import configure
@@ -36,7 +38,8 @@ async def main(dsn: str, name: str, worker: str, concurrency: str) -> None:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         await anyio.to_thread.run_sync(sys.stdin.readline)
-        await Supervisor(settings, database, Weather(), nothing).run(until_empty=True)
+        gate = Gate(Breakers(database), "wait")
+        await Supervisor(settings, database, Weather(), nothing, gate=gate).run(until_empty=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """One lease, from its registration to its end, and the task groups that live by it.
 
-    keepers   settle, lease, rescue, promote, listen, heartbeat      outlive the jobs
+    keepers   settle, lease, rescue, promote, breakers, listen, heartbeat      outlive the jobs
       jobs    the claim loop and one task per attempt                drained before the keepers stop
 
 Their nesting is the order of shutdown.
@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 
 from blogworker import __version__
 from blogworker.daemon import systemd
+from blogworker.daemon.gate import Gate
 from blogworker.daemon.ticker import every
 from blogworker.daemon.worker import Worker
 from blogworker.db.patient import PatientDatabase, Weather
@@ -33,6 +34,7 @@ from blogworker.telemetry import get_logger
 
 PROMOTE_S = 1.0
 BUDGET_S = 1.0
+BREAKERS_S = 1.0
 RESCUE_S = 5.0
 RELISTEN_S = 5.0
 TEND_S = 300.0
@@ -54,8 +56,10 @@ class Incarnation:
         weather: Weather,
         pipeline: FencedPipeline,
         *,
+        gate: Gate,
         waiting: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
+        self._gate = gate
         self._settings = settings
         self._waiting = waiting  # callers, by the quota they wait for
         self._database = database
@@ -74,6 +78,7 @@ class Incarnation:
             queue=settings.queue,
             worker=settings.worker,
             weather=weather,
+            gate=gate,
         )
         self._beginning, self._claiming = CancelScope(), CancelScope()
         self._drain_until: float | None = None
@@ -142,6 +147,7 @@ class Incarnation:
         keepers.start_soon(every, "rescue", RESCUE_S, self._rescue)
         keepers.start_soon(every, "promote", PROMOTE_S, self._promote)
         keepers.start_soon(every, "budget", BUDGET_S, self._look_at_budget)
+        keepers.start_soon(every, "breakers", BREAKERS_S, self._sync_breakers)
         keepers.start_soon(every, "listen", RELISTEN_S, self._listen)
         keepers.start_soon(every, "quotas", TEND_S, partial(tend, self._database))
         keepers.start_soon(every, "heartbeat", worker.heartbeat_interval, self._heartbeat)
@@ -182,7 +188,12 @@ class Incarnation:
             log.debug("jobs_promoted", count=promoted)
 
     async def _look_at_budget(self) -> None:
-        self.worker.heed(await budget.look(self._database))
+        if self._gate.heed(await budget.look(self._database)):
+            self.worker.wake()
+
+    async def _sync_breakers(self) -> None:
+        if await self._gate.breakers.sync():
+            self.worker.wake()
 
     async def _listen(self) -> None:
         await listen(self._settings.database, self._database, self._heard)

@@ -9,6 +9,7 @@ from anyio import create_task_group, open_signal_receiver
 from anyio.abc import TaskStatus
 
 from blogworker.daemon import systemd
+from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import FencedPipeline, Incarnation
 from blogworker.daemon.pacing import buckets, read_pace, site_pace
 from blogworker.db.migrate import state
@@ -18,6 +19,7 @@ from blogworker.providers.openai import OpenAIClient
 from blogworker.providers.replicate import ReplicateClient
 from blogworker.providers.wix import WixClient
 from blogworker.queue.job import Claim, Outcome
+from blogworker.quota.breaker import Breakers
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import Settings
 from blogworker.stages.checkpoint import StoredCheckpoints
@@ -40,16 +42,20 @@ async def run(settings: Settings, *, until_empty: bool = False) -> None:
         patient = PatientDatabase(database, weather)
         limiter = Limiter(patient, buckets(settings))
         await limiter.open()
+        breakers = Breakers(patient)
+        await breakers.sync()
         warn_unpriced(settings)
+        trouble = settings.replicate.image_trouble
         async with _vendors(settings, limiter) as vendors:
 
             async def pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Output]) -> Outcome:
                 checkpoints = StoredCheckpoints(patient, worker_id, claim, saved)
-                work = Work(claim, checkpoints, vendors, limiter, settings.openai)
+                work = Work(claim, checkpoints, vendors, limiter, settings.openai, breakers, trouble)
                 worker = settings.worker
                 return await attempt(work, retry_base_s=worker.retry_base, retry_cap_s=worker.retry_cap)
 
-            supervisor = Supervisor(settings, database, weather, pipeline, waiting=limiter.waiting)
+            gate = Gate(breakers, trouble)
+            supervisor = Supervisor(settings, database, weather, pipeline, gate=gate, waiting=limiter.waiting)
             await supervisor.run(until_empty=until_empty)
 
 
@@ -83,8 +89,10 @@ class Supervisor:
         weather: Weather,
         pipeline: FencedPipeline,
         *,
+        gate: Gate,
         waiting: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
+        self._gate = gate
         self._settings = settings
         self._waiting = waiting
         self._database = database
@@ -98,7 +106,12 @@ class Supervisor:
             await signals.start(self._obey_signals)
             while not self._stopping:
                 self._incarnation = Incarnation(
-                    self._settings, self._database, self._weather, self._pipeline, waiting=self._waiting
+                    self._settings,
+                    self._database,
+                    self._weather,
+                    self._pipeline,
+                    gate=self._gate,
+                    waiting=self._waiting,
                 )
                 if await self._incarnation.run(until_empty=until_empty):
                     break

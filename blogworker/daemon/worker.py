@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from time import monotonic
 from uuid import UUID
 
@@ -12,10 +13,11 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 from psycopg_pool import PoolTimeout
 
+from blogworker.daemon.gate import Gate
 from blogworker.db.patient import Weather
 from blogworker.db.pool import Database
 from blogworker.errors import LeaseLost
-from blogworker.queue.budget import OPEN, Gate
+from blogworker.queue.budget import Budget
 from blogworker.queue.claim import Claimed, claim
 from blogworker.queue.job import Cancel, Claim, Failure, Outcome, OverBudget, PauseSite, Release, Retry
 from blogworker.queue.settle import Settler
@@ -30,7 +32,7 @@ LOOK_AGAIN_S = 0.004  # first wait when a claim was short only because others we
 LOOK_AGAIN_CAP_S = 1.0
 AWAY_S = 1.0  # until the next claim when the database could not be reached
 EMPTY_POLL_S = 0.25  # how soon a worker that runs until the queue is empty looks whether it is
-SHUT_OUT = Claimed(claims=(), look_again=False)
+NOTHING = Claimed(claims=(), look_again=False)
 WITHIN_S = 600.0  # such a worker waits for jobs scheduled no later than this
 
 Pipeline = Callable[[Claim, Mapping[str, Output]], Awaitable[Outcome]]
@@ -50,9 +52,11 @@ class Worker:
         queue: QueueSettings,
         worker: WorkerSettings,
         weather: Weather,
+        gate: Gate,
     ) -> None:
         self._database = database
         self._weather = weather
+        self._gate = gate
         self._settler = settler
         self._pipeline = pipeline
         self._queue = queue
@@ -60,7 +64,6 @@ class Worker:
         self._freed = Event()
         self._woken = Event()
         self._running: dict[tuple[int, int], CancelScope] = {}  # by job and attempt
-        self._gate = OPEN
         self.outcomes: Counter[str] = Counter()
 
     @property
@@ -79,13 +82,6 @@ class Worker:
             if job_id in unwanted:
                 scope.cancel()
 
-    def heed(self, gate: Gate) -> None:
-        """Claim while the total budget's gate is open."""
-        opened = self._gate.shut_reason is not None and gate.shut_reason is None
-        self._gate = gate
-        if opened or gate.resumed:
-            self.wake()
-
     def wake(self) -> None:
         """There may be work."""
         self._woken.set()
@@ -97,7 +93,7 @@ class Worker:
             await checkpoint()  # the claim is shielded: a loop that keeps finding jobs would never notice its end
             await self._slot_free()
             self._woken = Event()  # before the claim: what arrives during it must not be slept through
-            found = await self._claim(worker_id, jobs) if self._gate.shut_reason is None else SHUT_OUT
+            found = await self._claim(worker_id, jobs)
             if found is None:
                 await sleep(AWAY_S)
             elif found.look_again:
@@ -132,13 +128,7 @@ class Worker:
         try:
             # Shielded: cancelled after its commit it would leave jobs held by nobody who knows of them.
             with fail_after(CLAIM_TIMEOUT_S, shield=True):
-                found = await claim(
-                    self._database,
-                    worker_id,
-                    slots=slots,
-                    site_window=self._queue.max_per_instance,
-                    by_tokens=self._queue.share_by == "tokens",
-                )
+                found = await self._found(worker_id, slots)
                 again = [c.job_id for c in found.claims if c.attempt > 1]
                 saved = await load(self._database, again) if again else {}
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
@@ -160,10 +150,29 @@ class Worker:
             log.debug("jobs_claimed", count=len(found.claims), sites=sites, duration_s=duration_s)
         return found
 
+    async def _found(self, worker_id: UUID, slots: int) -> Claimed:
+        """One job to probe a provider with, if it is time for that, else all that may be had."""
+        take = partial(
+            claim,
+            self._database,
+            worker_id,
+            site_window=self._queue.max_per_instance,
+            by_tokens=self._queue.share_by == "tokens",
+        )
+        if (trial := await self._gate.trial()) is not None:
+            for passing in trial.passings:
+                found = await take(slots=1, passing=passing)
+                if found.claims:
+                    return found
+            await self._gate.unused(trial)
+        if (passing_now := self._gate.passing()) is None:
+            return NOTHING
+        return await take(slots=slots, passing=passing_now)
+
     async def _all_done(self) -> bool:
         if self.in_flight:
             return False
-        if self._gate.shut_s > WITHIN_S:
+        if self._gate.budget.shut_s > WITHIN_S:
             return True
         try:
             left = await self._database.one("queue/outstanding", within_s=WITHIN_S)
@@ -204,7 +213,9 @@ class Worker:
             log.exception("attempt_crashed")
             return Retry(Failure(taken.stage, type(error).__name__, str(error)), self._settings.retry_base)
         if isinstance(outcome, OverBudget) and outcome.everywhere:
-            self._gate = Gate(shut_reason=outcome.reason)  # before it is PENDING again, or else it is claimed at once
+            self._gate.heed(
+                Budget(shut_reason=outcome.reason)
+            )  # before it is PENDING again, or else it is claimed at once
         return outcome
 
     def _report(self, outcome: Outcome | None, status: str | None, duration_s: float) -> None:

@@ -12,18 +12,18 @@ from blogworker.db.pool import Runner
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """Whether the total budget lets anything be claimed."""
+class Budget:
+    """Whether the total budget lets anything be claimed that costs money."""
 
     resumed: int = 0  # sites whose pause was ended by this look
     shut_reason: str | None = None  # None: open
     shut_s: float = 0.0  # until it opens by itself
 
 
-OPEN = Gate()
+OPEN = Budget()
 
 
-async def look(database: Runner, *, now: datetime | None = None) -> Gate:
-    """End the pauses whose time has come; give the gate. Any worker may, at any time."""
+async def look(database: Runner, *, now: datetime | None = None) -> Budget:
+    """End the pauses whose time has come; tell of the total. Any worker may, at any time."""
     row = await database.one("queue/budget_tick", now=now)
-    return Gate(row["resumed"], row["shut_reason"], row["shut_s"])
+    return Budget(row["resumed"], row["shut_reason"], row["shut_s"])

@@ -12,7 +12,7 @@ A call that began before the breaker last opened belongs to that outage however 
 counted, and it costs no attempt either.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import uniform
@@ -152,10 +152,10 @@ class Breakers:
         if self.shut and current_time() - self._looked_at > FRESH_S:
             await self._look()
 
-    async def take_probe(self) -> str | None:
-        """A provider of which one call may go through, and now it is ours: the next of this process."""
+    async def take_probe(self, wanted: Collection[str] = PROVIDERS) -> str | None:
+        """One of the wanted providers of which a call may go through; it is ours now: the next of this process."""
         for provider in self.shut:
-            if self._views[provider].due:
+            if provider in wanted and self._views[provider].due:
                 probe = Probe(uuid4(), current_time() + PROBE_S)
                 taken = await self._database.maybe(
                     "quota/breaker_probe", provider=provider, probe=probe.id, probe_s=PROBE_S

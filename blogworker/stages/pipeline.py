@@ -7,7 +7,7 @@ from anyio import fail_after
 from psycopg_pool import PoolTimeout
 
 from blogworker.backoff import backoff_s
-from blogworker.errors import Misconfigured, ProviderError, RateLimited, Rejected, SiteUnavailable
+from blogworker.errors import Misconfigured, ProviderDown, ProviderError, RateLimited, Rejected, SiteUnavailable
 from blogworker.queue.job import Done, Failure, Outcome, OverBudget, PauseSite, Reject, Retry, Stage, Wait
 from blogworker.stages import content, ideas, image, publish, source
 from blogworker.stages.estimate import still_to_pay
@@ -58,6 +58,9 @@ def outcome(error: Exception, *, stage: str, delay_s: float) -> Outcome:
     match error:
         case RateLimited():
             return Wait(error.retry_after_s, failed.message, failed if error.code != "quota" else None)
+        case ProviderDown():
+            met = failure(error.__cause__, stage) if isinstance(error.__cause__, ProviderError) else None
+            return Wait(error.retry_after_s, failed.message, met)
         case Misconfigured():
             return Wait(MISCONFIGURED_WAIT_S, failed.message, failed)
         case SiteUnavailable():

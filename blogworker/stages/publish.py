@@ -14,6 +14,7 @@ from anyio import sleep
 
 from blogworker.errors import BlogworkerError, ProviderError, RateLimited, Rejected
 from blogworker.providers.wix import WixClient
+from blogworker.providers.wix_auth import PROVIDER
 from blogworker.stages.content import columns
 from blogworker.stages.draft import covered, draft_of
 from blogworker.stages.media import cover
@@ -39,7 +40,8 @@ async def run(work: Work) -> Output:
     await work.checkpoints.store_post(columns(content))
     if work.vendors.wix is None:
         return {"published": False, "reason": "no Wix credentials: post kept in blog_posts"}
-    return await _shown(work, work.vendors.wix, content)
+    async with work.breakers.guarding(PROVIDER):
+        return await _shown(work, work.vendors.wix, content)
 
 
 async def _shown(work: Work, wix: WixClient, content: Mapping[str, Any]) -> Output:

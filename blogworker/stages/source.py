@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from blogworker.errors import Rejected
+from blogworker.providers.wix_auth import PROVIDER
 from blogworker.stages.plain import plain, web_address
 from blogworker.stages.work import Output, Work
 
@@ -83,7 +84,8 @@ async def _from_shop(work: Work) -> dict[str, Any]:
             f"product {claim.source_id} has no source_data and there are no Wix credentials to read it from the shop: "
             "enqueue it with its name and description, or set WIX_APP_ID and WIX_APP_SECRET"
         )
-    return await work.vendors.wix.product(claim.instance_id, claim.source_id)
+    async with work.breakers.guarding(PROVIDER):
+        return await work.vendors.wix.product(claim.instance_id, claim.source_id)
 
 
 def _tags(known: Mapping[str, Any]) -> list[str]:

@@ -13,8 +13,9 @@ from blogworker.providers.openai import OpenAIClient
 from blogworker.providers.replicate import ReplicateClient
 from blogworker.providers.wix import WixClient
 from blogworker.queue.job import Claim
+from blogworker.quota.breaker import Breakers
 from blogworker.quota.limiter import Limiter
-from blogworker.settings import OpenAISettings
+from blogworker.settings import ImageTrouble, OpenAISettings
 
 Output = dict[str, Any]
 
@@ -81,3 +82,5 @@ class Work:
     vendors: Vendors
     limiter: Limiter
     openai: OpenAISettings  # models, and the tokens to reserve for a call
+    breakers: Breakers
+    image_trouble: ImageTrouble = "wait"  # where the site does not say

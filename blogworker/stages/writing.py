@@ -77,7 +77,8 @@ async def _answer(work: Work, task: Task, *, name: str) -> str:
 
 async def _buy(work: Work, task: Task, *, name: str) -> str:
     bucket = f"{PROVIDER}/{task.model}"
-    async with work.limiter.permit(bucket, tokens=task.tokens) as permit:
+    work.breakers.require(PROVIDER)  # before it takes of the quota
+    async with work.limiter.permit(bucket, tokens=task.tokens) as permit, work.breakers.guarding(PROVIDER):
         generation = await work.vendors.openai.generate(
             model=task.model,
             instructions=task.prompt.instructions,

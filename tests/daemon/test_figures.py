@@ -7,11 +7,13 @@ from uuid import UUID
 
 import pytest
 
+from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
 from blogworker.db.patient import Weather
 from blogworker.db.pool import Database
 from blogworker.queue.job import Claim, Done, Outcome
 from blogworker.quota import Bucket
+from blogworker.quota.breaker import Breakers
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import DatabaseSettings, LogSettings, load
 from blogworker.telemetry import configure
@@ -35,7 +37,9 @@ async def test_a_heartbeat_tells_the_last_minute_and_who_waits(
     await limiter.open()
     async with limiter.permit(TEXT.name, tokens=4_000) as permit:
         permit.used(2_250)
-    incarnation = Incarnation(settings, database, Weather(), _pipeline, waiting=lambda: {TEXT.name: 7})
+    incarnation = Incarnation(
+        settings, database, Weather(), _pipeline, gate=Gate(Breakers(database), "wait"), waiting=lambda: {TEXT.name: 7}
+    )
     await incarnation._lease.begin()
 
     await incarnation._extend()

@@ -1,128 +1,188 @@
-"""The total budget's gate: shut, a worker with a backlog of any size claims nothing; open, it goes on at once."""
+"""What a worker claims while a provider is left alone: a real queue, real breakers, pipelines that do as told."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 import pytest
 from anyio import create_task_group, fail_after, sleep
-from structlog.testing import capture_logs
 
-from blogworker.daemon.incarnation import Incarnation
-from blogworker.daemon.supervisor import warn_unpriced
-from blogworker.daemon.worker import WITHIN_S
+from blogworker.daemon.gate import Gate
+from blogworker.daemon.worker import Worker
 from blogworker.db.patient import Weather
 from blogworker.db.pool import Database
-from blogworker.queue.job import Claim, Done, Outcome, OverBudget
-from blogworker.settings import Settings, load
+from blogworker.errors import ProviderDown, Unavailable
+from blogworker.queue.job import Claim, Done, Outcome, Stage, Wait
+from blogworker.queue.lease import Lease
+from blogworker.queue.settle import Settler
+from blogworker.quota.breaker import Breakers
+from blogworker.settings import QueueSettings, WorkerSettings
 
 pytestmark = pytest.mark.anyio
 
-JOBS, SLOTS = 200, 5
-WITHIN = 20.0
-NO_ROOM = "the fleet's budget has no room for a blog"
+WITHIN_S = 20.0
+NEEDED = {"source": "openai", "ideas": "openai", "content": "openai", "image": "replicate", "publish": "wix"}
 
 
-class Till:
-    """A pipeline that is refused while the till is closed."""
+class Fleet:
+    """Some workers whose jobs make one call to the provider of their stage, and then are done."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.refused = self.done = 0
+        self.down: set[str] = set()
+        self.calls: Counter[str] = Counter()
+        self.claimed: Counter[str] = Counter()
 
-    async def __call__(self, worker_id: UUID, claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+    async def sql(self, text: str) -> list[dict[str, Any]]:
         async with self.database.connection() as connection:
-            cursor = await connection.execute("select shut_until > now() as shut from fleet_budget")
-            if (await cursor.fetchone())["shut"]:
-                self.refused += 1
-                return OverBudget(NO_ROOM, everywhere=True)
-        self.done += 1
-        return Done()
+            cursor = await connection.execute(text.encode())
+            return await cursor.fetchall() if cursor.description else []
 
-    async def sql(self, text: str, *parameters: object) -> Any:
-        async with self.database.connection() as connection:
-            cursor = await connection.execute(text.encode(), parameters or None)
-            return next(iter((await cursor.fetchone()).values())) if cursor.description else None
+    async def add(self, stage: Stage, count: int = 1) -> None:
+        await self.sql(
+            "insert into blog_generations (instance_id, source_type, source_id, stage) "
+            f"select 'site' || n, 'keyword', 'k', '{stage}' from generate_series(1, {count}) as n"
+        )
 
-    async def until(self, fact) -> None:
-        with fail_after(WITHIN):
-            while not fact():
-                await sleep(0.01)
+    async def shut(self, provider: str) -> None:
+        """Open, with the next probe due now."""
+        self.down.add(provider)
+        await self.sql(
+            "update provider_health set state = 'open', epoch = 1, openings = 1, opened_at = clock_timestamp(), "
+            f"retry_at = clock_timestamp() where provider = '{provider}'"
+        )
+
+    async def statuses(self) -> Counter[str]:
+        rows = await self.sql("select stage || ' ' || status as held from blog_generations")
+        return Counter(row["held"] for row in rows)
+
+    async def until(self, fact: dict[str, int]) -> None:
+        with fail_after(WITHIN_S):
+            while await self.statuses() != fact:
+                await sleep(0.02)
+
+    async def work(self, name: str, *, until_empty: bool = True) -> None:
+        """One worker, until the queue is empty."""
+        lease = Lease(self.database, name=name, lease_s=60, concurrency=10)
+        worker_id = (await lease.begin()).worker_id
+        breakers = Breakers(self.database)
+        await breakers.sync()
+        settler = Settler(self.database, worker_id)
+        worker = Worker(
+            self.database,
+            settler,
+            self._pipeline(breakers),
+            queue=QueueSettings(_env_file=None),
+            worker=WorkerSettings(concurrency=10, poll_interval=0.1, _env_file=None),
+            weather=Weather(),
+            gate=Gate(breakers, "wait"),
+        )
+        async with create_task_group() as keepers:
+            keepers.start_soon(settler.run)
+            keepers.start_soon(self._keep, breakers, worker)
+            async with create_task_group() as jobs:
+                await worker.claim_loop(worker_id, jobs, until_empty=until_empty)
+            keepers.cancel_scope.cancel()
+
+    async def _keep(self, breakers: Breakers, worker: Worker) -> None:
+        while True:
+            await self.database.one("queue/promote", batch=100)
+            if await breakers.sync():
+                worker.wake()
+            await sleep(0.05)
+
+    def _pipeline(self, breakers: Breakers) -> Any:
+        async def attempt(claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+            self.claimed[claim.stage] += 1
+            provider = NEEDED[claim.stage]
+            try:
+                async with breakers.guarding(provider):
+                    self.calls[provider] += 1
+                    if provider in self.down:
+                        raise Unavailable("503", provider=provider, status=503)
+            except ProviderDown as down:
+                return Wait(down.retry_after_s, str(down))
+            return Done()
+
+        return attempt
 
 
 @pytest.fixture
-def settings(database_url: str) -> Settings:
-    return load({"database": {"url": database_url}, "worker": {"concurrency": SLOTS, "name": "w", "poll_interval": 60}})
+async def fleet(database: Database) -> Fleet:
+    return Fleet(database)
 
 
-@pytest.fixture
-async def till(database: Database) -> Till:
-    till = Till(database)
-    await database.execute("bench/insert_by_hand", instance_id="site", jobs=JOBS)
-    return till
-
-
-async def shut(till: Till, for_: str = "1 day") -> None:
-    await till.sql("update fleet_budget set day_usd = 1")  # apart: a budget that changes opens the gate
-    await till.sql("update fleet_budget set shut_until = now() + %s::interval, shut_reason = %s", for_, NO_ROOM)
-
-
-async def test_a_shut_gate_stops_every_claim_and_a_raise_opens_it(till: Till, settings: Settings) -> None:
-    """A backlog must not be taken and put back a thousand times a second until midnight."""
-    await shut(till)
-    incarnation = Incarnation(settings, till.database, Weather(), till)
+async def test_what_needs_the_provider_waits_and_the_rest_goes_on(fleet):
+    """Claimed and parked again and again, a thousand jobs would keep the database busy for nothing."""
+    await fleet.shut("openai")
+    await fleet.add(Stage.IDEAS, 30)
+    await fleet.add(Stage.PUBLISH, 5)
 
     async with create_task_group() as tasks:
-        tasks.start_soon(lambda: incarnation.run(until_empty=False))
-        await till.until(lambda: incarnation.worker._gate.shut_s > 0 and not incarnation.worker.in_flight)
-        for _ in range(20):
-            incarnation.worker.wake()
-            await sleep(0.01)
-        assert await till.sql("select sum(attempt)::int from blog_generations") <= 2 * SLOTS
-        assert await till.sql("select count(*)::int from blog_generations where status = 'PENDING'") == JOBS
+        tasks.start_soon(fleet.work, "one")
+        tasks.start_soon(fleet.work, "two")
+        with fail_after(WITHIN_S):
+            while fleet.calls["openai"] < 3:
+                await sleep(0.02)
+        assert fleet.claimed == {"publish": 5, "ideas": 3}
+        held = await fleet.statuses()
+        assert held["publish DONE"] == 5
+        assert held["ideas PENDING"] + held["ideas SCHEDULED"] + held["ideas PROCESSING"] == 30
+        fleet.down.clear()
 
-        await till.sql("update fleet_budget set day_usd = 2")
-
-        await till.until(lambda: till.done == JOBS)
-        incarnation.drain(0)
-    assert till.refused <= 2 * SLOTS
-
-
-async def test_a_worker_that_runs_until_the_queue_is_empty_does_not_wait_for_tomorrow(till, settings) -> None:
-    await shut(till)
-
-    with fail_after(WITHIN):
-        assert await Incarnation(settings, till.database, Weather(), till).run(until_empty=True)
-
-    assert till.done == 0
+    assert await fleet.statuses() == {"publish DONE": 5, "ideas DONE": 30}
 
 
-async def test_it_does_wait_for_a_gate_that_opens_in_a_moment(till, settings) -> None:
-    await shut(till, "1 second")
-    assert WITHIN_S > 1
+async def test_workers_until_empty_wait_for_a_provider(fleet):
+    """They would else end with the work half done, as if there were none."""
+    await fleet.shut("wix")
+    await fleet.sql("update provider_health set retry_at = null where provider = 'wix'")
+    await fleet.add(Stage.PUBLISH, 3)
+    fleet.down.clear()
 
-    with fail_after(WITHIN):
-        await Incarnation(settings, till.database, Weather(), till).run(until_empty=True)
-
-    assert till.done == JOBS
-
-
-async def test_a_worker_brings_sites_back_that_are_due(till: Till, settings: Settings) -> None:
-    await till.sql("update sites set paused_at = now(), resume_at = now() + interval '1 second'")
-
-    with fail_after(WITHIN):
-        await Incarnation(settings, till.database, Weather(), till).run(until_empty=True)
-
-    assert till.done == JOBS
+    async with create_task_group() as tasks:
+        tasks.start_soon(fleet.work, "one")
+        await sleep(1)
+        assert await fleet.statuses() == {"publish PENDING": 3}
+        await fleet.sql("update provider_health set state = 'closed' where provider = 'wix'")
+        await fleet.until({"publish DONE": 3})
 
 
-def test_models_without_a_price_are_named_once_when_a_worker_starts(settings: Settings, monkeypatch) -> None:
-    """What they cost is not counted, so no budget holds them."""
-    monkeypatch.setenv("BLOGWORKER_CONTENT_MODEL", "gpt-9")
-    unpriced = load({"database": {"url": "postgresql://unused/d"}})
+async def test_a_probe_finds_the_provider_back_and_lets_everybody_in(fleet):
+    await fleet.shut("openai")
+    await fleet.add(Stage.CONTENT, 4)
+    fleet.down.clear()
 
-    with capture_logs() as logs:
-        warn_unpriced(settings)
-        warn_unpriced(unpriced)
+    with fail_after(WITHIN_S):
+        await fleet.work("one")
 
-    assert [(line["event"], line["model"]) for line in logs] == [("model_unpriced", "gpt-9")]
+    assert await fleet.statuses() == {"content DONE": 4}
+    assert fleet.calls["openai"] == 4
+
+
+async def test_a_probe_is_quick_where_it_can_be(fleet):
+    """A post takes half a minute to write, and the fleet waits for the answer."""
+    await fleet.shut("openai")
+    await fleet.add(Stage.CONTENT, 6)
+    await fleet.add(Stage.IDEAS, 1)
+    breakers = Breakers(fleet.database)
+    await breakers.sync()
+
+    trial = await Gate(breakers, "wait").trial()
+
+    assert trial is not None
+    assert [passing.stages for passing in trial.passings] == [(Stage.SOURCE, Stage.IDEAS), (Stage.CONTENT,)]
+
+
+async def test_an_open_breaker_nobody_has_work_for_is_tried_once_there_is_some(fleet):
+    await fleet.shut("openai")
+    fleet.down.clear()
+
+    with fail_after(WITHIN_S):
+        await fleet.work("one")
+        (row,) = await fleet.sql("select state, openings from provider_health where provider = 'openai'")
+        await fleet.add(Stage.IDEAS, 2)
+        await fleet.work("one")
+
+    assert row == {"state": "open", "openings": 1}
+    assert await fleet.statuses() == {"ideas DONE": 2}

@@ -13,6 +13,7 @@ import pytest
 from anyio import create_task_group, fail_after, sleep, sleep_forever
 from anyio.abc import TaskStatus
 
+from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.worker import Worker
 from blogworker.db.patient import Weather
@@ -20,6 +21,7 @@ from blogworker.db.pool import Database
 from blogworker.queue.job import Claim, Done, Outcome
 from blogworker.queue.lease import Lease
 from blogworker.queue.settle import Settler
+from blogworker.quota.breaker import Breakers
 from blogworker.settings import DatabaseSettings, load
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +49,15 @@ async def test_a_claim_loop_that_keeps_finding_jobs_notices_its_end(backlog: Dat
         return Done()
 
     settler = Settler(backlog, worker_id)
-    worker = Worker(backlog, settler, pipeline, queue=settings.queue, worker=settings.worker, weather=Weather())
+    worker = Worker(
+        backlog,
+        settler,
+        pipeline,
+        queue=settings.queue,
+        worker=settings.worker,
+        weather=Weather(),
+        gate=Gate(Breakers(backlog), "wait"),
+    )
     async with create_task_group() as keepers:
         keepers.start_soon(settler.run)
         async with create_task_group() as jobs:
@@ -69,7 +79,8 @@ async def test_a_lease_extended_just_after_the_jobs_were_stopped_does_not_end_th
         return Done()
 
     async def work(*, task_status: TaskStatus[Incarnation]) -> None:
-        incarnation = Incarnation(settings, database, Weather(), pipeline)
+        gate = Gate(Breakers(database), "wait")
+        incarnation = Incarnation(settings, database, Weather(), pipeline, gate=gate)
         task_status.started(incarnation)
         done.append(await incarnation.run(until_empty=False))
 

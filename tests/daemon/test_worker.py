@@ -12,6 +12,7 @@ from anyio import CancelScope, Event, create_task_group, fail_after, sleep
 from anyio.abc import TaskGroup
 from structlog.testing import capture_logs
 
+from blogworker.daemon.gate import Gate
 from blogworker.daemon.worker import Pipeline, Worker
 from blogworker.db.patient import Weather
 from blogworker.db.pool import Database
@@ -21,6 +22,7 @@ from blogworker.queue.enqueue import enqueue
 from blogworker.queue.job import Claim, Done, Failure, Outcome, Reject, Retry, Wait
 from blogworker.queue.newblog import NewBlog
 from blogworker.queue.settle import Settler
+from blogworker.quota.breaker import Breakers
 from blogworker.settings import QueueSettings, WorkerSettings
 
 pytestmark = pytest.mark.anyio
@@ -94,6 +96,7 @@ class Bench:
             queue=QueueSettings(_env_file=None),
             worker=WorkerSettings(concurrency=slots, poll_interval=0.05, _env_file=None),
             weather=Weather(),
+            gate=Gate(Breakers(self.database), "wait"),
         )
         async with create_task_group() as keepers:
             keepers.start_soon(settler.run)

@@ -59,7 +59,7 @@ class Purse:
     async def site(self, name: str = "a") -> dict[str, Any]:
         return (await self.psql.run("select * from sites where instance_id = %s", name))[0]
 
-    async def look(self, now: datetime | None = NOON) -> budget.Gate:
+    async def look(self, now: datetime | None = NOON) -> budget.Budget:
         return await budget.look(self.database, now=now)
 
 

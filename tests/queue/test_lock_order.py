@@ -246,7 +246,8 @@ class Stage:
         parameters = {
             "queue/admit_sites": {},
             "queue/reconcile_sites": {},
-            "queue/claim": {"worker_id": self.worker_id, "slots": 100, "site_window": 10, "by_tokens": True} | ANY_STAGE,
+            "queue/claim": {"worker_id": self.worker_id, "slots": 100, "site_window": 10, "by_tokens": True}
+            | ANY_STAGE,
             "queue/retire_sites": {"instance_ids": ["capped", "free"]},
             "queue/promote": {"batch": 100},
             "queue/rescue": {"batch": 100, "most_rescues": MOST_RESCUES},

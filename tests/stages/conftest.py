@@ -99,6 +99,17 @@ class OpenLimiter:
         yield permit
 
 
+class ClosedBreakers:
+    """Let every call through."""
+
+    def require(self, provider: str) -> None:
+        pass
+
+    @asynccontextmanager
+    async def guarding(self, provider: str, *, own: object = ()) -> AsyncIterator[None]:
+        yield
+
+
 @dataclass
 class Writer:
     """Stands in for OpenAI: gives its generations in order and keeps what it was asked."""
@@ -156,7 +167,7 @@ def claim() -> Claim:
 @pytest.fixture
 def work(claim: Claim, checkpoints: RecordedCheckpoints, writer: Writer, limiter: OpenLimiter) -> Work:
     vendors = Vendors(openai=writer, replicate=None, wix=None)
-    return Work(claim, checkpoints, vendors, limiter, OpenAISettings(_env_file=None))
+    return Work(claim, checkpoints, vendors, limiter, OpenAISettings(_env_file=None), ClosedBreakers())
 
 
 def claimed(work: Work, **fields: Any) -> Work:

@@ -1,0 +1,75 @@
+"""What may be claimed now.
+
+While a provider is left alone: nothing that needs it, but one job to probe it with. While the total budget has no room:
+only what is paid for and waits to be published.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from blogworker.queue.budget import OPEN, Budget
+from blogworker.queue.claim import ALL, Passing
+from blogworker.queue.job import Stage
+from blogworker.quota.breaker import Breakers
+
+NEEDS = {
+    Stage.SOURCE: "openai",  # for the stage that follows at once
+    Stage.IDEAS: "openai",
+    Stage.CONTENT: "openai",
+    Stage.IMAGE: "replicate",
+    Stage.PUBLISH: "wix",
+}
+QUICK = (Stage.SOURCE, Stage.IDEAS)  # their calls take seconds, where a post takes half a minute
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The right to have one job probe a provider; the claims to try for it, in order."""
+
+    provider: str
+    passings: tuple[Passing, ...]
+
+
+class Gate:
+    """One a process. `image_trouble`: what becomes of a blog without a picture, where its site does not say."""
+
+    def __init__(self, breakers: Breakers, image_trouble: str) -> None:
+        self.breakers = breakers
+        self._image_trouble = image_trouble
+        self.budget = OPEN
+
+    def heed(self, budget: Budget) -> bool:
+        """Keep to what the budget says. Whether there may be more to claim than before."""
+        opened = self.budget.shut_reason is not None and budget.shut_reason is None
+        self.budget = budget
+        return opened or budget.resumed > 0
+
+    async def trial(self) -> Trial | None:
+        """Leave to probe a provider, if it is time. To be handed back by `unused` when there is no job for it."""
+        await self.breakers.refresh()
+        provider = await self.breakers.take_probe({NEEDS[stage] for stage in self._affordable()})
+        if provider is None:
+            return None
+        quick = _passing(stage for stage in QUICK if NEEDS[stage] == provider)
+        slow = _passing(stage for stage in Stage if NEEDS[stage] == provider and stage not in QUICK)
+        return Trial(provider, tuple(passing for passing in (quick, slow) if passing.stages))
+
+    async def unused(self, trial: Trial) -> None:
+        await self.breakers.give_back(trial.provider)
+
+    def passing(self) -> Passing | None:
+        """What may be claimed now; None: nothing."""
+        shut, affordable = self.breakers.shut, self._affordable()
+        passing = _passing(stage for stage in affordable if NEEDS[stage] not in shut)
+        if passing.stages == tuple(Stage):
+            return ALL
+        if NEEDS[Stage.IMAGE] in shut and Stage.IMAGE in affordable:
+            return Passing(passing.stages, self._image_trouble)
+        return passing if passing.stages else None
+
+    def _affordable(self) -> tuple[Stage, ...]:
+        return tuple(Stage) if self.budget.shut_reason is None else (Stage.PUBLISH,)
+
+
+def _passing(stages: Iterable[Stage]) -> Passing:
+    return Passing(tuple(stages))

@@ -1,0 +1,183 @@
+"""Stages while a provider is left alone, and what a failure there means for the attempt."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+import pytest
+from anyio import create_task_group
+
+from blogworker.db.pool import Database
+from blogworker.errors import ProviderDown, Rejected, Unavailable
+from blogworker.queue.job import PauseSite, Reject, Retry, Wait
+from blogworker.quota import breaker as room_of_breakers
+from blogworker.quota.breaker import Breakers
+from blogworker.stages import image
+from blogworker.stages.content import read_post
+from blogworker.stages.pipeline import attempt, outcome
+from blogworker.stages.work import Work
+
+from .conftest import SITE, claimed, idea, post
+from .vendors import Room, json_of, simulated
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class Wary:
+    """Real breakers on a real database, a real pipeline on the simulator."""
+
+    work: Work
+    room: Room
+    database: Database
+    breakers: Breakers
+
+    async def run(self, **fields: object) -> object:
+        return await attempt(claimed(self.work, **fields), retry_base_s=1, retry_cap_s=10)
+
+    async def sql(self, text: str) -> None:
+        async with self.database.connection() as connection:
+            await connection.execute(text.encode())
+        await self.breakers.sync()
+
+    async def shut(self, provider: str) -> None:
+        await self.sql(
+            "update provider_health set state = 'open', reason = '503', epoch = epoch + 1, "
+            f"retry_at = clock_timestamp() + interval '30 s' where provider = '{provider}'"
+        )
+
+
+@pytest.fixture
+async def wary(work: Work, database: Database, monkeypatch) -> AsyncIterator[Wary]:
+    monkeypatch.setattr(room_of_breakers, "HOLD_S", 0.05)
+    breakers = Breakers(database)
+    async with simulated() as (vendors, room):
+        wary = Wary(replace(work, vendors=vendors, breakers=breakers), room, database, breakers)
+        await wary.sql("update provider_health set succeeded_at = clock_timestamp()")
+        yield wary
+
+
+@pytest.fixture
+def written(checkpoints) -> None:
+    checkpoints.saved["content"] = read_post(json_of(post()), source={}, idea=idea())
+
+
+@pytest.mark.parametrize("provider", ["openai", "replicate", "wix"])
+async def test_a_job_waits_at_the_stage_whose_provider_is_left_alone(wary, checkpoints, limiter, provider):
+    """With its attempt unspent, and with all it has paid for until then."""
+    await wary.shut(provider)
+
+    ended = await wary.run()
+
+    assert isinstance(ended, Wait)
+    assert room_of_breakers.PARK_S <= ended.delay_s <= room_of_breakers.PARK_S + room_of_breakers.JITTER_S
+    assert ended.failure is None, "no call was made: there is nothing to record"
+    stages = {"openai": {"source"}, "replicate": {"content"}, "wix": {"image"}}[provider]
+    assert stages <= checkpoints.saved.keys()
+    assert await wary.room.operations(provider) == []
+    if provider == "openai":
+        assert limiter.granted == [], "it took nothing of the quota"
+
+
+async def test_attempts_that_fail_of_an_outage_wait(wary, checkpoints):
+    """Those that failed before the breaker opened too; what they met is recorded."""
+    await wary.room.fault(kind="status", vendor="openai", status=503)
+    ends = []
+
+    async def one(job_id: int) -> None:
+        ends.append(await wary.run(job_id=job_id))
+
+    async with create_task_group() as tasks:
+        for job_id in range(6):
+            tasks.start_soon(one, job_id)
+
+    assert {type(end) for end in ends} == {Wait}
+    assert {end.failure.kind for end in ends if end.failure} == {"Unavailable"}
+
+
+async def test_a_lone_failure_is_retried(wary):
+    await wary.room.fault(kind="status", vendor="openai", status=503, times=1)
+
+    assert isinstance(await wary.run(), Retry)
+
+
+async def test_no_credit_parks_the_job_with_the_vendors_words(wary):
+    await wary.room.fault(kind="quota_exhausted", vendor="openai", code="insufficient_quota")
+
+    ended = await wary.run()
+
+    assert isinstance(ended, Wait)
+    assert (ended.failure.kind, ended.failure.code) == ("Misconfigured", "insufficient_quota")
+    assert wary.breakers.shut == ["openai"]
+
+
+async def test_a_site_that_revoked_its_token_shuts_nobody_else_out(wary, checkpoints):
+    await wary.room.fault(kind="revoked", vendor="wix", site=SITE)
+
+    for _ in range(6):
+        assert isinstance(await wary.run(), PauseSite)
+
+    assert wary.breakers.shut == []
+
+
+async def test_a_picture_that_died_is_not_the_providers_death(wary, checkpoints, written):
+    """A model that fails on one prompt says nothing of the next one."""
+    await wary.room.fault(kind="failed", vendor="replicate")
+
+    for _ in range(6):
+        with pytest.raises(Unavailable):
+            await image.run(wary.work)
+
+    assert wary.breakers.shut == []
+
+
+@pytest.mark.parametrize("own", [None, "perhaps", "wait"])
+async def test_a_post_waits_for_its_picture_unless_told_otherwise(wary, written, own):
+    await wary.shut("replicate")
+
+    with pytest.raises(ProviderDown):
+        await image.run(claimed(wary.work, site={"image_trouble": own}))
+
+
+@pytest.mark.parametrize(("setting", "own"), [("skip", None), ("wait", "skip"), ("fail", "skip")])
+async def test_a_post_goes_without_its_picture_where_that_is_wanted(wary, written, setting, own):
+    await wary.shut("replicate")
+
+    output = await image.run(claimed(replace(wary.work, image_trouble=setting), site={"image_trouble": own}))
+
+    assert output["url"] is None
+    assert output["reason"].startswith("no picture: replicate is left alone for now: 503")
+    assert output["alt"]
+
+
+@pytest.mark.parametrize(("setting", "own"), [("fail", None), ("wait", "fail"), ("skip", "fail")])
+async def test_a_post_fails_for_want_of_a_picture_where_that_is_wanted(wary, written, setting, own):
+    await wary.shut("replicate")
+
+    with pytest.raises(Rejected) as refusal:
+        await image.run(claimed(replace(wary.work, image_trouble=setting), site={"image_trouble": own}))
+
+    ended = outcome(refusal.value, stage="image", delay_s=1)
+    assert isinstance(ended, Reject)
+    assert "set image_trouble to wait or skip" in ended.failure.message
+
+
+async def test_a_picture_is_tried_three_times_before_it_is_done_without(wary, written):
+    await wary.room.fault(kind="failed", vendor="replicate")
+    skipping = replace(wary.work, image_trouble="skip")
+
+    for failures in (0, 1):
+        with pytest.raises(Unavailable):
+            await image.run(claimed(skipping, failures=failures))
+    output = await image.run(claimed(skipping, failures=2))
+
+    assert output["url"] is None
+
+
+async def test_a_prompt_that_is_refused_is_done_without(wary, written):
+    await wary.room.fault(kind="status", vendor="replicate", operation="predictions.create", status=422)
+
+    output = await image.run(replace(wary.work, image_trouble="skip"))
+
+    assert output["url"] is None
+    with pytest.raises(Rejected):
+        await image.run(wary.work)
