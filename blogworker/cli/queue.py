@@ -6,6 +6,7 @@ import typer
 from rich.console import Group
 from rich.text import Text
 
+from blogworker.cli.breakers import breaker_table
 from blogworker.cli.money import budgets, dollars
 from blogworker.cli.output import console, duration, emit_json, facts, table
 from blogworker.cli.quotas import quota_table, worth_showing
@@ -24,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(as_json: bool = JSON) -> None:
-    """The queue by state, the sites, the workers, the pace and the quotas."""
+    """The queue by state, the sites, the workers, the pace, the quotas, and the providers that are left alone."""
 
     async def act(database: Database) -> dict[str, Any]:
         return {
@@ -32,6 +33,7 @@ def status(as_json: bool = JSON) -> None:
             "fleet": await database.one("ops/fleet"),
             "workers": await database.rows("ops/workers"),
             "quotas": worth_showing(await database.rows("ops/quotas")),
+            "breakers": await database.rows("ops/breakers"),
             "busiest_sites": await database.rows("ops/sites", most=10, instance_id=None),
         }
 
@@ -70,7 +72,8 @@ def _status_tables(found: dict[str, Any]) -> list[Any]:
         ["site", "pending", "processing", "done (24 h)", "failed (24 h)"],
         [(s["instance_id"], s["pending"], s["processing"], s["done"], s["failed"]) for s in found["busiest_sites"]],
     )
-    return [queue, facts(pace), workers, quotas, sites]
+    shut = [row for row in found["breakers"] if row["state"] != "closed"]
+    return [queue, facts(pace), *([breaker_table(shut)] if shut else []), workers, quotas, sites]
 
 
 def _health(worker: Row) -> str:

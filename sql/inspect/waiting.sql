@@ -11,6 +11,15 @@ where g.status in ('SCHEDULED', 'PENDING', 'PROCESSING')
 group by g.status, g.stage
 order by g.status, g.stage;
 
+\echo 'Providers that are left alone, and with them the stages that need them'
+select
+    h.provider,
+    h.reason,
+    date_trunc('second', now() - h.opened_at) as since,
+    date_trunc('second', h.retry_at - now()) as next_try_in
+from provider_health as h
+where h.state <> 'closed';
+
 \echo 'Why scheduled jobs wait'
 select
     coalesce(left(g.error, 90), 'asked for later') as reason,

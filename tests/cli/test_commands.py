@@ -192,7 +192,7 @@ def test_status_tells_the_queue_the_fleet_and_the_sites(told: Any) -> None:
     for word in ("Queue", "PENDING", "FAILED", "Workers", "Quotas", "Busiest sites", "spent today"):
         assert word in for_people.out
     found = for_machines.json
-    assert found.keys() == {"queue", "fleet", "workers", "quotas", "busiest_sites"}
+    assert found.keys() == {"queue", "fleet", "workers", "quotas", "breakers", "busiest_sites"}
     assert {row["status"]: row["jobs"] for row in found["queue"]} == {"PENDING": 2, "FAILED": 1}
     assert found["fleet"]["sites"] == 2
     assert [site["instance_id"] for site in found["busiest_sites"]] == ["a", "b"]

@@ -3,6 +3,7 @@
 --        the line, which is who a fair queue keeps waiting longest), finished_last_minute, workers,
 --        xmin_held_s: age of the oldest transaction that keeps vacuum from cleaning up, null: none is seen;
 --        spent_today_usd (UTC); budget_shut: why the total budget stops all claims, null: it does not;
+--        left_alone text[]: the providers whose breaker is open;
 --        quotas jsonb: name -> queue_length; requests_in_last_minute, max_requests, requests_percent; the same of tokens;
 --        requests_ahead_s, tokens_ahead_s, how far what is granted reaches into the future. The 20 most used, without
 --        those of single sites, of which there may be thousands; sites_blocked: how many a 429 has stopped.
@@ -36,6 +37,7 @@ select
     ) as xmin_held_s,
     (select s.on_day::double precision from spent_usd(null, now()) as s) as spent_today_usd,
     (select b.shut_reason from fleet_budget as b where b.shut_until > now()) as budget_shut,
+    array(select h.provider from provider_health as h where h.state <> 'closed' order by h.provider) as left_alone,
     (
         select coalesce(
             jsonb_object_agg(

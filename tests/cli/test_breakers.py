@@ -1,0 +1,61 @@
+"""What an operator sees of a provider that is left alone, and does about it."""
+
+import pytest
+
+from .conftest import Cli, Rows
+
+OPEN = """
+update provider_health
+set state = 'open', reason = 'You exceeded your current quota', misconfigured = true, openings = 3,
+    opened_at = now() - interval '5 minutes', retry_at = now() + interval '40 seconds'
+where provider = 'openai'
+"""
+
+
+@pytest.fixture
+def left_alone(sql: Rows) -> None:
+    sql(OPEN)
+
+
+def test_status_names_the_provider_the_reason_and_the_next_try(cli: Cli, left_alone: None) -> None:
+    """At three in the morning the first command has to say why nothing moves."""
+    shown = cli("status").out
+
+    assert "left alone" in shown
+    assert "You exceeded your current quota" in shown
+    assert "5 min" in shown
+    assert "in use" not in shown
+
+
+def test_status_is_silent_when_all_is_well(cli: Cli) -> None:
+    assert "Providers" not in cli("status").out
+
+
+def test_breakers_shows_all_of_them(cli: Cli, left_alone: None) -> None:
+    found = {row["provider"]: row["state"] for row in cli("breakers", "--json").json}
+
+    assert found == {"openai": "open", "replicate": "closed", "wix": "closed"}
+
+
+def test_a_person_closes_a_breaker(cli: Cli, sql: Rows, left_alone: None) -> None:
+    ran = cli("breakers", "close", "openai", "--json")
+
+    assert (ran.code, ran.json[0]["state"], ran.json[0]["reason"]) == (0, "closed", None)
+    assert sql("select count(*) from provider_health where state <> 'closed'") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("provider", "said"),
+    [("replicate", "replicate is not left alone"), ("opneai", "there is no provider opneai; known are openai, ")],
+)
+def test_closing_what_is_not_open_says_so(cli: Cli, provider: str, said: str) -> None:
+    ran = cli("breakers", "close", provider)
+
+    assert ran.code == 2
+    assert said in ran.err
+
+
+def test_a_provider_shut_by_hand_waits_for_a_person(cli: Cli, sql: Rows) -> None:
+    sql("update provider_health set state = 'open', reason = 'works' where provider = 'wix'")
+
+    assert "when a person closes it" in cli("breakers").out
