@@ -1,10 +1,10 @@
 """Markdown as the model writes it, into tokens that are safe to publish, and those into HTML.
 
 The tokens are the one source of every form of a post: HTML here, Ricos in `ricos`. So what is taken out here (links to
-anywhere but the product's own page, pictures, raw HTML, level-one headings) is in none of them.
+anywhere but the product's own page, strange pictures, raw HTML, level-one headings) is in none of them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
@@ -13,18 +13,26 @@ from markdown_it.token import Token
 from blogworker.stages.plain import printable
 
 TOP_LEVEL, LOWEST_LEVEL = 2, 6  # the title is the page's level one
-PARSER = MarkdownIt("commonmark", {"html": False}).enable("table")
+DEEPEST = 100  # blocks within blocks: what nests deeper, the parser would drop without a word
+PARSER = MarkdownIt("commonmark", {"html": False, "maxNesting": DEEPEST}).enable("table")
+PLAIN = MarkdownIt("zero")
 
 
-def tokens(markdown: str, *, own_url: str = "") -> list[Token]:
-    """The document, safe and with its headings between the second and the sixth level."""
-    parsed = PARSER.parse(printable(markdown))
+def tokens(markdown: str, *, own_url: str = "", pictures: Container[str] = ()) -> list[Token]:
+    """The document, safe and with its headings between the second and the sixth level.
+
+    Of pictures only those at the given addresses are kept; of others the alternative text.
+    """
+    text = printable(markdown)
+    parsed = PARSER.parse(text)
+    if any(token.level >= DEEPEST - 1 for token in parsed):
+        parsed = PLAIN.parse(text)
     shift = 1 if any(token.tag == "h1" for token in parsed) else 0
     for token in parsed:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(LOWEST_LEVEL, max(TOP_LEVEL, int(token.tag[1]) + shift))}"
         if token.children:
-            token.children = list(_safe(token.children, own_url))
+            token.children = list(_safe(token.children, own_url, pictures))
     return parsed
 
 
@@ -59,8 +67,8 @@ def _page(address: str) -> tuple[str, str]:
     return (parts.hostname or "").removeprefix("www."), parts.path.rstrip("/")
 
 
-def _safe(children: Iterable[Token], own_url: str) -> Iterable[Token]:
-    """Inline tokens without foreign links (their words stay) and with pictures as their alternative text."""
+def _safe(children: Iterable[Token], own_url: str, pictures: Container[str]) -> Iterable[Token]:
+    """Inline tokens without foreign links (their words stay) and with strange pictures as their alternative text."""
     kept: list[bool] = []  # for each link that is open, whether it stays
     for child in children:
         match child.type:
@@ -72,7 +80,7 @@ def _safe(children: Iterable[Token], own_url: str) -> Iterable[Token]:
             case "link_close":
                 if kept.pop():
                     yield child
-            case "image":
+            case "image" if str(child.attrGet("src")) not in pictures:
                 yield Token("text", "", 0, content=child.content)
             case _:
                 yield child

@@ -1,138 +1,170 @@
 """Markdown into Ricos, the rich content of a Wix post.
 
-Ricos nests less than Markdown does: a quote holds paragraphs only, a list item may not hold a quote, text may not hold
-a line break. What does not fit is turned into paragraphs that read the same. Rules: `ricos_rules`.
+Ricos nests less than Markdown does: a quote holds one paragraph, a list item holds no quote, code or table, and no
+paragraph a line break. What does not fit is turned into paragraphs that read the same. Rules: `ricos_rules`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, Literal
+from typing import Literal
 
 from markdown_it.tree import SyntaxTreeNode
 
 from blogworker.stages import render
+from blogworker.stages.ricos_inline import Line, Node, Run, Shown, bold, joined, lines, pieces, texts
 
-Node = dict[str, Any]
-Place = Literal["root", "item", "quote"]
+Place = Literal["root", "item", "flat"]  # flat: only paragraphs may stand here
 
-BOLD: Node = {"type": "BOLD", "fontWeightValue": 700}
-ITALIC: Node = {"type": "ITALIC", "italicData": True}
 TEXT_STYLE = {"textStyle": {"textAlignment": "AUTO"}}
 BULLET = "• "  # where a list may not stand
+DEEPEST_LIST = 8
+ROW_HEIGHT, NARROWEST_COLUMN = 47, 120  # pixels, as Wix's own editor has them
+TAB = " " * 4
+NOTHING = Run("\N{EN DASH}")  # an empty cell, told
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """Text of one look."""
+class Picture:
+    """A file in the site's media, as Wix wants one shown inside a post."""
 
-    text: str
-    looks: tuple[Node, ...] = ()
-
-
-Line = list[Run]
+    file_id: str
+    width: int
+    height: int
 
 
-def ricos(markdown: str, *, own_url: str = "") -> Node:
-    """The document of a post's body. Identical Markdown gives an identical document."""
-    tree = SyntaxTreeNode(render.tokens(markdown, own_url=own_url))
-    return {"nodes": _Builder().spaced(tree.children)}
+def ricos(markdown: str, *, own_url: str = "", pictures: Mapping[str, Picture] | None = None) -> Node:
+    """The document of a post's body. Identical Markdown gives an identical document.
+
+    `pictures` are those of the site's media by the address that the text knows them by; of others the words are kept.
+    """
+    known = pictures or {}
+    tree = SyntaxTreeNode(render.tokens(markdown, own_url=own_url, pictures=known))
+    return {"nodes": _Builder(known).spaced(tree.children)}
 
 
 class _Builder:
     """Makes nodes, each with an id of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, pictures: Mapping[str, Picture]) -> None:
         self._ids = count(1)
+        self._pictures = pictures
 
     def spaced(self, blocks: Sequence[SyntaxTreeNode]) -> list[Node]:
         """The top level. Wix puts no space between blocks; an empty paragraph does, except below a heading."""
         nodes: list[Node] = []
         for block in blocks:
-            if nodes and nodes[-1]["type"] != "HEADING":
+            made = self._block(block, "root")
+            if made and nodes and nodes[-1]["type"] != "HEADING":
                 nodes.append(self._paragraph([]))
-            nodes += self._block(block, "root")
+            nodes += made
         return nodes
 
-    def _block(self, block: SyntaxTreeNode, place: Place) -> list[Node]:
-        match block.type, place:
-            case "heading", "root" | "item":
-                return [self._heading(block)]
-            case (("bullet_list" | "ordered_list"), "root" | "item"):
-                return [self._list(block)]
-            case (("bullet_list" | "ordered_list"), "quote"):
+    def _block(self, block: SyntaxTreeNode, place: Place, *, depth: int = 0) -> list[Node]:
+        match block.type:
+            case "heading":
+                return [self._heading(block, place)]
+            case "bullet_list" | "ordered_list" if place == "flat" or depth == DEEPEST_LIST:
                 return self._flat_list(block)
-            case "blockquote", "root":
-                return [self._node("BLOCKQUOTE", self._quoted(block), {"indentation": 0})]
-            case "blockquote", _:
-                return self._quoted(block)
-            case (("fence" | "code_block"), _):
+            case "bullet_list" | "ordered_list":
+                return [self._list(block, depth)]
+            case "blockquote":
+                return self._quote(block, place)
+            case "fence" | "code_block":
                 return self._code(block, place)
-            case "hr", _:
+            case "hr":
                 return [self._divider()] if place == "root" else []
-            case "table", _:
-                return self._table(block)
+            case "table":
+                return [self._table(block)] if place == "root" else self._flat_table(block)
+            case _ if place == "flat":
+                return [self._paragraph(line) for line in lines(block)]
             case _:
-                return [self._paragraph(line) for line in _lines(block)]
+                return [self._piece(piece) for piece in pieces(block)]
 
-    def _heading(self, block: SyntaxTreeNode) -> Node:
-        runs: Line = []
-        for line in _lines(block):
-            runs += [Run(" "), *line] if runs else line
-        return self._node("HEADING", self._texts(runs), {"level": int(block.tag[1]), **TEXT_STYLE})
+    def _heading(self, block: SyntaxTreeNode, place: Place) -> Node:
+        line = _one_line(block)
+        if place == "flat":
+            return self._paragraph(bold(line))
+        return self._node("HEADING", texts(line), {"level": int(block.tag[1]), **TEXT_STYLE})
 
-    def _list(self, block: SyntaxTreeNode) -> Node:
-        items = [self._item(item) for item in block.children]
+    def _list(self, block: SyntaxTreeNode, depth: int) -> Node:
+        items = [self._item(item, depth) for item in block.children]
         if block.type == "bullet_list":
             return self._node("BULLETED_LIST", items, {"indentation": 0})
-        return self._node("ORDERED_LIST", items, {"indentation": 0, "start": max(1, int(block.attrs.get("start", 1)))})
+        return self._node("ORDERED_LIST", items, {"indentation": 0, "start": max(1, _start(block))})
 
-    def _item(self, item: SyntaxTreeNode) -> Node:
-        held = [node for block in item.children for node in self._block(block, "item")]
+    def _item(self, item: SyntaxTreeNode, depth: int) -> Node:
+        held = [node for block in item.children for node in self._block(block, "item", depth=depth + 1)]
         if not held or held[0]["type"].endswith("_LIST"):
             held.insert(0, self._paragraph([]))
         return self._node("LIST_ITEM", held, None)
 
-    def _quoted(self, block: SyntaxTreeNode) -> list[Node]:
-        return [node for child in block.children for node in self._block(child, "quote")] or [self._paragraph([])]
-
     def _flat_list(self, block: SyntaxTreeNode) -> list[Node]:
-        held = [(item, self._block(child, "quote")) for item in block.children for child in item.children]
-        for item, nodes in held:
-            if nodes and item.children[0].type == "paragraph":
-                nodes[0]["nodes"][:0] = self._texts([Run(BULLET)])
-        return [node for _, nodes in held for node in nodes]
+        nodes: list[Node] = []
+        for number, item in enumerate(block.children, _start(block)):
+            held = self._flat(item)
+            held[0]["nodes"][:0] = texts([Run(BULLET if block.type == "bullet_list" else f"{number}. ")])
+            nodes += held
+        return nodes
+
+    def _quote(self, block: SyntaxTreeNode, place: Place) -> list[Node]:
+        """One after the other the paragraphs of a quote, for one quote holds only one."""
+        held = self._flat(block)
+        return held if place != "root" else [self._node("BLOCKQUOTE", [node], {"indentation": 0}) for node in held]
+
+    def _flat(self, block: SyntaxTreeNode) -> list[Node]:
+        return [node for child in block.children for node in self._block(child, "flat")] or [self._paragraph([])]
 
     def _code(self, block: SyntaxTreeNode, place: Place) -> list[Node]:
-        lines = [line.replace("\t", "    ") for line in block.content.splitlines() if line.strip()]
-        if place != "root":
-            return [self._paragraph([Run(line)]) for line in lines]
-        return [self._node("CODE_BLOCK", self._texts([Run(line)]), TEXT_STYLE) for line in lines]
+        code = block.content.replace("\t", TAB).rstrip("\n")
+        if not code.strip():
+            return []
+        if place == "root":
+            return [self._node("CODE_BLOCK", texts([Run(code)]), TEXT_STYLE)]
+        return [self._paragraph([Run(_indented(line))]) for line in code.splitlines() if line.strip()]
 
     def _divider(self) -> Node:
-        look = {"lineStyle": "SINGLE", "width": "LARGE", "alignment": "CENTER"}
-        return self._node("DIVIDER", [], look)
+        return self._node("DIVIDER", [], {"lineStyle": "SINGLE", "width": "LARGE", "alignment": "CENTER"})
 
-    def _table(self, block: SyntaxTreeNode) -> list[Node]:
+    def _table(self, block: SyntaxTreeNode) -> Node:
+        rows = list(_rows(block))
+        made = [
+            self._node("TABLE_ROW", [self._cell(cell, header=place == 0) for cell in row], None)
+            for place, row in enumerate(rows)
+        ]
+        widths = [max(_width(cell) for cell in column) for column in zip(*rows, strict=False)]
+        dimensions = {
+            "colsWidthRatio": widths,
+            "rowsHeight": [ROW_HEIGHT] * len(rows),
+            "colsMinWidth": [NARROWEST_COLUMN] * len(widths),
+        }
+        return self._node("TABLE", made, {"dimensions": dimensions, "rowHeader": True})
+
+    def _cell(self, cell: SyntaxTreeNode, *, header: bool) -> Node:
+        line = _one_line(cell)
+        side = str(cell.attrs.get("style", "")).removeprefix("text-align:").upper() or "AUTO"
+        paragraph = self._paragraph(bold(line) if header else line, side=side)
+        return self._node("TABLE_CELL", [paragraph], {})
+
+    def _flat_table(self, block: SyntaxTreeNode) -> list[Node]:
         """A paragraph for each row: **column:** cell; **column:** cell."""
-        rows = [[_one_line(cell) for cell in row.children] for part in block.children for row in part.children]
-        head, body = rows[0], rows[1:]
-        if not body:
-            return [self._paragraph(_joined(head, "; "))]
-        return [
-            self._paragraph(_joined([_cell(name, cell) for name, cell in zip(head, row, strict=False) if cell], "; "))
-            for row in body
-        ]
+        head, *body = [[_one_line(cell) for cell in row] for row in _rows(block)]
+        told = [[_named(name, cell) for name, cell in zip(head, row, strict=False)] for row in body] or [head]
+        return [self._paragraph(joined(row, "; ")) for row in told]
 
-    def _paragraph(self, line: Line) -> Node:
-        return self._node("PARAGRAPH", self._texts(line), TEXT_STYLE)
+    def _piece(self, piece: Line | Shown) -> Node:
+        if not isinstance(piece, Shown):
+            return self._paragraph(piece)
+        picture = self._pictures[piece.address]
+        data = {
+            "containerData": {"width": {"size": "CONTENT"}, "alignment": "CENTER"},
+            "image": {"src": {"id": picture.file_id}, "width": picture.width, "height": picture.height},
+            "altText": piece.words,
+        }
+        return self._node("IMAGE", [], data)
 
-    def _texts(self, line: Line) -> list[Node]:
-        return [
-            {"type": "TEXT", "id": "", "nodes": [], "textData": {"text": run.text, "decorations": list(run.looks)}}
-            for run in line
-            if run.text
-        ]
+    def _paragraph(self, line: Line, *, side: str = "AUTO") -> Node:
+        return self._node("PARAGRAPH", texts(line), {"textStyle": {"textAlignment": side}})
 
     def _node(self, kind: str, nodes: list[Node], data: Node | None) -> Node:
         node: Node = {"type": kind, "id": f"n{next(self._ids)}", "nodes": nodes}
@@ -144,57 +176,28 @@ def _data_name(kind: str) -> str:
     return f"{first}{''.join(part.title() for part in rest)}Data"
 
 
-def _lines(block: SyntaxTreeNode) -> list[Line]:
-    """A block's inline content, one entry for each line that its author broke by hand."""
-    lines: list[Line] = [[]]
-    for child in block.children:
-        for run in _runs(child, ()):
-            if run is None:
-                lines.append([])
-            else:
-                lines[-1].append(run)
-    return [line for line in lines if line] or [[]]
+def _start(block: SyntaxTreeNode) -> int:
+    return int(block.attrs.get("start", 1))
 
 
-def _runs(node: SyntaxTreeNode, looks: tuple[Node, ...]) -> Iterator[Run | None]:
-    """The runs below a node; None is a line break."""
-    match node.type:
-        case "text" | "code_inline":
-            yield Run(" ".join(node.content.splitlines()), looks)
-        case "softbreak":
-            yield Run(" ", looks)
-        case "hardbreak":
-            yield None
-        case "strong":
-            yield from _below(node, _with(looks, BOLD))
-        case "em":
-            yield from _below(node, _with(looks, ITALIC))
-        case "link":
-            link = {"url": str(node.attrs.get("href", "")), "target": "SELF"}
-            yield from _below(node, _with(looks, {"type": "LINK", "linkData": {"link": link}}))
-        case _:
-            yield from _below(node, looks)
-
-
-def _below(node: SyntaxTreeNode, looks: tuple[Node, ...]) -> Iterator[Run | None]:
-    for child in node.children:
-        yield from _runs(child, looks)
-
-
-def _with(looks: tuple[Node, ...], look: Node) -> tuple[Node, ...]:
-    return looks if look in looks else (*looks, look)
+def _rows(table: SyntaxTreeNode) -> Iterator[list[SyntaxTreeNode]]:
+    return (row.children for part in table.children for row in part.children)
 
 
 def _one_line(block: SyntaxTreeNode) -> Line:
-    return _joined(_lines(block), " ")
+    return joined(lines(block), " ")
 
 
-def _joined(lines: Iterable[Line], mark: str) -> Line:
-    runs: Line = []
-    for line in lines:
-        runs += [Run(mark), *line] if runs and line else line
-    return runs
+def _width(cell: SyntaxTreeNode) -> int:
+    """How much room a cell asks for, within what keeps its neighbours readable."""
+    return min(40, max(8, sum(len(run.text) for run in _one_line(cell))))
 
 
-def _cell(name: Line, cell: Line) -> Line:
-    return [*(Run(run.text, _with(run.looks, BOLD)) for run in name), Run(": "), *cell] if name else cell
+def _named(name: Line, cell: Line) -> Line:
+    return [*bold(name), Run(": "), *(cell or [NOTHING])] if name else cell
+
+
+def _indented(line: str) -> str:
+    """Spaces at the beginning of a paragraph would not be seen."""
+    bare = line.lstrip(" ")
+    return "\N{NO-BREAK SPACE}" * (len(line) - len(bare)) + bare
