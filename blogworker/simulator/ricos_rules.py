@@ -1,89 +1,24 @@
-"""The rules of Wix rich content: which node may hold which, and which fields each may carry.
+"""The rules of Wix rich content, applied to a document.
 
 Strict as the vendor's schema is: an unknown property, a misplaced node or a wrong value is a violation that names its
-path and the rule it breaks.
+path and the rule it breaks. The shapes are in `ricos_shapes`.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from blogworker.simulator.ricos_shapes import BLOCKS, DECORATIONS, EITHER, ENUMS, OBJECTS, SHAPES, STYLED, Shape
+
+__all__ = ["SHAPES", "Violation", "violations"]
+
 Json = Mapping[str, Any]
 
-LISTS = frozenset({"BULLETED_LIST", "ORDERED_LIST"})
-MEDIA = frozenset(
-    {"IMAGE", "VIDEO", "GIF", "GALLERY", "AUDIO", "FILE", "HTML", "EMBED", "DIVIDER", "BUTTON", "LINK_PREVIEW"}
-)
-BLOCKS = frozenset({"PARAGRAPH", "HEADING", "BLOCKQUOTE", "CODE_BLOCK", "TABLE"}) | LISTS | MEDIA
-ALIGNMENTS = frozenset({"AUTO", "LEFT", "RIGHT", "CENTER", "JUSTIFY"})
-TARGETS = frozenset({"SELF", "BLANK", "PARENT", "TOP"})
 DEEPEST = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A node type: its data field, the keys that field may have, and the nodes it may hold."""
-
-    data: str
-    keys: frozenset[str]
-    holds: frozenset[str] = frozenset()
-    first: frozenset[str] = frozenset()  # what the first child must be; empty for anything held
-    at_least: int = 0
-
-
-def _shape(
-    data: str, keys: str, holds: frozenset[str] | set[str] = frozenset(), *, at_least: int = 0,
-    first: frozenset[str] | set[str] = frozenset(),
-) -> Shape:  # fmt: skip
-    return Shape(data, frozenset(keys.split()), frozenset(holds), frozenset(first), at_least)
-
-
-_TEXT_ONLY = frozenset({"TEXT"})
-SHAPES: Mapping[str, Shape] = {
-    "TEXT": _shape("textData", "text decorations"),
-    "PARAGRAPH": _shape("paragraphData", "textStyle indentation", _TEXT_ONLY),
-    "HEADING": _shape("headingData", "level textStyle indentation", _TEXT_ONLY),
-    "BULLETED_LIST": _shape("bulletedListData", "indentation offset", {"LIST_ITEM"}, at_least=1),
-    "ORDERED_LIST": _shape("orderedListData", "indentation offset start", {"LIST_ITEM"}, at_least=1),
-    "LIST_ITEM": _shape(
-        "listItemData", "", {"PARAGRAPH", "HEADING"} | LISTS | MEDIA, at_least=1, first={"PARAGRAPH", "HEADING"} | MEDIA
-    ),
-    "BLOCKQUOTE": _shape("blockquoteData", "indentation", {"PARAGRAPH"}, at_least=1),
-    "CODE_BLOCK": _shape("codeBlockData", "textStyle", _TEXT_ONLY),
-    "IMAGE": _shape(
-        "imageData", "containerData image link disableExpand altText caption disableDownload decorative styles crop",
-        {"CAPTION"},
-    ),
-    "CAPTION": _shape("captionData", "textStyle", _TEXT_ONLY),
-    "DIVIDER": _shape("dividerData", "containerData lineStyle width alignment"),
-    "TABLE": _shape(
-        "tableData", "dimensions header rowHeader columnHeader cellSpacing cellPadding", {"TABLE_ROW"}, at_least=1
-    ),
-    "TABLE_ROW": _shape("tableRowData", "header", {"TABLE_CELL"}, at_least=1),
-    "TABLE_CELL": _shape(
-        "tableCellData", "cellStyle borderColors borderWidths colspan rowspan", BLOCKS - {"TABLE"}, at_least=1
-    ),
-    "BUTTON": _shape("buttonData", "containerData type styles text link"),
-    "VIDEO": _shape("videoData", "containerData video thumbnail disableDownload title options"),
-    "GALLERY": _shape("galleryData", "containerData items options disableExpand disableDownload"),
-    "HTML": _shape("htmlData", "containerData url html source autoHeight"),
-    "LINK_PREVIEW": _shape("linkPreviewData", "containerData link title thumbnailUrl description html config"),
-    "GIF": _shape("gifData", "containerData original downsized height width gifType"),
-    "AUDIO": _shape("audioData", "containerData audio disableDownload coverImage name authorName html"),
-    "FILE": _shape("fileData", "containerData src name type size pdfSettings mimeType path sizeInKb"),
-    "EMBED": _shape("embedData", "containerData oembed src"),
-}  # fmt: skip
-DECORATIONS: Mapping[str, frozenset[str]] = {
-    "BOLD": frozenset({"fontWeightValue"}),
-    "ITALIC": frozenset({"italicData"}),
-    "UNDERLINE": frozenset({"underlineData"}),
-    "SPOILER": frozenset({"spoilerData"}),
-    "ANCHOR": frozenset({"anchorData"}),
-    "MENTION": frozenset({"mentionData"}),
-    "LINK": frozenset({"linkData"}),
-    "COLOR": frozenset({"colorData"}),
-    "FONT_SIZE": frozenset({"fontSizeData"}),
-}
+NODE_ID = re.compile(r"[-_a-zA-Z0-9]*")
+TYPES: Mapping[str, type | tuple[type, ...]] = {"str": str, "bool": bool, "int": int, "size": int, "number": (int, float)}
+BOUNDS = {"int": (-(2**31), 2**31 - 1), "size": (0, 2**32 - 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +44,11 @@ class _Checker:
     def __init__(self) -> None:
         self.found: list[Violation] = []
         self._ids: set[str] = set()
-        self._by_type: Mapping[str, Callable[[Json, str], None]] = {
-            "TEXT": self._text,
-            "HEADING": self._heading,
-            "IMAGE": self._image,
-            "TABLE": self._table,
-            "DIVIDER": self._divider,
-        }
 
     def document(self, document: Any, path: str) -> None:
-        if not self._object(document, path):
+        if not self._is_object(document, path):
             return
-        self._only(document, {"nodes", "metadata", "documentStyle"}, path)
+        self._fields(document, OBJECTS["document"], path)
         if not isinstance(document.get("nodes"), list):
             self._broken(f"{path}.nodes", "must be an array of nodes", "REQUIRED_FIELD")
             return
@@ -128,10 +56,10 @@ class _Checker:
             self._node(node, f"{path}.nodes[{index}]", BLOCKS, parent="root", depth=0)
 
     def _node(self, node: Any, path: str, allowed: frozenset[str], *, parent: str, depth: int) -> None:
-        if not self._object(node, path):
+        if not self._is_object(node, path):
             return
         kind = node.get("type")
-        if kind not in SHAPES:
+        if not isinstance(kind, str) or kind not in SHAPES:
             self._broken(f"{path}.type", f"unknown node type {kind!r}", "INVALID_ENUM_VALUE")
             return
         if kind not in allowed:
@@ -141,151 +69,161 @@ class _Checker:
         if depth > DEEPEST:
             self._broken(path, f"nested deeper than {DEEPEST}", "MAX_DEPTH")
             return
-        shape = SHAPES[kind]
-        self._only(node, {"type", "id", "nodes", "style", shape.data}, path)
-        self._id(node, path)
-        self._data(node, shape, path)
-        self._by_type.get(kind, _nothing)(node, path)
-        self._children(node, kind, shape, path, depth)
+        self._own(node, kind, path, in_code=parent == "CODE_BLOCK")
+        self._children(node, kind, path, depth)
 
-    def _children(self, node: Json, kind: str, shape: Shape, path: str, depth: int) -> None:
+    def _own(self, node: Json, kind: str, path: str, *, in_code: bool) -> None:
+        shape = SHAPES[kind]
+        known = {"type": "str", "id": "str", "nodes": "any"}
+        known |= {"style": "padding"} if kind in STYLED else {}
+        self._fields({name: value for name, value in node.items() if name != shape.data}, known, path)
+        self._id(node.get("id", ""), f"{path}.id")
+        before = len(self.found)
+        if shape.data in node:
+            data = node[shape.data]
+            if self._is_object(data, f"{path}.{shape.data}"):
+                self._fields(data, shape.fields, f"{path}.{shape.data}")
+        elif shape.needs_data:
+            self._broken(f"{path}.{shape.data}", "is required", "REQUIRED_FIELD")
+        if len(self.found) > before:
+            return  # of a misshapen thing there is no more to say
+        match kind:
+            case "TEXT":
+                self._text(node["textData"], f"{path}.textData", in_code=in_code)
+            case "HEADING":
+                self._between(node["headingData"].get("level"), 1, 6, f"{path}.headingData.level")
+            case "IMAGE":
+                for name in ("width", "height"):
+                    self._between(
+                        node["imageData"]["image"].get(name), 1, 100_000, f"{path}.imageData.image.{name}"
+                    )  # fmt: skip
+            case "TABLE":
+                self._table(node, path)
+
+    def _children(self, node: Json, kind: str, path: str, depth: int) -> None:
+        shape: Shape = SHAPES[kind]
         children = node.get("nodes", [])
         if not isinstance(children, list):
             self._broken(f"{path}.nodes", "must be an array", "INVALID_TYPE")
             return
         if len(children) < shape.at_least:
             self._broken(f"{path}.nodes", f"{kind} needs at least {shape.at_least} child", "MIN_SIZE")
+        if shape.at_most is not None and len(children) > shape.at_most:
+            self._broken(f"{path}.nodes", f"{kind} takes at most {shape.at_most} child", "MAX_SIZE")
         for index, child in enumerate(children):
             allowed = shape.first if index == 0 and shape.first else shape.holds
             self._node(child, f"{path}.nodes[{index}]", allowed, parent=kind, depth=depth + 1)
 
-    def _id(self, node: Json, path: str) -> None:
-        node_id = node.get("id", "")
-        if not isinstance(node_id, str):
-            self._broken(f"{path}.id", "must be a string", "INVALID_TYPE")
+    def _id(self, node_id: Any, path: str) -> None:
+        if not isinstance(node_id, str) or not NODE_ID.fullmatch(node_id):
+            self._broken(path, "must be made of letters, digits, hyphens and underscores", "INVALID_FORMAT")
         elif node_id and node_id in self._ids:
-            self._broken(f"{path}.id", f"node id {node_id!r} is used twice", "UNIQUE")
-        self._ids.add(str(node_id))
+            self._broken(path, f"node id {node_id!r} is used twice", "UNIQUE")
+        else:
+            self._ids.add(node_id)
 
-    def _data(self, node: Json, shape: Shape, path: str) -> None:
-        data = node.get(shape.data)
-        if data is None:
-            if node["type"] in ("TEXT", "HEADING", "IMAGE", "TABLE"):
-                self._broken(f"{path}.{shape.data}", "is required", "REQUIRED_FIELD")
-            return
-        if not self._object(data, f"{path}.{shape.data}"):
-            return
-        self._only(data, shape.keys, f"{path}.{shape.data}")
-        style = data.get("textStyle")
-        if style is not None and self._object(style, f"{path}.{shape.data}.textStyle"):
-            self._only(style, {"textAlignment", "lineHeight"}, f"{path}.{shape.data}.textStyle")
-            self._enum(style, "textAlignment", ALIGNMENTS, f"{path}.{shape.data}.textStyle")
+    def _text(self, data: Json, path: str, *, in_code: bool) -> None:
+        if not data["text"]:
+            self._broken(f"{path}.text", "must be a string of at least one character", "MIN_LENGTH")
+        elif "\n" in data["text"] and not in_code:
+            self._broken(f"{path}.text", "must not contain line breaks; use paragraphs", "INVALID_CHARACTER")
+        kinds = set[str]()
+        for index, decoration in enumerate(data.get("decorations", [])):
+            at = f"{path}.decorations[{index}]"
+            kind = self._decoration(decoration, at)
+            if kind in kinds:
+                self._broken(f"{at}.type", f"{kind} is repeated", "UNIQUE_TAGS")
+            kinds.add(kind)
 
-    def _text(self, node: Json, path: str) -> None:
-        data = node.get("textData")
-        if not isinstance(data, dict):
-            return
-        text = data.get("text")
-        if not isinstance(text, str) or not text:
-            self._broken(f"{path}.textData.text", "must be a string of at least one character", "MIN_LENGTH")
-        elif "\n" in text:
-            self._broken(f"{path}.textData.text", "must not contain line breaks; use paragraphs", "INVALID_CHARACTER")
-        decorations = data.get("decorations", [])
-        if not isinstance(decorations, list):
-            self._broken(f"{path}.textData.decorations", "must be an array", "INVALID_TYPE")
-            return
-        for index, decoration in enumerate(decorations):
-            self._decoration(decoration, f"{path}.textData.decorations[{index}]")
-
-    def _decoration(self, decoration: Any, path: str) -> None:
-        if not self._object(decoration, path):
-            return
+    def _decoration(self, decoration: Any, path: str) -> str:
+        """Its type."""
+        if not self._is_object(decoration, path):
+            return "none"
         kind = str(decoration.get("type"))
         if kind not in DECORATIONS:
             self._broken(f"{path}.type", f"unknown decoration {kind!r}", "INVALID_ENUM_VALUE")
-            return
-        self._only(decoration, DECORATIONS[kind] | {"type"}, path)
+            return kind
+        before = len(self.found)
+        self._fields(decoration, {**DECORATIONS[kind], "type": "str"}, path)
+        if len(self.found) > before:
+            return kind
         weight = decoration.get("fontWeightValue")
-        if kind == "BOLD" and weight is not None and not _whole(weight, 100, 1000):
-            self._broken(f"{path}.fontWeightValue", "must be a number between 100 and 1000", "INVALID_VALUE")
-        if kind == "ITALIC" and not isinstance(decoration.get("italicData", True), bool):
-            self._broken(f"{path}.italicData", "must be a boolean", "INVALID_TYPE")
-        if kind == "LINK":
-            self._link(decoration.get("linkData"), f"{path}.linkData")
-
-    def _link(self, data: Any, path: str) -> None:
-        if not self._object(data, path) or not self._object(data.get("link"), f"{path}.link"):
-            return
-        link = data["link"]
-        self._only(data, {"link"}, path)
-        self._only(link, {"url", "anchor", "target", "rel", "customData"}, f"{path}.link")
-        if not (isinstance(link.get("url"), str) and link["url"]) and not link.get("anchor"):
-            self._broken(f"{path}.link", "needs url or anchor", "REQUIRED_FIELD")
-        self._enum(link, "target", TARGETS, f"{path}.link")
-        rel = link.get("rel")
-        if rel is not None and self._object(rel, f"{path}.link.rel"):
-            self._only(rel, {"nofollow", "sponsored", "ugc", "noreferrer"}, f"{path}.link.rel")
-
-    def _heading(self, node: Json, path: str) -> None:
-        level = (node.get("headingData") or {}).get("level")
-        if not _whole(level, 1, 6):
-            self._broken(f"{path}.headingData.level", "must be a number between 1 and 6", "INVALID_VALUE")
-
-    def _image(self, node: Json, path: str) -> None:
-        image = (node.get("imageData") or {}).get("image")
-        at = f"{path}.imageData.image"
-        if not self._object(image, at):
-            return
-        self._only(image, {"src", "width", "height", "duration"}, at)
-        source = image.get("src")
-        if not isinstance(source, dict) or not (source.get("id") or source.get("url")):
-            self._broken(f"{at}.src", "needs id or url", "REQUIRED_FIELD")
-        for name in ("width", "height"):
-            if not _whole(image.get(name), 1, 100_000):
-                self._broken(f"{at}.{name}", "must be a positive number", "INVALID_VALUE")
+        if kind == "BOLD" and weight is not None:
+            self._between(weight, 100, 1000, f"{path}.fontWeightValue")
+        if kind == "LINK" and not (decoration.get("linkData") or {}).get("link"):
+            self._broken(f"{path}.linkData.link", "is required", "REQUIRED_FIELD")
+        return kind
 
     def _table(self, node: Json, path: str) -> None:
-        rows = [row for row in node.get("nodes") or [] if isinstance(row, dict)]
-        widths = {len(row.get("nodes") or []) for row in rows}
+        nodes = node.get("nodes")
+        rows = [row.get("nodes") for row in nodes if isinstance(row, dict)] if isinstance(nodes, list) else []
+        widths = {len(cells) for cells in rows if isinstance(cells, list)}
         if len(widths) > 1:
             self._broken(f"{path}.nodes", "every row must have as many cells", "INVALID_SIZE")
+        columns = max(widths, default=0)
         dimensions = (node.get("tableData") or {}).get("dimensions")
         at = f"{path}.tableData.dimensions"
-        if not self._object(dimensions, at):
+        if dimensions is None:
+            self._broken(at, "is required", "REQUIRED_FIELD")
             return
-        self._only(dimensions, {"colsWidthRatio", "rowsHeight", "colsMinWidth"}, at)
-        for name, size in (("colsWidthRatio", max(widths, default=0)), ("colsMinWidth", max(widths, default=0)),
-                           ("rowsHeight", len(rows))):  # fmt: skip
+        for name, size in (("colsWidthRatio", columns), ("colsMinWidth", columns), ("rowsHeight", len(rows))):
             if name in dimensions and len(dimensions[name]) != size:
                 self._broken(f"{at}.{name}", f"must have {size} entries", "INVALID_SIZE")
 
-    def _divider(self, node: Json, path: str) -> None:
-        data = node.get("dividerData") or {}
-        self._enum(data, "lineStyle", frozenset({"SINGLE", "DOUBLE", "DASHED", "DOTTED"}), f"{path}.dividerData")
-        self._enum(data, "width", frozenset({"LARGE", "MEDIUM", "SMALL"}), f"{path}.dividerData")
+    def _fields(self, value: Json, known: Mapping[str, str], path: str) -> None:
+        """An object's fields: none unknown, none missing, each of its type."""
+        types = {name.removesuffix("!"): wanted for name, wanted in known.items()}
+        for name in value:
+            if name in types:
+                self._typed(value[name], types[name], f"{path}.{name}")
+            else:
+                self._broken(f"{path}.{name}", f"must NOT have additional property {name!r}", "UNKNOWN_PROPERTY")
+        for name in known:
+            if name.endswith("!") and name.removesuffix("!") not in value:
+                self._broken(f"{path}.{name.removesuffix('!')}", "is required", "REQUIRED_FIELD")
 
-    def _object(self, value: Any, path: str) -> TypeGuard[dict[str, Any]]:
+    def _typed(self, value: Any, wanted: str, path: str) -> None:
+        if wanted.endswith("*"):
+            if not isinstance(value, list):
+                self._broken(path, "must be an array", "INVALID_TYPE")
+                return
+            for index, entry in enumerate(value):
+                self._typed(entry, wanted.removesuffix("*"), f"{path}[{index}]")
+        elif wanted in ENUMS:
+            if not isinstance(value, str) or value not in ENUMS[wanted]:
+                self._broken(path, f"must be one of {', '.join(sorted(ENUMS[wanted]))}", "INVALID_ENUM_VALUE")
+        elif wanted in OBJECTS:
+            if self._is_object(value, path):
+                self._fields(value, OBJECTS[wanted], path)
+                self._either(value, wanted, path)
+        elif wanted != "any":
+            self._simple(value, wanted, path)
+
+    def _simple(self, value: Any, wanted: str, path: str) -> None:
+        low, high = BOUNDS.get(wanted, (None, None))
+        if not isinstance(value, TYPES[wanted]) or (wanted != "bool" and isinstance(value, bool)):
+            self._broken(path, f"must be a {wanted}", "INVALID_TYPE")
+        elif low is not None and high is not None and not low <= value <= high:
+            self._broken(path, f"must be between {low} and {high}", "INVALID_TYPE")
+
+    def _either(self, value: Json, wanted: str, path: str) -> None:
+        one, other = EITHER.get(wanted, ("", ""))
+        if not one:
+            return
+        if not value.get(one) and not value.get(other):
+            self._broken(path, f"needs {one} or {other}", "REQUIRED_FIELD")
+        elif one in value and other in value:
+            self._broken(path, f"takes only one of {one} and {other}", "ONE_OF")
+
+    def _between(self, value: Any, low: int, high: int, path: str) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            self._broken(path, f"must be a number between {low} and {high}", "INVALID_VALUE")
+
+    def _is_object(self, value: Any, path: str) -> TypeGuard[dict[str, Any]]:
         if isinstance(value, dict):
             return True
         self._broken(path, "must be an object", "REQUIRED_FIELD" if value is None else "INVALID_TYPE")
         return False
 
-    def _only(self, value: Json, known: frozenset[str] | set[str], path: str) -> None:
-        for name in value:
-            if name not in known:
-                self._broken(f"{path}.{name}", f"must NOT have additional property {name!r}", "UNKNOWN_PROPERTY")
-
-    def _enum(self, value: Json, name: str, allowed: frozenset[str], path: str) -> None:
-        if name in value and value[name] not in allowed:
-            self._broken(f"{path}.{name}", f"must be one of {', '.join(sorted(allowed))}", "INVALID_ENUM_VALUE")
-
     def _broken(self, path: str, description: str, rule: str) -> None:
         self.found.append(Violation(path, description, rule))
-
-
-def _nothing(_node: Json, _path: str) -> None:
-    """Most node types have no rule beyond their shape."""
-
-
-def _whole(value: Any, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high

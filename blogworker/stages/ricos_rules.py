@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 Node = Mapping[str, Any]
-Spec = type | frozenset[str] | Mapping[str, Any]  # a value's type; the words it may be; an object's keys, none required
+# A value's type, whole numbers or words it may be, what a list is of, or an object's keys, none of them required.
+Spec = type | range | frozenset[str] | list[Any] | Mapping[str, Any]
 
+INT, SIZE = range(-(2**31), 2**31), range(2**32)
 TEXT = frozenset({"TEXT"})
 LISTS = frozenset({"BULLETED_LIST", "ORDERED_LIST"})
 LINES = frozenset({"PARAGRAPH", "HEADING"})
@@ -41,18 +43,18 @@ LINK: Spec = {
 SIDES = frozenset({"CENTER", "LEFT", "RIGHT"})
 WIDTHS = frozenset({"CONTENT", "SMALL", "ORIGINAL", "FULL_WIDTH"})
 DATA: Mapping[str, tuple[str, Spec]] = {
-    "TEXT": ("textData", {"text": str, "decorations": list}),
-    "PARAGRAPH": ("paragraphData", {"textStyle": STYLE, "indentation": int}),
-    "HEADING": ("headingData", {"level": int, "textStyle": STYLE, "indentation": int}),
+    "TEXT": ("textData", {"text": str, "decorations": [object]}),
+    "PARAGRAPH": ("paragraphData", {"textStyle": STYLE, "indentation": INT, "level": INT}),
+    "HEADING": ("headingData", {"level": INT, "textStyle": STYLE, "indentation": INT}),
     "CODE_BLOCK": ("codeBlockData", {"textStyle": STYLE}),
-    "BULLETED_LIST": ("bulletedListData", {"indentation": int, "offset": int}),
-    "ORDERED_LIST": ("orderedListData", {"indentation": int, "offset": int, "start": int}),
-    "BLOCKQUOTE": ("blockquoteData", {"indentation": int}),
+    "BULLETED_LIST": ("bulletedListData", {"indentation": INT, "offset": INT}),
+    "ORDERED_LIST": ("orderedListData", {"indentation": INT, "offset": INT, "start": INT}),
+    "BLOCKQUOTE": ("blockquoteData", {"indentation": INT}),
     "IMAGE": (
         "imageData",
         {
             "containerData": {"width": {"size": WIDTHS}, "alignment": SIDES, "textWrap": bool},
-            "image": {"src": {"id": str, "url": str}, "width": int, "height": int},
+            "image": {"src": {"id": str, "url": str}, "width": INT, "height": INT},
             "altText": str,
             "caption": str,
         },
@@ -68,7 +70,7 @@ DATA: Mapping[str, tuple[str, Spec]] = {
     "TABLE": (
         "tableData",
         {
-            "dimensions": {"colsWidthRatio": list, "rowsHeight": list, "colsMinWidth": list},
+            "dimensions": {"colsWidthRatio": [float], "rowsHeight": [SIZE], "colsMinWidth": [SIZE]},
             "rowHeader": bool,
             "columnHeader": bool,
         },
@@ -83,7 +85,6 @@ DECORATIONS: Mapping[str, tuple[str, Spec]] = {
     "LINK": ("linkData", {"link": LINK}),
 }
 ID = re.compile(r"[-_A-Za-z0-9]*")
-BIGGEST = 2**31 - 1
 DEEPEST = 30
 
 
@@ -144,9 +145,6 @@ def _own(node: Node, path: str, ids: set[str], *, parent: str) -> Iterator[str]:
             yield f"{path}: heading level {data.get('level')} is not 1 to 6"
         case "IMAGE":
             yield from _image(data.get("image", {}), path)
-        case "TABLE":
-            for side, sizes in data.get("dimensions", {}).items():
-                yield from _sizes(sizes, f"{path}: {side}")
 
 
 def _id(own_id: object, path: str, ids: set[str]) -> Iterator[str]:
@@ -169,22 +167,23 @@ def _unlike(value: object, spec: Spec, path: str) -> Iterator[str]:
                 yield from _unlike(value[key], spec[key], f"{path}.{key}")
             else:
                 yield f"{path}: unknown property {key}"
+    elif isinstance(spec, list):
+        if not isinstance(value, list):
+            yield f"{path} must be a list"
+            return
+        for entry in value:
+            yield from _unlike(entry, spec[0], path)
     elif isinstance(spec, frozenset):
         if not isinstance(value, str) or value not in spec:
             yield f"{path}: {value!r} is not one of {', '.join(sorted(spec))}"
-    elif spec in (int, float):
-        kinds = (int, float) if spec is float else (int,)
-        if isinstance(value, bool) or not isinstance(value, kinds) or abs(value) > BIGGEST:
+    elif isinstance(spec, range):
+        if not isinstance(value, int) or isinstance(value, bool) or value not in spec:
+            yield f"{path} must be a whole number from {spec.start} to {spec.stop - 1}"
+    elif spec is float:
+        if not isinstance(value, int | float) or isinstance(value, bool):
             yield f"{path} must be a number"
     elif not isinstance(value, spec):
         yield f"{path} must be a {spec.__name__}"
-
-
-def _sizes(sizes: list[Any], path: str) -> Iterator[str]:
-    for size in sizes:
-        yield from _unlike(size, int, path)
-        if isinstance(size, int) and size < 0:
-            yield f"{path} must not be negative"
 
 
 def _text(data: Node, path: str, *, may_break: bool) -> Iterator[str]:
@@ -219,5 +218,5 @@ def _image(image: Node, path: str) -> Iterator[str]:
     source = image.get("src", {})
     if len(source) != 1 or not all(source.values()):
         yield f"{path}: an image needs the id of a file, or its address"
-    if not all(isinstance(image.get(side), int) and image[side] > 0 for side in ("width", "height")):
+    if not all(image.get(side, 0) > 0 for side in ("width", "height")):
         yield f"{path}: an image needs width and height"

@@ -25,7 +25,7 @@ IMAGE = {"type": "IMAGE", "nodes": [], "imageData": {"image": {"src": {"id": "f"
 CELL = {"type": "TABLE_CELL", "nodes": [paragraph(text("cell"))], "tableCellData": {}}
 TABLE = {
     "type": "TABLE",
-    "nodes": [{"type": "TABLE_ROW", "nodes": [CELL, CELL], "tableRowData": {}}],
+    "nodes": [{"type": "TABLE_ROW", "nodes": [CELL, CELL]}],
     "tableData": {"dimensions": {"colsWidthRatio": [1, 1], "rowsHeight": [48], "colsMinWidth": [120, 120]}},
 }
 DOCUMENT = {
@@ -82,7 +82,7 @@ def test_a_broken_rule_is_named_with_its_path(nodes: list[dict[str, Any]], rule:
 
 def test_rows_of_a_table_must_be_of_one_length() -> None:
     table = copy.deepcopy(TABLE)
-    table["nodes"].append({"type": "TABLE_ROW", "nodes": [CELL], "tableRowData": {}})
+    table["nodes"].append({"type": "TABLE_ROW", "nodes": [CELL]})
 
     assert {violation.rule for violation in violations({"nodes": [table]})} == {"INVALID_SIZE"}
 

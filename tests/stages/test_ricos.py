@@ -197,7 +197,7 @@ def test_the_same_markdown_gives_the_same_document():
         ([paragraph(text_node(), colour="red")], "unknown property colour"),
         ([paragraph(text_node(size=3))], "textData: unknown property size"),
         ([paragraph(text_node(7))], "must be a str"),
-        ([paragraph(paragraphData={"indentation": True})], "must be a number"),
+        ([paragraph(paragraphData={"indentation": True})], "must be a whole number"),
         ([paragraph(paragraphData={"textStyle": {"textAlignment": "LEFTISH"}})], "is not one of"),
         ([paragraph(text_node(decorations=[{"type": "BOLD"}, {"type": "BOLD"}]))], "BOLD is there twice"),
         ([paragraph(text_node(decorations=[{"type": "STRIKETHROUGH"}]))], "unknown decoration"),

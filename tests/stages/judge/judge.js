@@ -2,8 +2,15 @@
 const { createInterface } = require("node:readline");
 const { validateRicosDocument } = require("ricos-schema/next");
 
+function faults(document) {
+  try {
+    const { errors = [] } = validateRicosDocument(document);
+    return errors.map(({ instancePath, message }) => `${instancePath.join(".")}: ${message}`);
+  } catch (error) {
+    return [`unreadable: ${error.message}`]; // it falls over some nulls where an object or a text should be
+  }
+}
+
 createInterface({ input: process.stdin }).on("line", (line) => {
-  const verdict = validateRicosDocument(JSON.parse(line));
-  const faults = (verdict.errors ?? []).map((error) => `${error.instancePath.join(".")}: ${error.message}`);
-  process.stdout.write(`${JSON.stringify(faults)}\n`);
+  process.stdout.write(`${JSON.stringify(faults(JSON.parse(line)))}\n`);
 });
