@@ -51,7 +51,7 @@ OURS = (
 )
 SIMULATED = ("UNIQUE", "INVALID_CHARACTER", "MAX_DEPTH", "INVALID_SIZE", "INVALID_VALUE", "REQUIRED_FIELD")
 KINDS = sorted({*HOLDS, *DATA, "LIST_ITEM", "TABLE_ROW", "VERSE"} - {"document"})
-VALUES = [None, True, 0, -1, 7, 1.5, 2**40, "", "AUTO", "a b", "x\ny", [], [1], [-1], ["a"], {}, {"a": 1}]
+VALUES = [None, True, 0, -1, 1.5, 2**40, "", "x\ny", [], ["a"], [-1], {}, {"a": 1}]
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +130,8 @@ def spots(value: Any, holder: str = "document", name: str = "") -> Iterator[tupl
 
 def spoilt_once(whole: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The document with one thing wrong, or not wrong: each change that can be made to one place of each sort."""
-    found = list(spots(whole))
-    fields, nodes = names_in(found), list({what[2]: node for what, _, node in found if what[2] in DATA}.values())
+    found = sorted(spots(whole), key=lambda spot: len(spot[2]))  # the fullest of each sort comes last, and is taken
+    fields, nodes = names_in(found), [nameless(node) for node in {what[2]: node for what, _, node in found}.values()]
     written = json.dumps(whole)
     for way in {what: way for what, way, _ in found}.values():
         for change in changes(at(whole, way), fields, nodes):
@@ -144,6 +144,15 @@ def names_in(found: list[Any]) -> list[str]:
     return sorted({name for *_, place in found if isinstance(place, dict) for name in place} | {"style", "colour"})
 
 
+def nameless(value: Any) -> Any:
+    """A copy that may stand beside its original: without ids, which must not be there twice."""
+    if isinstance(value, list):
+        return [nameless(entry) for entry in value]
+    if isinstance(value, dict):
+        return {name: nameless(entry) for name, entry in value.items() if (name, "type" in value) != ("id", True)}
+    return value
+
+
 def at(value: Any, way: list[Any]) -> Any:
     for step in way:
         value = value[step]
@@ -153,7 +162,7 @@ def at(value: Any, way: list[Any]) -> Any:
 def changes(place: dict[str, Any] | list[Any], fields: list[str], nodes: list[Any]) -> Iterator[tuple[Any, ...]]:
     """What can be done to an object or a list: the method, and with what."""
     if isinstance(place, list):
-        yield from (("insert", end, entry) for end in {0, len(place)} for entry in [*VALUES, *nodes, *place[:1]])
+        yield from (("insert", end, entry) for end in {0, len(place)} for entry in [*VALUES, *nodes])
         yield from (("pop", index) for index in range(min(2, len(place))))
         yield ("clear",)
         return
@@ -187,6 +196,7 @@ def needless(whole: dict[str, Any]) -> list[str]:
     return simulated_ones + [fault for fault in ricos_faults(whole) if not any(told in fault for told in OURS)]
 
 
+@pytest.mark.timeout(240)  # five thousand documents: seconds, minutes on a busy machine
 def test_each_single_fault_is_judged_as_wix_would(judge):
     """What Wix refuses is refused here, before it costs an attempt; what we refuse beyond that, we do on purpose.
 
