@@ -41,7 +41,7 @@ class GalleryPost:
     seo_title: str
     seo_description: str
     tags: tuple[str, ...]
-    html: str  # the article's body, already safe: our own renderer wrote it
+    html: str  # the article's body as its site shows it, already safe: our own renderer wrote it
     image: Path | None  # a file that lies in the gallery's images/ folder
     image_alt: str
     source_type: str

@@ -26,6 +26,8 @@ from blogworker.demo.progress import Progress, Sample
 from blogworker.errors import BlogworkerError
 from blogworker.queue.enqueue import enqueue_many
 from blogworker.settings import DatabaseSettings
+from blogworker.stages.ricos import ricos
+from blogworker.stages.ricos_html import ricos_html
 
 WORKERS = 2
 LOOK_S = 0.25
@@ -246,7 +248,7 @@ def _gallery_posts(out: Path, rows: Sequence[Row]) -> list[GalleryPost]:
             seo_title=row["seo_title"],
             seo_description=row["seo_description"],
             tags=tuple(row["tags"]),
-            html=row["html"],
+            html=ricos_html(ricos(row["markdown"], own_url=row["own_url"] or "")),
             image=_image(images, row),
             image_alt=row["image_alt"] or "",
             source_type=row["source_type"],

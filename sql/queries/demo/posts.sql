@@ -10,7 +10,9 @@ select
     p.title,
     p.slug,
     p.excerpt,
-    p.html,
+    p.markdown,
+    (select c.output ->> 'own_url' from generation_stages as c where c.generation_id = g.id and c.stage = 'content')
+        as own_url,
     p.tags,
     p.seo_title,
     p.seo_description,
