@@ -17,8 +17,14 @@ Json = Mapping[str, Any]
 
 DEEPEST = 30
 NODE_ID = re.compile(r"[-_a-zA-Z0-9]*")
-TYPES: Mapping[str, type | tuple[type, ...]] = {"str": str, "bool": bool, "int": int, "size": int, "number": (int, float)}
-BOUNDS = {"int": (-(2**31), 2**31 - 1), "size": (0, 2**32 - 1)}
+TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "str": str,
+    "bool": bool,
+    "int": int,
+    "size": int,
+    "number": (int, float),
+}
+BOUNDS = {"int": range(-(2**31), 2**31), "size": range(2**32)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,11 +206,10 @@ class _Checker:
             self._simple(value, wanted, path)
 
     def _simple(self, value: Any, wanted: str, path: str) -> None:
-        low, high = BOUNDS.get(wanted, (None, None))
         if not isinstance(value, TYPES[wanted]) or (wanted != "bool" and isinstance(value, bool)):
             self._broken(path, f"must be a {wanted}", "INVALID_TYPE")
-        elif low is not None and high is not None and not low <= value <= high:
-            self._broken(path, f"must be between {low} and {high}", "INVALID_TYPE")
+        elif wanted in BOUNDS and value not in BOUNDS[wanted]:
+            self._broken(path, f"must be in {BOUNDS[wanted]}", "INVALID_TYPE")
 
     def _either(self, value: Json, wanted: str, path: str) -> None:
         one, other = EITHER.get(wanted, ("", ""))

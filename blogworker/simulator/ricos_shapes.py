@@ -85,7 +85,8 @@ SHAPES: Mapping[str, Shape] = {
     "CODE_BLOCK": _shape("codeBlockData", "textStyle:style", _TEXT_ONLY),
     "IMAGE": _shape(
         "imageData",
-        "containerData:container image!:media link:link disableExpand:bool altText:str caption:str disableDownload:bool",
+        "containerData:container image!:media link:link disableExpand:bool altText:str caption:str "
+        "disableDownload:bool",
         needs_data=True,
     ),
     "DIVIDER": _shape("dividerData", "containerData:container lineStyle:stroke width:length alignment:side"),

@@ -1,21 +1,25 @@
 """A finished post as Wix wants a draft of it."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from blogworker.errors import Rejected
 from blogworker.stages.ricos import ricos
 from blogworker.stages.ricos_rules import ricos_faults
+from blogworker.stages.ricos_size import fitted, size_of
+from blogworker.telemetry import get_logger
 
-LARGEST_POST = 400 * 1024  # bytes
+LARGEST_POST = 400_000  # bytes: Wix says 400 KB
+AROUND_POST = 4_000  # bytes kept for the cover and the request around the post
 MOST_KEYWORDS = 5
+
+log = get_logger()
 
 
 def draft_of(
     content: Mapping[str, Any], *, member_id: str, language: str | None, keywords: list[str]
 ) -> dict[str, Any]:
-    """The draft without its cover. Raises Rejected when Wix would refuse it."""
+    """The draft without its cover, cut to what Wix takes. Raises Rejected when Wix would refuse it all the same."""
     body = ricos(content["markdown"], own_url=content.get("own_url", ""))
     if faults := ricos_faults(body):
         raise Rejected(f"the post is not valid rich content: {'; '.join(faults[:3])}", provider="wix", code="ricos")
@@ -23,17 +27,24 @@ def draft_of(
         "title": content["title"],
         "memberId": member_id,
         "excerpt": content["excerpt"],
-        "richContent": body,
         "seoSlug": content["slug"],
         "seoData": _seo(content, keywords),
         "commentingEnabled": True,
     }
     if language:
         draft["language"] = language
-    size = len(json.dumps(draft).encode())
-    if size > LARGEST_POST:
-        raise Rejected(f"the post has {size} bytes, Wix takes {LARGEST_POST}", provider="wix", code="too_large")
-    return draft
+    return {**draft, "richContent": _fitted(body, room=LARGEST_POST - AROUND_POST - size_of(draft))}
+
+
+def _fitted(body: Mapping[str, Any], *, room: int) -> Mapping[str, Any]:
+    kept = fitted(body, room=room)
+    if kept is None:
+        told = f"the post has {size_of(body)} bytes and no section to leave out, Wix takes {LARGEST_POST}"
+        raise Rejected(told, provider="wix", code="too_large")
+    if kept is not body:
+        left_out = len(body["nodes"]) - len(kept["nodes"])
+        log.warning("post_shortened", size_before=size_of(body), size=size_of(kept), blocks_left_out=left_out)
+    return kept
 
 
 def covered(draft: Mapping[str, Any], *, file_id: str | None, alt: str) -> dict[str, Any]:

@@ -110,4 +110,5 @@ def _address(node: Node) -> str:
 
 
 def _nodes(node: Node) -> Sequence[Node]:
-    return node.get("nodes", ())
+    nodes: Sequence[Node] = node.get("nodes", ())
+    return nodes

@@ -25,6 +25,7 @@ EVENTS = {
     "job_settled": "the one line an attempt: outcome, status, stage, duration_s, error_type, error",
     "attempt_lost": "an attempt was no longer ours when it wrote: nothing was written",
     "stage_completed": "a stage stored its checkpoint: stage, duration_s, model, tokens",
+    "post_shortened": "a post was larger than Wix takes, its end was left out: size_before, size, blocks_left_out",
     "jobs_rescued": "jobs of dead workers were taken back: count, failed",
     "strays_released": "jobs held without knowing were handed back: a claim's answer was lost: count",
     "jobs_promoted": "scheduled jobs became due: count",

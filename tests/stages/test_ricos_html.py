@@ -10,7 +10,7 @@ from blogworker.stages import render
 from blogworker.stages.ricos import ricos
 from blogworker.stages.ricos_html import ricos_html
 
-from .markdown import BLOCKS, INLINE, OWN, PARAGRAPHS, PICTURES, TABLES, WORDS, indented, paragraph, text_node
+from .markdown import BLOCKS, INLINE, OWN, PICTURES, TABLES, WORDS, indented, paragraph, text_node
 
 MARKING = {"ul", "ol", "li", "blockquote", "th", "td", "pre", "strong", "em", *(f"h{level}" for level in range(1, 7))}
 COUNTED = {"li", "tr", "th", "td", "pre", "hr", *(f"h{level}" for level in range(1, 7))}

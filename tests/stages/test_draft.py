@@ -1,0 +1,106 @@
+"""What Wix is sent keeps each of its limits: a post refused for one is writing paid for and lost."""
+
+import json
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from blogworker.errors import Rejected
+from blogworker.simulator.ricos_rules import violations
+from blogworker.stages.content import read_post
+from blogworker.stages.draft import AROUND_POST, LARGEST_POST, covered, draft_of
+from blogworker.stages.ricos import ricos
+from blogworker.stages.ricos_html import ricos_html
+from blogworker.stages.ricos_rules import ricos_faults
+from blogworker.stages.ricos_size import fitted, lean, size_of
+
+from .conftest import body, idea, post
+from .markdown import BLOCKS, OWN, PICTURES, texts
+
+WIDE = "שלום עולם "  # two bytes a letter as it is sent, six when escaped
+
+
+def draft(**fields):
+    content = read_post(json.dumps(post(**fields)), source={}, idea=idea())
+    return draft_of(content, member_id="m", language="en", keywords=["a", "b", "c", "d", "e", "f", "g"])
+
+
+@settings(max_examples=100)
+@given(st.text(min_size=20), st.text(min_size=20), st.text())
+def test_every_field_keeps_its_limit(title, excerpt, slug):
+    try:
+        made = draft(title=f"Title {title}", excerpt=f"A very good excerpt {excerpt}" * 40, slug=slug)
+    except Rejected:
+        pytest.fail("limits are kept by cutting")
+
+    assert 0 < len(made["title"]) <= 200
+    assert len(made["excerpt"]) <= 500
+    assert 0 < len(quote(made["seoSlug"])) <= 100
+    assert len(made["seoData"]["settings"]["keywords"]) == 5
+    assert "slug" not in made
+
+
+def test_a_post_is_as_large_as_it_is_sent():
+    """Text of other scripts is not refused for bytes that only an escaped form would have."""
+    long = "\n\n".join([body(), *[WIDE * 300] * 60])
+
+    made = draft(body_markdown=long)
+
+    assert len(json.dumps(made).encode()) > LARGEST_POST
+    assert made["richContent"] == ricos(read_post(json.dumps(post(body_markdown=long)), source={}, idea={})["markdown"])
+
+
+def test_a_post_too_large_loses_its_last_sections():
+    long = "\n\n".join([body(), *(f"## More {n}\n\n{'words and words ' * 2_000}" for n in range(20))])
+
+    made = covered(draft(body_markdown=long), file_id="f" * 60, alt="a" * 125)
+
+    last = made["richContent"]["nodes"][-1]
+    said = " ".join(texts(made["richContent"]))
+    assert LARGEST_POST * 0.85 < size_of({"draftPost": made, "publish": False, "fieldsets": []}) <= LARGEST_POST
+    assert ricos_faults(made["richContent"]) == []
+    assert "More 0" in said
+    assert "More 19" not in said
+    assert last["type"] == "PARAGRAPH"
+    assert "".join(texts(last)).endswith("words and words")
+
+
+def test_what_nobody_sees_goes_before_any_word():
+    markdown = "\n\n".join(["a"] * 200)
+    whole = ricos(markdown)
+
+    kept = fitted(whole, room=size_of(whole) * 2 // 3)
+
+    assert ricos_html(kept) == ricos_html(whole)
+
+
+def test_a_post_without_an_end_to_leave_out_is_refused_in_words():
+    """Better than Wix's answer: it says what a person can do."""
+    long = "## One\n\n## Two\n\n" + "words and words " * 30_000
+
+    with pytest.raises(Rejected, match="no section to leave out"):
+        draft_of(
+            {**read_post(json.dumps(post()), source={}, idea=idea()), "markdown": long.removeprefix("## One\n\n")},
+            member_id="m",
+            language=None,
+            keywords=[],
+        )
+
+
+@settings(max_examples=200)
+@given(BLOCKS)
+def test_a_lean_document_looks_the_same(markdown):
+    whole = ricos(f"opening\n\n{markdown}", own_url=OWN, pictures=PICTURES)
+    lighter = {"nodes": [lean(node) for node in whole["nodes"]]}
+
+    assert ricos_html(lighter) == ricos_html(whole)
+    assert ricos_faults(lighter) == []
+    assert violations(lighter) == []
+
+
+def test_the_cover_fits_into_what_is_kept_for_it():
+    media = covered({}, file_id="f" * 200, alt="\N{SNOWMAN}" * 125)
+
+    assert size_of({"draftPost": media, "publish": False, "fieldsets": []}) < AROUND_POST
