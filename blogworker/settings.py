@@ -29,15 +29,8 @@ from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, ImagePrices, TextPrices
 
 LogLevel = Literal["error", "warning", "info", "debug"]
 ImageTrouble = Literal["wait", "skip", "fail"]
-SEED_LEVELS = {
-    "0": "error",
-    "1": "warning",
-    "2": "info",
-    "3": "debug",
-    "4": "debug",
-    "warn": "warning",
-    "trace": "debug",
-}
+SEED_LEVELS = {"0": "error", "1": "warning", "2": "info", "3": "debug", "4": "debug"}
+SEED_LEVELS |= {"warn": "warning", "trace": "debug"}
 EXAMPLE_URL = "postgresql://user:password@host:5432/database"
 EXTEND_TO_LEASE = 3  # two extensions may be lost before the lease ends
 
@@ -155,6 +148,11 @@ class WorkerSettings(Section):
         return self.lease / EXTEND_TO_LEASE
 
 
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+# Always sent: the vendor's default, medium, spends output tokens unseen. None: the model takes no effort at all.
+TEXT_EFFORTS: dict[str, Effort | None] = {"gpt-4.1-mini": None, "gpt-4o-mini": None}
+
+
 class OpenAISettings(Section):
     model_config = SettingsConfigDict(env_prefix="OPENAI_")
 
@@ -165,6 +163,9 @@ class OpenAISettings(Section):
     timeout: float = Field(180, gt=0, description="seconds one call may take")
     ideas_model: str = Field("gpt-6-luna", validation_alias="BLOGWORKER_IDEAS_MODEL")
     content_model: str = Field("gpt-6.1-terra", validation_alias="BLOGWORKER_CONTENT_MODEL")
+    fallback_model: str | None = Field(None, validation_alias="BLOGWORKER_FALLBACK_MODEL")  # where one is unknown
+    efforts: dict[str, Effort | None] = Field(TEXT_EFFORTS, validation_alias="BLOGWORKER_TEXT_EFFORTS")  # others: low
+    ideas_ttl: float = Field(30 * 86_400, gt=0, validation_alias="BLOGWORKER_IDEAS_TTL", description="seconds")
     ideas_tokens: int = Field(
         2_000, ge=500, validation_alias="BLOGWORKER_IDEAS_TOKENS", description="tokens reserved for one ideas call"
     )
@@ -174,6 +175,10 @@ class OpenAISettings(Section):
     prices: Annotated[dict[str, TextPrices], NoDecode, BeforeValidator(_json)] = Field(
         TEXT_PRICES, validation_alias="BLOGWORKER_TEXT_PRICES", description="USD per million tokens: see prices.py"
     )
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(filter(None, (self.ideas_model, self.content_model, self.fallback_model))))
 
 
 class ReplicateSettings(Section):
@@ -207,6 +212,7 @@ class WixSettings(Section):
     base_url: str = "https://www.wixapis.com"
     rpm: int = Field(200, ge=8, description="calls a minute that Wix takes for one site; the fleet keeps below it")
     timeout: float = Field(60, gt=0, description="seconds one call may take; a draft has been seen to take 30")
+    product_ttl: float = Field(3_600, gt=0, validation_alias="BLOGWORKER_PRODUCT_TTL", description="seconds")
     media_timeout: float = Field(30, gt=0, description="seconds an import may take to become READY")
     media_poll_interval: float = Field(1, gt=0, description="seconds between looks at an import")
 

@@ -11,6 +11,7 @@ from blogworker.cli.output import console, emit_json, table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database, Row
 from blogworker.errors import SettingsError
+from blogworker.stages.site import checked
 
 app = typer.Typer(help="Look at sites and change how they are served.", no_args_is_help=True)
 
@@ -111,7 +112,10 @@ def _settings(text: str | None) -> dict[str, Any] | None:
         raise SettingsError(f"--settings is not JSON: {error}") from error
     if not isinstance(loaded, dict):
         raise SettingsError('--settings must be a JSON object, for example \'{"language": "de"}\'')
-    return loaded
+    try:
+        return checked(loaded)
+    except SettingsError as error:
+        raise SettingsError(f"--settings: {error}") from error
 
 
 def _show(rows: list[Row], *, as_json: bool) -> None:

@@ -27,8 +27,7 @@ def buckets(settings: Settings) -> dict[str, Bucket]:
     """The quotas that are known from the start: one a text model, two of Replicate."""
     openai, replicate = settings.openai, settings.replicate
     found = [
-        Bucket(f"openai/{openai.ideas_model}", "openai", openai.rpm, openai.tpm),
-        Bucket(f"openai/{openai.content_model}", "openai", openai.rpm, openai.tpm),
+        *(Bucket(f"openai/{model}", "openai", openai.rpm, openai.tpm) for model in openai.models),
         Bucket(PREDICTIONS, "replicate", replicate.rpm, None),
         Bucket(READS, "replicate", replicate.reads_rpm, None),
     ]

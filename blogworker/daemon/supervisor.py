@@ -22,6 +22,7 @@ from blogworker.queue.job import Claim, Outcome
 from blogworker.quota.breaker import Breakers
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import Settings
+from blogworker.stages.cache import StoredCache
 from blogworker.stages.checkpoint import StoredCheckpoints
 from blogworker.stages.pipeline import attempt
 from blogworker.stages.work import Output, Vendors, Work
@@ -44,13 +45,14 @@ async def run(settings: Settings, *, until_empty: bool = False) -> None:
         await limiter.open()
         breakers = Breakers(patient)
         await breakers.sync()
+        cache = StoredCache(patient, product_s=settings.wix.product_ttl, ideas_s=settings.openai.ideas_ttl)
         warn_unpriced(settings)
         trouble = settings.replicate.image_trouble
         async with _vendors(settings, limiter) as vendors:
 
             async def pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Output]) -> Outcome:
                 checkpoints = StoredCheckpoints(patient, worker_id, claim, saved)
-                work = Work(claim, checkpoints, vendors, limiter, settings.openai, breakers, trouble)
+                work = Work(claim, checkpoints, vendors, limiter, settings.openai, breakers, cache, trouble)
                 worker = settings.worker
                 return await attempt(work, retry_base_s=worker.retry_base, retry_cap_s=worker.retry_cap)
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import httpx2
 from anyio import fail_after
@@ -20,6 +20,7 @@ from openai import (
     AsyncOpenAI,
     DefaultAsyncHttpxClient,
     OpenAIError,
+    omit,
 )
 from openai.types.responses import Response
 
@@ -27,9 +28,10 @@ from blogworker.durations import go_duration_s
 from blogworker.errors import Misconfigured, OutcomeUnknown, ProviderError, RateLimited, Rejected, Unavailable
 from blogworker.prices import TextPrice, Usage, in_force, text_cost
 from blogworker.providers import http
-from blogworker.settings import OpenAISettings
+from blogworker.settings import Effort, OpenAISettings
 
 PROVIDER = "openai"
+UNKNOWN_MODEL = "model_not_found"
 DEFAULT_WAIT_S = 20.0  # a 429 that names no wait
 OUT_OF_MONEY = {
     "insufficient_quota",
@@ -44,6 +46,10 @@ TRANSIENT = {"server_error", "server_is_overloaded", "vector_store_timeout"}
 THROTTLED = {"rate_limit_exceeded", "slow_down"}
 REQUESTED = re.compile(r"\bRequested (\d+)")
 TOO_LARGE = re.compile(r"^Request too large\b")  # for the key's limit of a whole minute: no wait helps
+
+
+class ModelUnknown(Misconfigured):
+    """The vendor has no such model, or has it no more: another one may do."""
 
 
 class Truncated(Rejected):
@@ -66,6 +72,7 @@ class Generation:
     request_id: str | None = None
     cost_usd: float | None = None  # None: the model has no price in the settings
     fault: ProviderError | None = None  # why the text is of no use
+    tier: str | None = None  # the service tier it was really made in, and billed by
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -122,14 +129,19 @@ class OpenAIClient:
         schema_name: str,
         schema: Mapping[str, Any],
         max_output_tokens: int,
-        effort: Literal["none", "low"] = "low",
+        effort: Effort | None = "low",
+        timeout_s: float | None = None,
         cache_key: str | None = None,
     ) -> Generation:
-        """One answer of `model`, as JSON that fits `schema`; `max_output_tokens` covers its reasoning too."""
+        """One answer of `model`, as JSON that fits `schema`; `max_output_tokens` covers its reasoning too.
+
+        `effort` is None for models that take none; `timeout_s` of None is the settings'.
+        """
+        allowed_s = timeout_s or self._settings.timeout
         if self._sdk is None:
             raise RuntimeError("the client is not open")
         try:
-            with fail_after(self._settings.timeout):  # httpx2 bounds each read, not their sum
+            with fail_after(allowed_s):  # httpx2 bounds each read, not their sum
                 raw = await self._sdk.responses.with_raw_response.create(
                     model=model,
                     instructions=instructions,
@@ -138,8 +150,9 @@ class OpenAIClient:
                         "format": {"type": "json_schema", "name": schema_name, "strict": True, "schema": dict(schema)}
                     },
                     max_output_tokens=max_output_tokens,
-                    reasoning={"effort": effort},
+                    reasoning=omit if effort is None else {"effort": effort},
                     store=False,
+                    timeout=httpx2.Timeout(allowed_s, connect=http.CONNECT_TIMEOUT_S),
                     prompt_cache_key=cache_key or schema_name,
                 )
                 response = raw.parse()
@@ -147,7 +160,7 @@ class OpenAIClient:
             raise _failure(error) from error
         prices = self._settings.prices.get(model, ())
         generation = _generation(response, model=model, request_id=raw.request_id, prices=prices)
-        return replace(generation, headers=raw.headers)
+        return replace(generation, headers=raw.headers, tier=getattr(response, "service_tier", None))
 
 
 def _generation(response: object, *, model: str, request_id: str | None, prices: Sequence[TextPrice]) -> Generation:
@@ -239,8 +252,11 @@ def _failure(error: Exception) -> ProviderError:
 def _status_failure(error: APIStatusError) -> ProviderError:
     said = error.body.get("message") if isinstance(error.body, dict) else None
     message, status, code = str(said or f"status {error.status_code}"), error.status_code, error.code
-    if status == 404 or (status == 429 and {code, error.type} & OUT_OF_MONEY):
-        kind: type[ProviderError] = Misconfigured
+    kind: type[ProviderError]
+    if code == UNKNOWN_MODEL:
+        kind = ModelUnknown
+    elif status == 404 or (status == 429 and {code, error.type} & OUT_OF_MONEY):
+        kind = Misconfigured
     elif status == 429 and TOO_LARGE.match(message):
         kind = Rejected
     elif code in THROTTLED:  # older endpoints say slow_down with a 503

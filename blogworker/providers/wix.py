@@ -4,7 +4,7 @@ A post is made in two steps that are stored apart: a draft, which no key of ours
 it may be made again), and its publication, which may be repeated.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,8 +16,9 @@ from anyio import current_time, sleep
 from blogworker.errors import Misconfigured, SiteUnavailable, Unavailable
 from blogworker.providers import http
 from blogworker.providers.wix_auth import PROVIDER
-from blogworker.providers.wix_products import Products
+from blogworker.providers.wix_products import Catalog, catalog_of, product_of
 from blogworker.providers.wix_site import INSTANCE, Before, Params, WixSites
+from blogworker.providers.wix_tags import tag_ids_of
 from blogworker.settings import WixSettings
 
 READY, PENDING, FAILED = "READY", "PENDING", "FAILED"
@@ -44,7 +45,6 @@ class WixClient:
         self._wire: httpx2.AsyncClient | None = None
         self._open_sites: WixSites | None = None
         self._members: dict[str, str] = {}
-        self._products = Products()
 
     async def open(self) -> None:
         if not self._settings.configured:
@@ -149,9 +149,17 @@ class WixClient:
         url = (answer.get("post") or {}).get("url") or {}
         return f"{str(url.get('base', '')).rstrip('/')}{url.get('path', '')}" or None
 
-    async def product(self, instance_id: str, product_id: str) -> dict[str, Any]:
+    async def catalog(self, instance_id: str) -> Catalog:
+        """Which catalog the site's shop has. Raises SiteUnavailable without a shop."""
+        return await catalog_of(self._sites, instance_id)
+
+    async def product(self, instance_id: str, product_id: str, *, catalog: Catalog) -> dict[str, Any]:
         """A product of the site's shop, in the words of `source_data`. Raises Rejected when it is gone."""
-        return await self._products.get(self._sites, instance_id, product_id)
+        return await product_of(self._sites, instance_id, product_id, catalog=catalog)
+
+    async def tag_ids(self, instance_id: str, labels: Sequence[str], *, language: str | None) -> list[str]:
+        """The ids of these tags of the site's blog, made where it has none of the name."""
+        return await tag_ids_of(self._sites, instance_id, labels, language=language)
 
     async def _author(self, instance_id: str) -> str:
         site = (await self._sites.get(instance_id, INSTANCE)).get("site") or {}

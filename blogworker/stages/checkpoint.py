@@ -1,6 +1,6 @@
 """The checkpoints of one attempt, in the database, each write fenced by the claim."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from time import monotonic
@@ -11,9 +11,10 @@ from psycopg.types.json import Json
 from blogworker.db.pool import Row, Runner
 from blogworker.errors import LeaseLost
 from blogworker.queue.job import Claim, Stage
-from blogworker.stages.work import Output, Refusal, Spend
+from blogworker.stages.work import Output, Refusal, Reserved, Spend
 
 ORDER = tuple(Stage)
+POSTS_LOOKED_AT = 200  # for the tags in use
 NOTHING_SPENT = Spend(provider=None, model=None)
 
 
@@ -59,6 +60,20 @@ class StoredCheckpoints:
         self._held(
             await self._database.maybe("stages/store_post", **self._fence, post=Json(columns), image=post.get("image"))
         )
+
+    async def reserve_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> Reserved:
+        row = self._held(
+            await self._database.maybe(
+                "stages/reserve_title", **self._fence, wanted=list(wanted), source=source, last_chance=last_chance
+            )
+        )
+        return Reserved(None if row["place"] is None else row["place"] - 1, tuple(row["taken"]))
+
+    async def site_tags(self) -> list[str]:
+        rows = await self._database.rows(
+            "stages/site_tags", instance_id=self._claim.instance_id, job_id=self._claim.job_id, posts=POSTS_LOOKED_AT
+        )
+        return [row["tag"] for row in rows]
 
     async def image_bytes(self) -> bytes | None:
         row = await self._database.maybe("stages/load_image", job_id=self._claim.job_id)

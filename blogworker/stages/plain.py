@@ -9,6 +9,7 @@ BLOCKS = frozenset({"p", "div", "br", "hr", "li", "ul", "ol", "table", "tr", "td
 HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 PARTING = BLOCKS | HEADINGS | {"blockquote"}  # a word before and a word after are two words
 UNSEEN = frozenset({"script", "style", "template", "noscript"})
+KEPT = "\n\t\u200c\u200d"  # the joiners shape Persian, Indic scripts and emoji
 LOOSE_ENDS = " ,;:.-\u2013\u2014"  # what no text should be cut off after
 APOSTROPHES = "'\u2019"
 SLUG_LIMIT = 100  # of the percent-encoded form, as Wix counts
@@ -38,8 +39,15 @@ class _Stripper(HTMLParser):
 
 
 def printable(text: str) -> str:
-    """Without control characters, which neither Postgres, XML nor a model takes well; newlines and tabs stay."""
-    return "".join(sign for sign in text if sign in "\n\t" or unicodedata.category(sign) not in ("Cc", "Cs", "Cn"))
+    """Without control characters, which neither Postgres, XML nor a model takes well; newlines and tabs stay.
+
+    Nor anything that a model reads and a person does not see: tag characters, marks of direction, zero widths.
+    """
+    return "".join(sign for sign in text if sign in KEPT or not _unseen(sign))
+
+
+def _unseen(sign: str) -> bool:
+    return unicodedata.category(sign) in ("Cc", "Cs", "Cn", "Cf", "Co") or "\U000e0100" <= sign <= "\U000e01ef"
 
 
 def plain(value: object, *, limit: int) -> str:

@@ -19,12 +19,16 @@ from blogworker.stages.content import columns
 from blogworker.stages.draft import covered, draft_of
 from blogworker.stages.media import cover
 from blogworker.stages.work import Output, Work
+from blogworker.telemetry import get_logger
 
 QUERY_LAG_S = 5.0  # until a new draft is sure to be found
 SLOWEST_DRAFT_S = 40.0  # drafts have taken 30 s, and are made whether or not who asked lives to hear of it
 LOOK_AGAIN_S = 10.0
 CLOCKS_APART = timedelta(minutes=5)  # the most that the database's clock is believed to be ahead of Wix's
 DRAFT_ONLY = "draft"  # the publish_mode of a site whose owner publishes by hand
+
+
+log = get_logger()
 
 
 class PublishLater(BlogworkerError):
@@ -81,11 +85,27 @@ async def _draft(work: Work, wix: WixClient, content: Mapping[str, Any]) -> Outp
         language=work.claim.site.get("language"),
         keywords=list(idea.get("keywords") or content["tags"]),
     )
-    draft = covered(bare, file_id=file_id, alt=content["image_alt"])
+    tagged = {**bare, "tagIds": await _tag_ids(work, wix, content)}
+    draft = covered(tagged, file_id=file_id, alt=content["image_alt"])
     draft_id = await _found(work, wix, draft) or await _created(work, wix, draft)
     made = {"id": draft_id, "title": content["title"], "media_id": file_id}
     await work.checkpoints.save("publish.draft", made)
     return made
+
+
+async def _tag_ids(work: Work, wix: WixClient, content: Mapping[str, Any]) -> list[str]:
+    """The post's tags as the site's blog knows them. A post without tags is better than none."""
+    if (made := work.checkpoints.get("publish.tags")) is not None:
+        return list(made["ids"])
+    language = work.claim.site.get("language")
+    await work.checkpoints.confirm()
+    try:
+        ids = await wix.tag_ids(work.claim.instance_id, content["tags"], language=language)
+    except Rejected as error:
+        log.warning("tags_refused", error=str(error))
+        return []
+    await work.checkpoints.save("publish.tags", {"ids": ids})
+    return ids
 
 
 async def _found(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> str | None:

@@ -9,9 +9,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from blogworker.errors import Rejected
+from blogworker.errors import ProviderError, Rejected
+from blogworker.providers.wix import WixClient
 from blogworker.providers.wix_auth import PROVIDER
+from blogworker.providers.wix_products import OTHER_CATALOG, Catalog
 from blogworker.stages.plain import plain, web_address
+from blogworker.stages.site import usable
 from blogworker.stages.work import Output, Work
 
 NAMES = {  # our word -> the words producers use for it, the surest first
@@ -30,7 +33,7 @@ LIMITS = {"keyword": 200, "text": 12_000, "name": 200, "description": 6_000, "pr
 SHORT = 120
 TAGS, TAG_LENGTH = 12, 40
 UNTOLD = ("product_id", "image")
-SITE_FACTS = ("language", "tone", "name", "audience", "country", "about")
+V1_KNOWN_S = 86_400.0  # it may move to V3; from V3 no site moves
 
 
 async def run(work: Work) -> Output:
@@ -39,10 +42,7 @@ async def run(work: Work) -> Output:
     if claim.source_type == "product" and not _has_product(data):
         data = {**data, **await _from_shop(work)}
     source = normalised(claim.source_type, claim.source_id, data)
-    return {
-        **source,
-        "site": {fact: plain(claim.site.get(fact), limit=300) for fact in SITE_FACTS if claim.site.get(fact)},
-    }
+    return {**source, "site": usable(claim.site).facts()}
 
 
 def normalised(kind: str, source_id: str | None, data: Mapping[str, Any]) -> Output:
@@ -84,8 +84,29 @@ async def _from_shop(work: Work) -> dict[str, Any]:
             f"product {claim.source_id} has no source_data and there are no Wix credentials to read it from the shop: "
             "enqueue it with its name and description, or set WIX_APP_ID and WIX_APP_SECRET"
         )
+    key = f"product/{claim.instance_id}/{claim.source_id}"
+    if (known := await work.cache.recall(key)) is not None:
+        return dict(known)
     async with work.breakers.guarding(PROVIDER):
-        return await work.vendors.wix.product(claim.instance_id, claim.source_id)
+        product = await _read(work, work.vendors.wix, claim.source_id)
+    await work.cache.remember(key, product, ttl_s=work.cache.product_s)
+    return product
+
+
+async def _read(work: Work, wix: WixClient, product_id: str) -> dict[str, Any]:
+    """The product as the shop has it now."""
+    site = work.claim.instance_id
+    key = f"catalog/{site}"
+    catalog: Catalog | None = await work.cache.recall(key)
+    if catalog is None:
+        catalog = await wix.catalog(site)
+        await work.cache.remember(key, catalog, ttl_s=V1_KNOWN_S if catalog == "V1_CATALOG" else None)
+    try:
+        return await wix.product(site, product_id, catalog=catalog)
+    except ProviderError as error:
+        if error.status == OTHER_CATALOG:
+            await work.cache.forget(key)  # it has moved since we asked: the next attempt asks again
+        raise
 
 
 def _tags(known: Mapping[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ when a vendor stops it; the pipeline turns that into an outcome. Whatever it pay
 end it saves as a checkpoint of its own, named `<stage>.<effect>`, so that no later attempt does it again.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -60,8 +61,39 @@ class Checkpoints(Protocol):
     async def store_post(self, post: Output) -> None:
         """Insert or update the job's row in `blog_posts`; keys are column names."""
 
+    async def reserve_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> "Reserved":
+        """Have the first of these titles that is not like another of the site. `source`: a digest of what they were
+        made of; `last_chance`: the least alike rather than none, if it was made of something else."""
+
+    async def site_tags(self) -> list[str]:
+        """The tags of the site's latest posts, the most used first."""
+
     async def image_bytes(self) -> bytes | None:
         """The picture stored with the post, if there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """The answer of `reserve_title`."""
+
+    place: int | None  # in what was wanted, from 0; None where none is free
+    taken: tuple[str, ...]  # titles of the site that were in the way
+
+
+class Cache(Protocol):
+    """What is remembered between jobs, for all workers. Lifetimes in seconds."""
+
+    product_s: float
+    ideas_s: float
+
+    async def recall(self, key: str) -> Any:
+        """The value, or None."""
+
+    async def remember(self, key: str, value: object, *, ttl_s: float | None) -> None:
+        """Store; None: for good."""
+
+    async def forget(self, key: str) -> None:
+        """Remove."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,4 +115,5 @@ class Work:
     limiter: Limiter
     openai: OpenAISettings  # models, and the tokens to reserve for a call
     breakers: Breakers
+    cache: Cache
     image_trouble: ImageTrouble = "wait"  # where the site does not say

@@ -1,28 +1,36 @@
 """Having a model write something, paying for each answer once.
 
     draft --fit--> done
-      |  `-cut off--> draft again with a larger cap
+      |  |-cut off--> draft again with a larger cap
+      |  `-refused--> draft again, rephrased
       `-unfit--> repair --fit--> done
                     `-unfit--> Rejected
 
-Every answer is stored with what it cost the moment it arrives, the useless ones too, so a later attempt goes on from
-there: it judges the stored answer again rather than buying another.
+Each of these once: an answer cut off, refused or unfit for the second time is final. Every answer is stored with what
+it cost the moment it arrives, the useless ones too, so a later attempt goes on from there: it judges the stored answer
+again rather than buying another, and knows what became of the calls before it.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from blogworker.errors import Rejected
-from blogworker.providers.openai import PROVIDER, Generation, Truncated
+from blogworker.errors import OutcomeUnknown, Rejected
+from blogworker.providers.openai import PROVIDER, Generation, ModelUnknown, Refused, Truncated
 from blogworker.quota.headers import limits_in
-from blogworker.stages.prompts import Prompt, repairing
+from blogworker.stages.prompts import Prompt, repairing, rephrased
 from blogworker.stages.work import Output, Spend, Work
+from blogworker.telemetry import get_logger
 
 T = TypeVar("T")
 
 LARGER_CAP = 2  # times the first, where that cut the answer off
 FAULTS_SHOWN = 5
+PATIENCE = 2  # unanswered calls after which the next is given longer
+LONGER = 2  # times the usual timeout
+LONGEST_CALL_S = 540.0  # within the deadline of a stage
+
+log = get_logger()
 
 
 class Unfit(Exception):
@@ -42,16 +50,18 @@ class Task:
     input: str
     model: str
     tokens: int  # reserved for the call, and the cap of its answer
+    draft: str = "draft"  # the checkpoints of its answers: `ideas.draft`, `ideas.repair`
+    repair: str = "repair"
 
 
 async def written(work: Work, task: Task, *, fit: Callable[[str], T]) -> T:
     """What `fit` makes of the model's answer. `fit` raises Unfit; after one repair that is final."""
-    draft = await _answer(work, task, name=f"{task.stage}.draft")
+    draft = await _answer(work, task, name=f"{task.stage}.{task.draft}")
     try:
         return fit(draft)
     except Unfit as unfit:
         again = replace(task, input=repairing(task.input, answer=draft, faults=unfit.faults))
-    repaired = await _answer(work, again, name=f"{task.stage}.repair")
+    repaired = await _answer(work, again, name=f"{task.stage}.{task.repair}")
     try:
         return fit(repaired)
     except Unfit as unfit:
@@ -63,31 +73,66 @@ async def written(work: Work, task: Task, *, fit: Callable[[str], T]) -> T:
         ) from unfit
 
 
+def writer_of(work: Work, task: Task) -> str:
+    """The model that wrote what `written` gave: the fallback, where the vendor did not know the task's."""
+    last = work.checkpoints.get(f"{task.stage}.{task.repair}") or work.checkpoints.get(f"{task.stage}.{task.draft}")
+    return str((last or {}).get("model") or task.model)
+
+
 async def _answer(work: Work, task: Task, *, name: str) -> str:
-    """The text stored under `name`, bought if it is not there; once more with a larger cap if it was cut off."""
+    """The text stored under `name`, bought if it is not there."""
     if (bought := work.checkpoints.get(name)) is not None:
         return str(bought["text"])
-    if work.checkpoints.get(f"{name}_truncated") is None:
+    cut_off = work.checkpoints.get(f"{name}_truncated") is not None
+    refused = work.checkpoints.get(f"{name}_refused") is not None
+    while True:
+        asked = replace(task, tokens=task.tokens * LARGER_CAP) if cut_off else task
+        asked = replace(asked, input=rephrased(task.input)) if refused else asked
         try:
-            return await _buy(work, task, name=name)
+            return await _buy(work, asked, name=name)
         except Truncated:
-            pass
-    return await _buy(work, replace(task, tokens=task.tokens * LARGER_CAP), name=name)
+            if cut_off:
+                raise
+            cut_off = True
+        except Refused:
+            if refused:
+                raise
+            refused = True
+        except ModelUnknown:
+            if (fallback := _fallback(work, task)) is None:
+                raise
+            log.warning("model_replaced", model=task.model, replacement=fallback)
+            task = replace(task, model=fallback)
+
+
+def _fallback(work: Work, task: Task) -> str | None:
+    model = work.openai.fallback_model
+    return None if model == task.model else model
 
 
 async def _buy(work: Work, task: Task, *, name: str) -> str:
     bucket = f"{PROVIDER}/{task.model}"
+    replaceable = (ModelUnknown,) if _fallback(work, task) else ()
     work.breakers.require(PROVIDER)  # before it takes of the quota
-    async with work.limiter.permit(bucket, tokens=task.tokens) as permit, work.breakers.guarding(PROVIDER):
-        generation = await work.vendors.openai.generate(
-            model=task.model,
-            instructions=task.prompt.instructions,
-            input=task.input,
-            schema_name=task.prompt.name,
-            schema=task.prompt.schema,
-            max_output_tokens=task.tokens,
-            cache_key=task.prompt.version,
-        )
+    async with (
+        work.limiter.permit(bucket, tokens=task.tokens) as permit,
+        work.breakers.guarding(PROVIDER, own=replaceable),
+    ):
+        try:
+            generation = await work.vendors.openai.generate(
+                model=task.model,
+                instructions=task.prompt.instructions,
+                input=task.input,
+                schema_name=task.prompt.name,
+                schema=task.prompt.schema,
+                max_output_tokens=task.tokens,
+                effort=work.openai.efforts.get(task.model, "low"),
+                timeout_s=_timeout_s(work, name),
+                cache_key=task.prompt.version,
+            )
+        except OutcomeUnknown:
+            await _note_unanswered(work, task, name=name)
+            raise
         if generation.tokens:
             permit.used(generation.tokens)
         await work.limiter.learn(bucket, limits_in(generation.headers))
@@ -95,14 +140,37 @@ async def _buy(work: Work, task: Task, *, name: str) -> str:
         return generation.checked()
 
 
+def _unanswered(work: Work, name: str) -> int:
+    return int((work.checkpoints.get(f"{name}_unanswered") or {}).get("times", 0))
+
+
+def _timeout_s(work: Work, name: str) -> float:
+    longer = LONGER if _unanswered(work, name) >= PATIENCE else 1
+    return min(work.openai.timeout * longer, max(LONGEST_CALL_S, work.openai.timeout))
+
+
+async def _note_unanswered(work: Work, task: Task, *, name: str) -> None:
+    """It may have been made, and be billed: counted as a request, its tokens stay charged to the quota."""
+    times = _unanswered(work, name) + 1
+    spend = Spend(provider=PROVIDER, model=task.model, prompt_version=task.prompt.version, cost_usd=0.0)
+    await work.checkpoints.save(f"{name}_unanswered", {"times": times, "tokens_at_most": times * task.tokens}, spend)
+
+
 async def _store(work: Work, task: Task, *, name: str, generation: Generation) -> None:
     """Under its own name if it is of use, else under one that tells what became of it."""
-    output: Output = {"text": generation.text, "request_id": generation.request_id}
+    output: Output = {
+        "text": generation.text,
+        "request_id": generation.request_id,
+        "model": task.model,
+        "tier": generation.tier,
+    }
     match generation.fault:
         case None:
             kept = name
         case Truncated():
             kept = f"{name}_truncated"
+        case Refused():
+            kept = f"{name}_refused"
         case _:
             kept = f"{name}_useless"
     if generation.fault is None or generation.tokens:

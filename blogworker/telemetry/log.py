@@ -26,6 +26,8 @@ EVENTS = {
     "attempt_lost": "an attempt was no longer ours when it wrote: nothing was written",
     "stage_completed": "a stage stored its checkpoint: stage, duration_s, model, tokens",
     "post_shortened": "a post was larger than Wix takes, its end was left out: size_before, size, blocks_left_out",
+    "model_replaced": "the vendor does not know a model; the fallback was used: model, replacement",
+    "tags_refused": "the site's blog would not have a post's tags; it is published without: error",
     "jobs_rescued": "jobs of dead workers were taken back: count, failed",
     "strays_released": "jobs held without knowing were handed back: a claim's answer was lost: count",
     "jobs_promoted": "scheduled jobs became due: count",

@@ -284,7 +284,7 @@ async def test_a_product_of_the_new_catalog(wix, vendor):
     }
     vendor.will(Answer(body={"product": product}))
 
-    found = await wix.product(SITE, "p1")
+    found = await wix.product(SITE, "p1", catalog=await wix.catalog(SITE))
 
     assert (found["name"], found["price"], found["vendor"]) == ("Mug", "14.95", "Tidewrack")
     assert found["url"] == "https://shop.example/mug"
@@ -301,7 +301,7 @@ async def test_a_product_of_the_old_catalog(wix, vendor):
     }
     vendor.will(Answer(body={"product": product}))
 
-    found = await wix.product(SITE, "p1")
+    found = await wix.product(SITE, "p1", catalog=await wix.catalog(SITE))
 
     assert (found["price"], found["url"]) == (15, "https://shop.example/product-page/mug")
     assert found["image"] == "https://static.wixstatic.com/m.jpg"
@@ -309,18 +309,17 @@ async def test_a_product_of_the_old_catalog(wix, vendor):
 
 
 async def test_a_product_that_is_gone_ends_its_job(wix, vendor):
-    vendor.will(Answer(body={"catalogVersion": "V3_CATALOG"}), at="/stores/v3/provision/version")
     vendor.will(Answer(404, {}))
 
     with pytest.raises(Rejected, match="product p1 is not in the site's shop"):
-        await wix.product(SITE, "p1")
+        await wix.product(SITE, "p1", catalog="V3_CATALOG")
 
 
 async def test_a_site_without_a_shop_is_shut(wix, vendor):
     vendor.will(Answer(body={"catalogVersion": "STORES_NOT_INSTALLED"}))
 
     with pytest.raises(SiteUnavailable, match="no shop"):
-        await wix.product(SITE, "p1")
+        await wix.catalog(SITE)
 
 
 async def test_missing_credentials_are_told_before_any_call():

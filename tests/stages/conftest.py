@@ -1,7 +1,7 @@
 """Work for a stage, with checkpoints that are only remembered and a limiter that grants at once."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from blogworker.providers.openai import Generation
 from blogworker.queue.job import Claim, Stage
 from blogworker.quota import VendorLimits
 from blogworker.settings import OpenAISettings
-from blogworker.stages.work import Output, Refusal, Spend, Vendors, Work
+from blogworker.stages.work import Output, Refusal, Reserved, Spend, Vendors, Work
 
 SITE = "11111111-2222-3333-4444-555555555555"
 PRODUCT = {
@@ -36,6 +36,8 @@ class RecordedCheckpoints:
     spends: dict[str, Spend] = field(default_factory=dict)
     post: Output = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
+    titles: list[str] = field(default_factory=list)  # that other blogs of the site have
+    tags: list[str] = field(default_factory=list)  # that the site has
     lost: bool = False
     refusal: Refusal | None = None
 
@@ -65,12 +67,40 @@ class RecordedCheckpoints:
         json.dumps({key: value for key, value in post.items() if key != "image"})
         self.post |= {key: value for key, value in post.items() if value is not None}
 
+    async def reserve_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> Reserved:
+        self._held()
+        free = [place for place, title in enumerate(wanted) if title not in self.titles]
+        return Reserved(free[0] if free else None, tuple(title for title in wanted if title in self.titles))
+
+    async def site_tags(self) -> list[str]:
+        return self.tags
+
     async def image_bytes(self) -> bytes | None:
         return self.post.get("image")
 
     def _held(self) -> None:
         if self.lost:
             raise LeaseLost(1, 1)
+
+
+@dataclass
+class Remembered:
+    """A cache that forgets nothing by itself."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    lifetimes: dict[str, float | None] = field(default_factory=dict)
+    product_s: float = 60
+    ideas_s: float = 60
+
+    async def recall(self, key: str) -> Any:
+        return self.values.get(key)
+
+    async def remember(self, key: str, value: object, *, ttl_s: float | None) -> None:
+        self.values[key] = json.loads(json.dumps(value))
+        self.lifetimes[key] = ttl_s
+
+    async def forget(self, key: str) -> None:
+        self.values.pop(key, None)
 
 
 @dataclass
@@ -165,9 +195,16 @@ def claim() -> Claim:
 
 
 @pytest.fixture
-def work(claim: Claim, checkpoints: RecordedCheckpoints, writer: Writer, limiter: OpenLimiter) -> Work:
+def cache() -> Remembered:
+    return Remembered()
+
+
+@pytest.fixture
+def work(
+    claim: Claim, checkpoints: RecordedCheckpoints, writer: Writer, limiter: OpenLimiter, cache: Remembered
+) -> Work:
     vendors = Vendors(openai=writer, replicate=None, wix=None)
-    return Work(claim, checkpoints, vendors, limiter, OpenAISettings(_env_file=None), ClosedBreakers())
+    return Work(claim, checkpoints, vendors, limiter, OpenAISettings(_env_file=None), ClosedBreakers(), cache)
 
 
 def claimed(work: Work, **fields: Any) -> Work:

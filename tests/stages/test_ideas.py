@@ -1,13 +1,15 @@
 """Several ideas, and the choice of one."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from blogworker.errors import Rejected
 from blogworker.stages import ideas
 from blogworker.stages.writing import Unfit
 
-from .conftest import idea
+from .conftest import claimed, idea
 
 pytestmark = pytest.mark.anyio
 
@@ -63,3 +65,61 @@ def test_markup_is_taken_out_of_ideas():
 
     assert found[0].title == "How a mug keeps warm"
     assert found[0].keywords == ["a"]
+
+
+SOURCE = {"kind": "keyword", "keyword": "mug"}
+
+
+async def test_the_next_blog_of_a_source_takes_an_idea_that_was_left_over(work, writer, checkpoints):
+    """Nothing already paid for is bought again."""
+    checkpoints.saved["source"] = SOURCE
+    writer.will_write({"ideas": [idea(title="The first title", score=90), idea(title="The second title", score=50)]})
+    await ideas.run(work)
+    checkpoints.saved, checkpoints.titles = {"source": SOURCE}, ["The first title"]
+
+    output = await ideas.run(work)
+
+    assert output["chosen"]["title"] == "The second title"
+    assert len(writer.asked) == 1
+
+
+async def test_another_site_is_given_ideas_of_its_own(work, writer, checkpoints):
+    """The same post on two sites harms both."""
+    checkpoints.saved["source"] = SOURCE
+    writer.will_write({"ideas": [idea(), idea(title="Left over here")]}, {"ideas": [idea(title="Bought there")]})
+    await ideas.run(work)
+    checkpoints.saved = {"source": SOURCE}
+
+    output = await ideas.run(claimed(work, instance_id="another"))
+
+    assert output["chosen"]["title"] == "Bought there"
+
+
+async def test_other_words_to_the_model_or_another_source_want_other_ideas(work, cache, monkeypatch):
+    before = ideas.digest(SOURCE)
+
+    assert ideas.digest({**SOURCE, "keyword": "cup"}) != before
+    monkeypatch.setattr(ideas, "IDEAS", replace(ideas.IDEAS, version="ideas-2"))
+    assert ideas.digest(SOURCE) != before
+
+
+async def test_where_all_are_taken_others_are_asked_for_once(work, writer, checkpoints):
+    """The model is told what the site has."""
+    checkpoints.saved["source"], checkpoints.titles = SOURCE, ["Taken title"]
+    writer.will_write({"ideas": [idea(title="Taken title")]}, {"ideas": [idea(title="Something new")]})
+
+    output = await ideas.run(work)
+
+    assert output["chosen"]["title"] == "Something new"
+    assert '<taken>\n[\n "Taken title"\n]\n</taken>' in writer.asked[1]["input"]
+    assert set(checkpoints.spends) == {"ideas.draft", "ideas.more"}
+
+
+async def test_a_source_that_gives_nothing_new_ends_its_blog_with_the_reason(work, writer, checkpoints):
+    checkpoints.saved["source"], checkpoints.titles = SOURCE, ["Taken title"]
+    writer.will_write({"ideas": [idea(title="Taken title")]}, {"ideas": [idea(title="Taken title")]})
+
+    with pytest.raises(Rejected, match="posts like every idea for this keyword: 'Taken title'") as raised:
+        await ideas.run(work)
+
+    assert raised.value.code == "nothing_new"

@@ -57,6 +57,8 @@ async def test_every_visible_effect_is_confirmed_right_before(world, checkpoints
         "confirm",
         "save publish.media",
         "save publish.media",
+        "confirm",
+        "save publish.tags",
         "confirm",  # for the database's time, which the intent carries
         "save publish.intent",
         "confirm",
@@ -264,3 +266,19 @@ async def test_without_wix_the_post_is_kept(world, checkpoints: RecordedCheckpoi
 
     assert output == {"published": False, "reason": "no Wix credentials: post kept in blog_posts"}
     assert checkpoints.post["title"] == post()["title"]
+
+
+async def test_a_post_carries_the_tags_of_the_sites_blog(world, checkpoints):
+    work, room = world
+
+    await publish.run(work)
+
+    assert len(checkpoints.saved["publish.tags"]["ids"]) == 3
+    assert (await room.operations("wix")).count("tags.create") == 3
+
+
+async def test_a_post_whose_tags_are_refused_is_published_without(world, checkpoints):
+    work, room = world
+    await room.fault(kind="status", vendor="wix", operation="tags.create", status=400)
+
+    assert (await publish.run(work))["published"] is True

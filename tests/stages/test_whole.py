@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from blogworker.stages import content, ideas, image, publish, source
+from blogworker.stages import content, ideas, image, judging, publish, source
 
 from .conftest import SITE, claimed
 from .vendors import simulated
@@ -46,7 +46,7 @@ async def test_a_weak_answer_is_mended(work, checkpoints, kind, checkpoint):
         output = await content.run(work)
 
     assert checkpoint in checkpoints.saved
-    assert output["word_count"] >= content.LEAST_WORDS
+    assert output["word_count"] >= judging.LEAST_WORDS
 
 
 async def test_a_product_is_read_from_the_sites_own_shop(work, checkpoints):

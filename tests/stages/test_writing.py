@@ -1,13 +1,15 @@
 """Having a model write: what is paid for once is never paid for again."""
 
+from dataclasses import replace
+
 import pytest
 
-from blogworker.errors import Rejected, Unavailable
+from blogworker.errors import Misconfigured, OutcomeUnknown, Rejected, Unavailable
 from blogworker.providers.openai import Refused, Truncated
-from blogworker.stages.prompts import POST
-from blogworker.stages.writing import Task, Unfit, written
+from blogworker.stages.prompts import POST, REPHRASE
+from blogworker.stages.writing import Task, Unfit, writer_of, written
 
-from .conftest import generation
+from .conftest import Writer, generation
 
 pytestmark = pytest.mark.anyio
 
@@ -78,13 +80,94 @@ async def test_a_later_attempt_remembers_that_the_room_was_too_small(work, write
     assert [asked["max_output_tokens"] for asked in writer.asked] == [2000]
 
 
-@pytest.mark.parametrize(
-    "fault", [Refused("no", provider="openai", code="refusal"), Unavailable("empty", provider="openai")]
-)
-async def test_a_useless_answer_is_booked_before_it_is_told(work, writer, checkpoints, fault):
-    writer.generations = [generation("", fault=fault)]
+REFUSED = Refused("no", provider="openai", code="refusal")
 
-    with pytest.raises(type(fault)):
+
+async def test_a_refusal_is_answered_by_one_rephrase(work, writer, checkpoints):
+    """Never by the same words again: they would be refused again, and billed."""
+    writer.generations = [generation("", fault=REFUSED), generation("good")]
+
+    assert await written(work, TASK, fit=fit) == "good"
+
+    again = writer.asked[1]["input"]
+    assert again.startswith(TASK.input)
+    assert REPHRASE.strip() in again
+    assert set(checkpoints.spends) == {"content.draft_refused", "content.draft"}
+
+
+async def test_a_second_refusal_is_final(work, writer, checkpoints):
+    writer.generations = [generation("", fault=REFUSED), generation("", fault=REFUSED), generation("good")]
+
+    with pytest.raises(Refused):
+        await written(work, TASK, fit=fit)
+
+    assert len(writer.asked) == 2
+
+
+async def test_an_answer_refused_and_then_cut_off_gets_both_remedies(work, writer):
+    cut = Truncated("cut", provider="openai")
+    writer.generations = [generation("", fault=REFUSED), generation("go", fault=cut), generation("good")]
+
+    assert await written(work, TASK, fit=fit) == "good"
+
+    assert writer.asked[2]["max_output_tokens"] == 2 * TASK.tokens
+    assert REPHRASE.strip() in writer.asked[2]["input"]
+
+
+async def test_after_two_unanswered_calls_the_next_is_given_longer(work, writer, checkpoints):
+    """Across attempts: each of them was somebody's whole attempt."""
+    asked = []
+
+    async def silent(**call):
+        asked.append(call["timeout_s"])
+        raise OutcomeUnknown("no answer in time", provider="openai")
+
+    writer.generate = silent
+    for _ in range(3):
+        with pytest.raises(OutcomeUnknown):
+            await written(work, TASK, fit=fit)
+
+    usual = work.openai.timeout
+    assert asked == [usual, usual, 2 * usual]
+    assert checkpoints.saved["content.draft_unanswered"] == {"times": 3, "tokens_at_most": 3 * TASK.tokens}
+
+
+async def test_an_unknown_model_is_replaced_by_the_fallback(work, writer, checkpoints):
+    """A model that is retired overnight stops nobody who named another."""
+    unknown = Misconfigured("gone", provider="openai", status=404, code="model_not_found")
+    told = Writer()
+    told.will_write("good")
+
+    async def generate(**call):
+        if call["model"] != "gpt-5.4-mini":
+            raise unknown
+        return await told.generate(**call)
+
+    writer.generate = generate
+    with pytest.raises(Misconfigured):
+        await written(work, TASK, fit=fit)
+
+    work = replace(work, openai=work.openai.model_copy(update={"fallback_model": "gpt-5.4-mini"}))
+    assert await written(work, TASK, fit=fit) == "good"
+
+    assert writer_of(work, TASK) == "gpt-5.4-mini"
+    assert checkpoints.spends["content.draft"].model == "gpt-5.4-mini"
+
+
+async def test_the_effort_is_always_named(work, writer):
+    """The vendor's default spends tokens unseen; a model that takes none is sent none."""
+    writer.will_write("good", "good")
+
+    await written(work, TASK, fit=fit)
+    await written(work, replace(TASK, model="gpt-4o-mini", draft="other"), fit=fit)
+
+    assert [asked["effort"] for asked in writer.asked] == ["low", None]
+
+
+async def test_a_useless_answer_is_booked_before_it_is_told(work, writer, checkpoints):
+    writer.generations = [generation("", fault=Unavailable("empty", provider="openai"))]
+
+    with pytest.raises(Unavailable):
         await written(work, TASK, fit=fit)
 
     assert set(checkpoints.spends) == {"content.draft_useless"}

@@ -14,6 +14,7 @@ from typing import Any
 
 from blogworker.simulator.schemas import Entries, Filler, Known
 from blogworker.simulator.writer.ideas import Idea, ideas_for
+from blogworker.simulator.writer.orders import order_in
 from blogworker.simulator.writer.post import Post, compose_post, poor_body, short_body
 from blogworker.simulator.writer.subject import Subject, read_subject, tagged_json
 
@@ -43,17 +44,20 @@ def write(prompt: str, schema: Mapping[str, Any] | None, *, seed: int, take: int
     random = Random(f"{seed}/{take}/{subject.fingerprint}/{idea}")
     if schema is None:
         return compose_post(subject, idea, random).body_markdown
-    return Filler(schema, random).fill(schema, _Answers(subject, idea, random, quality).known)
+    return Filler(schema, random).fill(schema, _Answers(subject, idea, random, quality, order=order_in(prompt)).known)
 
 
 class _Answers:
     """Ideas and post of one call, made when first asked for."""
 
-    def __init__(self, subject: Subject, idea: dict[str, Any] | None, random: Random, quality: Quality) -> None:
+    def __init__(
+        self, subject: Subject, idea: dict[str, Any] | None, random: Random, quality: Quality, *, order: str
+    ) -> None:
         self._subject = subject
         self._idea = idea
         self._random = random
         self._quality = quality
+        self._order = order
         self._post: Post | None = None
 
     def known(self, name: str, schema: Mapping[str, Any]) -> Any:
@@ -71,6 +75,8 @@ class _Answers:
             body: Callable[[Subject, Random], str] = short_body if self._quality is Quality.SHORT else poor_body
             return body(self._subject, self._random)
         value = getattr(self._post, name)
+        if self._order and name in ("title", "body_markdown"):
+            return f"{self._order}\n\n{value}"
         return list(value) if isinstance(value, tuple) else value
 
 

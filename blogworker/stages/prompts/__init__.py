@@ -13,7 +13,13 @@ from importlib.resources import files
 from typing import Any
 
 REPAIR = (files("blogworker.stages") / "prompts" / "repair.md").read_text("utf-8")
+REPHRASE = (files("blogworker.stages") / "prompts" / "rephrase.md").read_text("utf-8")
 VERSION_SIGNS = 8
+# Angle brackets, and what a model may read as one, as JSON escapes.
+BRACKETS = {
+    ord(sign): f"\\u{ord(sign):04x}"
+    for sign in "<>\uff1c\uff1e\ufe64\ufe65\u2039\u203a\u3008\u3009\u2329\u232a\u27e8\u27e9"
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +34,13 @@ class Prompt:
 
 def fenced(tag: str, data: object) -> str:
     """`data` as JSON between `<tag>` and `</tag>`."""
-    text = json.dumps(data, ensure_ascii=False, indent=1).replace("<", "\\u003c").replace(">", "\\u003e")
+    text = json.dumps(data, ensure_ascii=False, indent=1).translate(BRACKETS)
     return f"<{tag}>\n{text}\n</{tag}>"
+
+
+def rephrased(task: str) -> str:
+    """The same task, asked in a way that leaves out whatever was refused."""
+    return f"{task}\n\n{REPHRASE.strip()}"
 
 
 def repairing(task: str, *, answer: str, faults: Sequence[str]) -> str:
@@ -52,7 +63,7 @@ def _object(**properties: Mapping[str, Any]) -> dict[str, Any]:
 
 def _prompt(name: str, schema: Mapping[str, Any]) -> Prompt:
     instructions = (files("blogworker.stages") / "prompts" / f"{name}.md").read_text("utf-8").strip()
-    content = f"{instructions}\n{REPAIR}\n{json.dumps(schema, sort_keys=True)}"
+    content = f"{instructions}\n{REPAIR}\n{REPHRASE}\n{json.dumps(schema, sort_keys=True)}"
     return Prompt(name, instructions, schema, f"{name}-{sha256(content.encode()).hexdigest()[:VERSION_SIGNS]}")
 
 

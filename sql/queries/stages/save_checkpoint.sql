@@ -67,7 +67,7 @@ spent as (
     cross join lateral (select coalesce(%(cost_usd)s::numeric, 0) as cost_usd) as c
     cross join lateral (
         select
-            exists (select from again) or %(stage)s ~ '([.]repair|[.]softened|_truncated|_useless)$' as wasted
+            exists (select from again) or %(stage)s ~ '([.][a-z_]*repair|[.]softened|_truncated|_refused|_useless|_unanswered)$' as wasted
     ) as w
     where %(model)s::text is not null and exists (select from saved)
     on conflict (hour, provider, model, instance_id) do update

@@ -1,0 +1,64 @@
+"""Tags of a site's blog. Wix knows a tag by its label, whatever its case, and has each once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from blogworker.errors import Rejected
+from blogworker.providers.wix_site import WixSites
+
+MOST_TAGS = 30  # of one post
+PAGE = 100
+MOST_PAGES = 20  # 2,000 tags: a site with more gets its posts without those that are further back
+EXISTS = 409
+
+
+async def tag_ids_of(sites: WixSites, instance_id: str, labels: Sequence[str], *, language: str | None) -> list[str]:
+    """The ids of these labels, in order, made where the site has none."""
+    wanted = list(dict.fromkeys(label for label in labels if label.strip()))[:MOST_TAGS]
+    known = await _named(sites, instance_id, wanted)
+    found: dict[str, None] = {}
+    for label in wanted:
+        tag_id = known.get(label.casefold()) or await _made(sites, instance_id, label, language)
+        if tag_id is not None:
+            found[tag_id] = None
+    return list(found)
+
+
+async def _made(sites: WixSites, instance_id: str, label: str, language: str | None) -> str | None:
+    """A new tag's id; another's, if somebody was quicker or writes it in other letters."""
+    body = {"label": label} | ({"language": language} if language else {})
+    try:
+        answer = await sites.post(instance_id, "/blog/v3/tags", body=body, repeatable=True)
+    except Rejected as error:
+        if error.status != EXISTS:
+            raise
+        return (await _all(sites, instance_id)).get(label.casefold())
+    tag = answer.get("tag")
+    return str(tag["id"]) if isinstance(tag, dict) and tag.get("id") else None
+
+
+async def _named(sites: WixSites, instance_id: str, labels: Sequence[str]) -> dict[str, str]:
+    spellings = sorted({spelt for label in labels for spelt in (label, label.lower(), label.capitalize())})
+    if not spellings:
+        return {}
+    return _ids(await _query(sites, instance_id, {"filter": {"label": {"$in": spellings}}, "paging": {"limit": PAGE}}))
+
+
+async def _all(sites: WixSites, instance_id: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for page in range(MOST_PAGES):
+        tags = await _query(sites, instance_id, {"paging": {"limit": PAGE, "offset": page * PAGE}})
+        found |= _ids(tags)
+        if len(tags) < PAGE:
+            break
+    return found
+
+
+async def _query(sites: WixSites, instance_id: str, query: dict[str, Any]) -> list[dict[str, Any]]:
+    answer = await sites.post(instance_id, "/blog/v3/tags/query", body={"query": query}, repeatable=True)
+    tags = answer.get("tags")
+    return [tag for tag in tags if isinstance(tag, dict)] if isinstance(tags, list) else []
+
+
+def _ids(tags: Sequence[dict[str, Any]]) -> dict[str, str]:
+    return {str(tag.get("label", "")).casefold(): str(tag["id"]) for tag in tags if tag.get("id")}

@@ -1,0 +1,31 @@
+"""What is worth remembering between jobs: products as the shop told them, catalog versions, ideas that are left over.
+
+Kept in Postgres for all workers, in a table that a crash of the server may empty: losing it costs a call, not a blog.
+Ideas are remembered by site. Two sites never share them, even for the same keyword: the same post on two sites harms
+both with search engines, and what one owner wrote is none of the other's business.
+"""
+
+from typing import Any
+
+from psycopg.types.json import Json
+
+from blogworker.db.pool import Runner
+
+
+class StoredCache:
+    """Implements `work.Cache`. Lifetimes in seconds."""
+
+    def __init__(self, database: Runner, *, product_s: float, ideas_s: float) -> None:
+        self._database = database
+        self.product_s = product_s
+        self.ideas_s = ideas_s
+
+    async def recall(self, key: str) -> Any:
+        row = await self._database.maybe("stages/recall", key=key)
+        return None if row is None else row["value"]
+
+    async def remember(self, key: str, value: object, *, ttl_s: float | None) -> None:
+        await self._database.execute("stages/remember", key=key, value=Json(value), ttl_s=ttl_s)
+
+    async def forget(self, key: str) -> None:
+        await self._database.execute("stages/forget", key=key)

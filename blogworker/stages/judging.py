@@ -1,0 +1,129 @@
+"""What makes a post fit to publish: small things are set right, the rest is told to its writer."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, Field
+
+from blogworker.stages import render
+from blogworker.stages.language import plainly_another
+from blogworker.stages.plain import cut_clean, plain, printable
+from blogworker.stages.site import SiteSettings
+
+TITLE_LIMIT, EXCERPT_LIMIT, SEO_TITLE_LIMIT, SEO_DESCRIPTION_LIMIT, ALT_LIMIT = 200, 500, 60, 160, 125
+TAG_LIMIT, MOST_TAGS = 30, 10
+IMAGE_PROMPT_LIMIT = 1_000
+LEAST_WORDS, LEAST_SECTIONS = 300, 2
+SHORTEST, LONGEST = 0.6, 1.8  # of the length that the site asks for
+LEFTOVERS = re.compile(
+    r"\[(?:insert|your|product name|company|brand|link|todo)[^\]]*\]|lorem ipsum|\bas an ai\b|\{\{|\bTODO\b", re.I
+)
+HTML_TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z][^<>]*>", re.S)
+AUTOLINK = re.compile(r"<https?://[^<>\s]+>")
+PICTURE = re.compile(r"!\[([^\]]*)\]\([^)]*\)")
+LINK = re.compile(r"\[([^\[\]]*)\]\(\s*<?([^\s)>]*)>?[^)]*\)")
+BARE_ADDRESS = re.compile(r"(?<![(\w<])https?://[^\s<>)\]]+")
+DEFINITION = re.compile(r"^ {0,3}\[[^\]]+\]:\s.*$\n?", re.M)
+TOP_HEADING = re.compile(r"^ {0,3}#(?!#)[ \t]+(.*)$", re.M)
+SECTION = re.compile(r"^ {0,3}##[ \t]+\S", re.M)
+
+
+def _line(limit: int) -> BeforeValidator:
+    return BeforeValidator(lambda value: plain(value, limit=limit))
+
+
+def _headline(limit: int) -> BeforeValidator:
+    return BeforeValidator(lambda value: cut_clean(plain(value, limit=4 * limit), limit))
+
+
+def clean_tags(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    cleaned = [cut_clean(plain(tag, limit=200).lstrip("#"), TAG_LIMIT) for tag in value]
+    return list({tag.casefold(): tag for tag in reversed(cleaned) if tag}.values())[::-1][:MOST_TAGS]
+
+
+class Post(BaseModel):
+    """A post whose short fields are within their limits."""
+
+    title: Annotated[str, _headline(TITLE_LIMIT)] = Field(min_length=5)
+    slug: str = ""
+    excerpt: Annotated[str, _line(EXCERPT_LIMIT)] = Field(min_length=20)
+    seo_title: Annotated[str, _headline(SEO_TITLE_LIMIT)]
+    seo_description: Annotated[str, _line(SEO_DESCRIPTION_LIMIT)]
+    tags: Annotated[list[str], BeforeValidator(clean_tags)]
+    body_markdown: str
+    image_prompt: Annotated[str, _line(IMAGE_PROMPT_LIMIT)] = Field(min_length=10)
+    image_alt: Annotated[str, _line(ALT_LIMIT)]
+
+
+def clean_body(markdown: str, *, title: str, own_url: str) -> str:
+    """Without HTML, pictures, links to elsewhere, and without a second title."""
+    body = printable(markdown.replace("\r\n", "\n"))
+    body = AUTOLINK.sub(lambda match: match[0][1:-1], body)
+    body = PICTURE.sub("", HTML_TAG.sub("", DEFINITION.sub("", body)))
+    body = LINK.sub(lambda match: match[0] if render.same_page(match[2], own_url) else match[1], body)
+    body = BARE_ADDRESS.sub(lambda match: match[0] if render.same_page(match[0], own_url) else "", body)
+    body = TOP_HEADING.sub(lambda match: "" if _alike(match[1], title) else f"## {match[1]}", body)
+    return re.sub(r"\n{3,}", "\n\n", body).strip()
+
+
+def _alike(one: str, other: str) -> bool:
+    return re.findall(r"\w+", one.casefold()) == re.findall(r"\w+", other.casefold())
+
+
+def linked(body: str, *, name: str, own_url: str) -> str:
+    """With a link to the product: its first mention in a paragraph, where the writer forgot to."""
+    if not own_url or not name or own_url in body:
+        return body
+    mention = re.compile(
+        rf"^(?![#>|]|\s|[-*+] |\d+[.])(.*?)(?<![\w\[`*_])({re.escape(name)})(?![\w\]`*_])", re.M | re.I
+    )
+    return mention.sub(lambda match: f"{match[1]}[{match[2]}](<{own_url}>)", body, count=1)
+
+
+def forbidden_in(text: str, words: Sequence[str]) -> list[str]:
+    """The forbidden words that a text holds, in whatever case, as words of their own."""
+    return [word for word in words if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.I)]
+
+
+def faults_of(post: Post, body: str, *, words: int, own_url: str, site: SiteSettings) -> list[str]:
+    """What only its writer can mend, in words that say how."""
+    return [*_length_faults(words, site), *_body_faults(body, own_url), *_word_faults(post, body, site)]
+
+
+def _length_faults(words: int, site: SiteSettings) -> list[str]:
+    least = LEAST_WORDS if site.words is None else max(LEAST_WORDS, int(site.words * SHORTEST))
+    better = "800 to 1,100" if site.words is None else f"{site.words:,}"
+    if words < least:
+        return [f"body_markdown has {words} words: write at least {least}, better {better}"]
+    if site.words is not None and words > site.words * LONGEST:
+        return [f"body_markdown has {words} words: the site asks for about {site.words:,}"]
+    return []
+
+
+def _body_faults(body: str, own_url: str) -> list[str]:
+    faults: list[str] = []
+    if (sections := len(SECTION.findall(body))) < LEAST_SECTIONS:
+        faults.append(f"body_markdown has {sections} sections under a ## heading: it needs five to seven")
+    if leftover := LEFTOVERS.search(body):
+        faults.append(f"body_markdown holds a leftover that no reader should see: {leftover[0]!r}")
+    if own_url and own_url not in body:
+        faults.append("body_markdown does not link the product: link its url once, unchanged")
+    return faults
+
+
+def _word_faults(post: Post, body: str, site: SiteSettings) -> list[str]:
+    fields = {
+        "title": post.title, "excerpt": post.excerpt, "seo_title": post.seo_title, "body_markdown": body,
+        "seo_description": post.seo_description, "image_alt": post.image_alt,
+    }  # fmt: skip
+    faults = [
+        f"{name} holds what the site forbids: {', '.join(found)}"
+        for name, text in fields.items()
+        if (found := forbidden_in(text, site.forbidden_words))
+    ]
+    if site.language and (another := plainly_another(render.text(body), site.language)):
+        faults.append(f"the post is written in {another}: the site's language is {site.language}")
+    return faults

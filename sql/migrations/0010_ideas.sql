@@ -1,0 +1,215 @@
+-- The titles of each site: chosen for a blog, or published. A site never gets the same one twice, nor one much like it.
+create table site_titles (
+    instance_id text not null references sites,
+    key text not null, -- the title as titles are compared
+    title text not null,
+    source text not null default '', -- digest of what it was made of
+    generation_id bigint unique, -- null: the blog was pruned; its title stays the site's
+    created_at timestamptz not null default now(),
+    primary key (instance_id, key)
+);
+
+-- A title without case, spacing and ASCII's punctuation. Whatever else there is stays: [:alnum:] knows no Cyrillic
+-- where the locale is C.
+create function title_key(title text) returns text language sql immutable parallel safe as $$
+    select coalesce(nullif(btrim(regexp_replace(lower(title), '[[:space:]!-/:-@\[-`{-~]+', ' ', 'g')), ''), title)
+$$;
+
+-- Trusted since Postgres 13: whoever may create in the database may create it. Absent, or not allowed, we do without.
+do $$
+begin
+    create extension if not exists pg_trgm;
+exception when insufficient_privilege or feature_not_supported or undefined_file then
+    raise notice 'pg_trgm cannot be created (%): titles are compared without an index', sqlerrm;
+end
+$$;
+
+-- How like two titles are, from 0 to 1: of the trigrams that either has, the part that both have.
+-- titles_like gives the titles of a site that are like this one, but for those of one blog. title_limit says from where
+-- on, and has to be asked before it in the same transaction.
+--
+-- With pg_trgm, among 100,000 titles of one site and as many of others: 38 ms by its index, 930 ms by comparing all of
+-- the site's; without pg_trgm 110 ms among 10,000, in proportion to the site. Rejected: arrays of trigrams numbered by
+-- site under a GIN index of Postgres' own, probed for any of a quarter of them (720 ms and more: half of the titles
+-- share one of ten).
+do $do$
+declare
+    of_use boolean := false;
+begin
+    if to_regprocedure('similarity(text, text)') is not null and to_regoperator('%(text, text)') is not null then
+        -- It sees ASCII's letters only where the locale is C.
+        execute 'select similarity(t, t) = 1 from (select case when pg_encoding_to_char(encoding) = ''UTF8'' '
+            'then chr(1078) else ''x'' end from pg_database where datname = current_database()) as d (t)' into of_use;
+    end if;
+    if of_use then
+        create index site_titles_key_trigrams_idx on site_titles using gin (key gin_trgm_ops);
+        create function title_likeness(one text, other text) returns real language sql immutable parallel safe as $$
+            select similarity(one, other)
+        $$;
+        create function title_limit() returns real language plpgsql volatile as $$
+        begin
+            perform similarity('', ''); -- loads the library: before that its setting is a stranger's, and refused
+            return set_config('pg_trgm.similarity_threshold', '0.75', true)::real;
+        end
+        $$;
+        create function titles_like(site text, wanted text, but_for bigint, least_likeness real)
+        returns table (title text, key text, source text, likeness real) language sql stable as $$
+            select t.title, t.key, t.source, title_likeness(t.key, wanted)
+            from site_titles as t
+            where t.instance_id = site and t.key % wanted and t.generation_id is distinct from but_for
+        $$;
+    else
+        create function title_trigrams(key text) returns text[] language sql immutable parallel safe as $$
+            select array_agg(distinct substr('  ' || w.word || ' ', n, 3))
+            from regexp_split_to_table(key, ' ') as w (word)
+            cross join lateral generate_series(1, length(w.word) + 1) as n
+        $$;
+        create function title_likeness(one text, other text) returns real language sql immutable parallel safe as $$
+            select (
+                cardinality(a.grams) + cardinality(b.grams) - cardinality(u.grams)
+            )::real / cardinality(u.grams)
+            from (select title_trigrams(one) as grams) as a
+            cross join (select title_trigrams(other) as grams) as b
+            cross join (select title_trigrams(one || ' ' || other) as grams) as u
+        $$;
+        create function title_limit() returns real language sql immutable as $$ select 0.75::real $$;
+        -- Whether a trigram is in a title can be seen without taking the title apart: few are left to be compared.
+        create function titles_like(site text, wanted text, but_for bigint, least_likeness real)
+        returns table (title text, key text, source text, likeness real) language sql stable as $$
+            with asked as materialized (select title_trigrams(wanted) as grams)
+
+            select t.title, t.key, t.source, l.likeness
+            from asked as a
+            cross join site_titles as t
+            cross join lateral (
+                select count(*) as shared
+                from unnest(a.grams) as g (gram)
+                where strpos('  ' || replace(t.key, ' ', '   ') || ' ', g.gram) > 0
+            ) as s
+            cross join lateral (
+                select case
+                    when s.shared >= least_likeness * cardinality(a.grams) then title_likeness(t.key, wanted)
+                end as likeness
+            ) as l
+            where
+                t.instance_id = site
+                and t.generation_id is distinct from but_for
+                and l.likeness >= least_likeness
+        $$;
+    end if;
+end
+$do$;
+
+-- Reserve the first of these titles that is not like another of the site's. Fenced by the claim.
+-- Takes  wanted: the best first; made_of: digest of the source; last_chance: where all are like one, take the least
+--        alike rather than none, but never the same title, nor one like a title of the same source.
+-- Gives  no row when the claim is no longer the caller's; else one: place in wanted, null where none is free; taken:
+--        the site's titles that were in the way.
+-- Locks  the job; then the site's titles, by an advisory lock, until the end of the transaction: jobs of one site
+--        choose one after the other, and each sees what those before it chose.
+create function reserve_title(
+    job bigint, job_attempt integer, worker uuid, wanted text[], made_of text, last_chance boolean
+)
+returns table (place integer, taken text[]) language plpgsql volatile
+set plan_cache_mode = force_custom_plan -- sites differ in size by five orders of magnitude
+as $$
+#variable_conflict use_column
+declare
+    site text;
+    wanted_key text;
+    nearest record;
+    alike_from real;
+    least_likeness real := 2;
+    spare integer;
+begin
+    select g.instance_id into site
+    from blog_generations as g
+    where g.id = job and g.attempt = job_attempt and g.worker_id = worker and g.status = 'PROCESSING'
+    for no key update;
+    if not found then
+        return;
+    end if;
+    perform pg_advisory_xact_lock(hashtextextended('blogworker titles ' || site, 0));
+    alike_from := title_limit();
+    taken := '{}';
+    for n in 1 .. cardinality(wanted) loop
+        wanted_key := title_key(wanted[n]);
+        select
+            max(l.likeness) as likeness,
+            bool_or(l.key = wanted_key or l.source = made_of) as same,
+            array_agg(l.title order by l.likeness desc) as titles
+        into nearest
+        from titles_like(site, wanted_key, job, alike_from) as l;
+        if nearest.likeness is null and not exists (
+            select from site_titles as t
+            where t.instance_id = site and t.key = wanted_key and t.generation_id is distinct from job
+        ) then -- the same title, be it one without a letter
+            place := n;
+            exit;
+        end if;
+        taken := taken || coalesce(nearest.titles[1], wanted[n]);
+        if not nearest.same and nearest.likeness < least_likeness then
+            least_likeness := nearest.likeness;
+            spare := n;
+        end if;
+    end loop;
+    if place is null and last_chance then
+        place := spare;
+    end if;
+    if place is not null then
+        wanted_key := title_key(wanted[place]);
+        delete from site_titles as t where t.generation_id = job;
+        insert into site_titles (instance_id, key, title, source, generation_id)
+        values (site, wanted_key, wanted[place], made_of, job);
+    end if;
+    return next;
+end
+$$;
+
+-- A blog cancelled before a word of it was bought gives its title back, and chooses again should a person want it after
+-- all. One that FAILED keeps its title: it waits for a retry, and an idea that could not be written is no gift.
+create function release_title() returns trigger language plpgsql as $$
+begin
+    if old.stage in ('ideas', 'content') and not exists (
+        select from generation_stages as s where s.generation_id = old.id and s.stage like 'content%'
+    ) then
+        delete from site_titles as t where t.generation_id = old.id;
+        delete from generation_stages as s where s.generation_id = old.id and s.stage = 'ideas';
+        new.stage := 'ideas';
+    end if;
+    return new;
+end
+$$;
+
+create trigger release_title before update on blog_generations
+for each row when (new.status = 'CANCELLED' and old.status is distinct from new.status)
+execute function release_title(); -- named to come after guard_update, which may make it CANCELLED
+
+-- What is published stays published, whatever becomes of its row.
+create function keep_titles() returns trigger language plpgsql as $$
+begin
+    delete from site_titles as t using old_rows as o where t.generation_id = o.id and o.status <> 'DONE';
+    update site_titles as t set generation_id = null from old_rows as o where t.generation_id = o.id;
+    return null;
+end
+$$;
+
+create trigger keep_titles after delete on blog_generations
+referencing old table as old_rows
+for each statement execute function keep_titles();
+
+create function keep_all_titles() returns trigger language plpgsql as $$
+begin
+    update site_titles as t set generation_id = null where t.generation_id is not null;
+    return null;
+end
+$$;
+
+create trigger keep_all_titles after truncate on blog_generations
+for each statement execute function keep_all_titles();
+
+insert into site_titles (instance_id, key, title, generation_id)
+select p.instance_id, title_key(p.title), p.title, p.generation_id
+from blog_posts as p
+order by p.generation_id
+on conflict do nothing;

@@ -1,0 +1,83 @@
+"""What is remembered between jobs, and for how long."""
+
+from dataclasses import replace
+
+import pytest
+
+from blogworker.errors import Unavailable
+from blogworker.stages import source
+from blogworker.stages.cache import StoredCache
+
+from .conftest import SITE, claimed
+from .vendors import simulated
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def stored(database):
+    return StoredCache(database, product_s=60, ideas_s=60)
+
+
+async def test_a_value_is_remembered_replaced_and_forgotten(stored):
+    await stored.remember("k", {"a": 1}, ttl_s=60)
+    await stored.remember("k", {"a": 2}, ttl_s=None)
+    assert await stored.recall("k") == {"a": 2}
+
+    await stored.forget("k")
+    assert await stored.recall("k") is None
+
+
+async def test_what_has_expired_is_not_recalled_and_prune_removes_it(stored, database):
+    await stored.remember("old", 1, ttl_s=0)
+    await stored.remember("for good", 2, ttl_s=None)
+
+    assert await stored.recall("old") is None
+    assert (await database.one("ops/prune_leftovers"))["pruned"] == 1
+    assert await stored.recall("for good") == 2
+
+
+async def test_a_shop_is_asked_once_for_a_product_and_its_catalog(work, stored):
+    """Every call counts against the 200 a minute that the site's visitors share."""
+    async with simulated() as (vendors, room):
+        product_id = (await room.products(SITE))[0]["id"]
+        another_id = (await room.products(SITE))[1]["id"]
+        work = replace(work, vendors=vendors, cache=stored)
+
+        first = await source.run(claimed(work, source_id=product_id, source_data={}))
+        again = await source.run(claimed(work, source_id=product_id, source_data={}))
+        await source.run(claimed(work, source_id=another_id, source_data={}))
+
+        asked = [name for name in await room.operations("wix") if name.startswith("stores.")]
+
+    assert first == again
+    assert asked.count("stores.version") == 1
+    assert len(asked) == 3
+
+
+async def test_a_shop_that_has_moved_to_the_new_catalog_is_asked_again(work, cache):
+    async with simulated() as (vendors, room):
+        product_id = (await room.products(SITE))[0]["id"]
+        answer = await vendors.wix.catalog(SITE)
+        wrong = "V1_CATALOG" if answer == "V3_CATALOG" else "V3_CATALOG"
+        cache.values[f"catalog/{SITE}"] = wrong
+        work = claimed(replace(work, vendors=vendors), source_id=product_id, source_data={})
+
+        with pytest.raises(Unavailable):
+            await source.run(work)
+
+        assert (await source.run(work))["name"]
+    assert cache.values[f"catalog/{SITE}"] == answer
+    assert cache.lifetimes[f"catalog/{SITE}"] == (None if answer == "V3_CATALOG" else source.V1_KNOWN_S)
+
+
+async def test_tags_are_made_once_and_found_again_whatever_their_case():
+    async with simulated() as (vendors, room):
+        wix = vendors.wix
+        first = await wix.tag_ids(SITE, ["Coffee", "Slow Mornings"], language="en")
+        again = await wix.tag_ids(SITE, ["SLOW mornings", "coffee", "Coffee"], language=None)
+
+        operations = await room.operations("wix")
+
+    assert again == first[::-1]
+    assert operations.count("tags.create") == 3  # the third met its twin: 409, and was looked up

@@ -1,0 +1,121 @@
+"""What a site's owner asks of every post."""
+
+import json
+
+import pytest
+
+from blogworker.errors import SettingsError
+from blogworker.stages import content, judging
+from blogworker.stages.judging import faults_of, linked
+from blogworker.stages.language import plainly_another
+from blogworker.stages.site import SiteSettings, checked, usable
+
+from .conftest import body, post
+
+URL = "https://shop.example/mug"
+GERMAN = (
+    "Ein Becher, der jeden Morgen neben dem Kessel steht, verdient seinen Platz durch das Gewicht und einen Griff, "
+    "der in die Hand passt. Es ist nicht die Farbe, die zählt, auch wenn sie schön ist, und wer für sich einen sucht, "
+    "sollte auf den Rand achten, denn mit ihm beginnt der Tag. "
+) * 3
+ENGLISH = (
+    "A mug that stands by the kettle every morning earns its place by weight and by a handle that fits the hand. It is "
+    "not the colour that you will notice when you have it for a year, and this is what they do not tell you in a shop. "
+) * 3
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"langauge": "de"}, "langauge is no setting of a site: there are language, tone"),
+        ({"langauge": None}, "langauge is no setting of a site"),
+        ({"language": "German please"}, "language: .*a tag such as en"),
+        ({"words": 50}, "words: .*300"),
+        ({"words": "many"}, "words: .*integer"),
+        ({"forbidden_words": "cheap"}, "forbidden_words: .*list"),
+        ({"forbidden_words": ["ok", " "]}, "forbidden_words.1: is empty"),
+        ({"publish_mode": "later"}, "publish_mode: .*'publish' or 'draft'"),
+        ({"language": "german!", "words": 1}, "language: .*; words: "),
+    ],
+)
+def test_a_wrong_setting_is_told_in_one_line(given, told):
+    with pytest.raises(SettingsError, match=told) as raised:
+        checked(given)
+
+    assert "\n" not in str(raised.value)
+
+
+def test_settings_are_stored_clean_and_null_takes_one_back():
+    stored = checked({"tone": "  <b>dry</b>  humour ", "language": "pt-BR", "brand_words": ["MugCo"], "words": None})
+
+    assert stored == {"tone": "dry humour", "language": "pt-BR", "brand_words": ["MugCo"], "words": None}
+
+
+def test_a_worker_goes_on_without_a_setting_that_sql_spoilt():
+    assert usable({"words": "x", "tone": "warm", "unheard_of": 1, "language": None}).facts() == {"tone": "warm"}
+
+
+def faults(*, text=None, own_url="", **settings):
+    made = judging.Post.model_validate(post(**({"body_markdown": text} if text else {})))
+    words = len(made.body_markdown.split())
+    return faults_of(made, made.body_markdown, words=words, own_url=own_url, site=SiteSettings(**settings))
+
+
+def test_the_length_is_the_sites():
+    assert faults(words=600) == []
+    assert "asks for about 300" in faults(words=300, text=body(sections=9))[0]
+    assert "better 3,000" in faults(words=3000)[0]
+
+
+def test_forbidden_words_are_found_everywhere_as_words():
+    """`art` is no `cart`; case and inflection by punctuation do not hide one."""
+    assert faults(forbidden_words=["cart", "eep"]) == []
+    assert [fault.split()[0] for fault in faults(forbidden_words=["COFFEE"])] == [
+        "title", "seo_title", "seo_description",
+    ]  # fmt: skip
+
+
+def test_a_forbidden_tag_is_left_out():
+    made = content.read_post(
+        json.dumps(post(tags=["Coffee", "Cheap"])), source={}, idea={}, site=SiteSettings(forbidden_words=["cheap"])
+    )
+
+    assert made["tags"] == ["Coffee"]
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "found"),
+    [
+        (ENGLISH, "en", None),
+        (GERMAN, "de-AT", None),
+        (ENGLISH, "de", "en"),
+        (GERMAN, "en-GB", "de"),
+        (ENGLISH, "ru", "en"),
+        ("Кружка стоит рядом на кухне каждое утро. " * 30, "ru", None),
+        (ENGLISH, "xx", None),
+        ("mug " * 200, "de", None),
+        ("the and of to is that", "de", None),
+    ],
+)
+def test_only_plainly_another_language_is_a_fault(text, language, found):
+    assert plainly_another(text, language) == found
+
+
+def test_a_forgotten_link_is_set_at_the_first_mention_in_a_paragraph():
+    text = "## The Low Water Mug\n\nWhy the low water mug stays warm. The Low Water Mug again."
+
+    made = linked(text, name="Low Water Mug", own_url=URL)
+
+    assert made == f"## The Low Water Mug\n\nWhy the [low water mug](<{URL}>) stays warm. The Low Water Mug again."
+    assert linked(made, name="Low Water Mug", own_url=URL) == made
+
+
+def test_a_post_that_never_names_the_product_goes_back_to_its_writer():
+    assert "link its url once" in faults(own_url=URL)[0]
+
+
+def test_tags_are_written_as_the_site_writes_them():
+    """A reader should not meet Mugs, mugs and Mug."""
+    assert content.reused(["mug", "Slow mornings", "GLASS"], ["Mugs", "mugs", "Glass"]) == [
+        "Mugs", "Slow mornings", "Glass",
+    ]  # fmt: skip
