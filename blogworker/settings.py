@@ -113,6 +113,12 @@ class DatabaseSettings(Section):
         return self
 
 
+class _Whereabouts(Section):
+    """For commands that can do without a database: whether there is one to open, before its settings are judged."""
+
+    url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
+
+
 class QueueSettings(Section):
     model_config = SettingsConfigDict(env_prefix="BLOGWORKER_")
 
@@ -266,13 +272,18 @@ def load_section(section: type[S], **flags: Any) -> S:
         raise SettingsError("\n".join(_fault(section, dict(e)) for e in error.errors(include_input=False))) from error
 
 
-def require_keys(settings: Settings) -> None:
+def has_database() -> bool:
+    """Whether DATABASE_URL is set, rightly or wrongly, wherever settings may come from."""
+    return load_section(_Whereabouts).url is not None
+
+
+def require_keys(settings: Settings, *, illustrated: bool = True) -> None:
     """Raise SettingsError unless the vendors that no job can do without have their keys."""
     missing = [
         f"{name} is not set: the worker cannot {purpose} without it. For a trial without keys: blogworker demo"
         for name, value, purpose in (
             ("OPENAI_API_KEY", settings.openai.api_key, "write"),
-            ("REPLICATE_API_TOKEN", settings.replicate.api_token, "illustrate"),
+            *([("REPLICATE_API_TOKEN", settings.replicate.api_token, "illustrate")] if illustrated else []),
         )
         if value is None or not value.get_secret_value().strip()
     ]

@@ -1,32 +1,22 @@
 """A database of the bench's own: new, migrated, and gone afterwards."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from uuid import UUID, uuid4
 
-from anyio.to_thread import run_sync
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
-from blogworker.db.embedded import EmbeddedPostgres
+from blogworker.db.embedded import temporary_server
 from blogworker.db.migrate import migrate
 from blogworker.db.pool import Database, connect
 from blogworker.settings import DatabaseSettings
 
 
-@asynccontextmanager
-async def server() -> AsyncIterator[str]:
+def server() -> AbstractAsyncContextManager[str]:
     """The DSN of a Postgres that lives as long as the block, with durable commits as in production."""
-    with TemporaryDirectory(prefix="blogworker-bench-") as folder:
-        embedded = EmbeddedPostgres(Path(folder) / "postgres", durable=True, max_connections=200)
-        dsn = await run_sync(embedded.start)
-        try:
-            yield dsn
-        finally:
-            await run_sync(embedded.remove)
+    return temporary_server(durable=True, max_connections=200)
 
 
 @asynccontextmanager

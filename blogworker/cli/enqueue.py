@@ -1,10 +1,9 @@
 """`blogworker enqueue`: keywords, JSONL, product exports; all or nothing unless told otherwise."""
 
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from blogworker.cli.foresight import Checked, foresee
 from blogworker.cli.output import ago, complain, console, emit_json
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database
@@ -56,19 +56,6 @@ class Source:
         return replace(blog, run_at=blog.run_at or self.run_at, publish_at=blog.publish_at or self.publish_at)
 
 
-@dataclass(slots=True)
-class Checked:
-    """What the first pass over the files found."""
-
-    counts: Counter[str] = field(default_factory=Counter)  # blogs of each site
-    skipped: int = 0
-    bad: int = 0
-
-    @property
-    def blogs(self) -> int:
-        return self.counts.total()
-
-
 def register(app: typer.Typer) -> None:
     app.command()(enqueue)
 
@@ -88,6 +75,7 @@ def enqueue(
         False, "--repeatable", help="Enqueue rows of files again although they were enqueued before."
     ),
     skip_bad: bool = typer.Option(False, "--skip-bad", help="Enqueue the good rows of a file that has bad ones."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Enqueue nothing: say what would be, its cost and time."),
     as_json: bool = typer.Option(False, "--json", help="For machines."),
 ) -> None:
     """Ask for blogs. Exit 2: something is wrong and nothing was enqueued; 75: the queue is full for now."""
@@ -99,11 +87,15 @@ def enqueue(
         raise SettingsError("--key names one blog: use it with a single --keyword")
     limit = load_section(QueueSettings).queue_size_limit
     if keyword and not files:
-        blogs = [
+        few = [
             NewBlog(site[n % len(site)], "keyword", None, {"keyword": word}, priority, run_at, publish_at, key)
             for n, word in enumerate(keyword)
         ]
-        _answer(_few(blogs, limit=limit), as_json=as_json)
+        _require_fit(few)
+        if dry_run:
+            foresee(few, Checked(), limit=limit, as_json=as_json)
+        else:
+            _answer(_few(few, limit=limit), as_json=as_json)
         return
     if keyword:
         raise SettingsError("give either files or --keyword, not both")
@@ -114,14 +106,21 @@ def enqueue(
             )
             for file in files
         ]
-        _bulk(sources, limit=limit, skip_bad=skip_bad, as_json=as_json)
+        found = Checked()
+        for source in sources:
+            _check(source, found, skip_bad=skip_bad)
+        blogs = (blog for source in sources for blog in source.blogs())
+        (foresee if dry_run else _bulk)(blogs, found, limit=limit, as_json=as_json)
+
+
+def _require_fit(blogs: Sequence[NewBlog]) -> None:
+    wrong = [f"{blog.source_data['keyword']!r}: {reason}" for blog in blogs for reason in faults(blog)]
+    if wrong:
+        raise SettingsError("\n".join(wrong))
 
 
 def _few(blogs: Sequence[NewBlog], *, limit: int | None) -> list[Enqueued]:
     """Blogs of the command line: all of them or none."""
-    wrong = [f"{blog.source_data['keyword']!r}: {reason}" for blog in blogs for reason in faults(blog)]
-    if wrong:
-        raise SettingsError("\n".join(wrong))
 
     async def act(database: Database) -> list[Enqueued]:
         async with database.transaction() as statements:
@@ -151,11 +150,7 @@ def _answer(answers: Sequence[Enqueued], *, as_json: bool) -> None:
         console().print(f"blog {a.job_id}: {a.status}{place}{start}{'' if a.created else ' (enqueued before)'}")
 
 
-def _bulk(sources: Sequence[Source], *, limit: int | None, skip_bad: bool, as_json: bool) -> None:
-    found = Checked()
-    for source in sources:
-        _check(source, found, skip_bad=skip_bad)
-    blogs = (blog for source in sources for blog in source.blogs())
+def _bulk(blogs: Iterator[NewBlog], found: Checked, *, limit: int | None, as_json: bool) -> None:
     bar = track(
         blogs,
         total=found.blogs,

@@ -1,6 +1,5 @@
 """What a person sees of the demo, and how it ends."""
 
-import signal
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 
 from blogworker.cli.output import facts
+from blogworker.cli.signals import until_signal
 from blogworker.demo import show
 from blogworker.demo.progress import Progress
 from blogworker.demo.show import Plan, Result
@@ -68,23 +68,15 @@ def exhibit(plan: Plan) -> None:
 
 
 async def _run(plan: Plan, console: Console) -> Result | None:
-    result = None
     screen = Screen(console)
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(_cancel_on_signal, tasks.cancel_scope)
+
+    async def act() -> Result:
         try:
-            result = await show.run(plan, say=screen.say, show=screen.show)
+            return await show.run(plan, say=screen.say, show=screen.show)
         finally:
             screen.close()
-        tasks.cancel_scope.cancel()
-    return result
 
-
-async def _cancel_on_signal(scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        task_status.started()
-        async for _ in signals:
-            scope.cancel()
+    return await until_signal(act)
 
 
 def _summarise(console: Console, plan: Plan, result: Result) -> None:

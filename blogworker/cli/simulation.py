@@ -1,15 +1,17 @@
-"""`blogworker simulate`, once its extra is known to be installed."""
+"""The vendors' simulator on the command line, once its extra is known to be installed."""
 
 from functools import partial
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import anyio
 import typer
 
 from blogworker import simulator
-from blogworker.simulator import SimulatorOptions
+from blogworker.settings import Settings, variable
+from blogworker.simulator import SimulatorOptions, running_simulator
 
-__all__ = ["SimulatorOptions", "serve"]
+__all__ = ["SimulatorOptions", "running_simulator", "serve"]
 
 
 def serve(options: SimulatorOptions, *, host: str, port: int, url_file: Path | None) -> None:
@@ -28,12 +30,18 @@ async def _serve(options: SimulatorOptions, *, host: str, port: int, url_file: P
 
 def settings_for(url: str) -> dict[str, str]:
     """The environment that makes a worker talk to a simulator."""
+    sections = get_type_hints(Settings)
     return {
-        "OPENAI_BASE_URL": f"{url}/openai/v1",
-        "REPLICATE_BASE_URL": f"{url}/replicate",
-        "WIX_BASE_URL": f"{url}/wix",
-        "OPENAI_API_KEY": "simulated",
-        "REPLICATE_API_TOKEN": "simulated",
-        "WIX_APP_ID": "simulated",
-        "WIX_APP_SECRET": "simulated",
+        variable(sections[section], name): value
+        for section, fields in flags_for(url).items()
+        for name, value in fields.items()
+    }
+
+
+def flags_for(url: str) -> dict[str, dict[str, Any]]:
+    """The same as flags of `settings.load`."""
+    return {
+        "openai": {"base_url": f"{url}/openai/v1", "api_key": "simulated"},
+        "replicate": {"base_url": f"{url}/replicate", "api_token": "simulated"},
+        "wix": {"base_url": f"{url}/wix", "app_id": "simulated", "app_secret": "simulated"},
     }

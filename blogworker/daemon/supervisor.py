@@ -1,8 +1,7 @@
 """Builds the world, runs one worker in it, and takes it down in order."""
 
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Callable, Mapping
 from uuid import UUID
 
 from anyio import create_task_group, open_signal_receiver
@@ -11,13 +10,11 @@ from anyio.abc import TaskStatus
 from blogworker.daemon import systemd
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import FencedPipeline, Incarnation
-from blogworker.daemon.pacing import buckets, read_pace, site_pace
+from blogworker.daemon.pacing import buckets
+from blogworker.daemon.world import opened_vendors
 from blogworker.db.migrate import state
 from blogworker.db.patient import PatientDatabase, Weather
 from blogworker.db.pool import Database
-from blogworker.providers.openai import OpenAIClient
-from blogworker.providers.replicate import ReplicateClient
-from blogworker.providers.wix import WixClient
 from blogworker.queue.job import Claim, Outcome
 from blogworker.quota.breaker import Breakers
 from blogworker.quota.limiter import Limiter
@@ -25,7 +22,7 @@ from blogworker.settings import Settings
 from blogworker.stages.cache import StoredCache
 from blogworker.stages.checkpoint import StoredCheckpoints
 from blogworker.stages.pipeline import attempt
-from blogworker.stages.work import Output, Vendors, Work
+from blogworker.stages.work import Output, Work
 from blogworker.telemetry import get_logger
 
 log = get_logger()
@@ -48,7 +45,7 @@ async def run(settings: Settings, *, until_empty: bool = False) -> None:
         cache = StoredCache(patient, product_s=settings.wix.product_ttl, ideas_s=settings.openai.ideas_ttl)
         warn_unpriced(settings)
         trouble = settings.replicate.image_trouble
-        async with _vendors(settings, limiter) as vendors:
+        async with opened_vendors(settings, limiter, connections=settings.worker.concurrency) as vendors:
 
             async def pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Output]) -> Outcome:
                 checkpoints = StoredCheckpoints(patient, worker_id, claim, saved)
@@ -59,18 +56,6 @@ async def run(settings: Settings, *, until_empty: bool = False) -> None:
             gate = Gate(breakers, trouble)
             supervisor = Supervisor(settings, database, weather, pipeline, gate=gate, waiting=limiter.waiting)
             await supervisor.run(until_empty=until_empty)
-
-
-@asynccontextmanager
-async def _vendors(settings: Settings, limiter: Limiter) -> AsyncIterator[Vendors]:
-    spare = settings.worker.concurrency
-    sites = site_pace(limiter, rpm=settings.wix.rpm)
-    async with (
-        OpenAIClient(settings.openai, connections=spare) as openai,
-        ReplicateClient(settings.replicate, connections=spare, pace=read_pace(limiter)) as replicate,
-        WixClient(settings.wix, connections=spare, pace=sites) if settings.wix.configured else nullcontext() as wix,
-    ):
-        yield Vendors(openai=openai, replicate=replicate, wix=wix)
 
 
 def warn_unpriced(settings: Settings) -> None:

@@ -45,9 +45,16 @@ class Limiter:
 
     async def open(self) -> None:
         """Make the buckets known to the database, with the limits of our settings."""
+        await self._make("quota/upsert_bucket")
+
+    async def join(self) -> None:
+        """Make the buckets that are missing; the others keep the limits in force, which are not ours to change."""
+        await self._make("quota/join_bucket")
+
+    async def _make(self, statement: str) -> None:
         for desk in self._desks.values():
             await self._database.execute(
-                "quota/upsert_bucket",
+                statement,
                 name=desk.bucket.name,
                 provider=desk.bucket.provider,
                 requests_per_minute=desk.bucket.requests_per_minute,

@@ -10,7 +10,7 @@ from blogworker.backoff import backoff_s
 from blogworker.errors import Misconfigured, ProviderDown, ProviderError, RateLimited, Rejected, SiteUnavailable
 from blogworker.queue.job import Done, Failure, Outcome, OverBudget, PauseSite, Reject, Retry, Stage, Wait
 from blogworker.stages import content, ideas, image, publish, source
-from blogworker.stages.estimate import still_to_pay
+from blogworker.stages.budget import still_to_pay
 from blogworker.stages.publish import PublishLater
 from blogworker.stages.work import Work
 from blogworker.telemetry import get_logger

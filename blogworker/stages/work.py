@@ -5,16 +5,17 @@ when a vendor stops it; the pipeline turns that into an outcome. Whatever it pay
 end it saves as a checkpoint of its own, named `<stage>.<effect>`, so that no later attempt does it again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from blogworker.errors import ProviderError
 from blogworker.providers.openai import OpenAIClient
 from blogworker.providers.replicate import ReplicateClient
 from blogworker.providers.wix import WixClient
 from blogworker.queue.job import Claim
-from blogworker.quota.breaker import Breakers
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import ImageTrouble, OpenAISettings
 
@@ -80,6 +81,17 @@ class Reserved:
     taken: tuple[str, ...]  # titles of the site that were in the way
 
 
+class Guard(Protocol):
+    """What is known of the providers' health; `quota.breaker` implements it for the fleet."""
+
+    def require(self, provider: str) -> None:
+        """Raise ProviderDown when the provider is left alone."""
+
+    def guarding(self, provider: str, *, own: Iterable[type[ProviderError]] = ()) -> AbstractAsyncContextManager[None]:
+        """A call to the provider. `own`: errors that say nothing of it. Raises ProviderDown, as `require` does and when
+        the call's failure turns out to be the provider's."""
+
+
 class Cache(Protocol):
     """What is remembered between jobs, for all workers. Lifetimes in seconds."""
 
@@ -114,6 +126,6 @@ class Work:
     vendors: Vendors
     limiter: Limiter
     openai: OpenAISettings  # models, and the tokens to reserve for a call
-    breakers: Breakers
+    breakers: Guard
     cache: Cache
     image_trouble: ImageTrouble = "wait"  # where the site does not say

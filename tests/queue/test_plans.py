@@ -211,6 +211,13 @@ HOT = [
     Hot("queue/require_room", {"queue_size_limit": 50_000, "instance_ids": ["s5", "s6"], "counts": [3, 4]}),
     Hot("queue/enqueue_blog", ONE_BLOG),
     Hot("queue/enqueue_blog", ONE_BLOG | {"instance_id": "s1", "idempotency_key": "key1"}),
+    Hot(
+        "queue/known_keys",
+        {"instance_ids": [f"s{n}" for n in range(500)], "idempotency_keys": [f"key{n}" for n in range(500)]},
+        ("blog_generations_idempotency_key",),
+    ),
+    Hot("queue/outlook", indexes=("blog_generations_finished_idx",)),
+    Hot("stages/usage", {"days": 30, "most": 2_000}, ("blog_generations_finished_idx", "generation_stages_pkey")),
     Hot("queue/create_sites", {"instance_ids": ["s1", "brand new"]}),
     Hot("queue/enqueue_many", {"blogs": new_blogs()}),
     Hot("queue/pause_site", {"instance_id": "s5", "reason": "r"}, ("sites_pkey",)),

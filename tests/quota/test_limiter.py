@@ -300,3 +300,14 @@ async def test_an_answer_without_headers_teaches_nothing(limiter, database):
     await limiter.learn(BUCKET.name, VendorLimits())
 
     assert (await database.rows("ops/quotas"))[0]["pace"] == before == 1
+
+
+async def test_a_guest_makes_what_is_missing_and_changes_nothing_else(limiter, database):
+    """A person's own settings must not become the fleet's, nor wake everybody who waits for a grant."""
+    other = Bucket("openai/max", "openai", requests_per_minute=5, tokens_per_minute=50)
+    poorer = Bucket(BUCKET.name, "openai", requests_per_minute=1, tokens_per_minute=1)
+
+    await Limiter(database, {BUCKET.name: poorer, other.name: other}).join()
+
+    found = {row["name"]: row["requests_per_minute"] for row in await database.rows("ops/quotas")}
+    assert found == {BUCKET.name: 600, other.name: 5}

@@ -13,5 +13,6 @@ is its own postmaster.pid, so any later process finds it again, also after the s
 
 from blogworker.db.embedded.postgres import EmbeddedPostgres
 from blogworker.db.embedded.programs import find_pg_bin
+from blogworker.db.embedded.temporary import temporary_server
 
-__all__ = ["EmbeddedPostgres", "find_pg_bin"]
+__all__ = ["EmbeddedPostgres", "find_pg_bin", "temporary_server"]

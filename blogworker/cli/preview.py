@@ -1,0 +1,146 @@
+"""`blogworker preview`: one blog, made as the fleet would make it and published nowhere."""
+
+import sys
+import tempfile
+import webbrowser
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import anyio
+import typer
+from rich.console import Console
+
+from blogworker.cli.choice import written_about
+from blogworker.cli.extras import extra
+from blogworker.cli.output import WIDE, complain
+from blogworker.cli.signals import until_signal
+from blogworker.db.embedded import temporary_server
+from blogworker.db.migrate import migrate
+from blogworker.db.pool import connect
+from blogworker.errors import BlogworkerError, SettingsError
+from blogworker.settings import (
+    DatabaseSettings,
+    LogSettings,
+    Settings,
+    has_database,
+    load,
+    load_section,
+    require_keys,
+)
+from blogworker.telemetry import configure
+
+if TYPE_CHECKING:
+    from blogworker.daemon.preview import Wish
+    from blogworker.stages.preview import Preview
+
+SPEED = 10.0  # of the simulated vendors
+POLL_S = 0.5  # between looks at a picture, in life
+FEW = {"pool_min": 1, "pool_max": 4}  # connections
+PRIVATE = {"url": "postgresql://", "direct_url": "postgresql://", **FEW}  # until the server has told its address
+DOING = {"source": "reading", "ideas": "finding ideas", "content": "writing the post", "image": "painting the cover"}
+
+Form = Literal["md", "html", "json"]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(preview)
+
+
+def preview(
+    keyword: str | None = typer.Option(None, help="Write about this keyword."),
+    text: str | None = typer.Option(None, metavar="FILE|-", help="Write from the notes in this file."),
+    product: str | None = typer.Option(
+        None, metavar="FILE|-", help="Write about one row of a file enqueue would read."
+    ),
+    handle: str | None = typer.Option(None, help="Which product of the file, by its handle."),
+    row: int | None = typer.Option(None, min=1, help="Which blog of the file, counted from 1."),
+    site: str | None = typer.Option(None, help="Its instance_id: write with its settings, count the cost to it."),
+    language: str | None = typer.Option(None, help="Write in this language, whatever the site's is."),
+    tone: str | None = typer.Option(None, help="Write in this tone, whatever the site's is."),
+    no_image: bool = typer.Option(False, "--no-image", help="Without the cover picture."),
+    form: Form = typer.Option("md", "--format", help="What to print."),
+    page: Path | None = typer.Option(None, "--html", metavar="FILE", help="Write a page with the picture in it, too."),
+    show: bool = typer.Option(False, "--open", help="Open that page in the browser."),
+    simulate: bool = typer.Option(False, "--simulate", help="With stand-ins for the vendors: no keys, no cost."),
+) -> None:
+    """Make one blog with the real vendors and show it: nothing is queued, nothing published. It costs what a blog
+    costs; with DATABASE_URL it waits for the fleet's quota and counts what it spends. Exit 1: a vendor refused."""
+    configure(LogSettings(level="error"))
+    if page is not None and not (page.parent.is_dir() and not page.is_dir()):
+        raise SettingsError(f"--html {page} cannot be written: name a file in a folder that exists")
+    blog = written_about(keyword=keyword, text=text, product=product, handle=handle, row=row, site=site)
+    from blogworker.daemon.preview import Wish  # the vendors' SDKs take half a second to load
+
+    facts = {name: value for name, value in (("language", language), ("tone", tone)) if value}
+    found = _made(Wish(blog, facts, illustrated=not no_image), simulate=simulate)
+    _show(found, form=form, page=page, show=show)
+    if found.trouble:
+        complain(found.trouble)
+        raise typer.Exit(1)
+
+
+def _made(wish: "Wish", *, simulate: bool) -> "Preview":
+    with Console(stderr=True).status("") as status:  # shows nothing where there is no terminal
+        act = partial(_run, wish, simulate=simulate, say=lambda stage: status.update(DOING.get(stage, stage)))
+        found = anyio.run(until_signal, act)
+    if found is None:
+        complain("stopped; nothing was left behind")
+        raise typer.Exit(130)
+    return found
+
+
+async def _run(wish: "Wish", *, simulate: bool, say: Callable[[str], None]) -> "Preview":
+    from blogworker.daemon import preview as maker
+
+    async with AsyncExitStack() as stack:
+        flags = await _stand_ins(stack) if simulate else {}
+        private = simulate or not has_database()
+        settings = load({**flags, "database": PRIVATE if private else FEW})
+        require_keys(settings, illustrated=wish.illustrated)
+        if private:
+            say("starting a private Postgres for the quota")
+            settings = await _with_private_database(stack, settings)
+        return await maker.run(settings, wish, say=say)
+
+
+async def _stand_ins(stack: AsyncExitStack) -> dict[str, dict[str, Any]]:
+    """Vendors of our own, and the settings that lead to them."""
+    with extra("demo"):
+        from blogworker.cli import simulation
+    url = await stack.enter_async_context(simulation.running_simulator(simulation.SimulatorOptions(speed=SPEED)))
+    flags = simulation.flags_for(url)
+    flags["replicate"]["poll_interval"] = POLL_S / SPEED
+    return flags
+
+
+async def _with_private_database(stack: AsyncExitStack, settings: Settings) -> Settings:
+    dsn = await stack.enter_async_context(temporary_server())
+    async with await connect(dsn, timeout_s=settings.database.connect_timeout_s) as connection:
+        await migrate(connection)
+    return replace(settings, database=load_section(DatabaseSettings, **{**PRIVATE, "url": dsn, "direct_url": dsn}))
+
+
+def _show(found: "Preview", *, form: Form, page: Path | None, show: bool) -> None:
+    from blogworker.cli import preview_forms as forms
+    from blogworker.demo.page import preview_page
+
+    written = {"md": forms.markdown, "json": forms.machine, "html": preview_page}[form]
+    sys.stdout.write(written(found).rstrip("\n") + "\n")
+    sys.stdout.flush()
+    Console(stderr=True, width=None if sys.stderr.isatty() else WIDE).print(forms.bill(found))
+    if page is None and show:
+        with tempfile.NamedTemporaryFile(prefix="blogworker-preview-", suffix=".html", delete=False) as kept:
+            page = Path(kept.name)
+    if page is None:
+        return
+    try:
+        page.write_text(preview_page(found), encoding="utf-8")
+    except OSError as error:
+        raise BlogworkerError(f"{page} cannot be written: {error.strerror}") from error
+    sys.stderr.write(f"page: {page}\n")
+    if show and not webbrowser.open(page.resolve().as_uri()):
+        complain(f"no browser could be started: open {page} yourself")

@@ -1,0 +1,99 @@
+"""A preview as a person reads it in a terminal, as a script reads it, and what it cost."""
+
+import json
+from base64 import b64encode
+from typing import Any
+
+from rich.console import Group
+from rich.text import Text
+
+from blogworker.cli.output import table
+from blogworker.stages.judging import SEO_DESCRIPTION_LIMIT, SEO_TITLE_LIMIT
+from blogworker.stages.preview import Call, Preview
+
+
+def markdown(found: Preview) -> str:
+    """The facts of the post and the ideas it was chosen from, then its body."""
+    post, ideas = found.post, [found.ideas["chosen"], *found.ideas["others"]]
+    facts = {
+        "Slug": post["slug"],
+        "SEO title": _counted(post["seo_title"], SEO_TITLE_LIMIT),
+        "SEO description": _counted(post["seo_description"], SEO_DESCRIPTION_LIMIT),
+        "Tags": ", ".join(post["tags"]),
+        "Length": f"{post['word_count']:,} words",
+        "Picture": _picture(found),
+        "Site": ", ".join(f"{name} {value}" for name, value in found.source["site"].items())
+        or "no settings of its own",
+    }
+    head = "\n".join(f"- {name}: {value}" for name, value in facts.items())
+    listed = "\n".join(
+        f"{n}. {idea['title']} ({idea['score']}{', chosen' if n == 1 else ''}): {idea['angle']}"
+        for n, idea in enumerate(ideas, 1)
+    )
+    return f"# {post['title']}\n\n> {post['excerpt']}\n\n{head}\n\nIdeas:\n\n{listed}\n\n---\n\n{post['markdown']}\n"
+
+
+def machine(found: Preview) -> str:
+    """One JSON object; the picture's bytes in base64."""
+    image: dict[str, Any] | None = None
+    if found.image is not None and found.picture is not None:
+        image = {name: found.image[name] for name in ("alt", "prompt", "type", "bytes", "model")}
+        image["base64"] = b64encode(found.picture).decode("ascii")
+    told = {
+        "post": {name: value for name, value in found.post.items() if name not in ("model", "prompt_version")},
+        "image": image,
+        "ideas": [found.ideas["chosen"], *found.ideas["others"]],
+        "source": found.source,
+        "calls": [_call(call) for call in found.calls],
+        "cost_usd": found.cost_usd,
+        "trouble": found.trouble,
+    }
+    return json.dumps(told, ensure_ascii=False)
+
+
+def bill(found: Preview) -> Group:
+    """What each call took, and all of them."""
+    columns = ["call", "model", "tokens in", "cached", "out", "cost", "seconds"]
+    rows = [
+        (
+            call.name,
+            call.spend.model,
+            call.spend.tokens_in,
+            call.spend.tokens_cached,
+            call.spend.tokens_out,
+            dollars(call.spend.cost_usd),
+            call.seconds,
+        )
+        for call in found.calls
+    ]
+    total = sum(call.seconds for call in found.calls)
+    cost = dollars(found.cost_usd) or "a cost unknown: a model has no price in the settings"
+    return Group(table(None, columns, rows), Text(f"nothing was published; {cost}, {total:.1f} s"))
+
+
+def dollars(cost: float | None) -> str | None:
+    return None if cost is None else f"${cost:.4f}"
+
+
+def _call(call: Call) -> dict[str, Any]:
+    spend = call.spend
+    return {
+        "name": call.name,
+        "provider": spend.provider,
+        "model": spend.model,
+        "tokens_in": spend.tokens_in,
+        "tokens_cached": spend.tokens_cached,
+        "tokens_out": spend.tokens_out,
+        "cost_usd": spend.cost_usd,
+        "seconds": round(call.seconds, 3),
+    }
+
+
+def _counted(text: str, limit: int) -> str:
+    return f"{text} ({len(text)} of {limit})"
+
+
+def _picture(found: Preview) -> str:
+    if found.image is None or found.picture is None:
+        return found.trouble or "not asked for"
+    return f"{found.image['type']}, {len(found.picture) / 1024:,.0f} KB: {found.image['alt']}"

@@ -1,0 +1,2 @@
+-- read_only: let the transaction under way write nothing, whatever it is asked to.
+set transaction read only;

@@ -1,0 +1,18 @@
+-- record_spend: count one paid call that belongs to no job. `save_checkpoint` counts those of jobs.
+-- Takes  instance_id: whom it is counted to, known as a site or not; provider, model, tokens_in, tokens_cached,
+--        tokens_out, cost_usd (null: no price is known).
+insert into provider_usage as u (
+    hour, provider, model, instance_id, requests, tokens_in, tokens_cached, tokens_out, cost_usd, unpriced
+)
+values (
+    date_trunc('hour', now(), 'UTC'), %(provider)s, %(model)s, %(instance_id)s, 1, %(tokens_in)s, %(tokens_cached)s,
+    %(tokens_out)s, coalesce(%(cost_usd)s::numeric, 0), (%(cost_usd)s::numeric is null)::integer
+)
+on conflict (hour, provider, model, instance_id) do update
+set
+    requests = u.requests + 1,
+    tokens_in = u.tokens_in + excluded.tokens_in,
+    tokens_cached = u.tokens_cached + excluded.tokens_cached,
+    tokens_out = u.tokens_out + excluded.tokens_out,
+    cost_usd = u.cost_usd + excluded.cost_usd,
+    unpriced = u.unpriced + excluded.unpriced;

@@ -1,0 +1,82 @@
+"""`blogworker preview`, as far as it comes without spending anything."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+USAGE = 2
+KEYS = {"OPENAI_API_KEY": "sk-test-1", "REPLICATE_API_TOKEN": "r8-test-1"}
+EXPORT = """handleId,fieldType,name,description,price
+mug,Product,Low Water Mug,A mug.,26.00
+bowl,Product,Tide Bowl,A bowl.,31.00
+jug,Product,Harbour Jug,A jug.,cheap
+"""
+
+
+def complained(ran: Any, *, of: str) -> None:
+    """In one clear line, before anything was started."""
+    assert (ran.code, ran.out) == (USAGE, ""), ran
+    assert len(ran.complaints) == 1, ran.err
+    assert ran.err.startswith("blogworker: ")
+    assert of in ran.err
+
+
+@pytest.fixture
+def export(offline: Any) -> Path:
+    path: Path = offline.folder / "export.csv"
+    path.write_text(EXPORT, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ((), "one of --keyword, --text and --product"),
+        (("--keyword", "mugs", "--product", "export.csv"), "one of --keyword, --text and --product"),
+        (("--keyword", " "), "a keyword blog needs its keyword"),
+        (("--keyword", "mugs", "--row", "1"), "use them with --product"),
+        (("--product", "export.csv"), "holds several blogs (mug, bowl): choose one with --handle or --row"),
+        (("--product", "export.csv", "--row", "1", "--handle", "mug"), "either --handle or --row"),
+        (("--product", "export.csv", "--handle", "mugs"), "no blog with the handle 'mugs': is it mug?"),
+        (("--product", "nowhere.csv", "--row", "1"), "nowhere.csv cannot be read: No such file"),
+        (("--text", "nowhere.txt"), "nowhere.txt cannot be read: No such file"),
+        (("--text", "empty.txt"), "a text blog needs its text"),
+        (("--text", "latin.txt"), "latin.txt is not UTF-8 at byte 4"),
+        (("--keyword", "mugs", "--html", "nowhere/page.html"), "name a file in a folder that exists"),
+    ],
+)
+def test_what_cannot_be_previewed_is_said_in_one_line(
+    offline: Any, export: Path, arguments: tuple[str, ...], reason: str
+) -> None:
+    (offline.folder / "empty.txt").write_text("")
+    (offline.folder / "latin.txt").write_bytes(b"caf\xe9")
+    if "mugs" in arguments and "--handle" in arguments:
+        export.write_text("".join(EXPORT.splitlines(keepends=True)[:2]), encoding="utf-8")
+
+    complained(offline("preview", *arguments, **KEYS), of=reason)
+
+
+def test_a_row_that_is_not_there_is_explained_by_the_bad_ones(offline: Any, export: Path) -> None:
+    """The third product is there to see, but its price is none."""
+    ran = offline("preview", "--product", "export.csv", "--row", "3", **KEYS)
+
+    assert (ran.code, ran.out) == (USAGE, "")
+    assert ran.complaints[0].startswith("blogworker: export.csv:4: price 'cheap' is not a price")
+    assert ran.complaints[1] == "blogworker: export.csv holds fewer than 3 blogs"
+
+
+@pytest.mark.parametrize(("given", "missing"), [("REPLICATE_API_TOKEN", "OPENAI_API_KEY"), ("OPENAI_API_KEY", "REPL")])
+def test_a_missing_key_is_named_before_anything_is_started(offline: Any, given: str, missing: str) -> None:
+    complained(offline("preview", "--keyword", "mugs", **{given: KEYS[given]}), of=missing)
+
+
+def test_without_a_picture_no_key_for_pictures_is_asked(offline: Any) -> None:
+    """The database is looked for next, so its fault is the one that is told."""
+    ran = offline(
+        *("preview", "--keyword", "mugs", "--no-image"),
+        OPENAI_API_KEY="sk",
+        DATABASE_URL="postgresql://u@127.0.0.1:1/d",
+    )
+
+    complained(ran, of="cannot connect to Postgres")

@@ -1,0 +1,121 @@
+"""A blog without a row in the queue: made of the same stages, bought once, shown to nobody."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from blogworker.errors import Rejected, Unavailable
+from blogworker.stages.preview import ATTEMPTS, Preview, UnqueuedCheckpoints, preview
+from blogworker.stages.work import Work
+
+from .vendors import simulated
+
+pytestmark = pytest.mark.anyio
+
+
+class Ledger:
+    """What was recorded as spent."""
+
+    def __init__(self) -> None:
+        self.spends: list[dict[str, Any]] = []
+
+    async def record(self, spend: dict[str, Any]) -> None:
+        self.spends.append(spend)
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+async def made(work: Work, ledger: Ledger, *, illustrated: bool = True) -> Preview:
+    kept = UnqueuedCheckpoints(ledger.record)
+    return await preview(
+        replace(work, checkpoints=kept),
+        kept,
+        illustrated=illustrated,
+        retry_base_s=0.001,
+        retry_cap_s=0.01,
+        say=lambda _: None,
+    )
+
+
+async def test_a_preview_is_a_whole_blog_that_is_published_nowhere(work: Work, ledger: Ledger) -> None:
+    async with simulated() as (vendors, room):
+        found = await made(replace(work, vendors=vendors), ledger)
+        shown = await room.posts(work.claim.instance_id)
+
+    assert shown == []
+    assert found.post["html"].startswith("<p>")
+    assert found.picture is not None
+    assert found.trouble is None
+    assert [call.name for call in found.calls] == ["ideas.draft", "content.draft", "image.prediction"]
+    assert [spend["model"] for spend in ledger.spends] == [call.spend.model for call in found.calls]
+    assert found.cost_usd == pytest.approx(sum(spend["cost_usd"] for spend in ledger.spends))
+
+
+async def test_what_fails_in_passing_is_tried_again_and_nothing_is_bought_twice(work: Work, ledger: Ledger) -> None:
+    async with simulated() as (vendors, room):
+        await room.fault(kind="status", status=500, vendor="replicate", times=2)
+
+        found = await made(replace(work, vendors=vendors), ledger)
+
+    assert found.picture is not None
+    assert [call.name for call in found.calls] == ["ideas.draft", "content.draft", "image.prediction"]
+
+
+async def test_a_post_that_was_paid_for_is_shown_even_without_its_picture(work: Work, ledger: Ledger) -> None:
+    async with simulated() as (vendors, room):
+        await room.fault(kind="status", status=500, vendor="replicate")
+
+        found = await made(replace(work, vendors=vendors), ledger)
+
+    assert found.post["title"]
+    assert (found.image, found.picture) == (None, None)
+    assert "replicate" in (found.trouble or "")
+
+
+async def test_a_vendor_that_stays_away_is_given_up(work: Work, ledger: Ledger) -> None:
+    async with simulated() as (vendors, room):
+        await room.fault(kind="status", status=500, vendor="openai")
+
+        with pytest.raises(Unavailable):
+            await made(replace(work, vendors=vendors), ledger)
+        assert len(await room.operations("openai")) == ATTEMPTS
+
+    assert ledger.spends == []
+
+
+async def test_a_refusal_is_final(work: Work, ledger: Ledger) -> None:
+    async with simulated() as (vendors, room):
+        await room.fault(kind="refusal", vendor="openai")
+
+        with pytest.raises(Rejected):
+            await made(replace(work, vendors=vendors), ledger)
+        assert len(await room.operations("openai")) == 1
+
+    assert len(ledger.spends) == 1, "a refusal is paid for"
+
+
+async def test_no_picture_is_asked_for_where_none_is_wanted(work: Work, ledger: Ledger) -> None:
+    async with simulated() as (vendors, room):
+        found = await made(replace(work, vendors=vendors), ledger, illustrated=False)
+        assert await room.operations("replicate") == []
+
+    assert (found.image, found.picture, found.trouble) == (None, None, None)
+
+
+async def test_a_preview_refuses_to_be_published(ledger: Ledger) -> None:
+    """Whatever stage may ask: each asks before it shows something to the world."""
+    with pytest.raises(RuntimeError, match="nothing to show to the world"):
+        await UnqueuedCheckpoints(ledger.record).confirm()
+
+
+async def test_a_cost_that_is_not_known_is_not_told_as_none(work: Work, ledger: Ledger) -> None:
+    async with simulated() as (vendors, _):
+        found = await made(replace(work, vendors=vendors), ledger, illustrated=False)
+
+    call = found.calls[0]
+    unknown = replace(call, spend=replace(call.spend, cost_usd=None))
+    assert replace(found, calls=(*found.calls, unknown)).cost_usd is None
