@@ -1,6 +1,6 @@
 -- set_site_budget: what a site may spend. A pause for want of money ends with any change: the next attempt asks anew.
--- Takes  instance_id; budget_day_usd, budget_month_usd, each with a boolean set_budget_...: true where its null means
---        that there is no budget.
+-- Takes  instance_id; budget_day_usd, budget_month_usd; set_budget_day, set_budget_month boolean: true where a null of
+--        theirs means that there is no budget.
 -- Gives  one row if the site exists.
 update sites as s
 set
