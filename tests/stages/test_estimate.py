@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from blogworker.settings import OpenAISettings, Price, ReplicateSettings
+from blogworker.prices import TextPrice
+from blogworker.settings import OpenAISettings, ReplicateSettings
 from blogworker.stages.estimate import ENOUGH, Estimate, estimate
 
 OPENAI = OpenAISettings(
@@ -14,7 +15,10 @@ OPENAI = OpenAISettings(
     content_model="large",
     ideas_tokens=2_000,
     content_tokens=4_000,
-    prices={"small": Price(input=0.1, cached=0.01, output=0.5), "large": Price(input=1, cached=0.1, output=5)},
+    prices={
+        "small": (TextPrice(input=0.1, cached=0.01, output=0.5),),
+        "large": (TextPrice(input=1, cached=0.1, output=5),),
+    },
     _env_file=None,
 )
 REPLICATE = ReplicateSettings(model="owner/paint", rpm=50, prices={"owner/paint": 0.003}, _env_file=None)

@@ -93,7 +93,7 @@ async def test_a_refusal_is_final(work: Work, ledger: Ledger) -> None:
 
         with pytest.raises(Rejected):
             await made(replace(work, vendors=vendors), ledger)
-        assert len(await room.operations("openai")) == 1
+        assert len(await room.operations("openai")) == 2  # the second rephrased
 
     assert len(ledger.spends) == 1, "a refusal is paid for"
 
