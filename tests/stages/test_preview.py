@@ -87,7 +87,7 @@ async def test_a_vendor_that_stays_away_is_given_up(work: Work, ledger: Ledger) 
     assert ledger.spends == []
 
 
-async def test_a_refusal_is_final(work: Work, ledger: Ledger) -> None:
+async def test_a_second_refusal_is_final(work: Work, ledger: Ledger) -> None:
     async with simulated() as (vendors, room):
         await room.fault(kind="refusal", vendor="openai")
 
@@ -95,7 +95,7 @@ async def test_a_refusal_is_final(work: Work, ledger: Ledger) -> None:
             await made(replace(work, vendors=vendors), ledger)
         assert len(await room.operations("openai")) == 2  # the second rephrased
 
-    assert len(ledger.spends) == 1, "a refusal is paid for"
+    assert len(ledger.spends) == 2, "a refusal is paid for"
 
 
 async def test_no_picture_is_asked_for_where_none_is_wanted(work: Work, ledger: Ledger) -> None:
