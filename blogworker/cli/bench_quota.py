@@ -19,6 +19,7 @@ def quota(
     scenarios: str = typer.Option("tight,roomy,foreign", help="Which, by commas."),
     tpm: int = typer.Option(450_000, min=10_000, help="The vendor's tokens a minute, beside 450 requests."),
     vendor_burst: float = typer.Option(1, min=0.001, help="Minutes of its quota that the vendor's bucket holds."),
+    slots: int = typer.Option(50, min=1, help="Slots of each worker."),
     seed: bool = typer.Option(True, help="The seed's limiter beside ours."),
     as_json: bool = typer.Option(False, "--json", help="For machines."),
 ) -> None:
@@ -26,7 +27,7 @@ def quota(
     with extra("demo"):
         from blogworker.bench.quota import Plan, Scenario, measure
     configure(LogSettings(level="error"))
-    plan = Plan(blogs=blogs, speed=speed, tokens_per_minute=tpm, vendor_burst=vendor_burst)
+    plan = Plan(blogs=blogs, speed=speed, tokens_per_minute=tpm, vendor_burst=vendor_burst, slots=slots)
     progress = (lambda _: None) if as_json else console().print
     counts, chosen = [int(count) for count in workers.split(",")], [Scenario(name) for name in scenarios.split(",")]
     figures = anyio.run(partial(measure, plan, chosen, workers=counts, seed=seed, progress=progress))

@@ -1,7 +1,7 @@
 """How well a fleet uses a vendor's quota, by the vendor's own accounting.
 
     simulator   a process: counts requests, tokens and 429s, knows nothing of our limiter
-    callers     processes with the worker's limiter, OpenAI client and prompts, 50 slots each; nothing else of a worker,
+    callers     processes with the worker's limiter, OpenAI client and prompts, and slots; nothing else of a worker,
                 so that two cores carry 60 times the real pace
     foreigner   another application with the same key
 

@@ -25,7 +25,6 @@ from blogworker.bench.scratch import database, server
 
 MODEL = "gpt-6-luna"  # for both calls, so that one bucket is all there is
 RPM, TPM = 450, 450_000
-SLOTS = 50
 BURST_S = 1.0  # vendor seconds
 RAMP, TAIL = 0.2, 0.9  # of all calls: what is measured lies between
 FOREIGN_FROM, FOREIGN_TO, FOREIGN_SHARE = 0.25, 0.75, 0.5
@@ -45,6 +44,7 @@ class Plan:
     speed: float
     tokens_per_minute: int = TPM
     vendor_burst: float = 1.0  # vendor minutes that the vendor's bucket holds
+    slots: int = 50  # of each process
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def _order(plan: Plan, scenario: Scenario, limiter: str, dsn: str, url: str) -> 
         model=MODEL,
         number=0,
         blogs=0,
-        slots=SLOTS,
+        slots=plan.slots,
         requests_per_minute=round(RPM * plan.speed),
         tokens_per_minute=round(plan.tokens_per_minute * plan.speed),
         burst_s=BURST_S / plan.speed,
