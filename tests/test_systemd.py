@@ -132,7 +132,7 @@ def test_a_receiver_that_does_not_read_holds_nobody_up(tmp_path, monkeypatch):
     ("usec", "pid", "interval_s"),
     [
         ("60000000", None, 30.0),
-        ("60000000", str(os.getpid()), 30.0),
+        pytest.param("60000000", str(os.getpid()), 30.0, id="ours"),
         ("60000000", "1", None),
         ("", None, None),
         (None, None, None),
