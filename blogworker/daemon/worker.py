@@ -30,6 +30,7 @@ CLAIM_TIMEOUT_S = 10.0
 RELEASE_GRACE_S = 2.0  # to hand a job back when its attempt is cancelled
 LOOK_AGAIN_S = 0.004  # first wait when a claim was short only because others were claiming; doubles
 LOOK_AGAIN_CAP_S = 1.0
+DOUBLINGS = 20  # past any wait there is
 AWAY_S = 1.0  # until the next claim when the database could not be reached
 EMPTY_POLL_S = 0.25  # how soon a worker that runs until the queue is empty looks whether it is
 NOTHING = Claimed(claims=(), look_again=False)
@@ -100,7 +101,7 @@ class Worker:
                 quiet = 0 if found.claims else quiet
                 hidden = 0 if found.claims else hidden + 1
                 if hidden:
-                    await sleep(min(LOOK_AGAIN_CAP_S, LOOK_AGAIN_S * 2.0**hidden))
+                    await sleep(_doubled_s(hidden, longest_s=LOOK_AGAIN_CAP_S))
             elif until_empty and await self._all_done():
                 return
             else:
@@ -112,7 +113,7 @@ class Worker:
 
         Producers that come within moments of one who woke us do not notify again, and may commit after our claim.
         """
-        with move_on_after(min(longest_s, LOOK_AGAIN_S * 2.0 ** min(quiet, 20))):
+        with move_on_after(_doubled_s(quiet, longest_s=longest_s)):
             await self._woken.wait()
             return 0
         return quiet + 1
@@ -237,3 +238,7 @@ class Worker:
             error_type=failure.kind if failure else None,
             error=failure.message if failure else getattr(outcome, "reason", None),
         )
+
+
+def _doubled_s(times: int, *, longest_s: float) -> float:
+    return min(longest_s, LOOK_AGAIN_S * 2.0 ** min(times, DOUBLINGS))

@@ -12,12 +12,13 @@ from anyio import CancelScope, Event, create_task_group, fail_after, sleep
 from anyio.abc import TaskGroup
 from structlog.testing import capture_logs
 
+from blogworker.daemon import worker as worker_module
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.worker import Pipeline, Worker
 from blogworker.db.patient import Weather
 from blogworker.db.pool import Database
 from blogworker.errors import LeaseLost
-from blogworker.queue.claim import claim
+from blogworker.queue.claim import Claimed, claim
 from blogworker.queue.enqueue import enqueue
 from blogworker.queue.job import Claim, Done, Failure, Outcome, Reject, Retry, Wait
 from blogworker.queue.newblog import NewBlog
@@ -364,3 +365,19 @@ async def _done() -> Outcome:
 
 async def _gives(outcome: Outcome) -> Outcome:
     return outcome
+
+
+async def test_a_worker_outlives_any_number_of_looks_in_vain(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a provider is left alone for hours, thousands of sites may wait for it: each look says there may be more."""
+    looks = 0
+
+    async def more_behind(*_: Any, **__: Any) -> Claimed:
+        nonlocal looks
+        looks += 1
+        return Claimed(claims=(), look_again=True)
+
+    monkeypatch.setattr(worker_module, "claim", more_behind)
+    monkeypatch.setattr(worker_module, "LOOK_AGAIN_CAP_S", 0)
+
+    async with bench.working(Stage(), slots=1):
+        await until(lambda: looks > 1_100)
