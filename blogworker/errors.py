@@ -11,6 +11,7 @@ BlogworkerError
     |-- RateLimited  retry_after_s   wait; costs no attempt
     |-- ProviderDown retry_after_s   its breaker is open: wait; costs no attempt
     |-- Unavailable                  retry with backoff
+    |   `-- Unsent                   the same: the vendor never heard of the call
     |-- OutcomeUnknown               sent, never answered: look it up before repeating it
     |-- Misconfigured                our key, credit or model: wait, a person must act; costs no attempt
     |-- SiteUnavailable              this site revoked or lacks what we need: pause the site
@@ -128,6 +129,10 @@ class ProviderDown(ProviderError):
 
 class Unavailable(ProviderError):
     """Connection, timeout, 5xx: likely to work later."""
+
+
+class Unsent(Unavailable):
+    """No connection could be made: the vendor has neither counted nor done anything."""
 
 
 class OutcomeUnknown(Unavailable):

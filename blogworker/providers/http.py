@@ -21,6 +21,7 @@ from blogworker.errors import (
     RateLimited,
     Rejected,
     Unavailable,
+    Unsent,
 )
 
 CONNECT_TIMEOUT_S = 5.0
@@ -82,7 +83,7 @@ def named_wait_s(headers: Mapping[str, str], message: str = "") -> float | None:
 def lost(error: BaseException, *, provider: str, repeatable: bool = False) -> Unavailable:
     """A call that ended without an answer. `repeatable` calls have no effect that could be doubled."""
     if isinstance(error, UNSENT):
-        return Unavailable(f"could not connect: {safe(error) or type(error).__name__}", provider=provider)
+        return Unsent(f"could not connect: {safe(error) or type(error).__name__}", provider=provider)
     what = (
         "no answer in time"
         if isinstance(error, TimeoutError | httpx.TimeoutException | httpx2.TimeoutException)

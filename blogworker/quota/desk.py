@@ -98,9 +98,9 @@ class Desk:
         moved_s = self.returned_s - reservation.returned_s
         return max(reservation.soonest_at, reservation.starts_at - moved_s)
 
-    async def undo(self, reservation: Reservation) -> None:
-        """Give back a call that was never made."""
-        self._undo(reservation)
+    async def undo(self, reservation: Reservation, *, went_at: float | None = None) -> None:
+        """Give back a call that was never made. `went_at`: as `went` gave it, if it was asked."""
+        self._undo(reservation, went_at)
         await self._settle()
 
     def went(self, reservation: Reservation) -> float:
@@ -136,9 +136,11 @@ class Desk:
                 await self._done.wait()
             await self._settle()
 
-    def _undo(self, reservation: Reservation) -> None:
-        if reservation.wait_s <= 0:
-            self._back.told.append(Told(reservation.starts_at, -1, -reservation.tokens))
+    def _undo(self, reservation: Reservation, went_at: float | None = None) -> None:
+        if went_at is None and reservation.wait_s <= 0:
+            went_at = reservation.starts_at  # the database has counted it
+        if went_at is not None:
+            self._back.told.append(Told(went_at, -1, -reservation.tokens))
         if reservation.epoch == self.epoch:  # else the bucket has dropped it already
             self._back.requests_s += reservation.request_s
             self._back.tokens_s += reservation.tokens_s

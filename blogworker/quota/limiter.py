@@ -8,7 +8,7 @@ from dataclasses import asdict
 from anyio import current_time, move_on_after
 
 from blogworker.db.pool import Runner
-from blogworker.errors import RateLimited
+from blogworker.errors import ProviderDown, RateLimited, Unsent
 from blogworker.quota.bucket import Bucket, Reservation, VendorLimits
 from blogworker.quota.desk import Desk
 
@@ -81,7 +81,8 @@ class Limiter:
         """Sleep until one call of about `tokens` may go; reconcile with `Permit.used` when the block ends.
 
         Raises RateLimited, with the quota given back, when the wait would be long. A block that ends in an error
-        before the vendor counted anything keeps the estimate charged: the vendor may have counted it.
+        before the vendor counted anything keeps the estimate charged: the vendor may have counted it. Only what never
+        reached the vendor is given back.
         """
         desk = self._desks[bucket]
         asked_at = current_time()
@@ -89,15 +90,22 @@ class Limiter:
             reservation = await self._granted(desk, tokens)
         went_at = desk.went(reservation)
         permit = Permit(reservation, current_time() - asked_at)
+        made = True
         try:
             yield permit
+        except (ProviderDown, Unsent) as error:
+            made = _was_made(error)
+            raise
         except RateLimited as error:
             if error.status == TOO_MANY:
                 permit.used(0)
             await self._refused(bucket, error)
             raise
         finally:
-            await desk.ended(reservation, went_at=went_at, used=permit.tokens)
+            if made:
+                await desk.ended(reservation, went_at=went_at, used=permit.tokens)
+            else:
+                await desk.undo(reservation, went_at=went_at)
 
     async def learn(self, bucket: str, limits: VendorLimits) -> None:
         """Pass on what an answer's headers said, a few times a second at most."""
@@ -162,3 +170,9 @@ class Limiter:
             if left_s > LOOK_S:
                 await desk.look(LOOK_S)
         return True
+
+
+def _was_made(error: ProviderDown | Unsent) -> bool:
+    """Whether the vendor can know of the call. A breaker may refuse one, or tell of an outage that the call met."""
+    met = error.__cause__ if isinstance(error, ProviderDown) else error
+    return met is not None and not isinstance(met, Unsent)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from blogworker.errors import Misconfigured, OutcomeUnknown, RateLimited, Rejected, Unavailable
+from blogworker.errors import Misconfigured, OutcomeUnknown, RateLimited, Rejected, Unavailable, Unsent
 from blogworker.providers.openai import OpenAIClient, Refused, Truncated
 from blogworker.settings import OpenAISettings
 
@@ -185,10 +185,8 @@ async def test_silence_leaves_the_outcome_unknown(openai, vendor):
 async def test_nobody_listening_is_unavailable():
     settings = OpenAISettings(api_key="sk-test", base_url="http://127.0.0.1:9/v1", _env_file=None)
     async with OpenAIClient(settings, connections=1) as client:
-        with pytest.raises(Unavailable) as raised:
+        with pytest.raises(Unsent):
             await client.generate(**ASK)
-
-    assert type(raised.value) is Unavailable
 
 
 async def test_a_missing_key_is_told_before_any_call():

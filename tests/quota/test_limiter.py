@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from anyio import create_task_group, current_time, fail_after, move_on_after, sleep
 
-from blogworker.errors import RateLimited, Unavailable
+from blogworker.errors import ProviderDown, RateLimited, Unavailable, Unsent
 from blogworker.quota import Bucket, VendorLimits
 from blogworker.quota.limiter import Limiter
 
@@ -114,6 +114,47 @@ async def test_the_estimate_stays_charged_when_nobody_knows_the_usage(limiter, d
             raise Unavailable("timeout", provider="openai")
 
     assert (await ahead_s(database))[1] == pytest.approx(20, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "kept_s"),
+    [
+        (ProviderDown("left alone", provider="openai"), None, 0),
+        (Unsent("could not connect", provider="openai"), None, 0),
+        (ProviderDown("left alone", provider="openai"), Unsent("could not connect", provider="openai"), 0),
+        (ProviderDown("left alone", provider="openai"), Unavailable("503", provider="openai", status=503), 20),
+    ],
+    ids=["refused by the breaker", "not connected", "not connected in an outage", "answered in an outage"],
+)
+async def test_a_call_the_vendor_never_heard_of_is_given_back(limiter, database, error, cause, kept_s):
+    """An outage would else use up the quota for as far ahead as callers wait: it is missing when the vendor is back."""
+
+    async def fails() -> None:
+        async with limiter.permit(BUCKET.name, tokens=2000):
+            raise error from cause
+
+    with pytest.raises(type(error)):
+        await fails()
+
+    (row,) = await database.rows("ops/quotas")
+    assert row["tokens_ahead_s"] == pytest.approx(kept_s, abs=1)
+    assert row["requests_in_last_minute"] == bool(kept_s)
+    assert row["tokens_in_last_minute"] == 100 * kept_s
+
+
+async def test_a_call_that_waited_and_was_refused_counts_nowhere(limiter, database):
+    """The breaker may open while a caller waits for its turn."""
+    async with limiter.permit(BUCKET.name, tokens=130):
+        before = await ahead_s(database)
+
+    with pytest.raises(ProviderDown):
+        async with limiter.permit(BUCKET.name, tokens=400) as permit:
+            assert permit.waited_s > 0.1
+            raise ProviderDown("left alone", provider="openai")
+
+    (row,) = await database.rows("ops/quotas")
+    assert row["tokens_ahead_s"] <= before[1]
+    assert (row["requests_in_last_minute"], row["tokens_in_last_minute"]) == (1, 130)
 
 
 async def test_a_caller_cancelled_while_it_waits_gives_all_of_it_back(limiter, database):
