@@ -4,7 +4,6 @@ While a provider is left alone: nothing that needs it, but one job to probe it w
 only what is paid for and waits to be published.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from blogworker.queue.budget import OPEN, Budget
@@ -19,6 +18,7 @@ NEEDS = {
     Stage.IMAGE: "replicate",
     Stage.PUBLISH: "wix",
 }
+SHOP = "wix"  # a source needs it too, where its product has to be read from there
 QUICK = (Stage.SOURCE, Stage.IDEAS)  # their calls take seconds, where a post takes half a minute
 
 
@@ -50,9 +50,11 @@ class Gate:
         provider = await self.breakers.take_probe({NEEDS[stage] for stage in self._affordable()})
         if provider is None:
             return None
-        quick = _passing(stage for stage in QUICK if NEEDS[stage] == provider)
-        slow = _passing(stage for stage in Stage if NEEDS[stage] == provider and stage not in QUICK)
-        return Trial(provider, tuple(passing for passing in (quick, slow) if passing.stages))
+        shop = self._shop()
+        quick = Passing(tuple(stage for stage in QUICK if NEEDS[stage] == provider), shop=shop)
+        slow = Passing(tuple(stage for stage in Stage if NEEDS[stage] == provider and stage not in QUICK))
+        reads = Passing((Stage.SOURCE,) if provider == SHOP and Stage.SOURCE in self._affordable() else (), shop=True)
+        return Trial(provider, tuple(passing for passing in (quick, slow, reads) if passing.stages))
 
     async def unused(self, trial: Trial) -> None:
         await self.breakers.give_back(trial.provider)
@@ -60,16 +62,15 @@ class Gate:
     def passing(self) -> Passing | None:
         """What may be claimed now; None: nothing."""
         shut, affordable = self.breakers.shut, self._affordable()
-        passing = _passing(stage for stage in affordable if NEEDS[stage] not in shut)
-        if passing.stages == tuple(Stage):
+        stages = tuple(stage for stage in affordable if NEEDS[stage] not in shut)
+        if stages == tuple(Stage):
             return ALL
         if NEEDS[Stage.IMAGE] in shut and Stage.IMAGE in affordable:
-            return Passing(passing.stages, self._image_trouble)
-        return passing if passing.stages else None
+            return Passing(stages, self._image_trouble, self._shop())
+        return Passing(stages, shop=self._shop()) if stages else None
 
     def _affordable(self) -> tuple[Stage, ...]:
         return tuple(Stage) if self.budget.shut_reason is None else (Stage.PUBLISH,)
 
-
-def _passing(stages: Iterable[Stage]) -> Passing:
-    return Passing(tuple(stages))
+    def _shop(self) -> bool | None:
+        return False if SHOP in self.breakers.shut else None

@@ -41,11 +41,13 @@ class Passing:
     """Which jobs may be claimed: those whose next stage is one of `stages`; None: any.
 
     `image_trouble`: of the sites that do not say what becomes of a blog without a picture. Where it need not wait, its
-    image stage may be claimed all the same. None: `stages` alone decides.
+    image stage may be claimed all the same. None: `stages` alone decides. `shop`: of those at the source stage only the
+    ones that have to read their product from the site's shop, or only the others; None: all.
     """
 
     stages: tuple[Stage, ...] | None = None
     image_trouble: str | None = None
+    shop: bool | None = None
 
 
 ALL = Passing()
@@ -71,6 +73,7 @@ async def claim(
         "by_tokens": by_tokens,
         "stages": None if passing.stages is None else list(passing.stages),
         "image_trouble": passing.image_trouble,
+        "shop": passing.shop,
     }
     before = ("queue/admit_sites", "queue/reconcile_sites") if by_tokens else ("queue/admit_sites",)
     for _ in range(DRY_ROUNDS):

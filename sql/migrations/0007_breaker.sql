@@ -135,3 +135,9 @@ begin
     return null;
 end
 $$;
+
+-- Whether the product of this job has to be read from the site's shop before anything is written about it. In doubt yes:
+-- `source.py` knows more spellings of a name.
+create function needs_shop(g blog_generations) returns boolean language sql immutable as $$
+    select g.source_type = 'product' and not g.source_data ?| array['name', 'title', 'product_name', 'productname']
+$$;

@@ -38,10 +38,10 @@ class Fleet:
             cursor = await connection.execute(text.encode())
             return await cursor.fetchall() if cursor.description else []
 
-    async def add(self, stage: Stage, count: int = 1) -> None:
+    async def add(self, stage: Stage, count: int = 1, *, source_type: str = "keyword") -> None:
         await self.sql(
             "insert into blog_generations (instance_id, source_type, source_id, stage) "
-            f"select 'site' || n, 'keyword', 'k', '{stage}' from generate_series(1, {count}) as n"
+            f"select 'site' || n, '{source_type}', 'k', '{stage}' from generate_series(1, {count}) as n"
         )
 
     async def shut(self, provider: str) -> None:
@@ -94,7 +94,8 @@ class Fleet:
     def _pipeline(self, breakers: Breakers) -> Any:
         async def attempt(claim: Claim, saved: Mapping[str, Any]) -> Outcome:
             self.claimed[claim.stage] += 1
-            provider = NEEDED[claim.stage]
+            reads = (claim.source_type, claim.stage) == ("product", "source")
+            provider = "wix" if reads else NEEDED[claim.stage]
             try:
                 async with breakers.guarding(provider):
                     self.calls[provider] += 1
@@ -158,6 +159,22 @@ async def test_a_probe_finds_the_provider_back_and_lets_everybody_in(fleet):
 
     assert await fleet.statuses() == {"content DONE": 4}
     assert fleet.calls["openai"] == 4
+
+
+async def test_shops_are_found_back_by_a_product_where_there_is_nothing_to_publish(fleet):
+    """A campaign of products begins with what the shops know of them: nobody would ever call Wix again."""
+    await fleet.shut("wix")
+    await fleet.add(Stage.SOURCE, 6, source_type="product")
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(fleet.work, "one")
+        with fail_after(WITHIN_S):
+            while fleet.calls["wix"] < 2:
+                await sleep(0.02)
+        assert fleet.claimed == {"source": 2}, "those that would only find it away wait in the line"
+        fleet.down.clear()
+
+    assert await fleet.statuses() == {"source DONE": 6}
 
 
 async def test_a_probe_is_quick_where_it_can_be(fleet):

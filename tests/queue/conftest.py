@@ -28,13 +28,14 @@ class Psql:
     async def value(self, text: str, *parameters: object) -> Any:
         return next(iter((await self.run(text, *parameters))[0].values()))
 
-    async def insert(self, site: str, count: int = 1, **columns: object) -> None:
+    async def insert(self, site: str, count: int = 1, *, source_type: str = "keyword", **columns: object) -> None:
         names = "".join(f", {name}" for name in columns)
         marks = ", %s" * len(columns)
         await self.run(
             f"insert into blog_generations (instance_id, source_type, source_id{names}) "
-            f"select %s, 'keyword', 'k' || n{marks} from generate_series(1, %s) as n",
+            f"select %s, %s, 'k' || n{marks} from generate_series(1, %s) as n",
             site,
+            source_type,
             *columns.values(),
             count,
         )

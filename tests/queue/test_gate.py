@@ -115,3 +115,30 @@ async def test_fairness_holds_among_what_may_be_claimed(psql, gated):
         served.update(c.instance_id for c in (await gated(NO_TEXT, slots=15)).claims)
 
     assert set(served.values()) == {30}
+
+
+async def test_products_that_are_in_a_shop_wait_while_the_shops_are_away(psql, gated):
+    """Claimed and parked every few seconds, they would keep the database busy for nothing."""
+    await psql.insert("shop", 1, source_type="product")
+    await psql.insert("shop", 1, source_type="product", source_data='{"title": "Mug"}')
+    await psql.insert("shop", 1, source_type="keyword")
+    no_shops = Passing((*TEXT, Stage.IMAGE), shop=False)
+
+    found = await gated(no_shops)
+    again = await gated(no_shops)
+
+    assert sorted((c.source_type, c.source_data) for c in found.claims) == [
+        ("keyword", {}),
+        ("product", {"title": "Mug"}),
+    ]
+    assert (again.claims, again.look_again) == ((), False)
+    assert await psql.value("select ready from sites") is True, "it is not dry"
+
+
+async def test_a_shop_is_probed_with_a_product_that_is_in_it(psql, gated):
+    await psql.insert("shop", 3, source_type="keyword")
+    await psql.insert("shop", 1, source_type="product")
+
+    found = await gated(Passing((Stage.SOURCE,), shop=True), slots=1)
+
+    assert [c.source_type for c in found.claims] == ["product"]

@@ -27,7 +27,7 @@ from blogworker.queue.rescue import MOST_RESCUES
 
 pytestmark = pytest.mark.anyio
 
-ANY_STAGE = {"stages": None, "image_trouble": None}
+ANY_STAGE = {"stages": None, "image_trouble": None, "shop": None}
 STORM_SITES = [f"shop{n}" for n in range(6)]
 TURNS = 40
 FORGOTTEN_SITES = """

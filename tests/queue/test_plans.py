@@ -172,7 +172,15 @@ class Hot:
 HOT = [
     Hot(
         "queue/claim",
-        {"worker_id": ME, "slots": 50, "site_window": 20, "by_tokens": True, "stages": None, "image_trouble": None},
+        {
+            "worker_id": ME,
+            "slots": 50,
+            "site_window": 20,
+            "by_tokens": True,
+            "stages": None,
+            "image_trouble": None,
+            "shop": None,
+        },
         ("sites_in_line_idx", "blog_generations_pending_idx", "blog_generations_pkey"),
     ),
     Hot(
@@ -184,6 +192,7 @@ HOT = [
             "by_tokens": False,
             "stages": ["image", "publish"],
             "image_trouble": "wait",
+            "shop": False,
         },
         ("sites_in_line_idx", "blog_generations_pending_idx", "blog_generations_pkey"),
     ),

@@ -34,7 +34,7 @@ from blogworker.queue.rescue import MOST_RESCUES
 from blogworker.queue.settle import move
 
 EXAMPLES, STEPS, AT_LEAST = 150, 50, 5_000
-ANY_STAGE = {"stages": None, "image_trouble": None}
+ANY_STAGE = {"stages": None, "image_trouble": None, "shop": None}
 SITES = [f"site{n}" for n in range(5)]
 CAPS = {"site0": 1, "site1": 2}  # what histories begin with
 WORKERS = ("ada", "bob", "cyd")

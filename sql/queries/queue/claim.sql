@@ -4,7 +4,8 @@
 --        average, until its end bills what it used (settle.sql, reconcile_sites.sql); else each blog is charged one;
 --        stages text[]: only jobs whose next stage is one of these, null = any; image_trouble text: what becomes of a
 --        site's jobs without a picture where the site does not say (wait, skip, fail): those that would not wait are
---        taken at the image stage whatever stages says; null = stages alone.
+--        taken at the image stage whatever stages says; null = stages alone; shop boolean: of the jobs at the source stage
+--        only those whose product has to be read from the site's shop (true), only the others (false), null = all.
 -- Gives  one row a job, in the order of their turns; when there is none, one row whose job_id is null. Each row repeats
 --        two facts of the claim:
 --        dry text[]: sites it emptied or found empty, for retire_sites; contended boolean: ready sites or their jobs
@@ -92,7 +93,7 @@ waiting as (
     cross join lateral (
         select l.id, l.priority
         from (
-            select g.id, g.priority, g.stage
+            select g.id, g.priority, g.stage, %(shop)s::boolean <> needs_shop(g) as passed_over
             from blog_generations as g
             where g.instance_id = v.instance_id and g.status = 'PENDING'
             order by g.priority desc, g.id
@@ -100,7 +101,7 @@ waiting as (
         ) as l
         where
             %(stages)s::text[] is null
-            or l.stage = any (%(stages)s::text[])
+            or (l.stage = any (%(stages)s::text[]) and (l.stage <> 'source' or l.passed_over is not true))
             or (l.stage = 'image' and v.image_trouble in ('skip', 'fail'))
         order by l.priority desc, l.id
         limit greatest(v.share, 0) + 1
@@ -177,7 +178,13 @@ gated as (
         and t.found = t.taken
         and exists (
             select from blog_generations as g
-            where g.instance_id = t.instance_id and g.status = 'PENDING' and g.stage <> all (%(stages)s::text[])
+            where
+                g.instance_id = t.instance_id
+                and g.status = 'PENDING'
+                and (
+                    g.stage <> all (%(stages)s::text[])
+                    or (g.stage = 'source' and %(shop)s::boolean <> needs_shop(g))
+                )
         )
 ),
 
