@@ -4,28 +4,26 @@ Flags beat the environment, which beats a `.env` file, which beats the default. 
 lower-case name in `CREDENTIALS_DIRECTORY`, where systemd puts the credentials of a unit.
 """
 
-import json
 import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import (
     AfterValidator,
-    AliasChoices,
     BeforeValidator,
     Field,
     SecretStr,
-    ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from blogworker.errors import SettingsError
 from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, ImagePrices, TextPrices
+from blogworker.section import Section, from_json, load_section
 
 LogLevel = Literal["error", "warning", "info", "debug"]
 ImageTrouble = Literal["wait", "skip", "fail"]
@@ -39,31 +37,6 @@ def _level(value: object) -> object:
     """Accept names in any case, and the numbers 0 to 4 of the system this one takes over from."""
     word = str(value).strip().lower()
     return SEED_LEVELS.get(word, word)
-
-
-def _json(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError as error:
-        raise ValueError(f"not JSON: {error}") from None
-
-
-class Section(BaseSettings):
-    """A room's settings. An empty variable counts as one that is not set."""
-
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="ignore",
-        env_ignore_empty=True,
-        env_file=".env",
-        populate_by_name=True,
-        hide_input_in_errors=True,  # it may be a secret
-    )
-
-
-S = TypeVar("S", bound=Section)
 
 
 class LogSettings(Section):
@@ -154,6 +127,16 @@ class WorkerSettings(Section):
         return self.lease / EXTEND_TO_LEASE
 
 
+# The name of the account that a key belongs to, where the keys of one fleet belong to several.
+Account = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
+Family = Annotated[str, Field(pattern=r"^\S{1,100}$")]
+
+
+def _credential(provider: str, account: str | None) -> str:
+    """What quotas and breakers are kept for: those of one account say nothing of another's."""
+    return provider if account is None else f"{provider}@{account}"
+
+
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 # Always sent: the vendor's default, medium, spends output tokens unseen. None: the model takes no effort at all.
 TEXT_EFFORTS: dict[str, Effort | None] = {"gpt-4.1-mini": None, "gpt-4o-mini": None}
@@ -163,6 +146,7 @@ class OpenAISettings(Section):
     model_config = SettingsConfigDict(env_prefix="OPENAI_")
 
     api_key: SecretStr | None = None
+    account: Account | None = Field(None, description="whose limits the key draws from; unset: all keys are of one")
     base_url: str = "https://api.openai.com/v1"
     rpm: int = Field(450, ge=1, description="requests a minute, for the whole fleet")
     tpm: int = Field(450_000, ge=1, description="tokens a minute, for the whole fleet")
@@ -170,6 +154,11 @@ class OpenAISettings(Section):
     ideas_model: str = Field("gpt-6-luna", validation_alias="BLOGWORKER_IDEAS_MODEL")
     content_model: str = Field("gpt-6.1-terra", validation_alias="BLOGWORKER_CONTENT_MODEL")
     fallback_model: str | None = Field(None, validation_alias="BLOGWORKER_FALLBACK_MODEL")  # where one is unknown
+    families: Annotated[dict[str, Family], NoDecode, BeforeValidator(from_json)] = Field(
+        {},
+        validation_alias="BLOGWORKER_MODEL_FAMILIES",
+        description="of the models that share one limit: model -> name",
+    )
     efforts: dict[str, Effort | None] = Field(TEXT_EFFORTS, validation_alias="BLOGWORKER_TEXT_EFFORTS")  # others: low
     ideas_ttl: float = Field(30 * 86_400, gt=0, validation_alias="BLOGWORKER_IDEAS_TTL", description="seconds")
     ideas_tokens: int = Field(
@@ -178,7 +167,7 @@ class OpenAISettings(Section):
     content_tokens: int = Field(
         4_000, ge=1_000, validation_alias="BLOGWORKER_CONTENT_TOKENS", description="tokens reserved for one post"
     )
-    prices: Annotated[dict[str, TextPrices], NoDecode, BeforeValidator(_json)] = Field(
+    prices: Annotated[dict[str, TextPrices], NoDecode, BeforeValidator(from_json)] = Field(
         TEXT_PRICES, validation_alias="BLOGWORKER_TEXT_PRICES", description="USD per million tokens: see prices.py"
     )
 
@@ -186,11 +175,20 @@ class OpenAISettings(Section):
     def models(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(filter(None, (self.ideas_model, self.content_model, self.fallback_model))))
 
+    @property
+    def credential(self) -> str:
+        return _credential("openai", self.account)
+
+    def bucket(self, model: str) -> str:
+        """The name of the quota that calls of a model are charged to."""
+        return f"{self.credential}/{self.families.get(model, model)}"
+
 
 class ReplicateSettings(Section):
     model_config = SettingsConfigDict(env_prefix="REPLICATE_")
 
     api_token: SecretStr | None = None
+    account: Account | None = Field(None, description="whose limits the token draws from; unset: all are of one")
     base_url: str = "https://api.replicate.com"
     rpm: int = Field(600, ge=1, description="predictions created a minute, for the whole fleet")
     reads_rpm: int = Field(3_000, ge=1, description="other calls a minute, looks above all, for the whole fleet")
@@ -205,9 +203,17 @@ class ReplicateSettings(Section):
         validation_alias="BLOGWORKER_IMAGE_TROUBLE",
         description="a picture that cannot be had: wait for it, skip it, or fail the blog; a site may have its own",
     )
-    prices: Annotated[dict[str, ImagePrices], NoDecode, BeforeValidator(_json)] = Field(
+    prices: Annotated[dict[str, ImagePrices], NoDecode, BeforeValidator(from_json)] = Field(
         IMAGE_PRICES, validation_alias="BLOGWORKER_IMAGE_PRICES", description="USD per picture: see prices.py"
     )
+
+    @property
+    def credential(self) -> str:
+        return _credential("replicate", self.account)
+
+    def bucket(self, calls: Literal["predictions", "reads"]) -> str:
+        """The name of the quota of creating predictions, or of all else."""
+        return f"{self.credential}/{calls}"
 
 
 class WixSettings(Section):
@@ -263,15 +269,6 @@ def load(overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
     return Settings(**sections)
 
 
-def load_section(section: type[S], **flags: Any) -> S:
-    """One section, for a command that needs no more: another's fault is none of its business."""
-    given = {key: value for key, value in flags.items() if value is not None}
-    try:
-        return section(_secrets_dir=os.environ.get("CREDENTIALS_DIRECTORY"), **given)
-    except ValidationError as error:
-        raise SettingsError("\n".join(_fault(section, dict(e)) for e in error.errors(include_input=False))) from error
-
-
 def has_database() -> bool:
     """Whether DATABASE_URL is set, rightly or wrongly, wherever settings may come from."""
     return load_section(_Whereabouts).url is not None
@@ -289,23 +286,3 @@ def require_keys(settings: Settings, *, illustrated: bool = True) -> None:
     ]
     if missing:
         raise SettingsError("\n".join(missing))
-
-
-def variable(section: type[BaseSettings], field: str) -> str:
-    """The environment variable that sets a field."""
-    alias = section.model_fields[field].validation_alias
-    if isinstance(alias, AliasChoices):
-        return str(alias.choices[0])
-    return str(alias) if alias else f"{section.model_config.get('env_prefix', '')}{field}".upper()
-
-
-def _fault(section: type[BaseSettings], detail: dict[str, Any]) -> str:
-    field = str(detail["loc"][0]) if detail["loc"] else None
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    if field is None:
-        return message
-    name = variable(section, field) if field in section.model_fields else field
-    if detail["type"] == "missing":
-        return f"{name} is not set"
-    place = "".join(f"{part}: " for part in detail["loc"][1:])  # within a table of prices
-    return f"{name}: {place}{message[0].lower()}{message[1:]}"

@@ -15,7 +15,8 @@ from blogworker.prices import (
     in_force,
     text_cost,
 )
-from blogworker.settings import OpenAISettings, ReplicateSettings, load_section
+from blogworker.section import load_section
+from blogworker.settings import OpenAISettings, ReplicateSettings
 
 NOVEMBER, DECEMBER = date(2026, 11, 30), date(2026, 12, 1)
 CALLS = [

@@ -10,20 +10,18 @@ from pydantic import SecretStr
 
 from blogworker import settings as module
 from blogworker.errors import SettingsError
+from blogworker.section import Section, load_section, variable
 from blogworker.settings import (
     DatabaseSettings,
     LogSettings,
     OpenAISettings,
     QueueSettings,
     ReplicateSettings,
-    Section,
     Settings,
     WixSettings,
     WorkerSettings,
     load,
-    load_section,
     require_keys,
-    variable,
 )
 
 URL = "postgresql://u:hunter2@db.example/blogs"

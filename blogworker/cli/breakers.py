@@ -21,7 +21,7 @@ def breakers(context: typer.Context, as_json: bool = JSON) -> None:
 
 @app.command()
 def close(
-    provider: str = typer.Argument(help="openai, replicate or wix."),
+    provider: str = typer.Argument(help="openai, replicate or wix; openai@NAME of one account."),
     as_json: bool = JSON,
 ) -> None:
     """Use a provider again at once: the credit is topped up, the key replaced. Workers notice within a second."""

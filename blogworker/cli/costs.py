@@ -12,7 +12,8 @@ from blogworker.cli.output import console, emit_json, facts, table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database, Row
 from blogworker.prices import Dated, in_force
-from blogworker.settings import OpenAISettings, ReplicateSettings, load_section
+from blogworker.section import load_section
+from blogworker.settings import OpenAISettings, ReplicateSettings
 
 app = typer.Typer(help="What was spent, and what may be.", invoke_without_command=True)
 

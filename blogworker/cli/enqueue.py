@@ -20,7 +20,8 @@ from blogworker.intake import Accepted, Kind, Skipped, at_rest, read
 from blogworker.queue.enqueue import Enqueued, enqueue_many
 from blogworker.queue.enqueue import enqueue as enqueue_one
 from blogworker.queue.newblog import NewBlog, faults
-from blogworker.settings import QueueSettings, load_section
+from blogworker.section import load_section
+from blogworker.settings import QueueSettings
 
 MOST_FAULTS = 1000
 TIMES = ["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"]

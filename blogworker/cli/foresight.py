@@ -16,7 +16,8 @@ from blogworker.db.pool import Database, Row
 from blogworker.errors import DatabaseUnready, QueueFull
 from blogworker.queue.newblog import NewBlog
 from blogworker.queue.survey import Survey, room, survey
-from blogworker.settings import OpenAISettings, ReplicateSettings, has_database, load_section
+from blogworker.section import load_section
+from blogworker.settings import OpenAISettings, ReplicateSettings, has_database
 
 if TYPE_CHECKING:
     from blogworker.stages.estimate import Estimate, Use

@@ -22,15 +22,8 @@ from blogworker.db.embedded import temporary_server
 from blogworker.db.migrate import migrate
 from blogworker.db.pool import connect
 from blogworker.errors import BlogworkerError, SettingsError
-from blogworker.settings import (
-    DatabaseSettings,
-    LogSettings,
-    Settings,
-    has_database,
-    load,
-    load_section,
-    require_keys,
-)
+from blogworker.section import load_section
+from blogworker.settings import DatabaseSettings, LogSettings, Settings, has_database, load, require_keys
 from blogworker.telemetry import configure
 
 if TYPE_CHECKING:

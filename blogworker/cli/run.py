@@ -13,7 +13,8 @@ from blogworker.db.migrate import migrate as apply_migrations
 from blogworker.db.migrate import migrations, state
 from blogworker.db.pool import connect
 from blogworker.errors import DatabaseAway
-from blogworker.settings import DatabaseSettings, LogSettings, load, load_section, require_keys
+from blogworker.section import load_section
+from blogworker.settings import DatabaseSettings, LogSettings, load, require_keys
 from blogworker.telemetry import configure
 
 

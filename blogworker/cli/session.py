@@ -8,7 +8,8 @@ import anyio
 
 from blogworker.db.migrate import state
 from blogworker.db.pool import Database
-from blogworker.settings import DatabaseSettings, load_section
+from blogworker.section import load_section
+from blogworker.settings import DatabaseSettings
 
 T = TypeVar("T")
 

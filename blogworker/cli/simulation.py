@@ -8,7 +8,8 @@ import anyio
 import typer
 
 from blogworker import simulator
-from blogworker.settings import Settings, variable
+from blogworker.section import variable
+from blogworker.settings import Settings
 from blogworker.simulator import SimulatorOptions, running_simulator
 
 __all__ = ["SimulatorOptions", "running_simulator", "serve"]

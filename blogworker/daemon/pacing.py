@@ -24,14 +24,17 @@ SITE_BURST_S = 15.0
 
 
 def buckets(settings: Settings) -> dict[str, Bucket]:
-    """The quotas that are known from the start: one a text model, two of Replicate."""
+    """The quotas that are known from the start, by what callers ask for: one a text model, two of Replicate. Which of
+    them are one, and whose, is in the bucket's own name."""
     openai, replicate = settings.openai, settings.replicate
-    found = [
-        *(Bucket(f"openai/{model}", "openai", openai.rpm, openai.tpm) for model in openai.models),
-        Bucket(PREDICTIONS, "replicate", replicate.rpm, None),
-        Bucket(READS, "replicate", replicate.reads_rpm, None),
-    ]
-    return {bucket.name: bucket for bucket in found}
+    texts = {
+        f"openai/{model}": Bucket(openai.bucket(model), "openai", openai.rpm, openai.tpm) for model in openai.models
+    }
+    return {
+        **texts,
+        PREDICTIONS: Bucket(replicate.bucket("predictions"), "replicate", replicate.rpm, None),
+        READS: Bucket(replicate.bucket("reads"), "replicate", replicate.reads_rpm, None),
+    }
 
 
 def site_bucket(instance_id: str, *, rpm: int) -> Bucket:

@@ -40,8 +40,8 @@ async def run(settings: Settings, *, until_empty: bool = False) -> None:
         patient = PatientDatabase(database, weather)
         limiter = Limiter(patient, buckets(settings))
         await limiter.open()
-        breakers = Breakers(patient)
-        await breakers.sync()
+        breakers = Breakers(patient, {"openai": settings.openai.credential, "replicate": settings.replicate.credential})
+        await breakers.open()
         cache = StoredCache(patient, product_s=settings.wix.product_ttl, ideas_s=settings.openai.ideas_ttl)
         warn_unpriced(settings)
         trouble = settings.replicate.image_trouble

@@ -1,4 +1,5 @@
-"""The circuit breakers of the providers, shared by the fleet: one row of `provider_health` each.
+"""The circuit breakers of the providers, shared by the fleet: one row of `provider_health` each, and one for each
+account where the fleet's keys belong to several.
 
     closed --failures--> open --its time has come--> half_open --the probe's success--> closed
                           ^-------------------------- its failure
@@ -12,7 +13,7 @@ A call that began before the breaker last opened belongs to that outage however 
 counted, and it costs no attempt either.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import uniform
@@ -30,6 +31,7 @@ from blogworker.errors import (
     SiteUnavailable,
     Unavailable,
 )
+from blogworker.quota.view import View
 from blogworker.telemetry import get_logger
 
 PROVIDERS = ("openai", "replicate", "wix")
@@ -38,43 +40,12 @@ PROBE_S = 10.0  # of silence after which a probe's worker is taken for dead
 FRESH_S = 0.25  # how old a view of an open breaker may be when jobs are about to be claimed by it
 JITTER_S = 1.0  # what is parked does not come back all at once
 STEP_BACK_S = 2.0  # a probe's job waits longer than others, so that a job at fault itself is not the next probe too
-PARK_S = 5.0  # the longest a job is put off: what waits in line is not claimed while its provider is left alone
 GIVE_BACK_S = 2.0
 TELL_S = 10.0  # between two statements of successes where there are no failures to take back
 OWN_QUOTA = "quota"  # the code of a refusal that no vendor made
 LATE = (408, 425)  # the statuses below 500 that a vendor in trouble gives
 
 log = get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """A breaker, as this process last saw it."""
-
-    state: str = "closed"
-    epoch: int = 0
-    strikes: int = 0
-    reason: str | None = None
-    probe_at: float | None = None  # when a probe may be taken, by this process's clock
-
-    @property
-    def closed(self) -> bool:
-        return self.state == "closed"
-
-    @property
-    def due(self) -> bool:
-        return self.retry_s == 0.0
-
-    @property
-    def retry_s(self) -> float | None:
-        """Seconds until a probe may be taken."""
-        return None if self.probe_at is None else max(0.0, self.probe_at - current_time())
-
-    def wait_s(self) -> float:
-        """How long to put a job off."""
-        if self.closed:
-            return 0.0
-        return PARK_S if self.retry_s is None else min(PARK_S, self.retry_s)
 
 
 @dataclass(slots=True, eq=False)
@@ -109,8 +80,10 @@ class Call:
 class Breakers:
     """One a process; the state is in the database."""
 
-    def __init__(self, database: Runner) -> None:
+    def __init__(self, database: Runner, credentials: Mapping[str, str] | None = None) -> None:
+        """`credentials`: the names of the rows of providers whose rows are not named like them."""
         self._database = database
+        self._rows = {provider: (credentials or {}).get(provider, provider) for provider in PROVIDERS}
         self._views = {provider: View() for provider in PROVIDERS}
         self._tallies = {provider: Tally() for provider in PROVIDERS}
         self._unsent: dict[str, Probe] = {}
@@ -123,6 +96,11 @@ class Breakers:
         """The providers that are left alone."""
         return [provider for provider, view in self._views.items() if not view.closed]
 
+    async def open(self) -> None:
+        """Make our rows known to the database, and look."""
+        await self._database.execute("quota/ensure_breakers", providers=list(self._rows.values()))
+        await self._look()
+
     async def sync(self) -> bool:
         """Tell what has not been told, and look. Whether there may be more to claim than before."""
         before = self.shut
@@ -130,7 +108,7 @@ class Breakers:
         if told or self._probing:
             await self._database.execute(
                 "quota/breaker_succeeded",
-                providers=list(told),
+                providers=[self._rows[provider] for provider in told],
                 successes=list(told.values()),
                 probes=list(self._probing),
                 probe_s=PROBE_S,
@@ -158,7 +136,7 @@ class Breakers:
             if provider in wanted and self._views[provider].due:
                 probe = Probe(uuid4(), current_time() + PROBE_S)
                 taken = await self._database.maybe(
-                    "quota/breaker_probe", provider=provider, probe=probe.id, probe_s=PROBE_S
+                    "quota/breaker_probe", provider=self._rows[provider], probe=probe.id, probe_s=PROBE_S
                 )
                 await self._look()
                 if taken is not None:
@@ -230,9 +208,9 @@ class Breakers:
     def _down(self, provider: str, *, later_s: float = 0.0) -> ProviderDown:
         view = self._views[provider]
         reason = f": {view.reason}" if view.reason else ""
-        return ProviderDown(f"{provider} is left alone for now{reason}", provider=provider, code="breaker").after(
-            view.wait_s() + later_s + uniform(0, JITTER_S)
-        )
+        return ProviderDown(
+            f"{self._rows[provider]} is left alone for now{reason}", provider=provider, code="breaker"
+        ).after(view.wait_s() + later_s + uniform(0, JITTER_S))
 
     async def _tell(self, provider: str, error: ProviderError) -> None:
         """Tell of a failure. Those that come while a statement is under way go together in the next."""
@@ -248,11 +226,12 @@ class Breakers:
             told = {"successes": tally.successes, "failures": tally.failures, "refused": tally.refused}
             tally.successes, tally.failures, tally.refused = 0, 0, False
             why = tally.why
-            row = await self._database.one("quota/breaker_report", provider=provider, **told, reason=why)
+            name = self._rows[provider]
+            row = await self._database.one("quota/breaker_report", provider=name, **told, reason=why)
             await self._look()
             if row["opened"]:
                 retry_s = self._views[provider].retry_s or 0.0
-                log.error("breaker_opened", provider=provider, reason=why, retry_in_s=round(retry_s, 1))
+                log.error("breaker_opened", provider=name, reason=why, retry_in_s=round(retry_s, 1))
 
     async def _say(self, call: Call, verdict: str, error: ProviderError | None = None) -> None:
         if call.probe is not None:
@@ -270,18 +249,18 @@ class Breakers:
             )
             await self._look()
             if row["open_s"] is not None:
-                log.info("breaker_closed", provider=provider, open_s=round(row["open_s"], 1))
+                log.info("breaker_closed", provider=self._rows[provider], open_s=round(row["open_s"], 1))
             elif verdict == "down":
-                log.info("breaker_probe_failed", provider=provider, reason=str(error))
+                log.info("breaker_probe_failed", provider=self._rows[provider], reason=str(error))
 
     async def _look(self) -> None:
-        rows = await self._database.rows("quota/breaker_look")
+        rows = {row["provider"]: row for row in await self._database.rows("quota/breaker_look")}
         self._looked_at = current_time()
-        for row in rows:
-            if row["provider"] in self._views:
-                self._views[row["provider"]] = view = self._view(row)
+        for provider, name in self._rows.items():
+            if (row := rows.get(name)) is not None:
+                self._views[provider] = view = self._view(row)
                 if view.closed:
-                    self._unsent.pop(row["provider"], None)  # good for the outage that is over, not for the next one
+                    self._unsent.pop(provider, None)  # good for the outage that is over, not for the next one
         self._news.set()
         self._news = Event()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    name: str  # provider/family, for example openai/gpt-6-luna
+    name: str  # provider/family, for example openai/gpt-6-luna; provider@account/family where there are several
     provider: str
     requests_per_minute: int
     tokens_per_minute: int | None  # None: the vendor counts requests only

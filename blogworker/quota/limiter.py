@@ -36,8 +36,10 @@ class Limiter:
     """Hands out permits. One a process; its state is in the database."""
 
     def __init__(self, database: Runner, buckets: Mapping[str, Bucket]) -> None:
+        """`buckets` by what callers ask for. Several may be one bucket, by its name: then they share its desk."""
         self._database = database
-        self._desks = {name: Desk(database, bucket, LONGEST_WAIT_S) for name, bucket in buckets.items()}
+        desks = {bucket.name: Desk(database, bucket, LONGEST_WAIT_S) for bucket in buckets.values()}
+        self._desks = {asked: desks[bucket.name] for asked, bucket in buckets.items()}
         self._learned_at: dict[str, float] = {}
         self._ensured: set[str] = set()
         self._swept_at = -IDLE_S
@@ -52,15 +54,8 @@ class Limiter:
         await self._make("quota/join_bucket")
 
     async def _make(self, statement: str) -> None:
-        for desk in self._desks.values():
-            await self._database.execute(
-                statement,
-                name=desk.bucket.name,
-                provider=desk.bucket.provider,
-                requests_per_minute=desk.bucket.requests_per_minute,
-                tokens_per_minute=desk.bucket.tokens_per_minute,
-                burst_s=desk.bucket.burst_s,
-            )
+        for bucket in {desk.bucket.name: desk.bucket for desk in self._desks.values()}.values():
+            await self._database.execute(statement, **asdict(bucket))
 
     async def ensure(self, bucket: Bucket) -> None:
         """Make sure of a bucket right before it is asked: of the many there may be, only those in use are known."""
@@ -86,7 +81,7 @@ class Limiter:
         """
         desk = self._desks[bucket]
         asked_at = current_time()
-        with self._in_line(bucket):
+        with self._in_line(desk.bucket.name):
             reservation = await self._granted(desk, tokens)
         went_at = desk.went(reservation)
         permit = Permit(reservation, current_time() - asked_at)
@@ -115,7 +110,7 @@ class Limiter:
         self._learned_at[bucket] = now
         await self._database.execute(
             "quota/learn",
-            name=bucket,
+            name=self._desks[bucket].bucket.name,
             requests_limit=limits.requests_limit,
             tokens_limit=limits.tokens_limit,
             requests_left=limits.requests_left,
@@ -124,7 +119,7 @@ class Limiter:
 
     async def block(self, bucket: str, seconds: float) -> None:
         """No call of this bucket goes for so many seconds, on any worker: the vendor said so."""
-        await self._database.execute("quota/block", name=bucket, seconds=seconds)
+        await self._database.execute("quota/block", name=self._desks[bucket].bucket.name, seconds=seconds)
 
     def waiting(self) -> dict[str, int]:
         """How many callers of this process wait for the quota, by bucket."""
@@ -140,7 +135,7 @@ class Limiter:
 
     async def _refused(self, bucket: str, error: RateLimited) -> None:
         if error.code == SLOW_DOWN:
-            await self._database.execute("quota/slow_down", name=bucket)
+            await self._database.execute("quota/slow_down", name=self._desks[bucket].bucket.name)
         await self.block(bucket, error.retry_after_s)
 
     async def _granted(self, desk: Desk, tokens: int) -> Reservation:

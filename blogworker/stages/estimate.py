@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from blogworker.db.pool import Row
 from blogworker.prices import Usage, in_force, text_cost
 from blogworker.settings import OpenAISettings, ReplicateSettings
-from blogworker.stages.image import BUCKET as PICTURES
 from blogworker.stages.writing import LARGER_CAP
 
 ENOUGH = 20  # blogs whose average is worth more than the reservation
@@ -73,9 +72,9 @@ def estimate(
 ) -> Estimate:
     """`kinds`: blogs by source type; `usage` and `quotas`: rows of the queries of that name, or none."""
     stages = (
-        Stage("ideas", openai.ideas_model, f"openai/{openai.ideas_model}", openai.ideas_tokens),
-        Stage("content", openai.content_model, f"openai/{openai.content_model}", openai.content_tokens),
-        Stage("image", replicate.model, PICTURES, 0),
+        Stage("ideas", openai.ideas_model, openai.bucket(openai.ideas_model), openai.ideas_tokens),
+        Stage("content", openai.content_model, openai.bucket(openai.content_model), openai.content_tokens),
+        Stage("image", replicate.model, replicate.bucket("predictions"), 0),
     )
     uses = tuple(
         _use(kind, blogs, stage, usage, openai, replicate) for kind, blogs in sorted(kinds.items()) for stage in stages
@@ -149,9 +148,9 @@ def _limits(
 ) -> dict[str, tuple[float, float | None]]:
     """Requests and tokens a minute of each bucket: those in force, else those of the settings."""
     limits: dict[str, tuple[float, float | None]] = {
-        f"openai/{model}": (openai.rpm, openai.tpm) for model in (openai.ideas_model, openai.content_model)
+        openai.bucket(model): (openai.rpm, openai.tpm) for model in (openai.ideas_model, openai.content_model)
     }
-    limits[PICTURES] = (replicate.rpm, None)
+    limits[replicate.bucket("predictions")] = (replicate.rpm, None)
     for row in quotas:
         requests, tokens = row["requests_per_minute"], row["tokens_per_minute"]
         limits[row["name"]] = (

@@ -33,7 +33,7 @@ create table fleet_budget (
     one boolean primary key default true check (one),
     day_usd numeric(14, 6) check (day_usd >= 0), -- null: no limit
     month_usd numeric(14, 6) check (month_usd >= 0),
-    shut_until timestamptz, -- nothing is claimed before
+    shut_until timestamptz, -- nothing that costs money is claimed before
     shut_reason text
 );
 

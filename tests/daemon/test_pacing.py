@@ -6,9 +6,10 @@ from typing import Any
 
 import httpx2
 import pytest
-from anyio import create_task_group
+from anyio import create_task_group, sleep
 
-from blogworker.daemon import pacing, supervisor
+from blogworker.daemon import pacing
+from blogworker.daemon.world import opened_vendors
 from blogworker.db.pool import Database
 from blogworker.errors import RateLimited
 from blogworker.providers.replicate import ReplicateClient
@@ -182,7 +183,7 @@ async def test_the_clients_of_a_worker_are_paced(database):
         settings = settings_of(room.url)
         limiter = Limiter(database, pacing.buckets(settings))
         await limiter.open()
-        async with supervisor._vendors(settings, limiter) as vendors:
+        async with opened_vendors(settings, limiter, connections=1) as vendors:
             await look(vendors.wix, BUSY)
             prediction_id = await vendors.replicate.create("a mug", aspect_ratio="16:9")
             await vendors.replicate.look(prediction_id)
@@ -210,3 +211,66 @@ async def test_a_look_that_is_refused_holds_up_the_looks_of_the_fleet(database):
 
     assert refusals == [None, "quota"]
     assert stats["vendors"]["replicate"]["throttled"] == 1
+
+
+def of_accounts(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return settings_of("http://127.0.0.1:9")
+
+
+async def test_models_that_share_a_limit_share_a_bucket(database, monkeypatch):
+    """A bucket each would let the fleet overrun the one limit that both draw from."""
+    settings = of_accounts(
+        monkeypatch, BLOGWORKER_MODEL_FAMILIES='{"gpt-6-luna": "gpt-6", "gpt-6.1-terra": "gpt-6"}', OPENAI_RPM="60"
+    )
+    limiter = Limiter(database, pacing.buckets(settings))
+    await limiter.open()
+
+    async with limiter.permit("openai/gpt-6-luna", tokens=10), limiter.permit("openai/gpt-6.1-terra", tokens=10):
+        pass
+
+    rows = {row["name"]: row for row in await database.rows("ops/quotas")}
+    assert set(rows) == {"openai/gpt-6", pacing.PREDICTIONS, pacing.READS}
+    assert rows["openai/gpt-6"]["requests_in_last_minute"] == 2
+
+
+async def test_keys_of_two_accounts_draw_from_quotas_of_their_own(database, monkeypatch):
+    """What one of them used, or was refused, says nothing of the other."""
+    first, second = (
+        Limiter(database, pacing.buckets(of_accounts(monkeypatch, OPENAI_ACCOUNT=name, REPLICATE_ACCOUNT=name)))
+        for name in ("acme", "globex")
+    )
+    await first.open()
+    await second.open()
+
+    with pytest.raises(RateLimited):
+        async with first.permit("openai/gpt-6-luna", tokens=10):
+            raise RateLimited("slow down", provider="openai", status=429).after(50)
+    async with second.permit("openai/gpt-6-luna", tokens=10):
+        pass
+
+    rows = {row["name"]: row for row in await database.rows("ops/quotas")}
+    assert {name for name in rows if name.startswith("replicate")} == {
+        f"replicate@{name}/{calls}" for name in ("acme", "globex") for calls in ("predictions", "reads")
+    }
+    assert [rows[f"openai@{name}/gpt-6-luna"]["blocked_s"] > 0 for name in ("acme", "globex")] == [True, False]
+
+
+async def test_callers_who_wait_are_counted_by_the_buckets_own_name(database, monkeypatch):
+    """The queue length of a quota is found by it."""
+    settings = of_accounts(monkeypatch, OPENAI_ACCOUNT="acme", OPENAI_RPM="60")
+    limiter = Limiter(database, pacing.buckets(settings))
+    await limiter.open()
+    async with create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(_take, limiter)
+        while not limiter.waiting():
+            await sleep(0.01)
+        assert set(limiter.waiting()) == {"openai@acme/gpt-6-luna"}
+        tasks.cancel_scope.cancel()
+
+
+async def _take(limiter: Limiter) -> None:
+    async with limiter.permit("openai/gpt-6-luna", tokens=10):
+        pass

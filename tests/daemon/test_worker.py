@@ -368,7 +368,7 @@ async def _gives(outcome: Outcome) -> Outcome:
 
 
 async def test_a_worker_outlives_any_number_of_looks_in_vain(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a provider is left alone for hours, thousands of sites may wait for it: each look says there may be more."""
+    """While a provider is left alone for hours, many sites wait for it: each look says that there may be more."""
     looks = 0
 
     async def more_behind(*_: Any, **__: Any) -> Claimed:

@@ -21,6 +21,7 @@ from blogworker.errors import (
 )
 from blogworker.quota import breaker as room
 from blogworker.quota.breaker import Breakers
+from blogworker.quota.view import PARK_S
 
 pytestmark = pytest.mark.anyio
 
@@ -404,7 +405,7 @@ async def test_a_provider_shut_by_hand_is_left_alone(ours, person):
     assert await ours.take_probe() is None
     with pytest.raises(ProviderDown, match="works until six") as down:
         ours.require("openai")
-    assert room.PARK_S <= down.value.retry_after_s <= room.PARK_S + room.JITTER_S
+    assert PARK_S <= down.value.retry_after_s <= PARK_S + room.JITTER_S
 
 
 async def test_a_job_is_never_put_off_for_the_whole_of_a_long_pause(ours, person):
@@ -415,7 +416,7 @@ async def test_a_job_is_never_put_off_for_the_whole_of_a_long_pause(ours, person
 
     with pytest.raises(ProviderDown) as down:
         ours.require("openai")
-    assert down.value.retry_after_s <= room.PARK_S + room.JITTER_S
+    assert down.value.retry_after_s <= PARK_S + room.JITTER_S
 
 
 async def test_workers_tell_of_all_providers_at_once_without_a_deadlock(database, person):
@@ -433,3 +434,19 @@ async def test_workers_tell_of_all_providers_at_once_without_a_deadlock(database
             tasks.start_soon(tell, providers)
 
     assert (await person.row())["strikes"] == 4000 - 6 * 60
+
+
+async def test_an_account_without_credit_stops_the_keys_of_that_account_only(database, person):
+    """Half of the fleet may be paid for by somebody else."""
+    acme, globex = (Breakers(database, {"openai": f"openai@{name}"}) for name in ("acme", "globex"))
+    for breakers in (acme, globex):
+        await breakers.open()
+
+    await calls(acme, 1, Misconfigured("no credit", provider="openai", status=429, code="insufficient_quota"))
+    for breakers in (acme, globex):
+        await breakers.sync()
+
+    assert (acme.shut, globex.shut) == (["openai"], [])
+    with pytest.raises(ProviderDown, match="openai@acme is left alone"):
+        acme.require("openai")
+    globex.require("openai")

@@ -147,10 +147,13 @@ async def test_a_call_that_waited_and_was_refused_counts_nowhere(limiter, databa
     async with limiter.permit(BUCKET.name, tokens=130):
         before = await ahead_s(database)
 
-    with pytest.raises(ProviderDown):
+    async def refused_in_the_end() -> None:
         async with limiter.permit(BUCKET.name, tokens=400) as permit:
             assert permit.waited_s > 0.1
             raise ProviderDown("left alone", provider="openai")
+
+    with pytest.raises(ProviderDown):
+        await refused_in_the_end()
 
     (row,) = await database.rows("ops/quotas")
     assert row["tokens_ahead_s"] <= before[1]

@@ -11,6 +11,7 @@ from blogworker.errors import ProviderDown, Rejected, Unavailable
 from blogworker.queue.job import PauseSite, Reject, Retry, Wait
 from blogworker.quota import breaker as room_of_breakers
 from blogworker.quota.breaker import Breakers
+from blogworker.quota.view import PARK_S
 from blogworker.stages import image
 from blogworker.stages.content import read_post
 from blogworker.stages.pipeline import attempt, outcome
@@ -69,7 +70,7 @@ async def test_a_job_waits_at_the_stage_whose_provider_is_left_alone(wary, check
     ended = await wary.run()
 
     assert isinstance(ended, Wait)
-    assert room_of_breakers.PARK_S <= ended.delay_s <= room_of_breakers.PARK_S + room_of_breakers.JITTER_S
+    assert PARK_S <= ended.delay_s <= PARK_S + room_of_breakers.JITTER_S
     assert ended.failure is None, "no call was made: there is nothing to record"
     stages = {"openai": {"source"}, "replicate": {"content"}, "wix": {"image"}}[provider]
     assert stages <= checkpoints.saved.keys()

@@ -2,7 +2,7 @@
 -- Gives  one row: pending (counted to 100,000), ready_sites (to 10,000), oldest_wait_s (of the sites at the head of
 --        the line, which is who a fair queue keeps waiting longest), finished_last_minute, workers,
 --        xmin_held_s: age of the oldest transaction that keeps vacuum from cleaning up, null: none is seen;
---        spent_today_usd (UTC); budget_shut: why the total budget stops all claims, null: it does not;
+--        spent_today_usd (UTC); budget_shut: why the total budget stops what costs money, null: it does not;
 --        left_alone text[]: the providers whose breaker is open;
 --        quotas jsonb: name -> queue_length; requests_in_last_minute, max_requests, requests_percent; the same of tokens;
 --        requests_ahead_s, tokens_ahead_s, how far what is granted reaches into the future. The 20 most used, without

@@ -1,0 +1,64 @@
+"""What the sections of the settings share: where values come from, and how faults are told."""
+
+import json
+import os
+from typing import Any, TypeVar
+
+from pydantic import AliasChoices, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from blogworker.errors import SettingsError
+
+
+class Section(BaseSettings):
+    """A room's settings. An empty variable counts as one that is not set."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        env_file=".env",
+        populate_by_name=True,
+        hide_input_in_errors=True,  # it may be a secret
+    )
+
+
+S = TypeVar("S", bound=Section)
+
+
+def load_section(section: type[S], **flags: Any) -> S:
+    """One section, for a command that needs no more: another's fault is none of its business."""
+    given = {key: value for key, value in flags.items() if value is not None}
+    try:
+        return section(_secrets_dir=os.environ.get("CREDENTIALS_DIRECTORY"), **given)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_fault(section, dict(e)) for e in error.errors(include_input=False))) from error
+
+
+def variable(section: type[BaseSettings], field: str) -> str:
+    """The environment variable that sets a field."""
+    alias = section.model_fields[field].validation_alias
+    if isinstance(alias, AliasChoices):
+        return str(alias.choices[0])
+    return str(alias) if alias else f"{section.model_config.get('env_prefix', '')}{field}".upper()
+
+
+def from_json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from None
+
+
+def _fault(section: type[BaseSettings], detail: dict[str, Any]) -> str:
+    field = str(detail["loc"][0]) if detail["loc"] else None
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    if field is None:
+        return message
+    name = variable(section, field) if field in section.model_fields else field
+    if detail["type"] == "missing":
+        return f"{name} is not set"
+    place = "".join(f"{part}: " for part in detail["loc"][1:])  # within a table of prices
+    return f"{name}: {place}{message[0].lower()}{message[1:]}"
