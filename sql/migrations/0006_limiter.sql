@@ -13,7 +13,7 @@ alter table quotas
 comment on column quotas.epoch is 'changes when calls that were granted and are not due yet have to ask again';
 
 -- The last round in which each desk (a process's callers of one bucket) gave back: sent again because its answer was
--- lost, it must not give back twice.
+-- lost, it must not give back twice. forget_desks.sql removes those of long ago.
 create table quota_rounds (
     desk_id uuid primary key,
     number bigint not null,
@@ -95,6 +95,9 @@ declare
     place integer;
     slot bigint;
 begin
+    -- The row is held until the commit is over, and nobody needs it on the disk: a crash of the server forgets what was
+    -- granted in its last moments.
+    perform set_config('synchronous_commit', 'off', true);
     select * into q from quotas where quotas.name = bucket for update;
     if not found then
         raise exception 'no quota named %', bucket using hint = 'A worker makes its buckets when it starts.';
@@ -102,12 +105,6 @@ begin
     was := q;
     t := clock_timestamp();
     if unused_s <> 0 or back_requests_s <> 0 or back_tokens_s <> 0 or cardinality(told_s) > 0 then
-        if number = 1 then -- a new desk: forget those of long ago
-            delete from quota_rounds
-            where quota_rounds.desk_id in (
-                select r.desk_id from quota_rounds as r where r.at < t - interval '1 day' limit 100 for update skip locked
-            );
-        end if;
         insert into quota_rounds as r (desk_id, number, at)
         values (quota_round.desk_id, quota_round.number, t)
         on conflict (desk_id) do update set number = excluded.number, at = excluded.at

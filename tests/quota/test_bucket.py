@@ -389,19 +389,19 @@ def test_places_of_before_a_change_are_not_given_back(session, change):
     assert tap.now() + tap.next_s() == near(before)
 
 
-def test_desks_of_long_ago_are_forgotten(session):
-    """A row a process and bucket: workers that come and go must not fill a table."""
-    session.execute(
-        "insert into quota_rounds select gen_random_uuid(), 1, now() - interval '2 days' from generate_series(1, 50)"
-    )
+def test_a_round_waits_for_no_disk_and_leaves_no_trace_of_that(session):
+    """The bucket's row is held until the commit is over; what comes after on the same connection is durable again."""
     tap = Tap(session, rpm=60)
-    tap.wait_s()
+    session.execute("set synchronous_commit = on")
 
-    tap.desk_id, tap.sent = uuid4(), 0
-    tap.undo(tap.granted[0])
+    def told() -> str:
+        return session.execute("show synchronous_commit").fetchone()[0]
 
-    desks = session.execute("select desk_id from quota_rounds where at < now() - interval '1 day'").fetchall()
-    assert desks == []
+    with session.transaction():
+        tap.wait_s()
+        during = told()
+
+    assert (during, told()) == ("off", "on")
 
 
 def test_new_limits_hold_for_the_next_call(session):

@@ -155,6 +155,21 @@ async def test_a_limit_that_a_vendor_told_of_long_ago_no_longer_holds(limiter, d
     assert [row["vendor_requests_per_minute"] for row in await database.rows("ops/quotas")] == [None]
 
 
+async def test_desks_of_long_ago_are_forgotten(limiter, database):
+    """A row a process and bucket: workers that come and go must not fill a table. And one in use is not forgotten."""
+    await sql(
+        database,
+        "insert into quota_rounds select gen_random_uuid(), 1, now() - interval '2 days' from generate_series(1, 50)",
+    )
+    await sql(database, "insert into quota_rounds select gen_random_uuid(), 7, now()")
+
+    await tend(database)
+
+    async with database.connection() as connection:
+        rows = await (await connection.execute("select number from quota_rounds")).fetchall()
+    assert [row["number"] for row in rows] == [7]
+
+
 async def test_upkeep_waits_for_nobody(limiter, database, database_url):
     """It locks many buckets, in any order: it must not wait for one while it holds another."""
     for name in ("held", "idle"):
