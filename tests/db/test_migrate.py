@@ -1,15 +1,20 @@
 """Migrations: each applied once, whoever starts at the same time and whatever goes wrong."""
 
+from collections import Counter
 from dataclasses import replace
+from uuid import UUID
 
 import psycopg
 import pytest
 from anyio import create_task_group, fail_after, sleep
+from psycopg.types.json import Json
 
 from blogworker.db import migrate as room
 from blogworker.db.migrate import Migration, migrate, migrations, state
-from blogworker.db.pool import connect
+from blogworker.db.pool import Database, connect
 from blogworker.errors import DatabaseUnready
+from blogworker.queue.claim import claim
+from blogworker.settings import DatabaseSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -209,3 +214,65 @@ async def test_what_was_spent_before_there_were_budgets_counts_for_them(empty_ur
         site = await (await connection.execute("select on_day from spent_usd('s', now())")).fetchone()
 
     assert (row["spent_today_usd"], site["on_day"]) == (7, 3)
+
+
+RELEASED = 5  # the last migration of the last release
+AS_IT_WAS = """
+    insert into sites (instance_id, weight, max_in_flight) values ('busy', 2, 3), ('paused', 1, null), ('capped', 1, 1);
+    insert into workers (worker_id, name, host, pid, version, concurrency, lease_until)
+    values ('00000000-0000-4000-8000-000000000001', 'w', 'h', 1, '0', 5, now() + interval '1 hour');
+    insert into quotas (name, provider, requests_per_minute, tokens_per_minute, requests_clock, tokens_clock)
+    values ('openai/m', 'openai', 450, 450000, now() + interval '3 seconds', now() + interval '9 seconds');
+    insert into provider_health (provider, state, reason, opened_at) values ('openai', 'open', 'by hand', now());
+    insert into blog_generations (instance_id, source_type, source_id, stage)
+    select s, 'keyword', 'k' || n, 'ideas' from unnest(array['busy', 'paused', 'capped', 'new']) as s
+    cross join generate_series(1, 7) as n;
+    update sites set paused_at = now(), pause_reason = 'by hand' where instance_id = 'paused';
+    update blog_generations set status = 'PROCESSING', attempt = 1, worker_id = '00000000-0000-4000-8000-000000000001'
+    where id in (1, 2, 3, 4, 5);
+    insert into generation_stages (generation_id, stage, output, model, tokens_in, tokens_out, attempt)
+    values (1, 'ideas', '{}', 'm', 100, 200, 1);
+    insert into blog_posts (
+        generation_id, instance_id, title, slug, excerpt, markdown, html, seo_title, seo_description, word_count
+    )
+    select n, 'busy', t, '', '', '', '', '', '', 0 from (values (2, 'A title'), (3, 'a  TITLE')) as p (n, t);
+    update blog_generations set status = 'DONE' where id = 2;
+    update blog_generations set status = 'FAILED', error = 'no' where id = 3;
+    update blog_generations set status = 'SCHEDULED', run_at = now() + interval '1 day' where id = 4;
+    update blog_generations set status = 'CANCELLED' where id = 5;
+"""
+
+
+async def test_a_database_of_the_last_release_is_brought_up_with_all_that_is_in_it(empty, empty_url, monkeypatch):
+    """Jobs in every state, held by a worker that lives; and whatever reads or moves them works on."""
+    everything = migrations()
+    with monkeypatch.context() as then:
+        then.setattr(room, "migrations", lambda: everything[:RELEASED])
+        await migrate(empty)
+    await empty.execute(AS_IT_WAS.encode())
+    kept = "select id, instance_id, status, stage, attempt, worker_id, run_at, error from blog_generations order by id"
+    before = await (await empty.execute(kept.encode())).fetchall()
+
+    await migrate(empty)
+
+    assert await (await empty.execute(kept.encode())).fetchall() == before
+    assert {row["status"] for row in before} == {"PENDING", "PROCESSING", "SCHEDULED", "DONE", "FAILED", "CANCELLED"}
+    views = await empty.execute("select viewname from pg_views where schemaname = 'public'")
+    for view in await views.fetchall():
+        await empty.execute(f"select * from {view['viewname']}".encode())
+    async with Database(DatabaseSettings(url=empty_url, _env_file=None)) as database:
+        for name in ("ops/heartbeat", "ops/fleet", "ops/spending", "ops/breakers", "ops/quotas"):
+            assert await database.rows(name)
+        me = UUID("00000000-0000-4000-8000-000000000001")
+        (done,) = await database.rows(
+            "queue/settle",
+            worker_id=me,
+            outcomes=Json([{"job_id": 1, "attempt": 1, "status": "DONE", "spent": False}]),
+        )
+        found = await claim(database, me, slots=100, site_window=20, by_tokens=True)
+        quotas = {row["name"]: row for row in await database.rows("ops/quotas")}
+        (health,) = [row for row in await database.rows("ops/breakers") if row["provider"] == "openai"]
+    assert done["status"] == "DONE"
+    assert Counter(job.instance_id for job in found.claims) == {"busy": 2, "capped": 1, "new": 7}
+    assert quotas["openai/m"]["tokens_ahead_s"] > 5
+    assert (health["state"], health["reason"]) == ("open", "by hand")

@@ -395,7 +395,7 @@ def test_a_round_waits_for_no_disk_and_leaves_no_trace_of_that(session):
     session.execute("set synchronous_commit = on")
 
     def told() -> str:
-        return session.execute("show synchronous_commit").fetchone()[0]
+        return session.execute("show synchronous_commit").fetchone()["synchronous_commit"]
 
     with session.transaction():
         tap.wait_s()
