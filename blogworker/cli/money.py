@@ -17,11 +17,11 @@ def budget(text: str | None, *, option: str) -> dict[str, object]:
 
 
 def dollars(amount: object) -> str | None:
-    """To the cent from a dollar up, finer below."""
+    """To the cent from a dollar up, finer below where it is not whole cents. As usd_text in the database."""
     if amount is None:
         return None
     value = Decimal(str(amount))
-    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
+    return f"${value:,.2f}" if value >= 1 or value == round(value, 2) else f"${value:.4f}"
 
 
 def budgets(day: object, month: object) -> str | None:

@@ -161,7 +161,7 @@ $$;
 create function usd_text(amount numeric) returns text language sql immutable as $$
     select '$' || case
         when amount = round(amount, 2) or amount >= 1 then to_char(amount, 'FM999,999,990.00')
-        else to_char(amount, 'FM0.00999')
+        else to_char(amount, 'FM0.0099')
     end
 $$;
 

@@ -59,7 +59,7 @@ def test_the_page_for_people_holds_the_same(cli, ledger):
 
     page = cli("costs").out
 
-    told = ["$1.51 spent, $3.49 left of a budget of $5.00", "1, $1.51 each", "$0.2500 (16.6 %) in 2 calls"]
+    told = ["$1.51 spent, $3.49 left of a budget of $5.00", "1, $1.51 each", "$0.25 (16.6 %) in 2 calls"]
     for words in (*told, "1 calls without an answer", "gpt-6.1-terra", "shop-b", "2026-11-23", "no price for gpt-9"):
         assert words in page, (words, page)
 

@@ -207,3 +207,24 @@ async def test_the_same_answer_bought_by_two_attempts_is_booked_twice(desk):
 
     sums = await books.sums()
     assert (sums["requests"], sums["kept"], sums["booked"]) == (2, Decimal("0.006"), Decimal("0.006"))
+
+
+async def test_what_an_attempt_has_paid_it_reserves_no_more(desk):
+    """Counted twice, spent and spoken for, the last blogs that a budget holds would wait for nothing."""
+    books, _ = desk
+    await ordered(books, 1)
+    await books.sql("update fleet_budget set day_usd = 1")
+    (taken,) = (await claim(books.database, books.worker_id, slots=1, site_window=1)).claims
+    kept = StoredCheckpoints(books.database, books.worker_id, taken, {})
+    held = "select spent_today_usd + in_hand_usd as both, in_hand_usd as in_hand, stage from spending, blog_generations"
+
+    assert await kept.reserve(0.03) is None
+    for _ in range(2):  # sent again because an answer was lost: the same once more changes nothing
+        await kept.save("ideas.draft", {}, Spend("openai", "m", cost_usd=0.001))
+    (drafted,) = await books.sql(held)
+    await kept.save("ideas", {})
+    await kept.save("content.draft", {}, Spend("openai", "m", cost_usd=0.5))  # more than anybody thought
+    (written,) = await books.sql(held)
+
+    assert drafted == {"both": Decimal("0.03"), "in_hand": Decimal("0.029"), "stage": "source"}
+    assert written == {"both": Decimal("0.501"), "in_hand": 0, "stage": "content"}

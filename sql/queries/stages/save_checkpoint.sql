@@ -47,11 +47,18 @@ saved as (
     returning s.generation_id
 ),
 
+-- What was paid is in the ledger now, and reserved no more.
 advanced as (
     update blog_generations as g
-    set stage = %(next_stage)s, rescues = 0 -- it gets on: it is not what kills its workers
+    set
+        stage = coalesce(%(next_stage)s::text, g.stage),
+        rescues = case when %(next_stage)s::text is null then g.rescues else 0 end, -- it gets on: it kills no workers
+        reserved_usd = greatest(0, g.reserved_usd - p.paid_usd)
     from held as h
-    where g.id = h.id and %(next_stage)s::text is not null
+    cross join lateral (
+        select case when exists (select from saved) then coalesce(%(cost_usd)s::numeric, 0) else 0 end as paid_usd
+    ) as p
+    where g.id = h.id and (%(next_stage)s::text is not null or (g.reserved_for = %(attempt)s and p.paid_usd > 0))
 ),
 
 spent as (
@@ -67,7 +74,8 @@ spent as (
     cross join lateral (select coalesce(%(cost_usd)s::numeric, 0) as cost_usd) as c
     cross join lateral (
         select
-            exists (select from again) or %(stage)s ~ '([.][a-z_]*repair|[.]softened|_truncated|_refused|_useless|_unanswered)$' as wasted
+            exists (select from again)
+            or %(stage)s ~ '([.][a-z_]*repair|[.]softened|_truncated|_refused|_useless|_unanswered)$' as wasted
     ) as w
     where %(model)s::text is not null and exists (select from saved)
     on conflict (hour, provider, model, instance_id) do update
