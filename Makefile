@@ -1,5 +1,6 @@
 PYTHON ?= python3
 VENV ?= .venv
+JOBS ?= 3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -29,7 +30,7 @@ demo: $(VENV)/.runtime ## everything on this machine: Postgres, vendors' simulat
 	@$(BIN)/blogworker demo $(ARGS)
 
 test: $(VENV)/.dev ## the tests, on a real Postgres that they start themselves
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 e2e: $(VENV)/.dev ## only the tests that start real processes
 	@$(BIN)/python -m pytest tests/e2e $(ARGS)
