@@ -3,6 +3,7 @@
     starting -> processing -> succeeded | failed | canceled | aborted (deadline reached before it began)
 
 Nothing is kept beyond an hour, and no key of ours finds a prediction again: its id is stored before it is waited for.
+Where the answer that would have told it was lost, the prompt and seed we sent are looked for among the latest.
 """
 
 import re
@@ -20,11 +21,13 @@ from replicate.client import Client
 from blogworker.errors import Misconfigured, OutcomeUnknown, ProviderError, Rejected, Unavailable
 from blogworker.prices import in_force
 from blogworker.providers import http
-from blogworker.providers.replicate_wire import PROVIDER, Wire
+from blogworker.providers.picture import picture_type
+from blogworker.providers.replicate_wire import PROVIDER, Wire, refusal
 from blogworker.settings import ReplicateSettings
 
 SLOWEST_POLL_S = 5.0
 POLL_GROWTH = 1.25  # a cold model takes a minute: the longer it has taken, the less one more look is worth
+PAGES_LOOKED_AT = 3  # of a hundred: what a fleet at the vendor's limit creates in half a minute
 LARGEST_IMAGE = 10 * 1024 * 1024  # bytes; the most that Wix advises to upload
 UNSAFE = re.compile(r"nsfw|flagged|sensitive|\bE005\b", re.I)
 
@@ -34,7 +37,7 @@ class PredictionGone(Unavailable):
 
 
 class PredictionDied(Unavailable):
-    """It ended without a picture (`code`: failed, canceled, aborted, deadline): make it anew."""
+    """It ended without a usable picture (`code`: failed, canceled, aborted, deadline, not_a_picture ...): make it anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,34 @@ class ReplicateClient:
             return Look(_unlisted_status(error))
         return Look(prediction.status, prediction.output, prediction.error)
 
+    async def find(self, prompt: str, *, seed: int) -> str | None:
+        """The prediction of this prompt and seed, if it is among the latest. For a creation that was not answered.
+
+        Not through the SDK: to its model class a single aborted prediction spoils the whole page.
+        """
+        url: object = f"{self._settings.base_url.rstrip('/')}/v1/predictions"
+        for _ in range(PAGES_LOOKED_AT):
+            if not isinstance(url, str):
+                break
+            page = await self._page(url)
+            for found in page.get("results") or []:
+                asked = found.get("input") or {}
+                if asked.get("prompt") == prompt and asked.get("seed") == seed:
+                    return str(found["id"])
+            url = page.get("next")
+        return None
+
+    async def _page(self, url: str) -> dict[str, Any]:
+        if self._files is None:
+            raise RuntimeError("the client is not open")
+        async with self._pace():
+            with self._answered(repeatable=True):
+                answer = await self._files.get(url, headers=self._credentials(url))
+                if answer.status_code != 200:
+                    raise refusal(answer)
+                page: dict[str, Any] = answer.json()
+        return page
+
     async def cancel(self, prediction_id: str) -> None:
         """Ask a prediction to stop. If that fails, `Cancel-After` stops it at the vendor's own clock."""
         try:
@@ -146,7 +177,7 @@ class ReplicateClient:
                     raise http.refused(answer.status_code, "the picture cannot be read", provider=PROVIDER)
                 data = await _bounded(answer.aiter_bytes())
         if picture_type(data) is None:
-            raise Unavailable("the file is not a picture", provider=PROVIDER, code="not_a_picture")
+            raise PredictionDied("the file is not a picture", provider=PROVIDER, code="not_a_picture")
         return data
 
     def _sdk(self) -> Client:
@@ -195,15 +226,6 @@ def picture(look: Look) -> str | None:
             raise PredictionDied(f"the prediction {look.status}: {reason}", provider=PROVIDER, code=look.status)
 
 
-def picture_type(data: bytes) -> str | None:
-    """The media type of a picture, by its first bytes; None if it is none we can publish."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    return "image/webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
-
-
 def _unlisted_status(error: ModelFault) -> str:
     """The status that the SDK's model refused, such as `aborted`."""
     for fault in error.errors():
@@ -218,5 +240,5 @@ async def _bounded(chunks: AsyncIterator[bytes]) -> bytes:
     async for chunk in chunks:
         data += chunk
         if len(data) > LARGEST_IMAGE:
-            raise Rejected(f"the picture is above {LARGEST_IMAGE} bytes", provider=PROVIDER, code="too_large")
+            raise PredictionDied(f"the picture is above {LARGEST_IMAGE} bytes", provider=PROVIDER, code="too_large")
     return bytes(data)

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 import httpx
+import httpx2
 
 from blogworker.errors import Misconfigured, ProviderError, RateLimited
 from blogworker.providers import http
@@ -43,7 +44,9 @@ class Wire(httpx.AsyncBaseTransport):
             await response.aread()
         finally:
             await response.aclose()
-        raise _refusal(request, response)
+        if response.status_code == 404 and _creates(request):
+            raise _no_such_model(response)
+        raise refusal(response)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -53,15 +56,22 @@ def _creates(request: httpx.Request) -> bool:
     return request.method == "POST" and request.url.path.endswith("/predictions")
 
 
-def _refusal(request: httpx.Request, response: httpx.Response) -> ProviderError:
+def _no_such_model(response: httpx.Response) -> ProviderError:
+    return Misconfigured(
+        f"no such model: {http.safe(_said(response, _problem(response)))}",
+        provider=PROVIDER,
+        status=404,
+        request_id=response.headers.get("x-request-id"),
+    )
+
+
+def refusal(response: httpx.Response | httpx2.Response) -> ProviderError:
+    """What an answer of 400 and above means."""
     body = _problem(response)
-    message = str(body.get("detail") or body.get("title") or f"status {response.status_code}")
-    request_id = response.headers.get("x-request-id")
-    if response.status_code == 404 and _creates(request):
-        return Misconfigured(
-            f"no such model: {http.safe(message)}", provider=PROVIDER, status=404, request_id=request_id
-        )
-    failure = http.refused(response.status_code, message, provider=PROVIDER, request_id=request_id)
+    message = _said(response, body)
+    failure = http.refused(
+        response.status_code, message, provider=PROVIDER, request_id=response.headers.get("x-request-id")
+    )
     if isinstance(failure, RateLimited):
         failure.after(_wait_s(response, body, message))
         reduced = REDUCED.search(message)
@@ -69,7 +79,11 @@ def _refusal(request: httpx.Request, response: httpx.Response) -> ProviderError:
     return failure
 
 
-def _problem(response: httpx.Response) -> dict[str, Any]:
+def _said(response: httpx.Response | httpx2.Response, body: dict[str, Any]) -> str:
+    return str(body.get("detail") or body.get("title") or f"status {response.status_code}")
+
+
+def _problem(response: httpx.Response | httpx2.Response) -> dict[str, Any]:
     """The body, if it is the object it should be."""
     try:
         body = response.json()
@@ -78,7 +92,7 @@ def _problem(response: httpx.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _wait_s(response: httpx.Response, body: dict[str, Any], message: str) -> float:
+def _wait_s(response: httpx.Response | httpx2.Response, body: dict[str, Any], message: str) -> float:
     """The longest wait the answer names, in its headers, its words or its `retry_after`."""
     waits = [http.named_wait_s(response.headers, message), _stated_s(body.get("retry_after"))]
     return max((wait for wait in waits if wait is not None), default=DEFAULT_WAIT_S)

@@ -5,13 +5,17 @@ worker, and a 429 then holds up the site's other jobs, which could not get a tok
 
 A token is fetched once for all who want it, used for four fifths of its life, then replaced; while Wix cannot be
 reached, the old one serves to its end. There is no refresh token: the app's own credentials ask again.
+
+A refusal says little: of a site that removed the app, or of credentials that are wrong for all. So the first refusal of
+a site is held back for a moment. Where several sites are refused and none is granted a token between them, it is the
+credentials.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 import httpx2
-from anyio import Lock, current_time
+from anyio import Lock, current_time, sleep
 
 from blogworker.errors import Misconfigured, ProviderError, RateLimited, SiteUnavailable, Unavailable
 from blogworker.providers import http
@@ -20,6 +24,9 @@ from blogworker.settings import WixSettings
 PROVIDER = "wix"
 FRESH_PART = 0.8  # of a token's life
 DEFAULT_LIFE_S = 14_400.0
+SITES_IN_A_ROW = 3  # refused, none granted between them: not all of them have removed the app just now
+LATELY_S = 600.0
+HOLD_S = 1.0  # how long a refusal waits for those of other sites
 DEFAULT_WAIT_S = 60.0  # the quota of a site is counted by the minute, and its 429 names no wait
 
 
@@ -39,6 +46,7 @@ class Tokens:
         self._pace = pace
         self._held: dict[str, Token] = {}
         self._locks: dict[str, Lock] = {}
+        self._refused: dict[str, float] = {}  # sites since the last token that was granted, and when
 
     async def get(self, instance_id: str) -> str:
         """A token that is good now. Raises SiteUnavailable when Wix refuses one for this site."""
@@ -68,7 +76,22 @@ class Tokens:
             if old is None or current_time() >= old.dead_at:
                 raise
             return old.value
+        except SiteUnavailable as error:
+            await self._judge(instance_id, error)
+            raise
+        self._refused.clear()
         return self._held[instance_id].value
+
+    async def _judge(self, instance_id: str, error: SiteUnavailable) -> None:
+        """Return when it is the site. Raises Misconfigured when it is the credentials."""
+        known = self._refused.get(instance_id, -LATELY_S) > current_time() - LATELY_S
+        self._refused[instance_id] = current_time()
+        if not known:
+            await sleep(HOLD_S)
+        refused = [site for site, at in self._refused.items() if at > current_time() - LATELY_S]
+        if len(refused) >= SITES_IN_A_ROW:
+            told = f"no site gets a token, {len(refused)} were refused in a row: check WIX_APP_ID and WIX_APP_SECRET"
+            raise Misconfigured(f"{told}; {error.args[0]}", **error.facts()) from error
 
     async def _fetch(self, instance_id: str) -> Token:
         secret = self._settings.app_secret

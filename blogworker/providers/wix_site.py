@@ -2,6 +2,8 @@
 
 Wix counts every call to a site against one quota, so each waits for the site's turn: queries, polls, second tries. A
 429 is raised inside the turn, where whoever hands out turns hears of it.
+
+What Wix gives as `X-Wix-Consistent` with an answer goes back with the site's next call, which then sees what was written.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,6 +20,8 @@ from blogworker.settings import WixSettings
 Params = Mapping[str, str | int | Sequence[str]]
 Before = Callable[[], Awaitable[object]]  # done when the call's turn has come, right before it is sent
 CATALOG = "CATALOG_V"  # a shop being set up, or moved between catalogs: both pass
+PROVISIONING, PROVISIONING_S = "PROVISIONING", 10.0
+CONSISTENT = "X-Wix-Consistent"
 INSTANCE = "/apps/v1/instance"
 
 
@@ -29,6 +33,7 @@ class WixSites:
         self._wire = wire
         self._pace = pace
         self._tokens = Tokens(settings, wire, pace=pace)
+        self._consistent: dict[str, str] = {}
 
     async def get(self, instance_id: str, path: str, *, params: Params | None = None) -> dict[str, Any]:
         return await self._call(instance_id, "GET", path, params=params, repeatable=True)
@@ -55,7 +60,10 @@ class WixSites:
         answer = await self._send(instance_id, request, repeatable=True, before=before)
         if answer.is_success:
             return body_of(answer)
-        raise _refusal(answer)
+        refusal = _refusal(answer)
+        if isinstance(refusal, SiteUnavailable):  # it speaks of the address, which is good for one file and a while
+            raise Rejected(refusal.args[0], **refusal.facts())
+        raise refusal
 
     async def _call(
         self,
@@ -71,10 +79,14 @@ class WixSites:
         async def answered() -> httpx2.Response:
             token = await self._tokens.get(instance_id)
             headers = {"Authorization": f"Bearer {token}"}
+            if (seen := self._consistent.get(instance_id)) is not None:
+                headers[CONSISTENT] = seen
             request = self._wire.build_request(method, path, params=params, json=body, headers=headers)
             answer = await self._send(instance_id, request, repeatable=repeatable, before=before)
             if answer.status_code == 401:
                 self._tokens.forget(instance_id, token)
+            if (seen := answer.headers.get(CONSISTENT)) is not None:
+                self._consistent[instance_id] = seen
             return answer
 
         answer = await answered()
@@ -119,10 +131,13 @@ def _refusal(answer: httpx2.Response) -> ProviderError:
     body, status = body_of(answer), answer.status_code
     code = _code(body)
     said = http.safe(_explanation(body) or f"status {status}")
+    if status == 403:
+        said = f"the app lacks a permission on this site, its owner has to grant it: {said}"
     failure = _kind(status, code)(said, provider=PROVIDER, status=status, code=code, request_id=_id(answer))
     if isinstance(failure, RateLimited):
         wait_s = http.named_wait_s(answer.headers, said)
-        failure.after(DEFAULT_WAIT_S if wait_s is None else wait_s)
+        default_s = DEFAULT_WAIT_S if status == 429 else PROVISIONING_S
+        failure.after(default_s if wait_s is None else wait_s)
     return failure
 
 
@@ -131,6 +146,8 @@ def _kind(status: int, code: str | None) -> type[ProviderError]:
         return SiteUnavailable
     match status:
         case 429:
+            return RateLimited
+        case 428 if PROVISIONING in (code or ""):
             return RateLimited
         case 428:
             return Unavailable if CATALOG in (code or "") else SiteUnavailable

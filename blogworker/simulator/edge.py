@@ -171,6 +171,8 @@ class Endpoint:
             "duration_s": round(now - call.started, 4),
             "request_id": call.request_id,
         }
+        if call.body:
+            entry["bytes"] = len(call.body)
         known = {"site": call.site, "model": call.model, "fault": call.fault.kind if call.fault else ""}
         entry.update({name: value for name, value in known.items() if value})
         self._world.ledger.record(entry | call.facts)

@@ -143,6 +143,7 @@ class Replicate(Vendor):
         wait_s = read_prefer(call.request.headers.get("prefer"))
         deadline_s = read_cancel_after(call.request.headers.get("cancel-after"))
         prediction = self._begin(call, model, given)
+        call.facts["cancel_after"] = call.request.headers.get("cancel-after", "")
         if deadline_s is not None:
             prediction.deadline = min(prediction.deadline, prediction.created + deadline_s)
         if wait_s:

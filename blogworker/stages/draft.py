@@ -36,6 +36,11 @@ def draft_of(
     return {**draft, "richContent": _fitted(body, room=LARGEST_POST - AROUND_POST - size_of(draft))}
 
 
+def halved(draft: Mapping[str, Any]) -> dict[str, Any]:
+    """The draft with half of its text, where Wix takes less than it says."""
+    return {**draft, "richContent": _fitted(draft["richContent"], room=size_of(draft["richContent"]) // 2)}
+
+
 def _fitted(body: Mapping[str, Any], *, room: int) -> Mapping[str, Any]:
     kept = fitted(body, room=room)
     if kept is None:

@@ -1,28 +1,46 @@
 """Stage 4: the cover picture, made, fetched and kept with the post.
 
 A picture the model calls unsafe is asked for once more in softer words; after that the post goes out without one. The
-bytes are fetched at once, since the vendor deletes them within the hour.
+bytes are fetched at once, since the vendor deletes them within the hour. A picture that is no whole JPEG of the shape
+asked for counts as failed: it is made anew by the next attempt.
+
+A creation that was not answered may have been paid for: the next attempt looks for it before it makes another.
 
 What becomes of a post whose picture cannot be had is a setting, and a site may have its own: it waits, goes out without
 one (skip), or fails.
 """
 
 from collections.abc import Mapping
+from random import getrandbits
 from typing import Any, get_args
 
-from blogworker.errors import Misconfigured, ProviderDown, ProviderError, RateLimited, Rejected, Unavailable
-from blogworker.providers.replicate import PredictionDied, PredictionGone, picture_type
+from blogworker.errors import (
+    Misconfigured,
+    OutcomeUnknown,
+    ProviderDown,
+    ProviderError,
+    RateLimited,
+    Rejected,
+    Unavailable,
+)
+from blogworker.providers.picture import jpeg_size, picture_type
+from blogworker.providers.replicate import PredictionDied, PredictionGone
 from blogworker.providers.replicate_wire import PROVIDER
 from blogworker.quota import VendorLimits
 from blogworker.settings import ImageTrouble
 from blogworker.stages.content import columns
 from blogworker.stages.work import Output, Spend, Work
+from blogworker.telemetry import get_logger
 
 BUCKET = "replicate/predictions"
-ASPECT_RATIO = "16:9"
+ASPECT_RATIO, RATIO = "16:9", 16 / 9
+AMISS = 0.1  # models round to what they can draw: 1344 x 768 is 1.6 % off
+LEAST_WIDTH = 512  # pixels; the smallest that is drawn on purpose has 672
 STYLE = "Natural light, sharp focus, editorial photograph, no text, no logos, no watermark."
 SOFTENED = "A calm still life of everyday objects that suggests the topic “{title}”, with no people. "
 TRIES = 2  # of a picture that fails, beside the first
+
+log = get_logger()
 
 
 async def run(work: Work) -> Output:
@@ -79,9 +97,24 @@ async def _cover(work: Work) -> Output:
 
 async def _illustrated(work: Work, content: Mapping[str, Any], *, effect: str, prompt: str) -> Output:
     """One picture, stored with its post. Raises Rejected `nsfw` when the model would not show it."""
-    prediction_id, url = await _made(work, name=f"image.{effect}", prompt=prompt)
-    async with work.breakers.guarding(PROVIDER, own=(PredictionGone, Misconfigured)):  # one file refused says nothing
-        data = await work.vendors.replicate.download(url)
+    name = f"image.{effect}"
+    if (earlier := work.checkpoints.get(name)) is not None:
+        try:
+            return await _kept(work, content, earlier["id"], prompt=prompt)
+        except (PredictionGone, PredictionDied):
+            pass  # dead before we came back to it: only a new one can help
+    return await _kept(work, content, await _started(work, name=name, prompt=prompt), prompt=prompt)
+
+
+async def _kept(work: Work, content: Mapping[str, Any], prediction_id: str, *, prompt: str) -> Output:
+    """The picture of a prediction, once it is there, checked, and stored with its post."""
+    replicate = work.vendors.replicate
+    # One prediction that died or one file that is refused says nothing of the vendor.
+    async with work.breakers.guarding(PROVIDER, own=(PredictionGone, PredictionDied)):
+        url = await replicate.wait(prediction_id)
+    async with work.breakers.guarding(PROVIDER, own=(PredictionGone, PredictionDied, Misconfigured)):
+        data = await replicate.download(url)
+    width, height = _shape(data)
     await work.checkpoints.store_post(
         {**columns(content), "image": data, "image_type": picture_type(data), "image_prompt": prompt}
     )
@@ -92,35 +125,55 @@ async def _illustrated(work: Work, content: Mapping[str, Any], *, effect: str, p
         "alt": content["image_alt"],
         "type": picture_type(data),
         "bytes": len(data),
-        "model": work.vendors.replicate.model,
+        "width": width,
+        "height": height,
+        "model": replicate.model,
     }
 
 
-async def _made(work: Work, *, name: str, prompt: str) -> tuple[str, str]:
-    """The prediction and the address of its picture. One that an earlier attempt paid for is taken up again."""
-    if (earlier := work.checkpoints.get(name)) is not None:
-        try:
-            return earlier["id"], await _waited(work, earlier["id"])
-        except (PredictionGone, PredictionDied):
-            pass  # dead before we came back to it: only a new one can help
-    prediction_id = await _start(work, name=name, prompt=prompt)
-    return prediction_id, await _waited(work, prediction_id)
+def _shape(data: bytes) -> tuple[int, int]:
+    """Width and height. Raises PredictionDied for what a site could not show as a cover."""
+    size = jpeg_size(data)
+    if size is None:
+        raise PredictionDied("the file is not a JPEG", provider=PROVIDER, code="not_a_jpeg")
+    width, height = size
+    if width < LEAST_WIDTH or not 1 - AMISS <= width / max(height, 1) / RATIO <= 1 + AMISS:
+        told = f"the picture is {width} x {height}, not {ASPECT_RATIO} and {LEAST_WIDTH} wide at least"
+        raise PredictionDied(told, provider=PROVIDER, code="wrong_shape")
+    return size
 
 
-async def _waited(work: Work, prediction_id: str) -> str:
-    async with work.breakers.guarding(PROVIDER, own=(PredictionGone, PredictionDied)):
-        return await work.vendors.replicate.wait(prediction_id)
-
-
-async def _start(work: Work, *, name: str, prompt: str) -> str:
-    replicate = work.vendors.replicate
+async def _started(work: Work, *, name: str, prompt: str) -> str:
     work.breakers.require(PROVIDER)  # before it takes of the quota
-    async with work.limiter.permit(BUCKET), work.breakers.guarding(PROVIDER):
-        try:
-            prediction_id = await replicate.create(prompt, aspect_ratio=ASPECT_RATIO)
-        except RateLimited as error:
-            await work.limiter.learn(BUCKET, VendorLimits(requests_limit=error.requests_per_minute))
-            raise
+    prediction_id = await _lost(work, name=name, prompt=prompt) or await _asked_for(work, name=name, prompt=prompt)
+    replicate = work.vendors.replicate
     spend = Spend(provider=PROVIDER, model=replicate.model, cost_usd=replicate.cost_usd)
     await work.checkpoints.save(name, {"id": prediction_id, "prompt": prompt}, spend)
     return prediction_id
+
+
+async def _lost(work: Work, *, name: str, prompt: str) -> str | None:
+    """The prediction that an earlier attempt asked for without hearing of it. Looked for once."""
+    seed = (work.checkpoints.get(f"{name}_unanswered") or {}).get("seed")
+    if seed is None:
+        return None
+    async with work.breakers.guarding(PROVIDER):
+        found = await work.vendors.replicate.find(prompt, seed=seed)
+    await work.checkpoints.save(f"{name}_unanswered", {"found": found})
+    return found
+
+
+async def _asked_for(work: Work, *, name: str, prompt: str) -> str:
+    seed = getrandbits(31)
+    async with work.limiter.permit(BUCKET), work.breakers.guarding(PROVIDER):
+        try:
+            return await work.vendors.replicate.create(prompt, aspect_ratio=ASPECT_RATIO, seed=seed)
+        except RateLimited as error:
+            await work.limiter.learn(BUCKET, VendorLimits(requests_limit=error.requests_per_minute))
+            raise
+        except OutcomeUnknown:
+            await work.checkpoints.save(f"{name}_unanswered", {"seed": seed})
+            raise
+        except Rejected as error:
+            log.warning("picture_refused", error=str(error), prompt=prompt)
+            raise

@@ -1,11 +1,11 @@
-"""The cover picture, brought into a site's media manager: fetched by Wix, or else handed over by us."""
+"""The cover picture, brought into a site's media manager: fetched by Wix, in two tries, or else handed over by us."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from blogworker.errors import Rejected
-from blogworker.providers.replicate import picture_type
-from blogworker.providers.wix import PENDING, READY, MediaFile, WixClient
+from blogworker.providers.picture import picture_type
+from blogworker.providers.wix import FAILED, PENDING, READY, MediaFile, WixClient
 from blogworker.stages.work import Work
 
 SAVED = "publish.media"
@@ -24,6 +24,8 @@ async def cover(work: Work, wix: WixClient, *, slug: str, image: Mapping[str, An
     if saved.get("status") == PENDING:
         file: MediaFile | None = await wix.await_media(site, str(saved["id"]))
     else:
+        file = await _fetched(work, wix, image, name=name)
+    if file is not None and file.status == FAILED:
         file = await _fetched(work, wix, image, name=name)
     if file is None or file.status != READY:
         file = await _uploaded(work, wix, name=name) or file

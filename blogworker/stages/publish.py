@@ -6,6 +6,7 @@ Wix has no key that makes a draft unique. So the intent to make one is saved fir
 no draft asks Wix for it, and makes another only when the first can no longer come to be. To publish twice is harmless.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from blogworker.errors import BlogworkerError, ProviderError, RateLimited, Rejec
 from blogworker.providers.wix import WixClient
 from blogworker.providers.wix_auth import PROVIDER
 from blogworker.stages.content import columns
-from blogworker.stages.draft import covered, draft_of
+from blogworker.stages.draft import covered, draft_of, halved
 from blogworker.stages.media import cover
 from blogworker.stages.work import Output, Work
 from blogworker.telemetry import get_logger
@@ -25,6 +26,8 @@ QUERY_LAG_S = 5.0  # until a new draft is sure to be found
 SLOWEST_DRAFT_S = 40.0  # drafts have taken 30 s, and are made whether or not who asked lives to hear of it
 LOOK_AGAIN_S = 10.0
 CLOCKS_APART = timedelta(minutes=5)  # the most that the database's clock is believed to be ahead of Wix's
+TOO_LARGE = 413
+AUTHOR = re.compile("member|owner", re.I)  # in Wix's words for one that it does not know, or misses
 DRAFT_ONLY = "draft"  # the publish_mode of a site whose owner publishes by hand
 
 
@@ -123,14 +126,23 @@ async def _found(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> str | 
 
 
 async def _created(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> str:
+    """The new draft's id. What Wix objects to and we can mend is mended once."""
     try:
         return await _asked_for(work, wix, draft)
     except Rejected as error:
-        if "member" not in str(error).lower():
+        if (mended := await _mended(work, wix, draft, error)) is None:
             raise
-    # The author has left the site since we looked.
-    member_id = await wix.member_id(work.claim.instance_id, fresh=True)
-    return await _asked_for(work, wix, {**draft, "memberId": member_id})
+    return await _asked_for(work, wix, mended)
+
+
+async def _mended(work: Work, wix: WixClient, draft: Mapping[str, Any], error: Rejected) -> Mapping[str, Any] | None:
+    if error.status == TOO_LARGE or "TOO_LARGE" in (error.code or ""):
+        return halved(draft)
+    if not AUTHOR.search(str(error)):
+        return None
+    member_id = await wix.member_id(work.claim.instance_id, fresh=True)  # who has left the site since we looked
+    log.warning("author_replaced", member_id=member_id)
+    return {**draft, "memberId": member_id}
 
 
 async def _asked_for(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> str:

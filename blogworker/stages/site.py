@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from blogworker.errors import SettingsError
+from blogworker.settings import ImageTrouble
 from blogworker.stages.plain import plain
 
 LONGEST = 300
@@ -43,11 +44,12 @@ class SiteSettings(BaseModel):
     forbidden_words: list[Word] = Field([], max_length=200, description="that no post may hold")
     words: int | None = Field(None, ge=LEAST_WORDS, le=MOST_WORDS, description="length of a post")
     member_id: str | None = Field(None, min_length=1, max_length=100, description="the author at Wix")
+    image_trouble: ImageTrouble | None = Field(None, description="what becomes of a post without a picture")
     publish_mode: Literal["publish", "draft"] | None = Field(None, description="draft: the owner publishes by hand")
 
     def facts(self) -> dict[str, Any]:
         """What the writer is told."""
-        return self.model_dump(exclude_defaults=True, exclude={"member_id", "publish_mode"})
+        return self.model_dump(exclude_defaults=True, exclude={"member_id", "publish_mode", "image_trouble"})
 
 
 def checked(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from blogworker.errors import ProviderError, Rejected
+from blogworker.errors import ProviderError, RateLimited, Rejected
 from blogworker.providers.wix import WixClient
 from blogworker.providers.wix_auth import PROVIDER
 from blogworker.providers.wix_products import OTHER_CATALOG, Catalog
@@ -94,19 +94,29 @@ async def _from_shop(work: Work) -> dict[str, Any]:
 
 
 async def _read(work: Work, wix: WixClient, product_id: str) -> dict[str, Any]:
-    """The product as the shop has it now."""
+    """The product as the shop has it now. A shop that moved to the other catalog is asked there."""
     site = work.claim.instance_id
-    key = f"catalog/{site}"
-    catalog: Catalog | None = await work.cache.recall(key)
-    if catalog is None:
-        catalog = await wix.catalog(site)
-        await work.cache.remember(key, catalog, ttl_s=V1_KNOWN_S if catalog == "V1_CATALOG" else None)
+    known, catalog = await _catalog(work, wix)
     try:
         return await wix.product(site, product_id, catalog=catalog)
     except ProviderError as error:
-        if error.status == OTHER_CATALOG:
-            await work.cache.forget(key)  # it has moved since we asked: the next attempt asks again
-        raise
+        if error.status != OTHER_CATALOG:
+            raise
+        await work.cache.forget(f"catalog/{site}")
+        if not known or isinstance(error, RateLimited):
+            raise  # the catalog was named just now, or the shop is still being set up: the next attempt asks again
+    _, catalog = await _catalog(work, wix)
+    return await wix.product(site, product_id, catalog=catalog)
+
+
+async def _catalog(work: Work, wix: WixClient) -> tuple[bool, Catalog]:
+    """Whether the shop's catalog was known before, and which it is."""
+    key = f"catalog/{work.claim.instance_id}"
+    if (known := await work.cache.recall(key)) is not None:
+        return True, known
+    catalog = await wix.catalog(work.claim.instance_id)
+    await work.cache.remember(key, catalog, ttl_s=V1_KNOWN_S if catalog == "V1_CATALOG" else None)
+    return False, catalog
 
 
 def _tags(known: Mapping[str, Any]) -> list[str]:

@@ -27,6 +27,8 @@ EVENTS = {
     "stage_completed": "a stage stored its checkpoint: stage, duration_s, model, tokens",
     "post_shortened": "a post was larger than Wix takes, its end was left out: size_before, size, blocks_left_out",
     "model_replaced": "the vendor does not know a model; the fallback was used: model, replacement",
+    "picture_refused": "the vendor will not draw from what it was given: error, prompt",
+    "author_replaced": "Wix does not know the author of a post; the site's owner takes its place: member_id",
     "tags_refused": "the site's blog would not have a post's tags; it is published without: error",
     "jobs_rescued": "jobs of dead workers were taken back: count, failed",
     "strays_released": "jobs held without knowing were handed back: a claim's answer was lost: count",

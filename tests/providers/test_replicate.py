@@ -7,7 +7,8 @@ from time import monotonic
 import pytest
 
 from blogworker.errors import Misconfigured, OutcomeUnknown, RateLimited, Rejected, Unavailable
-from blogworker.providers.replicate import LARGEST_IMAGE, PredictionDied, PredictionGone, ReplicateClient, picture_type
+from blogworker.providers.picture import picture_type
+from blogworker.providers.replicate import LARGEST_IMAGE, PredictionDied, PredictionGone, ReplicateClient
 from blogworker.settings import ReplicateSettings
 
 from .conftest import Answer, Vendor
@@ -177,8 +178,8 @@ async def test_the_token_goes_to_no_other_host(replicate):
         (Answer(404, "gone"), PredictionGone),
         (Answer(410, "gone"), PredictionGone),
         (Answer(500, "oops"), Unavailable),
-        (Answer(200, "<html>sorry</html>"), Unavailable),
-        (Answer(200, b"\xff\xd8\xff" + bytes(LARGEST_IMAGE)), Rejected),
+        (Answer(200, "<html>sorry</html>"), PredictionDied),
+        (Answer(200, b"\xff\xd8\xff" + bytes(LARGEST_IMAGE)), PredictionDied),
         (Answer(silent=True), Unavailable),
     ],
 )

@@ -138,7 +138,7 @@ VIOLATION = {"field": "draftPost.title", "description": "size must be at most 20
         (Answer(404, {"message": "gone"}), Rejected),
         (Answer(404, {"details": {"applicationError": {"code": "BLOG_NOT_INSTALLED"}}}), SiteUnavailable),
         (Answer(428, {"details": {"applicationError": {"code": "BLOG_NOT_INSTALLED"}}}), SiteUnavailable),
-        (Answer(428, {"details": {"applicationError": {"code": "CATALOG_V3_SITE_PROVISIONING"}}}), Unavailable),
+        (Answer(428, {"details": {"applicationError": {"code": "CATALOG_V3_SITE_PROVISIONING"}}}), RateLimited),
         (Answer(429, {"message": "slow down"}), RateLimited),
         (Answer(500, "oops"), Unavailable),
         (Answer(200, {"draftPost": {}}), Unavailable),

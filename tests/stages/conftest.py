@@ -12,9 +12,12 @@ import pytest
 from blogworker.errors import LeaseLost
 from blogworker.providers.openai import Generation
 from blogworker.queue.job import Claim, Stage
-from blogworker.quota import VendorLimits
+from blogworker.quota import VendorLimits, breaker
 from blogworker.settings import OpenAISettings
+from blogworker.stages import publish
 from blogworker.stages.work import Output, Refusal, Reserved, Spend, Vendors, Work
+
+from .kitchen import Kitchen, opened_kitchen
 
 SITE = "11111111-2222-3333-4444-555555555555"
 PRODUCT = {
@@ -205,6 +208,18 @@ def work(
 ) -> Work:
     vendors = Vendors(openai=writer, replicate=None, wix=None)
     return Work(claim, checkpoints, vendors, limiter, OpenAISettings(_env_file=None), ClosedBreakers(), cache)
+
+
+@pytest.fixture
+async def kitchen(database, worker_id, monkeypatch) -> AsyncIterator[Kitchen]:
+    """A queue with one blog in it. What is waited for by the second is waited for by the tenth of it."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://unused")
+    monkeypatch.setattr(breaker, "HOLD_S", 0.1)
+    monkeypatch.setattr(publish, "QUERY_LAG_S", 0.1)
+    monkeypatch.setattr(publish, "SLOWEST_DRAFT_S", 0.1)
+    async with opened_kitchen(database, worker_id) as made:
+        await made.add(SITE)
+        yield made
 
 
 def claimed(work: Work, **fields: Any) -> Work:

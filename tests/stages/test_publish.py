@@ -187,6 +187,7 @@ async def test_a_turn_refused_after_a_token_was_leaves_a_refused_intent(world, c
     work, room = world
     monkeypatch.setattr(publish, "SLOWEST_DRAFT_S", 600)
     checkpoints.saved["publish.media"] = {"id": "f1", "url": "", "status": "READY"}
+    checkpoints.saved["publish.tags"] = {"ids": []}
     await room.fault(kind="status", vendor="wix", operation="drafts.create", status=401, times=1)
     turns = Turns(checkpoints, work.vendors.wix, refuses=3)  # the site, its members, the draft
 

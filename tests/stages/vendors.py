@@ -27,6 +27,17 @@ class Room:
         answer = await self._http.post("/__sim/faults", json=fault)
         assert answer.status_code == 201, answer.text
 
+    async def forgive(self) -> None:
+        """No more faults."""
+        (await self._http.delete("/__sim/faults")).raise_for_status()
+
+    async def requests(self, vendor: str) -> list[dict[str, Any]]:
+        answer = await self._http.get("/__sim/requests", params={"vendor": vendor, "limit": 2000})
+        return answer.json()["requests"]
+
+    async def stats(self) -> dict[str, Any]:
+        return (await self._http.get("/__sim/stats")).json()
+
     async def posts(self, site: str) -> list[dict[str, Any]]:
         return (await self._http.get("/__sim/wix/posts", params={"site": site})).json()["posts"]
 
@@ -34,9 +45,11 @@ class Room:
         answer = (await self._http.get("/__sim/wix/products", params={"site": site})).json()
         return answer["products"]
 
+    async def catalog(self, site: str) -> str:
+        return (await self._http.get("/__sim/wix/products", params={"site": site})).json()["catalogVersion"]
+
     async def operations(self, vendor: str) -> list[str]:
-        entries = (await self._http.get("/__sim/requests", params={"vendor": vendor})).json()["requests"]
-        return [entry["operation"] for entry in entries]
+        return [entry["operation"] for entry in await self.requests(vendor)]
 
 
 @asynccontextmanager

@@ -153,8 +153,10 @@ class Wix(Vendor):
 
     def headers(self, call: Call) -> dict[str, str]:
         found = {"x-wix-request-id": f"{call.request_id}.simulated"}
-        if call.request.method != "GET":
-            found["x-wix-consistent"] = call.request_id
+        if (seen := call.request.headers.get("x-wix-consistent")) is not None:
+            call.facts["consistent_sent"] = seen
+        if call.request.method != "GET" and call.operation not in OPEN_OPERATIONS:
+            found["x-wix-consistent"] = call.facts["consistent_given"] = call.request_id
         return found
 
     def throttled(self, call: Call, retry_after_s: float | None) -> Refused:

@@ -1,0 +1,29 @@
+"""What can be told of a picture from its bytes alone."""
+
+STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # JPEG markers without a length
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # those that say how large the picture is
+
+
+def picture_type(data: bytes) -> str | None:
+    """The media type of a picture, by its first bytes; None if it is none we can publish."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    return "image/webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
+
+
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a JPEG, None if it is none or breaks off before it says so."""
+    if not data.startswith(b"\xff\xd8\xff"):
+        return None
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:  # padding
+            at += 1
+        elif marker in FRAMES:
+            return int.from_bytes(data[at + 7 : at + 9]), int.from_bytes(data[at + 5 : at + 7])
+        else:
+            at += 2 if marker in STANDALONE else 2 + int.from_bytes(data[at + 2 : at + 4])
+    return None

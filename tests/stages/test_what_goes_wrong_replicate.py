@@ -1,0 +1,261 @@
+"""The table of what goes wrong at Replicate, row by row, each ending in its action.
+
+The whole pipeline runs against a real database and the simulated vendors; what counts is what the queue then says, and
+how many pictures were paid for.
+"""
+
+import pytest
+
+from blogworker.providers import replicate as painter
+
+from .conftest import SITE, ClosedBreakers
+
+pytestmark = pytest.mark.anyio
+
+CREATED = "predictions.create"
+
+
+async def pictured(kitchen) -> bool:
+    [row] = await kitchen.run("select image is not null as pictured from blog_posts")
+    return bool(row["pictured"])
+
+
+async def paid(kitchen) -> int:
+    [row] = await kitchen.run(
+        "select coalesce(sum(requests), 0)::int as n from provider_usage where provider = 'replicate'"
+    )
+    return int(row["n"])
+
+
+@pytest.mark.parametrize(
+    ("fault", "wait_s"),
+    [
+        ({"kind": "throttle", "retry_after_s": 40}, 40),
+        ({"kind": "low_credit"}, 5),
+        ({"kind": "status", "status": 429, "body": {"detail": "Request was throttled."}}, 30),
+        ({"kind": "status", "status": 429, "body": "busy"}, 30),
+    ],
+    ids=["resets in ~40s", "low credit", "no wait named", "no JSON"],
+)
+async def test_a_rate_limit_costs_no_attempt_and_holds_the_fleet(kitchen, fault, wait_s):
+    """429: wait for what it names, else 30 s; the shared limiter holds every worker."""
+    await kitchen.room.fault(vendor="replicate", operation=CREATED, times=1, **fault)
+
+    job = await kitchen.attempt()
+
+    assert (job["status"], job["failures"], job["kind"]) == ("SCHEDULED", 0, "RateLimited")
+    assert wait_s - 2 < job["wait_s"] <= wait_s
+    [bucket] = await kitchen.run("select blocked_until > now() as blocked from quotas where name = %s",
+                                 "replicate/predictions")  # fmt: skip
+    assert bucket["blocked"]
+    assert await paid(kitchen) == 0
+
+
+UNPAID = {"kind": "status", "status": 402, "body": {"title": "Payment Required", "detail": "monthly spend limit"}}
+PERSON = [
+    {"kind": "no_credit"},
+    UNPAID,
+    {"kind": "status", "status": 401, "body": {"detail": "Invalid token."}},
+    {"kind": "status", "status": 404, "body": {"detail": "The requested resource could not be found."}},
+]
+
+
+@pytest.mark.parametrize("fault", PERSON, ids=["402 no credit", "402 spend limit", "401", "404 model"])
+async def test_what_a_person_must_mend_opens_the_breaker_and_costs_no_attempt(kitchen, fault):
+    await kitchen.room.fault(vendor="replicate", operation=CREATED, **fault)
+
+    job = await kitchen.attempt()
+
+    assert (job["status"], job["failures"], job["kind"]) == ("SCHEDULED", 0, "Misconfigured")
+    assert await kitchen.breaker("replicate") == {"state": "open", "misconfigured": True}
+    assert await kitchen.calls("replicate", CREATED) == 1
+    assert await kitchen.calls("openai", "responses.create") == 2  # neither is bought again:
+    await kitchen.close("replicate")
+    assert (await kitchen.attempt())["status"] == "DONE"
+    assert await kitchen.calls("openai", "responses.create") == 2
+
+
+async def test_without_credit_a_post_goes_out_bare_where_that_is_wanted(kitchen):
+    kitchen.trouble = "skip"
+    await kitchen.room.fault(vendor="replicate", kind="no_credit")
+
+    assert (await kitchen.attempt())["status"] == "DONE"
+    assert not await pictured(kitchen)
+    [shown] = await kitchen.room.posts(SITE)
+    assert not shown["coverVisible"]
+
+
+async def test_a_refused_input_ends_the_blog_and_the_log_has_the_input(kitchen, capsys):
+    """422: to ask again would be refused again. The prompt tells a person why."""
+    await kitchen.room.fault(
+        vendor="replicate", kind="status", status=422, operation=CREATED,
+        body={"title": "Input validation failed", "detail": "- input.prompt: too long"},
+    )  # fmt: skip
+
+    job = await kitchen.attempt()
+
+    assert (job["status"], job["kind"]) == ("FAILED", "Rejected")
+    assert "input.prompt: too long" in job["message"]
+    assert "picture_refused" in capsys.readouterr().out
+    assert await kitchen.calls("replicate", CREATED) == 1
+
+
+@pytest.mark.parametrize("kind", ["reset_after", "no_answer", "malformed"])
+async def test_a_creation_whose_answer_was_lost_is_found_and_not_paid_for_again(kitchen, kind):
+    """There is no idempotency key; but its prompt and seed are in the list of the latest predictions."""
+    await kitchen.room.fault(vendor="replicate", operation=CREATED, kind=kind, times=1, delay_s=5)
+
+    job = await kitchen.attempt()
+
+    assert (job["status"], job["failures"], job["kind"]) == ("SCHEDULED", 1, "OutcomeUnknown")
+    assert (await kitchen.attempt())["status"] == "DONE"
+    assert await kitchen.calls("replicate", CREATED) == 1
+    assert await paid(kitchen) == 1
+    assert await pictured(kitchen)
+
+
+async def test_a_creation_that_never_came_to_be_is_made(kitchen):
+    await kitchen.room.fault(vendor="replicate", operation=CREATED, kind="reset_before", times=1)
+
+    assert (await kitchen.attempt())["kind"] == "OutcomeUnknown"
+    assert (await kitchen.attempt())["status"] == "DONE"
+    assert await kitchen.calls("replicate", "predictions.list") == 1
+    assert (await kitchen.room.stats())["replicate"]["predictions"] == await paid(kitchen) == 1
+
+
+async def test_an_unsafe_picture_is_asked_for_once_in_softer_words(kitchen):
+    await kitchen.room.fault(vendor="replicate", kind="nsfw", times=1)
+
+    assert (await kitchen.attempt())["status"] == "DONE"
+
+    assert {"image.prediction", "image.softened"} <= set(await kitchen.checkpoints())
+    assert await pictured(kitchen)
+
+
+async def test_a_picture_that_stays_unsafe_is_done_without(kitchen):
+    await kitchen.room.fault(vendor="replicate", kind="nsfw")
+
+    assert (await kitchen.attempt())["status"] == "DONE"
+
+    assert not await pictured(kitchen)
+    assert await kitchen.calls("replicate", CREATED) == 2
+
+
+DEATHS = [
+    {"kind": "failed"},
+    {"kind": "failed", "message": "Director: unexpected error handling prediction (E6716)"},
+    {"kind": "aborted"},
+    {"kind": "canceled"},
+    {"kind": "no_output"},
+    {"kind": "gone"},
+]
+NAMES = ["CUDA", "Director", "aborted", "canceled", "output empty", "file gone"]
+
+
+@pytest.mark.parametrize("fault", DEATHS, ids=NAMES)
+async def test_a_prediction_that_came_to_nothing_is_made_anew_with_backoff(kitchen, fault):
+    kitchen.breakers = ClosedBreakers()
+    await kitchen.room.fault(vendor="replicate", operation=CREATED, times=2, **fault)
+
+    for spent in (1, 2):
+        job = await kitchen.attempt()
+        assert (job["status"], job["failures"]) == ("SCHEDULED", spent)
+        assert job["wait_s"] > 0
+
+    assert (await kitchen.attempt())["status"] == "DONE"
+    assert await kitchen.calls("replicate", CREATED) == 3
+    assert await pictured(kitchen)
+
+
+async def test_after_two_more_tries_a_post_goes_out_bare_where_that_is_wanted(kitchen):
+    kitchen.trouble = "skip"
+    await kitchen.room.fault(vendor="replicate", operation=CREATED, kind="failed")
+
+    assert [(await kitchen.attempt())["status"] for _ in range(3)] == ["SCHEDULED", "SCHEDULED", "DONE"]
+    assert not await pictured(kitchen)
+
+
+@pytest.mark.parametrize("status", [404, 410])
+async def test_a_file_that_is_gone_is_made_anew(kitchen, status):
+    """An hour after it was made the vendor deletes it, while the prediction is still there to be looked at."""
+    await kitchen.room.fault(vendor="replicate", operation="files.get", kind="status", status=status, times=2)
+
+    assert (await kitchen.attempt())["kind"] == "PredictionGone"
+    assert (await kitchen.attempt())["status"] == "DONE"  # looked for once more, then made anew
+    assert await kitchen.calls("replicate", CREATED) == 2
+    assert await pictured(kitchen)
+
+
+async def test_what_still_starts_after_its_time_is_cancelled_and_requeued(kitchen):
+    """A cold boot takes minutes; the slot is another's meanwhile."""
+    settings = kitchen.vendors.replicate._settings
+    kitchen.vendors.replicate._settings = settings.model_copy(update={"deadline": 0.3})
+    await kitchen.room.fault(vendor="replicate", kind="stuck", times=1)
+
+    job = await kitchen.attempt()
+
+    assert (job["status"], job["code"]) == ("SCHEDULED", "deadline")
+    assert await kitchen.calls("replicate", "predictions.cancel") == 1
+    assert (await kitchen.attempt())["status"] == "DONE"
+
+
+async def test_every_creation_names_its_own_end(kitchen):
+    """A prediction that nobody waits for any more, after a crash, is not paid for until the vendor's half hour."""
+    assert (await kitchen.attempt())["status"] == "DONE"
+
+    [made] = [entry for entry in await kitchen.room.requests("replicate") if entry["operation"] == CREATED]
+    assert made["cancel_after"] == "5s"
+
+
+async def test_a_worker_that_died_waiting_leaves_its_prediction_to_the_next(kitchen):
+    await kitchen.room.fault(vendor="replicate", operation="predictions.get", kind="reset_before", times=1)
+
+    assert (await kitchen.attempt())["status"] == "SCHEDULED"
+    assert (await kitchen.attempt())["status"] == "DONE"
+    assert await kitchen.calls("replicate", CREATED) == 1
+
+
+@pytest.mark.parametrize("size", [(64, 36), (1024, 1024)], ids=["tiny", "square"])
+async def test_a_picture_that_is_no_cover_counts_as_failed(kitchen, monkeypatch, size):
+    monkeypatch.setitem(drawn_sizes(), "16:9", size)
+
+    job = await kitchen.attempt()
+
+    assert (job["status"], job["kind"], job["code"]) == ("SCHEDULED", "PredictionDied", "wrong_shape")
+    monkeypatch.undo()
+    monkeypatch.setenv("DATABASE_URL", "postgresql://unused")
+    assert (await kitchen.attempt())["status"] == "DONE"
+    assert await kitchen.calls("replicate", CREATED) == 2
+
+
+def drawn_sizes() -> dict[str, tuple[int, int]]:
+    from blogworker.simulator import pictures
+
+    return pictures.SIZES  # type: ignore[return-value]
+
+
+async def test_a_picture_above_what_wix_takes_counts_as_failed(kitchen, monkeypatch):
+    monkeypatch.setattr(painter, "LARGEST_IMAGE", 2_000)
+
+    assert (await kitchen.attempt())["code"] == "too_large"
+
+
+async def test_a_file_that_is_no_picture_is_fetched_again_then_made_anew(kitchen):
+    await kitchen.room.fault(
+        vendor="replicate", operation="files.get", kind="status", status=200, body="<html>sorry</html>", times=1
+    )
+
+    assert (await kitchen.attempt())["code"] == "not_a_picture"
+    assert (await kitchen.attempt())["status"] == "DONE"
+    assert await kitchen.calls("replicate", CREATED) == 1
+
+
+async def test_the_checked_picture_is_told_with_its_size(kitchen):
+    assert (await kitchen.attempt())["status"] == "DONE"
+
+    image = (await kitchen.checkpoints())["image"]
+    assert (image["type"], image["width"], image["height"]) == ("image/jpeg", 1024, 576)
+    assert image["alt"]
+    [shown] = await kitchen.room.posts(SITE)
+    assert shown["coverVisible"]
+    assert shown["coverAlt"] == image["alt"]
