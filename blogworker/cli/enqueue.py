@@ -19,7 +19,7 @@ from blogworker.errors import Fault, InvalidInput, SettingsError
 from blogworker.intake import Accepted, Kind, Skipped, at_rest, read
 from blogworker.queue.enqueue import Enqueued, enqueue_many
 from blogworker.queue.enqueue import enqueue as enqueue_one
-from blogworker.queue.newblog import NewBlog, faults
+from blogworker.queue.newblog import NewBlog, PublishMode, faults
 from blogworker.section import load_section
 from blogworker.settings import QueueSettings
 
@@ -39,6 +39,7 @@ class Source:
     repeatable: bool
     run_at: datetime | None
     publish_at: datetime | None
+    mode: PublishMode | None
 
     def rows(self) -> Iterator[Accepted | Skipped | Fault]:
         for row in read(
@@ -54,7 +55,12 @@ class Source:
         return (row.blog for row in self.rows() if isinstance(row, Accepted))
 
     def _timed(self, blog: NewBlog) -> NewBlog:
-        return replace(blog, run_at=blog.run_at or self.run_at, publish_at=blog.publish_at or self.publish_at)
+        return replace(
+            blog,
+            run_at=blog.run_at or self.run_at,
+            publish_at=blog.publish_at or self.publish_at,
+            publish_mode=blog.publish_mode or self.mode,
+        )
 
 
 def register(app: typer.Typer) -> None:
@@ -71,6 +77,11 @@ def enqueue(
     priority: int = typer.Option(0, min=-32768, max=32767, help="Higher goes first within a site."),
     run_at: datetime | None = typer.Option(None, formats=TIMES, help="Do not start before, with its zone."),
     publish_at: datetime | None = typer.Option(None, formats=TIMES, help="Make ahead, publish then, with its zone."),
+    draft: bool | None = typer.Option(
+        None,
+        "--draft/--publish",
+        help="Leave the posts as drafts for review, or publish them, whatever the site's way.",
+    ),
     key: str | None = typer.Option(None, help="Idempotency key of a single blog."),
     repeatable: bool = typer.Option(
         False, "--repeatable", help="Enqueue rows of files again although they were enqueued before."
@@ -86,10 +97,21 @@ def enqueue(
         raise SettingsError("--keyword needs --site: for which site is it?")
     if key is not None and (files or len(keyword) != 1):
         raise SettingsError("--key names one blog: use it with a single --keyword")
+    mode: PublishMode | None = None if draft is None else "draft" if draft else "publish"
     limit = load_section(QueueSettings).queue_size_limit
     if keyword and not files:
         few = [
-            NewBlog(site[n % len(site)], "keyword", None, {"keyword": word}, priority, run_at, publish_at, key)
+            NewBlog(
+                site[n % len(site)],
+                "keyword",
+                None,
+                {"keyword": word},
+                priority,
+                run_at,
+                publish_at,
+                key,
+                publish_mode=mode,
+            )
             for n, word in enumerate(keyword)
         ]
         _require_fit(few)
@@ -103,7 +125,15 @@ def enqueue(
     with ExitStack() as stack:
         sources = [
             Source(
-                stack.enter_context(at_rest(file)), file, kind, tuple(site), priority, repeatable, run_at, publish_at
+                stack.enter_context(at_rest(file)),
+                file,
+                kind,
+                tuple(site),
+                priority,
+                repeatable,
+                run_at,
+                publish_at,
+                mode,
             )
             for file in files
         ]

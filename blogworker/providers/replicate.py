@@ -37,7 +37,7 @@ class PredictionGone(Unavailable):
 
 
 class PredictionDied(Unavailable):
-    """It ended without a usable picture (`code`: failed, canceled, aborted, deadline, not_a_picture ...): make it anew."""
+    """It ended without a usable picture (`code`: failed, canceled, aborted, deadline, not_a_picture): make it anew."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 Wix counts every call to a site against one quota, so each waits for the site's turn: queries, polls, second tries. A
 429 is raised inside the turn, where whoever hands out turns hears of it.
 
-What Wix gives as `X-Wix-Consistent` with an answer goes back with the site's next call, which then sees what was written.
+What Wix gives as `X-Wix-Consistent` with an answer goes back with the site's next call, which then sees what was
+written.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence

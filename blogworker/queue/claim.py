@@ -104,4 +104,5 @@ def _claim(row: Row) -> Claim:
         site=row["site"],
         created_at=row["created_at"],
         publish_in_s=row["publish_in_s"],
+        publish_mode=row["publish_mode"],
     )

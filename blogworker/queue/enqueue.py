@@ -102,6 +102,7 @@ def _columns(blog: NewBlog) -> dict[str, Any]:
         "publish_at": blog.publish_at,
         "idempotency_key": blog.idempotency_key,
         "max_attempts": blog.max_attempts,
+        "publish_mode": blog.publish_mode,
     }
 
 

@@ -44,6 +44,7 @@ class Claim:
     site: dict[str, Any]  # the site's settings: language, tone, member_id ...
     created_at: datetime
     publish_in_s: float | None  # seconds until the post may be published, by the database clock at the claim
+    publish_mode: str | None = None  # the blog's own; None: as the site's settings say
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from math import isfinite
 from typing import Any, Literal, get_args
 
 SourceType = Literal["keyword", "product", "text"]
+PublishMode = Literal["publish", "draft"]
 INSTANCE_ID_MAX = 200
 SOURCE_ID_MAX = 500
 IDEMPOTENCY_KEY_MAX = 200
@@ -35,11 +36,12 @@ class NewBlog:
     publish_at: datetime | None = None  # aware
     idempotency_key: str | None = None
     max_attempts: int | None = None  # None: the table's default
+    publish_mode: PublishMode | None = None  # None: as the site's settings say
 
 
 def faults(blog: NewBlog) -> list[str]:
     """Each reason to refuse the blog, as a sentence that says what to do. Empty: it may be enqueued."""
-    return [*_identity(blog), *_data(blog.source_data), *_subject(blog), *_numbers(blog), *_times(blog)]
+    return [*_identity(blog), *_data(blog.source_data), *_subject(blog), *_numbers(blog), *_times(blog), *_mode(blog)]
 
 
 def _identity(blog: NewBlog) -> Iterator[str]:
@@ -164,6 +166,11 @@ def _times(blog: NewBlog) -> Iterator[str]:
             yield f"{name} has no time zone: add Z or an offset such as +02:00"
         elif abs(offset) > OFFSET_MAX:
             yield f"{name} has an offset of more than 15:59 hours: give it in UTC"
+
+
+def _mode(blog: NewBlog) -> Iterator[str]:
+    if blog.publish_mode is not None and blog.publish_mode not in get_args(PublishMode):
+        yield f"publish_mode {blog.publish_mode!r:.40} is unknown: use {', '.join(get_args(PublishMode))}"
 
 
 def _kind(value: object) -> str:

@@ -28,7 +28,7 @@ LOOK_AGAIN_S = 10.0
 CLOCKS_APART = timedelta(minutes=5)  # the most that the database's clock is believed to be ahead of Wix's
 TOO_LARGE = 413
 AUTHOR = re.compile("member|owner", re.I)  # in Wix's words for one that it does not know, or misses
-DRAFT_ONLY = "draft"  # the publish_mode of a site whose owner publishes by hand
+DRAFT_ONLY = "draft"  # the publish_mode of a blog, or of a site whose owner publishes by hand
 
 
 log = get_logger()
@@ -54,9 +54,11 @@ async def run(work: Work) -> Output:
 async def _shown(work: Work, wix: WixClient, content: Mapping[str, Any]) -> Output:
     draft = await _draft(work, wix, content)
     made = {"wix_draft_id": draft["id"], "wix_media_id": draft["media_id"]}
-    if work.claim.site.get("publish_mode") == DRAFT_ONLY:
+    own = work.claim.publish_mode
+    if (own or work.claim.site.get("publish_mode")) == DRAFT_ONLY:
         await work.checkpoints.store_post({**columns(content), **made})
-        return {"published": False, "reason": "the site publishes by hand: left as a draft", **made}
+        reason = "the site publishes by hand: left as a draft" if own is None else "asked for as a draft, for review"
+        return {"published": False, "reason": reason, **made}
     if (work.claim.publish_in_s or 0) > 0 and work.checkpoints.get("publish.post") is None:
         await work.checkpoints.store_post({**columns(content), **made})
         raise PublishLater(work.claim.publish_in_s or 0)

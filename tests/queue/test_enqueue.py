@@ -342,3 +342,22 @@ async def test_two_bulks_of_one_catalogue_in_opposite_order_do_not_deadlock(data
         await another_psql.run("rollback")
 
     assert sorted(results) == [0, 20]
+
+
+async def test_a_blog_carries_its_own_publish_mode_to_whoever_claims_it(database, psql, claimer):
+    """By the function, in bulk, or typed into psql; a word that is none of the two is refused by the table."""
+    await enqueue(database, blog("a", publish_mode="draft"))
+    await add_all(database, [blog("b", publish_mode="publish"), blog("c")])
+
+    claims = (await claimer()).claims
+
+    assert {c.instance_id: c.publish_mode for c in claims} == {"a": "draft", "b": "publish", "c": None}
+    refused = await psql.refused("select * from enqueue_blog('a', 'keyword', 'mugs', publish_mode => 'Draft')")
+    assert refused.diag.constraint_name == "publish_mode_is_known"
+
+
+async def test_an_unknown_publish_mode_is_told_before_anything_is_sent(database):
+    with pytest.raises(InvalidInput) as raised:
+        await enqueue(database, blog(publish_mode="drfat"))
+
+    assert [fault.reason for fault in raised.value.faults] == ["publish_mode 'drfat' is unknown: use publish, draft"]

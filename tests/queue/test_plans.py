@@ -130,6 +130,7 @@ ONE_BLOG = {
     "idempotency_key": "a new key",
     "max_attempts": None,
     "queue_size_limit": 50_000,
+    "publish_mode": None,
 }
 CHECKPOINT = FENCE | {
     "stage": "ideas",

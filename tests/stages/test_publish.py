@@ -219,6 +219,26 @@ async def test_a_site_that_publishes_by_hand_gets_a_draft(world, checkpoints):
     assert output["wix_draft_id"]
 
 
+@pytest.mark.parametrize(("own", "sites", "published"), [
+    ("draft", None, False), ("draft", "publish", False), ("publish", "draft", True), (None, "publish", True),
+])  # fmt: skip
+async def test_a_blogs_own_way_goes_before_its_sites(world, own, sites, published):
+    work, room = world
+
+    output = await publish.run(claimed(work, publish_mode=own, site={"publish_mode": sites}))
+
+    assert output["published"] is published
+    assert len(await room.posts(SITE)) == published
+
+
+async def test_a_draft_for_review_is_there_at_once_whatever_its_time(world):
+    work, _ = world
+
+    output = await publish.run(claimed(work, publish_mode="draft", publish_in_s=3_600.0))
+
+    assert output["wix_draft_id"]
+
+
 async def test_a_failed_import_falls_back_to_the_bytes(world, checkpoints):
     work, room = world
     await room.fault(kind="import_failed", vendor="wix")

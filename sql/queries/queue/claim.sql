@@ -226,6 +226,7 @@ select
     c.source_data,
     c.created_at,
     s.settings as site,
+    c.publish_mode,
     extract(epoch from p.publish_at - now())::double precision as publish_in_s
 from facts as f
 left join claimed as c on true

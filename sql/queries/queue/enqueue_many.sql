@@ -6,17 +6,18 @@ with incoming as materialized (
     select nextval(pg_get_serial_sequence('blog_generations', 'id')) as id, b.*
     from jsonb_to_recordset(%(blogs)s::jsonb) as b (
         instance_id text, source_type text, source_id text, source_data jsonb, priority smallint,
-        run_at timestamptz, publish_at timestamptz, idempotency_key text, max_attempts integer
+        run_at timestamptz, publish_at timestamptz, idempotency_key text, max_attempts integer, publish_mode text
     )
 ),
 
 added as (
     insert into blog_generations (
-        id, instance_id, source_type, source_id, source_data, priority, run_at, idempotency_key, max_attempts
+        id, instance_id, source_type, source_id, source_data, priority, run_at, idempotency_key, max_attempts,
+        publish_mode
     )
     select
         i.id, i.instance_id, i.source_type, i.source_id, i.source_data, i.priority, coalesce(i.run_at, now()),
-        i.idempotency_key, coalesce(i.max_attempts, 5)
+        i.idempotency_key, coalesce(i.max_attempts, 5), i.publish_mode
     from incoming as i
     order by i.instance_id, i.idempotency_key
     on conflict on constraint blog_generations_idempotency_key do nothing
