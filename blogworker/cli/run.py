@@ -98,21 +98,27 @@ async def _status(settings: DatabaseSettings, as_json: bool) -> None:
 def simulate(
     host: str = typer.Option("127.0.0.1", help="Address to listen on."),
     port: int = typer.Option(8400, min=0, max=65535, help="Port to listen on; 0 takes a free one."),
-    speed: float = typer.Option(1.0, min=0.01, help="Run the vendors' clock this many times faster."),
-    seed: int = typer.Option(1, help="Seed of latencies and faults."),
-    openai_rpm: int = typer.Option(450, min=1, help="OpenAI requests a minute, per model."),
-    openai_tpm: int = typer.Option(450_000, min=1, help="OpenAI tokens a minute, per model."),
-    replicate_rpm: int = typer.Option(600, min=1, help="Replicate predictions a minute."),
+    speed: float | None = typer.Option(None, min=0.01, help="Run the vendors' clock so many times faster. Default: 1."),
+    seed: int | None = typer.Option(None, help="Seed of latencies and faults. Default: 1."),
+    openai_rpm: int | None = typer.Option(None, min=1, help="OpenAI requests a minute, per model. Default: 450."),
+    openai_tpm: int | None = typer.Option(None, min=1, help="OpenAI tokens a minute, per model. Default: 450,000."),
+    replicate_rpm: int | None = typer.Option(None, min=1, help="Replicate predictions a minute. Default: 600."),
+    scenario: Path | None = typer.Option(None, help="A TOML file of dials and timed faults; flags beat its dials."),
     url_file: Path | None = typer.Option(None, help="Write the base URL here once it listens."),
 ) -> None:
     """Serve stand-ins for OpenAI, Replicate and Wix: their endpoints, quotas, latencies and faults."""
     with extra("demo"):
         from blogworker.cli import simulation
     simulation.serve(
-        simulation.SimulatorOptions(
-            seed=seed, speed=speed, openai_rpm=openai_rpm, openai_tpm=openai_tpm, replicate_rpm=replicate_rpm
-        ),
+        {
+            "seed": seed,
+            "speed": speed,
+            "openai_rpm": openai_rpm,
+            "openai_tpm": openai_tpm,
+            "replicate_rpm": replicate_rpm,
+        },
         host=host,
         port=port,
         url_file=url_file,
+        scenario_file=scenario,
     )

@@ -1,5 +1,6 @@
 """The vendors' simulator on the command line, once its extra is known to be installed."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -8,21 +9,34 @@ import anyio
 import typer
 
 from blogworker import simulator
+from blogworker.errors import SettingsError
 from blogworker.section import variable
 from blogworker.settings import Settings
 from blogworker.simulator import SimulatorOptions, running_simulator
+from blogworker.simulator.scenario import Scenario, ScenarioError, read_scenario
 
 __all__ = ["SimulatorOptions", "running_simulator", "serve"]
 
 
-def serve(options: SimulatorOptions, *, host: str, port: int, url_file: Path | None) -> None:
-    """Serve until a signal; print the settings that point a worker here."""
-    anyio.run(partial(_serve, options, host=host, port=port, url_file=url_file))
+def serve(
+    flags: Mapping[str, Any], *, host: str, port: int, url_file: Path | None, scenario_file: Path | None = None
+) -> None:
+    """Serve until a signal; print the settings that point a worker here. A flag that was given beats the scenario.
+
+    Raises SettingsError when the scenario cannot be used.
+    """
+    try:
+        scenario = Scenario() if scenario_file is None else read_scenario(scenario_file)
+    except ScenarioError as error:
+        raise SettingsError(str(error)) from error
+    given = {name: value for name, value in flags.items() if value is not None}
+    options = SimulatorOptions().changed({**scenario.options, **given})
+    anyio.run(partial(_serve, options, host=host, port=port, url_file=url_file, scenario=scenario))
 
 
-async def _serve(options: SimulatorOptions, *, host: str, port: int, url_file: Path | None) -> None:
+async def _serve(options: SimulatorOptions, *, host: str, port: int, url_file: Path | None, scenario: Scenario) -> None:
     async with anyio.create_task_group() as tasks:
-        url = await tasks.start(partial(simulator.serve, options, host=host, port=port))
+        url = await tasks.start(partial(simulator.serve, options, host=host, port=port, scenario=scenario))
         for name, value in settings_for(url).items():
             typer.echo(f"{name}={value}")
         if url_file is not None:

@@ -15,14 +15,15 @@ from blogworker.simulator.edge import Vendor
 from blogworker.simulator.openai import OpenAI
 from blogworker.simulator.options import SimulatorOptions
 from blogworker.simulator.replicate import Replicate
+from blogworker.simulator.scenario import Scenario
 from blogworker.simulator.wix import Wix
 from blogworker.simulator.world import World
 
 FETCHES_AT_ONCE = 64
 
 
-def create_app(options: SimulatorOptions | None = None) -> Starlette:
-    """The simulator as an ASGI application; `app.state.world` is its shared state."""
+def create_app(options: SimulatorOptions | None = None, *, scenario: Scenario | None = None) -> Starlette:
+    """The simulator as an ASGI application; `app.state.world` is its shared state. `scenario`: its faults only."""
     world = World(options or SimulatorOptions())
     openai, replicate, wix = OpenAI(world), Replicate(world), Wix(world)
 
@@ -33,6 +34,8 @@ def create_app(options: SimulatorOptions | None = None) -> Starlette:
             httpx2.AsyncClient(limits=limits, timeout=None, trust_env=False) as world.client,
             anyio.create_task_group() as world.background,
         ):
+            if scenario is not None:
+                world.background.start_soon(scenario.play, world.faults)
             yield
             world.background.cancel_scope.cancel()
 

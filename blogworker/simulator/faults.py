@@ -61,6 +61,15 @@ VENDOR_KINDS: Mapping[str, frozenset[str]] = {
 VENDORS = tuple(VENDOR_KINDS)
 
 
+TYPES: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("kind", "vendor", "operation", "site", "model", "contains", "code", "message"), (str,)),
+    **dict.fromkeys(("probability", "delay_s"), (int, float)),
+    **dict.fromkeys(("times", "status"), (int, type(None))),
+    "retry_after_s": (int, float, type(None)),
+    "headers": (dict,),
+}
+
+
 @dataclass(slots=True)
 class Fault:
     """One fault. It hits calls that match all of vendor, operation, site, model and `contains`."""
@@ -143,6 +152,9 @@ def parse_fault(values: Mapping[str, Any]) -> Fault:
         raise ValueError(f"unknown fault fields: {', '.join(unknown)}")
     if "kind" not in values:
         raise ValueError("a fault needs a kind")
+    for name, kinds in TYPES.items():
+        if name in values and (isinstance(values[name], bool) or not isinstance(values[name], kinds)):
+            raise ValueError(f"{name} cannot be {values[name]!r}")
     fault = Fault(**values)
     if fault.vendor != "*" and fault.vendor not in VENDORS:
         raise ValueError(f"unknown vendor: {fault.vendor}")

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from blogworker.simulator.app import create_app
 from blogworker.simulator.options import SimulatorOptions
+from blogworker.simulator.scenario import Scenario
 
 BACKLOG = 2048
 
@@ -43,6 +44,7 @@ async def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 0,
+    scenario: Scenario | None = None,
     task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled. Reports the base URL, such as `http://127.0.0.1:8123`, once connections are accepted.
@@ -50,7 +52,7 @@ async def serve(
     Raises OSError when the address is taken.
     """
     listener = _bind(host, port)
-    app = create_app(options)
+    app = create_app(options, scenario=scenario)
     config = uvicorn.Config(
         app,
         http=_Protocol,
