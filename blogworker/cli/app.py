@@ -9,7 +9,21 @@ import typer
 from psycopg_pool import PoolTimeout
 
 from blogworker import __version__
-from blogworker.cli import bench, bench_outage, breakers, costs, demo, enqueue, ops, preview, queue, quotas, run, sites
+from blogworker.cli import (
+    bench,
+    bench_faults,
+    bench_outage,
+    breakers,
+    costs,
+    demo,
+    enqueue,
+    ops,
+    preview,
+    queue,
+    quotas,
+    run,
+    sites,
+)
 from blogworker.cli.output import complain
 from blogworker.errors import BlogworkerError, DatabaseUnready, InvalidInput, QueueFull, SettingsError
 
@@ -23,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for room in (run, enqueue, preview, queue, ops, bench, bench_outage, demo):
+for room in (run, enqueue, preview, queue, ops, bench, bench_faults, bench_outage, demo):
     room.register(app)
 app.add_typer(sites.app, name="sites")
 app.add_typer(quotas.app, name="quotas")

@@ -60,9 +60,11 @@ def client(base_url: str, *, connections: int, timeout_s: float) -> httpx2.Async
     )
 
 
-def safe(text: object) -> str:
-    """A vendor's words on one line, cut to a bearable length, with anything that looks like a key struck out."""
+def safe(text: object, *, sent: str | None = None) -> str:
+    """A vendor's words on one line, cut to a bearable length, with anything that looks like a key struck out, and a
+    secret that was `sent` and looks like none."""
     line = SECRET.sub("[secret]", " ".join(str(text).split()))
+    line = line.replace(sent, "[secret]") if sent else line
     return line if len(line) <= LONGEST_MESSAGE else f"{line[: LONGEST_MESSAGE - 1]}…"
 
 

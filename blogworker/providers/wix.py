@@ -24,6 +24,7 @@ from blogworker.settings import WixSettings
 READY, PENDING, FAILED = "READY", "PENDING", "FAILED"
 MEMBERS_LOOKED_AT = 50
 DRAFTS_LOOKED_AT = 20
+LATEST_LOOKED_AT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +132,11 @@ class WixClient:
         answer = await self._sites.post(
             instance_id, "/blog/v3/draft-posts/query", body={"query": query}, repeatable=True
         )
-        for found in answer.get("draftPosts") or []:
-            if _same(found.get("excerpt"), draft.get("excerpt")):
-                return str(found["id"])
-        return None
+        # The list of the latest does not go by the index of the query, which may be behind.
+        latest: Params = {"sort": "EDITING_DATE_DESC", "paging.limit": LATEST_LOOKED_AT}
+        return _id_of(draft, answer) or _id_of(
+            draft, await self._sites.get(instance_id, "/blog/v3/draft-posts", params=latest), since=edited_since
+        )
 
     async def publish(self, instance_id: str, draft_id: str, *, before: Before | None = None) -> str:
         """Publish a draft; the post's id. A second call publishes the same post again, and nothing else."""
@@ -178,6 +180,18 @@ class WixClient:
         profile = {"nickname": site.get("siteDisplayName") or str(owner).partition("@")[0]}
         body = {"member": {"loginEmail": owner, "profile": profile}}
         return _text(await self._sites.post(instance_id, "/members/v1/members", body=body), "member", "id")
+
+
+def _id_of(draft: Mapping[str, Any], answer: Mapping[str, Any], *, since: str = "") -> str | None:
+    """The id of this draft among those of an answer."""
+    for found in answer.get("draftPosts") or []:
+        if (
+            _same(found.get("title"), draft["title"])
+            and _same(found.get("excerpt"), draft.get("excerpt"))
+            and str(found.get("editedDate", since)) >= since
+        ):
+            return str(found["id"])
+    return None
 
 
 def _same(found: object, ours: object) -> bool:

@@ -110,7 +110,7 @@ class Tokens:
             raise http.lost(error, provider=PROVIDER, repeatable=True) from error
         body = body_of(answer)
         if answer.status_code != 200 or not isinstance(body.get("access_token"), str):
-            raise _refusal(answer, body)
+            raise _refusal(answer, body, sent=secret.get_secret_value())
         life_s = float(body.get("expires_in") or DEFAULT_LIFE_S)
         return Token(body["access_token"], asked_at + FRESH_PART * life_s, asked_at + life_s)
 
@@ -124,9 +124,10 @@ def body_of(answer: httpx2.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _refusal(answer: httpx2.Response, body: dict[str, Any]) -> ProviderError:
-    code = str(body["error"]) if isinstance(body.get("error"), str) else None
-    said = http.safe(body.get("error_description") or body.get("message") or f"status {answer.status_code}")
+def _refusal(answer: httpx2.Response, body: dict[str, Any], *, sent: str) -> ProviderError:
+    code = http.safe(body["error"], sent=sent) if isinstance(body.get("error"), str) else None
+    told = body.get("error_description") or body.get("message") or f"status {answer.status_code}"
+    said = http.safe(told, sent=sent)
     status, request_id = answer.status_code, answer.headers.get("x-wix-request-id")
     if status == 429:
         limited = RateLimited(said, provider=PROVIDER, status=status, code=code, request_id=request_id)

@@ -173,9 +173,24 @@ class Endpoint:
         }
         if call.body:
             entry["bytes"] = len(call.body)
+        if self._world.options.keep_bodies:
+            entry["request"] = _whole(call)
         known = {"site": call.site, "model": call.model, "fault": call.fault.kind if call.fault else ""}
         entry.update({name: value for name, value in known.items() if value})
         self._world.ledger.record(entry | call.facts)
+
+
+def _whole(call: Call) -> dict[str, Any]:
+    """The request as it came, its credentials struck out."""
+    hidden = {"client_secret": "***"} if isinstance(call.json, dict) and "client_secret" in call.json else {}
+    return {
+        "method": call.request.method,
+        "path": call.request.url.path,
+        "query": {name: call.request.query_params.getlist(name) for name in call.request.query_params},
+        "headers": {name: value for name, value in call.request.headers.items() if name != "authorization"},
+        "authorized": "authorization" in call.request.headers,
+        "json": call.json | hidden if hidden else call.json,
+    }
 
 
 def _parsed(body: bytes) -> Any:

@@ -47,6 +47,7 @@ class SimulatorOptions:
     wix_sites: tuple[str, ...] = ()
 
     kept_requests: int = 2_000  # length of the request log
+    keep_bodies: bool = False  # the log tells each request whole, but for its credentials
     kept_posts: int = 5_000  # posts whose rich content is remembered
     kept_pictures: int = 2_000  # imported files whose bytes are remembered
 

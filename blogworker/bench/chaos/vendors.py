@@ -66,6 +66,15 @@ class Vendors:
         found: list[dict[str, Any]] = (await self._get("wix/posts?content=false"))["posts"]
         return found
 
+    async def products(self, site: str) -> list[str]:
+        """The ids of what a site sells."""
+        return [product["id"] for product in (await self._get(f"wix/products?site={site}"))["products"]]
+
+    async def requests(self) -> list[dict[str, Any]]:
+        """The request log, as far back as it is kept."""
+        found: list[dict[str, Any]] = (await self._get("requests?limit=1000000"))["requests"]
+        return found
+
     async def trouble(self, faults: Sequence[Fault]) -> None:
         (await self.client.post(f"{self.url}/__sim/faults", json=list(faults))).raise_for_status()
 
@@ -103,7 +112,7 @@ class Vendors:
 
 
 @asynccontextmanager
-async def vendors(folder: Path, *, speed: float, seed: int) -> AsyncIterator[Vendors]:
+async def vendors(folder: Path, *, speed: float, seed: int, scenario: Path | None = None) -> AsyncIterator[Vendors]:
     """A simulator that runs while the block lasts."""
     url_file = AsyncPath(folder / "simulator.url")
     with (folder / "simulator.log").open("wb") as output:
@@ -111,6 +120,7 @@ async def vendors(folder: Path, *, speed: float, seed: int) -> AsyncIterator[Ven
             [
                 *(sys.executable, "-m", "blogworker", "simulate", "--port", "0", "--seed", str(seed)),
                 *("--speed", str(speed), "--url-file", str(url_file)),
+                *(("--scenario", str(scenario)) if scenario else ()),
             ],
             stdin=None,
             stdout=output,
