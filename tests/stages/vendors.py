@@ -27,6 +27,9 @@ class Room:
         answer = await self._http.post("/__sim/faults", json=fault)
         assert answer.status_code == 201, answer.text
 
+    async def configure(self, **options: Any) -> None:
+        (await self._http.post("/__sim/options", json=options)).raise_for_status()
+
     async def forgive(self) -> None:
         """No more faults."""
         (await self._http.delete("/__sim/faults")).raise_for_status()
