@@ -47,13 +47,13 @@ class Gate:
     async def trial(self) -> Trial | None:
         """Leave to probe a provider, if it is time. To be handed back by `unused` when there is no job for it."""
         await self.breakers.refresh()
-        provider = await self.breakers.take_probe({NEEDS[stage] for stage in self._affordable()})
+        provider = await self.breakers.take_probe({NEEDS[stage] for stage in self.affordable})
         if provider is None:
             return None
         shop = self._shop()
         quick = Passing(tuple(stage for stage in QUICK if NEEDS[stage] == provider), shop=shop)
         slow = Passing(tuple(stage for stage in Stage if NEEDS[stage] == provider and stage not in QUICK))
-        reads = Passing((Stage.SOURCE,) if provider == SHOP and Stage.SOURCE in self._affordable() else (), shop=True)
+        reads = Passing((Stage.SOURCE,) if provider == SHOP and Stage.SOURCE in self.affordable else (), shop=True)
         return Trial(provider, tuple(passing for passing in (quick, slow, reads) if passing.stages))
 
     async def unused(self, trial: Trial) -> None:
@@ -61,7 +61,7 @@ class Gate:
 
     def passing(self) -> Passing | None:
         """What may be claimed now; None: nothing."""
-        shut, affordable = self.breakers.shut, self._affordable()
+        shut, affordable = self.breakers.shut, self.affordable
         stages = tuple(stage for stage in affordable if NEEDS[stage] not in shut)
         if stages == tuple(Stage):
             return ALL
@@ -69,7 +69,9 @@ class Gate:
             return Passing(stages, self._image_trouble, self._shop())
         return Passing(stages, shop=self._shop()) if stages else None
 
-    def _affordable(self) -> tuple[Stage, ...]:
+    @property
+    def affordable(self) -> tuple[Stage, ...]:
+        """The stages that the total budget has room for."""
         return tuple(Stage) if self.budget.shut_reason is None else (Stage.PUBLISH,)
 
     def _shop(self) -> bool | None:

@@ -173,10 +173,9 @@ class Worker:
     async def _all_done(self) -> bool:
         if self.in_flight:
             return False
-        if self._gate.budget.shut_s > WITHIN_S:
-            return True
+        stages = list(self._gate.affordable) if self._gate.budget.shut_s > WITHIN_S else None
         try:
-            left = await self._database.one("queue/outstanding", within_s=WITHIN_S)
+            left = await self._database.one("queue/outstanding", within_s=WITHIN_S, stages=stages)
         except (psycopg.Error, PoolTimeout) as error:
             self._weather.lost(error)
             return False

@@ -39,7 +39,7 @@ class Till:
     async def __call__(self, worker_id: UUID, claim: Claim, saved: Mapping[str, Any]) -> Outcome:
         async with self.database.connection() as connection:
             cursor = await connection.execute("select shut_until > now() as shut from fleet_budget")
-            if (await cursor.fetchone())["shut"]:
+            if (await cursor.fetchone())["shut"] and claim.stage != "publish":  # which is free
                 self.refused += 1
                 return OverBudget(NO_ROOM, everywhere=True)
         self.done += 1
@@ -103,6 +103,20 @@ async def test_a_worker_that_runs_until_the_queue_is_empty_does_not_wait_for_tom
         )
 
     assert till.done == 0
+
+
+async def test_it_sees_what_is_paid_for_to_its_end(till: Till, settings: Settings) -> None:
+    """A post whose publishing is tried again in a moment costs nothing more."""
+    await shut(till)
+    await till.sql(
+        "update blog_generations set stage = 'publish', status = 'SCHEDULED', run_at = now() + interval '2 seconds' "
+        "where id = (select min(id) from blog_generations)"
+    )
+
+    with fail_after(WITHIN):
+        await Incarnation(settings, till.database, Weather(), till, gate=open_gate(till.database)).run(until_empty=True)
+
+    assert till.done == 1
 
 
 async def test_it_does_wait_for_a_gate_that_opens_in_a_moment(till, settings) -> None:

@@ -205,7 +205,7 @@ HOT = [
     Hot("queue/rescue", {"batch": 500, "most_rescues": 3}, ("blog_generations_pkey",)),
     Hot(
         "queue/outstanding",
-        {"within_s": 60},
+        {"within_s": 60, "stages": None},
         ("blog_generations_pending_idx", "blog_generations_scheduled_idx"),
     ),
     Hot(
