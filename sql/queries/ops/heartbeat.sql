@@ -66,5 +66,5 @@ select
             limit 20
         ) as q
     ) as quotas,
-    (select count(*) from quotas as q where q.provider = 'wix' and q.blocked_until > clock_timestamp())
+    (select count(*) from quotas as q where q.provider = 'wix' and q.blocked_until > now())
         as sites_blocked;
