@@ -263,6 +263,14 @@ HOT = [
         insert into quotas (name, provider, requests_per_minute) values ('q', 'p', 60)""",
     ),
     Hot("ops/heartbeat", indexes=("blog_generations_finished_idx", "blog_generations_pending_idx")),
+    Hot(
+        "ops/heartbeat",
+        indexes=("quotas_of_the_fleet_idx", "quotas_of_sites_blocked_idx"),
+        before="""
+        insert into quotas (name, provider, requests_per_minute)
+        select 'wix/' || n, 'wix', 150 from generate_series(1, 5000) as n;
+        analyze quotas""",
+    ),
 ]
 
 
