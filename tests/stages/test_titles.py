@@ -262,7 +262,7 @@ async def test_posts_from_before_the_migration_count(empty_url):
             "insert into blog_posts (generation_id, instance_id, title, slug, excerpt, markdown, html, seo_title, "
             "seo_description, word_count) values (1, 's', 'A title', '', '', '', '', '', '', 1)"
         )
-        text = next(m.text for m in migrations() if m.version == 11)
+        text = next(m.text for m in migrations() if m.name == "ideas")
         backfill = text[text.rindex("insert into site_titles") :]
         await connection.execute(backfill.encode())
         cursor = await connection.execute("select key, generation_id from site_titles")
