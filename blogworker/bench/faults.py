@@ -22,7 +22,7 @@ from blogworker.bench.chaos.fleet import Fleet
 from blogworker.bench.chaos.vendors import Fault, Vendors, vendors
 from blogworker.bench.scratch import database, server
 from blogworker.db.pool import Database, Row
-from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, in_force
+from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, Usage, in_force, text_cost
 from blogworker.queue.enqueue import enqueue_many
 from blogworker.queue.newblog import NewBlog
 
@@ -235,4 +235,5 @@ def _usd(call: Mapping[str, Any]) -> float:
         return picture.usd if picture else 0.0
     if "output_tokens" not in call or (text := in_force(TEXT_PRICES.get(call["model"], ()), today)) is None:
         return 0.0
-    return (call["input_tokens"] * text.input + call["output_tokens"] * text.output) / 1_000_000
+    usage = Usage(tokens_in=int(call["input_tokens"]), tokens_out=int(call["output_tokens"]))
+    return text_cost(text, usage)

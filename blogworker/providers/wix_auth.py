@@ -91,7 +91,13 @@ class Tokens:
         refused = [site for site, at in self._refused.items() if at > current_time() - LATELY_S]
         if len(refused) >= SITES_IN_A_ROW:
             told = f"no site gets a token, {len(refused)} were refused in a row: check WIX_APP_ID and WIX_APP_SECRET"
-            raise Misconfigured(f"{told}; {error.args[0]}", **error.facts()) from error
+            raise Misconfigured(
+                f"{told}; {error.args[0]}",
+                provider=PROVIDER,
+                status=error.status,
+                code=error.code,
+                request_id=error.request_id,
+            ) from error
 
     async def _fetch(self, instance_id: str) -> Token:
         secret = self._settings.app_secret

@@ -63,7 +63,7 @@ class WixSites:
             return body_of(answer)
         refusal = _refusal(answer)
         if isinstance(refusal, SiteUnavailable):  # it speaks of the address, which is good for one file and a while
-            raise Rejected(refusal.args[0], **refusal.facts())
+            raise Rejected(refusal.args[0], provider=PROVIDER, status=refusal.status, request_id=refusal.request_id)
         raise refusal
 
     async def _call(
