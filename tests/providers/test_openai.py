@@ -6,7 +6,7 @@ from datetime import datetime
 import pytest
 
 from blogworker.errors import Misconfigured, OutcomeUnknown, RateLimited, Rejected, Unavailable, Unsent
-from blogworker.providers.openai import OpenAIClient, Refused, Truncated
+from blogworker.providers.openai import ModelUnknown, OpenAIClient, Refused, Truncated
 from blogworker.settings import OpenAISettings
 
 from .conftest import Answer, Vendor
@@ -127,7 +127,7 @@ async def test_a_rate_limit_inside_an_answer_names_its_wait(openai, vendor):
         (error(400, "invalid_request_error"), Rejected),
         (error(401, "invalid_api_key", "Incorrect API key provided: sk-test."), Misconfigured),
         (error(403, "unsupported_country"), Misconfigured),
-        (error(404, "model_not_found"), Misconfigured),
+        (error(404, "model_not_found"), ModelUnknown),
         (error(429, "insufficient_quota", kind="insufficient_quota"), Misconfigured),
         (error(429, "project_spend_limit_exceeded", kind="insufficient_quota"), Misconfigured),
         (error(429, "rate_limit_exceeded", kind="tokens"), RateLimited),

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from blogworker.errors import Misconfigured, OutcomeUnknown, Rejected, Unavailable
-from blogworker.providers.openai import Refused, Truncated
+from blogworker.errors import OutcomeUnknown, Rejected, Unavailable
+from blogworker.providers.openai import ModelUnknown, Refused, Truncated
 from blogworker.stages.prompts import POST, REPHRASE
 from blogworker.stages.writing import Task, Unfit, writer_of, written
 
@@ -134,7 +134,7 @@ async def test_after_two_unanswered_calls_the_next_is_given_longer(work, writer,
 
 async def test_an_unknown_model_is_replaced_by_the_fallback(work, writer, checkpoints):
     """A model that is retired overnight stops nobody who named another."""
-    unknown = Misconfigured("gone", provider="openai", status=404, code="model_not_found")
+    unknown = ModelUnknown("gone", provider="openai", status=404, code="model_not_found")
     told = Writer()
     told.will_write("good")
 
@@ -144,7 +144,7 @@ async def test_an_unknown_model_is_replaced_by_the_fallback(work, writer, checkp
         return await told.generate(**call)
 
     writer.generate = generate
-    with pytest.raises(Misconfigured):
+    with pytest.raises(ModelUnknown):
         await written(work, TASK, fit=fit)
 
     work = replace(work, openai=work.openai.model_copy(update={"fallback_model": "gpt-5.4-mini"}))
