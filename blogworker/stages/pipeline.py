@@ -7,7 +7,16 @@ from anyio import fail_after
 from psycopg_pool import PoolTimeout
 
 from blogworker.backoff import backoff_s
-from blogworker.errors import Misconfigured, ProviderDown, ProviderError, RateLimited, Rejected, SiteUnavailable
+from blogworker.errors import (
+    Misconfigured,
+    ProviderDown,
+    ProviderError,
+    RateLimited,
+    Rejected,
+    SiteUnavailable,
+    Unavailable,
+    Unsent,
+)
 from blogworker.queue.job import Done, Failure, Outcome, OverBudget, PauseSite, Reject, Retry, Stage, Wait
 from blogworker.stages import content, ideas, image, publish, source
 from blogworker.stages.budget import still_to_pay
@@ -75,7 +84,7 @@ def outcome(error: Exception, *, stage: str, delay_s: float) -> Outcome:
 
 def failure(error: Exception, stage: str) -> Failure:
     """The row that `generation_errors` keeps."""
-    kind = type(error).__name__
+    kind = (Unavailable if isinstance(error, Unsent) else type(error)).__name__  # one word to retry by
     if isinstance(error, ProviderError):
         return Failure(stage, kind, str(error), error.provider, error.status, error.code, error.request_id)
     if isinstance(error, TimeoutError) and not str(error):

@@ -7,14 +7,14 @@ import pytest
 from anyio import create_task_group
 
 from blogworker.db.pool import Database
-from blogworker.errors import ProviderDown, Rejected, Unavailable
+from blogworker.errors import ProviderDown, Rejected, Unavailable, Unsent
 from blogworker.queue.job import PauseSite, Reject, Retry, Wait
 from blogworker.quota import breaker as room_of_breakers
 from blogworker.quota.breaker import Breakers
 from blogworker.quota.view import PARK_S
 from blogworker.stages import image
 from blogworker.stages.content import read_post
-from blogworker.stages.pipeline import attempt, outcome
+from blogworker.stages.pipeline import attempt, failure, outcome
 from blogworker.stages.work import Work
 
 from .conftest import SITE, claimed, idea, post
@@ -182,3 +182,8 @@ async def test_a_prompt_that_is_refused_is_done_without(wary, written):
     assert output["url"] is None
     with pytest.raises(Rejected):
         await image.run(wary.work)
+
+
+def test_a_call_that_was_never_sent_is_retried_by_the_same_word_as_the_others():
+    """`blogworker retry --kind Unavailable` after an outage must find all that it cost."""
+    assert failure(Unsent("could not connect", provider="openai"), "ideas").kind == "Unavailable"

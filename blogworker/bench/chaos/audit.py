@@ -19,7 +19,7 @@ PAID_CALLS_A_BLOG = 3  # ideas, post, picture
 LOSSES = ("LeaseLost", "OutcomeUnknown", None)  # None: handed back, which leaves no error
 OUR_QUOTA = "the fleet's quota"  # waiting for it leaves none either, but nothing had been asked of the vendor
 # Worn out, not refused.
-DOCUMENTED = ("LeaseLost", "OutcomeUnknown", "Unavailable", "Unsent", "PredictionDied", "PredictionGone")
+DOCUMENTED = ("LeaseLost", "OutcomeUnknown", "Unavailable", "PredictionDied", "PredictionGone")
 SHOWN = 5
 
 
