@@ -61,7 +61,7 @@ async def run(settings: Settings, *, until_empty: bool = False) -> None:
 def warn_unpriced(settings: Settings) -> None:
     """Once a process: its models' prices do not change while it runs."""
     prices = {**settings.openai.prices, **settings.replicate.prices}
-    for model in sorted({settings.openai.ideas_model, settings.openai.content_model, settings.replicate.model}):
+    for model in sorted({*settings.openai.models, settings.replicate.model}):
         if not prices.get(model):
             log.warning("model_unpriced", model=model)
 

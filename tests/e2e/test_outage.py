@@ -28,10 +28,10 @@ def test_an_outage_of_seconds_costs_no_attempt(vendors: Vendors, queue: Queue, s
 
     vendors.set("faults", kind="status", vendor="openai", status=503, body={"error": {"message": "overloaded"}})
     until(lambda: breaker(queue, "openai") != "closed", of=queue.told)
-    time.sleep(5)
+    time.sleep(5)  # no race: the outage goes on, and what was under way when it began comes to its end
     calls = vendors.get("stats")["vendors"]["openai"]["requests"]
     claims = queue.value("select sum(attempt) from blog_generations")
-    time.sleep(3)
+    time.sleep(3)  # the stretch that is counted
     probes = vendors.get("stats")["vendors"]["openai"]["requests"] - calls
     reclaims = queue.value("select sum(attempt) from blog_generations") - claims
     running = [worker.process.poll() is None for worker in workers]
