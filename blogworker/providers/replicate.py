@@ -27,7 +27,7 @@ from blogworker.settings import ReplicateSettings
 
 SLOWEST_POLL_S = 5.0
 POLL_GROWTH = 1.25  # a cold model takes a minute: the longer it has taken, the less one more look is worth
-PAGES_LOOKED_AT = 3  # of a hundred: what a fleet at the vendor's limit creates in half a minute
+PAGES_LOOKED_AT = 10  # of a hundred: what a fleet at the vendor's limit creates while a dead worker's lease runs out
 LARGEST_IMAGE = 10 * 1024 * 1024  # bytes; the most that Wix advises to upload
 UNSAFE = re.compile(r"nsfw|flagged|sensitive|\bE005\b", re.I)
 

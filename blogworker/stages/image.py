@@ -4,7 +4,8 @@ A picture the model calls unsafe is asked for once more in softer words; after t
 bytes are fetched at once, since the vendor deletes them within the hour. A picture that is no whole JPEG of the shape
 asked for counts as failed: it is made anew by the next attempt.
 
-A creation that was not answered may have been paid for: the next attempt looks for it before it makes another.
+A creation that nobody heard the answer of, since the connection or the worker died, may have been paid for: the next
+attempt looks for it before it makes another.
 
 What becomes of a post whose picture cannot be had is a setting, and a site may have its own: it waits, goes out without
 one (skip), or fails.
@@ -16,12 +17,12 @@ from typing import Any, get_args
 
 from blogworker.errors import (
     Misconfigured,
-    OutcomeUnknown,
     ProviderDown,
     ProviderError,
     RateLimited,
     Rejected,
     Unavailable,
+    Unsent,
 )
 from blogworker.providers.picture import jpeg_size, picture_type
 from blogworker.providers.replicate import PredictionDied, PredictionGone
@@ -98,9 +99,9 @@ async def _cover(work: Work) -> Output:
 async def _illustrated(work: Work, content: Mapping[str, Any], *, effect: str, prompt: str) -> Output:
     """One picture, stored with its post. Raises Rejected `nsfw` when the model would not show it."""
     name = f"image.{effect}"
-    if (earlier := work.checkpoints.get(name)) is not None:
+    if (earlier := _known(work, name)) is not None:
         try:
-            return await _kept(work, content, earlier["id"], prompt=prompt)
+            return await _kept(work, content, earlier, prompt=prompt)
         except (PredictionGone, PredictionDied):
             pass  # dead before we came back to it: only a new one can help
     return await _kept(work, content, await _started(work, name=name, prompt=prompt), prompt=prompt)
@@ -153,27 +154,30 @@ async def _started(work: Work, *, name: str, prompt: str) -> str:
 
 
 async def _lost(work: Work, *, name: str, prompt: str) -> str | None:
-    """The prediction that an earlier attempt asked for without hearing of it. Looked for once."""
-    seed = (work.checkpoints.get(f"{name}_unanswered") or {}).get("seed")
-    if seed is None:
+    """The prediction that an earlier attempt asked for, and did not live to hear of."""
+    asked = work.checkpoints.get(f"{name}_asked") or {}
+    if "seed" not in asked or asked["instead_of"] != _known(work, name):
         return None
     async with work.breakers.guarding(PROVIDER):
-        found = await work.vendors.replicate.find(prompt, seed=seed)
-    await work.checkpoints.save(f"{name}_unanswered", {"found": found})
-    return found
+        return await work.vendors.replicate.find(prompt, seed=asked["seed"])
 
 
 async def _asked_for(work: Work, *, name: str, prompt: str) -> str:
+    """A new prediction. What would find it again is stored first: whoever asks may not live to hear the answer."""
     seed = getrandbits(31)
     async with work.limiter.permit(BUCKET), work.breakers.guarding(PROVIDER):
+        await work.checkpoints.save(f"{name}_asked", {"seed": seed, "instead_of": _known(work, name)})
         try:
             return await work.vendors.replicate.create(prompt, aspect_ratio=ASPECT_RATIO, seed=seed)
-        except RateLimited as error:
-            await work.limiter.learn(BUCKET, VendorLimits(requests_limit=error.requests_per_minute))
+        except (RateLimited, Misconfigured, Rejected, Unsent) as error:
+            await work.checkpoints.save(f"{name}_asked", {})  # nothing was made, so there is nothing to look for
+            if isinstance(error, RateLimited):
+                await work.limiter.learn(BUCKET, VendorLimits(requests_limit=error.requests_per_minute))
+            if isinstance(error, Rejected):
+                log.warning("picture_refused", error=str(error), prompt=prompt)
             raise
-        except OutcomeUnknown:
-            await work.checkpoints.save(f"{name}_unanswered", {"seed": seed})
-            raise
-        except Rejected as error:
-            log.warning("picture_refused", error=str(error), prompt=prompt)
-            raise
+
+
+def _known(work: Work, name: str) -> str | None:
+    """The latest prediction that we have the id of."""
+    return (work.checkpoints.get(name) or {}).get("id")

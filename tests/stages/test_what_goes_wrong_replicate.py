@@ -5,6 +5,7 @@ how many pictures were paid for.
 """
 
 import pytest
+from anyio import create_task_group, fail_after, sleep
 
 from blogworker.providers import replicate as painter
 
@@ -112,6 +113,44 @@ async def test_a_creation_whose_answer_was_lost_is_found_and_not_paid_for_again(
     assert await kitchen.calls("replicate", CREATED) == 1
     assert await paid(kitchen) == 1
     assert await pictured(kitchen)
+
+
+async def test_a_worker_that_dies_before_it_hears_of_its_picture_leaves_it_to_the_next(kitchen):
+    """Killed while the creation was under way: it is in nobody's books, but what would find it is."""
+    await kitchen.room.fault(vendor="replicate", operation=CREATED, kind="no_answer", times=1, delay_s=60)
+    async with create_task_group() as worker:
+        worker.start_soon(kitchen.attempt)
+        with fail_after(20):
+            while not await kitchen.calls("replicate", CREATED):
+                await sleep(0.02)
+        worker.cancel_scope.cancel()
+    await kitchen.run("update blog_generations set status = 'PENDING' where status = 'PROCESSING'")
+
+    assert (await kitchen.attempt())["status"] == "DONE"
+    assert await kitchen.calls("replicate", CREATED) == 1
+    assert await paid(kitchen) == 1
+    assert await pictured(kitchen)
+
+
+async def test_what_died_is_not_found_again_in_place_of_the_new_one_that_was_lost(kitchen):
+    """Each creation has a seed of its own, and what is looked for is the one after the last we know of."""
+    await kitchen.room.fault(vendor="replicate", kind="failed", times=1)
+    assert (await kitchen.attempt())["code"] == "failed"
+    await kitchen.room.fault(vendor="replicate", operation=CREATED, kind="reset_after", times=1)
+    assert (await kitchen.attempt())["kind"] == "OutcomeUnknown"
+
+    assert (await kitchen.attempt())["status"] == "DONE"
+    assert await kitchen.calls("replicate", CREATED) == await paid(kitchen) == 2
+    assert await kitchen.calls("replicate", "predictions.list") == 1
+
+
+async def test_a_creation_that_was_refused_is_not_looked_for(kitchen):
+    """Else each blog that waits for credit would read the account's whole list every time it came back."""
+    await kitchen.room.fault(vendor="replicate", kind="low_credit", times=1)
+    assert (await kitchen.attempt())["kind"] == "RateLimited"
+
+    assert (await kitchen.attempt())["status"] == "DONE"
+    assert await kitchen.calls("replicate", "predictions.list") == 0
 
 
 async def test_a_creation_that_never_came_to_be_is_made(kitchen):
