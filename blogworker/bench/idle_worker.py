@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
 from blogworker.daemon.gate import Gate
+from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.supervisor import Supervisor
 from blogworker.db.patient import Weather
 from blogworker.db.pool import Database
@@ -39,7 +40,8 @@ async def main(dsn: str, name: str, worker: str, concurrency: str) -> None:
         sys.stdout.flush()
         await anyio.to_thread.run_sync(sys.stdin.readline)
         gate = Gate(Breakers(database), "wait")
-        await Supervisor(settings, database, Weather(), nothing, gate=gate).run(until_empty=True)
+        begin = partial(Incarnation, settings, database, Weather(), nothing, gate=gate)
+        await Supervisor(begin, settings.worker).run(until_empty=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable, Mapping
+from functools import partial
 from uuid import UUID
 
 from anyio import create_task_group, open_signal_receiver
@@ -9,7 +10,7 @@ from anyio.abc import TaskStatus
 
 from blogworker.daemon import systemd
 from blogworker.daemon.gate import Gate
-from blogworker.daemon.incarnation import FencedPipeline, Incarnation
+from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.pacing import buckets
 from blogworker.daemon.world import opened_vendors
 from blogworker.db.migrate import state
@@ -18,7 +19,7 @@ from blogworker.db.pool import Database
 from blogworker.queue.job import Claim, Outcome
 from blogworker.quota.breaker import Breakers
 from blogworker.quota.limiter import Limiter
-from blogworker.settings import Settings
+from blogworker.settings import Settings, WorkerSettings
 from blogworker.stages.cache import StoredCache
 from blogworker.stages.checkpoint import StoredCheckpoints
 from blogworker.stages.pipeline import attempt
@@ -54,8 +55,8 @@ async def run(settings: Settings, *, until_empty: bool = False) -> None:
                 return await attempt(work, retry_base_s=worker.retry_base, retry_cap_s=worker.retry_cap)
 
             gate = Gate(breakers, trouble)
-            supervisor = Supervisor(settings, database, weather, pipeline, gate=gate, waiting=limiter.waiting)
-            await supervisor.run(until_empty=until_empty)
+            begin = partial(Incarnation, settings, database, weather, pipeline, gate=gate, waiting=limiter.waiting)
+            await Supervisor(begin, settings.worker).run(until_empty=until_empty)
 
 
 def warn_unpriced(settings: Settings) -> None:
@@ -67,24 +68,14 @@ def warn_unpriced(settings: Settings) -> None:
 
 
 class Supervisor:
-    """Holds one lease after another: a worker whose database was silent for too long begins anew by itself."""
+    """Holds one lease after another: a worker whose database was silent for too long begins anew by itself.
 
-    def __init__(
-        self,
-        settings: Settings,
-        database: Database,
-        weather: Weather,
-        pipeline: FencedPipeline,
-        *,
-        gate: Gate,
-        waiting: Callable[[], Mapping[str, int]] = dict,
-    ) -> None:
-        self._gate = gate
-        self._settings = settings
-        self._waiting = waiting
-        self._database = database
-        self._weather = weather
-        self._pipeline = pipeline
+    `begin` makes each, unregistered.
+    """
+
+    def __init__(self, begin: Callable[[], Incarnation], worker: WorkerSettings) -> None:
+        self._begin = begin
+        self._worker = worker
         self._incarnation: Incarnation | None = None
         self._stopping = False
 
@@ -92,18 +83,11 @@ class Supervisor:
         async with create_task_group() as signals:
             await signals.start(self._obey_signals)
             while not self._stopping:
-                self._incarnation = Incarnation(
-                    self._settings,
-                    self._database,
-                    self._weather,
-                    self._pipeline,
-                    gate=self._gate,
-                    waiting=self._waiting,
-                )
+                self._incarnation = self._begin()
                 if await self._incarnation.run(until_empty=until_empty):
                     break
             signals.cancel_scope.cancel()
-        log.info("worker_stopped", worker=self._settings.worker.name)
+        log.info("worker_stopped", worker=self._worker.name)
 
     async def _obey_signals(self, *, task_status: TaskStatus[None]) -> None:
         """The first signal drains; the second releases what is held at once."""
@@ -115,7 +99,7 @@ class Supervisor:
                     self._cut_short()
                     continue
                 self._stopping = True
-                timeout_s = self._settings.worker.drain_timeout
+                timeout_s = self._worker.drain_timeout
                 in_flight = incarnation.worker.in_flight
                 log.info("drain_started", signal=received.name, in_flight=in_flight, drain_timeout_s=timeout_s)
                 systemd.notify("STOPPING=1", f"STATUS=draining {in_flight} jobs")
