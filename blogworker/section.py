@@ -20,6 +20,7 @@ class Section(BaseSettings):
         env_file=".env",
         populate_by_name=True,
         hide_input_in_errors=True,  # it may be a secret
+        allow_inf_nan=False,
     )
 
 
@@ -58,7 +59,7 @@ def _fault(section: type[BaseSettings], detail: dict[str, Any]) -> str:
     if field is None:
         return message
     name = variable(section, field) if field in section.model_fields else field
-    if detail["type"] == "missing":
+    if detail["type"] == "missing" and len(detail["loc"]) == 1:
         return f"{name} is not set"
     place = "".join(f"{part}: " for part in detail["loc"][1:])  # within a table of prices
     return f"{name}: {place}{message[0].lower()}{message[1:]}"

@@ -72,8 +72,8 @@ class DatabaseSettings(Section):
     )
     pool_min: int = Field(2, ge=1, validation_alias="DB_POOL_MIN", description="connections kept open")
     pool_max: int = Field(20, ge=1, validation_alias="DB_POOL_MAX", description="most connections of one worker")
-    connect_timeout_s: float = Field(5, gt=0, validation_alias="BLOGWORKER_DB_CONNECT_TIMEOUT")
-    idle_timeout_s: float = Field(30, gt=0, validation_alias="BLOGWORKER_DB_IDLE_TIMEOUT")
+    connect_timeout_s: float = Field(5, gt=0, le=600, validation_alias="BLOGWORKER_DB_CONNECT_TIMEOUT")
+    idle_timeout_s: float = Field(30, gt=0, le=86_400, validation_alias="BLOGWORKER_DB_IDLE_TIMEOUT")
 
     @property
     def direct(self) -> str:
@@ -115,12 +115,12 @@ class WorkerSettings(Section):
 
     name: str = Field(default_factory=default_name, min_length=1, max_length=200, description="this worker's name")
     concurrency: int = Field(50, ge=1, le=1000, description="jobs at once: slots")
-    poll_interval: float = Field(10, gt=0, description="seconds until an idle worker looks without being woken")
-    heartbeat_interval: float = Field(30, gt=0, description="seconds between heartbeat log lines")
-    lease: float = Field(15, ge=3, description="seconds of silence after which a worker loses its jobs")
-    drain_timeout: float = Field(60, ge=0, description="seconds held jobs may take to finish after SIGTERM")
-    retry_base: float = Field(2, gt=0, description="seconds of backoff after the first failure")
-    retry_cap: float = Field(300, gt=0, description="longest backoff in seconds")
+    poll_interval: float = Field(10, gt=0, le=3_600, description="seconds until an idle worker looks without being woken")
+    heartbeat_interval: float = Field(30, gt=0, le=3_600, description="seconds between heartbeat log lines")
+    lease: float = Field(15, ge=3, le=3_600, description="seconds of silence after which a worker loses its jobs")
+    drain_timeout: float = Field(60, ge=0, le=86_400, description="seconds held jobs may take to finish after SIGTERM")
+    retry_base: float = Field(2, gt=0, le=86_400, description="seconds of backoff after the first failure")
+    retry_cap: float = Field(300, gt=0, le=604_800, description="longest backoff in seconds")
 
     @property
     def extend_s(self) -> float:
@@ -159,7 +159,9 @@ class OpenAISettings(Section):
         validation_alias="BLOGWORKER_MODEL_FAMILIES",
         description="of the models that share one limit: model -> name",
     )
-    efforts: dict[str, Effort | None] = Field(TEXT_EFFORTS, validation_alias="BLOGWORKER_TEXT_EFFORTS")  # others: low
+    efforts: Annotated[dict[str, Effort | None], NoDecode, BeforeValidator(from_json)] = Field(
+        TEXT_EFFORTS, validation_alias="BLOGWORKER_TEXT_EFFORTS"
+    )  # others: low
     ideas_ttl: float = Field(30 * 86_400, gt=0, validation_alias="BLOGWORKER_IDEAS_TTL", description="seconds")
     ideas_tokens: int = Field(
         2_000, ge=500, validation_alias="BLOGWORKER_IDEAS_TOKENS", description="tokens reserved for one ideas call"

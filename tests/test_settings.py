@@ -279,3 +279,31 @@ def test_every_number_has_a_bound() -> None:
         info = section.model_fields[field]
         if info.annotation in (int, float):
             assert info.metadata, f"{name} has no bound in {module.__name__}"
+
+
+@pytest.mark.parametrize("name", ["BLOGWORKER_LEASE", "BLOGWORKER_RETRY_CAP", "BLOGWORKER_DB_CONNECT_TIMEOUT"])
+@pytest.mark.parametrize("value", ["inf", "nan", "15000000"])
+def test_a_time_without_end_is_refused_before_the_database_meets_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """Milliseconds taken for seconds: Postgres or the event loop would fail on it, again and again under systemd."""
+    monkeypatch.setenv("DATABASE_URL", URL)
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError, match=f"^{name}: input should be "):
+        load()
+
+
+def test_efforts_that_are_no_json_are_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BLOGWORKER_TEXT_EFFORTS", "low")
+
+    with pytest.raises(SettingsError, match="^BLOGWORKER_TEXT_EFFORTS: not JSON: "):
+        load_section(OpenAISettings)
+
+
+def test_a_price_that_lacks_a_part_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that the variable is unset, which sends a person to the wrong place."""
+    monkeypatch.setenv("BLOGWORKER_TEXT_PRICES", '{"gpt-6-luna": {"input": 1, "output": 1}}')
+
+    with pytest.raises(SettingsError, match="^BLOGWORKER_TEXT_PRICES: gpt-6-luna: 0: cached: field required$"):
+        load_section(OpenAISettings)
