@@ -3,8 +3,9 @@
 import json
 import os
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, ValidationError
+from pydantic import AliasChoices, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from blogworker.errors import SettingsError
@@ -51,6 +52,24 @@ def from_json(value: object) -> object:
         return json.loads(value)
     except ValueError as error:
         raise ValueError(f"not JSON: {error}") from None
+
+
+def pasted(value: object) -> object:
+    """A secret without the line break it was pasted with. What no header can carry is refused here, by name."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not isinstance(text, str):
+        return value
+    text = text.strip()
+    if not all("!" <= sign <= "~" for sign in text):
+        raise ValueError("holds a blank, a line break or a sign that is no ASCII: copy it again, without quotes")
+    return text or None
+
+
+def web_address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ValueError("must begin with https:// or http:// and a host")
+    return url
 
 
 def _fault(section: type[BaseSettings], detail: dict[str, Any]) -> str:

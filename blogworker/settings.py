@@ -23,13 +23,15 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from blogworker.errors import SettingsError
 from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, ImagePrices, TextPrices
-from blogworker.section import Section, from_json, load_section
+from blogworker.section import Section, from_json, load_section, pasted, web_address
 
 LogLevel = Literal["error", "warning", "info", "debug"]
 ImageTrouble = Literal["wait", "skip", "fail"]
 SEED_LEVELS = {"0": "error", "1": "warning", "2": "info", "3": "debug", "4": "debug"}
 SEED_LEVELS |= {"warn": "warning", "trace": "debug"}
 EXAMPLE_URL = "postgresql://user:password@host:5432/database"
+Secret = Annotated[SecretStr | None, BeforeValidator(pasted)]
+Url = Annotated[str, AfterValidator(web_address)]
 EXTEND_TO_LEASE = 3  # two extensions may be lost before the lease ends
 
 
@@ -145,9 +147,9 @@ TEXT_EFFORTS: dict[str, Effort | None] = {"gpt-4.1-mini": None, "gpt-4o-mini": N
 class OpenAISettings(Section):
     model_config = SettingsConfigDict(env_prefix="OPENAI_")
 
-    api_key: SecretStr | None = None
+    api_key: Secret = None
     account: Account | None = Field(None, description="whose limits the key draws from; unset: all keys are of one")
-    base_url: str = "https://api.openai.com/v1"
+    base_url: Url = "https://api.openai.com/v1"
     rpm: int = Field(450, ge=1, description="requests a minute, for the whole fleet")
     tpm: int = Field(450_000, ge=1, description="tokens a minute, for the whole fleet")
     timeout: float = Field(180, gt=0, description="seconds one call may take")
@@ -189,9 +191,9 @@ class OpenAISettings(Section):
 class ReplicateSettings(Section):
     model_config = SettingsConfigDict(env_prefix="REPLICATE_")
 
-    api_token: SecretStr | None = None
+    api_token: Secret = None
     account: Account | None = Field(None, description="whose limits the token draws from; unset: all are of one")
-    base_url: str = "https://api.replicate.com"
+    base_url: Url = "https://api.replicate.com"
     rpm: int = Field(600, ge=1, description="predictions created a minute, for the whole fleet")
     reads_rpm: int = Field(3_000, ge=1, description="other calls a minute, looks above all, for the whole fleet")
     timeout: float = Field(60, gt=0, description="seconds one HTTP call may take")
@@ -222,8 +224,8 @@ class WixSettings(Section):
     model_config = SettingsConfigDict(env_prefix="WIX_")
 
     app_id: str | None = None
-    app_secret: SecretStr | None = None
-    base_url: str = "https://www.wixapis.com"
+    app_secret: Secret = None
+    base_url: Url = "https://www.wixapis.com"
     rpm: int = Field(200, ge=8, description="calls a minute that Wix takes for one site; the fleet keeps below it")
     timeout: float = Field(60, gt=0, description="seconds one call may take; a draft has been seen to take 30")
     product_ttl: float = Field(3_600, gt=0, validation_alias="BLOGWORKER_PRODUCT_TTL", description="seconds")
@@ -284,7 +286,7 @@ def require_keys(settings: Settings, *, illustrated: bool = True) -> None:
             ("OPENAI_API_KEY", settings.openai.api_key, "write"),
             *([("REPLICATE_API_TOKEN", settings.replicate.api_token, "illustrate")] if illustrated else []),
         )
-        if value is None or not value.get_secret_value().strip()
+        if value is None
     ]
     if missing:
         raise SettingsError("\n".join(missing))

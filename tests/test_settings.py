@@ -307,3 +307,34 @@ def test_a_price_that_lacks_a_part_says_which(monkeypatch: pytest.MonkeyPatch) -
 
     with pytest.raises(SettingsError, match="^BLOGWORKER_TEXT_PRICES: gpt-6-luna: 0: cached: field required$"):
         load_section(OpenAISettings)
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "REPLICATE_API_TOKEN", "WIX_APP_SECRET"])
+def test_a_secret_loses_the_line_break_it_was_pasted_with(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """With it no header can be sent: every call would look like a connection that was lost."""
+    monkeypatch.setenv("WIX_APP_ID", "app")
+    monkeypatch.setenv("WIX_APP_SECRET", "else")
+    monkeypatch.setenv(name, " hunter2\n")
+    section, field = known()[name]
+
+    assert getattr(load_section(section), field).get_secret_value() == "hunter2"
+
+
+@pytest.mark.parametrize("value", ["hunter2\nhunter2", "sk hunter2", "\u201chunter2\u201d", "\u2022\u2022hunter2"])
+def test_a_secret_that_no_header_can_carry_is_refused_unseen(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", value)
+
+    with pytest.raises(SettingsError, match="^OPENAI_API_KEY: holds a blank, a line break") as caught:
+        load_section(OpenAISettings)
+
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "REPLICATE_BASE_URL", "WIX_BASE_URL"])
+@pytest.mark.parametrize("value", ["api.example.com", "localhost:8400/v1", "https://", "ftp://h"])
+def test_an_address_without_its_scheme_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """A worker would start, and meet it as an outage of the vendor."""
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError, match=f"^{name}: must begin with https://"):
+        load_section(known()[name][0])
