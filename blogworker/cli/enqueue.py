@@ -44,6 +44,7 @@ class Source:
     def rows(self) -> Iterator[Accepted | Skipped | Fault]:
         for row in read(
             self.path,
+            name=self.name,
             kind=self.kind,
             sites=self.sites or None,
             priority=self.priority,

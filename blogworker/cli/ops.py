@@ -14,6 +14,8 @@ from blogworker.errors import BlogworkerError, SettingsError
 BATCH = 500
 PAUSE_S = 0.02  # between batches: the others come first
 AGE = re.compile(r"(\d+(?:[.]\d+)?)\s*(s|min|h|d)?")
+LONGEST_S = 100 * 366 * 86_400
+BIGGEST_ID = 2**63 - 1
 SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
 JSON = typer.Option(False, "--json", help="For machines.")
 
@@ -25,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 
 def retry(
-    job_ids: list[int] = typer.Argument(None, help="Blogs to try again, FAILED or CANCELLED."),
+    job_ids: list[int] = typer.Argument(None, min=1, max=BIGGEST_ID, help="Blogs to try again, FAILED or CANCELLED."),
     site: str | None = typer.Option(None, help="All FAILED ones of this site."),
     kind: str | None = typer.Option(None, help="All whose last error is of this kind, for example Unavailable."),
     within: str | None = typer.Option(None, help="All that failed within this time: 30min, 12h, 7d."),
@@ -65,7 +67,7 @@ def retry(
 
 
 def cancel(
-    job_ids: list[int] = typer.Argument(help="Blogs that are no longer wanted."),
+    job_ids: list[int] = typer.Argument(min=1, max=BIGGEST_ID, help="Blogs that are no longer wanted."),
     as_json: bool = JSON,
 ) -> None:
     """End blogs that have not ended. One that runs is stopped by its worker within seconds."""
@@ -128,4 +130,7 @@ def seconds(age: str) -> float:
     match = AGE.fullmatch(age.strip())
     if match is None:
         raise SettingsError(f"{age!r} is no time: use a number with s, min, h or d, for example 12h")
-    return float(match[1]) * SECONDS[match[2] or "s"]
+    wanted = float(match[1]) * SECONDS[match[2] or "s"]
+    if wanted > LONGEST_S:
+        raise SettingsError(f"{age!r} is longer than a hundred years")
+    return wanted

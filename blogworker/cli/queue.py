@@ -85,7 +85,7 @@ def _health(worker: Row) -> str:
 def list_jobs(
     wanted: Status | None = typer.Option(None, "--status", case_sensitive=False, help="Only these."),
     site: str | None = typer.Option(None, help="Only this site's."),
-    before: int | None = typer.Option(None, help="Go on from this id."),
+    before: int | None = typer.Option(None, min=1, max=2**63 - 1, help="Go on from this id."),
     most: int = typer.Option(20, "--limit", min=1, max=10_000, help="How many."),
     as_json: bool = JSON,
 ) -> None:

@@ -11,8 +11,10 @@ from blogworker.cli.output import console, emit_json, table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database, Row
 from blogworker.errors import SettingsError
+from blogworker.queue.newblog import site_faults
 from blogworker.stages.site import checked
 
+MOST = 2**31 - 1  # what the column holds
 app = typer.Typer(help="Look at sites and change how they are served.", no_args_is_help=True)
 
 COLUMNS = {
@@ -33,7 +35,7 @@ COLUMNS = {
 
 @app.command("list")
 def list_sites(
-    most: int = typer.Option(50, "--limit", min=1, help="How many."),
+    most: int = typer.Option(50, "--limit", min=1, max=MOST, help="How many."),
     as_json: bool = typer.Option(False, "--json", help="For machines."),
 ) -> None:
     """The busiest sites first."""
@@ -75,14 +77,18 @@ def set_site(
     name: str | None = typer.Option(None, help="What people call it."),
     plan: str | None = typer.Option(None, help="Its plan."),
     weight: float | None = typer.Option(None, min=0.001, max=1000, help="Its share of service; 1 is normal."),
-    max_in_flight: int | None = typer.Option(None, min=1, help="Most blogs of it at once, over the whole fleet."),
-    max_pending: int | None = typer.Option(None, min=1, help="Most blogs of it that may wait."),
+    max_in_flight: int | None = typer.Option(
+        None, min=1, max=MOST, help="Most blogs of it at once, over the whole fleet."
+    ),
+    max_pending: int | None = typer.Option(None, min=1, max=MOST, help="Most blogs of it that may wait."),
     budget_day: str | None = typer.Option(None, help=f"What it may spend a UTC day: {BUDGET_HELP}"),
     budget_month: str | None = typer.Option(None, help=f"What it may spend a UTC month: {BUDGET_HELP}"),
     settings: str | None = typer.Option(None, help='More settings as JSON, for example \'{"language": "de"}\'.'),
     as_json: bool = typer.Option(False, "--json", help="For machines."),
 ) -> None:
     """Make a site, or change what is given; the rest stays."""
+    if wrong := site_faults(site):
+        raise SettingsError("\n".join(wrong))
     merged = _settings(settings)
     money = budget(budget_day, option="--budget-day") | budget(budget_month, option="--budget-month")
 

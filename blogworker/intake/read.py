@@ -33,6 +33,7 @@ UTF16 = (b"\xff\xfe", b"\xfe\xff")
 def read(
     source: str | Path | BinaryIO,
     *,
+    name: str | None = None,
     kind: Kind = "auto",
     instance_id: str | None = None,
     sites: Sequence[str] | None = None,
@@ -43,11 +44,11 @@ def read(
     """Each row of a file, of stdin (`-`) or of a stream. Raises SettingsError, at the first row, if there is none.
 
     A row that names no site goes to `instance_id`, or to the next of `sites`. `idempotent` gives each blog a key made
-    of its product or keyword, so that a file read again adds nothing.
+    of its product or keyword, so that a file read again adds nothing. `name` is what complaints call the source.
     """
     takers = cycle(sites or [instance_id or ""]) if sites or instance_id else None
     with _opened(source) as stream:
-        name = "stdin" if source == STDIN else str(getattr(source, "name", source))
+        name = name or ("stdin" if source == STDIN else str(getattr(source, "name", source)))
         for row in _drafts(stream, name, kind=kind, needs_site=takers is None, published_only=published_only):
             if not isinstance(row, Draft):
                 yield row

@@ -44,11 +44,15 @@ def faults(blog: NewBlog) -> list[str]:
     return [*_identity(blog), *_data(blog.source_data), *_subject(blog), *_numbers(blog), *_times(blog), *_mode(blog)]
 
 
+def site_faults(instance_id: object) -> list[str]:
+    """The same, for the id of a site alone."""
+    if not isinstance(instance_id, str) or not instance_id.strip():
+        return ["instance_id is missing: give the site's id as text"]
+    return list(_text("instance_id", instance_id, INSTANCE_ID_MAX))
+
+
 def _identity(blog: NewBlog) -> Iterator[str]:
-    if not isinstance(blog.instance_id, str) or not blog.instance_id.strip():
-        yield "instance_id is missing: give the site's id as text"
-    else:
-        yield from _text("instance_id", blog.instance_id, INSTANCE_ID_MAX)
+    yield from site_faults(blog.instance_id)
     if blog.source_id is not None:
         yield from _text("source_id", blog.source_id, SOURCE_ID_MAX)
     if blog.idempotency_key == "":

@@ -296,6 +296,8 @@ def test_a_site_that_is_full_refuses_for_itself_only(cli: Any) -> None:
         (["resume", "nobody"], "site nobody is unknown, or not paused"),
         (["set", "s", "--settings", "{"], "--settings is not JSON"),
         (["set", "s", "--settings", "[1]"], "--settings must be a JSON object"),
+        (["set", " "], "instance_id is missing"),
+        (["set", "s" * 300], "instance_id has 300 characters"),
     ],
 )
 def test_a_wrong_use_of_sites_is_one_line(cli: Any, arguments: list[str], reason: str) -> None:
@@ -322,3 +324,27 @@ def test_a_reader_that_leaves_early_is_no_error(cli: Any, sql: Sql, form: str) -
         )
 
     assert (ran.returncode, ran.stderr) == (DONE, b"")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["retry", "9" * 30], "Invalid value for"),
+        (["cancel", "--", "-1"], "Invalid value for"),
+        (["list", "--before", "9" * 30], "Invalid value for '--before'"),
+        (["sites", "set", "s", "--max-pending", "9" * 12], "Invalid value for '--max-pending'"),
+        (["retry", "--within", "9" * 12 + "d"], "longer than a hundred years"),
+        (["prune", "--older-than", "9" * 12 + "d"], "longer than a hundred years"),
+    ],
+)
+def test_a_number_that_no_column_holds_is_a_usage_error(cli: Any, arguments: list[str], reason: str) -> None:
+    """Exit 1 would say that the command was right and the database at fault."""
+    ran = cli(*arguments)
+
+    assert (ran.code, ran.out) == (USAGE, ""), ran
+    assert reason in ran.err
+
+
+def test_an_empty_standard_input_is_called_by_its_name(cli: Any) -> None:
+    """A person looks in vain for the temporary file that it is copied to."""
+    complained(cli("enqueue", "-", "--site", "s"), code=USAGE, of="- is empty")
