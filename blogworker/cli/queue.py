@@ -57,6 +57,8 @@ def _status_tables(found: dict[str, Any]) -> list[Any]:
         "total budget": budgets(fleet["budget_day_usd"], fleet["budget_month_usd"]),
         "stopped": fleet["shut_reason"],
     }
+    if not any(worker["alive"] for worker in found["workers"]):
+        pace["workers"] = "none is alive: nothing is claimed until one is started (blogworker run)"
     queue = table("Queue", ["status", "jobs", "oldest", "newest"], [list(row.values()) for row in found["queue"]])
     workers = table(
         "Workers",

@@ -198,6 +198,19 @@ def test_status_tells_the_queue_the_fleet_and_the_sites(told: Any) -> None:
     assert [site["instance_id"] for site in found["busiest_sites"]] == ["a", "b"]
 
 
+def test_status_says_so_when_no_worker_is_alive(cli: Any, sql: Any) -> None:
+    """The first thing to look at when nothing is published, and an empty table is easily read past."""
+    alone = cli("status").out
+    sql(
+        "insert into workers (worker_id, name, host, pid, version, concurrency, lease_until) "
+        "values (gen_random_uuid(), 'w', 'h', 1, '0', 1, now() + interval '1 minute')"
+    )
+    served = cli("status").out
+
+    assert "none is alive: nothing is claimed until one is started" in alone
+    assert "none is alive" not in served
+
+
 def test_list_gives_the_newest_first_and_can_be_narrowed(told: Any) -> None:
     found = told("list", "--json").json
     page = told("list", "--json", "--limit", "1", "--before", str(found[0]["id"])).json
