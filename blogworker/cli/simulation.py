@@ -36,11 +36,19 @@ def serve(
 
 async def _serve(options: SimulatorOptions, *, host: str, port: int, url_file: Path | None, scenario: Scenario) -> None:
     async with anyio.create_task_group() as tasks:
-        url = await tasks.start(partial(simulator.serve, options, host=host, port=port, scenario=scenario))
+        try:
+            url = await tasks.start(partial(simulator.serve, options, host=host, port=port, scenario=scenario))
+        except OSError as error:
+            raise SettingsError(
+                f"cannot listen on {host}, port {port}: {error.strerror}; choose others with --host and --port"
+            ) from error
         for name, value in settings_for(url).items():
             typer.echo(f"{name}={value}")
         if url_file is not None:
-            await anyio.Path(url_file).write_text(url)
+            try:
+                await anyio.Path(url_file).write_text(url)
+            except OSError as error:
+                raise SettingsError(f"--url-file {url_file} cannot be written: {error.strerror}") from error
 
 
 def settings_for(url: str) -> dict[str, str]:

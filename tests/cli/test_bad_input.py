@@ -348,3 +348,23 @@ def test_a_number_that_no_column_holds_is_a_usage_error(cli: Any, arguments: lis
 def test_an_empty_standard_input_is_called_by_its_name(cli: Any) -> None:
     """A person looks in vain for the temporary file that it is copied to."""
     complained(cli("enqueue", "-", "--site", "s"), code=USAGE, of="- is empty")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--host", "256.0.0.1", "--port", "0"], "cannot listen on 256.0.0.1, port 0: "),
+        (["--port", "{taken}"], "choose others with --host and --port"),
+    ],
+)
+def test_a_simulator_that_cannot_listen_says_where(offline: Any, arguments: list[str], reason: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        complained(offline("simulate", *(a.format(taken=port) for a in arguments)), code=USAGE, of=reason)
+
+
+def test_a_simulator_that_cannot_tell_its_address_ends(offline: Any) -> None:
+    ran = offline("simulate", "--port", "0", "--url-file", ".")
+
+    assert (ran.code, len(ran.complaints)) == (USAGE, 1), ran.err
+    assert "--url-file . cannot be written" in ran.err
