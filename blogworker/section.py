@@ -2,9 +2,12 @@
 
 import json
 import os
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import AliasChoices, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -52,6 +55,14 @@ def from_json(value: object) -> object:
         return json.loads(value)
     except ValueError as error:
         raise ValueError(f"not JSON: {error}") from None
+
+
+def misspelt(sections: Iterable[type[BaseSettings]], *, prefix: str, besides: Collection[str]) -> dict[str, str | None]:
+    """The variables of our prefix, of the environment or `.env`, that set nothing; with each the one it may have meant."""
+    known = {*besides, *(variable(section, field) for section in sections for field in section.model_fields)}
+    given = {name.upper() for name in (*os.environ, *dotenv_values(".env"))}
+    strange = sorted(name for name in given - known if name.startswith(prefix))
+    return {name: next(iter(get_close_matches(name, known, n=1)), None) for name in strange}
 
 
 def pasted(value: object) -> object:

@@ -3,6 +3,7 @@
 import os
 from functools import partial
 from pathlib import Path
+from typing import get_type_hints
 
 import anyio
 import typer
@@ -13,9 +14,12 @@ from blogworker.db.migrate import migrate as apply_migrations
 from blogworker.db.migrate import migrations, state
 from blogworker.db.pool import connect
 from blogworker.errors import DatabaseAway
-from blogworker.section import load_section
-from blogworker.settings import DatabaseSettings, LogSettings, load, require_keys
-from blogworker.telemetry import configure
+from blogworker.section import load_section, misspelt
+from blogworker.settings import DatabaseSettings, LogSettings, Settings, load, require_keys
+from blogworker.telemetry import configure, get_logger
+
+NOT_OF_A_WORKER = ("BLOGWORKER_API_TOKEN", "BLOGWORKER_PG_BIN", "BLOGWORKER_TEST_DATABASE_URL")
+log = get_logger()
 
 
 def register(app: typer.Typer) -> None:
@@ -45,6 +49,7 @@ def run(
     )
     require_keys(settings)
     configure(settings.log)
+    _tell_misspelt()
     from blogworker import daemon  # the vendors' SDKs take half a second to load, which no other command should wait
 
     try:
@@ -52,6 +57,13 @@ def run(
     except DatabaseAway as error:
         complain(str(error))
         raise typer.Exit(os.EX_TEMPFAIL) from None  # systemd starts it again; after 2 it would not
+
+
+def _tell_misspelt() -> None:
+    """Not refused: during a rolling upgrade an old worker meets the settings of the new one."""
+    sections = get_type_hints(Settings).values()
+    for name, meant in misspelt(sections, prefix="BLOGWORKER_", besides=NOT_OF_A_WORKER).items():
+        log.warning("setting_ignored", name=name, meant=meant)
 
 
 def migrate(

@@ -34,6 +34,7 @@ EVENTS = {
     "strays_released": "jobs held without knowing were handed back: a claim's answer was lost: count",
     "jobs_promoted": "scheduled jobs became due: count",
     "budget_reached": "a site is paused, or all claims are shut out, until there is room again: scope, error",
+    "setting_ignored": "a BLOGWORKER_ variable is set that no worker reads: name, meant (the one closest to it)",
     "model_unpriced": "a model has no price: what it costs is not counted, and no budget holds it: model",
     "site_paused": "a site cannot be served: instance_id, error",
     "listen_connected": "notifications wake this worker",

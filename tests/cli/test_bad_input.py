@@ -368,3 +368,14 @@ def test_a_simulator_that_cannot_tell_its_address_ends(offline: Any) -> None:
 
     assert (ran.code, len(ran.complaints)) == (USAGE, 1), ran.err
     assert "--url-file . cannot be written" in ran.err
+
+
+def test_a_misspelt_setting_is_told_with_the_one_that_was_meant(cli: Any) -> None:
+    """The worker runs with the default, and nobody would ever know."""
+    (cli.folder / ".env").write_text("blogworker_leese=30\nBLOGWORKER_LEASE=20\n")
+
+    ran = cli("run", "--until-empty", **KEYS, BLOGWORKER_CONCURENCY="5", LOG_LEVEL="warning")
+
+    told = {line["name"]: line["meant"] for line in map(json.loads, ran.complaints + ran.out.splitlines())}
+    assert ran.code == DONE, ran.err
+    assert told == {"BLOGWORKER_CONCURENCY": "BLOGWORKER_CONCURRENCY", "BLOGWORKER_LEESE": "BLOGWORKER_LEASE"}
