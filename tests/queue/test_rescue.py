@@ -58,7 +58,7 @@ async def test_a_rescue_is_told_in_the_jobs_history(psql, database, claimer):
 
     (error,) = await psql.run("select * from generation_errors")
     assert (error["kind"], error["attempt"], error["stage"], error["retryable"]) == ("LeaseLost", 1, "source", True)
-    assert error["message"] == (await psql.job())["error"] == "its worker died while holding it"
+    assert error["message"] == (await psql.job())["error"] == "its worker died or lost the database while holding it"
 
 
 async def test_a_job_that_keeps_killing_its_workers_fails(psql, database, claimer):
@@ -73,7 +73,7 @@ async def test_a_job_that_keeps_killing_its_workers_fails(psql, database, claime
     job = await psql.job()
     assert (rescued.jobs, rescued.failed) == (1, 1)
     assert (job["status"], job["rescues"], job["failures"]) == ("FAILED", 3, 0)
-    assert job["error"] == "its worker died 3 times while holding it"
+    assert job["error"] == "its worker died or lost the database 3 times while holding it"
     assert job["finished_at"] is not None
     errors = await psql.run("select retryable from generation_errors order by id")
     assert [error["retryable"] for error in errors] == [True, True, False]

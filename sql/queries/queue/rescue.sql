@@ -22,8 +22,8 @@ rescued as (
         rescues = g.rescues + 1,
         error = case
             when g.rescues + 1 >= %(most_rescues)s::integer
-                then format('its worker died %%s times while holding it', g.rescues + 1)
-            else 'its worker died while holding it'
+                then format('its worker died or lost the database %%s times while holding it', g.rescues + 1)
+            else 'its worker died or lost the database while holding it'
         end
     from orphaned as o
     where g.id = o.id
