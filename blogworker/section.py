@@ -58,7 +58,7 @@ def from_json(value: object) -> object:
 
 
 def misspelt(sections: Iterable[type[BaseSettings]], *, prefix: str, besides: Collection[str]) -> dict[str, str | None]:
-    """The variables of our prefix, of the environment or `.env`, that set nothing; with each the one it may have meant."""
+    """The variables of our prefix that set nothing, here or in `.env`; with each the one it may have meant."""
     known = {*besides, *(variable(section, field) for section in sections for field in section.model_fields)}
     given = {name.upper() for name in (*os.environ, *dotenv_values(".env"))}
     strange = sorted(name for name in given - known if name.startswith(prefix))

@@ -117,7 +117,9 @@ class WorkerSettings(Section):
 
     name: str = Field(default_factory=default_name, min_length=1, max_length=200, description="this worker's name")
     concurrency: int = Field(50, ge=1, le=1000, description="jobs at once: slots")
-    poll_interval: float = Field(10, gt=0, le=3_600, description="seconds until an idle worker looks without being woken")
+    poll_interval: float = Field(
+        10, gt=0, le=3_600, description="seconds until an idle worker looks without being woken"
+    )
     heartbeat_interval: float = Field(30, gt=0, le=3_600, description="seconds between heartbeat log lines")
     lease: float = Field(15, ge=3, le=3_600, description="seconds of silence after which a worker loses its jobs")
     drain_timeout: float = Field(60, ge=0, le=86_400, description="seconds held jobs may take to finish after SIGTERM")

@@ -297,7 +297,7 @@ def test_a_time_without_end_is_refused_before_the_database_meets_it(
 def test_efforts_that_are_no_json_are_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BLOGWORKER_TEXT_EFFORTS", "low")
 
-    with pytest.raises(SettingsError, match="^BLOGWORKER_TEXT_EFFORTS: not JSON: "):
+    with pytest.raises(SettingsError, match=r"^BLOGWORKER_TEXT_EFFORTS: not JSON"):
         load_section(OpenAISettings)
 
 
@@ -305,7 +305,7 @@ def test_a_price_that_lacks_a_part_says_which(monkeypatch: pytest.MonkeyPatch) -
     """Not that the variable is unset, which sends a person to the wrong place."""
     monkeypatch.setenv("BLOGWORKER_TEXT_PRICES", '{"gpt-6-luna": {"input": 1, "output": 1}}')
 
-    with pytest.raises(SettingsError, match="^BLOGWORKER_TEXT_PRICES: gpt-6-luna: 0: cached: field required$"):
+    with pytest.raises(SettingsError, match=r"^BLOGWORKER_TEXT_PRICES: gpt-6-luna: 0: cached: field required$"):
         load_section(OpenAISettings)
 
 
@@ -324,7 +324,7 @@ def test_a_secret_loses_the_line_break_it_was_pasted_with(monkeypatch: pytest.Mo
 def test_a_secret_that_no_header_can_carry_is_refused_unseen(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", value)
 
-    with pytest.raises(SettingsError, match="^OPENAI_API_KEY: holds a blank, a line break") as caught:
+    with pytest.raises(SettingsError, match=r"^OPENAI_API_KEY: holds a blank") as caught:
         load_section(OpenAISettings)
 
     assert "hunter2" not in str(caught.value)
