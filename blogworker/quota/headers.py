@@ -13,6 +13,8 @@ from blogworker.quota.bucket import VendorLimits
 
 MINUTE_S, DAY_S = 60.0, 86_400.0
 SURELY_LONGER_S = 1.1 * MINUTE_S  # resets are rounded
+MOST = 2**31 - 1  # what a bucket's row holds; gateways write far more where they mean "no limit"
+DIGITS = 18  # a longer number is none
 
 
 def limits_in(headers: Mapping[str, str]) -> VendorLimits:
@@ -34,8 +36,8 @@ def _bucket(headers: Mapping[str, str], kind: str) -> tuple[int | None, float | 
     if kind == "requests" and full_s is not None and full_s > SURELY_LONGER_S and part_left not in (None, 1.0):
         period_s = min(DAY_S, full_s / (1 - part_left))
         limit = max(1, int(limit * MINUTE_S / period_s))
-    return limit, part_left
+    return min(limit, MOST), part_left
 
 
 def _count(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdecimal() else None
+    return int(text) if text is not None and text.isdecimal() and len(text) <= DIGITS else None

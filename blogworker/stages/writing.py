@@ -135,8 +135,8 @@ async def _buy(work: Work, task: Task, *, name: str) -> str:
             raise
         if generation.tokens:
             permit.used(generation.tokens)
+        await _store(work, task, name=name, generation=generation)  # first: it is paid for
         await work.limiter.learn(bucket, limits_in(generation.headers))
-        await _store(work, task, name=name, generation=generation)
         return generation.checked()
 
 

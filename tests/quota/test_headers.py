@@ -26,6 +26,8 @@ def headers(kind: str, limit: str, left: str | None = None, full: str | None = N
         (headers("requests", "many", "59", "1s"), VendorLimits()),
         (headers("requests", "0", "0", "1s"), VendorLimits()),
         (headers("requests", "60", "61", "0s"), VendorLimits(requests_limit=60, requests_left=1.0)),
+        (headers("tokens", "9" * 12, "9" * 12), VendorLimits(tokens_limit=2**31 - 1, tokens_left=1.0)),
+        (headers("tokens", "9" * 5_000, "5"), VendorLimits()),
     ],
 )
 def test_limits_are_read_from_what_is_there(found, limits):

@@ -8,6 +8,7 @@ from anyio import create_task_group, current_time, fail_after, move_on_after, sl
 
 from blogworker.errors import ProviderDown, RateLimited, Unavailable, Unsent
 from blogworker.quota import Bucket, VendorLimits
+from blogworker.quota.headers import limits_in
 from blogworker.quota.limiter import Limiter
 
 pytestmark = pytest.mark.anyio
@@ -336,6 +337,14 @@ async def test_what_the_vendor_says_slows_the_fleet(limiter, database):
 
     (row,) = await database.rows("ops/quotas")
     assert row["pace"] == pytest.approx(0.2, abs=0.05), "a few times a second is enough"
+
+
+async def test_a_limit_beyond_all_bounds_is_learned_as_the_most_there_is(limiter, database):
+    """Gateways that have no limit say so with a number that fits no column."""
+    await limiter.learn(BUCKET.name, limits_in({"x-ratelimit-limit-tokens": "9" * 12}))
+
+    (row,) = await database.rows("ops/quotas")
+    assert row["max_tokens"] == BUCKET.tokens_per_minute
 
 
 async def test_an_answer_without_headers_teaches_nothing(limiter, database):

@@ -6,6 +6,7 @@ import pytest
 
 from blogworker.errors import OutcomeUnknown, Rejected, Unavailable
 from blogworker.providers.openai import ModelUnknown, Refused, Truncated
+from blogworker.quota import VendorLimits
 from blogworker.stages.prompts import POST, REPHRASE
 from blogworker.stages.writing import Task, Unfit, writer_of, written
 
@@ -31,6 +32,21 @@ async def test_a_good_draft_is_bought_once_and_booked(work, writer, checkpoints,
     assert (spend.provider, spend.model, spend.prompt_version) == ("openai", "gpt-6-luna", POST.version)
     assert (spend.tokens_in, spend.tokens_cached, spend.tokens_out, spend.cost_usd) == (100, 20, 50, 0.001)
     assert [(granted.bucket, granted.tokens) for granted in limiter.granted] == [("openai/gpt-6-luna", 150)]
+
+
+async def test_a_paid_answer_is_stored_before_anything_else(work, writer, checkpoints, limiter, monkeypatch):
+    """Whoever is stopped over the vendor's headers would have to buy it again."""
+
+    async def trip(bucket: str, limits: VendorLimits) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(limiter, "learn", trip)
+    writer.will_write("good")
+
+    with pytest.raises(RuntimeError):
+        await written(work, TASK, fit=fit)
+
+    assert checkpoints.saved["content.draft"]["text"] == "good"
 
 
 async def test_a_stored_draft_is_judged_again_not_bought_again(work, writer, checkpoints):
