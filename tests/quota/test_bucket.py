@@ -501,6 +501,17 @@ def test_slow_down_halves_the_pace_which_recovers(session):
     assert paces == [pytest.approx(expected, abs=0.02) for expected in (0.5, 0.75, 1, 0.5)]
 
 
+@pytest.mark.parametrize("back_s", [30, 60, 90, 3600])
+def test_a_clock_set_back_leaves_a_slow_bucket_slow(session, back_s):
+    """As after a failover. A pace of nothing could not be divided by, and one below it would let everything through."""
+    tap = Tap(session, rpm=60)
+    tap.slow_down()
+
+    tap.pass_time(-back_s)
+
+    assert tap.pace() == pytest.approx(0.5, abs=0.02)
+
+
 def test_processes_at_once_get_one_line(session, buckets_url):
     """Eight connections race: the row's lock makes one order of it, and no two calls share a slot."""
     tap = Tap(session, rpm=6000, burst_s=0.1)
