@@ -198,6 +198,17 @@ async def test_a_site_whose_budget_is_spent_is_paused_until_the_period_ends(purs
     assert (await purse.ask(claims["other"]))["affordable"]
 
 
+async def test_the_advice_on_a_budget_that_was_lowered_covers_what_is_spent(purse, psql, claimer):
+    """Twice a budget far below what is spent would stop the site again at once."""
+    await a_site(psql, "shop", day=1)
+    await purse.pay("shop", 50)
+    (claim,) = (await claimer()).claims
+
+    answer = await purse.ask(claim)
+
+    assert answer["reason"].endswith("blogworker sites set shop --budget-day 51")
+
+
 async def test_room_that_blogs_in_hand_hold_is_waited_for_by_the_second(purse, psql, claimer):
     """Most blogs cost less than was reserved for them; a site must not stand still until midnight for that."""
     await a_site(psql, blogs=2, day=1.5 * A_BLOG)
