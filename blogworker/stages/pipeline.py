@@ -34,6 +34,7 @@ STAGES = {
 STAGE_DEADLINE_S = 600.0  # a lease says that the worker lives, this says that a call hangs
 MISCONFIGURED_WAIT_S = 60.0
 DATABASE_WAIT_S = 5.0
+LONGEST_PARK_S = 300.0  # a block or a limit may be lifted meanwhile, and a job that is parked hears of nothing
 
 log = get_logger()
 
@@ -66,7 +67,8 @@ def outcome(error: Exception, *, stage: str, delay_s: float) -> Outcome:
     failed = failure(error, stage)
     match error:
         case RateLimited():
-            return Wait(error.retry_after_s, failed.message, failed if error.code != "quota" else None)
+            delay_s = min(error.retry_after_s, LONGEST_PARK_S)
+            return Wait(delay_s, failed.message, failed if error.code != "quota" else None)
         case ProviderDown():
             met = failure(error.__cause__, stage) if isinstance(error.__cause__, ProviderError) else None
             return Wait(error.retry_after_s, failed.message, met)

@@ -7,14 +7,14 @@ import pytest
 from anyio import create_task_group
 
 from blogworker.db.pool import Database
-from blogworker.errors import ProviderDown, Rejected, Unavailable, Unsent
+from blogworker.errors import ProviderDown, RateLimited, Rejected, Unavailable, Unsent
 from blogworker.queue.job import PauseSite, Reject, Retry, Wait
 from blogworker.quota import breaker as room_of_breakers
 from blogworker.quota.breaker import Breakers
 from blogworker.quota.view import PARK_S
 from blogworker.stages import image
 from blogworker.stages.content import read_post
-from blogworker.stages.pipeline import attempt, failure, outcome
+from blogworker.stages.pipeline import LONGEST_PARK_S, attempt, failure, outcome
 from blogworker.stages.work import Work
 
 from .conftest import SITE, claimed, idea, post
@@ -160,6 +160,16 @@ async def test_a_post_fails_for_want_of_a_picture_where_that_is_wanted(wary, wri
     ended = outcome(refusal.value, stage="image", delay_s=1)
     assert isinstance(ended, Reject)
     assert "set image_trouble to wait or skip" in ended.failure.message
+
+
+@pytest.mark.parametrize(("named_s", "parked_s"), [(20, 20), (86_400, LONGEST_PARK_S)])
+@pytest.mark.parametrize("code", ["quota", "rate_limit_exceeded"])
+def test_no_quota_puts_a_job_off_for_long(code, named_s, parked_s):
+    """A limit set to 1 by mistake and put right in a minute would else keep the jobs that met it for days."""
+    ended = outcome(RateLimited("no", provider="openai", code=code).after(named_s), stage="ideas", delay_s=1)
+
+    assert isinstance(ended, Wait)
+    assert ended.delay_s == parked_s
 
 
 async def test_a_picture_is_tried_three_times_before_it_is_done_without(wary, written):
