@@ -32,6 +32,7 @@ SEED_LEVELS |= {"warn": "warning", "trace": "debug"}
 EXAMPLE_URL = "postgresql://user:password@host:5432/database"
 Secret = Annotated[SecretStr | None, BeforeValidator(pasted)]
 Url = Annotated[str, AfterValidator(web_address)]
+MOST_A_MINUTE = 2**31 - 1  # of requests or tokens: what a bucket's row holds
 EXTEND_TO_LEASE = 3  # two extensions may be lost before the lease ends
 
 
@@ -152,8 +153,8 @@ class OpenAISettings(Section):
     api_key: Secret = None
     account: Account | None = Field(None, description="whose limits the key draws from; unset: all keys are of one")
     base_url: Url = "https://api.openai.com/v1"
-    rpm: int = Field(450, ge=1, description="requests a minute, for the whole fleet")
-    tpm: int = Field(450_000, ge=1, description="tokens a minute, for the whole fleet")
+    rpm: int = Field(450, ge=1, le=MOST_A_MINUTE, description="requests a minute, for the whole fleet")
+    tpm: int = Field(450_000, ge=1, le=MOST_A_MINUTE, description="tokens a minute, for the whole fleet")
     timeout: float = Field(180, gt=0, description="seconds one call may take")
     ideas_model: str = Field("gpt-6-luna", validation_alias="BLOGWORKER_IDEAS_MODEL")
     content_model: str = Field("gpt-6.1-terra", validation_alias="BLOGWORKER_CONTENT_MODEL")
@@ -196,8 +197,10 @@ class ReplicateSettings(Section):
     api_token: Secret = None
     account: Account | None = Field(None, description="whose limits the token draws from; unset: all are of one")
     base_url: Url = "https://api.replicate.com"
-    rpm: int = Field(600, ge=1, description="predictions created a minute, for the whole fleet")
-    reads_rpm: int = Field(3_000, ge=1, description="other calls a minute, looks above all, for the whole fleet")
+    rpm: int = Field(600, ge=1, le=MOST_A_MINUTE, description="predictions created a minute, for the whole fleet")
+    reads_rpm: int = Field(
+        3_000, ge=1, le=MOST_A_MINUTE, description="other calls a minute, looks above all, for the whole fleet"
+    )
     timeout: float = Field(60, gt=0, description="seconds one HTTP call may take")
     poll_interval: float = Field(0.5, gt=0, description="seconds between looks at a prediction")
     deadline: float = Field(120, ge=5, description="seconds one prediction may take")
@@ -228,7 +231,9 @@ class WixSettings(Section):
     app_id: str | None = None
     app_secret: Secret = None
     base_url: Url = "https://www.wixapis.com"
-    rpm: int = Field(200, ge=8, description="calls a minute that Wix takes for one site; the fleet keeps below it")
+    rpm: int = Field(
+        200, ge=8, le=MOST_A_MINUTE, description="calls a minute that Wix takes for one site; the fleet keeps below it"
+    )
     timeout: float = Field(60, gt=0, description="seconds one call may take; a draft has been seen to take 30")
     product_ttl: float = Field(3_600, gt=0, validation_alias="BLOGWORKER_PRODUCT_TTL", description="seconds")
     media_timeout: float = Field(30, gt=0, description="seconds an import may take to become READY")

@@ -6,6 +6,7 @@ from blogworker.cli.output import console, emit_json, table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database, Row
 from blogworker.errors import SettingsError
+from blogworker.settings import MOST_A_MINUTE as MOST
 
 app = typer.Typer(help="The limits the fleet keeps to.", invoke_without_command=True)
 
@@ -37,8 +38,8 @@ def quotas(
 @app.command("set")
 def set_quota(
     name: str = typer.Argument(help="The bucket, for example openai/gpt-6-luna."),
-    rpm: int | None = typer.Option(None, min=1, help="Requests a minute."),
-    tpm: int | None = typer.Option(None, min=1, help="Tokens a minute."),
+    rpm: int | None = typer.Option(None, min=1, max=MOST, help="Requests a minute."),
+    tpm: int | None = typer.Option(None, min=1, max=MOST, help="Tokens a minute."),
     unpin: bool = typer.Option(False, "--unpin", help="Let the settings of the next worker that starts decide again."),
     as_json: bool = JSON,
 ) -> None:
@@ -48,13 +49,21 @@ def set_quota(
         changed = await database.maybe(
             "quota/set_bucket", name=name, requests_per_minute=rpm, tokens_per_minute=tpm, pinned=not unpin
         )
-        rows = await _rows(database)
+        rows = await _row(database, name)
         if changed is None:
-            known = ", ".join(row["name"] for row in worth_showing(rows)) or "none: a worker makes them when it starts"
-            raise SettingsError(f"there is no bucket {name}; known are {known}")
-        return [row for row in rows if row["name"] == name]
+            raise SettingsError(f"{name} counts requests only: it has no tokens to limit")
+        return rows
 
     show(with_database(act), as_json=as_json)
+
+
+async def _row(database: Database, name: str) -> list[Row]:
+    """The bucket of that name. Raises SettingsError when there is none."""
+    rows = await _rows(database)
+    if found := [row for row in rows if row["name"] == name]:
+        return found
+    known = ", ".join(row["name"] for row in worth_showing(rows)) or "none: a worker makes them when it starts"
+    raise SettingsError(f"there is no bucket {name}; known are {known}")
 
 
 async def _rows(database: Database) -> list[Row]:

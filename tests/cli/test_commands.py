@@ -311,3 +311,15 @@ def test_quotas_tell_the_last_minute_and_take_new_limits(cli: Any, sql: Sql) -> 
     for word in ("openai/mini", "waiting", "25.0", "10,000"):
         assert word in for_people.out
     assert [(row["max_requests"], row["requests_percent"], row["pinned"]) for row in changed] == [(200, 50.0, True)]
+
+
+def test_limits_that_no_bucket_can_have_are_refused_in_words(cli: Any, sql: Sql) -> None:
+    sql("insert into quotas (name, provider, requests_per_minute) values ('replicate/reads', 'replicate', 3000)")
+
+    endless, uncounted = (
+        cli("quotas", "set", "replicate/reads", *limit) for limit in (("--rpm", "3000000000"), ("--tpm", "5"))
+    )
+
+    assert (endless.code, "2147483647" in endless.err) == (2, True)
+    assert (uncounted.code, "counts requests only" in uncounted.err) == (2, True)
+    assert sql("select requests_per_minute, pinned from quotas") == [(3000, False)]
