@@ -1,4 +1,4 @@
-"""Commands about quotas: look, set."""
+"""Commands about quotas: look, set, unblock."""
 
 import typer
 
@@ -52,6 +52,23 @@ def set_quota(
         rows = await _row(database, name)
         if changed is None:
             raise SettingsError(f"{name} counts requests only: it has no tokens to limit")
+        return rows
+
+    show(with_database(act), as_json=as_json)
+
+
+@app.command()
+def unblock(
+    name: str = typer.Argument(help="The bucket, for example openai/gpt-6-luna."),
+    as_json: bool = JSON,
+) -> None:
+    """End the block of a 429 at once: the vendor has raised the limit. Workers notice within a second."""
+
+    async def act(database: Database) -> list[Row]:
+        unblocked = await database.maybe("quota/unblock", name=name)
+        rows = await _row(database, name)
+        if unblocked is None:
+            raise SettingsError(f"{name} is not blocked")
         return rows
 
     show(with_database(act), as_json=as_json)

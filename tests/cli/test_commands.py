@@ -313,6 +313,21 @@ def test_quotas_tell_the_last_minute_and_take_new_limits(cli: Any, sql: Sql) -> 
     assert [(row["max_requests"], row["requests_percent"], row["pinned"]) for row in changed] == [(200, 50.0, True)]
 
 
+def test_a_person_ends_the_block_of_a_429(cli: Any, sql: Sql) -> None:
+    """A vendor may name a day; its limit is raised in a minute, and those who wait must hear of it."""
+    sql(
+        "insert into quotas (name, provider, requests_per_minute, blocked_until) "
+        "values ('openai/mini', 'openai', 400, now() + interval '1 day')"
+    )
+
+    ended, again, unknown = (cli("quotas", "unblock", name) for name in ("openai/mini", "openai/mini", "openai/max"))
+
+    assert (ended.code, ended.err) == (0, "")
+    assert sql("select epoch, blocked_until <= clock_timestamp() from quotas") == [(1, True)]
+    assert (again.code, "openai/mini is not blocked" in again.err) == (2, True)
+    assert (unknown.code, "there is no bucket openai/max; known are openai/mini" in unknown.err) == (2, True)
+
+
 def test_limits_that_no_bucket_can_have_are_refused_in_words(cli: Any, sql: Sql) -> None:
     sql("insert into quotas (name, provider, requests_per_minute) values ('replicate/reads', 'replicate', 3000)")
 
