@@ -92,7 +92,7 @@ async def _ask(database: Database, blogs: Iterable[NewBlog], found: Checked, lim
         await statements.execute("db/read_only")
         surveyed = await survey(statements, blogs)
         usage = await statements.rows("stages/usage", days=DAYS, most=LATEST)
-        quotas = await statements.rows("ops/quotas")
+        quotas = await statements.rows("ops/quotas", name=None, every=False)
         outlook = await statements.one("queue/outlook")
     refusal = await room(database, found.counts or surveyed.sites, queue_size_limit=limit)
     return Foresight(surveyed, _estimate(surveyed, usage, quotas), outlook, refusal)

@@ -9,7 +9,7 @@ from rich.text import Text
 from blogworker.cli.breakers import breaker_table
 from blogworker.cli.money import budgets, dollars
 from blogworker.cli.output import console, duration, emit_json, facts, table
-from blogworker.cli.quotas import quota_table, worth_showing
+from blogworker.cli.quotas import quota_table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database, Row
 from blogworker.errors import BlogworkerError
@@ -32,7 +32,7 @@ def status(as_json: bool = JSON) -> None:
             "queue": await database.rows("ops/queue_counts"),
             "fleet": await database.one("ops/fleet"),
             "workers": await database.rows("ops/workers"),
-            "quotas": worth_showing(await database.rows("ops/quotas")),
+            "quotas": await database.rows("ops/quotas", name=None, every=False),
             "breakers": await database.rows("ops/breakers"),
             "busiest_sites": await database.rows("ops/sites", most=10, instance_id=None),
         }

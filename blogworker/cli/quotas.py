@@ -12,7 +12,6 @@ app = typer.Typer(help="The limits the fleet keeps to.", invoke_without_command=
 
 JSON = typer.Option(False, "--json", help="For machines.")
 SITES = "wix/"  # a bucket for each site that was called in the last day
-NEAR_S = 7.5  # ahead: half of what a site's bucket lets go at once
 
 
 @app.callback()
@@ -27,12 +26,8 @@ def quotas(
     Of the sites of Wix, those that are stopped or near their limit.
     """
     if context.invoked_subcommand is None:
-        rows = with_database(_rows)
-        if site is not None:
-            rows = [row for row in rows if row["name"] == SITES + site]
-        elif not every:
-            rows = worth_showing(rows)
-        show(rows, as_json=as_json)
+        name = None if site is None else SITES + site
+        show(with_database(lambda database: database.rows("ops/quotas", name=name, every=every)), as_json=as_json)
 
 
 @app.command("set")
@@ -76,24 +71,11 @@ def unblock(
 
 async def _row(database: Database, name: str) -> list[Row]:
     """The bucket of that name. Raises SettingsError when there is none."""
-    rows = await _rows(database)
-    if found := [row for row in rows if row["name"] == name]:
+    if found := await database.rows("ops/quotas", name=name, every=False):
         return found
-    known = ", ".join(row["name"] for row in worth_showing(rows)) or "none: a worker makes them when it starts"
-    raise SettingsError(f"there is no bucket {name}; known are {known}")
-
-
-async def _rows(database: Database) -> list[Row]:
-    return await database.rows("ops/quotas")
-
-
-def worth_showing(rows: list[Row]) -> list[Row]:
-    """Without the sites that are far from their limit, of which there may be thousands."""
-    return [
-        row
-        for row in rows
-        if not row["name"].startswith(SITES) or row["blocked_s"] or row["requests_ahead_s"] >= NEAR_S or row["pinned"]
-    ]
+    known = [row["name"] for row in await database.rows("ops/quotas", name=None, every=False)]
+    told = ", ".join(known) or "none: a worker makes them when it starts"
+    raise SettingsError(f"there is no bucket {name}; known are {told}")
 
 
 def show(rows: list[Row], *, as_json: bool) -> None:

@@ -230,7 +230,7 @@ async def test_models_that_share_a_limit_share_a_bucket(database, monkeypatch):
     async with limiter.permit("openai/gpt-6-luna", tokens=10), limiter.permit("openai/gpt-6.1-terra", tokens=10):
         pass
 
-    rows = {row["name"]: row for row in await database.rows("ops/quotas")}
+    rows = {row["name"]: row for row in await database.rows("ops/quotas", name=None, every=True)}
     assert set(rows) == {"openai/gpt-6", pacing.PREDICTIONS, pacing.READS}
     assert rows["openai/gpt-6"]["requests_in_last_minute"] == 2
 
@@ -250,7 +250,7 @@ async def test_keys_of_two_accounts_draw_from_quotas_of_their_own(database, monk
     async with second.permit("openai/gpt-6-luna", tokens=10):
         pass
 
-    rows = {row["name"]: row for row in await database.rows("ops/quotas")}
+    rows = {row["name"]: row for row in await database.rows("ops/quotas", name=None, every=True)}
     assert {name for name in rows if name.startswith("replicate")} == {
         f"replicate@{name}/{calls}" for name in ("acme", "globex") for calls in ("predictions", "reads")
     }

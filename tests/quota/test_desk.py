@@ -74,7 +74,7 @@ async def until(condition) -> None:
 
 
 async def ahead_s(database) -> float:
-    (row,) = await database.rows("ops/quotas")
+    (row,) = await database.rows("ops/quotas", name=None, every=True)
     return row["tokens_ahead_s"]
 
 

@@ -31,7 +31,7 @@ async def until(condition) -> None:
 
 async def ahead_s(database) -> tuple[float, float]:
     """How far what is granted reaches into the future: requests, tokens."""
-    (row,) = await database.rows("ops/quotas")
+    (row,) = await database.rows("ops/quotas", name=None, every=True)
     return row["requests_ahead_s"], row["tokens_ahead_s"]
 
 
@@ -56,7 +56,7 @@ async def next_wait_s(database) -> float:
 
 
 async def blocked_s(database) -> float:
-    (row,) = await database.rows("ops/quotas")
+    (row,) = await database.rows("ops/quotas", name=None, every=True)
     return row["blocked_s"]
 
 
@@ -137,7 +137,7 @@ async def test_a_call_the_vendor_never_heard_of_is_given_back(limiter, database,
     with pytest.raises(type(error)):
         await fails()
 
-    (row,) = await database.rows("ops/quotas")
+    (row,) = await database.rows("ops/quotas", name=None, every=True)
     assert row["tokens_ahead_s"] == pytest.approx(kept_s, abs=1)
     assert row["requests_in_last_minute"] == bool(kept_s)
     assert row["tokens_in_last_minute"] == 100 * kept_s
@@ -156,7 +156,7 @@ async def test_a_call_that_waited_and_was_refused_counts_nowhere(limiter, databa
     with pytest.raises(ProviderDown):
         await refused_in_the_end()
 
-    (row,) = await database.rows("ops/quotas")
+    (row,) = await database.rows("ops/quotas", name=None, every=True)
     assert row["tokens_ahead_s"] <= before[1]
     assert (row["requests_in_last_minute"], row["tokens_in_last_minute"]) == (1, 130)
 
@@ -335,7 +335,7 @@ async def test_what_the_vendor_says_slows_the_fleet(limiter, database):
     await limiter.learn(BUCKET.name, VendorLimits(requests_limit=600, tokens_limit=6000, tokens_left=0.1))
     await limiter.learn(BUCKET.name, VendorLimits(requests_limit=600, tokens_limit=6000, tokens_left=0.9))
 
-    (row,) = await database.rows("ops/quotas")
+    (row,) = await database.rows("ops/quotas", name=None, every=True)
     assert row["pace"] == pytest.approx(0.2, abs=0.05), "a few times a second is enough"
 
 
@@ -348,11 +348,11 @@ async def test_a_limit_beyond_all_bounds_is_learned_as_the_most_there_is(limiter
 
 
 async def test_an_answer_without_headers_teaches_nothing(limiter, database):
-    before = (await database.rows("ops/quotas"))[0]["pace"]
+    before = (await database.rows("ops/quotas", name=None, every=True))[0]["pace"]
 
     await limiter.learn(BUCKET.name, VendorLimits())
 
-    assert (await database.rows("ops/quotas"))[0]["pace"] == before == 1
+    assert (await database.rows("ops/quotas", name=None, every=True))[0]["pace"] == before == 1
 
 
 async def test_a_guest_makes_what_is_missing_and_changes_nothing_else(limiter, database):
@@ -362,5 +362,7 @@ async def test_a_guest_makes_what_is_missing_and_changes_nothing_else(limiter, d
 
     await Limiter(database, {BUCKET.name: poorer, other.name: other}).join()
 
-    found = {row["name"]: row["requests_per_minute"] for row in await database.rows("ops/quotas")}
+    found = {
+        row["name"]: row["requests_per_minute"] for row in await database.rows("ops/quotas", name=None, every=True)
+    }
     assert found == {BUCKET.name: 600, other.name: 5}

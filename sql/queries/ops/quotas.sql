@@ -1,4 +1,7 @@
 -- quotas: the limits in force, and how far the fleet uses them.
+-- Takes  name text: this bucket only, or null; every boolean: with the sites of Wix that are not stopped, not set by a
+--        person and not near their limit, which is that half of what may go at once has gone. There may be tens of
+--        thousands of them, and each row's figures take a moment to work out.
 -- Gives  name, provider, queue_length; requests and tokens: in_last_minute, max_, _percent; pace; requests_ahead_s,
 --        tokens_ahead_s: seconds that what is granted reaches into the future; blocked_s; and the limits set.
 select
@@ -20,5 +23,18 @@ select
     v.tokens_per_minute,
     v.vendor_requests_per_minute,
     v.vendor_tokens_per_minute
-from v_quotas as v
-order by v.name;
+from quotas as q
+join v_quotas as v using (name)
+where
+    q.name = %(name)s::text
+    or (
+        %(name)s::text is null
+        and (
+            %(every)s::boolean
+            or q.provider <> 'wix'
+            or q.pinned
+            or q.blocked_until > now()
+            or q.requests_clock >= now() + make_interval(secs => q.burst_s / 2)
+        )
+    )
+order by q.name;
