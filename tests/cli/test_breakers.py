@@ -37,6 +37,22 @@ def test_breakers_shows_all_of_them(cli: Cli, left_alone: None) -> None:
     assert found == {"openai": "open", "replicate": "closed", "wix": "closed"}
 
 
+def test_a_breaker_that_no_key_belongs_to_is_not_shown_beside_those_of_accounts(cli: Cli, sql: Rows) -> None:
+    """It would say of a provider that it is in use, while the one in use is left alone."""
+
+    def shown() -> list[str]:
+        return [row["provider"] for row in cli("breakers", "--json").json]
+
+    sql("insert into provider_health (provider) values ('openai@acme'), ('openai@globex')")
+    assert shown() == ["openai@acme", "openai@globex", "replicate", "wix"]
+
+    for used in ("succeeded_at = now() - interval '1 hour'", "strikes = 1", "state = 'open'"):
+        sql(f"update provider_health set {used} where provider = 'openai'")
+        assert shown() == ["openai", "openai@acme", "openai@globex", "replicate", "wix"], used
+        sql("delete from provider_health where provider = 'openai'")
+        sql("insert into provider_health (provider) values ('openai')")
+
+
 def test_a_person_closes_a_breaker(cli: Cli, sql: Rows, left_alone: None) -> None:
     ran = cli("breakers", "close", "openai", "--json")
 

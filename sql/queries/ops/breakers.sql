@@ -1,4 +1,6 @@
 -- breakers: which providers are used, and which are left alone, why, since when, and when they are tried next.
+-- The migrations make one for each provider. Where the keys belong to accounts, which have breakers of their own, that one
+-- is left out unless somebody used it in the last day.
 select
     h.provider,
     h.state,
@@ -11,4 +13,9 @@ select
     h.openings as tries,
     h.strikes
 from provider_health as h
+where
+    h.state <> 'closed'
+    or h.strikes > 0
+    or h.succeeded_at > now() - interval '1 day'
+    or not exists (select from provider_health as o where starts_with(o.provider, h.provider || '@'))
 order by h.provider;
