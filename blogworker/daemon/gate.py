@@ -4,12 +4,14 @@ While a provider is left alone: nothing that needs it, but one job to probe it w
 only what is paid for and waits to be published.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from blogworker.queue.budget import OPEN, Budget
 from blogworker.queue.claim import ALL, Passing
 from blogworker.queue.job import Stage
-from blogworker.quota.breaker import Breakers
+from blogworker.quota.breaker import Breakers, Probe
 
 NEEDS = {
     Stage.SOURCE: "openai",  # for the stage that follows at once
@@ -26,7 +28,7 @@ QUICK = (Stage.SOURCE, Stage.IDEAS)  # their calls take seconds, where a post ta
 class Trial:
     """The right to have one job probe a provider; the claims to try for it, in order."""
 
-    provider: str
+    probe: Probe
     passings: tuple[Passing, ...]
 
 
@@ -45,19 +47,30 @@ class Gate:
         return opened or budget.resumed > 0
 
     async def trial(self) -> Trial | None:
-        """Leave to probe a provider, if it is time. To be handed back by `unused` when there is no job for it."""
+        """Leave to probe a provider, if it is time. To be ended by `unused` where no job took it into `trying`."""
         await self.breakers.refresh()
-        provider = await self.breakers.take_probe({NEEDS[stage] for stage in self.affordable})
-        if provider is None:
+        probe = await self.breakers.take_probe({NEEDS[stage] for stage in self.affordable})
+        if probe is None:
             return None
+        provider = probe.provider
         shop = self._shop()
         quick = Passing(tuple(stage for stage in QUICK if NEEDS[stage] == provider), shop=shop)
         slow = Passing(tuple(stage for stage in Stage if NEEDS[stage] == provider and stage not in QUICK))
         reads = Passing((Stage.SOURCE,) if provider == SHOP and Stage.SOURCE in self.affordable else (), shop=True)
-        return Trial(provider, tuple(passing for passing in (quick, slow, reads) if passing.stages))
+        return Trial(probe, tuple(passing for passing in (quick, slow, reads) if passing.stages))
+
+    @asynccontextmanager
+    async def trying(self, trial: Trial | None) -> AsyncIterator[None]:
+        """The attempt at a job claimed for the trial, if for one. It may end without a call: paid for, or parked."""
+        try:
+            yield
+        finally:
+            if trial is not None:
+                await self.unused(trial)
 
     async def unused(self, trial: Trial) -> None:
-        await self.breakers.give_back(trial.provider)
+        """The next job may have it, unless the call was made."""
+        await self.breakers.give_back(trial.probe)
 
     def passing(self) -> Passing | None:
         """What may be claimed now; None: nothing."""

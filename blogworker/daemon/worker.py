@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 from psycopg_pool import PoolTimeout
 
-from blogworker.daemon.gate import Gate
+from blogworker.daemon.gate import Gate, Trial
 from blogworker.db.patient import Weather
 from blogworker.db.pool import Database
 from blogworker.errors import LeaseLost
@@ -129,7 +129,7 @@ class Worker:
         try:
             # Shielded: cancelled after its commit it would leave jobs held by nobody who knows of them.
             with fail_after(CLAIM_TIMEOUT_S, shield=True):
-                found = await self._found(worker_id, slots)
+                found, trial = await self._found(worker_id, slots)
                 again = [c.job_id for c in found.claims if c.attempt > 1]
                 saved = await load(self._database, again) if again else {}
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
@@ -140,19 +140,21 @@ class Worker:
             with move_on_after(RELEASE_GRACE_S, shield=True):
                 for taken in found.claims:
                     await self._settler.settle(taken, Release())
+                if trial is not None:
+                    await self._gate.unused(trial)
             return found
         for taken in found.claims:
             self.cancel([taken.job_id])  # an attempt that still runs here was rescued meanwhile: it is lost
             self._running[taken.job_id, taken.attempt] = CancelScope()
-            jobs.start_soon(self._run, taken, saved.get(taken.job_id, {}))
+            jobs.start_soon(self._run, taken, saved.get(taken.job_id, {}), trial)
         if found.claims:
             sites = len({c.instance_id for c in found.claims})
             duration_s = round(monotonic() - started, 4)
             log.debug("jobs_claimed", count=len(found.claims), sites=sites, duration_s=duration_s)
         return found
 
-    async def _found(self, worker_id: UUID, slots: int) -> Claimed:
-        """One job to probe a provider with, if it is time for that, else all that may be had."""
+    async def _found(self, worker_id: UUID, slots: int) -> tuple[Claimed, Trial | None]:
+        """One job to probe a provider with, if it is time for that, and the leave; else all that may be had."""
         take = partial(
             claim,
             self._database,
@@ -164,11 +166,11 @@ class Worker:
             for passing in trial.passings:
                 found = await take(slots=1, passing=passing)
                 if found.claims:
-                    return found
+                    return found, trial
             await self._gate.unused(trial)
         if (passing_now := self._gate.passing()) is None:
-            return NOTHING
-        return await take(slots=slots, passing=passing_now)
+            return NOTHING, None
+        return await take(slots=slots, passing=passing_now), None
 
     async def _all_done(self) -> bool:
         if self.in_flight:
@@ -181,7 +183,7 @@ class Worker:
             return False
         return not any(left.values())
 
-    async def _run(self, taken: Claim, saved: Mapping[str, Output]) -> None:
+    async def _run(self, taken: Claim, saved: Mapping[str, Output], trial: Trial | None) -> None:
         """One attempt, from its claim until its outcome is stored; only then is the slot free."""
         started = monotonic()
         with structlog.contextvars.bound_contextvars(
@@ -190,7 +192,7 @@ class Worker:
             try:
                 outcome: Outcome | None = Cancel()
                 with self._running[taken.job_id, taken.attempt]:
-                    outcome = await self._attempt(taken, saved)
+                    outcome = await self._attempt(taken, saved, trial)
                 status = await self._settler.settle(taken, outcome) if outcome is not None else None
                 self._report(outcome, status, monotonic() - started)
             except get_cancelled_exc_class():
@@ -203,10 +205,11 @@ class Worker:
                 del self._running[taken.job_id, taken.attempt]
                 self._freed.set()
 
-    async def _attempt(self, taken: Claim, saved: Mapping[str, Output]) -> Outcome | None:
+    async def _attempt(self, taken: Claim, saved: Mapping[str, Output], trial: Trial | None) -> Outcome | None:
         """How the attempt ended; None when it was no longer ours."""
         try:
-            outcome = await self._pipeline(taken, saved)
+            async with self._gate.trying(trial):
+                outcome = await self._pipeline(taken, saved)
         except LeaseLost:
             return None
         except Exception as error:  # the edge of one attempt: an unforeseen error is this job's, not the worker's

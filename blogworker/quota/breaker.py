@@ -65,6 +65,7 @@ class Probe:
     """Leave to make one call."""
 
     id: UUID
+    provider: str
     good_until: float
 
 
@@ -130,24 +131,25 @@ class Breakers:
         if self.shut and current_time() - self._looked_at > FRESH_S:
             await self._look()
 
-    async def take_probe(self, wanted: Collection[str] = PROVIDERS) -> str | None:
-        """One of the wanted providers of which a call may go through; it is ours now: the next of this process."""
+    async def take_probe(self, wanted: Collection[str] = PROVIDERS) -> Probe | None:
+        """Leave to call one of the wanted providers, if it is time for that; the next call of this process has it."""
         for provider in self.shut:
             if provider in wanted and self._views[provider].due:
-                probe = Probe(uuid4(), current_time() + PROBE_S)
+                probe = Probe(uuid4(), provider, current_time() + PROBE_S)
                 taken = await self._database.maybe(
                     "quota/breaker_probe", provider=self._rows[provider], probe=probe.id, probe_s=PROBE_S
                 )
                 await self._look()
                 if taken is not None:
                     self._unsent[provider] = probe
-                    return provider
+                    return probe
         return None
 
-    async def give_back(self, provider: str) -> None:
-        """Nobody here wants to make that call."""
-        if (probe := self._unsent.pop(provider, None)) is not None:
-            await self._end_probe(provider, probe.id, "unused")
+    async def give_back(self, probe: Probe) -> None:
+        """Let somebody else make the call, if it was not made; the fleet need not wait until this probe is dead."""
+        if self._unsent.get(probe.provider) is probe:
+            del self._unsent[probe.provider]  # first: a call made while it is given back would be a second one
+            await self._end_probe(probe.provider, probe.id, "unused")
 
     def require(self, provider: str) -> None:
         """Raise ProviderDown when the provider is left alone, and no probe of ours may be sent."""

@@ -111,7 +111,7 @@ async def probing(breakers: Breakers, person: Person) -> None:
     await opened(breakers)
     await person.due()
     await breakers.sync()
-    assert await breakers.take_probe() == "openai"
+    assert await breakers.take_probe() is not None
 
 
 async def test_the_first_failures_of_an_outage_are_not_their_jobs_fault(ours, person):
@@ -272,7 +272,8 @@ async def test_of_all_workers_one_sends_one_probe(database, person):
     taken: list[str | None] = []
 
     async def take(breakers: Breakers) -> None:
-        taken.append(await breakers.take_probe())
+        probe = await breakers.take_probe()
+        taken.append(probe and probe.provider)
 
     async with create_task_group() as tasks:
         for breakers in fleet:
@@ -328,6 +329,24 @@ async def test_a_probe_that_is_cancelled_is_handed_back(ours, person):
     row = await person.row()
     assert (row["state"], row["openings"]) == ("open", 1)
     assert ours._views["openai"].state == "open", "it lived to hear the answer"
+
+
+async def test_a_probe_given_back_is_anybodys_and_only_the_one_that_was_taken(ours, theirs, person):
+    """A job that ends late must not end the probe of the job that came after it."""
+    await probing(ours, person)
+    first = ours._unsent["openai"]
+
+    await ours.give_back(first)
+    await person.due()
+    await theirs.sync()
+    second = await theirs.take_probe()
+    await ours.give_back(first)
+
+    assert await call(ours) == "kept back"
+    assert second is not None
+    assert (await person.row())["probe"] == second.id
+    await theirs.give_back(first)
+    assert await call(theirs) == "done"
 
 
 async def test_a_probe_kept_for_too_long_is_not_sent(ours, person, monkeypatch):
