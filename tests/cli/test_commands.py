@@ -270,6 +270,17 @@ def test_no_command_shows_a_secret(told: Any, sql: Sql) -> None:
     assert all("secret" not in str(row) for row in sql("select application_name, query from pg_stat_activity"))
 
 
+@pytest.mark.parametrize("command", ["--help", "status", "quotas", "breakers", "list", "costs"])
+def test_a_command_that_only_looks_loads_no_vendors_sdk(cli: Any, command: str) -> None:
+    """They take more than half a second, of an operator who looks every few."""
+    ran = cli(command, PYTHONPROFILEIMPORTTIME="1")
+
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in ran.complaints}
+    assert ran.code == 0
+    assert "blogworker" in loaded
+    assert loaded.isdisjoint({"openai", "replicate", "starlette", "uvicorn", "markdown_it"})
+
+
 def test_quotas_are_not_drowned_by_thousands_of_sites(cli: Any, sql: Sql) -> None:
     """Of the buckets of sites, an operator wants those that hold somebody up."""
     sql(
