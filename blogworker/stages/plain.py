@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from html import unescape
 from html.parser import HTMLParser
 from urllib.parse import quote, urlsplit
 
@@ -55,8 +56,11 @@ def plain(value: object, *, limit: int) -> str:
     if value is None:
         return ""
     stripper = _Stripper()
-    stripper.feed(str(value))
+    # Behind the last > no tag ends. The parser would look for its end from each < anew, a second and more for 16 KB.
+    markup, end, rest = str(value).rpartition(">")
+    stripper.feed(markup + end)
     stripper.close()
+    stripper.handle_data(unescape(rest))
     return cut(" ".join(printable("".join(stripper.pieces)).split()), limit)
 
 

@@ -20,6 +20,18 @@ def test_a_long_text_ends_on_a_word():
     assert cut_clean("one two three", 7) == "one two"
 
 
+@pytest.mark.parametrize("sign", ['<a "', "<a b=", "<a", "<!--", "</", "<?", "&"])
+def test_a_description_of_tags_without_end_is_read_once(sign):
+    """Read anew from each sign, a megabyte of them takes an hour: no worker keeps its lease while it reads."""
+    assert plain("Mug" + sign * (1_000_000 // len(sign)), limit=40).startswith("Mug")
+
+
+def test_what_stands_behind_the_last_tag_is_kept():
+    assert plain("<b>Cup</b> &amp; saucer, < 20 cm", limit=100) == "Cup & saucer, < 20 cm"
+    assert plain("I <3 mugs", limit=100) == "I <3 mugs"
+    assert plain("<script>let a = 1", limit=100) == ""
+
+
 @given(st.text(), st.integers(min_value=1, max_value=40))
 def test_no_text_exceeds_its_limit(text, limit):
     assert len(plain(text, limit=limit)) <= limit
