@@ -16,15 +16,17 @@ TAG_LIMIT, MOST_TAGS = 30, 10
 IMAGE_PROMPT_LIMIT = 1_000
 LEAST_WORDS, LEAST_SECTIONS = 300, 2
 SHORTEST, LONGEST = 0.6, 1.8  # of the length that the site asks for
+# Each stops where the next could begin: a model that repeats one sign without end costs as much time as it wrote.
 LEFTOVERS = re.compile(
-    r"\[(?:insert|your|product name|company|brand|link|todo)[^\]]*\]|lorem ipsum|\bas an ai\b|\{\{|\bTODO\b", re.I
+    r"\[(?:insert|your|product name|company|brand|link|todo)[^\[\]]*\]|lorem ipsum|\bas an ai\b|\{\{|\bTODO\b", re.I
 )
-HTML_TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z][^<>]*>", re.S)
+HTML_TAG = re.compile(r"<!--(?:(?!<!--|-->).)*-->|</?[a-zA-Z][^<>]*>", re.S)
 AUTOLINK = re.compile(r"<https?://[^<>\s]+>")
-PICTURE = re.compile(r"!\[([^\]]*)\]\([^)]*\)")
-LINK = re.compile(r"\[([^\[\]]*)\]\(\s*<?([^\s)>]*)>?[^)]*\)")
+LINK = re.compile(r"\[([^\[\]]*)\]\(\s*+([^\s()]*+(?:\([^\s()]*\)[^\s()]*+)*+)(?:\s[^)\[\n]*)?\)")
+PICTURE = re.compile(f"!{LINK.pattern}")
 BARE_ADDRESS = re.compile(r"(?<![(\w<])https?://[^\s<>)\]]+")
-DEFINITION = re.compile(r"^ {0,3}\[[^\]]+\]:\s.*$\n?", re.M)
+SENTENCE_ENDS = ".,;:!?\"'*_"  # behind a bare address, no part of it
+DEFINITION = re.compile(r"^ {0,3}\[[^\[\]\n]+\]:\s.*$\n?", re.M)
 TOP_HEADING = re.compile(r"^ {0,3}#(?!#)[ \t]+(.*)$", re.M)
 SECTION = re.compile(r"^ {0,3}##[ \t]+\S", re.M)
 
@@ -59,12 +61,19 @@ class Post(BaseModel):
 
 
 def clean_body(markdown: str, *, title: str, own_url: str) -> str:
-    """Without HTML, pictures, links to elsewhere, and without a second title."""
+    """Without HTML, pictures, links to elsewhere, and without a second title. Links to the product have its own url."""
+
+    def link(match: re.Match[str]) -> str:
+        return f"[{match[1]}](<{own_url}>)" if render.same_page(match[2], own_url) else match[1]
+
+    def address(match: re.Match[str]) -> str:
+        bare = match[0] if render.same_page(match[0], own_url) else match[0].rstrip(SENTENCE_ENDS)
+        return f"<{own_url}>{match[0][len(bare) :]}" if render.same_page(bare, own_url) else ""
+
     body = printable(markdown.replace("\r\n", "\n"))
     body = AUTOLINK.sub(lambda match: match[0][1:-1], body)
     body = PICTURE.sub("", HTML_TAG.sub("", DEFINITION.sub("", body)))
-    body = LINK.sub(lambda match: match[0] if render.same_page(match[2], own_url) else match[1], body)
-    body = BARE_ADDRESS.sub(lambda match: match[0] if render.same_page(match[0], own_url) else "", body)
+    body = BARE_ADDRESS.sub(address, LINK.sub(link, body))
     body = TOP_HEADING.sub(lambda match: "" if _alike(match[1], title) else f"## {match[1]}", body)
     return re.sub(r"\n{3,}", "\n\n", body).strip()
 

@@ -5,7 +5,7 @@ anywhere but the product's own page, strange pictures, raw HTML, level-one headi
 """
 
 from collections.abc import Container, Iterable, Sequence
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -55,16 +55,17 @@ def inline_text(children: Sequence[Token]) -> str:
 
 
 def same_page(one: str, other: str) -> bool:
-    """Whether two addresses lead to the same page: scheme, `www.`, a last slash and the query do not count."""
+    """Whether two addresses lead to the same page: scheme, `www.`, a last slash, the query, and which letters are
+    percent-encoded do not count."""
     return bool(one and other) and _page(one) == _page(other)
 
 
 def _page(address: str) -> tuple[str, str]:
     try:
-        parts = urlsplit(address)
+        parts = urlsplit(PARSER.normalizeLink(address))  # as the parser gives the links it finds
     except ValueError:
         return address, ""
-    return (parts.hostname or "").removeprefix("www."), parts.path.rstrip("/")
+    return (parts.hostname or "").removeprefix("www."), unquote(parts.path).rstrip("/")
 
 
 def _safe(children: Iterable[Token], own_url: str, pictures: Container[str]) -> Iterable[Token]:

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from blogworker.stages import content
+from blogworker.stages.judging import LEFTOVERS, clean_body
+from blogworker.stages.ricos import ricos
 from blogworker.stages.writing import Unfit
 
 from .conftest import body, idea, post
@@ -41,6 +43,37 @@ def test_links_lead_only_to_the_product():
     assert "https://shop.example/mug" in markdown
     assert "evil" not in markdown
     assert "bad" in markdown
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://shop.example/größe",
+        "https://müller.example/mug",
+        "https://shop.example/%D7%9B%D7%95%D7%A1?a=1&b=2",
+        "https://shop.example/mug_(large)",
+        "https://shop.example/p?id=5",
+    ],
+)
+@pytest.mark.parametrize("mention", ["[the mug]({})", '[the mug](<{}> "Mug")', "Look at {}.", "<{}>"])
+def test_the_product_is_linked_whatever_its_address_looks_like(address, mention):
+    """Half of all shops have addresses in their own language. A parser writes those in another way than the shop."""
+    if mention == "Look at {}." and ")" in address:
+        return  # nobody can tell where such an address ends
+    text = f"{mention.format(address)}\n\n{body()}"
+    made = content.read_post(json.dumps(post(body_markdown=text)), source=SOURCE | {"url": address}, idea=idea())
+
+    assert made["html"].count("<a href=") == 1
+    links = json.dumps(ricos(made["markdown"], own_url=address), ensure_ascii=False)
+    assert links.count(f'"url": "{address}"') == 1
+
+
+@pytest.mark.parametrize("sign", ["[a](", "![", "![a](", "[a](b ", "[\n", "<!--", "[link", "[a](  ", "[a](x(y)"])
+def test_a_writer_that_cannot_stop_is_cleaned_up_after_in_one_pass(sign):
+    """Such a text is stored: a worker that hung over it would lose its lease, and the next would hang too."""
+    clean = clean_body(sign * (200_000 // len(sign)), title="Mugs", own_url="https://shop.example/mug")
+
+    assert LEFTOVERS.search(clean) is None
 
 
 def test_html_and_second_titles_go():
