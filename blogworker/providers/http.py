@@ -35,7 +35,7 @@ Pace = Callable[[], Turn]  # waits for the turn of one call, which is made insid
 SitePace = Callable[[str], Turn]  # the same for the calls to one site
 
 # httpx serves the replicate SDK, httpx2 the openai SDK and ourselves; they share names, not classes.
-TransportError = (httpx.TransportError, httpx2.TransportError)
+TransportError = (httpx.TransportError, httpx.DecodingError, httpx2.TransportError, httpx2.DecodingError)
 UNSENT = (
     *(httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError),
     *(httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol, httpx2.ProxyError),

@@ -112,7 +112,7 @@ class Tokens:
         }
         try:
             answer = await self._wire.post("/oauth2/token", json=grant)
-        except httpx2.TransportError as error:
+        except http.TransportError as error:
             raise http.lost(error, provider=PROVIDER, repeatable=True) from error
         body = body_of(answer)
         if answer.status_code != 200 or not isinstance(body.get("access_token"), str):

@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 from anyio import fail_after
 
-from blogworker.errors import ProviderError, RateLimited, Rejected, SiteUnavailable, Unavailable
+from blogworker.errors import OutcomeUnknown, ProviderError, RateLimited, Rejected, SiteUnavailable, Unavailable
 from blogworker.providers import http
 from blogworker.providers.wix_auth import DEFAULT_WAIT_S, PROVIDER, Tokens, body_of
 from blogworker.settings import WixSettings
@@ -97,7 +97,7 @@ class WixSites:
             raise await self._shut_out(answer, instance_id, path)
         if not answer.is_success:
             raise _refusal(answer)
-        return body_of(answer)
+        return _read(answer, repeatable=repeatable)
 
     async def _shut_out(self, answer: httpx2.Response, instance_id: str, path: str) -> SiteUnavailable:
         """Why a fresh token was refused: the app is gone from the site, or may not do this one thing there."""
@@ -120,11 +120,24 @@ class WixSites:
             try:
                 with fail_after(self._settings.timeout):
                     answer = await self._wire.send(request)
-            except (TimeoutError, httpx2.TransportError) as error:
+            except (TimeoutError, *http.TransportError) as error:
                 raise http.lost(error, provider=PROVIDER, repeatable=repeatable) from error
             if answer.status_code == 429:
                 raise _refusal(answer)
         return answer
+
+
+def _read(answer: httpx2.Response, *, repeatable: bool) -> dict[str, Any]:
+    """The body of a 2xx. One that breaks off says nothing: to read it as empty would find no draft where there is one,
+    no shop, and no owner."""
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
+    if isinstance(body, dict):
+        return body
+    kind = Unavailable if repeatable else OutcomeUnknown
+    raise kind("the answer is no JSON object", provider=PROVIDER, code="unreadable", request_id=_id(answer))
 
 
 def _refusal(answer: httpx2.Response) -> ProviderError:

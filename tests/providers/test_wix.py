@@ -200,6 +200,31 @@ async def test_a_draft_is_found_again_by_more_than_its_title(wix, vendor):
     assert asked == {"title": {"$eq": "Mugs"}, "editedDate": {"$gte": "2026-11-23T10:00:00.000000Z"}}
 
 
+@pytest.mark.parametrize("body", ['{"draftPosts": [{"id"', "<html>busy</html>", "[]"], ids=["cut", "html", "list"])
+async def test_an_answer_that_cannot_be_read_is_not_an_empty_one(wix, vendor, body):
+    """Read as empty, the draft would not be found and be made again, the site paused for want of a shop, and the post
+    ascribed to whoever is the first member."""
+    vendor.will(Answer(body=body))
+
+    for ask in (
+        wix.find_draft(SITE, DRAFT, since=datetime.now(UTC)),
+        wix.catalog(SITE),
+        wix.member_id(SITE),
+        wix.tag_ids(SITE, ["Mugs"], language=None),
+    ):
+        with pytest.raises(Unavailable, match="no JSON object"):
+            await ask
+    with pytest.raises(OutcomeUnknown, match="no JSON object"):
+        await wix.create_draft(SITE, DRAFT)
+
+
+async def test_an_answer_that_cannot_be_unpacked_is_a_lost_one(wix, vendor):
+    vendor.will(Answer(body=b"no gzip", headers={"content-encoding": "gzip"}))
+
+    with pytest.raises(OutcomeUnknown):
+        await wix.create_draft(SITE, DRAFT)
+
+
 async def test_a_draft_that_was_never_made_is_not_found(wix, vendor):
     vendor.will(Answer(body={"draftPosts": []}))
 

@@ -291,6 +291,17 @@ async def test_a_draft_of_unknown_outcome_is_looked_up_before_it_is_made_again(k
     assert await shown(kitchen) == 1
 
 
+async def test_a_look_up_whose_answer_breaks_off_makes_no_second_draft(kitchen):
+    await kitchen.room.fault(vendor="wix", operation=CREATE, times=1, kind="reset_after")
+    await kitchen.room.fault(vendor="wix", operation="drafts.query", times=1, kind="malformed")
+    await kitchen.room.fault(vendor="wix", operation="drafts.list", times=1, kind="malformed")
+
+    assert [(await kitchen.attempt())["status"] for _ in range(3)] == ["SCHEDULED", "SCHEDULED", "DONE"]
+
+    assert (await kitchen.room.stats())["wix"]["drafts_created"] == 1
+    assert await spotless(kitchen)
+
+
 @pytest.mark.parametrize("fault", UNKNOWN, ids=NAMES)
 async def test_a_publication_of_unknown_outcome_is_repeated(kitchen, fault):
     await kitchen.room.fault(vendor="wix", operation=PUBLISH, times=1, **fault)
