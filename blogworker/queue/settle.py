@@ -9,6 +9,7 @@ from psycopg import Error
 from psycopg.types.json import Json
 
 from blogworker.db.pool import Runner
+from blogworker.db.storable import storable
 from blogworker.queue.job import (
     Cancel,
     Claim,
@@ -108,7 +109,7 @@ class Settler:
 
     async def _store(self, batch: list[tuple[Claim, Move, "Settlement"]]) -> dict[int, str]:
         # Before the jobs are PENDING again, or else they are claimed at once.
-        pauses = {claim.instance_id: _storable(made.error or "") for claim, made, _ in batch if made.pauses_site}
+        pauses = {claim.instance_id: storable(made.error or "") for claim, made, _ in batch if made.pauses_site}
         for instance_id, reason in pauses.items():
             await self._database.maybe("queue/pause_site", instance_id=instance_id, reason=reason)
         rows = await self._database.rows(
@@ -134,12 +135,6 @@ def _row(claim: Claim, made: Move) -> dict[str, Any]:
         "status": made.status,
         "delay_s": min(max(0.0, made.delay_s), LONGEST_DELAY_S),  # in this order, which makes a NaN 0
         "spent": made.spent,
-        "error": _storable(made.error),
-        "failure": {name: _storable(fact) for name, fact in asdict(made.failure).items()} if made.failure else None,
+        "error": storable(made.error),
+        "failure": storable(asdict(made.failure)) if made.failure else None,
     }
-
-
-def _storable(fact: Any) -> Any:
-    """Text as Postgres can keep it. A vendor's message may hold anything, and one that is refused would be sent again
-    for ever, with all outcomes behind it."""
-    return fact.replace("\0", "").encode(errors="replace").decode() if isinstance(fact, str) else fact

@@ -9,6 +9,7 @@ from uuid import UUID
 from psycopg.types.json import Json
 
 from blogworker.db.pool import Row, Runner
+from blogworker.db.storable import storable
 from blogworker.errors import LeaseLost
 from blogworker.queue.job import Claim, Stage
 from blogworker.stages.work import Output, Refusal, Reserved, Spend
@@ -32,7 +33,7 @@ class StoredCheckpoints:
         return self._saved.get(name)
 
     async def save(self, name: str, output: Output, spend: Spend | None = None) -> None:
-        now = monotonic()
+        now, output = monotonic(), storable(output)
         self._held(
             await self._database.maybe(
                 "stages/save_checkpoint",
@@ -58,7 +59,7 @@ class StoredCheckpoints:
     async def store_post(self, post: Output) -> None:
         columns = {key: value for key, value in post.items() if key != "image"}
         self._held(
-            await self._database.maybe("stages/store_post", **self._fence, post=Json(columns), image=post.get("image"))
+            await self._database.maybe("stages/store_post", **self._fence, post=Json(storable(columns)), image=post.get("image"))
         )
 
     async def reserve_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> Reserved:

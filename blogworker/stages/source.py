@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from blogworker.db.storable import storable
 from blogworker.errors import ProviderError, RateLimited, Rejected
 from blogworker.providers.wix import WixClient
 from blogworker.providers.wix_auth import PROVIDER
@@ -88,7 +89,7 @@ async def _from_shop(work: Work) -> dict[str, Any]:
     if (known := await work.cache.recall(key)) is not None:
         return dict(known)
     async with work.breakers.guarding(PROVIDER):
-        product = await _read(work, work.vendors.wix, claim.source_id)
+        product: dict[str, Any] = storable(await _read(work, work.vendors.wix, claim.source_id))
     await work.cache.remember(key, product, ttl_s=work.cache.product_s)
     return product
 

@@ -58,12 +58,12 @@ async def written(work: Work, task: Task, *, fit: Callable[[str], T]) -> T:
     """What `fit` makes of the model's answer. `fit` raises Unfit; after one repair that is final."""
     draft = await _answer(work, task, name=f"{task.stage}.{task.draft}")
     try:
-        return fit(draft)
+        return _judged(fit, draft)
     except Unfit as unfit:
         again = replace(task, input=repairing(task.input, answer=draft, faults=unfit.faults))
     repaired = await _answer(work, again, name=f"{task.stage}.{task.repair}")
     try:
-        return fit(repaired)
+        return _judged(fit, repaired)
     except Unfit as unfit:
         shown = "; ".join(unfit.faults[:FAULTS_SHOWN])
         raise Rejected(
@@ -71,6 +71,14 @@ async def written(work: Work, task: Task, *, fit: Callable[[str], T]) -> T:
             provider=PROVIDER,
             code="unfit_text",
         ) from unfit
+
+
+def _judged(fit: Callable[[str], T], answer: str) -> T:
+    """What `fit` makes of an answer, which may hold anything where the schema has a number or a list."""
+    try:
+        return fit(answer)
+    except (ArithmeticError, RecursionError, TypeError) as error:
+        raise Unfit([f"a value in the answer is not what the schema names: {error}"]) from error
 
 
 def writer_of(work: Work, task: Task) -> str:

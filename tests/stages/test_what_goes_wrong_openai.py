@@ -36,6 +36,25 @@ async def test_what_passes_is_tried_again_with_backoff(kitchen, fault, kind):
     assert (await kitchen.attempt())["status"] == "DONE"
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["\0", '{"ideas": "\0"}', '{"ideas": [{"title": "Curtains, hung well", "score": null}]}', "[" * 100_000],
+    ids=["NUL", "NUL in JSON", "null for a number", "bottomless"],
+)
+async def test_an_answer_that_nobody_foresaw_is_kept_and_repaired(kitchen, text):
+    """It was paid for: an attempt that crashes over it would have each of its successors buy, or read, it again."""
+    said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
+    usage = {"input_tokens": 900, "output_tokens": 400, "total_tokens": 1300}
+    answer = {"object": "response", "status": "completed", "model": "gpt-6-luna", "output": [said], "usage": usage}
+    await kitchen.room.fault(vendor="openai", kind="status", status=200, body=answer, times=1)
+
+    assert (await kitchen.attempt())["status"] == "DONE"
+
+    kept = await kitchen.run("select tokens_out from generation_stages where stage = 'ideas.draft'")
+    assert kept == [{"tokens_out": 400}]
+    assert await kitchen.calls("openai", "responses.create") == 3  # the answer, its repair, and the post
+
+
 async def test_five_failures_are_enough(kitchen):
     kitchen.breakers = ClosedBreakers()  # which would keep them from being spent
     await kitchen.room.fault(vendor="openai", kind="overloaded")

@@ -1,0 +1,26 @@
+"""What a vendor or a shop sends is kept, whatever is in it."""
+
+from math import inf, nan
+
+import pytest
+from psycopg.types.json import Json
+
+from blogworker.db.storable import storable
+
+pytestmark = pytest.mark.anyio
+
+AWKWARD = {
+    "text": "a\0b", "half": "c\ud83dd", "\0key": ["\0", {"deep": "\udc00"}], "numbers": [inf, -inf, nan, 1.5, 10**400],
+    "plain": [None, True, 7, "שלום 🎉 \u200d"],
+}  # fmt: skip
+
+
+async def test_any_json_becomes_what_postgres_keeps(database):
+    async with database.connection() as connection:
+        cursor = await connection.execute(b"select %s::jsonb as kept", [Json(storable(AWKWARD))])
+        [row] = await cursor.fetchall()
+
+    assert row["kept"] == {
+        "text": "ab", "half": "c?d", "key": ["", {"deep": "?"}], "numbers": [None, None, None, 1.5, 10**400],
+        "plain": AWKWARD["plain"],
+    }  # fmt: skip
