@@ -59,7 +59,9 @@ class StoredCheckpoints:
     async def store_post(self, post: Output) -> None:
         columns = {key: value for key, value in post.items() if key != "image"}
         self._held(
-            await self._database.maybe("stages/store_post", **self._fence, post=Json(storable(columns)), image=post.get("image"))
+            await self._database.maybe(
+                "stages/store_post", **self._fence, post=Json(storable(columns)), image=post.get("image")
+            )
         )
 
     async def reserve_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> Reserved:
