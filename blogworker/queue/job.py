@@ -3,9 +3,10 @@
 Every outcome has one database move: `move` in `settle.py` names it, `sql/queries/queue/settle.sql` makes it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from time import monotonic
 from typing import Any
 
 
@@ -45,6 +46,12 @@ class Claim:
     created_at: datetime
     publish_in_s: float | None  # seconds until the post may be published, by the database clock at the claim
     publish_mode: str | None = None  # the blog's own; None: as the site's settings say
+    known_at: float = field(default_factory=monotonic, compare=False)  # when that was so, by this process's clock
+
+    @property
+    def publish_left_s(self) -> float:
+        """Seconds from now until the post may be published; 0 where it may."""
+        return max(0.0, (self.publish_in_s or 0.0) - (monotonic() - self.known_at))
 
 
 @dataclass(frozen=True, slots=True)

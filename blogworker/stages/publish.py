@@ -13,12 +13,13 @@ from typing import Any
 
 from anyio import sleep
 
-from blogworker.errors import BlogworkerError, ProviderError, RateLimited, Rejected
+from blogworker.errors import BlogworkerError, ProviderError, RateLimited, Rejected, SiteUnavailable
 from blogworker.providers.wix import WixClient
 from blogworker.providers.wix_auth import PROVIDER
 from blogworker.stages.content import columns
 from blogworker.stages.draft import covered, draft_of, halved
 from blogworker.stages.media import cover
+from blogworker.stages.site import usable
 from blogworker.stages.work import Output, Work
 from blogworker.telemetry import get_logger
 
@@ -55,17 +56,26 @@ async def _shown(work: Work, wix: WixClient, content: Mapping[str, Any]) -> Outp
     draft = await _draft(work, wix, content)
     made = {"wix_draft_id": draft["id"], "wix_media_id": draft["media_id"]}
     own = work.claim.publish_mode
-    if (own or work.claim.site.get("publish_mode")) == DRAFT_ONLY:
+    if (own or usable(work.claim.site).publish_mode) == DRAFT_ONLY:
         await work.checkpoints.store_post({**columns(content), **made})
         reason = "the site publishes by hand: left as a draft" if own is None else "asked for as a draft, for review"
         return {"published": False, "reason": reason, **made}
-    if (work.claim.publish_in_s or 0) > 0 and work.checkpoints.get("publish.post") is None:
+    if (left_s := work.claim.publish_left_s) > 0 and work.checkpoints.get("publish.post") is None:
         await work.checkpoints.store_post({**columns(content), **made})
-        raise PublishLater(work.claim.publish_in_s or 0)
+        raise PublishLater(left_s)
     made["wix_post_id"] = post_id = await _published(work, wix, draft["id"])
-    made["url"] = await wix.post_url(work.claim.instance_id, post_id)
+    made["url"] = await _address(work, wix, post_id)
     await work.checkpoints.store_post({**columns(content), **made})
     return {"published": True, **made}
+
+
+async def _address(work: Work, wix: WixClient, post_id: str) -> str | None:
+    """Where the post can be read. It is published: that Wix does not show it yet makes no failed blog of it."""
+    try:
+        return await wix.post_url(work.claim.instance_id, post_id)
+    except (Rejected, SiteUnavailable) as error:
+        log.warning("address_unknown", error=str(error))
+        return None
 
 
 async def _published(work: Work, wix: WixClient, draft_id: str) -> str:
@@ -82,12 +92,13 @@ async def _draft(work: Work, wix: WixClient, content: Mapping[str, Any]) -> Outp
         return made
     image = work.checkpoints.get("image") or {}
     file_id = await cover(work, wix, slug=content["slug"], image=image)
-    member_id = work.claim.site.get("member_id") or await wix.member_id(work.claim.instance_id)
+    site = usable(work.claim.site)
+    member_id = site.member_id or await wix.member_id(work.claim.instance_id)
     idea = (work.checkpoints.get("ideas") or {}).get("chosen") or {}
     bare = draft_of(
         content,
         member_id=str(member_id),
-        language=work.claim.site.get("language"),
+        language=site.language,
         keywords=list(idea.get("keywords") or content["tags"]),
     )
     tagged = {**bare, "tagIds": await _tag_ids(work, wix, content)}
@@ -102,7 +113,7 @@ async def _tag_ids(work: Work, wix: WixClient, content: Mapping[str, Any]) -> li
     """The post's tags as the site's blog knows them. A post without tags is better than none."""
     if (made := work.checkpoints.get("publish.tags")) is not None:
         return list(made["ids"])
-    language = work.claim.site.get("language")
+    language = usable(work.claim.site).language
     await work.checkpoints.confirm()
     try:
         ids = await wix.tag_ids(work.claim.instance_id, content["tags"], language=language)
