@@ -93,8 +93,13 @@ def linked(body: str, *, name: str, own_url: str) -> str:
 
 
 def forbidden_in(text: str, words: Sequence[str]) -> list[str]:
-    """The forbidden words that a text holds, in whatever case, as words of their own."""
-    return [word for word in words if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.I)]
+    """The forbidden words that a text holds, in whatever case, as words of their own where a script parts words."""
+
+    def pattern(word: str) -> str:
+        parted = not render.UNSPACED.search(word)
+        return rf"(?<!\w){re.escape(word)}(?!\w)" if parted else re.escape(word)
+
+    return [word for word in words if re.search(pattern(word), text, re.I)]
 
 
 def faults_of(post: Post, body: str, *, words: int, own_url: str, site: SiteSettings) -> list[str]:

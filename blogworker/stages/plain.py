@@ -12,6 +12,7 @@ PARTING = BLOCKS | HEADINGS | {"blockquote"}  # a word before and a word after a
 UNSEEN = frozenset({"script", "style", "template", "noscript"})
 KEPT = "\n\t\u200c\u200d"  # the joiners shape Persian, Indic scripts and emoji
 LOOSE_ENDS = " ,;:.-\u2013\u2014"  # what no text should be cut off after
+LATIN_ACCENTS = re.compile("([a-z])[\u0300-\u036f]+")  # in other scripts such marks make another letter
 APOSTROPHES = "'\u2019"
 SLUG_LIMIT = 100  # of the percent-encoded form, as Wix counts
 
@@ -89,14 +90,13 @@ def web_address(value: object) -> str:
 
 
 def slug(text: str) -> str:
-    """Lower-case words joined by hyphens. Accents are dropped, other scripts kept; it fits Wix's encoded limit."""
-    bare = "".join(
-        sign
-        for sign in unicodedata.normalize("NFKD", text.lower().replace("ß", "ss"))
-        if not unicodedata.combining(sign)
-    )
-    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFC", re.sub(f"[{APOSTROPHES}]", "", bare)))
+    """Lower-case words joined by hyphens. Latin accents go, other scripts stay; it fits Wix's encoded limit."""
+    bare = LATIN_ACCENTS.sub(r"\1", unicodedata.normalize("NFKD", text.lower().replace("ß", "ss")))
+    joined = unicodedata.normalize("NFC", re.sub(f"[{APOSTROPHES}]", "", bare))
+    words = "".join(sign if unicodedata.category(sign)[0] in "LMN" else " " for sign in joined).split()
     kept = ""
+    if words and len(quote(words[0])) > SLUG_LIMIT:  # of a script without spaces: as many letters as fit
+        words = [words[0][: SLUG_LIMIT // len(quote(max(words[0])))]]
     for word in words:
         longer = f"{kept}-{word}" if kept else word
         if len(quote(longer)) > SLUG_LIMIT:

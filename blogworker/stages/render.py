@@ -4,6 +4,7 @@ The tokens are the one source of every form of a post: HTML here, Ricos in `rico
 anywhere but the product's own page, strange pictures, raw HTML, level-one headings) is in none of them.
 """
 
+import re
 from collections.abc import Container, Iterable, Sequence
 from urllib.parse import unquote, urlsplit
 
@@ -16,6 +17,11 @@ TOP_LEVEL, LOWEST_LEVEL = 2, 6  # the title is the page's level one
 DEEPEST = 100  # blocks within blocks: what nests deeper, the parser would drop without a word
 PARSER = MarkdownIt("commonmark", {"html": False, "maxNesting": DEEPEST}).enable("table")
 PLAIN = MarkdownIt("zero")
+# Thai, Lao, Myanmar and Khmer; kana and Han.
+UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+|[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef\U00020000-\U0003ffff]+"
+)
+THAI_WORD, HAN_WORD = 4, 2  # letters of a word, about
 
 
 def tokens(markdown: str, *, own_url: str = "", pictures: Container[str] = ()) -> list[Token]:
@@ -47,7 +53,14 @@ def text(markdown: str) -> str:
 
 
 def word_count(markdown: str) -> int:
-    return len(text(markdown).split())
+    """Words between spaces; of scripts that write none between them, as many as their letters make."""
+    read = text(markdown)
+    unspaced = sum(len(run) / letters for run, letters in _runs(read))
+    return len(UNSPACED.sub(" ", read).split()) + round(unspaced)
+
+
+def _runs(read: str) -> Iterable[tuple[str, int]]:
+    return ((run[0], THAI_WORD if run[0][0] < "\u2e80" else HAN_WORD) for run in UNSPACED.finditer(read))
 
 
 def inline_text(children: Sequence[Token]) -> str:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from blogworker.stages import content
-from blogworker.stages.judging import LEFTOVERS, clean_body
+from blogworker.stages.judging import LEFTOVERS, clean_body, forbidden_in
 from blogworker.stages.ricos import ricos
 from blogworker.stages.writing import Unfit
 
@@ -131,6 +131,22 @@ def test_what_only_a_writer_can_mend_is_told(fields, told):
 def test_an_answer_that_is_no_post_is_unfit(answer):
     with pytest.raises(Unfit):
         content.read_post(answer, source=SOURCE, idea=idea())
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["陶瓷杯子保温的时间比玻璃杯更长。", "厚い陶器のカップは温かさを長く保ちます。", "แก้วเซรามิกหนาเก็บความร้อนได้นานกว่า "],
+)
+def test_a_language_without_spaces_has_words_too(sentence):
+    """Counted by its spaces every post in Chinese, Japanese or Thai is too short, and fails after a paid repair."""
+    sections = "\n\n".join(f"## {sentence[:8]}\n\n{sentence * 14}" for _ in range(5))
+
+    link = "[Mug](https://shop.example/mug)"
+
+    assert 300 < read(body_markdown=f"{link}\n\n{sections}")["word_count"] < 1_200
+    with pytest.raises(Unfit, match="words"):
+        read(body_markdown=f"## {sentence}\n\n{sentence}\n\n## {sentence}\n\n{sentence}")
+    assert forbidden_in(sentence, [sentence[2:4]]) == [sentence[2:4]]
 
 
 def test_the_body_has_no_gaps():
