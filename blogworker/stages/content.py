@@ -47,7 +47,8 @@ async def run(work: Work) -> Output:
         tokens=max(work.openai.content_tokens, (site.words or 0) * TOKENS_A_WORD + TOKENS_AROUND),
     )
     post = await written(work, task, fit=lambda text: read_post(text, source=source, idea=idea, site=site))
-    title = await _title(work, source, [post["title"], str(idea.get("title") or "")])
+    own = allowed([str(idea.get("title") or "")], site)
+    title = await _title(work, source, [post["title"], *own])
     tags = reused(post["tags"], await work.checkpoints.site_tags())
     output = {**post, "title": title, "tags": tags}
     await work.checkpoints.store_post(columns(output))
@@ -59,6 +60,11 @@ async def _title(work: Work, source: Output, wanted: list[str]) -> str:
     wanted = [title for title in wanted if title]
     reserved = await work.checkpoints.reserve_title(wanted, source=digest(source), last_chance=True)
     return wanted[reserved.place or 0]
+
+
+def allowed(texts: Sequence[str], site: SiteSettings) -> list[str]:
+    """Those without a word that the site forbids. Ideas are not judged by it, only what is made of them."""
+    return [text for text in texts if not forbidden_in(text, site.forbidden_words)]
 
 
 def reused(tags: Sequence[str], in_use: Sequence[str]) -> list[str]:
@@ -88,13 +94,13 @@ def read_post(
     words = render.word_count(body)
     if faults := faults_of(post, body, words=words, own_url=own_url, site=site):
         raise Unfit(faults)
-    tags = [tag for tag in post.tags if not forbidden_in(tag, site.forbidden_words)]
+    tags = allowed(post.tags, site)
     return {
         **post.model_dump(exclude={"body_markdown"}),
         "slug": slug(post.slug or post.title),
         "seo_title": post.seo_title or cut_clean(post.title, SEO_TITLE_LIMIT),
         "seo_description": post.seo_description or cut(post.excerpt, SEO_DESCRIPTION_LIMIT),
-        "tags": tags or clean_tags(list(idea.get("keywords") or [post.title])),
+        "tags": tags or allowed(clean_tags(list(idea.get("keywords") or [post.title])), site),
         "image_alt": post.image_alt or cut(post.title, ALT_LIMIT),
         "markdown": body,
         "html": render.html(body, own_url=own_url),

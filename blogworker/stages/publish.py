@@ -16,7 +16,7 @@ from anyio import sleep
 from blogworker.errors import BlogworkerError, ProviderError, RateLimited, Rejected, SiteUnavailable
 from blogworker.providers.wix import WixClient
 from blogworker.providers.wix_auth import PROVIDER
-from blogworker.stages.content import columns
+from blogworker.stages.content import allowed, columns
 from blogworker.stages.draft import covered, draft_of, halved
 from blogworker.stages.media import cover
 from blogworker.stages.site import usable
@@ -99,7 +99,7 @@ async def _draft(work: Work, wix: WixClient, content: Mapping[str, Any]) -> Outp
         content,
         member_id=str(member_id),
         language=site.language,
-        keywords=list(idea.get("keywords") or content["tags"]),
+        keywords=allowed(list(idea.get("keywords") or content["tags"]), site),
     )
     tagged = {**bare, "tagIds": await _tag_ids(work, wix, content)}
     draft = covered(tagged, file_id=file_id, alt=content["image_alt"])

@@ -149,5 +149,19 @@ def test_a_language_without_spaces_has_words_too(sentence):
     assert forbidden_in(sentence, [sentence[2:4]]) == [sentence[2:4]]
 
 
+async def test_a_forbidden_word_does_not_come_back_from_the_idea(work, writer, checkpoints):
+    """The idea's title and keywords stand in where the post's own are taken or none."""
+    site = {"forbidden_words": ["heavy"]}
+    checkpoints.saved |= {"source": SOURCE | {"site": site}, "ideas": {"chosen": idea(), "others": []}}
+    own = post(title="How a mug keeps coffee warm", seo_title="Mugs that stay warm", tags=["heavy mug"])
+    checkpoints.titles = [own["title"]]
+    writer.will_write(own)
+
+    output = await content.run(work)
+
+    assert output["title"] == own["title"]
+    assert output["tags"] == ["stoneware mug"]
+
+
 def test_the_body_has_no_gaps():
     assert "\n\n\n" not in read(body_markdown=body().replace("\n\n", "\n\n\n\n"))["markdown"]
