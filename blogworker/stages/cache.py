@@ -10,6 +10,7 @@ from typing import Any
 from psycopg.types.json import Json
 
 from blogworker.db.pool import Runner
+from blogworker.queue.job import Claim
 
 
 class StoredCache:
@@ -29,3 +30,14 @@ class StoredCache:
 
     async def forget(self, key: str) -> None:
         await self._database.execute("stages/forget", key=key)
+
+    async def become_buyer(self, key: str, claim: Claim, *, ttl_s: float) -> bool:
+        row = await self._database.maybe("stages/become_buyer", **_right(key, claim), ttl_s=ttl_s)
+        return row is not None
+
+    async def end_buyer(self, key: str, claim: Claim) -> None:
+        await self._database.execute("stages/end_buyer", **_right(key, claim))
+
+
+def _right(key: str, claim: Claim) -> dict[str, object]:
+    return {"key": f"{key}/buyer", "job_id": claim.job_id, "attempt": claim.attempt}

@@ -6,17 +6,21 @@ A title is reserved in the database as it is chosen, so that no two jobs of a si
 """
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from hashlib import sha256
+from random import uniform
 from typing import Annotated, Any, Literal
 
+from anyio import move_on_after
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from blogworker.errors import Rejected
 from blogworker.stages.plain import cut_clean, plain
 from blogworker.stages.prompts import IDEAS, fenced
 from blogworker.stages.source import material
-from blogworker.stages.work import Output, Work
+from blogworker.stages.work import STAGE_DEADLINE_S, Later, Output, Work
 from blogworker.stages.writing import Task, Unfit, writer_of, written
 
 TITLE_LIMIT, GOOD_TITLE = 200, 70
@@ -29,6 +33,8 @@ ROUNDS = (("draft", "repair"), ("more", "more_repair"))  # the checkpoints of ea
 TITLES_SHOWN, MOST_TAKEN = 3, 40
 MOST_KEPT = 60  # ideas of one source that are remembered
 DIGEST_SIGNS = 24
+SOONEST_S, LATEST_S = 4.0, 10.0  # until a blog looks again whether another's call, of 3 to 15 s, has brought ideas
+END_BUYER_S = 2.0
 
 
 def _line(limit: int) -> BeforeValidator:
@@ -61,33 +67,89 @@ class Idea(BaseModel):
 
 async def run(work: Work) -> Output:
     """An idea that the site has left over; else one of those bought; else of others, told what the site has already."""
-    source = work.checkpoints.get("source") or {}
-    shelf = f"ideas/{work.claim.instance_id}/{digest(source)}"
-    ideas = _known(await work.cache.recall(shelf))
-    task = _task(work, source)
-    taken: list[str] = []
-    output: Output | None = None
-    if ideas:
-        output, taken = await _chosen(work, source, ideas, task=None)
+    search = _Search(work)
     for draft, repair in ROUNDS:
-        if output is not None:
-            break
-        task = replace(task, draft=draft, repair=repair, input=_asked(source, taken))
-        offered = await written(work, task, fit=read_ideas)
-        ideas = _merged(ideas, offered)
-        await work.cache.remember(shelf, [idea.model_dump() for idea in ideas], ttl_s=work.cache.ideas_s)
-        last_chance = (draft, repair) == ROUNDS[-1]
-        output, in_the_way = await _chosen(work, source, offered, task=task, last_chance=last_chance)
-        taken = list(dict.fromkeys([*taken, *in_the_way]))
-    if output is None:
-        shown = "; ".join(repr(title) for title in taken[:TITLES_SHOWN])
-        raise Rejected(
-            f"the site has posts like every idea for this {source.get('kind', 'source')}: {shown}. "
-            "Ask for something else, or for another side of it",
-            provider="ideas",
-            code="nothing_new",
+        if (output := await search.round(draft, repair)) is not None:
+            return output
+    shown = "; ".join(repr(title) for title in search.taken[:TITLES_SHOWN])
+    raise Rejected(
+        f"the site has posts like every idea for this {search.source.get('kind', 'source')}: {shown}. "
+        "Ask for something else, or for another side of it",
+        provider="ideas",
+        code="nothing_new",
+    )
+
+
+class _Search:
+    """One attempt's way to an idea. `taken`: titles that were in the way of what it has looked at."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self.source = work.checkpoints.get("source") or {}
+        self._shelf = f"ideas/{work.claim.instance_id}/{digest(self.source)}"
+        self._seen: set[str] = set()
+        self.taken: list[str] = []
+
+    async def round(self, draft: str, repair: str) -> Output | None:
+        """One of the ideas left over, else of those under these checkpoints, bought if they are not there. None: the
+        site has them all. Raises Later while another blog buys ideas of this source."""
+        paid = self._work.checkpoints.get(f"ideas.{draft}") is not None
+        if not paid and (output := await self._left_over()) is not None:
+            return output
+        async with self._buying(paid=paid):
+            output = None if paid else await self._left_over()  # from who has just been the buyer
+            return output or await self._bought(draft, repair)
+
+    async def _left_over(self) -> Output | None:
+        shelved = _known(await self._work.cache.recall(self._shelf))
+        ideas = [idea for idea in shelved if idea.title not in self._seen]
+        return await self._chosen(ideas) if ideas else None
+
+    async def _bought(self, draft: str, repair: str) -> Output | None:
+        task = replace(_task(self._work, self.source, self.taken), draft=draft, repair=repair)
+        offered = await written(self._work, task, fit=read_ideas)
+        output = await self._chosen(offered, task=task, last_chance=(draft, repair) == ROUNDS[-1])
+        cache = self._work.cache  # only now, that others may not leave the buyer without one
+        ideas = _merged(_known(await cache.recall(self._shelf)), offered)
+        await cache.remember(self._shelf, [idea.model_dump() for idea in ideas], ttl_s=cache.ideas_s)
+        return output
+
+    @asynccontextmanager
+    async def _buying(self, *, paid: bool) -> AsyncIterator[None]:
+        """The right to buy for the shelf, which one blog of the fleet has at a time. Who has `paid` waits for nobody.
+
+        A buyer that lives is done by the end of its stage, so the right need not be good for longer.
+        """
+        cache, claim = self._work.cache, self._work.claim
+        ours = True  # until it is denied: the answer may be lost to a cancellation
+        try:
+            ours = await cache.become_buyer(self._shelf, claim, ttl_s=STAGE_DEADLINE_S)
+            if not ours and not paid:
+                raise Later(uniform(SOONEST_S, LATEST_S), "waits for ideas: another blog of the same source buys them")
+            yield
+        finally:
+            if ours:  # whatever happened: who waits would wait for nothing
+                with move_on_after(END_BUYER_S, shield=True):
+                    await cache.end_buyer(self._shelf, claim)
+
+    async def _chosen(self, ideas: list[Idea], *, task: Task | None = None, last_chance: bool = False) -> Output | None:
+        """The best idea whose title the site can have, now reserved for this job. Without a task it was left over."""
+        ranked = sorted(ideas, key=lambda idea: merit(idea, self.source), reverse=True)
+        titles = [idea.title for idea in ranked]
+        reserved = await self._work.checkpoints.reserve_title(
+            titles, source=digest(self.source), last_chance=last_chance
         )
-    return output
+        if reserved.place is None:
+            self._seen.update(titles)
+            self.taken = list(dict.fromkeys([*self.taken, *reserved.taken]))
+            return None
+        chosen = ranked.pop(reserved.place)
+        return {
+            "chosen": chosen.model_dump(),
+            "others": [idea.model_dump() for idea in ranked],
+            "model": writer_of(self._work, task) if task is not None else None,
+            "prompt_version": IDEAS.version,
+        }
 
 
 def digest(source: Output) -> str:
@@ -96,37 +158,15 @@ def digest(source: Output) -> str:
     return sha256(text.encode()).hexdigest()[:DIGEST_SIGNS]
 
 
-def _task(work: Work, source: Output) -> Task:
+def _task(work: Work, source: Output, taken: list[str]) -> Task:
+    block = fenced("source", material(source))
     return Task(
         stage="ideas",
         prompt=IDEAS,
-        input=_asked(source, []),
+        input=f"{block}\n\n{fenced('taken', taken[:MOST_TAKEN])}" if taken else block,
         model=work.openai.ideas_model,
         tokens=work.openai.ideas_tokens,
     )
-
-
-def _asked(source: Output, taken: list[str]) -> str:
-    block = fenced("source", material(source))
-    return f"{block}\n\n{fenced('taken', taken[:MOST_TAKEN])}" if taken else block
-
-
-async def _chosen(
-    work: Work, source: Output, ideas: list[Idea], *, task: Task | None, last_chance: bool = False
-) -> tuple[Output | None, list[str]]:
-    """The best idea whose title the site can have, now reserved for this job; and the titles in the way of others."""
-    ranked = sorted(ideas, key=lambda idea: merit(idea, source), reverse=True)
-    titles = [idea.title for idea in ranked]
-    reserved = await work.checkpoints.reserve_title(titles, source=digest(source), last_chance=last_chance)
-    if reserved.place is None:
-        return None, list(reserved.taken)
-    chosen = ranked.pop(reserved.place)
-    return {
-        "chosen": chosen.model_dump(),
-        "others": [idea.model_dump() for idea in ranked],
-        "model": writer_of(work, task) if task is not None else None,  # None: left over from an earlier blog
-        "prompt_version": IDEAS.version,
-    }, []
 
 
 def _known(value: Any) -> list[Idea]:

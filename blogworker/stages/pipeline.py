@@ -20,8 +20,7 @@ from blogworker.errors import (
 from blogworker.queue.job import Done, Failure, Outcome, OverBudget, PauseSite, Reject, Retry, Stage, Wait
 from blogworker.stages import content, ideas, image, publish, source
 from blogworker.stages.budget import still_to_pay
-from blogworker.stages.publish import PublishLater
-from blogworker.stages.work import Work
+from blogworker.stages.work import STAGE_DEADLINE_S, Later, Work
 from blogworker.telemetry import get_logger
 
 STAGES = {
@@ -31,7 +30,6 @@ STAGES = {
     Stage.IMAGE: image.run,
     Stage.PUBLISH: publish.run,
 }
-STAGE_DEADLINE_S = 600.0  # a lease says that the worker lives, this says that a call hangs
 MISCONFIGURED_WAIT_S = 60.0
 DATABASE_WAIT_S = 5.0
 LONGEST_PARK_S = 300.0  # a block or a limit may be lifted meanwhile, and a job that is parked hears of nothing
@@ -53,7 +51,7 @@ async def attempt(work: Work, *, retry_base_s: float, retry_cap_s: float) -> Out
             with fail_after(STAGE_DEADLINE_S):
                 output = await run(work)
             await work.checkpoints.save(stage, output)
-        except PublishLater as later:
+        except Later as later:
             return Wait(later.seconds, str(later))
         except (ProviderError, TimeoutError, psycopg.OperationalError, PoolTimeout) as error:
             delay_s = backoff_s(work.claim.failures + 1, base_s=retry_base_s, cap_s=retry_cap_s)

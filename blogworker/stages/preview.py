@@ -18,10 +18,10 @@ from anyio import fail_after, sleep
 
 from blogworker.backoff import backoff_s
 from blogworker.errors import ProviderError, RateLimited, Unavailable
-from blogworker.queue.job import Stage
+from blogworker.queue.job import Claim, Stage
 from blogworker.stages.cache import StoredCache
-from blogworker.stages.pipeline import STAGE_DEADLINE_S, STAGES
-from blogworker.stages.work import Output, Reserved, Spend, Work
+from blogworker.stages.pipeline import STAGES
+from blogworker.stages.work import STAGE_DEADLINE_S, Output, Reserved, Spend, Work
 
 ATTEMPTS = 4
 LONGEST_PAUSE_S = 60.0  # a person waits for it
@@ -109,6 +109,12 @@ class Recalled(StoredCache):
         pass
 
     async def forget(self, key: str) -> None:
+        pass
+
+    async def become_buyer(self, key: str, claim: Claim, *, ttl_s: float) -> bool:
+        return True  # what it buys is its own: nobody waits for it, and it waits for nobody
+
+    async def end_buyer(self, key: str, claim: Claim) -> None:
         pass
 
 

@@ -20,7 +20,7 @@ from blogworker.stages.content import allowed, columns
 from blogworker.stages.draft import covered, draft_of, halved
 from blogworker.stages.media import cover
 from blogworker.stages.site import usable
-from blogworker.stages.work import Output, Work
+from blogworker.stages.work import Later, Output, Work
 from blogworker.telemetry import get_logger
 
 QUERY_LAG_S = 5.0  # until a new draft is sure to be found
@@ -31,16 +31,7 @@ TOO_LARGE = 413
 AUTHOR = re.compile("member|owner", re.I)  # in Wix's words for one that it does not know, or misses
 DRAFT_ONLY = "draft"  # the publish_mode of a blog, or of a site whose owner publishes by hand
 
-
 log = get_logger()
-
-
-class PublishLater(BlogworkerError):
-    """Everything is ready, but it is not yet time; the message says what for."""
-
-    def __init__(self, seconds: float, reason: str = "made ahead: waits for its time to be published") -> None:
-        super().__init__(reason)
-        self.seconds = seconds
 
 
 async def run(work: Work) -> Output:
@@ -62,7 +53,7 @@ async def _shown(work: Work, wix: WixClient, content: Mapping[str, Any]) -> Outp
         return {"published": False, "reason": reason, **made}
     if (left_s := work.claim.publish_left_s) > 0 and work.checkpoints.get("publish.post") is None:
         await work.checkpoints.store_post({**columns(content), **made})
-        raise PublishLater(left_s)
+        raise Later(left_s, "made ahead: waits for its time to be published")
     made["wix_post_id"] = post_id = await _published(work, wix, draft["id"])
     made["url"] = await _address(work, wix, post_id)
     await work.checkpoints.store_post({**columns(content), **made})
@@ -134,7 +125,7 @@ async def _found(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> str | 
     await sleep(min(QUERY_LAG_S, max(0.0, QUERY_LAG_S - age_s)))
     found = await wix.find_draft(work.claim.instance_id, draft, since=started_at - CLOCKS_APART)
     if found is None and max(age_s, QUERY_LAG_S) < SLOWEST_DRAFT_S:
-        raise PublishLater(LOOK_AGAIN_S, "waits to see whether a draft came to be that was asked for and not answered")
+        raise Later(LOOK_AGAIN_S, "waits to see whether a draft came to be that was asked for and not answered")
     return found
 
 

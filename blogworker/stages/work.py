@@ -1,7 +1,7 @@
 """What a stage is handed, and what it hands back.
 
 A stage is a module of this room with one function, `async def run(work: Work) -> Output`. It raises a ProviderError
-when a vendor stops it; the pipeline turns that into an outcome. Whatever it pays for or shows to the world before its
+when a vendor stops it and Later when it has to wait; the pipeline turns that into an outcome. Whatever it pays for or shows to the world before its
 end it saves as a checkpoint of its own, named `<stage>.<effect>`, so that no later attempt does it again.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from blogworker.errors import ProviderError
+from blogworker.errors import BlogworkerError, ProviderError
 from blogworker.providers.openai import OpenAIClient
 from blogworker.providers.replicate import ReplicateClient
 from blogworker.providers.wix import WixClient
@@ -20,6 +20,15 @@ from blogworker.quota.limiter import Limiter
 from blogworker.settings import ImageTrouble, OpenAISettings
 
 Output = dict[str, Any]
+STAGE_DEADLINE_S = 600.0  # a lease says that the worker lives, this says that a call hangs
+
+
+class Later(BlogworkerError):
+    """Nothing went wrong, but it is not yet time: the job is parked for `seconds`; the message says what for."""
+
+    def __init__(self, seconds: float, reason: str) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +115,13 @@ class Cache(Protocol):
 
     async def forget(self, key: str) -> None:
         """Remove."""
+
+    async def become_buyer(self, key: str, claim: Claim, *, ttl_s: float) -> bool:
+        """Have the right to buy what belongs under `key`, unless another attempt has it: one at a time in the fleet. It
+        ends with `end_buyer`, with the attempt, and after `ttl_s` in any case."""
+
+    async def end_buyer(self, key: str, claim: Claim) -> None:
+        """Give it back, if it still is this attempt's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,12 @@ class Remembered:
     async def forget(self, key: str) -> None:
         self.values.pop(key, None)
 
+    async def become_buyer(self, key: str, claim: Claim, *, ttl_s: float) -> bool:
+        return True
+
+    async def end_buyer(self, key: str, claim: Claim) -> None:
+        pass
+
 
 @dataclass
 class Granted:

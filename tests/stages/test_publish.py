@@ -11,7 +11,7 @@ from blogworker.errors import LeaseLost, RateLimited, SiteUnavailable, Unavailab
 from blogworker.providers.wix import WixClient
 from blogworker.stages import image, publish
 from blogworker.stages.content import read_post
-from blogworker.stages.publish import PublishLater
+from blogworker.stages.work import Later
 from blogworker.stages.work import Vendors, Work
 
 from .conftest import SITE, RecordedCheckpoints, claimed, idea, post
@@ -113,7 +113,7 @@ async def test_a_draft_that_may_still_come_to_be_is_waited_for(world, checkpoint
     with pytest.raises(Unavailable):
         await publish.run(work)
 
-    with pytest.raises(PublishLater, match="came to be"):
+    with pytest.raises(Later, match="came to be"):
         await publish.run(work)
 
     assert await room.posts(SITE) == []
@@ -202,7 +202,7 @@ async def test_a_turn_refused_after_a_token_was_leaves_a_refused_intent(world, c
 async def test_a_finished_draft_waits_for_its_time(world, checkpoints):
     work, _ = world
 
-    with pytest.raises(PublishLater) as later:
+    with pytest.raises(Later) as later:
         await publish.run(claimed(work, publish_in_s=90.0))
 
     assert 0 < later.value.seconds < 90
