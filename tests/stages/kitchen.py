@@ -14,6 +14,7 @@ from blogworker.daemon.pacing import buckets
 from blogworker.daemon.world import opened_vendors
 from blogworker.db.patient import PatientDatabase, Weather
 from blogworker.queue.claim import claim
+from blogworker.queue.job import Claim
 from blogworker.queue.settle import Settler
 from blogworker.quota.breaker import Breakers
 from blogworker.quota.limiter import Limiter
@@ -62,8 +63,28 @@ class Kitchen:
 
     async def attempt(self) -> dict[str, Any]:
         """One attempt at the blog that is next, settled; the job as the queue has it then."""
+        [taken] = await self.claims(1)
+        return await self.made(taken)
+
+    async def attempts(self) -> list[dict[str, Any]]:
+        """One attempt at each blog there is, all at once."""
+        jobs: list[dict[str, Any]] = []
+
+        async def one(taken: Claim) -> None:
+            jobs.append(await self.made(taken))
+
+        async with create_task_group() as tasks:
+            for taken in await self.claims(100):
+                tasks.start_soon(one, taken)
+        return jobs
+
+    async def claims(self, slots: int) -> tuple[Claim, ...]:
+        """The blogs that are next; none has to wait for its time."""
         await self.run("update blog_generations set status = 'PENDING' where status = 'SCHEDULED'")
-        [taken] = (await claim(self.database, self.worker_id, slots=1, site_window=1)).claims
+        return (await claim(self.database, self.worker_id, slots=slots, site_window=slots)).claims
+
+    async def made(self, taken: Claim) -> dict[str, Any]:
+        """One attempt at a blog that was claimed, settled; the job as the queue has it then."""
         saved = (await load_checkpoints(self.database, [taken.job_id]))[taken.job_id]
         checkpoints = StoredCheckpoints(self.database, self.worker_id, taken, saved)
         cache = StoredCache(self.database, product_s=60, ideas_s=60)

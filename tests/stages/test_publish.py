@@ -11,8 +11,7 @@ from blogworker.errors import LeaseLost, RateLimited, SiteUnavailable, Unavailab
 from blogworker.providers.wix import WixClient
 from blogworker.stages import image, publish
 from blogworker.stages.content import read_post
-from blogworker.stages.work import Later
-from blogworker.stages.work import Vendors, Work
+from blogworker.stages.work import Later, Vendors, Work
 
 from .conftest import SITE, RecordedCheckpoints, claimed, idea, post
 from .vendors import Room, json_of, simulated

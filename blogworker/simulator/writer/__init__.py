@@ -41,7 +41,8 @@ def write(prompt: str, schema: Mapping[str, Any] | None, *, seed: int, take: int
     """A value that fits the schema, or text when there is none. `take` counts the same prompt being asked again."""
     subject = read_subject(prompt)
     idea = tagged_json(prompt, "idea")
-    random = Random(f"{seed}/{take}/{subject.fingerprint}/{idea}")
+    taken = prompt.partition("<taken>\n")[2]  # who is told what there is already thinks of something else
+    random = Random(f"{seed}/{take}/{subject.fingerprint}/{idea}{taken}")
     if schema is None:
         return compose_post(subject, idea, random).body_markdown
     return Filler(schema, random).fill(schema, _Answers(subject, idea, random, quality, order=order_in(prompt)).known)

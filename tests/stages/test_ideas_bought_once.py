@@ -1,0 +1,272 @@
+"""Ideas come several a call: blogs of one source that are made at the same moment share a call, and pay for it once."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from anyio import create_task_group, fail_after, sleep
+from psycopg.types.json import Json
+
+from blogworker.queue.job import Claim
+from blogworker.queue.rescue import MOST_RESCUES
+from blogworker.settings import OpenAISettings
+from blogworker.stages import ideas
+from blogworker.stages.cache import StoredCache
+from blogworker.stages.ideas import LATEST_S, SOONEST_S
+from blogworker.stages.preview import Recalled, UnqueuedCheckpoints, preview
+from blogworker.stages.work import STAGE_DEADLINE_S, Work
+
+from .conftest import SITE, ClosedBreakers, idea
+from .kitchen import Kitchen
+
+pytestmark = pytest.mark.anyio
+
+BLOGS = 10
+MODEL = OpenAISettings(_env_file=None).ideas_model
+CURTAINS = {"kind": "keyword", "keyword": "curtains"}
+BOUGHT = """
+select output from generation_stages
+where stage in ('ideas.draft', 'ideas.repair', 'ideas.more', 'ideas.more_repair') order by created_at
+"""
+LIKE_ONE = "select l.title from titles_like(%s, title_key(%s), null, title_limit()) as l"
+
+
+async def ideas_calls(kitchen: Kitchen) -> int:
+    return [call["model"] for call in await kitchen.room.requests("openai")].count(MODEL)
+
+
+async def buyers(kitchen: Kitchen) -> list[Any]:
+    return [row["value"]["job_id"] for row in await kitchen.run("select value from cache where key like '%/buyer'")]
+
+
+async def shelf(kitchen: Kitchen) -> str:
+    """The key under which the ideas for the kitchen's first blog are kept, as the stage names it."""
+    [made] = await kitchen.run("select key from cache where key like 'ideas/%' and key not like '%/buyer'")
+    await kitchen.run("delete from cache")
+    return str(made["key"])
+
+
+async def until_there_is_a_buyer(kitchen: Kitchen) -> None:
+    with fail_after(10):
+        while not await buyers(kitchen):
+            await sleep(0.01)
+
+
+def cache_of(kitchen: Kitchen) -> StoredCache:
+    return StoredCache(kitchen.database, product_s=60, ideas_s=60)
+
+
+@pytest.fixture
+async def dying(kitchen: Kitchen) -> Claim:
+    """A blog whose worker dies as it is about to buy; another blog of its source stands behind it."""
+    first = await kitchen.attempt()
+    assert first["status"] == "DONE"
+    key = await shelf(kitchen)
+    await kitchen.add(SITE)
+    await kitchen.add(SITE)
+    [taken] = await kitchen.claims(1)
+    assert await cache_of(kitchen).become_buyer(key, taken, ttl_s=STAGE_DEADLINE_S)
+    return taken
+
+
+async def rescue(kitchen: Kitchen) -> None:
+    """What the fleet does when a worker's lease has ended; the worker begins another one."""
+    await kitchen.run("update workers set lease_until = now() - interval '1 s'")
+    await kitchen.database.execute("queue/rescue", batch=10, most_rescues=MOST_RESCUES)
+    await kitchen.run("update workers set lease_until = now() + interval '1 h'")
+
+
+async def test_ten_blogs_of_one_source_at_once_pay_for_no_more_calls_than_their_ideas_need(kitchen):
+    """The usual campaign: all of them found the shelf empty, and each paid for a call of its own."""
+    for _ in range(BLOGS - 1):
+        await kitchen.add(SITE)
+
+    rounds = [await kitchen.attempts()]
+    while any(job["status"] != "DONE" for job in rounds[-1]):
+        rounds.append(await kitchen.attempts())
+
+    bought = [json.loads(row["output"]["text"])["ideas"] for row in await kitchen.run(BOUGHT)]
+    used_up = [each["title"] for offered in bought[:-1] for each in offered]
+    assert [title for title in used_up if not await kitchen.run(LIKE_ONE, SITE, title)] == [], "a call too soon"
+    assert 1 < len(bought) < BLOGS / 2
+    assert await ideas_calls(kitchen) == len(bought)
+    [booked] = await kitchen.run("select sum(requests) as calls from provider_usage where model = %s", MODEL)
+    assert booked["calls"] == len(bought)
+    titles = await kitchen.run("select title from site_titles")
+    assert len(titles) == len({title["title"] for title in titles}) == BLOGS
+    assert await kitchen.run("select id from blog_generations where failures > 0") == []
+    assert await buyers(kitchen) == []
+
+
+async def test_who_waits_for_ideas_holds_no_slot_spends_no_attempt_and_says_why(kitchen, dying):
+    """And those that wait do not come back all at once."""
+    for _ in range(3):
+        await kitchen.add(SITE)
+
+    waiting = await kitchen.attempts()
+
+    assert {(job["status"], job["failures"], job["kind"]) for job in waiting} == {("SCHEDULED", 0, None)}
+    assert {job["error"] for job in waiting} == {"waits for ideas: another blog of the same source buys them"}
+    assert all(SOONEST_S - 2 < job["wait_s"] <= LATEST_S for job in waiting)
+    assert len({round(job["wait_s"], 3) for job in waiting}) == len(waiting)
+    assert await ideas_calls(kitchen) == 1, "the one before all this"
+
+
+async def test_a_buyer_that_died_goes_on_by_itself_once_it_is_rescued(kitchen, dying):
+    await rescue(kitchen)
+
+    job = await kitchen.attempt()
+
+    assert (job["id"], job["status"]) == (dying.job_id, "DONE")
+    assert await buyers(kitchen) == []
+
+
+async def test_a_buyer_that_died_is_replaced_after_a_while(kitchen, dying):
+    """Nobody may wait for ever for somebody whose end went unnoticed."""
+    assert (await kitchen.attempt())["status"] == "SCHEDULED"
+    [left] = await kitchen.run("select extract(epoch from expires_at - now()) as s from cache where key like '%/buyer'")
+    assert STAGE_DEADLINE_S - 60 < left["s"] <= STAGE_DEADLINE_S
+
+    await kitchen.run("update cache set expires_at = now() where key like '%/buyer'")
+
+    assert (await kitchen.attempt())["status"] == "DONE"
+
+
+@pytest.mark.parametrize("end", ["CANCELLED", "PENDING"])
+async def test_a_buyer_whose_attempt_is_over_is_replaced_at_once(kitchen, dying, end):
+    """It was stopped by hand, or rescued and stands in line again: no need to wait for its time to run out."""
+    await rescue(kitchen)
+    await kitchen.run("update blog_generations set status = %s, priority = -1 where id = %s", end, dying.job_id)
+
+    job = await kitchen.attempt()
+
+    assert (job["id"] != dying.job_id, job["status"]) == (True, "DONE")
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        ({"kind": "status", "status": 500}, "SCHEDULED"),
+        ({"kind": "throttle", "retry_after_s": 30}, "SCHEDULED"),
+        ({"kind": "reset_after"}, "SCHEDULED"),
+        ({"kind": "quota_exhausted", "code": "insufficient_quota"}, "SCHEDULED"),
+        ({"kind": "refusal"}, "FAILED"),
+    ],
+    ids=["500", "429", "no answer", "no credit", "refused"],
+)
+async def test_a_buyer_that_gets_nothing_lets_the_next_one_try(kitchen, fault, status):
+    kitchen.breakers = ClosedBreakers()
+    await kitchen.room.fault(vendor="openai", times=2, **fault)
+
+    assert (await kitchen.attempt())["status"] == status
+
+    assert await buyers(kitchen) == []
+
+
+async def test_a_buyer_that_is_stopped_lets_the_next_one_try(kitchen):
+    """By a person, or with its worker: its cancellation is held up for the one statement that frees the others."""
+    await kitchen.room.fault(vendor="openai", kind="no_answer", delay_s=60, times=1)
+    [taken] = await kitchen.claims(1)
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(kitchen.made, taken)
+        await until_there_is_a_buyer(kitchen)
+        tasks.cancel_scope.cancel()
+
+    assert await buyers(kitchen) == []
+
+
+async def test_blogs_of_another_source_or_site_do_not_wait(kitchen, dying):
+    another = await kitchen.add(SITE, source_id="carpets")
+    elsewhere = await kitchen.add("another site")
+
+    ends = {job["id"]: job["status"] for job in await kitchen.attempts()}
+
+    assert (ends.pop(another), ends.pop(elsewhere)) == ("DONE", "DONE")
+    assert set(ends.values()) == {"SCHEDULED"}
+
+
+async def test_a_blog_that_has_paid_for_its_ideas_waits_for_nobody(kitchen, dying):
+    """And what it does not use is there for the others, who need not wait for the buyer then."""
+    [waits] = await kitchen.run("select id from blog_generations where status = 'PENDING'")
+    answer = {"text": json.dumps({"ideas": [idea(title="Paid for"), idea(title="And so is another one")]})}
+    await kitchen.run(
+        "insert into generation_stages (generation_id, stage, output, attempt) values (%s, 'ideas.draft', %s, 0)",
+        waits["id"],
+        Json(answer),
+    )
+    await kitchen.add(SITE)
+    bought = await ideas_calls(kitchen)
+
+    paid, behind = await kitchen.attempt(), await kitchen.attempt()
+
+    assert (paid["id"], paid["status"], behind["status"]) == (waits["id"], "DONE", "DONE")
+    assert await ideas_calls(kitchen) == bought
+    assert await buyers(kitchen) == [dying.job_id], "whose right to buy is left alone"
+
+
+async def test_a_preview_waits_for_nobody_and_nobody_for_it(kitchen, dying):
+    """It has no row in the queue to come back to."""
+    spends: list[Any] = []
+
+    async def record(spend: dict[str, Any]) -> None:
+        spends.append(spend)
+
+    kept = UnqueuedCheckpoints(record)
+    cache = Recalled(kitchen.database, product_s=60, ideas_s=60)
+    claim = replace(dying, job_id=0)
+    work = Work(claim, kept, kitchen.vendors, kitchen.limiter, kitchen.openai, kitchen.breakers, cache)
+
+    found = await preview(work, kept, illustrated=False, retry_base_s=1, retry_cap_s=1, say=lambda _: None)
+
+    assert found.post["title"]
+    assert await buyers(kitchen) == [dying.job_id]
+
+
+async def test_ideas_that_came_while_one_became_the_buyer_are_not_bought_again(work, writer, checkpoints, cache):
+    """Between its look at the shelf and its turn to buy another one may have filled it."""
+    checkpoints.saved["source"] = CURTAINS
+    key = f"ideas/{SITE}/{ideas.digest(CURTAINS)}"
+
+    async def become_buyer(*_: Any, **__: Any) -> bool:
+        await cache.remember(key, [idea(title="Bought just now")], ttl_s=60)
+        return True
+
+    cache.become_buyer = become_buyer
+
+    output = await ideas.run(work)
+
+    assert output["chosen"]["title"] == "Bought just now"
+    assert writer.asked == []
+
+
+async def test_an_attempt_that_was_lost_does_not_end_the_right_of_the_next_one(kitchen, dying):
+    """Its worker, back from the dead, cleans up after itself only."""
+    cache, [key] = cache_of(kitchen), [row["key"] for row in await kitchen.run("select key from cache")]
+    key = key.removesuffix("/buyer")
+    await rescue(kitchen)
+    [again] = await kitchen.claims(1)
+    assert await cache.become_buyer(key, again, ttl_s=60)
+
+    await cache.end_buyer(key, dying)
+    assert await buyers(kitchen) == [again.job_id]
+    assert await cache.become_buyer(key, again, ttl_s=60), "said again, as after a lost answer"
+
+    await cache.end_buyer(key, again)
+    assert await buyers(kitchen) == []
+
+
+async def test_of_many_that_ask_at_once_one_becomes_the_buyer(kitchen):
+    for _ in range(BLOGS - 1):
+        await kitchen.add(SITE)
+    cache, answers = cache_of(kitchen), []
+
+    async def ask(taken: Claim) -> None:
+        answers.append(await cache.become_buyer("k", taken, ttl_s=60))
+
+    async with create_task_group() as tasks:
+        for taken in await kitchen.claims(BLOGS):
+            tasks.start_soon(ask, taken)
+
+    assert sorted(answers) == [False] * (BLOGS - 1) + [True]
