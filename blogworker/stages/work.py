@@ -2,8 +2,8 @@
 
 A stage is a module of this room with one function, `async def run(work: Work) -> Output`. It raises a ProviderError
 when a vendor stops it, and Later when it has to wait; the pipeline turns that into an outcome. Whatever it pays for or
-shows to the world before its end it saves as a checkpoint of its own, named `<stage>.<effect>`, so that no later attempt
-does it again.
+shows to the world before its end it saves as a checkpoint of its own, named `<stage>.<effect>`, so that no later
+attempt does it again.
 """
 
 from collections.abc import Iterable, Sequence
