@@ -13,7 +13,7 @@ from typing import Any
 
 from anyio import sleep
 
-from blogworker.errors import BlogworkerError, ProviderError, RateLimited, Rejected, SiteUnavailable
+from blogworker.errors import ProviderError, RateLimited, Rejected, SiteUnavailable
 from blogworker.providers.wix import WixClient
 from blogworker.providers.wix_auth import PROVIDER
 from blogworker.stages.content import allowed, columns

@@ -52,6 +52,18 @@ language sql immutable as $$
     from unnest(slots) with ordinality as s (amount, place)
 $$;
 
+-- As in 0003, but for "slow down", whose recovery is bounded below: after a failover to a server whose clock is behind,
+-- its moment may lie ahead. A pace below zero would move the clocks back with each call, and let everything through.
+create or replace function quota_pace(q quotas, t timestamptz) returns double precision language sql immutable as $$
+    select
+        least(
+            1,
+            greatest(0.02, 2 * least(coalesce(q.requests_left, 1), coalesce(q.tokens_left, 1)))
+            + greatest(0, extract(epoch from t - q.learned_at) - 10) / 60
+        )::double precision
+        * least(1, q.slowed + greatest(0, extract(epoch from t - q.slowed_at)) / 120)::double precision
+$$;
+
 -- One round with a bucket for all of a process's callers: give back, tell, then reserve.
 -- Takes    tokens: the estimate of each call wanted, first come first served; unused_s: how far the clock of tokens
 --          moves back for what calls did not use (negative: used beyond the estimate); back_requests_s, back_tokens_s:

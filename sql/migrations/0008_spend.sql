@@ -196,7 +196,8 @@ begin
         until := b.ends at time zone 'UTC';
         reason := reason || format(
             'resumes %s UTC, or raise it: %s%s %s',
-            to_char(b.ends, 'YYYY-MM-DD HH24:MI'), advice, b.period, trim_scale(greatest(2 * b.budget, ceil(wanted)))
+            to_char(b.ends, 'YYYY-MM-DD HH24:MI'), advice, b.period,
+            trim_scale(greatest(2 * b.budget, ceil(b.spent + in_hand + wanted))) -- it may have been lowered
         );
     else
         until := t + interval '5 seconds';

@@ -214,7 +214,7 @@ async def test_the_time_an_attempt_took_is_not_waited_for_again(world):
     """A blog claimed a minute before its time takes that minute to be written: it is not published a minute late."""
     work, _ = world
 
-    with pytest.raises(PublishLater) as later:
+    with pytest.raises(Later) as later:
         await publish.run(claimed(work, publish_in_s=90.0, known_at=monotonic() - 60))
     assert later.value.seconds < 31
     assert (await publish.run(claimed(work, publish_in_s=90.0, known_at=monotonic() - 91)))["published"] is True
