@@ -3,7 +3,7 @@
 BlogworkerError
 |-- SettingsError                    settings or usage: show every fault at once, exit 2
 |-- DatabaseUnready                  not migrated, or newer than this program: exit 2
-|   `-- DatabaseAway                 cannot be reached: a worker is started again later, exit 75; elsewhere 2
+|   `-- DatabaseAway                 cannot be reached: try again later, as systemd does with a worker, exit 75
 |-- QueueFull        retry_after_s   intake is closed for now: exit 75, HTTP 503
 |-- InvalidInput     faults          rows a producer brought are wrong: nothing was enqueued, exit 2
 |-- LeaseLost        job_id attempt  the claim is another worker's: stop, write nothing

@@ -57,6 +57,7 @@ def _connectable(url: SecretStr) -> SecretStr:
         raise ValueError(f"not a connection string of Postgres, such as {EXAMPLE_URL}") from None
     hosts, ports = (str(told.get(name) or "").split(",") for name in ("host", "port"))
     misread = any("@" in host[1:] and not host.startswith("/") for host in hosts)  # a socket may have one in its path
+    misread = misread or any(mark in str(told.get("dbname") or "") for mark in "@/")
     if misread or any(port and not port.isdigit() for port in ports):
         raise ValueError(
             "its host or port is wrong: in a password, write / as %2F, @ as %40 and : as %3A, "

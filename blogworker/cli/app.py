@@ -25,7 +25,8 @@ from blogworker.cli import (
     sites,
 )
 from blogworker.cli.output import complain
-from blogworker.errors import BlogworkerError, DatabaseUnready, InvalidInput, QueueFull, SettingsError
+from blogworker.db.patient import passing
+from blogworker.errors import BlogworkerError, DatabaseAway, DatabaseUnready, InvalidInput, QueueFull, SettingsError
 
 DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, os.EX_TEMPFAIL, 130
 FAULTS_SHOWN = 50
@@ -103,19 +104,29 @@ def explain(error: BaseException) -> int:
             for line in str(error).splitlines():
                 complain(line)
             return USAGE
+        case DatabaseAway():
+            complain(str(error))
+            return REFUSED
         case DatabaseUnready():
             complain(str(error))
             return USAGE
+        case psycopg.Error() | PoolTimeout() if passing(error):
+            complain(f"the database went away: {headline(error)}. Try again")
+            return REFUSED
         case psycopg.Error():
-            complain(f"the database refused: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            complain(f"the database refused: {headline(error)}")
             return FAILED
-        case BlogworkerError() | PoolTimeout():
+        case BlogworkerError():
             complain(str(error))
             return FAILED
         case KeyboardInterrupt():
             return INTERRUPTED
         case _:
             raise error
+
+
+def headline(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -1,6 +1,5 @@
 """Commands that start things: run, migrate, simulate."""
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import get_type_hints
@@ -9,11 +8,10 @@ import anyio
 import typer
 
 from blogworker.cli.extras import extra
-from blogworker.cli.output import complain, console, emit_json, table
+from blogworker.cli.output import console, emit_json, table
 from blogworker.db.migrate import migrate as apply_migrations
 from blogworker.db.migrate import migrations, state
 from blogworker.db.pool import connect
-from blogworker.errors import DatabaseAway
 from blogworker.section import load_section, misspelt
 from blogworker.settings import DatabaseSettings, LogSettings, Settings, load, require_keys
 from blogworker.telemetry import configure, get_logger
@@ -52,11 +50,7 @@ def run(
     _tell_misspelt()
     from blogworker import daemon  # the vendors' SDKs take half a second to load, which no other command should wait
 
-    try:
-        anyio.run(partial(daemon.run, settings, until_empty=until_empty))
-    except DatabaseAway as error:
-        complain(str(error))
-        raise typer.Exit(os.EX_TEMPFAIL) from None  # systemd starts it again; after 2 it would not
+    anyio.run(partial(daemon.run, settings, until_empty=until_empty))
 
 
 def _tell_misspelt() -> None:

@@ -184,10 +184,9 @@ def test_an_unknown_command_option_or_value_is_a_usage_error(offline: Any, argum
     ("url", "reason"),
     [
         ("", "DATABASE_URL is not set"),
-        ("postgresql://u:hunter2@127.0.0.1:1/d", "Connection refused"),
-        ("postgresql://u:hunter2@no-such-host.invalid/d", "cannot connect to Postgres"),
         ("mysql://u:hunter2@127.0.0.1/d", "DATABASE_URL: not a connection string of Postgres"),
         ("postgresql://u:hunter2/x@127.0.0.1/d", "in a password, write / as %2F"),
+        ("postgresql://u:p@hunter2/x@127.0.0.1/d", "in a password, write / as %2F"),
     ],
 )
 def test_a_wrong_database_url_is_explained_without_its_password(offline: Any, url: str, reason: str) -> None:
@@ -195,6 +194,24 @@ def test_a_wrong_database_url_is_explained_without_its_password(offline: Any, ur
     ran = offline("list", DATABASE_URL=url)
 
     complained(ran, code=USAGE, of=reason)
+    assert "hunter2" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgresql://u:hunter2@127.0.0.1:1/d", "Connection refused"),
+        ("postgresql://u:hunter2@no-such-host.invalid/d", "cannot connect to Postgres"),
+    ],
+)
+@pytest.mark.parametrize("arguments", [["list"], ["enqueue", "--site", "shop", "--keyword", "k"]])
+def test_a_database_that_is_away_is_worth_another_try(
+    offline: Any, arguments: list[str], url: str, reason: str
+) -> None:
+    """A producer's script that is told 2 takes its blogs for wrong and drops them."""
+    ran = offline(*arguments, DATABASE_URL=url)
+
+    complained(ran, code=REFUSED, of=reason)
     assert "hunter2" not in ran.err
 
 
@@ -209,7 +226,7 @@ def test_a_wrong_password_is_explained_and_not_shown(offline: Any, tmp_path_fact
     finally:
         embedded.remove()
 
-    complained(ran, code=USAGE, of="password authentication failed")
+    complained(ran, code=REFUSED, of="password authentication failed")
     assert "hunter2" not in ran.err
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-USAGE = 2
+USAGE, REFUSED = 2, 75
 KEYS = {"OPENAI_API_KEY": "sk-test-1", "REPLICATE_API_TOKEN": "r8-test-1"}
 EXPORT = """handleId,fieldType,name,description,price
 mug,Product,Low Water Mug,A mug.,26.00
@@ -14,9 +14,9 @@ jug,Product,Harbour Jug,A jug.,cheap
 """
 
 
-def complained(ran: Any, *, of: str) -> None:
+def complained(ran: Any, *, of: str, code: int = USAGE) -> None:
     """In one clear line, before anything was started."""
-    assert (ran.code, ran.out) == (USAGE, ""), ran
+    assert (ran.code, ran.out) == (code, ""), ran
     assert len(ran.complaints) == 1, ran.err
     assert ran.err.startswith("blogworker: ")
     assert of in ran.err
@@ -79,4 +79,4 @@ def test_without_a_picture_no_key_for_pictures_is_asked(offline: Any) -> None:
         DATABASE_URL="postgresql://u@127.0.0.1:1/d",
     )
 
-    complained(ran, of="cannot connect to Postgres")
+    complained(ran, of="cannot connect to Postgres", code=REFUSED)
