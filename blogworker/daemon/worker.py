@@ -133,9 +133,9 @@ class Worker:
                 again = [c.job_id for c in found.claims if c.attempt > 1]
                 saved = await load(self._database, again) if again else {}
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
-            self._weather.lost(error)
+            self._weather.lost(error, "queue/claim")
             return None
-        self._weather.found()
+        self._weather.found("queue/claim")
         if jobs.cancel_scope.cancel_called:  # tasks started now would not take a single step
             with move_on_after(RELEASE_GRACE_S, shield=True):
                 for taken in found.claims:
@@ -179,7 +179,7 @@ class Worker:
         try:
             left = await self._database.one("queue/outstanding", within_s=WITHIN_S, stages=stages)
         except (psycopg.Error, PoolTimeout) as error:
-            self._weather.lost(error)
+            self._weather.lost(error, "queue/outstanding")
             return False
         return not any(left.values())
 

@@ -30,24 +30,36 @@ def passing(error: BaseException) -> bool:
     """
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout | TimeoutError):
         return True
+    return read_only(error)
+
+
+def read_only(error: BaseException) -> bool:
     return isinstance(error, psycopg.Error) and error.sqlstate == READ_ONLY
 
 
 class Weather:
-    """Whether the database is there, as one process sees it. Says so once per change."""
+    """Whether the database is there, as one process sees it. Says so once per change.
+
+    A database that has become read-only still answers what only reads: it is back when a statement that it refused, by
+    name, gets through.
+    """
 
     def __init__(self) -> None:
         self._away_since: float | None = None
+        self._refused: set[str] = set()
 
-    def lost(self, error: BaseException) -> None:
+    def lost(self, error: BaseException, name: str) -> None:
+        if read_only(error):
+            self._refused.add(name)
         if self._away_since is None:
             self._away_since = monotonic()
             log.warning("database_lost", error_type=type(error).__name__, error=str(error))
 
-    def found(self) -> None:
-        if self._away_since is not None:
+    def found(self, name: str) -> None:
+        if self._away_since is not None and (not self._refused or name in self._refused):
             log.info("database_back", duration_s=round(monotonic() - self._away_since, 3))
             self._away_since = None
+            self._refused.clear()
 
 
 class PatientDatabase(Runner):
@@ -67,8 +79,8 @@ class PatientDatabase(Runner):
                 if not passing(error):
                     raise
                 failures += 1
-                self._weather.lost(error)
+                self._weather.lost(error, name)
             else:
-                self._weather.found()
+                self._weather.found(name)
                 return rows
             await sleep(backoff_s(failures, base_s=FIRST_WAIT_S, cap_s=LONGEST_WAIT_S))

@@ -48,6 +48,19 @@ async def held_job(database: Database, worker_id: UUID) -> int:
     return (await claim(database, worker_id, slots=1, site_window=1)).claims[0].job_id
 
 
+async def refuse_checkpoints(database: Database, trouble: str, *, times: int) -> None:
+    async with database.connection() as connection:
+        await connection.execute("create sequence tries")
+        await connection.execute(
+            "create function in_trouble() returns trigger language plpgsql as $$ begin "
+            f"if nextval('tries') <= {times} then raise exception 'trouble' using errcode = '{trouble}'; end if; "
+            "return new; end $$".encode()
+        )
+        await connection.execute(
+            "create trigger in_trouble before insert on generation_stages for each row execute function in_trouble()"
+        )
+
+
 def checkpoint(worker_id: UUID, job_id: int) -> dict[str, Any]:
     return {
         "worker_id": worker_id,
@@ -72,16 +85,7 @@ async def test_a_checkpoint_that_was_paid_for_outlasts_passing_trouble(
     database: Database, worker_id: UUID, held_job: int, trouble: str
 ) -> None:
     """Dropping it would buy the same text again."""
-    async with database.connection() as connection:
-        await connection.execute("create sequence tries")
-        await connection.execute(
-            "create function in_trouble() returns trigger language plpgsql as $$ begin "
-            "if nextval('tries') < 4 then raise exception 'trouble' using errcode = '" + trouble + "'; end if; "
-            "return new; end $$"
-        )
-        await connection.execute(
-            "create trigger in_trouble before insert on generation_stages for each row execute function in_trouble()"
-        )
+    await refuse_checkpoints(database, trouble, times=3)
     patient = PatientDatabase(database, Weather())
 
     with capture_logs() as logs, fail_after(20):
@@ -89,6 +93,26 @@ async def test_a_checkpoint_that_was_paid_for_outlasts_passing_trouble(
 
     assert [row["job_id"] for row in saved] == [held_job]
     assert [entry["event"] for entry in logs] == ["database_lost", "database_back"], "once per change, however long"
+
+
+async def test_a_database_that_is_read_only_is_not_back_because_it_can_be_read(
+    database: Database, worker_id: UUID, held_job: int
+) -> None:
+    """After a failover to a standby the log would say lost and back every second, and one believes the last line."""
+    await refuse_checkpoints(database, "read_only_sql_transaction", times=3)
+    patient = PatientDatabase(database, Weather())
+
+    async def look() -> None:
+        while True:
+            await patient.execute("queue/are_you_there")
+
+    with capture_logs() as logs, fail_after(20):
+        async with create_task_group() as tasks:
+            tasks.start_soon(look)
+            await patient.rows("stages/save_checkpoint", **checkpoint(worker_id, held_job))
+            tasks.cancel_scope.cancel()
+
+    assert [entry["event"] for entry in logs] == ["database_lost", "database_back"]
 
 
 async def test_saving_twice_counts_the_money_once(database: Database, worker_id: UUID, held_job: int) -> None:
