@@ -170,6 +170,22 @@ async def test_a_retry_starts_from_the_last_checkpoint(psql, database, claimer, 
     assert await checkpoints(psql) == {"source", "ideas", "content.draft"}
 
 
+async def test_what_was_in_the_way_is_told_no_more_once_the_blog_is_past_it(psql, database, claimer, settler):
+    """A blog that is being published must not read as if its key were still wrong. The errors' own table keeps it."""
+    await psql.insert("shop", 1)
+    (claim,) = (await claimer()).claims
+    await settler.settle(claim, Wait(0, "Incorrect API key", failure("Misconfigured")))
+    await psql.run("update blog_generations set status = 'PENDING'")
+    (again,) = (await claimer()).claims
+
+    await save(database, again, "ideas.draft")
+    assert (await psql.job())["error"] == "Incorrect API key"
+    await save(database, again, "ideas", "content")
+
+    assert (await psql.job())["error"] is None
+    assert await psql.value("select kind from generation_errors") == "Misconfigured"
+
+
 @pytest.mark.parametrize("kind", ["Rejected", "Refused", "Truncated"])
 @pytest.mark.parametrize("by_hand", [False, True])
 async def test_a_refused_draft_is_forgotten(psql, database, claimer, settler, kind, by_hand):
