@@ -1,6 +1,6 @@
-"""What is worth remembering between jobs: products as the shop told them, catalog versions, ideas that are left over.
+"""What is worth remembering between jobs: products as the shop told them, catalog versions, ideas that are left over;
+and who is buying what is not there yet, so that no two pay for the same.
 
-And who is buying what is not there yet, so that no two pay for the same.
 Kept in Postgres for all workers, in a table that a crash of the server may empty: losing it costs a call, not a blog.
 Ideas are remembered by site. Two sites never share them, even for the same keyword: the same post on two sites harms
 both with search engines, and what one owner wrote is none of the other's business.
