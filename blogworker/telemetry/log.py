@@ -29,7 +29,7 @@ EVENTS = {
     "model_replaced": "the vendor does not know a model; the fallback was used: model, replacement",
     "picture_refused": "the vendor will not draw from what it was given: error, prompt",
     "author_replaced": "Wix does not know the author of a post; the site's owner takes its place: member_id",
-    "address_unknown": "a post is published, and Wix does not tell where; its row has no url: error",
+    "post_unlisted": "a post is published, and Wix does not tell where; its row has no url: error",
     "tags_refused": "the site's blog would not have a post's tags; it is published without: error",
     "jobs_rescued": "jobs of dead workers were taken back: count, failed",
     "strays_released": "jobs held without knowing were handed back: a claim's answer was lost: count",
