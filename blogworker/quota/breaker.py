@@ -53,8 +53,9 @@ class Tally:
     """What this process has not told yet."""
 
     successes: int = 0
+    succeeded: str | None = None  # the site of the last of them
     succeeded_at: float = -1e9  # when successes were last told
-    failures: int = 0
+    failed: list[str | None] = field(default_factory=list)  # the site of each failure
     refused: bool = False
     why: str = ""
     telling: Lock = field(default_factory=Lock)
@@ -74,6 +75,7 @@ class Call:
     """One call under way, and what the breaker was when it began."""
 
     provider: str
+    site: str | None
     epoch: int
     probe: UUID | None
 
@@ -111,6 +113,7 @@ class Breakers:
                 "quota/breaker_succeeded",
                 providers=[self._rows[provider] for provider in told],
                 successes=list(told.values()),
+                sites=[self._tallies[provider].succeeded for provider in told],
                 probes=list(self._probing),
                 probe_s=PROBE_S,
             )
@@ -158,12 +161,15 @@ class Breakers:
             raise self._down(provider)
 
     @asynccontextmanager
-    async def guarding(self, provider: str, *, own: Iterable[type[ProviderError]] = ()) -> AsyncIterator[None]:
+    async def guarding(
+        self, provider: str, *, own: Iterable[type[ProviderError]] = (), site: str | None = None
+    ) -> AsyncIterator[None]:
         """A call to the provider. Raises ProviderDown when it is left alone, or when the failure of the call turns out
-        to be the provider's. `own`: errors that say nothing of the provider."""
+        to be the provider's. `own`: errors that say nothing of the provider. `site`: whose call it is, where one site
+        may fail by itself."""
         self.require(provider)
         probe = self._unsent.pop(provider, None)
-        call = Call(provider, self._views[provider].epoch, probe.id if probe else None)
+        call = Call(provider, site, self._views[provider].epoch, probe.id if probe else None)
         self._probing |= {probe.id} if probe else set()
         try:
             yield
@@ -174,7 +180,8 @@ class Breakers:
             await self._say(call, "unused")
             raise
         else:
-            self._tallies[provider].successes += 1
+            tally = self._tallies[provider]
+            tally.successes, tally.succeeded = tally.successes + 1, site
             await self._say(call, "alive")
         finally:
             self._probing -= {probe.id} if probe else set()
@@ -194,7 +201,7 @@ class Breakers:
     async def _is_outage(self, call: Call, error: ProviderError) -> bool:
         """Whether the failure is one of many. In doubt that takes a moment to see."""
         if not self._past(call):
-            await self._tell(call.provider, error)
+            await self._tell(call, error)
             with move_on_after(HOLD_S):
                 while not self._past(call):
                     await self._news.wait()
@@ -214,25 +221,30 @@ class Breakers:
             f"{self._rows[provider]} is left alone for now{reason}", provider=provider, code="breaker"
         ).after(view.wait_s() + later_s + uniform(0, JITTER_S))
 
-    async def _tell(self, provider: str, error: ProviderError) -> None:
+    async def _tell(self, call: Call, error: ProviderError) -> None:
         """Tell of a failure. Those that come while a statement is under way go together in the next."""
-        tally = self._tallies[provider]
+        tally = self._tallies[call.provider]
         refused = isinstance(error, Misconfigured)
         if refused or not tally.refused:
             tally.why = str(error)
-        tally.failures += 1
+        tally.failed.append(call.site)
         tally.refused |= refused
         async with tally.telling:
-            if not tally.failures:
+            if not tally.failed:
                 return
-            told = {"successes": tally.successes, "failures": tally.failures, "refused": tally.refused}
-            tally.successes, tally.failures, tally.refused = 0, 0, False
-            why = tally.why
-            name = self._rows[provider]
-            row = await self._database.one("quota/breaker_report", provider=name, **told, reason=why)
+            told = {
+                "successes": tally.successes,
+                "succeeded": tally.succeeded,
+                "failed": tally.failed,
+                "refused": tally.refused,
+                "reason": (why := tally.why),
+            }
+            tally.successes, tally.failed, tally.refused = 0, [], False
+            name = self._rows[call.provider]
+            row = await self._database.one("quota/breaker_report", provider=name, report=uuid4(), **told)
             await self._look()
             if row["opened"]:
-                retry_s = self._views[provider].retry_s or 0.0
+                retry_s = self._views[call.provider].retry_s or 0.0
                 log.error("breaker_opened", provider=name, reason=why, retry_in_s=round(retry_s, 1))
 
     async def _say(self, call: Call, verdict: str, error: ProviderError | None = None) -> None:

@@ -125,7 +125,9 @@ class Unguarded:
         pass
 
     @asynccontextmanager
-    async def guarding(self, provider: str, *, own: Iterable[type[ProviderError]] = ()) -> AsyncIterator[None]:
+    async def guarding(
+        self, provider: str, *, own: Iterable[type[ProviderError]] = (), site: str | None = None
+    ) -> AsyncIterator[None]:
         yield
 
 

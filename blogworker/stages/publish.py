@@ -39,7 +39,7 @@ async def run(work: Work) -> Output:
     await work.checkpoints.store_post(columns(content))
     if work.vendors.wix is None:
         return {"published": False, "reason": "no Wix credentials: post kept in blog_posts"}
-    async with work.breakers.guarding(PROVIDER):
+    async with work.breakers.guarding(PROVIDER, site=work.claim.instance_id):
         return await _shown(work, work.vendors.wix, content)
 
 

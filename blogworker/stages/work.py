@@ -97,9 +97,11 @@ class Guard(Protocol):
     def require(self, provider: str) -> None:
         """Raise ProviderDown when the provider is left alone."""
 
-    def guarding(self, provider: str, *, own: Iterable[type[ProviderError]] = ()) -> AbstractAsyncContextManager[None]:
-        """A call to the provider. `own`: errors that say nothing of it. Raises ProviderDown, as `require` does and when
-        the call's failure turns out to be the provider's."""
+    def guarding(
+        self, provider: str, *, own: Iterable[type[ProviderError]] = (), site: str | None = None
+    ) -> AbstractAsyncContextManager[None]:
+        """A call to the provider. `own`: errors that say nothing of it; `site`: whose call it is, where one site may fail
+        by itself. Raises ProviderDown, as `require` does and when the call's failure turns out to be the provider's."""
 
 
 class Cache(Protocol):

@@ -7,14 +7,19 @@
 -- A strike is a call that failed for the provider's sake; a success takes one back (a one-sided CUSUM, Page 1954). So
 -- a provider that fails a tenth of its calls stays in service, one that fails half of them is left alone after some
 -- twenty, one that fails all of them after five; three do when nothing has succeeded lately, as on a slow worker.
+-- Where each call is one of some site's, a site holds one strike at most while another one is served: five sites in a row
+-- are the vendor's trouble, one that fails all of its calls is not.
 -- A person closes a breaker with: update provider_health set state = 'closed' where provider = 'openai';
 
 alter table provider_health
     add column misconfigured boolean not null default false, -- open for our key, credit or model: waits for a person
-    add column strikes integer not null default 0 check (strikes >= 0),
+    add column struck text[] not null default '{}', -- the site of each strike, the oldest first; null: the vendor has none
+    add column strikes integer not null generated always as (cardinality(struck)) stored,
     add column succeeded_at timestamptz not null default to_timestamp(0),
+    add column succeeded_site text, -- of the last success told; null: the vendor has none
     add column openings integer not null default 0, -- since it was closed: the pause grows with them
     add column epoch integer not null default 0, -- times it went from closed to open, ever
+    add column opened_by uuid, -- the report that last opened it
     add column probe uuid, -- the one call that may go through
     add column probe_until timestamptz, -- then another may take its place: its worker is gone
     add constraint probed_exactly_while_half_open check ((state = 'half_open') = (probe is not null));
@@ -37,7 +42,7 @@ create function provider_health_closed() returns trigger language plpgsql as $$
 begin
     new.reason := null;
     new.misconfigured := false;
-    new.strikes := 0;
+    new.struck := '{}';
     new.succeeded_at := clock_timestamp();
     new.openings := 0;
     new.opened_at := null;
@@ -54,33 +59,49 @@ create trigger closed before update on provider_health
 for each row when (old.state <> 'closed' and new.state = 'closed') execute function provider_health_closed();
 
 -- What one process has seen of a provider since it last told: failures, and the successes before them.
--- Takes    refused: one of the failures was about our key, credit or model, which opens at once.
--- Gives    whether this very call opened the breaker: true to one caller in the fleet.
+-- Takes    failed: the site of each failure, succeeded: that of the last success, null where the vendor has no sites;
+--          refused: one of the failures was about our key, credit or model, which opens at once; report: new with each,
+--          the same when it is told again because its answer was lost.
+-- Gives    whether this very report opened the breaker: true to one caller in the fleet.
 -- Locks    the provider's row for the length of one statement.
-create function breaker_report(name text, successes integer, failures integer, refused boolean, why text)
+create function breaker_report(
+    name text, successes integer, succeeded text, failed text[], refused boolean, why text, report uuid
+)
 returns boolean language plpgsql volatile as $$
 declare
     h provider_health;
     t timestamptz;
+    lately boolean;
 begin
     select * into h from provider_health as p where p.provider = name for no key update;
     t := clock_timestamp();
-    if not found or h.state <> 'closed' then
+    if not found or h.opened_by = report then
+        return found;
+    end if;
+    if h.state <> 'closed' then
         return false; -- what is open is closed by its probe alone, and what was under way then is old news
     end if;
-    h.strikes := greatest(0, h.strikes - successes) + failures;
+    h.struck := h.struck[successes + 1:];
     if successes > 0 then
         h.succeeded_at := t;
+        h.succeeded_site := succeeded;
     end if;
-    if refused or h.strikes >= 5 or (h.strikes >= 3 and h.succeeded_at < t - interval '30 seconds') then
+    lately := h.succeeded_at >= t - interval '30 seconds';
+    if lately and h.succeeded_site <> all (h.struck || failed) then -- another site is served, and has not failed since
+        failed := array(select distinct f.site from unnest(failed) as f (site) where f.site <> all (h.struck));
+    end if;
+    h.struck := h.struck || failed;
+    if refused or cardinality(h.struck) >= 5 or (cardinality(h.struck) >= 3 and not lately) then
         update provider_health as p
         set
             state = 'open',
             reason = why,
             misconfigured = refused,
-            strikes = h.strikes,
+            struck = h.struck,
             succeeded_at = h.succeeded_at,
+            succeeded_site = h.succeeded_site,
             opened_at = t,
+            opened_by = report,
             retry_at = t + breaker_pause(1, refused),
             openings = 1,
             epoch = h.epoch + 1,
@@ -89,7 +110,7 @@ begin
         return true;
     end if;
     update provider_health as p
-    set strikes = h.strikes, succeeded_at = h.succeeded_at, updated_at = t
+    set struck = h.struck, succeeded_at = h.succeeded_at, succeeded_site = h.succeeded_site, updated_at = t
     where p.provider = name;
     return false;
 end

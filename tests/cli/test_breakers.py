@@ -46,7 +46,7 @@ def test_a_breaker_that_no_key_belongs_to_is_not_shown_beside_those_of_accounts(
     sql("insert into provider_health (provider) values ('openai@acme'), ('openai@globex')")
     assert shown() == ["openai@acme", "openai@globex", "replicate", "wix"]
 
-    for used in ("succeeded_at = now() - interval '1 hour'", "strikes = 1", "state = 'open'"):
+    for used in ("succeeded_at = now() - interval '1 hour'", "struck = array[null]", "state = 'open'"):
         sql(f"update provider_health set {used} where provider = 'openai'")
         assert shown() == ["openai", "openai@acme", "openai@globex", "replicate", "wix"], used
         sql("delete from provider_health where provider = 'openai'")

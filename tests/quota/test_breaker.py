@@ -34,10 +34,10 @@ def failure(
     return kind("as said", provider="openai", status=status, code=code)
 
 
-async def call(breakers: Breakers, error: BaseException | None = None, *, own=()) -> str:
+async def call(breakers: Breakers, error: BaseException | None = None, *, own=(), site: str | None = None) -> str:
     """How a call ends that ends so."""
     try:
-        async with breakers.guarding("openai", own=own):
+        async with breakers.guarding("openai", own=own, site=site):
             if error is not None:
                 raise error
     except ProviderDown as down:
@@ -47,12 +47,14 @@ async def call(breakers: Breakers, error: BaseException | None = None, *, own=()
     return "done"
 
 
-async def calls(breakers: Breakers, count: int, error: ProviderError | None = None) -> Counter[str]:
+async def calls(
+    breakers: Breakers, count: int, error: ProviderError | None = None, *, site: str | None = None
+) -> Counter[str]:
     """Many at once, as the slots of a worker make them."""
     ends: Counter[str] = Counter()
 
     async def one() -> None:
-        ends[await call(breakers, error)] += 1
+        ends[await call(breakers, error, site=site)] += 1
 
     async with create_task_group() as tasks:
         for _ in range(count):
@@ -143,6 +145,16 @@ async def test_a_lone_failure_is_its_jobs_own_after_a_moment(ours, person, brief
     assert (await person.row())["state"] == "closed"
 
 
+async def test_one_broken_site_does_not_shut_the_vendor(ours, theirs, person, brief):
+    """It pays with its own attempts; the other sites are served on, by every worker."""
+    await calls(theirs, 30, site="well")
+    await theirs.sync()
+
+    assert await calls(ours, 8, failure(status=500), site="broken") == {"Unavailable": 8}
+    assert ours.shut == []
+    assert await calls(theirs, 3, site="well") == {"done": 3}
+
+
 async def test_many_failures_cost_few_statements(ours, person, monkeypatch):
     """What comes while one is under way goes together in the next."""
     sent: Counter[str] = Counter()
@@ -161,7 +173,7 @@ async def test_many_failures_cost_few_statements(ours, person, monkeypatch):
 
 async def test_successes_are_told_once_for_all(ours, person, monkeypatch):
     """Good times cost one statement a second, not one a call."""
-    await person.run("update provider_health set strikes = 4, succeeded_at = to_timestamp(0)")
+    await person.run("update provider_health set struck = array_fill(null::text, array[4]), succeeded_at = to_timestamp(0)")
 
     assert await calls(ours, 30) == {"done": 30}
     assert (await person.row())["strikes"] == 4
@@ -440,12 +452,12 @@ async def test_a_job_is_never_put_off_for_the_whole_of_a_long_pause(ours, person
 
 async def test_workers_tell_of_all_providers_at_once_without_a_deadlock(database, person):
     """Each statement locks several rows, whatever order it names them in."""
-    await person.run("update provider_health set strikes = 4000")
+    await person.run("update provider_health set struck = array_fill(null::text, array[4000])")
 
     async def tell(providers: list[str]) -> None:
         for _ in range(60):
             await database.execute(
-                "quota/breaker_succeeded", providers=providers, successes=[1, 1, 1], probes=[], probe_s=1.0
+                "quota/breaker_succeeded", providers=providers, successes=[1, 1, 1], sites=[None] * 3, probes=[], probe_s=1.0
             )
 
     async with create_task_group() as tasks:

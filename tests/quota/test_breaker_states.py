@@ -14,7 +14,7 @@ from blogworker.db.sql import query
 
 RESET = """
 update provider_health set state = 'closed', probe = null;
-update provider_health set strikes = 0, openings = 0, epoch = 0, succeeded_at = clock_timestamp(), retry_at = null
+update provider_health set struck = '{}', openings = 0, epoch = 0, succeeded_site = null, succeeded_at = clock_timestamp(), retry_at = null
 """
 DUE = "update provider_health set retry_at = clock_timestamp() where state = 'open'"
 SILENT = "update provider_health set probe_until = clock_timestamp() where state = 'half_open'"
@@ -43,13 +43,17 @@ class Breaker:
         ).fetchone()
 
     def report(self, failures: int = 1, *, successes: int = 0, refused: bool = False, reason: str = "503") -> bool:
-        asked = {"provider": "openai", "successes": successes, "failures": failures, "refused": refused}
-        opened = self.run("breaker_report", **asked, reason=reason)[0]["opened"]
-        self.opened += opened
-        return opened
+        return self.tell([None] * failures, successes=successes, refused=refused, reason=reason)
 
-    def succeed(self, count: int = 1, *probes: UUID) -> None:
-        self.run("breaker_succeeded", providers=["openai"], successes=[count], probes=list(probes), probe_s=10.0)
+    def tell(self, failed: list[str | None], *, report: UUID | None = None, **said: object) -> bool:
+        asked = {"successes": 0, "succeeded": None, "refused": False, "reason": "503", **said}
+        told = self.run("breaker_report", provider="openai", failed=failed, report=report or uuid4(), **asked)
+        self.opened += told[0]["opened"]
+        return told[0]["opened"]
+
+    def succeed(self, count: int = 1, *probes: UUID, site: str | None = None) -> None:
+        asked = {"providers": ["openai"], "successes": [count], "sites": [site]}
+        self.run("breaker_succeeded", **asked, probes=list(probes), probe_s=10.0)
 
     def probe(self) -> UUID | None:
         probe = uuid4()
@@ -90,6 +94,55 @@ def test_successes_take_failures_back(breaker):
         breaker.report(2, successes=18)
 
     assert (breaker.row["state"], breaker.row["strikes"]) == ("closed", 2)
+
+
+def test_one_site_that_fails_while_another_is_served_does_not_open_it(breaker):
+    """Its trouble is its own: the others would wait for a vendor that is there."""
+    breaker.tell([], successes=30, succeeded="well")
+
+    assert not any([breaker.tell(["broken"] * 5) for _ in range(4)])
+    assert breaker.row["strikes"] == 1
+    breaker.succeed(site="well")
+    assert breaker.row["strikes"] == 0
+
+
+def test_five_sites_that_fail_without_a_success_between_them_open_it(breaker):
+    breaker.succeed(30, site="well")
+
+    assert not breaker.tell(["a", "b", "a", "c"])
+    assert not breaker.tell(["b", "d"])
+    assert breaker.tell(["e"])
+
+
+@pytest.mark.parametrize("sites", [["a"], ["a", "b"]], ids=len)
+def test_a_fleet_of_few_sites_sees_an_outage_too(breaker, sites):
+    """There is no other site whose success could speak for the vendor."""
+    for site in sites:
+        breaker.succeed(10, site=site)
+
+    told = [breaker.tell([sites[n % len(sites)]]) for n in range(6)]
+
+    assert True in told
+
+
+def test_one_site_that_fails_while_nobody_else_is_served_opens_it_at_last(breaker):
+    breaker.succeed(10, site="idle")
+    breaker.tell(["a"])
+    breaker.sql(LONG_AGO)
+
+    assert breaker.tell(["a", "a"])
+
+
+def test_an_opening_whose_answer_was_lost_is_told_when_the_report_is_sent_again(breaker):
+    """Else nobody would be woken: the line is written by whoever opened it."""
+    report = uuid4()
+
+    assert breaker.tell([None] * 5, report=report)
+    assert not breaker.tell([None] * 5)
+    assert breaker.tell([None] * 5, report=report)
+    breaker.run("breaker_close", provider="openai")
+    assert breaker.tell([None] * 5, report=report), "it was ours, though it is closed by now"
+    assert (breaker.row["state"], breaker.row["epoch"]) == ("closed", 1)
 
 
 def test_half_of_the_calls_failing_opens_it_before_long(breaker):

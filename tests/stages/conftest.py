@@ -145,7 +145,7 @@ class ClosedBreakers:
         pass
 
     @asynccontextmanager
-    async def guarding(self, provider: str, *, own: object = ()) -> AsyncIterator[None]:
+    async def guarding(self, provider: str, *, own: object = (), site: str | None = None) -> AsyncIterator[None]:
         yield
 
 

@@ -1,7 +1,9 @@
 -- breaker_report: tell of calls that failed for the provider's sake, and of the successes not yet told.
--- Takes  provider; successes int; failures int; refused boolean: our key, credit or model; reason text.
--- Gives  one row: opened boolean, whether this very statement opened the breaker.
+-- Takes  provider; successes int; succeeded: the site of the last of them; failed text[]: the site of each failure, null
+--        where the provider has none; refused boolean: our key, credit or model; reason text; report uuid, new with each.
+-- Gives  one row: opened boolean, whether this very report opened the breaker, also when it is told again.
 -- Locks  the provider's row.
 select breaker_report(
-    %(provider)s, %(successes)s::integer, %(failures)s::integer, %(refused)s::boolean, %(reason)s
+    %(provider)s, %(successes)s::integer, %(succeeded)s, %(failed)s::text[], %(refused)s::boolean, %(reason)s,
+    %(report)s::uuid
 ) as opened;

@@ -1,10 +1,10 @@
 -- breaker_succeeded: tell of successes, and that probes are still under way. Once a second at most.
--- Takes  providers text[], successes int[] (same order); probes uuid[], of calls that are being made; probe_s: how long
---        each of them may be silent.
+-- Takes  providers text[], successes int[], sites text[] of the last of each (same order); probes uuid[], of calls that
+--        are being made; probe_s: how long each of them may be silent.
 -- Locks  the providers' rows, in key order.
 with told as (
-    select t.provider, t.successes
-    from unnest(%(providers)s::text[], %(successes)s::integer[]) as t (provider, successes)
+    select t.provider, t.successes, t.site
+    from unnest(%(providers)s::text[], %(successes)s::integer[], %(sites)s::text[]) as t (provider, successes, site)
 ),
 
 held as (
@@ -17,8 +17,9 @@ held as (
 
 update provider_health as h
 set
-    strikes = case when h.state = 'closed' then greatest(0, h.strikes - coalesce(t.successes, 0)) else h.strikes end,
+    struck = case when h.state = 'closed' then h.struck[coalesce(t.successes, 0) + 1:] else h.struck end,
     succeeded_at = case when t.successes > 0 then clock_timestamp() else h.succeeded_at end,
+    succeeded_site = case when t.successes > 0 then t.site else h.succeeded_site end,
     probe_until = case
         when h.probe = any (%(probes)s::uuid[]) then clock_timestamp() + make_interval(secs => %(probe_s)s)
         else h.probe_until
