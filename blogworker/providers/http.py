@@ -43,9 +43,10 @@ UNSENT = (
 
 NAMED_WAIT = re.compile(
     r"(?:try again|resets?|retry)\s+(?:in|after)\s+~?"
-    r"(?:((?:\d+(?:\.\d+)?(?:h|ms|us|µs|m|s))+)\b|(\d+(?:\.\d+)?)\s+seconds?\b)",
+    r"(?:((?:\d+(?:\.\d+)?(?:h|ms|us|µs|m|s))+)\b|(\d+(?:\.\d+)?)\s+(second|minute|hour|day)s?\b)",
     re.I,
 )
+IN_WORDS_S = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86_400.0}
 SECRET = re.compile(r"(?:Bearer\s+\S+|\b(?:sk|r8|rk|pk)[-_][\w*.-]{4,}|OauthNG\S+)", re.I)
 
 
@@ -76,7 +77,10 @@ def named_wait_s(headers: Mapping[str, str], message: str = "") -> float | None:
     waits = [
         _milliseconds(headers.get("retry-after-ms", "")),
         _seconds_or_date(headers.get("retry-after", ""), now=headers.get("date", "")),
-        *(float(seconds) if seconds else go_duration_s(told) for told, seconds in NAMED_WAIT.findall(message)),
+        *(
+            float(number) * IN_WORDS_S[unit.lower()] if number else go_duration_s(told)
+            for told, number, unit in NAMED_WAIT.findall(message)
+        ),
     ]
     named = [wait if wait > 0 else SHORTEST_WAIT_S for wait in waits if wait is not None]
     return min(LONGEST_WAIT_S, max(named)) if named else None
