@@ -11,15 +11,20 @@ from dataclasses import dataclass, field
 from itertools import count
 from uuid import UUID, uuid4
 
+import psycopg
 from anyio import CancelScope, Event, current_time, move_on_after, sleep_until
 from anyio.lowlevel import checkpoint_if_cancelled
 
+from blogworker.db.patient import passing
 from blogworker.db.pool import Row, Runner
 from blogworker.quota.bucket import Bucket, Reservation
+from blogworker.telemetry import get_logger
 
 ROUND_S = 0.05  # the least distance between the beginnings of two rounds
 ANSWER_S = 5.0  # a round that takes longer is asked again, by a caller that is still there
 REFUND_GRACE_S = 2.0
+
+log = get_logger()
 
 
 @dataclass(slots=True, eq=False)
@@ -175,9 +180,11 @@ class Desk:
             self._number += bool(self._sent)
         try:
             row = await self._ask_database(asks, self._sent)
-        except BaseException:
+        except BaseException as error:
             self._waiting += [ask for ask in asks if not ask.abandoned]
-            raise
+            if not self._drop(error):
+                raise
+            return
         self._sent = None
         self.seen_at = current_time()
         if row["epoch"] != self.epoch:
@@ -188,6 +195,14 @@ class Desk:
         self.returned_s = row["returned_s"]
         for ask, wait_s, soonest_s in zip(asks, row["waits"], row["soonest"], strict=True):
             self._answer(ask, row, wait_s=wait_s, soonest_s=soonest_s)
+
+    def _drop(self, error: BaseException) -> bool:
+        """Whether the error was of what was sent, which is dropped: for ever refused, it would keep everybody waiting."""
+        if not self._sent or not isinstance(error, psycopg.Error) or passing(error):
+            return False
+        log.error("refund_dropped", quota=self.bucket.name, error_type=type(error).__name__, error=str(error))
+        self._sent = None
+        return True
 
     async def _ask_database(self, asks: Sequence[Ask], back: Back) -> Row:
         now = current_time()

@@ -48,6 +48,7 @@ EVENTS = {
     "breaker_opened": "a provider is left alone, once in the fleet: provider, reason, retry_in_s",
     "breaker_probe_failed": "the one call let through failed too, the next comes later: provider, reason",
     "breaker_closed": "the provider is used again, once in the fleet: provider, open_s",
+    "refund_dropped": "the database refused for good what calls gave back of a quota: quota, error_type, error",
     "database_lost": "the database cannot be used; what is in hand waits: error_type, error",
     "database_back": "it can be used again: duration_s",
 }

@@ -7,10 +7,11 @@ import psycopg
 import pytest
 from anyio import CancelScope, Event, create_task_group, current_time, fail_after, sleep
 from anyio.lowlevel import checkpoint
+from structlog.testing import capture_logs
 
 from blogworker.db.pool import Runner
 from blogworker.quota import Bucket
-from blogworker.quota.desk import ROUND_S, Desk
+from blogworker.quota.desk import ROUND_S, Desk, Told
 
 pytestmark = pytest.mark.anyio
 
@@ -258,6 +259,33 @@ async def test_a_refund_whose_answer_was_lost_is_heard_once(desk, wire, database
     after = await bucket_row(database)
     assert after["tokens_clock"] - before["tokens_clock"] == timedelta(seconds=-5.5)
     assert after["slot_tokens"][0] - before["slot_tokens"][0] == -50
+
+
+async def test_a_refund_the_database_will_always_refuse_is_dropped(desk, wire):
+    """A vendor's nonsense of a count must not stop the bucket: sent again, it would be refused again, for ever."""
+    asks = []
+    await reserve(desk, 500, asks)
+    desk._back.told.append(Told(current_time(), 0, 2**40))
+    before = len(wire.rounds)
+
+    with capture_logs() as logs, fail_after(5):
+        async with create_task_group() as tasks:
+            for tokens in (5, 6, 7):
+                tasks.start_soon(reserve, desk, tokens, asks)
+
+    assert [ask.reservation.tokens for ask in asks[1:]] == [5, 6, 7]
+    assert len(wire.rounds) == before + 2
+    assert [line["event"] for line in logs] == ["refund_dropped"]
+
+
+async def test_what_the_database_will_always_refuse_its_caller_is_told(desk, wire):
+    asks = []
+
+    with pytest.raises(psycopg.DataError), fail_after(5):
+        await reserve(desk, 2**40, asks)
+    await reserve(desk, 5, asks)
+
+    assert [ask.reservation.tokens for ask in asks] == [5]
 
 
 async def test_refunds_of_many_callers_share_a_statement(desk, wire):
