@@ -34,7 +34,8 @@ create table fleet_budget (
     day_usd numeric(14, 6) check (day_usd >= 0), -- null: no limit
     month_usd numeric(14, 6) check (month_usd >= 0),
     shut_until timestamptz, -- nothing that costs money is claimed before
-    shut_reason text
+    shut_reason text,
+    shut_for text -- the job/attempt whose question last shut it
 );
 
 insert into fleet_budget default values;
@@ -72,7 +73,8 @@ select s.day, abs(hashtext(s.instance_id) % 16), sum(s.cost_usd) from site_spend
 alter table sites
     add column budget_day_usd numeric(14, 6) check (budget_day_usd >= 0), -- null: no limit
     add column budget_month_usd numeric(14, 6) check (budget_month_usd >= 0),
-    add column resume_at timestamptz; -- of a pause that ends by itself; null: a person ends it
+    add column resume_at timestamptz, -- of a pause that ends by itself; null: a person ends it
+    add column paused_for text; -- the job/attempt whose question last made the site pause for want of budget
 
 create index sites_resume_idx on sites (resume_at) where resume_at is not null;
 
@@ -209,7 +211,8 @@ $$;
 -- May this attempt spend up to `wanted` USD more? If so that is noted on its job, for whoever asks next.
 -- Takes    the fence of the attempt; wanted; t: the time to judge by (tests set it).
 -- Gives    nothing when the attempt is lost; else one row: affordable; if not: scope, 'site' (paused from now until there
---          may be room) or 'fleet' (the gate is shut until there may be room); reason; newly: it was not so before.
+--          may be room) or 'fleet' (the gate is shut until there may be room); reason; newly: it was not so
+--          before this attempt asked, also when it asks again because an answer was lost.
 -- Locks    the job; then, where there are budgets, an advisory lock for the site and one for the fleet, in this order, so
 --          that those who ask go one by one and each sees what those before it reserved. A site's row that somebody
 --          holds is left as it is: no claim takes from it either.
@@ -224,6 +227,7 @@ declare
     f fleet_budget;
     used record;
     verdict record;
+    asker text := format('%s/%s', job, the_attempt);
 begin
     select g.instance_id, g.reserved_for into j
     from blog_generations as g
@@ -258,14 +262,14 @@ begin
             perform from sites as o where o.instance_id = j.instance_id for no key update skip locked;
             if found then
                 update sites as o
-                set paused_at = t, pause_reason = verdict.reason, resume_at = verdict.until
+                set paused_at = t, pause_reason = verdict.reason, resume_at = verdict.until, paused_for = asker
                 where
                     o.instance_id = j.instance_id
                     and o.paused_at is null
                     and (o.budget_day_usd, o.budget_month_usd)
                     is not distinct from (s.budget_day_usd, s.budget_month_usd);
             end if;
-            newly := found;
+            newly := exists (select from sites as o where o.instance_id = j.instance_id and o.paused_for = asker);
             return next;
             return;
         end if;
@@ -284,12 +288,12 @@ begin
             perform from fleet_budget for no key update skip locked;
             if found then
                 update fleet_budget as o
-                set shut_until = verdict.until, shut_reason = verdict.reason
+                set shut_until = verdict.until, shut_reason = verdict.reason, shut_for = asker
                 where
                     (o.shut_until is null or o.shut_until <= t)
                     and (o.day_usd, o.month_usd) is not distinct from (f.day_usd, f.month_usd);
             end if;
-            newly := found;
+            newly := exists (select from fleet_budget as o where o.shut_for = asker);
             return next;
             return;
         end if;

@@ -91,6 +91,19 @@ async def test_ten_that_ask_at_once_share_a_budget_for_four(purse, psql, claimer
     assert sum(bool(answer["newly"]) for answer in answers) == 1
 
 
+@pytest.mark.parametrize("whose", ["site", "fleet"])
+async def test_a_budget_reached_is_told_when_the_attempt_asks_again(purse, psql, claimer, whose):
+    """Its answer may be lost, and the line in the log is written by whoever was told."""
+    await a_site(psql, blogs=2, day=0.5 * A_BLOG if whose == "site" else None)
+    if whose == "fleet":
+        await psql.run("update fleet_budget set day_usd = %s", 0.5 * A_BLOG)
+    first, other = (await claimer()).claims
+
+    told = [(await purse.ask(claim))["newly"] for claim in (first, other, first)]
+
+    assert told == [True, False, True]
+
+
 async def test_a_budget_met_to_the_cent_is_kept(purse, psql, claimer):
     """What fits exactly is bought; a millionth more is not."""
     await a_site(psql, "exact", day=1)
