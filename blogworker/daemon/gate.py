@@ -1,7 +1,10 @@
 """What may be claimed now.
 
 While a provider is left alone: nothing that needs it, but one job to probe it with. While the total budget has no room:
-only what is paid for and waits to be published.
+only what is paid for and waits to be published. While the quota of a stage's model is blocked for long: not that stage.
+
+The quotas of Replicate do not count here: they are by the minute, and a picture that is paid for can be fetched for an
+hour only. A blog that wants one is claimed, and parked, whatever its site does without a picture.
 """
 
 from collections.abc import AsyncIterator
@@ -11,6 +14,7 @@ from dataclasses import dataclass
 from blogworker.queue.budget import OPEN, Budget
 from blogworker.queue.claim import ALL, Passing
 from blogworker.queue.job import Stage
+from blogworker.quota.blocks import Blocks
 from blogworker.quota.breaker import Breakers, Probe
 
 NEEDS = {
@@ -33,12 +37,20 @@ class Trial:
 
 
 class Gate:
-    """One a process. `image_trouble`: what becomes of a blog without a picture, where its site does not say."""
+    """One a process. `image_trouble`: what becomes of a blog without a picture, where its site does not say; `blocks`:
+    of the quotas that stages need, none where there are no limits to keep."""
 
-    def __init__(self, breakers: Breakers, image_trouble: str) -> None:
+    def __init__(self, breakers: Breakers, image_trouble: str, *, blocks: Blocks | None = None) -> None:
         self.breakers = breakers
         self._image_trouble = image_trouble
+        self._blocks = blocks
         self.budget = OPEN
+
+    async def sync(self) -> bool:
+        """Look at the breakers and the blocks. Whether there may be more to claim than before."""
+        opened = await self.breakers.sync()
+        freed = self._blocks is not None and await self._blocks.sync()
+        return opened or freed
 
     def heed(self, budget: Budget) -> bool:
         """Keep to what the budget says. Whether there may be more to claim than before."""
@@ -49,14 +61,14 @@ class Gate:
     async def trial(self) -> Trial | None:
         """Leave to probe a provider, if it is time. To be ended by `unused` where no job took it into `trying`."""
         await self.breakers.refresh()
-        probe = await self.breakers.take_probe({NEEDS[stage] for stage in self.affordable})
+        probe = await self.breakers.take_probe({NEEDS[stage] for stage in self._worth_claiming})
         if probe is None:
             return None
         provider = probe.provider
-        shop = self._shop()
-        quick = Passing(tuple(stage for stage in QUICK if NEEDS[stage] == provider), shop=shop)
-        slow = Passing(tuple(stage for stage in Stage if NEEDS[stage] == provider and stage not in QUICK))
-        reads = Passing((Stage.SOURCE,) if provider == SHOP and Stage.SOURCE in self.affordable else (), shop=True)
+        stages = self._worth_claiming
+        quick = Passing(tuple(s for s in stages if NEEDS[s] == provider and s in QUICK), shop=self._shop())
+        slow = Passing(tuple(s for s in stages if NEEDS[s] == provider and s not in QUICK))
+        reads = Passing((Stage.SOURCE,) if provider == SHOP and Stage.SOURCE in stages else (), shop=True)
         return Trial(probe, tuple(passing for passing in (quick, slow, reads) if passing.stages))
 
     @asynccontextmanager
@@ -74,11 +86,11 @@ class Gate:
 
     def passing(self) -> Passing | None:
         """What may be claimed now; None: nothing."""
-        shut, affordable = self.breakers.shut, self.affordable
-        stages = tuple(stage for stage in affordable if NEEDS[stage] not in shut)
+        shut = self.breakers.shut
+        stages = tuple(stage for stage in self._worth_claiming if NEEDS[stage] not in shut)
         if stages == tuple(Stage):
             return ALL
-        if NEEDS[Stage.IMAGE] in shut and Stage.IMAGE in affordable:
+        if NEEDS[Stage.IMAGE] in shut and Stage.IMAGE in self.affordable:
             return Passing(stages, self._image_trouble, self._shop())
         return Passing(stages, shop=self._shop()) if stages else None
 
@@ -86,6 +98,11 @@ class Gate:
     def affordable(self) -> tuple[Stage, ...]:
         """The stages that the total budget has room for."""
         return tuple(Stage) if self.budget.shut_reason is None else (Stage.PUBLISH,)
+
+    @property
+    def _worth_claiming(self) -> tuple[Stage, ...]:
+        stopped = self._blocks.stopped if self._blocks is not None else ()
+        return tuple(stage for stage in self.affordable if stage not in stopped)
 
     def _shop(self) -> bool | None:
         return False if SHOP in self.breakers.shut else None

@@ -192,7 +192,7 @@ class Incarnation:
             self.worker.wake()
 
     async def _sync_breakers(self) -> None:
-        if await self._gate.breakers.sync():
+        if await self._gate.sync():
             self.worker.wake()
 
     async def _listen(self) -> None:

@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from blogworker.providers.http import Pace, SitePace
+from blogworker.queue.job import Stage
 from blogworker.quota.bucket import Bucket
 from blogworker.quota.limiter import Limiter
-from blogworker.settings import Settings
+from blogworker.settings import OpenAISettings, Settings
 
 PREDICTIONS = "replicate/predictions"
 READS = "replicate/reads"
@@ -35,6 +36,12 @@ def buckets(settings: Settings) -> dict[str, Bucket]:
         PREDICTIONS: Bucket(replicate.bucket("predictions"), "replicate", replicate.rpm, None),
         READS: Bucket(replicate.bucket("reads"), "replicate", replicate.reads_rpm, None),
     }
+
+
+def stage_buckets(settings: OpenAISettings) -> dict[str, str]:
+    """The names of the quotas whose block stops a stage. A source is for the ideas that follow at once."""
+    ideas, content = settings.bucket(settings.ideas_model), settings.bucket(settings.content_model)
+    return {Stage.SOURCE: ideas, Stage.IDEAS: ideas, Stage.CONTENT: content}
 
 
 def site_bucket(instance_id: str, *, rpm: int) -> Bucket:

@@ -11,12 +11,13 @@ from anyio.abc import TaskStatus
 from blogworker.daemon import systemd
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
-from blogworker.daemon.pacing import buckets
+from blogworker.daemon.pacing import buckets, stage_buckets
 from blogworker.daemon.world import opened_vendors
 from blogworker.db.migrate import state
 from blogworker.db.patient import PatientDatabase, Weather
 from blogworker.db.pool import Database
 from blogworker.queue.job import Claim, Outcome
+from blogworker.quota.blocks import Blocks
 from blogworker.quota.breaker import Breakers
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import Settings, WorkerSettings
@@ -54,7 +55,8 @@ async def run(settings: Settings, *, until_empty: bool = False) -> None:
                 worker = settings.worker
                 return await attempt(work, retry_base_s=worker.retry_base, retry_cap_s=worker.retry_cap)
 
-            gate = Gate(breakers, trouble)
+            gate = Gate(breakers, trouble, blocks=Blocks(patient, stage_buckets(settings.openai)))
+            await gate.sync()
             begin = partial(Incarnation, settings, database, weather, pipeline, gate=gate, waiting=limiter.waiting)
             await Supervisor(begin, settings.worker).run(until_empty=until_empty)
 

@@ -197,7 +197,7 @@ class Desk:
             self._answer(ask, row, wait_s=wait_s, soonest_s=soonest_s)
 
     def _drop(self, error: BaseException) -> bool:
-        """Whether the error was of what was sent, which is dropped: for ever refused, it would keep everybody waiting."""
+        """Whether the error was of what was sent, which is dropped: else no round would ever get through."""
         if not self._sent or not isinstance(error, psycopg.Error) or passing(error):
             return False
         log.error("refund_dropped", quota=self.bucket.name, error_type=type(error).__name__, error=str(error))

@@ -100,8 +100,8 @@ class Guard(Protocol):
     def guarding(
         self, provider: str, *, own: Iterable[type[ProviderError]] = (), site: str | None = None
     ) -> AbstractAsyncContextManager[None]:
-        """A call to the provider. `own`: errors that say nothing of it; `site`: whose call it is, where one site may fail
-        by itself. Raises ProviderDown, as `require` does and when the call's failure turns out to be the provider's."""
+        """A call to the provider. `own`: errors that say nothing of it; `site`: whose call it is, where one site may
+        fail by itself. Raises ProviderDown, as `require` does and when the failure turns out to be the provider's."""
 
 
 class Cache(Protocol):

@@ -173,7 +173,9 @@ async def test_many_failures_cost_few_statements(ours, person, monkeypatch):
 
 async def test_successes_are_told_once_for_all(ours, person, monkeypatch):
     """Good times cost one statement a second, not one a call."""
-    await person.run("update provider_health set struck = array_fill(null::text, array[4]), succeeded_at = to_timestamp(0)")
+    await person.run(
+        "update provider_health set struck = array_fill(null::text, array[4]), succeeded_at = to_timestamp(0)"
+    )
 
     assert await calls(ours, 30) == {"done": 30}
     assert (await person.row())["strikes"] == 4
@@ -457,7 +459,12 @@ async def test_workers_tell_of_all_providers_at_once_without_a_deadlock(database
     async def tell(providers: list[str]) -> None:
         for _ in range(60):
             await database.execute(
-                "quota/breaker_succeeded", providers=providers, successes=[1, 1, 1], sites=[None] * 3, probes=[], probe_s=1.0
+                "quota/breaker_succeeded",
+                providers=providers,
+                successes=[1, 1, 1],
+                sites=[None] * 3,
+                probes=[],
+                probe_s=1.0,
             )
 
     async with create_task_group() as tasks:
