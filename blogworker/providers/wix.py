@@ -13,16 +13,16 @@ from typing import Any, Self
 import httpx2
 from anyio import current_time, sleep
 
-from blogworker.errors import Misconfigured, SiteUnavailable, Unavailable
+from blogworker.errors import Misconfigured, Unavailable
 from blogworker.providers import http
 from blogworker.providers.wix_auth import PROVIDER
+from blogworker.providers.wix_author import Authors
 from blogworker.providers.wix_products import Catalog, catalog_of, product_of
-from blogworker.providers.wix_site import INSTANCE, Before, Params, WixSites
+from blogworker.providers.wix_site import Before, Params, WixSites
 from blogworker.providers.wix_tags import tag_ids_of
 from blogworker.settings import WixSettings
 
 READY, PENDING, FAILED = "READY", "PENDING", "FAILED"
-MEMBERS_LOOKED_AT = 50
 DRAFTS_LOOKED_AT = 20
 LATEST_LOOKED_AT = 100
 
@@ -45,7 +45,7 @@ class WixClient:
         self._pace = pace
         self._wire: httpx2.AsyncClient | None = None
         self._open_sites: WixSites | None = None
-        self._members: dict[str, str] = {}
+        self._authors: Authors | None = None
 
     async def open(self) -> None:
         if not self._settings.configured:
@@ -54,6 +54,7 @@ class WixClient:
             self._settings.base_url, connections=self._connections, timeout_s=self._settings.timeout
         )
         self._open_sites = WixSites(self._settings, self._wire, pace=self._pace)
+        self._authors = Authors(self._open_sites)
 
     async def aclose(self) -> None:
         if self._wire is not None:
@@ -72,11 +73,11 @@ class WixClient:
             raise RuntimeError("the client is not open")
         return self._open_sites
 
-    async def member_id(self, instance_id: str, *, fresh: bool = False) -> str:
+    async def member_id(self, instance_id: str, *, instead_of: str | None = None) -> str:
         """The author of a site's posts: its owner, made a member if need be. Raises SiteUnavailable without one."""
-        if fresh or instance_id not in self._members:
-            self._members[instance_id] = await self._author(instance_id)
-        return self._members[instance_id]
+        if self._authors is None:
+            raise RuntimeError("the client is not open")
+        return await self._authors.get(instance_id, instead_of=instead_of)
 
     async def import_media(
         self, instance_id: str, url: str, *, name: str, media_type: str = "image/jpeg", before: Before | None = None
@@ -162,24 +163,6 @@ class WixClient:
     async def tag_ids(self, instance_id: str, labels: Sequence[str], *, language: str | None) -> list[str]:
         """The ids of these tags of the site's blog, made where it has none of the name."""
         return await tag_ids_of(self._sites, instance_id, labels, language=language)
-
-    async def _author(self, instance_id: str) -> str:
-        site = (await self._sites.get(instance_id, INSTANCE)).get("site") or {}
-        owner = (site.get("ownerInfo") or {}).get("email") or site.get("ownerEmail")
-        params: Params = {"fieldsets": "FULL", "paging.limit": MEMBERS_LOOKED_AT}
-        members = (await self._sites.get(instance_id, "/members/v1/members", params=params)).get("members") or []
-        for member in members:
-            if owner is None or str(member.get("loginEmail", "")).lower() == str(owner).lower():
-                return str(member["id"])
-        if owner is None:
-            raise SiteUnavailable(
-                "the site has no member to be the author: set member_id in the site's settings",
-                provider=PROVIDER,
-                code="no_author",
-            )
-        profile = {"nickname": site.get("siteDisplayName") or str(owner).partition("@")[0]}
-        body = {"member": {"loginEmail": owner, "profile": profile}}
-        return _text(await self._sites.post(instance_id, "/members/v1/members", body=body), "member", "id")
 
 
 def _id_of(draft: Mapping[str, Any], answer: Mapping[str, Any], *, since: str = "") -> str | None:

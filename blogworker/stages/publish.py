@@ -144,7 +144,8 @@ async def _mended(work: Work, wix: WixClient, draft: Mapping[str, Any], error: R
         return halved(draft)
     if not AUTHOR.search(str(error)):
         return None
-    member_id = await wix.member_id(work.claim.instance_id, fresh=True)  # who has left the site since we looked
+    who = draft["memberId"]  # has left the site since we looked
+    member_id = await wix.member_id(work.claim.instance_id, instead_of=who)
     log.warning("author_replaced", member_id=member_id)
     return {**draft, "memberId": member_id}
 

@@ -82,7 +82,7 @@ REQUESTS = {
             authorized=False,
         ),
         "apps.instance": Wire("GET", r"/apps/v1/instance"),
-        "members.list": Wire("GET", r"/members/v1/members", query=("fieldsets", "paging.limit")),
+        "members.list": Wire("GET", r"/members/v1/members", query=("fieldsets", "paging.limit", "paging.offset")),
         "media.import": Wire(
             "POST",
             r"/site-media/v1/files/import",

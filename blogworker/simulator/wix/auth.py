@@ -107,6 +107,7 @@ class Auth:
             "url": site.base_url,
             "locale": "en",
             "paymentCurrency": "USD",
+            "ownerInfo": {"email": site.owner_email, "emailStatus": "VERIFIED"},
             "installedWixApps": ["blog", "stores", "members"],
         }
         return JSONResponse({"instance": app, "site": about})

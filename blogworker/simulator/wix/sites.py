@@ -75,6 +75,10 @@ class Site:
         return f"https://{self.instance_id[:8]}.wixsite.example/site"
 
     @property
+    def owner_email(self) -> str:
+        return f"owner@{self.instance_id[:8]}.example"
+
+    @property
     def catalog(self) -> str:
         """Half of the sites are still on the old catalog; which ones never changes."""
         even = hashlib.blake2b(self.instance_id.encode(), digest_size=1).digest()[0] % 2 == 0
@@ -86,13 +90,15 @@ class Site:
 
 
 def new_site(instance_id: str, *, created_at: str) -> Site:
-    """A freshly installed site; its owner is already a member."""
+    """A freshly installed site; its owner is already a member, and so, before them, is a customer."""
     site = Site(instance_id)
-    owner = member_of(
-        site.stable_id("owner"), email=f"owner@{instance_id[:8]}.example", nickname="Site Owner",
-        first="Site", last="Owner", created_at=created_at,
-    )  # fmt: skip
-    site.members[owner["id"]] = owner
+    customer = f"customer@{instance_id[:8]}.example"
+    for email, first, last in ((customer, "First", "Customer"), (site.owner_email, "Site", "Owner")):
+        member = member_of(
+            site.stable_id(last.lower()), email=email, nickname=f"{first} {last}",
+            first=first, last=last, created_at=created_at,
+        )  # fmt: skip
+        site.members[member["id"]] = member
     return site
 
 
