@@ -11,6 +11,7 @@ from typing import Any
 from psycopg.types.json import Json
 
 from blogworker.db.pool import Runner
+from blogworker.db.storable import storable
 from blogworker.queue.job import Claim
 
 
@@ -27,7 +28,7 @@ class StoredCache:
         return None if row is None else row["value"]
 
     async def remember(self, key: str, value: object, *, ttl_s: float | None) -> None:
-        await self._database.execute("stages/remember", key=key, value=Json(value), ttl_s=ttl_s)
+        await self._database.execute("stages/remember", key=key, value=Json(storable(value)), ttl_s=ttl_s)
 
     async def forget(self, key: str) -> None:
         await self._database.execute("stages/forget", key=key)

@@ -29,6 +29,7 @@ MOST_KEYWORDS = 8
 WORN = ("ultimate guide", "complete guide", "everything you need to know", "in today's", "game-changer", "unlock")
 LONG_TITLE_COSTS, WORN_TITLE_COSTS, THIN_OUTLINE_COSTS, OFF_TOPIC_COSTS = 5, 15, 10, 10
 WELL_OUTLINED = 5
+NEUTRAL_SCORE = 50  # of 100
 ROUNDS = (("draft", "repair"), ("more", "more_repair"))  # the checkpoints of each
 TITLES_SHOWN, MOST_TAKEN = 3, 40
 MOST_KEPT = 60  # ideas of one source that are remembered
@@ -51,6 +52,14 @@ def _lines(limit: int, *, most: int) -> BeforeValidator:
     return BeforeValidator(clean)
 
 
+def _score(value: Any) -> int:
+    """What is no number says nothing of the idea: it costs neither the idea nor those beside it."""
+    try:
+        return min(100, max(0, int(value)))
+    except (TypeError, ValueError, OverflowError):
+        return NEUTRAL_SCORE
+
+
 class Idea(BaseModel):
     """One post that could be written."""
 
@@ -62,7 +71,7 @@ class Idea(BaseModel):
     search_intent: Literal["informational", "commercial", "transactional", "navigational"]
     keywords: Annotated[list[str], _lines(80, most=MOST_KEYWORDS)] = Field(min_length=1)
     outline: Annotated[list[str], _lines(160, most=MOST_SECTIONS)] = Field(min_length=LEAST_SECTIONS)
-    score: Annotated[int, BeforeValidator(lambda value: min(100, max(0, int(value))))]
+    score: Annotated[int, BeforeValidator(_score)]
 
 
 async def run(work: Work) -> Output:

@@ -27,6 +27,13 @@ async def test_a_value_is_remembered_replaced_and_forgotten(stored):
     assert await stored.recall("k") is None
 
 
+async def test_what_postgres_cannot_keep_costs_no_blog(stored):
+    """A model or a shop may give a NUL or half a character: the ideas bought with it crashed their attempt."""
+    await stored.remember("k", [{"title": "A\0 mug \ud83d", "score": float("inf")}], ttl_s=60)
+
+    assert await stored.recall("k") == [{"title": "A mug ?", "score": None}]
+
+
 async def test_what_has_expired_is_not_recalled_and_prune_removes_it(stored, database):
     await stored.remember("old", 1, ttl_s=0)
     await stored.remember("for good", 2, ttl_s=None)

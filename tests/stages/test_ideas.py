@@ -58,6 +58,16 @@ def test_an_answer_without_ideas_is_unfit(answer):
         ideas.read_ideas(answer)
 
 
+@pytest.mark.parametrize("score", ["null", '"high"', "Infinity", "NaN", "[]", "1e999"])
+def test_a_score_that_is_no_number_costs_no_idea_and_no_repair(score):
+    """All ideas of the answer were thrown away for it, and others paid for."""
+    scored, odd = idea(score=60), idea(title="How to choose a mug", score="?")
+
+    found = ideas.read_ideas(json.dumps({"ideas": [scored, odd]}).replace('"?"', score))
+
+    assert [each.score for each in found] == [60, ideas.NEUTRAL_SCORE]
+
+
 def test_markup_is_taken_out_of_ideas():
     found = ideas.read_ideas(
         json.dumps({"ideas": [idea(title="<b>How</b> a mug keeps warm", keywords=["a", "a", " "])]})
