@@ -10,26 +10,41 @@ from psycopg.types.json import Json
 
 from blogworker.db.pool import Row, Runner
 from blogworker.db.storable import storable
-from blogworker.errors import LeaseLost
+from blogworker.errors import LeaseLost, Rejected
 from blogworker.queue.job import Claim, Stage
+from blogworker.stages.fitting import misfits_of
 from blogworker.stages.work import Output, Refusal, Reserved, Spend
+from blogworker.telemetry import get_logger
 
 ORDER = tuple(Stage)
 POSTS_LOOKED_AT = 200  # for the tags in use
 NOTHING_SPENT = Spend(provider=None, model=None)
 
+log = get_logger()
+
 
 class StoredCheckpoints:
-    """Implements `work.Checkpoints`. `saved` is what earlier attempts left."""
+    """Implements `work.Checkpoints`. `saved` is what earlier attempts left, of this version or another."""
 
     def __init__(self, database: Runner, worker_id: UUID, claim: Claim, saved: Mapping[str, Output]) -> None:
         self._database = database
         self._fence = {"worker_id": worker_id, "job_id": claim.job_id, "attempt": claim.attempt}
         self._claim = claim
-        self._saved = dict(saved)
+        again, self._unusable = misfits_of(saved)
+        self._saved = {name: output for name, output in saved.items() if name not in again}
         self._since = monotonic()
+        for name, fault in again.items():
+            log.warning("checkpoint_unfit", name=name, error=fault)
 
     def get(self, name: str) -> Output | None:
+        """Raises Rejected for one that is not understood and must not be made again."""
+        if (fault := self._unusable.get(name)) is not None:
+            raise Rejected(
+                f"the checkpoint {name} of this blog is not one of this version ({fault}), and its post may be on the "
+                "site already: put it right in generation_stages, then retry the blog",
+                provider="checkpoints",
+                code="unfit_checkpoint",
+            )
         return self._saved.get(name)
 
     async def save(self, name: str, output: Output, spend: Spend | None = None) -> None:

@@ -156,7 +156,7 @@ async def _started(work: Work, *, name: str, prompt: str) -> str:
 async def _lost(work: Work, *, name: str, prompt: str) -> str | None:
     """The prediction that an earlier attempt asked for, and did not live to hear of."""
     asked = work.checkpoints.get(f"{name}_asked") or {}
-    if "seed" not in asked or asked["instead_of"] != _known(work, name):
+    if "seed" not in asked or asked.get("instead_of") != _known(work, name):
         return None
     async with work.breakers.guarding(PROVIDER):
         return await work.vendors.replicate.find(prompt, seed=asked["seed"])

@@ -39,24 +39,25 @@ log = get_logger()
 
 async def attempt(work: Work, *, retry_base_s: float, retry_cap_s: float) -> Outcome:
     """Run what is left of the job, if the budgets allow. Raises LeaseLost, and whatever nobody foresaw."""
-    if (usd := still_to_pay(work)) is not None and (refusal := await work.checkpoints.reserve(usd)) is not None:
-        if refusal.newly:
-            log.warning("budget_reached", scope=refusal.scope, error=refusal.reason)
-        return OverBudget(refusal.reason, everywhere=refusal.scope == "fleet")
-    for stage, run in STAGES.items():
-        if work.checkpoints.get(stage) is not None:
-            continue
-        started = monotonic()
-        try:
+    stage = work.claim.stage
+    try:
+        if (usd := still_to_pay(work)) is not None and (refusal := await work.checkpoints.reserve(usd)) is not None:
+            if refusal.newly:
+                log.warning("budget_reached", scope=refusal.scope, error=refusal.reason)
+            return OverBudget(refusal.reason, everywhere=refusal.scope == "fleet")
+        for stage, run in STAGES.items():
+            if work.checkpoints.get(stage) is not None:
+                continue
+            started = monotonic()
             with fail_after(STAGE_DEADLINE_S):
                 output = await run(work)
             await work.checkpoints.save(stage, output)
-        except Later as later:
-            return Wait(later.seconds, str(later))
-        except (ProviderError, TimeoutError, psycopg.OperationalError, PoolTimeout) as error:
-            delay_s = backoff_s(work.claim.failures + 1, base_s=retry_base_s, cap_s=retry_cap_s)
-            return outcome(error, stage=stage, delay_s=delay_s)
-        log.info("stage_completed", stage=stage, duration_s=round(monotonic() - started, 3))
+            log.info("stage_completed", stage=stage, duration_s=round(monotonic() - started, 3))
+    except Later as later:
+        return Wait(later.seconds, str(later))
+    except (ProviderError, TimeoutError, psycopg.OperationalError, PoolTimeout) as error:
+        delay_s = backoff_s(work.claim.failures + 1, base_s=retry_base_s, cap_s=retry_cap_s)
+        return outcome(error, stage=stage, delay_s=delay_s)
     return Done()
 
 

@@ -45,7 +45,7 @@ async def run(work: Work) -> Output:
 
 async def _shown(work: Work, wix: WixClient, content: Mapping[str, Any]) -> Output:
     draft = await _draft(work, wix, content)
-    made = {"wix_draft_id": draft["id"], "wix_media_id": draft["media_id"]}
+    made = {"wix_draft_id": draft["id"], "wix_media_id": draft.get("media_id")}
     own = work.claim.publish_mode
     if (own or usable(work.claim.site).publish_mode) == DRAFT_ONLY:
         await work.checkpoints.store_post({**columns(content), **made})

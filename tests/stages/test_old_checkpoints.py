@@ -1,0 +1,113 @@
+"""Checkpoints that an older version or a person left: never a KeyError, nothing bought twice, nothing shown twice."""
+
+import pytest
+from psycopg.types.json import Json
+
+from blogworker.stages import fitting
+
+from .conftest import SITE
+from .kitchen import Kitchen
+
+pytestmark = pytest.mark.anyio
+
+STOPPED = {"kind": "status", "vendor": "wix", "status": 500}
+
+
+async def up_to(kitchen: Kitchen, operation: str) -> int:
+    """The kitchen's blog, stopped for a while at this call to Wix."""
+    await kitchen.room.fault(operation=operation, **STOPPED)
+    job = await kitchen.attempt()
+    assert job["status"] == "SCHEDULED"
+    await kitchen.room.forgive()
+    return int(job["id"])
+
+
+async def spoil(kitchen: Kitchen, name: str, output: object) -> None:
+    changed = await kitchen.run(
+        "update generation_stages set output = %s where stage = %s returning stage", Json(output), name
+    )
+    assert len(changed) == 1, name
+
+
+@pytest.mark.parametrize(
+    ("name", "output"),
+    [
+        ("source", []),
+        ("ideas", {}),
+        ("ideas", {"chosen": None}),
+        ("ideas.draft", {}),
+        ("content", {"title": "Written by an older version"}),
+        ("content", "text"),
+        ("content.draft", {"answer": "under another name"}),
+        ("image", 5),
+        ("image.prediction", {"prompt": "x"}),
+        ("image.prediction_asked", {"seed": 1}),
+        ("publish.media", {"status": "READY"}),
+    ],
+    ids=str,
+)
+async def test_what_can_be_made_again_is(kitchen, name, output):
+    """It ended in five crashes and a blog that FAILED with one word: KeyError."""
+    await up_to(kitchen, "tags.query")
+    bought = await kitchen.calls("openai", "responses.create"), await kitchen.calls("replicate", "predictions.create")
+    await spoil(kitchen, name, output)
+
+    assert (await kitchen.attempt())["status"] == "DONE"
+
+    again = await kitchen.calls("openai", "responses.create"), await kitchen.calls("replicate", "predictions.create")
+    assert again == bought, "the answers are there, in the checkpoints of their own"
+    assert len(await kitchen.room.posts(SITE)) == 1
+    [title] = await kitchen.run("select title from site_titles")
+    [post] = await kitchen.run("select title from blog_posts")
+    assert title == post
+
+
+async def test_an_answer_that_is_not_there_is_bought_again(kitchen):
+    await up_to(kitchen, "tags.query")
+    await spoil(kitchen, "content", {})
+    await spoil(kitchen, "content.draft", {"answer": "under another name"})
+
+    assert (await kitchen.attempt())["status"] == "DONE"
+    assert await kitchen.calls("openai", "responses.create") == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "output"),
+    [
+        ("publish.draft", {"title": "without its id"}),
+        ("publish.intent", {"started_at": "yesterday"}),
+        ("content", {"title": "another"}),
+        ("ideas", {}),
+    ],
+    ids=str,
+)
+async def test_what_may_be_on_the_site_stops_the_blog_with_its_reason(kitchen, name, output):
+    """Made again it would be there twice, or be another post than the one here."""
+    job_id = await up_to(kitchen, "drafts.publish")
+    before = (await kitchen.checkpoints())[name]
+    await spoil(kitchen, name, output)
+    if name == "publish.intent":  # is asked only where there is no draft
+        await kitchen.run("delete from generation_stages where stage = 'publish.draft'")
+
+    job = await kitchen.attempt()
+
+    assert (job["status"], job["kind"], job["code"]) == ("FAILED", "Rejected", "unfit_checkpoint")
+    assert f"the checkpoint {name} of this blog is not one of this version" in job["message"]
+    assert await kitchen.room.posts(SITE) == []
+
+    await spoil(kitchen, name, before)
+    await kitchen.run("update blog_generations set status = 'PENDING' where id = %s", job_id)
+    assert (await kitchen.attempt())["status"] == "DONE"
+    assert len(await kitchen.room.posts(SITE)) == 1
+
+
+async def test_every_checkpoint_of_this_version_fits(kitchen):
+    await kitchen.attempt()
+
+    assert fitting.misfits_of(await kitchen.checkpoints()) == ({}, {})
+
+
+async def test_a_refused_intent_fits_too():
+    refused = {"started_at": "2026-11-23T10:00:00+00:00", "refused": True}
+
+    assert fitting.misfits_of({"publish.intent": refused}) == ({}, {})
