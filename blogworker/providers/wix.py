@@ -13,7 +13,7 @@ from typing import Any, Self
 import httpx2
 from anyio import current_time, sleep
 
-from blogworker.errors import Misconfigured, Unavailable
+from blogworker.errors import Misconfigured, Rejected, Unavailable
 from blogworker.providers import http
 from blogworker.providers.wix_auth import PROVIDER
 from blogworker.providers.wix_author import Authors
@@ -23,6 +23,8 @@ from blogworker.providers.wix_tags import tag_ids_of
 from blogworker.settings import WixSettings
 
 READY, PENDING, FAILED = "READY", "PENDING", "FAILED"
+DELETED = "DELETED"  # of a draft: it is in the bin
+NOT_FOUND = 404
 DRAFTS_LOOKED_AT = 20
 LATEST_LOOKED_AT = 100
 
@@ -146,6 +148,13 @@ class WixClient:
         )
         return _text(answer, "postId")
 
+    async def is_deleted(self, instance_id: str, draft_id: str) -> bool:
+        """Whether a draft is gone for good, or in the bin, and no post of it is there."""
+        draft = await self._shown(instance_id, f"/blog/v3/draft-posts/{draft_id}", "draftPost")
+        if draft is not None and draft.get("status") != DELETED:
+            return False
+        return await self._shown(instance_id, f"/blog/v3/posts/{draft_id}", "post") is None
+
     async def post_url(self, instance_id: str, post_id: str) -> str | None:
         """Where a published post can be read."""
         answer = await self._sites.get(instance_id, f"/blog/v3/posts/{post_id}", params={"fieldsets": ["URL"]})
@@ -163,6 +172,16 @@ class WixClient:
     async def tag_ids(self, instance_id: str, labels: Sequence[str], *, language: str | None) -> list[str]:
         """The ids of these tags of the site's blog, made where it has none of the name."""
         return await tag_ids_of(self._sites, instance_id, labels, language=language)
+
+    async def _shown(self, instance_id: str, path: str, name: str) -> Mapping[str, Any] | None:
+        """What is at a path; None for a 404."""
+        try:
+            found = (await self._sites.get(instance_id, path)).get(name)
+        except Rejected as error:
+            if error.status != NOT_FOUND:
+                raise
+            return None
+        return found if isinstance(found, dict) else {}
 
 
 def _id_of(draft: Mapping[str, Any], answer: Mapping[str, Any], *, since: str = "") -> str | None:

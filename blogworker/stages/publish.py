@@ -1,6 +1,7 @@
 """Stage 5: the post, stored here and then shown to the world.
 
     stored -> cover -> draft -> (its time) -> published -> stored with its address
+                         `-> deleted by its owner meanwhile: FAILED, until a person retries the blog
 
 Wix has no key that makes a draft unique. So the intent to make one is saved first; an attempt that finds the intent but
 no draft asks Wix for it, and makes another only when the first can no longer come to be. To publish twice is harmless.
@@ -14,7 +15,7 @@ from typing import Any
 from anyio import sleep
 
 from blogworker.errors import ProviderError, RateLimited, Rejected, SiteUnavailable
-from blogworker.providers.wix import WixClient
+from blogworker.providers.wix import NOT_FOUND, WixClient
 from blogworker.providers.wix_auth import PROVIDER
 from blogworker.stages.content import allowed, columns
 from blogworker.stages.draft import covered, draft_of, halved
@@ -72,9 +73,23 @@ async def _address(work: Work, wix: WixClient, post_id: str) -> str | None:
 async def _published(work: Work, wix: WixClient, draft_id: str) -> str:
     if (done := work.checkpoints.get("publish.post")) is not None:
         return str(done["id"])
-    post_id = await wix.publish(work.claim.instance_id, draft_id, before=work.checkpoints.confirm)
+    if work.checkpoints.get("publish.deleted") is not None:
+        raise _unwanted()
+    try:
+        post_id = await wix.publish(work.claim.instance_id, draft_id, before=work.checkpoints.confirm)
+    except Rejected as error:
+        if error.status != NOT_FOUND or not await wix.is_deleted(work.claim.instance_id, draft_id):
+            raise
+        await work.checkpoints.save("publish.deleted", {"id": draft_id})
+        raise _unwanted() from error
     await work.checkpoints.save("publish.post", {"id": post_id})
     return post_id
+
+
+def _unwanted() -> Rejected:
+    """Who deletes a draft does not want it. None is made until a person retries the blog, which forgets it."""
+    told = "its draft was deleted on the site before it was published: retry the blog to have it made anew"
+    return Rejected(told, provider=PROVIDER, code="draft_deleted")
 
 
 async def _draft(work: Work, wix: WixClient, content: Mapping[str, Any]) -> Output:

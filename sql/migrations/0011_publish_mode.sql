@@ -81,3 +81,24 @@ begin
     where g.id = found_id;
 end
 $$;
+
+-- A draft that its owner deleted before it was published is forgotten when a person retries the blog, so that another is
+-- made. A post there is none: `publish.deleted` is saved only where Wix has neither.
+create function forget_deleted_draft() returns trigger language plpgsql as $$
+begin
+    delete from generation_stages as s
+    where
+        s.generation_id = old.id
+        and s.stage in ('publish.intent', 'publish.draft', 'publish.deleted')
+        and exists (
+            select from generation_stages as d where d.generation_id = old.id and d.stage = 'publish.deleted'
+        );
+    return new;
+end
+$$;
+
+create trigger forget_deleted_draft before update on blog_generations
+for each row when (
+    old.status in ('FAILED', 'CANCELLED') and new.status in ('PENDING', 'SCHEDULED') and old.stage = 'publish'
+)
+execute function forget_deleted_draft();

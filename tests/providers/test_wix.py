@@ -397,3 +397,15 @@ async def test_a_site_without_a_shop_is_shut(wix, vendor):
 async def test_missing_credentials_are_told_before_any_call():
     with pytest.raises(Misconfigured, match="WIX_APP_ID"):
         await WixClient(WixSettings(_env_file=None), connections=1).open()
+
+
+async def test_a_draft_in_the_bin_is_a_deleted_one(wix, vendor):
+    """Whether Wix still shows it or not."""
+    vendor.will(Answer(404, {"message": "not found"}))
+    assert await wix.is_deleted(SITE, "d1") is True
+
+    vendor.will(Answer(body={"draftPost": {"id": "d1", "status": "DELETED"}}), at="/blog/v3/draft-posts/d1")
+    assert await wix.is_deleted(SITE, "d1") is True
+
+    vendor.will(Answer(body={"draftPost": {"id": "d1", "status": "UNPUBLISHED"}}), at="/blog/v3/draft-posts/d1")
+    assert await wix.is_deleted(SITE, "d1") is False

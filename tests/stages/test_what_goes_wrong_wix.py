@@ -366,3 +366,66 @@ async def test_five_failures_end_the_blog_and_its_draft_is_not_made_five_times(k
 
     assert ended == ["SCHEDULED"] * 4 + ["FAILED"]
     assert await kitchen.calls("wix", CREATE) == 1
+
+
+async def retry(kitchen, job_id: int) -> None:
+    await kitchen.run("update blog_generations set status = 'PENDING' where id = %s", job_id)
+
+
+async def made_ahead(kitchen) -> str:
+    """The kitchen's blog, all but published; its draft."""
+    await kitchen.room.fault(vendor="wix", operation="drafts.publish", kind="status", status=503)
+    assert (await kitchen.attempt())["status"] == "SCHEDULED"
+    await kitchen.room.forgive()
+    return (await kitchen.checkpoints())["publish.draft"]["id"]
+
+
+@pytest.mark.parametrize("permanent", [True, False], ids=["for good", "into the bin"])
+async def test_a_draft_that_its_owner_deleted_ends_the_blog_and_a_retry_makes_another(kitchen, permanent):
+    """They do not want it; should a person change their mind, the blog could never be retried."""
+    draft_id = await made_ahead(kitchen)
+    await kitchen.room.delete_draft(SITE, draft_id, permanent=permanent)
+
+    job = await kitchen.attempt()
+
+    assert (job["status"], job["code"]) == ("FAILED", "draft_deleted")
+    assert "its draft was deleted on the site before it was published: retry the blog" in job["message"]
+    assert (await kitchen.calls("wix", CREATE), await shown(kitchen)) == (1, 0)
+    written = await kitchen.calls("openai", "responses.create")
+
+    await retry(kitchen, job["id"])
+    assert (await kitchen.attempt())["status"] == "DONE"
+    assert (await kitchen.calls("wix", CREATE), await shown(kitchen)) == (2, 1)
+    assert await kitchen.calls("openai", "responses.create") == written
+
+
+async def test_a_worker_that_dies_over_a_deleted_draft_leaves_it_to_a_person(kitchen):
+    """Its heir must not make anew what the owner does not want."""
+    draft_id = await made_ahead(kitchen)
+    await kitchen.room.delete_draft(SITE, draft_id, permanent=True)
+    [taken] = await kitchen.claims(1)
+    await kitchen.run(
+        "insert into generation_stages (generation_id, stage, output, attempt) values (%s, 'publish.deleted', '{}', 2)",
+        taken.job_id,
+    )
+    await kitchen.run("update blog_generations set status = 'PENDING' where id = %s", taken.job_id)
+
+    assert (await kitchen.attempt())["code"] == "draft_deleted"
+    assert (await kitchen.calls("wix", CREATE), await kitchen.calls("wix", PUBLISH)) == (1, 1)
+
+
+@pytest.mark.parametrize("there", ["draft", "post"])
+async def test_a_404_while_the_draft_or_a_post_is_there_forgets_nothing(kitchen, there):
+    """Another draft would become a second post."""
+    draft_id = await made_ahead(kitchen)
+    if there == "post":
+        await kitchen.vendors.wix.publish(SITE, draft_id)
+        await kitchen.room.fault(vendor="wix", operation="drafts.get", kind="status", status=404)
+    await kitchen.room.fault(vendor="wix", operation=PUBLISH, kind="status", status=404, times=1)
+
+    job = await kitchen.attempt()
+
+    assert (job["status"], job["code"] != "draft_deleted") == ("FAILED", True)
+    await retry(kitchen, job["id"])
+    assert (await kitchen.attempt())["status"] == "DONE"
+    assert (await kitchen.calls("wix", CREATE), await shown(kitchen)) == (1, 1)

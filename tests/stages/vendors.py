@@ -48,6 +48,18 @@ class Room:
         answer = (await self._http.get("/__sim/wix/products", params={"site": site})).json()
         return answer["products"]
 
+    async def delete_draft(self, site: str, draft_id: str, *, permanent: bool) -> None:
+        """What the owner of a site does by hand."""
+        grant = {"grant_type": "client_credentials", "client_id": "app", "client_secret": KEY, "instance_id": site}
+        token = (await self._http.post("/wix/oauth2/token", json=grant)).json()["access_token"]
+        (
+            await self._http.delete(
+                f"/wix/blog/v3/draft-posts/{draft_id}",
+                params={"permanent": str(permanent).lower()},
+                headers={"Authorization": token},
+            )
+        ).raise_for_status()
+
     async def catalog(self, site: str) -> str:
         return (await self._http.get("/__sim/wix/products", params={"site": site})).json()["catalogVersion"]
 
