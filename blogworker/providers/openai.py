@@ -26,8 +26,9 @@ from openai.types.responses import Response
 
 from blogworker.durations import go_duration_s
 from blogworker.errors import Misconfigured, OutcomeUnknown, ProviderError, RateLimited, Rejected, Unavailable
-from blogworker.prices import TextPrice, Usage, in_force, text_cost
+from blogworker.prices import TextPrice, in_force, text_cost
 from blogworker.providers import http
+from blogworker.providers.openai_wire import refusal_of, text_of, tier_of, usage_of
 from blogworker.settings import Effort, OpenAISettings
 
 PROVIDER = "openai"
@@ -160,35 +161,24 @@ class OpenAIClient:
             raise _failure(error) from error
         prices = self._settings.prices.get(model, ())
         generation = _generation(response, model=model, request_id=raw.request_id, prices=prices)
-        return replace(generation, headers=raw.headers, tier=getattr(response, "service_tier", None))
+        return replace(generation, headers=raw.headers)
 
 
 def _generation(response: object, *, model: str, request_id: str | None, prices: Sequence[TextPrice]) -> Generation:
     if not isinstance(response, Response) or not isinstance(getattr(response, "output", None), list):
         raise OutcomeUnknown("the answer is not a response object", provider=PROVIDER, request_id=request_id)
-    usage = _usage(response)
+    usage, tier = usage_of(response), tier_of(response)
     price = in_force(prices, _day(response))
     return Generation(
-        text=response.output_text,
-        model=response.model or model,
+        text=text_of(response),
+        model=response.model if isinstance(response.model, str) else model,
         tokens_in=usage.tokens_in,
         tokens_cached=usage.cached,
         tokens_out=usage.tokens_out,
         request_id=request_id,
-        cost_usd=None if price is None else text_cost(price, usage, tier=response.service_tier),
+        cost_usd=None if price is None else text_cost(price, usage, tier=tier),
         fault=_fault(response, request_id),
-    )
-
-
-def _usage(response: Response) -> Usage:
-    if (told := response.usage) is None:
-        return Usage(0)
-    details = told.input_tokens_details
-    return Usage(
-        tokens_in=told.input_tokens or 0,
-        cached=getattr(details, "cached_tokens", 0) or 0,
-        written=getattr(details, "cache_write_tokens", 0) or 0,
-        tokens_out=told.output_tokens or 0,
+        tier=tier,
     )
 
 
@@ -206,34 +196,27 @@ def _fault(response: Response, request_id: str | None) -> ProviderError | None:
         case "failed":
             return _failed_in_body(response, request_id)
         case "incomplete":
-            reason = response.incomplete_details.reason if response.incomplete_details else None
+            reason = getattr(response.incomplete_details, "reason", None)
             kind = Truncated if reason == "max_output_tokens" else Refused
             return kind("the answer is incomplete", provider=PROVIDER, code=reason, request_id=request_id)
         case "cancelled" | "queued" | "in_progress":
             return Unavailable(f"the answer is {response.status}", provider=PROVIDER, request_id=request_id)
-    if refusal := _refusal(response):
+    if refusal := refusal_of(response):
         return Refused(f"refused: {http.safe(refusal)}", provider=PROVIDER, code="refusal", request_id=request_id)
-    if not response.output_text:
+    if not text_of(response):
         return Unavailable("the answer holds no text", provider=PROVIDER, code="empty", request_id=request_id)
     return None
 
 
 def _failed_in_body(response: Response, request_id: str | None) -> ProviderError:
-    code = str(response.error.code) if response.error else None
-    message = http.safe(response.error.message) if response.error else "failed without a reason"
+    said, named = (getattr(response.error, fact, None) for fact in ("message", "code"))
+    code = str(named) if named else None
+    message = http.safe(said or "failed without a reason")
     if code in THROTTLED:
         limited = RateLimited(message, provider=PROVIDER, code=code, request_id=request_id)
         return limited.after(http.named_wait_s({}, message) or DEFAULT_WAIT_S)
     kind = Misconfigured if code in OUT_OF_MONEY else Unavailable if code in TRANSIENT or code is None else Rejected
     return kind(message, provider=PROVIDER, code=code, request_id=request_id)
-
-
-def _refusal(response: Response) -> str | None:
-    for item in response.output:
-        for part in getattr(item, "content", None) or []:
-            if getattr(part, "type", None) == "refusal":
-                return getattr(part, "refusal", None) or "no reason given"
-    return None
 
 
 def _failure(error: Exception) -> ProviderError:

@@ -24,6 +24,7 @@ from blogworker.settings import WixSettings
 PROVIDER = "wix"
 FRESH_PART = 0.8  # of a token's life
 DEFAULT_LIFE_S = 14_400.0
+LONGEST_LIFE_S = 86_400.0  # that is believed
 SITES_IN_A_ROW = 3  # refused, none granted between them: not all of them have removed the app just now
 LATELY_S = 600.0
 HOLD_S = 1.0  # how long a refusal waits for those of other sites
@@ -117,8 +118,17 @@ class Tokens:
         body = body_of(answer)
         if answer.status_code != 200 or not isinstance(body.get("access_token"), str):
             raise _refusal(answer, body, sent=secret.get_secret_value())
-        life_s = float(body.get("expires_in") or DEFAULT_LIFE_S)
+        life_s = _life_s(body.get("expires_in"))
         return Token(body["access_token"], asked_at + FRESH_PART * life_s, asked_at + life_s)
+
+
+def _life_s(told: object) -> float:
+    """Seconds. What is no number of them says nothing of the token."""
+    try:
+        life_s = float(str(told))
+    except ValueError:
+        return DEFAULT_LIFE_S
+    return life_s if 0 < life_s < LONGEST_LIFE_S else DEFAULT_LIFE_S
 
 
 def body_of(answer: httpx2.Response) -> dict[str, Any]:

@@ -97,6 +97,8 @@ async def test_a_model_without_a_price_has_no_cost(openai, vendor):
         (response(status="failed", error={"code": "invalid_prompt", "message": "x"}), Rejected, "invalid_prompt"),
         (response(status="failed", error={"code": "insufficient_quota", "message": "x"}), Misconfigured, None),
         (response(), Unavailable, "empty"),
+        (response(TEXT, status="incomplete", incomplete_details="full"), Refused, None),
+        (response(status="failed", error="broken"), Unavailable, None),
     ],
 )
 async def test_a_useless_answer_still_tells_what_it_cost(openai, vendor, answer, kind, code):
@@ -110,6 +112,38 @@ async def test_a_useless_answer_still_tells_what_it_cost(openai, vendor, answer,
         generation.checked()
     assert type(raised.value) is kind
     assert code is None or raised.value.code == code
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        [{"type": "message", "content": None}],
+        [{"type": "message", "content": "a text"}],
+        [{"type": "message", "content": [None, {"type": "output_text", "text": None}]}],
+        [{"type": "message", "content": [{"type": "output_text", "text": 5}]}],
+        [None, 5],
+    ],
+    ids=str,
+)
+async def test_an_answer_in_no_known_form_is_counted_and_useless(openai, vendor, output):
+    """It was paid for: an error of the SDK here would lose what it cost, and be met again by every attempt."""
+    vendor.will(response(output=output))
+
+    generation = await openai.generate(**ASK)
+
+    assert generation.tokens == 1200
+    with pytest.raises(Unavailable, match="holds no text"):
+        generation.checked()
+
+
+@pytest.mark.parametrize("usage", [None, "many", [], {}, {"input_tokens": "many", "output_tokens": None},
+    {"input_tokens": [1], "input_tokens_details": "none", "output_tokens": -3}], ids=str)  # fmt: skip
+async def test_a_text_whose_usage_cannot_be_read_is_a_text(openai, vendor, usage):
+    vendor.will(response(TEXT, usage=usage, model=None, service_tier=["flex"]))
+
+    generation = await openai.generate(**ASK)
+
+    assert (generation.checked(), generation.tokens, generation.model) == ('{"a":1}', 0, "gpt-6-luna")
 
 
 async def test_a_rate_limit_inside_an_answer_names_its_wait(openai, vendor):

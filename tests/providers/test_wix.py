@@ -84,6 +84,18 @@ async def test_a_token_is_replaced_before_it_dies(wix, vendor):
     ]
 
 
+@pytest.mark.parametrize("told", ["abc", None, [], "Infinity", "", True])
+async def test_a_token_of_unknown_life_is_a_token(wix, vendor, told):
+    """Wix granted it: its blogs must not crash over the number beside it."""
+    vendor.will(token("t1", life_s=told), at="/oauth2/token")
+    vendor.will(Answer(body={"postId": "d1"}))
+
+    await wix.publish(SITE, "d1")
+    await wix.publish(SITE, "d1")
+
+    assert asked_tokens(vendor) == 1
+
+
 async def test_a_stale_token_serves_while_no_new_one_can_be_had(wix, vendor):
     vendor.will(Answer(503, {}), at="/oauth2/token")
     vendor.will(Answer(body={"postId": "d1"}))
