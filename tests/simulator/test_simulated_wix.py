@@ -129,6 +129,8 @@ async def test_a_draft_made_twice_is_counted(site: Site, control: Control) -> No
         ({"memberId": "6b0d6bd5-1a6c-4a3d-9a5e-000000000000"}, "do not exist"),
         ({"excerpt": "x" * 501}, "draftPost.excerpt"),
         ({"seoSlug": "ж" * 20}, "draftPost.seoSlug"),
+        ({"language": "English"}, "draftPost.language"),
+        ({"language": "pt_BR"}, "draftPost.language"),
         ({"tagIds": ["t"] * 31}, "draftPost.tagIds"),
         ({"richContent": {"nodes": [{"type": "TEXT", "textData": {"text": "x"}}]}}, "draftPost.richContent.nodes[0]"),
         ({"richContent": {"nodes": [], "text": "x"}}, "UNKNOWN_PROPERTY"),

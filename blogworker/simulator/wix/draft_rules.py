@@ -1,6 +1,7 @@
 """What Wix accepts as a draft post: limits of each field, owner, cover and size."""
 
 import json
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ MOST_BYTES = 400 * 1024
 WORDS_PER_MINUTE = 220
 STRING_LIMITS = {"title": 200, "excerpt": 500, "language": 10}
 LIST_LIMITS = {"categoryIds": 10, "tagIds": 30, "hashtags": 100, "relatedPostIds": 3}
+LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 MOST_SEO_KEYWORDS = 5
 SEO_TAG_TYPES = frozenset({"title", "meta", "script", "link"})
 
@@ -120,6 +122,8 @@ def _field_violations(fields: dict[str, Any]) -> list[Violation]:
         found += _string(fields, name, limit)
     for name, limit in LIST_LIMITS.items():
         found += _strings(fields, name, limit)
+    if isinstance(fields.get("language"), str) and not LANGUAGE.fullmatch(fields["language"]):
+        found.append(Violation("draftPost.language", "must be a language tag", "FORMAT"))
     slug = fields.get("seoSlug")
     if slug is not None and not isinstance(slug, str):
         found.append(Violation("draftPost.seoSlug", "must be a string", "INVALID_TYPE"))
