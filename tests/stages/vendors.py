@@ -15,6 +15,7 @@ from blogworker.simulator import SimulatorOptions, running_simulator
 from blogworker.stages.work import Vendors
 
 KEY = "simulated"
+PATIENCE_S = 30  # a busy machine may take seconds over a call, which then counts as lost
 
 
 class Room:
@@ -74,7 +75,7 @@ async def simulated(**options: Any) -> AsyncIterator[tuple[Vendors, Room]]:
         running_simulator(SimulatorOptions(**{"speed": 100, "openai_tail": 0, "replicate_cold": 0, **options})) as url,
         httpx2.AsyncClient(base_url=url) as http,
         OpenAIClient(
-            OpenAISettings(api_key=KEY, base_url=f"{url}/openai/v1", timeout=5, _env_file=None), connections=2
+            OpenAISettings(api_key=KEY, base_url=f"{url}/openai/v1", timeout=PATIENCE_S, _env_file=None), connections=2
         ) as openai,
         ReplicateClient(_replicate(url), connections=2) as replicate,
         WixClient(_wix(url), connections=2) as wix,
@@ -84,14 +85,19 @@ async def simulated(**options: Any) -> AsyncIterator[tuple[Vendors, Room]]:
 
 def _replicate(url: str) -> ReplicateSettings:
     return ReplicateSettings(
-        api_token=KEY, base_url=f"{url}/replicate", timeout=2, poll_interval=0.02, deadline=5, _env_file=None
+        api_token=KEY,
+        base_url=f"{url}/replicate",
+        timeout=PATIENCE_S,
+        poll_interval=0.02,
+        deadline=PATIENCE_S,
+        _env_file=None,
     )
 
 
 def _wix(url: str) -> WixSettings:
     return WixSettings(
-        app_id="app", app_secret=KEY, base_url=f"{url}/wix", timeout=2, media_timeout=3, media_poll_interval=0.02,
-        _env_file=None,
+        app_id="app", app_secret=KEY, base_url=f"{url}/wix", timeout=PATIENCE_S, media_timeout=PATIENCE_S,
+        media_poll_interval=0.02, _env_file=None,
     )  # fmt: skip
 
 
