@@ -34,7 +34,7 @@ class StoredCheckpoints:
         self._saved = {name: output for name, output in saved.items() if name not in again}
         self._since = monotonic()
         for name, fault in again.items():
-            log.warning("checkpoint_unfit", name=name, error=fault)
+            log.warning("checkpoint_ignored", name=name, error=fault)
 
     def get(self, name: str) -> Output | None:
         """Raises Rejected for one that is not understood and must not be made again."""

@@ -25,7 +25,7 @@ EVENTS = {
     "job_settled": "the one line an attempt: outcome, status, stage, duration_s, error_type, error",
     "attempt_lost": "an attempt was no longer ours when it wrote: nothing was written",
     "stage_completed": "a stage stored its checkpoint: stage, duration_s, model, tokens",
-    "checkpoint_unfit": "what an older version left of a blog is not understood, and is made again: name, error",
+    "checkpoint_ignored": "what an older version left of a blog is not understood, and is made again: name, error",
     "post_shortened": "a post was larger than Wix takes, its end was left out: size_before, size, blocks_left_out",
     "model_replaced": "the vendor does not know a model; the fallback was used: model, replacement",
     "picture_refused": "the vendor will not draw from what it was given: error, prompt",
