@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from psycopg import AsyncConnection, OperationalError
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import LockNotAvailable, ReadOnlySqlTransaction
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -94,7 +94,11 @@ class Database(Runner):
         if self._pool is None:
             raise RuntimeError("the database is not open")
         async with self._pool.connection() as connection:
-            yield connection
+            try:
+                yield connection
+            except ReadOnlySqlTransaction:
+                await connection.close()  # it leads to what is a standby now, and would for up to an hour
+                raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Statements]:

@@ -14,6 +14,7 @@ from blogworker.db.embedded import EmbeddedPostgres
 from blogworker.db.patient import PatientDatabase, Weather, passing
 from blogworker.db.pool import Database
 from blogworker.queue.claim import claim
+from blogworker.queue.promote import promote
 from blogworker.settings import DatabaseSettings
 
 pytestmark = pytest.mark.anyio
@@ -152,6 +153,24 @@ async def test_a_server_that_goes_and_comes_back_is_found_again(tmp_path: Path) 
             assert [entry["event"] for entry in logs] == ["database_lost", "database_back"]
     finally:
         embedded.remove()
+
+
+async def test_a_connection_that_leads_to_a_standby_is_given_up(database_url: str, server: str) -> None:
+    """After a failover it stays healthy and refuses every write: kept in the pool, it held a worker up for an hour."""
+    name = psycopg.conninfo.conninfo_to_dict(database_url)["dbname"]
+    admin = await psycopg.AsyncConnection.connect(server, autocommit=True)
+    async with admin:
+        await admin.execute(f"alter database {name} set default_transaction_read_only = on".encode())
+        async with Database(DatabaseSettings(url=database_url, _env_file=None)) as database:
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+                await database.execute("bench/enqueue_one", instance_id="shop")
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+                await promote(database)
+            await admin.execute(f"alter database {name} reset default_transaction_read_only".encode())
+
+            with fail_after(20):
+                await PatientDatabase(database, Weather()).execute("bench/enqueue_one", instance_id="shop")
+                assert await promote(database) == 0
 
 
 def test_our_own_mistakes_are_no_passing_trouble() -> None:
