@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, assert_never
 from uuid import UUID
 
-from anyio import Event
+from anyio import Event, move_on_after
 from psycopg import Error
 from psycopg.types.json import Json
 
@@ -27,6 +27,7 @@ from blogworker.queue.job import (
 from blogworker.telemetry import get_logger
 
 LONGEST_DELAY_S = 10 * 365 * 86_400.0  # a vendor's retry-after may be any number
+PAUSE_S = 1.0
 
 log = get_logger()
 
@@ -111,7 +112,9 @@ class Settler:
         # Before the jobs are PENDING again, or else they are claimed at once.
         pauses = {claim.instance_id: storable(made.error or "") for claim, made, _ in batch if made.pauses_site}
         for instance_id, reason in pauses.items():
-            await self._database.maybe("queue/pause_site", instance_id=instance_id, reason=reason)
+            # No longer than that for a site somebody holds: nobody claims from it meanwhile, and its next job tries again.
+            with move_on_after(PAUSE_S):
+                await self._database.maybe("queue/pause_site", instance_id=instance_id, reason=reason)
         rows = await self._database.rows(
             "queue/settle",
             worker_id=self._worker_id,

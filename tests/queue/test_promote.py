@@ -93,3 +93,17 @@ async def test_a_row_somebody_holds_is_left_for_the_next_round(psql, another_psq
 
     await another_psql.run("rollback")
     assert await promote(database) == 1
+
+
+async def test_a_site_that_a_person_holds_keeps_nobody_from_promotion(psql, another_psql, database, claimer):
+    """Its jobs stand first in every batch: nothing of the fleet became due while the transaction was open."""
+    await psql.insert("held", 1, run_at="2100-01-01Z")
+    await plan(psql, 1, "-1 second")
+    await another_psql.run("begin")
+    await another_psql.run("select from sites where instance_id = 'held' for update")
+
+    assert await promote(database) == 2
+
+    assert await claimer.sites() == ["shop"]
+    await another_psql.run("rollback")
+    assert await claimer.sites() == ["held"]

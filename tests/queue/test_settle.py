@@ -165,6 +165,24 @@ async def test_the_first_reason_of_a_pause_stays(psql, claimer, settler):
     assert await psql.value("select pause_reason from sites") == "the owner asked"
 
 
+@pytest.mark.parametrize("outcome", [PauseSite(FAILURE), Release()], ids=["pause", "release"])
+async def test_a_site_that_a_person_holds_holds_up_no_other(psql, another_psql, claimer, settler, outcome):
+    """A transaction left open over lunch: every worker with a job of that site stopped, with all its slots."""
+    await psql.insert("held", 1)
+    await psql.insert("other", 1)
+    held, other = sorted((await claimer()).claims, key=lambda c: c.instance_id)
+    await another_psql.run("begin")
+    await another_psql.run("select from sites where instance_id = 'held' for update")
+
+    with fail_after(8):
+        async with create_task_group() as tasks:
+            tasks.start_soon(settler.settle, held, outcome)
+            assert await settler.settle(other, Done()) == "DONE"
+
+    await another_psql.run("rollback")
+    assert await claimer.sites() == ["held"]
+
+
 async def taken_away(psql, database, claim):
     await psql.run("update workers set lease_until = now() - interval '1 second'")
     await rescue(database)
