@@ -28,6 +28,7 @@ from blogworker.telemetry import get_logger
 
 LONGEST_DELAY_S = 10 * 365 * 86_400.0  # a vendor's retry-after may be any number
 PAUSE_S = 1.0
+AGAIN_S = 0.25  # until a job whose row somebody holds is tried again
 
 log = get_logger()
 
@@ -69,26 +70,35 @@ def move(outcome: Outcome) -> Move:
 
 class Settler:
     """Collects outcomes while a statement is under way, and sends them together in the next: nothing ever waits for a
-    tick, and a busy worker settles many attempts at once. Runs on a patient database: an outage is waited for."""
+    tick, and a busy worker settles many attempts at once. Runs on a patient database: an outage is waited for. A row
+    that somebody holds is not: it is sent again, and keeps its own slot only."""
 
     def __init__(self, database: Runner, worker_id: UUID) -> None:
         self._database = database
         self._worker_id = worker_id
         self._waiting: list[tuple[Claim, Move, Settlement]] = []
+        self._unstored: dict[tuple[int, int], Settlement] = {}  # by job and attempt: waiting, or under way
         self._work = Event()
 
     async def settle(self, claim: Claim, outcome: Outcome) -> str | None:
-        """Store an outcome; give the job's new status, or None when the attempt was lost and nothing was written."""
-        settlement = Settlement()
-        self._waiting.append((claim, move(outcome), settlement))
-        self._work.set()
+        """Store an outcome; give the job's new status, or None when the attempt was lost and nothing was written.
+
+        The first outcome of an attempt stands: who is cancelled while it waits hands back what has ended already.
+        """
+        attempt = claim.job_id, claim.attempt
+        settlement = self._unstored.get(attempt)
+        if settlement is None:
+            settlement = self._unstored[attempt] = Settlement()
+            self._waiting.append((claim, move(outcome), settlement))
+            self._work.set()
         await settlement.stored.wait()
         return settlement.status
 
     async def run(self) -> None:
         """Send what is waiting, for ever."""
         while True:
-            await self._work.wait()
+            with move_on_after(AGAIN_S if self._waiting else None):
+                await self._work.wait()
             self._work = Event()
             batch, self._waiting = self._waiting, []
             if batch:
@@ -104,15 +114,20 @@ class Settler:
                 return
             log.error("settle_failed", job_id=batch[0][0].job_id, error=str(error))
             statuses = {}
-        for claim, _, settlement in batch:
-            settlement.status = statuses.get(claim.job_id)
-            settlement.stored.set()
+        for claim, made, settlement in batch:
+            status = statuses.get(claim.job_id)
+            if status is None and claim.job_id in statuses:
+                self._waiting.append((claim, made, settlement))
+            else:
+                del self._unstored[claim.job_id, claim.attempt]
+                settlement.status = status
+                settlement.stored.set()
 
-    async def _store(self, batch: list[tuple[Claim, Move, "Settlement"]]) -> dict[int, str]:
+    async def _store(self, batch: list[tuple[Claim, Move, "Settlement"]]) -> dict[int, str | None]:
         # Before the jobs are PENDING again, or else they are claimed at once.
         pauses = {claim.instance_id: storable(made.error or "") for claim, made, _ in batch if made.pauses_site}
         for instance_id, reason in pauses.items():
-            # No longer than that for a site somebody holds: nobody claims from it meanwhile, and its next job tries again.
+            # A site somebody holds is not waited for: nobody claims from it meanwhile, and its next job tries again.
             with move_on_after(PAUSE_S):
                 await self._database.maybe("queue/pause_site", instance_id=instance_id, reason=reason)
         rows = await self._database.rows(

@@ -1,6 +1,6 @@
 """Who locks what, in which order, and who never waits.
 
-Jobs are locked in id order by those that wait for them (settle, cancel), and skipped by the others. Sites are locked by
+Jobs are locked in id order by those that wait for them (cancel), and skipped by the others. Sites are locked by
 claims, admits and retires, all of which skip what others hold, and by people; nobody holds one and waits for a job.
 Quotas are locked one at a time; their upkeep skips what others hold (tests/quota/test_sites.py).
 """

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 from anyio import create_task_group, fail_after, sleep
+from anyio.lowlevel import checkpoint
 from psycopg.types.json import Json
 
 from blogworker.db.pool import connect
@@ -424,27 +425,46 @@ async def test_a_job_that_was_done_before_the_cancel_was_heard_is_done(psql, dat
     assert await settler.settle(claim, Done()) == "DONE"
 
 
-async def test_settles_in_opposite_order_do_not_deadlock(psql, another_psql, database, claimer):
-    """Both lock in id order: here the first job is held by a third party, so both queue there, holding nothing."""
+async def test_a_job_that_a_person_holds_holds_up_no_other(psql, another_psql, claimer, settler):
+    """An update typed into psql and not committed: the worker stood still, with all its slots, until it was."""
     await psql.insert("shop", 2)
-    claims = (await claimer()).claims
-    settled = []
+    held, other = (await claimer()).claims
+    await another_psql.run("begin")
+    await another_psql.run("update blog_generations set priority = 5 where id = %s", held.job_id)
+    ended = []
 
-    async def end(order) -> None:
-        outcomes = [
-            {"job_id": c.job_id, "attempt": c.attempt, "status": "DONE", "delay_s": 0, "spent": False} for c in order
-        ]
-        rows = await database.rows("queue/settle", worker_id=claimer.worker_id, outcomes=Json(outcomes))
-        settled.extend(row["job_id"] for row in rows)
+    async def end() -> None:
+        ended.append(await settler.settle(held, Done()))
 
-    async with create_task_group() as tasks, another_psql.connection.transaction():
-        await another_psql.run("select from blog_generations where id = 1 for update")
-        tasks.start_soon(end, claims)
-        await psql.until_waiting(1)
-        tasks.start_soon(end, tuple(reversed(claims)))
-        await psql.until_waiting(2)
+    with fail_after(8):
+        async with create_task_group() as tasks:
+            tasks.start_soon(end)
+            assert await settler.settle(other, Done()) == "DONE"
+            assert ended == []
+            await another_psql.run("commit")
 
-    assert sorted(settled) == [1, 2]
+    assert ended == ["DONE"]
+
+
+async def test_the_first_outcome_of_an_attempt_stands(psql, database, claimer):
+    """A worker that is told to stop hands its jobs back, also one whose end waits for the database."""
+    claim = await one_claim(psql, claimer)
+    settler = Settler(database, claimer.worker_id)
+    ended = []
+
+    async def end(outcome) -> None:
+        ended.append(await settler.settle(claim, outcome))
+
+    async with create_task_group() as sending:
+        async with create_task_group() as tasks:
+            for outcome in (Retry(FAILURE, 60), Release(), Release()):
+                tasks.start_soon(end, outcome)
+            await checkpoint()
+            sending.start_soon(settler.run)
+        sending.cancel_scope.cancel()
+
+    assert ended == ["SCHEDULED"] * 3
+    assert len(await errors(psql)) == 1
 
 
 async def test_a_done_sent_twice_is_settled_twice(psql, claimer, database):

@@ -3,8 +3,9 @@
 --        job_id, attempt, status, delay_s (until run_at), spent (counts against max_attempts), error, failure
 --        (a row for generation_errors, or null).
 -- Leaves a bill to the site of each blog that was claimed by tokens, for reconcile_sites.
--- Gives  job_id, status of each attempt settled. One that is missing was lost: another worker holds the job.
--- Locks  the named jobs, in id order, so that two settles cannot deadlock.
+-- Gives  job_id, status of each attempt settled; status null: somebody has the row in hand, send it again. One that is
+--        missing was lost: another worker holds the job.
+-- Locks  the named jobs, in id order, skipping those that others hold.
 with outcomes as (
     select o.*
     from jsonb_to_recordset(%(outcomes)s::jsonb) as o (
@@ -18,7 +19,7 @@ held as (
     join outcomes as o on g.id = o.job_id and g.attempt = o.attempt
     where g.status = 'PROCESSING' and g.worker_id = %(worker_id)s::uuid
     order by g.id
-    for update of g
+    for update of g skip locked
 ),
 
 settled as (
@@ -84,4 +85,9 @@ union all
 select g.id, g.status
 from outcomes as o
 join blog_generations as g on g.id = o.job_id and g.attempt = o.attempt
-where o.status = 'DONE' and g.status = 'DONE';
+where o.status = 'DONE' and g.status = 'DONE'
+union all
+select g.id, null
+from outcomes as o
+join blog_generations as g on g.id = o.job_id and g.attempt = o.attempt
+where g.status = 'PROCESSING' and g.worker_id = %(worker_id)s::uuid and g.id not in (select h.id from held as h);
