@@ -74,7 +74,10 @@ begin
         from (
             select
             from blog_generations as o
-            where o.instance_id = g.instance_id and o.status = 'PENDING' and (-o.priority, o.id) <= (-g.priority, g.id)
+            where
+                o.instance_id = g.instance_id
+                and o.status = 'PENDING'
+                and (-o.priority::integer, o.id) <= (-g.priority::integer, g.id)
             limit 1000
         ) as before
     ) as p on g.status = 'PENDING'

@@ -361,3 +361,11 @@ async def test_an_unknown_publish_mode_is_told_before_anything_is_sent(database)
         await enqueue(database, blog(publish_mode="drfat"))
 
     assert [fault.reason for fault in raised.value.faults] == ["publish_mode 'drfat' is unknown: use publish, draft"]
+
+
+async def test_the_lowest_priority_there_is_can_be_answered_too(database):
+    """Its negative is no smallint: one such blog kept every other of its site from being added."""
+    lowest = await enqueue(database, blog(priority=-(2**15)))
+
+    assert lowest.place == 1
+    assert (await enqueue(database, blog(priority=1))).place == 1
