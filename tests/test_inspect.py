@@ -145,3 +145,18 @@ def test_the_queries_of_the_system_before_are_there_word_for_word(known):
 def test_the_queries_of_the_system_before_still_give_rows(history, known):
     with psycopg.connect(history) as connection:
         assert connection.execute(known.format(blank=" ").encode()).fetchall() != []
+
+
+def test_what_is_short_stands_before_what_may_be_long(history):
+    """A reason of two hundred characters would push the next try off the screen."""
+    with psycopg.connect(history, autocommit=True) as connection:
+        connection.execute(
+            "update provider_health set state = 'open', opened_at = now(), retry_at = now(), reason = 'works' "
+            "where provider = 'openai'"
+        )
+
+    lines = run(history, INSPECT / "waiting.sql").stdout.splitlines()
+
+    heads = [line for line in lines if "reason" in line]
+    assert len(heads) == 2
+    assert all(line.split("|")[-1].strip() == "reason" for line in heads)

@@ -14,17 +14,17 @@ order by g.status, g.stage;
 \echo 'Providers that are left alone, and with them the stages that need them'
 select
     h.provider,
-    h.reason,
     date_trunc('second', now() - h.opened_at) as since,
-    date_trunc('second', h.retry_at - now()) as next_try_in
+    date_trunc('second', h.retry_at - now()) as next_try_in,
+    h.reason
 from provider_health as h
 where h.state <> 'closed';
 
 \echo 'Why scheduled jobs wait'
 select
-    coalesce(left(g.error, 90), 'asked for later') as reason,
     count(*) as jobs,
-    date_trunc('second', min(g.run_at) - now()) as next_due_in
+    date_trunc('second', min(g.run_at) - now()) as next_due_in,
+    coalesce(left(g.error, 90), 'asked for later') as reason
 from blog_generations as g
 where g.status = 'SCHEDULED'
 group by reason
