@@ -146,7 +146,7 @@ def enqueue(
 
 
 def _require_fit(blogs: Sequence[NewBlog]) -> None:
-    wrong = [f"{blog.source_data['keyword']!r}: {reason}" for blog in blogs for reason in faults(blog)]
+    wrong = [f"{blog.source_data['keyword']!r:.60}: {reason}" for blog in blogs for reason in faults(blog)]
     if wrong:
         raise SettingsError("\n".join(wrong))
 

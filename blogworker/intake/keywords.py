@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from blogworker.errors import Fault
 from blogworker.intake.rows import Draft, Drafted, Skipped
-
-KEYWORD_MAX = 200
+from blogworker.queue.newblog import KEYWORD_MAX
 
 
 def drafts(lines: Iterable[tuple[int, str] | Fault]) -> Iterator[Drafted]:
@@ -20,7 +19,9 @@ def drafts(lines: Iterable[tuple[int, str] | Fault]) -> Iterator[Drafted]:
         if not keyword or keyword.startswith("#"):
             continue
         if len(keyword) > KEYWORD_MAX:
-            yield Fault(line, f"a keyword of {len(keyword)} characters: at most {KEYWORD_MAX} are allowed, one a line")
+            yield Fault(
+                line, f"a keyword of {len(keyword):,} characters: at most {KEYWORD_MAX} are allowed, one a line"
+            )
         elif (before := first.setdefault(keyword.casefold(), line)) != line:
             yield Skipped(line, f"the keyword of line {before} again")
         else:

@@ -17,6 +17,7 @@ PublishMode = Literal["publish", "draft"]
 INSTANCE_ID_MAX = 200
 SOURCE_ID_MAX = 500
 IDEMPOTENCY_KEY_MAX = 200
+KEYWORD_MAX = 200  # characters that reach the model: a longer one would be cut, and another blog be paid for
 SOURCE_DATA_MAX = 65_536  # bytes, as jsonb prints it
 SMALLINT = range(-(2**15), 2**15)
 ATTEMPTS = range(1, 2**31)
@@ -130,8 +131,11 @@ def _subject(blog: NewBlog) -> Iterator[str]:
     data = blog.source_data if isinstance(blog.source_data, dict) else {}
     match blog.source_type:
         case "keyword":
-            if _is_blank(_first(data.get("keyword"), blog.source_id)):
+            keyword = _first(data.get("keyword"), blog.source_id)
+            if _is_blank(keyword):
                 yield "a keyword blog needs its keyword: put it into source_data.keyword or source_id"
+            elif (length := len(" ".join(str(keyword).split()))) > KEYWORD_MAX:
+                yield f"a keyword of {length:,} characters: at most {KEYWORD_MAX} are allowed"
         case "product":
             if _is_blank(_first(data.get("name"), blog.source_id)):
                 yield "a product blog needs source_data.name, or a source_id to read it from the shop"

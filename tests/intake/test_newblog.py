@@ -34,6 +34,8 @@ def test_a_good_blog_has_no_faults(blog: NewBlog) -> None:
         ({"source_data": {}}, "a keyword blog needs its keyword"),
         ({"source_data": {"keyword": " "}, "source_id": "ignored, as the table ignores it"}, "needs its keyword"),
         ({"source_data": {"keyword": ["a"]}}, "needs its keyword"),
+        ({"source_data": {"keyword": "k" * 9_000}}, "a keyword of 9,000 characters: at most 200 are allowed"),
+        ({"source_data": {}, "source_id": "k" * 201}, "a keyword of 201 characters: at most 200 are allowed"),
         ({"source_type": "product"}, "a product blog needs source_data.name, or a source_id"),
         ({"source_type": "text"}, "a text blog needs its text"),
         ({"instance_id": ""}, "instance_id is missing"),
@@ -64,9 +66,10 @@ def test_a_bad_blog_is_told_what_to_change(change: dict[str, Any], told: str) ->
 
 def test_source_data_is_measured_as_the_table_measures_it() -> None:
     """jsonb puts a space behind each colon, keeps letters as they are, and writes 1e300 out in full."""
-    frame = len('{"keyword": ""}')
-    fits = replace(KEYWORD, source_data={"keyword": "é" * ((65_536 - frame) // 2)})
-    over = replace(KEYWORD, source_data={"keyword": "x" * (65_537 - frame)})
+    frame = len('{"text": ""}')
+    text = NewBlog("site", "text", None, {})
+    fits = replace(text, source_data={"text": "é" * ((65_536 - frame) // 2)})
+    over = replace(text, source_data={"text": "x" * (65_537 - frame)})
     exponents = replace(KEYWORD, source_data={"keyword": "x", "numbers": [1e300] * 300})
 
     assert faults(fits) == []

@@ -1,0 +1,22 @@
+"""A slip of the fingers is told, and never reads like an empty answer."""
+
+from typing import Any
+
+import pytest
+
+LONG = "linen " * 1_500
+
+
+@pytest.fixture
+def shop(cli: Any) -> Any:
+    """The command line, where the site `linen-shop` has one blog."""
+    assert cli("enqueue", "--site", "linen-shop", "--keyword", "curtains").code == 0
+    return cli
+
+
+def test_a_whole_text_given_for_a_keyword_is_refused_in_a_short_line(cli: Any) -> None:
+    ran = cli("enqueue", "--site", "s", "--keyword", LONG)
+
+    assert (ran.code, ran.out) == (2, "")
+    assert "a keyword of 8,999 characters: at most 200 are allowed" in ran.err
+    assert len(ran.err) < 200
