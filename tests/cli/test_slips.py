@@ -20,3 +20,14 @@ def test_a_whole_text_given_for_a_keyword_is_refused_in_a_short_line(cli: Any) -
     assert (ran.code, ran.out) == (2, "")
     assert "a keyword of 8,999 characters: at most 200 are allowed" in ran.err
     assert len(ran.err) < 200
+
+
+def test_a_long_source_does_not_drown_the_list(shop: Any, sql: Any) -> None:
+    """SQL producers may enqueue one; two hundred lines of it would push the others off the screen."""
+    sql(
+        "insert into blog_generations (instance_id, source_type, source_data) "
+        "values ('s', 'keyword', jsonb_build_object('keyword', %s::text))",
+        LONG,
+    )
+
+    assert len(shop("list").out.splitlines()) == 3

@@ -4,7 +4,7 @@ select
     g.id,
     g.instance_id,
     g.source_type,
-    coalesce(g.source_data ->> 'keyword', g.source_data ->> 'name', g.source_id, left(g.source_data ->> 'text', 60))
+    left(coalesce(g.source_data ->> 'keyword', g.source_data ->> 'name', g.source_id, g.source_data ->> 'text'), 60)
         as source,
     g.status,
     g.stage,
