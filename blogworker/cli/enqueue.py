@@ -24,7 +24,7 @@ from blogworker.section import load_section
 from blogworker.settings import QueueSettings
 
 MOST_FAULTS = 1000
-TIMES = ["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"]
+A_TIME = "2026-12-01T08:00:00Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,17 @@ class Source:
         )
 
 
+def _time(text: str) -> datetime:
+    """Raises BadParameter, with a time as it should be."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no time: write it as {A_TIME}") from None
+    if time.tzinfo is None:
+        raise typer.BadParameter(f"{text!r} has no time zone: write it as {A_TIME}, or with +02:00")
+    return time
+
+
 def register(app: typer.Typer) -> None:
     app.command()(enqueue)
 
@@ -76,8 +87,12 @@ def enqueue(
     keyword: list[str] = typer.Option([], help="A keyword to write about; may be given often."),
     kind: Kind = typer.Option("auto", help="What the files are; auto looks at their names and contents."),
     priority: int = typer.Option(0, min=-32768, max=32767, help="Higher goes first within a site."),
-    run_at: datetime | None = typer.Option(None, formats=TIMES, help="Do not start before, with its zone."),
-    publish_at: datetime | None = typer.Option(None, formats=TIMES, help="Make ahead, publish then, with its zone."),
+    run_at: datetime | None = typer.Option(
+        None, parser=_time, metavar="TIME", help=f"Do not start before, for example {A_TIME}."
+    ),
+    publish_at: datetime | None = typer.Option(
+        None, parser=_time, metavar="TIME", help=f"Make ahead, publish then, for example {A_TIME}."
+    ),
     draft: bool | None = typer.Option(
         None,
         "--draft/--publish",

@@ -14,6 +14,16 @@ def shop(cli: Any) -> Any:
     return cli
 
 
+@pytest.mark.parametrize(("time", "told"), [("tomorrow", "is no time"), ("2026-12-01T08:00:00", "has no time zone")])
+def test_a_time_that_cannot_be_read_is_answered_with_one_that_can(cli: Any, time: str, told: str) -> None:
+    """Nobody knows the signs of strptime by heart."""
+    ran = cli("enqueue", "--site", "s", "--keyword", "mugs", "--run-at", time)
+
+    assert (ran.code, ran.out) == (2, "")
+    assert f"{told}: write it as 2026-12-01T08:00:00Z" in ran.err
+    assert "%" not in cli("enqueue", "--help").out
+
+
 def test_a_whole_text_given_for_a_keyword_is_refused_in_a_short_line(cli: Any) -> None:
     ran = cli("enqueue", "--site", "s", "--keyword", LONG)
 
