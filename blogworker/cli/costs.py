@@ -7,6 +7,7 @@ from typing import Any
 import typer
 from rich.text import Text
 
+from blogworker.cli.known import require_site
 from blogworker.cli.money import BUDGET_HELP, budget, budgets, dollars
 from blogworker.cli.output import console, emit_json, facts, table
 from blogworker.cli.session import with_database
@@ -48,6 +49,7 @@ def costs(
     chosen = {"days": days, "instance_id": site}
 
     async def act(database: Database) -> dict[str, Any]:
+        await require_site(database, site)
         return {
             "spending": await database.one("ops/spending"),
             "models": await database.rows("ops/costs_by_model", **chosen),

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 import typer
 from anyio import sleep
 
-from blogworker.cli.output import console, emit_json
+from blogworker.cli.known import require_site
+from blogworker.cli.output import complain, console, emit_json
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database, Row
 from blogworker.errors import BlogworkerError, SettingsError
@@ -46,6 +47,7 @@ def retry(
     }
 
     async def act(database: Database) -> list[int]:
+        await require_site(database, site)
         retried: list[int] = []
 
         async def batch() -> int:
@@ -55,6 +57,8 @@ def retry(
             return len(rows)
 
         await _batches(batch)
+        if kind and not retried:
+            await _tell_kinds(database, kind)
         return retried
 
     retried = with_database(act)
@@ -64,6 +68,14 @@ def retry(
         console().print(f"{len(retried):,} blogs are PENDING again", highlight=False)
     if missing := set(job_ids or ()) - set(retried):
         raise BlogworkerError(f"not FAILED or CANCELLED, or unknown: {', '.join(map(str, sorted(missing)))}")
+
+
+async def _tell_kinds(database: Database, kind: str) -> None:
+    """A kind that nothing ended with may be a slip."""
+    kinds = [row["kind"] for row in await database.rows("ops/failed_kinds")]
+    if kind not in kinds:
+        told = f"they are of {', '.join(kinds)}" if kinds else "none is FAILED"
+        complain(f"no FAILED blog is of kind {kind}: {told}")
 
 
 def cancel(

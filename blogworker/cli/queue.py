@@ -7,6 +7,7 @@ from rich.console import Group
 from rich.text import Text
 
 from blogworker.cli.breakers import breaker_table
+from blogworker.cli.known import require_site
 from blogworker.cli.money import budgets, dollars
 from blogworker.cli.output import console, duration, emit_json, facts, table
 from blogworker.cli.quotas import quota_table
@@ -94,6 +95,7 @@ def list_jobs(
     """Blogs, newest first."""
 
     async def act(database: Database) -> list[Row]:
+        await require_site(database, site)
         return await database.rows("ops/list_jobs", status=wanted, instance_id=site, before=before, most=most)
 
     rows = with_database(act)

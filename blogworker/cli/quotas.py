@@ -2,6 +2,7 @@
 
 import typer
 
+from blogworker.cli.known import require_site
 from blogworker.cli.output import console, emit_json, table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database, Row
@@ -26,8 +27,18 @@ def quotas(
     Of the sites of Wix, those that are stopped or near their limit.
     """
     if context.invoked_subcommand is None:
-        name = None if site is None else SITES + site
-        show(with_database(lambda database: database.rows("ops/quotas", name=name, every=every)), as_json=as_json)
+        rows = with_database(lambda database: _wanted(database, site, every=every))
+        if site is not None and not rows and not as_json:
+            console().print(f"site {site} has no quota yet: Wix was not called for it in the last day", highlight=False)
+        else:
+            show(rows, as_json=as_json)
+
+
+async def _wanted(database: Database, site: str | None, *, every: bool) -> list[Row]:
+    rows = await database.rows("ops/quotas", name=None if site is None else SITES + site, every=every)
+    if not rows:
+        await require_site(database, site)
+    return rows
 
 
 @app.command("set")

@@ -14,6 +14,54 @@ def shop(cli: Any) -> Any:
     return cli
 
 
+@pytest.mark.parametrize("command", ["retry", "costs", "quotas", "list"])
+def test_a_site_that_is_not_there_is_told_with_those_that_are(shop: Any, command: str) -> None:
+    """At night, `0 blogs` or an empty table of a misspelt site is taken for good news."""
+    ran = shop(command, "--site", "linen-shp")
+
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("blogworker: there is no site linen-shp; known are linen-shop")
+
+
+@pytest.mark.parametrize("command", ["retry", "costs", "quotas", "list"])
+def test_a_site_that_is_there_has_its_answer(shop: Any, command: str) -> None:
+    ran = shop(command, "--site", "linen-shop")
+
+    assert (ran.code, ran.err) == (0, "")
+
+
+def test_a_site_without_a_quota_is_not_an_empty_table(shop: Any) -> None:
+    assert "has no quota yet" in shop("quotas", "--site", "linen-shop").out
+    assert shop("quotas", "--site", "linen-shop", "--json").json == []
+
+
+def test_what_was_spent_for_a_preview_without_a_site_can_be_asked_for(cli: Any, sql: Any) -> None:
+    """It is counted under a name that has no row among the sites."""
+    sql("insert into site_spend (instance_id, day, cost_usd) values ('preview', utc_day(now()), 1)")
+
+    assert cli("costs", "--site", "preview").code == 0
+
+
+def test_a_kind_of_error_that_nothing_failed_with_is_told_with_those_that_are(shop: Any, sql: Any) -> None:
+    sql("update blog_generations set status = 'CANCELLED'")
+    sql("insert into blog_generations (instance_id, source_type, source_id) values ('linen-shop', 'keyword', 'rugs')")
+    sql(
+        "update blog_generations set status = 'PROCESSING', attempt = 1, worker_id = gen_random_uuid() "
+        "where status = 'PENDING'"
+    )
+    sql("update blog_generations set status = 'FAILED' where status = 'PROCESSING'")
+    sql(
+        "insert into generation_errors (generation_id, attempt, stage, kind, message, retryable) "
+        "select id, 1, 'content', 'Rejected', 'no', false from blog_generations where status = 'FAILED'"
+    )
+
+    slip, meant = shop("retry", "--kind", "Rejcted"), shop("retry", "--kind", "Rejected")
+
+    assert (slip.code, slip.out) == (0, "0 blogs are PENDING again\n")
+    assert slip.err == "blogworker: no FAILED blog is of kind Rejcted: they are of Rejected\n"
+    assert (meant.code, meant.out, meant.err) == (0, "1 blogs are PENDING again\n", "")
+
+
 @pytest.mark.parametrize(("time", "told"), [("tomorrow", "is no time"), ("2026-12-01T08:00:00", "has no time zone")])
 def test_a_time_that_cannot_be_read_is_answered_with_one_that_can(cli: Any, time: str, told: str) -> None:
     """Nobody knows the signs of strptime by heart."""

@@ -1,0 +1,19 @@
+"""A site that is named on the command line and is not there: a slip must not read like an empty answer."""
+
+from difflib import get_close_matches
+
+from blogworker.db.pool import Database
+from blogworker.errors import SettingsError
+
+NAMED = 5
+
+
+async def require_site(database: Database, site: str | None) -> None:
+    """Raises SettingsError with the sites that may have been meant. None is every site."""
+    if site is None:
+        return
+    found = await database.one("ops/site_known", instance_id=site)
+    if not found["known"]:
+        near = get_close_matches(site, found["others"], n=NAMED) or found["others"][:NAMED]
+        told = ", ".join(near) + (" ..." if len(found["others"]) > len(near) else "")
+        raise SettingsError(f"there is no site {site}; known are {told or 'none'}: see `blogworker sites list`")
