@@ -1,4 +1,4 @@
--- What the queue's first months showed.
+-- The queue waits for no site that somebody holds, and takes jobs of any priority.
 
 -- Sites that got PENDING jobs; replaces one that waited for a site's row. Whoever held one (a person at psql, in a
 -- transaction left open) held up every promote, and every worker with an outcome to store for that site. Now a site that
