@@ -18,8 +18,9 @@ BlogworkerError
     `-- Rejected                     our request or its content is refused: fail the job
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 
 class BlogworkerError(Exception):
@@ -109,6 +110,7 @@ class RateLimited(ProviderError):
 
     retry_after_s: float = 30.0
     requests_per_minute: int | None = None  # the limit the vendor says is in force now, where it names one
+    headers: Mapping[str, str] = MappingProxyType({})  # of the vendor's answer; they say how full its buckets are
 
     def after(self, seconds: float) -> "RateLimited":
         """The same error, with the wait the vendor named."""

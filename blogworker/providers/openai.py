@@ -248,16 +248,22 @@ def _status_failure(error: APIStatusError) -> ProviderError:
         kind = type(http.refused(status, message, provider=PROVIDER))
     failure = kind(http.safe(message), provider=PROVIDER, status=status, code=code, request_id=error.request_id)
     if isinstance(failure, RateLimited):
+        failure.headers = error.response.headers
         failure.after(_wait_s(error.response.headers, message, exhausted=error.type))
     return failure
 
 
 def _wait_s(headers: Mapping[str, str], message: str, *, exhausted: str | None) -> float:
-    """The longest of what the vendor names and what its exhausted buckets take to make room for the call."""
+    """What the vendor names; where it names no wait, how long its exhausted buckets take to make room for the call.
+
+    A named wait is the vendor's word on when the next call may go. When a bucket will be full says less: it bears on
+    the pace after that, as the same headers do in every answer.
+    """
+    if (named := http.named_wait_s(headers, message)) is not None:
+        return named
     found = REQUESTED.search(message) if exhausted == "tokens" else None
     tokens = int(found[1]) if found else None
     waits = [
-        http.named_wait_s(headers, message),
         _room_s(headers, "requests", 1),
         _room_s(headers, "tokens", tokens),
         _room_s(headers, "project-tokens", tokens),

@@ -126,6 +126,10 @@ TOKENS_SHORT = said("Rate limit reached on tokens: Limit 60000, Used 59000, Requ
         (limits("tokens", limit=60_000, left=0, full="1h2m3.5s"), said(kind="tokens"), 3723.5),
         (limits("tokens", limit=60_000, left=0, full="120ms"), said(kind="tokens"), 0.12),
         (limits("tokens", limit=60_000, left=1_000, full="59s") | {"retry-after": "5"}, TOKENS_SHORT, 5),
+        # a named wait decides, whatever the buckets take to be full
+        (limits("tokens", limit=60_000, left=0, full="6m0s") | {"retry-after": "1"}, TOKENS_SHORT, 1),
+        (limits("tokens", limit=60_000, left=0, full="6m0s"), said("Please try again in 850ms.", kind="tokens"), 0.85),
+        (limits("requests", limit=200, left=0, full="24h0m0s") | {"retry-after-ms": "500"}, said(), 0.5),
         (limits("tokens", limit=60_000, left=9_000, full="59s"), TOKENS_SHORT, 20),
         (limits("tokens", limit=60_000, left=0, full="soon"), said(kind="tokens"), 20),
     ],
