@@ -1,7 +1,8 @@
 """A pool of connections that runs statements by name.
 
-Connections are in autocommit, each statement a transaction of its own. `prepare_threshold` is None because prepared
-statements break behind PgBouncer in transaction mode: another client's statement may be run.
+Connections are in autocommit, each statement a transaction of its own. Statements that repeat are prepared, which saves
+their parsing and planning, where the session has its server connection to itself. Behind a pooler in transaction mode
+another client's statement might be run, so nothing is prepared there.
 """
 
 from abc import ABC, abstractmethod
@@ -19,6 +20,7 @@ from blogworker.errors import DatabaseAway, DatabaseUnready
 from blogworker.settings import DatabaseSettings
 
 Row = dict[str, Any]
+PREPARE_AFTER = 3  # times that a connection has run a statement
 RECONNECT_S = 3.0  # the pool's own back-off grows to half a minute; giving up early makes the next caller try at once
 
 
@@ -72,6 +74,7 @@ class Database(Runner):
             max_idle=settings.idle_timeout_s,
             timeout=settings.connect_timeout_s,
             reconnect_timeout=RECONNECT_S,
+            configure=_prepare_where_safe,
             open=False,
         )
         await self._prove(settings)
@@ -155,6 +158,14 @@ def _options(connect_timeout_s: float, application: str) -> dict[str, Any]:
         "keepalives_count": 5,
         "tcp_user_timeout": 15_000,
     }
+
+
+async def _prepare_where_safe(connection: AsyncConnection[DictRow]) -> None:
+    """A pooler hands out process ids of its own: where the server knows the session by another, one is between."""
+    cursor = await connection.execute(query("db/backend_pid"))
+    row = await cursor.fetchone()
+    if row is not None and row["pid"] == connection.info.backend_pid:
+        connection.prepare_threshold = PREPARE_AFTER
 
 
 def _reason(error: BaseException) -> str:

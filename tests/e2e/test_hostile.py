@@ -13,6 +13,10 @@ from tempfile import mkdtemp
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from pydantic import SecretStr
+
+from blogworker.db.pool import PREPARE_AFTER, Database
+from blogworker.settings import DatabaseSettings
 
 from .conftest import Queue, Start, Vendors, until
 
@@ -75,6 +79,17 @@ def test_behind_a_transaction_pooler_work_is_done_and_deafness_is_told(
     worker.tell(signal.SIGTERM)
     assert worker.ended() == 0, worker.said()
     assert vendors.duplicates(site) == []
+
+
+@pytest.mark.anyio
+async def test_statements_are_prepared_only_where_no_pooler_is_between(pooled_url: str, database_url: str) -> None:
+    """Behind a pooler in transaction mode another client's statement might be run in place of ours."""
+    for url, prepares in ((database_url, True), (pooled_url, False)):
+        async with Database(DatabaseSettings(url=SecretStr(url), _env_file=None)) as database:
+            for _ in range(2 * PREPARE_AFTER):
+                await database.one("queue/are_you_there")
+            async with database.connection() as connection:
+                assert (connection.prepare_threshold is not None) is prepares
 
 
 def test_a_direct_connection_beside_the_pooler_wakes_the_worker(
