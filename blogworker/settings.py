@@ -101,11 +101,8 @@ class QueueSettings(Section):
 
     batch_size: int = Field(100, ge=1, le=1000, description="most jobs one claim takes")
     max_per_instance: int = Field(20, ge=1, le=1000, description="most jobs of one site one claim takes: the window")
-    share_by: Literal["jobs", "tokens"] = Field(
-        "jobs", description="what a site's weight is a share of: blogs, or the tokens they use"
-    )
     queue_size_limit: int | None = Field(
-        None, ge=1, description="PENDING jobs at which intake is refused; unset: the database's own, 10,000"
+        None, ge=1, description="waiting jobs at which intake is refused; unset: the database's own, 10,000"
     )
 
 
@@ -125,6 +122,9 @@ class WorkerSettings(Section):
     heartbeat_interval: float = Field(30, gt=0, le=3_600, description="seconds between heartbeat log lines")
     lease: float = Field(15, ge=3, le=3_600, description="seconds of silence after which a worker loses its jobs")
     drain_timeout: float = Field(60, ge=0, le=86_400, description="seconds held jobs may take to finish after SIGTERM")
+    quota_patience: float = Field(
+        5, gt=0, le=300, description="longest a running job waits for a quota before it gives its slot back, in seconds"
+    )
     retry_base: float = Field(2, gt=0, le=86_400, description="seconds of backoff after the first failure")
     retry_cap: float = Field(300, gt=0, le=604_800, description="longest backoff in seconds")
 

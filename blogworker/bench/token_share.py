@@ -5,7 +5,7 @@ simulated time: a call that could not go within half a minute parks its blog, as
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from blogworker.db.pool import Database
 from blogworker.queue.claim import claim
 from blogworker.queue.job import Claim, Done, Outcome, Wait
 from blogworker.queue.promote import promote
+from blogworker.queue.reconcile import reconcile
 from blogworker.queue.settle import move
 
 CALL_TOKENS = 2_500
@@ -36,7 +37,6 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    share_by: str
     long_tokens: int  # a site of long blogs, per unit of weight
     short_tokens: int
     jain: float  # of tokens per unit of weight, over all sites
@@ -51,8 +51,6 @@ class Fleet:
     worker_id: UUID
     sites: Mapping[str, Site]
     slots: int
-    by_tokens: bool
-    before_claim: Callable[[], Awaitable[object]] | None = None
     tokens: Counter[str] = field(default_factory=Counter)
     parked: int = 0
     _now: float = 0.0
@@ -70,6 +68,7 @@ class Fleet:
             for due in [due for due in self._due if due <= self._now]:
                 await self.opened.execute("bench/come_due", job_ids=self._due.pop(due))
             await promote(self.opened)
+            await reconcile(self.opened)
             for _ in range(CLAIMS_A_STEP):
                 await self._claim()
 
@@ -96,9 +95,7 @@ class Fleet:
     async def _claim(self) -> None:
         if not (free := self.slots - len(self._running)):
             return
-        if self.before_claim is not None:
-            await self.before_claim()
-        found = await claim(self.opened, self.worker_id, slots=free, site_window=WINDOW, by_tokens=self.by_tokens)
+        found = await claim(self.opened, self.worker_id, slots=free, site_window=WINDOW)
         refused: list[tuple[Claim, Outcome]] = []
         for taken in found.claims:
             refused += self._ask(taken)
@@ -123,29 +120,23 @@ class Fleet:
         await self.opened.rows("queue/settle", worker_id=self.worker_id, outcomes=Json(outcomes))
 
 
-async def measure(*, sites: int, seconds: float, slots: int) -> list[Figure]:
-    """So many sites of long blogs and as many of short ones, all with a backlog: by jobs, then by tokens."""
+async def measure(*, sites: int, seconds: float, slots: int) -> Figure:
+    """So many sites of long blogs and as many of short ones, all with a backlog."""
     made = [Site(f"{kind}-{n}", calls) for kind, calls in (("long", 8), ("short", 2)) for n in range(sites)]
-    async with server() as dsn:
-        figures = []
-        for share_by in ("jobs", "tokens"):
-            async with database(dsn) as opened:
-                for site in made:
-                    jobs = int(seconds / site.calls / sites) + slots
-                    await opened.execute("bench/insert_by_hand", instance_id=site.name, jobs=jobs)
-                fleet = Fleet(
-                    opened, await registered(opened), {s.name: s for s in made}, slots, by_tokens=share_by == "tokens"
-                )
-                await fleet.run(seconds)
-                figures.append(figure(fleet, share_by))
-    return figures
+    async with server() as dsn, database(dsn) as opened:
+        for site in made:
+            jobs = int(seconds / site.calls / sites) + slots
+            await opened.execute("bench/insert_by_hand", instance_id=site.name, jobs=jobs)
+        fleet = Fleet(opened, await registered(opened), {s.name: s for s in made}, slots)
+        await fleet.run(seconds)
+    return figure(fleet)
 
 
-def figure(fleet: Fleet, share_by: str) -> Figure:
+def figure(fleet: Fleet) -> Figure:
     shares = {site: fleet.tokens[site.name] / site.weight for site in fleet.sites.values()}
     longest = max(site.calls for site in shares)
     long, short = (
         [share for site, share in shares.items() if (site.calls == longest) == is_long] for is_long in (True, False)
     )
     index = round(jain(list(shares.values())), 4)
-    return Figure(share_by, round(sum(long) / len(long)), round(sum(short) / len(short)), index, fleet.parked)
+    return Figure(round(sum(long) / len(long)), round(sum(short) / len(short)), index, fleet.parked)

@@ -186,6 +186,7 @@ def _answer(answers: Sequence[Enqueued], *, as_json: bool) -> None:
                     "created": a.created,
                     "place": a.place,
                     "expected_start": a.expected_start,
+                    "waits_for": a.waits_for,
                 }
                 for a in answers
             ]
@@ -194,7 +195,8 @@ def _answer(answers: Sequence[Enqueued], *, as_json: bool) -> None:
     for a in answers:
         place = f", place {a.place} of its site" if a.place is not None else ""
         start = f", starts {ago(a.expected_start)}" if a.expected_start is not None else ""
-        console().print(f"blog {a.job_id}: {a.status}{place}{start}{'' if a.created else ' (enqueued before)'}")
+        held = f"; {a.waits_for}" if a.waits_for is not None else ""
+        console().print(f"blog {a.job_id}: {a.status}{place}{start}{held}{'' if a.created else ' (enqueued before)'}")
 
 
 def _bulk(blogs: Iterator[NewBlog], found: Checked, *, limit: int | None, as_json: bool) -> None:

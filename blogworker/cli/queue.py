@@ -26,11 +26,12 @@ def register(app: typer.Typer) -> None:
 
 
 def status(as_json: bool = JSON) -> None:
-    """The queue by state, the sites, the workers, the pace, the quotas, and the providers that are left alone."""
+    """The queue by state, why blogs wait, the workers, the pace, the quotas, and the circuit breakers that are open."""
 
     async def act(database: Database) -> dict[str, Any]:
         return {
             "queue": await database.rows("ops/queue_counts"),
+            "waiting": await database.rows("ops/waiting", most=10),
             "fleet": await database.one("ops/fleet"),
             "workers": await database.rows("ops/workers"),
             "quotas": await database.rows("ops/quotas", name=None, every=False),
@@ -53,7 +54,7 @@ def _status_tables(found: dict[str, Any]) -> list[Any]:
     pace = {
         "sites": "{sites:,} ({ready:,} ready, {paused:,} paused, {at_cap:,} at cap)".format(**fleet),
         "finished": "{finished_last_minute:,} in the last minute, {finished_last_10_minutes:,} in ten".format(**fleet),
-        "wait": f"about {fleet['estimated_wait_minutes']} min for what is pending",
+        "wait": f"about {fleet['estimated_wait_minutes']} min for what waits",
         "spent today": f"{dollars(fleet['usd_today'])}, {dollars(fleet['usd_month'])} this month (UTC)",
         "total budget": budgets(fleet["budget_day_usd"], fleet["budget_month_usd"]),
         "stopped": fleet["shut_reason"],
@@ -61,6 +62,11 @@ def _status_tables(found: dict[str, Any]) -> list[Any]:
     if not any(worker["alive"] for worker in found["workers"]):
         pace["workers"] = "none is alive: nothing is claimed until one is started (blogworker run)"
     queue = table("Queue", ["status", "jobs", "oldest", "newest"], [list(row.values()) for row in found["queue"]])
+    waiting = table(
+        "Why blogs wait",
+        ["blogs", "reason", "oldest", "until"],
+        [(w["jobs"], w["reason"], w["oldest"], w["until"]) for w in found["waiting"]],
+    )
     workers = table(
         "Workers",
         ["worker", "in flight", "slots", "up", "lease", "state"],
@@ -76,7 +82,9 @@ def _status_tables(found: dict[str, Any]) -> list[Any]:
         [(s["instance_id"], s["pending"], s["processing"], s["done"], s["failed"]) for s in found["busiest_sites"]],
     )
     shut = [row for row in found["breakers"] if row["state"] != "closed"]
-    return [queue, facts(pace), *([breaker_table(shut)] if shut else []), workers, quotas, sites]
+    waits = [waiting] if found["waiting"] else []
+    breakers = [breaker_table(shut)] if shut else []
+    return [queue, *waits, facts(pace), *breakers, workers, quotas, sites]
 
 
 def _health(worker: Row) -> str:

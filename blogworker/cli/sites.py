@@ -128,7 +128,7 @@ def _show(rows: list[Row], *, as_json: bool) -> None:
     if as_json:
         emit_json(rows)
     else:
-        learned = any(row["turn_cost"] != 1 for row in rows)  # by jobs nobody's is ever learned
+        learned = any(row["turn_cost"] != 1 for row in rows)  # 1 until blogs of the site have ended
         columns = {head: key for head, key in COLUMNS.items() if learned or key != "turn_cost"}
         told = [row | {"budget": budgets(row["budget_day_usd"], row["budget_month_usd"])} for row in rows]
         lines = [[row[key] for key in columns.values()] for row in told]

@@ -1,20 +1,17 @@
 """What may be claimed now.
 
-While a provider is left alone: nothing that needs it, but one job to probe it with. While the total budget has no room:
-only what is paid for and waits to be published. While the quota of a stage's model is blocked for long: not that stage.
-
-The quotas of Replicate do not count here: they are by the minute, and a picture that is paid for can be fetched for an
-hour only. A blog that wants one is claimed, and parked, whatever its site does without a picture.
+While the circuit breaker of a provider is open: nothing that needs it, but one job to probe it with. While the total
+budget has no room: only what is paid for and waits to be published. In addition the quotas limit what may be claimed;
+the claim itself works that out from their state (`Pacing`).
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from blogworker.queue.budget import OPEN, Budget
-from blogworker.queue.claim import ALL, Passing
+from blogworker.queue.claim import Pacing, Passing
 from blogworker.queue.job import Stage
-from blogworker.quota.blocks import Blocks
 from blogworker.quota.breaker import Breakers, Probe
 
 NEEDS = {
@@ -37,20 +34,31 @@ class Trial:
 
 
 class Gate:
-    """One a process. `image_trouble`: what becomes of a blog without a picture, where its site does not say; `blocks`:
-    of the quotas that stages need, none where there are no limits to keep."""
+    """One per process. `image_trouble`: what becomes of a blog without a picture, where its site does not say;
+    `pacing`: what the quotas are, as of now; None where there are no limits to keep."""
 
-    def __init__(self, breakers: Breakers, image_trouble: str, *, blocks: Blocks | None = None) -> None:
+    def __init__(self, breakers: Breakers, image_trouble: str, *, pacing: Callable[[], Pacing] | None = None) -> None:
         self.breakers = breakers
         self._image_trouble = image_trouble
-        self._blocks = blocks
+        self._pacing = pacing
         self.budget = OPEN
 
     async def sync(self) -> bool:
-        """Look at the breakers and the blocks. Whether there may be more to claim than before."""
-        opened = await self.breakers.sync()
-        freed = self._blocks is not None and await self._blocks.sync()
-        return opened or freed
+        """Look at the breakers. Whether there may be more to claim than before."""
+        return await self.breakers.sync()
+
+    def needs(self) -> dict[str, object]:
+        """What this worker's blogs need of the quotas, for the fleet's estimates."""
+        if self._pacing is None:
+            return {}
+        pacing = self._pacing()
+        return {
+            "buckets": [bucket for bucket in pacing.buckets if bucket is not None],
+            "tokens": [tokens for bucket, tokens in zip(pacing.buckets, pacing.tokens, strict=True) if bucket],
+            "blog_s": round(pacing.leads[-1], 3),
+            "site_rpm": pacing.site_rpm,
+            "site_calls": pacing.site_calls,
+        }
 
     def heed(self, budget: Budget) -> bool:
         """Keep to what the budget says. Whether there may be more to claim than before."""
@@ -59,21 +67,26 @@ class Gate:
         return opened or budget.resumed > 0
 
     async def trial(self) -> Trial | None:
-        """Leave to probe a provider, if it is time. To be ended by `unused` where no job took it into `trying`."""
+        """Permission to probe a provider, if it is time. End it with `unused` where no job took it into `trying`."""
         await self.breakers.refresh()
-        probe = await self.breakers.take_probe({NEEDS[stage] for stage in self._worth_claiming})
+        probe = await self.breakers.take_probe({NEEDS[stage] for stage in self.affordable})
         if probe is None:
             return None
         provider = probe.provider
-        stages = self._worth_claiming
-        quick = Passing(tuple(s for s in stages if NEEDS[s] == provider and s in QUICK), shop=self._shop())
-        slow = Passing(tuple(s for s in stages if NEEDS[s] == provider and s not in QUICK))
-        reads = Passing((Stage.SOURCE,) if provider == SHOP and Stage.SOURCE in stages else (), shop=True)
+        stages = self.affordable
+        pacing = self._pacing() if self._pacing is not None else None  # a job that may not call proves nothing
+        quick = Passing(
+            tuple(s for s in stages if NEEDS[s] == provider and s in QUICK), shop=self._shop(), pacing=pacing
+        )
+        slow = Passing(tuple(s for s in stages if NEEDS[s] == provider and s not in QUICK), pacing=pacing)
+        shops = (Stage.SOURCE,) if provider == SHOP and Stage.SOURCE in stages else ()
+        reads = Passing(shops, shop=True, pacing=pacing)
         return Trial(probe, tuple(passing for passing in (quick, slow, reads) if passing.stages))
 
     @asynccontextmanager
     async def trying(self, trial: Trial | None) -> AsyncIterator[None]:
-        """The attempt at a job claimed for the trial, if for one. It may end without a call: paid for, or parked."""
+        """The attempt at a job, claimed for the trial if there is one. It may end without a call: the answer was stored
+        already, or a quota held the call back."""
         try:
             yield
         finally:
@@ -87,22 +100,18 @@ class Gate:
     def passing(self) -> Passing | None:
         """What may be claimed now; None: nothing."""
         shut = self.breakers.shut
-        stages = tuple(stage for stage in self._worth_claiming if NEEDS[stage] not in shut)
+        stages = tuple(stage for stage in self.affordable if NEEDS[stage] not in shut)
+        pacing = self._pacing() if self._pacing is not None else None
         if stages == tuple(Stage):
-            return ALL
+            return Passing(pacing=pacing)
         if NEEDS[Stage.IMAGE] in shut and Stage.IMAGE in self.affordable:
-            return Passing(stages, self._image_trouble, self._shop())
-        return Passing(stages, shop=self._shop()) if stages else None
+            return Passing(stages, self._image_trouble, self._shop(), pacing)
+        return Passing(stages, shop=self._shop(), pacing=pacing) if stages else None
 
     @property
     def affordable(self) -> tuple[Stage, ...]:
         """The stages that the total budget has room for."""
         return tuple(Stage) if self.budget.shut_reason is None else (Stage.PUBLISH,)
-
-    @property
-    def _worth_claiming(self) -> tuple[Stage, ...]:
-        stopped = self._blocks.stopped if self._blocks is not None else ()
-        return tuple(stage for stage in self.affordable if stage not in stopped)
 
     def _shop(self) -> bool | None:
         return False if SHOP in self.breakers.shut else None

@@ -25,6 +25,7 @@ from blogworker.queue.job import Claim, Outcome
 from blogworker.queue.lease import Lease, LeaseEnded, LeaseTaken
 from blogworker.queue.notify import CANCEL, listen
 from blogworker.queue.promote import promote
+from blogworker.queue.reconcile import reconcile
 from blogworker.queue.rescue import release_strays, rescue
 from blogworker.queue.settle import Settler
 from blogworker.quota.upkeep import tend
@@ -33,6 +34,7 @@ from blogworker.stages.work import Output
 from blogworker.telemetry import get_logger
 
 PROMOTE_S = 1.0
+RECONCILE_S = 1.0
 BUDGET_S = 1.0
 BREAKERS_S = 1.0
 RESCUE_S = 5.0
@@ -146,6 +148,7 @@ class Incarnation:
         keepers.start_soon(partial(every, "lease", worker.extend_s, self._extend, fatal=(LeaseEnded,)))
         keepers.start_soon(every, "rescue", RESCUE_S, self._rescue)
         keepers.start_soon(every, "promote", PROMOTE_S, self._promote)
+        keepers.start_soon(every, "reconcile", RECONCILE_S, partial(reconcile, self._database))
         keepers.start_soon(every, "budget", BUDGET_S, self._look_at_budget)
         keepers.start_soon(every, "breakers", BREAKERS_S, self._sync_breakers)
         keepers.start_soon(every, "listen", RELISTEN_S, self._listen)
@@ -164,7 +167,11 @@ class Incarnation:
         cancelled = await self._lease.extend(
             in_flight=self.worker.in_flight,
             draining=self._drain_until is not None,
-            stats={"outcomes": dict(self.worker.outcomes), "waiting": dict(self._waiting())},
+            stats={
+                "outcomes": dict(self.worker.outcomes),
+                "waiting": dict(self._waiting()),
+                "needs": self._gate.needs(),
+            },
         )
         self._limit()
         self.worker.cancel(cancelled)

@@ -1,18 +1,20 @@
-"""The buckets that calls are charged to, and the turns that clients wait for.
+"""The buckets that calls are charged to, the turns that clients wait for, and what claims need to know of both.
 
 A permit is asked for by the stage where a call costs money: texts, pictures. The many small calls around them, looks at
 a prediction and everything about a Wix site, wait for their turns inside the clients, which know nothing of quotas.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
 from blogworker.providers.http import Pace, SitePace
+from blogworker.queue.claim import Pacing
 from blogworker.queue.job import Stage
 from blogworker.quota.bucket import Bucket
 from blogworker.quota.limiter import Limiter
-from blogworker.settings import OpenAISettings, Settings
+from blogworker.settings import Settings
 
 PREDICTIONS = "replicate/predictions"
 READS = "replicate/reads"
@@ -22,6 +24,9 @@ READS = "replicate/reads"
 # that take longer to get there than others.
 SITE_RATE = 3 / 4
 SITE_BURST_S = 15.0
+SITE_CALLS = 9  # that a post takes
+FIRST_GUESS_S = {Stage.SOURCE: 0.0, Stage.IDEAS: 4.0, Stage.CONTENT: 15.0, Stage.IMAGE: 3.0, Stage.PUBLISH: 3.0}
+MEMORY = 10  # a stage's average is about this many of its last blogs
 
 
 def buckets(settings: Settings) -> dict[str, Bucket]:
@@ -36,12 +41,6 @@ def buckets(settings: Settings) -> dict[str, Bucket]:
         PREDICTIONS: Bucket(replicate.bucket("predictions"), "replicate", replicate.rpm, None),
         READS: Bucket(replicate.bucket("reads"), "replicate", replicate.reads_rpm, None),
     }
-
-
-def stage_buckets(settings: OpenAISettings) -> dict[str, str]:
-    """The names of the quotas whose block stops a stage. A source is for the ideas that follow at once."""
-    ideas, content = settings.bucket(settings.ideas_model), settings.bucket(settings.content_model)
-    return {Stage.SOURCE: ideas, Stage.IDEAS: ideas, Stage.CONTENT: content}
 
 
 def site_bucket(instance_id: str, *, rpm: int) -> Bucket:
@@ -64,3 +63,46 @@ def site_pace(limiter: Limiter, *, rpm: int) -> SitePace:
             yield
 
     return turn
+
+
+class StageTimes:
+    """How long each stage takes on this worker, without its waits for quotas: a moving average in seconds.
+
+    The first guesses are low: until the first blogs have been measured too few run, and a quota may idle for moments.
+    The first blog measured replaces the guess: a worker sees few of the blogs, and if each took a tenth of the guess
+    away, a narrow quota was used to two thirds for minutes.
+    """
+
+    def __init__(self) -> None:
+        self._seconds = dict(FIRST_GUESS_S)
+        self._measured: Counter[Stage] = Counter()
+
+    def took(self, stage: Stage, seconds: float) -> None:
+        self._measured[stage] += 1
+        self._seconds[stage] += (max(0.0, seconds) - self._seconds[stage]) / min(self._measured[stage], MEMORY)
+
+    def leads(self) -> list[float]:
+        """Seconds from the start of a blog to that of each stage, and to its end."""
+        leads = [0.0]
+        for stage in Stage:
+            leads.append(leads[-1] + self._seconds[stage])
+        return leads
+
+
+def pacing(settings: Settings, times: StageTimes) -> Pacing:
+    """What a claim has to know about the quotas, with the stage times measured so far."""
+    openai = settings.openai
+    texts = {
+        Stage.IDEAS: (openai.bucket(openai.ideas_model), openai.ideas_tokens),
+        Stage.CONTENT: (openai.bucket(openai.content_model), openai.content_tokens),
+        Stage.IMAGE: (settings.replicate.bucket("predictions"), 0),
+    }
+    needs = [texts.get(stage, (None, 0)) for stage in Stage]
+    return Pacing(
+        buckets=[bucket for bucket, _ in needs],
+        tokens=[tokens for _, tokens in needs],
+        leads=times.leads(),
+        patience_s=settings.worker.quota_patience,
+        site_rpm=site_bucket("", rpm=settings.wix.rpm).requests_per_minute if settings.wix.configured else None,
+        site_calls=SITE_CALLS,
+    )

@@ -11,13 +11,12 @@ from anyio.abc import TaskStatus
 from blogworker.daemon import systemd
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
-from blogworker.daemon.pacing import buckets, stage_buckets
+from blogworker.daemon.pacing import StageTimes, buckets, pacing
 from blogworker.daemon.world import opened_vendors
 from blogworker.db.migrate import state
 from blogworker.db.patient import PatientDatabase, Weather
 from blogworker.db.pool import Database
 from blogworker.queue.job import Claim, Outcome
-from blogworker.quota.blocks import Blocks
 from blogworker.quota.breaker import Breakers
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import Settings, WorkerSettings
@@ -40,22 +39,24 @@ async def run(settings: Settings, *, until_empty: bool = False) -> None:
             (await state(connection)).require_current()
         weather = Weather()
         patient = PatientDatabase(database, weather)
-        limiter = Limiter(patient, buckets(settings))
+        limiter = Limiter(patient, buckets(settings), longest_wait_s=settings.worker.quota_patience)
         await limiter.open()
         breakers = Breakers(patient, {"openai": settings.openai.credential, "replicate": settings.replicate.credential})
         await breakers.open()
         cache = StoredCache(patient, product_s=settings.wix.product_ttl, ideas_s=settings.openai.ideas_ttl)
         warn_unpriced(settings)
-        trouble = settings.replicate.image_trouble
+        trouble, times = settings.replicate.image_trouble, StageTimes()
         async with opened_vendors(settings, limiter, connections=settings.worker.concurrency) as vendors:
 
             async def pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Output]) -> Outcome:
                 checkpoints = StoredCheckpoints(patient, worker_id, claim, saved)
                 work = Work(claim, checkpoints, vendors, limiter, settings.openai, breakers, cache, trouble)
                 worker = settings.worker
-                return await attempt(work, retry_base_s=worker.retry_base, retry_cap_s=worker.retry_cap)
+                return await attempt(
+                    work, retry_base_s=worker.retry_base, retry_cap_s=worker.retry_cap, timed=times.took
+                )
 
-            gate = Gate(breakers, trouble, blocks=Blocks(patient, stage_buckets(settings.openai)))
+            gate = Gate(breakers, trouble, pacing=partial(pacing, settings, times))
             await gate.sync()
             begin = partial(Incarnation, settings, database, weather, pipeline, gate=gate, waiting=limiter.waiting)
             await Supervisor(begin, settings.worker).run(until_empty=until_empty)

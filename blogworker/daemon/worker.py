@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
+from random import uniform
 from time import monotonic
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from blogworker.db.patient import Weather
 from blogworker.db.pool import Database
 from blogworker.errors import LeaseLost
 from blogworker.queue.budget import Budget
-from blogworker.queue.claim import Claimed, claim
+from blogworker.queue.claim import Claimed, Scan, claim
 from blogworker.queue.job import Cancel, Claim, Failure, Outcome, OverBudget, PauseSite, Release, Retry
 from blogworker.queue.settle import Settler
 from blogworker.settings import QueueSettings, WorkerSettings
@@ -64,6 +65,7 @@ class Worker:
         self._settings = worker
         self._freed = Event()
         self._woken = Event()
+        self._scan = Scan()
         self._running: dict[tuple[int, int], CancelScope] = {}  # by job and attempt
         self.outcomes: Counter[str] = Counter()
 
@@ -106,7 +108,11 @@ class Worker:
                 return
             else:
                 hidden = 0
-                quiet = await self._idle(quiet, longest_s=EMPTY_POLL_S if until_empty else self._settings.poll_interval)
+                longest_s = EMPTY_POLL_S if until_empty else self._settings.poll_interval
+                if found.look_in_s is not None:  # a quota holds jobs back: look when it lets some go on
+                    longest_s = min(longest_s, uniform(0.7, 1.3) * found.look_in_s)
+                    quiet = DOUBLINGS
+                quiet = await self._idle(quiet, longest_s=longest_s)
 
     async def _idle(self, quiet: int, *, longest_s: float) -> int:
         """Sleep until woken, or until it is time to look by ourselves: soon after a wake, then ever later.
@@ -160,7 +166,7 @@ class Worker:
             self._database,
             worker_id,
             site_window=self._queue.max_per_instance,
-            by_tokens=self._queue.share_by == "tokens",
+            scan=self._scan,
         )
         if (trial := await self._gate.trial()) is not None:
             for passing in trial.passings:

@@ -1,24 +1,27 @@
 """Take the next jobs, fairly.
 
-A site's `virtual_time` is the service it has had: jobs claimed, divided by its weight. Sites that may have work stand
-in a line ordered by it. A claim reads the head of the line, takes from each site at most a window of its jobs, in the
-order their turns would end, and charges each site for what it took. So sites are served in proportion to weight, a
+A site's `virtual_time` is the service it has received: jobs claimed, divided by its weight. Sites that may have work
+stand in a line ordered by it. A claim reads the head of the line, takes from each site at most a window of its jobs, in
+the order their turns would end, and charges each site for what it took. So sites are served in proportion to weight, a
 site that comes back joins at the lowest virtual time in service, and the cost does not depend on the backlog.
 
-Three statements in two round trips: `admit_sites` lets sites in that got work, `claim` takes it, `retire_sites` lets go
-of those found dry. The last is a transaction of its own because it must see what was committed since the claim began.
+Four statements in two round trips: `claim_turn` makes claims that go by the quotas wait for each other, `admit_sites`
+puts sites that got work in line, `claim` takes jobs, `retire_sites` takes sites without jobs out of the line. The last
+is a transaction of its own because it must see what was committed since the claim began.
 
-By tokens (BLOGWORKER_SHARE_BY) a blog counts as what it uses: the claim charges the average of its site's blogs, the
-end of the attempt bills the difference, and `reconcile_sites` books the bills before the next claim, as a quota's
-reservation is reconciled. So it does not matter how well the average predicts, nor how many claims a blog takes: one
-that finds the quota used up and is parked gives its charge back, or a site of long blogs, whose many calls are refused
-more often, would pay for each refusal. Its site is then at the head of the line again; that starves nobody, because
-tokens flow meanwhile, to attempts that were charged for them. Nor can a heavy site sit on the slots: the desk of the
-quota is first come first served, lets nobody stand longer than 30 s, and each slot it frees goes by the line. By jobs
-each claim costs a turn, also that of a blog that was parked.
+Service is measured in standard blogs of 6,000 tokens: the claim charges the average of its site's blogs, the end of the
+attempt bills the difference to what it used, and `reconcile_sites` books the bills within a second, as a quota's
+reservation is reconciled. So a site's weight is its share of the tokens, and it does not matter how well the average
+predicts, nor how many claims a blog takes.
+
+What waits for a quota waits in this line. A claim takes only what can go on within a few seconds, so that slots hold
+what runs. New blogs start as fast as the narrowest quota lets others through (`stage_rooms` in 0013_line.sql). Within
+those seconds, calls go in the order of the turns that the claim gave their jobs.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from blogworker.db.pool import Database, Row
@@ -30,10 +33,23 @@ DRY_ROUNDS = 50  # sites whose jobs all were cancelled or deleted; a claim has t
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """What one claim took. `look_again`: there may be more at once, which other claims, open producers or sites without
-    a job hide."""
+    a job hide. `look_in_s`: how long to wait for quotas that hold jobs back; None: none is held back."""
 
     claims: tuple[Claim, ...]
     look_again: bool
+    look_in_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pacing:
+    """What the quotas let through: see `stage_rooms` in 0013_line.sql. Lists are in the order of the stages."""
+
+    buckets: list[str | None]  # of the call of each stage; None: it makes none that all sites share
+    tokens: list[int]  # reserved for it
+    leads: list[float]  # seconds from the claim of a new blog to the call of each stage, and to its end
+    patience_s: float  # the longest that a job may wait for a quota in its slot
+    site_rpm: int | None = None  # calls a minute to one site; None: sites are not called
+    site_calls: int = 1  # that a blog makes to its site
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +64,17 @@ class Passing:
     stages: tuple[Stage, ...] | None = None
     image_trouble: str | None = None
     shop: bool | None = None
+    pacing: Pacing | None = None  # None: whatever the quotas say
 
 
 ALL = Passing()
+
+
+@dataclass(slots=True)
+class Scan:
+    """How far a worker's claims have looked through the sites with part-done jobs, in the order of names."""
+
+    after: str = ""
 
 
 async def claim(
@@ -59,35 +83,47 @@ async def claim(
     *,
     slots: int,
     site_window: int,
-    by_tokens: bool = False,
     passing: Passing = ALL,
+    scan: Scan | None = None,
 ) -> Claimed:
     """Take at most `slots` jobs, at most `site_window` of one site.
 
     A worker with one free slot looks at one site. Where it finds that site dry and retires it, it goes on to the next.
     """
-    asked = {
-        "worker_id": worker_id,
-        "slots": slots,
-        "site_window": site_window,
-        "by_tokens": by_tokens,
-        "stages": None if passing.stages is None else list(passing.stages),
-        "image_trouble": passing.image_trouble,
-        "shop": passing.shop,
-    }
-    before = ("queue/admit_sites", "queue/reconcile_sites") if by_tokens else ("queue/admit_sites",)
+    scan = scan or Scan()
+    before: list[tuple[str, Mapping[str, object]]] = [("queue/claim_turn", {})] if passing.pacing is not None else []
+    before.append(("queue/admit_sites", {}))
     for _ in range(DRY_ROUNDS):
-        answer = await database.briefly(*((name, {}) for name in before), ("queue/claim", asked))
+        asked = {"worker_id": worker_id, "slots": slots, "site_window": site_window, **_wanted(passing, scan)}
+        answer = await database.briefly(*before, ("queue/claim", asked))
         if answer is None:
             return Claimed(claims=(), look_again=True)
         rows = answer
+        scan.after = rows[0]["scanned_to"]
         dry: list[str] = rows[0]["dry"]
         retired = await database.briefly(("queue/retire_sites", {"instance_ids": dry})) if dry else None
         still_open = retired[0]["open"] if retired else len(dry)
         claims = tuple(_claim(row) for row in rows if row["job_id"] is not None)
         if claims or len(dry) == still_open:
             break
-    return Claimed(claims=claims, look_again=bool(claims) or rows[0]["contended"] or bool(dry))
+    again = bool(claims) or rows[0]["contended"] or bool(dry)
+    return Claimed(claims=claims, look_again=again, look_in_s=rows[0]["look_in_s"])
+
+
+def _wanted(passing: Passing, scan: Scan) -> dict[str, Any]:
+    pacing = passing.pacing
+    return {
+        "stages": None if passing.stages is None else list(passing.stages),
+        "image_trouble": passing.image_trouble,
+        "shop": passing.shop,
+        "buckets": pacing and pacing.buckets,
+        "tokens": pacing and pacing.tokens,
+        "leads": pacing and pacing.leads,
+        "patience_s": pacing and pacing.patience_s,
+        "site_rpm": pacing and pacing.site_rpm,
+        "site_calls": pacing and pacing.site_calls,
+        "part_done_after": scan.after,
+    }
 
 
 def _claim(row: Row) -> Claim:
@@ -105,4 +141,5 @@ def _claim(row: Row) -> Claim:
         created_at=row["created_at"],
         publish_in_s=row["publish_in_s"],
         publish_mode=row["publish_mode"],
+        turn=row["served_at"],
     )

@@ -27,7 +27,8 @@ class Enqueued:
     status: str
     created: bool  # False: this idempotency key was enqueued before
     place: int | None  # among its site's waiting blogs, counted to 1,000
-    expected_start: datetime | None
+    expected_start: datetime | None  # None: not known, or it has started
+    waits_for: str | None = None  # what holds it back beside its place in line
 
 
 async def enqueue(database: Database | Statements, blog: NewBlog, *, queue_size_limit: int | None = None) -> Enqueued:
@@ -40,7 +41,7 @@ async def enqueue(database: Database | Statements, blog: NewBlog, *, queue_size_
         row = await database.one("queue/enqueue_blog", **columns)
     except psycopg.Error as error:
         raise refusal(error) from error
-    return Enqueued(row["id"], row["status"], row["created"], row["place"], row["expected_start"])
+    return Enqueued(row["id"], row["status"], row["created"], row["place"], row["expected_start"], row["waits_for"])
 
 
 async def enqueue_many(

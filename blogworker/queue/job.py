@@ -46,6 +46,7 @@ class Claim:
     created_at: datetime
     publish_in_s: float | None  # seconds until the post may be published, by the database clock at the claim
     publish_mode: str | None = None  # the blog's own; None: as the site's settings say
+    turn: float = 0.0  # where its site stood in the round robin: its calls wait for a quota in this order
     known_at: float = field(default_factory=monotonic, compare=False)  # when that was so, by this process's clock
 
     @property
@@ -74,7 +75,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A transient failure: back after `delay_s`, one attempt spent; FAILED once all are spent."""
+    """A transient failure: PENDING again after `delay_s`, one attempt used; FAILED once all are used."""
 
     failure: Failure
     delay_s: float
@@ -82,11 +83,20 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Not now: parked for `delay_s`, no attempt spent. `failure` says why, where it was an error."""
+    """Not now: PENDING, no attempt used. It rests for `delay_s`, or keeps its place in line where that is 0: it is
+    claimed again when its quota allows. `failure` says why, where it was an error."""
 
     delay_s: float
     reason: str
     failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """Made ahead, as its owner asked: SCHEDULED until its time to be published, in `delay_s`."""
+
+    delay_s: float
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +123,7 @@ class OverBudget:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Handed back unfinished, at shutdown: PENDING at once, no attempt spent."""
+    """Released unfinished, at shutdown: PENDING at once, no attempt used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,4 +131,4 @@ class Cancel:
     """A person asked for the running job to be stopped."""
 
 
-Outcome = Done | Retry | Wait | Reject | PauseSite | OverBudget | Release | Cancel
+Outcome = Done | Retry | Wait | PutOff | Reject | PauseSite | OverBudget | Release | Cancel

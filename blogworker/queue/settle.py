@@ -18,6 +18,7 @@ from blogworker.queue.job import (
     Outcome,
     OverBudget,
     PauseSite,
+    PutOff,
     Reject,
     Release,
     Retry,
@@ -38,7 +39,7 @@ class Move:
     """What an outcome does to the job's row."""
 
     status: Status
-    delay_s: float = 0.0
+    delay_s: float = 0.0  # from now until it may be claimed
     spent: bool = False  # counts against max_attempts; the last one makes the status FAILED
     error: str | None = None
     failure: Failure | None = None
@@ -51,9 +52,11 @@ def move(outcome: Outcome) -> Move:
         case Done():
             return Move(Status.DONE)
         case Retry(failure, delay_s):
-            return Move(Status.SCHEDULED, delay_s, spent=True, error=failure.message, failure=failure)
+            return Move(Status.PENDING, delay_s, spent=True, error=failure.message, failure=failure)
         case Wait(delay_s, reason, failure):
-            return Move(Status.SCHEDULED, delay_s, error=reason, failure=failure)
+            return Move(Status.PENDING, delay_s, error=reason, failure=failure)
+        case PutOff(delay_s, reason):
+            return Move(Status.SCHEDULED, delay_s, error=reason)
         case Reject(failure):
             return Move(Status.FAILED, error=failure.message, failure=failure)
         case PauseSite(failure):

@@ -31,6 +31,7 @@ from blogworker.errors import (
     SiteUnavailable,
     Unavailable,
 )
+from blogworker.quota.limiter import OWN_QUOTA
 from blogworker.quota.view import View
 from blogworker.telemetry import get_logger
 
@@ -38,11 +39,10 @@ PROVIDERS = ("openai", "replicate", "wix")
 HOLD_S = 2.0  # how long a failure waits to be told from the beginning of an outage; its slot is kept
 PROBE_S = 10.0  # of silence after which a probe's worker is taken for dead
 FRESH_S = 0.25  # how old a view of an open breaker may be when jobs are about to be claimed by it
-JITTER_S = 1.0  # what is parked does not come back all at once
+JITTER_S = 1.0  # jobs that wait for the provider do not come back all at once
 STEP_BACK_S = 2.0  # a probe's job waits longer than others, so that a job at fault itself is not the next probe too
 GIVE_BACK_S = 2.0
 TELL_S = 10.0  # between two statements of successes where there are no failures to take back
-OWN_QUOTA = "quota"  # the code of a refusal that no vendor made
 LATE = (408, 425)  # the statuses below 500 that a vendor in trouble gives
 
 log = get_logger()

@@ -1,14 +1,16 @@
-"""Where one process asks one bucket: all that its callers want, and give back, goes in one statement.
+"""One process's side of one bucket: all that its callers want, and give back, goes in one statement.
 
-Whoever finds the desk free does the round for everybody who is waiting; those who come during it are in the next.
-Rounds keep a distance, so that a worker costs the database a few statements a second however many slots it has.
+Whoever finds the desk free does the round for everybody who waits; those who come during it are in the next. Rounds
+keep a distance, so that a worker costs the database a few statements a second however many slots it has.
+
+Calls are granted shortly before they may go, in the order of their sites' turns over all processes. One that is not
+granted yet is asked for again in each round: the database keeps it in line meanwhile.
 
 Callers come and go: one that is cancelled leaves the line, or has what the round under way takes for it given back.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from uuid import UUID, uuid4
 
 import psycopg
@@ -21,6 +23,8 @@ from blogworker.quota.bucket import Bucket, Reservation
 from blogworker.telemetry import get_logger
 
 ROUND_S = 0.05  # the least distance between the beginnings of two rounds
+AHEAD_S = 1.0  # how long before it may go a call is granted; from then on no other call goes before it
+POLL_S = 0.25  # between rounds of callers that wait; several fit into AHEAD_S, so that callers learn of grants in time
 ANSWER_S = 5.0  # a round that takes longer is asked again, by a caller that is still there
 REFUND_GRACE_S = 2.0
 
@@ -32,11 +36,14 @@ class Ask:
     """One caller's wish and, after a round, its answer."""
 
     tokens: int
-    place: int  # in the line; kept when it has to ask again
+    turn: float  # of its site in the round robin; the earliest goes first
+    asked_at: float = field(default_factory=current_time)  # kept when it asks again
+    call_id: UUID = field(default_factory=uuid4)  # a new one each time it has to ask again
     answered: bool = False
     abandoned: bool = False
+    waits: bool = False  # the database has it in line
     reservation: Reservation | None = None  # None, once answered: refused
-    refused_s: float = 0.0  # when to come again
+    refused_s: float = 0.0  # how long it would have had to wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +63,10 @@ class Back:
     requests_s: float = 0.0  # by calls that were not
     tokens_s: float = 0.0
     told: list[Told] = field(default_factory=list)
+    left: bool = False  # a caller has left the line, which the database knows when it is not named any more
 
     def __bool__(self) -> bool:
-        return bool(self.told) or any((self.unused_s, self.requests_s, self.tokens_s))
+        return self.left or bool(self.told) or any((self.unused_s, self.requests_s, self.tokens_s))
 
 
 @dataclass(slots=True)
@@ -74,22 +82,23 @@ class Desk:
     desk_id: UUID = field(default_factory=uuid4)
     seen_at: float = -1e9  # when the last round was answered
     _begun_at: float = -1e9
-    _places: "count[int]" = field(default_factory=count)
     _waiting: list[Ask] = field(default_factory=list)
     _back: Back = field(default_factory=Back)
     _sent: Back | None = None  # in a round whose answer has not come: it is sent again as it was, and heard once
     _number: int = 0  # of the rounds that gave back
     _busy: bool = False
     _done: Event = field(default_factory=Event)
+    _fresh: Event = field(default_factory=Event)  # a caller has come that is not in line yet, or one gives back
 
-    def ask(self, tokens: int) -> Ask:
-        """A wish, at the end of the line."""
-        return Ask(tokens, next(self._places))
+    @property
+    def _ahead_s(self) -> float:
+        return min(AHEAD_S, self.longest_wait_s / 2)
 
     async def reserve(self, ask: Ask) -> None:
         """Have it answered. A caller that is cancelled meanwhile has everything given back."""
-        ask.answered = False
+        ask.answered, ask.waits, ask.call_id = False, False, uuid4()
         self._waiting.append(ask)
+        self._fresh.set()
         try:
             while not ask.answered:
                 await self._turn()
@@ -133,6 +142,9 @@ class Desk:
         ask.abandoned = True
         if ask in self._waiting:
             self._waiting.remove(ask)
+            if ask.waits:
+                self._back.left = True
+                await self._settle()
         elif ask.answered:
             if ask.reservation is not None:
                 await self.undo(ask.reservation)
@@ -154,6 +166,7 @@ class Desk:
         """Return once what has been given back so far has been sent, or cannot be for now: then a later round does."""
         with CancelScope(shield=True), move_on_after(REFUND_GRACE_S):  # else the fleet loses this share
             back = self._back
+            self._fresh.set()
             while back and self._back is back:
                 await self._turn()
 
@@ -164,7 +177,7 @@ class Desk:
             return
         self._busy = True
         try:
-            await sleep_until(self._begun_at + ROUND_S)
+            await self._time_for_a_round()
             with CancelScope(shield=True), move_on_after(ANSWER_S):  # cut off, it would lose what it took for others
                 await self._round()
         finally:
@@ -172,9 +185,17 @@ class Desk:
             self._done.set()
             self._done = Event()
 
+    async def _time_for_a_round(self) -> None:
+        """A moment after the last round where there are new callers; later where all are in line already."""
+        await sleep_until(self._begun_at + ROUND_S)
+        if self._waiting and not self._back and self._sent is None and all(ask.waits for ask in self._waiting):
+            with move_on_after(self._begun_at + min(POLL_S, self._ahead_s / 4) - current_time()):
+                await self._fresh.wait()
+
     async def _round(self) -> None:
         self._begun_at = current_time()
-        asks, self._waiting = sorted(self._waiting, key=lambda ask: ask.place), []
+        self._fresh = Event()
+        asks, self._waiting = self._waiting, []
         if self._sent is None:
             self._sent, self._back = self._back, Back()
             self._number += bool(self._sent)
@@ -193,8 +214,12 @@ class Desk:
             self.changed.set()
             self.changed = Event()
         self.returned_s = row["returned_s"]
-        for ask, wait_s, soonest_s in zip(asks, row["waits"], row["soonest"], strict=True):
-            self._answer(ask, row, wait_s=wait_s, soonest_s=soonest_s)
+        for place, ask in enumerate(asks):
+            if row["waits"][place] is None and not row["refused"][place] and not ask.abandoned:
+                ask.waits = True
+                self._waiting.append(ask)
+            else:
+                self._answer(ask, row, place)
 
     def _drop(self, error: BaseException) -> bool:
         """Whether the error was of what was sent, which is dropped: else no round would ever get through."""
@@ -209,12 +234,16 @@ class Desk:
         return await self.database.one(
             "quota/round",
             name=self.bucket.name,
+            call_ids=[ask.call_id for ask in asks],
+            turns=[ask.turn for ask in asks],
             tokens=[ask.tokens for ask in asks],
+            waited_s=[now - ask.asked_at for ask in asks],
             unused_s=back.unused_s,
             back_requests_s=back.requests_s,
             back_tokens_s=back.tokens_s,
             back_epoch=self.epoch,
             longest_wait_s=self.longest_wait_s,
+            ahead_s=self._ahead_s,
             told_s=[now - told.at for told in back.told],
             told_requests=[told.requests for told in back.told],
             told_tokens=[told.tokens for told in back.told],
@@ -222,20 +251,22 @@ class Desk:
             number=self._number,
         )
 
-    def _answer(self, ask: Ask, row: Row, *, wait_s: float | None, soonest_s: float | None) -> None:
-        ask.answered, ask.refused_s = True, row["next_s"]
-        ask.reservation = None
-        if wait_s is None or soonest_s is None:
+    def _answer(self, ask: Ask, row: Row, place: int) -> None:
+        ask.answered, ask.reservation = True, None
+        wait_s = row["waits"][place]
+        if wait_s is None:
+            self._back.left |= not row["refused"][place]
+            ask.refused_s = row["expected_s"][place]
             return
         ask.reservation = Reservation(
             tokens=ask.tokens,
             wait_s=wait_s,
             starts_at=self.seen_at + wait_s,
-            soonest_at=self.seen_at + soonest_s,
-            returned_s=self.returned_s,
+            soonest_at=self.seen_at + row["soonest"][place],
+            returned_s=row["returned_at_s"][place],
             epoch=self.epoch,
-            request_s=row["request_s"],
-            token_s=row["token_s"],
+            request_s=row["request_s"][place],
+            token_s=row["token_s"][place],
         )
         if ask.abandoned:
             self._undo(ask.reservation)

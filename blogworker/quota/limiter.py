@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict
 
 from anyio import current_time, move_on_after
@@ -10,15 +11,24 @@ from anyio import current_time, move_on_after
 from blogworker.db.pool import Runner
 from blogworker.errors import ProviderDown, RateLimited, Unsent
 from blogworker.quota.bucket import Bucket, Reservation, VendorLimits
-from blogworker.quota.desk import Desk
+from blogworker.quota.desk import Ask, Desk
+from blogworker.telemetry import get_logger
 
-LONGEST_WAIT_S = 30.0  # a call further away than this gives its slot to another job
+LONGEST_WAIT_S = 30.0  # of callers outside the queue, such as preview
 LOOK_S = 0.5  # how old one's view of a bucket may be while one waits for it
 SHORT_S = 0.1  # a wait that is slept through
 LEARN_S = 0.25  # how often one process passes on what the vendor's headers say
 SLOW_DOWN = "slow_down"
 TOO_MANY = 429
+FEW_CALLS = 3
+WORTH_A_LINE_S = 0.1  # shorter waits are not logged
+OWN_QUOTA = "quota"  # the code of a refusal that no vendor made
 IDLE_S = 600.0  # a bucket that was ensured is forgotten when it was not used for so long; far below upkeep's
+
+log = get_logger()
+
+# Seconds that the calls of one attempt waited for quotas; None: they are not recorded. Stage times leave them out.
+waits_of_attempt: ContextVar[list[float] | None] = ContextVar("waits_of_attempt", default=None)
 
 
 class Permit:
@@ -35,10 +45,14 @@ class Permit:
 class Limiter:
     """Hands out permits. One a process; its state is in the database."""
 
-    def __init__(self, database: Runner, buckets: Mapping[str, Bucket]) -> None:
-        """`buckets` by what callers ask for. Several may be one bucket, by its name: then they share its desk."""
+    def __init__(
+        self, database: Runner, buckets: Mapping[str, Bucket], *, longest_wait_s: float = LONGEST_WAIT_S
+    ) -> None:
+        """`buckets` by what callers ask for. Several may be one bucket, by its name: then they share its desk.
+        `longest_wait_s`: a call that would wait longer is refused."""
         self._database = database
-        desks = {bucket.name: Desk(database, bucket, LONGEST_WAIT_S) for bucket in buckets.values()}
+        self._longest_wait_s = longest_wait_s
+        desks = {bucket.name: Desk(database, bucket, longest_wait_s) for bucket in buckets.values()}
         self._desks = {asked: desks[bucket.name] for asked, bucket in buckets.items()}
         self._learned_at: dict[str, float] = {}
         self._ensured: set[str] = set()
@@ -69,11 +83,15 @@ class Limiter:
                 self._ensured.remove(name)
                 del self._desks[name]
         self._ensured.add(bucket.name)
-        self._desks.setdefault(bucket.name, Desk(self._database, bucket, LONGEST_WAIT_S)).seen_at = current_time()
+        # Of a slow bucket the next few calls may be further away than the patience: a blog that gave up each time would
+        # make its first calls again and again, and never its last.
+        longest_wait_s = max(self._longest_wait_s, FEW_CALLS * 60 / bucket.requests_per_minute)
+        self._desks.setdefault(bucket.name, Desk(self._database, bucket, longest_wait_s)).seen_at = current_time()
 
     @asynccontextmanager
-    async def permit(self, bucket: str, *, tokens: int = 0) -> AsyncIterator[Permit]:
-        """Sleep until one call of about `tokens` may go; reconcile with `Permit.used` when the block ends.
+    async def permit(self, bucket: str, *, tokens: int = 0, turn: float = 0.0) -> AsyncIterator[Permit]:
+        """Sleep until one call of about `tokens` may go; reconcile with `Permit.used` when the block ends. Of all that
+        wait for the bucket the earliest `turn` goes first.
 
         Raises RateLimited, with the quota given back, when the wait would be long. A block that ends in an error
         before the vendor counted anything keeps the estimate charged: the vendor may have counted it. Only what never
@@ -81,10 +99,13 @@ class Limiter:
         """
         desk = self._desks[bucket]
         asked_at = current_time()
-        with self._in_line(desk.bucket.name):
-            reservation = await self._granted(desk, tokens)
+        try:
+            with self._in_line(desk.bucket.name):
+                reservation = await self._granted(desk, Ask(tokens, turn))
+        finally:  # a call that is refused has waited too
+            _note_wait(desk.bucket.name, waited_s := current_time() - asked_at)
         went_at = desk.went(reservation)
-        permit = Permit(reservation, current_time() - asked_at)
+        permit = Permit(reservation, waited_s)
         made = True
         try:
             yield permit
@@ -138,15 +159,13 @@ class Limiter:
             await self._database.execute("quota/slow_down", name=self._desks[bucket].bucket.name)
         await self.block(bucket, error.retry_after_s)
 
-    async def _granted(self, desk: Desk, tokens: int) -> Reservation:
+    async def _granted(self, desk: Desk, ask: Ask) -> Reservation:
         """A reservation whose time has come. One that was overtaken by a change of the bucket is taken anew."""
-        ask = desk.ask(tokens)
         while True:
             await desk.reserve(ask)
             if ask.reservation is None:
-                raise RateLimited(
-                    f"the fleet's quota for {desk.bucket.name} is used up", provider=desk.bucket.provider, code="quota"
-                ).after(ask.refused_s)
+                message = f"the fleet's quota for {desk.bucket.name} is used up"
+                raise RateLimited(message, provider=desk.bucket.provider, code=OWN_QUOTA).after(ask.refused_s)
             try:
                 if await self._holds_until_due(desk, ask.reservation):
                     return ask.reservation
@@ -165,6 +184,13 @@ class Limiter:
             if left_s > LOOK_S:
                 await desk.look(LOOK_S)
         return True
+
+
+def _note_wait(quota: str, waited_s: float) -> None:
+    if (waits := waits_of_attempt.get()) is not None:
+        waits.append(waited_s)
+    if waited_s >= WORTH_A_LINE_S:
+        log.debug("limiter_waited", quota=quota, wait_s=round(waited_s, 3))
 
 
 def _was_made(error: ProviderDown | Unsent) -> bool:

@@ -165,7 +165,7 @@ async def _lost(work: Work, *, name: str, prompt: str) -> str | None:
 async def _asked_for(work: Work, *, name: str, prompt: str) -> str:
     """A new prediction. What would find it again is stored first: whoever asks may not live to hear the answer."""
     seed = getrandbits(31)
-    async with work.limiter.permit(BUCKET), work.breakers.guarding(PROVIDER):
+    async with work.permit(BUCKET), work.breakers.guarding(PROVIDER):
         await work.checkpoints.save(f"{name}_asked", {"seed": seed, "instead_of": _known(work, name)})
         try:
             return await work.vendors.replicate.create(prompt, aspect_ratio=ASPECT_RATIO, seed=seed)

@@ -1,5 +1,6 @@
 """One attempt at one job: its stages in order, from the first without a checkpoint, and how it ended."""
 
+from collections.abc import Callable
 from time import monotonic
 
 import psycopg
@@ -17,10 +18,11 @@ from blogworker.errors import (
     Unavailable,
     Unsent,
 )
-from blogworker.queue.job import Done, Failure, Outcome, OverBudget, PauseSite, Reject, Retry, Stage, Wait
+from blogworker.queue.job import Done, Failure, Outcome, OverBudget, PauseSite, PutOff, Reject, Retry, Stage, Wait
+from blogworker.quota.limiter import OWN_QUOTA, waits_of_attempt
 from blogworker.stages import content, ideas, image, publish, source
 from blogworker.stages.budget import still_to_pay
-from blogworker.stages.work import STAGE_DEADLINE_S, Later, Work
+from blogworker.stages.work import STAGE_DEADLINE_S, Later, MadeAhead, Work
 from blogworker.telemetry import get_logger
 
 STAGES = {
@@ -32,14 +34,19 @@ STAGES = {
 }
 MISCONFIGURED_WAIT_S = 60.0
 DATABASE_WAIT_S = 5.0
-LONGEST_PARK_S = 300.0  # a block or a limit may be lifted meanwhile, and a job that is parked hears of nothing
+LONGEST_REST_S = 300.0  # a block may end or a limit may rise meanwhile, and a job that rests does not learn of it
 
 log = get_logger()
 
 
-async def attempt(work: Work, *, retry_base_s: float, retry_cap_s: float) -> Outcome:
-    """Run what is left of the job, if the budgets allow. Raises LeaseLost, and whatever nobody foresaw."""
+async def attempt(
+    work: Work, *, retry_base_s: float, retry_cap_s: float, timed: Callable[[Stage, float], None] | None = None
+) -> Outcome:
+    """Run what is left of the job, if the budgets allow. `timed` is called with each stage that ended well and the
+    seconds it took without its waits for quotas. Raises LeaseLost, and errors that were not foreseen."""
     stage = work.claim.stage
+    waits: list[float] = []
+    waits_of_attempt.set(waits)
     try:
         if (usd := still_to_pay(work)) is not None and (refusal := await work.checkpoints.reserve(usd)) is not None:
             if refusal.newly:
@@ -48,11 +55,16 @@ async def attempt(work: Work, *, retry_base_s: float, retry_cap_s: float) -> Out
         for stage, run in STAGES.items():
             if work.checkpoints.get(stage) is not None:
                 continue
-            started = monotonic()
+            started, waited_s = monotonic(), sum(waits)
             with fail_after(STAGE_DEADLINE_S):
                 output = await run(work)
             await work.checkpoints.save(stage, output)
-            log.info("stage_completed", stage=stage, duration_s=round(monotonic() - started, 3))
+            duration_s = monotonic() - started
+            log.info("stage_completed", stage=stage, duration_s=round(duration_s, 3))
+            if timed is not None:
+                timed(stage, duration_s - (sum(waits) - waited_s))
+    except MadeAhead as later:
+        return PutOff(later.seconds, str(later))
     except Later as later:
         return Wait(later.seconds, str(later))
     except (ProviderError, TimeoutError, psycopg.OperationalError, PoolTimeout) as error:
@@ -65,9 +77,10 @@ def outcome(error: Exception, *, stage: str, delay_s: float) -> Outcome:
     """What an error means for the attempt: who is at fault decides whether it is spent."""
     failed = failure(error, stage)
     match error:
+        case RateLimited(code=code) if code == OWN_QUOTA:
+            return Wait(0.0, failed.message)
         case RateLimited():
-            delay_s = min(error.retry_after_s, LONGEST_PARK_S)
-            return Wait(delay_s, failed.message, failed if error.code != "quota" else None)
+            return Wait(min(error.retry_after_s, LONGEST_REST_S), failed.message, failed)
         case ProviderDown():
             met = failure(error.__cause__, stage) if isinstance(error.__cause__, ProviderError) else None
             return Wait(error.retry_after_s, failed.message, met)

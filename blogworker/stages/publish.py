@@ -21,7 +21,7 @@ from blogworker.stages.content import allowed, columns
 from blogworker.stages.draft import covered, draft_of, halved
 from blogworker.stages.media import cover
 from blogworker.stages.site import usable
-from blogworker.stages.work import Later, Output, Work
+from blogworker.stages.work import Later, MadeAhead, Output, Work
 from blogworker.telemetry import get_logger
 
 QUERY_LAG_S = 5.0  # until a new draft is sure to be found
@@ -54,7 +54,7 @@ async def _shown(work: Work, wix: WixClient, content: Mapping[str, Any]) -> Outp
         return {"published": False, "reason": reason, **made}
     if (left_s := work.claim.publish_left_s) > 0 and work.checkpoints.get("publish.post") is None:
         await work.checkpoints.store_post({**columns(content), **made})
-        raise Later(left_s, "made ahead: waits for its time to be published")
+        raise MadeAhead(left_s, "made ahead: waits for its time to be published")
     made["wix_post_id"] = post_id = await _published(work, wix, draft["id"])
     made["url"] = await _address(work, wix, post_id)
     await work.checkpoints.store_post({**columns(content), **made})

@@ -17,7 +17,7 @@ from blogworker.providers.openai import OpenAIClient
 from blogworker.providers.replicate import ReplicateClient
 from blogworker.providers.wix import WixClient
 from blogworker.queue.job import Claim
-from blogworker.quota.limiter import Limiter
+from blogworker.quota.limiter import Limiter, Permit
 from blogworker.settings import ImageTrouble, OpenAISettings
 
 Output = dict[str, Any]
@@ -25,11 +25,15 @@ STAGE_DEADLINE_S = 600.0  # a lease says that the worker lives, this says that a
 
 
 class Later(BlogworkerError):
-    """Nothing went wrong, but it is not yet time: the job is parked for `seconds`; the message says what for."""
+    """Nothing went wrong, but it is not yet time: the job rests for `seconds`; the message says why."""
 
     def __init__(self, seconds: float, reason: str) -> None:
         super().__init__(reason)
         self.seconds = seconds
+
+
+class MadeAhead(Later):
+    """All is ready, and its owner wants it published later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,3 +152,7 @@ class Work:
     breakers: Guard
     cache: Cache
     image_trouble: ImageTrouble = "wait"  # where the site does not say
+
+    def permit(self, bucket: str, *, tokens: int = 0) -> AbstractAsyncContextManager[Permit]:
+        """Wait for the quota of one call; calls of all sites go in the order of their turns."""
+        return self.limiter.permit(bucket, tokens=tokens, turn=self.claim.turn)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from blogworker.errors import OutcomeUnknown, Rejected
+from blogworker.errors import OutcomeUnknown, RateLimited, Rejected
 from blogworker.providers.openai import PROVIDER, Generation, ModelUnknown, Refused, Truncated
 from blogworker.quota.headers import limits_in
 from blogworker.stages.prompts import Prompt, repairing, rephrased
@@ -123,7 +123,7 @@ async def _buy(work: Work, task: Task, *, name: str) -> str:
     replaceable = (ModelUnknown,) if _fallback(work, task) else ()
     work.breakers.require(PROVIDER)  # before it takes of the quota
     async with (
-        work.limiter.permit(bucket, tokens=task.tokens) as permit,
+        work.permit(bucket, tokens=task.tokens) as permit,
         work.breakers.guarding(PROVIDER, own=replaceable),
     ):
         try:
@@ -140,6 +140,9 @@ async def _buy(work: Work, task: Task, *, name: str) -> str:
             )
         except OutcomeUnknown:
             await _note_unanswered(work, task, name=name)
+            raise
+        except RateLimited as error:
+            await work.limiter.learn(bucket, limits_in(error.headers))
             raise
         if generation.tokens:
             permit.used(generation.tokens)

@@ -151,7 +151,7 @@ def test_a_key_given_twice_answers_with_the_first_blog(cli: Any, sql: Sql) -> No
 
     first, again = cli(*command).json, cli(*command).json
 
-    assert first[0].keys() == {"id", "status", "created", "place", "expected_start"}
+    assert first[0].keys() == {"id", "status", "created", "place", "expected_start", "waits_for"}
     assert (first[0]["created"], first[0]["status"], first[0]["place"]) == (True, "PENDING", 1)
     assert (again[0]["created"], again[0]["id"]) == (False, first[0]["id"])
     assert len(enqueued(sql)) == 1
@@ -189,10 +189,10 @@ def test_status_tells_the_queue_the_fleet_and_the_sites(told: Any) -> None:
     for_people, for_machines = told("status"), told("status", "--json")
 
     assert (for_people.code, for_people.err) == (0, "")
-    for word in ("Queue", "PENDING", "FAILED", "Workers", "Quotas", "Busiest sites", "spent today"):
+    for word in ("Queue", "PENDING", "FAILED", "Why blogs wait", "Workers", "Quotas", "Busiest sites", "spent today"):
         assert word in for_people.out
     found = for_machines.json
-    assert found.keys() == {"queue", "fleet", "workers", "quotas", "breakers", "busiest_sites"}
+    assert found.keys() == {"queue", "waiting", "fleet", "workers", "quotas", "breakers", "busiest_sites"}
     assert {row["status"]: row["jobs"] for row in found["queue"]} == {"PENDING": 2, "FAILED": 1}
     assert found["fleet"]["sites"] == 2
     assert [site["instance_id"] for site in found["busiest_sites"]] == ["a", "b"]

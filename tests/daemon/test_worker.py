@@ -213,7 +213,7 @@ async def test_a_crash_costs_its_job_an_attempt_and_leaves_a_trace(bench: Bench)
         await bench.once(crash)
 
     (job,) = await bench.jobs()
-    assert (job["status"], job["failures"], job["error"]) == ("SCHEDULED", 1, "division by zero")
+    assert (job["status"], job["failures"], job["error"]) == ("PENDING", 1, "division by zero")
     (error,) = await bench.errors(job_id)
     assert (error["stage"], error["kind"], error["retryable"]) == ("source", "ZeroDivisionError", True)
     assert [line["event"] for line in logs if line["log_level"] == "error"] == ["attempt_crashed"]
@@ -239,7 +239,7 @@ async def test_a_wait_and_a_refusal_are_told_apart_from_a_failure(bench: Bench) 
         await until(lambda: worker.outcomes.total() == 2)
 
     first, second = await bench.jobs()
-    assert (first["status"], first["failures"], first["error"]) == ("SCHEDULED", 0, "busy")
+    assert (first["status"], first["failures"], first["error"]) == ("PENDING", 0, "busy")
     assert (second["id"], second["status"], second["error"]) == (refused, "FAILED", "no")
 
 

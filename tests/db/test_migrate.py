@@ -200,14 +200,15 @@ async def test_everything_is_made_in_the_first_schema_of_the_path(empty):
 
 async def test_what_was_spent_before_there_were_budgets_counts_for_them(empty_url):
     """An upgrade in the middle of a month must not start it anew."""
-    before, spend = [m for m in migrations() if m.name != "spend"], [m for m in migrations() if m.name == "spend"]
+    place = next(n for n, m in enumerate(migrations()) if m.name == "spend")
+    before, then = migrations()[:place], migrations()[place:]
     usage = (
         "insert into provider_usage (hour, provider, model, instance_id, cost_usd) values "
         "(date_trunc('hour', now()), 'openai', 'a', 's', 1), (date_trunc('hour', now()), 'openai', 'b', 's', 2), "
         "(date_trunc('hour', now()), 'openai', 'a', 't', 4)"
     )
     async with await connect(empty_url, timeout_s=5) as connection:
-        for text in (*(m.text for m in before), usage, *(m.text for m in spend)):
+        for text in (*(m.text for m in before), usage, *(m.text for m in then)):
             await connection.execute(text.encode())
 
         row = await (await connection.execute("select spent_today_usd from spending")).fetchone()
@@ -269,7 +270,7 @@ async def test_a_database_of_the_last_release_is_brought_up_with_all_that_is_in_
             worker_id=me,
             outcomes=Json([{"job_id": 1, "attempt": 1, "status": "DONE", "spent": False}]),
         )
-        found = await claim(database, me, slots=100, site_window=20, by_tokens=True)
+        found = await claim(database, me, slots=100, site_window=20)
         quotas = {row["name"]: row for row in await database.rows("ops/quotas", name=None, every=True)}
         (health,) = [row for row in await database.rows("ops/breakers") if row["provider"] == "openai"]
     assert done["status"] == "DONE"

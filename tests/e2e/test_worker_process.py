@@ -269,7 +269,7 @@ def test_a_vendor_that_stumbles_costs_an_attempt_and_no_blog(
         ("wix", 500, "Unavailable", True),
     ]
     assert all(e["request_id"] for e in errors)
-    assert [event["status"] for event in worker.events("job_settled")] == ["SCHEDULED", "SCHEDULED", "DONE"]
+    assert [event["status"] for event in worker.events("job_settled")] == ["PENDING", "PENDING", "DONE"]
     assert vendors.duplicates(site) == []
 
 

@@ -18,7 +18,7 @@ select count(*)
 from sites as s
 where
     not s.ready
-    and exists (select from blog_generations as g where g.instance_id = s.instance_id and g.status = 'PENDING')
+    and exists (select from blog_generations as g where g.instance_id = s.instance_id and g.line is not null)
     and not exists (select from site_arrivals as a where a.instance_id = s.instance_id)
 """
 
@@ -267,7 +267,7 @@ async def test_sites_emptied_by_hand_do_not_keep_a_nearly_full_worker_from_work(
 
 
 async def test_blogs_held_in_an_open_transaction_do_not_hold_the_head_of_the_line(psql, another_psql, claimer):
-    """Somebody changes a site's blogs and goes to lunch; a worker with one free slot must get past that site."""
+    """An update of a site's blogs is not committed; a worker with one free slot must get past that site."""
     await psql.insert("works", 3)
     await psql.insert("held", 3)
     await another_psql.run("begin")
@@ -308,6 +308,17 @@ async def hand_over(psql, database, claimer) -> None:
     await psql.run("update blog_generations set instance_id = 'idle' where status = 'PENDING'")
 
 
+async def wake_by_hand(psql, database, claimer) -> None:
+    await psql.run("update blog_generations set run_at = now() where status = 'PENDING' and line is null")
+
+
+async def end_of_a_rest(psql, database, claimer) -> None:
+    await psql.run("alter table blog_generations disable trigger guard_line")
+    await psql.run("update blog_generations set run_at = now() where instance_id = 'rests'")
+    await psql.run("alter table blog_generations enable trigger guard_line")
+    assert await promote(database) == 1
+
+
 async def promote_due(psql, database, claimer) -> None:
     await psql.run("update blog_generations set run_at = now() where status = 'SCHEDULED'")
     await promote(database)
@@ -338,6 +349,8 @@ async def raise_cap(psql, database, claimer) -> None:
         reset,
         take_back,
         hand_over,
+        wake_by_hand,
+        end_of_a_rest,
         promote_due,
         rescue_dead,
         resume,
@@ -352,8 +365,10 @@ async def test_every_way_in_wakes_a_worker(psql, another_psql, database, claimer
     await psql.insert("failed", 1)
     await psql.insert("capped", 2)
     await psql.insert("later", 1, run_at="2100-01-01Z")
+    await psql.insert("rests", 1)
     await dry(claimer)
     await psql.run("update blog_generations set status = 'FAILED' where instance_id = 'failed'")
+    await psql.run("update blog_generations set status = 'PENDING', run_at = '2100-01-01Z' where instance_id = 'rests'")
     await psql.insert("paused", 1)
     await psql.run("update sites set paused_at = now() where instance_id = 'paused'")
     await dry(claimer)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 from anyio import create_task_group
+from psycopg.types.json import Json
 
 from blogworker.errors import InvalidInput, QueueFull
 from blogworker.queue.enqueue import BULK_ROWS, enqueue, enqueue_many
@@ -23,17 +24,48 @@ async def add_all(database, blogs, **limits) -> int:
     return await enqueue_many(database, blogs, counts=Counter(b.instance_id for b in blogs), **limits)
 
 
-async def finished(psql, count: int, *, minutes_ago: int) -> None:
-    """So many blogs that ended a while ago, past the guards."""
+async def finished(psql, count: int, *, minutes_ago: float, waited_s: float = 0) -> None:
+    """So many blogs that ended a while ago, having waited for their start so long, past the guards."""
     await psql.run("insert into sites (instance_id) values ('old') on conflict do nothing")
     async with psql.connection.transaction():
         await psql.run("set local session_replication_role = replica")
         await psql.run(
-            "insert into blog_generations (instance_id, source_type, source_id, status, finished_at) "
-            "select 'old', 'keyword', 'k', 'DONE', now() - make_interval(mins => %s) from generate_series(1, %s)",
-            minutes_ago,
+            "insert into blog_generations ("
+            "instance_id, source_type, source_id, status, finished_at, claimed_at, created_at) "
+            "select 'old', 'keyword', 'k', 'DONE', t, t, t - make_interval(secs => %s) "
+            "from (select now() - make_interval(secs => %s) as t) as f, generate_series(1, %s)",
+            waited_s,
+            60 * minutes_ago,
             count,
         )
+
+
+NEEDS = {"buckets": ["q"], "tokens": [0], "blog_s": 30, "site_rpm": None, "site_calls": 10}
+
+
+async def alive(psql, *, slots: int = 100, pace: int = 6_000, lease: str = "1 hour", draining=False, **needs) -> None:
+    """A worker, as its lease tells what its blogs need: one call of a bucket of so many a minute."""
+    await psql.run(
+        "insert into quotas (name, provider, requests_per_minute) values ('q', 'openai', %s) "
+        "on conflict (name) do update set requests_per_minute = excluded.requests_per_minute",
+        pace,
+    )
+    await psql.run(
+        "insert into workers (name, worker_id, host, pid, version, concurrency, lease_until, draining, stats) "
+        "select gen_random_uuid()::text, gen_random_uuid(), 'h', 1, '0', %s, now() + %s::interval, %s, %s",
+        slots,
+        lease,
+        draining,
+        Json({"needs": NEEDS | needs}),
+    )
+
+
+async def minutes(psql, waiting: int = 1_000) -> int:
+    return await psql.value("select estimated_wait_minutes(%s::bigint)", waiting)
+
+
+async def minutes_until(psql, answer) -> float:
+    return float(await psql.value("select extract(epoch from %s - now()) / 60", answer.expected_start))
 
 
 async def test_a_blog_is_answered_with_its_number_and_place(database):
@@ -195,18 +227,93 @@ async def test_a_noisy_site_is_refused_before_everybody_is(database, psql):
 
 
 @pytest.mark.parametrize(
-    ("minutes_ago", "waiting", "minutes"),
-    [(5, 100, 5), (5, 1, 1), (11, 100, 2), (11, 101, 3)],
+    ("minutes_ago", "waiting", "expected"),
+    [(5, 100, 3), (5, 1, 1), (11, 100, 2), (11, 101, 3)],
     ids=["at the pace of late", "never less than a minute", "else at fifty a minute", "rounded up"],
 )
-async def test_the_wait_is_told_from_the_pace_of_the_last_ten_minutes(passing_psql, minutes_ago, waiting, minutes):
+async def test_without_a_worker_the_wait_is_told_from_the_pace_of_the_last_ten_minutes(
+    passing_psql, minutes_ago, waiting, expected
+):
+    """Two hundred that ended within five minutes are forty a minute."""
     await finished(passing_psql, 200, minutes_ago=minutes_ago)
 
-    assert await passing_psql.value("select estimated_wait_minutes(%s::bigint)", waiting) == minutes
+    assert await minutes(passing_psql, waiting) == expected
+
+
+async def test_the_wait_is_told_from_what_the_quotas_let_through(passing_psql):
+    """A fleet that idled until now has no pace of late to go by."""
+    await alive(passing_psql, pace=10)
+
+    assert await minutes(passing_psql) == 100
+
+
+async def test_slots_bound_the_pace_where_quotas_do_not(passing_psql):
+    """Ten of half a minute make twenty a minute. Those of workers that stop, or are gone, make none."""
+    await alive(passing_psql, slots=4)
+    await alive(passing_psql, slots=6)
+    await alive(passing_psql, slots=100, draining=True)
+    await alive(passing_psql, slots=100, lease="-1 second")
+
+    assert await minutes(passing_psql) == 50
+
+
+async def test_the_wix_quotas_of_the_sites_that_wait_bound_the_pace_too(passing_psql):
+    """Two sites of five blogs a minute each."""
+    await alive(passing_psql, site_rpm=50)
+    for site in ("a", "b"):
+        await passing_psql.insert(site, 1)
+    await passing_psql.run("update sites set ready = true")
+
+    assert await minutes(passing_psql) == 100
+
+
+async def test_a_fleet_that_was_busy_is_believed_its_own_pace(passing_psql):
+    """What it could do it did not: a vendor was slow, or the pages were long."""
+    await alive(passing_psql, pace=100)
+    await finished(passing_psql, 50, minutes_ago=5, waited_s=120)
+
+    assert await minutes(passing_psql, 995) == 100
+
+
+async def test_a_fleet_that_had_little_to_do_is_not_taken_for_a_slow_one(passing_psql):
+    """Fifty blogs in five minutes that had not to wait say nothing of how many there might have been."""
+    await alive(passing_psql, pace=100)
+    await finished(passing_psql, 50, minutes_ago=5, waited_s=1)
+
+    assert await minutes(passing_psql) == 10
+
+
+async def test_a_worker_that_knows_nothing_yet_of_its_blogs_leaves_the_estimate_to_the_pace(passing_psql):
+    await passing_psql.run(
+        "insert into workers (name, worker_id, host, pid, version, concurrency, lease_until, stats) "
+        "values ('new', gen_random_uuid(), 'h', 1, '0', 50, now() + interval '1 hour', '{\"needs\": {}}')"
+    )
+
+    assert await minutes(passing_psql) == 20
+
+
+async def test_blogs_that_take_no_time_do_not_stop_producers(passing_psql):
+    """As against a simulator: its seconds round to none."""
+    await alive(passing_psql, pace=100, blog_s=0)
+
+    assert await minutes(passing_psql) == 10
 
 
 async def test_the_expected_start_grows_with_the_place_and_the_sites_in_line(database, psql):
-    """A site's hundredth blog waits for a hundred rounds over all sites that have work."""
+    """A site's tenth blog waits for ten rounds over all sites that have work."""
+    for n in range(10):
+        await psql.insert(f"other{n}", 100)
+    await psql.insert("shop", 9)
+    await database.execute("queue/admit_sites")
+
+    answer = await enqueue(database, blog())
+
+    assert answer.place == 10
+    assert 2.1 <= await minutes_until(psql, answer) <= 2.2  # 10 blogs of each of 11 sites, 50 a minute
+
+
+async def test_nobody_is_told_to_wait_for_more_than_what_waits(database, psql):
+    """Other sites have a blog or two each: the rounds get shorter."""
     for n in range(10):
         await psql.insert(f"other{n}", 2)
     await psql.insert("shop", 99)
@@ -214,9 +321,34 @@ async def test_the_expected_start_grows_with_the_place_and_the_sites_in_line(dat
 
     answer = await enqueue(database, blog())
 
-    expected = await psql.value("select extract(epoch from %s - now()) / 60", answer.expected_start)
     assert answer.place == 100
-    assert 21 <= expected <= 22  # 100 blogs of each of 11 sites, 50 a minute
+    assert 2.3 <= await minutes_until(psql, answer) <= 2.4  # 120 in all
+
+
+async def test_the_expected_start_is_no_sooner_than_the_sites_own_quota_allows(database, psql):
+    """Five a minute, whatever the fleet could make."""
+    await alive(psql, site_rpm=50)
+    await psql.insert("shop", 100)
+
+    assert 19.9 <= await minutes_until(psql, await enqueue(database, blog())) <= 20.3
+
+
+async def test_part_done_blogs_of_the_site_come_before_a_new_one_whatever_its_priority(database, psql):
+    await psql.insert("shop", 3, stage="content")
+    await psql.insert("shop", 3)
+
+    assert (await enqueue(database, blog(priority=9))).place == 4
+
+
+async def test_a_repeated_key_of_a_blog_that_rests_tells_when_its_rest_ends(database, psql, claimer):
+    await enqueue(database, blog(idempotency_key="order 1"))
+    await claimer()
+    await psql.run("update blog_generations set status = 'PENDING', run_at = now() + interval '1 hour'")
+
+    again = await enqueue(database, blog(idempotency_key="order 1"))
+
+    assert again.status == "PENDING"
+    assert 59 <= await minutes_until(psql, again) <= 60
 
 
 async def test_a_lone_site_is_not_promised_an_instant_start(database, psql):

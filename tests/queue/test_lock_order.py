@@ -19,7 +19,7 @@ from psycopg.types.json import Json
 
 from blogworker.db.pool import Database, connect
 from blogworker.db.sql import query
-from blogworker.queue.claim import claim
+from blogworker.queue.claim import ALL, Pacing, Passing, Scan, _wanted, claim
 from blogworker.queue.enqueue import enqueue_many
 from blogworker.queue.newblog import NewBlog
 from blogworker.queue.promote import promote
@@ -27,7 +27,8 @@ from blogworker.queue.rescue import MOST_RESCUES
 
 pytestmark = pytest.mark.anyio
 
-ANY_STAGE = {"stages": None, "image_trouble": None, "shop": None}
+PACING = Pacing(["openai/q"] * 2 + [None] * 3, [0] * 5, [0.0] * 6, patience_s=1.0, site_rpm=600, site_calls=2)
+PACED = Passing(pacing=PACING)
 STORM_SITES = [f"shop{n}" for n in range(6)]
 TURNS = 40
 FORGOTTEN_SITES = """
@@ -44,6 +45,11 @@ where
 
 def outcome(job_id: int, attempt: int, status: str = "DONE") -> dict[str, object]:
     return {"job_id": job_id, "attempt": attempt, "status": status, "delay_s": 0, "spent": False}
+
+
+def asked(worker_id: UUID, passing: Passing = ALL, *, slots: int = 100) -> dict[str, Any]:
+    """The parameters of a claim."""
+    return {"worker_id": worker_id, "slots": slots, "site_window": 10} | _wanted(passing, Scan())
 
 
 async def register(database: Database, worker_id: UUID, name: str) -> None:
@@ -95,12 +101,15 @@ class Storm:
             return (await connection.execute(text.encode())).rowcount
 
     async def work(self, worker_id: UUID) -> int:
-        """Claim, by jobs or by tokens as a mixed fleet, then settle in any order and with any outcome, as a batch."""
-        by_tokens = self.random.random() < 0.7
-        found = await claim(self.database, worker_id, slots=12, site_window=4, by_tokens=by_tokens)
+        """Claim, by the quotas or without them, then settle in any order and with any outcome, as a batch."""
+        passing = self.random.choice([ALL, PACED])
+        found = await claim(self.database, worker_id, slots=12, site_window=4, passing=passing)
         held = self.shuffled(list(found.claims), 12)
         statuses = self.random.choices(["DONE", "PENDING", "SCHEDULED", "FAILED"], k=len(held))
-        outcomes = [outcome(c.job_id, c.attempt, status) for c, status in zip(held, statuses, strict=True)]
+        outcomes = [
+            outcome(c.job_id, c.attempt, status) | {"delay_s": self.random.choice([0, 0.05])}
+            for c, status in zip(held, statuses, strict=True)
+        ]
         rows = await self.database.rows("queue/settle", worker_id=worker_id, outcomes=Json(outcomes))
         return len(rows)
 
@@ -140,6 +149,18 @@ class Storm:
         sites = self.shuffled([*STORM_SITES, *(f"new{n}" for n in range(40))], 6)
         blogs = [NewBlog(site, "keyword", "k", {}) for site in sites for _ in range(2)]
         return await enqueue_many(self.database, blogs, counts=Counter(blog.instance_id for blog in blogs))
+
+    async def put_off_and_bring_forward(self) -> int:
+        """A person moves the time and the stage of what waits."""
+        ids = self.shuffled(await self.ids("PENDING", "SCHEDULED"), 6)
+        async with self.database.connection() as connection:
+            cursor = await connection.execute(
+                "update blog_generations set run_at = now() + mod(id, 2) * interval '50 ms', stage = 'content' "
+                "where status in ('PENDING', 'SCHEDULED') and id in ("
+                "select id from blog_generations where id = any (%s) order by id for update)",
+                (ids,),
+            )
+            return cursor.rowcount
 
     async def insert_by_hand(self) -> int:
         values = ", ".join(f"('{site}', 'keyword', 'k')" for site in self.shuffled(STORM_SITES, 6))
@@ -183,6 +204,7 @@ async def test_no_two_statements_deadlock_whatever_the_order_of_their_rows(datab
         await psql.run("insert into sites (instance_id, max_in_flight, budget_day_usd) values (%s, 3, 5)", site)
         await psql.insert(site, 20)
     await psql.run("update fleet_budget set day_usd = 7")
+    await psql.run("insert into quotas (name, provider, requests_per_minute) values ('openai/q', 'openai', 60000)")
 
     async with Database(database_settings) as database:
         storm = Storm(database, seed)
@@ -205,13 +227,15 @@ async def test_no_two_statements_deadlock_whatever_the_order_of_their_rows(datab
                     storm.prune,
                     storm.enqueue,
                     storm.insert_by_hand,
+                    storm.put_off_and_bring_forward,
                 ):
                     for _ in range(2):
                         tasks.start_soon(storm.act, act.__name__, act)
 
         assert storm.idle == set(), "these never had anything to do"
         assert storm.deadlocks == []
-        await psql.run("update sites set max_in_flight = null, paused_at = null")
+        await psql.run("update sites set max_in_flight = null, paused_at = null, capped_until = now()")
+        await psql.run("update blog_generations set run_at = now() where status = 'PENDING' and line is null")
         while (await claim(database, workers[0], slots=100, site_window=50)).look_again:
             pass
         assert await psql.run(FORGOTTEN_SITES) == []
@@ -250,8 +274,8 @@ class Stage:
         parameters = {
             "queue/admit_sites": {},
             "queue/reconcile_sites": {},
-            "queue/claim": {"worker_id": self.worker_id, "slots": 100, "site_window": 10, "by_tokens": True}
-            | ANY_STAGE,
+            "queue/claim": asked(self.worker_id),
+            "queue/claim paced": asked(self.worker_id, PACED),
             "queue/retire_sites": {"instance_ids": ["capped", "free"]},
             "queue/promote": {"batch": 100},
             "queue/rescue": {"batch": 100, "most_rescues": MOST_RESCUES},
@@ -271,7 +295,7 @@ class Stage:
                 "outcomes": Json([outcome(row["id"], row["attempt"], "PENDING") for row in rows]),
             },
         }[name]
-        return await (await connection.execute(query(name), parameters)).fetchall()
+        return await (await connection.execute(query(name.split()[0]), parameters)).fetchall()
 
 
 @pytest.fixture
@@ -281,7 +305,7 @@ async def stage(psql, database, claimer, worker_id) -> Stage:
     return stage
 
 
-# To how many blogs each does its work while somebody holds every site.
+# To how many blogs each does its work while another transaction has locked every site.
 AT_HELD_SITES = {
     "queue/promote": 2,
     "queue/rescue": 2,
@@ -295,6 +319,7 @@ NEVER_WAIT = [
     "queue/admit_sites",
     "queue/reconcile_sites",
     "queue/claim",
+    "queue/claim paced",
     "queue/retire_sites",
     "queue/promote",
     "queue/rescue",
@@ -314,7 +339,7 @@ NEVER_WAIT = [
     ],
 )
 async def test_a_keepers_statement_waits_for_nobodys_open_transaction(stage, psql, another_psql, name, held):
-    """A person who went to lunch with rows in hand, or a stuck backend, must not stop the fleet."""
+    """A transaction left open at psql, or a stuck backend, must not stop the fleet."""
     await another_psql.run("begin")
     await another_psql.run(f"select from {held} for no key update")
     await psql.run("set lock_timeout = '1s'")
@@ -326,6 +351,36 @@ async def test_a_keepers_statement_waits_for_nobodys_open_transaction(stage, psq
         assert rows[0].get("promoted", rows[0].get("pruned", len(rows))) == AT_HELD_SITES[name]
 
 
+@pytest.mark.parametrize("locked", ["quotas", "quota_waits", "workers"])
+async def test_a_claim_reads_the_quotas_without_waiting_for_who_changes_them(stage, psql, another_psql, locked):
+    """Every round of a limiter locks its bucket's row for a moment; claims would queue up behind the busiest bucket."""
+    await psql.run("insert into quotas (name, provider, requests_per_minute) values ('openai/q', 'openai', 60000)")
+    await stage.run(psql.connection, "queue/admit_sites")
+    await another_psql.run("begin")
+    await another_psql.run(f"select from {locked} for update")
+    await psql.run("set lock_timeout = '1s'")
+
+    rows = await stage.run(psql.connection, "queue/claim paced")
+
+    assert [row["job_id"] for row in rows if row["job_id"] is not None] != []
+    await another_psql.run("rollback")
+
+
+async def test_claims_by_the_quotas_wait_for_each_other_and_for_nothing_else(psql, another_psql, database, claimer):
+    """Each has to count what those before it took. A claim without quotas goes by."""
+    await psql.insert("shop", 2)
+    await another_psql.run("begin")
+    await another_psql.connection.execute(query("queue/claim_turn"))
+
+    waited = await claim(database, claimer.worker_id, slots=1, site_window=1, passing=PACED)
+    free = await claim(database, claimer.worker_id, slots=1, site_window=1)
+    await another_psql.run("commit")
+    then = await claim(database, claimer.worker_id, slots=1, site_window=1, passing=PACED)
+
+    assert (waited.claims, waited.look_again) == ((), True), "it gave up, and comes again within milliseconds"
+    assert [len(free.claims), len(then.claims)] == [1, 1]
+
+
 async def test_a_settle_meets_a_claim_that_counts_its_site(psql, another_psql, database, claimer):
     """The claim finds the site at its cap with a blog that has ended meanwhile; nobody else would ever reopen it."""
     await psql.run("insert into sites (instance_id, max_in_flight) values ('capped', 2)")
@@ -334,7 +389,7 @@ async def test_a_settle_meets_a_claim_that_counts_its_site(psql, another_psql, d
     await another_psql.run("begin")
     await another_psql.connection.execute(
         query("queue/claim"),
-        {"worker_id": claimer.worker_id, "slots": 1, "site_window": 1, "by_tokens": False} | ANY_STAGE,
+        asked(claimer.worker_id, slots=1),
     )
 
     await psql.run("set lock_timeout = '1s'")

@@ -14,13 +14,15 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Json
 
 from blogworker.db.sql import query
+from blogworker.queue.claim import ALL, Pacing, Passing, Scan, _wanted
+from blogworker.queue.job import Stage
 
 pytestmark = pytest.mark.anyio
 
 JOBS = 100_000
 BUSY, SITES = 1_000, 20_000
 ME, DEAD = UUID(int=1), UUID(int=2)
-LARGE = ("blog_generations", "sites", "generation_stages", "provider_usage", "site_spend")
+LARGE = ("blog_generations", "sites", "generation_stages", "provider_usage", "site_spend", "quotas")
 
 LOAD = f"""
 insert into sites (instance_id, ready, ready_at, virtual_time)
@@ -30,21 +32,29 @@ insert into workers (name, worker_id, host, pid, version, concurrency, lease_unt
 values ('me', '{ME}', 'h', 1, '0', 50, now() + interval '1 hour');
 
 insert into blog_generations (
-    instance_id, source_type, source_id, idempotency_key, status, attempt, worker_id, run_at, finished_at
+    instance_id, source_type, source_id, idempotency_key, status, attempt, worker_id, run_at, finished_at, claimed_at,
+    stage, line
 )
 select
     's' || n % {BUSY}, 'keyword', 'k' || n, 'key' || n, l.status, 1,
     case when l.status = 'PROCESSING' then (case when n % 400 < 200 then '{ME}' else '{DEAD}' end)::uuid end,
-    case when l.status = 'SCHEDULED' then now() + make_interval(secs => n % 4000 - 2000) else now() end,
-    case when l.status in ('DONE', 'FAILED') then now() - make_interval(secs => {JOBS} - n) end
+    case when l.status = 'SCHEDULED' or l.rests then now() + make_interval(secs => n % 4000 - 2000) else now() end,
+    case when l.status in ('DONE', 'FAILED') then now() - make_interval(secs => {JOBS} - n) end,
+    case when l.status = 'PROCESSING' then now() end,
+    l.stage,
+    case when l.status = 'PENDING' and not l.rests then stage_number(l.stage) end
 from generate_series(1, {JOBS}) as n
 cross join lateral (
-    select case
-        when n <= 60000 then case when n % 50 = 0 then 'FAILED' else 'DONE' end
-        when n % 100 = 7 then 'PROCESSING'
-        when n % 20 = 1 then 'SCHEDULED'
-        else 'PENDING'
-    end as status
+    select
+        case
+            when n <= 60000 then case when n % 50 = 0 then 'FAILED' else 'DONE' end
+            when n % 100 = 7 then 'PROCESSING'
+            when n % 20 = 1 then 'SCHEDULED'
+            else 'PENDING'
+        end as status,
+        n > 60000 and n % 20 = 3 as rests,
+        case when n > 60000 and n % 50 < 3 then (array['content', 'image', 'publish'])[n % 50 + 1] else 'source' end
+            as stage
 ) as l;
 
 insert into generation_stages (generation_id, stage, output, attempt)
@@ -153,16 +163,45 @@ BILLS = (
 )
 
 
+SHUT = """
+update sites
+set at_cap = true, max_in_flight = 3, capped_until = case when instance_id <> 's9' then now() end
+where instance_id = any (array(select 's' || n from generate_series(1, 20) as n))"""
+
 BUDGETS = """
 update sites set budget_day_usd = 5, budget_month_usd = 50 where instance_id = any (array(
     select g.instance_id from blog_generations as g where g.status = 'PROCESSING'
 ));
 update fleet_budget set day_usd = 500, month_usd = 5000"""
 
+PACING = Pacing(
+    buckets=[None, "openai/small", "openai/large", "replicate/predictions", None],
+    tokens=[0, 1_000, 4_000, 0, 0],
+    leads=[0, 0, 4, 20, 25, 30],
+    patience_s=5,
+    site_rpm=150,
+    site_calls=10,
+)
+
+
+def a_claim(passing: Passing, *, slots: int = 50) -> dict[str, Any]:
+    return {"worker_id": ME, "slots": slots, "site_window": 20} | _wanted(passing, Scan())
+
+
 BUCKETS = """
 insert into quotas (name, provider, requests_per_minute)
 select 'wix/' || n, 'wix', 150 from generate_series(1, 5000) as n;
 analyze quotas"""
+
+FLEET = f"""
+insert into quotas (name, provider, requests_per_minute, tokens_per_minute)
+values
+    ('openai/small', 'openai', 6000, 6000000),
+    ('openai/large', 'openai', 6000, 6000000),
+    ('replicate/predictions', 'replicate', 600, null);
+insert into quota_waits (call_id, bucket, desk_id, turn, tokens, asked_at, seen_at)
+select gen_random_uuid(), 'openai/large', gen_random_uuid(), n, 10, now(), now() from generate_series(1, 3) as n;
+{BUCKETS}"""
 
 
 @dataclass(frozen=True)
@@ -178,35 +217,50 @@ class Hot:
 HOT = [
     Hot(
         "queue/claim",
-        {
-            "worker_id": ME,
-            "slots": 50,
-            "site_window": 20,
-            "by_tokens": True,
-            "stages": None,
-            "image_trouble": None,
-            "shop": None,
-        },
+        a_claim(ALL),
         ("sites_in_line_idx", "blog_generations_pending_idx", "blog_generations_pkey"),
     ),
     Hot(
         "queue/claim",
-        {
-            "worker_id": ME,
-            "slots": 50,
-            "site_window": 20,
-            "by_tokens": False,
-            "stages": ["image", "publish"],
-            "image_trouble": "wait",
-            "shop": False,
-        },
-        ("sites_in_line_idx", "blog_generations_pending_idx", "blog_generations_pkey"),
+        a_claim(Passing((Stage.IMAGE, Stage.PUBLISH), "wait", shop=False)),
+        (
+            "sites_in_line_idx",
+            "blog_generations_part_done_idx",
+            "blog_generations_pending_idx",
+            "blog_generations_pkey",
+        ),
     ),
+    Hot(
+        "queue/claim",
+        a_claim(Passing(pacing=PACING)),
+        (
+            "sites_in_line_idx",
+            "sites_pkey",
+            "blog_generations_part_done_idx",
+            "blog_generations_pending_idx",
+            "blog_generations_pkey",
+            "quotas_pkey",
+        ),
+        before=FLEET,
+    ),
+    Hot(
+        "queue/claim",
+        a_claim(Passing((Stage.SOURCE,), shop=True, pacing=PACING), slots=1),
+        ("sites_in_line_idx", "blog_generations_pending_idx", "blog_generations_pkey", "quotas_pkey"),
+        before=FLEET,
+    ),
+    Hot("queue/claim_turn"),
     Hot("queue/admit_sites", indexes=("sites_pkey",), before=ARRIVALS),
+    Hot("queue/admit_sites", indexes=("sites_at_cap_idx", "sites_pkey"), before=SHUT),
+    Hot("queue/reopen_sites", indexes=("sites_at_cap_idx",), before=SHUT),
     Hot("queue/reconcile_sites", indexes=("sites_pkey",), before=BILLS),
     Hot("queue/retire_sites", {"instance_ids": ["s1", "s2", "s3"]}, ("sites_pkey",)),
     Hot("queue/settle", {"worker_id": ME, "outcomes": outcomes()}, ("blog_generations_pkey",)),
-    Hot("queue/promote", {"batch": 1000}, ("blog_generations_scheduled_idx", "blog_generations_pkey")),
+    Hot(
+        "queue/promote",
+        {"batch": 1000},
+        ("blog_generations_scheduled_idx", "blog_generations_resting_idx", "blog_generations_pkey"),
+    ),
     Hot("queue/rescue", {"batch": 500, "most_rescues": 3}, ("blog_generations_pkey",)),
     Hot(
         "queue/outstanding",
@@ -251,24 +305,35 @@ HOT = [
     Hot(
         "quota/round",
         {
-            "name": "q",
+            "name": "openai/large",
+            "call_ids": [uuid4(), uuid4()],
+            "turns": [1.0, 2.0],
             "tokens": [1, 1],
+            "waited_s": [0.0, 0.0],
             "unused_s": 0.5,
             "back_requests_s": 0.0,
             "back_tokens_s": 0.0,
             "back_epoch": 0,
             "longest_wait_s": 1.0,
+            "ahead_s": 1.0,
             "told_s": [1.0],
             "told_requests": [1],
             "told_tokens": [1],
             "desk_id": uuid4(),
             "number": 2,
         },
-        before="""
-        insert into quotas (name, provider, requests_per_minute) values ('q', 'p', 60)""",
+        before=FLEET,
     ),
-    Hot("ops/heartbeat", indexes=("blog_generations_finished_idx", "blog_generations_pending_idx")),
-    Hot("ops/heartbeat", indexes=("quotas_of_the_fleet_idx", "quotas_of_sites_blocked_idx"), before=BUCKETS),
+    Hot(
+        "ops/heartbeat",
+        indexes=(
+            "blog_generations_finished_idx",
+            "blog_generations_pending_idx",
+            "quotas_of_the_fleet_idx",
+            "quotas_of_sites_blocked_idx",
+        ),
+        before=BUCKETS,
+    ),
     Hot("ops/quotas", {"name": "wix/7", "every": False}, ("quotas_pkey",), before=BUCKETS),
 ]
 
@@ -277,6 +342,10 @@ async def plan(connection, hot: Hot, *, how: str = "format json") -> list[dict[s
     """Every node of the plan of the statement itself; the insides of functions do not show."""
     cursor = await connection.execute(f"explain ({how}) {query(hot.name)}".encode(), hot.parameters)
     (row,) = await cursor.fetchall()
+    return nodes_of(row)
+
+
+def nodes_of(row: dict[str, Any]) -> list[dict[str, Any]]:
     found, waiting = [], [row["QUERY PLAN"][0]["Plan"]]
     while waiting:
         node = waiting.pop()
@@ -290,6 +359,30 @@ async def scans(connection) -> dict[str, int]:
         "select relname, seq_scan from pg_stat_xact_user_tables where relname = any (%s)", [list(LARGE)]
     )
     return {row["relname"]: row["seq_scan"] for row in await cursor.fetchall()}
+
+
+ROOMS = """
+select *
+from
+    stage_rooms(
+        %(buckets)s::text[], %(tokens)s::integer[], %(leads)s::double precision[], %(patience_s)s::double precision,
+        now()
+    )"""
+
+
+async def test_what_may_start_is_worked_out_by_indexes(large):
+    """It is the first thing that every claim asks. Of the jobs it reads those that run and those that are part done."""
+    await large.execute(FLEET.encode())
+    before = await scans(large)
+
+    cursor = await large.execute(f"explain (analyze, format json) {ROOMS}".encode(), a_claim(Passing(pacing=PACING)))
+    (row,) = await cursor.fetchall()
+
+    used = {node["Index Name"] for node in nodes_of(row) if "Index Name" in node}
+    assert "quotas_pkey" in used
+    assert used & {"blog_generations_unmade_idx", "blog_generations_part_done_idx"}, "one is as good as the other"
+    assert used & {"blog_generations_held_idx", "blog_generations_in_flight_idx"}, "one is as good as the other"
+    assert await scans(large) == before
 
 
 @pytest.mark.parametrize("hot", HOT, ids=lambda hot: hot.name)
@@ -329,14 +422,16 @@ async def test_the_figures_of_buckets_that_are_not_shown_are_not_worked_out(larg
     assert [node["Actual Loops"] for node in nodes if node.get("Relation Name") == "workers"] == [2]
 
 
-async def test_a_claim_goes_by_its_indexes_whatever_the_statistics_say(database_url):
+@pytest.mark.parametrize("claim", [hot for hot in HOT if hot.name == "queue/claim"][::2], ids=["any", "paced"])
+async def test_a_claim_goes_by_its_indexes_whatever_the_statistics_say(database_url, claim):
     """The first big import comes long before the first ANALYZE."""
-    claim = HOT[0]
     async with await session(database_url) as connection:
         for table in LARGE:
             await connection.execute(f"alter table {table} set (autovacuum_enabled = off)".encode())
         await connection.execute("analyze")
         await load(connection)
+        if claim.before:
+            await connection.execute(claim.before.replace("analyze quotas", "").encode())
 
         nodes = await plan(connection, claim)
         async with connection.transaction(force_rollback=True):

@@ -1,4 +1,4 @@
-"""Promotion: what was planned for later becomes ready when its time has come."""
+"""Promotion: what was planned for later, and what rests, is ready when its time has come."""
 
 import pytest
 from anyio import create_task_group, fail_after
@@ -18,6 +18,21 @@ async def plan(psql, count: int, due_in: str) -> None:
     )
 
 
+async def rest(psql, count: int, due_in: str, *, site: str = "rests", stage: str = "content") -> None:
+    """Blogs that backed off, and whose rest ends `due_in` from now: as a settle leaves them when that time comes."""
+    await psql.run("set session_replication_role = replica")
+    await psql.run("insert into sites (instance_id) values (%s) on conflict do nothing", site)
+    await psql.run(
+        "insert into blog_generations (instance_id, source_type, source_id, stage, run_at) "
+        "select %s, 'keyword', 'k', %s, now() + %s::interval from generate_series(1, %s)",
+        site,
+        stage,
+        due_in,
+        count,
+    )
+    await psql.run("set session_replication_role = origin")
+
+
 async def statuses(psql) -> dict[str, int]:
     rows = await psql.run("select status, count(*) as jobs from blog_generations group by status")
     return {row["status"]: row["jobs"] for row in rows}
@@ -32,6 +47,53 @@ async def test_only_what_is_due_becomes_ready(psql, database, claimer):
     assert promoted == 3
     assert await statuses(psql) == {"PENDING": 3, "SCHEDULED": 2}
     assert len((await claimer()).claims) == 3
+
+
+async def test_only_what_has_rested_long_enough_is_claimed_again(psql, database, claimer):
+    await rest(psql, 3, "-1 second")
+    await rest(psql, 2, "1 minute")
+    assert (await claimer()).claims == ()
+
+    promoted = await promote(database)
+
+    assert promoted == 3
+    assert await statuses(psql) == {"PENDING": 5}
+    assert [row["line"] for row in await psql.run("select line from blog_generations order by id")] == [2] * 3 + [
+        None
+    ] * 2
+    assert [c.job_id for c in (await claimer()).claims] == [1, 2, 3]
+
+
+async def test_the_end_of_a_rest_wakes_a_worker_and_brings_the_site_back(psql, another_psql, database, claimer):
+    """A site whose jobs all rest has left the line."""
+    await rest(psql, 1, "-1 second")
+    await another_psql.run("listen blogworker_jobs")
+
+    await promote(database)
+
+    assert len([n async for n in another_psql.connection.notifies(timeout=5, stop_after=1)]) == 1
+    assert await claimer.sites() == ["rests"]
+
+
+async def test_many_that_are_planned_and_many_that_rest_do_not_hold_each_other_up(psql, database, monkeypatch):
+    """Each has a batch of its own: a night's backlog of one kind must not delay what backed off for seconds."""
+    monkeypatch.setattr(promotion, "BATCH", 3)
+    await plan(psql, 4, "-1 hour")
+    await rest(psql, 4, "-1 second")
+
+    assert [await promote(database) for _ in range(3)] == [6, 2, 0]
+
+
+async def test_what_rests_and_is_locked_is_left_for_the_next_round(psql, another_psql, database):
+    await rest(psql, 2, "-1 second")
+    await another_psql.run("begin")
+    await another_psql.run("select from blog_generations where id = 1 for update")
+
+    with fail_after(5):
+        assert await promote(database) == 1
+
+    await another_psql.run("rollback")
+    assert await promote(database) == 1
 
 
 async def test_promoted_jobs_wake_a_worker(psql, another_psql, database):
@@ -83,7 +145,7 @@ async def test_several_promoters_move_each_job_once(psql, database, monkeypatch)
     assert await statuses(psql) == {"PENDING": 200}
 
 
-async def test_a_row_somebody_holds_is_left_for_the_next_round(psql, another_psql, database):
+async def test_a_row_that_another_transaction_has_locked_is_left_for_the_next_round(psql, another_psql, database):
     await plan(psql, 2, "-1 second")
     await another_psql.run("begin")
     await another_psql.run("select from blog_generations where id = 1 for update")

@@ -10,7 +10,7 @@ from anyio.lowlevel import checkpoint
 from psycopg.types.json import Json
 
 from blogworker.db.pool import connect
-from blogworker.queue.job import Cancel, Done, Failure, PauseSite, Reject, Release, Retry, Wait
+from blogworker.queue.job import Cancel, Done, Failure, PauseSite, PutOff, Reject, Release, Retry, Wait
 from blogworker.queue.rescue import rescue
 from blogworker.queue.settle import Settler
 
@@ -58,9 +58,11 @@ async def test_retry_spends_an_attempt_and_comes_back_after_its_delay(psql, clai
     status = await settler.settle(claim, Retry(FAILURE, 40))
 
     job = await psql.job()
-    assert status == job["status"] == "SCHEDULED"
+    assert status == job["status"] == "PENDING"
     assert (job["failures"], job["attempt"], job["error"]) == (1, 1, "the vendor is down")
     assert 30 < await delay_s(psql) <= 40
+    assert job["line"] is None, "it rests"
+    assert (await claimer()).claims == ()
 
 
 async def test_what_went_wrong_is_kept_in_full(psql, claimer, settler):
@@ -80,10 +82,9 @@ async def test_the_last_attempt_that_fails_fails_the_job(psql, claimer, settler)
     for _ in range(2):
         (claim,) = (await claimer()).claims
         statuses.append(await settler.settle(claim, Retry(FAILURE, 0)))
-        await psql.run("update blog_generations set status = 'PENDING' where status = 'SCHEDULED'")
 
     job = await psql.job()
-    assert statuses == ["SCHEDULED", "FAILED"]
+    assert statuses == ["PENDING", "FAILED"]
     assert (job["failures"], job["attempt"], job["error"]) == (2, 2, "the vendor is down")
     assert job["finished_at"] is not None
     assert [error["retryable"] for error in await errors(psql)] == [True, False]
@@ -94,9 +95,10 @@ async def test_waiting_spends_nothing_however_often(psql, claimer, settler):
     await psql.insert("shop", 1, max_attempts=1)
     for _ in range(3):
         (claim,) = (await claimer()).claims
-        assert await settler.settle(claim, Wait(20, "quota", FAILURE)) == "SCHEDULED"
+        assert await settler.settle(claim, Wait(20, "quota", FAILURE)) == "PENDING"
         assert 10 < await delay_s(psql) <= 20
-        await psql.run("update blog_generations set status = 'PENDING'")
+        assert (await claimer()).claims == (), "it rests"
+        await psql.run("update blog_generations set run_at = now()")
 
     job = await psql.job()
     assert (job["failures"], job["attempt"], job["error"]) == (0, 3, "quota")
@@ -106,10 +108,36 @@ async def test_waiting_spends_nothing_however_often(psql, claimer, settler):
 async def test_waiting_for_no_error_records_none(psql, claimer, settler):
     claim = await one_claim(psql, claimer)
 
-    await settler.settle(claim, Wait(20, "to be published later"))
+    await settler.settle(claim, Wait(20, "the database was away"))
 
-    assert (await psql.job())["error"] == "to be published later"
+    assert (await psql.job())["error"] == "the database was away"
     assert await errors(psql) == []
+
+
+async def test_a_wait_without_a_time_keeps_its_place_in_line(psql, claimer, settler):
+    """Its quota was used up: the next claim that the quota allows may take it, and no clock has to wake it."""
+    await psql.insert("shop", 2)
+    first, second = (await claimer()).claims
+
+    for claim in (second, first):
+        assert await settler.settle(claim, Wait(0, "quota")) == "PENDING"
+
+    assert [c.job_id for c in (await claimer()).claims] == [first.job_id, second.job_id]
+    assert await psql.value("select sum(failures) from blog_generations") == 0
+
+
+async def test_only_what_its_owner_put_off_is_scheduled(psql, claimer, settler):
+    """Everything else that is not finished waits in the queue and counts against its limits."""
+    claim = await one_claim(psql, claimer)
+
+    status = await settler.settle(claim, PutOff(20, "made, to be published later"))
+
+    job = await psql.job()
+    assert status == job["status"] == "SCHEDULED"
+    assert (job["failures"], job["error"], job["line"]) == (0, "made, to be published later", None)
+    assert 10 < await delay_s(psql) <= 20
+    assert await errors(psql) == []
+    assert await psql.value("select pending_count(10)") == 0
 
 
 async def test_a_released_job_is_ready_at_once_and_has_spent_nothing(psql, claimer, settler):
@@ -382,7 +410,7 @@ async def test_no_outcome_can_block_the_others(psql, claimer, settler, outcome):
             attempts.start_soon(end, plain, Done())
 
     assert statuses[plain.job_id] == "DONE"
-    assert statuses[odd.job_id] in {"SCHEDULED", "FAILED"}
+    assert statuses[odd.job_id] in {"PENDING", "FAILED"}
 
 
 async def test_an_outcome_the_database_refuses_holds_up_no_other(psql, claimer, settler):
@@ -403,7 +431,10 @@ async def test_an_outcome_the_database_refuses_holds_up_no_other(psql, claimer, 
     assert statuses == {odd.job_id: None} | dict.fromkeys((c.job_id for c in plain), "DONE")
 
 
-@pytest.mark.parametrize("outcome", [Retry(FAILURE, 5), Wait(5, "quota"), Release(), PauseSite(FAILURE)])
+@pytest.mark.parametrize(
+    "outcome",
+    [Retry(FAILURE, 5), Wait(5, "quota"), Wait(0, "quota"), PutOff(5, "later"), Release(), PauseSite(FAILURE)],
+)
 async def test_a_job_somebody_cancelled_does_not_come_back(psql, database, claimer, settler, outcome):
     """However its attempt ends, if not well: what was asked for wins over every way back into the queue."""
     claim = await one_claim(psql, claimer)
@@ -463,7 +494,8 @@ async def test_the_first_outcome_of_an_attempt_stands(psql, database, claimer):
             sending.start_soon(settler.run)
         sending.cancel_scope.cancel()
 
-    assert ended == ["SCHEDULED"] * 3
+    assert ended == ["PENDING"] * 3
+    assert await delay_s(psql) > 50
     assert len(await errors(psql)) == 1
 
 

@@ -29,16 +29,25 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Json
 
 from blogworker.db.sql import query
-from blogworker.queue.job import Cancel, Done, Failure, Outcome, PauseSite, Reject, Release, Retry, Wait
+from blogworker.queue.claim import ALL, Pacing, Passing, Scan, _wanted
+from blogworker.queue.job import Cancel, Done, Failure, Outcome, PauseSite, PutOff, Reject, Release, Retry, Stage, Wait
 from blogworker.queue.rescue import MOST_RESCUES
 from blogworker.queue.settle import move
 
 EXAMPLES, STEPS, AT_LEAST = 150, 50, 5_000
-ANY_STAGE = {"stages": None, "image_trouble": None, "shop": None}
+STAGES = ("source", "ideas", "content", "image", "publish")
+# As the daemon's: all quotas have room, so what a paced claim leaves is left for another reason.
+PACING = Pacing(["openai/q"] * 2 + [None] * 3, [0] * 5, [0.0] * 6, patience_s=0.05)
+PASSINGS = {
+    "any": ALL,
+    "paced": Passing(pacing=PACING),
+    "no text": Passing((Stage.IMAGE, Stage.PUBLISH)),
+    "text": Passing((Stage.SOURCE, Stage.IDEAS, Stage.CONTENT), pacing=PACING),
+}
 SITES = [f"site{n}" for n in range(5)]
 CAPS = {"site0": 1, "site1": 2}  # what histories begin with
 WORKERS = ("ada", "bob", "cyd")
-SESSIONS = ("left", "right")  # transactions that somebody leaves open
+SESSIONS = ("left", "right")  # transactions that are left open
 SETTABLE = ("instance_id", "name", "plan", "weight", "max_in_flight", "max_pending", "settings")
 LATER_S = 3_600.0
 MOST_VISITS = (
@@ -50,13 +59,13 @@ FORGOTTEN = ("Rejected", "Refused", "Truncated")
 
 TRUNCATE = (
     "truncate sites, blog_generations, site_arrivals, site_bills, generation_stages, generation_errors, blog_posts, "
-    "scheduled_blogs, workers, provider_usage restart identity cascade"
+    "scheduled_blogs, workers, provider_usage, quotas restart identity cascade"
 )
 JOBS = """
 select
     id, instance_id as site, status, attempt, failures, rescues, stage, worker_id as worker, priority,
     cancel_requested_at is not null as unwanted, finished_at is not null as ended,
-    max_attempts, claimed_at is not null as claimed, run_at <= now() as due
+    max_attempts, claimed_at is not null as claimed, run_at <= now() as due, line
 from blog_generations
 """
 FORGOTTEN_SITES = """
@@ -64,7 +73,7 @@ select s.instance_id
 from sites as s
 where
     not s.ready
-    and exists (select from blog_generations as g where g.instance_id = s.instance_id and g.status = 'PENDING')
+    and exists (select from blog_generations as g where g.instance_id = s.instance_id and g.line is not null)
     and not exists (select from site_arrivals as a where a.instance_id = s.instance_id)
 """
 WRONGLY_AT_CAP = """
@@ -72,6 +81,7 @@ select s.instance_id
 from sites as s
 where
     s.at_cap
+    and s.capped_until is null
     and (s.max_in_flight is null or s.max_in_flight > (
         select count(*) from blog_generations as g where g.instance_id = s.instance_id and g.status = 'PROCESSING'
     ))
@@ -89,6 +99,7 @@ OUTCOMES: list[Outcome] = [
     Retry(failure("Truncated"), LATER_S),
     Wait(0, "quota"),
     Wait(LATER_S, "quota", failure("RateLimited")),
+    PutOff(LATER_S, "to be published later"),
     Reject(failure("Rejected")),
     Release(),
     Cancel(),
@@ -128,15 +139,18 @@ class Job:
             self.unwanted = False
             if self.last_error in FORGOTTEN and self.stage in {"ideas", "content", "image"}:
                 self.checkpoints = {k: v for k, v in self.checkpoints.items() if not k.startswith(f"{self.stage}.")}
-        if status == "PENDING":
-            self.due = True
+        unwritten = self.stage in {"ideas", "content"} and not any(k.startswith("content") for k in self.checkpoints)
+        if status == "CANCELLED" and self.status != status and unwritten:  # it gives its title back
+            self.checkpoints.pop("ideas", None)
+            self.stage = "ideas"
+        if status == "PENDING" and self.status != "PROCESSING":
+            self.due = True  # asked for now; only an attempt that ended may rest first
         self.status, self.worker = status, None
 
     def settle(self, outcome: Outcome) -> None:
         made = move(outcome)
         self.failures += made.spent
-        if made.status == "SCHEDULED":
-            self.due = made.delay_s == 0
+        self.due = made.delay_s == 0
         self.go("FAILED" if made.spent and self.failures >= self.max_attempts else made.status)
         if made.failure:
             self.last_error = made.failure.kind
@@ -145,6 +159,17 @@ class Job:
         self.rescues += 1
         self.go("FAILED" if self.rescues >= MOST_RESCUES else "PENDING")
         self.last_error = "LeaseLost"
+
+    @property
+    def line(self) -> int | None:
+        """Its place among the jobs of its site; None: it may not be claimed now."""
+        return STAGES.index(self.stage) if self.status == "PENDING" and self.due else None
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """What is part done goes before what is new, the later its stage the sooner."""
+        assert self.line is not None
+        return -self.line, -self.priority, self.id
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -163,6 +188,7 @@ class Job:
             "max_attempts": self.max_attempts,
             "claimed": self.attempt > 0,
             "due": self.due,
+            "line": self.line,
         }
 
 
@@ -234,6 +260,7 @@ class Queue(RuleBasedStateMachine):
         for session in self.server.sessions.values():
             session.end("rollback" if session.is_open else "select 1")
         self.sql(TRUNCATE)
+        self.sql("insert into quotas (name, provider, requests_per_minute) values ('openai/q', 'openai', 60000000)")
         for site, cap in CAPS.items():
             self.run("queue/set_site", **dict.fromkeys(SETTABLE) | {"instance_id": site, "max_in_flight": cap})
             self.sites[site] = Site(cap)
@@ -272,7 +299,7 @@ class Queue(RuleBasedStateMachine):
     def claimable(self) -> list[Job]:
         """What the next claims must reach, however long the open transactions stay open: the first of each site."""
         held, held_jobs = self.held_sites(), self.held_jobs()
-        waiting = sorted((j for j in self.jobs.values() if j.status == "PENDING"), key=lambda j: (-j.priority, j.id))
+        waiting = sorted((j for j in self.jobs.values() if j.line is not None), key=lambda j: j.order)
         first = {j.site: j for j in reversed(waiting)}
         return [
             j
@@ -305,19 +332,24 @@ class Queue(RuleBasedStateMachine):
             self.sites.setdefault(job.site, Site())
             self.jobs[job.id] = job
 
-    def claim(self, name: str, slots: int, window: int, *, meanwhile: Session | None = None) -> list[Job]:
-        """The three statements of a claim, and all that must be true of what it took.
+    def waiting(self) -> list[Job]:
+        """What may be claimed: nobody has locked it, and it is in line."""
+        return [j for j in self.free("PENDING") if j.line is not None]
+
+    def claim(
+        self, name: str, slots: int, window: int, *, passing: str = "any", meanwhile: Session | None = None
+    ) -> list[Job]:
+        """The statements of a claim, and all that must be true of what it took.
 
         `meanwhile` is committed before the last of them.
         """
         worker, good = self.leases[name]
+        stages = PASSINGS[passing].stages or STAGES
         self.run("queue/admit_sites")
-        waiting = self.free("PENDING")
-        by_tokens = slots % 2 == 0  # a fleet of mixed settings
-        if by_tokens:
-            for booked in self.run("queue/reconcile_sites"):  # the one who may turn it back: what was not used
-                self.sites[booked["instance_id"]].virtual_time = float("-inf")
-        asked = {"slots": slots, "site_window": window, "by_tokens": by_tokens} | ANY_STAGE
+        waiting = [j for j in self.waiting() if j.stage in stages]
+        for booked in self.run("queue/reconcile_sites"):  # the one that may turn it back: what was not used
+            self.sites[booked["instance_id"]].virtual_time = float("-inf")
+        asked = {"slots": slots, "site_window": window} | _wanted(PASSINGS[passing], Scan())
         rows = self.run("queue/claim", worker_id=worker, **asked)
         if meanwhile:
             self.commit_session(meanwhile)
@@ -325,15 +357,15 @@ class Queue(RuleBasedStateMachine):
             self.run("queue/retire_sites", instance_ids=dry)
         taken = [self.jobs[row["job_id"]] for row in rows if row["job_id"] is not None]
         assert len(taken) <= (slots if good else 0)
-        assert all(job in waiting for job in taken), "only what waits, and nobody holds, is claimed"
+        assert all(job in waiting for job in taken), "only what is in line, and not locked, is claimed"
         per_site = Counter(job.site for job in taken)
         for site, count in per_site.items():
             assert not self.sites[site].paused
             assert count <= window
             assert self.sites[site].cap is None or self.in_flight(site) + count <= self.sites[site].cap
             left = [j for j in waiting if j.site == site and j not in taken]
-            last = max((-j.priority, j.id) for j in taken if j.site == site)
-            assert all((-j.priority, j.id) > last for j in left), "a site's jobs are taken in their order"
+            last = max(j.order for j in taken if j.site == site)
+            assert all(j.order > last for j in left), "a site's jobs are taken in their order"
         for job in taken:
             job.take(worker)
             assert (job.id, job.attempt) not in self.attempts, "an attempt is claimed once"
@@ -415,7 +447,7 @@ class Queue(RuleBasedStateMachine):
     @rule(name=sessions, pick=picks, count=st.integers(1, 3))
     @precondition(lambda self: self.free())
     def hold_jobs(self, name: str, pick: int, count: int) -> None:
-        """Somebody looks at blogs FOR UPDATE and goes to lunch."""
+        """A transaction that reads blogs FOR UPDATE is left open."""
         session = self.server.sessions[name]
         jobs = self.free()
         ids = [jobs[(pick + n) % len(jobs)].id for n in range(count)]
@@ -465,9 +497,9 @@ class Queue(RuleBasedStateMachine):
 
     # Workers.
 
-    @rule(name=workers, slots=st.integers(1, 8), window=st.integers(1, 4))
-    def claim_some(self, name: str, slots: int, window: int) -> None:
-        self.claim(name, slots, window)
+    @rule(name=workers, slots=st.integers(1, 8), window=st.integers(1, 4), passing=st.sampled_from(sorted(PASSINGS)))
+    def claim_some(self, name: str, slots: int, window: int, passing: str) -> None:
+        self.claim(name, slots, window, passing=passing)
 
     @rule(name=workers, session=sessions)
     @precondition(lambda self: any(session.jobs for session in self.server.sessions.values()))
@@ -476,7 +508,11 @@ class Queue(RuleBasedStateMachine):
 
     @rule(name=workers)
     def a_worker_with_one_free_slot_gets_what_there_is(self, name: str) -> None:
-        """No site can stand in the way of the others: not dry, not held, not at its cap."""
+        """No site can stand in the way of the others: not dry, not locked, not at its cap."""
+        self.sql(
+            "update sites set capped_until = now() where capped_until is not null and instance_id <> all (%s)",
+            sorted(self.held_sites()),
+        )  # the moment is over
         there_is = self.claimable()
         _, good = self.leases[name]
         if there_is and good:
@@ -636,7 +672,67 @@ class Queue(RuleBasedStateMachine):
         for found in promoted:
             self.jobs[found["id"]].go("PENDING")
 
+    @rule(batch=st.integers(1, 4), pick=picks)
+    @precondition(lambda self: self.resting())
+    def a_rest_ends(self, batch: int, pick: int) -> None:
+        """Time goes by for one of them, past the guards; then a worker promotes."""
+        resting = self.resting()
+        job = resting[pick % len(resting)]
+        due = [j for j in self.free("SCHEDULED") if j.due]
+        self.sql("set session_replication_role = replica")
+        self.sql("update blog_generations set run_at = now() - interval '1 second' where id = %s", job.id)
+        self.sql("set session_replication_role = origin")
+        job.due = True
+        (row,) = self.run("queue/promote", batch=batch)
+        assert row["promoted"] == 1 + min(batch, len(due))
+        for found in self.sql("select id from blog_generations where status = 'PENDING'"):
+            if self.jobs[found["id"]].status == "SCHEDULED":
+                self.jobs[found["id"]].go("PENDING")
+
+    def resting(self) -> list[Job]:
+        return [j for j in self.free("PENDING") if not j.due]
+
     # People.
+
+    @rule(pick=picks, count=st.integers(1, 3))
+    @precondition(lambda self: self.free("PENDING"))
+    def put_off_by_hand(self, pick: int, count: int) -> None:
+        """Whether it is in line or rests: now it is its owner who says when."""
+        jobs = self.free("PENDING")
+        chosen = {j.id: j for j in (jobs[(pick + n) % len(jobs)] for n in range(count))}
+        self.sql(
+            "update blog_generations set run_at = now() + make_interval(secs => %s) where id = any (%s)",
+            2 * LATER_S,
+            list(chosen),
+        )
+        for job in chosen.values():
+            job.go("SCHEDULED")
+            job.due = False
+
+    @rule(pick=picks)
+    @precondition(lambda self: self.free("PENDING"))
+    def call_by_hand(self, pick: int) -> None:
+        """A person does not wait for the end of its rest."""
+        jobs = self.resting() or self.free("PENDING")
+        job = jobs[pick % len(jobs)]
+        self.sql("update blog_generations set run_at = now() where id = %s", job.id)
+        job.due = True
+
+    @rule(pick=picks, stage=st.sampled_from(STAGES))
+    @precondition(lambda self: self.free("PENDING", "SCHEDULED"))
+    def set_the_stage_by_hand(self, pick: int, stage: str) -> None:
+        """Back to an earlier one, or past one: its place in line follows."""
+        jobs = self.free("PENDING", "SCHEDULED")
+        job = jobs[pick % len(jobs)]
+        self.sql("update blog_generations set stage = %s where id = %s", stage, job.id)
+        job.stage = stage
+
+    @rule(pick=picks, line=st.integers(0, 4) | st.none())
+    @precondition(lambda self: self.free("PENDING"))
+    def meddle_with_the_line(self, pick: int, line: int | None) -> None:
+        """It is kept by triggers: what a person writes there changes nothing."""
+        jobs = self.free("PENDING")
+        self.sql("update blog_generations set line = %s where id = %s", line, jobs[pick % len(jobs)].id)
 
     @rule(pick=picks, count=st.integers(1, 3))
     @precondition(lambda self: self.free())
@@ -788,8 +884,12 @@ class Queue(RuleBasedStateMachine):
         self.sql("update sites set paused_at = null")
         for site in self.sites.values():
             site.paused = False
+        self.sql("update blog_generations set run_at = now() where status = 'PENDING' and line is null")
+        for job in self.jobs.values():
+            job.due = job.due or job.status == "PENDING"
         self.register("ada")
         for _ in range(2 * len(SITES) + len(self.jobs)):
+            self.sql("update sites set capped_until = now() where capped_until is not null")
             for job in self.free("PROCESSING"):
                 assert self.settle(job.worker, [(job, job.attempt, Done())]) == {job.id: "DONE"}
                 job.settle(Done())

@@ -1,4 +1,4 @@
-"""The line by tokens: a site is served what its blogs use, not how many they are."""
+"""A site is served by the tokens that its blogs use, not by how many they are."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from psycopg.types.json import Json
 from blogworker.bench.token_share import CALL_TOKENS, Fleet, Site, figure
 from blogworker.queue.claim import claim
 from blogworker.queue.job import Cancel, Claim, Done, Failure, Outcome, Reject, Release, Retry, Wait
+from blogworker.queue.reconcile import reconcile
 from blogworker.queue.settle import move
 
 pytestmark = pytest.mark.anyio
@@ -19,7 +20,7 @@ FAILED = Failure(stage="content", kind="Unavailable", message="m")
 
 
 class Kitchen:
-    """Claims by tokens and ends what it claimed, after each blog used what `takes` says."""
+    """Claims, and ends what it claimed after each blog used what `takes` says."""
 
     def __init__(self, psql, claimer, takes: Callable[[str], int]) -> None:
         self.psql, self.database, self.worker_id = psql, claimer.database, claimer.worker_id
@@ -27,9 +28,9 @@ class Kitchen:
         self.tokens: Counter[str] = Counter()
         self.blogs: Counter[str] = Counter()
 
-    async def claim(self, slots: int, window: int = 20, *, by_tokens: bool = True) -> tuple[Claim, ...]:
-        found = await claim(self.database, self.worker_id, slots=slots, site_window=window, by_tokens=by_tokens)
-        return found.claims
+    async def claim(self, slots: int, window: int = 20) -> tuple[Claim, ...]:
+        await reconcile(self.database)  # as a worker does every second
+        return (await claim(self.database, self.worker_id, slots=slots, site_window=window)).claims
 
     async def end(self, claims: tuple[Claim, ...], outcome: Outcome) -> None:
         used = [self.takes(c.instance_id) for c in claims]
@@ -85,7 +86,7 @@ async def test_sites_are_served_the_tokens_of_their_weight_also_when_their_blogs
     assert min(shares) > 8 * bound, "enough was served for the bound to mean something"
 
 
-async def test_a_new_site_is_in_the_next_claim_by_tokens_too(psql, kitchen):
+async def test_a_new_site_is_in_the_next_claim_however_long_the_blogs_of_the_others(psql, kitchen):
     cook = kitchen(lambda site: 4 * STANDARD)
     for n in range(5):
         await psql.insert(f"old{n}", 100)
@@ -119,7 +120,7 @@ async def test_more_sites_than_slots_are_served_their_tokens(psql, kitchen):
 
 
 async def test_weights_below_one_are_kept_where_sites_and_slots_are_as_many(psql, claimer):
-    """By blogs: one of each site a claim would serve them all alike."""
+    """One of each site a claim would serve them all alike."""
     for n in range(20):
         await psql.run("insert into sites (instance_id, weight) values (%s, %s)", f"shop{n}", 0.5 if n % 2 else 1)
         await psql.insert(f"shop{n}", 200)
@@ -198,7 +199,6 @@ async def test_a_blog_parked_with_half_its_calls_made_is_learned_whole_and_charg
     cook = kitchen(lambda site: STANDARD)
     await psql.insert("shop", 1)
     await cook.end(await cook.claim(1), Wait(0, "quota"))
-    await psql.run("update blog_generations set status = 'PENDING'")
     await cook.end(await cook.claim(1), Done())
     await cook.claim(0)
 
@@ -206,22 +206,7 @@ async def test_a_blog_parked_with_half_its_calls_made_is_learned_whole_and_charg
     assert (await cook.site())["turn_cost"] == pytest.approx(1 + (2 - 1) / 8)
 
 
-async def test_by_jobs_nothing_is_billed(psql, kitchen):
-    """Also not a blog that was claimed by tokens before: workers of both kinds may share a line."""
-    cook = kitchen(lambda site: 4 * STANDARD)
-    await psql.insert("shop", 1)
-    await cook.end(await cook.claim(1), Wait(0, "quota"))
-    await psql.run("delete from site_bills")
-    await psql.run("update blog_generations set status = 'PENDING'")
-    before = await cook.site()
-
-    await cook.end(await cook.claim(1, by_tokens=False), Done())
-
-    assert await psql.value("select count(*) from site_bills") == 0
-    assert await cook.site() == before | {"virtual_time": before["virtual_time"] + 1}
-
-
-async def test_the_bills_of_a_site_that_somebody_holds_are_kept_for_later(psql, another_psql, kitchen):
+async def test_the_bills_of_a_site_that_another_transaction_has_locked_are_kept_for_later(psql, another_psql, kitchen):
     cook = kitchen(lambda site: 3 * STANDARD)
     await psql.insert("held", 1)
     await psql.insert("free", 1)
@@ -240,38 +225,22 @@ async def test_the_bills_of_a_site_that_somebody_holds_are_kept_for_later(psql, 
 LONG_AND_SHORT = [Site(f"{kind}{n}", calls, n + 1) for kind, calls in (("long", 8), ("short", 2)) for n in range(2)]
 
 
-async def saturated(psql, claimer, *, by_tokens: bool, forget: str | None = None) -> float:
+async def saturated(psql, claimer) -> float:
     """Jain's index of tokens by weight after ten minutes in which the vendor's quota is what all wait for."""
     for site in LONG_AND_SHORT:
         await psql.run("insert into sites (instance_id, weight) values (%s, %s)", site.name, site.weight)
         await psql.insert(site.name, 1_000 // site.calls)
 
-    async def before_claim() -> None:
-        if forget:
-            await psql.run(forget)
-
     by_name = {site.name: site for site in LONG_AND_SHORT}
-    fleet = Fleet(claimer.database, claimer.worker_id, by_name, 40, by_tokens, before_claim)
+    fleet = Fleet(claimer.database, claimer.worker_id, by_name, 40)
     await fleet.run(600)
 
     assert fleet.tokens.total() >= 0.9 * 600 * CALL_TOKENS, "the quota was used"
     assert fleet.parked > 600, "and was short: more were refused than were let through"
-    return figure(fleet, "").jain
+    return figure(fleet).jain
 
 
 @pytest.mark.timeout(120)
 async def test_a_short_quota_is_shared_by_weight_in_tokens(psql, claimer):
-    """Under saturation each blog is claimed and parked several times before it has all its calls."""
-    assert await saturated(psql, claimer, by_tokens=True) >= 0.99
-
-
-@pytest.mark.timeout(120)
-async def test_a_charge_for_each_claim_would_not_share_a_short_quota(psql, claimer):
-    """Why what was not used is given back: long blogs are parked more often, and would pay for it each time."""
-    assert await saturated(psql, claimer, by_tokens=True, forget="update site_bills set correction = 0") < 0.99
-
-
-@pytest.mark.timeout(120)
-async def test_by_jobs_a_short_quota_goes_to_the_long_blogs(psql, claimer):
-    """What the option is for."""
-    assert await saturated(psql, claimer, by_tokens=False) < 0.9
+    """Under saturation each blog is claimed and given back several times before it has all its calls."""
+    assert await saturated(psql, claimer) >= 0.99

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from blogworker.db.pool import Runner
 from blogworker.quota import Bucket
-from blogworker.quota.desk import ROUND_S, Desk, Told
+from blogworker.quota.desk import AHEAD_S, POLL_S, ROUND_S, Ask, Desk, Told
 
 pytestmark = pytest.mark.anyio
 
@@ -58,12 +58,22 @@ async def wire(database):
 
 
 @pytest.fixture
-def desk(wire):
-    return Desk(wire, BUCKET, longest_wait_s=30)
+def desk(wire, monkeypatch):
+    """Its calls are granted however far ahead: how rounds share statements shows best where nobody waits in line."""
+    monkeypatch.setattr("blogworker.quota.desk.AHEAD_S", 3600)
+    return Desk(wire, BUCKET, longest_wait_s=7200)
 
 
-async def reserve(desk, tokens, into):
-    ask = desk.ask(tokens)
+@pytest.fixture
+async def line(wire):
+    """A desk as it is, of a bucket that lets the next call go in three seconds: who comes stands in line."""
+    desk = Desk(wire, BUCKET, longest_wait_s=30)
+    await reserve(desk, 400, [])
+    return desk
+
+
+async def reserve(desk, tokens, into, turn=0.0):
+    ask = Ask(tokens, turn)
     await desk.reserve(ask)
     into.append(ask)
 
@@ -77,6 +87,12 @@ async def until(condition) -> None:
 async def ahead_s(database) -> float:
     (row,) = await database.rows("ops/quotas", name=None, every=True)
     return row["tokens_ahead_s"]
+
+
+async def in_line(database) -> int:
+    async with database.connection() as connection:
+        cursor = await connection.execute("select count(*)::integer as calls from quota_waits")
+        return (await cursor.fetchone())["calls"]
 
 
 async def bucket_row(database):
@@ -118,9 +134,8 @@ async def test_the_line_is_served_in_order(desk):
         for tokens in range(20, 40):
             tasks.start_soon(reserve, desk, tokens, asks)
 
-    starts = [ask.reservation.starts_at for ask in sorted(asks, key=lambda ask: ask.place)]
-    assert [ask.tokens for ask in sorted(asks, key=lambda ask: ask.place)] == list(range(20, 40))
-    assert starts == sorted(starts)
+    by_start = sorted(asks, key=lambda ask: ask.reservation.starts_at)
+    assert [ask.tokens for ask in by_start] == list(range(20, 40))
 
 
 async def test_a_caller_that_does_the_round_may_be_cancelled(desk, wire, database):
@@ -190,7 +205,7 @@ async def test_a_caller_that_leaves_the_line_takes_nobody_along(desk, wire):
         wire.open.set()
 
     assert len(asks) == 5
-    assert len({ask.place for ask in asks}) == 5
+    assert len({ask.call_id for ask in asks}) == 5
     assert wire.given_back_s == pytest.approx(0)
 
 
@@ -338,3 +353,132 @@ async def test_a_refund_of_before_a_change_is_not_given_back(desk, wire, databas
 
     assert wire.given_back_s == 0
     assert desk.epoch == asks[0].reservation.epoch + 1
+
+
+async def test_callers_are_granted_in_the_order_of_their_turns(line):
+    """Shortly before they may go, so that who comes with an earlier turn is not behind them all."""
+    asks = []
+
+    async with create_task_group() as tasks:
+        for turn in (3, 1, 2):
+            tasks.start_soon(reserve, line, 20, asks, turn)
+
+    assert [ask.turn for ask in sorted(asks, key=lambda ask: ask.reservation.starts_at)] == [1, 2, 3]
+    assert all(ask.reservation.wait_s <= AHEAD_S for ask in asks)
+
+
+async def test_callers_in_line_cost_a_few_statements_a_second(line, wire):
+    """However many they are: they ask together, and less often than newcomers."""
+    began, before = current_time(), len(wire.rounds)
+
+    async with create_task_group() as tasks:
+        for _ in range(50):
+            tasks.start_soon(reserve, line, 20, [])
+        await sleep(1.5)
+        rounds, took_s = len(wire.rounds) - before, current_time() - began
+        tasks.cancel_scope.cancel()
+
+    assert rounds <= took_s / POLL_S + 2
+
+
+async def test_a_newcomer_does_not_wait_for_the_next_look_of_those_in_line(line, wire, database, monkeypatch):
+    monkeypatch.setattr("blogworker.quota.desk.POLL_S", 3600)
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(reserve, line, 20, [])
+        await until(lambda: line._waiting and line._waiting[0].waits)
+        tasks.start_soon(reserve, line, 20, [])
+        await until(lambda: len(line._waiting) == 2 and all(ask.waits for ask in line._waiting))
+        assert await in_line(database) == 2
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_refund_does_not_wait_for_the_next_look_of_those_in_line(line, wire, monkeypatch):
+    monkeypatch.setattr("blogworker.quota.desk.POLL_S", 3600)
+    asks = []
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(reserve, line, 20, asks)
+        await until(lambda: line._waiting and line._waiting[0].waits)
+        line._back.unused_s += 3
+        with fail_after(5):
+            await line._settle()
+            await until(lambda: asks)
+
+    assert asks[0].reservation is not None, "what came back is granted in the same round"
+
+
+async def test_a_caller_that_is_cancelled_in_line_leaves_no_trace(line, database, monkeypatch):
+    """At once, not when the process is forgotten: those behind would wait for a call that nobody makes."""
+    monkeypatch.setattr("blogworker.quota.desk.POLL_S", 3600)
+    before = await ahead_s(database)
+
+    async with create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(reserve, line, 1000, [])
+        await until(lambda: len(line._waiting) == 3 and all(ask.waits for ask in line._waiting))
+        assert await in_line(database) == 3
+        tasks.cancel_scope.cancel()
+
+    assert await in_line(database) == 0
+    assert await ahead_s(database) <= before
+
+
+async def test_a_caller_cancelled_while_its_round_is_under_way_leaves_the_line(line, wire, database):
+    asks, leaving = [], CancelScope()
+
+    async def leave() -> None:
+        with leaving:
+            await reserve(line, 1000, asks)
+
+    wire.open = Event()
+    async with create_task_group() as tasks:
+        tasks.start_soon(leave)
+        await until(lambda: len(wire.rounds) == 2)
+        await sleep(0.05)
+        leaving.cancel()
+        wire.open.set()
+
+    assert (asks, leaving.cancelled_caught) == ([], True)
+    assert await in_line(database) == 0
+
+
+async def test_a_lost_answer_costs_nobody_his_place_in_line(line, wire, database):
+    """The caller that did the round hears of the error, and leaves. The others are in line by the names they had."""
+    asks, errors = [], []
+
+    async def ask(turn: float) -> None:
+        try:
+            await reserve(line, 20, asks, turn)
+        except psycopg.OperationalError as error:
+            errors.append(error)
+
+    async with create_task_group() as tasks:
+        for turn in (1, 2, 3):
+            tasks.start_soon(ask, turn)
+        await until(lambda: len(line._waiting) == 3 and all(ask.waits for ask in line._waiting))
+        names = {ask.turn: ask.call_id for ask in line._waiting}
+        wire.lost = 1
+        await until(lambda: errors)
+        remaining = [ask.turn for ask in line._waiting]
+        assert len(remaining) == 2
+        assert all(ask.call_id == names[ask.turn] for ask in line._waiting)
+        assert await in_line(database) == 2
+
+    assert [ask.turn for ask in sorted(asks, key=lambda ask: ask.reservation.starts_at)] == sorted(remaining)
+
+
+async def test_a_caller_whose_wait_grows_beyond_its_patience_is_refused(wire):
+    """Callers with earlier turns came. Its job waits better in the queue."""
+    desk, asks = Desk(wire, BUCKET, longest_wait_s=5), []
+    await reserve(desk, 400, [])
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(reserve, desk, 20, asks, 2)
+        await until(lambda: desk._waiting and desk._waiting[0].waits)
+        tasks.start_soon(reserve, desk, 1000, [], 1)
+        await until(lambda: asks)
+        tasks.cancel_scope.cancel()
+
+    assert asks[0].reservation is None
+    assert asks[0].refused_s == pytest.approx(13, abs=1)

@@ -8,6 +8,7 @@ from psycopg.types.json import Json
 
 from blogworker.errors import RateLimited, Unavailable
 from blogworker.quota import Bucket
+from blogworker.quota.desk import Ask
 from blogworker.quota.limiter import Limiter
 
 pytestmark = pytest.mark.anyio
@@ -75,7 +76,7 @@ async def test_calls_that_were_not_made_and_those_refused_used_nothing(two, data
 
 async def test_a_call_in_an_answer_nobody_waits_for_any_more_is_taken_out(two, database):
     desk = two[0]._desks[BUCKET.name]
-    ask = desk.ask(500)
+    ask = Ask(500, 0)
     await desk.reserve(ask)
     before = await figures(database)
 

@@ -1,7 +1,6 @@
 """The limiter: wait for a permit, make the call, tell what it used."""
 
 from datetime import UTC, datetime
-from uuid import uuid4
 
 import pytest
 from anyio import create_task_group, current_time, fail_after, move_on_after, sleep
@@ -10,6 +9,8 @@ from blogworker.errors import ProviderDown, RateLimited, Unavailable, Unsent
 from blogworker.quota import Bucket, VendorLimits
 from blogworker.quota.headers import limits_in
 from blogworker.quota.limiter import Limiter
+
+from .clocks import look
 
 pytestmark = pytest.mark.anyio
 
@@ -37,22 +38,8 @@ async def ahead_s(database) -> tuple[float, float]:
 
 async def next_wait_s(database) -> float:
     """What the next call would wait, without taking anything."""
-    row = await database.one(
-        "quota/round",
-        name=BUCKET.name,
-        tokens=[],
-        unused_s=0.0,
-        back_requests_s=0.0,
-        back_tokens_s=0.0,
-        back_epoch=0,
-        longest_wait_s=0.0,
-        told_s=[],
-        told_requests=[],
-        told_tokens=[],
-        desk_id=uuid4(),
-        number=1,
-    )
-    return row["next_s"]
+    (expected_s,) = (await database.one("quota/round", **look(BUCKET.name)))["expected_s"]
+    return expected_s
 
 
 async def blocked_s(database) -> float:
@@ -177,7 +164,7 @@ async def test_a_caller_cancelled_while_it_waits_gives_all_of_it_back(limiter, d
 
 
 async def test_a_wait_that_would_be_long_is_refused_and_costs_nothing(limiter, database):
-    """The job is parked until then, and its slot serves another."""
+    """The job goes back to the line, and its slot serves another."""
     async with limiter.permit(BUCKET.name, tokens=5000):
         before = await ahead_s(database)
 
@@ -329,6 +316,35 @@ async def test_callers_that_ask_again_keep_their_order(limiter, database):
         await CHANGES["block"](database)
 
     assert order == sorted(order)
+
+
+async def test_callers_of_two_workers_go_in_the_order_of_their_turns(limiter, database):
+    """The site that was served least is next, whichever worker has its job and whoever came first."""
+    another = Limiter(database, {BUCKET.name: BUCKET})
+    order = []
+
+    async def call(which: Limiter, turn: float) -> None:
+        async with which.permit(BUCKET.name, tokens=40, turn=turn):
+            order.append(turn)
+
+    async with limiter.permit(BUCKET.name, tokens=250), create_task_group() as tasks:  # the next goes in 1.5 s
+        for which, turn in ((limiter, 5), (another, 3), (limiter, 1), (another, 4), (limiter, 2)):
+            tasks.start_soon(call, which, turn)
+
+    assert order == [1, 2, 3, 4, 5]
+
+
+async def test_a_limiter_waits_no_longer_than_its_longest_wait(database):
+    """Jobs have a line to go back to; who has none waits longer."""
+    hurried = Limiter(database, {BUCKET.name: BUCKET}, longest_wait_s=1)
+    await hurried.open()
+
+    async with hurried.permit(BUCKET.name, tokens=400):
+        with pytest.raises(RateLimited) as refused:
+            async with hurried.permit(BUCKET.name, tokens=1):
+                pytest.fail("not for another 3 s")
+
+    assert refused.value.retry_after_s == pytest.approx(3, abs=0.5)
 
 
 async def test_what_the_vendor_says_slows_the_fleet(limiter, database):

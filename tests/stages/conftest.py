@@ -132,7 +132,7 @@ class OpenLimiter:
         self.learned.append((bucket, limits))
 
     @asynccontextmanager
-    async def permit(self, bucket: str, *, tokens: int = 0) -> AsyncIterator[Granted]:
+    async def permit(self, bucket: str, *, tokens: int = 0, turn: float = 0.0) -> AsyncIterator[Granted]:
         permit = Granted(bucket, tokens)
         self.granted.append(permit)
         yield permit

@@ -80,7 +80,10 @@ class Kitchen:
 
     async def claims(self, slots: int) -> tuple[Claim, ...]:
         """The blogs that are next; none has to wait for its time."""
-        await self.run("update blog_generations set status = 'PENDING' where status = 'SCHEDULED'")
+        await self.run(
+            "update blog_generations set status = 'PENDING', run_at = now() "
+            "where status in ('PENDING', 'SCHEDULED') and line is null"
+        )
         return (await claim(self.database, self.worker_id, slots=slots, site_window=slots)).claims
 
     async def made(self, taken: Claim) -> dict[str, Any]:

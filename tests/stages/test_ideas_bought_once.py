@@ -101,7 +101,7 @@ async def test_who_waits_for_ideas_holds_no_slot_spends_no_attempt_and_says_why(
 
     waiting = await kitchen.attempts()
 
-    assert {(job["status"], job["failures"], job["kind"]) for job in waiting} == {("SCHEDULED", 0, None)}
+    assert {(job["status"], job["failures"], job["kind"]) for job in waiting} == {("PENDING", 0, None)}
     assert {job["error"] for job in waiting} == {"waits for ideas: another blog of the same source buys them"}
     assert all(SOONEST_S - 3 < job["wait_s"] <= LATEST_S for job in waiting)
     assert max(job["wait_s"] for job in waiting) > 1 + min(job["wait_s"] for job in waiting), "19 of 6 seconds"
@@ -119,7 +119,7 @@ async def test_a_buyer_that_died_goes_on_by_itself_once_it_is_rescued(kitchen, d
 
 async def test_a_buyer_that_died_is_replaced_after_a_while(kitchen, dying):
     """Nobody may wait for ever for somebody whose end went unnoticed."""
-    assert (await kitchen.attempt())["status"] == "SCHEDULED"
+    assert (await kitchen.attempt())["status"] == "PENDING"
     [left] = await kitchen.run("select extract(epoch from expires_at - now()) as s from cache where key like '%/buyer'")
     assert STAGE_DEADLINE_S - 60 < left["s"] <= STAGE_DEADLINE_S
 
@@ -142,10 +142,10 @@ async def test_a_buyer_whose_attempt_is_over_is_replaced_at_once(kitchen, dying,
 @pytest.mark.parametrize(
     ("fault", "status"),
     [
-        ({"kind": "status", "status": 500}, "SCHEDULED"),
-        ({"kind": "throttle", "retry_after_s": 30}, "SCHEDULED"),
-        ({"kind": "reset_after"}, "SCHEDULED"),
-        ({"kind": "quota_exhausted", "code": "insufficient_quota"}, "SCHEDULED"),
+        ({"kind": "status", "status": 500}, "PENDING"),
+        ({"kind": "throttle", "retry_after_s": 30}, "PENDING"),
+        ({"kind": "reset_after"}, "PENDING"),
+        ({"kind": "quota_exhausted", "code": "insufficient_quota"}, "PENDING"),
         ({"kind": "refusal"}, "FAILED"),
     ],
     ids=["500", "429", "no answer", "no credit", "refused"],
@@ -189,7 +189,7 @@ async def test_blogs_of_another_source_or_site_do_not_wait(kitchen, dying):
     ends = {job["id"]: job["status"] for job in await kitchen.attempts()}
 
     assert (ends.pop(another), ends.pop(elsewhere)) == ("DONE", "DONE")
-    assert set(ends.values()) == {"SCHEDULED"}
+    assert set(ends.values()) == {"PENDING"}
 
 
 async def test_a_blog_that_has_paid_for_its_ideas_waits_for_nobody(kitchen, dying):

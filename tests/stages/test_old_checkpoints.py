@@ -17,7 +17,7 @@ async def up_to(kitchen: Kitchen, operation: str) -> int:
     """The kitchen's blog, stopped for a while at this call to Wix."""
     await kitchen.room.fault(operation=operation, **STOPPED)
     job = await kitchen.attempt()
-    assert job["status"] == "SCHEDULED"
+    assert job["status"] == "PENDING"
     await kitchen.room.forgive()
     return int(job["id"])
 

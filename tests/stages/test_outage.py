@@ -11,10 +11,11 @@ from blogworker.errors import ProviderDown, RateLimited, Rejected, Unavailable, 
 from blogworker.queue.job import PauseSite, Reject, Retry, Wait
 from blogworker.quota import breaker as room_of_breakers
 from blogworker.quota.breaker import Breakers
+from blogworker.quota.limiter import OWN_QUOTA
 from blogworker.quota.view import PARK_S
 from blogworker.stages import image
 from blogworker.stages.content import read_post
-from blogworker.stages.pipeline import LONGEST_PARK_S, attempt, failure, outcome
+from blogworker.stages.pipeline import LONGEST_REST_S, attempt, failure, outcome
 from blogworker.stages.work import Work
 
 from .conftest import SITE, claimed, idea, post
@@ -162,14 +163,24 @@ async def test_a_post_fails_for_want_of_a_picture_where_that_is_wanted(wary, wri
     assert "set image_trouble to wait or skip" in ended.failure.message
 
 
-@pytest.mark.parametrize(("named_s", "parked_s"), [(20, 20), (86_400, LONGEST_PARK_S)])
-@pytest.mark.parametrize("code", ["quota", "rate_limit_exceeded"])
-def test_no_quota_puts_a_job_off_for_long(code, named_s, parked_s):
-    """A limit set to 1 by mistake and put right in a minute would else keep the jobs that met it for days."""
-    ended = outcome(RateLimited("no", provider="openai", code=code).after(named_s), stage="ideas", delay_s=1)
+@pytest.mark.parametrize(("named_s", "rests_s"), [(20, 20), (86_400, LONGEST_REST_S)])
+def test_no_refusal_keeps_a_job_at_rest_for_long(named_s, rests_s):
+    """A block that is lifted in a minute would else keep the jobs that met it for days."""
+    refused = RateLimited("no", provider="openai", code="rate_limit_exceeded").after(named_s)
+
+    ended = outcome(refused, stage="ideas", delay_s=1)
 
     assert isinstance(ended, Wait)
-    assert ended.delay_s == parked_s
+    assert ended.delay_s == rests_s
+
+
+@pytest.mark.parametrize("away_s", [6, 86_400])
+def test_a_job_that_finds_the_fleets_quota_used_up_keeps_its_place_in_line(away_s):
+    """A claim takes it again once its quota lets it go on: no time to come back is guessed."""
+    ended = outcome(RateLimited("no", provider="openai", code=OWN_QUOTA).after(away_s), stage="ideas", delay_s=1)
+
+    assert isinstance(ended, Wait)
+    assert (ended.delay_s, ended.failure) == (0, None)
 
 
 async def test_a_picture_is_tried_three_times_before_it_is_done_without(wary, written):

@@ -31,7 +31,7 @@ async def test_what_passes_is_tried_again_with_backoff(kitchen, fault, kind):
 
     job = await kitchen.attempt()
 
-    assert (job["status"], job["failures"], job["kind"]) == ("SCHEDULED", 1, kind)
+    assert (job["status"], job["failures"], job["kind"]) == ("PENDING", 1, kind)
     assert job["wait_s"] > 0
     assert (await kitchen.attempt())["status"] == "DONE"
 
@@ -60,7 +60,7 @@ async def test_five_failures_are_enough(kitchen):
     await kitchen.room.fault(vendor="openai", kind="overloaded")
 
     for _ in range(4):
-        assert (await kitchen.attempt())["status"] == "SCHEDULED"
+        assert (await kitchen.attempt())["status"] == "PENDING"
 
     assert (await kitchen.attempt())["status"] == "FAILED"
 
@@ -73,7 +73,7 @@ async def test_a_call_without_an_answer_is_counted_and_given_longer_after_two(ki
 
     for spent in (1, 2):
         job = await kitchen.attempt()
-        assert (job["status"], job["failures"], job["kind"]) == ("SCHEDULED", spent, "OutcomeUnknown")
+        assert (job["status"], job["failures"], job["kind"]) == ("PENDING", spent, "OutcomeUnknown")
 
     [noted] = await kitchen.run("select output from generation_stages where stage = 'ideas.draft_unanswered'")
     assert noted["output"]["times"] == 2
@@ -95,7 +95,7 @@ async def test_a_rate_limit_costs_no_attempt_and_holds_the_fleet(kitchen, fault,
 
     job = await kitchen.attempt()
 
-    assert (job["status"], job["failures"], job["kind"]) == ("SCHEDULED", 0, "RateLimited")
+    assert (job["status"], job["failures"], job["kind"]) == ("PENDING", 0, "RateLimited")
     assert job["wait_s"] > wait_s - 5
     [bucket] = await kitchen.run(
         "select blocked_until > now() as blocked, slowed from quotas where name = 'openai/gpt-6-luna'"
@@ -123,7 +123,7 @@ async def test_what_a_person_must_mend_costs_no_attempt(kitchen, fault):
 
     job = await kitchen.attempt()
 
-    assert (job["status"], job["failures"]) == ("SCHEDULED", 0)
+    assert (job["status"], job["failures"]) == ("PENDING", 0)
     assert job["kind"] in ("Misconfigured", "ModelUnknown")
     assert await kitchen.breaker("openai") == {"state": "open", "misconfigured": True}
     assert await kitchen.calls("openai", "responses.create") == 1

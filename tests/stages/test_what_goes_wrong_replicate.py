@@ -44,7 +44,7 @@ async def test_a_rate_limit_costs_no_attempt_and_holds_the_fleet(kitchen, fault,
 
     job = await kitchen.attempt()
 
-    assert (job["status"], job["failures"], job["kind"]) == ("SCHEDULED", 0, "RateLimited")
+    assert (job["status"], job["failures"], job["kind"]) == ("PENDING", 0, "RateLimited")
     assert wait_s - 2 < job["wait_s"] <= wait_s
     [bucket] = await kitchen.run("select blocked_until > now() as blocked from quotas where name = %s",
                                  "replicate/predictions")  # fmt: skip
@@ -67,7 +67,7 @@ async def test_what_a_person_must_mend_opens_the_breaker_and_costs_no_attempt(ki
 
     job = await kitchen.attempt()
 
-    assert (job["status"], job["failures"], job["kind"]) == ("SCHEDULED", 0, "Misconfigured")
+    assert (job["status"], job["failures"], job["kind"]) == ("PENDING", 0, "Misconfigured")
     assert await kitchen.breaker("replicate") == {"state": "open", "misconfigured": True}
     assert await kitchen.calls("replicate", CREATED) == 1
     assert await kitchen.calls("openai", "responses.create") == 2  # neither is bought again:
@@ -108,7 +108,7 @@ async def test_a_creation_whose_answer_was_lost_is_found_and_not_paid_for_again(
 
     job = await kitchen.attempt()
 
-    assert (job["status"], job["failures"], job["kind"]) == ("SCHEDULED", 1, "OutcomeUnknown")
+    assert (job["status"], job["failures"], job["kind"]) == ("PENDING", 1, "OutcomeUnknown")
     assert (await kitchen.attempt())["status"] == "DONE"
     assert await kitchen.calls("replicate", CREATED) == 1
     assert await paid(kitchen) == 1
@@ -198,7 +198,7 @@ async def test_a_prediction_that_came_to_nothing_is_made_anew_with_backoff(kitch
 
     for spent in (1, 2):
         job = await kitchen.attempt()
-        assert (job["status"], job["failures"]) == ("SCHEDULED", spent)
+        assert (job["status"], job["failures"]) == ("PENDING", spent)
         assert job["wait_s"] > 0
 
     assert (await kitchen.attempt())["status"] == "DONE"
@@ -210,7 +210,7 @@ async def test_after_two_more_tries_a_post_goes_out_bare_where_that_is_wanted(ki
     kitchen.trouble = "skip"
     await kitchen.room.fault(vendor="replicate", operation=CREATED, kind="failed")
 
-    assert [(await kitchen.attempt())["status"] for _ in range(3)] == ["SCHEDULED", "SCHEDULED", "DONE"]
+    assert [(await kitchen.attempt())["status"] for _ in range(3)] == ["PENDING", "PENDING", "DONE"]
     assert not await pictured(kitchen)
 
 
@@ -233,7 +233,7 @@ async def test_what_still_starts_after_its_time_is_cancelled_and_requeued(kitche
 
     job = await kitchen.attempt()
 
-    assert (job["status"], job["code"]) == ("SCHEDULED", "deadline")
+    assert (job["status"], job["code"]) == ("PENDING", "deadline")
     assert await kitchen.calls("replicate", "predictions.cancel") == 1
     assert (await kitchen.attempt())["status"] == "DONE"
 
@@ -249,7 +249,7 @@ async def test_every_creation_names_its_own_end(kitchen):
 async def test_a_worker_that_died_waiting_leaves_its_prediction_to_the_next(kitchen):
     await kitchen.room.fault(vendor="replicate", operation="predictions.get", kind="reset_before", times=1)
 
-    assert (await kitchen.attempt())["status"] == "SCHEDULED"
+    assert (await kitchen.attempt())["status"] == "PENDING"
     assert (await kitchen.attempt())["status"] == "DONE"
     assert await kitchen.calls("replicate", CREATED) == 1
 
@@ -260,7 +260,7 @@ async def test_a_picture_that_is_no_cover_counts_as_failed(kitchen, monkeypatch,
 
     job = await kitchen.attempt()
 
-    assert (job["status"], job["kind"], job["code"]) == ("SCHEDULED", "PredictionDied", "wrong_shape")
+    assert (job["status"], job["kind"], job["code"]) == ("PENDING", "PredictionDied", "wrong_shape")
     monkeypatch.undo()
     monkeypatch.setenv("DATABASE_URL", "postgresql://unused")
     assert (await kitchen.attempt())["status"] == "DONE"

@@ -88,7 +88,7 @@ async def test_when_no_site_gets_a_token_it_is_the_credentials(kitchen, monkeypa
 
     ended = [await kitchen.attempt() for _ in range(3)]
 
-    assert (ended[-1]["status"], ended[-1]["failures"], ended[-1]["kind"]) == ("SCHEDULED", 0, "Misconfigured")
+    assert (ended[-1]["status"], ended[-1]["failures"], ended[-1]["kind"]) == ("PENDING", 0, "Misconfigured")
     assert "check WIX_APP_ID and WIX_APP_SECRET" in ended[-1]["message"]
     assert len(await paused(kitchen)) == 2
     assert await kitchen.breaker("wix") == {"state": "open", "misconfigured": True}
@@ -100,7 +100,7 @@ async def test_a_wrong_secret_opens_the_breaker_and_pauses_no_site(kitchen):
 
     job = await kitchen.attempt()
 
-    assert (job["status"], job["failures"], job["kind"]) == ("SCHEDULED", 0, "Misconfigured")
+    assert (job["status"], job["failures"], job["kind"]) == ("PENDING", 0, "Misconfigured")
     assert await kitchen.breaker("wix") == {"state": "open", "misconfigured": True}
     assert await paused(kitchen) == set()
 
@@ -130,9 +130,9 @@ async def test_a_sites_quota_stops_that_site_for_a_minute_and_no_other(kitchen, 
 
     ended = {(job := await kitchen.attempt())["status"]: job for _ in range(2)}
 
-    assert set(ended) == {"SCHEDULED", "DONE"}
-    assert (ended["SCHEDULED"]["failures"], ended["SCHEDULED"]["kind"]) == (0, "RateLimited")
-    assert wait_s - 2 < ended["SCHEDULED"]["wait_s"] <= wait_s
+    assert set(ended) == {"PENDING", "DONE"}
+    assert (ended["PENDING"]["failures"], ended["PENDING"]["kind"]) == (0, "RateLimited")
+    assert wait_s - 2 < ended["PENDING"]["wait_s"] <= wait_s
     blocked = await kitchen.run("select name from quotas where blocked_until > now()")
     assert [row["name"] for row in blocked] == [f"wix/{SITE}"]
 
@@ -184,7 +184,7 @@ async def test_a_shop_still_being_set_up_is_asked_again_after_ten_seconds(kitche
 
     job = await kitchen.attempt()
 
-    assert (job["status"], job["failures"]) == ("SCHEDULED", 0)
+    assert (job["status"], job["failures"]) == ("PENDING", 0)
     assert 8 < job["wait_s"] <= 10
     assert (await kitchen.attempt())["status"] == "DONE"
 
@@ -280,7 +280,7 @@ NAMES = ["reset after", "timeout", "malformed", "reset before", "500", "HTML 502
 async def test_a_draft_of_unknown_outcome_is_looked_up_before_it_is_made_again(kitchen, fault):
     await kitchen.room.fault(vendor="wix", operation=CREATE, times=1, **fault)
 
-    assert (await kitchen.attempt())["status"] == "SCHEDULED"
+    assert (await kitchen.attempt())["status"] == "PENDING"
     assert (await kitchen.attempt())["status"] == "DONE"
 
     made = (await kitchen.room.stats())["wix"]["drafts_created"]
@@ -296,7 +296,7 @@ async def test_a_look_up_whose_answer_breaks_off_makes_no_second_draft(kitchen):
     await kitchen.room.fault(vendor="wix", operation="drafts.query", times=1, kind="malformed")
     await kitchen.room.fault(vendor="wix", operation="drafts.list", times=1, kind="malformed")
 
-    assert [(await kitchen.attempt())["status"] for _ in range(3)] == ["SCHEDULED", "SCHEDULED", "DONE"]
+    assert [(await kitchen.attempt())["status"] for _ in range(3)] == ["PENDING", "PENDING", "DONE"]
 
     assert (await kitchen.room.stats())["wix"]["drafts_created"] == 1
     assert await spotless(kitchen)
@@ -306,7 +306,7 @@ async def test_a_look_up_whose_answer_breaks_off_makes_no_second_draft(kitchen):
 async def test_a_publication_of_unknown_outcome_is_repeated(kitchen, fault):
     await kitchen.room.fault(vendor="wix", operation=PUBLISH, times=1, **fault)
 
-    assert (await kitchen.attempt())["status"] == "SCHEDULED"
+    assert (await kitchen.attempt())["status"] == "PENDING"
     assert (await kitchen.attempt())["status"] == "DONE"
 
     assert await kitchen.calls("wix", PUBLISH) == 2
@@ -364,7 +364,7 @@ async def test_five_failures_end_the_blog_and_its_draft_is_not_made_five_times(k
 
     ended = [(await kitchen.attempt())["status"] for _ in range(5)]
 
-    assert ended == ["SCHEDULED"] * 4 + ["FAILED"]
+    assert ended == ["PENDING"] * 4 + ["FAILED"]
     assert await kitchen.calls("wix", CREATE) == 1
 
 
@@ -375,7 +375,7 @@ async def retry(kitchen, job_id: int) -> None:
 async def made_ahead(kitchen) -> str:
     """The kitchen's blog, all but published; its draft."""
     await kitchen.room.fault(vendor="wix", operation="drafts.publish", kind="status", status=503)
-    assert (await kitchen.attempt())["status"] == "SCHEDULED"
+    assert (await kitchen.attempt())["status"] == "PENDING"
     await kitchen.room.forgive()
     return (await kitchen.checkpoints())["publish.draft"]["id"]
 

@@ -1,45 +1,225 @@
--- claim: take the next jobs, fairly over the sites, for one worker.
+-- claim: take the next jobs that can start, fairly over the sites, for one worker.
 -- Takes  worker_id uuid, whose lease must not have ended, or nothing is taken; slots int: most jobs to take;
---        site_window int: most of one site; by_tokens boolean: a blog is charged what its site's blogs take on
---        average, until its end bills what it used (settle.sql, reconcile_sites.sql); else each blog is charged one;
+--        site_window int: most of one site.
 --        stages text[]: only jobs whose next stage is one of these, null = any; image_trouble text: what becomes of a
 --        site's jobs without a picture where the site does not say (wait, skip, fail): those that would not wait are
---        taken at the image stage whatever stages says; null = stages alone; shop boolean: of the jobs at the source stage
---        only those whose product has to be read from the site's shop (true), only the others (false), null = all.
+--        taken at the image stage whatever stages says; null = stages alone; shop boolean: of the jobs at the source
+--        stage only those whose product has to be read from the site's shop (true), only the others (false), null = all.
+--        buckets text[], tokens int[], leads double precision[], patience_s: see stage_rooms (0013): only jobs whose
+--        quotas let them go on; buckets null = whatever the quotas say. site_rpm int: calls a minute that the fleet
+--        makes to one site, null = none are made; site_calls int: of one blog. part_done_after text: scanned_to of the
+--        claim before, at first ''.
 -- Gives  one row a job, in the order of their turns; when there is none, one row whose job_id is null. Each row repeats
---        two facts of the claim:
+--        facts of the claim:
 --        dry text[]: sites it emptied or found empty, for retire_sites; contended boolean: ready sites or their jobs
---        were left out because others hold them, so a second look within milliseconds may find more; or the head of the
---        line had nothing for these stages, and there are sites behind it.
--- Locks  sites, then their jobs, skipping what others hold: it never waits.
+--        were left out because other transactions have locked them, so a second look within milliseconds may find
+--        more; look_in_s: when to look again for what is held back, null = nothing is; scanned_to.
+-- Locks  sites, then their jobs, skipping what others have locked: it never waits.
 --
--- Cost does not grow with the backlog: the line of sites is read from its head, and each site's jobs from theirs.
--- Where stages are given, no more than a hundred jobs beyond its share are looked at in a site's line, and no fewer than
--- 50 sites.
+-- Cost does not grow with the backlog: the line of sites is read from its head, and each site's jobs from theirs. What
+-- is part done goes before what is new of its site. Where not every stage is open, sites come from the head of the line
+-- only while new blogs may start, and beside them from what is part done, which is little.
 -- Rejected: ranking the whole backlog (1,143 ms at 1,000,000 jobs of 5,000 sites); a loose index scan for the sites
 -- (175 ms at 5,000 sites); a window over the oldest 5,000 jobs (8.5 ms, but fair only among those).
 with live as (
     select from workers as k where k.worker_id = %(worker_id)s::uuid and k.lease_until > now()
 ),
 
-line as (
+rooms as materialized (
+    select r.line, r.stage, r.bucket, r.calls, r.starts
+    from stage_rooms(
+        %(buckets)s::text[],
+        %(tokens)s::integer[],
+        %(leads)s::double precision[],
+        %(patience_s)s::double precision,
+        clock_timestamp()
+    ) as r
+    where exists (select from live)
+),
+
+-- The stages at which anything may be claimed; only_some: jobs at image of sites that need not wait for a picture.
+open as materialized (
     select
-        s.instance_id,
-        s.virtual_time,
-        s.weight,
-        s.max_in_flight,
-        case when %(by_tokens)s::boolean then s.turn_cost else 1 end as turn_cost
+        r.line,
+        r.bucket,
+        r.calls,
+        r.starts,
+        not (%(stages)s::text[] is null or r.stage = any (%(stages)s::text[])) as only_some
+    from rooms as r
+    where
+        coalesce(r.calls > 0, true)
+        and coalesce(r.starts > 0, true)
+        and (
+            %(stages)s::text[] is null
+            or r.stage = any (%(stages)s::text[])
+            or (r.stage = 'image' and %(image_trouble)s::text is not null)
+        )
+),
+
+-- Whether every job of every site may be claimed: then one scan of each site's line is enough.
+gates as materialized (
+    select
+        (select count(*) from open as o where not o.only_some) < 5
+        or %(buckets)s::text[] is not null
+        or %(shop)s::boolean is not null as closed,
+        exists (select from open as o where o.line = 0) as starts,
+        %(buckets)s::text[] is not null as paced
+),
+
+line as (
+    select s.instance_id, s.virtual_time, s.weight, s.max_in_flight, s.turn_cost, true as in_line
     from sites as s
-    where s.ready and not s.at_cap and s.paused_at is null and exists (select from live)
+    where
+        s.ready
+        and not s.at_cap
+        and s.paused_at is null
+        and exists (select from open)
+        and (select g.starts or not g.closed from gates as g)
     order by s.virtual_time, s.ready_at desc -- a tie goes to the newcomer; served once, it is behind the others
-    limit greatest(%(slots)s::integer, case when %(stages)s::text[] is not null then 50 end)
+    limit greatest(%(slots)s::integer, (select case when g.closed then 50 end from gates as g))
     for no key update skip locked
+),
+
+-- Sites with jobs that are part done, by name, from where the last scan ended: those of one site cannot hide the others.
+scanned as (
+    select n.instance_id
+    from (
+        with recursive next_site as (
+            (
+                select g.instance_id
+                from blog_generations as g
+                where
+                    g.status = 'PENDING'
+                    and g.line > 0
+                    and g.instance_id > %(part_done_after)s
+                    and g.line = any (array(select o.line from open as o))
+                    and (select t.closed from gates as t)
+                order by g.instance_id
+                limit 1
+            )
+            union all
+            select (
+                select g.instance_id
+                from blog_generations as g
+                where
+                    g.status = 'PENDING'
+                    and g.line > 0
+                    and g.line = any (array(select o.line from open as o))
+                    and g.instance_id > p.instance_id
+                order by g.instance_id
+                limit 1
+            )
+            from next_site as p
+            where p.instance_id is not null
+        )
+
+        select p.instance_id from next_site as p where p.instance_id is not null limit 200
+    ) as n
+),
+
+part_done as (
+    select s.instance_id, s.virtual_time, s.weight, s.max_in_flight, s.turn_cost, false as in_line
+    from sites as s
+    where
+        s.instance_id = any (array(select n.instance_id from scanned as n)) -- by the primary key
+        and s.paused_at is null
+        and s.instance_id not in (select l.instance_id from line as l)
+    for no key update skip locked
+),
+
+-- What the limits of its own leave of each site. competes: it could start a new blog if it had a slot.
+own as materialized (
+    select
+        l.*,
+        f.in_flight,
+        a.running,
+        w.new_room,
+        w.publish_room,
+        l.in_line and coalesce(w.new_room > 0, true) and coalesce(l.max_in_flight > f.in_flight, true) as competes
+    from (select * from line union all select * from part_done) as l
+    cross join gates as t
+    cross join lateral (
+        select case when l.max_in_flight is not null then site_in_flight(l.instance_id) end as in_flight
+    ) as f
+    left join lateral (
+        select
+            r.running,
+            r.publishing,
+            r.running + (
+                select count(*)
+                from (
+                    select
+                    from blog_generations as g
+                    where g.instance_id = l.instance_id and g.status = 'PENDING' and g.line > 0
+                    limit 1000
+                ) as p
+            ) as started
+        from (
+            select count(*) as running, count(*) filter (where g.stage = 'publish') as publishing
+            from blog_generations as g
+            where g.instance_id = l.instance_id and g.status = 'PROCESSING'
+        ) as r
+        where t.paced
+    ) as a on true
+    -- By the site's own quota of Wix: a new blog starts when the quota will let it through at its end. As many finished
+    -- posts are published at the same time as use the quota up. No more are claimed than get a call behind those that
+    -- wait for one: another would be refused at once, and claimed again at once. A product is read from the shop while
+    -- the posts leave room for it.
+    left join lateral (
+        select
+            greatest(
+                2,
+                ceil(
+                    ((%(leads)s::double precision[])[6] + 0.6 * %(patience_s)s::double precision)
+                    / (%(site_calls)s::integer * b.request_s)
+                )
+            )::integer - a.started as new_room,
+            least(
+                1 + ceil(
+                    ((%(leads)s::double precision[])[6] - (%(leads)s::double precision[])[5])
+                    / (%(site_calls)s::integer * b.request_s)
+                )::integer - a.publishing,
+                ceil(
+                    greatest(0, %(patience_s)s::double precision / 2 - b.ahead_s - b.waiting * b.request_s) / b.request_s
+                )::integer
+            ) as publish_room
+        from (
+            select
+                coalesce(k.request_s, 60.0 / %(site_rpm)s::integer) as request_s,
+                coalesce(quota_ahead_s(q, clock_timestamp()), 0) as ahead_s,
+                (
+                    select count(*)
+                    from quota_waits as c
+                    where
+                        c.bucket = 'wix/' || l.instance_id
+                        and c.starts_at is null
+                        and c.seen_at > clock_timestamp() - interval '5 seconds'
+                ) as waiting
+            from (select) as one
+            left join quotas as q on q.name = 'wix/' || l.instance_id
+            left join lateral quota_cost(q, clock_timestamp()) as k on q.name is not null
+        ) as b
+        where t.paced and %(site_rpm)s::integer is not null
+    ) as w on true
+),
+
+-- While other sites wait, no site gets more of the fleet's slots than its share by weight. A site that its own limits
+-- hold back waits for no slot, and leaves its share to the others. Those of a worker that drains count while they are in
+-- use, as the jobs in them do.
+fleet as (
+    select
+        (
+            select sum(case when k.draining then k.in_flight else k.concurrency end)
+            from workers as k
+            where k.lease_until > now()
+        ) as slots,
+        (select count(*) from own as o where o.competes) as sites,
+        coalesce((select sum(o.weight) from own as o where o.competes), 0) as weight
 ),
 
 served as (
     select
         l.*,
-        f.in_flight,
         case
             when %(stages)s::text[] is not null and %(image_trouble)s::text is not null
                 then (
@@ -68,59 +248,117 @@ served as (
                     )::integer
                 else least(
                     %(site_window)s::integer,
-                    ceil((l.weight / l.turn_cost) / least(1, min(l.weight / l.turn_cost) over ()))::integer
-                )
+                    ceil((l.weight / l.turn_cost) / least(1, min(l.weight / l.turn_cost) over ()))
+                )::integer
             end,
-            l.max_in_flight - f.in_flight
+            l.max_in_flight - l.in_flight,
+            case
+                when t.paced and e.sites > l.competes::integer
+                    then greatest(
+                        1, ceil(e.slots * l.weight / (e.weight + case when l.competes then 0 else l.weight end))
+                    )::integer - l.running
+            end
         ) as share
-    from line as l
-    cross join lateral (
-        select case when l.max_in_flight is not null then site_in_flight(l.instance_id) end as in_flight
-    ) as f
+    from own as l
+    cross join gates as t
+    cross join fleet as e
 ),
 
--- One job more than the share is read, to know whether the site has any left after this claim.
+-- The jobs that may be claimed. One more than the share is read, to know whether the site has any left after this claim.
 waiting as (
     select
         v.instance_id,
         v.share,
         j.id,
-        row_number() over (partition by v.instance_id order by j.priority desc, j.id) as turn,
+        j.line,
+        row_number() over (partition by v.instance_id order by j.line desc, j.priority desc, j.id) as turn,
         v.virtual_time,
         v.weight,
         v.turn_cost
     from served as v
     cross join lateral (
-        select l.id, l.priority
+        select f.id, f.line, f.priority
         from (
-            select g.id, g.priority, g.stage, %(shop)s::boolean <> needs_shop(g) as passed_over
-            from blog_generations as g
-            where g.instance_id = v.instance_id and g.status = 'PENDING'
-            order by g.priority desc, g.id
-            limit greatest(v.share, 0) + 1 + case when %(stages)s::text[] is not null then 100 else 0 end
-        ) as l
+            select
+                m.id,
+                m.line,
+                m.priority,
+                row_number() over (partition by m.line order by m.priority desc, m.id) as nth
+            from (
+                (
+                    select g.id, g.line, g.priority, false as passed_over
+                    from blog_generations as g
+                    where
+                        g.instance_id = v.instance_id
+                        and g.status = 'PENDING'
+                        and g.line >= 0
+                        and not (select t.closed from gates as t)
+                    order by g.line desc, g.priority desc, g.id
+                    limit greatest(v.share, 0) + 1
+                )
+                union all
+                select p.id, p.line, p.priority, p.passed_over
+                from open as o
+                cross join lateral (
+                    select
+                        g.id,
+                        g.line,
+                        g.priority,
+                        case
+                            when g.line = 0 and (%(shop)s::boolean is not null or v.publish_room <= 0)
+                                then coalesce(%(shop)s::boolean <> needs_shop(g), false)
+                                    or (v.publish_room <= 0 and needs_shop(g))
+                        end as passed_over
+                    from blog_generations as g
+                    where g.instance_id = v.instance_id and g.status = 'PENDING' and g.line = o.line
+                    order by g.priority desc, g.id
+                    limit greatest(v.share, 0) + 1
+                        + case when o.line = 0 and (%(shop)s::boolean is not null or v.publish_room <= 0) then 100 else 0 end
+                ) as p
+                where (select t.closed from gates as t) and (not o.only_some or v.image_trouble in ('skip', 'fail'))
+            ) as m
+            where m.passed_over is not true
+        ) as f
         where
-            %(stages)s::text[] is null
-            or (l.stage = any (%(stages)s::text[]) and (l.stage <> 'source' or l.passed_over is not true))
-            or (l.stage = 'image' and v.image_trouble in ('skip', 'fail'))
-        order by l.priority desc, l.id
+            (f.line <> 0 or v.new_room is null or f.nth <= v.new_room)
+            and (f.line <> 4 or v.publish_room is null or f.nth <= v.publish_room)
+        order by f.line desc, f.priority desc, f.id
         limit greatest(v.share, 0) + 1
     ) as j
 ),
 
-chosen as (
+ranked as (
     select
-        w.id, w.instance_id, w.turn_cost, w.turn, w.virtual_time + w.turn * w.turn_cost / w.weight as served_at
+        w.*,
+        w.virtual_time + w.turn * w.turn_cost / w.weight as served_at
     from waiting as w
     where w.turn <= w.share
-    order by served_at, w.turn
+),
+
+-- Those that the shared quotas carry, in the order of the sites' turns. Stages may share a bucket: source and ideas do.
+chosen as (
+    select r.id, r.instance_id, r.turn_cost, r.turn, r.served_at
+    from (
+        select
+            k.*,
+            o.calls,
+            o.starts,
+            row_number() over (partition by o.bucket order by k.served_at, k.turn) as nth_call,
+            row_number() over (partition by k.line order by k.served_at, k.turn) as nth_at_stage
+        from ranked as k
+        join open as o using (line)
+    ) as r
+    where
+        (r.calls is null or r.nth_call <= r.calls)
+        and (r.starts is null or r.nth_at_stage <= r.starts)
+    order by r.served_at, r.turn
     limit %(slots)s::integer
 ),
 
 held as (
     select g.id
     from blog_generations as g
-    where g.id = any (array(select c.id from chosen as c)) and g.status = 'PENDING'
+    where g.id = any (array(select c.id from chosen as c)) and g.status = 'PENDING' and g.line is not null
     order by g.id
     for update skip locked
 ),
@@ -131,7 +369,7 @@ claimed as (
         status = 'PROCESSING',
         attempt = g.attempt + 1,
         worker_id = %(worker_id)s::uuid,
-        charged = case when %(by_tokens)s::boolean then c.turn_cost end
+        charged = c.turn_cost
     from held as h
     join chosen as c using (id)
     where g.id = h.id
@@ -141,6 +379,7 @@ claimed as (
 tally as (
     select
         v.instance_id,
+        v.in_line,
         v.turn_cost,
         v.max_in_flight,
         v.in_flight,
@@ -153,51 +392,65 @@ tally as (
     left join (select instance_id, count(*) as found from waiting group by instance_id) as w using (instance_id)
 ),
 
--- A visit to a site that has nothing to show, or nothing that can be had (its jobs may be in an open transaction, or
--- held by one), costs it a turn, so that such sites cannot hold the head of the line.
-charged as (
-    update sites as s
-    set
-        virtual_time = s.virtual_time
-            + (case when t.taken = 0 and (t.found = 0 or t.offered > 0) then 1 else t.taken end)
-            * t.turn_cost / s.weight,
-        at_cap = coalesce(t.in_flight + t.taken >= t.max_in_flight, false)
-    from tally as t
-    where
-        s.instance_id = any (array(select l.instance_id from line as l)) -- by the primary key
-        and s.instance_id = t.instance_id
-        and (t.offered > 0 or t.found = 0 or t.max_in_flight is not null)
-),
-
--- Sites with jobs for other stages than these only: not dry.
-gated as (
-    select t.instance_id
-    from tally as t
-    where
-        %(stages)s::text[] is not null
-        and t.found = t.taken
-        and exists (
+-- Sites of which everything that may be claimed is taken. left_over: they have more in line, which may not be claimed
+-- now.
+emptied as (
+    select
+        t.instance_id,
+        exists (
             select from blog_generations as g
             where
                 g.instance_id = t.instance_id
                 and g.status = 'PENDING'
-                and (
-                    g.stage <> all (%(stages)s::text[])
-                    or (g.stage = 'source' and %(shop)s::boolean <> needs_shop(g))
-                )
+                and g.line >= 0
+                and g.id <> all (array(select c.id from claimed as c where c.instance_id = t.instance_id))
+        ) as left_over
+    from tally as t
+    where t.in_line and t.found = t.taken
+),
+
+-- A visit to a site that has nothing in line, or nothing that can be claimed (its jobs may be in an open transaction,
+-- or locked by one), costs the site a turn, so that such sites cannot stay at the head of the line. A site whose jobs may
+-- not be claimed now leaves the line for a moment instead, as one at its cap does. This does not hold for a claim that
+-- looks for the products of shops only: it says nothing about the site's other jobs.
+charged as (
+    update sites as s
+    set
+        virtual_time = s.virtual_time
+            + (
+                case
+                    when t.taken = 0 and (t.offered > 0 or (t.found = 0 and e.shut is not true)) then 1
+                    else t.taken
+                end
+            )
+            * t.turn_cost / s.weight,
+        at_cap = coalesce(t.in_flight + t.taken >= t.max_in_flight, false) or e.shut is true,
+        capped_until = case
+            when t.in_flight + t.taken >= t.max_in_flight then null
+            when e.shut is true
+                then clock_timestamp() + make_interval(secs => least(2, coalesce(%(patience_s)s::double precision, 5) / 5))
+        end
+    from tally as t
+    left join (
+        select m.instance_id, m.left_over and %(shop)s::boolean is not true as shut from emptied as m
+    ) as e using (instance_id)
+    where
+        s.instance_id = any (array(select v.instance_id from served as v)) -- by the primary key
+        and s.instance_id = t.instance_id
+        and (
+            t.offered > 0
+            or (t.in_line and t.found = 0)
+            or t.max_in_flight is not null
+            or e.shut is true
         )
 ),
 
 facts as (
     select
-        array(
-            select t.instance_id
-            from tally as t
-            where t.found = t.taken and t.instance_id not in (select h.instance_id from gated as h)
-        ) as dry,
+        array(select e.instance_id from emptied as e where not e.left_over) as dry,
         exists (select from tally as t where t.taken < t.offered)
         or (
-            exists (select from gated)
+            exists (select from emptied as e where e.left_over)
             and (select count(*) from line) >= greatest(%(slots)s::integer, 50)
         )
         or (select count(*) from line) < (
@@ -205,16 +458,50 @@ facts as (
             from (
                 select
                 from sites as s
-                where s.ready and not s.at_cap and s.paused_at is null and exists (select from live)
+                where
+                    s.ready
+                    and not s.at_cap
+                    and s.paused_at is null
+                    and exists (select from open)
+                    and (select g.starts or not g.closed from gates as g)
                 order by s.virtual_time, s.ready_at desc -- by the index, past all idle sites
-                limit greatest(%(slots)s::integer, case when %(stages)s::text[] is not null then 50 end)
+                limit greatest(%(slots)s::integer, (select case when g.closed then 50 end from gates as g))
             ) as in_line
-        ) as contended
+        ) as contended,
+        case
+            when
+                (select g.closed from gates as g)
+                and (
+                    (
+                        select s.instance_id
+                        from sites as s
+                        where s.ready and not s.at_cap and s.paused_at is null
+                        order by s.virtual_time, s.ready_at desc -- by the index of the line
+                        limit 1
+                    ) is not null
+                    or (
+                        select s.instance_id
+                        from sites as s
+                        where s.at_cap and s.ready and s.paused_at is null
+                        order by s.capped_until -- by the index of those at their cap
+                        limit 1
+                    ) is not null
+                )
+                then least(
+                    coalesce(%(patience_s)s::double precision, 5) / 2,
+                    coalesce(%(patience_s)s::double precision, 5) / 10
+                        * greatest(1, (select count(*) from workers as k where k.lease_until > now()))
+                )
+        end as look_in_s,
+        case when (select count(*) from scanned) = 200 then (select max(n.instance_id) from scanned as n) else '' end
+            as scanned_to
 )
 
 select
     f.dry,
     f.contended,
+    f.look_in_s,
+    f.scanned_to,
     c.id as job_id,
     c.instance_id,
     c.attempt,
@@ -225,6 +512,7 @@ select
     c.source_id,
     c.source_data,
     c.created_at,
+    c.served_at,
     s.settings as site,
     c.publish_mode,
     extract(epoch from p.publish_at - now())::double precision as publish_in_s
@@ -232,5 +520,5 @@ from facts as f
 left join claimed as c on true
 left join sites as s using (instance_id)
 left join scheduled_blogs as p on p.blog_generation_id = c.id
--- In this order they come to the desk of the quota. By id, those of old backlogs would always find its last places.
+-- Those of one turn in no order, or else the oldest backlogs would always be first.
 order by c.served_at, c.turn, random();

@@ -1,7 +1,7 @@
 -- enqueue_blog: add one blog through the function that every producer shares; its contract is in the migration.
 -- Takes  instance_id, source_type, source_id, source_data, priority, run_at, publish_at, idempotency_key, max_attempts,
 --        queue_size_limit, publish_mode: its arguments by name.
-select q.id, q.status, q.created, q.place, q.expected_start
+select q.id, q.status, q.created, q.place, q.expected_start, q.waits_for
 from enqueue_blog(
     %(instance_id)s, %(source_type)s, %(source_id)s, %(source_data)s::jsonb, %(priority)s::integer,
     %(run_at)s::timestamptz, %(publish_at)s::timestamptz, %(idempotency_key)s,

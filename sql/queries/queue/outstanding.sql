@@ -1,6 +1,6 @@
 -- outstanding: is there work left that a worker started with until-empty should see to the end?
--- Takes  within_s: SCHEDULED jobs due later than this are somebody else's day; stages text[]: only jobs whose next stage
---        is one of these, null = any.
+-- Takes  within_s: jobs that are SCHEDULED, or rest, for longer than this are left to other workers; stages text[]: only
+--        jobs whose next stage is one of these, null = any.
 -- Gives  one row: pending (sites left out that stay paused), processing, scheduled; each counted to 1,000.
 select
     (
@@ -11,9 +11,10 @@ select
             join sites as s using (instance_id)
             where
                 g.status = 'PENDING'
+                and (g.line >= 0 or g.run_at <= now() + make_interval(secs => %(within_s)s))
                 and (%(stages)s::text[] is null or g.stage = any (%(stages)s::text[]))
                 and (s.paused_at is null or s.resume_at <= now() + make_interval(secs => %(within_s)s))
-            order by g.instance_id, g.priority desc, g.id -- by the index of what waits
+            order by g.instance_id, g.line desc, g.priority desc, g.id -- by the index of what waits
             limit 1000
         ) as p
     ) as pending,

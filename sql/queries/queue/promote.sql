@@ -1,7 +1,8 @@
--- promote: SCHEDULED jobs whose time has come become PENDING, oldest first.
+-- promote: jobs whose time has come may be claimed: SCHEDULED ones become PENDING, PENDING ones end their rest. The
+-- oldest first.
 -- Takes  batch int.
 -- Gives  one row: promoted int.
--- Locks  the jobs, skipping those that others hold; several workers may promote at once.
+-- Locks  the jobs, skipping those that others have locked; several workers may promote at once.
 with due as (
     select g.id
     from blog_generations as g
@@ -11,10 +12,22 @@ with due as (
     for update skip locked
 ),
 
+rested as (
+    select g.id
+    from blog_generations as g
+    where g.status = 'PENDING' and g.line is null and g.run_at <= now()
+    order by g.run_at
+    limit %(batch)s::integer
+    for update skip locked
+),
+
 promoted as (
     update blog_generations as g
-    set status = 'PENDING'
-    where g.id = any (array(select d.id from due as d)) -- as a join, a full batch is reason enough to scan the table
+    set status = 'PENDING', line = stage_number(g.stage)
+    where
+        g.id = any (
+            array(select d.id from due as d union all select r.id from rested as r)
+        ) -- as a join, a full batch is reason enough to scan the table
     returning g.id
 )
 

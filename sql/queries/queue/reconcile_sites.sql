@@ -1,5 +1,5 @@
 -- reconcile_sites: book what ended attempts used beyond, or short of, what their claims charged, and learn what a blog
--- of the site takes. Run before a claim by tokens.
+-- of the site takes. Run every second.
 -- Gives  instance_id, blogs: how many it learned from, of each site.
 -- Locks  bills and their sites, skipping what others hold: it never waits. The bills of a skipped site stay for later.
 --

@@ -1,11 +1,11 @@
 -- reopen_sites: put sites back into the line that are marked as at their cap and are not. The triggers see to that; this
 -- heals what they cannot: a job ended in a transaction that was open while the site got its first cap and was counted.
 -- Gives  instance_id of each.
--- Locks  the sites, skipping those that others hold; the count is made once the lock is had.
+-- Locks  the sites, skipping those that others have locked; the count is made once the lock is acquired.
 with shut as materialized (
     select s.instance_id
     from sites as s
-    where s.at_cap
+    where s.at_cap and s.capped_until is null -- else admit_sites does it in time
     for no key update skip locked
 )
 

@@ -1,11 +1,11 @@
 -- settle: end attempts, many in one statement.
 -- Takes  worker_id uuid; outcomes jsonb: an array of objects
---        job_id, attempt, status, delay_s (until run_at), spent (counts against max_attempts), error, failure
+--        job_id, attempt, status, delay_s (until run_at; 0 keeps it), spent (counts against max_attempts), error, failure
 --        (a row for generation_errors, or null).
--- Leaves a bill to the site of each blog that was claimed by tokens, for reconcile_sites.
--- Gives  job_id, status of each attempt settled; status null: somebody has the row in hand, send it again. One that is
---        missing was lost: another worker holds the job.
--- Locks  the named jobs, in id order, skipping those that others hold.
+-- Leaves a bill to the site of each blog, for reconcile_sites.
+-- Gives  job_id, status of each attempt settled; status null: another transaction has locked the row, send it again.
+--        One that is missing was lost: another worker holds the job.
+-- Locks  the named jobs, in id order, skipping those that others have locked.
 with outcomes as (
     select o.*
     from jsonb_to_recordset(%(outcomes)s::jsonb) as o (
@@ -31,7 +31,7 @@ settled as (
         end,
         failures = g.failures + h.spent::integer,
         run_at = case
-            when h.status = 'SCHEDULED' then now() + make_interval(secs => coalesce(h.delay_s, 0))
+            when h.delay_s > 0 then now() + make_interval(secs => h.delay_s)
             else g.run_at
         end,
         error = h.error
@@ -53,9 +53,9 @@ recorded as (
     where h.failure is not null
 ),
 
--- What a claim by tokens charged was an estimate. DONE costs what this attempt used, and a tenth of a blog at least;
--- one parked without a fault (it found the quota used up, or was handed back) what it used; any other end as much as was
--- charged, or else a site of nothing but bad blogs would hold the head of the line.
+-- What the claim charged was an estimate. DONE costs what this attempt used, and a tenth of a blog at least; one that
+-- goes back to the line without a fault (it found the quota used up, or was released) what it used; any other end as
+-- much as was charged, or else a site of nothing but bad blogs would hold the head of the line.
 billed as (
     insert into site_bills (instance_id, correction, blog_cost)
     select

@@ -1,0 +1,88 @@
+"""What the tests of a bucket's clocks have in common."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROUNDING_S = 0.001  # the clocks are kept in microseconds
+
+bounded = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+def near(seconds: float) -> Any:
+    """Up to the moment that passes between two statements."""
+    return pytest.approx(seconds, abs=0.5)
+
+
+def round_of(
+    tokens: Sequence[int] = (),
+    *,
+    name: str = "q",
+    call_ids: Sequence[UUID] | None = None,
+    turns: Sequence[float] | None = None,
+    waited_s: Sequence[float] | None = None,
+    unused_s: float = 0.0,
+    back_requests_s: float = 0.0,
+    back_tokens_s: float = 0.0,
+    back_epoch: int = 0,
+    longest_wait_s: float = 3600.0,
+    ahead_s: float = 3600.0,
+    told_s: Sequence[float] = (),
+    told: Sequence[tuple[int, int]] = (),
+    desk_id: UUID | None = None,
+    number: int = 1,
+) -> dict[str, Any]:
+    """The parameters of `quota/round`. By default every call is granted, however far ahead."""
+    return {
+        "name": name,
+        "call_ids": [uuid4() for _ in tokens] if call_ids is None else list(call_ids),
+        "turns": [0.0] * len(tokens) if turns is None else list(turns),
+        "tokens": list(tokens),
+        "waited_s": [0.0] * len(tokens) if waited_s is None else list(waited_s),
+        "unused_s": unused_s,
+        "back_requests_s": back_requests_s,
+        "back_tokens_s": back_tokens_s,
+        "back_epoch": back_epoch,
+        "longest_wait_s": longest_wait_s,
+        "ahead_s": min(ahead_s, longest_wait_s),
+        "told_s": list(told_s),
+        "told_requests": [requests for requests, _ in told],
+        "told_tokens": [used for _, used in told],
+        "desk_id": desk_id or uuid4(),
+        "number": number,
+    }
+
+
+def look(name: str = "q") -> dict[str, Any]:
+    """The parameters of a round whose one call, behind all others, is refused: `expected_s` says when it could go."""
+    return round_of([0], name=name, turns=[float("inf")], longest_wait_s=-1.0)
+
+
+class Started(Protocol):
+    start: float
+
+
+C = TypeVar("C", bound=Started)
+
+
+def overrun(calls: Sequence[C], size: Callable[[C], float], per_s: float, burst_s: float) -> float:
+    """By how much the fullest window holds more than the rate lets through in it and in a burst.
+
+    `calls` are in the order they were granted. A call may go as long as those before it fit, so the one of a window
+    that was granted last is always allowed. After a refund it need not be the last to start.
+    """
+    worst = 0.0
+    by_start = sorted(enumerate(calls), key=lambda entry: entry[1].start)
+    for first, (_, opening) in enumerate(by_start):
+        used, latest = 0.0, by_start[first]
+        for entry in by_start[first:]:
+            used += size(entry[1])
+            latest = max(latest, entry, key=lambda known: known[0])
+            window_s = entry[1].start - opening.start
+            worst = max(worst, used - size(latest[1]) - per_s * (window_s + burst_s + ROUNDING_S))
+    return worst

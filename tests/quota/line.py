@@ -1,0 +1,216 @@
+"""A bucket, the processes that wait for it, and the time, which passes by moving what is stored into the past."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+
+from blogworker.db.sql import query
+from blogworker.quota.desk import AHEAD_S, POLL_S
+
+from .clocks import look, round_of
+
+CLOCKS = ("requests_clock", "tokens_clock", "blocked_until", "learned_at", "slowed_at")
+WAITS = ("asked_at", "seen_at", "starts_at", "soonest_at")
+
+
+@dataclass(eq=False)
+class Call:
+    """Times are of the database's clock, without what was let pass."""
+
+    turn: float
+    tokens: int
+    number: int  # in the order of coming
+    call_id: UUID = field(default_factory=uuid4)
+    came: int = 0  # the round in which the database first heard of it
+    granted: int | None = None  # the round in which it was granted, by whichever process
+    granted_at: float = 0.0
+    heard_at: float | None = None
+    first_start: float = 0.0  # as it was granted
+    start: float = 0.0
+    soonest: float = 0.0
+    returned_s: float = 0.0
+    request_s: float = 0.0
+    token_s: float = 0.0
+    epoch: int = 0
+    refused_s: float | None = None
+    gone: int | None = None  # the round since which nobody waits for it
+
+    @property
+    def tokens_s(self) -> float:
+        return max(self.request_s, self.tokens * self.token_s) if self.token_s else 0.0
+
+
+@dataclass
+class Line:
+    """The bucket. `granted`: the calls in the order of their grants; `forgotten`: those given back unheard."""
+
+    session: psycopg.Connection[dict[str, Any]]
+    rpm: int = 60
+    tpm: int | None = None
+    burst_s: float = 0.0
+    ahead_s: float = AHEAD_S
+    longest_wait_s: float = 3600.0
+    passed_s: float = 0.0
+    rounds: int = 0
+    calls: list[Call] = field(default_factory=list)
+    granted: list[Call] = field(default_factory=list)
+    forgotten: list[Call] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.session.execute("delete from quotas")
+        self.session.execute("delete from quota_waits")
+        self.session.execute(
+            "insert into quotas (name, provider, requests_per_minute, tokens_per_minute, burst_s) "
+            "values ('q', 'p', %s, %s, %s)",
+            [self.rpm, self.tpm, self.burst_s],
+        )
+
+    def now(self) -> float:
+        row = self.session.execute("select extract(epoch from clock_timestamp())::float8 as t").fetchone()
+        return row["t"] + self.passed_s
+
+    def pass_time(self, seconds: float) -> None:
+        for table, moments in (("quotas", CLOCKS), ("quota_waits", WAITS)):
+            moved = ", ".join(f"{name} = {name} - make_interval(secs => %(s)s)" for name in moments)
+            self.session.execute(f"update {table} set {moved}", {"s": seconds})
+        self.passed_s += seconds
+
+    def run(self, seconds: float, *processes: "Process") -> None:
+        """Let time pass while these processes ask several times a second, as a desk does."""
+        for _ in range(round(seconds / POLL_S)):
+            for process in processes:
+                self.pass_time(POLL_S / len(processes))
+                process.poll()
+
+    def expected_s(self) -> float:
+        """What a call behind all others would wait; nothing is taken."""
+        (expected_s,) = self.session.execute(query("quota/round"), look()).fetchone()["expected_s"]
+        return expected_s
+
+    def block(self, seconds: float) -> None:
+        self.session.execute(query("quota/block"), {"name": "q", "seconds": seconds})
+
+    def bucket(self) -> dict[str, Any]:
+        """With `next_at`: when the next call could go, by what is granted."""
+        row = self.session.execute("select * from quotas").fetchone()
+        ends = [row["requests_clock"].timestamp() - self.burst_s, row["blocked_until"].timestamp()]
+        if self.tpm is not None:
+            ends.append(row["tokens_clock"].timestamp() - self.burst_s)
+        return row | {"next_at": max(ends) + self.passed_s}
+
+    def waits(self) -> dict[UUID, dict[str, Any]]:
+        """What is in line, granted or not."""
+        return {row["call_id"]: row for row in self.session.execute("select * from quota_waits")}
+
+    def note_grants(self, answered: dict[UUID, dict[str, Any]]) -> None:
+        """Find which calls the round that has just been made has granted, and in which order."""
+        row, waits, new = self.bucket(), self.waits(), []
+        at = row["updated_at"].timestamp() + self.passed_s  # of the round, if it has granted something
+        for call in self.calls:
+            if call.granted is not None and call.heard_at is None and call.call_id not in answered:
+                if call.call_id not in waits:
+                    self.forgotten.append(call)
+                if call.call_id not in waits or waits[call.call_id]["starts_at"] is None:  # taken back
+                    self.granted.remove(call)
+                    call.granted = None
+                continue
+            if call.granted is not None or call.gone is not None:
+                continue
+            found, answer = waits.get(call.call_id), answered.get(call.call_id)
+            if found is not None and found["starts_at"] is not None:
+                start, soonest = (found[name].timestamp() + self.passed_s for name in ("starts_at", "soonest_at"))
+                call.returned_s, call.request_s, call.token_s = (
+                    found[name] for name in ("returned_s", "request_s", "token_s")
+                )
+            elif answer is not None and answer["waits"] is not None:
+                start, soonest = at + answer["waits"], at + answer["soonest"]
+                call.returned_s, call.request_s, call.token_s = (
+                    answer[name] for name in ("returned_at_s", "request_s", "token_s")
+                )
+            else:
+                continue
+            call.granted, call.granted_at = self.rounds, at
+            call.start = call.first_start = round(start, 6)  # as exact as the clocks, so that ties are ties
+            call.soonest = round(soonest, 6)
+            new.append(call)
+        self.granted += sorted(new, key=lambda call: (call.turn, call.number))
+
+
+@dataclass
+class Process:
+    """One that waits. Each call it asks for is in its rounds until it is answered."""
+
+    line: Line
+    desk_id: UUID = field(default_factory=uuid4)
+    number: int = 0
+    epoch: int = 0
+    waiting: list[Call] = field(default_factory=list)
+    heard: list[Call] = field(default_factory=list)
+
+    def ask(self, *turns: float, tokens: int = 0, poll: bool = True) -> list[Call]:
+        """Come with a call of each turn."""
+        return self.come([(turn, tokens) for turn in turns], poll=poll)
+
+    def come(self, wishes: list[tuple[float, int]], *, poll: bool = True) -> list[Call]:
+        before = len(self.line.calls)
+        calls = [Call(turn, tokens, before + n) for n, (turn, tokens) in enumerate(wishes)]
+        self.line.calls += calls
+        self.waiting += calls
+        if poll:
+            self.poll()
+        return calls
+
+    def leave(self, call: Call) -> None:
+        """A caller in line is cancelled."""
+        call.gone = self.line.rounds + 1
+        self.waiting.remove(call)
+        self.poll()
+
+    def undo(self, call: Call) -> None:
+        """A caller whose grant was heard of is cancelled before it goes."""
+        call.gone = self.line.rounds + 1
+        self.poll(back_requests_s=call.request_s, back_tokens_s=call.tokens_s, back_epoch=call.epoch)
+
+    def poll(self, *, lost: bool = False, waited_s: float = 0.0, **back: float) -> dict[str, Any]:
+        """One round. `lost`: its answer does not come. `waited_s`: of each call that the database does not know."""
+        line, asks = self.line, self.waiting
+        self.number += 1
+        line.rounds += 1
+        for call in asks:
+            call.came = call.came or line.rounds
+        row = line.session.execute(
+            query("quota/round"),
+            round_of(
+                [call.tokens for call in asks],
+                call_ids=[call.call_id for call in asks],
+                turns=[call.turn for call in asks],
+                waited_s=[waited_s] * len(asks),
+                longest_wait_s=line.longest_wait_s,
+                ahead_s=line.ahead_s,
+                desk_id=self.desk_id,
+                number=self.number,
+                **({"back_epoch": self.epoch} | back),
+            ),
+        ).fetchone()
+        each = ("waits", "soonest", "returned_at_s", "expected_s", "refused", "request_s", "token_s")
+        answers = {call.call_id: {name: row[name][place] for name in each} for place, call in enumerate(asks)}
+        line.note_grants({} if lost else answers)
+        if lost:
+            return row
+        self.epoch = row["epoch"]
+        now = line.now()
+        for call in self.heard:
+            if call.start > now:  # what came back moves up those who are not due yet
+                moved = call.first_start - (row["returned_s"] - call.returned_s)
+                call.start = round(max(now, call.soonest, moved), 6)
+        for call in asks:
+            answer = answers[call.call_id]
+            if answer["waits"] is not None:
+                call.heard_at, call.epoch = now, row["epoch"]
+                self.heard.append(call)
+            elif answer["refused"]:
+                call.refused_s, call.gone = answer["expected_s"], line.rounds
+        self.waiting = [call for call in asks if call.heard_at is None and call.gone is None]
+        return row
