@@ -11,11 +11,23 @@ from psycopg.types.json import Json
 
 from blogworker.bench.scratch import database, registered, server
 from blogworker.db.pool import Database
-from blogworker.queue.claim import claim
+from blogworker.queue.claim import ALL, Pacing, Passing, claim
 from blogworker.queue.job import Claim, Release
 from blogworker.queue.settle import move
+from blogworker.quota.bucket import Bucket
+from blogworker.quota.limiter import Limiter
 
 WINDOW = 20
+# Quotas that are looked at and hold nothing back: a hundred thousand calls a minute.
+BUCKETS = [Bucket(f"openai/{name}", "openai", 100_000, 2**30) for name in ("ideas", "content", "images")]
+PACING = Pacing(
+    buckets=[None, *(bucket.name for bucket in BUCKETS), None],
+    tokens=[0, 2_000, 4_000, 0, 0],
+    leads=[0, 0, 8, 36, 44, 50],
+    patience_s=5,
+    site_rpm=100_000,
+    site_calls=9,
+)
 SEED_EVERY = 10  # the old query takes about a second at a million jobs
 
 
@@ -31,6 +43,7 @@ class Figure:
 
     backlog: Backlog
     claim_ms: float
+    paced_ms: float  # by the quotas, as a worker claims
     slowest_ms: float
     seed_ms: float
 
@@ -48,16 +61,18 @@ async def measure(backlogs: list[Backlog], *, slots: int, rounds: int, progress:
             await load(loaded, backlog)
             opened.append(loaded)
         claims: list[list[float]] = [[] for _ in backlogs]
+        paced: list[list[float]] = [[] for _ in backlogs]
         seeds: list[list[float]] = [[] for _ in backlogs]
         progress(f"{rounds} claims of {slots} from each")
         for turn in range(rounds):
             for index, loaded in enumerate(opened):
                 claims[index].append(await _timed_claim(loaded, slots))
+                paced[index].append(await _timed_claim(loaded, slots, Passing(pacing=PACING)))
                 if turn % SEED_EVERY == 0:
                     seeds[index].append(await _timed(lambda db=loaded: _seed(db, slots)))  # type: ignore[misc]
     return [
-        Figure(backlog, median(ours), max(ours), median(theirs))
-        for backlog, ours, theirs in zip(backlogs, claims, seeds, strict=True)
+        Figure(backlog, median(ours), median(by_quotas), max(ours), median(theirs))
+        for backlog, ours, by_quotas, theirs in zip(backlogs, claims, paced, seeds, strict=True)
     ]
 
 
@@ -67,13 +82,14 @@ async def load(loaded: Database, backlog: Backlog) -> None:
     await loaded.execute("bench/pass_triggers")
     await loaded.execute("bench/load_jobs", jobs=backlog.jobs, sites=backlog.sites)
     await loaded.execute("bench/use_triggers")
+    await Limiter(loaded, {bucket.name: bucket for bucket in BUCKETS}).open()
     await loaded.execute("bench/vacuum")
 
 
-async def _timed_claim(loaded: Database, slots: int) -> float:
+async def _timed_claim(loaded: Database, slots: int, passing: Passing = ALL) -> float:
     worker_id = await registered(loaded)
     started = perf_counter()
-    found = await claim(loaded, worker_id, slots=slots, site_window=WINDOW)
+    found = await claim(loaded, worker_id, slots=slots, site_window=WINDOW, passing=passing)
     elapsed = (perf_counter() - started) * 1000
     if len(found.claims) != slots:
         raise RuntimeError(f"a claim of {slots} took {len(found.claims)}")

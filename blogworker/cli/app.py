@@ -11,7 +11,9 @@ from psycopg_pool import PoolTimeout
 from blogworker import __version__
 from blogworker.cli import (
     bench,
+    bench_fairness,
     bench_faults,
+    bench_headline,
     bench_outage,
     breakers,
     costs,
@@ -38,7 +40,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for room in (run, enqueue, preview, queue, ops, bench, bench_faults, bench_outage, demo):
+for room in (
+    run,
+    enqueue,
+    preview,
+    queue,
+    ops,
+    bench,
+    bench_fairness,
+    bench_faults,
+    bench_headline,
+    bench_outage,
+    demo,
+):
     room.register(app)
 app.add_typer(sites.app, name="sites")
 app.add_typer(quotas.app, name="quotas")

@@ -48,6 +48,7 @@ def claim(
             "jobs": f.backlog.jobs,
             "sites": f.backlog.sites,
             "claim_ms": round(f.claim_ms, 2),
+            "paced_ms": round(f.paced_ms, 2),
             "slowest_ms": round(f.slowest_ms, 2),
             "ratio": round(f.claim_ms / small.claim_ms, 2),
             "seed_query_ms": round(f.seed_ms, 2),
@@ -56,41 +57,6 @@ def claim(
         for f in found
     ]
     _show(rows, f"Claim of {slots} jobs, median of {rounds}, commit included", as_json=as_json)
-
-
-@bench.command()
-def fairness(
-    busy: int = typer.Option(5, min=1, help="Sites with an old backlog."),
-    backlog: int = typer.Option(2_000, min=1, help="Blogs of each of them."),
-    new: int = typer.Option(200, min=1, help="Sites that come with one new blog each."),
-    slots: int = typer.Option(50, min=1, help="Jobs a claim takes."),
-    by_tokens: bool = typer.Option(False, help="Instead: who gets the tokens of a quota that is short."),
-    as_json: bool = typer.Option(False, "--json", help="For machines."),
-) -> None:
-    """After how many claimed blogs the last new site has been served."""
-    with extra("demo"):
-        from blogworker.bench.fairness import measure
-    configure(LogSettings(level="warning"))
-    if by_tokens:
-        _token_share(as_json=as_json)
-        return
-    found = anyio.run(partial(measure, busy=busy, backlog=backlog, new=new, slots=slots))
-    row = {
-        "busy_sites": busy,
-        "new_sites": new,
-        "all_blogs": found.blogs,
-        "last_new_site_at": found.last_new_at,
-        "share_percent": round(100 * found.last_new_at / found.blogs, 2),
-        "jain_of_busy": round(found.jain, 4),
-    }
-    _show([row], "Blogs claimed until the last new site was served", as_json=as_json)
-
-
-def _token_share(*, as_json: bool) -> None:
-    from blogworker.bench.token_share import measure
-
-    found = anyio.run(partial(measure, sites=3, seconds=1_000, slots=40))
-    _show([asdict(f) for f in found], "Tokens of a site of blogs of 20,000 and of 5,000, quota short", as_json=as_json)
 
 
 @bench.command()

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM, Signals
@@ -14,13 +14,20 @@ from anyio.abc import Process
 RESTART_S = 0.2  # until a worker that ended by itself is started again
 STOP_GRACE_S = 15.0
 
+Command = Callable[[str], Sequence[str]]  # what to run for the worker of a name
+
+
+def worker(name: str) -> Sequence[str]:
+    return [sys.executable, "-m", "blogworker", "run", "--name", name]
+
 
 class Fleet:
     """The workers by their stable names, each with its present process."""
 
-    def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
+    def __init__(self, environment: Mapping[str, str], logs: Path, *, command: Command = worker) -> None:
         self._environment = environment
         self._logs = logs
+        self._command = command
         self._running: dict[str, Process] = {}
         self.exits: Counter[int] = Counter()  # by code
 
@@ -46,7 +53,7 @@ class Fleet:
         """Start the worker of this name."""
         with self.log(name).open("ab") as output:
             self._running[name] = await open_process(
-                [sys.executable, "-m", "blogworker", "run", "--name", name],
+                self._command(name),
                 stdin=None,
                 stdout=output,
                 stderr=output,

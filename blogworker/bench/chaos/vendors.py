@@ -57,6 +57,7 @@ class Vendors:
     url: str
     speed: float
     client: httpx2.AsyncClient
+    pid: int
 
     async def stats(self) -> dict[str, Any]:
         return await self._get("stats")
@@ -134,7 +135,7 @@ async def vendors(folder: Path, *, speed: float, seed: int, scenario: Path | Non
                 raise BlogworkerError(f"the simulator ended with {process.returncode}; see {folder}")
             await sleep(LOOK_S)
         async with httpx2.AsyncClient(timeout=30, trust_env=False) as client:
-            yield Vendors(url, speed, client)
+            yield Vendors(url, speed, client, process.pid)
     finally:
         with CancelScope(shield=True):
             process.send_signal(SIGTERM)

@@ -1,0 +1,155 @@
+"""A worker as the system before this one had it: `python -m blogworker.bench.seed_worker ORDER`.
+
+It fetches a hundred rows without a lock, marks them, and makes them fifty at a time; the slowest of fifty holds up the
+next fifty. Its limiters know of no other process, and of estimates only. Nothing is stored between the stages, and
+nothing keeps two workers from the same blog. The stages and the vendors' clients are those of today.
+"""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import anyio
+from anyio import create_task_group, sleep
+from psycopg.errors import DeadlockDetected
+from pydantic import TypeAdapter
+
+from blogworker.bench.quota.seed import WIDTH, SeedLimiter
+from blogworker.bench.scratch import registered
+from blogworker.daemon.world import opened_vendors
+from blogworker.db.pool import Database, Row
+from blogworker.queue.job import Claim, Done, Outcome, Retry, Stage, Status, Wait
+from blogworker.quota.bucket import Bucket, Reservation, VendorLimits
+from blogworker.quota.limiter import Limiter, Permit
+from blogworker.settings import OpenAISettings, Settings, load
+from blogworker.stages.pipeline import attempt
+from blogworker.stages.preview import Recalled, Unguarded, UnqueuedCheckpoints
+from blogworker.stages.work import Vendors, Work
+from blogworker.telemetry import configure
+
+FETCHED, SITE_WINDOW = 100, 20
+POLL_S = 10.0  # vendor seconds
+IDEAS_TOKENS, CONTENT_TOKENS = 2_000, 4_000
+RPM, TPM, PICTURES_RPM = 450, 450_000, 600
+TRIES = 3  # of a call: the vendor's SDK makes two more by itself
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    name: str
+    speed: float
+
+
+class SeedLimits(Limiter):
+    """The two limiters of one process. Other calls are not limited."""
+
+    def __init__(self, database: Database, openai: OpenAISettings, *, minute_s: float) -> None:
+        super().__init__(database, {})
+        self._ideas = f"openai/{openai.ideas_model}"
+        self._texts = SeedLimiter(requests=RPM, tokens=TPM, minute_s=minute_s)
+        self._pictures = SeedLimiter(requests=PICTURES_RPM, tokens=PICTURES_RPM, minute_s=minute_s)
+
+    @asynccontextmanager
+    async def permit(self, bucket: str, *, tokens: int = 0, turn: float = 0.0) -> AsyncIterator[Permit]:
+        if bucket.startswith("openai/"):
+            async with self._texts.permit(IDEAS_TOKENS if bucket == self._ideas else CONTENT_TOKENS):
+                yield _permit(tokens)
+        elif bucket == "replicate/predictions":
+            async with self._pictures.permit(1):
+                yield _permit(tokens)
+        else:
+            yield _permit(tokens)
+
+    async def ensure(self, bucket: Bucket) -> None:
+        pass
+
+    async def learn(self, bucket: str, limits: VendorLimits) -> None:
+        pass
+
+
+class Unfenced(UnqueuedCheckpoints):
+    """What one process knows of one blog while it makes it."""
+
+    async def confirm(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class SeedWorker:
+    """Makes what it fetches until it is killed."""
+
+    def __init__(self, settings: Settings, database: Database, vendors: Vendors, limits: SeedLimits) -> None:
+        self._settings = settings
+        self._database = database
+        self._vendors = vendors
+        self._limits = limits
+
+    async def run(self, worker_id: UUID, *, poll_s: float) -> None:
+        while True:
+            found = await self._database.rows("bench/seed_claim", slots=FETCHED, site_window=SITE_WINDOW)
+            job_ids = [row["id"] for row in found]
+            if not job_ids:
+                await sleep(poll_s)
+                continue
+            try:
+                await self._database.execute("bench/seed_mark", worker_id=worker_id, job_ids=job_ids)
+            except DeadlockDetected:
+                continue
+            rows = await self._database.rows("bench/seed_rows", job_ids=job_ids)
+            for first in range(0, len(rows), WIDTH):
+                async with create_task_group() as blogs:
+                    for row in rows[first : first + WIDTH]:
+                        blogs.start_soon(self._make, row)
+
+    async def _make(self, row: Row) -> None:
+        work = self._work(row)
+        status = Status.FAILED
+        for _ in range(TRIES):
+            match await self._outcome(work):
+                case Done():
+                    status = Status.DONE
+                    break
+                case Wait(delay_s=delay_s) | Retry(delay_s=delay_s):
+                    await sleep(delay_s)
+                case _:
+                    break
+        await self._database.execute("bench/seed_end", job_id=row["job_id"], status=status)
+
+    async def _outcome(self, work: Work) -> Outcome | None:
+        worker = self._settings.worker
+        try:
+            return await attempt(work, retry_base_s=worker.retry_base, retry_cap_s=worker.retry_cap)
+        except Exception:  # one blog's failure does not stop the batch
+            return None
+
+    def _work(self, row: Row) -> Work:
+        claim = Claim(**row, failures=0, max_attempts=1, stage=Stage.SOURCE, publish_in_s=None)
+        cache = Recalled(self._database, product_s=self._settings.wix.product_ttl, ideas_s=1)
+        kept = Unfenced(_forget)
+        return Work(claim, kept, self._vendors, self._limits, self._settings.openai, Unguarded(), cache)
+
+
+async def _forget(spend: dict[str, Any]) -> None:
+    pass
+
+
+def _permit(tokens: int) -> Permit:
+    return Permit(Reservation(tokens, 0, 0, 0, 0, 0, 0, 0), 0)
+
+
+async def main(order: Order) -> None:
+    settings = load()
+    async with Database(settings.database) as database:
+        limits = SeedLimits(database, settings.openai, minute_s=60 / order.speed)
+        async with opened_vendors(settings, limits, connections=WIDTH) as vendors:
+            worker_id = await registered(database, order.name)
+            await SeedWorker(settings, database, vendors, limits).run(worker_id, poll_s=POLL_S / order.speed)
+
+
+if __name__ == "__main__":
+    sections = load()
+    configure(sections.log)
+    anyio.run(main, TypeAdapter(Order).validate_json(sys.argv[1]))

@@ -1,0 +1,104 @@
+"""`blogworker bench fairness`: who is served when, by the claim alone or by a real fleet whose quota is short."""
+
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+import typer
+
+from blogworker.cli.bench import bench
+from blogworker.cli.extras import extra
+from blogworker.cli.output import console, emit_json, show_rows, table
+from blogworker.settings import LogSettings
+from blogworker.telemetry import configure
+
+if TYPE_CHECKING:
+    from blogworker.bench.newcomers import Plan
+
+
+def register(app: typer.Typer) -> None:
+    bench.command()(fairness)
+
+
+def fairness(
+    busy: int = typer.Option(5, min=1, help="Sites with an old backlog."),
+    backlog: int | None = typer.Option(None, min=1, help="Blogs of each. Default: 2,000; --quota-bound: 250."),
+    new: int | None = typer.Option(None, min=1, help="New sites with one blog each. Default: 200; --quota-bound: 20."),
+    slots: int = typer.Option(50, min=1, help="Jobs a claim takes; --quota-bound: slots of each worker."),
+    by_tokens: bool = typer.Option(False, help="Instead: who gets the tokens of a quota that is short."),
+    quota_bound: bool = typer.Option(False, help="Instead: real workers that wait for a real quota. Options below."),
+    workers: str = typer.Option("2,6,12", help="Numbers of worker processes, by commas."),
+    speed: float = typer.Option(5, min=0.1, help="Run the vendors' clock this many times faster."),
+    warm: float = typer.Option(60, min=0, help="Vendor seconds before the newcomers come."),
+    watch: float = typer.Option(240, min=1, help="Vendor seconds measured after that."),
+    wix_rpm: int = typer.Option(200, min=8, help="Calls a minute that Wix takes for one site."),
+    idle: bool = typer.Option(True, help="First measure the newcomers alone on an idle fleet."),
+    as_json: bool = typer.Option(False, "--json", help="For machines."),
+) -> None:
+    """How soon new sites are served beside old backlogs: by the number of claims, by tokens, or by a real fleet."""
+    with extra("demo"):
+        from blogworker.bench.newcomers import Plan
+    configure(LogSettings(level="error" if quota_bound else "warning"))
+    if by_tokens:
+        _token_share(as_json=as_json)
+    elif quota_bound:
+        counts = [int(count) for count in workers.split(",")]
+        plan = Plan(busy, backlog or 250, new or 20, counts, slots, speed, warm, watch, wix_rpm, idle)
+        _newcomers(plan, as_json=as_json)
+    else:
+        _claims(busy, backlog or 2_000, new or 200, slots, as_json=as_json)
+
+
+def _claims(busy: int, backlog: int, new: int, slots: int, *, as_json: bool) -> None:
+    from blogworker.bench.fairness import measure
+
+    found = anyio.run(partial(measure, busy=busy, backlog=backlog, new=new, slots=slots))
+    row = {
+        "busy_sites": busy,
+        "new_sites": new,
+        "all_blogs": found.blogs,
+        "last_new_site_at": found.last_new_at,
+        "share_percent": round(100 * found.last_new_at / found.blogs, 2),
+        "jain_of_busy": round(found.jain, 4),
+    }
+    show_rows([row], "Blogs claimed until the last new site was served", as_json=as_json)
+
+
+def _token_share(*, as_json: bool) -> None:
+    from blogworker.bench.token_share import measure
+
+    found = anyio.run(partial(measure, sites=3, seconds=1_000, slots=40))
+    title = "Tokens of a site of blogs of 20,000 and of 5,000, quota short"
+    show_rows([asdict(found)], title, as_json=as_json)
+
+
+def _newcomers(plan: "Plan", *, as_json: bool) -> None:
+    from blogworker.bench.newcomers import measure
+
+    figures = anyio.run(partial(measure, plan, progress=(lambda _: None) if as_json else console().print))
+    rows = [{name: rounded(value) for name, value in asdict(figure).items()} for figure in figures]
+    if as_json:
+        emit_json(rows)
+        return
+    title = (
+        f"{plan.new} new sites beside {plan.busy} of {plan.backlog} blogs, {plan.slots} slots a worker, "
+        f"speed {plan.speed:g}; times in vendor seconds"
+    )
+    lines = [[name, *(said(row[name]) for row in rows)] for name in rows[0] if name != "workers"]
+    console().print(table(title, ["", *(f"{figure.workers} workers" for figure in figures)], lines))
+
+
+def rounded(value: object) -> object:
+    return round(value, 3) if isinstance(value, float) else value
+
+
+def said(value: object) -> str:
+    """A cell of a table that has one column a run."""
+    match value:
+        case None:
+            return "-"
+        case dict():
+            return ", ".join(f"{name} {rounded(count)}" for name, count in value.items()) or "-"
+        case _:
+            return str(value)
