@@ -1,4 +1,4 @@
-"""What a fleet promises, told from what happened. Each check gives how often it had something to look at."""
+"""What a fleet promises, checked against what happened. Each check gives how often it had something to look at."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator

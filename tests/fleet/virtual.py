@@ -70,7 +70,7 @@ where r.line = 0 and (%(stages)s::text[] is null or 'source' = any (%(stages)s::
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Where nobody has anything to do, it is at once the time at which somebody has."""
+    """While every task sleeps, its clock moves on to the time at which the first of them wakes."""
 
     def __init__(self) -> None:
         self.now = 0.0

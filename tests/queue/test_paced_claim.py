@@ -231,7 +231,7 @@ async def test_a_worker_whose_lease_has_ended_does_not_look_again_at_once(psql, 
 
 @pytest.mark.parametrize("bucket", BUCKETS[1:4])
 async def test_an_endless_block_refuses_no_blog(psql, quotas, paced, bucket):
-    """Estimates are told with what is enqueued, and must not undo it."""
+    """The answer to an enqueue holds estimates: an error in one of them would undo the enqueue."""
     await psql.run(
         "update workers set stats = jsonb_build_object('needs', jsonb_build_object('buckets', %s::text[], "
         "'tokens', array[0, 0, 0], 'blog_s', 1e300::float8, 'site_rpm', 0, 'site_calls', 0))",
