@@ -411,8 +411,8 @@ emptied as (
 
 -- A visit to a site that has nothing in line, or nothing that can be claimed (its jobs may be in an open transaction,
 -- or locked by one), costs the site a turn, so that such sites cannot stay at the head of the line. A site whose jobs may
--- not be claimed now leaves the line for a moment instead, as one at its cap does. This does not hold for a claim that
--- looks for the products of shops only: it says nothing about the site's other jobs.
+-- not be claimed now leaves the line for a moment instead, as one at its cap does. This does not hold for claims that tell
+-- products of shops from other jobs, while Wix is down: the next may look for the jobs that this one passed over.
 charged as (
     update sites as s
     set
@@ -432,7 +432,7 @@ charged as (
         end
     from tally as t
     left join (
-        select m.instance_id, m.left_over and %(shop)s::boolean is not true as shut from emptied as m
+        select m.instance_id, m.left_over and %(shop)s::boolean is null as shut from emptied as m
     ) as e using (instance_id)
     where
         s.instance_id = any (array(select v.instance_id from served as v)) -- by the primary key
