@@ -139,7 +139,7 @@ def test_jobs_of_a_killed_worker_are_rescued_and_published_once(
         queue.add(name, *(f"topic {n}" for n in range(4)))
     answer_no_drafts(vendors, sites[2], 4)
     victim = start(vendors, "--name", "victim", BLOGWORKER_LEASE="3")
-    # The others are done: killed in the middle of a call, one of them would wait 40 s for a draft that never came to be.
+    # The others are done: one killed in the middle of a call would wait 40 s for a draft that never came to be.
     until(lambda: unanswered(vendors) == 4 and queue.count("status = 'DONE'") == 8, of=victim.said)
 
     victim.tell(KILL)
