@@ -48,7 +48,7 @@ class Gate:
         return await self.breakers.sync()
 
     def needs(self) -> dict[str, object]:
-        """What this worker's blogs need of the quotas, for the fleet's estimates."""
+        """What this worker's blogs need of the quotas, for the claims and estimates of the fleet."""
         if self._pacing is None:
             return {}
         pacing = self._pacing()
@@ -56,6 +56,7 @@ class Gate:
             "buckets": [bucket for bucket in pacing.buckets if bucket is not None],
             "tokens": [tokens for bucket, tokens in zip(pacing.buckets, pacing.tokens, strict=True) if bucket],
             "blog_s": round(pacing.leads[-1], 3),
+            "leads": [round(seconds, 3) for seconds in pacing.leads],
             "site_rpm": pacing.site_rpm,
             "site_calls": pacing.site_calls,
         }

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 from anyio import create_task_group, current_time, move_on_after, sleep, sleep_until
 from anyio.abc import TaskGroup
+from psycopg.types.json import Json
 
 from blogworker.daemon.gate import NEEDS, Gate
 from blogworker.daemon.incarnation import PROMOTE_S, RECONCILE_S, RESCUE_S
@@ -34,7 +35,7 @@ from blogworker.stages.checkpoint import StoredCheckpoints
 from blogworker.stages.pipeline import outcome
 from blogworker.stages.work import Output, Spend
 
-from .story import FREE_RPM, Site, Story, Trouble
+from .story import FREE_RPM, Call, Site, Story, Trouble
 from .virtual import Look, VirtualDatabase, VirtualLoop
 
 PATIENCE_S = 5.0
@@ -45,19 +46,8 @@ USED = {Stage.IDEAS: (800, 2_200), Stage.CONTENT: (2_500, 4_500)}
 SECONDS = {Stage.IDEAS: (3, 15), Stage.CONTENT: (15, 40), Stage.IMAGE: (6, 6), Stage.PUBLISH: (0.2, 0.4)}
 BLOG_S = 75.0  # the longest that one takes without waits
 LOOK_S = 1.0
+LEASE_S, EXTEND_S = 1e6, 5.0
 BLOGS = "select id, instance_id as site, status, attempt, failures, rescues, error from blog_generations"
-
-
-@dataclass(slots=True)
-class Call:
-    stage: Stage
-    bucket: str
-    site: str
-    job_id: int
-    asked_at: float
-    answered_at: float = -1.0
-    went: bool = False
-    used: int = 0
 
 
 @dataclass(slots=True)
@@ -92,8 +82,7 @@ class Fleet:
         self.epochs: defaultdict[str, list[float]] = defaultdict(list)  # when calls had to ask again
         self.troubles: list[tuple[float, float, str]] = []  # from, until: a block, an outage
         self.came: dict[str, float] = {}  # newcomers
-        self.ended_at: dict[int, float] = {}
-        self.opened_at = self.drain_s = self.ended_s = 0.0
+        self.opened_at = self.drain_s = 0.0
         self.left = 0
         self._published: Counter[int] = Counter()  # calls made
         self._held: set[int] = set()
@@ -108,6 +97,10 @@ class Fleet:
         }
         self.sites = {f"site{n}": site for n, site in enumerate(story.sites)}
 
+    def slots(self, at: float) -> int:
+        joined = sum(trouble.n for trouble in self.story.troubles if trouble.what == "worker" and trouble.at <= at)
+        return sum(self.story.slots) + joined
+
     def _wake(self) -> None:
         for worker in self.workers:
             worker.wake()
@@ -121,8 +114,9 @@ class Fleet:
         for name, site in self.sites.items():
             await self._make_site(name, site)
         async with create_task_group() as tasks:
-            for n, slots in enumerate(self.story.slots):
-                await self._start(tasks, n, slots)
+            self._start_worker = partial(self._start, tasks)
+            for slots in self.story.slots:
+                await self._start_worker(slots)
             tasks.start_soon(every, "look", LOOK_S, self._look)
             tasks.start_soon(every, "promote", PROMOTE_S, partial(promote, self.database))
             tasks.start_soon(every, "reconcile", RECONCILE_S, partial(reconcile, self.database))
@@ -151,10 +145,11 @@ class Fleet:
     def site_bucket(self, name: str) -> Bucket:
         return Bucket(f"wix/{name}", "wix", self.sites[name].wix_rpm, None, SITE_BURST_S)
 
-    async def _start(self, tasks: TaskGroup, n: int, slots: int) -> None:
-        worker_id, times, database = uuid4(), StageTimes(), self.database
-        about = {"host": "here", "pid": n, "version": "0", "concurrency": slots, "lease_s": 1e6}
+    async def _start(self, tasks: TaskGroup, slots: int) -> None:
+        worker_id, times, database, n = uuid4(), StageTimes(), self.database, len(self.workers)
+        about = {"host": "here", "pid": n, "version": "0", "concurrency": slots, "lease_s": LEASE_S}
         await database.execute("queue/register_worker", name=f"worker{n}", worker_id=worker_id, **about)
+        gate = Gate(self.breakers, "wait", pacing=partial(self._pacing, times))
         limiter = Limiter(database, self.buckets, longest_wait_s=PATIENCE_S)
         await limiter.open()
         settler = Settler(database, worker_id)
@@ -165,11 +160,17 @@ class Fleet:
             queue=QueueSettings(_env_file=None),
             worker=WorkerSettings(concurrency=slots, _env_file=None),
             weather=Weather(),
-            gate=Gate(self.breakers, "wait", pacing=partial(self._pacing, times)),
+            gate=gate,
         )
         self.workers.append(worker)
+        tasks.start_soon(every, "lease", EXTEND_S, partial(self._extend, worker_id, gate))
         tasks.start_soon(settler.run)
         tasks.start_soon(worker.claim_loop, worker_id, tasks)
+
+    async def _extend(self, worker_id: UUID, gate: Gate) -> None:
+        """Tell what this worker knows."""
+        facts = {"lease_s": LEASE_S, "in_flight": 0, "draining": False, "stats": Json({"needs": gate.needs()})}
+        await self.database.execute("queue/extend_lease", worker_id=worker_id, **facts)
 
     async def _reopen(self) -> None:
         if await self.database.briefly(("queue/reopen_sites", {})):
@@ -200,7 +201,6 @@ class Fleet:
             return outcome(error, stage=stage, delay_s=0)
         finally:
             self._held.discard(claim.job_id)
-        self.ended_at[claim.job_id] = current_time()
         return Done()
 
     async def _stage(self, stage: Stage, limiter: Limiter, claim: Claim) -> Spend | None:
@@ -248,6 +248,8 @@ class Fleet:
                     name = f"new{trouble.at:g}-{n}"
                     self.sites[name], self.came[name] = Site(backlog=1), current_time()
                     await self._make_site(name, self.sites[name])
+            case "worker":
+                await self._start_worker(trouble.n)
             case "pause":
                 name = f"site{trouble.n % len(self.story.sites)}"
                 await database.execute("queue/pause_site", instance_id=name, reason="by hand")
@@ -279,12 +281,11 @@ class Fleet:
         self.database.sql(("update sites set max_in_flight = null where max_in_flight is not null", {}))
         self.left = sum(self.statuses().values()) - self.statuses().get("DONE", 0)
         texts = 2 if self.story.limits.one_model else 1
-        a_blog_s = max(texts * 60 / OPEN_RPM, BLOG_S / sum(self.story.slots))
+        a_blog_s = max(texts * 60 / OPEN_RPM, BLOG_S / self.slots(self.opened_at))
         self.drain_s = 1.5 * (self.left * a_blog_s + BLOG_S)
         with move_on_after(self.drain_s):
             while self.statuses().keys() - {"DONE"}:
                 await sleep(LOOK_S)
-        self.ended_s = current_time() - self.opened_at
         self.blogs = self.database.sql((BLOGS, {}))[0]
 
     def statuses(self) -> dict[str, int]:

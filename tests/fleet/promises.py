@@ -36,9 +36,9 @@ def slots_are_shared(fleet: Fleet) -> int:
     line as the claim sees it, and what is part done is taken whosever it is: it is paid for in part, and nothing else
     could have the slot. What the limits of other sites leave to them is not known here, so these are not counted.
     """
-    slots, seen = sum(fleet.story.slots), 0
+    seen = 0
     for taken in fleet.database.taken:
-        sites = taken.before.sites
+        sites, slots = taken.before.sites, fleet.slots(taken.before.at)
         if not taken.before.starts:
             continue
         for name in {job["instance_id"] for job in taken.jobs}:
@@ -127,12 +127,12 @@ def the_narrowest_quota_is_used(fleet: Fleet) -> int:
     In any minute it lets through 85 % of what it can, give or take one blog: where it lets through ten a minute, nine
     may fall into a minute. Not counted: the first minute, and the one after a block or an outage.
     """
-    seen, slots = 0, sum(fleet.story.slots)
+    seen = 0
     for begins, looks in _windows(fleet, RAMP_S):
         waits = all(any(_waits(look, name) for name in _free(fleet)) for look in looks)
         if not waits or not _calm(fleet, begins - SETTLE_S, begins + WINDOW_S):
             continue
-        if any(_in_flight(look) >= slots for look in looks):
+        if any(_in_flight(look) >= fleet.slots(look.at) for look in looks):
             continue
         seen += 1
         uses = {name: _use(fleet, name, begins) for name in {bucket.name for bucket in fleet.buckets.values()}}
@@ -156,7 +156,7 @@ def newcomers_start_soon(fleet: Fleet) -> int:
         meanwhile = [look for look in fleet.looks if came_at - 1 <= look.at <= claimed_at + 1]
         if not _calm(fleet, came_at - SETTLE_S, claimed_at) or claimed_at > fleet.opened_at:
             continue
-        if any(_in_flight(look) >= sum(fleet.story.slots) for look in meanwhile):
+        if any(_in_flight(look) >= fleet.slots(look.at) for look in meanwhile):
             continue
         together = sum(abs(at - came_at) <= claimed_at - came_at for at in fleet.came.values())
         weights = sum(site["weight"] for site in look.sites.values() if site["waiting"] and not site["paused"])

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
+from blogworker.queue.job import Stage
+
 FREE_RPM = 3_000  # of a site that its own quota never holds back
 
 
@@ -28,7 +30,7 @@ class Limits:
 @dataclass(frozen=True)
 class Trouble:
     """From `at` on for `seconds`. What: `pause` of the nth site, `block` of the nth bucket, `outage` of the nth
-    provider, or `newcomers`, so many."""
+    provider; or at once: `newcomers`, so many, or a `worker` of so many slots."""
 
     at: float
     what: str
@@ -44,6 +46,20 @@ class Story:
     troubles: tuple[Trouble, ...] = ()
     seconds: float = 180.0
     seed: int = 0
+
+
+@dataclass(slots=True)
+class Call:
+    """What became of one."""
+
+    stage: Stage
+    bucket: str
+    site: str
+    job_id: int
+    asked_at: float
+    answered_at: float = -1.0
+    went: bool = False
+    used: int = 0
 
 
 WEIGHTS = st.sampled_from((0.5, 1.0, 2.0, 4.0))

@@ -13,9 +13,11 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, Phase, given, settings
 
+from blogworker.queue.job import Stage
+
 from .fleet import Fleet
 from .promises import PROMISES
-from .story import STORIES, Limits, Site, Story
+from .story import STORIES, Limits, Site, Story, Trouble
 from .virtual import VirtualDatabase
 
 EXAMPLES = "BLOGWORKER_TEST_STORIES"
@@ -75,7 +77,7 @@ def test_a_heavy_site_whose_own_quota_is_used_up_does_not_slow_three_others(data
     others = tuple(Site(weight=weight, backlog=60) for weight in (0.5, 1.0, 2.0))
     limits = Limits(ideas=(60, 200_000), content=(30, 120_000), pictures=60)
     story = Story(
-        sites=(*others, Site(weight=4.0, backlog=60, wix_rpm=6)), limits=limits, slots=(15, 15), seconds=240.0
+        sites=(*others, Site(weight=4.0, backlog=60, wix_rpm=6)), limits=limits, slots=(20, 20), seconds=240.0
     )
 
     fleet, seen = keeps_its_promises(database, story)
@@ -100,3 +102,20 @@ def test_a_narrow_quota_that_ideas_and_posts_share_is_used(database):
     assert seen["the_narrowest_quota_is_used"]
     used = sum(call.used for call in fleet.calls if call.went and 60 <= call.answered_at < 360)
     assert used >= 0.9 * 5 * 24_000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_worker_that_joins_a_busy_fleet_takes_its_part(database):
+    """Its first guess of how long blogs take is low. By that guess enough of them are under way, and it would never get
+    one to learn from, while the workers that know better have no slots left."""
+    limits = Limits(ideas=(60, 240_000), content=(60, 240_000), pictures=30)
+    sites, joins = (Site(backlog=90), Site(backlog=90)), Trouble(at=90, what="worker", n=18)
+    story = Story(sites=sites, limits=limits, slots=(18,), troubles=(joins,), seconds=240.0)
+
+    fleet, _ = keeps_its_promises(database, story)
+
+    running = [sum(site["running"] for site in look.sites.values()) for look in fleet.looks if 120 < look.at < 240]
+    assert min(running) > 18
+    calls = [call for call in fleet.calls if call.went and call.stage == Stage.IMAGE and 150 <= call.answered_at < 240]
+    assert len(calls) >= 0.9 * 45

@@ -25,12 +25,35 @@ with live as (
     select from workers as k where k.worker_id = %(worker_id)s::uuid and k.lease_until > now()
 ),
 
+-- The longest that any worker knows: one that has made no blogs yet guesses low, and while others hold more blogs than
+-- its guess allows it would never get one to learn from.
+pace as materialized (
+    select
+        array(
+            select greatest(o.lead_s, max(f.lead_s))
+            from unnest(%(leads)s::double precision[]) with ordinality as o (lead_s, n)
+            left join (
+                select
+                    e.n,
+                    e.lead_s::double precision as lead_s
+                from workers as k
+                cross join lateral
+                    jsonb_array_elements_text(
+                        case when jsonb_typeof(k.stats #> '{needs,leads}') = 'array' then k.stats #> '{needs,leads}' end
+                    ) with ordinality as e (lead_s, n)
+                where k.lease_until > now()
+            ) as f using (n)
+            group by o.n, o.lead_s
+            order by o.n
+        ) as leads
+),
+
 rooms as materialized (
     select r.line, r.stage, r.bucket, r.calls, r.starts
     from stage_rooms(
         %(buckets)s::text[],
         %(tokens)s::integer[],
-        %(leads)s::double precision[],
+        (select p.leads from pace as p),
         %(patience_s)s::double precision,
         clock_timestamp()
     ) as r
@@ -138,6 +161,7 @@ own as materialized (
         l.in_line and coalesce(w.new_room > 0, true) and coalesce(l.max_in_flight > f.in_flight, true) as competes
     from (select * from line union all select * from part_done) as l
     cross join gates as t
+    cross join pace as p
     cross join lateral (
         select case when l.max_in_flight is not null then site_in_flight(l.instance_id) end as in_flight
     ) as f
@@ -170,15 +194,11 @@ own as materialized (
             greatest(
                 2,
                 ceil(
-                    ((%(leads)s::double precision[])[6] + 0.6 * %(patience_s)s::double precision)
-                    / (%(site_calls)s::integer * b.request_s)
+                    (p.leads[6] + 0.6 * %(patience_s)s::double precision) / (%(site_calls)s::integer * b.request_s)
                 )
             )::integer - a.started as new_room,
             least(
-                1 + ceil(
-                    ((%(leads)s::double precision[])[6] - (%(leads)s::double precision[])[5])
-                    / (%(site_calls)s::integer * b.request_s)
-                )::integer - a.publishing,
+                1 + ceil((p.leads[6] - p.leads[5]) / (%(site_calls)s::integer * b.request_s))::integer - a.publishing,
                 ceil(
                     greatest(0, %(patience_s)s::double precision / 2 - b.ahead_s - b.waiting * b.request_s) / b.request_s
                 )::integer
