@@ -153,7 +153,11 @@ class WixClient:
         draft = await self._shown(instance_id, f"/blog/v3/draft-posts/{draft_id}", "draftPost")
         if draft is not None and draft.get("status") != DELETED:
             return False
-        return await self._shown(instance_id, f"/blog/v3/posts/{draft_id}", "post") is None
+        return not await self.is_published(instance_id, draft_id)
+
+    async def is_published(self, instance_id: str, draft_id: str) -> bool:
+        """Whether a post of a draft is on the site."""
+        return await self._shown(instance_id, f"/blog/v3/posts/{draft_id}", "post") is not None
 
     async def post_url(self, instance_id: str, post_id: str) -> str | None:
         """Where a published post can be read."""

@@ -103,7 +103,7 @@ async def claim(
         dry: list[str] = rows[0]["dry"]
         retired = await database.briefly(("queue/retire_sites", {"instance_ids": dry})) if dry else None
         still_open = retired[0]["open"] if retired else len(dry)
-        claims = tuple(_claim(row) for row in rows if row["job_id"] is not None)
+        claims = tuple(claim_of(row) for row in rows if row["job_id"] is not None)
         if claims or len(dry) == still_open:
             break
     again = bool(claims) or rows[0]["contended"] or bool(dry)
@@ -126,7 +126,8 @@ def _wanted(passing: Passing, scan: Scan) -> dict[str, Any]:
     }
 
 
-def _claim(row: Row) -> Claim:
+def claim_of(row: Row) -> Claim:
+    """What the database says of a job that was claimed."""
     return Claim(
         job_id=row["job_id"],
         instance_id=row["instance_id"],

@@ -1,14 +1,22 @@
-"""Take back the jobs of workers that died, and those that a worker holds without knowing."""
+"""Take back the jobs of workers that died, and those that a worker holds without knowing.
 
-from collections.abc import Collection
+Any job that a worker held may have been what killed it. One that was held at two deaths in a row, and finished no stage
+between them, is a suspect: it runs alone, in a process of its own (`daemon/isolation.py`). Only what kills a worker
+that held nothing else ends FAILED. The other jobs that the worker held are none the worse for it.
+"""
+
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from blogworker.db.pool import Runner
+from blogworker.queue.claim import claim_of
+from blogworker.queue.job import Claim, Stage
 
 BATCH = 500
 STRAY_AFTER_S = 20.0  # longer than a claim may take to be answered
-MOST_RESCUES = 3  # a job that took so many workers down with it is held to be the cause
+MOST_LONE = 3  # deaths of workers that held nothing else, and that nothing else explains
+MOST = 12  # deaths, where others died meanwhile too: a bad host must not keep a poisonous job from its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +27,7 @@ class Rescued:
 
 async def rescue(database: Runner) -> Rescued:
     """One batch. Any worker may, at any time."""
-    rows = await database.rows("queue/rescue", batch=BATCH, most_rescues=MOST_RESCUES)
+    rows = await database.rows("queue/rescue", batch=BATCH, most_lone=MOST_LONE, most=MOST)
     return Rescued(jobs=len(rows), failed=sum(row["status"] == "FAILED" for row in rows))
 
 
@@ -29,3 +37,23 @@ async def release_strays(database: Runner, worker_id: UUID, *, known: Collection
         "queue/release_strays", worker_id=worker_id, known=list(known), older_than_s=STRAY_AFTER_S
     )
     return len(rows)
+
+
+async def take_back(database: Runner, former: UUID, held: Sequence[tuple[int, int]]) -> int:
+    """Free the jobs (id, attempt) that this process held when its lease under the id `former` ended, and take back the
+    suspicion if another worker has rescued them: the process lives. Gives how many."""
+    rows = await database.rows(
+        "queue/take_back",
+        former=former,
+        job_ids=[job_id for job_id, _ in held],
+        attempts=[attempt for _, attempt in held],
+    )
+    return len(rows)
+
+
+async def claim_suspect(database: Runner, worker_id: UUID, stages: tuple[Stage, ...] | None) -> Claim | None:
+    """Take one suspect whose next stage is one of these (None: any), if there is one and the worker holds nothing."""
+    row = await database.maybe(
+        "queue/claim_suspect", worker_id=worker_id, stages=None if stages is None else list(stages)
+    )
+    return None if row is None else claim_of(row)

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 Saved = Mapping[str, dict[str, Any]]
-SHOWN = ("publish.intent", "publish.draft", "publish.post")
+SHOWN = ("publish.intent", "publish.draft", "publish.asked", "publish.post")
 
 
 class _Any(BaseModel):
@@ -68,6 +68,7 @@ SHAPES: dict[str, type[BaseModel]] = {
     "publish.media": _Media,
     "publish.intent": _Intent,
     "publish.draft": _Made,
+    "publish.asked": _Made,
     "publish.post": _Made,
 }
 

@@ -8,6 +8,7 @@ from anyio import fail_after
 from psycopg_pool import PoolTimeout
 
 from blogworker.backoff import backoff_s
+from blogworker.db.patient import passing
 from blogworker.errors import (
     Misconfigured,
     ProviderDown,
@@ -90,7 +91,9 @@ def outcome(error: Exception, *, stage: str, delay_s: float) -> Outcome:
             return PauseSite(failed)
         case Rejected():
             return Reject(failed)
-        case psycopg.OperationalError() | PoolTimeout():
+        case psycopg.Error() if not passing(error):
+            return Reject(failed)  # it refuses what was made: the same would be made, and paid for, again
+        case psycopg.Error() | PoolTimeout():
             return Wait(DATABASE_WAIT_S, f"the database was away: {failed.message}")
         case _:
             return Retry(failed, delay_s)

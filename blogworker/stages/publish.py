@@ -1,10 +1,12 @@
 """Stage 5: the post, stored here and then shown to the world.
 
-    stored -> cover -> draft -> (its time) -> published -> stored with its address
+    stored -> cover -> draft -> (its time) -> asked -> published -> stored with its address
                          `-> deleted by its owner meanwhile: FAILED, until a person retries the blog
 
 Wix has no key that makes a draft unique. So the intent to make one is saved first; an attempt that finds the intent but
 no draft asks Wix for it, and makes another only when the first can no longer come to be. To publish twice is harmless.
+From the moment that Wix is asked to publish, the post may be on the site: the blog does not fail until Wix has refused
+(`spare_published` in 0013_line.sql).
 """
 
 import re
@@ -14,7 +16,7 @@ from typing import Any
 
 from anyio import sleep
 
-from blogworker.errors import ProviderError, RateLimited, Rejected, SiteUnavailable
+from blogworker.errors import ProviderError, RateLimited, Rejected, SiteUnavailable, Unavailable
 from blogworker.providers.wix import NOT_FOUND, WixClient
 from blogworker.providers.wix_auth import PROVIDER
 from blogworker.stages.content import allowed, columns
@@ -75,15 +77,34 @@ async def _published(work: Work, wix: WixClient, draft_id: str) -> str:
         return str(done["id"])
     if work.checkpoints.get("publish.deleted") is not None:
         raise _unwanted()
+    asked = {"id": draft_id}
+
+    async def ask() -> None:
+        if work.checkpoints.get("publish.asked") != asked:
+            await work.checkpoints.save("publish.asked", asked)
+        await work.checkpoints.confirm()
+
     try:
-        post_id = await wix.publish(work.claim.instance_id, draft_id, before=work.checkpoints.confirm)
+        post_id = await wix.publish(work.claim.instance_id, draft_id, before=ask)
     except Rejected as error:
-        if error.status != NOT_FOUND or not await wix.is_deleted(work.claim.instance_id, draft_id):
-            raise
-        await work.checkpoints.save("publish.deleted", {"id": draft_id})
-        raise _unwanted() from error
+        post_id = await _published_before(work, wix, draft_id, error)
+    except Unavailable as error:
+        if work.claim.failures + 1 < work.claim.max_attempts:
+            raise  # to publish twice is harmless; the last attempt looks, or else it would not be known for good
+        post_id = await _published_before(work, wix, draft_id, error)
     await work.checkpoints.save("publish.post", {"id": post_id})
     return post_id
+
+
+async def _published_before(work: Work, wix: WixClient, draft_id: str, refusal: ProviderError) -> str:
+    """The id of a post that Wix does not publish now, if it is published already. Raises the refusal if it is not."""
+    if await wix.is_published(work.claim.instance_id, draft_id):
+        return draft_id  # a post has the id of its draft
+    if refusal.status == NOT_FOUND and await wix.is_deleted(work.claim.instance_id, draft_id):
+        await work.checkpoints.save("publish.deleted", {"id": draft_id})
+        raise _unwanted() from refusal
+    await work.checkpoints.save("publish.asked", {"id": draft_id, "refused": True})
+    raise refusal
 
 
 def _unwanted() -> Rejected:

@@ -54,6 +54,7 @@ create table blog_generations (
     attempt integer not null default 0 check (attempt >= 0), -- claims so far; the fencing token, never goes down
     failures integer not null default 0 check (failures >= 0), -- attempts that count against max_attempts
     rescues integer not null default 0 check (rescues >= 0), -- workers that died holding it since its last finished stage
+    lone_rescues integer not null default 0 check (lone_rescues >= 0), -- of them, those whose death nothing else explains
     max_attempts integer not null default 5 check (max_attempts > 0),
     run_at timestamptz not null default now(),
     worker_id uuid,

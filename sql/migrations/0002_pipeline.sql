@@ -35,6 +35,7 @@ create table generation_errors (
 
 create index generation_errors_generation_idx on generation_errors (generation_id, id);
 create index generation_errors_created_idx on generation_errors (created_at);
+create index generation_errors_lost_idx on generation_errors (created_at) where kind = 'LeaseLost'; -- rescue.sql
 
 create table blog_posts (
     generation_id bigint primary key references blog_generations on delete cascade,

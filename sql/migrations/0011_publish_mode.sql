@@ -92,7 +92,7 @@ begin
     delete from generation_stages as s
     where
         s.generation_id = old.id
-        and s.stage in ('publish.intent', 'publish.draft', 'publish.deleted')
+        and s.stage in ('publish.intent', 'publish.draft', 'publish.asked', 'publish.deleted')
         and exists (
             select from generation_stages as d where d.generation_id = old.id and d.stage = 'publish.deleted'
         );

@@ -7,8 +7,14 @@ create function stage_number(stage text) returns smallint language sql immutable
     select (array_position(array['source', 'ideas', 'content', 'image', 'publish'], stage) - 1)::smallint
 $$;
 
--- line: the number of its next stage while the job may be claimed. Null: it is not PENDING, or it rests until run_at
--- (a retry backs off, a vendor named a wait). SCHEDULED is only what its owner put off: run_at, publish_at.
+-- A job that was held by two workers when they died, and finished no stage since, is suspected of killing them: it runs
+-- alone (claim_suspect.sql), apart from the line.
+create function line_number(stage text, rescues integer) returns smallint language sql immutable parallel safe as $$
+    select case when rescues >= 2 then -1::smallint else stage_number(stage) end
+$$;
+
+-- line: the number of its next stage while the job may be claimed, -1 for a suspect. Null: it is not PENDING, or it rests
+-- until run_at (a retry backs off, a vendor named a wait). SCHEDULED is only what its owner put off: run_at, publish_at.
 alter table blog_generations add column line smallint;
 
 drop index blog_generations_pending_idx;
@@ -21,6 +27,8 @@ create index blog_generations_part_done_idx on blog_generations (instance_id, li
     where status = 'PENDING' and line > 0;
 -- stage_rooms: what is part done and not made yet
 create index blog_generations_unmade_idx on blog_generations (line) where status = 'PENDING' and line between 1 and 3;
+-- claim_suspect.sql
+create index blog_generations_suspects_idx on blog_generations (run_at) where status = 'PENDING' and line = -1;
 -- promote.sql
 create index blog_generations_resting_idx on blog_generations (run_at) where status = 'PENDING' and line is null;
 
@@ -40,8 +48,36 @@ begin
     if new.run_at > now() then
         new.status := 'SCHEDULED';
     end if;
-    new.line := case when new.status = 'PENDING' then stage_number(new.stage) end;
+    new.line := case when new.status = 'PENDING' then line_number(new.stage, new.rescues) end;
     insert into sites (instance_id) values (new.instance_id) on conflict do nothing;
+    return new;
+end
+$$;
+
+-- A blog whose post is on its site does not fail, whatever went wrong after that. `publish.post`: Wix said so: it is DONE.
+-- `publish.asked`: Wix was asked to publish and its answer is not known: it is asked again, until it answers.
+create function spare_published(new blog_generations) returns blog_generations language plpgsql volatile as $$
+declare
+    post text := (
+        select s.output ->> 'id' from generation_stages as s where s.generation_id = new.id and s.stage = 'publish.post'
+    );
+begin
+    if post is not null then
+        update blog_posts as p
+        set wix_post_id = coalesce(p.wix_post_id, post), published_at = coalesce(p.published_at, now())
+        where p.generation_id = new.id;
+        new.status := 'DONE';
+        new.error := null;
+    elsif exists (
+        select from generation_stages as s
+        where s.generation_id = new.id and s.stage = 'publish.asked' and s.output ->> 'refused' is distinct from 'true'
+    ) and not exists (
+        select from generation_stages as s where s.generation_id = new.id and s.stage = 'publish.deleted'
+    ) then
+        new.status := 'PENDING';
+        new.run_at := now() + interval '10 minutes';
+        new.error := 'its post may be on the site already: Wix is asked again. ' || coalesce(new.error, '');
+    end if;
     return new;
 end
 $$;
@@ -72,6 +108,9 @@ begin
     ) then
         raise exception 'blog % cannot go from % to %', old.id, old.status, new.status using errcode = 'BW409';
     end if;
+    if old.status = 'PROCESSING' and new.status = 'FAILED' and old.stage = 'publish' then
+        new := spare_published(new);
+    end if;
     if new.status = 'PROCESSING' then
         if new.attempt <> old.attempt + 1 or new.worker_id is null then
             raise exception 'blog % can only be claimed: attempt + 1 and a worker', old.id using errcode = 'BW409';
@@ -88,6 +127,7 @@ begin
     if old.status in ('FAILED', 'CANCELLED') and new.status in ('PENDING', 'SCHEDULED') then
         new.failures := 0; -- a person's retry: a full set of attempts again, from the last checkpoint
         new.rescues := 0;
+        new.lone_rescues := 0;
         new.error := null;
         new.cancel_requested_at := null;
         perform forget_rejected_work(old.id, old.stage);
@@ -95,7 +135,7 @@ begin
     if new.status = 'PENDING' and old.status <> 'PROCESSING' then
         new.run_at := least(new.run_at, now()); -- asked for now; only an attempt that ended may rest first
     end if;
-    new.line := case when new.status = 'PENDING' and new.run_at <= now() then stage_number(new.stage) end;
+    new.line := case when new.status = 'PENDING' and new.run_at <= now() then line_number(new.stage, new.rescues) end;
     return new;
 end
 $$;
@@ -107,7 +147,7 @@ begin
     if new.run_at > now() and new.run_at is distinct from old.run_at then
         new.status := 'SCHEDULED';
     end if;
-    new.line := case when new.status = 'PENDING' and new.run_at <= now() then stage_number(new.stage) end;
+    new.line := case when new.status = 'PENDING' and new.run_at <= now() then line_number(new.stage, new.rescues) end;
     return new;
 end
 $$;
@@ -117,7 +157,10 @@ for each row when (
     old.status = 'PENDING'
     and new.status = 'PENDING'
     and (
-        old.run_at is distinct from new.run_at or old.stage is distinct from new.stage or old.line is distinct from new.line
+        old.run_at is distinct from new.run_at
+        or old.stage is distinct from new.stage
+        or old.line is distinct from new.line
+        or old.rescues is distinct from new.rescues
     )
 ) execute function blog_generations_guard_line();
 
@@ -128,7 +171,7 @@ declare
 begin
     select
         array_agg(distinct n.instance_id) filter (
-            where n.line is not null and (o.line is null or n.instance_id <> o.instance_id)
+            where n.line >= 0 and (o.line is null or o.line < 0 or n.instance_id <> o.instance_id)
         ),
         array_agg(distinct o.instance_id) filter (
             where o.status = 'PROCESSING' and (n.status <> o.status or n.instance_id <> o.instance_id)
@@ -143,7 +186,7 @@ begin
 end
 $$;
 
-update blog_generations set line = stage_number(stage) where status = 'PENDING';
+update blog_generations set line = line_number(stage, rescues) where status = 'PENDING';
 
 -- A site that has nothing to start now ------------------------------------------------------------------------------
 
@@ -736,7 +779,8 @@ left join lateral (
             'the quota of its site is used up',
             now() + make_interval(secs => least(1e9, quota_ahead_s(o, now())))
         ),
-        (7, 'cap', s.at_cap, 'its site has as many under way as it may', s.capped_until)
+        (7, 'cap', s.at_cap, 'its site has as many under way as it may', s.capped_until),
+        (8, 'suspect', g.line = -1, 'suspected of killing its worker: it runs alone', null)
     ) as c (n, kind, holds, reason, until)
     where c.holds
     order by c.n

@@ -23,7 +23,7 @@ from blogworker.queue.claim import ALL, Pacing, Passing, Scan, _wanted, claim
 from blogworker.queue.enqueue import enqueue_many
 from blogworker.queue.newblog import NewBlog
 from blogworker.queue.promote import promote
-from blogworker.queue.rescue import MOST_RESCUES
+from blogworker.queue.rescue import MOST, MOST_LONE
 
 pytestmark = pytest.mark.anyio
 
@@ -125,7 +125,7 @@ class Storm:
         return len(rows)
 
     async def rescue(self) -> int:
-        return len(await self.database.rows("queue/rescue", batch=10, most_rescues=MOST_RESCUES))
+        return len(await self.database.rows("queue/rescue", batch=10, most_lone=MOST_LONE, most=MOST))
 
     async def promote(self) -> int:
         return await promote(self.database)
@@ -278,7 +278,7 @@ class Stage:
             "queue/claim paced": asked(self.worker_id, PACED),
             "queue/retire_sites": {"instance_ids": ["capped", "free"]},
             "queue/promote": {"batch": 100},
-            "queue/rescue": {"batch": 100, "most_rescues": MOST_RESCUES},
+            "queue/rescue": {"batch": 100, "most_lone": MOST_LONE, "most": MOST},
             "queue/release_strays": {"worker_id": self.worker_id, "known": [], "older_than_s": -1},
             "queue/retry": {
                 "job_ids": None,

@@ -261,7 +261,7 @@ HOT = [
         {"batch": 1000},
         ("blog_generations_scheduled_idx", "blog_generations_resting_idx", "blog_generations_pkey"),
     ),
-    Hot("queue/rescue", {"batch": 500, "most_rescues": 3}, ("blog_generations_pkey",)),
+    Hot("queue/rescue", {"batch": 500, "most_lone": 3, "most": 12}, ("blog_generations_pkey",)),
     Hot(
         "queue/outstanding",
         {"within_s": 60, "stages": None},

@@ -5,7 +5,15 @@ from collections import Counter
 import pytest
 from anyio import create_task_group, fail_after
 
-from blogworker.queue.rescue import MOST_RESCUES, STRAY_AFTER_S, release_strays, rescue
+from blogworker.queue.rescue import (
+    MOST,
+    MOST_LONE,
+    STRAY_AFTER_S,
+    claim_suspect,
+    release_strays,
+    rescue,
+    take_back,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -61,22 +69,144 @@ async def test_a_rescue_is_told_in_the_jobs_history(psql, database, claimer):
     assert error["message"] == (await psql.job())["error"] == "its worker died or lost the database while holding it"
 
 
-async def test_a_job_that_keeps_killing_its_workers_fails(psql, database, claimer):
-    """Else one poisonous blog takes the whole fleet down, worker by worker."""
-    await psql.insert("shop", 1)
-    for _ in range(MOST_RESCUES):
+async def claim_alone(database, worker_id) -> int:
+    taken = await claim_suspect(database, worker_id, None)
+    assert taken is not None
+    return taken.job_id
+
+
+async def rest_over(psql) -> None:
+    async with psql.connection.transaction():
+        await psql.run("set local session_replication_role = replica")
+        await psql.run("update blog_generations set run_at = now() where status = 'PENDING' and run_at > now()")
+    await psql.run("update blog_generations set line = 0 where status = 'PENDING' and line is null")
+
+
+async def test_a_job_that_was_held_at_two_deaths_is_no_longer_in_line(psql, database, claimer):
+    """Whichever of them is the poison, no worker that holds other jobs takes it again."""
+    await psql.insert("shop", 3)
+    for _ in range(2):
         await live(psql)
-        assert len((await claimer()).claims) == 1
+        assert len((await claimer()).claims) == 3
         await die(psql)
-        rescued = await rescue(database)
+        await rescue(database)
+    await live(psql)
+
+    assert (await claimer()).claims == ()
+    assert {row["line"] for row in await psql.run("select line from blog_generations")} == {-1}
+    assert await psql.value("select count(*) from v_waiting where kind = 'suspect'") == 3
+    assert await claim_alone(database, claimer.worker_id) == 1
+    assert await claim_suspect(database, claimer.worker_id, None) is None  # one at a time
+
+
+async def test_a_suspect_that_finishes_a_stage_is_none_any_more(psql, database, claimer):
+    await psql.insert("shop", 2)
+    for _ in range(2):
+        await live(psql)
+        await claimer()
+        await die(psql)
+        await rescue(database)
+    await live(psql)
+    job_id = await claim_alone(database, claimer.worker_id)
+    await psql.run("update blog_generations set rescues = 0, lone_rescues = 0, stage = 'ideas' where id = %s", job_id)
+    await psql.run("update blog_generations set status = 'PENDING' where id = %s", job_id)
+
+    assert [c.job_id for c in (await claimer()).claims] == [job_id]
+
+
+async def test_only_what_kills_a_worker_alone_fails(psql, database, claimer):
+    """Else one poisonous blog takes the whole fleet down, worker by worker, or everything near it fails with it."""
+    await psql.insert("shop", 3)
+    for _ in range(2):
+        await live(psql)
+        await claimer()
+        await die(psql)
+        assert (await rescue(database)).failed == 0
+    failed = 0
+    for _ in range(MOST_LONE):
+        await live(psql)
+        await rest_over(psql)
+        await psql.run("update blog_generations set status = 'CANCELLED' where id > 1 and status = 'PENDING'")
+        assert await claim_alone(database, claimer.worker_id) == 1
+        await die(psql)
+        failed += (await rescue(database)).failed
 
     job = await psql.job()
-    assert (rescued.jobs, rescued.failed) == (1, 1)
-    assert (job["status"], job["rescues"], job["failures"]) == ("FAILED", 3, 0)
-    assert job["error"] == "its worker died or lost the database 3 times while holding it"
-    assert job["finished_at"] is not None
-    errors = await psql.run("select retryable from generation_errors order by id")
-    assert [error["retryable"] for error in errors] == [True, True, False]
+    assert failed == 1
+    assert (job["status"], job["rescues"], job["lone_rescues"], job["failures"]) == ("FAILED", 5, 3, 0)
+    assert "its worker died 5 times while holding it, the last time while it ran alone" in job["error"]
+
+
+async def test_a_lone_death_beside_others_is_not_held_against_a_job(psql, database, claimer):
+    """Somebody kills workers: each of them, whatever it holds."""
+    await psql.insert("shop", 2)
+    for _ in range(MOST_LONE + 2):
+        for job_id in (1, 2):
+            await psql.run("update blog_generations set run_at = now() + interval '1 hour' where id <> %s", job_id)
+            await psql.run("update blog_generations set status = 'PENDING', run_at = now() where id = %s", job_id)
+            await live(psql)
+            taken = await claim_suspect(database, claimer.worker_id, None) or (await claimer(1)).claims[0]
+            assert taken.job_id == job_id
+            await die(psql)
+            assert (await rescue(database)).failed == 0
+
+    rows = await psql.run("select status, lone_rescues from blog_generations")
+    assert not {row["status"] for row in rows} & {"FAILED", "DONE"}
+    assert max(row["lone_rescues"] for row in rows) < MOST_LONE
+
+
+async def test_two_poisons_end_all_the_same(psql, database, claimer):
+    """Each explains the deaths of the other: so many deaths are enough."""
+    await psql.insert("shop", 2)
+    for _ in range(2 * MOST + 2):
+        await rest_over(psql)
+        await live(psql)
+        if await claim_suspect(database, claimer.worker_id, None) or (await claimer(1)).claims:
+            await die(psql)
+            await rescue(database)
+
+    assert {row["status"] for row in await psql.run("select status from blog_generations")} == {"FAILED"}
+
+
+async def test_a_suspect_that_died_alone_rests_before_it_runs_again(psql, database, claimer):
+    await psql.insert("shop", 1)
+    rests = []
+    for _ in range(4):
+        await rest_over(psql)
+        await live(psql)
+        await (claim_suspect(database, claimer.worker_id, None) if rests[1:] else claimer())
+        await die(psql)
+        await rescue(database)
+        rests.append(await psql.value("select extract(epoch from run_at - now())::float8 from blog_generations"))
+        await psql.run("update blog_generations set lone_rescues = 0")
+
+    assert rests[0] <= 0  # anybody's worker may die once
+    assert rests[1] < rests[2] < rests[3] <= 60
+
+
+async def test_what_a_process_held_is_not_held_against_its_jobs_while_it_lives(psql, database, claimer):
+    """A database that was away for longer than a lease has killed nobody."""
+    await psql.insert("shop", 4)
+    held = [(c.job_id, c.attempt) for c in (await claimer(3)).claims]
+    await die(psql)
+    async with psql.connection.transaction():
+        await psql.run("select from blog_generations where id = 1 for update")
+        await rescue(database)  # another worker was sooner, but for one of them
+    freed = await take_back(database, claimer.worker_id, held)
+
+    rows = await psql.run("select status, rescues, line, failures from blog_generations order by id")
+    assert freed == 3
+    assert {tuple(row.values()) for row in rows} == {("PENDING", 0, 0, 0)}
+
+
+async def test_what_others_lost_is_not_taken_back_with_it(psql, database, claimer):
+    await psql.insert("shop", 2)
+    held = [(c.job_id, c.attempt + 1) for c in (await claimer(1)).claims]  # of a later attempt
+    await die(psql)
+    await rescue(database)
+
+    assert await take_back(database, claimer.worker_id, held) == 0
+    assert (await psql.job())["rescues"] == 1
 
 
 async def test_many_rescuers_take_each_job_once(psql, database, claimer):
@@ -87,7 +217,7 @@ async def test_many_rescuers_take_each_job_once(psql, database, claimer):
     taken: Counter[int] = Counter()
 
     async def one() -> None:
-        rows = await database.rows("queue/rescue", batch=20, most_rescues=MOST_RESCUES)
+        rows = await database.rows("queue/rescue", batch=20, most_lone=MOST_LONE, most=MOST)
         taken.update(row["job_id"] for row in rows)
 
     async with create_task_group() as tasks:

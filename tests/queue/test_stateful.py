@@ -31,7 +31,7 @@ from psycopg.types.json import Json
 from blogworker.db.sql import query
 from blogworker.queue.claim import ALL, Pacing, Passing, Scan, _wanted
 from blogworker.queue.job import Cancel, Done, Failure, Outcome, PauseSite, PutOff, Reject, Release, Retry, Stage, Wait
-from blogworker.queue.rescue import MOST_RESCUES
+from blogworker.queue.rescue import MOST, MOST_LONE
 from blogworker.queue.settle import move
 
 EXAMPLES, STEPS, AT_LEAST = 150, 50, 5_000
@@ -50,6 +50,7 @@ WORKERS = ("ada", "bob", "cyd")
 SESSIONS = ("left", "right")  # transactions that are left open
 SETTABLE = ("instance_id", "name", "plan", "weight", "max_in_flight", "max_pending", "settings")
 LATER_S = 3_600.0
+SUSPECT = 2  # rescues
 MOST_VISITS = (
     150  # a window of 4 at weight 0.5 puts a site 8 turns behind, which at weight 3 are 24 visits, to 4 others
 )
@@ -63,7 +64,7 @@ TRUNCATE = (
 )
 JOBS = """
 select
-    id, instance_id as site, status, attempt, failures, rescues, stage, worker_id as worker, priority,
+    id, instance_id as site, status, attempt, failures, rescues, lone_rescues, stage, worker_id as worker, priority,
     cancel_requested_at is not null as unwanted, finished_at is not null as ended,
     max_attempts, claimed_at is not null as claimed, run_at <= now() as due, line
 from blog_generations
@@ -73,7 +74,7 @@ select s.instance_id
 from sites as s
 where
     not s.ready
-    and exists (select from blog_generations as g where g.instance_id = s.instance_id and g.line is not null)
+    and exists (select from blog_generations as g where g.instance_id = s.instance_id and g.line >= 0)
     and not exists (select from site_arrivals as a where a.instance_id = s.instance_id)
 """
 WRONGLY_AT_CAP = """
@@ -121,6 +122,8 @@ class Job:
     attempt: int = 0
     failures: int = 0
     rescues: int = 0
+    lone_rescues: int = 0
+    lost_in: int | None = None  # the round of rescues in which it was taken back last
     stage: str = "source"
     worker: UUID | None = None
     unwanted: bool = False
@@ -135,7 +138,7 @@ class Job:
         if self.status == "PROCESSING" and self.unwanted and status in WAITING:
             status = "CANCELLED"
         if self.status in ENDED and status in WAITING:
-            self.failures = self.rescues = 0
+            self.failures = self.rescues = self.lone_rescues = 0
             self.unwanted = False
             if self.last_error in FORGOTTEN and self.stage in {"ideas", "content", "image"}:
                 self.checkpoints = {k: v for k, v in self.checkpoints.items() if not k.startswith(f"{self.stage}.")}
@@ -155,15 +158,24 @@ class Job:
         if made.failure:
             self.last_error = made.failure.kind
 
-    def rescue(self) -> None:
+    def rescue(self, *, alone: bool, explained: bool) -> None:
         self.rescues += 1
-        self.go("FAILED" if self.rescues >= MOST_RESCUES else "PENDING")
+        self.lone_rescues += alone and not explained
+        self.due = not alone or self.rescues < SUSPECT
+        guilty = alone and (self.lone_rescues >= MOST_LONE or self.rescues >= MOST)
+        self.go("FAILED" if guilty else "PENDING")
         self.last_error = "LeaseLost"
 
     @property
     def line(self) -> int | None:
-        """Its place among the jobs of its site; None: it may not be claimed now."""
-        return STAGES.index(self.stage) if self.status == "PENDING" and self.due else None
+        """Its place among the jobs of its site, -1: apart; None: it may not be claimed now."""
+        if self.status != "PENDING" or not self.due:
+            return None
+        return STAGES.index(self.stage) if self.rescues < SUSPECT else -1
+
+    @property
+    def in_line(self) -> bool:
+        return self.line is not None and self.line >= 0
 
     @property
     def order(self) -> tuple[int, int, int]:
@@ -180,6 +192,7 @@ class Job:
             "attempt": self.attempt,
             "failures": self.failures,
             "rescues": self.rescues,
+            "lone_rescues": self.lone_rescues,
             "stage": self.stage,
             "worker": self.worker,
             "priority": self.priority,
@@ -254,6 +267,7 @@ class Queue(RuleBasedStateMachine):
         self.sites: dict[str, Site] = {}
         self.leases: dict[str, tuple[UUID, bool]] = {}  # by name: this incarnation, whether its lease is good
         self.attempts: set[tuple[int, int]] = set()  # all that were ever claimed
+        self.rescue_rounds = 0
 
     @initialize()
     def begin(self) -> None:
@@ -299,7 +313,7 @@ class Queue(RuleBasedStateMachine):
     def claimable(self) -> list[Job]:
         """What the next claims must reach, however long the open transactions stay open: the first of each site."""
         held, held_jobs = self.held_sites(), self.held_jobs()
-        waiting = sorted((j for j in self.jobs.values() if j.line is not None), key=lambda j: j.order)
+        waiting = sorted((j for j in self.jobs.values() if j.in_line), key=lambda j: j.order)
         first = {j.site: j for j in reversed(waiting)}
         return [
             j
@@ -334,7 +348,7 @@ class Queue(RuleBasedStateMachine):
 
     def waiting(self) -> list[Job]:
         """What may be claimed: nobody has locked it, and it is in line."""
-        return [j for j in self.free("PENDING") if j.line is not None]
+        return [j for j in self.free("PENDING") if j.in_line]
 
     def claim(
         self, name: str, slots: int, window: int, *, passing: str = "any", meanwhile: Session | None = None
@@ -594,8 +608,7 @@ class Queue(RuleBasedStateMachine):
             assert rows == [{"job_id": job.id}]
             job.checkpoints[stage] = attempt
             if next_stage:
-                job.stage, job.rescues = next_stage, 0
-            job.rescues = 0 if next_stage else job.rescues
+                job.stage, job.rescues, job.lone_rescues = next_stage, 0, 0
         else:
             assert rows == []
 
@@ -634,10 +647,49 @@ class Queue(RuleBasedStateMachine):
     def rescue(self, batch: int) -> None:
         live = {worker for worker, good in self.leases.values() if good}
         orphans = sorted((j for j in self.free("PROCESSING") if j.worker not in live), key=lambda j: j.id)[:batch]
-        rows = self.run("queue/rescue", batch=batch, most_rescues=MOST_RESCUES)
-        for job in orphans:
-            job.rescue()
+        running = [j for j in self.jobs.values() if j.status == "PROCESSING"]
+        verdicts = [
+            {
+                "alone": sum(other.worker == job.worker for other in running) == 1,
+                "explained": any(other.worker != job.worker for other in orphans) or self.others_died_since(job),
+            }
+            for job in orphans
+        ]
+        rows = self.run("queue/rescue", batch=batch, most_lone=MOST_LONE, most=MOST)
+        self.rescue_rounds += 1
+        for job, verdict in zip(orphans, verdicts, strict=True):
+            job.rescue(**verdict)
+            job.lost_in = self.rescue_rounds
         assert {row["job_id"]: row["status"] for row in rows} == {j.id: j.status for j in orphans}
+        self.sql("set session_replication_role = replica")
+        self.sql(
+            "update blog_generations set run_at = now() + interval '1 hour' where status = 'PENDING' and run_at > now()"
+        )  # a rest of seconds might end by itself before the story goes on
+        self.sql("set session_replication_role = origin")
+
+    def others_died_since(self, job: Job) -> bool:
+        if job.lost_in is None:
+            return False
+        return any(other.lost_in is not None and other.lost_in > job.lost_in for other in self.jobs.values())
+
+    @rule(name=workers)
+    def claim_a_suspect(self, name: str) -> None:
+        """Only by a worker that holds nothing, and lives."""
+        worker, good = self.leases[name]
+        rows = self.run("queue/claim_suspect", worker_id=worker, stages=None)
+        free = [
+            j
+            for j in self.free("PENDING")
+            if j.line == -1
+            and j.site not in self.held_sites()
+            and not self.sites[j.site].paused
+            and (self.sites[j.site].cap is None or self.in_flight(j.site) < self.sites[j.site].cap)
+        ]
+        idle = not any(j.status == "PROCESSING" and j.worker == worker for j in self.jobs.values())
+        assert len(rows) == (1 if free and good and idle else 0)
+        for row in rows:
+            assert row["job_id"] in {j.id for j in free}
+            self.jobs[row["job_id"]].take(worker)
 
     @rule(name=workers, heir=workers)
     def crash_be_rescued_and_restart(self, name: str, heir: str) -> None:

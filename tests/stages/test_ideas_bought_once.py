@@ -10,7 +10,7 @@ from psycopg.types.json import Json
 
 from blogworker.providers.openai import Generation
 from blogworker.queue.job import Claim
-from blogworker.queue.rescue import MOST_RESCUES
+from blogworker.queue.rescue import MOST, MOST_LONE
 from blogworker.settings import OpenAISettings
 from blogworker.stages import ideas
 from blogworker.stages.cache import StoredCache
@@ -68,7 +68,7 @@ async def dying(kitchen: Kitchen) -> Claim:
 async def rescue(kitchen: Kitchen) -> None:
     """What the fleet does when a worker's lease has ended; the worker begins another one."""
     await kitchen.run("update workers set lease_until = now() - interval '1 s'")
-    await kitchen.database.execute("queue/rescue", batch=10, most_rescues=MOST_RESCUES)
+    await kitchen.database.execute("queue/rescue", batch=10, most_lone=MOST_LONE, most=MOST)
     await kitchen.run("update workers set lease_until = now() + interval '1 h'")
 
 

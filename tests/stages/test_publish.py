@@ -63,6 +63,7 @@ async def test_every_visible_effect_is_confirmed_right_before(world, checkpoints
         "save publish.intent",
         "confirm",
         "save publish.draft",
+        "save publish.asked",
         "confirm",
         "save publish.post",
     ]
@@ -164,7 +165,7 @@ async def test_a_claim_is_confirmed_in_the_calls_own_turn(world, checkpoints):
         "save publish.draft",
     ]
     assert events[: events.index("save publish.media") + 1] == ["turn", "confirm", "save publish.media"]
-    assert events[-4:] == ["turn", "confirm", "save publish.post", "turn"]
+    assert events[-5:] == ["turn", "save publish.asked", "confirm", "save publish.post", "turn"]
 
 
 async def test_a_turn_that_is_refused_leaves_no_intent(world, checkpoints, monkeypatch):

@@ -23,7 +23,7 @@ rested as (
 
 promoted as (
     update blog_generations as g
-    set status = 'PENDING', line = stage_number(g.stage)
+    set status = 'PENDING', line = line_number(g.stage, g.rescues)
     where
         g.id = any (
             array(select d.id from due as d union all select r.id from rested as r)

@@ -1,9 +1,14 @@
 -- rescue: take back the jobs of workers whose lease has ended or whose incarnation was replaced.
--- Takes  batch int; most_rescues int: the rescue at which a job is held to be what kills its workers.
--- Gives  job_id, attempt, status, rescues, worker_id (the one that lost it).
--- Locks  the jobs, in id order, skipping those that others hold.
+-- Takes  batch int; most_lone int: so many lone deaths condemn a job; most int: so many deaths do, if the last was alone,
+--        whatever else may explain them.
+-- Gives  job_id, attempt, status, rescues, lone_rescues, worker_id (the one that lost it).
+-- Locks  the jobs, in id order, skipping those that others have locked.
+--
+-- Any job that a worker held may have been what killed it. A job is held against itself alone: only a death of a worker
+-- that held nothing else counts as lone, and not even that while other workers die too, for then something else
+-- kills them (a bad host, a person). A suspect that died alone rests before it runs again, so that a storm can pass.
 with orphaned as (
-    select g.id, g.worker_id
+    select g.id, g.worker_id, g.rescues, g.lone_rescues
     from blog_generations as g
     where
         g.status = 'PROCESSING'
@@ -15,25 +20,70 @@ with orphaned as (
     for update of g skip locked
 ),
 
+judged as (
+    select
+        o.id,
+        o.worker_id,
+        o.rescues + 1 as rescues,
+        d.alone,
+        o.lone_rescues + (d.alone and not d.explained)::integer as lone_rescues
+    from orphaned as o
+    cross join lateral (
+        select
+            not exists (
+                select from blog_generations as h
+                where h.status = 'PROCESSING' and h.worker_id = o.worker_id and h.id <> o.id
+            ) as alone,
+            exists (select from orphaned as p where p.worker_id <> o.worker_id)
+            or exists (
+                select from generation_errors as e
+                where
+                    e.kind = 'LeaseLost'
+                    and e.generation_id <> o.id
+                    and e.created_at > (
+                        select max(b.created_at)
+                        from generation_errors as b
+                        where b.generation_id = o.id and b.kind = 'LeaseLost'
+                    )
+            ) as explained
+    ) as d
+),
+
+condemned as (
+    select
+        j.*,
+        j.alone and (j.lone_rescues >= %(most_lone)s::integer or j.rescues >= %(most)s::integer) as guilty
+    from judged as j
+),
+
 rescued as (
     update blog_generations as g
     set
-        status = case when g.rescues + 1 >= %(most_rescues)s::integer then 'FAILED' else 'PENDING' end,
-        rescues = g.rescues + 1,
+        status = case when c.guilty then 'FAILED' else 'PENDING' end,
+        rescues = c.rescues,
+        lone_rescues = c.lone_rescues,
+        run_at = case
+            when c.alone and c.rescues > 1 then now() + make_interval(secs => least(60, 2 ^ least(c.rescues - 1, 6)))
+            else g.run_at
+        end,
         error = case
-            when g.rescues + 1 >= %(most_rescues)s::integer
-                then format('its worker died or lost the database %%s times while holding it', g.rescues + 1)
+            when c.guilty
+                then format(
+                    'its worker died %%s times while holding it, the last time while it ran alone: it is held to be the '
+                    'cause. Look at its source, then retry it',
+                    c.rescues
+                )
             else 'its worker died or lost the database while holding it'
         end
-    from orphaned as o
-    where g.id = o.id
-    returning g.id, g.attempt, g.status, g.rescues, g.stage, g.error, o.worker_id
+    from condemned as c
+    where g.id = c.id
+    returning g.id, g.attempt, g.status, g.rescues, g.lone_rescues, g.stage, g.error, c.worker_id
 ),
 
 recorded as (
     insert into generation_errors (generation_id, attempt, stage, kind, message, retryable)
-    select r.id, r.attempt, r.stage, 'LeaseLost', r.error, r.status <> 'FAILED'
+    select r.id, r.attempt, r.stage, 'LeaseLost', coalesce(r.error, 'its post is published'), r.status <> 'FAILED'
     from rescued as r
 )
 
-select r.id as job_id, r.attempt, r.status, r.rescues, r.worker_id from rescued as r;
+select r.id as job_id, r.attempt, r.status, r.rescues, r.lone_rescues, r.worker_id from rescued as r;

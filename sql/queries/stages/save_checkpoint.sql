@@ -53,6 +53,7 @@ advanced as (
     set
         stage = coalesce(%(next_stage)s::text, g.stage),
         rescues = case when %(next_stage)s::text is null then g.rescues else 0 end, -- it gets on: it kills no workers
+        lone_rescues = case when %(next_stage)s::text is null then g.lone_rescues else 0 end,
         error = case when %(next_stage)s::text is null then g.error end, -- what was in its way is no more
         reserved_usd = greatest(0, g.reserved_usd - p.paid_usd)
     from held as h

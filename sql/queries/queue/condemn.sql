@@ -1,0 +1,13 @@
+-- condemn: end a job that cannot be claimed.
+-- Takes  job_id; error.
+-- Locks  the job.
+with ended as (
+    update blog_generations as g
+    set status = 'FAILED', error = %(error)s
+    where g.id = %(job_id)s and g.status = 'PENDING'
+    returning g.id, g.attempt, g.stage, g.error
+)
+
+insert into generation_errors (generation_id, attempt, stage, kind, message, retryable)
+select e.id, e.attempt, e.stage, 'Unusable', e.error, false
+from ended as e;
