@@ -40,8 +40,9 @@ async def main(dsn: str, name: str, worker: str, concurrency: str) -> None:
         sys.stdout.flush()
         await anyio.to_thread.run_sync(sys.stdin.readline)
         gate = Gate(Breakers(database), "wait")
-        begin = partial(Incarnation, settings, database, Weather(), nothing, gate=gate)
-        await Supervisor(begin, settings.worker).run(until_empty=True)
+        weather = Weather()
+        begin = partial(Incarnation, settings, database, weather, nothing, gate=gate)
+        await Supervisor(begin, settings.worker, database, weather).run(until_empty=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from blogworker.settings import DatabaseSettings, LogSettings, Settings, load, r
 from blogworker.telemetry import configure, get_logger
 
 NOT_OF_A_WORKER = ("BLOGWORKER_API_TOKEN", "BLOGWORKER_PG_BIN", "BLOGWORKER_TEST_DATABASE_URL")
+ALONE = {"concurrency": 1, "quota_patience": 120.0}  # it holds up nobody while it waits
 log = get_logger()
 
 
@@ -37,11 +38,19 @@ def run(
         None, help="Seconds that held jobs may take after SIGTERM. [BLOGWORKER_DRAIN_TIMEOUT, 60]"
     ),
     until_empty: bool = typer.Option(False, "--until-empty", help="Exit when nothing is left to do."),
+    suspects: bool = typer.Option(
+        False,
+        "--suspects",
+        help="Run only blogs that are suspected of killing their workers, one at a time, until none is left. "
+        "Workers start this by themselves.",
+    ),
+    parent: int | None = typer.Option(None, hidden=True, help="The process to end with."),
 ) -> None:
     """Run one worker: claim blogs, make them, publish them. SIGTERM drains; a second one releases at once."""
     settings = load(
         {
-            "worker": {"concurrency": concurrency, "name": name, "drain_timeout": drain_timeout},
+            "worker": {"concurrency": concurrency, "name": name, "drain_timeout": drain_timeout}
+            | (ALONE if suspects else {}),
             "queue": {"batch_size": batch_size, "max_per_instance": max_per_instance},
         }
     )
@@ -50,7 +59,8 @@ def run(
     _tell_misspelt()
     from blogworker import daemon  # the vendors' SDKs take half a second to load, which no other command should wait
 
-    anyio.run(partial(daemon.run, settings, until_empty=until_empty))
+    role = daemon.Role(suspects=suspects, parent=parent)
+    anyio.run(partial(daemon.run, settings, until_empty=until_empty or suspects, role=role))
 
 
 def _tell_misspelt() -> None:

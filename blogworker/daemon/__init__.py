@@ -4,6 +4,7 @@ keepers   settle, lease, rescue, promote, listen, heartbeat      outlive the job
   jobs    the claim loop and one task per attempt                drained before the keepers stop
 """
 
+from blogworker.daemon.isolation import Role
 from blogworker.daemon.supervisor import run
 
-__all__ = ["run"]
+__all__ = ["Role", "run"]

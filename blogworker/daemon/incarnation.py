@@ -7,6 +7,7 @@ Their nesting is the order of shutdown.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from anyio.abc import TaskGroup
 from blogworker import __version__
 from blogworker.daemon import systemd
 from blogworker.daemon.gate import Gate
+from blogworker.daemon.isolation import WORKER, Isolation, Role
 from blogworker.daemon.ticker import every
 from blogworker.daemon.worker import Worker
 from blogworker.db.patient import PatientDatabase, Weather
@@ -26,7 +28,7 @@ from blogworker.queue.lease import Lease, LeaseEnded, LeaseTaken
 from blogworker.queue.notify import CANCEL, listen
 from blogworker.queue.promote import promote
 from blogworker.queue.reconcile import reconcile
-from blogworker.queue.rescue import release_strays, rescue
+from blogworker.queue.rescue import release_strays, rescue, take_back
 from blogworker.queue.settle import Settler
 from blogworker.quota.upkeep import tend
 from blogworker.settings import Settings
@@ -39,9 +41,20 @@ BUDGET_S = 1.0
 BREAKERS_S = 1.0
 RESCUE_S = 5.0
 RELISTEN_S = 5.0
+SUSPECTS_S = 1.0
+PARENT_S = 1.0
 TEND_S = 300.0
 GOODBYE_S = 3.0
 XMIN_HELD_S = 300.0  # a transaction this old keeps vacuum from cleaning the queue
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """The lease that this process held before, and what it held under it when that ended."""
+
+    worker_id: UUID
+    held: tuple[tuple[int, int], ...]  # job, attempt
+
 
 FencedPipeline = Callable[[UUID, Claim, Mapping[str, Output]], Awaitable[Outcome]]
 
@@ -60,8 +73,17 @@ class Incarnation:
         *,
         gate: Gate,
         waiting: Callable[[], Mapping[str, int]] = dict,
+        role: Role = WORKER,
+        former: Former | None = None,
     ) -> None:
         self._gate = gate
+        self._role = role
+        self._former = former
+        self._isolation = (
+            None
+            if role.suspects
+            else Isolation(database, settings.worker.name, drain_timeout_s=settings.worker.drain_timeout)
+        )
         self._settings = settings
         self._waiting = waiting  # callers, by the quota they wait for
         self._database = database
@@ -81,6 +103,7 @@ class Incarnation:
             worker=settings.worker,
             weather=weather,
             gate=gate,
+            alone=role.suspects,
         )
         self._beginning, self._claiming = CancelScope(), CancelScope()
         self._drain_until: float | None = None
@@ -91,6 +114,8 @@ class Incarnation:
     def drain(self, timeout_s: float) -> None:
         """Claim no more; what runs may go on for so long, then it is handed back."""
         self._drain_until = current_time() + timeout_s
+        if self._isolation is not None:
+            self._isolation.drain()
         self._beginning.cancel()
         self._claiming.cancel()
         self._limit()
@@ -117,10 +142,17 @@ class Incarnation:
             raise ended
         return False
 
+    @property
+    def former(self) -> Former:
+        """For the incarnation that follows."""
+        return Former(self._lease.worker_id, tuple(self.worker.lost))
+
     async def _begin(self) -> None:
         registration = await self._lease.begin()
         if registration.replaced:
             log.warning("worker_replaced", worker=self._lease.name)
+        if self._former is not None and self._former.held:
+            await take_back(self._patient, self._former.worker_id, self._former.held)
         log.info(
             "worker_started",
             worker=self._lease.name,
@@ -153,6 +185,10 @@ class Incarnation:
         keepers.start_soon(every, "breakers", BREAKERS_S, self._sync_breakers)
         keepers.start_soon(every, "listen", RELISTEN_S, self._listen)
         keepers.start_soon(every, "quotas", TEND_S, partial(tend, self._database))
+        if self._isolation is not None:
+            keepers.start_soon(every, "suspects", SUSPECTS_S, self._isolation.tick)
+        if self._role.parent is not None:
+            keepers.start_soon(every, "parent", PARENT_S, self._end_with_parent)
         keepers.start_soon(every, "heartbeat", worker.heartbeat_interval, self._heartbeat)
         if (interval_s := systemd.watchdog_interval_s()) is not None:
             keepers.start_soon(every, "watchdog", interval_s, self._ping)
@@ -204,6 +240,10 @@ class Incarnation:
 
     async def _listen(self) -> None:
         await listen(self._settings.database, self._database, self._heard)
+
+    async def _end_with_parent(self) -> None:
+        if self._role.orphaned and self._drain_until is None:
+            self.drain(self._settings.worker.drain_timeout)
 
     async def _ping(self) -> None:
         systemd.notify("WATCHDOG=1")

@@ -10,12 +10,15 @@ from anyio.abc import TaskStatus
 
 from blogworker.daemon import systemd
 from blogworker.daemon.gate import Gate
-from blogworker.daemon.incarnation import Incarnation
+from blogworker.daemon.incarnation import Former, Incarnation
+from blogworker.daemon.isolation import WORKER, Role, volunteer
 from blogworker.daemon.pacing import StageTimes, buckets, pacing
+from blogworker.daemon.ticker import every
 from blogworker.daemon.world import opened_vendors
 from blogworker.db.migrate import state
 from blogworker.db.patient import PatientDatabase, Weather
 from blogworker.db.pool import Database
+from blogworker.errors import DatabaseUnready
 from blogworker.queue.job import Claim, Outcome
 from blogworker.quota.breaker import Breakers
 from blogworker.quota.limiter import Limiter
@@ -26,14 +29,20 @@ from blogworker.stages.pipeline import attempt
 from blogworker.stages.work import Output, Work
 from blogworker.telemetry import get_logger
 
+FIT_S = 5.0
+RELEASE_AFTER_S = 60.0  # that a person may take to put the database right, before what waits to be stored is dropped
+
 log = get_logger()
 
 
-async def run(settings: Settings, *, until_empty: bool = False) -> None:
+async def run(settings: Settings, *, until_empty: bool = False, role: Role = WORKER) -> None:
     """Run one worker until a signal, or until the queue is empty.
 
-    Raises DatabaseUnready before anything is claimed; LeaseTaken when another process took the name over.
+    Raises DatabaseUnready before anything is claimed, and when a newer version has migrated the database to what this
+    one does not fit; LeaseTaken when another process took the name over.
     """
+    if role.suspects:
+        volunteer()
     async with Database(settings.database, application=f"blogworker {settings.worker.name}"[:63]) as database:
         async with database.connection() as connection:
             (await state(connection)).require_current()
@@ -58,8 +67,10 @@ async def run(settings: Settings, *, until_empty: bool = False) -> None:
 
             gate = Gate(breakers, trouble, pacing=partial(pacing, settings, times))
             await gate.sync()
-            begin = partial(Incarnation, settings, database, weather, pipeline, gate=gate, waiting=limiter.waiting)
-            await Supervisor(begin, settings.worker).run(until_empty=until_empty)
+            begin = partial(
+                Incarnation, settings, database, weather, pipeline, gate=gate, waiting=limiter.waiting, role=role
+            )
+            await Supervisor(begin, settings.worker, database, weather).run(until_empty=until_empty)
 
 
 def warn_unpriced(settings: Settings) -> None:
@@ -76,21 +87,47 @@ class Supervisor:
     `begin` makes each, unregistered.
     """
 
-    def __init__(self, begin: Callable[[], Incarnation], worker: WorkerSettings) -> None:
+    def __init__(
+        self, begin: Callable[..., Incarnation], worker: WorkerSettings, database: Database, weather: Weather
+    ) -> None:
         self._begin = begin
         self._worker = worker
+        self._database = database
+        self._weather = weather
         self._incarnation: Incarnation | None = None
         self._stopping = False
+        self._outdated: DatabaseUnready | None = None
 
     async def run(self, *, until_empty: bool = False) -> None:
-        async with create_task_group() as signals:
-            await signals.start(self._obey_signals)
+        """Raises DatabaseUnready once it has drained because of a newer database."""
+        former: Former | None = None
+        async with create_task_group() as watches:
+            await watches.start(self._obey_signals)
+            watches.start_soon(every, "fit", FIT_S, self._look_at_fit)
             while not self._stopping:
-                self._incarnation = self._begin()
+                self._incarnation = self._begin(former=former)
                 if await self._incarnation.run(until_empty=until_empty):
                     break
-            signals.cancel_scope.cancel()
+                former = self._incarnation.former
+            watches.cancel_scope.cancel()
         log.info("worker_stopped", worker=self._worker.name)
+        if self._outdated is not None:
+            raise self._outdated
+
+    async def _look_at_fit(self) -> None:
+        """Where statements do not fit the database, release jobs that have waited too long. Drain if a newer version
+        has migrated it: then no waiting helps."""
+        if self._incarnation is None or self._stopping or (waited_s := self._weather.fit.waited_s) == 0:
+            return
+        if waited_s > RELEASE_AFTER_S and (count := self._incarnation.worker.release_all()):
+            log.warning("jobs_released", count=count)
+        async with self._database.connection() as connection:
+            found = await state(connection)
+        if found.unknown:
+            self._outdated = found.newer()
+            log.error("database_newer", error=str(self._outdated))
+            self._stopping = True
+            self._incarnation.drain(self._worker.drain_timeout)
 
     async def _obey_signals(self, *, task_status: TaskStatus[None]) -> None:
         """The first signal drains; the second releases what is held at once."""

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from functools import partial
 from random import uniform
 from time import monotonic
 from uuid import UUID
@@ -14,13 +13,14 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 from psycopg_pool import PoolTimeout
 
+from blogworker.daemon.claimer import NOTHING, Claimer
 from blogworker.daemon.gate import Gate, Trial
 from blogworker.db.patient import Weather
 from blogworker.db.pool import Database
 from blogworker.errors import LeaseLost
 from blogworker.queue.budget import Budget
-from blogworker.queue.claim import Claimed, Scan, claim
-from blogworker.queue.job import Cancel, Claim, Failure, Outcome, OverBudget, PauseSite, Release, Retry
+from blogworker.queue.claim import Claimed
+from blogworker.queue.job import Cancel, Claim, Failure, Outcome, OverBudget, PauseSite, Reject, Release, Retry
 from blogworker.queue.settle import Settler
 from blogworker.settings import QueueSettings, WorkerSettings
 from blogworker.stages.checkpoint import load
@@ -32,10 +32,8 @@ RELEASE_GRACE_S = 2.0  # to hand a job back when its attempt is cancelled
 LOOK_AGAIN_S = 0.004  # first wait when a claim was short only because others were claiming; doubles
 LOOK_AGAIN_CAP_S = 1.0
 DOUBLINGS = 20  # past any wait there is
-AWAY_S = 1.0  # until the next claim when the database could not be reached
+AWAY_S = 1.0  # until the next claim when the database could not be reached, or does not fit
 EMPTY_POLL_S = 0.25  # how soon a worker that runs until the queue is empty looks whether it is
-NOTHING = Claimed(claims=(), look_again=False)
-WITHIN_S = 600.0  # such a worker waits for jobs scheduled no later than this
 
 Pipeline = Callable[[Claim, Mapping[str, Output]], Awaitable[Outcome]]
 
@@ -43,7 +41,7 @@ log = get_logger()
 
 
 class Worker:
-    """The slots of one process."""
+    """The slots of one process. `alone`: they are for suspects of killing workers, one at a time."""
 
     def __init__(
         self,
@@ -55,8 +53,12 @@ class Worker:
         worker: WorkerSettings,
         weather: Weather,
         gate: Gate,
+        alone: bool = False,
     ) -> None:
         self._database = database
+        self._claimer = Claimer(
+            database, gate, weather, name=worker.name, site_window=queue.max_per_instance, alone=alone
+        )
         self._weather = weather
         self._gate = gate
         self._settler = settler
@@ -65,8 +67,9 @@ class Worker:
         self._settings = worker
         self._freed = Event()
         self._woken = Event()
-        self._scan = Scan()
         self._running: dict[tuple[int, int], CancelScope] = {}  # by job and attempt
+        self.lost: set[tuple[int, int]] = set()  # attempts that ended here and could not be settled
+        self._released: set[tuple[int, int]] = set()
         self.outcomes: Counter[str] = Counter()
 
     @property
@@ -84,6 +87,13 @@ class Worker:
         for (job_id, _), scope in self._running.items():
             if job_id in unwanted:
                 scope.cancel()
+
+    def release_all(self) -> int:
+        """Stop what runs here; it is PENDING again, without using an attempt. Gives how many."""
+        self._released |= self._running.keys()
+        for scope in self._running.values():
+            scope.cancel()
+        return len(self._running)
 
     def wake(self) -> None:
         """There may be work."""
@@ -104,7 +114,7 @@ class Worker:
                 hidden = 0 if found.claims else hidden + 1
                 if hidden:
                     await sleep(_doubled_s(hidden, longest_s=LOOK_AGAIN_CAP_S))
-            elif until_empty and await self._all_done():
+            elif until_empty and not self.in_flight and await self._claimer.all_done():
                 return
             else:
                 hidden = 0
@@ -130,24 +140,29 @@ class Worker:
             await self._freed.wait()
 
     async def _claim(self, worker_id: UUID, jobs: TaskGroup) -> Claimed | None:
+        """None: the database cannot be claimed from now."""
         started = monotonic()
-        slots = min(self._queue.batch_size, self._settings.concurrency - self.in_flight)
+        free = min(self._queue.batch_size, self._settings.concurrency - self.in_flight)
+        if (slots := self._weather.fit.room(free, in_flight=self.in_flight)) == 0:
+            return None
+        statement = "queue/claim"
+        found, trial = NOTHING, None
         try:
             # Shielded: cancelled after its commit it would leave jobs held by nobody who knows of them.
             with fail_after(CLAIM_TIMEOUT_S, shield=True):
-                found, trial = await self._found(worker_id, slots)
+                found, trial = await self._claimer.take(worker_id, slots)
+                self._weather.found(statement)
+                statement = "stages/load_checkpoints"
                 again = [c.job_id for c in found.claims if c.attempt > 1]
                 saved = await load(self._database, again) if again else {}
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
-            self._weather.lost(error, "queue/claim")
+            await self._release(found.claims, trial)
+            if not self._weather.trouble(error, statement):
+                await self._claimer.single_out(error)
             return None
-        self._weather.found("queue/claim")
+        self._weather.found(statement)
         if jobs.cancel_scope.cancel_called:  # tasks started now would not take a single step
-            with move_on_after(RELEASE_GRACE_S, shield=True):
-                for taken in found.claims:
-                    await self._settler.settle(taken, Release())
-                if trial is not None:
-                    await self._gate.unused(trial)
+            await self._release(found.claims, trial)
             return found
         for taken in found.claims:
             self.cancel([taken.job_id])  # an attempt that still runs here was rescued meanwhile: it is lost
@@ -159,35 +174,12 @@ class Worker:
             log.debug("jobs_claimed", count=len(found.claims), sites=sites, duration_s=duration_s)
         return found
 
-    async def _found(self, worker_id: UUID, slots: int) -> tuple[Claimed, Trial | None]:
-        """One job to probe a provider with, if it is time for that, and the leave; else all that may be had."""
-        take = partial(
-            claim,
-            self._database,
-            worker_id,
-            site_window=self._queue.max_per_instance,
-            scan=self._scan,
-        )
-        if (trial := await self._gate.trial()) is not None:
-            for passing in trial.passings:
-                found = await take(slots=1, passing=passing)
-                if found.claims:
-                    return found, trial
-            await self._gate.unused(trial)
-        if (passing_now := self._gate.passing()) is None:
-            return NOTHING, None
-        return await take(slots=slots, passing=passing_now), None
-
-    async def _all_done(self) -> bool:
-        if self.in_flight:
-            return False
-        stages = list(self._gate.affordable) if self._gate.budget.shut_s > WITHIN_S else None
-        try:
-            left = await self._database.one("queue/outstanding", within_s=WITHIN_S, stages=stages)
-        except (psycopg.Error, PoolTimeout) as error:
-            self._weather.lost(error, "queue/outstanding")
-            return False
-        return not any(left.values())
+    async def _release(self, claims: Iterable[Claim], trial: Trial | None) -> None:
+        with move_on_after(RELEASE_GRACE_S, shield=True):
+            for taken in claims:
+                await self._settler.settle(taken, Release())
+            if trial is not None:
+                await self._gate.unused(trial)
 
     async def _run(self, taken: Claim, saved: Mapping[str, Output], trial: Trial | None) -> None:
         """One attempt, from its claim until its outcome is stored; only then is the slot free."""
@@ -199,16 +191,23 @@ class Worker:
                 outcome: Outcome | None = Cancel()
                 with self._running[taken.job_id, taken.attempt]:
                     outcome = await self._attempt(taken, saved, trial)
+                    self._weather.fit.tried()
+                if isinstance(outcome, Cancel) and (taken.job_id, taken.attempt) in self._released:
+                    outcome = Release()
                 status = await self._settler.settle(taken, outcome) if outcome is not None else None
                 self._report(outcome, status, monotonic() - started)
             except get_cancelled_exc_class():
                 # Hand the job back now, else it waits out a full lease.
+                self.lost.add((taken.job_id, taken.attempt))
                 with move_on_after(RELEASE_GRACE_S, shield=True):
                     status = await self._settler.settle(taken, Release())
                     self._report(Release(), status, monotonic() - started)
+                    if status is not None:
+                        self.lost.discard((taken.job_id, taken.attempt))
                 raise
             finally:
                 del self._running[taken.job_id, taken.attempt]
+                self._released.discard((taken.job_id, taken.attempt))
                 self._freed.set()
 
     async def _attempt(self, taken: Claim, saved: Mapping[str, Output], trial: Trial | None) -> Outcome | None:
@@ -218,6 +217,11 @@ class Worker:
                 outcome = await self._pipeline(taken, saved)
         except LeaseLost:
             return None
+        except (
+            psycopg.DataError,
+            psycopg.errors.CheckViolation,
+        ) as error:  # the same would be made, and paid for, again
+            return Reject(Failure(taken.stage, "Unstorable", f"the database refuses what was made: {error}"))
         except Exception as error:  # the edge of one attempt: an unforeseen error is this job's, not the worker's
             log.exception("attempt_crashed")
             return Retry(Failure(taken.stage, type(error).__name__, str(error)), self._settings.retry_base)

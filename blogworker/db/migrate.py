@@ -55,15 +55,19 @@ class State:
     def require_current(self) -> None:
         """Raise DatabaseUnready unless this program and the database fit."""
         if self.unknown:
-            raise DatabaseUnready(
-                f"the database is newer than this program (it has migration {max(self.unknown)}): upgrade blogworker"
-            )
+            raise self.newer()
         if self.changed:
             raise DatabaseUnready(
                 f"migration {self.changed[0]} is not the one this database was made with: install the matching version"
             )
         if self.pending:
             raise DatabaseUnready(f"the database lacks {len(self.pending)} migration(s): run `blogworker migrate`")
+
+    def newer(self) -> DatabaseUnready:
+        """What to say of a database that a newer program has migrated."""
+        return DatabaseUnready(
+            f"the database is newer than this program (it has migration {max(self.unknown)}): upgrade blogworker"
+        )
 
 
 async def state(connection: AsyncConnection[DictRow]) -> State:

@@ -1,7 +1,8 @@
 """A database that is waited for.
 
-A job in hand has paid for what it is about to store, so its statements are sent again until they get through; the end
-of the worker's lease cancels them. Each of them may be repeated: it is fenced, and writes the same a second time.
+A running job has paid for what it is about to store, so its statements are sent again until they get through; the end
+of the worker's lease cancels them. Each of them may be repeated: it is fenced, and writes the same a second time. That
+holds for a database that is away, and for one that does not fit for now (`misfit.py`).
 """
 
 from time import monotonic
@@ -11,6 +12,7 @@ from anyio import fail_after, sleep
 from psycopg_pool import PoolTimeout
 
 from blogworker.backoff import backoff_s
+from blogworker.db.misfit import Fit, misfit
 from blogworker.db.pool import Row, Runner
 from blogworker.telemetry import get_logger
 
@@ -47,6 +49,17 @@ class Weather:
     def __init__(self) -> None:
         self._away_since: float | None = None
         self._refused: set[str] = set()
+        self.fit = Fit()
+
+    def trouble(self, error: BaseException, name: str) -> bool:
+        """Take note of trouble that no statement is to blame for. False: the error is of another kind."""
+        if misfit(error):
+            self.fit.refused(error, name)
+        elif passing(error):
+            self.lost(error, name)
+        else:
+            return False
+        return True
 
     def lost(self, error: BaseException, name: str) -> None:
         if read_only(error):
@@ -56,6 +69,7 @@ class Weather:
             log.warning("database_lost", error_type=type(error).__name__, error=str(error))
 
     def found(self, name: str) -> None:
+        self.fit.passed(name)
         if self._away_since is not None and (not self._refused or name in self._refused):
             log.info("database_back", duration_s=round(monotonic() - self._away_since, 3))
             self._away_since = None
@@ -63,7 +77,7 @@ class Weather:
 
 
 class PatientDatabase(Runner):
-    """Runs statements on another runner, again and again while the trouble is a passing one."""
+    """Runs statements on another runner, again and again while the trouble is not their own."""
 
     def __init__(self, runner: Runner, weather: Weather) -> None:
         self._runner = runner
@@ -76,10 +90,9 @@ class PatientDatabase(Runner):
                 with fail_after(ANSWER_S):
                     rows = await self._runner.rows(name, **parameters)
             except (psycopg.Error, PoolTimeout, TimeoutError) as error:
-                if not passing(error):
+                if not self._weather.trouble(error, name):
                     raise
                 failures += 1
-                self._weather.lost(error, name)
             else:
                 self._weather.found(name)
                 return rows

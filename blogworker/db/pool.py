@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from psycopg import AsyncConnection, OperationalError
-from psycopg.errors import LockNotAvailable, ReadOnlySqlTransaction
+from psycopg.errors import FeatureNotSupported, InvalidSqlStatementName, LockNotAvailable, ReadOnlySqlTransaction
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -101,6 +101,9 @@ class Database(Runner):
                 yield connection
             except ReadOnlySqlTransaction:
                 await connection.close()  # it leads to what is a standby now, and would for up to an hour
+                raise
+            except (FeatureNotSupported, InvalidSqlStatementName):
+                await connection.close()  # its prepared statements are of another schema, or lost
                 raise
 
     @asynccontextmanager

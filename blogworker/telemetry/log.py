@@ -53,6 +53,14 @@ EVENTS = {
     "refund_dropped": "the database refused for good what calls gave back of a quota: quota, error_type, error",
     "database_lost": "the database cannot be used; what is in hand waits: error_type, error",
     "database_back": "it can be used again: duration_s",
+    "database_misfit": "the database lacks what a statement needs: nothing is claimed, jobs wait: query, error",
+    "database_fits": "statements get through again: duration_s",
+    "database_newer": "the database was migrated by a newer version, which this one does not fit: it drains: error",
+    "jobs_released": "jobs that wait for a database that does not fit are released, without using an attempt: count",
+    "claim_failed": "a claim met data that stops it; the job at fault is looked for: error_type, error",
+    "job_condemned": "a job that stops every claim is FAILED, or its site paused: job_id, instance_id, error",
+    "suspects_started": "a process of its own runs the jobs that are suspected of killing workers: worker",
+    "suspects_ended": "no suspect is left for it: worker, exit_code",
 }
 
 LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}

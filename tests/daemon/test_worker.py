@@ -12,6 +12,7 @@ from anyio import CancelScope, Event, create_task_group, fail_after, sleep
 from anyio.abc import TaskGroup
 from structlog.testing import capture_logs
 
+from blogworker.daemon import claimer as claimer_module
 from blogworker.daemon import worker as worker_module
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.worker import Pipeline, Worker
@@ -87,7 +88,9 @@ class Bench:
         return found
 
     @asynccontextmanager
-    async def working(self, pipeline: Pipeline, *, slots: int) -> AsyncIterator[tuple[Worker, TaskGroup]]:
+    async def working(
+        self, pipeline: Pipeline, *, slots: int, weather: Weather | None = None
+    ) -> AsyncIterator[tuple[Worker, TaskGroup]]:
         """A worker that claims while the block lasts, with the task group of its jobs."""
         settler = Settler(self.database, self.worker_id)
         worker = Worker(
@@ -96,7 +99,7 @@ class Bench:
             pipeline,
             queue=QueueSettings(_env_file=None),
             worker=WorkerSettings(concurrency=slots, poll_interval=0.05, _env_file=None),
-            weather=Weather(),
+            weather=weather or Weather(),
             gate=Gate(Breakers(self.database), "wait"),
         )
         async with create_task_group() as keepers:
@@ -138,7 +141,7 @@ class Bench:
     async def rescue(self) -> None:
         """As another worker does when this one was silent for too long."""
         await self.database.execute("queue/end_lease", worker_id=self.worker_id)
-        await self.database.rows("queue/rescue", batch=10, most_rescues=3)
+        await self.database.rows("queue/rescue", batch=10, most_lone=3, most=12)
 
 
 @pytest.fixture
@@ -369,7 +372,7 @@ async def test_a_worker_outlives_any_number_of_looks_in_vain(bench: Bench, monke
         looks += 1
         return Claimed(claims=(), look_again=True)
 
-    monkeypatch.setattr(worker_module, "claim", more_behind)
+    monkeypatch.setattr(claimer_module, "claim", more_behind)
     monkeypatch.setattr(worker_module, "LOOK_AGAIN_CAP_S", 0)
 
     async with bench.working(Stage(), slots=1):

@@ -1,0 +1,87 @@
+"""What a worker takes from the queue, and whether there is more for it."""
+
+from functools import partial
+from uuid import UUID
+
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from blogworker.daemon.gate import Gate, Trial
+from blogworker.db.misfit import misfit
+from blogworker.db.patient import Weather, passing
+from blogworker.db.pool import Database
+from blogworker.queue.claim import Claimed, Scan, claim
+from blogworker.queue.condemn import condemn
+from blogworker.queue.rescue import claim_suspect
+from blogworker.telemetry import get_logger
+
+NOTHING = Claimed(claims=(), look_again=False)
+WITHIN_S = 600.0  # a worker that runs until the queue is empty waits for jobs scheduled no later than this
+SUSPECTS_WITHIN_S = 15.0  # one for suspects: for those that rest no longer than this
+
+log = get_logger()
+
+
+class Claimer:
+    """Of one worker. `alone`: it takes suspects of killing workers, one at a time, and nothing else."""
+
+    def __init__(
+        self, database: Database, gate: Gate, weather: Weather, *, name: str, site_window: int, alone: bool
+    ) -> None:
+        self._database = database
+        self._gate = gate
+        self._weather = weather
+        self._name = name
+        self._site_window = site_window
+        self._alone = alone
+        self._scan = Scan()
+        self._stopped_by: str | None = None  # the error that stops every claim
+
+    async def take(self, worker_id: UUID, slots: int) -> tuple[Claimed, Trial | None]:
+        """One job to probe a provider with, if it is time for that, and the leave; else all that may be had."""
+        if self._alone:
+            return await self._suspect(worker_id), None
+        take = partial(claim, self._database, worker_id, site_window=self._site_window, scan=self._scan)
+        if (trial := await self._gate.trial()) is not None:
+            for one in trial.passings:
+                found = await take(slots=1, passing=one)
+                if found.claims:
+                    return found, trial
+            await self._gate.unused(trial)
+        if (passing_now := self._gate.passing()) is None:
+            return NOTHING, None
+        return await take(slots=slots, passing=passing_now), None
+
+    async def _suspect(self, worker_id: UUID) -> Claimed:
+        passing_now = self._gate.passing()
+        job = None if passing_now is None else await claim_suspect(self._database, worker_id, passing_now.stages)
+        return NOTHING if job is None else Claimed(claims=(job,), look_again=True)
+
+    async def single_out(self, error: Exception) -> None:
+        """An error that is the fault of some job: end that job, or else no site is served any more."""
+        if self._stopped_by != (told := f"{type(error).__name__}: {error}"):
+            self._stopped_by = told  # once for each
+            log.error("claim_failed", error_type=type(error).__name__, error=str(error))
+        try:
+            for job in await condemn(self._database, lambda other: passing(other) or misfit(other)):
+                log.error("job_condemned", job_id=job.job_id, instance_id=job.instance_id, error=job.error)
+        except (psycopg.Error, PoolTimeout) as other:
+            self._weather.trouble(other, "queue/condemn")
+
+    async def all_done(self) -> bool:
+        if self._alone:
+            return not await self._suspects_wait()
+        stages = list(self._gate.affordable) if self._gate.budget.shut_s > WITHIN_S else None
+        try:
+            left = await self._database.one("queue/outstanding", within_s=WITHIN_S, stages=stages)
+        except (psycopg.Error, PoolTimeout) as error:
+            self._weather.trouble(error, "queue/outstanding")
+            return False
+        return not any(left.values())
+
+    async def _suspects_wait(self) -> bool:
+        try:
+            found = await self._database.one("queue/suspects", name=self._name, within_s=SUSPECTS_WITHIN_S)
+        except (psycopg.Error, PoolTimeout) as error:
+            return self._weather.trouble(error, "queue/suspects")
+        return bool(found["waiting"])

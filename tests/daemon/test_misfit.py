@@ -1,0 +1,238 @@
+"""A database that does not fit is nobody's fault: no job pays for it, and nothing is claimed meanwhile."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+import pytest
+from anyio import Event
+from structlog.testing import capture_logs
+
+from blogworker.db import misfit as misfit_module
+from blogworker.db.misfit import Fit, misfit
+from blogworker.db.patient import PatientDatabase, Weather
+from blogworker.db.pool import Database
+from blogworker.queue.job import Claim, Done, Outcome
+
+from .test_worker import Bench, Stage, until
+from .test_worker import bench as bench
+
+pytestmark = pytest.mark.anyio
+
+AWAY = "alter function stage_rooms rename to stage_rooms_away"
+BACK = "alter function stage_rooms_away rename to stage_rooms"
+# What a person may do to a database under a running worker, and undo: each stops every claim or every job.
+MISFITS = {
+    "a function is renamed": (AWAY, BACK),
+    "a column is renamed": (
+        "alter table blog_generations rename column charged to charged_away",
+        "alter table blog_generations rename column charged_away to charged",
+    ),
+    "a table is renamed": (
+        "alter table scheduled_blogs rename to scheduled_away",
+        "alter table scheduled_away rename to scheduled_blogs",
+    ),
+    "the schema is renamed": ("alter schema public rename to away", "alter schema away rename to public"),
+}
+
+
+async def run(database: Database, text: str) -> None:
+    async with database.connection() as connection:
+        await connection.execute(text.encode())
+
+
+@pytest.mark.parametrize(("breaks", "mends"), MISFITS.values(), ids=list(MISFITS))
+async def test_nothing_is_claimed_from_a_database_that_does_not_fit(
+    bench: Bench, database: Database, breaks: str, mends: str
+) -> None:
+    stage = Stage()
+    with capture_logs() as logs:
+        async with bench.working(stage, slots=2) as (worker, _):
+            await run(database, breaks)
+            await until(lambda: any(line["event"] == "database_misfit" for line in logs))
+            await run(database, mends)
+            first, second, third = await bench.add("a", "b", "c")
+            await stage.until_started(2)
+            for job_id in (first, second, third):
+                stage.gate(job_id).set()
+            await until(lambda: worker.outcomes["DONE"] == 3)
+
+    events = [line["event"] for line in logs]
+    assert "database_lost" not in events
+    assert (events.count("database_misfit"), events.count("database_fits")) == (1, 1)
+    assert {(job["status"], job["failures"], job["attempt"]) for job in await bench.jobs()} == {("DONE", 0, 1)}
+
+
+async def test_a_job_waits_to_store_what_it_paid_for(bench: Bench, database: Database) -> None:
+    """The ideas of sixty blogs were bought five times each, and then all were FAILED, for a grant that was missing."""
+    jobs = await bench.add("a", "b", "c")
+    waiting, weather = Event(), Weather()
+
+    async def pipeline(claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+        if claim.job_id == jobs[-1]:
+            waiting.set()
+        await PatientDatabase(database, weather).rows("stages/load_image", job_id=claim.job_id)
+        return Done()
+
+    await run(database, "alter table blog_posts rename to posts_away")
+    with capture_logs() as logs:
+        async with bench.working(pipeline, slots=3, weather=weather) as (worker, _):
+            await waiting.wait()
+            await until(lambda: any(line["event"] == "database_misfit" for line in logs))
+            await bench.add("d")
+            assert worker.in_flight == 3
+            assert worker.outcomes == {}
+            await run(database, "alter table posts_away rename to blog_posts")
+            await until(lambda: worker.outcomes["DONE"] == 4)
+
+    assert {(job["status"], job["failures"], job["attempt"]) for job in await bench.jobs()} == {("DONE", 0, 1)}
+
+
+async def test_jobs_that_are_released_have_used_no_attempt(bench: Bench) -> None:
+    await bench.add("a", "b")
+    stage = Stage()
+
+    async with bench.working(stage, slots=2) as (worker, _):
+        await stage.until_started(2)
+        claimed_again = worker.release_all() + 2
+        await stage.until_started(claimed_again)
+        assert worker.outcomes == {"PENDING": 2}
+
+    assert {(job["status"], job["failures"], job["error"]) for job in await bench.jobs()} == {("PENDING", 0, None)}
+
+
+async def test_a_cancelled_job_is_not_taken_for_a_released_one(bench: Bench) -> None:
+    (job_id,) = await bench.add("a")
+    stage = Stage()
+
+    async with bench.working(stage, slots=2) as (worker, _):
+        await stage.until_started(1)
+        worker.cancel([job_id])
+        await until(lambda: worker.outcomes["CANCELLED"] == 1)
+
+
+def undefined_function() -> psycopg.Error:
+    return psycopg.errors.UndefinedFunction("function f() does not exist")
+
+
+def test_one_job_is_let_through_when_nobody_waits_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where those who met the misfit have been released, somebody has to try again; not fifty at once."""
+    clock = [100.0]
+    monkeypatch.setattr(misfit_module, "monotonic", lambda: clock[0])
+    fit = Fit()
+    assert fit.room(50, in_flight=0) == 50
+
+    fit.refused(undefined_function(), "stages/store_post")
+    clock[0] += 10
+    assert (fit.room(50, in_flight=0), fit.waited_s) == (0, 10)
+    clock[0] += misfit_module.QUIET_S
+    assert (fit.room(50, in_flight=0), fit.room(49, in_flight=1), fit.waited_s) == (1, 0, 0)
+    fit.refused(undefined_function(), "stages/store_post")
+    clock[0] += 1
+    assert (fit.room(50, in_flight=0), fit.waited_s) == (0, 1)
+    fit.passed("stages/save_checkpoint")  # another statement says nothing of this one
+    assert fit.room(50, in_flight=0) == 0
+    fit.passed("stages/store_post")
+    assert fit.room(50, in_flight=0) == 50
+
+
+def test_a_job_that_needed_nothing_that_is_missing_ends_the_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(misfit_module, "monotonic", lambda: clock[0])
+    fit = Fit()
+    fit.refused(undefined_function(), "stages/site_tags")
+
+    fit.tried()
+    assert fit.room(50, in_flight=0) == 0  # others still wait
+    clock[0] += misfit_module.QUIET_S + 1
+    fit.tried()
+    assert fit.room(50, in_flight=0) == 50
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (psycopg.errors.InsufficientPrivilege, True),
+        (psycopg.errors.UndefinedTable, True),
+        (psycopg.errors.UndefinedColumn, True),
+        (psycopg.errors.InvalidSchemaName, True),
+        (psycopg.errors.FeatureNotSupported, True),  # "cached plan must not change result type"
+        (psycopg.errors.CheckViolation, False),
+        (psycopg.errors.NumericValueOutOfRange, False),
+        (psycopg.errors.AdminShutdown, False),
+        (psycopg.errors.SerializationFailure, False),
+        (psycopg.OperationalError, False),
+        (ValueError, False),
+    ],
+)
+def test_what_is_a_misfit(error: type[Exception], expected: bool) -> None:
+    assert misfit(error()) is expected
+
+
+async def test_a_prepared_statement_whose_table_changed_is_prepared_anew(database: Database) -> None:
+    """A migration under a running worker: else each of its connections would refuse the statement for ever."""
+    for _ in range(5):
+        await database.rows("stages/load_image", job_id=1)
+    await run(database, "alter table blog_posts alter column image type text using null")
+
+    for _ in range(database.stats()["pool_size"]):
+        try:
+            await database.rows("stages/load_image", job_id=1)
+        except psycopg.errors.FeatureNotSupported:
+            continue
+    assert await database.rows("stages/load_image", job_id=1) == []
+
+
+EVERY_CLAIM_FAILS = """
+create function refuse_poison() returns trigger language plpgsql as $$
+begin
+    if old.source_id = 'poison' and (new.status = 'PROCESSING' or {and_else}) then
+        raise exception 'no blog about poison' using errcode = '{code}';
+    end if;
+    return new;
+end
+$$;
+create trigger refuse_poison before update on blog_generations for each row execute function refuse_poison()
+"""
+
+
+@pytest.mark.parametrize("code", ["P0001", "22003", "23514", "BW409"])
+async def test_a_job_that_stops_every_claim_is_ended_and_the_others_go_on(
+    bench: Bench, database: Database, code: str
+) -> None:
+    """A trigger of somebody else's refuses one row: one statement claims for all sites."""
+    await run(database, EVERY_CLAIM_FAILS.format(code=code, and_else="false"))
+    await run(
+        database, "insert into blog_generations (instance_id, source_type, source_id) values ('a', 'keyword', 'poison')"
+    )
+    await bench.add("a", "b", "c")
+
+    async def pipeline(claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+        return Done()
+
+    with capture_logs() as logs:
+        async with bench.working(pipeline, slots=4) as (worker, _):
+            await until(lambda: worker.outcomes["DONE"] == 3)
+
+    poison, *others = await bench.jobs()
+    assert poison["status"] == "FAILED"
+    assert poison["error"] == "the database refuses to have it claimed: no blog about poison"
+    assert {job["status"] for job in others} == {"DONE"}
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["claim_failed", "job_condemned"]
+
+
+async def test_the_site_of_a_job_that_cannot_even_be_ended_is_paused(bench: Bench, database: Database) -> None:
+    await run(database, EVERY_CLAIM_FAILS.format(code="P0001", and_else="new.status = 'FAILED'"))
+    await run(
+        database, "insert into blog_generations (instance_id, source_type, source_id) values ('a', 'keyword', 'poison')"
+    )
+    await bench.add("b", "c")
+
+    async def pipeline(claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+        return Done()
+
+    async with bench.working(pipeline, slots=3) as (worker, _):
+        await until(lambda: worker.outcomes["DONE"] == 2)
+
+    (site,) = [row for row in await database.rows("ops/sites", most=9, instance_id=None) if row["paused_at"]]
+    assert (site["instance_id"], "no blog about poison" in site["pause_reason"]) == ("a", True)
