@@ -72,10 +72,10 @@ DatabaseUrl = Annotated[SecretStr, AfterValidator(_connectable)]
 class DatabaseSettings(Section):
     url: DatabaseUrl = Field(validation_alias="DATABASE_URL", description="how to reach Postgres")
     direct_url: DatabaseUrl | None = Field(
-        None, validation_alias="DATABASE_DIRECT_URL", description="the same server past a pooler: LISTEN, migrations"
+        None, validation_alias="DATABASE_DIRECT_URL", description="past a pooler: LISTEN, the lease, migrations"
     )
     pool_min: int = Field(2, ge=1, validation_alias="DB_POOL_MIN", description="connections kept open")
-    pool_max: int = Field(20, ge=1, validation_alias="DB_POOL_MAX", description="most connections of one worker")
+    pool_max: int = Field(20, ge=1, validation_alias="DB_POOL_MAX", description="most connections of one worker's pool")
     connect_timeout_s: float = Field(5, gt=0, le=600, validation_alias="BLOGWORKER_DB_CONNECT_TIMEOUT")
     idle_timeout_s: float = Field(30, gt=0, le=86_400, validation_alias="BLOGWORKER_DB_IDLE_TIMEOUT")
 

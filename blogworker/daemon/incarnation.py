@@ -22,10 +22,11 @@ from blogworker.daemon.ticker import every
 from blogworker.daemon.worker import Worker
 from blogworker.db.patient import PatientDatabase, Weather
 from blogworker.db.pool import Database
+from blogworker.db.reserved import ReservedConnection
 from blogworker.queue import budget
 from blogworker.queue.job import Claim, Outcome
 from blogworker.queue.lease import Lease, LeaseEnded, LeaseTaken
-from blogworker.queue.notify import CANCEL, listen
+from blogworker.queue.notify import Flag, Listener
 from blogworker.queue.promote import promote
 from blogworker.queue.reconcile import reconcile
 from blogworker.queue.rescue import release_strays, rescue, take_back
@@ -43,6 +44,8 @@ RESCUE_S = 5.0
 RELISTEN_S = 5.0
 SUSPECTS_S = 1.0
 PARENT_S = 1.0
+WAKE_S = 0.1  # a claim loop that is woken looks again by itself for longer than that
+CANCEL_S = 0.5
 TEND_S = 300.0
 GOODBYE_S = 3.0
 XMIN_HELD_S = 300.0  # a transaction this old keeps vacuum from cleaning the queue
@@ -87,13 +90,16 @@ class Incarnation:
         self._settings = settings
         self._waiting = waiting  # callers, by the quota they wait for
         self._database = database
-        self._patient = PatientDatabase(database, weather)
+        self._lease_line = ReservedConnection(
+            settings.database, answer_s=settings.worker.extend_s, application="blogworker lease"
+        )
         self._lease = Lease(
-            self._patient,
+            PatientDatabase(self._lease_line, weather),
             name=settings.worker.name,
             lease_s=settings.worker.lease,
             concurrency=settings.worker.concurrency,
         )
+        self._patient = PatientDatabase(database, weather)
         self._settler = Settler(self._patient, self._lease.worker_id)
         self.worker = Worker(
             database,
@@ -105,6 +111,8 @@ class Incarnation:
             gate=gate,
             alone=role.suspects,
         )
+        self._work_flag, self._cancel_flag = Flag(), Flag()
+        self._listener = Listener(settings.database, database, work=self._work_flag, cancel=self._cancel_flag)
         self._beginning, self._claiming = CancelScope(), CancelScope()
         self._drain_until: float | None = None
         self._keepers: TaskGroup | None = None
@@ -125,18 +133,19 @@ class Incarnation:
 
         Raises LeaseTaken when another process took the name over.
         """
-        with self._beginning:
-            await self._begin()
-        if self._beginning.cancelled_caught:
-            return True
-        ended: LeaseEnded | None = None
-        try:
-            await self._work(until_empty=until_empty)
-        except* LeaseEnded as group:
-            ended = _first(group)
-        if ended is None:
-            await self._end()
-            return True
+        async with self._lease_line:
+            with self._beginning:
+                await self._begin()
+            if self._beginning.cancelled_caught:
+                return True
+            ended: LeaseEnded | None = None
+            try:
+                await self._work(until_empty=until_empty)
+            except* LeaseEnded as group:
+                ended = _first(group)
+            if ended is None:
+                await self._end()
+                return True
         log.error("lease_lost", worker=self._lease.name, error=str(ended))
         if isinstance(ended, LeaseTaken):
             raise ended
@@ -183,7 +192,10 @@ class Incarnation:
         keepers.start_soon(every, "reconcile", RECONCILE_S, partial(reconcile, self._database))
         keepers.start_soon(every, "budget", BUDGET_S, self._look_at_budget)
         keepers.start_soon(every, "breakers", BREAKERS_S, self._sync_breakers)
-        keepers.start_soon(every, "listen", RELISTEN_S, self._listen)
+        keepers.start_soon(every, "listen", RELISTEN_S, self._listener.run)
+        # What they wait for may come at any rate; `every` sees to it that they act at a rate of ours.
+        keepers.start_soon(every, "wake", WAKE_S, self._wake_when_set)
+        keepers.start_soon(partial(every, "cancel", CANCEL_S, self._cancel_when_set, fatal=(LeaseEnded,)))
         keepers.start_soon(every, "quotas", TEND_S, partial(tend, self._database))
         if self._isolation is not None:
             keepers.start_soon(every, "suspects", SUSPECTS_S, self._isolation.tick)
@@ -212,10 +224,13 @@ class Incarnation:
         self._limit()
         self.worker.cancel(cancelled)
 
-    def _heard(self, payload: str) -> None:
-        if payload == CANCEL and self._keepers is not None:
-            self._keepers.start_soon(self._extend)  # it brings the names of the cancelled
+    async def _wake_when_set(self) -> None:
+        await self._work_flag.wait_and_clear()
         self.worker.wake()
+
+    async def _cancel_when_set(self) -> None:
+        await self._cancel_flag.wait_and_clear()
+        await self._extend()  # it brings the names of the cancelled
 
     async def _rescue(self) -> None:
         found = await rescue(self._database)
@@ -237,9 +252,6 @@ class Incarnation:
     async def _sync_breakers(self) -> None:
         if await self._gate.sync():
             self.worker.wake()
-
-    async def _listen(self) -> None:
-        await listen(self._settings.database, self._database, self._heard)
 
     async def _end_with_parent(self) -> None:
         if self._role.orphaned and self._drain_until is None:

@@ -125,7 +125,7 @@ class Supervisor:
             found = await state(connection)
         if found.unknown:
             self._outdated = found.newer()
-            log.error("database_newer", error=str(self._outdated))
+            log.error("newer_database_found", error=str(self._outdated))
             self._stopping = True
             self._incarnation.drain(self._worker.drain_timeout)
 

@@ -43,7 +43,7 @@ class Fit:
         if not self._refused:
             self._began = self._last
             log.error(
-                "database_misfit",
+                "misfit_found",
                 query=name,
                 error_type=type(error).__name__,
                 error=next(iter(str(error).splitlines()), ""),
@@ -73,4 +73,4 @@ class Fit:
 
     def _report(self) -> None:
         if not self._refused:
-            log.info("database_fits", duration_s=round(monotonic() - self._began, 3))
+            log.info("misfit_ended", duration_s=round(monotonic() - self._began, 3))

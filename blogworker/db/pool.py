@@ -74,7 +74,7 @@ class Database(Runner):
             max_idle=settings.idle_timeout_s,
             timeout=settings.connect_timeout_s,
             reconnect_timeout=RECONNECT_S,
-            configure=_prepare_where_safe,
+            configure=_configure,
             open=False,
         )
         await self._prove(settings)
@@ -161,6 +161,12 @@ def _options(connect_timeout_s: float, application: str) -> dict[str, Any]:
         "keepalives_count": 5,
         "tcp_user_timeout": 15_000,
     }
+
+
+async def _configure(connection: AsyncConnection[DictRow]) -> None:
+    # A pooler may hand on notifications that another session listens for; the driver would keep each of them for ever.
+    connection.pgconn.notify_handler = None
+    await _prepare_where_safe(connection)
 
 
 async def _prepare_where_safe(connection: AsyncConnection[DictRow]) -> None:

@@ -9,7 +9,7 @@ import socket
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from anyio import current_time
+from anyio import Lock, current_time
 from psycopg.types.json import Json
 
 from blogworker import __version__
@@ -43,6 +43,7 @@ class Lease:
         self._concurrency = concurrency
         self.worker_id = uuid4()
         self.good_until = 0.0  # by this process's monotonic clock
+        self._extending = Lock()
 
     async def begin(self) -> Registration:
         """Register, taking the name over from an earlier incarnation."""
@@ -61,16 +62,20 @@ class Lease:
         return Registration(self.worker_id, row["replaced"])
 
     async def extend(self, *, in_flight: int, draining: bool, stats: dict[str, object]) -> list[int]:
-        """Extend; give the jobs that a person asked to cancel. Raises LeaseEnded when it is too late."""
-        asked_at = current_time()
-        row = await self._database.maybe(
-            "queue/extend_lease",
-            worker_id=self.worker_id,
-            lease_s=self._lease_s,
-            in_flight=in_flight,
-            draining=draining,
-            stats=Json(stats),
-        )
+        """Extend; give the jobs that a person asked to cancel. Raises LeaseEnded when it is too late.
+
+        One at a time: who asks during an extension waits for it, because it may have looked for the cancelled already.
+        """
+        async with self._extending:
+            asked_at = current_time()
+            row = await self._database.maybe(
+                "queue/extend_lease",
+                worker_id=self.worker_id,
+                lease_s=self._lease_s,
+                in_flight=in_flight,
+                draining=draining,
+                stats=Json(stats),
+            )
         if row is None:
             raise LeaseTaken(f"another process runs as {self.name} now: give each its own BLOGWORKER_NAME")
         if not row["extended"]:

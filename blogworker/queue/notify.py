@@ -1,11 +1,18 @@
-"""LISTEN, so that an idle worker wakes at once. A hint only: polling is the truth."""
+"""LISTEN, so that an idle worker wakes at once. A hint only: polling is the truth.
 
-from collections.abc import Callable
+Anyone who may connect may notify, as often and as much as they like. So a notification only sets a flag, and its
+payload is compared and dropped. Past `MOST_PER_S` of them the listener disconnects, and polls until they end. Slow
+reading would not do: Postgres keeps what a listener has not read yet for all sessions together, and once that is full,
+enqueuing fails.
+"""
+
+from time import monotonic
 from uuid import uuid4
 
-from anyio import create_task_group, fail_after
-from anyio.abc import TaskStatus
+from anyio import Event, fail_after, move_on_after, sleep, wait_readable
 from psycopg import AsyncConnection
+from psycopg.pq.abc import PGconn
+from psycopg.pq.misc import PGnotify
 from psycopg.rows import DictRow
 
 from blogworker.db.pool import Database, connect
@@ -14,49 +21,146 @@ from blogworker.errors import BlogworkerError
 from blogworker.settings import DatabaseSettings
 from blogworker.telemetry import get_logger
 
-CANCEL = "cancel"  # a payload: somebody asked for a running job to be stopped
-PROBE_S = 10.0  # a connection that has been quiet for so long is asked whether it lives
+WORK = b""  # a payload: there may be work
+CANCEL = b"cancel"  # another: somebody asked for a running job to be stopped
+PROBE_S = 10.0  # a connection that has been listened to for so long is asked whether it lives
 ANSWER_S = 5.0
+MOST_PER_S = 1_000  # far more than all triggers and cancels of a fleet send
+HUNG_UP_S = 5.0
+POLL_S = 1.0  # meanwhile
 
 log = get_logger()
 
 
-class ListenDeaf(BlogworkerError):
+class NotDelivered(BlogworkerError):
     """Notifications do not arrive on this connection: a pooler is in between, which drops them without a word."""
 
 
-async def listen(settings: DatabaseSettings, database: Database, heard: Callable[[str], None]) -> None:
-    """Call `heard` with the payload of each notification, for ever. Raises when the connection breaks or is deaf.
+class ListenFlooded(BlogworkerError):
+    """More notifications arrive than anything of ours sends."""
 
-    What was sent before it listened is lost, so it begins with an empty payload, which means: there may be work.
+
+class Flag:
+    """Set any number of times, it wakes its one waiter once."""
+
+    def __init__(self) -> None:
+        self._event = Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    @property
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+    async def wait_and_clear(self) -> None:
+        """Wait until it is set, and clear it."""
+        await self._event.wait()
+        self._event = Event()
+
+
+class Reader:
+    """Sets a flag for each payload that means something, and drops all others.
+
+    It reads the driver's own connection: the driver itself decodes and keeps whatever arrives while a statement runs.
     """
-    connection = await connect(settings.direct, timeout_s=settings.connect_timeout_s, application="blogworker listen")
-    async with connection:
-        await connection.execute(query("queue/listen"))
-        await _prove_hearing(connection, database)
-        log.info("listen_connected")
-        heard("")
+
+    def __init__(self, connection: PGconn, flags: dict[bytes, Flag]) -> None:
+        self._connection = connection
+        self._flags = flags
+        self._second_ends = 0.0
+        self._this_second = 0
+        connection.notify_handler = self._receive
+
+    async def listen(self) -> None:
+        """Wait for something to arrive, and read all that has. Raises OperationalError, ListenFlooded."""
+        await wait_readable(self._connection.socket)
+        more = True
+        while more:  # with TLS, what is left in its buffer would not make the socket readable again
+            self._connection.consume_input()
+            more = False
+            while notification := self._connection.notifies():
+                more = True
+                self._receive(notification)
+
+    def _receive(self, notification: PGnotify) -> None:
+        if (now := monotonic()) >= self._second_ends:
+            self._second_ends, self._this_second = now + 1, 0
+        self._this_second += 1
+        if self._this_second > MOST_PER_S:
+            raise ListenFlooded(f"more than {MOST_PER_S} notifications in a second")
+        if flag := self._flags.get(notification.extra):
+            flag.set()
+
+
+class Listener:
+    """Sets `work` when there may be some, and `cancel` when jobs may have been cancelled."""
+
+    def __init__(self, settings: DatabaseSettings, database: Database, *, work: Flag, cancel: Flag) -> None:
+        self._settings = settings
+        self._database = database
+        self._work = work
+        self._cancel = cancel
+        self._flooded = False
+
+    async def run(self) -> None:
+        """Listen for ever. Raises when the connection breaks or delivers nothing."""
         while True:
-            async for notification in connection.notifies(timeout=PROBE_S):
-                heard(notification.payload)
+            try:
+                await self._listen()
+            except ListenFlooded:
+                if not self._flooded:
+                    log.warning("listen_flooded", most_per_s=MOST_PER_S, poll_s=POLL_S)
+                self._flooded = True
+            with move_on_after(HUNG_UP_S):
+                await self._poll()
+
+    async def _poll(self) -> None:
+        while True:
+            self._set_both()
+            await sleep(POLL_S)
+
+    def _set_both(self) -> None:
+        self._work.set()
+        self._cancel.set()
+
+    async def _listen(self) -> None:
+        settings = self._settings
+        url, timeout_s = settings.direct, settings.connect_timeout_s
+        connection = await connect(url, timeout_s=timeout_s, application="blogworker listen")
+        try:
+            await self._read_all(connection)
+        finally:
+            await connection.close()
+
+    async def _read_all(self, connection: AsyncConnection[DictRow]) -> None:
+        flags = {WORK: self._work, CANCEL: self._cancel}
+        reader = Reader(connection.pgconn, flags)
+        await connection.execute(query("queue/listen"))
+        await self._prove_delivery(reader, flags)
+        if not self._flooded:
+            log.info("listen_connected")
+        self._set_both()  # what was sent before is lost
+        while True:
+            with move_on_after(PROBE_S):
+                while True:
+                    await reader.listen()
             with fail_after(ANSWER_S):  # a link that was cut without a word would stay silent for ever
                 await connection.execute(query("queue/are_you_there"))
+            if self._flooded:
+                self._flooded = False
+                log.info("listen_connected")
 
-
-async def _prove_hearing(connection: AsyncConnection[DictRow], database: Database) -> None:
-    """Notify ourselves over another connection, and wait for it."""
-    token = f"probe {uuid4()}"
-    try:
-        with fail_after(ANSWER_S):
-            async with create_task_group() as tasks:
-                await tasks.start(_wait_for, connection, token)
-                await database.execute("queue/notify", payload=token)
-    except TimeoutError:
-        raise ListenDeaf("notifications do not arrive: set DATABASE_DIRECT_URL; polling serves meanwhile") from None
-
-
-async def _wait_for(connection: AsyncConnection[DictRow], token: str, *, task_status: TaskStatus[None]) -> None:
-    task_status.started()
-    async for notification in connection.notifies():
-        if notification.payload == token:
-            return
+    async def _prove_delivery(self, reader: Reader, flags: dict[bytes, Flag]) -> None:
+        """Notify ourselves over another connection, and wait for it."""
+        token, proof = f"probe {uuid4()}", Flag()
+        flags[token.encode()] = proof
+        try:
+            with fail_after(ANSWER_S):
+                await self._database.execute("queue/notify", payload=token)
+                while not proof.is_set:
+                    await reader.listen()
+        except TimeoutError:
+            raise NotDelivered(
+                "notifications do not arrive: set DATABASE_DIRECT_URL; polling serves meanwhile"
+            ) from None

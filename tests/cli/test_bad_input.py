@@ -237,7 +237,7 @@ def test_a_database_that_was_never_migrated_says_what_to_run(offline: Any, empty
         complained(ran, code=USAGE, of="run `blogworker migrate`")
 
 
-def test_a_database_newer_than_the_program_is_left_alone(cli: Any, sql: Sql) -> None:
+def test_a_newer_database_found_than_the_program_is_left_alone(cli: Any, sql: Sql) -> None:
     """A worker of yesterday must not write into tables of tomorrow."""
     sql("insert into schema_migrations (version, name, checksum) values (9999, 'of_tomorrow', 'x')")
 

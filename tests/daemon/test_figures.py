@@ -40,10 +40,11 @@ async def test_a_heartbeat_tells_the_last_minute_and_who_waits(
     incarnation = Incarnation(
         settings, database, Weather(), _pipeline, gate=Gate(Breakers(database), "wait"), waiting=lambda: {TEXT.name: 7}
     )
-    await incarnation._lease.begin()
+    async with incarnation._lease_line:
+        await incarnation._lease.begin()
 
-    await incarnation._extend()
-    await incarnation._heartbeat()
+        await incarnation._extend()
+        await incarnation._heartbeat()
 
     (beat,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"heartbeat"' in line]
     told = beat["quotas"][TEXT.name]

@@ -49,7 +49,7 @@ async def test_nothing_is_claimed_from_a_database_that_does_not_fit(
     with capture_logs() as logs:
         async with bench.working(stage, slots=2) as (worker, _):
             await run(database, breaks)
-            await until(lambda: any(line["event"] == "database_misfit" for line in logs))
+            await until(lambda: any(line["event"] == "misfit_found" for line in logs))
             await run(database, mends)
             first, second, third = await bench.add("a", "b", "c")
             await stage.until_started(2)
@@ -59,7 +59,7 @@ async def test_nothing_is_claimed_from_a_database_that_does_not_fit(
 
     events = [line["event"] for line in logs]
     assert "database_lost" not in events
-    assert (events.count("database_misfit"), events.count("database_fits")) == (1, 1)
+    assert (events.count("misfit_found"), events.count("misfit_ended")) == (1, 1)
     assert {(job["status"], job["failures"], job["attempt"]) for job in await bench.jobs()} == {("DONE", 0, 1)}
 
 
@@ -78,7 +78,7 @@ async def test_a_job_waits_to_store_what_it_paid_for(bench: Bench, database: Dat
     with capture_logs() as logs:
         async with bench.working(pipeline, slots=3, weather=weather) as (worker, _):
             await waiting.wait()
-            await until(lambda: any(line["event"] == "database_misfit" for line in logs))
+            await until(lambda: any(line["event"] == "misfit_found" for line in logs))
             await bench.add("d")
             assert worker.in_flight == 3
             assert worker.outcomes == {}

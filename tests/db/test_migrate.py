@@ -67,7 +67,7 @@ async def test_a_look_at_the_state_changes_nothing(empty):
     assert await tables(empty) == set()
 
 
-async def test_after_migrating_the_database_fits_and_stays(empty):
+async def test_after_migrating_the_misfit_ended_and_stays(empty):
     applied = await migrate(empty)
     again = await migrate(empty)
 

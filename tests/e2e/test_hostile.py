@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -22,6 +24,7 @@ from .conftest import Queue, Start, Vendors, until
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 LEASE_S = 3
+POOLED = 4  # connections of the pooler
 
 
 def free_port() -> int:
@@ -43,7 +46,7 @@ def pooled_url(database_url: str, tmp_path: Path) -> Iterator[str]:
     config.write_text(
         f"[databases]\n{server['dbname']} = host={server['host']} user=postgres\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\n"
-        "pool_mode = transaction\ndefault_pool_size = 4\nmax_client_conn = 100\nunix_socket_dir =\n"
+        f"pool_mode = transaction\ndefault_pool_size = {POOLED}\nmax_client_conn = 100\nunix_socket_dir =\n"
     )
     nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None  # it refuses root, and so does the database
     process = subprocess.Popen([program, "-q", config], user=nobody.pw_uid if nobody else None, cwd="/")
@@ -71,7 +74,7 @@ def test_behind_a_transaction_pooler_work_is_done_and_deafness_is_told(
     """LISTEN through such a pooler hears nothing and says nothing: the worker must notice, and poll."""
     worker = start(vendors, DATABASE_URL=pooled_url, BLOGWORKER_POLL_INTERVAL="0.5")
     deaf = worker.logged("tick_failed")
-    assert (deaf["tick"], deaf["error_type"]) == ("listen", "ListenDeaf")
+    assert (deaf["tick"], deaf["error_type"]) == ("listen", "NotDelivered")
 
     queue.add(site, *(f"glaze {n}" for n in range(12)))
 
@@ -101,6 +104,27 @@ def test_a_direct_connection_beside_the_pooler_wakes_the_worker(
     queue.add(site, "salt glaze")
 
     until(queue.all_done, of=queue.told)
+
+
+def test_a_pooler_without_a_free_connection_does_not_hold_the_lease_up(
+    vendors: Vendors, queue: Queue, start: Start, pooled_url: str, database_url: str
+) -> None:
+    """Other programs may take all of its connections: what a worker holds must not be taken back for that."""
+    worker = start(vendors, DATABASE_URL=pooled_url, DATABASE_DIRECT_URL=database_url, BLOGWORKER_LEASE=str(LEASE_S))
+    worker.logged("listen_connected")
+    ends: set[datetime] = set()
+    with ExitStack() as stack:
+        for _ in range(POOLED):
+            other = stack.enter_context(psycopg.connect(pooled_url, prepare_threshold=None))
+            other.execute("select 1")  # its transaction stays open
+
+        def outlived() -> bool:
+            ends.add(queue.value("select lease_until from workers"))
+            return max(ends) - min(ends) > timedelta(seconds=2 * LEASE_S)
+
+        until(outlived, of=worker.said)
+
+    assert not worker.events("lease_lost")
 
 
 @pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed: apt-get install faketime")

@@ -35,7 +35,7 @@ def test_a_worker_of_an_older_version_drains_and_says_so(
     assert worker.ended() == 2, worker.said()
     assert unspent(queue), queue.told()
     assert queue.count("status = 'PROCESSING'") == 0
-    assert len(worker.events("database_newer")) == 1
+    assert len(worker.events("newer_database_found")) == 1
     assert "upgrade blogworker" in worker.errors.read_text()
 
 
@@ -71,7 +71,7 @@ def test_a_grant_that_is_missing_for_a_while_costs_nothing(
     worker.logged("worker_started")
 
     queue.run(f"revoke {privilege} on {table} from {name}")
-    worker.logged("database_misfit")
+    worker.logged("misfit_found")
     queue.run(f"grant {privilege} on {table} to {name}")
 
     assert worker.ended(within_s=50) == 0, worker.said()
@@ -92,7 +92,7 @@ def test_a_function_that_is_missing_for_a_while_costs_nothing(
     worker.logged("worker_started")
 
     queue.run(HOLD)
-    worker.logged("database_misfit")
+    worker.logged("misfit_found")
     queue.run("alter function quota_round_away rename to quota_round")
 
     assert worker.ended(within_s=50) == 0, worker.said()

@@ -1,7 +1,7 @@
 """The lease: a worker's right to its jobs, and how it ends."""
 
 import pytest
-from anyio import current_time
+from anyio import create_task_group, current_time
 
 from blogworker.queue.lease import Lease, LeaseEnded, LeaseTaken
 from blogworker.queue.rescue import rescue
@@ -63,6 +63,19 @@ async def test_an_extension_tells_which_jobs_a_person_cancelled(database, psql, 
 
     assert await lease.extend(in_flight=2, draining=False, stats={}) == [1]
     assert (await psql.job(3))["status"] == "CANCELLED"
+
+
+async def test_extensions_are_sent_one_after_the_other(database, psql, another_psql):
+    """Whoever asks for one while another waits for the database does not add to what it has to do."""
+    lease = lease_of(database)
+    await lease.begin()
+    async with create_task_group() as tasks, another_psql.connection.transaction():
+        await another_psql.run("select * from workers for update")
+        for _ in range(3):
+            tasks.start_soon(extend, lease)
+        await psql.until_waiting()
+        stats = database.stats()
+        assert stats["pool_size"] - stats["pool_available"] == 1
 
 
 async def test_a_new_incarnation_fences_the_old_one_out(database, psql):

@@ -18,7 +18,7 @@ from blogworker.telemetry import EVENTS, configure, get_logger
 PACKAGE = Path(__file__).parents[2] / "blogworker"
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 SECRET = SecretStr("hunter2")
-IRREGULAR = {"lost", "cut", "held", "back"}
+IRREGULAR = {"lost", "cut", "held", "back", "found"}
 
 
 @pytest.fixture(autouse=True)

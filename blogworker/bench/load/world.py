@@ -133,7 +133,7 @@ def _settings(scale: Scale, url: str) -> dict[str, str]:
     return {
         "DATABASE_URL": url,
         "DATABASE_DIRECT_URL": url,
-        "DB_POOL_MAX": str(max(2, min(20, CONNECTIONS // scale.workers - 1))),
+        "DB_POOL_MAX": str(max(2, min(20, CONNECTIONS // scale.workers - 2))),
         "BLOGWORKER_CONCURRENCY": str(scale.slots),
         "BLOGWORKER_DRAIN_TIMEOUT": "0",
         "BLOGWORKER_LOG_FORMAT": "json",
