@@ -125,8 +125,12 @@ def explain(error: BaseException) -> int:
             complain(str(error))
             return USAGE
         case psycopg.Error() | PoolTimeout() if passing(error):
-            complain(f"the database went away: {headline(error)}. Try again")
+            trouble = "cannot do it now" if isinstance(error, psycopg.Error) and answered(error) else "went away"
+            complain(f"the database {trouble}: {headline(error)}. Try again")
             return REFUSED
+        case psycopg.errors.InsufficientPrivilege():
+            complain(f"the database refused: {headline(error)}. README names the grants that a role needs")
+            return USAGE
         case psycopg.Error():
             complain(f"the database refused: {headline(error)}")
             return FAILED
@@ -137,6 +141,11 @@ def explain(error: BaseException) -> int:
             return INTERRUPTED
         case _:
             raise error
+
+
+def answered(error: psycopg.Error) -> bool:
+    """Whether a server that lives said no: it is full, or locked, or cancelled what was asked."""
+    return error.sqlstate is not None and not error.sqlstate.startswith(("08", "57P"))
 
 
 def headline(error: Exception) -> str:

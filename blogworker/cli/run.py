@@ -12,6 +12,7 @@ from blogworker.cli.output import console, emit_json, table
 from blogworker.db.migrate import migrate as apply_migrations
 from blogworker.db.migrate import migrations, state
 from blogworker.db.pool import connect
+from blogworker.db.server import look_at_server
 from blogworker.section import load_section, misspelt
 from blogworker.settings import DatabaseSettings, LogSettings, Settings, load, require_keys
 from blogworker.telemetry import configure, get_logger
@@ -78,7 +79,7 @@ def migrate(
     """Bring the database of DATABASE_URL (or DATABASE_DIRECT_URL) up to date. Safe to start many at once."""
     if sql:
         for migration in migrations():
-            typer.echo(f"-- migration {migration.version:04} {migration.name}\nbegin;\n{migration.text}commit;\n")
+            typer.echo(migration.script)
         return
     configure(load_section(LogSettings))
     settings = load_section(DatabaseSettings)
@@ -96,6 +97,7 @@ async def _migrate(settings: DatabaseSettings, as_json: bool) -> None:
 
 async def _status(settings: DatabaseSettings, as_json: bool) -> None:
     async with await connect(settings.direct, timeout_s=settings.connect_timeout_s) as connection:
+        (await look_at_server(connection)).require_fit()
         found = await state(connection)
     known = [
         {"version": m.version, "name": m.name, "state": "applied" if m.version in found.applied else "pending"}

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import anyio
 
-from blogworker.db.migrate import state
+from blogworker.db.fit import require_fit
 from blogworker.db.pool import Database
 from blogworker.section import load_section
 from blogworker.settings import DatabaseSettings
@@ -20,7 +20,7 @@ async def opened() -> AsyncIterator[Database]:
     settings = load_section(DatabaseSettings, pool_min=1, pool_max=4)
     async with Database(settings, application="blogworker cli") as database:
         async with database.connection() as connection:
-            (await state(connection)).require_current()
+            await require_fit(connection, writes=False)
         yield database
 
 

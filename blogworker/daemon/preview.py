@@ -11,7 +11,7 @@ from typing import Any
 
 from blogworker.daemon.pacing import buckets
 from blogworker.daemon.world import opened_vendors
-from blogworker.db.migrate import state
+from blogworker.db.fit import require_fit
 from blogworker.db.pool import Database
 from blogworker.queue.job import Claim, Stage
 from blogworker.queue.newblog import NewBlog
@@ -37,7 +37,7 @@ async def run(settings: Settings, wish: Wish, *, say: Say) -> Preview:
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(settings.database, application="blogworker preview"))
         async with database.connection() as connection:
-            (await state(connection)).require_current()
+            await require_fit(connection, writes=True)
         limiter = Limiter(database, buckets(settings))
         await limiter.join()
         vendors = await stack.enter_async_context(

@@ -15,7 +15,7 @@ from blogworker.daemon.isolation import WORKER, Role, volunteer
 from blogworker.daemon.pacing import StageTimes, buckets, pacing
 from blogworker.daemon.ticker import every
 from blogworker.daemon.world import opened_vendors
-from blogworker.db.migrate import state
+from blogworker.db.fit import require_fit
 from blogworker.db.patient import PatientDatabase, Weather
 from blogworker.db.pool import Database
 from blogworker.errors import DatabaseUnready
@@ -45,7 +45,7 @@ async def run(settings: Settings, *, until_empty: bool = False, role: Role = WOR
         volunteer()
     async with Database(settings.database, application=f"blogworker {settings.worker.name}"[:63]) as database:
         async with database.connection() as connection:
-            (await state(connection)).require_current()
+            await require_fit(connection, writes=True)
         weather = Weather()
         patient = PatientDatabase(database, weather)
         limiter = Limiter(patient, buckets(settings), longest_wait_s=settings.worker.quota_patience)

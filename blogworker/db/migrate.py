@@ -1,4 +1,12 @@
-"""Bring a database up to date: forward only, one transaction a file, safe when ten start at once.
+"""Bring a database up to date: forward only, while producers and workers go on, safe when ten start at once.
+
+A migration is one transaction, or, where its first line is `-- migrate: no transaction`, statements of their own,
+separated by `-- migrate: next`. The second kind is for what takes long: `create index concurrently`, and blocks that
+change a few thousand rows and commit. It is recorded when all of it is done. If one statement fails, the next `migrate`
+repeats all of them, so each has to allow that.
+
+A lock that everybody else would have to wait behind is waited for half a second, given up, and tried again; later for
+longer, so that an autovacuum gives way.
 
 The migration libraries were tried and set aside: a lock that survives its owner's death, a driver or an ORM that
 nothing else here needs. The lock is polled with `pg_try_advisory_lock`; a waiting `pg_advisory_lock` deadlocks with
@@ -6,19 +14,37 @@ CREATE INDEX CONCURRENTLY, which waits for every older snapshot, the waiter's am
 """
 
 import hashlib
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from time import monotonic
 
 from anyio import fail_after, sleep
 from psycopg import AsyncConnection
+from psycopg import Error as PostgresError
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 from psycopg.rows import DictRow
 
+from blogworker.backoff import backoff_s
+from blogworker.db.patient import passing
+from blogworker.db.server import HOME, Server, look_at_relations, look_at_server
 from blogworker.db.sql import query, sql_dir
 from blogworker.errors import DatabaseUnready
 from blogworker.telemetry import get_logger
 
+TABLE = "blogworker_migrations"
+NO_TRANSACTION = "-- migrate: no transaction\n"
+NEXT = "-- migrate: next\n"
+CREATED = re.compile(r"^create (?:or replace |unlogged )?(?:table|view) (\w+)", re.MULTILINE)
+
 LOCK_POLL_S = 0.1
 LOCK_TIMEOUT_S = 300.0
+TABLE_LOCK_S = 0.5  # writers wait behind a lock that is waited for; less than deadlock_timeout, so that we yield first
+VACUUM_LOCK_S = 1.5  # an autovacuum in the way yields to who has waited for deadlock_timeout, a second
+SHORT_WAITS = 3
+QUIET_LOCK_S = 60.0  # nobody waits behind those of a migration without a transaction
+PATIENCE_S = 60.0  # in which a lock is tried for again and again
 
 log = get_logger()
 
@@ -30,17 +56,43 @@ class Migration:
     text: str
 
     @property
+    def statements(self) -> list[str] | None:
+        """Of a migration without a transaction."""
+        return self.text.split(NEXT) if self.text.startswith(NO_TRANSACTION) else None
+
+    @property
+    def script(self) -> str:
+        """For psql."""
+        head = f"-- migration {self.version:04} {self.name}\n"
+        return head + (self.text if self.statements else f"begin;\n{self.text}commit;\n")
+
+    @property
     def checksum(self) -> str:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
 def migrations() -> list[Migration]:
     """All of them, in order. The file name is NNNN_what_changes.sql."""
+    return list(_files())
+
+
+@cache
+def _files() -> tuple[Migration, ...]:
     found = []
     for path in (sql_dir() / "migrations").iterdir():
         number, _, name = path.name.removesuffix(".sql").partition("_")
         found.append(Migration(int(number), name, path.read_text(encoding="utf-8")))
-    return sorted(found, key=lambda m: m.version)
+    return tuple(sorted(found, key=lambda m: m.version))
+
+
+def created_relations(made_by: Iterable[Migration]) -> list[str]:
+    """The tables and views that these make."""
+    return sorted({name for migration in made_by for name in _created(migration.text)})
+
+
+@cache
+def _created(text: str) -> list[str]:
+    return CREATED.findall(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +139,55 @@ async def state(connection: AsyncConnection[DictRow]) -> State:
 
 
 async def migrate(connection: AsyncConnection[DictRow]) -> list[Migration]:
-    """Apply what is pending and give it. A second caller waits for the first, then finds nothing to do."""
+    """Apply what is pending and give it. A second caller waits for the first, then finds nothing to do.
+
+    Raises DatabaseUnready, before anything is changed where that can be foreseen; always with whole migrations applied.
+    """
+    server = await look_at_server(connection)
+    server.require_fit()
     await _lock(connection)
     try:
-        await connection.execute(query("db/create_migrations"))
         before = await state(connection)
         if before.unknown or before.changed:
             before.require_current()
+        if before.pending:
+            await _require_room(connection, server, before)
+            await connection.execute(query("db/create_migrations"))
         for migration in before.pending:
-            await _apply(connection, migration)
+            await _apply_or_explain(connection, migration)
+        await _mend_comparison(connection)
     finally:
-        await connection.execute(query("db/unlock_migrations"))
+        if not connection.closed:
+            await connection.execute(query("db/unlock_migrations"))
     return list(before.pending)
+
+
+async def _require_room(connection: AsyncConnection[DictRow], server: Server, before: State) -> None:
+    """Raise DatabaseUnready unless the role may change what is ours, and the names of what is to be made are free."""
+    if not server.may_create:
+        raise DatabaseUnready(
+            f"role {server.role} may not create tables in schema {server.schema}: migrate as its owner, "
+            f"or grant create on schema {server.schema} to {server.role}"
+        )
+    ours = set(created_relations(m for m in migrations() if m.version in before.applied))
+    for relation in await look_at_relations(connection, sorted(ours)):
+        if relation["foreign_owner"]:
+            raise DatabaseUnready(
+                f"{relation['name']} belongs to {relation['foreign_owner']}, and role {server.role} may not change it: "
+                f"migrate as {relation['foreign_owner']}"
+            )
+    for relation in await look_at_relations(connection, sorted(set(created_relations(before.pending)) - ours)):
+        raise DatabaseUnready(
+            f"schema {server.schema} already has a {relation['name']} of another program: "
+            f"give blogworker a schema of its own: {HOME}"
+        )
+
+
+async def _mend_comparison(connection: AsyncConnection[DictRow]) -> None:
+    """An extension dropped with cascade has taken the comparison of titles with it."""
+    row = await (await connection.execute(query("db/look_at_functions"))).fetchone()
+    if row is not None and row["can_compare"] and not row["compares"]:
+        await connection.execute(query("db/compare_titles"))
 
 
 async def _lock(connection: AsyncConnection[DictRow]) -> None:
@@ -115,18 +204,57 @@ async def _lock(connection: AsyncConnection[DictRow]) -> None:
         ) from error
 
 
-async def _apply(connection: AsyncConnection[DictRow], migration: Migration) -> None:
+async def _apply_or_explain(connection: AsyncConnection[DictRow], migration: Migration) -> None:
+    try:
+        await _apply_patiently(connection, migration)
+    except PostgresError as error:
+        if passing(error):
+            raise
+        raise DatabaseUnready(
+            f"migration {migration.version} ({migration.name}) failed, and those before it are applied: "
+            f"{str(error).splitlines()[0]}. Mend that, and run `blogworker migrate` again"
+        ) from error
+
+
+async def _apply_patiently(connection: AsyncConnection[DictRow], migration: Migration) -> None:
     started = monotonic()
-    async with connection.transaction():
-        await connection.execute(query("db/limit_lock_wait"))
-        await connection.execute(migration.text.encode())
-        await connection.execute(
-            query("db/record_migration"),
-            {"version": migration.version, "name": migration.name, "checksum": migration.checksum},
-        )
+    failures = 0
+    while True:
+        try:
+            await _apply(connection, migration, TABLE_LOCK_S if failures < SHORT_WAITS else VACUUM_LOCK_S)
+            break
+        except (LockNotAvailable, DeadlockDetected) as error:
+            failures += 1
+            if monotonic() - started > PATIENCE_S:
+                raise DatabaseUnready(
+                    f"migration {migration.version} ({migration.name}) is not applied: another transaction keeps its "
+                    "tables locked. Look for the oldest xact_start in pg_stat_activity, end that transaction, and run "
+                    "`blogworker migrate` again"
+                ) from error
+            log.info("migration_waited", version=migration.version, name=migration.name, error=str(error))
+        await sleep(backoff_s(failures, base_s=TABLE_LOCK_S, cap_s=5))
     log.info(
         "migration_applied",
         version=migration.version,
         name=migration.name,
         duration_s=round(monotonic() - started, 3),
     )
+
+
+async def _apply(connection: AsyncConnection[DictRow], migration: Migration, table_lock_s: float) -> None:
+    facts = {"version": migration.version, "name": migration.name, "checksum": migration.checksum}
+    if migration.statements is None:
+        async with connection.transaction():
+            await _limit_lock_wait(connection, table_lock_s, within=True)
+            await connection.execute(migration.text.encode())
+            await connection.execute(query("db/record_migration"), facts)
+        return
+    await _limit_lock_wait(connection, QUIET_LOCK_S, within=False)
+    for statement in migration.statements:
+        await connection.execute(statement.encode())
+    await _limit_lock_wait(connection, 0, within=False)
+    await connection.execute(query("db/record_migration"), facts)
+
+
+async def _limit_lock_wait(connection: AsyncConnection[DictRow], seconds: float, *, within: bool) -> None:
+    await connection.execute(query("db/limit_lock_wait"), {"wait": f"{seconds * 1000:.0f}ms", "within": within})

@@ -24,15 +24,21 @@ READ_ONLY = "25006"  # a failover left us on a standby; the driver does not coun
 log = get_logger()
 
 
-def passing(error: BaseException) -> bool:
-    """Whether the same statement may well succeed later.
+# What may go by itself, by SQLSTATE: connections, resources and the system; then failovers and shutdowns, deadlocks,
+# serialization failures, time-outs and cancellations. Not 54 (too large for Postgres), 28 or 42: the same fails again.
+PASSING_CLASSES = ("08", "53", "58")
+PASSING_STATES = {
+    *(READ_ONLY, "25P03", "25P04", "40001", "40003", "40P01", "55P03"),
+    *("57014", "57P01", "57P02", "57P03", "57P05"),
+}
 
-    Connections lost or refused, too many of them, shutdowns, time-outs, deadlocks, serialization failures, a full disk:
-    the driver counts all of them as operational errors.
-    """
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout | TimeoutError):
-        return True
-    return read_only(error)
+
+def passing(error: BaseException) -> bool:
+    """Whether the same statement may well succeed later."""
+    if isinstance(error, psycopg.Error) and error.sqlstate is not None:
+        return error.sqlstate.startswith(PASSING_CLASSES) or error.sqlstate in PASSING_STATES
+    # No server spoke: the connection was lost or not made, or we stopped waiting.
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout | TimeoutError)
 
 
 def read_only(error: BaseException) -> bool:

@@ -15,6 +15,7 @@ from psycopg.errors import FeatureNotSupported, InvalidSqlStatementName, LockNot
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from blogworker.db.session import begin_session
 from blogworker.db.sql import query
 from blogworker.errors import DatabaseAway, DatabaseUnready
 from blogworker.settings import DatabaseSettings
@@ -136,10 +137,13 @@ class Database(Runner):
 async def connect(url: str, *, timeout_s: float, application: str = "blogworker") -> AsyncConnection[DictRow]:
     """One connection of our own, in autocommit. Raises DatabaseAway or DatabaseUnready, saying what to look at."""
     try:
-        return await AsyncConnection.connect(
-            url,
-            **_options(timeout_s, application),
-        )
+        connection = await AsyncConnection[DictRow].connect(url, **_options(timeout_s, application))
+        try:
+            await begin_session(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
     except (OperationalError, PoolTimeout, ValueError) as error:
         raise DatabaseAway(f"cannot connect to Postgres: {_reason(error)}. Check DATABASE_URL") from error
     except Exception as error:
@@ -155,6 +159,7 @@ def _options(connect_timeout_s: float, application: str) -> dict[str, Any]:
         "row_factory": dict_row,
         "prepare_threshold": None,
         "application_name": application,
+        "client_encoding": "UTF8",
         "connect_timeout": max(1, round(connect_timeout_s)),
         "keepalives_idle": 5,
         "keepalives_interval": 2,
@@ -164,16 +169,10 @@ def _options(connect_timeout_s: float, application: str) -> dict[str, Any]:
 
 
 async def _configure(connection: AsyncConnection[DictRow]) -> None:
-    # A pooler may hand on notifications that another session listens for; the driver would keep each of them for ever.
+    """A connection of the pool: its statements repeat, so they are prepared where no pooler is between."""
+    # A pooler may forward notifications that another session listens for; the driver would keep each of them for ever.
     connection.pgconn.notify_handler = None
-    await _prepare_where_safe(connection)
-
-
-async def _prepare_where_safe(connection: AsyncConnection[DictRow]) -> None:
-    """A pooler hands out process ids of its own: where the server knows the session by another, one is between."""
-    cursor = await connection.execute(query("db/backend_pid"))
-    row = await cursor.fetchone()
-    if row is not None and row["pid"] == connection.info.backend_pid:
+    if await begin_session(connection):
         connection.prepare_threshold = PREPARE_AFTER
 
 

@@ -47,6 +47,7 @@ EVENTS = {
     "tick_recovered": "it works again: tick",
     "vacuum_held_back": "a transaction this old keeps vacuum from cleaning the queue: held_s",
     "migration_applied": "a migration ran: version, name, duration_s",
+    "migration_waited": "a migration met a lock of somebody else's, gave way, and will try again: version, name, error",
     "limiter_waited": "a call waited for its quota in its slot: quota, wait_s",
     "breaker_opened": "a provider is left alone, once in the fleet: provider, reason, retry_in_s",
     "breaker_probe_failed": "the one call let through failed too, the next comes later: provider, reason",

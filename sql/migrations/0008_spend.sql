@@ -60,14 +60,9 @@ begin
 end
 $$;
 
+-- What was spent before is summed in 0014: it takes long, and whoever reports usage would wait.
 create trigger summed after insert or update on provider_usage
 for each row execute function provider_usage_summed();
-
-insert into site_spend (instance_id, day, cost_usd)
-select u.instance_id, utc_day(u.hour), sum(u.cost_usd) from provider_usage as u group by 1, 2;
-
-insert into fleet_spend (day, shard, cost_usd)
-select s.day, abs(hashtext(s.instance_id) % 16), sum(s.cost_usd) from site_spend as s group by 1, 2;
 
 -- Last, because everybody waits from here until this migration is committed.
 alter table sites

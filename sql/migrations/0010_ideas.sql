@@ -32,39 +32,61 @@ $$;
 -- the site's; without pg_trgm 110 ms among 10,000, in proportion to the site. Rejected: arrays of trigrams numbered by
 -- site under a GIN index of Postgres' own, probed for any of a quarter of them (720 ms and more: half of the titles
 -- share one of ten).
-do $do$
+--
+-- compare_titles makes them by what the database has, in whatever schema it is. The bodies are parsed when they are made,
+-- so they need no schema on anybody's search_path, follow the extension to another one, and keep it from being dropped.
+-- Dropped with cascade it takes them along: `blogworker migrate` then calls this again. An extension that comes when
+-- there are many titles is not used: making its index would hold up whoever reserves one.
+create function compare_titles() returns void language plpgsql volatile as $do$
 declare
+    home text; -- the schema of pg_trgm, quoted
     of_use boolean := false;
 begin
-    if to_regprocedure('similarity(text, text)') is not null and to_regoperator('%(text, text)') is not null then
+    select quote_ident(n.nspname) into home
+    from pg_extension as e
+    join pg_namespace as n on n.oid = e.extnamespace
+    where
+        e.extname = 'pg_trgm'
+        and has_schema_privilege(n.oid, 'USAGE')
+        and not exists (select from site_titles offset 10000);
+    if found then
         -- It sees ASCII's letters only where the locale is C.
-        execute 'select similarity(t, t) = 1 from (select case when pg_encoding_to_char(encoding) = ''UTF8'' '
-            'then chr(1078) else ''x'' end from pg_database where datname = current_database()) as d (t)' into of_use;
+        execute format('select %s.similarity(t, t) = 1 from (values (chr($1))) as d (t)', home) using 1078 into of_use;
     end if;
     if of_use then
-        create index site_titles_key_trigrams_idx on site_titles using gin (key gin_trgm_ops);
-        create function title_likeness(one text, other text) returns real language sql immutable parallel safe as $$
-            select similarity(one, other)
-        $$;
-        create function title_limit() returns real language plpgsql volatile as $$
+        execute format(
+            'create index site_titles_key_trigrams_idx on site_titles using gin (key %s.gin_trgm_ops)', home
+        );
+        execute format($sql$
+            create or replace function title_likeness(one text, other text) returns real
+            language sql immutable parallel safe return %s.similarity(one, other)
+        $sql$, home);
+        create or replace function title_limit() returns real language plpgsql volatile as $$
         begin
-            perform similarity('', ''); -- loads the library: before that its setting is a stranger's, and refused
+            perform title_likeness('', ''); -- loads the library: before that its setting is a stranger's, and refused
             return set_config('pg_trgm.similarity_threshold', '0.75', true)::real;
         end
         $$;
-        create function titles_like(site text, wanted text, but_for bigint, least_likeness real)
-        returns table (title text, key text, source text, likeness real) language sql stable as $$
-            select t.title, t.key, t.source, title_likeness(t.key, wanted)
-            from site_titles as t
-            where t.instance_id = site and t.key % wanted and t.generation_id is distinct from but_for
-        $$;
+        execute format($sql$
+            create or replace function titles_like(site text, wanted text, but_for bigint, least_likeness real)
+            returns table (title text, key text, source text, likeness real) language sql stable
+            begin atomic
+                select t.title, t.key, t.source, title_likeness(t.key, wanted)
+                from site_titles as t
+                where
+                    t.instance_id = site
+                    and t.key operator(%s.%%) wanted
+                    and t.generation_id is distinct from but_for;
+            end
+        $sql$, home);
     else
-        create function title_trigrams(key text) returns text[] language sql immutable parallel safe as $$
+        create or replace function title_trigrams(key text) returns text[] language sql immutable parallel safe as $$
             select array_agg(distinct substr('  ' || w.word || ' ', n, 3))
             from regexp_split_to_table(key, ' ') as w (word)
             cross join lateral generate_series(1, length(w.word) + 1) as n
         $$;
-        create function title_likeness(one text, other text) returns real language sql immutable parallel safe as $$
+        create or replace function title_likeness(one text, other text) returns real
+        language sql immutable parallel safe as $$
             select (
                 cardinality(a.grams) + cardinality(b.grams) - cardinality(u.grams)
             )::real / cardinality(u.grams)
@@ -72,9 +94,9 @@ begin
             cross join (select title_trigrams(other) as grams) as b
             cross join (select title_trigrams(one || ' ' || other) as grams) as u
         $$;
-        create function title_limit() returns real language sql immutable as $$ select 0.75::real $$;
+        create or replace function title_limit() returns real language sql immutable as $$ select 0.75::real $$;
         -- Whether a trigram is in a title can be seen without taking the title apart: few are left to be compared.
-        create function titles_like(site text, wanted text, but_for bigint, least_likeness real)
+        create or replace function titles_like(site text, wanted text, but_for bigint, least_likeness real)
         returns table (title text, key text, source text, likeness real) language sql stable as $$
             with asked as materialized (select title_trigrams(wanted) as grams)
 
@@ -99,6 +121,8 @@ begin
     end if;
 end
 $do$;
+
+select compare_titles();
 
 -- Reserve the first of these titles that is not like another of the site's. Fenced by the claim.
 -- Takes  wanted: the best first; made_of: digest of the source; last_chance: where all are like one, take the least
@@ -207,9 +231,3 @@ $$;
 
 create trigger keep_all_titles after truncate on blog_generations
 for each statement execute function keep_all_titles();
-
-insert into site_titles (instance_id, key, title, generation_id)
-select p.instance_id, title_key(p.title), p.title, p.generation_id
-from blog_posts as p
-order by p.generation_id
-on conflict do nothing;

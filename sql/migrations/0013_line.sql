@@ -15,22 +15,8 @@ $$;
 
 -- line: the number of its next stage while the job may be claimed, -1 for a suspect. Null: it is not PENDING, or it rests
 -- until run_at (a retry backs off, a vendor named a wait). SCHEDULED is only what its owner put off: run_at, publish_at.
+-- What waits already gets its number in 0014, and the indexes over it are made there: both take long.
 alter table blog_generations add column line smallint;
-
-drop index blog_generations_pending_idx;
-
--- claim.sql, and every count of what waits
-create index blog_generations_pending_idx on blog_generations (instance_id, line desc, priority desc, id)
-    where status = 'PENDING';
--- claim.sql: the sites that have jobs which are part done
-create index blog_generations_part_done_idx on blog_generations (instance_id, line)
-    where status = 'PENDING' and line > 0;
--- stage_rooms: what is part done and not made yet
-create index blog_generations_unmade_idx on blog_generations (line) where status = 'PENDING' and line between 1 and 3;
--- claim_suspect.sql
-create index blog_generations_suspects_idx on blog_generations (run_at) where status = 'PENDING' and line = -1;
--- promote.sql
-create index blog_generations_resting_idx on blog_generations (run_at) where status = 'PENDING' and line is null;
 
 create or replace function site_has_pending(site text) returns boolean language plpgsql volatile as $$
 begin
@@ -185,8 +171,6 @@ begin
     return null;
 end
 $$;
-
-update blog_generations set line = line_number(stage, rescues) where status = 'PENDING';
 
 -- A site that has nothing to start now ------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from blogworker.db.embedded import EmbeddedPostgres
 
@@ -239,7 +240,7 @@ def test_a_database_that_was_never_migrated_says_what_to_run(offline: Any, empty
 
 def test_a_newer_database_found_than_the_program_is_left_alone(cli: Any, sql: Sql) -> None:
     """A worker of yesterday must not write into tables of tomorrow."""
-    sql("insert into schema_migrations (version, name, checksum) values (9999, 'of_tomorrow', 'x')")
+    sql("insert into blogworker_migrations (version, name, checksum) values (9999, 'of_tomorrow', 'x')")
 
     for command in (["enqueue", "--site", "s", "--keyword", "k"], ["run"], ["migrate"]):
         ran = cli(*command, **KEYS)
@@ -249,10 +250,35 @@ def test_a_newer_database_found_than_the_program_is_left_alone(cli: Any, sql: Sq
 
 
 def test_a_migration_that_was_edited_after_it_ran_is_found_out(cli: Any, sql: Sql) -> None:
-    sql("update schema_migrations set checksum = 'edited' where version = 1")
+    sql("update blogworker_migrations set checksum = 'edited' where version = 1")
 
     for command in (["list"], ["migrate"]):
         complained(cli(*command), code=USAGE, of="migration 1 is not the one this database was made with")
+
+
+def test_a_role_that_may_only_read_is_told_when_it_writes(cli: Any, sql: Sql, database_url: str) -> None:
+    """It may look all the same."""
+    role = f"looker_{os.getpid()}"
+    sql(f"create role {role} login; grant select on all tables in schema public to {role}")
+    url = make_conninfo(database_url, user=role)
+    try:
+        looked = cli("list", DATABASE_URL=url)
+        asked = cli("enqueue", "--site", "s", "--keyword", "k", DATABASE_URL=url)
+        worked = cli("run", **KEYS, DATABASE_URL=url)
+    finally:
+        sql(f"drop owned by {role}; drop role {role}")
+
+    assert looked.code == DONE
+    complained(asked, code=USAGE, of="permission denied for table blog_generations. README names the grants")
+    complained(worked, code=USAGE, of="grant select, insert, update, delete on all tables in schema public to")
+
+
+def test_a_read_only_database_is_worth_another_try(cli: Any, sql: Sql, database_url: str) -> None:
+    """After a failover, or with a full disk, systemd has to start the worker again."""
+    sql(f"alter database {conninfo_to_dict(database_url)['dbname']} set default_transaction_read_only = on")
+
+    for command in (["list"], ["run"], ["migrate"]):
+        complained(cli(*command, **KEYS), code=REFUSED, of="the database is read-only")
 
 
 @pytest.mark.parametrize(

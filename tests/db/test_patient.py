@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from anyio import create_task_group, fail_after, sleep
 from psycopg.types.json import Json
+from psycopg_pool import PoolTimeout
 from structlog.testing import capture_logs
 
 from blogworker.db.embedded import EmbeddedPostgres
@@ -29,6 +30,35 @@ TROUBLES = [
     "lock_not_available",
     "read_only_sql_transaction",
 ]
+
+
+LASTING = [
+    "54000",  # more than Postgres can hold
+    "54001",  # a statement too complex
+    "22P02",  # data that cannot be read
+    "23514",  # a check that refuses
+    "28000",  # not let in
+    "3D000",  # no such database
+    "42501",  # no privilege
+    "42P01",  # no such table
+    "57P04",  # the database was dropped
+]
+
+
+@pytest.mark.parametrize("state", LASTING)
+def test_what_fails_the_same_again_is_not_waited_for(state):
+    """Told as "the database went away", people look for it in the wrong place."""
+    assert not passing(psycopg.errors.lookup(state)())
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+def test_what_may_pass_is_waited_for(name):
+    assert passing(getattr(psycopg.errors, "".join(word.title() for word in name.split("_")))())
+
+
+@pytest.mark.parametrize("error", [psycopg.OperationalError(), psycopg.InterfaceError(), TimeoutError(), PoolTimeout()])
+def test_where_no_server_spoke_it_may_be_back(error):
+    assert passing(error)
 
 
 @pytest.fixture

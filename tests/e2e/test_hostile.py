@@ -17,7 +17,9 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
-from blogworker.db.pool import PREPARE_AFTER, Database
+from blogworker.db.fit import require_fit
+from blogworker.db.pool import PREPARE_AFTER, Database, connect
+from blogworker.errors import DatabaseUnready
 from blogworker.settings import DatabaseSettings
 
 from .conftest import Queue, Start, Vendors, until
@@ -93,6 +95,42 @@ async def test_statements_are_prepared_only_where_no_pooler_is_between(pooled_ur
                 await database.one("queue/are_you_there")
             async with database.connection() as connection:
                 assert (connection.prepare_threshold is not None) is prepares
+
+
+async def settle_anew(database_url: str, *choices: str) -> None:
+    """Set these for the database, for all sessions from now on, those of the pooler included."""
+    name = conninfo_to_dict(database_url)["dbname"]
+    async with await connect(database_url, timeout_s=5) as owner:
+        for choice in choices:
+            await owner.execute(f"alter database {name} set {choice}".encode())
+        await owner.execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity "
+            "where datname = current_database() and pid <> pg_backend_pid()"
+        )
+
+
+@pytest.mark.anyio
+async def test_behind_a_pooler_only_this_clients_settings_are_changed(pooled_url: str, database_url: str) -> None:
+    """The pooler keeps some for each client; the others would stay with sessions that serve other programs too."""
+    await settle_anew(database_url, "datestyle = 'SQL, DMY'", "timezone = 'Asia/Tokyo'", "statement_timeout = '7s'")
+    shown = b"select now() as now, current_setting('timezone') as zone, current_setting('statement_timeout') as most"
+
+    async with Database(DatabaseSettings(url=SecretStr(pooled_url), _env_file=None)) as database:
+        for _ in range(9):
+            async with database.connection() as connection:
+                await require_fit(connection, writes=True)
+                row = await (await connection.execute(shown)).fetchone()
+            assert row is not None
+            assert (row["zone"], row["most"]) == ("UTC", "7s")
+
+
+@pytest.mark.anyio
+async def test_behind_a_pooler_what_we_cannot_set_is_told(pooled_url: str, database_url: str) -> None:
+    await settle_anew(database_url, "default_transaction_isolation = 'serializable'")
+
+    async with await connect(pooled_url, timeout_s=5) as connection:
+        with pytest.raises(DatabaseUnready, match="set default_transaction_isolation = 'read committed'"):
+            await require_fit(connection, writes=True)
 
 
 def test_a_direct_connection_beside_the_pooler_wakes_the_worker(

@@ -67,11 +67,11 @@ async def shop(database):
 
 @asynccontextmanager
 async def without_pg_trgm(url: str):
-    """A site in a database whose schema cannot see pg_trgm, as where it is not installed."""
+    """A site in a database without pg_trgm."""
     connection = await connect(url, timeout_s=5)
     async with connection:
-        await connection.execute("create schema elsewhere")
-        await connection.execute("create extension pg_trgm schema elsewhere")
+        await migrate(connection)
+        await connection.execute("drop extension pg_trgm cascade")
         await migrate(connection)
     async with Database(DatabaseSettings(url=url, _env_file=None)) as database:
         yield await _open(database)
@@ -262,8 +262,8 @@ async def test_posts_from_before_the_migration_count(empty_url):
             "insert into blog_posts (generation_id, instance_id, title, slug, excerpt, markdown, html, seo_title, "
             "seo_description, word_count) values (1, 's', 'A title', '', '', '', '', '', '', 1)"
         )
-        text = next(m.text for m in migrations() if m.name == "ideas")
-        backfill = text[text.rindex("insert into site_titles") :]
+        work = next(m for m in migrations() if m.name == "long_work")
+        [backfill] = [statement for statement in work.statements if "insert into site_titles" in statement]
         await connection.execute(backfill.encode())
         cursor = await connection.execute("select key, generation_id from site_titles")
 

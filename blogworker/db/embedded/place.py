@@ -28,6 +28,7 @@ LOCK_TIMEOUT_S = START_TIMEOUT_S + INITDB_TIMEOUT_S
 POLL_S = 0.05
 SOCKET_PATH_MAX = 103  # bytes: 107 on Linux, 103 on macOS
 PORT = 5432
+PLAIN = "hostaddr=&options=&gssencmode=disable&target_session_attrs=any"
 LOCALE = "C" if sys.platform == "darwin" else "C.UTF-8"
 OUR_FILES = {"lock", "password", "server.log", "data", "data.new"}
 
@@ -194,11 +195,12 @@ class Place:
         return server
 
     def dsn(self, server: Server) -> str:
+        """Names whatever the PG* variables of a shell would else add, as far as every libpq knows the word."""
         if server.address:
             password = quote((self.home / "password").read_text(), safe="")
-            return f"postgresql://postgres:{password}@{server.address}:{server.port}/postgres"
-        port = "" if server.port == PORT else f"&port={server.port}"
-        return f"postgresql://postgres@/postgres?host={quote(os.fsencode(server.socket_dir), safe='/')}{port}"
+            return f"postgresql://postgres:{password}@{server.address}:{server.port}/postgres?sslmode=disable&{PLAIN}"
+        folder = quote(os.fsencode(server.socket_dir), safe="/")
+        return f"postgresql://postgres@/postgres?host={folder}&port={server.port}&{PLAIN}"
 
     def run(
         self,

@@ -1,6 +1,7 @@
 """One private server: start, find again, stop, remove."""
 
 import contextlib
+import os
 import shutil
 import socket
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,16 @@ from blogworker.db.embedded.programs import has_statistics
 from blogworker.errors import DatabaseUnready, SettingsError
 
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# https://www.postgresql.org/docs/18/libpq-envars.html
+LIBPQ_VARIABLES = {
+    *("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGPASSFILE", "PGREQUIREAUTH"),
+    *("PGCHANNELBINDING", "PGSERVICE", "PGSERVICEFILE", "PGOPTIONS", "PGAPPNAME", "PGSSLMODE", "PGREQUIRESSL"),
+    *("PGSSLNEGOTIATION", "PGSSLCOMPRESSION", "PGSSLCERT", "PGSSLKEY", "PGSSLCERTMODE", "PGSSLROOTCERT", "PGSSLCRL"),
+    *("PGSSLCRLDIR", "PGSSLSNI", "PGREQUIREPEER", "PGSSLMINPROTOCOLVERSION", "PGSSLMAXPROTOCOLVERSION"),
+    *("PGGSSENCMODE", "PGKRBSRVNAME", "PGGSSLIB", "PGGSSDELEGATION", "PGCONNECT_TIMEOUT", "PGCLIENTENCODING"),
+    *("PGTARGETSESSIONATTRS", "PGLOADBALANCEHOSTS", "PGMINPROTOCOLVERSION", "PGMAXPROTOCOLVERSION"),
+    *("PGDATESTYLE", "PGTZ", "PGGEQO", "PGSYSCONFDIR", "PGLOCALEDIR"),
+}
 # A killed postmaster's children need a moment to go; a free port may be taken before the server binds it.
 PASSING = ("pre-existing shared memory block", "could not bind IPv4 address")
 
@@ -44,6 +55,7 @@ class EmbeddedPostgres:
 
     def start(self) -> str:
         """The DSN of the server, which is started unless it runs already."""
+        forget_libpq_variables()
         with self._explained():
             self.folder.resolve().parent.mkdir(parents=True, exist_ok=True)
             place = self._place()
@@ -61,6 +73,7 @@ class EmbeddedPostgres:
 
     def attach(self) -> str | None:
         """The DSN of the server if it runs already; this object may then stop it."""
+        forget_libpq_variables()
         with self._explained():
             place = self._place()
             if not place.data.is_dir():
@@ -150,6 +163,15 @@ class EmbeddedPostgres:
             **({} if self.durable else NOT_DURABLE),
             **self.settings,
         }
+
+
+def forget_libpq_variables() -> None:
+    """A process with a server of its own talks to no other, nor do its children: PGSERVICE and the like are not for it.
+
+    No DSN can take all of them back: where PGSERVICE names a service that is not there, libpq does not read the rest.
+    """
+    for name in [name for name in os.environ if name in LIBPQ_VARIABLES]:
+        del os.environ[name]
 
 
 def _free_port() -> int:

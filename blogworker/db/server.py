@@ -1,0 +1,81 @@
+"""Whether the program can work on a server, in this session, in this schema: told before anything is changed."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from blogworker.db.sql import query
+from blogworker.errors import DatabaseAway, DatabaseUnready
+
+OLDEST = 15  # the oldest major version that the tests run on
+HOME = "create schema blogworker, and put ?options=-csearch_path%3Dblogworker at the end of DATABASE_URL"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The row of look_at_server.sql."""
+
+    version: int
+    version_name: str
+    encoding: str
+    standby: bool
+    read_only: bool
+    role: str
+    schema: str | None
+    wanted: str | None
+    may_create: bool
+    unfit: list[str]
+
+    def require_fit(self) -> None:
+        """Raise DatabaseUnready, or DatabaseAway where it may be another one in a moment."""
+        if self.version < OLDEST * 10_000:
+            raise DatabaseUnready(f"Postgres {self.version_name} is too old: blogworker needs {OLDEST} or newer")
+        if self.encoding != "UTF8":
+            raise DatabaseUnready(
+                f"the database's encoding is {self.encoding}, and posts need UTF8: create another one with "
+                "`create database ... encoding 'UTF8' template template0`"
+            )
+        if self.standby or self.read_only:
+            kind = "a standby" if self.standby else "read-only (default_transaction_read_only)"
+            raise DatabaseAway(
+                f"the database is {kind}: point DATABASE_URL at the primary, or wait until it takes writes"
+            )
+        self._require_schema()
+        if self.unfit:
+            raise DatabaseUnready(
+                f"a setting of role {self.role}, its database or its server does not fit: "
+                f"alter role {quoted(self.role)} set {self.unfit[0]}"
+            )
+
+    def _require_schema(self) -> None:
+        if self.wanted is not None and self.wanted.startswith("pg_"):
+            raise DatabaseUnready(
+                f"the search_path begins with {self.wanted}, a schema of the system: begin it with that of the tables"
+            )
+        if self.schema is None:
+            named = f"schema {self.wanted} does not exist, or" if self.wanted else "it names none, or"
+            raise DatabaseUnready(
+                f"the search_path leads to no schema of tables: {named} role {self.role} lacks USAGE on it. "
+                "Create or grant it, or name another: alter role ... set search_path = ..."
+            )
+        if self.wanted is not None and self.schema not in (self.role, self.wanted):
+            raise DatabaseUnready(
+                f"the search_path begins with schema {self.wanted}, which does not exist or is closed to role "
+                f"{self.role}: create schema {quoted(self.wanted)}, grant usage on it, or correct the search_path"
+            )
+
+
+async def look_at_server(connection: AsyncConnection[DictRow]) -> Server:
+    row = await (await connection.execute(query("db/look_at_server"))).fetchone()
+    return Server(**(row or {}))
+
+
+async def look_at_relations(connection: AsyncConnection[DictRow], names: list[str]) -> list[dict[str, Any]]:
+    return await (await connection.execute(query("db/look_at_relations"), {"names": names})).fetchall()
+
+
+def quoted(name: str) -> str:
+    """As SQL has to spell it."""
+    return name if name.isidentifier() and name == name.lower() else '"' + name.replace('"', '""') + '"'

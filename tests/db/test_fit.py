@@ -1,0 +1,275 @@
+"""A database or a role that cannot work is told in one line, before anything is changed."""
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from blogworker.db.fit import require_fit
+from blogworker.db.migrate import TABLE, created_relations, migrate, migrations
+from blogworker.db.pool import connect
+from blogworker.errors import DatabaseAway, DatabaseUnready
+
+pytestmark = pytest.mark.anyio
+
+Connection = AsyncConnection[DictRow]
+
+
+@pytest.fixture
+async def owner(database_url: str) -> AsyncIterator[Connection]:
+    async with await connect(database_url, timeout_s=5) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def empty(empty_url: str) -> AsyncIterator[Connection]:
+    async with await connect(empty_url, timeout_s=5) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def worker(owner: Connection, database_url: str) -> AsyncIterator[Connection]:
+    """A session of a role that has what README asks for, and no more."""
+    role = f"w{uuid4().hex}"
+    await run(owner, f"create role {role} login")
+    await run(owner, f"grant select, insert, update, delete on all tables in schema public to {role}")
+    async with await connect(psycopg.conninfo.make_conninfo(database_url, user=role), timeout_s=5) as connection:
+        yield connection
+    await run(owner, f"drop owned by {role}; drop role {role}")
+
+
+async def run(connection: Connection, command: str) -> None:
+    await connection.execute(command.encode())
+
+
+async def relations(connection: Connection) -> list[str]:
+    """The tables and views in the schema public."""
+    cursor = await connection.execute(
+        "select relname::text from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'v')"
+    )
+    return sorted(row["relname"] for row in await cursor.fetchall())
+
+
+async def refused(connection: Connection, *, writes: bool = True) -> str:
+    with pytest.raises(DatabaseUnready) as error:
+        await require_fit(connection, writes=writes)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+async def test_the_grants_of_the_readme_are_enough(worker: Connection) -> None:
+    await require_fit(worker, writes=True)
+
+
+async def test_all_tables_and_views_of_the_migrations_are_looked_at(owner: Connection) -> None:
+    """They are read from the migrations: none can be forgotten."""
+    assert await relations(owner) == sorted([TABLE, *created_relations(migrations())])
+
+
+async def test_a_look_reads_only_the_catalog(owner: Connection) -> None:
+    """A worker takes it again while it runs: it must not cost more with a big backlog."""
+    reads = (
+        "select sum(seq_scan + coalesce(idx_scan, 0)) as reads from pg_stat_xact_user_tables "
+        "where schemaname = 'public' and relname <> 'blogworker_migrations'"
+    )
+    async with owner.transaction():
+        await require_fit(owner, writes=True)
+        row = await (await owner.execute(reads.encode())).fetchone()
+
+    assert row == {"reads": 0}
+
+
+@pytest.mark.parametrize("table", ["blog_generations", "quotas", "blogworker_migrations"])
+async def test_row_level_security_that_hides_rows_is_told(owner: Connection, worker: Connection, table: str) -> None:
+    """Else the queue looks empty, and waits for ever."""
+    await run(owner, f"alter table {table} enable row level security")
+
+    assert f"row level security hides rows of {table}" in await refused(worker)
+    await require_fit(owner, writes=True)
+
+
+async def test_forced_row_level_security_hides_rows_from_the_owner_too(owner: Connection) -> None:
+    role = f"o{uuid4().hex}"
+    await run(owner, f"create role {role}; grant all on schema public to {role}; alter table sites owner to {role}")
+    await run(owner, f"grant all on all tables in schema public to {role}")
+    await run(owner, "alter table sites enable row level security; alter table sites force row level security")
+    await run(owner, f"set role {role}")
+
+    told = await refused(owner)
+
+    await run(owner, "reset role; alter table sites owner to postgres")
+    await run(owner, f"drop owned by {role}; drop role {role}")
+    assert "hides rows of sites" in told
+
+
+@pytest.mark.parametrize(
+    ("policy", "fits"),
+    [
+        ("for all using (true)", True),
+        ("for all using (true) with check (true)", True),
+        ("for select using (true)", False),
+        ("for all using (instance_id = 'mine')", False),
+        ("for all to postgres using (true)", False),
+    ],
+)
+async def test_a_policy_that_lets_all_through_hides_nothing(
+    owner: Connection, worker: Connection, policy: str, fits: bool
+) -> None:
+    await run(owner, f"alter table sites enable row level security; create policy p on sites {policy}")
+
+    if fits:
+        await require_fit(worker, writes=True)
+    else:
+        assert "hides rows of sites" in await refused(worker)
+
+
+async def test_a_restrictive_policy_beside_it_hides_rows(owner: Connection, worker: Connection) -> None:
+    await run(owner, "alter table sites enable row level security; create policy p on sites using (true)")
+    await run(owner, "create policy q on sites as restrictive using (weight > 1)")
+
+    assert "hides rows of sites" in await refused(worker)
+
+
+async def test_missing_privileges_are_named_with_the_grant_that_mends_them(
+    owner: Connection, worker: Connection
+) -> None:
+    await run(owner, f"revoke insert on cache, blog_posts from {worker.info.user}")
+    await run(owner, f"revoke update, delete on workers from {worker.info.user}")
+
+    told = await refused(worker)
+
+    assert "lacks INSERT on blog_posts, INSERT on cache, UPDATE on workers and 1 more" in told
+    await run(owner, told.partition(": ")[2])
+    await require_fit(worker, writes=True)
+
+
+async def test_a_role_that_only_looks_needs_to_read_only(owner: Connection, worker: Connection) -> None:
+    await run(owner, f"revoke insert, update, delete on all tables in schema public from {worker.info.user}")
+
+    await require_fit(worker, writes=False)
+    assert "lacks" in await refused(worker)
+    await run(owner, f"revoke select on v_waiting from {worker.info.user}")
+    assert "lacks SELECT on v_waiting" in await refused(worker, writes=False)
+
+
+async def test_functions_that_may_not_be_called_are_named(owner: Connection, worker: Connection) -> None:
+    await run(owner, "revoke execute on function pending_count(bigint) from public")
+
+    told = await refused(worker)
+
+    assert "may not execute pending_count" in told
+    await run(owner, told.partition(": ")[2])
+    await require_fit(worker, writes=True)
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_JP"])
+async def test_only_utf8_is_taken(server: str, owner: Connection, encoding: str) -> None:
+    """Twice the same, and nothing is made."""
+    name = f"e{uuid4().hex}"
+    await run(owner, f"create database {name} encoding '{encoding}' template template0 locale 'C'")
+    async with await connect(psycopg.conninfo.make_conninfo(server, dbname=name), timeout_s=5) as connection:
+        for _ in range(2):
+            with pytest.raises(DatabaseUnready, match=rf"encoding is {encoding}, and posts need UTF8"):
+                await migrate(connection)
+        made = await relations(connection)
+    await run(owner, f"drop database {name}")
+
+    assert made == []
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("", "leads to no schema"),
+        ("nowhere", "schema nowhere does not exist"),
+        ("nowhere, public", "begins with schema nowhere, which does not exist"),
+        ('"$user", "No Where", public', "begins with schema No Where, which does not exist"),
+        ("pg_catalog, public", "begins with pg_catalog, a schema of the system"),
+        ("pg_temp, public", "begins with pg_temp, a schema of the system"),
+    ],
+)
+async def test_a_search_path_that_leads_elsewhere_is_told(empty: Connection, path: str, told: str) -> None:
+    """The second schema of the path would be taken, without a word, for a database that was never migrated."""
+    await run(empty, f"set search_path = {path or repr('')}")
+
+    with pytest.raises(DatabaseUnready, match=told):
+        await migrate(empty)
+
+
+@pytest.mark.parametrize("path", ["public", '"$user", public', "tenant", '"A ""b, c", public'])
+async def test_search_paths_that_lead_somewhere_are_taken(empty: Connection, path: str) -> None:
+    await run(empty, 'create schema tenant; create schema "A ""b, c"')
+    await run(empty, f"set search_path = {path}")
+
+    await migrate(empty)
+
+    await require_fit(empty, writes=True)
+
+
+@pytest.mark.parametrize("setting", ["session_replication_role = replica", "IntervalStyle = iso_8601"])
+async def test_settings_that_are_not_ours_to_change_are_told(owner: Connection, setting: str) -> None:
+    """Behind a pooler most are not; and only a superuser may change whether triggers fire."""
+    await run(owner, f"set {setting}")
+
+    told = await refused(owner)
+
+    assert "does not fit: alter role postgres set" in told
+    await run(owner, told.partition("alter role postgres ")[2])
+    await require_fit(owner, writes=True)
+
+
+async def test_a_database_that_takes_no_writes_may_do_so_later(owner: Connection) -> None:
+    """A provider makes it so when its disk is full, an operator before a switch to another server: exit 75, not 2."""
+    await run(owner, "set default_transaction_read_only = on")
+
+    with pytest.raises(DatabaseAway, match="read-only"):
+        await require_fit(owner, writes=True)
+    with pytest.raises(DatabaseAway, match="read-only"):
+        await migrate(owner)
+
+
+@pytest.mark.parametrize("kind", ["table sites ()", "table cache (key text)", "view workers as select 1 as one"])
+async def test_a_stranger_of_the_same_name_is_told_before_the_first_migration(empty: Connection, kind: str) -> None:
+    await run(empty, f"create {kind}")
+
+    for _ in range(2):
+        with pytest.raises(DatabaseUnready, match=r"already has a \w+ of another program.*schema of its own"):
+            await migrate(empty)
+
+    assert await relations(empty) == [kind.split()[1]]
+
+
+async def test_another_tools_schema_migrations_are_no_concern_of_ours(empty: Connection) -> None:
+    await run(empty, "create table schema_migrations (version bigint primary key, dirty boolean not null)")
+
+    await migrate(empty)
+
+    await require_fit(empty, writes=True)
+
+
+async def test_a_role_that_may_not_create_is_told_before_anything_is_made(empty: Connection) -> None:
+    role = f"n{uuid4().hex}"
+    await run(empty, f"create role {role}; set role {role}")
+    with pytest.raises(DatabaseUnready, match=f"role {role} may not create tables in schema public"):
+        await migrate(empty)
+    await run(empty, f"reset role; drop role {role}")
+
+
+async def test_a_role_that_does_not_own_the_tables_is_told_whose_they_are(
+    empty: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = f"n{uuid4().hex}"
+    everything = migrations()
+    with monkeypatch.context() as then:
+        then.setattr("blogworker.db.migrate.migrations", lambda: everything[:5])
+        await migrate(empty)
+    await run(empty, f"create role {role}; grant all on schema public to {role}")
+    await run(empty, f"grant all on all tables in schema public to {role}; set role {role}")
+
+    with pytest.raises(DatabaseUnready, match=r"belongs to postgres.*migrate as postgres"):
+        await migrate(empty)
+
+    await run(empty, f"reset role; drop owned by {role}; drop role {role}")
