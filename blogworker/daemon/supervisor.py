@@ -16,6 +16,7 @@ from blogworker.daemon.pacing import StageTimes, buckets, pacing
 from blogworker.daemon.ticker import every
 from blogworker.daemon.world import opened_vendors
 from blogworker.db.fit import require_fit
+from blogworker.db.migrate import state
 from blogworker.db.patient import PatientDatabase, Weather
 from blogworker.db.pool import Database
 from blogworker.errors import DatabaseUnready
