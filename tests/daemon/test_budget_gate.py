@@ -8,10 +8,10 @@ import pytest
 from anyio import create_task_group, fail_after, sleep
 from structlog.testing import capture_logs
 
+from blogworker.daemon.claimer import WITHIN_S
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.supervisor import warn_unpriced
-from blogworker.daemon.worker import WITHIN_S
 from blogworker.db.patient import Weather
 from blogworker.db.pool import Database
 from blogworker.queue.job import Claim, Done, Outcome, OverBudget

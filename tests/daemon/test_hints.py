@@ -132,7 +132,7 @@ async def test_hints_that_never_stop_cost_no_more(
         await quiet(statements, "queue/claim", for_s=0.5)
         before, began = statements.sent.copy(), current_time()
         while current_time() - began < 2:
-            worker._listener._ring()
+            worker._listener._set_both()
             await checkpoint()
         sent = statements.sent - before
 
@@ -141,7 +141,7 @@ async def test_hints_that_never_stop_cost_no_more(
     assert sent["queue/claim"] <= 200
 
 
-async def test_a_single_hint_is_heeded_at_once(
+async def test_a_single_hint_is_acted_on_at_once(
     database: Database, database_settings: DatabaseSettings, statements: Statements, outsider: AsyncConnection[Any]
 ) -> None:
     async with working(database, database_settings):

@@ -32,7 +32,9 @@ async def own(database_settings: DatabaseSettings) -> AsyncIterator[ReservedConn
 
 
 async def pid_of(connection: ReservedConnection) -> int:
-    return int((await connection.one("db/backend_pid"))["pid"])
+    await connection.execute("queue/are_you_there")
+    assert connection._connection is not None
+    return connection._connection.info.backend_pid
 
 
 async def sessions(database: Database) -> list[int]:
@@ -70,7 +72,8 @@ async def test_a_connection_that_was_cut_is_made_anew_and_the_trouble_told_once(
         await connection.execute("select pg_terminate_backend(%s)", [first])
 
     with capture_logs() as logs:
-        second = int((await patient.one("db/backend_pid"))["pid"])
+        await patient.execute("queue/are_you_there")
+    second = await pid_of(own)
 
     assert second != first
     assert [line["event"] for line in logs] == ["database_lost", "database_back"]
@@ -127,6 +130,6 @@ async def test_of_two_ways_to_the_server_the_open_one_is_used(
 
     with fail_after(10):
         async with reserve(settings) as own:
-            patient = PatientDatabase(own, Weather())
-            first = await patient.one("db/backend_pid")
-            assert await patient.one("db/backend_pid") == first
+            await PatientDatabase(own, Weather()).execute("queue/are_you_there")
+            first = await pid_of(own)
+            assert await pid_of(own) == first
