@@ -93,11 +93,11 @@ async def _timed_claim(loaded: Database, slots: int, passing: Passing = ALL) -> 
     elapsed = (perf_counter() - started) * 1000
     if len(found.claims) != slots:
         raise RuntimeError(f"a claim of {slots} took {len(found.claims)}")
-    await _hand_back(loaded, worker_id, found.claims)
+    await hand_back(loaded, worker_id, found.claims)
     return elapsed
 
 
-async def _hand_back(loaded: Database, worker_id: UUID, claims: tuple[Claim, ...]) -> None:
+async def hand_back(loaded: Database, worker_id: UUID, claims: tuple[Claim, ...]) -> None:
     released = move(Release())
     outcomes = [
         {"job_id": c.job_id, "attempt": c.attempt, "status": released.status, "spent": released.spent} for c in claims

@@ -28,6 +28,9 @@ async def database(dsn: str, *, pool_max: int = 20) -> AsyncIterator[Database]:
     url = make_conninfo(dsn, dbname=name)
     async with await connect(url, timeout_s=5) as owner:
         await migrate(owner)
+    async with await connect(dsn, timeout_s=5) as admin:
+        unlimited = sql.SQL("alter database {} set blogworker.queue_size_limit = 2000000000")
+        await admin.execute(unlimited.format(sql.Identifier(name)))
     async with Database(DatabaseSettings(url=SecretStr(url), pool_max=pool_max)) as opened:
         yield opened
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import anyio
 import typer
 
+from blogworker.cli.bench_burst import burst
 from blogworker.cli.bench_quota import limiter, quota
 from blogworker.cli.extras import extra
 from blogworker.cli.output import console, emit_json, facts, table
@@ -21,6 +22,7 @@ bench = typer.Typer(
 
 bench.command()(quota)
 bench.command()(limiter)
+bench.command()(burst)
 
 
 def register(app: typer.Typer) -> None:

@@ -7,7 +7,6 @@ Their nesting is the order of shutdown.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
@@ -24,18 +23,21 @@ from blogworker.db.patient import PatientDatabase, Weather
 from blogworker.db.pool import Database
 from blogworker.db.reserved import ReservedConnection
 from blogworker.queue import budget
+from blogworker.queue.admit import Reopening, admit, arrivals
 from blogworker.queue.job import Claim, Outcome
 from blogworker.queue.lease import Lease, LeaseEnded, LeaseTaken
 from blogworker.queue.notify import Flag, Listener
-from blogworker.queue.promote import promote
-from blogworker.queue.reconcile import reconcile
-from blogworker.queue.rescue import release_strays, rescue, take_back
+from blogworker.queue.promote import due, promote
+from blogworker.queue.reconcile import bills, reconcile
+from blogworker.queue.rescue import Former, release_strays, rescue, take_back
 from blogworker.queue.settle import Settler
+from blogworker.queue.sweep import Sweep
 from blogworker.quota.upkeep import tend
 from blogworker.settings import Settings
 from blogworker.stages.work import Output
 from blogworker.telemetry import get_logger
 
+ADMIT_S = 0.5
 PROMOTE_S = 1.0
 RECONCILE_S = 1.0
 BUDGET_S = 1.0
@@ -46,17 +48,10 @@ SUSPECTS_S = 1.0
 PARENT_S = 1.0
 WAKE_S = 0.1  # a claim loop that is woken looks again by itself for longer than that
 CANCEL_S = 0.5
+SWEEP_S = 60.0
 TEND_S = 300.0
 GOODBYE_S = 3.0
 XMIN_HELD_S = 300.0  # a transaction this old keeps vacuum from cleaning the queue
-
-
-@dataclass(frozen=True, slots=True)
-class Former:
-    """The lease that this process held before, and what it held under it when that ended."""
-
-    worker_id: UUID
-    held: tuple[tuple[int, int], ...]  # job, attempt
 
 
 FencedPipeline = Callable[[UUID, Claim, Mapping[str, Output]], Awaitable[Outcome]]
@@ -101,6 +96,7 @@ class Incarnation:
         )
         self._patient = PatientDatabase(database, weather)
         self._settler = Settler(self._patient, self._lease.worker_id)
+        self._arrivals, self._due, self._reopening, self._sweeping = arrivals(), due(), Reopening(), Sweep()
         self.worker = Worker(
             database,
             self._settler,
@@ -160,8 +156,8 @@ class Incarnation:
         registration = await self._lease.begin()
         if registration.replaced:
             log.warning("worker_replaced", worker=self._lease.name)
-        if self._former is not None and self._former.held:
-            await take_back(self._patient, self._former.worker_id, self._former.held)
+        if self._former is not None:
+            await take_back(self._patient, self._former)
         log.info(
             "worker_started",
             worker=self._lease.name,
@@ -188,8 +184,10 @@ class Incarnation:
         worker = self._settings.worker
         keepers.start_soon(partial(every, "lease", worker.extend_s, self._extend, fatal=(LeaseEnded,)))
         keepers.start_soon(every, "rescue", RESCUE_S, self._rescue)
+        keepers.start_soon(every, "admit", ADMIT_S, self._admit)
         keepers.start_soon(every, "promote", PROMOTE_S, self._promote)
-        keepers.start_soon(every, "reconcile", RECONCILE_S, partial(reconcile, self._database))
+        keepers.start_soon(every, "sweep", SWEEP_S, self._sweep)
+        keepers.start_soon(every, "reconcile", RECONCILE_S, partial(reconcile, self._database, bills()))
         keepers.start_soon(every, "budget", BUDGET_S, self._look_at_budget)
         keepers.start_soon(every, "breakers", BREAKERS_S, self._sync_breakers)
         keepers.start_soon(every, "listen", RELISTEN_S, self._listener.run)
@@ -238,12 +236,21 @@ class Incarnation:
             log.warning("jobs_rescued", count=found.jobs, failed=found.failed)
         if strays := await release_strays(self._database, self._lease.worker_id, known=self.worker.held):
             log.warning("strays_released", count=strays)
-        if await self._database.briefly(("queue/reopen_sites", {})):
+        if await self._reopening.look(self._database):
+            self.worker.wake()
+
+    async def _admit(self) -> None:
+        if await admit(self._database, self._arrivals):
             self.worker.wake()
 
     async def _promote(self) -> None:
-        if promoted := await promote(self._database):
+        if promoted := await promote(self._database, self._due):
             log.debug("jobs_promoted", count=promoted)
+
+    async def _sweep(self) -> None:
+        found = await self._sweeping.look(self._database)
+        if found.sites or found.jobs:
+            log.warning("rows_recovered", sites=found.sites, jobs=found.jobs)
 
     async def _look_at_budget(self) -> None:
         if self._gate.heed(await budget.look(self._database)):

@@ -10,7 +10,7 @@ from anyio.abc import TaskStatus
 
 from blogworker.daemon import systemd
 from blogworker.daemon.gate import Gate
-from blogworker.daemon.incarnation import Former, Incarnation
+from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.isolation import WORKER, Role, volunteer
 from blogworker.daemon.pacing import StageTimes, buckets, pacing
 from blogworker.daemon.ticker import every
@@ -21,6 +21,7 @@ from blogworker.db.patient import PatientDatabase, Weather
 from blogworker.db.pool import Database
 from blogworker.errors import DatabaseUnready
 from blogworker.queue.job import Claim, Outcome
+from blogworker.queue.rescue import Former
 from blogworker.quota.breaker import Breakers
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import Settings, WorkerSettings

@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import psycopg
 from psycopg import AsyncConnection, OperationalError
 from psycopg.errors import FeatureNotSupported, InvalidSqlStatementName, LockNotAvailable, ReadOnlySqlTransaction
+from psycopg.pq import PipelineStatus
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -123,7 +125,7 @@ class Database(Runner):
         None, and nothing done, when one of them met a lock that it would have had to wait for.
         """
         try:
-            async with self.connection() as connection, connection.pipeline():
+            async with self.connection() as connection, _prepared_anew_after_errors(connection), connection.pipeline():
                 wanted = (("db/wait_briefly", {}), *statements)
                 cursors = [await connection.execute(query(name), parameters) for name, parameters in wanted]
                 return [await cursor.fetchall() for cursor in cursors][-1]
@@ -166,6 +168,22 @@ def _options(connect_timeout_s: float, application: str) -> dict[str, Any]:
         "keepalives_count": 5,
         "tcp_user_timeout": 15_000,
     }
+
+
+@asynccontextmanager
+async def _prepared_anew_after_errors(connection: AsyncConnection[DictRow]) -> AsyncIterator[None]:
+    """What the server skipped after an error in a pipeline is not prepared there, while psycopg believes that it is.
+
+    Each later use of such a connection would fail."""
+    try:
+        yield
+    except psycopg.Error:
+        if connection.info.pipeline_status != PipelineStatus.OFF:
+            await connection.close()  # it could not be ended: answers are still on their way
+        elif connection.prepare_threshold is not None and not connection.broken:
+            async with connection.transaction(force_rollback=True):
+                pass  # a rollback makes psycopg forget them, here and at the server
+        raise
 
 
 async def _configure(connection: AsyncConnection[DictRow]) -> None:

@@ -6,8 +6,9 @@ the order their turns would end, and charges each site for what it took. So site
 site that comes back joins at the lowest virtual time in service, and the cost does not depend on the backlog.
 
 Four statements in two round trips: `claim_turn` makes claims that go by the quotas wait for each other, `admit_sites`
-puts sites that got work in line, `claim` takes jobs, `retire_sites` takes sites without jobs out of the line. The last
-is a transaction of its own because it must see what was committed since the claim began.
+puts the first of the sites that got work in line (admit.py the others), `claim` takes jobs, `retire_sites` takes sites
+without jobs out of the line. The last is a transaction of its own because it must see what was committed since the
+claim began.
 
 Service is measured in standard blogs of 6,000 tokens: the claim charges the average of its site's blogs, the end of the
 attempt bills the difference to what it used, and `reconcile_sites` books the bills within a second, as a quota's
@@ -25,6 +26,7 @@ from typing import Any
 from uuid import UUID
 
 from blogworker.db.pool import Database, Row
+from blogworker.queue.admit import WITH_A_CLAIM
 from blogworker.queue.job import Claim, Stage
 
 DRY_ROUNDS = 50  # sites whose jobs all were cancelled or deleted; a claim has to end within its time limit
@@ -92,7 +94,7 @@ async def claim(
     """
     scan = scan or Scan()
     before: list[tuple[str, Mapping[str, object]]] = [("queue/claim_turn", {})] if passing.pacing is not None else []
-    before.append(("queue/admit_sites", {}))
+    before.append(("queue/admit_sites", {"batch": WITH_A_CLAIM}))
     for _ in range(DRY_ROUNDS):
         asked = {"worker_id": worker_id, "slots": slots, "site_window": site_window, **_wanted(passing, scan)}
         answer = await database.briefly(*before, ("queue/claim", asked))

@@ -1,11 +1,15 @@
 """Put jobs whose time has come in line: SCHEDULED ones, and PENDING ones that rested."""
 
 from blogworker.db.pool import Database
+from blogworker.queue.batches import Batches
 
 BATCH = 1000
 
 
-async def promote(database: Database) -> int:
-    """One batch of each kind; gives how many jobs joined the line. Any worker may, at any time."""
-    rows = await database.briefly(("queue/promote", {"batch": BATCH}))
-    return rows[0]["promoted"] if rows else 0
+def due() -> Batches:
+    return Batches("queue/promote", most=BATCH)
+
+
+async def promote(database: Database, batches: Batches | None = None) -> int:
+    """All that are due; gives how many jobs joined the line. Any worker may, at any time."""
+    return sum(row["promoted"] for row in await (batches or due()).run(database))

@@ -1,9 +1,15 @@
 """Book what blogs used beyond, or short of, what their claims charged to their sites."""
 
 from blogworker.db.pool import Database
+from blogworker.queue.batches import Batches
+
+BATCH = 1000
 
 
-async def reconcile(database: Database) -> int:
-    """One batch; gives how many sites it was. Any worker may, at any time."""
-    rows = await database.briefly(("queue/reconcile_sites", {}))
-    return len(rows or [])
+def bills() -> Batches:
+    return Batches("queue/reconcile_sites", most=BATCH)
+
+
+async def reconcile(database: Database, batches: Batches | None = None) -> int:
+    """All bills; gives how many sites were booked, once for each batch. Any worker may, at any time."""
+    return len(await (batches or bills()).run(database))

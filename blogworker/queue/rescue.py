@@ -5,7 +5,7 @@ between them, is a suspect: it runs alone, in a process of its own (`daemon/isol
 that held nothing else ends FAILED. The other jobs that the worker held are none the worse for it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -25,6 +25,14 @@ class Rescued:
     failed: int  # of them, those that ended because they keep killing their workers
 
 
+@dataclass(frozen=True, slots=True)
+class Former:
+    """A lease that ended while its process went on."""
+
+    worker_id: UUID
+    held: tuple[tuple[int, int], ...]  # the jobs and attempts that it could not settle
+
+
 async def rescue(database: Runner) -> Rescued:
     """One batch. Any worker may, at any time."""
     rows = await database.rows("queue/rescue", batch=BATCH, most_lone=MOST_LONE, most=MOST)
@@ -39,14 +47,14 @@ async def release_strays(database: Runner, worker_id: UUID, *, known: Collection
     return len(rows)
 
 
-async def take_back(database: Runner, former: UUID, held: Sequence[tuple[int, int]]) -> int:
-    """Free the jobs (id, attempt) that this process held when its lease under the id `former` ended, and take back the
-    suspicion if another worker has rescued them: the process lives. Gives how many."""
+async def take_back(database: Runner, former: Former) -> int:
+    """Free what this process held when its former lease ended. If another worker has rescued it, take back the suspicion:
+    the process lives. Gives how many."""
     rows = await database.rows(
         "queue/take_back",
-        former=former,
-        job_ids=[job_id for job_id, _ in held],
-        attempts=[attempt for _, attempt in held],
+        former=former.worker_id,
+        job_ids=[job_id for job_id, _ in former.held],
+        attempts=[attempt for _, attempt in former.held],
     )
     return len(rows)
 

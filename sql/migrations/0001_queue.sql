@@ -211,12 +211,24 @@ begin
 end
 $$;
 
+-- Whether this session restores a dump: the scripts of pg_dump, and pg_restore, turn this setting off, and others have
+-- no reason to. What comes out of a dump is as triggers left it, and must not be counted, announced or refused again.
+create function restoring() returns boolean language sql stable as $$
+    select current_setting('check_function_bodies') = 'off'
+$$;
+
+-- A row that the migrations made gives way to the one of a dump.
+create function give_way() returns trigger language plpgsql as $$
+begin
+    execute format('delete from %I.%I as r where r.%3$I = ($1).%3$I', tg_table_schema, tg_table_name, tg_argv[0])
+    using new;
+    return new;
+end
+$$;
+
 create function blog_generations_guard_insert() returns trigger language plpgsql as $$
 begin
-    if new.status not in ('PENDING', 'SCHEDULED') then
-        raise exception 'a new blog is PENDING or SCHEDULED, not %', new.status using errcode = 'BW409';
-    end if;
-    if new.run_at > now() then
+    if new.run_at > now() and new.status = 'PENDING' then
         new.status := 'SCHEDULED';
     end if;
     insert into sites (instance_id) values (new.instance_id) on conflict do nothing;
@@ -319,7 +331,7 @@ end
 $$;
 
 create trigger guard_insert before insert on blog_generations
-for each row execute function blog_generations_guard_insert();
+for each row when (not restoring()) execute function blog_generations_guard_insert();
 
 create trigger guard_update before update on blog_generations
 for each row when (
@@ -330,7 +342,7 @@ for each row when (
 
 create trigger after_insert after insert on blog_generations
 referencing new table as new_rows
-for each statement execute function blog_generations_after_insert();
+for each statement when (not restoring()) execute function blog_generations_after_insert();
 
 create trigger after_update after update on blog_generations
 referencing old table as old_rows new table as new_rows
@@ -343,13 +355,25 @@ for each statement execute function blog_generations_after_delete();
 create trigger after_truncate after truncate on blog_generations
 for each statement execute function blog_generations_after_truncate();
 
--- A site that comes back from a pause, or under a changed cap, joins the line like a new one.
+-- A site that comes back from a pause, or under a changed cap, joins the line like a new one. The lowest virtual time in
+-- service is looked up once a statement: for each site, its index would lead over all that the statement has changed
+-- so far.
+create function sites_note_floor() returns trigger language plpgsql as $$
+begin
+    perform set_config('blogworker.service_floor', service_floor()::text, true);
+    return null;
+end
+$$;
+
+create trigger note_floor before update of paused_at, max_in_flight on sites
+for each statement execute function sites_note_floor();
+
 create function sites_rejoin() returns trigger language plpgsql as $$
 begin
     new.at_cap := false; -- the next claim counts: jobs that end before this is committed may not know of the cap
     if new.paused_at is null then
         new.pause_reason := null;
-        new.virtual_time := greatest(new.virtual_time, service_floor());
+        new.virtual_time := greatest(new.virtual_time, current_setting('blogworker.service_floor')::double precision);
         perform wake_workers();
     end if;
     return new;

@@ -34,24 +34,44 @@ create function queue_size_limit(own integer) returns integer language sql stabl
     select coalesce(own, nullif(current_setting('blogworker.queue_size_limit', true), '')::integer, 10000)
 $$;
 
--- Refuses, with BW503 and a JSON detail, when more jobs would not fit into the queue, or into a site's own share of it.
--- Takes    own_limit: see queue_size_limit; for_sites and counts, same order: how many more are meant for each site.
-create function require_room(own_limit integer, for_sites text[], counts bigint[]) returns void
-language plpgsql stable as $$
+-- How many waited when it was last counted, at most a second ago, and the newest blog then: with what has come since,
+-- producers need not count ten thousand rows for each blog. Where there is no fresh count, or it leaves no room, they do.
+create table queue_gauge (
+    one boolean primary key default true check (one),
+    pending bigint not null default 0,
+    newest bigint not null default 0,
+    counted_at timestamptz not null default to_timestamp(0)
+) with (fillfactor = 10);
+
+insert into queue_gauge default values;
+
+create trigger give_way before insert on queue_gauge
+for each row when (restoring()) execute function give_way('one');
+
+create function refuse_blogs(site text, waiting bigint, most integer) returns void language plpgsql stable as $$
+begin
+    raise exception '% is full: % waiting, at most % may', coalesce('site ' || site, 'the queue'), waiting, most
+    using
+        errcode = 'BW503',
+        detail = json_strip_nulls(json_build_object(
+            'queueSize', waiting, 'limit', most, 'instanceId', site,
+            'estimatedWaitMinutes', estimated_wait_minutes(waiting)
+        )),
+        hint = case
+            when site is null
+                then 'Try again later, or raise the limit: alter database d set blogworker.queue_size_limit = n'
+            else 'Try again later, or raise the max_pending of the site.'
+        end;
+end
+$$;
+
+-- Refuses when more of a site wait than its share of the queue allows.
+-- Takes    for_sites and counts, same order: how many more are meant for each.
+create function require_site_room(for_sites text[], counts bigint[]) returns void language plpgsql volatile
+set enable_seqscan = off as $$
 declare
-    most integer := queue_size_limit(own_limit);
-    queue_size bigint := pending_count(most);
     site record;
 begin
-    if queue_size + (select sum(c) from unnest(counts) as c) > most then
-        raise exception 'the queue is full: % waiting, at most % may', queue_size, most
-        using
-            errcode = 'BW503',
-            detail = json_build_object(
-                'queueSize', queue_size, 'limit', most, 'estimatedWaitMinutes', estimated_wait_minutes(queue_size)
-            ),
-            hint = 'Try again later, or raise the limit: alter database d set blogworker.queue_size_limit = n';
-    end if;
     for site in
         select s.instance_id, s.max_pending, i.incoming, w.waiting
         from unnest(for_sites, counts) as i (instance_id, incoming)
@@ -62,25 +82,98 @@ begin
                 select
                 from blog_generations as g
                 where g.instance_id = s.instance_id and g.status = 'PENDING'
-                limit s.max_pending
+                limit s.max_pending + 1
             ) as p
         ) as w
         where s.max_pending is not null
     loop
         if site.waiting + site.incoming > site.max_pending then
-            raise exception 'site % is full: % waiting, at most % may',
-                site.instance_id, site.waiting, site.max_pending
-            using
-                errcode = 'BW503',
-                detail = json_build_object(
-                    'queueSize', site.waiting, 'limit', site.max_pending, 'instanceId', site.instance_id,
-                    'estimatedWaitMinutes', estimated_wait_minutes(site.waiting)
-                ),
-                hint = 'Try again later, or raise the max_pending of the site.';
+            perform refuse_blogs(site.instance_id, least(site.waiting, site.max_pending), site.max_pending);
         end if;
     end loop;
 end
 $$;
+
+-- Refuses, with BW503 and a JSON detail, when more jobs would not fit into the queue, or into a site's own share of it.
+-- Asked before they are inserted, it saves the work; the insert asks again.
+-- Takes    own_limit: see queue_size_limit; it holds until the end of the transaction; for_sites and counts, same order:
+--          how many more are meant for each site.
+create function require_room(own_limit integer, for_sites text[], counts bigint[]) returns void
+language plpgsql volatile as $$
+declare
+    most integer := queue_size_limit(own_limit);
+    coming bigint := (select sum(c) from unnest(counts) as c);
+    waiting bigint;
+begin
+    if own_limit is not null then
+        perform set_config('blogworker.queue_size_limit', own_limit::text, true);
+    end if;
+    if not exists (
+        select from queue_gauge as q
+        where q.counted_at > clock_timestamp() - interval '1 second' and q.pending + coming <= most
+    ) then
+        waiting := pending_count(most);
+        if waiting + coming > most then
+            perform refuse_blogs(null, waiting, most);
+        end if;
+    end if;
+    perform require_site_room(for_sites, counts);
+end
+$$;
+
+-- The limits hold for every INSERT, once a statement. Two transactions that are open at the same time do not see each
+-- other's blogs, so the queue may exceed its limit by what both insert.
+create function blog_generations_within_limits() returns trigger language plpgsql
+set enable_seqscan = off as $$
+declare
+    most integer := queue_size_limit(null);
+    coming bigint;
+    newest_id bigint;
+    arrived text[];
+    waiting bigint;
+begin
+    select count(*), max(n.id), array_agg(distinct n.instance_id) into coming, newest_id, arrived
+    from new_rows as n
+    where n.status = 'PENDING';
+    if coming = 0 then
+        return null;
+    end if;
+    if not exists (
+        select from queue_gauge as q
+        where
+            q.counted_at > clock_timestamp() - interval '1 second'
+            and q.pending + greatest(coming, newest_id - q.newest) <= most
+    ) then
+        waiting := pending_count(most + coming) - coming; -- these are in the table already
+        if waiting + coming > most then
+            perform refuse_blogs(null, waiting, most);
+        end if;
+        perform note_queue_size(waiting + coming, newest_id);
+    end if;
+    if exists (select from sites as s where s.instance_id = any (arrived) and s.max_pending is not null) then
+        perform require_site_room(arrived, array_fill(0::bigint, array[cardinality(arrived)]));
+    end if;
+    return null;
+end
+$$;
+
+-- Waits for nobody: while another transaction has the row, others count for themselves. One with an older snapshot could
+-- not change it.
+create function note_queue_size(waiting bigint, newest_id bigint) returns void language plpgsql volatile as $$
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        return;
+    end if;
+    perform from queue_gauge for update skip locked;
+    if found then
+        update queue_gauge set pending = waiting, newest = newest_id, counted_at = clock_timestamp();
+    end if;
+end
+$$;
+
+create trigger within_limits after insert on blog_generations
+referencing new table as new_rows
+for each statement when (not restoring()) execute function blog_generations_within_limits();
 
 -- Adds one blog. A repeated idempotency key gives the first blog of that key, whatever else is passed.
 -- Gives    id, status; created: false for a repeated key; place: its place among its site's waiting blogs (counted to

@@ -28,6 +28,9 @@ alter table provider_health set (fillfactor = 10);
 
 insert into provider_health (provider) values ('openai'), ('replicate'), ('wix') on conflict do nothing;
 
+create trigger give_way before insert on provider_health
+for each row when (restoring()) execute function give_way('provider');
+
 -- How long an open breaker waits before its next probe. A vendor that comes back is found within five seconds; our own
 -- credit or key does not come back by itself.
 create function breaker_pause(openings integer, misconfigured boolean) returns interval language sql immutable as $$

@@ -40,6 +40,9 @@ create table fleet_budget (
 
 insert into fleet_budget default values;
 
+create trigger give_way before insert on fleet_budget
+for each row when (restoring()) execute function give_way('one');
+
 create function utc_day(t timestamptz) returns date language sql immutable as $$
     select (t at time zone 'UTC')::date
 $$;
@@ -62,7 +65,7 @@ $$;
 
 -- What was spent before is summed in 0014: it takes long, and whoever reports usage would wait.
 create trigger summed after insert or update on provider_usage
-for each row execute function provider_usage_summed();
+for each row when (not restoring()) execute function provider_usage_summed();
 
 -- Last, because everybody waits from here until this migration is committed.
 alter table sites
@@ -94,6 +97,11 @@ begin
     return new;
 end
 $$;
+
+drop trigger note_floor on sites; -- `rejoin` needs it wherever a pause may end
+create trigger note_floor before update of paused_at, max_in_flight, resume_at, budget_day_usd, budget_month_usd
+on sites
+for each statement execute function sites_note_floor();
 
 create trigger budgeted before update on sites
 for each row when (

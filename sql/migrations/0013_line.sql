@@ -28,10 +28,7 @@ $$;
 
 create or replace function blog_generations_guard_insert() returns trigger language plpgsql as $$
 begin
-    if new.status not in ('PENDING', 'SCHEDULED') then
-        raise exception 'a new blog is PENDING or SCHEDULED, not %', new.status using errcode = 'BW409';
-    end if;
-    if new.run_at > now() then
+    if new.status = 'PENDING' and new.run_at > now() then
         new.status := 'SCHEDULED';
     end if;
     new.line := case when new.status = 'PENDING' then line_number(new.stage, new.rescues) end;
@@ -150,7 +147,10 @@ for each row when (
     )
 ) execute function blog_generations_guard_line();
 
-create or replace function blog_generations_after_update() returns trigger language plpgsql as $$
+-- Without nested loops: a session keeps the plan of its first statement, and one that was made for a single row would
+-- compare each with each when a hundred thousand are changed at once.
+create or replace function blog_generations_after_update() returns trigger language plpgsql
+set enable_nestloop = off as $$
 declare
     arrived text[];
     relieved text[];
@@ -179,11 +179,13 @@ $$;
 alter table sites add column capped_until timestamptz;
 
 drop index sites_at_cap_idx;
-create index sites_at_cap_idx on sites (capped_until) where at_cap; -- admit_sites.sql, reopen_sites.sql
+create index sites_at_cap_idx on sites (capped_until, instance_id) where at_cap; -- admit_sites.sql, reopen_sites.sql
+create index sites_at_cap_time_idx on sites (virtual_time) where at_cap; -- service_floor
 
 -- Where a site joins the line: at the lowest virtual time now in service; when nobody is in line, at the highest of
 -- those that have work but are at their cap, else at the highest there has been.
-create or replace function service_floor() returns double precision language sql stable as $$
+create or replace function service_floor() returns double precision language sql stable
+set enable_seqscan = off set enable_bitmapscan = off as $$
     select coalesce(
         (
             select s.virtual_time
@@ -192,13 +194,14 @@ create or replace function service_floor() returns double precision language sql
             order by s.virtual_time, s.ready_at desc
             limit 1
         ),
-        (select max(s.virtual_time) from sites as s where s.at_cap),
+        (select s.virtual_time from sites as s where s.at_cap order by s.virtual_time desc limit 1),
         (select max(s.virtual_time) from sites as s),
         0
     )
 $$;
 
-create or replace function reopen_capped_sites(relieved text[]) returns void language plpgsql volatile as $$
+create or replace function reopen_capped_sites(relieved text[]) returns void language plpgsql volatile
+set enable_seqscan = off as $$
 begin
     if relieved is null then
         return;
@@ -866,6 +869,7 @@ language plpgsql volatile as $$
 #variable_conflict use_column
 declare
     found_id bigint;
+    limit_before text := current_setting('blogworker.queue_size_limit', true);
 begin
     created := false;
     select g.id into found_id
@@ -886,6 +890,9 @@ begin
         on conflict on constraint blog_generations_idempotency_key do nothing
         returning blog_generations.id into found_id;
         created := found_id is not null;
+        if enqueue_blog.queue_size_limit is not null then -- it is this blog's own
+            perform set_config('blogworker.queue_size_limit', coalesce(limit_before, ''), true);
+        end if;
     end if;
     if created and enqueue_blog.publish_at is not null then
         insert into scheduled_blogs (blog_generation_id, publish_at) values (found_id, enqueue_blog.publish_at);
@@ -965,4 +972,16 @@ create function expected_wait_s(place integer) returns double precision language
             least(place * greatest(sites_in_line(1000), 1), greatest(pending_count(10000), place)) / blogs_per_minute(),
             coalesce((select (place - 1) * n.site_calls / nullif(n.site_rpm, 0) from fleet_needs() as n), 0)
         ))
+$$;
+
+-- Restore -------------------------------------------------------------------------------------------------------------
+
+-- The table of the migrations is made before the first of them.
+do $$
+begin
+    execute format(
+        'create trigger give_way before insert on %s for each row when (restoring()) execute function give_way(''version'')',
+        coalesce(to_regclass('blogworker_migrations'), to_regclass('schema_migrations'))
+    );
+end
 $$;

@@ -16,13 +16,14 @@ from anyio.abc import TaskGroup
 from psycopg.types.json import Json
 
 from blogworker.daemon.gate import NEEDS, Gate
-from blogworker.daemon.incarnation import PROMOTE_S, RECONCILE_S, RESCUE_S
+from blogworker.daemon.incarnation import ADMIT_S, PROMOTE_S, RECONCILE_S, RESCUE_S
 from blogworker.daemon.pacing import SITE_BURST_S, SITE_CALLS, StageTimes
 from blogworker.daemon.ticker import every
 from blogworker.daemon.worker import Worker
 from blogworker.db.patient import Weather
 from blogworker.db.pool import Row
 from blogworker.errors import ProviderDown, ProviderError
+from blogworker.queue.admit import Reopening, admit
 from blogworker.queue.claim import Pacing
 from blogworker.queue.job import Claim, Done, Outcome, Stage
 from blogworker.queue.promote import promote
@@ -90,6 +91,7 @@ class Fleet:
         self.blogs: list[Row] = []  # in the end
         limits, texts = story.limits, "openai/text"
         names = (texts, texts) if limits.one_model else ("openai/ideas", "openai/content")
+        self._reopening = Reopening()
         self.buckets = {
             Stage.IDEAS: Bucket(names[0], "openai", *(limits.content if limits.one_model else limits.ideas)),
             Stage.CONTENT: Bucket(names[1], "openai", *limits.content),
@@ -118,6 +120,7 @@ class Fleet:
             for slots in self.story.slots:
                 await self._start_worker(slots)
             tasks.start_soon(every, "look", LOOK_S, self._look)
+            tasks.start_soon(every, "admit", ADMIT_S, partial(admit, self.database))
             tasks.start_soon(every, "promote", PROMOTE_S, partial(promote, self.database))
             tasks.start_soon(every, "reconcile", RECONCILE_S, partial(reconcile, self.database))
             tasks.start_soon(every, "reopen", RESCUE_S, self._reopen)
@@ -173,7 +176,7 @@ class Fleet:
         await self.database.execute("queue/extend_lease", worker_id=worker_id, **facts)
 
     async def _reopen(self) -> None:
-        if await self.database.briefly(("queue/reopen_sites", {})):
+        if await self._reopening.look(self.database):
             self._wake()
 
     def _pacing(self, times: StageTimes) -> Pacing:

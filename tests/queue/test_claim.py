@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 from anyio import create_task_group
 
+from blogworker.queue.admit import Reopening
 from blogworker.queue.claim import claim
 
 pytestmark = pytest.mark.anyio
@@ -47,6 +48,7 @@ async def test_a_new_site_is_next_among_more_sites_than_a_claim_takes(psql, clai
 
 async def test_two_hundred_new_sites_are_served_within_five_percent_of_the_claims(psql, claimer):
     """The acceptance figure: 5 sites with 2,000 older blogs each, 200 sites with one new blog each."""
+    await psql.run("set blogworker.queue_size_limit = 20000")
     for n in range(5):
         await psql.insert(f"old{n}", 2000)
     for n in range(200):
@@ -329,7 +331,8 @@ async def test_a_site_left_at_its_cap_by_mistake_is_healed(psql, claimer, databa
     await psql.run("delete from site_arrivals")
     await psql.run("update sites set at_cap = true where instance_id = 'capped'")
 
-    healed = await database.briefly(("queue/reopen_sites", {}))
+    healed = await Reopening().look(database)
 
-    assert [row["instance_id"] for row in healed] == ["capped"]
+    assert healed == 1
+    assert await psql.value("select at_cap from sites where instance_id = 'capped'") is False
     assert await psql.value("select at_cap from sites where instance_id = 'full'") is True

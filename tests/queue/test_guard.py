@@ -128,14 +128,33 @@ async def test_a_claim_is_stamped_and_its_end_wipes_the_worker(passing_psql):
     assert done["finished_at"] is not None
 
 
+@pytest.mark.parametrize(
+    ("status", "columns"),
+    [
+        ("DONE", {"finished_at": "2025-01-01Z"}),
+        ("FAILED", {"finished_at": "2025-01-01Z", "error": "e"}),
+        ("CANCELLED", {"finished_at": "2025-01-01Z"}),
+        ("PROCESSING", {"worker_id": HOLDER, "attempt": 1}),
+        ("SCHEDULED", {"run_at": "2100-01-01Z"}),
+    ],
+)
+async def test_history_may_be_imported_in_any_status(passing_psql, status, columns):
+    """A blog that comes from elsewhere brings its life with it; what runs nowhere is rescued."""
+    await passing_psql.insert("shop", 1, status=status, **columns)
+
+    (job,) = await passing_psql.run("select status, line from blog_generations")
+    assert (job["status"], job["line"]) == (status, None)
+
+
 @pytest.mark.parametrize("status", ["PROCESSING", "DONE", "FAILED", "CANCELLED"])
-async def test_a_new_blog_has_its_life_before_it(passing_psql, status):
+async def test_a_row_that_contradicts_itself_is_refused(passing_psql, status):
+    """A blog that ended says when, and one that runs says where."""
     refusal = await passing_psql.refused(
         "insert into blog_generations (instance_id, source_type, source_id, status) values ('s', 'keyword', 'k', %s)",
         status,
     )
 
-    assert refusal.sqlstate == "BW409"
+    assert refusal.sqlstate == "23514"
     assert await passing_psql.value("select count(*) from sites") == 0
 
 

@@ -272,8 +272,8 @@ class Stage:
             "select id, attempt from blog_generations where status = 'PROCESSING' and worker_id = %s", self.worker_id
         )
         parameters = {
-            "queue/admit_sites": {},
-            "queue/reconcile_sites": {},
+            "queue/admit_sites": {"batch": 50},
+            "queue/reconcile_sites": {"batch": 50},
             "queue/claim": asked(self.worker_id),
             "queue/claim paced": asked(self.worker_id, PACED),
             "queue/retire_sites": {"instance_ids": ["capped", "free"]},

@@ -76,6 +76,19 @@ async def load(connection: psycopg.AsyncConnection[Any]) -> None:
     await connection.execute("set session_replication_role = origin")
 
 
+BRIEF = {
+    "queue/claim",
+    "queue/claim_turn",
+    "queue/admit_sites",
+    "queue/reopen_sites",
+    "queue/reconcile_sites",
+    "queue/retire_sites",
+    "queue/promote",
+    "queue/sweep_sites",
+    "queue/sweep_jobs",
+}
+
+
 async def session(url: str) -> psycopg.AsyncConnection[Any]:
     # Bound on the client's side, so that EXPLAIN sees the values as the planner of the real call does.
     return await psycopg.AsyncConnection.connect(
@@ -94,6 +107,7 @@ async def large_url(module_url: str) -> str:
 @pytest.fixture
 async def large(large_url: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
     async with await session(large_url) as connection, connection.transaction(force_rollback=True):
+        await connection.execute("set blogworker.queue_size_limit = 100000")
         yield connection
 
 
@@ -250,10 +264,12 @@ HOT = [
         before=FLEET,
     ),
     Hot("queue/claim_turn"),
-    Hot("queue/admit_sites", indexes=("sites_pkey",), before=ARRIVALS),
-    Hot("queue/admit_sites", indexes=("sites_at_cap_idx", "sites_pkey"), before=SHUT),
-    Hot("queue/reopen_sites", indexes=("sites_at_cap_idx",), before=SHUT),
-    Hot("queue/reconcile_sites", indexes=("sites_pkey",), before=BILLS),
+    Hot("queue/admit_sites", {"batch": 500}, ("site_arrivals_pkey", "sites_pkey"), before=ARRIVALS),
+    Hot("queue/admit_sites", {"batch": 500}, ("sites_at_cap_idx", "sites_pkey"), before=SHUT),
+    Hot("queue/reopen_sites", {"after": "s1", "batch": 500}, ("sites_at_cap_idx", "sites_pkey"), before=SHUT),
+    Hot("queue/reconcile_sites", {"batch": 500}, ("site_bills_pkey", "sites_pkey"), before=BILLS),
+    Hot("queue/sweep_sites", {"after": "s1", "batch": 100}, ("blog_generations_pending_idx", "sites_pkey")),
+    Hot("queue/sweep_jobs", {"after": 100, "batch": 1000}, ("blog_generations_pkey",)),
     Hot("queue/retire_sites", {"instance_ids": ["s1", "s2", "s3"]}, ("sites_pkey",)),
     Hot("queue/settle", {"worker_id": ME, "outcomes": outcomes()}, ("blog_generations_pkey",)),
     Hot(
@@ -338,8 +354,15 @@ HOT = [
 ]
 
 
+async def prepare(connection, hot: Hot) -> None:
+    """What Database.briefly runs before these statements says how they are planned."""
+    if hot.name in BRIEF:
+        await connection.execute(query("db/wait_briefly"))
+
+
 async def plan(connection, hot: Hot, *, how: str = "format json") -> list[dict[str, Any]]:
     """Every node of the plan of the statement itself; the insides of functions do not show."""
+    await prepare(connection, hot)
     cursor = await connection.execute(f"explain ({how}) {query(hot.name)}".encode(), hot.parameters)
     (row,) = await cursor.fetchall()
     return nodes_of(row)
@@ -404,6 +427,7 @@ async def test_what_a_hot_statement_sets_off_goes_by_indexes_too(large, hot):
     """Functions, triggers and foreign keys have plans of their own, which EXPLAIN does not show."""
     if hot.before:
         await large.execute(hot.before.encode())
+    await prepare(large, hot)
     before = await scans(large)
 
     await large.execute(query(hot.name).encode(), hot.parameters)
@@ -422,19 +446,25 @@ async def test_the_figures_of_buckets_that_are_not_shown_are_not_worked_out(larg
     assert [node["Actual Loops"] for node in nodes if node.get("Relation Name") == "workers"] == [2]
 
 
-@pytest.mark.parametrize("claim", [hot for hot in HOT if hot.name == "queue/claim"][::2], ids=["any", "paced"])
-async def test_a_claim_goes_by_its_indexes_whatever_the_statistics_say(database_url, claim):
-    """The first big import comes long before the first ANALYZE."""
+CLAIMS = [hot for hot in HOT if hot.name == "queue/claim"][::2]
+BATCHES = [hot for hot in HOT if hot.name in BRIEF and "batch" in hot.parameters]
+
+
+@pytest.mark.parametrize("analyzed", [False, True], ids=["never analyzed", "analyzed while empty"])
+@pytest.mark.parametrize("claim", CLAIMS + BATCHES, ids=lambda hot: hot.name)
+async def test_it_goes_by_its_indexes_whatever_the_statistics_say(database_url, claim, analyzed):
+    """The first big import comes long before the first ANALYZE, or right after one of empty tables."""
     async with await session(database_url) as connection:
         for table in LARGE:
             await connection.execute(f"alter table {table} set (autovacuum_enabled = off)".encode())
-        await connection.execute("analyze")
+        if analyzed:
+            await connection.execute("analyze")
         await load(connection)
         if claim.before:
             await connection.execute(claim.before.replace("analyze quotas", "").encode())
 
-        nodes = await plan(connection, claim)
         async with connection.transaction(force_rollback=True):
+            nodes = await plan(connection, claim)
             before = await scans(connection)
             await connection.execute(query(claim.name).encode(), claim.parameters)
             after = await scans(connection)

@@ -75,13 +75,18 @@ async def test_the_end_of_a_rest_wakes_a_worker_and_brings_the_site_back(psql, a
     assert await claimer.sites() == ["rests"]
 
 
-async def test_many_that_are_planned_and_many_that_rest_do_not_hold_each_other_up(psql, database, monkeypatch):
+async def a_batch(database, batch: int) -> int:
+    """How many jobs one transaction promotes."""
+    (row,) = await database.briefly(("queue/promote", {"batch": batch}))
+    return row["promoted"]
+
+
+async def test_many_that_are_planned_and_many_that_rest_do_not_hold_each_other_up(psql, database):
     """Each has a batch of its own: a night's backlog of one kind must not delay what backed off for seconds."""
-    monkeypatch.setattr(promotion, "BATCH", 3)
     await plan(psql, 4, "-1 hour")
     await rest(psql, 4, "-1 second")
 
-    assert [await promote(database) for _ in range(3)] == [6, 2, 0]
+    assert [await a_batch(database, 3) for _ in range(3)] == [6, 2, 0]
 
 
 async def test_what_rests_and_is_locked_is_left_for_the_next_round(psql, another_psql, database):
@@ -105,23 +110,21 @@ async def test_promoted_jobs_wake_a_worker(psql, another_psql, database):
     assert len([n async for n in another_psql.connection.notifies(timeout=5, stop_after=1)]) == 1
 
 
-async def test_the_longest_due_goes_first_in_batches(psql, database, monkeypatch):
+async def test_the_longest_due_goes_first_in_batches(psql, database):
     """A backlog of due jobs, as after a night without workers, must not become one long transaction."""
-    monkeypatch.setattr(promotion, "BATCH", 4)
     await plan(psql, 3, "-1 minute")
     await plan(psql, 3, "-1 hour")
 
-    batches = [await promote(database) for _ in range(3)]
+    batches = [await a_batch(database, 4) for _ in range(3)]
 
     assert batches == [4, 2, 0]
 
 
-async def test_the_longest_due_is_in_the_first_batch(psql, database, monkeypatch):
-    monkeypatch.setattr(promotion, "BATCH", 3)
+async def test_the_longest_due_is_in_the_first_batch(psql, database):
     await plan(psql, 3, "-1 minute")
     await plan(psql, 3, "-1 hour")
 
-    await promote(database)
+    await a_batch(database, 3)
 
     ready = await psql.run("select id from blog_generations where status = 'PENDING' order by id")
     assert [row["id"] for row in ready] == [4, 5, 6]

@@ -9,6 +9,7 @@ from blogworker.queue.rescue import (
     MOST,
     MOST_LONE,
     STRAY_AFTER_S,
+    Former,
     claim_suspect,
     release_strays,
     rescue,
@@ -187,12 +188,12 @@ async def test_a_suspect_that_died_alone_rests_before_it_runs_again(psql, databa
 async def test_what_a_process_held_is_not_held_against_its_jobs_while_it_lives(psql, database, claimer):
     """A database that was away for longer than a lease has killed nobody."""
     await psql.insert("shop", 4)
-    held = [(c.job_id, c.attempt) for c in (await claimer(3)).claims]
+    held = tuple((c.job_id, c.attempt) for c in (await claimer(3)).claims)
     await die(psql)
     async with psql.connection.transaction():
         await psql.run("select from blog_generations where id = 1 for update")
         await rescue(database)  # another worker was sooner, but for one of them
-    freed = await take_back(database, claimer.worker_id, held)
+    freed = await take_back(database, Former(claimer.worker_id, held))
 
     rows = await psql.run("select status, rescues, line, failures from blog_generations order by id")
     assert freed == 3
@@ -201,11 +202,11 @@ async def test_what_a_process_held_is_not_held_against_its_jobs_while_it_lives(p
 
 async def test_what_others_lost_is_not_taken_back_with_it(psql, database, claimer):
     await psql.insert("shop", 2)
-    held = [(c.job_id, c.attempt + 1) for c in (await claimer(1)).claims]  # of a later attempt
+    held = tuple((c.job_id, c.attempt + 1) for c in (await claimer(1)).claims)  # of a later attempt
     await die(psql)
     await rescue(database)
 
-    assert await take_back(database, claimer.worker_id, held) == 0
+    assert await take_back(database, Former(claimer.worker_id, held)) == 0
     assert (await psql.job())["rescues"] == 1
 
 

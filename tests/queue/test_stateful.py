@@ -359,9 +359,9 @@ class Queue(RuleBasedStateMachine):
         """
         worker, good = self.leases[name]
         stages = PASSINGS[passing].stages or STAGES
-        self.run("queue/admit_sites")
+        self.run("queue/admit_sites", batch=50)
         waiting = [j for j in self.waiting() if j.stage in stages]
-        for booked in self.run("queue/reconcile_sites"):  # the one that may turn it back: what was not used
+        for booked in self.run("queue/reconcile_sites", batch=50):  # the one that may turn it back: what was not used
             self.sites[booked["instance_id"]].virtual_time = float("-inf")
         asked = {"slots": slots, "site_window": window} | _wanted(PASSINGS[passing], Scan())
         rows = self.run("queue/claim", worker_id=worker, **asked)

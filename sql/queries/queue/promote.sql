@@ -1,9 +1,9 @@
 -- promote: jobs whose time has come may be claimed: SCHEDULED ones become PENDING, PENDING ones end their rest. The
 -- oldest first.
 -- Takes  batch int.
--- Gives  one row: promoted int.
+-- Gives  one row: promoted int; looked_at int: of the kind of which there were more; a full batch tells that more are due.
 -- Locks  the jobs, skipping those that others have locked; several workers may promote at once.
-with due as (
+with due as materialized (
     select g.id
     from blog_generations as g
     where g.status = 'SCHEDULED' and g.run_at <= now()
@@ -12,7 +12,7 @@ with due as (
     for update skip locked
 ),
 
-rested as (
+rested as materialized (
     select g.id
     from blog_generations as g
     where g.status = 'PENDING' and g.line is null and g.run_at <= now()
@@ -31,4 +31,6 @@ promoted as (
     returning g.id
 )
 
-select count(*)::integer as promoted from promoted;
+select
+    (select count(*) from promoted)::integer as promoted,
+    greatest((select count(*) from due), (select count(*) from rested))::integer as looked_at;

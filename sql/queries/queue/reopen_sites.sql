@@ -1,18 +1,39 @@
 -- reopen_sites: put sites back into the line that are marked as at their cap and are not. The triggers see to that; this
 -- heals what they cannot: a job ended in a transaction that was open while the site got its first cap and was counted.
--- Gives  instance_id of each.
--- Locks  the sites, skipping those that others have locked; the count is made once the lock is acquired.
+-- Takes  after text: the instance_id to go on from, at first ''; batch int: most sites to look at.
+-- Gives  one row: looked_at int; reopened int; last text: the instance_id it came to.
+-- Locks  sites that seem to be below their cap, skipping those that others have locked; the count is made again once the
+--        lock is acquired.
 with shut as materialized (
-    select s.instance_id
+    select s.instance_id, s.max_in_flight
     from sites as s
-    where s.at_cap and s.capped_until is null -- else admit_sites does it in time
-    for no key update skip locked
+    where s.at_cap and s.capped_until is null and s.instance_id > %(after)s -- else admit_sites does it in time
+    order by s.capped_until, s.instance_id -- the first is null, it says which index
+    limit %(batch)s::integer
+),
+
+below as materialized (
+    select s.instance_id, s.at_cap, s.max_in_flight
+    from shut as h
+    join sites as s using (instance_id)
+    where h.max_in_flight is null or site_in_flight(h.instance_id) < h.max_in_flight
+    for no key update of s skip locked
+),
+
+lowest as materialized (select service_floor() as virtual_time),
+
+reopened as (
+    update sites as s
+    set at_cap = false, virtual_time = greatest(s.virtual_time, (select l.virtual_time from lowest as l))
+    from below as b
+    where
+        s.instance_id = b.instance_id
+        and b.at_cap -- as it is once locked; asked of the table, it may be found by the wrong index
+        and (b.max_in_flight is null or site_in_flight(b.instance_id) < b.max_in_flight)
+    returning s.instance_id
 )
 
-update sites as s
-set at_cap = false, virtual_time = greatest(s.virtual_time, service_floor())
-from shut as h
-where
-    s.instance_id = h.instance_id
-    and (s.max_in_flight is null or site_in_flight(s.instance_id) < s.max_in_flight)
-returning s.instance_id;
+select
+    (select count(*) from shut)::integer as looked_at,
+    (select count(*) from reopened)::integer as reopened,
+    (select max(h.instance_id) from shut as h) as last;

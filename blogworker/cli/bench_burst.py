@@ -1,0 +1,39 @@
+"""`blogworker bench burst`."""
+
+from functools import partial
+
+import anyio
+import typer
+
+from blogworker.cli.extras import extra
+from blogworker.cli.output import show_rows
+from blogworker.settings import LogSettings
+from blogworker.telemetry import configure
+
+MOST_MS = 50.0
+
+
+def burst(
+    sites: int = typer.Option(100_000, min=100, help="Sites that get a blog in one statement."),
+    slots: int = typer.Option(50, min=1, max=1_000, help="Jobs a claim takes."),
+    as_json: bool = typer.Option(False, "--json", help="For machines."),
+) -> None:
+    """How long claims take while very many sites get work at once. Exit 1: longer than promised."""
+    with extra("demo"):
+        from blogworker.bench.burst import measure
+    configure(LogSettings(level="warning"))
+    found = anyio.run(partial(measure, sites=sites, slots=slots))
+    row = {
+        "sites": found.sites,
+        "claims": found.claims,
+        "median_ms": round(found.median_ms, 1),
+        "p99_ms": round(found.p99_ms, 1),
+        "longest_ms": round(found.longest_ms, 1),
+        "promised_ms": MOST_MS,
+        "calm_ms": round(found.calm_ms, 1),
+        "insert_s": round(found.insert_s, 2),
+        "in_line_s": round(found.in_line_s, 2),
+    }
+    show_rows([row], f"Claims of {slots} while {sites:,} sites come into line", as_json=as_json)
+    if max(found.median_ms, found.p99_ms) > MOST_MS:
+        raise typer.Exit(1)

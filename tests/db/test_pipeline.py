@@ -1,0 +1,24 @@
+"""Statements that go to the server together."""
+
+import pytest
+
+from blogworker.db.pool import PREPARE_AFTER, Database, connect
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("before", range(PREPARE_AFTER + 2))
+async def test_a_connection_is_of_use_after_an_error_whenever_it_comes(database_settings, before):
+    """The server skips what follows an error, also when it would have been prepared just then."""
+    settings = database_settings.model_copy(update={"pool_max": 1, "pool_min": 1})
+    another = await connect(settings.url.get_secret_value(), timeout_s=5)
+    async with another, Database(settings) as database:
+        steps = (("queue/claim_turn", {}), ("queue/admit_sites", {"batch": 1}))
+        for _ in range(before):
+            assert await database.briefly(*steps) is not None
+        async with another.transaction():
+            await another.execute("select pg_advisory_xact_lock(hashtext('blogworker claim'))")
+            assert await database.briefly(*steps) is None
+
+        for _ in range(PREPARE_AFTER + 2):
+            assert await database.briefly(*steps) is not None

@@ -1,0 +1,230 @@
+"""A dump of a database that was used comes back as it was: with triggers, without them, and past the limit."""
+
+import json
+import subprocess
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from blogworker.db.embedded.programs import find_pg_bin
+from blogworker.db.pool import Database
+from blogworker.queue.admit import admit
+from blogworker.queue.claim import claim
+from blogworker.queue.promote import promote
+from blogworker.queue.rescue import rescue
+from blogworker.queue.sweep import Sweep
+from blogworker.settings import DatabaseSettings
+
+from .conftest import Psql, register
+
+pytestmark = pytest.mark.anyio
+
+SEEDED = "provider_health, fleet_budget, queue_gauge, {}"
+LIFE = """
+insert into sites (instance_id, plan, max_in_flight, max_pending, paused_at, settings) values
+    ('busy', 'premium', 2, 50, null, '{"language": "de"}'), ('paused', 'standard', null, null, now(), '{}');
+insert into blog_generations (instance_id, source_type, source_id, stage)
+select (array['busy', 'quiet', 'paused'])[n % 3 + 1], 'keyword', 'k' || n, (array['source', 'image'])[n % 2 + 1]
+from generate_series(1, 40) as n;
+insert into blog_generations (instance_id, source_type, source_id, run_at)
+values ('quiet', 'keyword', 'later', '2100-01-01Z');
+insert into scheduled_blogs (blog_generation_id, publish_at) values (1, '2100-01-01Z');
+insert into generation_stages (generation_id, stage, output, attempt, cost_usd)
+select n, 'ideas', '{"titles": []}', 1, 0.01 from generate_series(1, 20) as n;
+insert into generation_errors (generation_id, attempt, stage, kind, message, retryable)
+values (2, 1, 'ideas', 'Unavailable', 'm', true);
+insert into blog_posts (
+    generation_id, instance_id, title, slug, excerpt, markdown, html, seo_title, seo_description, word_count
+) values (3, 'busy', 'ein "Titel" \\ %', 't', 'e', 'm', 'h', 's', 'd', 1);
+insert into site_titles (instance_id, key, title, generation_id) values ('busy', 'ein titel', 'Ein Titel', 3);
+insert into provider_usage (hour, provider, model, instance_id, requests, cost_usd)
+select date_trunc('hour', now()) - make_interval(hours => n), 'openai', 'm', 'busy', 1, 0.25
+from generate_series(0, 40) as n;
+insert into quotas (name, provider, requests_per_minute) values ('openai/small', 'openai', 450);
+insert into cache (key, value, expires_at) values ('k', '{}', '2100-01-01Z');
+update fleet_budget set day_usd = 50, month_usd = 500;
+update provider_health set state = 'open', reason = 'down', opened_at = now(), retry_at = now(), openings = 1, epoch = 1
+where provider = 'openai';
+insert into site_bills (instance_id, correction) values ('busy', 0.5);
+"""
+
+
+async def lead_a_life(psql, database, worker_id) -> None:
+    """Jobs of every status, and a row in every table."""
+    await psql.run(LIFE)
+    await register(database, worker_id, "gone")
+    found = await claim(database, worker_id, slots=12, site_window=4)
+    assert len(found.claims) >= 6
+    for claimed, status in zip(found.claims, ["DONE", "FAILED", "CANCELLED", "PENDING", "SCHEDULED"], strict=False):
+        await psql.run("update blog_generations set status = %s where id = %s", status, claimed.job_id)
+    await psql.run(
+        "update blog_generations set status = 'PENDING', run_at = now() + interval '1 hour' where id = %s",
+        found.claims[5].job_id,
+    )
+    await psql.run("update workers set lease_until = now() - interval '1 second'")
+
+
+async def tables(psql) -> list[str]:
+    rows = await psql.run("select tablename from pg_tables where schemaname = current_schema() order by 1")
+    return [row["tablename"] for row in rows]
+
+
+async def figures(psql) -> dict[str, list[str]]:
+    """Every row of every table, and the views of the operators."""
+    found = {}
+    for table in [*await tables(psql), "site_service", "service_fairness"]:
+        rows = await psql.run(f"select to_jsonb(t) - 'longest_wait' as row from {table} as t")
+        found[table] = sorted(json.dumps(row["row"], sort_keys=True) for row in rows)
+    return found
+
+
+def run(program: str, *arguments: str) -> None:
+    done = subprocess.run(
+        [str(find_pg_bin() / program), *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+async def restored_url(server, template, anyio_backend):
+    name = "restored"
+    admin = await psycopg.AsyncConnection.connect(server, autocommit=True)
+    async with admin:
+        await admin.execute(f"create database {name} template {template}".encode())
+        yield make_conninfo(server, dbname=name)
+        await admin.execute(f"drop database {name} with (force)".encode())
+
+
+@pytest.mark.parametrize("triggers", ["firing", "disabled"])
+async def test_a_dump_comes_back_as_it_was(psql, database, database_url, restored_url, worker_id, tmp_path, triggers):
+    """The sums are not added to a second time, nothing that ended is begun again, what waits is waiting."""
+    await lead_a_life(psql, database, worker_id)
+    before = await figures(psql)
+    assert all(before[table] for table in await tables(psql) if table not in {"quota_waits", "quota_rounds"})
+    dump = str(tmp_path / "dump.sql")
+    options = ["--disable-triggers"] if triggers == "disabled" else []
+    run("pg_dump", "--data-only", *options, "-f", dump, database_url)
+
+    connection = await psycopg.AsyncConnection.connect(restored_url, autocommit=True, row_factory=psycopg.rows.dict_row)
+    async with connection:
+        restored = Psql(connection)
+        if triggers == "disabled":  # what the migrations made would collide, as the README says
+            migrations = next(table for table in await tables(psql) if table.endswith("migrations"))
+            await restored.run(f"truncate {SEEDED.format(migrations)}")
+        run("psql", "-1", "-q", "-v", "ON_ERROR_STOP=1", "-f", dump, restored_url)
+        after = await figures(restored)
+
+        assert after == before
+        await restored.insert("quiet", 1)  # the sequences go on where they were
+        await restored.insert("brand new", 1)
+
+
+async def test_what_was_restored_is_made(psql, database, database_url, restored_url, worker_id, tmp_path):
+    """Also where the dump has no site in line: a worker's keepers find what waits, what is due and what was running."""
+    await lead_a_life(psql, database, worker_id)
+    await psql.run("update sites set ready = false, max_in_flight = null, paused_at = null")
+    await psql.run("delete from site_arrivals")
+    dump = str(tmp_path / "dump.sql")
+    run("pg_dump", "--data-only", "-f", dump, database_url)
+    run("psql", "-1", "-q", "-v", "ON_ERROR_STOP=1", "-f", dump, restored_url)
+
+    async with Database(DatabaseSettings(url=restored_url, _env_file=None)) as restored:
+        me = await register(restored, uuid4(), "new")
+        await rescue(restored)
+        await promote(restored)
+        await Sweep().look(restored)
+        await admit(restored)
+        found = await claim(restored, me, slots=100, site_window=100)
+
+    waiting = await psql.value(
+        "select count(*) from blog_generations "
+        "where status in ('PENDING', 'PROCESSING', 'SCHEDULED') and run_at <= now()"
+    )
+    assert len(found.claims) == waiting
+
+
+# The limit of the queue.
+
+
+async def test_a_bare_insert_meets_the_limit(psql):
+    await psql.run("set blogworker.queue_size_limit = 100")
+    await psql.insert("shop", 90)
+
+    refusal = await psql.refused(
+        "insert into blog_generations (instance_id, source_type, source_id) "
+        "select 's' || n, 'keyword', 'k' from generate_series(1, 11) as n"
+    )
+
+    detail = json.loads(refusal.diag.message_detail)
+    assert (refusal.sqlstate, detail["queueSize"], detail["limit"]) == ("BW503", 90, 100)
+    await psql.insert("shop", 10)
+    assert (await psql.refused(ONE)).sqlstate == "BW503"
+
+
+ONE = "insert into blog_generations (instance_id, source_type, source_id) values ('one', 'keyword', 'k')"
+
+
+async def test_many_small_inserts_meet_the_limit_too(psql):
+    """Each within a second of the last count: what came since counts as well."""
+    await psql.run("set blogworker.queue_size_limit = 60")
+    refused = 0
+    for _ in range(100):
+        try:
+            await psql.run(ONE)
+        except psycopg.Error as error:
+            refused += error.sqlstate == "BW503"
+
+    assert refused == 40
+    assert await psql.value("select count(*) from blog_generations") == 60
+
+
+async def test_a_bare_insert_meets_the_limit_of_its_site(psql):
+    await psql.run("insert into sites (instance_id, max_pending) values ('noisy', 5)")
+    await psql.insert("noisy", 5)
+
+    refusal = await psql.refused(
+        "insert into blog_generations (instance_id, source_type, source_id) values ('noisy', 'keyword', 'k')"
+    )
+
+    detail = json.loads(refusal.diag.message_detail)
+    assert (refusal.sqlstate, detail["instanceId"], detail["queueSize"], detail["limit"]) == ("BW503", "noisy", 5, 5)
+    await psql.insert("quiet", 6)
+
+
+@pytest.mark.parametrize("status", ["SCHEDULED", "DONE"])
+async def test_what_does_not_wait_is_not_counted(psql, status):
+    await psql.run("set blogworker.queue_size_limit = 1")
+    columns = {"finished_at": "2025-01-01Z"} if status == "DONE" else {"run_at": "2100-01-01Z"}
+
+    await psql.insert("shop", 10, status=status, **columns)
+
+
+async def test_the_limit_of_one_blog_is_its_own(psql):
+    """It does not stay behind for the next statement of the producer's transaction."""
+    await psql.run("set blogworker.queue_size_limit = 3")
+    async with psql.connection.transaction():
+        await psql.run("select enqueue_blog('shop', 'keyword', 'k', queue_size_limit => 100)")
+
+        assert await psql.value("select current_setting('blogworker.queue_size_limit')") == "3"
+
+
+async def test_producers_count_for_themselves_while_another_has_noted_the_size(psql, another_psql):
+    """A transaction left open at psql stops nobody."""
+    async with another_psql.connection.transaction():
+        await another_psql.run(ONE)
+
+        await psql.run("set lock_timeout = '1s'")
+        await psql.insert("two", 1)
+
+
+async def test_a_producer_with_an_old_snapshot_is_served(psql, another_psql):
+    async with psql.connection.transaction():
+        await psql.run("set transaction isolation level repeatable read")
+        await psql.value("select count(*) from sites")
+        await another_psql.run(ONE)
+
+        await psql.run(
+            "insert into blog_generations (instance_id, source_type, source_id) values ('b', 'keyword', 'k')"
+        )
