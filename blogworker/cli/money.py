@@ -21,6 +21,8 @@ def dollars(amount: object) -> str | None:
     if amount is None:
         return None
     value = Decimal(str(amount))
+    if not value.is_finite():
+        return f"${value}"
     return f"${value:,.2f}" if value >= 1 or value == round(value, 2) else f"${value:.4f}"
 
 

@@ -3,13 +3,15 @@
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from uuid import UUID
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from blogworker.db.loaders import BEFORE_ALL, NEVER
 
 WIDE = 200
 STATUS_COLOURS = {
@@ -83,6 +85,10 @@ def cell(value: object) -> Text:
 
 def ago(moment: datetime) -> str:
     """How long ago, or how far ahead, in one unit. Display only: no decision hangs on this machine's clock."""
+    if moment == NEVER:
+        return "never"
+    if moment == BEFORE_ALL:
+        return "always"
     seconds = (datetime.now(UTC) - moment).total_seconds()
     words = duration(abs(seconds))
     return f"{words} ago" if seconds >= 0 else f"in {words}"
@@ -111,7 +117,11 @@ def _figure(text: str) -> bool:
 
 def _plain(value: object) -> object:
     match value:
-        case datetime():
+        case datetime() if value == NEVER:
+            return "infinity"  # as PostgreSQL writes it
+        case datetime() if value == BEFORE_ALL:
+            return "-infinity"
+        case date():
             return value.isoformat()
         case Decimal():
             return float(value)

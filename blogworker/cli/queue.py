@@ -134,7 +134,7 @@ def show(
     """All that is known of one blog: its state, its checkpoints, its errors, its post."""
 
     async def act(database: Database) -> Row | None:
-        return await database.maybe("ops/show_job", job_id=job_id)
+        return await shown_job(database, job_id)
 
     found = with_database(act)
     if found is None:
@@ -143,6 +143,17 @@ def show(
         emit_json(found)
     else:
         console().print(Group(*_job_parts(found)))
+
+
+async def shown_job(database: Database, job_id: int) -> Row | None:
+    """All that is known of a blog; what cannot be read is Unreadable, and the rest is there all the same."""
+    found = await database.maybe("ops/show_job", job_id=job_id)
+    if found is None:
+        return None
+    found["job"]["source_data"] = found.pop("source_data")
+    for saved, output in zip(found["checkpoints"], found.pop("outputs"), strict=True):
+        saved["output"] = output
+    return found
 
 
 def _job_parts(found: Row) -> list[Any]:

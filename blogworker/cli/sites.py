@@ -11,7 +11,7 @@ from blogworker.cli.output import console, emit_json, table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database, Row
 from blogworker.errors import SettingsError
-from blogworker.queue.newblog import site_faults
+from blogworker.queue.newblog import site_faults, site_text_faults
 from blogworker.stages.site import checked
 
 MOST = 2**31 - 1  # what the column holds
@@ -52,6 +52,8 @@ def pause(
     reason: str = typer.Option("paused by hand", help="Shown wherever the pause is."),
 ) -> None:
     """Claim nothing of a site until it is resumed. What runs goes on."""
+    if wrong := site_text_faults(reason=reason):
+        raise SettingsError("\n".join(wrong))
 
     async def act(database: Database) -> Row | None:
         return await database.maybe("queue/pause_site", instance_id=site, reason=reason)
@@ -87,7 +89,7 @@ def set_site(
     as_json: bool = typer.Option(False, "--json", help="For machines."),
 ) -> None:
     """Make a site, or change what is given; the rest stays."""
-    if wrong := site_faults(site):
+    if wrong := site_faults(site) + site_text_faults(name=name, plan=plan):
         raise SettingsError("\n".join(wrong))
     merged = _settings(settings)
     money = budget(budget_day, option="--budget-day") | budget(budget_month, option="--budget-month")
@@ -114,7 +116,7 @@ def _settings(text: str | None) -> dict[str, Any] | None:
         return None
     try:
         loaded = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"--settings is not JSON: {error}") from error
     if not isinstance(loaded, dict):
         raise SettingsError('--settings must be a JSON object, for example \'{"language": "de"}\'')

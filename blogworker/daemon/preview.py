@@ -12,7 +12,9 @@ from typing import Any
 from blogworker.daemon.pacing import buckets
 from blogworker.daemon.world import opened_vendors
 from blogworker.db.fit import require_fit
+from blogworker.db.loaders import Unreadable
 from blogworker.db.pool import Database
+from blogworker.errors import SettingsError
 from blogworker.queue.job import Claim, Stage
 from blogworker.queue.newblog import NewBlog
 from blogworker.quota.limiter import Limiter
@@ -51,7 +53,10 @@ async def run(settings: Settings, wish: Wish, *, say: Say) -> Preview:
         tags = await database.rows("stages/site_tags", instance_id=site, job_id=0, posts=POSTS_LOOKED_AT)
         kept = UnqueuedCheckpoints(record, tags=[row["tag"] for row in tags])
         cache = Recalled(database, product_s=settings.wix.product_ttl, ideas_s=settings.openai.ideas_ttl)
-        claim = _claim(wish.blog, site=(told["settings"] or {}) | dict(wish.facts), now=told["now"])
+        stored = told["settings"] or {}
+        if isinstance(stored, Unreadable):
+            raise SettingsError(f"the settings of site {site} cannot be read: {stored.reason}. Correct them with SQL")
+        claim = _claim(wish.blog, site=stored | dict(wish.facts), now=told["now"])
         return await preview(
             Work(claim, kept, vendors, limiter, settings.openai, Unguarded(), cache),
             kept,

@@ -212,6 +212,10 @@ class Worker:
 
     async def _attempt(self, taken: Claim, saved: Mapping[str, Output], trial: Trial | None) -> Outcome | None:
         """How the attempt ended; None when it was no longer ours."""
+        if taken.unreadable is not None:
+            return Reject(Failure(taken.stage, "Unreadable", taken.unreadable))
+        if taken.site_unreadable is not None:
+            return PauseSite(Failure(taken.stage, "Unreadable", taken.site_unreadable))
         try:
             async with self._gate.trying(trial):
                 outcome = await self._pipeline(taken, saved)

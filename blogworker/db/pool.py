@@ -17,6 +17,7 @@ from psycopg.pq import PipelineStatus
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from blogworker.db.loaders import tolerant
 from blogworker.db.session import begin_session
 from blogworker.db.sql import query
 from blogworker.errors import DatabaseAway, DatabaseUnready
@@ -158,6 +159,7 @@ def _options(connect_timeout_s: float, application: str) -> dict[str, Any]:
     """How every connection of ours is made. The keepalives find a server that went away without a word in 15 s."""
     return {
         "autocommit": True,
+        "context": tolerant(),
         "row_factory": dict_row,
         "prepare_threshold": None,
         "application_name": application,

@@ -1,12 +1,15 @@
-"""What Postgres can keep of what others send."""
+"""What Postgres can keep of what others send, and what the tables take of it (0015_bounds.sql)."""
 
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
+DEEPEST = 32  # objects and arrays around a value
 
-def storable(value: Any) -> Any:
+
+def storable(value: Any, *, level: int = 0) -> Any:
     """A JSON value without what `jsonb` and `text` refuse: NUL, halves of surrogate pairs, numbers that are none.
+    What is nested too deeply and numbers that are too large become null.
 
     A paid answer that is refused would be lost, and bought again by every attempt.
     """
@@ -15,9 +18,23 @@ def storable(value: Any) -> Any:
             return value.replace("\0", "").encode(errors="replace").decode()
         case float() if not isfinite(value):
             return None
+        case float() | int() if too_large(value):
+            return None
+        case Mapping() | list() | tuple() if level == DEEPEST and value:
+            return None
         case Mapping():
-            return {storable(key): storable(entry) for key, entry in value.items()}
+            return {storable(key): storable(entry, level=level + 1) for key, entry in value.items()}
         case list() | tuple():
-            return [storable(entry) for entry in value]
+            return [storable(entry, level=level + 1) for entry in value]
         case _:
             return value
+
+
+def too_large(number: float) -> bool:
+    """Whether it is beyond 1e308, either way, as it is written in decimals."""
+    return abs(number) > (1e308 if isinstance(number, float) else 10**308)
+
+
+def clipped(text: str, longest: int) -> str:
+    """The text, or as much of it as a column takes."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -20,15 +20,18 @@ what runs. New blogs start as fast as the narrowest quota lets others through (`
 those seconds, calls go in the order of the turns that the claim gave their jobs.
 """
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from blogworker.db.loaders import Unreadable
 from blogworker.db.pool import Database, Row
 from blogworker.queue.admit import WITH_A_CLAIM
 from blogworker.queue.job import Claim, Stage
 
+STAGES = frozenset(Stage)
 DRY_ROUNDS = 50  # sites whose jobs all were cancelled or deleted; a claim has to end within its time limit
 
 
@@ -129,20 +132,48 @@ def _wanted(passing: Passing, scan: Scan) -> dict[str, Any]:
 
 
 def claim_of(row: Row) -> Claim:
-    """What the database says of a job that was claimed."""
+    """What the database says of a job that was claimed.
+
+    Never raises: a row that cannot be read ends its own job, and must not end the claim of the others.
+    """
+    data, site, stage = row["source_data"], row["site"], row["stage"]
     return Claim(
         job_id=row["job_id"],
         instance_id=row["instance_id"],
         attempt=row["attempt"],
         failures=row["failures"],
         max_attempts=row["max_attempts"],
-        stage=Stage(row["stage"]),
+        stage=Stage(stage) if stage in STAGES else Stage.SOURCE,
         source_type=row["source_type"],
         source_id=row["source_id"],
-        source_data=row["source_data"],
-        site=row["site"],
+        source_data=data if isinstance(data, dict) else {},
+        site=site if isinstance(site, dict) else {},
         created_at=row["created_at"],
         publish_in_s=row["publish_in_s"],
         publish_mode=row["publish_mode"],
         turn=row["served_at"],
+        unreadable=_unreadable(row["job_id"], data, stage),
+        site_unreadable=None if isinstance(site, dict) else _site_unreadable(row["instance_id"], site),
     )
+
+
+def _unreadable(job_id: int, data: object, stage: str) -> str | None:
+    if stage not in STAGES:
+        return f"stage {stage!r:.40} is unknown to this version: upgrade blogworker, then `blogworker retry {job_id}`"
+    if isinstance(data, dict):
+        return None
+    return (
+        f"source_data cannot be read: {_reason(data)}; correct it with SQL in blog_generations, "
+        f"then `blogworker retry {job_id}`"
+    )
+
+
+def _site_unreadable(instance_id: str, settings: object) -> str:
+    return (
+        f"the settings of its site cannot be read: {_reason(settings)}; correct them with SQL in sites, "
+        f"then `blogworker sites resume {shlex.quote(instance_id)}`"
+    )
+
+
+def _reason(value: object) -> str:
+    return value.reason if isinstance(value, Unreadable) else "it is not a JSON object"

@@ -48,6 +48,10 @@ class Claim:
     publish_mode: str | None = None  # the blog's own; None: as the site's settings say
     turn: float = 0.0  # where its site stood in the round robin: its calls wait for a quota in this order
     known_at: float = field(default_factory=monotonic, compare=False)  # when that was so, by this process's clock
+    unreadable: str | None = (
+        None  # why nothing can be made of the row, and what to do; then what was unreadable is empty
+    )
+    site_unreadable: str | None = None  # the same of its site's settings
 
     @property
     def publish_left_s(self) -> float:

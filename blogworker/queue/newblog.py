@@ -1,7 +1,7 @@
 """A blog somebody wants, and every reason the queue would refuse it: the table's own checks, in words.
 
-The database checks all this again (`sql/migrations/0001_queue.sql`); there the first violation stops a whole batch,
-here each one is told to the producer before anything is sent.
+The database checks all this again (`sql/migrations/0001_queue.sql`, `0015_bounds.sql`); there the first violation stops
+a whole batch, here each one is told to the producer before anything is sent.
 """
 
 import json
@@ -12,6 +12,9 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, Literal, get_args
 
+from blogworker.db.loaders import BEFORE_ALL, NEVER
+from blogworker.db.storable import DEEPEST, too_large
+
 SourceType = Literal["keyword", "product", "text"]
 PublishMode = Literal["publish", "draft"]
 INSTANCE_ID_MAX = 200
@@ -19,8 +22,10 @@ SOURCE_ID_MAX = 500
 IDEMPOTENCY_KEY_MAX = 200
 KEYWORD_MAX = 200  # characters that reach the model: a longer one would be cut, and another blog be paid for
 SOURCE_DATA_MAX = 65_536  # bytes, as jsonb prints it
+LEVELS_MAX = DEEPEST  # objects and arrays around a value of source_data
 SMALLINT = range(-(2**15), 2**15)
 ATTEMPTS = range(1, 2**31)
+NAME_MAX, PLAN_MAX, REASON_MAX = 500, 100, 2_000  # characters of what is told of a site
 OFFSET_MAX = timedelta(hours=15, minutes=59)  # PostgreSQL reads no time zone beyond it
 
 
@@ -50,6 +55,12 @@ def site_faults(instance_id: object) -> list[str]:
     if not isinstance(instance_id, str) or not instance_id.strip():
         return ["instance_id is missing: give the site's id as text"]
     return list(_text("instance_id", instance_id, INSTANCE_ID_MAX))
+
+
+def site_text_faults(**texts: str | None) -> list[str]:
+    """The same, for a site's name, its plan, and the reason of a pause."""
+    longest = {"name": NAME_MAX, "plan": PLAN_MAX, "reason": REASON_MAX}
+    return [fault for name, text in texts.items() if text is not None for fault in _text(name, text, longest[name])]
 
 
 def _identity(blog: NewBlog) -> Iterator[str]:
@@ -85,19 +96,12 @@ def _data(data: object) -> Iterator[str]:
         yield f"source_data must be a JSON object, not {_kind(data)}"
         return
     extra = 0
-    for path, value in _walk(data):
-        if isinstance(value, str):
-            if trouble := _unstorable(value):
-                yield f"{path} holds {trouble}: remove it"
-                return
-        elif isinstance(value, float):
-            if not isfinite(value):
-                yield f"{path} is {value}, which JSON does not know: use a number or null"
-                return
-            extra += len(f"{Decimal(repr(value)):f}") - len(repr(value))  # jsonb writes 1e300 out in full
-        elif not (value is None or isinstance(value, (bool, int, dict, list))):
-            yield f"{path} is {_kind(value)}, which JSON does not know: use text"
+    for path, value, level in _walk(data):
+        if fault := _misfit(path, value, level):
+            yield fault
             return
+        if isinstance(value, float):
+            extra += len(f"{Decimal(repr(value)):f}") - len(repr(value))  # jsonb writes 1e300 out in full
     try:
         size = len(json.dumps(data, ensure_ascii=False).encode()) + extra
     except (ValueError, RecursionError) as error:
@@ -107,24 +111,41 @@ def _data(data: object) -> Iterator[str]:
         yield f"source_data has {size:,} bytes: at most {SOURCE_DATA_MAX:,} are allowed"
 
 
-def _walk(data: dict[Any, Any]) -> Iterator[tuple[str, object]]:
-    """Each key and value with its path; on a stack of our own, since a producer decides the depth."""
-    waiting: list[tuple[str, object]] = [("source_data", data)]
-    seen: set[int] = set()
+def _misfit(path: str, value: object, level: int) -> str | None:
+    if level > LEVELS_MAX:
+        return f"source_data is nested more than {LEVELS_MAX} levels deep: flatten it"
+    match value:
+        case str():
+            trouble = _unstorable(value)
+            return f"{path} holds {trouble}: remove it" if trouble else None
+        case float() if not isfinite(value):
+            return f"{path} is {value}, which JSON does not know: use a number or null"
+        case int() | float() if too_large(value):
+            return f"{path} is a number beyond 1e308: put it into a string"
+        case None | bool() | int() | float() | dict() | list():
+            return None
+        case _:
+            return f"{path} is {_kind(value)}, which JSON does not know: use text"
+
+
+def _walk(data: dict[Any, Any]) -> Iterator[tuple[str, Any, int]]:
+    """Each key and value with its path and its level; on a stack of our own, since a producer decides the depth."""
+    waiting: list[tuple[str, object, int]] = [("source_data", data, 0)]
+    seen: dict[int, int] = {}  # the level of each object and array; one that is in itself is met ever deeper
     while waiting:
-        path, value = waiting.pop()
-        yield path, value
-        if not isinstance(value, (dict, list)) or id(value) in seen:
+        path, value, level = waiting.pop()
+        yield path, value, level
+        if not isinstance(value, (dict, list)) or seen.get(id(value), -1) >= level:
             continue
-        seen.add(id(value))
+        seen[id(value)] = level
         if isinstance(value, list):
-            waiting += [(f"{path}[{place}]", item) for place, item in enumerate(value)]
+            waiting += [(f"{path}[{place}]"[:100], item, level + 1) for place, item in enumerate(value)]
             continue
         for key, item in value.items():
             # A key that is no text would be turned into text by json.dumps, and might then be there twice.
-            yield f"a key of {path}", key if isinstance(key, str) else object()
+            yield f"a key of {path}", key if isinstance(key, str) else object(), level
             step = f".{key}" if str(key).isidentifier() else f"[{key!r:.40}]"
-            waiting.append((f"{path}{step}"[:100], item))
+            waiting.append((f"{path}{step}"[:100], item, level + 1))
 
 
 def _subject(blog: NewBlog) -> Iterator[str]:
@@ -174,6 +195,8 @@ def _times(blog: NewBlog) -> Iterator[str]:
             yield f"{name} has no time zone: add Z or an offset such as +02:00"
         elif abs(offset) > OFFSET_MAX:
             yield f"{name} has an offset of more than 15:59 hours: give it in UTC"
+        elif not BEFORE_ALL <= time <= NEVER:
+            yield f"{name} is outside the years 1 to 9999 in UTC: leave it out, or give a time that can come"
 
 
 def _mode(blog: NewBlog) -> Iterator[str]:

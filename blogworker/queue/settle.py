@@ -9,7 +9,7 @@ from psycopg import Error
 from psycopg.types.json import Json
 
 from blogworker.db.pool import Runner
-from blogworker.db.storable import storable
+from blogworker.db.storable import clipped, storable
 from blogworker.queue.job import (
     Cancel,
     Claim,
@@ -29,6 +29,8 @@ from blogworker.telemetry import get_logger
 
 LONGEST_DELAY_S = 10 * 365 * 86_400.0  # a vendor's retry-after may be any number
 PAUSE_S = 1.0
+REASON_MAX = 2_000  # characters of an error or a reason; a vendor's message may have any number
+WORD_MAX = 200  # of the words beside it: its kind, the vendor's code
 AGAIN_S = 0.25  # until a job whose row somebody holds is tried again
 
 log = get_logger()
@@ -128,7 +130,7 @@ class Settler:
 
     async def _store(self, batch: list[tuple[Claim, Move, "Settlement"]]) -> dict[int, str | None]:
         # Before the jobs are PENDING again, or else they are claimed at once.
-        pauses = {claim.instance_id: storable(made.error or "") for claim, made, _ in batch if made.pauses_site}
+        pauses = {claim.instance_id: _text(made.error or "") for claim, made, _ in batch if made.pauses_site}
         for instance_id, reason in pauses.items():
             # A site somebody holds is not waited for: nobody claims from it meanwhile, and its next job tries again.
             with move_on_after(PAUSE_S):
@@ -156,6 +158,15 @@ def _row(claim: Claim, made: Move) -> dict[str, Any]:
         "status": made.status,
         "delay_s": min(max(0.0, made.delay_s), LONGEST_DELAY_S),  # in this order, which makes a NaN 0
         "spent": made.spent,
-        "error": storable(made.error),
-        "failure": storable(asdict(made.failure)) if made.failure else None,
+        "error": None if made.error is None else _text(made.error),
+        "failure": _failure(made.failure) if made.failure else None,
     }
+
+
+def _failure(failure: Failure) -> dict[str, Any]:
+    row = {name: _text(value, WORD_MAX) if isinstance(value, str) else value for name, value in asdict(failure).items()}
+    return row | {"message": _text(failure.message)}
+
+
+def _text(text: str, longest: int = REASON_MAX) -> str:
+    return str(storable(clipped(text, longest)))

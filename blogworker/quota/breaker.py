@@ -22,6 +22,7 @@ from uuid import UUID, uuid4
 from anyio import CancelScope, Event, Lock, current_time, move_on_after
 
 from blogworker.db.pool import Row, Runner
+from blogworker.db.storable import clipped
 from blogworker.errors import (
     Misconfigured,
     ProviderDown,
@@ -36,6 +37,7 @@ from blogworker.quota.view import View
 from blogworker.telemetry import get_logger
 
 PROVIDERS = ("openai", "replicate", "wix")
+REASON_MAX = 2_000  # characters of what a provider said
 HOLD_S = 2.0  # how long a failure waits to be told from the beginning of an outage; its slot is kept
 PROBE_S = 10.0  # of silence after which a probe's worker is taken for dead
 FRESH_S = 0.25  # how old a view of an open breaker may be when jobs are about to be claimed by it
@@ -226,7 +228,7 @@ class Breakers:
         tally = self._tallies[call.provider]
         refused = isinstance(error, Misconfigured)
         if refused or not tally.refused:
-            tally.why = str(error)
+            tally.why = clipped(str(error), REASON_MAX)
         tally.failed.append(call.site)
         tally.refused |= refused
         async with tally.telling:
@@ -259,7 +261,7 @@ class Breakers:
                 probe=probe,
                 verdict=verdict,
                 refused=isinstance(error, Misconfigured),
-                reason=str(error) if error else None,
+                reason=clipped(str(error), REASON_MAX) if error else None,
             )
             await self._look()
             if row["open_s"] is not None:

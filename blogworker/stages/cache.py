@@ -10,6 +10,7 @@ from typing import Any
 
 from psycopg.types.json import Json
 
+from blogworker.db.loaders import Unreadable
 from blogworker.db.pool import Runner
 from blogworker.db.storable import storable
 from blogworker.queue.job import Claim
@@ -25,7 +26,9 @@ class StoredCache:
 
     async def recall(self, key: str) -> Any:
         row = await self._database.maybe("stages/recall", key=key)
-        return None if row is None else row["value"]
+        if row is None or isinstance(row["value"], Unreadable):
+            return None  # what cannot be read is made again
+        return row["value"]
 
     async def remember(self, key: str, value: object, *, ttl_s: float | None) -> None:
         await self._database.execute("stages/remember", key=key, value=Json(storable(value)), ttl_s=ttl_s)

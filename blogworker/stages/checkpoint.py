@@ -1,15 +1,17 @@
 """The checkpoints of one attempt, in the database, each write fenced by the claim."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from time import monotonic
+from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Json
 
 from blogworker.db.pool import Row, Runner
-from blogworker.db.storable import storable
+from blogworker.db.storable import clipped, storable
 from blogworker.errors import LeaseLost, Rejected
 from blogworker.queue.job import Claim, Stage
 from blogworker.stages.fitting import misfits_of
@@ -19,6 +21,13 @@ from blogworker.telemetry import get_logger
 ORDER = tuple(Stage)
 POSTS_LOOKED_AT = 200  # for the tags in use
 NOTHING_SPENT = Spend(provider=None, model=None)
+OUTPUT_MAX = 2_000_000  # bytes as JSON
+POST_MAX = dict.fromkeys(("markdown", "html"), 1_000_000)  # characters; of each other text of a post as below
+POST_TEXT_MAX = 10_000
+TAGS_MAX = 100
+TOKENS_MAX = 100_000_000  # of one call: a vendor may count whatever it likes
+USD_MAX = 100_000.0
+MODEL_MAX = 200  # characters
 
 log = get_logger()
 
@@ -49,14 +58,21 @@ class StoredCheckpoints:
 
     async def save(self, name: str, output: Output, spend: Spend | None = None) -> None:
         now, output = monotonic(), storable(output)
+        text = json.dumps(output)
+        if len(text) > OUTPUT_MAX:
+            raise Rejected(
+                f"what {name} made has {len(text):,} bytes: at most {OUTPUT_MAX:,} can be stored",
+                provider="checkpoints",
+                code="too_large",
+            )
         self._held(
             await self._database.maybe(
                 "stages/save_checkpoint",
                 **self._fence,
                 stage=name,
-                output=Json(output),
+                output=Json(output, dumps=lambda _: text),
                 next_stage=_after(name),
-                **asdict(spend or NOTHING_SPENT),
+                **_spent(spend or NOTHING_SPENT),
                 duration_s=now - self._since,
             )
         )
@@ -72,7 +88,7 @@ class StoredCheckpoints:
         return None if row["affordable"] else Refusal(row["scope"], row["reason"], row["newly"])
 
     async def store_post(self, post: Output) -> None:
-        columns = {key: value for key, value in post.items() if key != "image"}
+        columns = {key: _post_column(key, value) for key, value in post.items() if key != "image"}
         self._held(
             await self._database.maybe(
                 "stages/store_post", **self._fence, post=Json(storable(columns)), image=post.get("image")
@@ -109,6 +125,23 @@ async def load(database: Runner, job_ids: list[int]) -> dict[int, dict[str, Outp
     for row in await database.rows("stages/load_checkpoints", job_ids=job_ids):
         found[row["job_id"]][row["stage"]] = row["output"]
     return found
+
+
+def _spent(spend: Spend) -> dict[str, Any]:
+    columns = asdict(spend)
+    for name in ("tokens_in", "tokens_cached", "tokens_out"):
+        columns[name] = max(0, min(TOKENS_MAX, columns[name]))
+    for name in ("model", "prompt_version", "provider"):
+        columns[name] = None if columns[name] is None else clipped(columns[name], MODEL_MAX)
+    if spend.cost_usd is not None:
+        columns["cost_usd"] = max(0.0, min(USD_MAX, spend.cost_usd))
+    return columns
+
+
+def _post_column(name: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return clipped(value, POST_MAX.get(name, POST_TEXT_MAX))
+    return value[:TAGS_MAX] if isinstance(value, list) else value
 
 
 def _after(name: str) -> str | None:

@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from blogworker.db.loaders import Unreadable
+
 Saved = Mapping[str, dict[str, Any]]
 SHOWN = ("publish.intent", "publish.draft", "publish.asked", "publish.post")
 
@@ -86,6 +88,8 @@ def misfits_of(saved: Saved) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _fault(name: str, output: object) -> str | None:
+    if isinstance(output, Unreadable):
+        return f"it cannot be read: {output.reason}"
     try:
         SHAPES.get(name, _Any).model_validate(output)
     except ValidationError as error:

@@ -15,6 +15,11 @@ create table workers (
     stats jsonb not null default '{}' -- of its last heartbeat
 ) with (fillfactor = 50);
 
+-- A number in what another program wrote, from 0 to the most that makes sense; null where it is no number.
+create function json_number(v jsonb, most numeric) returns double precision language sql immutable parallel safe as $$
+    select case when jsonb_typeof(v) = 'number' then least(most, greatest(0, v::numeric))::double precision end
+$$;
+
 -- A row a bucket. The clocks are GCRA's: when all that was granted is used up, at the permitted rate.
 create table quotas (
     name text primary key, -- provider/family

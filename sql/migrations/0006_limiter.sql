@@ -227,7 +227,7 @@ select
     q.name,
     q.provider,
     (
-        select coalesce(sum((w.stats #>> array['waiting', q.name])::integer), 0)::integer
+        select coalesce(sum(json_number(w.stats #> array['waiting', q.name], 1000)), 0)::integer
         from workers as w
         where w.lease_until > now()
     ) as queue_length,

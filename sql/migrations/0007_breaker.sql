@@ -107,7 +107,7 @@ begin
             opened_by = report,
             retry_at = t + breaker_pause(1, refused),
             openings = 1,
-            epoch = h.epoch + 1,
+            epoch = (h.epoch + 1) % 2000000000,
             updated_at = t
         where p.provider = name;
         return true;
@@ -138,7 +138,7 @@ begin
         return extract(epoch from t - h.opened_at);
     end if;
     if verdict = 'down' then
-        h.openings := case when h.misconfigured = refused then h.openings + 1 else 1 end;
+        h.openings := case when h.misconfigured = refused then least(1000000000, h.openings + 1) else 1 end;
         h.reason := why;
         h.misconfigured := refused;
         h.retry_at := t + breaker_pause(h.openings, refused);

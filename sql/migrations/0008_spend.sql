@@ -54,10 +54,12 @@ begin
     if added <> 0 then
         insert into site_spend as s (instance_id, day, cost_usd)
         values (new.instance_id, utc_day(new.hour), added)
-        on conflict (instance_id, day) do update set cost_usd = s.cost_usd + excluded.cost_usd;
+        on conflict (instance_id, day) do update
+        set cost_usd = least(99999999, greatest(-99999999, s.cost_usd + excluded.cost_usd));
         insert into fleet_spend as f (day, shard, cost_usd)
         values (utc_day(new.hour), abs(hashtext(new.instance_id) % 16), added)
-        on conflict (day, shard) do update set cost_usd = f.cost_usd + excluded.cost_usd;
+        on conflict (day, shard) do update
+        set cost_usd = least(99999999, greatest(-99999999, f.cost_usd + excluded.cost_usd));
     end if;
     return null;
 end

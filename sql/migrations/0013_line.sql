@@ -184,9 +184,10 @@ create index sites_at_cap_time_idx on sites (virtual_time) where at_cap; -- serv
 
 -- Where a site joins the line: at the lowest virtual time now in service; when nobody is in line, at the highest of
 -- those that have work but are at their cap, else at the highest there has been.
+-- Far below the most that a site may have: one to which somebody gave that would else take all others up to it.
 create or replace function service_floor() returns double precision language sql stable
 set enable_seqscan = off set enable_bitmapscan = off as $$
-    select coalesce(
+    select least(1e12, coalesce(
         (
             select s.virtual_time
             from sites as s
@@ -197,7 +198,7 @@ set enable_seqscan = off set enable_bitmapscan = off as $$
         (select s.virtual_time from sites as s where s.at_cap order by s.virtual_time desc limit 1),
         (select max(s.virtual_time) from sites as s),
         0
-    )
+    ))
 $$;
 
 create or replace function reopen_capped_sites(relieved text[]) returns void language plpgsql volatile
@@ -257,6 +258,11 @@ language sql immutable as $$
             when q.tokens_per_minute is null then 0
             else 60 / (quota_pace(q, t) * least(q.tokens_per_minute, q.vendor_tokens_per_minute))
         end
+$$;
+
+-- A count of a slot with what comes to it. Bounded, so that the sum of the slots is an integer.
+create function quota_counted(count integer, more integer) returns integer language sql immutable as $$
+    select greatest(-100000000, least(100000000, count::bigint + more))::integer
 $$;
 
 -- One round with a bucket for all of a process's callers: give back, report usage, then reserve.
@@ -353,7 +359,7 @@ begin
     a_request := make_interval(secs => cost.request_s);
     under_way_s := q.burst_s + greatest(cost.request_s, cost.token_s * q.line_tokens);
     if pace not between q.line_pace * 0.8 and q.line_pace * 1.25 then
-        q.epoch := q.epoch + 1;
+        q.epoch := (q.epoch + 1) % 2000000000;
     end if;
     if q.line_epoch <> q.epoch then
         q.requests_clock := least(q.requests_clock, t + make_interval(secs => q.burst_s) + a_request);
@@ -362,8 +368,8 @@ begin
         q.line_pace := pace;
         update quota_waits as w set starts_at = null where w.bucket = quota_round.bucket and w.starts_at > t;
     end if;
-    q.tokens_clock := q.tokens_clock - make_interval(secs => unused_s);
-    q.returned_s := q.returned_s + unused_s;
+    q.tokens_clock := least(q.tokens_clock - make_interval(secs => unused_s), t + interval '1000 years');
+    q.returned_s := greatest(-1e15, least(1e15, q.returned_s + unused_s));
     if back_epoch = q.epoch then
         q.requests_clock := q.requests_clock - make_interval(secs => back_requests_s);
         q.tokens_clock := q.tokens_clock - make_interval(secs => back_tokens_s);
@@ -375,8 +381,8 @@ begin
     for told in 1 .. cardinality(told_s) loop
         place := 1 + q.newest_slot - quota_slot(t - make_interval(secs => told_s[told]));
         if place <= 13 then
-            q.slot_requests[place] := q.slot_requests[place] + told_requests[told];
-            q.slot_tokens[place] := q.slot_tokens[place] + told_tokens[told];
+            q.slot_requests[place] := quota_counted(q.slot_requests[place], told_requests[told]);
+            q.slot_tokens[place] := quota_counted(q.slot_tokens[place], told_tokens[told]);
         end if;
     end loop;
 
@@ -482,8 +488,8 @@ begin
         q.requests_clock := next_requests;
         granted := true;
         if left_s <= 0 and c.place is not null then
-            q.slot_requests[1] := q.slot_requests[1] + 1;
-            q.slot_tokens[1] := q.slot_tokens[1] + c.tokens;
+            q.slot_requests[1] := quota_counted(q.slot_requests[1], 1);
+            q.slot_tokens[1] := quota_counted(q.slot_tokens[1], c.tokens);
         end if;
         if c.place is not null then
             waits[c.place] := left_s;
@@ -698,13 +704,16 @@ create function fleet_needs(
 ) returns setof record language sql stable as $$
     select
         array(select b.value from jsonb_array_elements_text(w.stats #> '{needs,buckets}') as b),
-        array(select b.value::integer from jsonb_array_elements_text(w.stats #> '{needs,tokens}') as b),
-        (w.stats #>> '{needs,blog_s}')::double precision,
-        (w.stats #>> '{needs,site_rpm}')::double precision,
-        (w.stats #>> '{needs,site_calls}')::double precision,
+        array(select json_number(b.value, 1000000)::integer from jsonb_array_elements(w.stats #> '{needs,tokens}') as b),
+        json_number(w.stats #> '{needs,blog_s}', 86400),
+        json_number(w.stats #> '{needs,site_rpm}', 2147483647),
+        json_number(w.stats #> '{needs,site_calls}', 1000),
         (select sum(o.concurrency) from workers as o where o.lease_until > now() and not o.draining)
     from workers as w
-    where w.lease_until > now() and jsonb_typeof(w.stats #> '{needs,buckets}') = 'array'
+    where
+        w.lease_until > now()
+        and jsonb_typeof(w.stats #> '{needs,buckets}') = 'array'
+        and jsonb_typeof(w.stats #> '{needs,tokens}') = 'array'
     order by w.draining, w.name
     limit 1
 $$;
@@ -816,8 +825,8 @@ create function blogs_per_minute() returns double precision language sql stable 
     select
         case
             when c.capacity is null then coalesce(nullif(m.a_minute, 0), 50)
-            when m.ended >= 20 and m.waited_s > 60 then least(m.a_minute, 1.5 * c.capacity)
-            else c.capacity
+            when m.ended >= 20 and m.waited_s > 60 then greatest(0.001, least(m.a_minute, 1.5 * c.capacity))
+            else greatest(0.001, c.capacity) -- it is divided by
         end
     from (select fleet_capacity(waiting_sites(1000)) as capacity) as c
     cross join (
@@ -876,6 +885,7 @@ begin
     from blog_generations as g
     where g.instance_id = enqueue_blog.instance_id and g.idempotency_key = enqueue_blog.idempotency_key;
     if found_id is null then
+        perform require_storable(enqueue_blog.source_data, enqueue_blog.run_at, enqueue_blog.publish_at);
         perform require_room(enqueue_blog.queue_size_limit, array[enqueue_blog.instance_id], array[1]);
         insert into blog_generations (
             instance_id, source_type, source_id, source_data, priority, run_at, idempotency_key, max_attempts,

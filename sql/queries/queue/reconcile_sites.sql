@@ -24,7 +24,7 @@ gone as (
 booked as (
     update sites as s
     set
-        virtual_time = s.virtual_time + u.correction / s.weight,
+        virtual_time = least(1e15, greatest(0, s.virtual_time + u.correction / s.weight)),
         turn_cost = least(100, greatest(0.1, s.turn_cost + (1 - 0.875 ^ u.blogs) * (u.blog_cost - s.turn_cost)))
     from (
         select

@@ -24,9 +24,9 @@ judged as (
     select
         o.id,
         o.worker_id,
-        o.rescues + 1 as rescues,
+        least(1000000000, o.rescues + 1) as rescues,
         d.alone,
-        o.lone_rescues + (d.alone and not d.explained)::integer as lone_rescues
+        least(1000000000, o.lone_rescues + (d.alone and not d.explained)::integer) as lone_rescues
     from orphaned as o
     cross join lateral (
         select

@@ -4,6 +4,6 @@
 -- Locks  the job, and whoever asks within the same budget.
 select r.affordable, r.scope, r.reason, r.newly
 from reserve_spend(
-    %(job_id)s::bigint, %(attempt)s::integer, %(worker_id)s::uuid, %(usd)s::numeric,
+    %(job_id)s::bigint, %(attempt)s::integer, %(worker_id)s::uuid, least(greatest(%(usd)s::numeric, 0), 1000000),
     coalesce(%(now)s::timestamptz, clock_timestamp())
 ) as r;

@@ -29,7 +29,7 @@ settled as (
             when h.spent and g.failures + 1 >= g.max_attempts then 'FAILED'
             else h.status
         end,
-        failures = g.failures + h.spent::integer,
+        failures = least(1000000000, g.failures + h.spent::integer),
         run_at = case
             when h.delay_s > 0 then now() + make_interval(secs => h.delay_s)
             else g.run_at
@@ -70,9 +70,12 @@ billed as (
     join held as h using (id)
     cross join lateral (
         select
-            coalesce(sum(c.tokens_in + c.tokens_out), 0) / standard_blog_tokens() as in_all,
-            coalesce(sum(c.tokens_in + c.tokens_out) filter (where c.attempt = s.attempt), 0) / standard_blog_tokens()
-                as now
+            least(100000, coalesce(sum(c.tokens_in + c.tokens_out), 0) / standard_blog_tokens()) as in_all,
+            least(
+                100000,
+                coalesce(sum(c.tokens_in + c.tokens_out) filter (where c.attempt = s.attempt), 0)
+                / standard_blog_tokens()
+            ) as now
         from generation_stages as c
         where c.generation_id = s.id
     ) as u

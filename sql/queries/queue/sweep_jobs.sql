@@ -4,7 +4,7 @@
 -- Gives  one row: looked_at int; mended int; last bigint: the id it came to.
 -- Locks  the jobs that it mends, skipping those that others have locked.
 with seen as materialized (
-    select g.id, g.status, g.line, g.stage, g.run_at
+    select g.id, g.status, g.line, g.stage, g.run_at, g.rescues
     from blog_generations as g
     where g.id > %(after)s::bigint
     order by g.id
@@ -19,7 +19,7 @@ wrong as materialized (
         s.line is not null
         and (
             s.status <> 'PENDING'
-            or s.line <> stage_number(s.stage)
+            or s.line <> line_number(s.stage, s.rescues)
             or s.run_at > now() + interval '1 minute' -- a second of another server's clock is nothing wrong
         )
     for no key update of g skip locked

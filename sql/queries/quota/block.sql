@@ -2,6 +2,6 @@
 -- Takes  name; seconds.
 update quotas as q
 set
-    blocked_until = clock_timestamp() + make_interval(secs => %(seconds)s),
-    epoch = q.epoch + 1
-where q.name = %(name)s and q.blocked_until < clock_timestamp() + make_interval(secs => %(seconds)s);
+    blocked_until = clock_timestamp() + make_interval(secs => least(1e9, %(seconds)s)),
+    epoch = (q.epoch + 1) %% 2000000000
+where q.name = %(name)s and q.blocked_until < clock_timestamp() + make_interval(secs => least(1e9, %(seconds)s));

@@ -7,6 +7,6 @@ set
     requests_per_minute = coalesce(%(requests_per_minute)s::integer, q.requests_per_minute),
     tokens_per_minute = coalesce(%(tokens_per_minute)s::integer, q.tokens_per_minute),
     pinned = %(pinned)s,
-    epoch = q.epoch + 1
+    epoch = (q.epoch + 1) %% 2000000000
 where q.name = %(name)s and (%(tokens_per_minute)s::integer is null or q.tokens_per_minute is not null)
 returning q.name, q.requests_per_minute, q.tokens_per_minute, q.pinned;

@@ -7,7 +7,7 @@ set
     requests_per_minute = excluded.requests_per_minute,
     tokens_per_minute = excluded.tokens_per_minute,
     burst_s = excluded.burst_s,
-    epoch = q.epoch + 1
+    epoch = (q.epoch + 1) %% 2000000000
 where
     not q.pinned
     and (q.requests_per_minute, q.tokens_per_minute, q.burst_s)

@@ -7,7 +7,7 @@ insert into cache as c (key, value, expires_at)
 values (
     %(key)s,
     jsonb_build_object('job_id', %(job_id)s::bigint, 'attempt', %(attempt)s::integer),
-    now() + make_interval(secs => %(ttl_s)s::double precision)
+    now() + make_interval(secs => least(1e9, %(ttl_s)s::double precision))
 )
 on conflict (key) do update
 set value = excluded.value, expires_at = excluded.expires_at

@@ -37,10 +37,10 @@ saved as (
         output = excluded.output,
         model = excluded.model,
         prompt_version = excluded.prompt_version,
-        tokens_in = s.tokens_in + excluded.tokens_in,
-        tokens_cached = s.tokens_cached + excluded.tokens_cached,
-        tokens_out = s.tokens_out + excluded.tokens_out,
-        cost_usd = coalesce(s.cost_usd + excluded.cost_usd, excluded.cost_usd, s.cost_usd),
+        tokens_in = least(1000000000, s.tokens_in + excluded.tokens_in),
+        tokens_cached = least(1000000000, s.tokens_cached + excluded.tokens_cached),
+        tokens_out = least(1000000000, s.tokens_out + excluded.tokens_out),
+        cost_usd = least(999999, coalesce(s.cost_usd + excluded.cost_usd, excluded.cost_usd, s.cost_usd)),
         duration_s = excluded.duration_s,
         attempt = excluded.attempt
     where (s.attempt, s.output) is distinct from (excluded.attempt, excluded.output)
@@ -82,14 +82,14 @@ spent as (
     where %(model)s::text is not null and exists (select from saved)
     on conflict (hour, provider, model, instance_id) do update
     set
-        requests = u.requests + 1,
-        tokens_in = u.tokens_in + excluded.tokens_in,
-        tokens_cached = u.tokens_cached + excluded.tokens_cached,
-        tokens_out = u.tokens_out + excluded.tokens_out,
-        cost_usd = u.cost_usd + excluded.cost_usd,
-        unpriced = u.unpriced + excluded.unpriced,
-        wasted = u.wasted + excluded.wasted,
-        wasted_usd = u.wasted_usd + excluded.wasted_usd
+        requests = least(1000000000000000, u.requests + 1),
+        tokens_in = least(1000000000000000, u.tokens_in + excluded.tokens_in),
+        tokens_cached = least(1000000000000000, u.tokens_cached + excluded.tokens_cached),
+        tokens_out = least(1000000000000000, u.tokens_out + excluded.tokens_out),
+        cost_usd = least(99999999, u.cost_usd + excluded.cost_usd),
+        unpriced = least(1000000000000000, u.unpriced + excluded.unpriced),
+        wasted = least(1000000000000000, u.wasted + excluded.wasted),
+        wasted_usd = least(99999999, u.wasted_usd + excluded.wasted_usd)
 )
 
 select h.id as job_id from held as h;
