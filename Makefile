@@ -60,6 +60,7 @@ bench: $(VENV)/.runtime ## measure claim, fairness, throughput, settle and enque
 
 chaos: $(VENV)/.runtime ## a storm of faults over real processes, then an audit of every promise: some minutes
 	@$(BIN)/blogworker bench chaos $(ARGS)
+	@$(BIN)/blogworker bench storm
 	@$(BIN)/blogworker bench recovery
 
 ci: check test ## what CI runs

@@ -15,6 +15,7 @@ from blogworker.cli import (
     bench_faults,
     bench_headline,
     bench_outage,
+    bench_storm,
     breakers,
     costs,
     demo,
@@ -51,6 +52,7 @@ for room in (
     bench_faults,
     bench_headline,
     bench_outage,
+    bench_storm,
     demo,
 ):
     room.register(app)

@@ -1,8 +1,6 @@
 """`blogworker bench`: measure on this machine."""
 
-from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 
 import anyio
 import typer
@@ -10,7 +8,7 @@ import typer
 from blogworker.cli.bench_burst import burst
 from blogworker.cli.bench_quota import limiter, quota
 from blogworker.cli.extras import extra
-from blogworker.cli.output import console, emit_json, facts, table
+from blogworker.cli.output import console
 from blogworker.cli.output import show_rows as _show
 from blogworker.settings import LogSettings
 from blogworker.telemetry import configure
@@ -141,38 +139,6 @@ def sustained(
         for f in found
     ]
     _show(rows, "Claim of 100 and settle of 100, medians of each stretch", as_json=as_json)
-
-
-@bench.command()
-def chaos(
-    blogs: int = typer.Option(300, min=20, help="Blogs asked for, before the storm and during it."),
-    sites: int = typer.Option(20, min=1, help="Their sites."),
-    seconds: float = typer.Option(120, min=5, help="How long the storm lasts."),
-    seed: int = typer.Option(1, help="Decides when each blow falls, on whom, and for how long."),
-    workers: int = typer.Option(3, min=1, help="Worker processes."),
-    speed: float = typer.Option(20, min=0.1, help="Run the vendors' clock this many times faster."),
-    kill_every: float = typer.Option(1, min=0.1, help="Seconds from one killed worker to the next, on average."),
-    logs: Path | None = typer.Option(None, help="Keep the workers' output in this folder."),
-    as_json: bool = typer.Option(False, "--json", help="For machines."),
-) -> None:
-    """Kill, freeze, cut and crash what may be, then ask whether every promise was kept. Exit 1: one was broken."""
-    with extra("demo"):
-        from blogworker.bench.chaos import Plan, run
-    configure(LogSettings(level="error"))
-    if logs is not None:
-        logs.mkdir(parents=True, exist_ok=True)
-    plan = Plan(
-        blogs=blogs, sites=sites, seconds=seconds, seed=seed, workers=workers, speed=speed, kill_every_s=kill_every
-    )
-    verdict = anyio.run(partial(run, plan, logs=logs, say=(lambda _: None) if as_json else console().print))
-    if as_json:
-        emit_json({"passed": verdict.passed} | asdict(verdict))
-    else:
-        console().print(facts({name: f"{value:,}" for name, value in verdict.facts.items()}))
-        rows = [["PASS" if p.kept else "FAIL", p.name, p.evidence] for p in verdict.promises]
-        console().print(table("Promises", ["", "promise", "evidence"], rows))
-    if not verdict.passed:
-        raise typer.Exit(1)
 
 
 @bench.command()

@@ -48,8 +48,8 @@ async def release_strays(database: Runner, worker_id: UUID, *, known: Collection
 
 
 async def take_back(database: Runner, former: Former) -> int:
-    """Free what this process held when its former lease ended, or take back the suspicion where another worker has rescued
-    it: the process lives. Gives how many."""
+    """Free what this process held when its former lease ended. Where another worker has rescued it, take back the
+    suspicion: the process lives. Gives how many."""
     rows = await database.rows(
         "queue/take_back",
         former=former.worker_id,

@@ -9,13 +9,16 @@ from blogworker.bench.chaos.plan import Kind, schedule
 
 pytestmark = pytest.mark.anyio
 
-SHORT = Plan(blogs=40, sites=5, seconds=15, seed=7, concurrency=6, speed=40, calm_s=90)
+SHORT = Plan(
+    blogs=60, sites=6, seconds=15, seed=7, concurrency=6, speed=40, kill_every_s=3, burst_sites=2_000, calm_s=60
+)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_every_promise_is_kept_through_a_storm(tmp_path: Path) -> None:
-    """Kills, zombies, crashes of Postgres, a poor link and lost answers, all at once; work comes in by every way."""
+    """Kills, zombies, crashes of Postgres, a poor link, lost answers, poisoned rows, a crowd of sites, notifications,
+    and a database that does not fit for a while, all at once; work comes in by every way."""
     verdict = await run(SHORT, logs=tmp_path, say=print)
 
     assert [f"{promise.name}: {promise.evidence}" for promise in verdict.promises if not promise.kept] == []

@@ -414,3 +414,17 @@ async def test_a_blog_that_was_never_committed_wakes_nobody(psql, another_psql, 
 
     assert await heard(another_psql) == 0
     assert not (await claimer()).look_again
+
+
+async def test_a_large_update_is_quick_in_a_session_that_began_with_small_ones(psql):
+    """The plan of the trigger's first run serves all later ones: made for one row, it read 10,000 rows 10,000 times."""
+    put_off = "update blog_generations set run_at = now() + interval '1 day' where instance_id = %s"
+    for n in range(8):
+        await psql.insert(f"one {n}")
+        await psql.run(put_off, f"one {n}")
+    await psql.insert("many", 10_000)
+
+    await psql.run("set statement_timeout = '8s'")
+    await psql.run(put_off, "many")
+
+    assert await psql.value("select count(*) from blog_generations where status = 'SCHEDULED'") == 10_008

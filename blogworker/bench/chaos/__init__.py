@@ -9,8 +9,9 @@ A seeded schedule strikes for so many seconds, then it is calm until the queue i
 database, the vendors and an independent history of the queue say with what was promised.
 """
 
-from blogworker.bench.chaos.audit import Promise, Verdict
+from blogworker.bench.chaos.audit import Verdict
 from blogworker.bench.chaos.campaign import run
 from blogworker.bench.chaos.plan import Plan
+from blogworker.bench.chaos.promises import Promise
 
 __all__ = ["Plan", "Promise", "Verdict", "run"]

@@ -13,13 +13,17 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import PoolTimeout
 from pydantic import SecretStr
 
-from blogworker.bench.chaos.audit import Verdict, gather, judge
+from blogworker.bench.chaos.audit import Verdict, judge
+from blogworker.bench.chaos.crowd import Crowd
+from blogworker.bench.chaos.evidence import Report, gather, watch
 from blogworker.bench.chaos.fleet import Fleet, kept
-from blogworker.bench.chaos.link import HOST, Link, link
+from blogworker.bench.chaos.link import HOST, link
 from blogworker.bench.chaos.logbook import Logbook
+from blogworker.bench.chaos.misfit import Misfit
 from blogworker.bench.chaos.plan import LEASE_S, Plan, schedule
+from blogworker.bench.chaos.poison import Poisoner
 from blogworker.bench.chaos.producers import Producers
-from blogworker.bench.chaos.storm import Storm
+from blogworker.bench.chaos.storm import Aims, Storm
 from blogworker.bench.chaos.vendors import FAULTS, Vendors, vendors
 from blogworker.db.embedded import EmbeddedPostgres
 from blogworker.db.migrate import migrate
@@ -27,12 +31,11 @@ from blogworker.db.pool import Database, connect
 from blogworker.settings import DatabaseSettings
 
 LOOK_S = 0.5
+BEGIN_WITHIN_S = 30.0
 SAY_S = 10.0
 CONNECT_S = 5.0
-WITNESSES = (
-    *("bench/chaos_history", "bench/chaos_record", "bench/chaos_watch"),
-    *("bench/chaos_answers", "bench/chaos_note_answer", "bench/chaos_watch_answers"),
-)
+ROLES = ("bench/chaos_worker_role", "bench/chaos_worker_grants", "bench/chaos_stranger_role")
+WORKERS, STRANGER, PASSWORD = "chaos_worker", "chaos_stranger", "chaos"  # as in the statements above
 WORKER = {
     "BLOGWORKER_LEASE": str(LEASE_S),
     "BLOGWORKER_POLL_INTERVAL": "1",
@@ -49,12 +52,10 @@ WORKER = {
 class World:
     """All that runs."""
 
-    postgres: EmbeddedPostgres
-    wire: Link
     near: Database  # past the link
     far: Database  # behind it
     vendors: Vendors
-    fleet: Fleet
+    aims: Aims
 
 
 async def run(plan: Plan, *, logs: Path | None = None, say: Callable[[str], None]) -> Verdict:
@@ -63,23 +64,24 @@ async def run(plan: Plan, *, logs: Path | None = None, say: Callable[[str], None
         if logs is None:
             logs = Path(stack.enter_context(TemporaryDirectory(prefix="blogworker-chaos-")))
         world = await stack.enter_async_context(_world(plan, logs))
-        producers = Producers(plan, world.near, world.far)
-        storm = Storm(world.fleet, world.wire, world.postgres, world.near)
+        producers, storm = Producers(plan, world.near, world.far), Storm(world.aims)
         opening = await producers.open()
         say(f"{len(opening)} blogs wait; {plan.workers} workers start; {plan.seconds:.0f} s of storm, seed {plan.seed}")
-        async with kept(world.fleet, plan.names):
+        fleet, poisoner = world.aims.fleet, world.aims.poisoner
+        async with kept(fleet, plan.names):
             await _weather(plan, world, producers, storm, say)
-        return judge(
-            await gather(
-                world.near,
-                world.vendors,
-                ledger=producers.ledger,
-                opening=opening,
-                tally=storm.tally,
-                exits=world.fleet.exits,
-                logbook=Logbook.read([world.fleet.log(name) for name in plan.names]),
-            )
+        report = Report(
+            ledger=producers.ledger,
+            tally=storm.tally,
+            exits=fleet.exits,
+            killed=fleet.killed,
+            logbook=Logbook.read([fleet.log(name) for name in plan.names]),
+            opening=opening,
+            poisons=len(poisoner.accepted),
+            refused=poisoner.refused,
+            acts=world.aims.crowd.acts,
         )
+        return judge(await gather(world.near, world.vendors, report))
 
 
 async def _weather(plan: Plan, world: World, producers: Producers, storm: Storm, say: Callable[[str], None]) -> None:
@@ -87,6 +89,9 @@ async def _weather(plan: Plan, world: World, producers: Producers, storm: Storm,
     async with create_task_group() as watchers:
         watchers.start_soon(producers.operate)
         watchers.start_soon(_tell, world.near, say)
+        with move_on_after(BEGIN_WITHIN_S):  # a storm over processes that are still starting would hit nothing
+            while (await world.near.one("bench/living_workers"))["workers"] < plan.workers:
+                await sleep(LOOK_S)
         await world.vendors.trouble(FAULTS)
         async with create_task_group() as tasks:
             tasks.start_soon(producers.produce)
@@ -128,17 +133,21 @@ async def _world(plan: Plan, logs: Path) -> AsyncIterator[World]:
             await migrate(owner)
         near = await stack.enter_async_context(_producers_pool(near_url))
         far = await stack.enter_async_context(_producers_pool(far_url))
-        for statement in WITNESSES:
+        await watch(near)
+        for statement in ROLES:
             await near.execute(statement)
         simulator = await stack.enter_async_context(vendors(logs, speed=plan.speed, seed=plan.seed))
+        workers_url = make_conninfo(far_url, user=WORKERS, password=PASSWORD)
         environment = {
             **WORKER,
             **simulator.environment,
             "BLOGWORKER_CONCURRENCY": str(plan.concurrency),
-            "DATABASE_URL": far_url,
-            "DATABASE_DIRECT_URL": far_url,
+            "DATABASE_URL": workers_url,
+            "DATABASE_DIRECT_URL": workers_url,
         }
-        yield World(postgres, wire, near, far, simulator, Fleet(environment, logs))
+        crowd = Crowd(near, make_conninfo(near_url, user=STRANGER, password=PASSWORD), sites=plan.burst_sites)
+        fleet = Fleet(environment, logs)
+        yield World(near, far, simulator, Aims(fleet, wire, postgres, near, Poisoner(near), crowd, Misfit(near)))
 
 
 def _producers_pool(url: str) -> Database:

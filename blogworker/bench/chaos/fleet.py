@@ -4,7 +4,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM, Signals
 
@@ -30,6 +30,7 @@ class Fleet:
         self._command = command
         self._running: dict[str, Process] = {}
         self.exits: Counter[int] = Counter()  # by code
+        self.killed = 0  # workers killed by us
 
     @property
     def running(self) -> list[str]:
@@ -44,7 +45,21 @@ class Fleet:
         if process is None or process.returncode is not None:
             return None
         process.send_signal(signal)
+        self.killed += signal == SIGKILL
         return process.pid
+
+    def kill_pid(self, pid: int) -> bool:
+        """Kill this process, if it is a worker or one that a worker started."""
+        ours = {process.pid for process in self._running.values() if process.returncode is None}
+        ancestor: int | None = pid
+        while ancestor and ancestor not in ours:
+            ancestor = _parent(ancestor)
+        if not ancestor:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(pid, SIGKILL)
+            self.killed += pid in ours
+        return True
 
     def pid(self, name: str) -> int | None:
         return self._running[name].pid if name in self._running else None
@@ -65,7 +80,9 @@ class Fleet:
     async def keep(self, name: str) -> None:
         """Have the worker run for ever, whoever kills it."""
         while True:
-            code = await (await self.start(name)).wait()
+            process = await self.start(name)
+            code = await process.wait()
+            _end_group(process.pid)
             self.exits[code] += 1
             if code != -SIGKILL:
                 await sleep(RESTART_S)
@@ -81,6 +98,8 @@ class Fleet:
         for name in self.running:
             self.tell(name, SIGKILL)
             await self._running[name].wait()
+        for process in self._running.values():
+            _end_group(process.pid)
 
 
 @asynccontextmanager
@@ -95,3 +114,17 @@ async def kept(fleet: Fleet, names: list[str]) -> AsyncIterator[Fleet]:
     finally:
         with CancelScope(shield=True):
             await fleet.stop()
+
+
+def _end_group(leader: int) -> None:
+    """What a worker started goes with it, as under systemd with KillMode=mixed."""
+    with suppress(ProcessLookupError):
+        os.killpg(leader, SIGKILL)
+
+
+def _parent(pid: int) -> int | None:
+    """None when there is no such process, or no /proc to ask."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return None

@@ -19,7 +19,8 @@ class Plan:
     concurrency: int = 10  # of each worker
     speed: float = 20  # how many times faster than life the vendors' clock runs
     kill_every_s: float = 1.0
-    calm_s: float = 240.0  # most that the queue may take to become empty after the storm
+    burst_sites: int = 40_000  # that get their first blog in one statement
+    calm_s: float = 150.0  # most that the queue may take to become empty after the storm
 
     @property
     def names(self) -> list[str]:
@@ -40,6 +41,11 @@ class Kind(StrEnum):
     CUT = "database link cut"
     DELAY = "database link delayed"
     HOLE = "database link silent"
+    POISON = "set of poisoned rows inserted"
+    FLOOD = "flood of notifications"
+    BURST = "burst of new sites"
+    REVOKE = "grant taken from the workers for a while"
+    RENAME = "function renamed for a while"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,11 @@ RHYTHMS = {
     Kind.CUT: Rhythm((4.0, 10.0), (0.0, 1.5)),
     Kind.DELAY: Rhythm((6.0, 12.0), (1.0, 3.0)),
     Kind.HOLE: Rhythm((12.0, 24.0), (1.0, LEASE_S + 2)),
+    Kind.POISON: Rhythm((100.0, 150.0)),
+    Kind.FLOOD: Rhythm((40.0, 60.0)),
+    Kind.BURST: Rhythm((150.0, 200.0)),
+    Kind.REVOKE: Rhythm((35.0, 50.0), (8.0, 12.0)),
+    Kind.RENAME: Rhythm((35.0, 50.0), (8.0, 12.0)),
 }
 
 

@@ -18,11 +18,13 @@ from psycopg_pool import PoolTimeout
 from blogworker.bench.chaos.plan import Plan
 from blogworker.db.patient import passing
 from blogworker.db.pool import Database, Statements
+from blogworker.errors import QueueFull
 from blogworker.queue.enqueue import enqueue, enqueue_many
 from blogworker.queue.newblog import NewBlog
 
 T = TypeVar("T")
 
+SITE = "chaos-site-"  # begins the name of each innocent site
 OPENING = 0.4  # part of all blogs
 CALLED = 0.3
 HELD_OPEN = 0.1  # the rest is typed
@@ -36,8 +38,8 @@ SUBJECTS = ("linen curtains", "walnut desk", "stoneware bowl", "wool blanket", "
 class Ledger:
     """What producers know: a topic is theirs alone, so each blog can be told from all others."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.sites = [f"chaos-site-{number}" for number in range(plan.sites)]
+    def __init__(self, sites: int) -> None:
+        self.sites = [f"{SITE}{number}" for number in range(sites)]
         self.accepted: set[str] = set()  # the database said yes
         self.unsure: set[str] = set()  # it was asked to, and its answer was lost
         self.deleted: set[str] = set()
@@ -53,6 +55,16 @@ class Ledger:
         return NewBlog(site, "keyword", topic, {}, idempotency_key=topic)
 
 
+async def in_bulk(database: Database, ledger: Ledger, *, each: int) -> list[str]:
+    """The same number of blogs for each site, at once; their topics."""
+    blogs = [ledger.blog(site) for _ in range(each) for site in ledger.sites]
+    await enqueue_many(database, blogs, counts=Counter(blog.instance_id for blog in blogs))
+    topics = [str(blog.source_id) for blog in blogs]
+    ledger.accepted.update(topics)
+    ledger.acts["in bulk"] += len(blogs)
+    return topics
+
+
 class Producers:
     """`near` is past the link, `far` behind it."""
 
@@ -61,17 +73,11 @@ class Producers:
         self._near = near
         self._far = far
         self._random = Random(f"{plan.seed} producers")
-        self.ledger = Ledger(plan)
+        self.ledger = Ledger(plan.sites)
 
     async def open(self) -> list[str]:
         """The opening blogs; their topics."""
-        each = max(1, round(self._plan.blogs * OPENING / self._plan.sites))
-        blogs = [self.ledger.blog(site) for _ in range(each) for site in self.ledger.sites]
-        await enqueue_many(self._near, blogs, counts=Counter(blog.instance_id for blog in blogs))
-        topics = [str(blog.source_id) for blog in blogs]
-        self.ledger.accepted.update(topics)
-        self.ledger.acts["in bulk"] += len(blogs)
-        return topics
+        return await in_bulk(self._near, self.ledger, each=max(1, round(self._plan.blogs * OPENING / self._plan.sites)))
 
     async def produce(self) -> None:
         """All the others, spread over the storm; ends when each was answered."""
@@ -87,7 +93,7 @@ class Producers:
         """Reset what failed, for ever."""
         while True:
             await sleep(RESET_S)
-            rows = await _until_answered(lambda: self._near.rows("bench/chaos_reset"))
+            rows = await until_answered(lambda: self._near.rows("bench/chaos_reset"))
             self.ledger.acts["FAILED reset to PENDING by hand"] += len(rows)
 
     async def _spread(self, count: int, act: Callable[[], Awaitable[None]]) -> None:
@@ -97,7 +103,7 @@ class Producers:
 
     async def _call(self) -> None:
         blog = self.ledger.blog(self._site())
-        await _until_answered(lambda: enqueue(self._far, blog))
+        await until_answered(lambda: enqueue(self._far, blog))
         self.ledger.accepted.add(str(blog.source_id))
         self.ledger.acts["by enqueue_blog"] += 1
 
@@ -156,12 +162,14 @@ class Producers:
         return self._random.choice(self.ledger.sites)
 
 
-async def _until_answered(act: Callable[[], Awaitable[T]]) -> T:
-    """Ask again while the database is away: fit for what may be repeated."""
+async def until_answered(act: Callable[[], Awaitable[T]], *, within_s: float = ANSWER_S) -> T:
+    """Ask again while the database is away, or the queue is full: fit for what may be repeated."""
     while True:
         try:
-            with fail_after(ANSWER_S):
+            with fail_after(within_s):
                 return await act()
+        except QueueFull:
+            pass
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
             if not passing(error):
                 raise

@@ -116,6 +116,7 @@ class Vendors:
 async def vendors(folder: Path, *, speed: float, seed: int, scenario: Path | None = None) -> AsyncIterator[Vendors]:
     """A simulator that runs while the block lasts."""
     url_file = AsyncPath(folder / "simulator.url")
+    await url_file.unlink(missing_ok=True)  # of a run before this one
     with (folder / "simulator.log").open("wb") as output:
         process = await open_process(
             [

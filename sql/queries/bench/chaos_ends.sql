@@ -1,6 +1,6 @@
 -- chaos_ends: attempts that did not finish their blog, and why.
--- Gives  job_id, attempt, became, at, error, buying, kind: of the error that was recorded, null: none, handed back.
-select h.job_id, h.attempt, h.became, h.at, h.error, h.buying, e.kind
+-- Gives  job_id, instance_id, attempt, became, at, error, spent, buying, kind: of the error that was recorded, null: none, handed back.
+select h.job_id, h.instance_id, h.attempt, h.became, h.at, h.error, h.spent, h.buying, e.kind
 from chaos_history as h
 left join lateral (
     select e.kind

@@ -8,5 +8,6 @@ create table chaos_history (
     was text, -- null: it came
     became text, -- null: it was deleted
     error text,
+    spent boolean not null, -- it counts against max_attempts
     buying boolean not null -- an attempt ended in a stage whose paid answer was not stored yet
 );

@@ -1,7 +1,7 @@
 -- chaos_record: the function that writes the history.
 create function chaos_record() returns trigger language plpgsql as $$
 begin
-    insert into chaos_history (job_id, instance_id, attempt, was, became, error, buying)
+    insert into chaos_history (job_id, instance_id, attempt, was, became, error, spent, buying)
     select
         coalesce(new.id, old.id),
         coalesce(new.instance_id, old.instance_id),
@@ -9,6 +9,7 @@ begin
         old.status,
         new.status,
         new.error,
+        coalesce(new.failures > old.failures, false),
         coalesce(
             old.status = 'PROCESSING'
             and (
