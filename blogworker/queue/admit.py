@@ -9,7 +9,7 @@ from blogworker.db.pool import Database
 from blogworker.queue.batches import Batches
 
 WITH_A_CLAIM = 50  # two or three milliseconds
-BATCH = 500
+BATCH = 200
 
 
 def arrivals() -> Batches:

@@ -110,7 +110,9 @@ begin
     end if;
     if not exists (
         select from queue_gauge as q
-        where q.counted_at > clock_timestamp() - interval '1 second' and q.pending + coming <= most
+        where
+            q.counted_at > clock_timestamp() - interval '1 second'
+            and q.pending + greatest(0, (select max(g.id) from blog_generations as g) - q.newest) + coming <= most
     ) then
         waiting := pending_count(most);
         if waiting + coming > most then

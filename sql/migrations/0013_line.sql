@@ -986,12 +986,17 @@ $$;
 
 -- Restore -------------------------------------------------------------------------------------------------------------
 
--- The table of the migrations is made before the first of them.
+-- The table of the migrations is made before the first of them, where they are run by `blogworker migrate`.
 do $$
+declare
+    migrations regclass := coalesce(to_regclass('blogworker_migrations'), to_regclass('schema_migrations'));
 begin
-    execute format(
-        'create trigger give_way before insert on %s for each row when (restoring()) execute function give_way(''version'')',
-        coalesce(to_regclass('blogworker_migrations'), to_regclass('schema_migrations'))
-    );
+    if migrations is not null then
+        execute format(
+            'create trigger give_way before insert on %s '
+            'for each row when (restoring()) execute function give_way(''version'')',
+            migrations
+        );
+    end if;
 end
 $$;
