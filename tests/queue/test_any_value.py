@@ -24,6 +24,7 @@ from blogworker.cli.output import _plain
 from blogworker.cli.queue import _job_parts, _status_tables, shown_job
 from blogworker.db.pool import Database
 from blogworker.db.sql import sql_dir
+from blogworker.queue.admit import Reopening
 from blogworker.queue.claim import ALL, Pacing, Passing, Scan, claim
 from blogworker.queue.job import Claim, Done, Failure, Outcome, PauseSite, Reject
 from blogworker.queue.promote import promote
@@ -162,7 +163,7 @@ class System:
                     break
             await rescue(self.database)
             await reconcile(self.database)
-            await self.database.briefly(("queue/reopen_sites", {}))
+            await Reopening().look(self.database)
             keepers.cancel_scope.cancel()
 
     async def look(self, job_ids: list[int]) -> None:

@@ -7,13 +7,11 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 from anyio import create_task_group, fail_after, move_on_after, sleep
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import AsyncConnection
-from psycopg.conninfo import make_conninfo
 from structlog.testing import capture_logs
 
 from blogworker.db.pool import Database, connect
@@ -103,20 +101,6 @@ async def test_a_flag_that_was_set_many_times_wakes_once(heard: Heard) -> None:
     with move_on_after(0.05) as waited:
         await heard.work.wait_and_clear()
     assert waited.cancelled_caught
-
-
-async def test_bytes_that_are_no_text_are_nothing_too(server: str, database_url: str) -> None:
-    """A database without an encoding takes them; the driver's own reader fails on them."""
-    name = f"t{uuid4().hex}"
-    async with await psycopg.AsyncConnection.connect(server, autocommit=True) as admin:
-        await admin.execute(f"create database {name} encoding 'SQL_ASCII' locale 'C' template template0".encode())
-        async with listening(make_conninfo(server, dbname=name)) as heard:
-            await heard.sender.execute("do $$ begin perform pg_notify('blogworker_jobs', e'\\xff\\xfe'); end $$")
-            await heard.connection.execute(query("queue/are_you_there"))
-            await heard.send("")
-
-            assert await heard.hear_all() == (True, False)
-        await admin.execute(f"drop database {name} with (force)".encode())
 
 
 @pytest.mark.parametrize("length", [9, LONGEST])

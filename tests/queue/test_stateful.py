@@ -663,7 +663,9 @@ class Queue(RuleBasedStateMachine):
         assert {row["job_id"]: row["status"] for row in rows} == {j.id: j.status for j in orphans}
         self.sql("set session_replication_role = replica")
         self.sql(
-            "update blog_generations set run_at = now() + interval '1 hour' where status = 'PENDING' and run_at > now()"
+            "update blog_generations set run_at = now() + interval '1 hour' "
+            "where status = 'PENDING' and run_at > now() and id = any (%s)",
+            [job.id for job in orphans],
         )  # a rest of seconds might end by itself before the story goes on
         self.sql("set session_replication_role = origin")
 
@@ -929,7 +931,7 @@ class Queue(RuleBasedStateMachine):
             site.virtual_time = row["virtual_time"]
 
     def teardown(self) -> None:
-        """The end of every history: whatever waits is reached by a bounded number of claims."""
+        """The end of every history: whatever waits is reached by a bounded number of claims, of suspects too."""
         for session in self.server.sessions.values():
             self.add(session.jobs)
             session.end("commit" if session.is_open else "select 1")
@@ -945,6 +947,7 @@ class Queue(RuleBasedStateMachine):
             for job in self.free("PROCESSING"):
                 assert self.settle(job.worker, [(job, job.attempt, Done())]) == {job.id: "DONE"}
                 job.settle(Done())
+            self.claim_a_suspect("ada")
             self.claim("ada", 5, 2)
         left = [j for j in self.jobs.values() if j.status == "PENDING"]
         assert left == []
