@@ -10,7 +10,7 @@ Callers come and go: one that is cancelled leaves the line, or has what the roun
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from uuid import UUID, uuid4
 
 import psycopg
@@ -27,6 +27,7 @@ AHEAD_S = 1.0  # how long before it may go a call is granted; from then on no ot
 POLL_S = 0.25  # between rounds of callers that wait; several fit into AHEAD_S, so that callers learn of grants in time
 ANSWER_S = 5.0  # a round that takes longer is asked again, by a caller that is still there
 REFUND_GRACE_S = 2.0
+NO_SUCH_BUCKET = "BW404"  # our own SQLSTATE, see quota_round
 
 log = get_logger()
 
@@ -203,7 +204,9 @@ class Desk:
             row = await self._ask_database(asks, self._sent)
         except BaseException as error:
             self._waiting += [ask for ask in asks if not ask.abandoned]
-            if not self._drop(error):
+            if isinstance(error, psycopg.Error) and error.sqlstate == NO_SUCH_BUCKET:  # deleted, or not restored
+                await self.database.execute("quota/ensure_bucket", **asdict(self.bucket))
+            elif not self._drop(error):
                 raise
             return
         self._sent = None

@@ -5,7 +5,7 @@
 --   FAILED | CANCELLED --a person's retry--> PENDING | SCHEDULED
 --   What waits, or has FAILED, may be CANCELLED; what waits may be put off or be given up as FAILED.
 --
--- Own SQLSTATEs: BW409 a move the drawing above does not show, BW503 the queue takes no more for now.
+-- Own SQLSTATEs: BW404 no such quota, BW409 a move the drawing above does not show, BW503 the queue takes no more for now.
 
 create table sites (
     instance_id text primary key check (instance_id <> '' and length(instance_id) <= 200),

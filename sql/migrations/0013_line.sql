@@ -339,7 +339,7 @@ begin
     perform set_config('synchronous_commit', 'off', true);
     select * into q from quotas where quotas.name = bucket for update;
     if not found then
-        raise exception 'no quota named %', bucket using hint = 'A worker creates its buckets when it starts.';
+        raise exception 'no quota named %', bucket using errcode = 'BW404', hint = 'A worker creates its buckets.';
     end if;
     was := q;
     t := clock_timestamp();

@@ -482,3 +482,15 @@ async def test_a_caller_whose_wait_grows_beyond_its_patience_is_refused(wire):
 
     assert asks[0].reservation is None
     assert asks[0].refused_s == pytest.approx(13, abs=1)
+
+
+async def test_a_bucket_that_was_deleted_is_made_again(database):
+    """By a person, or by a restore of an older state: the calls that need it are not to blame."""
+    desk = Desk(database, BUCKET, longest_wait_s=30)
+    granted = []
+
+    with fail_after(10):
+        await reserve(desk, 10, granted)
+
+    assert granted[0].reservation is not None
+    assert [row["name"] for row in await database.rows("ops/quotas", name=None, every=True)] == [BUCKET.name]
