@@ -155,7 +155,7 @@ alter table quotas
         and returned_s between -1e15 and 1e15
     ) not valid,
     add constraint slots_are_thirteen_counts check (
-        newest_slot between 0 and 2000000000
+        newest_slot between -2000000000 and 2000000000
         and line_tokens >= 0
         and cardinality(slot_requests) = 13
         and cardinality(slot_tokens) = 13
