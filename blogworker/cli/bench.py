@@ -5,7 +5,7 @@ from functools import partial
 import anyio
 import typer
 
-from blogworker.cli.bench_burst import burst
+from blogworker.cli.bench_burst import burst, show_burst
 from blogworker.cli.bench_quota import limiter, quota
 from blogworker.cli.extras import extra
 from blogworker.cli.output import console
@@ -33,9 +33,11 @@ def claim(
     sites: int = typer.Option(5_000, min=50, help="Its sites."),
     slots: int = typer.Option(100, min=1, max=1_000, help="Jobs a claim takes."),
     rounds: int = typer.Option(50, min=1, help="Claims from each backlog."),
+    arriving: int = typer.Option(100_000, min=0, help="Sites that get work at once, for the last figures; 0: none."),
     as_json: bool = typer.Option(False, "--json", help="For machines."),
 ) -> None:
-    """How long a claim takes from a small and from a large backlog, beside the seed's query."""
+    """How long a claim takes from a small and from a large backlog, beside the seed's query; then while very many sites
+    get work at once."""
     with extra("demo"):
         from blogworker.bench.claim import Backlog, measure
     configure(LogSettings(level="warning"))
@@ -57,6 +59,8 @@ def claim(
         for f in found
     ]
     _show(rows, f"Claim of {slots} jobs, median of {rounds}, commit included", as_json=as_json)
+    if arriving:
+        show_burst(sites=arriving, slots=50, as_json=as_json)
 
 
 @bench.command()

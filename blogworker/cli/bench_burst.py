@@ -19,9 +19,15 @@ def burst(
     as_json: bool = typer.Option(False, "--json", help="For machines."),
 ) -> None:
     """How long claims take while very many sites get work at once. Exit 1: longer than promised."""
+    configure(LogSettings(level="warning"))
+    if not show_burst(sites=sites, slots=slots, as_json=as_json):
+        raise typer.Exit(1)
+
+
+def show_burst(*, sites: int, slots: int, as_json: bool) -> bool:
+    """Measure and print; give whether claims were as quick as promised."""
     with extra("demo"):
         from blogworker.bench.burst import measure
-    configure(LogSettings(level="warning"))
     found = anyio.run(partial(measure, sites=sites, slots=slots))
     row = {
         "sites": found.sites,
@@ -35,5 +41,4 @@ def burst(
         "in_line_s": round(found.in_line_s, 2),
     }
     show_rows([row], f"Claims of {slots} while {sites:,} sites come into line", as_json=as_json)
-    if max(found.median_ms, found.p99_ms) > MOST_MS:
-        raise typer.Exit(1)
+    return max(found.median_ms, found.p99_ms) <= MOST_MS

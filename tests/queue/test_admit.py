@@ -1,7 +1,6 @@
 """Many sites get work at once: none is forgotten, no claim waits for the rest, and who comes is next."""
 
 from contextlib import suppress
-from time import perf_counter
 
 import psycopg
 import pytest
@@ -56,22 +55,6 @@ async def test_a_claim_admits_a_few_and_leaves_the_others(psql, claimer):
     assert len(claims) == 10
     assert await ready(psql) + len(claims) >= WITH_A_CLAIM
     assert await ready(psql) <= WITH_A_CLAIM
-
-
-async def test_a_burst_costs_as_much_a_site_as_a_few_do(psql, database):
-    """It was a comparison of each site with each: a hundred times as long for ten times as many."""
-    await burst(psql, 1_000, prefix="a")
-    started = perf_counter()
-    await database.briefly(("queue/admit_sites", {"batch": 1_000}))
-    few_s = perf_counter() - started
-
-    await burst(psql, 8_000, prefix="b")
-    started = perf_counter()
-    (row,) = await database.briefly(("queue/admit_sites", {"batch": 8_000}))
-    many_s = perf_counter() - started
-
-    assert row["joined"] == 8_000
-    assert many_s < 8 * 4 * few_s + 0.2
 
 
 async def test_sites_that_are_locked_hold_up_no_others(psql, another_psql, database, claimer):
@@ -252,26 +235,6 @@ async def test_sites_at_their_cap_by_mistake_are_found_in_turn(psql, database, m
     assert [await reopening.look(database) for _ in range(5)] == [0, 0, 0, 0, 1]
 
 
-@pytest.mark.parametrize(
-    "change", ["max_in_flight = 7", "paused_at = now()", "paused_at = null"], ids=lambda change: change
-)
-async def test_a_change_of_many_sites_takes_as_long_as_they_are_many(psql, change):
-    """The place where a site joins was looked up for each, past all that the statement had changed before it."""
-    await psql.run(
-        "insert into sites (instance_id, ready, paused_at) "
-        "select 's' || n, true, case when %s then now() end from generate_series(1, 20000) as n",
-        "null" in change,
-    )
-    took = []
-    for upper in ("s11", "s2"):  # a tenth, and more than all of these
-        async with psql.connection.transaction(force_rollback=True):
-            started = perf_counter()
-            await psql.run(f"update sites set {change} where instance_id < '{upper}'")
-            took.append(perf_counter() - started)
-
-    assert took[1] < 40 * took[0] + 0.2
-
-
 async def test_many_sites_resume_at_the_lowest_virtual_time(psql):
     await psql.run("insert into sites (instance_id, ready, virtual_time) values ('old', true, 40)")
     await psql.run(
@@ -281,15 +244,3 @@ async def test_many_sites_resume_at_the_lowest_virtual_time(psql):
     await psql.run("update sites set paused_at = null where paused_at is not null")
 
     assert await psql.value("select array_agg(distinct virtual_time) from sites where instance_id <> 'old'") == [40]
-
-
-async def test_blogs_of_many_sites_in_line_are_announced_in_one_pass(psql):
-    """Each site was compared with all of them: twenty thousand took a minute."""
-    await psql.run("insert into sites (instance_id, ready) select 's' || n, true from generate_series(1, 10000) as n")
-    for _ in range(7):  # from the sixth on its plan is kept
-        await psql.run("select announce_sites(array['s1'])")
-    started = perf_counter()
-
-    await psql.run("select announce_sites((select array_agg(instance_id) from sites))")
-
-    assert perf_counter() - started < 2
