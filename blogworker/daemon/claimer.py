@@ -23,7 +23,7 @@ log = get_logger()
 
 
 class Claimer:
-    """Of one worker. `alone`: it takes suspects of killing workers, one at a time, and nothing else."""
+    """The claims of one worker. `alone`: it takes suspects of killing workers, one at a time, and nothing else."""
 
     def __init__(
         self, database: Database, gate: Gate, weather: Weather, *, name: str, site_window: int, alone: bool
@@ -38,32 +38,39 @@ class Claimer:
         self._stopped_by: str | None = None  # the error that stops every claim
 
     async def take(self, worker_id: UUID, slots: int) -> tuple[Claimed, Trial | None]:
-        """One job to probe a provider with, if it is time for that, and the leave; else all that may be had."""
+        """One job to probe a provider with and its permission, if it is time for that; otherwise as many as allowed."""
         if self._alone:
             return await self._suspect(worker_id), None
         take = partial(claim, self._database, worker_id, site_window=self._site_window, scan=self._scan)
         if (trial := await self._gate.trial()) is not None:
             for one in trial.passings:
-                found = await take(slots=1, passing=one)
+                found = self._answered(await take(slots=1, passing=one))
                 if found.claims:
                     return found, trial
             await self._gate.unused(trial)
         if (passing_now := self._gate.passing()) is None:
             return NOTHING, None
-        return await take(slots=slots, passing=passing_now), None
+        return self._answered(await take(slots=slots, passing=passing_now)), None
+
+    def _answered(self, found: Claimed) -> Claimed:
+        self._weather.found("queue/claim")
+        self._stopped_by = None
+        return found
 
     async def _suspect(self, worker_id: UUID) -> Claimed:
         passing_now = self._gate.passing()
-        job = None if passing_now is None else await claim_suspect(self._database, worker_id, passing_now.stages)
-        return NOTHING if job is None else Claimed(claims=(job,), look_again=True)
+        if passing_now is None:
+            return NOTHING
+        job = await claim_suspect(self._database, worker_id, passing_now.stages)
+        return self._answered(NOTHING if job is None else Claimed(claims=(job,), look_again=True))
 
     async def single_out(self, error: Exception) -> None:
-        """An error that is the fault of some job: end that job, or else no site is served any more."""
+        """An error that may be the fault of some job: end that job, otherwise no site is served."""
         if self._stopped_by != (told := f"{type(error).__name__}: {error}"):
             self._stopped_by = told  # once for each
             log.error("claim_failed", error_type=type(error).__name__, error=str(error))
         try:
-            for job in await condemn(self._database, lambda other: passing(other) or misfit(other)):
+            for job in await condemn(self._database, self._site_window, lambda other: passing(other) or misfit(other)):
                 log.error("job_condemned", job_id=job.job_id, instance_id=job.instance_id, error=job.error)
         except (psycopg.Error, PoolTimeout) as other:
             self._weather.trouble(other, "queue/condemn")

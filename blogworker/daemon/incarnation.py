@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 from blogworker import __version__
 from blogworker.daemon import systemd
 from blogworker.daemon.gate import Gate
-from blogworker.daemon.isolation import WORKER, Isolation, Role
+from blogworker.daemon.isolation import WORKER, Role
 from blogworker.daemon.ticker import every
 from blogworker.daemon.worker import Worker
 from blogworker.db.patient import PatientDatabase, Weather
@@ -44,7 +44,6 @@ BUDGET_S = 1.0
 BREAKERS_S = 1.0
 RESCUE_S = 5.0
 RELISTEN_S = 5.0
-SUSPECTS_S = 1.0
 PARENT_S = 1.0
 WAKE_S = 0.1  # a claim loop that is woken looks again by itself for longer than that
 CANCEL_S = 0.5
@@ -77,11 +76,6 @@ class Incarnation:
         self._gate = gate
         self._role = role
         self._former = former
-        self._isolation = (
-            None
-            if role.suspects
-            else Isolation(database, settings.worker.name, drain_timeout_s=settings.worker.drain_timeout)
-        )
         self._settings = settings
         self._waiting = waiting  # callers, by the quota they wait for
         self._database = database
@@ -118,8 +112,6 @@ class Incarnation:
     def drain(self, timeout_s: float) -> None:
         """Claim no more; what runs may go on for so long, then it is handed back."""
         self._drain_until = current_time() + timeout_s
-        if self._isolation is not None:
-            self._isolation.drain()
         self._beginning.cancel()
         self._claiming.cancel()
         self._limit()
@@ -195,8 +187,6 @@ class Incarnation:
         keepers.start_soon(every, "wake", WAKE_S, self._wake_when_set)
         keepers.start_soon(partial(every, "cancel", CANCEL_S, self._cancel_when_set, fatal=(LeaseEnded,)))
         keepers.start_soon(every, "quotas", TEND_S, partial(tend, self._database))
-        if self._isolation is not None:
-            keepers.start_soon(every, "suspects", SUSPECTS_S, self._isolation.tick)
         if self._role.parent is not None:
             keepers.start_soon(every, "parent", PARENT_S, self._end_with_parent)
         keepers.start_soon(every, "heartbeat", worker.heartbeat_interval, self._heartbeat)

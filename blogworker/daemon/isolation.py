@@ -8,6 +8,7 @@ when its parent has exited.
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +18,11 @@ from anyio.abc import Process
 from blogworker.db.pool import Database
 from blogworker.telemetry import get_logger
 
-LOOK_S = 1.0
-WITHIN_S = 15.0  # a suspect that rests no longer than this is waited for
 FAILED_START_S = 10.0  # a process that ended with an error sooner than this did not get to work
 REST_S = 30.0
 STOP_S = 5.0  # beyond the drain of the job that it holds
-OF_THE_PARENT = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-FIRST_TO_GO = "1000"  # where memory runs out, the kernel ends it before its parent
+PARENT_ONLY = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+OOM_SCORE_ADJ = "1000"  # where memory runs out, the kernel ends it before its parent
 
 log = get_logger()
 
@@ -34,38 +33,46 @@ def name_of(worker: str) -> str:
 
 
 class Isolation:
-    """Starts the process when it is needed, and sees to its end."""
+    """Starts the process when it is needed, and stops it with the worker."""
 
     def __init__(self, database: Database, worker: str, *, drain_timeout_s: float) -> None:
         self._database = database
-        self._worker = worker
+        self._name = name_of(worker)
         self._drain_timeout_s = drain_timeout_s
         self._process: Process | None = None
+        self._stop_by: float | None = None  # set once it drains
 
     async def tick(self) -> None:
-        """If suspects wait that nobody runs for this worker: run them, until none is left."""
-        found = await self._database.one("queue/suspects", name=name_of(self._worker), within_s=0.0)
+        """If suspects wait that no process of this name runs: run them, until none is left."""
+        if self._stop_by is not None:
+            return
+        found = await self._database.one("queue/suspects", name=self._name, within_s=0.0)
         if not found["waiting"] or found["served"]:
             return
         started = current_time()
-        log.info("suspects_started", worker=name_of(self._worker))
+        log.info("suspects_started", worker=self._name)
         code = await self._run()
-        log.info("suspects_ended", worker=name_of(self._worker), exit_code=code)
+        log.info("suspects_ended", worker=self._name, exit_code=code)
         if code:  # what it held need not wait for the end of its lease
-            await self._database.execute("queue/end_lease_of", name=name_of(self._worker))
-        if code and current_time() - started < FAILED_START_S:
+            await self._database.execute("queue/end_lease_of", name=self._name)
+        if code > 0 and current_time() - started < FAILED_START_S:
             await sleep(REST_S)
 
     def drain(self) -> None:
-        """Finish the job that it holds, and end."""
+        """Finish the job that it holds, and end; told twice: release the job at once."""
+        if self._stop_by is None:
+            self._stop_by = current_time() + self._drain_timeout_s + STOP_S
         if self._process is not None and self._process.returncode is None:
             self._process.terminate()
 
     async def _run(self) -> int:
-        environment = {key: value for key, value in os.environ.items() if key not in OF_THE_PARENT}
-        command = [sys.executable, "-m", "blogworker", "run", "--suspects", "--name", name_of(self._worker)]
+        environment = {key: value for key, value in os.environ.items() if key not in PARENT_ONLY}
+        command = [sys.executable, "-m", "blogworker", "run", "--suspects", "--name", self._name]
         command += ["--parent", str(os.getpid()), "--drain-timeout", str(self._drain_timeout_s)]
-        self._process = await open_process(command, stdin=subprocess.DEVNULL, stdout=None, stderr=None, env=environment)
+        # A session of its own, so that Ctrl-C reaches it once: by its parent, which drains.
+        self._process = await open_process(
+            command, stdin=subprocess.DEVNULL, stdout=None, stderr=None, env=environment, start_new_session=True
+        )
         try:
             return await self._process.wait()
         finally:
@@ -73,19 +80,20 @@ class Isolation:
                 await self._stop(self._process)
 
     async def _stop(self, process: Process) -> None:
-        if process.returncode is None:
-            process.terminate()
-            with move_on_after(self._drain_timeout_s + STOP_S):
-                await process.wait()
+        """It has as much time from the signal as the worker's own jobs have."""
+        if self._stop_by is None:
+            self.drain()
+        with move_on_after(max(0.0, (self._stop_by or 0.0) - current_time())):
+            await process.wait()
         if process.returncode is None:
             process.kill()
             await process.wait()
 
 
-def volunteer() -> None:
-    """Be the first to go when memory runs out."""
-    if (path := Path("/proc/self/oom_score_adj")).exists():
-        path.write_text(FIRST_TO_GO, encoding="ascii")
+def raise_oom_score() -> None:
+    """Have the kernel end this process first when memory runs out, where it lets us say so."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE_ADJ, encoding="ascii")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from anyio.abc import TaskStatus
 from blogworker.daemon import systemd
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
-from blogworker.daemon.isolation import WORKER, Role, volunteer
+from blogworker.daemon.isolation import WORKER, Isolation, Role, raise_oom_score
 from blogworker.daemon.pacing import StageTimes, buckets, pacing
 from blogworker.daemon.ticker import every
 from blogworker.daemon.world import opened_vendors
@@ -32,6 +32,7 @@ from blogworker.stages.work import Output, Work
 from blogworker.telemetry import get_logger
 
 FIT_S = 5.0
+SUSPECTS_S = 1.0
 RELEASE_AFTER_S = 60.0  # that a person may take to put the database right, before what waits to be stored is dropped
 
 log = get_logger()
@@ -44,7 +45,7 @@ async def run(settings: Settings, *, until_empty: bool = False, role: Role = WOR
     one does not fit; LeaseTaken when another process took the name over.
     """
     if role.suspects:
-        volunteer()
+        raise_oom_score()
     async with Database(settings.database, application=f"blogworker {settings.worker.name}"[:63]) as database:
         async with database.connection() as connection:
             await require_fit(connection, writes=True)
@@ -72,7 +73,7 @@ async def run(settings: Settings, *, until_empty: bool = False, role: Role = WOR
             begin = partial(
                 Incarnation, settings, database, weather, pipeline, gate=gate, waiting=limiter.waiting, role=role
             )
-            await Supervisor(begin, settings.worker, database, weather).run(until_empty=until_empty)
+            await Supervisor(begin, settings.worker, database, weather, role).run(until_empty=until_empty)
 
 
 def warn_unpriced(settings: Settings) -> None:
@@ -90,8 +91,16 @@ class Supervisor:
     """
 
     def __init__(
-        self, begin: Callable[..., Incarnation], worker: WorkerSettings, database: Database, weather: Weather
+        self,
+        begin: Callable[..., Incarnation],
+        worker: WorkerSettings,
+        database: Database,
+        weather: Weather,
+        role: Role = WORKER,
     ) -> None:
+        self._isolation = (
+            None if role.suspects else Isolation(database, worker.name, drain_timeout_s=worker.drain_timeout)
+        )
         self._begin = begin
         self._worker = worker
         self._database = database
@@ -106,6 +115,8 @@ class Supervisor:
         async with create_task_group() as watches:
             await watches.start(self._obey_signals)
             watches.start_soon(every, "fit", FIT_S, self._look_at_fit)
+            if self._isolation is not None:
+                watches.start_soon(every, "suspects", SUSPECTS_S, self._isolation.tick)
             while not self._stopping:
                 self._incarnation = self._begin(former=former)
                 if await self._incarnation.run(until_empty=until_empty):
@@ -129,7 +140,7 @@ class Supervisor:
             self._outdated = found.newer()
             log.error("newer_database_found", error=str(self._outdated))
             self._stopping = True
-            self._incarnation.drain(self._worker.drain_timeout)
+            self._drain(self._incarnation, self._worker.drain_timeout)
 
     async def _obey_signals(self, *, task_status: TaskStatus[None]) -> None:
         """The first signal drains; the second releases what is held at once."""
@@ -145,9 +156,14 @@ class Supervisor:
                 in_flight = incarnation.worker.in_flight
                 log.info("drain_started", signal=received.name, in_flight=in_flight, drain_timeout_s=timeout_s)
                 systemd.notify("STOPPING=1", f"STATUS=draining {in_flight} jobs")
-                incarnation.drain(timeout_s)
+                self._drain(incarnation, timeout_s)
+
+    def _drain(self, incarnation: Incarnation, timeout_s: float) -> None:
+        incarnation.drain(timeout_s)
+        if self._isolation is not None:
+            self._isolation.drain()
 
     def _cut_short(self) -> None:
         if self._incarnation is not None:
             log.warning("drain_cut_short", in_flight=self._incarnation.worker.in_flight)
-            self._incarnation.drain(0)
+            self._drain(self._incarnation, 0)

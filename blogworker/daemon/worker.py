@@ -20,7 +20,7 @@ from blogworker.db.pool import Database
 from blogworker.errors import LeaseLost
 from blogworker.queue.budget import Budget
 from blogworker.queue.claim import Claimed
-from blogworker.queue.job import Cancel, Claim, Failure, Outcome, OverBudget, PauseSite, Reject, Release, Retry
+from blogworker.queue.job import Cancel, Claim, Done, Failure, Outcome, OverBudget, PauseSite, Reject, Release, Retry
 from blogworker.queue.settle import Settler
 from blogworker.settings import QueueSettings, WorkerSettings
 from blogworker.stages.checkpoint import load
@@ -90,10 +90,11 @@ class Worker:
 
     def release_all(self) -> int:
         """Stop what runs here; it is PENDING again, without using an attempt. Gives how many."""
-        self._released |= self._running.keys()
-        for scope in self._running.values():
+        running = {attempt: scope for attempt, scope in self._running.items() if not scope.cancel_called}
+        self._released |= running.keys()
+        for scope in running.values():
             scope.cancel()
-        return len(self._running)
+        return len(running)
 
     def wake(self) -> None:
         """There may be work."""
@@ -151,16 +152,16 @@ class Worker:
             # Shielded: cancelled after its commit it would leave jobs held by nobody who knows of them.
             with fail_after(CLAIM_TIMEOUT_S, shield=True):
                 found, trial = await self._claimer.take(worker_id, slots)
-                self._weather.found(statement)
-                statement = "stages/load_checkpoints"
-                again = [c.job_id for c in found.claims if c.attempt > 1]
-                saved = await load(self._database, again) if again else {}
+                saved = {}
+                if again := [c.job_id for c in found.claims if c.attempt > 1]:
+                    statement = "stages/load_checkpoints"
+                    saved = await load(self._database, again)
+                    self._weather.found(statement)
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
             await self._release(found.claims, trial)
             if not self._weather.trouble(error, statement):
                 await self._claimer.single_out(error)
             return None
-        self._weather.found(statement)
         if jobs.cancel_scope.cancel_called:  # tasks started now would not take a single step
             await self._release(found.claims, trial)
             return found
@@ -191,6 +192,7 @@ class Worker:
                 outcome: Outcome | None = Cancel()
                 with self._running[taken.job_id, taken.attempt]:
                     outcome = await self._attempt(taken, saved, trial)
+                if isinstance(outcome, Done):
                     self._weather.fit.tried()
                 if isinstance(outcome, Cancel) and (taken.job_id, taken.attempt) in self._released:
                     outcome = Release()

@@ -18,7 +18,10 @@ def arrivals() -> Batches:
 
 async def admit(database: Database, batches: Batches | None = None) -> int:
     """All sites that have been announced; gives how many joined the line. Any worker may, at any time."""
-    return sum(row["joined"] for row in await (batches or arrivals()).run(database))
+    joined: int = sum(row["joined"] for row in await (batches or arrivals()).run(database))
+    if not joined:
+        await database.briefly(("queue/forget_arrivals", {}))
+    return joined
 
 
 class Reopening:

@@ -1,18 +1,25 @@
 """Find the job that stops every claim, and end it.
 
 A claim takes jobs of many sites in one statement. What the table's own checks let through cannot stop it; a trigger or
-a check of somebody else's can. Each job that a claim would take next is then claimed alone, in a transaction that is
-rolled back. Where that fails, the job is FAILED with the reason; where not even that is allowed, its site is paused.
+a check of another program can. Each job that a claim would take next is claimed alone, in a transaction that is rolled
+back. Where that fails, the job ends FAILED with the reason; where not even that is allowed, its site is paused.
+
+When all of them fail for the same reason, no job is to blame (a trigger that forbids every change for a while, DDL
+under way), and none ends.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import psycopg
+from anyio import current_time
 
 from blogworker.db.pool import Database, Row, Statements
 
-SITES, JOBS = 200, 20  # looked at: from the head of the line, and of each site
+SITES = 200  # looked at, from the head of the line
+LONGEST_S = 5.0
+
+Foreign = Callable[[BaseException], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,33 +29,41 @@ class Condemned:
     error: str
 
 
-async def condemn(database: Database, ours: Callable[[BaseException], bool]) -> list[Condemned]:
-    """End the jobs that cannot be claimed; give them. `ours`: of an error, whether it is not the job's."""
-    found = []
-    for row in await database.rows("queue/next_jobs", sites=SITES, jobs=JOBS):
-        if (fault := await _fault(database, row, ours)) is not None:
-            await _end(database, row, fault, ours)
-            found.append(Condemned(row["job_id"], row["instance_id"], fault))
-    return found
+async def condemn(database: Database, window: int, foreign: Foreign) -> list[Condemned]:
+    """End the jobs that cannot be claimed; give them. `window`: the most jobs of a site that a claim takes; `foreign`:
+    whether an error has nothing to do with the job."""
+    give_up_at = current_time() + LONGEST_S
+    faults: list[tuple[Row, str]] = []
+    tried = 0
+    for row in await database.rows("queue/next_jobs", sites=SITES, jobs=window):
+        tried += 1
+        if (fault := await _fault(database, row, foreign)) is not None:
+            faults.append((row, fault))
+        if current_time() > give_up_at:
+            break
+    if len(faults) == tried and len({fault for _, fault in faults}) == 1:
+        return []
+    for row, fault in faults:
+        await _end(database, row, fault, foreign)
+    return [Condemned(row["job_id"], row["instance_id"], fault) for row, fault in faults]
 
 
-async def _fault(database: Database, row: Row, ours: Callable[[BaseException], bool]) -> str | None:
+async def _fault(database: Database, row: Row, foreign: Foreign) -> str | None:
     try:
         async with database.connection() as connection, connection.transaction(force_rollback=True):
             await Statements(connection).execute("queue/try_claim", job_id=row["job_id"])
     except psycopg.Error as error:
-        if ours(error):
+        if foreign(error):
             raise
         return f"the database refuses to have it claimed: {next(iter(str(error).splitlines()), '')}"
     return None
 
 
-async def _end(database: Database, row: Row, fault: str, ours: Callable[[BaseException], bool]) -> None:
+async def _end(database: Database, row: Row, fault: str, foreign: Foreign) -> None:
     try:
-        await database.execute("queue/condemn", job_id=row["job_id"], error=fault)
+        await database.execute("queue/condemn", job_id=row["job_id"], error=fault[:2000])
     except psycopg.Error as error:
-        if ours(error):
+        if foreign(error):
             raise
-        await database.execute(
-            "queue/pause_site", instance_id=row["instance_id"], reason=f"blog {row['job_id']}: {fault}"
-        )
+        reason = f"blog {row['job_id']}: {fault}"[:2000]
+        await database.execute("queue/pause_site", instance_id=row["instance_id"], reason=reason)

@@ -12,4 +12,7 @@ def bills() -> Batches:
 
 async def reconcile(database: Database, batches: Batches | None = None) -> int:
     """All bills; gives how many sites were booked, once for each batch. Any worker may, at any time."""
-    return len(await (batches or bills()).run(database))
+    booked = await (batches or bills()).run(database)
+    if not booked:
+        await database.briefly(("queue/forget_bills", {}))
+    return len(booked)

@@ -112,7 +112,9 @@ begin
         select from queue_gauge as q
         where
             q.counted_at > clock_timestamp() - interval '1 second'
-            and q.pending + greatest(0, (select max(g.id) from blog_generations as g) - q.newest) + coming <= most
+            and q.counted_at <= clock_timestamp()
+            and q.pending + greatest(0, (select max(g.id) from blog_generations as g)::double precision - q.newest) + coming
+                <= most
     ) then
         waiting := pending_count(most);
         if waiting + coming > most then
@@ -144,7 +146,8 @@ begin
         select from queue_gauge as q
         where
             q.counted_at > clock_timestamp() - interval '1 second'
-            and q.pending + greatest(coming, newest_id - q.newest) <= most
+            and q.counted_at <= clock_timestamp()
+            and q.pending + greatest(coming, newest_id::double precision - q.newest) <= most
     ) then
         waiting := pending_count(most + coming) - coming; -- these are in the table already
         if waiting + coming > most then

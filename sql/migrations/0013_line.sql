@@ -28,8 +28,8 @@ $$;
 
 create or replace function blog_generations_guard_insert() returns trigger language plpgsql as $$
 begin
-    if new.status = 'PENDING' and new.run_at > now() then
-        new.status := 'SCHEDULED';
+    if new.status in ('PENDING', 'SCHEDULED') then
+        new.status := case when new.run_at > now() then 'SCHEDULED' else 'PENDING' end;
     end if;
     new.line := case when new.status = 'PENDING' then line_number(new.stage, new.rescues) end;
     insert into sites (instance_id) values (new.instance_id) on conflict do nothing;
@@ -39,7 +39,7 @@ $$;
 
 -- A blog whose post is on its site does not fail, whatever went wrong after that. `publish.post`: Wix said so: it is DONE.
 -- `publish.asked`: Wix was asked to publish and its answer is not known: it is asked again, until it answers.
-create function spare_published(new blog_generations) returns blog_generations language plpgsql volatile as $$
+create function spare_published(new blog_generations, ran boolean) returns blog_generations language plpgsql volatile as $$
 declare
     post text := (
         select s.output ->> 'id' from generation_stages as s where s.generation_id = new.id and s.stage = 'publish.post'
@@ -51,7 +51,7 @@ begin
         where p.generation_id = new.id;
         new.status := 'DONE';
         new.error := null;
-    elsif exists (
+    elsif ran and exists (
         select from generation_stages as s
         where s.generation_id = new.id and s.stage = 'publish.asked' and s.output ->> 'refused' is distinct from 'true'
     ) and not exists (
@@ -91,8 +91,8 @@ begin
     ) then
         raise exception 'blog % cannot go from % to %', old.id, old.status, new.status using errcode = 'BW409';
     end if;
-    if old.status = 'PROCESSING' and new.status = 'FAILED' and old.stage = 'publish' then
-        new := spare_published(new);
+    if new.status = 'FAILED' and old.stage = 'publish' then
+        new := spare_published(new, old.status = 'PROCESSING');
     end if;
     if new.status = 'PROCESSING' then
         if new.attempt <> old.attempt + 1 or new.worker_id is null then
@@ -989,7 +989,7 @@ $$;
 -- The table of the migrations is made before the first of them, where they are run by `blogworker migrate`.
 do $$
 declare
-    migrations regclass := coalesce(to_regclass('blogworker_migrations'), to_regclass('schema_migrations'));
+    migrations regclass := to_regclass('blogworker_migrations');
 begin
     if migrations is not null then
         execute format(

@@ -273,3 +273,8 @@ begin
     end if;
 end
 $$;
+
+alter table queue_gauge
+    add constraint counts_are_bounded check (pending between 0 and 1e15 and newest between 0 and 9223372036854775807)
+        not valid,
+    add constraint times_are_date_times check (is_a_date_time(counted_at)) not valid;

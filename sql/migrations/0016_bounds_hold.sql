@@ -1,4 +1,4 @@
--- The bounds of 0014 hold for the rows that were there before, too. Validating takes a lock under which others read and
+-- The bounds of 0015 hold for the rows that were there before, too. Validating takes a lock under which others read and
 -- write.
 
 alter table blog_generations
@@ -100,4 +100,7 @@ alter table fleet_spend
 alter table fleet_budget
     validate constraint budgets_are_bounded,
     validate constraint texts_are_bounded,
+    validate constraint times_are_date_times;
+alter table queue_gauge
+    validate constraint counts_are_bounded,
     validate constraint times_are_date_times;

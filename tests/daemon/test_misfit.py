@@ -236,3 +236,24 @@ async def test_the_site_of_a_job_that_cannot_even_be_ended_is_paused(bench: Benc
 
     (site,) = [row for row in await database.rows("ops/sites", most=9, instance_id=None) if row["paused_at"]]
     assert (site["instance_id"], "no blog about poison" in site["pause_reason"]) == ("a", True)
+
+
+async def test_a_fault_of_every_job_is_no_jobs_fault(bench: Bench, database: Database) -> None:
+    """Somebody forbids all changes for a while: a migration of theirs, a trigger until noon."""
+    await run(database, EVERY_CLAIM_FAILS.format(code="P0001", and_else="false").replace("'poison'", "old.source_id"))
+    async with database.connection() as connection:
+        await connection.execute(
+            "insert into blog_generations (instance_id, source_type, source_id) "
+            "select 'site' || n % 9, 'keyword', 'k' from generate_series(1, 30) as n"
+        )
+
+    async def pipeline(claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+        return Done()
+
+    with capture_logs() as logs:
+        async with bench.working(pipeline, slots=50) as (worker, _):
+            await until(lambda: any(line["event"] == "claim_failed" for line in logs))
+            await run(database, "drop trigger refuse_poison on blog_generations")
+            await until(lambda: worker.outcomes["DONE"] == 30)
+
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["claim_failed"]

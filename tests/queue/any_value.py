@@ -67,7 +67,9 @@ BLOG = {
     "source_data": ("jsonb", jsons),
     "status": ("text", known("SCHEDULED", "PENDING", "PROCESSING", "DONE", "FAILED", "CANCELLED")),
     "stage": ("text", known("source", "ideas", "content", "image", "publish")),
-    **dict.fromkeys(("attempt", "failures", "rescues", "max_attempts", "reserved_for"), ("integer", integers)),
+    **dict.fromkeys(
+        ("attempt", "failures", "rescues", "lone_rescues", "max_attempts", "reserved_for"), ("integer", integers)
+    ),
     **dict.fromkeys(("priority", "line"), ("smallint", integers)),
     **dict.fromkeys(TIMES, ("timestamptz", times)),
     "worker_id": ("uuid", ids),

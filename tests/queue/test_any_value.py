@@ -29,7 +29,7 @@ from blogworker.queue.claim import ALL, Pacing, Passing, Scan, claim
 from blogworker.queue.job import Claim, Done, Failure, Outcome, PauseSite, Reject
 from blogworker.queue.promote import promote
 from blogworker.queue.reconcile import reconcile
-from blogworker.queue.rescue import rescue
+from blogworker.queue.rescue import claim_suspect, rescue
 from blogworker.queue.settle import Settler
 from blogworker.settings import DatabaseSettings
 from blogworker.stages.checkpoint import load
@@ -161,6 +161,9 @@ class System:
                         jobs.start_soon(settler.settle, taken, attempted(taken, saved[taken.job_id]))
                 if not found.claims and not found.look_again:
                     break
+            while (taken := await claim_suspect(self.database, self.worker_id, None)) is not None:
+                saved = await load(self.database, [taken.job_id])
+                await settler.settle(taken, attempted(taken, saved[taken.job_id]))
             await rescue(self.database)
             await reconcile(self.database)
             await Reopening().look(self.database)

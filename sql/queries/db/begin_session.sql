@@ -13,6 +13,7 @@ with wanted (name, value, anywhere) as (
     ('TimeZone', 'UTC', true),
     ('standard_conforming_strings', 'on', true),
     ('IntervalStyle', 'postgres', false), -- the driver reads no other
+    ('check_function_bodies', 'on', false), -- off: the triggers take the session for one that restores a dump
     ('array_nulls', 'on', false), -- off: a null in an array that we send is the word NULL
     ('extra_float_digits', '1', false), -- less: a number read and sent back is another number
     ('default_transaction_isolation', 'read committed', false), -- claims look again after they have locked

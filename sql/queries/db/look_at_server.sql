@@ -21,6 +21,7 @@ select
             ('default_transaction_isolation', 'read committed'),
             ('IntervalStyle', 'postgres'),
             ('array_nulls', 'on'),
+            ('check_function_bodies', 'on'), -- else triggers take what is inserted for a dump
             ('DateStyle', 'ISO, MDY'),
             ('standard_conforming_strings', 'on')
         ) as r (name, value)

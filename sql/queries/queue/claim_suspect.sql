@@ -10,6 +10,7 @@ with chosen as (
     where
         g.status = 'PENDING'
         and g.line = -1
+        and g.attempt < 2000000000
         and (%(stages)s::text[] is null or g.stage = any (%(stages)s::text[]))
         and s.paused_at is null
         and (s.max_in_flight is null or site_in_flight(s.instance_id) < s.max_in_flight)
@@ -17,7 +18,7 @@ with chosen as (
         and not exists (
             select from blog_generations as h where h.status = 'PROCESSING' and h.worker_id = %(worker_id)s::uuid
         )
-    order by g.run_at
+    order by g.claimed_at nulls first, g.run_at -- one that has to wait lets the others go first
     limit 1
     for no key update of g, s skip locked
 ),
@@ -32,7 +33,7 @@ claimed as (
 
 charged as (
     update sites as s
-    set virtual_time = s.virtual_time + s.turn_cost / s.weight
+    set virtual_time = least(1e15, s.virtual_time + s.turn_cost / s.weight)
     from claimed as c
     where s.instance_id = c.instance_id
 )

@@ -20,7 +20,7 @@ join sites as s using (instance_id)
 cross join lateral (
     select g.id
     from blog_generations as g
-    where g.instance_id = h.instance_id and g.status = 'PENDING' and g.line >= 0
+    where g.instance_id = h.instance_id and g.status = 'PENDING' and g.line is not null
     order by g.line desc, g.priority desc, g.id
     limit %(jobs)s::integer
 ) as j

@@ -1,0 +1,11 @@
+-- forget_arrivals: drop announcements of sites that were deleted since: nothing would ever lock or remove them.
+-- Gives  one row: gone int.
+with gone as (
+    delete from site_arrivals as a
+    where
+        a.id = any (array(select n.id from site_arrivals as n order by n.id limit 10000))
+        and not exists (select from sites as s where s.instance_id = a.instance_id)
+    returning a.id
+)
+
+select count(*)::integer as gone from gone;
