@@ -36,6 +36,7 @@ from blogworker.telemetry import get_logger
 TABLE = "blogworker_migrations"
 NO_TRANSACTION = "-- migrate: no transaction\n"
 NEXT = "-- migrate: next\n"
+FUNCTIONS = re.compile(r"^\s*create (?:or replace )?function (\w+)", re.MULTILINE)
 CREATED = re.compile(r"^create (?:or replace |unlogged )?(?:table|view) (\w+)", re.MULTILINE)
 
 LOCK_POLL_S = 0.1
@@ -123,9 +124,13 @@ class State:
 
 
 async def state(connection: AsyncConnection[DictRow]) -> State:
-    """Compare. A database without our table has nothing applied."""
+    """Compare. Without our table nothing is applied. Raises DatabaseUnready for another program's table of its name."""
     known = await (await connection.execute(query("db/has_migrations"))).fetchone()
     rows = []
+    if known is not None and known["foreign_table"]:
+        raise DatabaseUnready(
+            f"{TABLE} is a table of another program here: give blogworker a schema of its own: {HOME}"
+        )
     if known is not None and known["present"]:
         rows = await (await connection.execute(query("db/applied_migrations"))).fetchall()
     applied = {row["version"]: row["checksum"] for row in rows}
@@ -152,6 +157,8 @@ async def migrate(connection: AsyncConnection[DictRow]) -> list[Migration]:
             before.require_current()
         if before.pending:
             await _require_room(connection, server, before)
+            if not before.applied:
+                await _require_names(connection, server)
             await connection.execute(query("db/create_migrations"))
         for migration in before.pending:
             await _apply_or_explain(connection, migration)
@@ -179,6 +186,17 @@ async def _require_room(connection: AsyncConnection[DictRow], server: Server, be
     for relation in await look_at_relations(connection, sorted(set(created_relations(before.pending)) - ours)):
         raise DatabaseUnready(
             f"schema {server.schema} already has a {relation['name']} of another program: "
+            f"give blogworker a schema of its own: {HOME}"
+        )
+
+
+async def _require_names(connection: AsyncConnection[DictRow], server: Server) -> None:
+    """Before the first migration: also the names of functions and types are free."""
+    functions = sorted({name for migration in migrations() for name in FUNCTIONS.findall(migration.text)})
+    parameters = {"functions": functions, "relations": created_relations(migrations())}
+    for found in await (await connection.execute(query("db/foreign_names"), parameters)).fetchall():
+        raise DatabaseUnready(
+            f"schema {server.schema} already has a {found['kind']} {found['name']} of another program: "
             f"give blogworker a schema of its own: {HOME}"
         )
 

@@ -43,9 +43,12 @@ async def condemn(database: Database, window: int, foreign: Foreign) -> list[Con
             break
     if len(faults) == tried and len({fault for _, fault in faults}) == 1:
         return []
+    ended = []
     for row, fault in faults:
-        await _end(database, row, fault, foreign)
-    return [Condemned(row["job_id"], row["instance_id"], fault) for row, fault in faults]
+        if await _fault(database, row, foreign) is not None:  # what has passed meanwhile was no job's fault
+            await _end(database, row, fault, foreign)
+            ended.append(Condemned(row["job_id"], row["instance_id"], fault))
+    return ended
 
 
 async def _fault(database: Database, row: Row, foreign: Foreign) -> str | None:

@@ -194,7 +194,7 @@ alter table quota_waits
 
 alter table provider_health
     add constraint texts_are_bounded check (
-        length(provider) <= 200 and length(reason) <= 10000 and cardinality(struck) <= 1000
+        length(provider) <= 200 and length(reason) <= 10000 and cardinality(struck) <= 10000
     ) not valid,
     add constraint counts_can_be_incremented check (
         openings between 0 and 1000000000 and epoch between 0 and 2000000000
@@ -245,7 +245,7 @@ end
 $$;
 
 create trigger guard_attempt_of_insert before insert on blog_generations
-for each row when (new.attempt > 1000000000) execute function blog_generations_guard_attempt();
+for each row when (new.attempt > 1000000000 and not restoring()) execute function blog_generations_guard_attempt();
 
 create trigger guard_attempt_of_update before update on blog_generations
 for each row when (new.attempt > 1000000000 and new.attempt > old.attempt and new.status <> 'PROCESSING')

@@ -265,6 +265,10 @@ async def test_a_lock_that_never_comes_free_is_told(empty, empty_url, monkeypatc
 
 
 FULL = """
+    set blogworker.queue_size_limit = 1000000;
+    do $$ begin
+        execute format('alter database %I set blogworker.queue_size_limit = 1000000', current_database());
+    end $$;
     insert into sites (instance_id) select 's' || n from generate_series(1, 50) as n;
     insert into blog_generations (instance_id, source_type, source_id)
     select 's' || (n % 50 + 1), 'keyword', 'k' || n from generate_series(1, 20000) as n;

@@ -2,9 +2,11 @@
 
 from collections import Counter
 
+import psycopg
 import pytest
 from anyio import create_task_group, fail_after
 
+from blogworker.queue.condemn import condemn
 from blogworker.queue.rescue import (
     MOST,
     MOST_LONE,
@@ -293,3 +295,34 @@ async def test_a_worker_hands_back_what_it_holds_without_knowing(psql, database,
         (3, "PROCESSING", 0),  # just claimed: the answer may be on its way
         (4, "PROCESSING", 0),  # another worker's
     ]
+
+
+async def test_a_suspect_that_cannot_be_claimed_is_ended_and_the_others_go_on(psql, database, claimer):
+    """They are claimed one by one, in one order: the first would be in the way of all."""
+    await psql.run(
+        "create function refuse() returns trigger language plpgsql as $$ begin "
+        "if new.source_id = 'k1' and new.status = 'PROCESSING' then raise exception 'no'; end if; return new; end $$"
+    )
+    await psql.run("create trigger refuse before update on blog_generations for each row execute function refuse()")
+    await psql.insert("shop", 2, rescues=2)
+    with pytest.raises(psycopg.errors.RaiseException):
+        await claim_suspect(database, claimer.worker_id, None)
+
+    ended = await condemn(database, 20, lambda error: False)
+
+    assert [job.job_id for job in ended] == [1]
+    assert await claim_alone(database, claimer.worker_id) == 2
+
+
+async def test_a_blog_whose_post_is_on_its_site_does_not_end_failed_by_being_unusable(psql, database, claimer):
+    await psql.insert("shop", 2)
+    await psql.run("update blog_generations set stage = 'publish' where id = 1")
+    await psql.run(
+        "insert into generation_stages (generation_id, stage, output, attempt) "
+        "values (1, 'publish.post', '{\"id\": \"p\"}', 1)"
+    )
+
+    await database.execute("queue/condemn", job_id=1, error="the database refuses to have it claimed")
+
+    job = await psql.job()
+    assert (job["status"], job["error"]) == ("DONE", None)

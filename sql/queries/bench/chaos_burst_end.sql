@@ -3,8 +3,8 @@
 with ended as (
     update blog_generations as g
     set
-        status = case when g.id %% 2 = 0 then 'CANCELLED' else g.status end,
-        run_at = case when g.id %% 2 = 0 then g.run_at else now() + interval '1 year' end
+        status = case when mod(g.id, 2) = 0 then 'CANCELLED' else g.status end,
+        run_at = case when mod(g.id, 2) = 0 then g.run_at else now() + interval '1 year' end
     where g.instance_id like 'burst-%%' and g.status = 'PENDING' and g.attempt = 0
     returning g.status
 )

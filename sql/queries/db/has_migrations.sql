@@ -1,6 +1,14 @@
 -- has_migrations: was this database ever migrated? Looks only where unqualified names would be created.
-select exists (
-    select from pg_class as c
-    join pg_namespace as n on n.oid = c.relnamespace
-    where c.relname = 'blogworker_migrations' and n.nspname = current_schema()
-) as present;
+-- Gives  one row: present boolean; foreign_table boolean, a table of that name is another program's.
+select
+    c.oid is not null as present,
+    c.oid is not null and 4 > (
+        select count(*)
+        from pg_attribute as a
+        where a.attrelid = c.oid and a.attname in ('version', 'name', 'checksum', 'applied_at') and not a.attisdropped
+    ) as foreign_table
+from (select) as one
+left join (
+    pg_class as c
+    join pg_namespace as n on n.oid = c.relnamespace and n.nspname = current_schema()
+) on c.relname = 'blogworker_migrations' and c.relkind in ('r', 'p', 'v', 'm', 'f');

@@ -1,13 +1,13 @@
 -- condemn: end a job that cannot be claimed.
--- Takes  job_id; error.
+-- Takes  job_id; error. A blog whose post is on its site is DONE instead, see spare_published.
 -- Locks  the job.
 with ended as (
     update blog_generations as g
     set status = 'FAILED', error = %(error)s
     where g.id = %(job_id)s and g.status = 'PENDING'
-    returning g.id, g.attempt, g.stage, g.error
+    returning g.id, g.attempt, g.stage, g.status, g.error
 )
 
 insert into generation_errors (generation_id, attempt, stage, kind, message, retryable)
-select e.id, e.attempt, e.stage, 'Unusable', e.error, false
+select e.id, e.attempt, e.stage, 'Unusable', %(error)s, e.status <> 'FAILED'
 from ended as e;

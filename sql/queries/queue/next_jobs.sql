@@ -1,4 +1,4 @@
--- next_jobs: the jobs that claims would take next, without their data.
+-- next_jobs: the jobs that claims would take next, suspects among them, without their data.
 -- Takes  sites int, jobs int: how many sites from the head of the line, and as many of those that are to join it; how many
 --        jobs of each.
 -- Gives  rows: job_id, instance_id.
@@ -25,4 +25,15 @@ cross join lateral (
     limit %(jobs)s::integer
 ) as j
 where s.paused_at is null
-order by j.id;
+union
+select g.id, g.instance_id
+from (
+    select p.id, p.instance_id
+    from blog_generations as p
+    where p.status = 'PENDING' and p.line = -1
+    order by p.run_at
+    limit %(sites)s::integer
+) as g
+join sites as s using (instance_id)
+where s.paused_at is null
+order by job_id;

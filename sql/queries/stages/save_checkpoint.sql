@@ -40,7 +40,10 @@ saved as (
         tokens_in = least(1000000000, s.tokens_in + excluded.tokens_in),
         tokens_cached = least(1000000000, s.tokens_cached + excluded.tokens_cached),
         tokens_out = least(1000000000, s.tokens_out + excluded.tokens_out),
-        cost_usd = least(999999, coalesce(s.cost_usd + excluded.cost_usd, excluded.cost_usd, s.cost_usd)),
+        cost_usd = case
+            when coalesce(s.cost_usd, excluded.cost_usd) is not null
+                then least(999999, coalesce(s.cost_usd + excluded.cost_usd, excluded.cost_usd, s.cost_usd))
+        end,
         duration_s = excluded.duration_s,
         attempt = excluded.attempt
     where (s.attempt, s.output) is distinct from (excluded.attempt, excluded.output)

@@ -1,0 +1,14 @@
+-- foreign_names: what stands in the first schema of the search_path under names that functions of ours are to have, and
+-- types and indexes under those of our tables.
+-- Takes  functions text[]; relations text[].
+-- Gives  rows: kind; name.
+select 'function' as kind, p.proname::text as name
+from pg_proc as p
+join pg_namespace as n on n.oid = p.pronamespace
+where n.nspname = current_schema() and p.proname = any (%(functions)s::text[])
+union
+select 'type', t.typname::text
+from pg_type as t
+join pg_namespace as n on n.oid = t.typnamespace
+where n.nspname = current_schema() and t.typname = any (%(relations)s::text[]) and t.typrelid = 0
+order by kind, name;
