@@ -34,7 +34,7 @@ class Figure:
 
 
 async def measure(*, sites: int, slots: int) -> Figure:
-    """One worker's claims and its tick of admission, as in life."""
+    """One worker's claims and its tick of admission, as a worker runs them."""
     async with server() as dsn, database(dsn) as opened:
         await Limiter(opened, {bucket.name: bucket for bucket in BUCKETS}).open()
         worker_id = await registered(opened)

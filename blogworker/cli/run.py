@@ -18,7 +18,7 @@ from blogworker.settings import DatabaseSettings, LogSettings, Settings, load, r
 from blogworker.telemetry import configure, get_logger
 
 NOT_OF_A_WORKER = ("BLOGWORKER_API_TOKEN", "BLOGWORKER_PG_BIN", "BLOGWORKER_TEST_DATABASE_URL")
-ALONE = {"concurrency": 1, "quota_patience": 120.0}  # it holds up nobody while it waits
+ALONE = {"concurrency": 1, "quota_patience": 120.0}  # nothing else waits for it
 log = get_logger()
 
 

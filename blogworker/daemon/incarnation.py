@@ -183,7 +183,7 @@ class Incarnation:
         keepers.start_soon(every, "budget", BUDGET_S, self._look_at_budget)
         keepers.start_soon(every, "breakers", BREAKERS_S, self._sync_breakers)
         keepers.start_soon(every, "listen", RELISTEN_S, self._listener.run)
-        # What they wait for may come at any rate; `every` sees to it that they act at a rate of ours.
+        # Notifications may come at any rate; `every` limits how often these act.
         keepers.start_soon(every, "wake", WAKE_S, self._wake_when_set)
         keepers.start_soon(partial(every, "cancel", CANCEL_S, self._cancel_when_set, fatal=(LeaseEnded,)))
         keepers.start_soon(every, "quotas", TEND_S, partial(tend, self._database))

@@ -2,7 +2,7 @@
 
 Any job that a worker held may have been what killed it. One that was held at two deaths in a row, and finished no stage
 between them, is a suspect: it runs alone, in a process of its own (`daemon/isolation.py`). Only what kills a worker
-that held nothing else ends FAILED. The other jobs that the worker held are none the worse for it.
+that held nothing else ends FAILED. The other jobs that the worker held are not affected.
 """
 
 from collections.abc import Collection

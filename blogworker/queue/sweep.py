@@ -1,9 +1,9 @@
-"""Find what came past the triggers: rows of a restore, of logical replication, of a COPY with triggers disabled.
+"""Find what was inserted without firing the triggers: by a restore, by logical replication, by a COPY without them.
 
-Such rows are true, but nobody was told: a site that has blogs and does not stand in line would never be served. Two
+Such rows are valid, but no worker was notified: a site that has blogs and is not in line would never be served. Two
 cursors go round, one over the sites with PENDING jobs and one over all jobs. The first look of a worker goes all the
 way round, since workers are started after a restore; later ones take a step each, and go on to the end of the round
-once something is found. What else is amiss after a restore is put right by its own keeper: jobs of workers that are
+once something is found. What else is wrong after a restore is put right by its own keeper: jobs of workers that are
 not alive by `rescue`, jobs whose time has come by `promote`, sites at their cap by `reopen_sites`.
 """
 
@@ -33,21 +33,21 @@ class Round:
 
     async def look(self, database: Database) -> int:
         """Some steps, each a transaction of its own; gives how many rows were put right."""
-        mended: int = 0
+        repaired: int = 0
         steps = 0
         while self._whole or steps < STEPS:
             batch = BATCH[self._statement] * (10 if self._whole else 1)
             rows = await database.briefly((self._statement, {"after": self._after, "batch": batch}))
             if not rows:
-                return mended  # it met a lock; the next look takes this step again
+                return repaired  # it met a lock; the next look takes this step again
             steps += 1
-            mended += rows[0]["mended"]
-            self._whole = self._whole or mended > 0
+            repaired += rows[0]["repaired"]
+            self._whole = self._whole or repaired > 0
             if rows[0]["looked_at"] < batch:
                 self._after, self._whole = self._start, False
-                return mended
+                return repaired
             self._after = rows[0]["last"]
-        return mended
+        return repaired
 
 
 class Sweep:

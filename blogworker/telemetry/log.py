@@ -35,7 +35,7 @@ EVENTS = {
     "jobs_rescued": "jobs of dead workers were taken back: count, failed",
     "strays_released": "jobs held without knowing were handed back: a claim's answer was lost: count",
     "jobs_promoted": "jobs whose time came joined the line: count",
-    "rows_recovered": "rows that came past the triggers (a restore) were put in line: sites, jobs",
+    "rows_recovered": "rows that were inserted without firing the triggers (a restore) were put in line: sites, jobs",
     "budget_reached": "a site is paused, or all claims are shut out, until there is room again: scope, error",
     "setting_ignored": "a BLOGWORKER_ variable is set that no worker reads: name, meant (the one closest to it)",
     "model_unpriced": "a model has no price: what it costs is not counted, and no budget holds it: model",

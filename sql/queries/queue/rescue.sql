@@ -69,7 +69,7 @@ rescued as (
         error = case
             when c.guilty
                 then format(
-                    'its worker died %%s times while holding it, the last time while it ran alone: it is held to be the '
+                    'its worker died %%s times while holding it, the last time while it ran alone: it is probably the '
                     'cause. Look at its source, then retry it',
                     c.rescues
                 )

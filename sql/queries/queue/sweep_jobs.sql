@@ -1,8 +1,8 @@
 -- sweep_jobs: give jobs the place in line that their status, time and stage say, where rows that came past the triggers
 -- have another. What is PENDING and out of line is promoted when its time has come, see promote.
 -- Takes  after bigint: the id to go on from, at first 0; batch int: most jobs to look at.
--- Gives  one row: looked_at int; mended int; last bigint: the id it came to.
--- Locks  the jobs that it mends, skipping those that others have locked.
+-- Gives  one row: looked_at int; repaired int; last bigint: the id it came to.
+-- Locks  the jobs that it repairs, skipping those that others have locked.
 with seen as materialized (
     select g.id, g.status, g.line, g.stage, g.run_at, g.rescues
     from blog_generations as g
@@ -25,7 +25,7 @@ wrong as materialized (
     for no key update of g skip locked
 ),
 
-mended as (
+repaired as (
     update blog_generations as g
     set line = case when g.status = 'PENDING' and g.run_at <= now() then line_number(g.stage, g.rescues) end
     where g.id = any (array(select w.id from wrong as w))
@@ -34,5 +34,5 @@ mended as (
 
 select
     (select count(*) from seen)::integer as looked_at,
-    (select count(*) from mended)::integer as mended,
+    (select count(*) from repaired)::integer as repaired,
     (select max(s.id) from seen as s) as last;

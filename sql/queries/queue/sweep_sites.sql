@@ -2,8 +2,8 @@
 -- replication) told nobody. And let sites at their cap be looked at again that would have to wait for very long: the clock
 -- was ahead when that was written.
 -- Takes  after text: the instance_id to go on from, at first ''; batch int: most sites with PENDING jobs to look at.
--- Gives  one row: looked_at int; mended int; last text: the instance_id it came to.
--- Locks  the sites that it mends, skipping those that others have locked.
+-- Gives  one row: looked_at int; repaired int; last text: the instance_id it came to.
+-- Locks  the sites that it repairs, skipping those that others have locked.
 --
 -- Goes from site to site by the index of what waits: a site costs the same with one job and with a million.
 with recursive next_site as (
@@ -60,5 +60,5 @@ freed as (
 
 select
     (select count(*) from next_site as n where n.instance_id is not null)::integer as looked_at,
-    (select count(*) from announced)::integer + (select count(*) from freed)::integer as mended,
+    (select count(*) from announced)::integer + (select count(*) from freed)::integer as repaired,
     (select max(n.instance_id) from next_site as n) as last;
