@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM, Signals
 
-from anyio import CancelScope, create_task_group, move_on_after, open_process, sleep
+from anyio import CancelScope, create_task_group, current_time, move_on_after, open_process, sleep
 from anyio.abc import Process
 
+USAGE = 2  # exit code: the database cannot work as it is
+STARTING_S = 15.0  # the most that a start takes
 RESTART_S = 0.2  # until a worker that ended by itself is started again
 STOP_GRACE_S = 15.0
 
@@ -31,6 +33,7 @@ class Fleet:
         self._running: dict[str, Process] = {}
         self.exits: Counter[int] = Counter()  # by code
         self.killed = 0  # workers killed by us
+        self._unfit_until = 0.0
 
     @property
     def running(self) -> list[str]:
@@ -77,13 +80,20 @@ class Fleet:
             )
         return self._running[name]
 
+    def expect_refusals(self, seconds: float) -> None:
+        """The database will not fit for so long: workers that are started meanwhile may say so and end."""
+        self._unfit_until = current_time() + seconds + STARTING_S
+
     async def keep(self, name: str) -> None:
         """Have the worker run for ever, whoever kills it."""
         while True:
             process = await self.start(name)
             code = await process.wait()
             _end_group(process.pid)
-            self.exits[code] += 1
+            if (
+                code != USAGE or current_time() > self._unfit_until
+            ):  # a start that is refused for a missing grant is what is promised
+                self.exits[code] += 1
             if code != -SIGKILL:
                 await sleep(RESTART_S)
 

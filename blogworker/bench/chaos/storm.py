@@ -86,8 +86,10 @@ class Storm:
             case Kind.BURST:
                 await aims.crowd.burst()
             case Kind.REVOKE:
+                aims.fleet.expect_refusals(blow.lasts_s)
                 await aims.misfit.revoke(blow.lasts_s)
             case Kind.RENAME:
+                aims.fleet.expect_refusals(blow.lasts_s)
                 await aims.misfit.rename(blow.lasts_s)
             case _:
                 assert_never(blow.kind)
