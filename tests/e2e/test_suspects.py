@@ -1,11 +1,62 @@
-"""The process that runs suspects of killing workers: it ends with its worker, and in good order. That only what kills
-workers alone ends FAILED is shown by test_storm.py."""
+"""What kills workers runs alone before it is given up, and takes nothing else with it."""
 
+import os
 import signal
+from contextlib import suppress
+from pathlib import Path
 
-from .conftest import Queue, Start, Vendors, until
+import pytest
+
+from .conftest import Program, Queue, Start, Vendors, until
 
 QUICK_LEASE = {"BLOGWORKER_LEASE": "3"}
+
+
+def holder(queue: Queue, job_id: int) -> int | None:
+    """The process that holds the job."""
+    rows = queue.run(
+        "select w.pid from blog_generations as g join workers as w using (worker_id) "
+        "where g.id = %s and g.status = 'PROCESSING'",
+        job_id,
+    )
+    return rows[0]["pid"] if rows else None
+
+
+def is_child_of(pid: int, parents: list[int]) -> bool:
+    with suppress(FileNotFoundError):
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        return int(fields[1]) in parents
+    return False
+
+
+@pytest.mark.timeout(150)
+def test_only_the_blog_that_kills_its_workers_fails(vendors: Vendors, queue: Queue, start: Start, site: str) -> None:
+    """Twenty innocents were FAILED with it: all that the worker held when it died."""
+    vendors.set("faults", kind="latency", operation="drafts.create", site=site, delay_s=1.0)
+    (poison,) = queue.add(site, "poison")
+    queue.add(f"{site}-other", *(f"topic {n}" for n in range(8)))
+    workers: list[Program] = []
+
+    def keep_running() -> None:
+        """As systemd does."""
+        if not workers or workers[-1].process.poll() is not None:
+            workers.append(start(vendors, "--name", "one", "--concurrency", "10", **QUICK_LEASE))
+
+    def ended() -> bool:
+        keep_running()
+        ours = [worker.process.pid for worker in workers]
+        if (pid := holder(queue, poison)) is not None and (pid in ours or is_child_of(pid, ours)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return queue.count("status not in ('DONE', 'FAILED')") == 0
+
+    until(ended, within_s=90, of=queue.told)
+
+    assert queue.jobs("status") == [("FAILED",)] + [("DONE",)] * 8, queue.told()
+    ((error,),) = [tuple(row.values()) for row in queue.run("select error from blog_generations where id = %s", poison)]
+    assert "the last time while it ran alone" in error
+    assert len(workers) <= 5, "its own process dies with a suspect, not a worker"
+    assert vendors.duplicates(site, f"{site}-other") == []
 
 
 def test_a_process_for_suspects_ends_with_its_worker(
