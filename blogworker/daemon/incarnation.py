@@ -110,7 +110,7 @@ class Incarnation:
         self._xmin_held = False
 
     def drain(self, timeout_s: float) -> None:
-        """Claim no more; what runs may go on for so long, then it is handed back."""
+        """Claim no more; what runs may go on for so long, then it is released."""
         self._drain_until = current_time() + timeout_s
         self._beginning.cancel()
         self._claiming.cancel()

@@ -15,7 +15,7 @@ from blogworker.bench.chaos.storm import Tally
 from blogworker.bench.chaos.vendors import Vendors
 from blogworker.db.pool import Database, Row
 
-LOSSES = ("LeaseLost", "OutcomeUnknown", None)  # None: handed back, which leaves no error
+LOSSES = ("LeaseLost", "OutcomeUnknown", None)  # None: released, which leaves no error
 OUR_QUOTA = "the fleet's quota"  # waiting for it leaves none either, but nothing had been asked of the vendor
 MISFIT = "42"  # the class of the SQLSTATEs that say: this statement does not fit this database, or this role
 WITNESSES = (
