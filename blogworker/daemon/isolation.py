@@ -76,8 +76,9 @@ class Isolation:
         try:
             return await self._process.wait()
         finally:
-            with CancelScope(shield=True):
-                await self._stop(self._process)
+            if self._process.returncode is None:
+                with CancelScope(shield=True):
+                    await self._stop(self._process)
 
     async def _stop(self, process: Process) -> None:
         """It has as much time from the signal as the worker's own jobs have."""
