@@ -26,13 +26,17 @@ async def database(dsn: str, *, pool_max: int = 20) -> AsyncIterator[Database]:
     async with await connect(dsn, timeout_s=5) as admin:
         await admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
     url = make_conninfo(dsn, dbname=name)
-    async with await connect(url, timeout_s=5) as owner:
-        await migrate(owner)
-    async with await connect(dsn, timeout_s=5) as admin:
-        unlimited = sql.SQL("alter database {} set blogworker.queue_size_limit = 2000000000")
-        await admin.execute(unlimited.format(sql.Identifier(name)))
+    await prepare(url)
     async with Database(DatabaseSettings(url=SecretStr(url), pool_max=pool_max)) as opened:
         yield opened
+
+
+async def prepare(url: str) -> None:
+    """Migrate the database, and lift the queue's limit in it, for all sessions to come."""
+    async with await connect(url, timeout_s=5) as owner:
+        await migrate(owner)
+        name = sql.Identifier(owner.info.dbname)
+        await owner.execute(sql.SQL("alter database {} set blogworker.queue_size_limit = 2000000000").format(name))
 
 
 async def registered(opened: Database, name: str = "bench") -> UUID:

@@ -48,9 +48,11 @@ insert into queue_gauge default values;
 create trigger give_way before insert on queue_gauge
 for each row when (restoring()) execute function give_way('one');
 
-create function refuse_blogs(site text, waiting bigint, most integer) returns void language plpgsql stable as $$
+create function refuse_blogs(site text, waiting bigint, coming bigint, most integer) returns void
+language plpgsql stable as $$
 begin
-    raise exception '% is full: % waiting, at most % may', coalesce('site ' || site, 'the queue'), waiting, most
+    raise exception
+        '% is full: % would wait, at most % may', coalesce('site ' || site, 'the queue'), waiting + coming, most
     using
         errcode = 'BW503',
         detail = json_strip_nulls(json_build_object(
@@ -88,7 +90,7 @@ begin
         where s.max_pending is not null
     loop
         if site.waiting + site.incoming > site.max_pending then
-            perform refuse_blogs(site.instance_id, least(site.waiting, site.max_pending), site.max_pending);
+            perform refuse_blogs(site.instance_id, site.waiting, site.incoming, site.max_pending);
         end if;
     end loop;
 end
@@ -118,7 +120,7 @@ begin
     ) then
         waiting := pending_count(most);
         if waiting + coming > most then
-            perform refuse_blogs(null, waiting, most);
+            perform refuse_blogs(null, waiting, coming, most);
         end if;
     end if;
     perform require_site_room(for_sites, counts);
@@ -151,7 +153,7 @@ begin
     ) then
         waiting := pending_count(most + coming) - coming; -- these are in the table already
         if waiting + coming > most then
-            perform refuse_blogs(null, waiting, most);
+            perform refuse_blogs(null, waiting, coming, most);
         end if;
         perform note_queue_size(waiting + coming, newest_id);
     end if;

@@ -182,7 +182,7 @@ async def test_a_full_queue_says_so_in_figures(psql):
 async def test_a_full_queue_is_our_own_error(database, psql):
     await psql.insert("shop", 120)
 
-    with pytest.raises(QueueFull, match="120 waiting, at most 120 may") as refused:
+    with pytest.raises(QueueFull, match="121 would wait, at most 120 may") as refused:
         await enqueue(database, blog(), queue_size_limit=120)
 
     assert (refused.value.queue_size, refused.value.limit, refused.value.estimated_wait_minutes) == (120, 120, 3)

@@ -25,15 +25,14 @@ from blogworker.bench.chaos.poison import Poisoner
 from blogworker.bench.chaos.producers import Producers
 from blogworker.bench.chaos.storm import Aims, Storm
 from blogworker.bench.chaos.vendors import FAULTS, Vendors, vendors
+from blogworker.bench.scratch import prepare
 from blogworker.db.embedded import EmbeddedPostgres
-from blogworker.db.migrate import migrate
-from blogworker.db.pool import Database, connect
+from blogworker.db.pool import Database
 from blogworker.settings import DatabaseSettings
 
 LOOK_S = 0.5
 BEGIN_WITHIN_S = 30.0
 SAY_S = 10.0
-CONNECT_S = 5.0
 ROLES = ("bench/chaos_worker_role", "bench/chaos_worker_grants", "bench/chaos_stranger_role")
 WORKERS, STRANGER, PASSWORD = "chaos_worker", "chaos_stranger", "chaos"  # as in the statements above
 WORKER = {
@@ -129,8 +128,7 @@ async def _world(plan: Plan, logs: Path) -> AsyncIterator[World]:
         near_url = await run_sync(postgres.start)
         wire = await stack.enter_async_context(link(int(str(conninfo_to_dict(near_url)["port"]))))
         far_url = make_conninfo(near_url, host=HOST, port=wire.port)
-        async with await connect(near_url, timeout_s=CONNECT_S) as owner:
-            await migrate(owner)
+        await prepare(near_url)
         near = await stack.enter_async_context(_producers_pool(near_url))
         far = await stack.enter_async_context(_producers_pool(far_url))
         await watch(near)
