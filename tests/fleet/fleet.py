@@ -3,6 +3,7 @@
 A stage asks the real limiter and sleeps as long as its call takes.
 """
 
+import random
 from asyncio import Runner
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -108,6 +109,7 @@ class Fleet:
             worker.wake()
 
     def run(self) -> None:
+        random.seed(self.story.seed)  # the jitter of every ticker
         self.database.begin(self._wake)
         with Runner(loop_factory=VirtualLoop) as runner:
             runner.run(self._run())
@@ -209,17 +211,17 @@ class Fleet:
     async def _stage(self, stage: Stage, limiter: Limiter, claim: Claim) -> Spend | None:
         if stage == Stage.SOURCE:
             return None
-        random = Random(f"{self.story.seed} {claim.job_id} {stage}")
+        dice = Random(f"{self.story.seed} {claim.job_id} {stage}")
         self.breakers.require(NEEDS[stage])
         if stage == Stage.PUBLISH:
             bucket = self.site_bucket(claim.instance_id)
             while self._published[claim.job_id] < SITE_CALLS:
                 await limiter.ensure(bucket)
-                await self._call(limiter, stage, bucket.name, claim, random.uniform(*SECONDS[stage]))
+                await self._call(limiter, stage, bucket.name, claim, dice.uniform(*SECONDS[stage]))
                 self._published[claim.job_id] += 1
             return None
-        used = random.randint(*USED[stage]) if stage in USED else 0
-        await self._call(limiter, stage, stage, claim, random.uniform(*SECONDS[stage]), used)
+        used = dice.randint(*USED[stage]) if stage in USED else 0
+        await self._call(limiter, stage, stage, claim, dice.uniform(*SECONDS[stage]), used)
         return Spend(NEEDS[stage], "model", tokens_out=used, cost_usd=0.0)
 
     async def _call(
