@@ -73,6 +73,7 @@ create function require_site_room(for_sites text[], counts bigint[]) returns voi
 set enable_seqscan = off as $$
 declare
     site record;
+    before bigint;
 begin
     for site in
         select s.instance_id, s.max_pending, i.incoming, w.waiting
@@ -90,7 +91,10 @@ begin
         where s.max_pending is not null
     loop
         if site.waiting + site.incoming > site.max_pending then
-            perform refuse_blogs(site.instance_id, site.waiting, site.incoming, site.max_pending);
+            before := least(site.waiting, site.max_pending); -- where it is asked after the insert, the new ones are in it
+            perform refuse_blogs(
+                site.instance_id, before, site.waiting + site.incoming - before, site.max_pending
+            );
         end if;
     end loop;
 end
