@@ -30,7 +30,7 @@ demo: $(VENV)/.runtime ## everything on this machine: Postgres, vendors' simulat
 	@$(BIN)/blogworker demo $(ARGS)
 
 test: $(VENV)/.dev ## the tests, on a real Postgres that they start themselves
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 e2e: $(VENV)/.dev ## only the tests that start real processes
 	@$(BIN)/python -m pytest tests/e2e $(ARGS)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 DATA = ("*.sql", "*.html", "*.css", "*.js", "*.csv", "*.txt", "*.md")
 LIMIT_S = 60
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def run(*command: str | Path, folder: Path, **environment: str) -> str:

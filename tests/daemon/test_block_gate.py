@@ -18,7 +18,7 @@ from blogworker.settings import Settings, load
 
 pytestmark = pytest.mark.anyio
 
-WITHIN_S = 20.0
+WITHIN_S = 45.0
 IDEAS, CONTENT = "openai/small", "openai/large"
 
 

@@ -21,7 +21,7 @@ from blogworker.settings import QueueSettings, WorkerSettings
 
 pytestmark = pytest.mark.anyio
 
-WITHIN_S = 20.0
+WITHIN_S = 45.0
 NEEDED = {"source": "openai", "ideas": "openai", "content": "openai", "image": "replicate", "publish": "wix"}
 
 

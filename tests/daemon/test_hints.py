@@ -24,7 +24,7 @@ from blogworker.settings import DatabaseSettings, load
 
 pytestmark = pytest.mark.anyio
 
-WITHIN_S = 20.0
+WITHIN_S = 45.0
 LEASE_S = 15.0
 LOOK_S = 0.002
 QUICK_S = 0.5  # far less than the poll, far more than a wake takes on a busy machine

@@ -29,7 +29,7 @@ from blogworker.settings import QueueSettings, WorkerSettings
 
 pytestmark = pytest.mark.anyio
 
-WITHIN_S = 20.0
+WITHIN_S = 45.0
 LOOK_S = 0.01
 
 

@@ -26,7 +26,7 @@ WITHIN_S = 60.0
 SHARED = "/var/tmp"  # noqa: S108 - every user reaches it, and the path of a socket in it is short enough
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 class Demo:

@@ -65,7 +65,7 @@ def test_one_slow_slot_is_parked_before_its_attempts_are_gone(
     until(queue.all_done, of=queue.told)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_no_credit_stops_the_lane_at_once_and_keeps_the_jobs(
     vendors: Vendors, queue: Queue, start: Start, site: str
 ) -> None:

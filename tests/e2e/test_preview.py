@@ -22,7 +22,7 @@ WITHIN_S = 90.0
 MARK = "BLOGWORKER_TEST_MARK"
 SHARED = "/var/tmp"  # noqa: S108 - every user reaches it, and the path of a socket in it is short enough
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 class Asked:

@@ -30,7 +30,7 @@ def stored(queue: Queue) -> dict[str, str]:
     return found
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_no_key_or_token_is_logged_or_stored(vendors: Vendors, queue: Queue, start: Start, site: str) -> None:
     """At debug level, with vendors that repeat our keys in their refusals, break off, redirect and time out."""
     openai, replicate, wix = KEYS.values()

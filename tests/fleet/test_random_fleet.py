@@ -47,7 +47,7 @@ def keeps_its_promises(database: VirtualDatabase, story: Story) -> tuple[Fleet, 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300 if EXAMPLES not in os.environ else 0)
+@pytest.mark.timeout(900 if EXAMPLES not in os.environ else 0)
 def test_any_three_minutes_of_a_fleet_keep_its_promises(database):
     """A failure prints the story, which always runs the same way."""
     seen: Counter[str] = Counter()
@@ -71,7 +71,7 @@ def test_any_three_minutes_of_a_fleet_keep_its_promises(database):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_a_heavy_site_whose_own_quota_is_used_up_does_not_slow_three_others(database):
     """It is first in line all the time, since it can be served so little, and would hold the slots and the start of new
     blogs if it were waited for."""
@@ -91,7 +91,7 @@ def test_a_heavy_site_whose_own_quota_is_used_up_does_not_slow_three_others(data
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_a_narrow_quota_that_ideas_and_posts_share_is_used(database):
     """The ideas of the next blog wait for the post of this one, which is twice as long: too few blogs under way would
     leave a fifth of it unused."""
@@ -106,7 +106,7 @@ def test_a_narrow_quota_that_ideas_and_posts_share_is_used(database):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_a_worker_that_joins_a_busy_fleet_takes_its_part(database):
     """Its first guess of how long blogs take is low. By that guess enough of them are under way, and it would never get
     one to learn from, while the workers that know better have no slots left."""

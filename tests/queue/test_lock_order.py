@@ -192,7 +192,7 @@ class Storm:
         )
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_no_two_statements_deadlock_whatever_the_order_of_their_rows(database_settings, psql, seed):
     """Deadlocks heal, but each costs a second in which its victims hold everybody else's rows.

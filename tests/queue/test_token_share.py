@@ -63,7 +63,7 @@ def kitchen(psql, claimer) -> Callable[[Callable[[str], int]], Kitchen]:
     return lambda takes: Kitchen(psql, claimer, takes)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("slots", "claims"), [(1, 600), (10, 200)])
 async def test_sites_are_served_the_tokens_of_their_weight_also_when_their_blogs_change(psql, kitchen, slots, claims):
     """The bound: what one claim can take of the longest blogs. It holds at every moment, not only in the end."""
@@ -240,7 +240,7 @@ async def saturated(psql, claimer) -> float:
     return figure(fleet).jain
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_short_quota_is_shared_by_weight_in_tokens(psql, claimer):
     """Under saturation each blog is claimed and given back several times before it has all its calls."""
     assert await saturated(psql, claimer) >= 0.99
