@@ -19,7 +19,7 @@ def demo(
     concurrency: int = typer.Option(25, min=1, max=500, help="Slots of each of the two workers."),
     keep: bool = typer.Option(False, "--keep", help="Leave the Postgres running, to look at it with psql."),
 ) -> None:
-    """Real catalogues become illustrated, published posts: no server, no keys, no network."""
+    """Invented catalogues become illustrated posts on simulated vendors: no server, no keys, no network."""
     with extra("demo"):
         from blogworker.cli.exhibition import exhibit
         from blogworker.demo.show import Plan

@@ -11,6 +11,8 @@ from blogworker.queue.newblog import NewBlog
 from blogworker.stages.plain import slug
 
 DATA = files("blogworker.demo")
+# They fit any keyword, so that a large campaign has enough to ask for.
+SITUATIONS = ("for beginners", "in winter", "on a small budget", "in a small flat", "in summer", "for two", "at work")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +85,10 @@ def _take(shop: Shop, share: int) -> list[NewBlog]:
 
 
 def _supply(shop: Shop) -> Iterator[NewBlog]:
-    """The shop's material, then every keyword with every product, then that again with a number."""
+    """The shop's material, then every keyword in every situation, then that again with a number."""
     yield from shop.blogs
-    names = [str(blog.source_data["name"]) for blog in shop.blogs if blog.source_type == "product"]
     themes = [str(blog.source_data["keyword"]) for blog in shop.blogs if blog.source_type == "keyword"]
     for edition in count(1):
         suffix = "" if edition == 1 else f", part {edition}"
-        for name, theme in product(names, themes):
-            yield NewBlog("demo", "keyword", None, {"keyword": f"{name}: {theme}{suffix}", "vendor": shop.name})
+        for situation, theme in product(SITUATIONS, themes):
+            yield NewBlog("demo", "keyword", None, {"keyword": f"{theme} {situation}{suffix}", "vendor": shop.name})

@@ -1,6 +1,7 @@
 """The folder a demo ends with: every finished post as a page, and an index to enjoy and search them.
 
-The pages need nothing but themselves: no network, no server. The look lives in `templates/`.
+The pages need nothing but themselves: no network, no server. The look lives in `templates/`. Every link leads to a
+page of the folder; a post's own address is shown and not linked, for the simulated site ends with the demo.
 """
 
 from collections import Counter, defaultdict
@@ -71,7 +72,8 @@ def write_gallery(out: Path, posts: Sequence[GalleryPost], summary: GallerySumma
     shown = spread(posts)
     sites = sites_of(posts)
     (out / "posts").mkdir(parents=True, exist_ok=True)
-    (out / "style.css").write_text(text_of("style.css"), encoding="utf-8")
+    for name in ("style.css", "icon.svg"):
+        (out / name).write_text(text_of(name), encoding="utf-8")
     for place, post in enumerate(shown):
         (out / "posts" / post.page).write_text(post_page(place, shown, sites[post.instance_id]), encoding="utf-8")
     index = out / "index.html"
@@ -114,7 +116,7 @@ def index_page(shown: Sequence[GalleryPost], sites: Mapping[str, Site], summary:
         facts=facts(summary.facts),
         count=plural(len(shown), "post"),
         chips="\n".join(site_chips(sites.values(), total=len(shown))),
-        cards="\n".join(card(post, sites[post.instance_id], place=n) for n, post in enumerate(shown)),
+        cards="\n".join(cards(shown, sites)),
         empty_hidden=" hidden" if shown else "",
         empty_text="No post matches. Try fewer words." if shown else "No post was finished in this run.",
         script=text_of("filter.js"),
@@ -134,10 +136,21 @@ def site_chips(sites: Iterable[Site], *, total: int) -> Iterator[str]:
         yield f'<span class="more">and {smaller}, found by name</span>'
 
 
-def card(post: GalleryPost, site: Site, *, place: int) -> str:
+def cards(shown: Sequence[GalleryPost], sites: Mapping[str, Site]) -> Iterator[str]:
+    """The cards in order; the first of a site is where a link to the site leads."""
+    found: set[str] = set()
+    for place, post in enumerate(shown):
+        site = sites[post.instance_id]
+        anchor = "" if site.key in found else f' id="{site.key}"'
+        found.add(site.key)
+        yield card(post, site, place=place, anchor=anchor)
+
+
+def card(post: GalleryPost, site: Site, *, place: int, anchor: str) -> str:
     words = chain([post.title, site.name, post.excerpt, post.source_label], post.tags)
     return fill(
         "card.html",
+        anchor=anchor,
         classes="card" if place else "card lead",
         hue=site.hue,
         site_key=site.key,
@@ -168,7 +181,7 @@ def post_page(place: int, shown: Sequence[GalleryPost], site: Site) -> str:
         title=escape(post.title),
         excerpt=escape(post.excerpt),
         byline='<span class="dot" aria-hidden="true"></span>'.join(
-            [escape(site.name), source_of(post), reading_time(post.words), *visit(post)]
+            [escape(site.name), source_of(post), reading_time(post.words)]
         ),
         hero=f'<div class="hero">{image}</div>' if image else '<div class="hero plain"></div>',
         body=post.html,
@@ -199,16 +212,11 @@ def made(post: GalleryPost) -> Iterator[tuple[str, str]]:
     if post.seconds is not None:
         yield "Time", f"{post.seconds:,.1f} s"
     if post.cost_usd is not None:
-        yield "Cost", dollars(post.cost_usd)
+        yield "Cost (simulated)", dollars(post.cost_usd)
     if post.wix_post_id:
-        yield "Wix post", post.wix_post_id
+        yield "Wix post (simulated)", post.wix_post_id
     if post.published_url:
-        yield "Address", post.published_url
-
-
-def visit(post: GalleryPost) -> Iterator[str]:
-    if web_address(post.published_url):
-        yield f'<a href="{escape(post.published_url or "")}" rel="noreferrer">Published page</a>'
+        yield "Address (simulated)", post.published_url
 
 
 def web_address(url: str | None) -> SplitResult | None:

@@ -51,7 +51,8 @@ class Progress:
         return (
             f"{now.at_s:5.0f} s  {now.done}/{self.total} done, {now.failed} failed, "
             f"{self.per_minute('done'):,.0f} posts/min, "
-            f"OpenAI {self.per_minute('requests'):,.0f} requests/min, {self.per_minute('tokens'):,.0f} tokens/min"
+            f"simulated OpenAI {self.per_minute('requests'):,.0f} requests/min, "
+            f"{self.per_minute('tokens'):,.0f} tokens/min"
         )
 
     def view(self, sites: Sequence[dict[str, Any]]) -> RenderableType:
@@ -67,7 +68,7 @@ def _headline(progress: Progress, now: Sample) -> Table:
         ProgressBar(total=progress.total, completed=now.done, width=40),
         failed,
         Text(f"{progress.per_minute('done'):,.0f} posts/min", style="cyan"),
-        Text(f"${now.cost_usd:.3f}", style="green"),
+        Text(f"${now.cost_usd:.3f} simulated", style="green"),
         Text(f"{now.at_s:.0f} s", style="dim"),
     )
     return head
@@ -87,8 +88,8 @@ def _site_table(sites: Sequence[dict[str, Any]]) -> Table:
 def _quota_table(progress: Progress) -> Table:
     drawn = Table.grid(padding=(0, 2))
     for name, used, limit in (
-        ("OpenAI requests/min", progress.per_minute("requests"), progress.requests_per_minute),
-        ("OpenAI tokens/min", progress.per_minute("tokens"), progress.tokens_per_minute),
+        ("Simulated OpenAI requests/min", progress.per_minute("requests"), progress.requests_per_minute),
+        ("Simulated OpenAI tokens/min", progress.per_minute("tokens"), progress.tokens_per_minute),
     ):
         share = min(1.0, used / limit)
         drawn.add_row(

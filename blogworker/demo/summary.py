@@ -38,7 +38,7 @@ def figures(summary: GallerySummary, *, words: int, per_site: Sequence[int]) -> 
     yield figure("Sites", f"{summary.sites:,}", shares(per_site))
     yield figure("Time", duration(summary.elapsed_s), "from first to last")
     yield figure("Posts a minute", f"{summary.posts_per_minute:,.1f}", "over the whole run")
-    yield figure("Cost", dollars(summary.cost_usd), f"{dollars(each)} a post")
+    yield figure("Cost, simulated", dollars(summary.cost_usd), f"{dollars(each)} a post")
     yield figure("Tokens", short(summary.tokens), f"{summary.requests:,} requests")
     yield figure("Fairness", f"{summary.jain:.3f}", "Jain's index, 1 is even")
     yield figure(

@@ -7,6 +7,7 @@ from PIL import Image
 
 from blogworker.simulator.pictures import FORMS, SIZES, Order, draw
 from blogworker.simulator.pictures.motifs import motif_for
+from blogworker.simulator.writer.kinds import ANY, kinds
 
 
 def order(prompt: str, *, seed: int = 1, **given: object) -> Order:
@@ -44,3 +45,18 @@ def test_the_kind_of_thing_decides_before_its_name() -> None:
     """Shops give fanciful names; the word in brackets says what it is."""
     assert motif_for("the Lantern Room Candle Holder (mug) by the sofa") is motif_for("a mug")
     assert motif_for("quite abstract") is None
+
+
+@pytest.mark.parametrize("name", sorted(set(kinds()) - {ANY}))
+def test_every_kind_that_is_written_about_has_a_picture(name: str) -> None:
+    """A bowl above an article on knives is the first thing that a reader sees."""
+    kind = kinds()[name]
+
+    assert motif_for(f"the Harbour ({kind.noun}) on a table") is not None
+    assert motif_for(kind.noun) is motif_for(kind.shown)
+
+
+def test_only_what_is_drunk_and_its_mug_share_a_picture() -> None:
+    motifs = {name: motif_for(kind.noun) for name, kind in kinds().items() if name not in (ANY, "coffee", "tea")}
+
+    assert len(set(motifs.values())) == len(motifs)

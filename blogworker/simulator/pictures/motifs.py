@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 
-from blogworker.simulator.pictures import home, work, worn
+from blogworker.simulator.pictures import craft, home, work, worn
 from blogworker.simulator.pictures.stamp import Stamp
 
 Motif = Callable[[Stamp], None]
@@ -11,12 +11,18 @@ Motif = Callable[[Stamp], None]
 # Which words call for which motif.
 _CALLS = """
 candle: candle candles wick wax incense diffuser tealight
-shirt: shirt shirts tee jacket jumper sweater top tops hoodie coat cardigan blouse overshirt garment
+raincoat: jacket raincoat anorak parka waterproof
+jersey: merino
+shirt: shirt shirts tee jumper sweater top tops hoodie coat cardigan blouse overshirt garment
 shirt: pullover vest polo clothing apparel
 dress: dress skirt kimono gown
-ring: ring rings bracelet bangle jewel jewellery jewelry watch
+ring: ring rings jewel watch
+bangle: bracelet bangle jewellery jewelry silver
 earrings: earring earrings necklace pendant chain choker brooch anklet
-chair: chair chairs stool bench furniture armchair
+stool: stool
+knife: knife knives whetstone
+bicycle: bicycle bicycles bike cycling
+chair: chair chairs bench furniture armchair
 sofa: sofa couch cushion pillow bed blanket throw rug
 lamp: lamp lamps lighting light-bulb lantern
 plant: plant plants planter planters pot pots monstera fern succulent cactus herb herbs seed garden tomato
@@ -28,7 +34,7 @@ jar: jar cream balm honey jam scrub mask granola moisturizer moisturiser soap sp
 book: book books notebook journal planner calendar pen paper poster print tool course
 bag: bag bags tote backpack wallet purse pouch suitcase satchel luggage travel
 shoe: shoe shoes sneaker sneakers boot boots sandal sandals running sock socks
-bowl: bowl plate dish salad soup pasta recipe cheese fruit snack breakfast dinner kitchen
+bowl: bowl plate dish salad soup pasta recipe cheese fruit snack breakfast dinner
 loaf: bread sourdough loaf starter cake bakery baking cookie
 laptop: laptop keyboard monitor software app website program phone campaign marketing
 gift: gift present
@@ -39,7 +45,7 @@ blocks: toy toys baby kids children child puzzle nursery game blocks
 
 
 def _motif(name: str) -> Motif:
-    room = next(room for room in (home, worn, work) if hasattr(room, name))
+    room = next(room for room in (home, worn, work, craft) if hasattr(room, name))
     motif: Motif = getattr(room, name)
     return motif
 

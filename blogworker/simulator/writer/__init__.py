@@ -1,6 +1,6 @@
 """The writer: it answers any JSON schema, and writes real articles where the schema asks for one.
 
-    prompt -> subject (source, cleaned)  -> ideas  five angles, each with title and outline
+    prompt -> subject (source, cleaned)  -> ideas  up to five angles, each with title and outline
                                          -> post   article that follows the chosen idea, title, excerpt, tags, picture
 
 Properties are recognised by name, so a schema may grow: what has no known name gets a value of the right type. What is

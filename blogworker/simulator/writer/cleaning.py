@@ -8,6 +8,9 @@ _DROPPED = re.compile(r"(?is)<(script|style)\b.*?</\1\s*>|<!--.*?-->")
 _TAG = re.compile(r"</?[a-zA-Z][^>]*>")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9“\"'])")
 _MARKUP = re.compile(r"[*_`#<>|\[\]\\~]")
+# `Material: speckled stoneware. Size: 9 cm tall.`, which is how a careful shop ends a description.
+_FACT = re.compile(r"([A-Z][a-z]{1,20}(?: [a-z]{1,20}){0,2}): ([^:]+)\.")
+_FULL_STOP = re.compile(r"(?<=\.)\s+")
 SHORTEST, LONGEST = 20, 220
 
 
@@ -25,6 +28,16 @@ def sentences(text: str) -> list[str]:
             if SHORTEST <= len(sentence) <= LONGEST and sentence not in found:
                 found.append(sentence)
     return found
+
+
+def facts_of(text: str) -> tuple[dict[str, str], str]:
+    """The facts that end a description, each with its label, and what stands before them."""
+    sentences = _FULL_STOP.split(plain(text))
+    found: list[tuple[str, str]] = []
+    while sentences and (fact := _FACT.fullmatch(sentences[-1])):
+        found.append((fact[1], without_markup(fact[2])))
+        sentences.pop()
+    return dict(reversed(found)), " ".join(sentences)
 
 
 def without_markup(text: str) -> str:

@@ -1,4 +1,4 @@
-"""English grammar, as far as the phrases need it: number, articles, gerunds, titles, and the pen that fills slots."""
+"""English grammar, as far as the articles need it: number, gerunds, titles, and the pen that fills slots."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -39,30 +39,6 @@ def singular(word: str) -> str:
     if word.endswith("ves") and word not in ("gloves", "sleeves", "stoves", "olives"):
         return word[:-3] + "f"
     return word[:-1]
-
-
-def plural(phrase: str) -> str:
-    """A noun's plural; of `piece of furniture` the first word changes."""
-    head, of, rest = phrase.partition(" of ")
-    if of:
-        return plural(head) + of + rest
-    *before, word = head.split(" ")
-    return " ".join([*before, _plural_word(word)])
-
-
-def _plural_word(word: str) -> str:
-    if is_plural(word):
-        return word
-    if word in ("shelf", "scarf", "knife", "loaf", "leaf"):
-        return word.removesuffix("e").removesuffix("f") + "ves"
-    if word.endswith("y") and word[-2:-1] not in "aeiou":
-        return word[:-1] + "ies"
-    return word + ("es" if word.endswith(("s", "x", "ch", "sh", "z")) else "s")
-
-
-def with_article(noun: str) -> str:
-    """`an oil`, `a shirt`."""
-    return f"{'an' if _VOWEL_SOUND.match(noun) else 'a'} {noun}"
 
 
 def gerund(verb: str) -> str:

@@ -1,18 +1,19 @@
-"""Five ideas for one subject: different angles, each with title, audience, outline and score."""
+"""Ideas for one subject: different angles, each with title, audience, outline and score."""
 
 from dataclasses import dataclass
 from random import Random
 
 from blogworker.simulator.writer.article import Article
-from blogworker.simulator.writer.bank import Angle, angles
 from blogworker.simulator.writer.cleaning import without_markup
-from blogworker.simulator.writer.grammar import Pen, cut, title_case, upper_first, with_article
-from blogworker.simulator.writer.slots import slots_of
-from blogworker.simulator.writer.subject import Subject, main_part
+from blogworker.simulator.writer.grammar import Pen, cut, title_case, upper_first
+from blogworker.simulator.writer.kinds import Angle
+from blogworker.simulator.writer.subject import Subject, main_part, slots_of
 
 LONGEST_TITLE = 100
 LONGEST_SHORT_NAME = 60
-IDEAS = 5
+MOST_IDEAS = 5
+MOST_KEYWORDS = 5
+BEST, WORST = 9.6, 5.8  # of ten
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,86 +30,70 @@ class Idea:
 
 
 def ideas_for(subject: Subject, random: Random) -> list[Idea]:
-    """Differing ideas, in no order of merit."""
-    chosen = random.sample(_fitting(subject), IDEAS)
-    scores = sorted((round(random.uniform(5.8, 9.6), 1) for _ in chosen), reverse=True)
-    random.shuffle(scores)
-    return [_idea(subject, angles()[name], score, random) for name, score in zip(chosen, scores, strict=True)]
+    """Differing ideas, in no order of merit; of a search phrase that is answered, the answer is the best."""
+    angles = list(subject.kind.angles.values())
+    chosen = random.sample(angles, min(MOST_IDEAS, len(angles)))
+    if subject.answer is not None:
+        own = subject.kind.angles[subject.answer.angle]
+        chosen = [own, *(angle for angle in chosen if angle is not own)][:MOST_IDEAS]
+    scores = sorted((round(random.uniform(WORST, BEST), 1) for _ in chosen), reverse=True)
+    ideas = [_idea(subject, angle, score, random) for angle, score in zip(chosen, scores, strict=True)]
+    return random.sample(ideas, len(ideas))
 
 
 def one_idea(subject: Subject, random: Random) -> Idea:
     """An idea for a post that was asked for without one."""
-    return _idea(subject, angles()[random.choice(_fitting(subject))], 8.0, random)
-
-
-def _fitting(subject: Subject) -> list[str]:
-    """The angles from which this subject can be seen."""
-    excluded = {"things", "nouns"} if subject.is_act else set() if subject.is_thing else {"things"}
-    return [name for name, angle in sorted(angles().items()) if angle.suits not in excluded]
+    return max(ideas_for(subject, random), key=lambda idea: idea.score)
 
 
 def _idea(subject: Subject, angle: Angle, score: float, random: Random) -> Idea:
     article = Article(subject, random)
-    pen = article.pen
-    kinds = list(angle.sections)
-    first, rest = kinds[0], kinds[1:]
-    random.shuffle(rest)
     return Idea(
         title=title_for(subject, angle, random),
-        angle=f"{angle.about}.",
-        audience=upper_first(pen.fragment(random.choice(angle.audiences))),
+        angle=angle.about,
+        audience=upper_first(random.choice(angle.audiences)),
         search_intent=angle.intent,
-        keywords=tuple(keywords_of(subject, random)),
-        outline=tuple(article.heading(kind) for kind in (first, *rest)),
+        keywords=tuple(keywords_of(subject, angle)),
+        outline=tuple(article.heading(name) for name in article.plan(angle)),
         score=score,
     )
 
 
 def title_for(subject: Subject, angle: Angle, random: Random) -> str:
     """A title that carries the subject's name."""
-    if subject.question and random.random() < 0.6:
-        return _asked_title(subject, angle, random)
-    fitting = [phrase for phrase in angle.titles if _reads_well(phrase, subject)]
-    phrase = random.choice(fitting)
+    if subject.answer is not None and subject.answer.angle == angle.name:
+        asked = subject.name.lower().rstrip("?.! ") == subject.answer.phrase
+        return subject.answer.title if asked else cut(title_case(subject.name), LONGEST_TITLE)
+    if subject.question and not subject.is_product:
+        return f"{cut(upper_first(subject.question), LONGEST_TITLE - 30)}? {random.choice(angle.asked)}"
+    templates = [f"{{short}}: {tail}" for tail in angle.asked] if not subject.is_product else list(angle.titles)
+    fitting = [template for template in templates if _reads_well(template, subject)] or templates
+    template = random.choice(fitting)
+    slots = slots_of(subject) | {"short": _short_in(template, subject)}
+    return cut(title_case(Pen(random, slots).write(template)), LONGEST_TITLE)
+
+
+def _short_in(template: str, subject: Subject) -> str:
+    """The name as it stands in a title: within a sentence it has its article."""
     name = title_case(short_name(subject))
-    inside = not phrase.startswith(("{short}", "The {short}"))
-    article = _article_of(subject) if inside and not name.lower().startswith("the ") else ""
-    slots = slots_of(subject) | {"short": article + name}
-    title = Pen(random, slots).write(phrase)
-    return cut(title_case(title), LONGEST_TITLE)
+    first = template.startswith("{short}")
+    return name if first or not subject.is_product or name.lower().startswith("the ") else f"the {name}"
 
 
-def _asked_title(subject: Subject, angle: Angle, random: Random) -> str:
-    """The question itself, and how this article answers it."""
-    question = cut(upper_first(subject.question), LONGEST_TITLE - 30)
-    return f"{question}? {random.choice(angle.answers)}"
-
-
-def _article_of(subject: Subject) -> str:
-    """What stands before the name within a title."""
-    if subject.is_thing:
-        return "the "
-    return "a " if subject.phrase.startswith("a ") else ""
-
-
-def _reads_well(phrase: str, subject: Subject) -> bool:
-    """A long name is left alone in its title; a verb in a title agrees with one thing only."""
-    for_one_only = ("Is {short}", "Does {short}", "Costs", "Goes", "Makes", "Fits", "Looks", "Pay")
-    return not (subject.plural and any(part in phrase for part in for_one_only))
+def _reads_well(template: str, subject: Subject) -> bool:
+    """A verb in a title agrees with one thing only."""
+    return not (subject.plural and any(verb in template for verb in ("Is {short}", "Does {short}", "{short} Is")))
 
 
 def short_name(subject: Subject) -> str:
     """The name as a title bears it: of a topic the phrase, of a product the part before any dash."""
-    if not subject.is_thing:
+    if not subject.is_product:
         return cut(subject.phrase.removeprefix("a "), LONGEST_SHORT_NAME)
     return cut(main_part(subject.name), LONGEST_SHORT_NAME)
 
 
-def keywords_of(subject: Subject, random: Random) -> list[str]:
+def keywords_of(subject: Subject, angle: Angle) -> list[str]:
     """Search terms, most telling first."""
     name = without_markup(subject.keyword or short_name(subject)).lower()
-    pool = [f"best {subject.nouns}", f"how to choose {with_article(subject.noun)}", f"{subject.nouns} guide"]
-    pool += [f"{subject.noun} care"] if subject.is_thing else [f"{subject.nouns} for beginners"]
-    pool += [tag.lower() for tag in subject.tags]
-    chosen = random.sample(pool, min(len(pool), random.randint(3, 4)))
-    return list(dict.fromkeys([name, *chosen]))
+    tags = [tag.lower() for tag in (*subject.tags, *subject.kind.tags)]
+    return list(dict.fromkeys([name, *angle.searches, *tags]))[:MOST_KEYWORDS]

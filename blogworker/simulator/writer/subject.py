@@ -2,28 +2,24 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from blogworker.simulator.writer import cleaning
-from blogworker.simulator.writer.bank import Theme, portions, themes
-from blogworker.simulator.writer.grammar import is_plural, plural, singular
-from blogworker.simulator.writer.topics import Topic, head_of, topic_of
+from blogworker.simulator.writer.grammar import is_plural, singular
+from blogworker.simulator.writer.kinds import ANY, Answer, Kind, kind_of_phrase, kinds
+from blogworker.simulator.writer.topics import Topic, head_of, heads_in, is_thing, topic_of
 
 LONGEST_NAME = 80
-_WORD = re.compile(r"[a-z]+(?:-[a-z]+)?")
 _INTRODUCTION = re.compile(
     r"(?i)\b(?:we are|i am|this is|welcome to|meet|about)\s+(?:an?|the|our)?\s*([^.,;:!?]{3,60})"
 )
 _PREPOSITION = re.compile(r"\s(?:in(?! [A-Z])|that|which|who|with|for|and|on|at|near|from|by|where)\s")
 _SOURCES_OF_NAME = ("name", "title", "keyword", "topic", "subject")
 _CURRENCIES = {"USD": "$", "EUR": "€", "GBP": "£", "CAD": "CA$", "AUD": "A$"}
-_PAIRS = frozenset(
-    ("jean", "trouser", "legging", "headphone", "shoe", "boot", "sneaker", "sandal", "sock", "earring", "cufflink")
-)
 _STOP_WORDS = frozenset(
     re.findall(
         r"\w+",
@@ -41,62 +37,84 @@ _STOP_WORDS = frozenset(
 class Subject:
     """A source, understood. Text is plain: no HTML and nothing that markdown would read as a mark."""
 
-    kind: str
+    is_product: bool
     name: str
     phrase: str  # how it is called within a sentence: `the Oak Chair`, `caring for a monstera`
     plural: bool
     is_act: bool  # something one does, such as caring for plants
     question: str  # the search phrase, if it was a question
-    noun: str
-    theme: Theme
-    facts: tuple[str, ...]
+    kind: Kind
+    answer: Answer | None  # to the search phrase, where there is one at hand
+    record: Mapping[str, str]  # the facts of a product that its description names: `Material` and so on
+    told: tuple[str, ...]  # what else the description says, in sentences
     price: str
     vendor: str
     tags: tuple[str, ...]
     keyword: str
     url: str
-    tone: str
     fingerprint: str  # the source as text: whatever is drawn for it depends on this
-
-    @property
-    def is_thing(self) -> bool:
-        """Whether it can be held or bought, rather than talked about."""
-        return self.kind == "product"
-
-    @property
-    def nouns(self) -> str:
-        return self.noun.removeprefix("pair of ") if self.noun.startswith("pair of ") else plural(self.noun)
 
 
 def read_subject(prompt: str) -> Subject:
     """The subject of a prompt: its `<source>` block, or else the whole text."""
     source = tagged_json(prompt, "source") or {"kind": "text", "text": prompt[-2_000:]}
-    kind = str(source.get("kind") or ("product" if source.get("price") or source.get("vendor") else "text"))
-    site = source.get("site") if isinstance(source.get("site"), dict) else {}
+    given = str(source.get("kind") or ("product" if source.get("price") or source.get("vendor") else "text"))
+    is_product = given == "product"
     told = _text(source, "description") or _text(source, "text")
     name = _name(source, told)
-    tags = tuple(cleaning.without_markup(str(tag)) for tag in source.get("tags") or () if str(tag).strip())
-    kinds = f"{_text(source, 'product_type')} {_text(source, 'vendor')}"
-    theme, found = _theme(f"{name} {_text(source, 'keyword')}", kinds, tags, told)
-    topic = _product(name) if kind == "product" else topic_of(name)
+    topic = _product(name) if is_product else topic_of(name)
+    answer = None if is_product else _answer(name)
+    record, rest = cleaning.facts_of(told) if is_product else ({}, cleaning.plain(told))
     return Subject(
-        kind=kind,
+        is_product=is_product,
         name=name,
         phrase=topic.phrase,
         plural=topic.plural,
         is_act=topic.is_act,
         question=topic.question,
-        noun=_noun(found, theme),
-        theme=theme,
-        facts=tuple(cleaning.sentences(told)),
+        kind=_kind(_telling_nouns(name, _text(source, "product_type"), given), _words_of(source), answer),
+        answer=answer,
+        record=record,
+        told=tuple(cleaning.sentences(rest)),
         price=_price(source),
         vendor=cleaning.without_markup(_text(source, "vendor") or _text(source, "brand")),
-        tags=tags,
+        tags=tuple(cleaning.without_markup(str(tag)) for tag in source.get("tags") or () if str(tag).strip()),
         keyword=cleaning.without_markup(_text(source, "keyword")),
         url=_url(source),
-        tone=str((site or {}).get("tone") or ""),
         fingerprint=json.dumps(source, sort_keys=True, ensure_ascii=False),
     )
+
+
+def _answer(name: str) -> Answer | None:
+    """What is at hand for a search phrase, also where it says more: `how to trim a candle wick for beginners`."""
+    text = f"{name.lower().rstrip('?.! ')} "
+    found = [phrase for phrase in kind_of_phrase() if text.startswith(f"{phrase} ")]
+    longest = max(found, key=len, default="")
+    return kind_of_phrase()[longest].answers[longest] if longest else None
+
+
+def _kind(nouns: Iterator[str], words: Collection[str], answer: Answer | None) -> Kind:
+    """The kind that a noun of the source names outright. A guess would say of one thing what is true of another."""
+    if answer is not None:
+        return kind_of_phrase()[answer.phrase]
+    covering = (kind for noun in nouns for kind in kinds().values() if kind.covers(noun, words))
+    return next(covering, kinds()[ANY])
+
+
+def _telling_nouns(name: str, product_type: str, given: str) -> Iterator[str]:
+    """The nouns that say what a source is about. Of notes a name is guessed, so they have none."""
+    if given == "keyword":
+        yield from (singular(word) for word in heads_in(name.lower()))
+    if given != "product":
+        return
+    if product_type:
+        yield singular(head_of(product_type.lower()))
+    yield singular(head_of(main_part(name).lower()))
+
+
+def _words_of(source: Mapping[str, Any]) -> frozenset[str]:
+    texts = [_text(source, key) for key in ("name", "keyword", "product_type", "description")]
+    return frozenset(re.findall(r"[a-z][a-z'-]*", " ".join([*texts, *map(str, source.get("tags") or ())]).lower()))
 
 
 def _product(name: str) -> Topic:
@@ -120,6 +138,30 @@ def tagged_json(prompt: str, tag: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def slots_of(subject: Subject) -> dict[str, str]:
+    """What a sentence may say about a subject; what is not known is left out."""
+    many, product = subject.plural, subject.is_product
+    known = {
+        "product": subject.phrase if product else "",
+        "topic": "" if product else subject.phrase,
+        "price": subject.price,
+        "vendor": subject.vendor,
+        **{label.lower().replace(" ", "_"): value for label, value in subject.record.items()},
+    }
+    return {
+        **{name: value for name, value in known.items() if value},
+        "the": subject.phrase,
+        "name": subject.name,
+        "it": "they" if many else "it",
+        "its": "their" if many else "its",
+        "is": "are" if many else "is",
+        "has": "have" if many else "has",
+        "does": "do" if many else "does",
+        "s": "" if many else "s",
+        "es": "" if many else "es",
+    }
 
 
 def _text(source: Mapping[str, Any], key: str) -> str:
@@ -146,39 +188,8 @@ def _frequent_pair(text: str) -> str:
     counts: dict[str, int] = {}
     for first, second in pairwise(words):
         if first not in _STOP_WORDS and second not in _STOP_WORDS:
-            telling = 3 if any(singular(second) in theme.nouns for theme in themes().values()) else 1
-            counts[f"{first} {second}"] = counts.get(f"{first} {second}", 0) + telling
+            counts[f"{first} {second}"] = counts.get(f"{first} {second}", 0) + (3 if is_thing(second) else 1)
     return max(counts, key=lambda pair: counts[pair], default="")
-
-
-def _theme(name: str, kinds: str, tags: tuple[str, ...], told: str) -> tuple[Theme, str]:
-    """The subject matter that most words speak for, and the word that names the thing."""
-    weighed = [(word, 4) for word in _words(name)] + [(word, 3) for word in _words(kinds)]
-    weighed += [(word, 2) for tag in tags for word in _words(tag)]
-    weighed += [(word, 1) for word in _words(cleaning.plain(told))[:120]]
-    head = singular(head_of(main_part(name)).lower())
-    best, best_score = themes()["general"], 0
-    for theme in themes().values():
-        score = sum(weight * _vote(word, theme) for word, weight in weighed) + (8 if head in theme.nouns else 0)
-        if score > best_score:
-            best, best_score = theme, score
-    named = [[word for word, weight in weighed if weight == wanted and word in best.nouns] for wanted in (4, 3)]
-    telling = [words[-1] for words in named if words]
-    return best, head if head in best.nouns else next(iter(telling), "")
-
-
-def _words(text: str) -> list[str]:
-    return [singular(word) for word in _WORD.findall(text.lower())]
-
-
-def _vote(word: str, theme: Theme) -> int:
-    return 2 if word in theme.nouns else int(word in theme.hints)
-
-
-def _noun(found: str, theme: Theme) -> str:
-    if found in _PAIRS:
-        return f"pair of {plural(found)}"
-    return portions().get(found, found) or theme.noun
 
 
 def _price(source: Mapping[str, Any]) -> str:

@@ -2,8 +2,9 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 
-from blogworker.simulator.writer.bank import themes
 from blogworker.simulator.writer.grammar import gerund, is_plural, singular
 
 _LEADING = re.compile(r"^(?:the )?(?:best|top(?: \d+)?|\d+|good|cheap|cheapest)\s+(?=\S+)", re.IGNORECASE)
@@ -74,7 +75,7 @@ def topic_of(name: str) -> Topic:
     first, _, rest = text.partition(" ")
     if first.lower() in _ORDERS and rest and not is_plural(rest.split()[0]):
         return Topic(f"{gerund(first.lower())} {rest}", plural=False, is_act=True)
-    if first.endswith("ing") and rest and len(first) > 5 and not _names_a_thing(first):
+    if first.endswith("ing") and rest and len(first) > 5 and not is_thing(first):
         return Topic(text, plural=False, is_act=True)
     text = _INNER_QUESTION.sub("", text)
     return _noun_topic(re.sub(r"\bvs\.?\b", "versus", text))
@@ -114,8 +115,31 @@ def _noun_topic(text: str) -> Topic:
 def _is_countable(word: str) -> bool:
     """Only words we know: a bare noun reads better than a wrong article."""
     word = word.lower()
-    return singular(word) == word and word not in _UNCOUNTABLE and _names_a_thing(word)
+    return singular(word) == word and word not in _UNCOUNTABLE and is_thing(word)
 
 
-def _names_a_thing(word: str) -> bool:
-    return any(word.lower() in theme.nouns for theme in themes().values())
+def heads_in(phrase: str) -> list[str]:
+    """The nouns that a search phrase turns on: the last word of each part between its prepositions.
+
+    `how to sharpen a knife with a whetstone` turns on the knife first; `tea towels` on towels, not on tea.
+    """
+    parts = _PREPOSITION.split(f"{_TRAILING.sub('', phrase)} ")
+    return [head for part in parts for head in [_last_noun(part)] if head]
+
+
+def _last_noun(part: str) -> str:
+    words = re.findall(r"[a-z][a-z'-]*", part)
+    while len(words) > 1 and words[-1] in _ENDS:
+        words.pop()
+    return words[-1] if words else ""
+
+
+def is_thing(word: str) -> bool:
+    """Whether a word is a noun that we know, in either number."""
+    return word.lower() in _things() or singular(word.lower()) in _things()
+
+
+@cache
+def _things() -> frozenset[str]:
+    text = (files("blogworker.simulator.writer") / "things.txt").read_text(encoding="utf-8")
+    return frozenset(word for line in text.splitlines() if not line.startswith("#") for word in line.split())

@@ -11,8 +11,6 @@ select
     p.slug,
     p.excerpt,
     p.markdown,
-    (select c.output ->> 'own_url' from generation_stages as c where c.generation_id = g.id and c.stage = 'content')
-        as own_url,
     p.tags,
     p.seo_title,
     p.seo_description,

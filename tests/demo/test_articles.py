@@ -1,0 +1,178 @@
+"""The posts of the demo are what a newcomer judges us by: what they say of a product has to be true of it."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from blogworker.demo.campaign import SITUATIONS, campaign, shops
+from blogworker.queue.newblog import NewBlog
+from blogworker.simulator.writer import Quality, write
+from blogworker.simulator.writer.kinds import ANY, PRODUCT, Kind, kinds
+from blogworker.simulator.writer.subject import read_subject
+from blogworker.stages.content import read_post
+from blogworker.stages.ideas import read_ideas
+from blogworker.stages.prompts import IDEAS, POST, fenced
+from blogworker.stages.source import material, normalised
+
+KNOWN = {name: kind for name, kind in kinds().items() if name != ANY}
+BLOGS = [(shop.name, blog) for shop in shops() for blog in shop.blogs]
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+ORDER = re.compile(r"^\d+\. ", re.MULTILINE)  # the number of a step measures nothing
+COUNTS = "two|three|four|five|six|seven|eight|nine|ten|twelve|fifteen|twenty|thirty|forty|fifty|sixty|hundred|thousand"
+UNITS = "seconds?|minutes?|hours?|days?|weeks?|months?|years?|degrees?|millimetres?|centimetres?|metres?|grams?|litres?"
+MEASURE = re.compile(rf"\b(?:{COUNTS})[ -](?:{UNITS})\b", re.IGNORECASE)
+
+
+def source_of(blog: NewBlog) -> dict[str, Any]:
+    return {**normalised(blog.source_type, blog.source_id, blog.source_data), "site": {}}
+
+
+def posts_of(source: Mapping[str, Any], seed: int = 1) -> Iterator[dict[str, Any]]:
+    """The ideas for a source, and the post for each, asked for as a worker does it."""
+    prompt = fenced("source", material(source))
+    for idea in write(prompt, IDEAS.schema, seed=seed, take=1, quality=Quality.GOOD)["ideas"]:
+        asked = f"{prompt}\n\n{fenced('idea', idea)}"
+        yield {"idea": idea, **write(asked, POST.schema, seed=seed, take=1, quality=Quality.GOOD)}
+
+
+@pytest.fixture(scope="module")
+def made() -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """All sources of the demo, and the posts for each."""
+    return [(source, list(posts_of(source))) for source in (source_of(blog) for _, blog in BLOGS)]
+
+
+def unsupported(post: Mapping[str, Any], source: Mapping[str, Any]) -> set[str]:
+    """Numbers and measures that a post tells and its source does not."""
+    told = "\n".join(str(post[part]) for part in ("title", "excerpt", "seo_description", "body_markdown"))
+    known = json.dumps(source, ensure_ascii=False)
+    numbers = set(NUMBER.findall(ORDER.sub("", told))) - set(NUMBER.findall(known))
+    return numbers | {measure for measure in MEASURE.findall(told) if measure.lower() not in known.lower()}
+
+
+def sentences(text: str) -> set[str]:
+    return {part.strip("-|>*# ") for part in re.split(r"(?<=[.!?:])\s+|\n|\|", text) if len(part.split()) > 3}
+
+
+def words_of(kind: Kind) -> str:
+    """All that a kind may say."""
+    angles = [text for angle in kind.angles.values() for text in (*angle.intros, angle.about)]
+    sections = [text for section in kind.sections.values() for text in section.blocks]
+    return "\n".join([*angles, *sections, *(answer.text for answer in kind.answers.values())])
+
+
+def test_no_post_tells_a_measure_that_its_source_lacks(made: Any) -> None:
+    for source, posts in made:
+        for post in posts:
+            assert unsupported(post, source) == set(), post["title"]
+
+
+def test_every_post_of_a_product_names_it_and_tells_its_facts(made: Any) -> None:
+    for source, posts in made:
+        if source["kind"] == "product":
+            record = read_subject(fenced("source", source)).record
+            assert len(record) >= 4, source["name"]
+            for post in posts:
+                assert source["name"] in post["title"]
+                assert post["body_markdown"].count(source["name"]) >= 3, post["title"]
+                assert all(f"| {label} |" in post["body_markdown"] for label in record), post["title"]
+
+
+def test_every_keyword_is_answered_where_its_post_begins(made: Any) -> None:
+    for source, posts in made:
+        if source["kind"] == "keyword":
+            answer = read_subject(fenced("source", source)).answer
+            assert answer is not None, source["keyword"]
+            assert all(post["excerpt"] in answer.text for post in posts if post["title"] == answer.title)
+            begun = [post["title"] for post in posts if post["body_markdown"].replace("**", "").startswith(answer.text)]
+            assert begun == [answer.title]
+
+
+def test_every_post_is_fit_to_publish(made: Any) -> None:
+    """As production judges it: a sample, as the posts of a kind have the same sections."""
+    for number, (source, posts) in enumerate(made[::3]):
+        post = posts[number % len(posts)]
+        read_ideas(json.dumps({"ideas": [post["idea"]]}))
+        read_post(json.dumps(post), source=source, idea=post["idea"])
+
+
+def test_a_shop_sells_one_kind_of_thing_or_two_and_is_asked_about_no_other() -> None:
+    sold: dict[str, set[str]] = {}
+    asked: dict[str, set[str]] = {}
+    for shop, blog in BLOGS:
+        kind = read_subject(fenced("source", source_of(blog))).kind.name
+        (sold if blog.source_type == "product" else asked).setdefault(shop, set()).add(kind)
+
+    assert set.union(*sold.values()) == set(KNOWN)
+    assert 10 <= len(KNOWN) <= 14
+    assert all(len(found) <= 2 for found in sold.values())
+    assert all(asked[shop] <= sold[shop] for shop in sold)
+
+
+def test_no_sentence_is_said_of_two_kinds() -> None:
+    seen: dict[str, str] = {}
+    for name, kind in kinds().items():
+        for sentence in sentences(words_of(kind)):
+            assert seen.setdefault(sentence, name) == name, sentence
+
+
+@pytest.mark.parametrize("name", sorted(kinds()))
+def test_what_is_said_of_a_whole_kind_holds_no_measure(name: str) -> None:
+    """It would be untrue of some product of the kind: measures come from the description, through a slot."""
+    text = ORDER.sub("", words_of(kinds()[name]))
+
+    assert NUMBER.findall(text) == []
+    assert MEASURE.findall(text) == []
+
+
+@pytest.mark.parametrize("name", sorted(kinds()))
+def test_a_kind_is_whole(name: str) -> None:
+    kind = kinds()[name]
+
+    assert len(kind.angles) >= 4
+    assert kind.closings
+    assert PRODUCT in kind.sections
+    assert all(section in kind.sections for angle in kind.angles.values() for section in angle.sections)
+    assert all(answer.angle in kind.angles for answer in kind.answers.values())
+    assert all(60 <= len(angle.about) <= 155 for angle in kind.angles.values())
+    assert len({heading for section in kind.sections.values() for heading in section.headings}) == sum(
+        len(section.headings) for section in kind.sections.values()
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    name=st.sampled_from(sorted(KNOWN)),
+    amounts=st.lists(st.integers(2, 9_999), min_size=1, max_size=6, unique=True),
+    seed=st.integers(0, 1_000),
+)
+def test_the_facts_of_any_product_are_told_as_they_are(name: str, amounts: list[int], seed: int) -> None:
+    kind = KNOWN[name]
+    noun = sorted(kind.nouns or kind.perhaps)[0].title()
+    facts = " ".join(f"Fact {chr(97 + n) * 3}: {amount} units." for n, amount in enumerate(amounts))
+    about = f"It is sold by us. {' '.join(sorted(kind.when))}. {facts}"
+    source = normalised("product", "p", {"name": f"Harbour {noun}", "description": about}) | {"site": {}}
+
+    for post in posts_of(source, seed):
+        assert unsupported(post, source) == set()
+        assert all(f"| {amount} units |" in post["body_markdown"] for amount in amounts)
+
+
+@pytest.mark.parametrize("blogs", [12, 120, 400])
+def test_no_two_posts_of_a_shop_are_asked_for_in_the_same_words(blogs: int) -> None:
+    for shop, asked in campaign(blogs, 12):
+        told = [json.dumps(blog.source_data, sort_keys=True) for blog in asked]
+        assert len(told) == len(set(told)), shop.name
+
+
+def test_a_keyword_in_a_situation_is_still_answered() -> None:
+    kind = KNOWN["candle"]
+    phrase = next(iter(kind.answers))
+
+    for situation in SITUATIONS:
+        source = normalised("keyword", None, {"keyword": f"{phrase} {situation}, part 2"})
+        assert read_subject(fenced("source", source)).answer == kind.answers[phrase]
