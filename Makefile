@@ -5,19 +5,19 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt e2e db migrate bench chaos ci lock clean
+.PHONY: help setup demo test check fmt e2e db db-stop migrate bench chaos audit ci lock clean
 
 help: ## list these targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 # Two stamps in one environment: `make demo` needs only what users run, developers add the tools.
-$(VENV)/.runtime: requirements.txt pyproject.toml
+$(VENV)/.runtime: requirements-demo.txt requirements-build.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	  || { echo "blogworker needs Python 3.11 to 3.13; try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
 	@echo "creating $(VENV) (once)"
 	@$(PYTHON) -m venv $(VENV) || { echo "python's venv module is missing; on Debian: apt-get install python3-venv" >&2; exit 2; }
-	@$(PIP) install --require-hashes -r requirements.txt
-	@$(PIP) install --no-deps -e .
+	@$(PIP) install --require-hashes -r requirements-demo.txt -r requirements-build.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
@@ -48,6 +48,9 @@ fmt: $(VENV)/.dev ## format and repair what ruff can
 db: $(VENV)/.runtime ## start a private Postgres in .pg and print its DATABASE_URL
 	@$(BIN)/python -m blogworker.db.embedded .pg
 
+db-stop: $(VENV)/.runtime ## stop it
+	@$(BIN)/python -m blogworker.db.embedded .pg --stop
+
 migrate: $(VENV)/.runtime ## bring the database named by DATABASE_URL up to date
 	@$(BIN)/blogworker migrate
 
@@ -63,13 +66,26 @@ chaos: $(VENV)/.runtime ## a storm of faults over real processes, then an audit 
 	@$(BIN)/blogworker bench storm
 	@$(BIN)/blogworker bench recovery
 
+$(VENV)/.audit: requirements-audit.txt
+	@$(PYTHON) -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements-audit.txt
+	@touch $@
+
+audit: $(VENV)/.audit ## ask for known vulnerabilities of what is locked
+	@.ci/audit $(VENV)/audit/bin/pip-audit
+
 ci: check test ## what CI runs
 
-lock: ## resolve the dependencies anew and write both locks (needs uv)
-	@uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --upgrade \
-	  --extra api --extra demo pyproject.toml --output-file requirements.txt
-	@uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
-	  --extra api --extra demo --group dev --constraints requirements.txt pyproject.toml --output-file requirements-dev.txt
+# The core is resolved first; the others add to it and take the same versions.
+COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade
+
+lock: ## resolve the dependencies anew and write the locks: core, build, demo, dev, audit (needs uv)
+	@$(COMPILE) pyproject.toml --output-file requirements.txt
+	@$(COMPILE) --group build --output-file requirements-build.txt
+	@$(COMPILE) pyproject.toml --extra demo --constraints requirements.txt --output-file requirements-demo.txt
+	@$(COMPILE) pyproject.toml --extra demo --group dev --constraints requirements-demo.txt \
+	  --constraints requirements-build.txt --output-file requirements-dev.txt
+	@$(COMPILE) --group audit --output-file requirements-audit.txt
 
 clean: ## remove the environment and what tools left behind
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist build

@@ -4,14 +4,17 @@ import json
 import os
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
 from pydantic import AliasChoices, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from blogworker.envfile import LOCAL_FILE, local_file, local_values, read, unread
 from blogworker.errors import SettingsError
+
+CREDENTIALS = "CREDENTIALS_DIRECTORY"  # where systemd puts those of a unit, each a file
 
 
 class Section(BaseSettings):
@@ -21,7 +24,7 @@ class Section(BaseSettings):
         frozen=True,
         extra="ignore",
         env_ignore_empty=True,
-        env_file=".env",
+        env_file=LOCAL_FILE,
         populate_by_name=True,
         hide_input_in_errors=True,  # it may be a secret
         allow_inf_nan=False,
@@ -34,10 +37,30 @@ S = TypeVar("S", bound=Section)
 def load_section(section: type[S], **flags: Any) -> S:
     """One section, for a command that needs no more: another's fault is none of its business."""
     given = {key: value for key, value in flags.items() if value is not None}
+    if faults := [*_unreadable_credentials(section)]:
+        raise SettingsError("\n".join(faults))
     try:
-        return section(_secrets_dir=os.environ.get("CREDENTIALS_DIRECTORY"), **given)
+        return section(_env_file=local_file(), _secrets_dir=os.environ.get(CREDENTIALS) or None, **given)
     except ValidationError as error:
         raise SettingsError("\n".join(_fault(section, dict(e)) for e in error.errors(include_input=False))) from error
+
+
+def _unreadable_credentials(section: type[BaseSettings]) -> Iterable[str]:
+    """One line for each credential of the section that is there and cannot be read."""
+    if not (folder := os.environ.get(CREDENTIALS)):
+        return
+    try:
+        found = {path.name.lower(): path for path in Path(folder).iterdir()}
+    except OSError as error:
+        yield f"{CREDENTIALS}: {folder} cannot be read: {(error.strerror or type(error).__name__).lower()}"
+        return
+    for name in (variable(section, field) for field in section.model_fields):
+        if (path := found.get(name.lower())) is not None:
+            try:
+                if not read(path).strip():
+                    yield f"{name}: its credential {path} is empty"
+            except SettingsError as error:
+                yield f"{name}: its credential {error}"
 
 
 def variable(section: type[BaseSettings], field: str) -> str:
@@ -60,7 +83,7 @@ def from_json(value: object) -> object:
 def misspelt(sections: Iterable[type[BaseSettings]], *, prefix: str, besides: Collection[str]) -> dict[str, str | None]:
     """The variables of our prefix that set nothing, here or in `.env`; with each the one it may have meant."""
     known = {*besides, *(variable(section, field) for section in sections for field in section.model_fields)}
-    given = {name.upper() for name in (*os.environ, *dotenv_values(".env"))}
+    given = {name.upper() for name in (*os.environ, *local_values())}
     strange = sorted(name for name in given - known if name.startswith(prefix))
     return {name: next(iter(get_close_matches(name, known, n=1)), None) for name in strange}
 
@@ -90,6 +113,6 @@ def _fault(section: type[BaseSettings], detail: dict[str, Any]) -> str:
         return message
     name = variable(section, field) if field in section.model_fields else field
     if detail["type"] == "missing" and len(detail["loc"]) == 1:
-        return f"{name} is not set"
+        return f"{name} is not set{unread()}"
     place = "".join(f"{part}: " for part in detail["loc"][1:])  # within a table of prices
     return f"{name}: {place}{message[0].lower()}{message[1:]}"

@@ -1,7 +1,7 @@
 """Every setting: its name, bounds, unit and default. Read once, in `cli`; each room is handed its own section.
 
-Flags beat the environment, which beats a `.env` file, which beats the default. A value may also come from a file of its
-lower-case name in `CREDENTIALS_DIRECTORY`, where systemd puts the credentials of a unit.
+Flags beat the environment, `.env`, the machine's file (`envfile.py`) and the default, in this order. A value may also
+come from a file of its lower-case name in `CREDENTIALS_DIRECTORY`, where systemd puts the credentials of a unit.
 """
 
 import os
@@ -12,15 +12,10 @@ from typing import Annotated, Any, Literal, Self, get_type_hints
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from blogworker.envfile import unread
 from blogworker.errors import SettingsError
 from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, ImagePrices, TextPrices
 from blogworker.section import Section, from_json, load_section, pasted, web_address
@@ -289,7 +284,8 @@ def has_database() -> bool:
 def require_keys(settings: Settings, *, illustrated: bool = True) -> None:
     """Raise SettingsError unless the vendors that no job can do without have their keys."""
     missing = [
-        f"{name} is not set: the worker cannot {purpose} without it. For a trial without keys: blogworker demo"
+        f"{name} is not set{unread()}: the worker cannot {purpose} without it. "
+        "For a trial without keys: blogworker demo"
         for name, value, purpose in (
             ("OPENAI_API_KEY", settings.openai.api_key, "write"),
             *([("REPLICATE_API_TOKEN", settings.replicate.api_token, "illustrate")] if illustrated else []),

@@ -15,6 +15,7 @@ from blogworker.db.pool import Database, connect
 from blogworker.settings import DatabaseSettings
 
 TEMPLATE = "migrated"
+os.environ["BLOGWORKER_ENV_FILE"] = ""  # no test takes the settings of this machine's own workers
 
 # A property is about what holds, not about how fast this machine makes examples of it.
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)

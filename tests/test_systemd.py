@@ -51,6 +51,37 @@ def test_systemd_accepts_the_unit(unit, tmp_path):
     assert (ran.returncode, about_ours) == (0, [])
 
 
+@needs_systemd
+def test_systemd_finds_little_exposed(tmp_path):
+    """Besides what a worker cannot do without: the network, and the files that it runs from."""
+    unit = tmp_path / "blogworker@1.service"
+    unit.write_text(WORKER.read_text(encoding="utf-8").replace("/opt/blogworker/bin/blogworker run", "/bin/true"))
+
+    ran = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--no-pager", unit],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    (exposure,) = re.findall(r"Overall exposure level.*: ([0-9.]+)", ran.stdout)
+    assert float(exposure) <= 1.1
+
+
+@pytest.mark.parametrize("key", ["MemoryMax", "PrivateUsers", "PrivateMounts", "DevicePolicy", "LimitCORE"])
+def test_the_unit_confines_what_a_worker_may_take_and_leave(key):
+    """A leak ends one worker, not the machine; a core would hold keys. `security` does not look at all of these."""
+    assert value(WORKER, key) in {"2G", "yes", "closed", "0"}
+
+
+def test_stopping_the_target_waits_until_the_workers_have_drained():
+    """What stops after another unit has started before it: without the order the target is stopped at once."""
+    assert value(WORKER, "PartOf") == "blogworker.target"
+    orders = re.findall(r"^After=(.*)$", WORKER.read_text(encoding="utf-8"), re.MULTILINE)
+    assert "blogworker.target" in " ".join(orders).split()
+
+
 def test_the_worker_says_itself_when_it_is_ready():
     assert value(WORKER, "Type") == "notify"
 

@@ -29,10 +29,12 @@ from blogworker.cli import (
 )
 from blogworker.cli.output import complain
 from blogworker.db.patient import passing
+from blogworker.envfile import NAMED_BY, use_machine_file
 from blogworker.errors import BlogworkerError, DatabaseAway, DatabaseUnready, InvalidInput, QueueFull, SettingsError
 
 DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, os.EX_TEMPFAIL, 130
 FAULTS_SHOWN = 50
+ON_THEIR_OWN = ("bench", "demo", "simulate")  # commands that bring their own database and vendors
 
 app = typer.Typer(
     name="blogworker",
@@ -70,9 +72,13 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
 ) -> None:
     """Rows of a Postgres table become published, illustrated blog posts."""
+    if context.invoked_subcommand in ON_THEIR_OWN:
+        os.environ[NAMED_BY] = ""  # for their workers too: nothing of this machine's fleet
+    use_machine_file(os.environ)
 
 
 def main() -> NoReturn:

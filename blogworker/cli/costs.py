@@ -19,6 +19,8 @@ from blogworker.settings import OpenAISettings, ReplicateSettings
 app = typer.Typer(help="What was spent, and what may be.", invoke_without_command=True)
 
 JSON = typer.Option(False, "--json", help="For machines.")
+LATEST = 1_000  # finished blogs that an average goes by
+ENOUGH = 10  # fewer say little of the next one
 OLD = timedelta(days=92)  # after which somebody should look at the vendor's page again
 USAGE = {
     "calls": "requests",
@@ -55,7 +57,7 @@ def costs(
             "models": await database.rows("ops/costs_by_model", **chosen),
             "periods": await database.rows("ops/costs_by_period", period=by, **chosen),
             "sites": await database.rows("ops/costs_by_site", most=top, **chosen),
-            "blogs": await database.one("ops/costs_of_blogs", **chosen),
+            "blogs": await database.one("ops/costs_of_blogs", **chosen, most=LATEST),
         }
 
     found = with_database(act)
@@ -133,7 +135,7 @@ def _budget_facts(s: Row) -> dict[str, object]:
         "reserved": f"up to {dollars(s['in_hand_usd'])} for blogs in hand",
         "projected": f"{dollars(s['projected_month_usd'])} by the end of the month: what is spent, and "
         f"{dollars(s['a_day_usd'])} a day (the last seven days) for {s['days_left']:.1f} days",
-        "stopped": s["shut_reason"],
+        "stopped": s["shut_reason"] or "nothing: no budget is used up",
     }
 
 
@@ -148,13 +150,23 @@ def _blog_facts(found: dict[str, Any]) -> dict[str, object]:
     spent, wasted = sum(row["cost_usd"] for row in models), sum(row["wasted_usd"] for row in models)
     share = f" ({100 * wasted / spent:.1f} %)" if spent else ""
     return {
-        "finished blogs": f"{blogs['done']:,}" + (f", {dollars(spent / blogs['done'])} each" if blogs["done"] else ""),
+        "finished blogs": _finished(blogs),
         "failed blogs": f"{blogs['failed']:,}, which had cost {dollars(blogs['failed_usd'])}",
         "wasted": f"{dollars(wasted)}{share} in {sum(row['wasted'] for row in models):,} calls: "
         "repairs, answers cut off or refused, pictures that died",
         "perhaps billed": f"{blogs['unanswered']:,} calls without an answer, "
         f"{blogs['cut_off']:,} attempts whose worker died while they paid",
     }
+
+
+def _finished(blogs: Row) -> str:
+    """By what they cost themselves: all that was spent is for those in progress too."""
+    done, seen, cost = blogs["done"], blogs["done_seen"], blogs["done_usd"]
+    if not seen:
+        return f"{done:,}"
+    if seen < ENOUGH:
+        return f"{done:,}, which cost {dollars(cost)}"
+    return f"{done:,}, about {dollars(round(cost / seen, 4))} each" + (f" (the last {seen:,})" if seen < done else "")
 
 
 def _price_tables() -> tuple[dict[str, tuple[Dated, ...]], set[str]]:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from blogworker.db.loaders import BEFORE_ALL, NEVER
+from blogworker.telemetry.journal import is_journal, marked
 
 WIDE = 200
 STATUS_COLOURS = {
@@ -31,7 +32,8 @@ def console() -> Console:
 
 def complain(message: str) -> None:
     """One line, or one line a fault, on standard error."""
-    sys.stderr.write(f"blogworker: {message}\n")
+    line = f"blogworker: {message}"
+    sys.stderr.write(f"{marked(line, 'error') if is_journal(sys.stderr) else line}\n")
 
 
 def emit_json(value: object) -> None:

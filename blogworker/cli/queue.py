@@ -57,7 +57,7 @@ def _status_tables(found: dict[str, Any]) -> list[Any]:
         "wait": f"about {fleet['estimated_wait_minutes']} min for what waits",
         "spent today": f"{dollars(fleet['usd_today'])}, {dollars(fleet['usd_month'])} this month (UTC)",
         "total budget": budgets(fleet["budget_day_usd"], fleet["budget_month_usd"]),
-        "stopped": fleet["shut_reason"],
+        "stopped": _stopped(found),
     }
     if not any(worker["alive"] for worker in found["workers"]):
         pace["workers"] = "none is alive: nothing is claimed until one is started (blogworker run)"
@@ -85,6 +85,32 @@ def _status_tables(found: dict[str, Any]) -> list[Any]:
     waits = [waiting] if found["waiting"] else []
     breakers = [breaker_table(shut)] if shut else []
     return [queue, *waits, facts(pace), *breakers, workers, quotas, sites]
+
+
+def _stopped(found: dict[str, Any]) -> str:
+    """What is not claimed at present, and why."""
+    told = [found["fleet"]["shut_reason"]] if found["fleet"]["shut_reason"] else []
+    told += [
+        f"what needs {row['provider']}: its circuit breaker is {'open' if row['state'] == 'open' else 'half open'}"
+        for row in found["breakers"]
+        if row["state"] != "closed"
+    ]
+    return "; ".join(told) or "nothing"
+
+
+def _tries(job: Row) -> str:
+    """Attempts that counted, of those that it has. The one under way counts, and one that ended the blog at once, as a
+    refusal does."""
+    failures, most = job["failures"], job["max_attempts"]
+    match Status(job["status"]):
+        case Status.FAILED if failures < most:
+            return f"{failures + 1}, the last"
+        case Status.DONE:
+            return str(failures + 1)
+        case Status.PROCESSING:
+            return f"{failures + 1}/{most}"
+        case _:
+            return f"{failures}/{most}"
 
 
 def _health(worker: Row) -> str:
@@ -118,7 +144,7 @@ def list_jobs(
             f"{row['source_type']}: {row['source']}",
             row["status"],
             row["stage"],
-            f"{row['failures']}/{row['max_attempts']}",
+            _tries(row),
             row["created_at"],
             row["error"] or row["title"],
         )

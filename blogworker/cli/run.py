@@ -13,11 +13,12 @@ from blogworker.db.migrate import migrate as apply_migrations
 from blogworker.db.migrate import migrations, state
 from blogworker.db.pool import connect
 from blogworker.db.server import look_at_server
+from blogworker.envfile import NAMED_BY
 from blogworker.section import load_section, misspelt
 from blogworker.settings import DatabaseSettings, LogSettings, Settings, load, require_keys
 from blogworker.telemetry import configure, get_logger
 
-NOT_OF_A_WORKER = ("BLOGWORKER_API_TOKEN", "BLOGWORKER_PG_BIN", "BLOGWORKER_TEST_DATABASE_URL")
+NOT_OF_A_WORKER = (NAMED_BY, "BLOGWORKER_API_TOKEN", "BLOGWORKER_PG_BIN", "BLOGWORKER_TEST_DATABASE_URL")
 ALONE = {"concurrency": 1, "quota_patience": 120.0}  # nothing else waits for it
 log = get_logger()
 
@@ -47,7 +48,8 @@ def run(
     ),
     parent: int | None = typer.Option(None, hidden=True, help="The process to end with."),
 ) -> None:
-    """Run one worker: claim blogs, make them, publish them. SIGTERM drains; a second one releases at once."""
+    """Run one worker: claim blogs, make them, publish them. SIGTERM, SIGINT or SIGHUP drains; a second SIGTERM or
+    SIGINT releases at once."""
     settings = load(
         {
             "worker": {"concurrency": concurrency, "name": name, "drain_timeout": drain_timeout}

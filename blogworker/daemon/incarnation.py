@@ -190,8 +190,6 @@ class Incarnation:
         if self._role.parent is not None:
             keepers.start_soon(every, "parent", PARENT_S, self._end_with_parent)
         keepers.start_soon(every, "heartbeat", worker.heartbeat_interval, self._heartbeat)
-        if (interval_s := systemd.watchdog_interval_s()) is not None:
-            keepers.start_soon(every, "watchdog", interval_s, self._ping)
 
     def _limit(self) -> None:
         """Jobs stop by themselves before the lease ends, and when the drain has taken long enough."""
@@ -223,7 +221,7 @@ class Incarnation:
     async def _rescue(self) -> None:
         found = await rescue(self._database)
         if found.jobs:
-            log.warning("jobs_rescued", count=found.jobs, failed=found.failed)
+            log.warning("jobs_rescued", workers=list(found.workers), count=found.jobs, failed=found.failed)
         if strays := await release_strays(self._database, self._lease.worker_id, known=self.worker.held):
             log.warning("strays_released", count=strays)
         if await self._reopening.look(self._database):
@@ -253,9 +251,6 @@ class Incarnation:
     async def _end_with_parent(self) -> None:
         if self._role.orphaned and self._drain_until is None:
             self.drain(self._settings.worker.drain_timeout)
-
-    async def _ping(self) -> None:
-        systemd.notify("WATCHDOG=1")
 
     async def _heartbeat(self) -> None:
         fleet = await self._database.one("ops/heartbeat")

@@ -84,6 +84,12 @@ def warn_unpriced(settings: Settings) -> None:
             log.warning("model_unpriced", model=model)
 
 
+def drain_signals() -> tuple[signal.Signals, ...]:
+    """What drains a worker. SIGHUP too, which would end it with its jobs; not where `nohup` has it ignored."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return (signal.SIGTERM, signal.SIGINT) if ignored else (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
 class Supervisor:
     """Holds one lease after another: a worker whose database was silent for too long begins anew by itself.
 
@@ -112,18 +118,25 @@ class Supervisor:
     async def run(self, *, until_empty: bool = False) -> None:
         """Raises DatabaseUnready once it has drained because of a newer database."""
         former: Former | None = None
+        settled = released = 0
         async with create_task_group() as watches:
+            # With or without a lease: while the database is away for hours, this process waits for it.
+            watches.start_soon(systemd.feed_watchdog)
             await watches.start(self._obey_signals)
             watches.start_soon(every, "fit", FIT_S, self._look_at_fit)
             if self._isolation is not None:
                 watches.start_soon(every, "suspects", SUSPECTS_S, self._isolation.tick)
             while not self._stopping:
                 self._incarnation = self._begin(former=former)
-                if await self._incarnation.run(until_empty=until_empty):
+                done = await self._incarnation.run(until_empty=until_empty)
+                settled += self._incarnation.worker.settled
+                released += self._incarnation.worker.released
+                if done:
                     break
                 former = self._incarnation.former
+                systemd.notify("STATUS=waiting for a new lease")
             watches.cancel_scope.cancel()
-        log.info("worker_stopped", worker=self._worker.name)
+        log.info("worker_stopped", worker=self._worker.name, settled=settled, released=released)
         if self._outdated is not None:
             raise self._outdated
 
@@ -143,11 +156,16 @@ class Supervisor:
             self._drain(self._incarnation, self._worker.drain_timeout)
 
     async def _obey_signals(self, *, task_status: TaskStatus[None]) -> None:
-        """The first signal drains; the second releases what is held at once."""
-        with open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        """The first signal drains; a second SIGTERM or SIGINT releases what is held at once.
+
+        A terminal that closes may send SIGHUP twice, by itself and through its shell: the second changes nothing.
+        """
+        with open_signal_receiver(*drain_signals()) as signals:
             task_status.started()
             async for received in signals:
                 incarnation = self._incarnation
+                if received == signal.SIGHUP and self._stopping:
+                    continue
                 if incarnation is None or self._stopping:
                     self._cut_short()
                     continue

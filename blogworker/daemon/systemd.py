@@ -7,6 +7,8 @@ import os
 import socket
 from contextlib import suppress
 
+from anyio import sleep
+
 
 def notify(*facts: str) -> None:
     """Send facts such as "READY=1" or "STATUS=draining". Never raises: work does not depend on being heard."""
@@ -26,3 +28,12 @@ def watchdog_interval_s() -> float | None:
     if not allowed.isdigit() or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     return int(allowed) / 1_000_000 / 2
+
+
+async def feed_watchdog() -> None:
+    """Say for ever that the event loop runs. Ends at once where there is no watchdog for this process."""
+    if (interval_s := watchdog_interval_s()) is None:
+        return
+    while True:
+        notify("WATCHDOG=1")
+        await sleep(interval_s)

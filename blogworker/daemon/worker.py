@@ -26,6 +26,7 @@ from blogworker.settings import QueueSettings, WorkerSettings
 from blogworker.stages.checkpoint import load
 from blogworker.stages.work import Output
 from blogworker.telemetry import get_logger
+from blogworker.telemetry.facts import Facts, gathered
 
 CLAIM_TIMEOUT_S = 10.0
 RELEASE_GRACE_S = 2.0  # to hand a job back when its attempt is cancelled
@@ -70,7 +71,8 @@ class Worker:
         self._running: dict[tuple[int, int], CancelScope] = {}  # by job and attempt
         self.lost: set[tuple[int, int]] = set()  # attempts that ended here and could not be settled
         self._released: set[tuple[int, int]] = set()
-        self.outcomes: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()  # by the status that each attempt left
+        self.settled = self.released = 0
 
     @property
     def in_flight(self) -> int:
@@ -185,9 +187,8 @@ class Worker:
     async def _run(self, taken: Claim, saved: Mapping[str, Output], trial: Trial | None) -> None:
         """One attempt, from its claim until its outcome is stored; only then is the slot free."""
         started = monotonic()
-        with structlog.contextvars.bound_contextvars(
-            job_id=taken.job_id, instance_id=taken.instance_id, attempt=taken.attempt
-        ):
+        job = {"job_id": taken.job_id, "instance_id": taken.instance_id, "attempt": taken.attempt}
+        with structlog.contextvars.bound_contextvars(**job), gathered() as facts:
             try:
                 outcome: Outcome | None = Cancel()
                 with self._running[taken.job_id, taken.attempt]:
@@ -197,13 +198,13 @@ class Worker:
                 if isinstance(outcome, Cancel) and (taken.job_id, taken.attempt) in self._released:
                     outcome = Release()
                 status = await self._settler.settle(taken, outcome) if outcome is not None else None
-                self._report(outcome, status, monotonic() - started)
+                self._report(outcome, status, monotonic() - started, facts)
             except get_cancelled_exc_class():
                 # Hand the job back now, else it waits out a full lease.
                 self.lost.add((taken.job_id, taken.attempt))
                 with move_on_after(RELEASE_GRACE_S, shield=True):
                     status = await self._settler.settle(taken, Release())
-                    self._report(Release(), status, monotonic() - started)
+                    self._report(Release(), status, monotonic() - started, facts)
                     if status is not None:
                         self.lost.discard((taken.job_id, taken.attempt))
                 raise
@@ -237,24 +238,29 @@ class Worker:
             )  # before it is PENDING again, or else it is claimed at once
         return outcome
 
-    def _report(self, outcome: Outcome | None, status: str | None, duration_s: float) -> None:
+    def _report(self, outcome: Outcome | None, status: str | None, duration_s: float, facts: Facts) -> None:
         if outcome is None or status is None:
             self.outcomes["lost"] += 1
             log.warning("attempt_lost", duration_s=round(duration_s, 3))
             return
         self.outcomes[status] += 1
+        if isinstance(outcome, Release):
+            self.released += 1
+        else:
+            self.settled += 1
         failure = getattr(outcome, "failure", None)
-        if isinstance(outcome, PauseSite):
-            log.warning("site_paused", error=outcome.failure.message)
+        told = {key: facts.get(key) for key in ("title", "tokens", "cost_usd")} | {
+            "stage": failure.stage if failure else None,
+            "error_type": failure.kind if failure else None,
+            "error": failure.message if failure else getattr(outcome, "reason", None),
+        }
         write = log.error if status == "FAILED" else log.info
         write(
             "job_settled",
             outcome=type(outcome).__name__.lower(),
             status=status,
             duration_s=round(duration_s, 3),
-            stage=failure.stage if failure else None,
-            error_type=failure.kind if failure else None,
-            error=failure.message if failure else getattr(outcome, "reason", None),
+            **{key: value for key, value in told.items() if value is not None},
         )
 
 

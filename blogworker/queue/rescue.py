@@ -21,6 +21,7 @@ MOST = 12  # deaths, where others died meanwhile too: a bad host must not keep a
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
+    workers: tuple[str, ...]  # the names of those that had lost them; the id of one that has none any more
     jobs: int
     failed: int  # of them, those that ended because they keep killing their workers
 
@@ -36,7 +37,8 @@ class Former:
 async def rescue(database: Runner) -> Rescued:
     """One batch. Any worker may, at any time."""
     rows = await database.rows("queue/rescue", batch=BATCH, most_lone=MOST_LONE, most=MOST)
-    return Rescued(jobs=len(rows), failed=sum(row["status"] == "FAILED" for row in rows))
+    workers = tuple(sorted({row["worker"] for row in rows}))
+    return Rescued(workers, jobs=len(rows), failed=sum(row["status"] == "FAILED" for row in rows))
 
 
 async def release_strays(database: Runner, worker_id: UUID, *, known: Collection[int]) -> int:

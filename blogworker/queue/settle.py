@@ -134,7 +134,8 @@ class Settler:
         for instance_id, reason in pauses.items():
             # A site somebody holds is not waited for: nobody claims from it meanwhile, and its next job tries again.
             with move_on_after(PAUSE_S):
-                await self._database.maybe("queue/pause_site", instance_id=instance_id, reason=reason)
+                if await self._database.maybe("queue/pause_site", instance_id=instance_id, reason=reason) is not None:
+                    log.warning("site_paused", instance_id=instance_id, error=reason)
         rows = await self._database.rows(
             "queue/settle",
             worker_id=self._worker_id,

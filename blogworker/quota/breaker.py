@@ -234,13 +234,8 @@ class Breakers:
         async with tally.telling:
             if not tally.failed:
                 return
-            told = {
-                "successes": tally.successes,
-                "succeeded": tally.succeeded,
-                "failed": tally.failed,
-                "refused": tally.refused,
-                "reason": (why := tally.why),
-            }
+            told = {name: getattr(tally, name) for name in ("successes", "succeeded", "failed", "refused")}
+            told["reason"] = why = tally.why
             tally.successes, tally.failed, tally.refused = 0, [], False
             name = self._rows[call.provider]
             row = await self._database.one("quota/breaker_report", provider=name, report=uuid4(), **told)
@@ -265,7 +260,7 @@ class Breakers:
             )
             await self._look()
             if row["open_s"] is not None:
-                log.info("breaker_closed", provider=self._rows[provider], open_s=round(row["open_s"], 1))
+                log.info("breaker_closed", provider=self._rows[provider], open_s=round(row["open_s"], 1), by="probe")
             elif verdict == "down":
                 log.info("breaker_probe_failed", provider=self._rows[provider], reason=str(error))
 
@@ -279,6 +274,16 @@ class Breakers:
                     self._unsent.pop(provider, None)  # good for the outage that is over, not for the next one
         self._news.set()
         self._news = Event()
+        if any(row["by_hand"] for name, row in rows.items() if name in self._rows.values()):
+            await self._tell_by_hand()
+
+    async def _tell_by_hand(self) -> None:
+        """Log what a person did to our breakers, unless another worker has."""
+        for row in await self._database.rows("quota/breaker_tell", providers=list(self._rows.values())):
+            if row["by_hand"] == "opened":
+                log.error("breaker_opened", provider=row["provider"], reason=row["reason"])
+            else:
+                log.info("breaker_closed", provider=row["provider"], open_s=round(row["open_s"], 1), by="hand")
 
     def _view(self, row: Row) -> View:
         probe_at = None if row["retry_s"] is None else self._looked_at + row["retry_s"]

@@ -17,8 +17,10 @@ from blogworker.queue.job import Claim, Stage
 from blogworker.stages.fitting import misfits_of
 from blogworker.stages.work import Output, Refusal, Reserved, Spend
 from blogworker.telemetry import get_logger
+from blogworker.telemetry.facts import note
 
 ORDER = tuple(Stage)
+TITLED = (Stage.IDEAS, Stage.CONTENT)  # in order: the writer may change the title of the idea
 POSTS_LOOKED_AT = 200  # for the tags in use
 NOTHING_SPENT = Spend(provider=None, model=None)
 OUTPUT_MAX = 2_000_000  # bytes as JSON
@@ -44,6 +46,8 @@ class StoredCheckpoints:
         self._since = monotonic()
         for name, fault in again.items():
             log.warning("checkpoint_ignored", name=name, error=fault)
+        for stage in TITLED:
+            _note_title(stage, self._saved.get(stage, {}))
 
     def get(self, name: str) -> Output | None:
         """Raises Rejected for one that is not understood and must not be made again."""
@@ -78,6 +82,11 @@ class StoredCheckpoints:
         )
         self._since = now
         self._saved[name] = output
+        _note_title(name, output)
+        if spend is not None and spend.model is not None:
+            paid = _spent(spend)
+            tokens = paid["tokens_in"] + paid["tokens_out"]
+            note(model=paid["model"], tokens=tokens or None, cost_usd=paid["cost_usd"])
 
     async def confirm(self) -> datetime:
         now: datetime = self._held(await self._database.maybe("stages/confirm", **self._fence))["now"]
@@ -125,6 +134,11 @@ async def load(database: Runner, job_ids: list[int]) -> dict[int, dict[str, Outp
     for row in await database.rows("stages/load_checkpoints", job_ids=job_ids):
         found[row["job_id"]][row["stage"]] = row["output"]
     return found
+
+
+def _note_title(name: str, output: Output) -> None:
+    if name in TITLED and isinstance(title := output.get("title"), str):
+        note(title=title)
 
 
 def _spent(spend: Spend) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from blogworker.stages import content, ideas, image, publish, source
 from blogworker.stages.budget import still_to_pay
 from blogworker.stages.work import STAGE_DEADLINE_S, Later, MadeAhead, Work
 from blogworker.telemetry import get_logger
+from blogworker.telemetry.facts import gathered
 
 STAGES = {
     Stage.SOURCE: source.run,
@@ -57,11 +58,13 @@ async def attempt(
             if work.checkpoints.get(stage) is not None:
                 continue
             started, waited_s = monotonic(), sum(waits)
-            with fail_after(STAGE_DEADLINE_S):
-                output = await run(work)
-            await work.checkpoints.save(stage, output)
+            with gathered() as paid:
+                with fail_after(STAGE_DEADLINE_S):
+                    output = await run(work)
+                await work.checkpoints.save(stage, output)
             duration_s = monotonic() - started
-            log.info("stage_completed", stage=stage, duration_s=round(duration_s, 3))
+            told = {key: paid[key] for key in ("model", "tokens", "cost_usd") if key in paid}
+            log.info("stage_completed", stage=stage, duration_s=round(duration_s, 3), **told)
             if timed is not None:
                 timed(stage, duration_s - (sum(waits) - waited_s))
     except MadeAhead as later:

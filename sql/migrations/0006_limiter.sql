@@ -222,6 +222,14 @@ $$;
 -- The limiter at a glance, true for the whole fleet, a row a bucket. queue_length: calls that hold a slot of a live worker
 -- and wait for their quota, as of its last extension of the lease (every third of it). The limits are those in force:
 -- ours, or the vendor's own where that is lower; tokens: null where the vendor counts none.
+--
+-- The figures of the last minute come from slots of 5 s, of which the oldest lies in it in part, and a second's worth may
+-- go at once. A quota that is used to the full would therefore seem overrun by as much: up to there it is full. What is
+-- beyond that is shown: the limit has been lowered, or calls used more than was reserved for them.
+create function quota_shown(used integer, most integer, burst_s real) returns integer language sql immutable as $$
+    select case when used::double precision * 60 <= most::double precision * (65 + burst_s) then least(used, most) else used end
+$$;
+
 create view v_quotas as
 select
     q.name,
@@ -231,12 +239,12 @@ select
         from workers as w
         where w.lease_until > now()
     ) as queue_length,
-    u.requests as requests_in_last_minute,
+    n.requests as requests_in_last_minute,
     m.requests as max_requests,
-    round(100.0 * u.requests / m.requests, 1)::double precision as requests_percent,
-    u.tokens as tokens_in_last_minute,
+    round(100.0 * n.requests / m.requests, 1)::double precision as requests_percent,
+    n.tokens as tokens_in_last_minute,
     m.tokens as max_tokens,
-    round(100.0 * u.tokens / m.tokens, 1)::double precision as tokens_percent,
+    round(100.0 * n.tokens / m.tokens, 1)::double precision as tokens_percent,
     quota_pace(q, u.t) as pace,
     greatest(extract(epoch from q.requests_clock - u.t), 0)::double precision as requests_ahead_s,
     greatest(extract(epoch from q.tokens_clock - u.t), 0)::double precision as tokens_ahead_s,
@@ -260,4 +268,9 @@ cross join lateral (
         case
             when q.tokens_per_minute is not null then least(q.tokens_per_minute, q.vendor_tokens_per_minute)
         end as tokens
-) as m;
+) as m
+cross join lateral (
+    select
+        quota_shown(u.requests, m.requests, q.burst_s) as requests,
+        quota_shown(u.tokens, m.tokens, q.burst_s) as tokens
+) as n;

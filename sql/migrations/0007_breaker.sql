@@ -22,6 +22,8 @@ alter table provider_health
     add column opened_by uuid, -- the report that last opened it
     add column probe uuid, -- the one call that may go through
     add column probe_until timestamptz, -- then another may take its place: its worker is gone
+    add column by_hand text check (by_hand in ('opened', 'closed')), -- what a person did, until a worker has logged it
+    add column open_s double precision check (open_s between 0 and 1e12), -- how long one that was closed by hand had been open
     add constraint probed_exactly_while_half_open check ((state = 'half_open') = (probe is not null));
 
 alter table provider_health set (fillfactor = 10);
@@ -60,6 +62,30 @@ $$;
 
 create trigger closed before update on provider_health
 for each row when (old.state <> 'closed' and new.state = 'closed') execute function provider_health_closed();
+
+-- A person, at psql or with `blogworker breakers close`, writes the state alone; reports and probes write more.
+create function provider_health_by_hand() returns trigger language plpgsql as $$
+begin
+    if new.state = 'open' then
+        new.by_hand := 'opened';
+        new.open_s := null;
+        new.opened_at := coalesce(new.opened_at, clock_timestamp());
+        new.updated_at := clock_timestamp();
+    else
+        new.by_hand := 'closed';
+        new.open_s := coalesce(extract(epoch from clock_timestamp() - old.opened_at), 0);
+    end if;
+    return new;
+end
+$$;
+
+create trigger by_hand before update on provider_health
+for each row when (
+    (old.state = 'closed') <> (new.state = 'closed')
+    and new.opened_by is not distinct from old.opened_by
+    and new.probe is not distinct from old.probe
+)
+execute function provider_health_by_hand();
 
 -- What one process has seen of a provider since it last told: failures, and the successes before them.
 -- Takes    failed: the site of each failure, succeeded: that of the last success, null where the vendor has no sites;
@@ -134,7 +160,7 @@ begin
     end if;
     t := clock_timestamp();
     if verdict = 'alive' then
-        update provider_health as p set state = 'closed' where p.provider = h.provider;
+        update provider_health as p set state = 'closed', probe = null where p.provider = h.provider;
         return extract(epoch from t - h.opened_at);
     end if;
     if verdict = 'down' then

@@ -1,5 +1,7 @@
 """What an operator sees of a provider that is left alone, and does about it."""
 
+import re
+
 import pytest
 
 from .conftest import Cli, Rows
@@ -25,10 +27,22 @@ def test_status_names_the_provider_the_reason_and_the_next_try(cli: Cli, left_al
     assert "You exceeded your current quota" in shown
     assert "5 min" in shown
     assert "in use" not in shown
+    assert re.search(r"^ *stopped +what needs openai: its circuit breaker is open *$", shown, re.MULTILINE)
+
+
+def test_status_tells_all_that_is_stopped(cli: Cli, sql: Rows, left_alone: None) -> None:
+    """It said "stopped -" while a provider was left alone: it knew of budgets only."""
+    sql("update fleet_budget set shut_until = now() + interval '1 h', shut_reason = 'no room for a blog'")
+
+    stopped = "no room for a blog; what needs openai: its circuit breaker is open"
+    assert re.search(rf"^ *stopped +{stopped} *$", cli("status").out, re.MULTILINE)
 
 
 def test_status_is_silent_when_all_is_well(cli: Cli) -> None:
-    assert "Providers" not in cli("status").out
+    shown = cli("status").out
+
+    assert "Providers" not in shown
+    assert re.search(r"^ *stopped +nothing *$", shown, re.MULTILINE)
 
 
 def test_breakers_shows_all_of_them(cli: Cli, left_alone: None) -> None:
@@ -75,3 +89,4 @@ def test_a_provider_shut_by_hand_waits_for_a_person(cli: Cli, sql: Rows) -> None
     sql("update provider_health set state = 'open', reason = 'works' where provider = 'wix'")
 
     assert "when a person closes it" in cli("breakers").out
+    assert {row["provider"]: row["retry_in_s"] for row in cli("breakers", "--json").json}["wix"] is None

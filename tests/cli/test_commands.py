@@ -1,6 +1,7 @@
 """What each command does when all is well, and that none of them ever shows a secret."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -323,6 +324,42 @@ def test_quotas_tell_the_last_minute_and_take_new_limits(cli: Any, sql: Sql) -> 
     for word in ("openai/mini", "waiting", "25.0", "10,000"):
         assert word in for_people.out
     assert [(row["max_requests"], row["requests_percent"], row["pinned"]) for row in changed] == [(200, 50.0, True)]
+
+
+def test_a_quota_used_to_the_full_is_not_said_to_be_overrun(cli: Any, sql: Sql) -> None:
+    """The figure comes from slots of 5 s, and was 109 % on a good day. A limit that was lowered is another matter."""
+    expected = {400: (400, 100.0), 436: (400, 100.0), 440: (400, 100.0), 441: (441, 110.3), 800: (800, 200.0)}
+    for used in expected:
+        sql(
+            "insert into quotas "
+            "(name, provider, requests_per_minute, tokens_per_minute, newest_slot, slot_requests, slot_tokens) values "
+            f"('openai/{used}', 'openai', 400, 400, quota_slot(now()), array[{used}] || array_fill(0, array[12]), "
+            f"array[{used}] || array_fill(0, array[12]))"
+        )
+
+    rows = cli("quotas", "--json").json
+
+    assert {row["name"]: (row["requests_in_last_minute"], row["requests_percent"]) for row in rows} == {
+        f"openai/{used}": shown for used, shown in expected.items()
+    }
+    assert all(row["tokens_percent"] == row["requests_percent"] for row in rows)
+
+
+def test_tries_are_the_attempts_that_counted(cli: Any, sql: Sql) -> None:
+    """A blog that was refused had been tried: FAILED beside 0/5 is a riddle."""
+    sql(
+        "insert into blog_generations (instance_id, source_type, source_id, status, failures, finished_at) values "
+        "('s', 'keyword', 'refused', 'FAILED', 0, now()), ('s', 'keyword', 'late', 'FAILED', 2, now()), "
+        "('s', 'keyword', 'used-up', 'FAILED', 5, now()), ('s', 'keyword', 'done', 'DONE', 1, now())"
+    )
+    sql("insert into blog_generations (instance_id, source_type, source_id) values ('s', 'keyword', 'waits')")
+
+    lines = cli("list").out.splitlines()
+
+    told = {word: line for line in lines for word in ("refused", "late", "used-up", "done", "waits") if word in line}
+    expected = {"refused": "1, the last", "late": "3, the last", "used-up": "5/5", "done": "2", "waits": "0/5"}
+    for word, tries in expected.items():
+        assert re.search(rf"  {tries}  ", told[word]), told[word]
 
 
 def test_a_person_ends_the_block_of_a_429(cli: Any, sql: Sql) -> None:

@@ -23,6 +23,8 @@ update blog_generations
 set status = 'PROCESSING', attempt = 1, worker_id = '00000000-0000-0000-0000-000000000001';
 insert into generation_errors (generation_id, attempt, stage, kind, message, provider, retryable) values
     (1, 1, 'content', 'OutcomeUnknown', 'm', 'openai', true), (1, 1, 'publish', 'OutcomeUnknown', 'm', 'wix', true);
+insert into generation_stages (generation_id, stage, output, cost_usd, attempt) values
+    (1, 'content', '{}', 0.3, 1), (1, 'image', '{}', 0.08, 1), (1, 'source', '{}', null, 1);
 update blog_generations set status = 'DONE';
 """
 
@@ -59,9 +61,42 @@ def test_the_page_for_people_holds_the_same(cli, ledger):
 
     page = cli("costs").out
 
-    told = ["$1.51 spent, $3.49 left of a budget of $5.00", "1, $1.51 each", "$0.25 (16.6 %) in 2 calls"]
+    told = ["$1.51 spent, $3.49 left of a budget of $5.00", "1, which cost $0.38", "$0.25 (16.6 %) in 2 calls"]
     for words in (*told, "1 calls without an answer", "gpt-6.1-terra", "shop-b", "2026-11-23", "no price for gpt-9"):
         assert words in page, (words, page)
+
+
+def test_a_blog_s_average_is_of_finished_blogs_and_of_enough_of_them(cli, sql):
+    """It was all that was spent, by the few that were finished: early on, what twenty in progress had taken as well."""
+    sql(
+        "insert into provider_usage (hour, provider, model, instance_id, requests, cost_usd) "
+        "values (date_trunc('hour', now()), 'openai', 'gpt-6-luna', 'shop', 100, 9.5)"
+    )
+    sql(
+        "with made as (insert into blog_generations (instance_id, source_type, source_id, status, finished_at) "
+        "select 'shop', 'keyword', n::text, 'DONE', now() from generate_series(1, 12) as n returning id) "
+        "insert into generation_stages (generation_id, stage, output, cost_usd, attempt) "
+        "select m.id, 'content', '{}', 0.0125, 1 from made as m"
+    )
+
+    assert "12, about $0.0125 each" in cli("costs").out
+    blogs = cli("costs", "--json").json["blogs"]
+    assert (blogs["done"], blogs["done_seen"], blogs["done_usd"]) == (12, 12, 0.15)
+
+    sql("delete from blog_generations where source_id::integer > 3")
+    assert "3, which cost $0.0375" in cli("costs").out
+
+
+def test_without_a_budget_nothing_is_said_to_be_left(cli):
+    """0 means that nothing may be spent any more; there is no limit."""
+    spending = cli("costs", "budget", "--json").json
+    assert (spending["left_today_usd"], spending["left_month_usd"]) == (None, None)
+
+    spending = cli("costs", "budget", "--day", "5", "--json").json
+    assert (spending["left_today_usd"], spending["left_month_usd"]) == (5, None)
+
+    spending = cli("costs", "budget", "--day", "0", "--json").json
+    assert spending["left_today_usd"] == 0
 
 
 def test_one_site_and_months_can_be_asked_for(cli, ledger):

@@ -344,7 +344,8 @@ async def test_every_line_of_an_attempt_names_its_job(bench: Bench) -> None:
 
     (line,) = [line for line in logs if line["event"] == "job_settled"]
     assert (line["job_id"], line["instance_id"], line["attempt"]) == (job_id, "a", 1)
-    assert (line["outcome"], line["status"], line["error"]) == ("done", "DONE", None)
+    assert (line["outcome"], line["status"]) == ("done", "DONE")
+    assert None not in line.values()  # what does not apply is not there
     assert line["duration_s"] >= 0
 
 

@@ -286,6 +286,7 @@ def test_an_ordinary_user_runs_a_server_as_himself_and_root_may_stop_it(ground: 
     )
 
     assert ask(started.stdout.strip(), "select 1") == 1
+    assert f"{ground / 'home' / 'pg'} --stop" in started.stderr
     assert (ground / "home" / "pg").stat().st_uid == NOBODY
     assert run(ground / "home" / "pg", "--stop").returncode == 0
     assert processes_in(ground) == []

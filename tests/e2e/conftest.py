@@ -20,10 +20,12 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from blogworker.cli.simulation import settings_for
+from blogworker.telemetry import keys_of
 
 SPEED = 50
 WITHIN_S = 30.0
 LOOK_S = 0.05
+EVERYWHERE = {"event", "level", "timestamp", "job_id", "instance_id", "attempt"}
 
 
 def until(fact: Callable[[], Any], *, within_s: float = WITHIN_S, of: Callable[[], object] = str) -> Any:
@@ -50,14 +52,26 @@ class Program:
                 stdout=out,
                 stderr=err,
                 cwd=folder,
-                env={"PATH": os.defpath, "HOME": str(folder)} | environment,
+                env={"PATH": os.defpath, "HOME": str(folder), "BLOGWORKER_ENV_FILE": ""} | environment,
             )
 
-    def events(self, name: str) -> list[dict[str, Any]]:
-        """Its log lines of one event, those written whole."""
+    def lines(self) -> list[dict[str, Any]]:
+        """Its log lines, those written whole."""
         lines = self.log.read_text().splitlines(keepends=True)
-        told = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
-        return [event for event in told if event["event"] == name]
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Its log lines of one event."""
+        return [event for event in self.lines() if event["event"] == name]
+
+    def undocumented(self) -> list[dict[str, Any]]:
+        """Its log lines whose keys are not those that the table of events promises."""
+        wrong = []
+        for line in self.lines():
+            always, perhaps = keys_of(line["event"])
+            if not always <= line.keys() <= always | perhaps | EVERYWHERE:
+                wrong.append(line)
+        return wrong
 
     def logged(self, name: str) -> dict[str, Any]:
         """The first event of a name, once it is there."""
@@ -240,3 +254,4 @@ def start(tmp_path: Path, database_url: str) -> Iterator[Start]:
     yield begin
     for program in started:
         program.kill()
+    assert [fault for program in started for fault in program.undocumented()] == []

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 
 from .conftest import WITHIN_S, Queue, Start, Vendors, until
@@ -59,6 +60,24 @@ def test_a_mixture_of_sources_becomes_published_illustrated_posts(
     assert vendors.duplicates(*sites) == []
     settled = worker.events("job_settled")
     assert sorted(event["job_id"] for event in settled) == [job_id for (job_id,) in queue.jobs("id")]
+    assert {event["title"] for event in settled} == {post["title"] for post in posts}
+    costs = {
+        row["id"]: row["usd"]
+        for row in queue.run(
+            "select generation_id as id, sum(cost_usd)::float as usd from generation_stages group by generation_id"
+        )
+    }
+    assert {event["job_id"]: event["cost_usd"] for event in settled} == pytest.approx(
+        costs, abs=1e-5
+    )  # each is rounded
+    models = {
+        event["stage"]: (event.get("model"), event.get("tokens", 0) > 0) for event in worker.events("stage_completed")
+    }
+    assert models["content"] == ("gpt-6.1-terra", True)
+    assert models["image"] == ("black-forest-labs/flux-schnell", False)
+    assert models["publish"] == (None, False)
+    stopped = worker.logged("worker_stopped")
+    assert (stopped["settled"], stopped["released"]) == (len(settled), 0)
     assert queue.value("select count(*) from workers") == 0
     assert worker.errors.read_text() == ""
     assert "hunter2" not in worker.log.read_text()
@@ -99,6 +118,22 @@ def test_a_first_signal_lets_held_jobs_finish_and_claims_no_more(
     assert queue.value("select count(*) from workers") == 0
 
 
+def test_a_hangup_drains_however_often_it_comes(vendors: Vendors, queue: Queue, start: Start, site: str) -> None:
+    queue.add(site, *(f"topic {n}" for n in range(12)))
+    slow_down(vendors, site)
+    worker = start(vendors, "--concurrency", "4")
+    until(lambda: queue.count("stage = 'publish'") >= 2, of=worker.said)
+
+    worker.tell(signal.SIGHUP)
+    worker.logged("drain_started")
+    worker.tell(signal.SIGHUP)
+
+    assert worker.ended() == 0, worker.said()
+    assert worker.logged("drain_started")["signal"] == "SIGHUP"
+    assert worker.events("drain_cut_short") == []
+    assert set(queue.jobs("status")) == {("DONE",), ("PENDING",)}, queue.told()
+
+
 def test_jobs_that_outlast_the_drain_are_handed_back(
     slow_vendors: Vendors, queue: Queue, start: Start, site: str
 ) -> None:
@@ -112,6 +147,8 @@ def test_jobs_that_outlast_the_drain_are_handed_back(
     assert worker.ended(within_s=10) == 0, worker.said()
     assert queue.jobs("status", "failures", "rescues", "stage") == [("PENDING", 0, 0, "ideas")] * 3
     assert [event["outcome"] for event in worker.events("job_settled")] == ["release"] * 3
+    stopped = worker.logged("worker_stopped")
+    assert (stopped["settled"], stopped["released"]) == (0, 3)
     assert queue.value("select count(*) from generation_stages where stage = 'source'") == 3
 
 
@@ -150,6 +187,7 @@ def test_jobs_of_a_killed_worker_are_rescued_and_published_once(
     assert held >= 4
     assert queue.all_done(), queue.told()
     assert sum(event["count"] for event in rescuer.events("jobs_rescued")) == held
+    assert {name for event in rescuer.events("jobs_rescued") for name in event["workers"]} == {"victim"}
     assert queue.count("failures = 0 and attempt = 2") == held
     assert queue.value("select count(*) from generation_errors where kind = 'LeaseLost'") == held
     assert len(vendors.posts(*sites)) == 12
@@ -222,14 +260,14 @@ def test_systemd_is_told_of_ready_alive_and_stopping(
         manager.settimeout(20)
         worker = start(vendors, NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="200000")
 
-        ready = manager.recv(4096).decode().splitlines()
+        while (ready := manager.recv(4096).decode().splitlines())[0] != "READY=1":
+            assert ready == ["WATCHDOG=1"]  # also before there is a lease
         while b"WATCHDOG=1" not in manager.recv(4096):
             pass
         worker.tell(TERM)
         while (stopping := manager.recv(4096).decode().splitlines())[0] != "STOPPING=1":
             assert stopping == ["WATCHDOG=1"]
 
-    assert ready[0] == "READY=1"
     assert ready[1].startswith("STATUS=")
     assert worker.ended() == 0, worker.said()
 
@@ -308,12 +346,14 @@ def test_a_site_that_left_is_paused_and_the_others_go_on(
     queue.add(here, "raku", "celadon")
     vendors.set("faults", kind="revoked", vendor="wix", site=gone)
 
-    assert start(vendors, "--until-empty").ended() == 0
+    worker = start(vendors, "--until-empty")
+    assert worker.ended() == 0
 
     assert queue.count(f"instance_id = '{here}' and status = 'DONE'") == 2
     assert queue.count(f"instance_id = '{gone}' and status = 'PENDING' and failures = 0") == 2
     (paused,) = queue.run("select pause_reason from sites where paused_at is not null")
     assert "App is not installed" in paused["pause_reason"]
+    assert [event["instance_id"] for event in worker.events("site_paused")] == [gone]
 
     vendors.forgive()
     paid = vendors.get("stats")["vendors"]["openai"]["requests"]

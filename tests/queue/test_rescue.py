@@ -37,12 +37,22 @@ async def test_a_dead_workers_jobs_are_ready_again(psql, database, claimer):
     rescued = await rescue(database)
 
     jobs = await psql.run("select * from blog_generations")
-    assert (rescued.jobs, rescued.failed) == (3, 0)
+    assert (rescued.workers, rescued.jobs, rescued.failed) == (("test",), 3, 0)
     assert {(j["status"], j["rescues"], j["failures"], j["attempt"], j["worker_id"]) for j in jobs} == {
         ("PENDING", 1, 0, 1, None)
     }
     await live(psql)
     assert [c.attempt for c in (await claimer()).claims] == [2, 2, 2]
+
+
+async def test_a_worker_that_has_no_name_any_more_is_named_by_its_id(psql, database, claimer):
+    """Its name has another incarnation: two of them are not told apart by it."""
+    await psql.insert("shop", 1)
+    await claimer()
+    (job,) = await psql.run("select worker_id from blog_generations")
+    await psql.run("update workers set worker_id = gen_random_uuid()")
+
+    assert (await rescue(database)).workers == (str(job["worker_id"]),)
 
 
 async def test_a_live_workers_jobs_are_never_taken(psql, database, claimer):

@@ -8,6 +8,7 @@ import pytest
 from anyio import create_task_group, fail_after, sleep
 from anyio.lowlevel import checkpoint
 from psycopg.types.json import Json
+from structlog.testing import capture_logs
 
 from blogworker.db.pool import connect
 from blogworker.queue.job import Cancel, Done, Failure, PauseSite, PutOff, Reject, Release, Retry, Wait
@@ -182,6 +183,21 @@ async def test_a_site_that_is_out_of_reach_is_paused_and_keeps_its_job(psql, cla
     assert site["paused_at"] is not None
     assert site["pause_reason"] == "the token was revoked"
     assert await claimer.sites() == ["other"]
+
+
+async def test_a_pause_is_logged_once(psql, claimer, settler):
+    """Four blogs of one site find it closed at the same time, on whatever workers: a person reads it once."""
+    await psql.insert("shop", 4)
+    claims = (await claimer()).claims
+
+    with capture_logs() as lines:
+        async with create_task_group() as tasks:
+            for claim in claims:
+                tasks.start_soon(settler.settle, claim, PauseSite(FAILURE))
+
+    assert [(line["event"], line["instance_id"], line["error"]) for line in lines] == [
+        ("site_paused", "shop", "the vendor is down")
+    ]
 
 
 async def test_the_first_reason_of_a_pause_stays(psql, claimer, settler):

@@ -213,6 +213,37 @@ async def test_the_reason_of_an_opening_is_what_a_person_can_act_on(ours, person
     assert "Misconfigured" in (await person.row())["reason"]
 
 
+async def test_what_a_person_does_is_logged_once_in_the_fleet(ours, theirs, person):
+    """`breakers close`, or psql: no log told why the fleet went on."""
+    await opened(ours)
+    await person.run("update provider_health set opened_at = opened_at - interval '90 s' where provider = 'openai'")
+    with capture_logs() as lines:
+        await person.database.maybe("quota/breaker_close", provider="openai")
+        await ours.sync()
+        await theirs.sync()
+        await person.run("update provider_health set state = 'open', reason = 'works' where provider = 'wix'")
+        await theirs.sync()
+        await ours.sync()
+
+    closed, works = lines
+    assert 90 <= closed.pop("open_s") < 100
+    assert closed == {"event": "breaker_closed", "log_level": "info", "provider": "openai", "by": "hand"}
+    assert works == {"event": "breaker_opened", "log_level": "error", "provider": "wix", "reason": "works"}
+    (wix,) = await person.run("select * from provider_health where provider = 'wix'")
+    assert wix["opened_at"] is not None
+
+
+async def test_a_probe_that_closes_the_breaker_is_not_taken_for_a_person(ours, theirs, person):
+    await probing(ours, person)
+
+    with capture_logs() as lines:
+        assert await call(ours) == "done"
+        await theirs.sync()
+        await ours.sync()
+
+    assert [(line["event"], line["by"]) for line in lines] == [("breaker_closed", "probe")]
+
+
 async def test_a_probe_that_was_not_sent_is_void_once_the_breaker_is_closed(ours, person):
     """It would be a second one in the next outage."""
     await probing(ours, person)

@@ -2,8 +2,12 @@
 
 import ast
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,8 @@ import structlog
 from pydantic import SecretStr
 
 from blogworker.settings import LogSettings
-from blogworker.telemetry import EVENTS, configure, get_logger
+from blogworker.telemetry import EVENTS, configure, get_logger, keys_of
+from blogworker.telemetry.facts import gathered, note
 
 PACKAGE = Path(__file__).parents[2] / "blogworker"
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
@@ -39,7 +44,12 @@ def writes(node: ast.AST) -> bool:
 
 
 def emitted() -> Iterator[tuple[str, ast.expr]]:
-    """Place and first argument of each call of our logger, also where a variable chose its level."""
+    """Place and first argument of each call of our logger."""
+    yield from ((place, call.args[0]) for place, call in logged())
+
+
+def logged() -> Iterator[tuple[str, ast.Call]]:
+    """Place and each call of our logger, also where a variable chose its level."""
     for path in sorted(PACKAGE.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         if "get_logger()" not in text:
@@ -56,7 +66,7 @@ def emitted() -> Iterator[tuple[str, ast.expr]]:
             if isinstance(node, ast.Call) and (
                 writes(node.func) or (isinstance(node.func, ast.Name) and node.func.id in chosen)
             ):
-                yield f"{path.relative_to(PACKAGE)}:{node.lineno}", node.args[0]
+                yield f"{path.relative_to(PACKAGE)}:{node.lineno}", node
 
 
 def test_every_event_is_a_literal_of_the_table() -> None:
@@ -74,6 +84,37 @@ def test_every_event_of_the_table_is_emitted() -> None:
     used = {event.value for _, event in emitted() if isinstance(event, ast.Constant)}
 
     assert set(EVENTS) - used == set()
+
+
+def test_the_documented_keys_are_those_that_are_written() -> None:
+    """Whoever makes a dashboard finds the keys of the table in the lines, and no others."""
+    wrong = []
+    for place, call in logged():
+        event = ast.literal_eval(call.args[0])
+        always, perhaps = keys_of(event)
+        written = {keyword.arg for keyword in call.keywords if keyword.arg is not None}
+        written |= {"exception"} if getattr(call.func, "attr", "") == "exception" else set()
+        more = any(keyword.arg is None for keyword in call.keywords)  # put together: the e2e tests see those
+        if not written <= always | perhaps or not (more or always <= written):
+            wrong.append((place, event, written ^ always))
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("a meaning", (set(), set())),
+        ("a meaning; more: one", ({"one"}, set())),
+        ("a: b: one, two? (not by hand), three (which)", ({"one", "three"}, {"two"})),
+    ],
+)
+def test_keys_stand_behind_the_last_colon(
+    text: str, keys: tuple[set[str], set[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EVENTS, "heartbeat", text)
+
+    assert keys_of("heartbeat") == keys
 
 
 @pytest.mark.parametrize("event", EVENTS)
@@ -145,3 +186,164 @@ def test_no_line_gives_a_secret_away(capsys: pytest.CaptureFixture[str], form: s
     assert SECRET.get_secret_value() not in shown
     assert "refused a key of 7 characters" in shown
     assert "test_events.py" in shown
+
+
+def journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard output is what systemd says it is."""
+    facts = os.fstat(1)
+    monkeypatch.setattr(sys, "stdout", os.fdopen(1, "w", closefd=False))
+    monkeypatch.setenv("JOURNAL_STREAM", f"{facts.st_dev}:{facts.st_ino}")
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_the_journal_is_told_the_priority_of_each_line(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], form: str
+) -> None:
+    """`journalctl -p warning` showed nothing: all was of priority 6. A traceback is many lines, each an entry."""
+    journal(monkeypatch)
+    configure(LogSettings(level="debug", format=form))
+    log = get_logger()
+
+    log.debug("jobs_claimed")
+    log.info("job_settled")
+    log.warning("lease_lost")
+    log.error("breaker_opened")
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        log.exception("attempt_crashed")
+
+    lines = capfd.readouterr().out.splitlines()
+    assert [line[:3] for line in lines[:4]] == ["<7>", "<6>", "<4>", "<3>"]
+    assert {line[:3] for line in lines[4:]} == {"<3>"}
+    assert (len(lines) > 5) == (form == "console")
+    assert "\x1b" not in "".join(lines)  # the journal shows such lines as blobs
+
+
+def test_a_stream_that_is_not_the_journal_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A worker of systemd that writes to a file, or a child whose output is read, inherits the variable."""
+    journal(monkeypatch)
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1234")
+    configure(LogSettings(format="json"))
+
+    get_logger().error("breaker_opened")
+
+    assert capfd.readouterr().out.startswith("{")
+
+
+def test_a_terminal_that_was_closed_ends_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker drains after SIGHUP, and each of its lines fails."""
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        os.close(ours)
+        monkeypatch.setattr(sys, "stdout", terminal)
+        configure(LogSettings(format="json"))
+
+        get_logger().info("drain_started")
+        with pytest.raises(OSError, match="Input/output error"):
+            terminal.write("x\n" * 5_000)
+        monkeypatch.undo()
+        with suppress(OSError):
+            terminal.close()
+
+
+BEAT = {
+    "worker": "host/1",
+    "slots": 50,
+    "in_flight": 12,
+    "outcomes": {"PENDING": 3, "DONE": 40},
+    "pool": {"pool_min": 2, "requests_num": 171},
+    "pending": 340,
+    "ready_sites": 12,
+    "oldest_wait_s": 12.34,
+    "finished_last_minute": 25,
+    "workers": 4,
+    "xmin_held_s": None,
+    "spent_today_usd": 1.2345,
+    "budget_shut": None,
+    "left_alone": ["openai"],
+    "quotas": {
+        f"openai/{n}": {"requests_percent": float(n), "tokens_percent": None, "max_requests": 450} for n in range(20)
+    },
+    "sites_blocked": 0,
+}
+
+
+def test_a_heartbeat_is_one_line_that_a_person_can_read(capsys: pytest.CaptureFixture[str]) -> None:
+    """On a terminal; it was a wall of dictionaries. JSON keeps all."""
+    configure(LogSettings(format="console"))
+    get_logger().info("heartbeat", **BEAT)
+    configure(LogSettings(format="json"))
+    get_logger().info("heartbeat", **BEAT)
+
+    console, machine = capsys.readouterr().out.splitlines()
+    told = console.split("heartbeat", 1)[1]
+    assert told.split() == [
+        "done=40",
+        "finished_last_minute=25",
+        "left_alone=openai",
+        "oldest_wait_s=12",
+        "pending=340",
+        "pending_again=3",
+        *("quotas='openai/19", "19", "%,", "openai/18", "18", "%,", "openai/17", "17", "%'"),
+        "slots=12/50",
+        "spent_today_usd=1.23",
+        "worker=host/1",
+        "workers=4",
+    ]
+    assert BEAT.items() <= json.loads(machine).items()
+
+
+@pytest.mark.parametrize("beat", [{}, {"quotas": None, "outcomes": None}, {"quotas": {"a": {}}}])
+def test_a_heartbeat_without_figures_is_a_line_too(capsys: pytest.CaptureFixture[str], beat: dict[str, Any]) -> None:
+    configure(LogSettings(format="console"))
+
+    get_logger().info("heartbeat", **beat)
+
+    assert "slots=0/0" in capsys.readouterr().out
+
+
+def test_what_is_noted_in_a_part_is_of_the_whole_too() -> None:
+    """A stage's line tells what it paid, that of its attempt what all have."""
+    note(tokens=1)  # nobody gathers
+    with gathered() as attempt:
+        note(title="first", tokens=10, cost_usd=0.5)
+        with gathered() as stage:
+            note(title="second", tokens=5, cost_usd=None, model="m")
+
+    assert stage == {"title": "second", "tokens": 5, "model": "m"}
+    assert attempt == {"title": "second", "tokens": 15, "cost_usd": 0.5, "model": "m"}
+
+
+def test_what_a_part_has_paid_is_known_when_it_fails() -> None:
+    with gathered() as attempt, suppress(ValueError), gathered():
+        note(cost_usd=0.25)
+        raise ValueError
+
+    assert attempt == {"cost_usd": 0.25}
+
+
+def test_complaints_tracebacks_and_the_words_of_libraries_are_errors_in_the_journal(tmp_path: Path) -> None:
+    """What a command says on standard error stands there too when systemd runs it."""
+    script = """
+import logging, sys
+from blogworker.cli.output import complain
+from blogworker.settings import LogSettings
+from blogworker.telemetry import configure
+configure(LogSettings(format="json"))
+complain("two\\nlines")
+logging.getLogger("x").error("said")
+raise ValueError("unforeseen")
+"""
+    with (tmp_path / "journal").open("w+") as stream:
+        facts = os.fstat(stream.fileno())
+        told = {"JOURNAL_STREAM": f"{facts.st_dev}:{facts.st_ino}"}
+        subprocess.run([sys.executable, "-c", script], stderr=stream, env=os.environ | told, check=False, timeout=30)
+        stream.seek(0)
+        lines = stream.read().splitlines()
+
+    assert lines[:3] == ["<3>blogworker: two", "<3>lines", "<3>ERROR:x:said"]
+    assert lines[-1] == "<3>ValueError: unforeseen"
+    assert {line[:3] for line in lines} == {"<3>"}

@@ -9,7 +9,9 @@ select
     h.opened_at,
     extract(epoch from clock_timestamp() - h.opened_at)::double precision as open_s,
     h.retry_at,
-    greatest(extract(epoch from h.retry_at - clock_timestamp()), 0)::double precision as retry_in_s,
+    case
+        when h.retry_at is not null then greatest(extract(epoch from h.retry_at - clock_timestamp()), 0)::double precision
+    end as retry_in_s,
     h.openings as tries,
     h.strikes
 from provider_health as h

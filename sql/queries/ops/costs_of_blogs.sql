@@ -1,6 +1,8 @@
 -- costs_of_blogs: what was spent for, and what may have been billed without our knowing.
 -- Takes  days: today and those before it, UTC; instance_id, null: all sites.
--- Gives  one row: done; failed, with failed_usd, what their checkpoints cost; unanswered: calls to vendors that are paid
+--        most: of the blogs that were finished last, for their average.
+-- Gives  one row: done; done_usd: what the checkpoints of the last of them cost, of done_seen blogs; failed, with failed_usd,
+--        what theirs cost; unanswered: calls to vendors that are paid
 --        whose answer never came; cut_off: attempts in a paid stage that lost their worker. Of pruned blogs nothing.
 with ended as (
     select g.id, g.status
@@ -9,6 +11,28 @@ with ended as (
         g.finished_at >= (utc_day(now()) + 1 - %(days)s::integer)::timestamp at time zone 'UTC'
         and g.status in ('DONE', 'FAILED')
         and (%(instance_id)s::text is null or g.instance_id = %(instance_id)s)
+),
+
+last_done as (
+    select g.id
+    from blog_generations as g
+    where
+        g.finished_at >= (utc_day(now()) + 1 - %(days)s::integer)::timestamp at time zone 'UTC'
+        and g.status = 'DONE'
+        and (%(instance_id)s::text is null or g.instance_id = %(instance_id)s)
+    order by g.finished_at desc
+    limit %(most)s::integer
+),
+
+paid as (
+    select l.id, c.cost_usd
+    from last_done as l
+    cross join lateral (
+        select coalesce(sum(s.cost_usd), 0) as cost_usd
+        from generation_stages as s
+        where s.generation_id = l.id
+        offset 0 -- by the key of each blog, as in stages/usage
+    ) as c
 ),
 
 unknown as (
@@ -24,6 +48,8 @@ unknown as (
 
 select
     (select count(*) from ended as d where d.status = 'DONE') as done,
+    (select coalesce(sum(p.cost_usd), 0) from paid as p) as done_usd,
+    (select count(*) from paid) as done_seen,
     (select count(*) from ended as d where d.status = 'FAILED') as failed,
     (
         select coalesce(sum(c.cost_usd), 0)

@@ -1,7 +1,8 @@
 -- rescue: take back the jobs of workers whose lease has ended or whose incarnation was replaced.
 -- Takes  batch int; most_lone int: so many lone deaths condemn a job; most int: so many deaths do, if the last was alone,
 --        whatever else may explain them.
--- Gives  job_id, attempt, status, rescues, lone_rescues, worker_id (the one that lost it).
+-- Gives  job_id, attempt, status, rescues, lone_rescues; of the worker that lost it: worker_id, and worker, its name, or
+--        its id where the name has another incarnation by now.
 -- Locks  the jobs, in id order, skipping those that others have locked.
 --
 -- Any job that a worker held may have been what killed it. A job is held against itself alone: only a death of a worker
@@ -86,4 +87,13 @@ recorded as (
     from rescued as r
 )
 
-select r.id as job_id, r.attempt, r.status, r.rescues, r.lone_rescues, r.worker_id from rescued as r;
+select
+    r.id as job_id,
+    r.attempt,
+    r.status,
+    r.rescues,
+    r.lone_rescues,
+    r.worker_id,
+    coalesce(w.name, r.worker_id::text) as worker
+from rescued as r
+left join workers as w using (worker_id);

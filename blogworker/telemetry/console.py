@@ -1,0 +1,35 @@
+"""What a person reads on a terminal: the line of a heartbeat without its tables. JSON keeps all of it."""
+
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+FEW = 3  # of the most used quotas
+
+
+def in_one_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """A processor of structlog."""
+    if event.get("event") != "heartbeat":
+        return event
+    told: dict[str, Any] = {key: event[key] for key in ("event", "level", "timestamp", "worker") if key in event}
+    told["slots"] = f"{event.get('in_flight', 0)}/{event.get('slots', 0)}"
+    told |= {key: event[key] for key in ("pending", "finished_last_minute", "workers") if key in event}
+    if (oldest_wait_s := event.get("oldest_wait_s")) is not None:
+        told["oldest_wait_s"] = round(oldest_wait_s)
+    outcomes = sorted((event.get("outcomes") or {}).items())
+    told |= {"pending_again" if status == "PENDING" else status.lower(): count for status, count in outcomes}
+    if quotas := _most_used(event.get("quotas") or {}):
+        told["quotas"] = quotas
+    if (spent := event.get("spent_today_usd")) is not None:
+        told["spent_today_usd"] = round(spent, 2)
+    if left_alone := event.get("left_alone"):
+        told["left_alone"] = " ".join(left_alone)
+    return told | {key: event[key] for key in ("budget_shut", "sites_blocked") if event.get(key)}
+
+
+def _most_used(quotas: dict[str, dict[str, Any]]) -> str:
+    used = {
+        name: max(quota.get("requests_percent") or 0, quota.get("tokens_percent") or 0)
+        for name, quota in quotas.items()
+    }
+    most = sorted((name for name in used if used[name] >= 1), key=lambda name: (-used[name], name))[:FEW]
+    return ", ".join(f"{name} {used[name]:.0f} %" for name in most)
