@@ -29,8 +29,11 @@ from blogworker.cli import (
 )
 from blogworker.cli.output import complain
 from blogworker.db.patient import passing
+from blogworker.db.words import in_words
 from blogworker.envfile import NAMED_BY, use_machine_file
 from blogworker.errors import BlogworkerError, DatabaseAway, DatabaseUnready, InvalidInput, QueueFull, SettingsError
+from blogworker.telemetry import quiet_libraries
+from blogworker.telemetry.streams import take_over
 
 DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, os.EX_TEMPFAIL, 130
 FAULTS_SHOWN = 50
@@ -83,19 +86,18 @@ def options(
 
 def main() -> NoReturn:
     """Run a command; turn every error into one clear line and the right exit code."""
+    output = take_over()
+    quiet_libraries()
     try:
         code = _run()
-        sys.stdout.flush()
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BaseExceptionGroup as group:
         code = explain(first(group))
     except (BlogworkerError, psycopg.Error, PoolTimeout) as error:
         code = explain(error)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again at exit
-        code = DONE
-    sys.exit(code)
+    output.flush()
+    sys.exit(FAILED if code == DONE and output.is_incomplete else code)
 
 
 def _run() -> int:
@@ -103,8 +105,6 @@ def _run() -> int:
     try:
         app()
     except SystemExit as ended:
-        if isinstance(ended.__context__, BrokenPipeError):  # typer and rich hide that the reader of a pipe has left
-            raise ended.__context__ from None
         return ended.code if isinstance(ended.code, int) else DONE
     return DONE
 
@@ -123,24 +123,20 @@ def explain(error: BaseException) -> int:
             complain(f"{error}; try again in about {max(1, error.estimated_wait_minutes)} min")
             return REFUSED
         case SettingsError():
-            for line in str(error).splitlines():
-                complain(line)
-            return USAGE
+            return _complain_of_all(error, USAGE)
         case DatabaseAway():
-            complain(str(error))
-            return REFUSED
+            return _complain_of_all(error, REFUSED)
         case DatabaseUnready():
-            complain(str(error))
-            return USAGE
+            return _complain_of_all(error, USAGE)
         case psycopg.Error() | PoolTimeout() if passing(error):
             trouble = "cannot do it now" if isinstance(error, psycopg.Error) and answered(error) else "went away"
-            complain(f"the database {trouble}: {headline(error)}. Try again")
+            complain(f"the database {trouble}: {in_words(error)}. Try again")
             return REFUSED
         case psycopg.errors.InsufficientPrivilege():
-            complain(f"the database refused: {headline(error)}. README names the grants that a role needs")
+            complain(f"the database refused: {in_words(error)}. README names the grants that a role needs")
             return USAGE
         case psycopg.Error():
-            complain(f"the database refused: {headline(error)}")
+            complain(f"the database refused: {in_words(error)}")
             return FAILED
         case BlogworkerError():
             complain(str(error))
@@ -151,13 +147,16 @@ def explain(error: BaseException) -> int:
             raise error
 
 
+def _complain_of_all(error: BlogworkerError, code: int) -> int:
+    """Each line of the message is a fault of its own."""
+    for line in str(error).split("\n"):
+        complain(line)
+    return code
+
+
 def answered(error: psycopg.Error) -> bool:
     """Whether a server that lives said no: it is full, or locked, or cancelled what was asked."""
     return error.sqlstate is not None and not error.sqlstate.startswith(("08", "57P"))
-
-
-def headline(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -6,6 +6,7 @@ from blogworker.cli.output import console, duration, emit_json, table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database, Row
 from blogworker.errors import SettingsError
+from blogworker.printable import typed
 
 app = typer.Typer(help="Which providers are left alone, and why.", invoke_without_command=True)
 
@@ -31,7 +32,7 @@ def close(
         rows = await _rows(database)
         known = [row["provider"] for row in rows]
         if provider not in known:
-            raise SettingsError(f"there is no provider {provider}; known are {', '.join(known)}")
+            raise SettingsError(f"there is no provider {provider}; known are {', '.join(map(typed, known))}")
         if closed is None:
             raise SettingsError(f"{provider} is not left alone: its breaker is closed")
         return [row for row in rows if row["provider"] == provider]

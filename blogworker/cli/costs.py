@@ -118,8 +118,8 @@ def _parts(found: dict[str, Any], *, days: int, site: str | None) -> list[Any]:
         facts(_blog_facts(found)),
         table(f"By model{of}, {days} days", ["vendor", "model", *USAGE, *money], models),
         table(f"By time{of} (UTC)", ["from", *USAGE, *money], periods),
-        table("Costliest sites", ["site", "usd", "today", "budget", "paused"], sites, fold=["paused"]),
-        table("Prices, by this machine's settings", ["model", "USD", "from", "checked"], prices),
+        table("Costliest sites", ["site", "usd", "today", "budget", "paused"], sites, fold=["budget", "paused"]),
+        table("Prices, by this machine's settings", ["model", "USD", "from", "checked"], prices, fold=["USD"]),
         *(Text(f"warning: {warning}", style="yellow") for warning in found["warnings"]),
     ]
 

@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 
 import typer
-from rich.console import Console
 from rich.progress import track
 
 from blogworker.cli.foresight import Checked, foresee
@@ -204,7 +203,7 @@ def _bulk(blogs: Iterator[NewBlog], found: Checked, *, limit: int | None, as_jso
         blogs,
         total=found.blogs,
         description="enqueueing",
-        console=Console(stderr=True),
+        console=console(sys.stderr),
         disable=as_json or not sys.stderr.isatty(),
         transient=True,
     )

@@ -6,44 +6,44 @@ from typing import Any
 
 import anyio
 import typer
-from rich.console import Console
 from rich.live import Live
 
-from blogworker.cli.output import facts
+from blogworker.cli.output import Screen, console, facts
 from blogworker.cli.signals import until_signal
 from blogworker.demo import show
 from blogworker.demo.progress import Progress
 from blogworker.demo.show import Plan, Result
 from blogworker.errors import SettingsError
+from blogworker.printable import typed
 from blogworker.settings import LogSettings
 from blogworker.telemetry import configure
 
 LINE_EVERY_S = 2.0  # where there is no terminal
 
 
-class Screen:
+class View:
     """A live view on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
         self._live: Live | None = None
         self._next_line_s = 0.0
 
     def say(self, text: str) -> None:
-        self._console.print(text, style="dim", highlight=False)
+        self._screen.print(text, style="dim")
 
     def show(self, progress: Progress, sites: Sequence[dict[str, Any]]) -> None:
-        if self._console.is_terminal:
+        if self._screen.file.isatty():
             self._on_terminal(progress, sites)
             return
         now = progress.samples[-1]
         if now.at_s >= self._next_line_s or now.done + now.failed >= progress.total:
             self._next_line_s = now.at_s + LINE_EVERY_S
-            self._console.print(progress.line(), highlight=False, soft_wrap=True)
+            self._screen.print(progress.line(), soft_wrap=True)
 
     def _on_terminal(self, progress: Progress, sites: Sequence[dict[str, Any]]) -> None:
         if self._live is None:
-            self._live = Live(console=self._console, refresh_per_second=8)
+            self._live = Live(console=self._screen, refresh_per_second=8)
             self._live.start()
         self._live.update(progress.view(sites))
 
@@ -57,32 +57,32 @@ def exhibit(plan: Plan) -> None:
     if plan.blogs < plan.sites:
         raise SettingsError(f"{plan.blogs} blogs cannot serve {plan.sites} sites: ask for at least one each")
     configure(LogSettings(level="warning"))
-    console = Console()
-    result = anyio.run(partial(_run, plan, console))
+    screen = console()
+    result = anyio.run(partial(_run, plan, screen))
     if result is None:
-        console.print("stopped; nothing was left running", style="dim")
+        screen.print("stopped; nothing was left running", style="dim")
         raise typer.Exit(130)
-    _summarise(console, plan, result)
+    _summarise(screen, plan, result)
     if result.failed:
         raise typer.Exit(1)
 
 
-async def _run(plan: Plan, console: Console) -> Result | None:
-    screen = Screen(console)
+async def _run(plan: Plan, screen: Screen) -> Result | None:
+    view = View(screen)
 
     async def act() -> Result:
         try:
-            return await show.run(plan, say=screen.say, show=screen.show)
+            return await show.run(plan, say=view.say, show=view.show)
         finally:
-            screen.close()
+            view.close()
 
     return await until_signal(act)
 
 
-def _summarise(console: Console, plan: Plan, result: Result) -> None:
+def _summarise(screen: Screen, plan: Plan, result: Result) -> None:
     found = result.summary
-    console.print()
-    console.print(
+    screen.print()
+    screen.print(
         facts(
             {
                 "posts": f"{found.posts} published for {found.sites} sites, {result.failed} failed",
@@ -98,7 +98,8 @@ def _summarise(console: Console, plan: Plan, result: Result) -> None:
         )
     )
     if result.database_url is not None:
-        console.print(f"\nPostgres is still running:  psql '{result.database_url}'", highlight=False)
-        console.print(
-            f"stop it with:  python -m blogworker.db.embedded {plan.out / 'postgres'} --stop", highlight=False
+        screen.print(f"\nPostgres is still running:  psql {typed(result.database_url)}", soft_wrap=True)
+        screen.print(
+            f"stop it with:  python -m blogworker.db.embedded {typed(str(plan.out / 'postgres'))} --stop",
+            soft_wrap=True,
         )

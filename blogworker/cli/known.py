@@ -4,6 +4,7 @@ from difflib import get_close_matches
 
 from blogworker.db.pool import Database
 from blogworker.errors import SettingsError
+from blogworker.printable import typed
 
 NAMED = 5
 
@@ -15,5 +16,5 @@ async def require_site(database: Database, site: str | None) -> None:
     found = await database.one("ops/site_known", instance_id=site)
     if not found["known"]:
         near = get_close_matches(site, found["others"], n=NAMED) or found["others"][:NAMED]
-        told = ", ".join(near) + (" ..." if len(found["others"]) > len(near) else "")
-        raise SettingsError(f"there is no site {site}; known are {told or 'none'}: see `blogworker sites list`")
+        told = ", ".join(map(typed, near)) + (" ..." if len(found["others"]) > len(near) else "")
+        raise SettingsError(f"there is no site {typed(site)}; known are {told or 'none'}: see `blogworker sites list`")

@@ -1,20 +1,28 @@
 """How commands speak: tables for people, JSON for machines, one clear line for what is wrong."""
 
+import codecs
 import json
+import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any, TextIO
 from uuid import UUID
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
+from blogworker.cli.layout import Cell, Grid, Record
 from blogworker.db.loaders import BEFORE_ALL, NEVER
+from blogworker.printable import printable, printable_json, printable_lines
 from blogworker.telemetry.journal import is_journal, marked
+from blogworker.telemetry.streams import coloured, spoken, trusted
 
-WIDE = 200
+USUAL = 80
+ENDLESS = 100_000  # where no terminal is: a row is a line, for grep
 STATUS_COLOURS = {
     "DONE": "green",
     "FAILED": "red",
@@ -25,38 +33,85 @@ STATUS_COLOURS = {
 }
 
 
-def console() -> Console:
-    """As wide as the terminal; wide enough for every line where there is none."""
-    return Console(width=None if sys.stdout.isatty() else WIDE)
+class Screen(Console):
+    """Shows strings as they are, never read as markup, and makes what comes from data printable. It cuts no line."""
+
+    def print(self, *objects: Any, crop: bool = False, **options: Any) -> None:
+        super().print(*objects, crop=crop, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable_lines(text, encoding=self.encoding), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            text = segment.text if segment.control else printable_lines(segment.text, encoding=self.encoding)
+            yield Segment(text, segment.style, segment.control)
+
+
+def console(stream: TextIO | None = None) -> Screen:
+    """On standard output, or on `stream`."""
+    file = stream or sys.stdout
+    return Screen(
+        file=trusted(file),
+        width=_width(file),
+        color_system="standard" if coloured(file) else None,
+        force_terminal=file.isatty(),
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+
+
+def _width(file: TextIO) -> int:
+    """What COLUMNS says, else the width of the terminal."""
+    asked = os.environ.get("COLUMNS", "")
+    if re.fullmatch("0*[1-9][0-9]{0,4}", asked):
+        return int(asked)
+    try:
+        return os.get_terminal_size(file.fileno()).columns or USUAL
+    except OSError:  # it is no terminal
+        return ENDLESS
+
+
+def prose(text: str) -> Text:
+    """Many lines, broken at words."""
+    return Text(printable_lines(text, encoding=spoken(sys.stdout)))
+
+
+def heading(text: str) -> Text:
+    return Text(printable(text, encoding=spoken(sys.stdout)), style="bold")
 
 
 def complain(message: str) -> None:
     """One line, or one line a fault, on standard error."""
-    line = f"blogworker: {message}"
+    line = printable(f"blogworker: {message}")
     sys.stderr.write(f"{marked(line, 'error') if is_journal(sys.stderr) else line}\n")
 
 
+def json_text(value: object) -> str:
+    """JSON that a terminal may show, in the characters that the output has."""
+    return printable_json(
+        json.dumps(value, default=_plain, ensure_ascii=codecs.lookup(spoken(sys.stdout)).name != "utf-8")
+    )
+
+
 def emit_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False) + "\n")
+    trusted(sys.stdout).write(json_text(value) + "\n")
 
 
 def table(
     title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]], *, fold: Sequence[str] = ()
-) -> Table:
-    """A table whose figures stand on the right and whose cells are shown as they are, never read as markup.
+) -> Grid:
+    """A table whose figures stand on the right.
 
-    Only the columns in `fold` may become narrower than their content.
+    Only the columns in `fold` are broken between words; no other value is.
     """
-    drawn = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
-    cells = [[cell(value) for value in row] for row in rows]
-    for index, column in enumerate(columns):
-        figures = bool(cells) and all(isinstance(row[index].plain, str) and _figure(row[index].plain) for row in cells)
-        drawn.add_column(
-            column, justify="right" if figures else "left", overflow="fold", no_wrap=bool(fold) and column not in fold
-        )
-    for row in cells:
-        drawn.add_row(*row)
-    return drawn
+    return Grid(
+        None if title is None else _text(title, "bold"),
+        [_text(column) for column in columns],
+        [[cell(value) for value in row] for row in rows],
+        frozenset(index for index, column in enumerate(columns) if column in fold),
+    )
 
 
 def show_rows(rows: Sequence[Mapping[str, object]], title: str, *, as_json: bool) -> None:
@@ -67,22 +122,25 @@ def show_rows(rows: Sequence[Mapping[str, object]], title: str, *, as_json: bool
         console().print(table(title, list(rows[0]), [[str(value) for value in row.values()] for row in rows]))
 
 
-def cell(value: object) -> Text:
+def cell(value: object) -> Cell:
     match value:
         case None:
-            return Text("-", style="dim")
+            return Cell("-", "dim", empty=True)
         case bool():
-            return Text("yes" if value else "no")
+            return Cell("yes" if value else "no")
         case float():
-            return Text(f"{value:,.1f}")
+            return Cell(f"{value:,.1f}")
         case int():
-            return Text(f"{value:,}")
+            return Cell(f"{value:,}")
         case datetime():
-            return Text(ago(value))
-        case str():
-            return Text(value, style=STATUS_COLOURS.get(value, ""))
+            return Cell(ago(value))
         case _:
-            return Text(str(value))
+            text = str(value)
+            return _text(text, STATUS_COLOURS.get(text, ""))
+
+
+def _text(text: str, style: str = "") -> Cell:
+    return Cell(printable(text, encoding=spoken(sys.stdout)), style)
 
 
 def ago(moment: datetime) -> str:
@@ -103,18 +161,9 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def facts(pairs: Mapping[str, object]) -> Table:
+def facts(pairs: Mapping[str, object]) -> Record:
     """Names and values, one a line."""
-    drawn = Table(box=None, show_header=False, pad_edge=False)
-    drawn.add_column(style="dim")
-    drawn.add_column(overflow="fold")
-    for name, value in pairs.items():
-        drawn.add_row(name, cell(value))
-    return drawn
-
-
-def _figure(text: str) -> bool:
-    return text == "-" or text.replace(",", "").replace(".", "").lstrip("-").isdigit()
+    return Record([(_text(name), cell(value)) for name, value in pairs.items()])
 
 
 def _plain(value: object) -> object:

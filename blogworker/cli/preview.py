@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 import typer
-from rich.console import Console
 
 from blogworker.cli.choice import written_about
 from blogworker.cli.extras import extra
-from blogworker.cli.output import WIDE, complain
+from blogworker.cli.output import complain, console
 from blogworker.cli.signals import until_signal
 from blogworker.db.embedded import temporary_server
 from blogworker.db.migrate import migrate
 from blogworker.db.pool import connect
 from blogworker.errors import BlogworkerError, SettingsError
+from blogworker.printable import typed
 from blogworker.section import load_section
 from blogworker.settings import DatabaseSettings, LogSettings, Settings, has_database, load, require_keys
 from blogworker.telemetry import configure
+from blogworker.telemetry.streams import trusted
 
 if TYPE_CHECKING:
     from blogworker.daemon.preview import Wish
@@ -77,7 +78,7 @@ def preview(
 
 
 def _made(wish: "Wish", *, simulate: bool) -> "Preview":
-    with Console(stderr=True).status("") as status:  # shows nothing where there is no terminal
+    with console(sys.stderr).status("") as status:  # shows nothing where there is no terminal
         act = partial(_run, wish, simulate=simulate, say=lambda stage: status.update(DOING.get(stage, stage)))
         found = anyio.run(until_signal, act)
     if found is None:
@@ -122,9 +123,10 @@ def _show(found: "Preview", *, form: Form, page: Path | None, show: bool) -> Non
     from blogworker.demo.page import preview_page
 
     written = {"md": forms.markdown, "json": forms.machine, "html": preview_page}[form]
-    sys.stdout.write(written(found).rstrip("\n") + "\n")
+    # A file keeps what was written to the letter; on a terminal it is made printable.
+    (sys.stdout if sys.stdout.isatty() else trusted(sys.stdout)).write(written(found).rstrip("\n") + "\n")
     sys.stdout.flush()
-    Console(stderr=True, width=None if sys.stderr.isatty() else WIDE).print(forms.bill(found))
+    console(sys.stderr).print(forms.bill(found))
     if page is None and show:
         with tempfile.NamedTemporaryFile(prefix="blogworker-preview-", suffix=".html", delete=False) as kept:
             page = Path(kept.name)
@@ -136,4 +138,4 @@ def _show(found: "Preview", *, form: Form, page: Path | None, show: bool) -> Non
         raise BlogworkerError(f"{page} cannot be written: {error.strerror}") from error
     sys.stderr.write(f"page: {page}\n")
     if show and not webbrowser.open(page.resolve().as_uri()):
-        complain(f"no browser could be started: open {page} yourself")
+        complain(f"no browser could be started: open {typed(str(page))} yourself")

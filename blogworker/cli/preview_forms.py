@@ -1,13 +1,12 @@
 """A preview as a person reads it in a terminal, as a script reads it, and what it cost."""
 
-import json
 from base64 import b64encode
 from typing import Any
 
 from rich.console import Group
 from rich.text import Text
 
-from blogworker.cli.output import table
+from blogworker.cli.output import json_text, table
 from blogworker.stages.judging import SEO_DESCRIPTION_LIMIT, SEO_TITLE_LIMIT
 from blogworker.stages.preview import Call, Preview
 
@@ -48,7 +47,7 @@ def machine(found: Preview) -> str:
         "cost_usd": found.cost_usd,
         "trouble": found.trouble,
     }
-    return json.dumps(told, ensure_ascii=False)
+    return json_text(told)
 
 
 def bill(found: Preview) -> Group:

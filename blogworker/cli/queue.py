@@ -9,7 +9,7 @@ from rich.text import Text
 from blogworker.cli.breakers import breaker_table
 from blogworker.cli.known import require_site
 from blogworker.cli.money import budgets, dollars
-from blogworker.cli.output import console, duration, emit_json, facts, table
+from blogworker.cli.output import console, duration, emit_json, facts, heading, prose, table
 from blogworker.cli.quotas import quota_table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database, Row
@@ -66,6 +66,7 @@ def _status_tables(found: dict[str, Any]) -> list[Any]:
         "Why blogs wait",
         ["blogs", "reason", "oldest", "until"],
         [(w["jobs"], w["reason"], w["oldest"], w["until"]) for w in found["waiting"]],
+        fold=["reason"],
     )
     workers = table(
         "Workers",
@@ -139,7 +140,7 @@ def list_jobs(
     columns = ["id", "site", "source", "status", "stage", "tries", "created", "title or error"]
     cells = [
         (
-            Text(str(row["id"])),
+            str(row["id"]),
             row["instance_id"],
             f"{row['source_type']}: {row['source']}",
             row["status"],
@@ -194,7 +195,7 @@ def _job_parts(found: Row) -> list[Any]:
         "worker": found["worker"],
         "error": job["error"],
     }
-    parts: list[Any] = [Text(f"Blog {job['id']}", style="bold"), facts(head)]
+    parts: list[Any] = [heading(f"Blog {job['id']}"), facts(head)]
     if found["checkpoints"]:
         rows = [
             (
@@ -218,8 +219,8 @@ def _job_parts(found: Row) -> list[Any]:
         ]
     if post:
         shown = ("title", "slug", "excerpt", "tags", "word_count", "image_bytes", "wix_post_id", "url", "published_at")
-        parts += [Text(), Text("Post", style="bold"), facts({key: post[key] for key in shown})]
-        parts += [Text(), Text(post["markdown"])]
+        parts += [Text(), heading("Post"), facts({key: post[key] for key in shown})]
+        parts += [Text(), prose(post["markdown"])]
     return parts
 
 

@@ -7,6 +7,7 @@ from blogworker.cli.output import console, emit_json, table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database, Row
 from blogworker.errors import SettingsError
+from blogworker.printable import typed
 from blogworker.settings import MOST_A_MINUTE as MOST
 
 app = typer.Typer(help="The limits the fleet keeps to.", invoke_without_command=True)
@@ -84,9 +85,9 @@ async def _row(database: Database, name: str) -> list[Row]:
     """The bucket of that name. Raises SettingsError when there is none."""
     if found := await database.rows("ops/quotas", name=name, every=False):
         return found
-    known = [row["name"] for row in await database.rows("ops/quotas", name=None, every=False)]
+    known = [typed(row["name"]) for row in await database.rows("ops/quotas", name=None, every=False)]
     told = ", ".join(known) or "none: a worker makes them when it starts"
-    raise SettingsError(f"there is no bucket {name}; known are {told}")
+    raise SettingsError(f"there is no bucket {typed(name)}; known are {told}")
 
 
 def show(rows: list[Row], *, as_json: bool) -> None:
@@ -97,31 +98,13 @@ def show(rows: list[Row], *, as_json: bool) -> None:
 
 
 def quota_table(rows: list[Row]) -> object:
-    columns = [
-        "bucket",
-        "waiting",
-        "requests",
-        "of",
-        "%",
-        "tokens",
-        "of",
-        "%",
-        "vendor's",
-        "pace",
-        "ahead",
-        "blocked",
-        "set",
-    ]
+    columns = ["bucket", "waiting", "requests", "tokens", "vendor's", "pace", "ahead", "blocked", "set"]
     cells = [
         (
             row["name"],
             row["queue_length"],
-            row["requests_in_last_minute"],
-            row["max_requests"],
-            row["requests_percent"],
-            row["tokens_in_last_minute"],
-            row["max_tokens"],
-            row["tokens_percent"],
+            _share(row["requests_in_last_minute"], row["max_requests"], row["requests_percent"]),
+            _share(row["tokens_in_last_minute"], row["max_tokens"], row["tokens_percent"]),
             _vendors(row),
             f"{100 * row['pace']:.0f} %",
             f"{max(row['requests_ahead_s'], row['tokens_ahead_s']):.1f} s",
@@ -131,6 +114,10 @@ def quota_table(rows: list[Row]) -> object:
         for row in rows
     ]
     return table("Quotas: the last minute against the limits in force", columns, cells)
+
+
+def _share(used: int, limit: int | None, percent: float | None) -> str | None:
+    return None if limit is None else f"{used:,} of {limit:,}, {percent or 0:.1f} %"
 
 
 def _vendors(row: Row) -> str | None:

@@ -1,5 +1,6 @@
 """Commands that start things: run, migrate, simulate."""
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import get_type_hints
@@ -17,6 +18,7 @@ from blogworker.envfile import NAMED_BY
 from blogworker.section import load_section, misspelt
 from blogworker.settings import DatabaseSettings, LogSettings, Settings, load, require_keys
 from blogworker.telemetry import configure, get_logger
+from blogworker.telemetry.streams import miss_readers
 
 NOT_OF_A_WORKER = (NAMED_BY, "BLOGWORKER_API_TOKEN", "BLOGWORKER_PG_BIN", "BLOGWORKER_TEST_DATABASE_URL")
 ALONE = {"concurrency": 1, "quota_patience": 120.0}  # nothing else waits for it
@@ -59,6 +61,7 @@ def run(
     )
     require_keys(settings)
     configure(settings.log)
+    miss_readers(sys.stdout)
     _tell_misspelt()
     from blogworker import daemon  # the vendors' SDKs take half a second to load, which no other command should wait
 

@@ -10,6 +10,7 @@ from blogworker.daemon.gate import Gate, Trial
 from blogworker.db.misfit import misfit
 from blogworker.db.patient import Weather, passing
 from blogworker.db.pool import Database
+from blogworker.db.words import in_words
 from blogworker.queue.claim import Claimed, Scan, claim
 from blogworker.queue.condemn import condemn
 from blogworker.queue.rescue import claim_suspect
@@ -68,7 +69,7 @@ class Claimer:
         """An error that may be the fault of some job: end that job, otherwise no site is served."""
         if self._stopped_by != (told := f"{type(error).__name__}: {error}"):
             self._stopped_by = told  # once for each
-            log.error("claim_failed", error_type=type(error).__name__, error=str(error))
+            log.error("claim_failed", error_type=type(error).__name__, error=in_words(error))
         try:
             for job in await condemn(self._database, self._site_window, lambda other: passing(other) or misfit(other)):
                 log.error("job_condemned", job_id=job.job_id, instance_id=job.instance_id, error=job.error)

@@ -5,6 +5,7 @@ from random import uniform
 
 from anyio import sleep
 
+from blogworker.db.words import in_words
 from blogworker.telemetry import get_logger
 
 log = get_logger()
@@ -27,7 +28,7 @@ async def every(
             raise
         except Exception as error:
             if failing != (failing := type(error).__name__):
-                log.warning("tick_failed", tick=name, error_type=failing, error=str(error))
+                log.warning("tick_failed", tick=name, error_type=failing, error=in_words(error))
         else:
             if failing is not None:
                 log.info("tick_recovered", tick=name)

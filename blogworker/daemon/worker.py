@@ -17,6 +17,7 @@ from blogworker.daemon.claimer import NOTHING, Claimer
 from blogworker.daemon.gate import Gate, Trial
 from blogworker.db.patient import Weather
 from blogworker.db.pool import Database
+from blogworker.db.words import in_words
 from blogworker.errors import LeaseLost
 from blogworker.queue.budget import Budget
 from blogworker.queue.claim import Claimed
@@ -228,7 +229,7 @@ class Worker:
             psycopg.DataError,
             psycopg.errors.CheckViolation,
         ) as error:  # the same would be made, and paid for, again
-            return Reject(Failure(taken.stage, "Unstorable", f"the database refuses what was made: {error}"))
+            return Reject(Failure(taken.stage, "Unstorable", f"the database refuses what was made: {in_words(error)}"))
         except Exception as error:  # the edge of one attempt: an unforeseen error is this job's, not the worker's
             log.exception("attempt_crashed")
             return Retry(Failure(taken.stage, type(error).__name__, str(error)), self._settings.retry_base)

@@ -28,8 +28,9 @@ from psycopg.rows import DictRow
 
 from blogworker.backoff import backoff_s
 from blogworker.db.patient import passing
-from blogworker.db.server import HOME, Server, look_at_relations, look_at_server
+from blogworker.db.server import HOME, Server, look_at_relations, look_at_server, quoted
 from blogworker.db.sql import query, sql_dir
+from blogworker.db.words import in_words
 from blogworker.errors import DatabaseUnready
 from blogworker.telemetry import get_logger
 
@@ -174,7 +175,7 @@ async def _require_room(connection: AsyncConnection[DictRow], server: Server, be
     if not server.may_create:
         raise DatabaseUnready(
             f"role {server.role} may not create tables in schema {server.schema}: migrate as its owner, "
-            f"or grant create on schema {server.schema} to {server.role}"
+            f"or grant create on schema {quoted(server.schema or '')} to {quoted(server.role)}"
         )
     ours = set(created_relations(m for m in migrations() if m.version in before.applied))
     for relation in await look_at_relations(connection, sorted(ours)):
@@ -230,7 +231,7 @@ async def _apply_or_explain(connection: AsyncConnection[DictRow], migration: Mig
             raise
         raise DatabaseUnready(
             f"migration {migration.version} ({migration.name}) failed, and those before it are applied: "
-            f"{str(error).splitlines()[0]}. Mend that, and run `blogworker migrate` again"
+            f"{in_words(error)}. Mend that, and run `blogworker migrate` again"
         ) from error
 
 
@@ -249,7 +250,7 @@ async def _apply_patiently(connection: AsyncConnection[DictRow], migration: Migr
                     "tables locked. Look for the oldest xact_start in pg_stat_activity, end that transaction, and run "
                     "`blogworker migrate` again"
                 ) from error
-            log.info("migration_waited", version=migration.version, name=migration.name, error=str(error))
+            log.info("migration_waited", version=migration.version, name=migration.name, error=in_words(error))
         await sleep(backoff_s(failures, base_s=TABLE_LOCK_S, cap_s=5))
     log.info(
         "migration_applied",

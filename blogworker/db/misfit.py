@@ -9,6 +9,7 @@ from time import monotonic
 
 import psycopg
 
+from blogworker.db.words import in_words
 from blogworker.telemetry import get_logger
 
 # SQLSTATE classes: 42 what is named is not there or not allowed, 3F no such schema, 0A not supported (a prepared
@@ -46,7 +47,7 @@ class Fit:
                 "misfit_found",
                 query=name,
                 error_type=type(error).__name__,
-                error=next(iter(str(error).splitlines()), ""),
+                error=in_words(error),
             )
         self._refused.add(name)
 

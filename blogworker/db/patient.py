@@ -14,6 +14,7 @@ from psycopg_pool import PoolTimeout
 from blogworker.backoff import backoff_s
 from blogworker.db.misfit import Fit, misfit
 from blogworker.db.pool import Row, Runner
+from blogworker.db.words import in_words
 from blogworker.telemetry import get_logger
 
 ANSWER_S = 10.0  # a statement that takes longer is on a link that is dead
@@ -72,7 +73,7 @@ class Weather:
             self._refused.add(name)
         if self._away_since is None:
             self._away_since = monotonic()
-            log.warning("database_lost", error_type=type(error).__name__, error=str(error))
+            log.warning("database_lost", error_type=type(error).__name__, error=in_words(error))
 
     def found(self, name: str) -> None:
         self.fit.passed(name)

@@ -20,6 +20,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from blogworker.db.loaders import tolerant
 from blogworker.db.session import begin_session
 from blogworker.db.sql import query
+from blogworker.db.words import in_words
 from blogworker.errors import DatabaseAway, DatabaseUnready
 from blogworker.settings import DatabaseSettings
 
@@ -148,10 +149,10 @@ async def connect(url: str, *, timeout_s: float, application: str = "blogworker"
             raise
         return connection
     except (OperationalError, PoolTimeout, ValueError) as error:
-        raise DatabaseAway(f"cannot connect to Postgres: {_reason(error)}. Check DATABASE_URL") from error
+        raise DatabaseAway(f"cannot connect to Postgres: {in_words(error)}. Check DATABASE_URL") from error
     except Exception as error:
         if type(error).__module__.startswith("psycopg"):
-            raise DatabaseUnready(f"DATABASE_URL is not usable: {_reason(error)}") from error
+            raise DatabaseUnready(f"DATABASE_URL is not usable: {in_words(error)}") from error
         raise
 
 
@@ -194,9 +195,3 @@ async def _configure(connection: AsyncConnection[DictRow]) -> None:
     connection.pgconn.notify_handler = None
     if await begin_session(connection):
         connection.prepare_threshold = PREPARE_AFTER
-
-
-def _reason(error: BaseException) -> str:
-    """The last line libpq gives: it names the host or the database, never the password."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else type(error).__name__

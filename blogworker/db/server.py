@@ -8,6 +8,7 @@ from psycopg.rows import DictRow
 
 from blogworker.db.sql import query
 from blogworker.errors import DatabaseAway, DatabaseUnready
+from blogworker.printable import printable
 
 OLDEST = 15  # the oldest major version that the tests run on
 HOME = "create schema blogworker, and put ?options=-csearch_path%3Dblogworker at the end of DATABASE_URL"
@@ -78,4 +79,10 @@ async def look_at_relations(connection: AsyncConnection[DictRow], names: list[st
 
 def quoted(name: str) -> str:
     """As SQL has to spell it."""
-    return name if name.isidentifier() and name == name.lower() else '"' + name.replace('"', '""') + '"'
+    if name.isidentifier() and name == name.lower():
+        return name
+    double = name.replace('"', '""')
+    if printable(name) == name:
+        return f'"{double}"'
+    escaped = (f"\\+{ord(sign):06x}" if sign == "\\" or printable(sign) != sign else sign for sign in double)
+    return f'U&"{"".join(escaped)}"'

@@ -20,7 +20,6 @@ what runs. New blogs start as fast as the narrowest quota lets others through (`
 those seconds, calls go in the order of the turns that the claim gave their jobs.
 """
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +27,7 @@ from uuid import UUID
 
 from blogworker.db.loaders import Unreadable
 from blogworker.db.pool import Database, Row
+from blogworker.printable import typed
 from blogworker.queue.admit import WITH_A_CLAIM
 from blogworker.queue.job import Claim, Stage
 
@@ -171,7 +171,7 @@ def _unreadable(job_id: int, data: object, stage: str) -> str | None:
 def _site_unreadable(instance_id: str, settings: object) -> str:
     return (
         f"the settings of its site cannot be read: {_reason(settings)}; correct them with SQL in sites, "
-        f"then `blogworker sites resume {shlex.quote(instance_id)}`"
+        f"then `blogworker sites resume {typed(instance_id)}`"
     )
 
 

@@ -15,6 +15,7 @@ import psycopg
 from anyio import current_time
 
 from blogworker.db.pool import Database, Row, Statements
+from blogworker.db.words import in_words
 
 SITES = 200  # looked at, from the head of the line
 LONGEST_S = 5.0
@@ -58,7 +59,7 @@ async def _fault(database: Database, row: Row, foreign: Foreign) -> str | None:
     except psycopg.Error as error:
         if foreign(error):
             raise
-        return f"the database refuses to have it claimed: {next(iter(str(error).splitlines()), '')}"
+        return f"the database refuses to have it claimed: {in_words(error)}"
     return None
 
 

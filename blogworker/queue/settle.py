@@ -10,6 +10,7 @@ from psycopg.types.json import Json
 
 from blogworker.db.pool import Runner
 from blogworker.db.storable import clipped, storable
+from blogworker.db.words import in_words
 from blogworker.queue.job import (
     Cancel,
     Claim,
@@ -117,7 +118,7 @@ class Settler:
                 for entry in batch:
                     await self._send([entry])
                 return
-            log.error("settle_failed", job_id=batch[0][0].job_id, error=str(error))
+            log.error("settle_failed", job_id=batch[0][0].job_id, error=in_words(error))
             statuses = {}
         for claim, made, settlement in batch:
             status = statuses.get(claim.job_id)

@@ -19,6 +19,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 
 from blogworker.db.patient import passing
 from blogworker.db.pool import Row, Runner
+from blogworker.db.words import in_words
 from blogworker.quota.bucket import Bucket, Reservation
 from blogworker.telemetry import get_logger
 
@@ -228,7 +229,7 @@ class Desk:
         """Whether the error was of what was sent, which is dropped: else no round would ever get through."""
         if not self._sent or not isinstance(error, psycopg.Error) or passing(error):
             return False
-        log.error("refund_dropped", quota=self.bucket.name, error_type=type(error).__name__, error=str(error))
+        log.error("refund_dropped", quota=self.bucket.name, error_type=type(error).__name__, error=in_words(error))
         self._sent = None
         return True
 

@@ -6,19 +6,21 @@ everywhere: worker_id, job_id, instance_id, attempt, stage, provider, model, dur
 error. What an attempt logs has its job_id, instance_id and attempt besides.
 """
 
-import errno
 import logging
 import re
 import sys
 import traceback
+from collections.abc import MutableMapping
 from types import TracebackType
 from typing import Any
 
 import structlog
 
+from blogworker.printable import printable, printable_lines
 from blogworker.settings import LogSettings
 from blogworker.telemetry.console import in_one_line
 from blogworker.telemetry.journal import ForJournal, is_journal, marked
+from blogworker.telemetry.streams import coloured, trusted
 
 EVENTS = {
     "worker_started": "a worker holds a lease and claims jobs: worker, worker_id, version, concurrency",
@@ -91,41 +93,38 @@ def keys_of(event: str) -> tuple[set[str], set[str]]:
     return {name for name, mark in found if not mark}, {name for name, mark in found if mark}
 
 
-class Lines:
-    """Writes to standard output. A terminal that was closed takes no more lines; its worker still drains."""
-
-    def write(self, line: str) -> None:
-        try:
-            sys.stdout.write(f"{line}\n")
-            sys.stdout.flush()
-        except OSError as error:
-            if error.errno != errno.EIO:
-                raise
-
-    msg = log = debug = info = warn = warning = error = exception = critical = write
-
-
 def configure(settings: LogSettings) -> None:
     """Set structlog up for the process. Called once, by `cli`."""
     console = settings.format == "console" or (settings.format == "auto" and sys.stdout.isatty())
     # Tracebacks without local variables: those hold keys, prompts and pictures.
-    plain = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback)
-    renderer: Any = plain if console else structlog.processors.JSONRenderer(default=str)
     frames = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    traceback_text = structlog.dev.plain_traceback
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(colors=coloured(sys.stdout), exception_formatter=traceback_text)
+        if console
+        else structlog.processors.JSONRenderer(default=str)
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([in_one_line] if console else [structlog.processors.ExceptionRenderer(frames)]),
+            structlog.processors.format_exc_info if console else structlog.processors.ExceptionRenderer(frames),
+            *([in_one_line, _printable] if console else []),
             ForJournal(renderer) if is_journal(sys.stdout) else renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[settings.level]),
-        logger_factory=lambda *_: Lines(),
+        logger_factory=structlog.PrintLoggerFactory(trusted(sys.stdout)),
         cache_logger_on_first_use=False,
     )
+    quiet_libraries()
+
+
+def quiet_libraries() -> None:
+    """Keep what libraries say off the terminal: what goes wrong is an error or an event of ours, in our words."""
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR)
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # it sets its own; `database_lost` says what it would
+    sys.unraisablehook = _unraisable
     if is_journal(sys.stderr):
         logging.getLogger().handlers[0].setFormatter(_Marked(logging.BASIC_FORMAT))
         sys.excepthook = _mark_traceback
@@ -138,6 +137,37 @@ class _Marked(logging.Formatter):
 
 def _mark_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     sys.stderr.write(marked("".join(traceback.format_exception(kind, error, trace)), "error") + "\n")
+
+
+def _unraisable(found: "sys.UnraisableHookArgs") -> None:
+    """A connection that is closed while a statement is on its way has no more to say."""
+    if not found.exc_type.__module__.startswith("psycopg"):
+        sys.__unraisablehook__(found)
+
+
+class _Shown:
+    """A value whose repr a terminal may show."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return printable(repr(self._value))
+
+
+def _printable(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Hidden characters become escapes before the renderer adds its colours."""
+    return {printable(key): _shown(key, value) for key, value in event.items()}
+
+
+def _shown(key: str, value: Any) -> Any:
+    match value:
+        case str() if key in ("stack", "exception"):
+            return printable_lines(value)
+        case str():
+            return value if printable(value) == value else _Shown(value)
+        case _:
+            return value if key == "exc_info" else _Shown(value)
 
 
 def get_logger() -> Any:

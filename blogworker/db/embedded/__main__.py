@@ -7,6 +7,7 @@ from pathlib import Path
 
 from blogworker.db.embedded import EmbeddedPostgres
 from blogworker.errors import BlogworkerError
+from blogworker.telemetry.streams import take_over
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,4 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    output = take_over()
+    code = main()
+    output.flush()
+    sys.exit(code or int(output.is_incomplete))

@@ -1,0 +1,57 @@
+"""What the driver and the server say of an error, in one line of ours."""
+
+import re
+
+import psycopg
+from psycopg_pool import PoolTimeout
+
+_PLACE = re.compile(
+    r'connection to server (?:at|on socket) "(?P<host>[^"]*)"(?: \([^)]*\))?(?:, port (?P<port>\d+))? failed: '
+    r"(?P<reason>.*)"
+)
+_CALL = re.compile(r"^(?:[a-z ]+ (?:failed|is bad): )+")  # which of its calls libpq was in helps nobody
+_SEVERITY = re.compile(r"^(?:FATAL|ERROR|PANIC): +")
+_HOST = re.compile(r"^failed to resolve host '(?P<host>.*)': (?:\[Errno -?\d+\] )?(?P<reason>.*)$")
+_OURS = (
+    (
+        re.compile(r"^(?:couldn't get a connection|pool initialization incomplete) after ([\d.]+) sec"),
+        r"no connection within \1 s",
+    ),
+    (
+        re.compile(r"^the connection is (?:closed|lost)|^connection socket closed|^SSL SYSCALL error: EOF detected"),
+        "the connection was lost",
+    ),
+    (re.compile(r"^server closed the connection unexpectedly"), "the server closed the connection"),
+    (re.compile(r"^connection timeout expired"), "no answer in time"),
+)
+
+
+def in_words(error: BaseException) -> str:
+    """Any other error is told as it is."""
+    if not isinstance(error, psycopg.Error | PoolTimeout):
+        return str(error)
+    lines = [line.strip() for line in str(error).split("\n") if line.strip()]
+    if not lines:
+        return type(error).__name__
+    if error.sqlstate is None:
+        return _drivers(lines)
+    return _SEVERITY.sub("", lines[0])
+
+
+def _drivers(lines: list[str]) -> str:
+    """Each address that was tried, with its reason; else the first line."""
+    places = [place for line in lines if (place := _PLACE.search(line)) is not None]
+    if places:
+        return "; ".join(dict.fromkeys(map(_at, places)))
+    said = _SEVERITY.sub("", _CALL.sub("", lines[0]))
+    if (unknown := _HOST.match(said)) is not None:
+        return f"{unknown['host']}: {unknown['reason']}"
+    for theirs, ours in _OURS:
+        if (found := theirs.match(said)) is not None:
+            return found.expand(ours)
+    return said.rstrip(".")
+
+
+def _at(place: re.Match[str]) -> str:
+    where = place["host"] + (f" port {place['port']}" if place["port"] else "")
+    return f"{where}: {_SEVERITY.sub('', place['reason']).rstrip('.')}"

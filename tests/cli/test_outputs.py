@@ -1,0 +1,221 @@
+"""Whatever standard output is, a command does what it was asked for, says in one line what it could not write, and
+exits as it should. One process runs them all, each in a fork that starts and ends as an interpreter of its own does."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+DONE, FAILED, USAGE = 0, 1, 2
+KEYS = {"OPENAI_API_KEY": "sk-test-1", "REPLICATE_API_TOKEN": "r8-test-1"}
+NASTY = "caf\xe9 \u5ead\u5712 \x1b[31mred\x1b]0;title\x07 \x9b2J \u202eexe.gpj \u200bzero\u2028line \U000e0041"
+
+pytestmark = pytest.mark.timeout(180)  # some tests here run thirty commands
+
+FORKS = r"""
+import gc, json, os, sys
+import blogworker.daemon
+from blogworker.cli.app import main
+
+def begin(asked):
+    sys.argv = ["blogworker", *asked["arguments"]]
+    os.environ.update(asked["environment"])
+    os.dup2(os.open(asked["err"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    sys.stderr = open(2, "w", encoding=asked["err_encoding"], closefd=False)
+    if asked["out"] == "closed":
+        os.close(1)
+        sys.stdout = None
+        return
+    if asked["out"] == "pipe":
+        reader, writer = os.pipe()
+        os.close(reader)
+    else:
+        path = "/dev/full" if asked["out"] == "full" else asked["file"]
+        writer = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(writer, 1)
+    sys.stdout = open(1, "w", encoding="ascii" if asked["out"] == "ascii" else "utf-8", closefd=False)
+
+gc.freeze()  # else each fork copies all of it when it collects
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        begin(json.loads(line))
+        main()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forks:
+    process: subprocess.Popen[str]
+    folder: Path
+
+    def __call__(self, *arguments: str, out: str = "file", err_encoding: str = "utf-8", **environment: str) -> Ran:
+        files = {"file": self.folder / "out", "err": self.folder / "err"}
+        files["file"].write_bytes(b"")
+        asked = {"arguments": arguments, "out": out, "environment": environment, "err_encoding": err_encoding}
+        stdin, stdout = self._pipes()
+        stdin.write(json.dumps(asked | {name: str(path) for name, path in files.items()}) + "\n")
+        stdin.flush()
+        code = int(stdout.readline())
+        return Ran(code, *(path.read_bytes().decode() for path in files.values()))
+
+    def _pipes(self) -> tuple[IO[str], IO[str]]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        return self.process.stdin, self.process.stdout
+
+
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    folder = tmp_path_factory.mktemp("outputs")
+    process = subprocess.Popen(
+        [sys.executable, "-c", FORKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder
+    )
+    with process:
+        yield Forks(process, folder)
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+@pytest.fixture
+def run(forks: Forks, database_url: str, sql: Callable[..., Any]) -> Callable[..., Ran]:
+    """Commands on a database where a title, an error, a reason, a bucket and a site are nasty."""
+    sql("insert into sites (instance_id) values ('s')")
+    for site in ("s", NASTY.replace(" ", "")):
+        sql(
+            "insert into blog_generations (instance_id, source_type, source_data) "
+            "values (%s, 'keyword', jsonb_build_object('keyword', %s::text))",
+            site,
+            NASTY,
+        )
+    sql("update blog_generations set status = 'FAILED', error = %s where instance_id = 's'", NASTY)
+    sql(
+        "insert into generation_errors (generation_id, attempt, stage, kind, message, request_id, retryable) "
+        "select min(id), 1, 'ideas', 'Rejected', %s, %s, false from blog_generations",
+        NASTY,
+        NASTY,
+    )
+    sql("update provider_health set state = 'open', reason = %s where provider = 'openai'", NASTY)
+    sql("insert into quotas (name, provider, requests_per_minute) values (%s, 'openai', 400)", NASTY)
+    sql("update sites set pause_reason = %s, paused_at = now()", NASTY)
+
+    def with_database(*arguments: str, out: str = "file", **environment: str) -> Ran:
+        return forks(*arguments, out=out, **({"DATABASE_URL": database_url, "COLUMNS": "80"} | environment))
+
+    return with_database
+
+
+COMMANDS = [
+    ["--help"],
+    ["--version"],
+    ["migrate", "--sql"],
+    ["migrate", "--status"],
+    ["status"],
+    ["list"],
+    ["show", "1"],
+    ["sites", "list"],
+    ["quotas"],
+    ["quotas", "--site", "s"],
+    ["breakers"],
+    ["costs"],
+    ["costs", "budget"],
+    ["enqueue", "--site", "t", "--keyword", "tea", "--dry-run"],
+    ["enqueue", "--site", "t", "--keyword", "tea"],
+    ["retry", "1"],
+    ["cancel", "1"],
+    ["prune"],
+    ["sites", "set", "s", "--weight", "2"],
+    ["breakers", "close", "openai"],
+    ["run", "--until-empty", "--suspects"],
+]
+MACHINES = [
+    [*command, "--json"]
+    for command in (["status"], ["list"], ["show", "1"], ["sites", "list"], ["quotas"], ["breakers"], ["costs"])
+]
+
+
+def hidden(text: str) -> list[str]:
+    """What a terminal would obey, or not show."""
+    return [sign for sign in text if sign != "\n" and (not sign.isprintable() and sign != "\u3000")]
+
+
+def test_no_command_writes_what_a_terminal_obeys(run: Callable[..., Ran]) -> None:
+    """A title is written by a model, an error by a vendor: neither may move the cursor of whoever looks."""
+    for command in COMMANDS + MACHINES:
+        ran = run(*command, **KEYS, BLOGWORKER_LOG_FORMAT="console")
+        assert hidden(ran.out + ran.err) == [], command
+        assert "Traceback" not in ran.err, ran.err
+        if command[0] in ("status", "list", "show"):
+            assert ("\\u001b[31mred" if "--json" in command else r"\x1b[31mred") in ran.out, command
+
+
+def test_json_means_what_the_database_holds(run: Callable[..., Ran]) -> None:
+    for out in ("file", "ascii"):
+        assert {row["source"] for row in json.loads(run("list", "--json", out=out).out)} == {NASTY[:60]}
+
+
+def test_an_output_of_ascii_is_written_in_ascii(run: Callable[..., Ran]) -> None:
+    for command in (["status"], ["list"], ["show", "1"], ["show", "1", "--json"], ["run", *COMMANDS[-1][1:]]):
+        ran = run(*command, out="ascii", **KEYS, BLOGWORKER_LOG_FORMAT="console")
+        assert ran.out.isascii(), command
+        assert (ran.code, ran.err) == (DONE, ""), command
+
+
+BAD = ("full", "closed", "pipe")
+TURNS = [(command, BAD[turn % len(BAD)]) for turn, command in enumerate(COMMANDS + MACHINES[:3])]
+EVERY = [(command, out) for command in (["list"], ["list", "--json"], COMMANDS[-1]) for out in BAD]
+
+
+def test_an_output_that_cannot_be_written_is_told_in_one_line(run: Callable[..., Ran]) -> None:
+    """A reader that has left is told by a worker only: `list | head -1` is done, a worker goes on for days."""
+    for number, (command, out) in enumerate(TURNS + EVERY):
+        ran = run(*command, out=out, **KEYS, BLOGWORKER_LOG_FORMAT=("json", "console")[number % 2])
+        told = ran.err.splitlines()
+        assert len(told) == (1 if out != "pipe" or command[0] == "run" else 0), (command, out, ran)
+        assert all("standard output cannot be written: " in line for line in told), (command, out, ran)
+        assert ran.code == (DONE if out == "pipe" else FAILED), (command, out, ran)
+
+
+def test_what_could_not_be_told_is_done_all_the_same(run: Callable[..., Ran], sql: Callable[..., Any]) -> None:
+    run("enqueue", "--site", "t", "--keyword", "tea", out="full")
+
+    assert sql("select source_data ->> 'keyword' from blog_generations where instance_id = 't'") == [("tea",)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_wrong_command_line_is_repeated_in_printable_characters(forks: Forks, encoding: str) -> None:
+    ran = forks("list", f"--{NASTY}", err_encoding=encoding)
+
+    assert (ran.code, ran.out) == (USAGE, "")
+    assert hidden(ran.err) == []
+    assert encoding == "utf-8" or ran.err.isascii()
+    assert r"\x1b[31mred" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://u@127.0.0.1:1/d", "127.0.0.1 port 1: Connection refused"),
+        ("postgresql://u@127.0.0.1:1,127.0.0.2:2/d", "127.0.0.2 port 2: Connection refused; 127.0.0.1 port 1: "),
+        ("postgresql:///d?host=/no/folder", "/no/folder/.s.PGSQL.5432: No such file or directory"),
+    ],
+)
+def test_a_database_that_is_away_is_one_line_of_ours(forks: Forks, url: str, told: str) -> None:
+    ran = forks("list", DATABASE_URL=url)
+
+    assert ran.err.startswith(f"blogworker: cannot connect to Postgres: {told}")
+    assert ran.err.endswith(". Check DATABASE_URL\n")
+    assert ran.err.count("\n") == 1

@@ -1,0 +1,62 @@
+"""What the driver says of an error becomes one line that an operator can act on."""
+
+import psycopg
+import pytest
+from psycopg_pool import PoolTimeout
+
+from blogworker.db.words import in_words
+
+ASKS = "\n\tIs the server running on that host and accepting TCP/IP connections?"
+TCP = f'connection to server at "127.0.0.1", port 1 failed: Connection refused{ASKS}'
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (f"connection failed: {TCP}", "127.0.0.1 port 1: Connection refused"),
+        (
+            f"connection failed: {TCP}\nMultiple connection attempts failed. All failures were:\n"
+            f"- host: 'a', port: '1', hostaddr: '127.0.0.1': connection failed: {TCP}\n"
+            f"- host: 'b', port: '2', hostaddr: '::1': connection failed: {TCP.replace('127.0.0.1', '::1')}",
+            "127.0.0.1 port 1: Connection refused; ::1 port 1: Connection refused",
+        ),
+        (
+            'connection failed: connection to server at "db" (10.0.0.7), port 5432 failed: '
+            'FATAL:  password authentication failed for user "u"',
+            'db port 5432: password authentication failed for user "u"',
+        ),
+        (
+            'connection is bad: connection to server on socket "/run/.s.PGSQL.5432" failed: No such file or directory'
+            "\n\tIs the server running locally and accepting connections on that socket?",
+            "/run/.s.PGSQL.5432: No such file or directory",
+        ),
+        ("failed to resolve host 'db.x': [Errno -2] Name or service not known", "db.x: Name or service not known"),
+        (
+            "consuming input failed: server closed the connection unexpectedly\n\tThis probably means the server "
+            "terminated abnormally\n\tbefore or while processing the request.",
+            "the server closed the connection",
+        ),
+        ("consuming input failed: SSL SYSCALL error: EOF detected", "the connection was lost"),
+        ("the connection is closed", "the connection was lost"),
+        ("connection timeout expired", "no answer in time"),
+        ("terminating connection due to administrator command", "terminating connection due to administrator command"),
+        ("", "OperationalError"),
+    ],
+)
+def test_the_drivers_words_become_ours(said: str, told: str) -> None:
+    assert in_words(psycopg.OperationalError(said)) == told
+
+
+def test_a_pool_that_gives_no_connection_says_how_long_it_was_waited_for() -> None:
+    assert in_words(PoolTimeout("couldn't get a connection after 5.00 sec")) == "no connection within 5.00 s"
+
+
+def test_the_row_that_a_statement_failed_on_is_left_out() -> None:
+    """The DETAIL of a violated constraint repeats the whole row."""
+    error = psycopg.errors.CheckViolation("new row violates check constraint\nDETAIL:  Failing row contains (secret).")
+
+    assert in_words(error) == "new row violates check constraint"
+
+
+def test_an_error_of_another_kind_is_told_as_it_is() -> None:
+    assert in_words(TimeoutError("late")) == "late"
