@@ -22,9 +22,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from blogworker.redact import SECRETS
+
 
 class BlogworkerError(Exception):
-    """Every error this package raises on purpose."""
+    """Every error this package raises on purpose. No text that it is made of keeps a secret."""
+
+    def __init__(self, *facts: object) -> None:
+        super().__init__(*(SECRETS.hide(fact, shapes=False) if isinstance(fact, str) else fact for fact in facts))
 
 
 class SettingsError(BlogworkerError):
@@ -80,7 +85,10 @@ class LeaseLost(BlogworkerError):
 
 
 class ProviderError(BlogworkerError):
-    """A remote call went wrong. `code` is the vendor's own word where it gave one."""
+    """A remote call went wrong. `code` is the vendor's own word where it gave one.
+
+    The vendor may repeat a key in any of its words, and they are shown and stored: each is cleaned here.
+    """
 
     def __init__(
         self,
@@ -91,11 +99,11 @@ class ProviderError(BlogworkerError):
         code: str | None = None,
         request_id: str | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(SECRETS.hide(message))
         self.provider = provider
         self.status = status
-        self.code = code
-        self.request_id = request_id
+        self.code = None if code is None else SECRETS.hide(code)
+        self.request_id = None if request_id is None else SECRETS.hide(request_id)
 
     def __str__(self) -> str:
         facts = [f"{name} {value}" for name, value in self.facts().items() if value is not None]

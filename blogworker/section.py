@@ -2,17 +2,23 @@
 
 import json
 import os
+import re
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, TypeVar, get_args
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies
 
-from pydantic import AliasChoices, SecretStr, ValidationError
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import AliasChoices, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from blogworker.envfile import LOCAL_FILE, local_file, local_values, read, unread
 from blogworker.errors import SettingsError
+from blogworker.redact import SECRETS
 
 CREDENTIALS = "CREDENTIALS_DIRECTORY"  # where systemd puts those of a unit, each a file
 
@@ -30,7 +36,20 @@ class Section(BaseSettings):
         allow_inf_nan=False,
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _learn(cls, value: object, info: ValidationInfo) -> object:
+        """Have what is secret hidden from here on: before it is judged, so that a faulty one is hidden as well."""
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if isinstance(text, str):
+            annotation = cls.model_fields[info.field_name or ""].annotation
+            for secret in secrets_of(text, secret=_is_secret(annotation)):
+                SECRETS.learn(secret)
+        return value
 
+
+PASSWORDS = ("password", "sslpassword")
+USERINFO = re.compile(r"(?:^|://)[^/?#:@]*:(?P<password>[^/?#@]+)@")
 S = TypeVar("S", bound=Section)
 
 
@@ -61,6 +80,35 @@ def _unreadable_credentials(section: type[BaseSettings]) -> Iterable[str]:
                     yield f"{name}: its credential {path} is empty"
             except SettingsError as error:
                 yield f"{name}: its credential {error}"
+
+
+def learn_secrets(sections: Iterable[type[Section]]) -> None:
+    """Have all that is set hidden, whatever a command reads of the settings: what it shows may come from a worker."""
+    for section in sections:
+        with suppress(SettingsError, ValueError, OSError):  # another's fault is none of its business
+            load_section(section)
+    for address in getproxies().values():
+        for secret in secrets_of(address, secret=False):
+            SECRETS.learn(secret)
+
+
+def secrets_of(text: str, *, secret: bool) -> set[str]:
+    """What is secret of a setting: the passwords of an address, as they stand there and decoded; else all of a secret.
+
+    A password that is also the name of the user or of the database would hide those, and guards nothing."""
+    if not secret:
+        found = {match["password"] for match in USERINFO.finditer(text)}
+        return found | {unquote(password) for password in found}
+    try:
+        told = conninfo_to_dict(text)
+    except (ProgrammingError, ValueError):
+        told = {}
+    written = text.partition("://")[2].rpartition("@")[0].partition(":")[2]  # up to the last @: one may be of it
+    found = {written, unquote(written), *(str(told.get(name) or "") for name in PASSWORDS)}
+    address = text.strip().removeprefix("postgresql://").removeprefix("postgres://")
+    if not told and (address == text.strip() or not written):
+        found.add(address)
+    return found - {str(told.get(name)) for name in ("user", "dbname", "host")}
 
 
 def variable(section: type[BaseSettings], field: str) -> str:
@@ -97,6 +145,10 @@ def pasted(value: object) -> object:
     if not all("!" <= sign <= "~" for sign in text):
         raise ValueError("holds a blank, a line break or a sign that is no ASCII: copy it again, without quotes")
     return text or None
+
+
+def _is_secret(annotation: object) -> bool:
+    return annotation is SecretStr or any(_is_secret(part) for part in get_args(annotation))
 
 
 def web_address(url: str) -> str:

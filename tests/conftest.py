@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from blogworker.db.embedded import EmbeddedPostgres
 from blogworker.db.migrate import migrate
 from blogworker.db.pool import Database, connect
+from blogworker.redact import SECRETS
 from blogworker.settings import DatabaseSettings
 
 TEMPLATE = "migrated"
@@ -32,6 +33,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def no_secrets_of_other_tests() -> Iterator[None]:
+    """What one test's settings hold as secret is a plain word to another."""
+    yield
+    SECRETS.clear()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,9 @@
 
 import os
 import sys
-from typing import NoReturn
+import traceback
+from types import TracebackType
+from typing import NoReturn, get_type_hints
 
 import psycopg
 import typer
@@ -32,7 +34,11 @@ from blogworker.db.patient import passing
 from blogworker.db.words import in_words
 from blogworker.envfile import NAMED_BY, use_machine_file
 from blogworker.errors import BlogworkerError, DatabaseAway, DatabaseUnready, InvalidInput, QueueFull, SettingsError
+from blogworker.redact import SECRETS
+from blogworker.section import learn_secrets
+from blogworker.settings import Settings
 from blogworker.telemetry import quiet_libraries
+from blogworker.telemetry.journal import is_journal, marked
 from blogworker.telemetry.streams import take_over
 
 DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, os.EX_TEMPFAIL, 130
@@ -88,6 +94,8 @@ def main() -> NoReturn:
     """Run a command; turn every error into one clear line and the right exit code."""
     output = take_over()
     quiet_libraries()
+    sys.excepthook = crash
+    learn_secrets(get_type_hints(Settings).values())
     try:
         code = _run()
     except KeyboardInterrupt:
@@ -152,6 +160,12 @@ def _complain_of_all(error: BlogworkerError, code: int) -> int:
     for line in str(error).split("\n"):
         complain(line)
     return code
+
+
+def crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """An error nobody foresaw, as Python shows it, without secrets."""
+    text = SECRETS.hide("".join(traceback.format_exception(kind, error, trace)))
+    sys.stderr.write(marked(text, "error") + "\n" if is_journal(sys.stderr) else text)
 
 
 def answered(error: psycopg.Error) -> bool:

@@ -18,6 +18,7 @@ from rich.text import Text
 from blogworker.cli.layout import Cell, Grid, Record
 from blogworker.db.loaders import BEFORE_ALL, NEVER
 from blogworker.printable import printable, printable_json, printable_lines
+from blogworker.redact import SECRETS
 from blogworker.telemetry.journal import is_journal, marked
 from blogworker.telemetry.streams import coloured, spoken, trusted
 
@@ -84,15 +85,15 @@ def heading(text: str) -> Text:
 
 def complain(message: str) -> None:
     """One line, or one line a fault, on standard error."""
-    line = printable(f"blogworker: {message}")
+    line = printable(f"blogworker: {SECRETS.hide(message, shapes=False)}")
     sys.stderr.write(f"{marked(line, 'error') if is_journal(sys.stderr) else line}\n")
 
 
 def json_text(value: object) -> str:
     """JSON that a terminal may show, in the characters that the output has."""
-    return printable_json(
-        json.dumps(value, default=_plain, ensure_ascii=codecs.lookup(spoken(sys.stdout)).name != "utf-8")
-    )
+    plain = json.loads(json.dumps(value, default=_plain))
+    cleaned = SECRETS.hide_all(plain, shapes=False, words=False)
+    return printable_json(json.dumps(cleaned, ensure_ascii=codecs.lookup(spoken(sys.stdout)).name != "utf-8"))
 
 
 def emit_json(value: object) -> None:
@@ -140,7 +141,8 @@ def cell(value: object) -> Cell:
 
 
 def _text(text: str, style: str = "") -> Cell:
-    return Cell(printable(text, encoding=spoken(sys.stdout)), style)
+    """A worker of other settings may have stored a secret. A word of a shop's own stays what it is."""
+    return Cell(printable(SECRETS.hide(text, shapes=False, words=False), encoding=spoken(sys.stdout)), style)
 
 
 def ago(moment: datetime) -> str:

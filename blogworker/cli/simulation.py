@@ -64,7 +64,7 @@ def settings_for(url: str) -> dict[str, str]:
 def flags_for(url: str) -> dict[str, dict[str, Any]]:
     """The same as flags of `settings.load`."""
     return {
-        "openai": {"base_url": f"{url}/openai/v1", "api_key": "simulated"},
-        "replicate": {"base_url": f"{url}/replicate", "api_token": "simulated"},
-        "wix": {"base_url": f"{url}/wix", "app_id": "simulated", "app_secret": "simulated"},
+        "openai": {"base_url": f"{url}/openai/v1", "api_key": "simulated-key"},
+        "replicate": {"base_url": f"{url}/replicate", "api_token": "simulated-key"},
+        "wix": {"base_url": f"{url}/wix", "app_id": "simulated", "app_secret": "simulated-key"},
     }

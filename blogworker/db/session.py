@@ -7,12 +7,16 @@ from psycopg.errors import QueryCanceled
 from psycopg.rows import DictRow
 
 from blogworker.db.sql import query
+from blogworker.redact import SECRETS
 
 TRIES = 20  # a statement_timeout of a millisecond stops even what lifts it, now and then
 
 
 async def begin_session(connection: AsyncConnection[DictRow]) -> bool:
     """Set what we rely on, in one round trip. Gives whether the server session is this connection's own."""
+    known = connection.info
+    if known.password not in (known.user, known.dbname):
+        SECRETS.learn(known.password)  # it may come from PGPASSWORD or a file of libpq's
     for _ in range(TRIES - 1):
         with suppress(QueryCanceled):
             return await _begin(connection)

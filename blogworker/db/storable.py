@@ -1,21 +1,23 @@
-"""What Postgres can keep of what others send, and what the tables take of it (0015_bounds.sql)."""
+"""What Postgres can keep of what others send, and what the tables take of it (0015_bounds.sql). No secret is kept."""
 
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
+from blogworker.redact import SECRETS
+
 DEEPEST = 32  # objects and arrays around a value
 
 
 def storable(value: Any, *, level: int = 0) -> Any:
-    """A JSON value without what `jsonb` and `text` refuse: NUL, halves of surrogate pairs, numbers that are none.
-    What is nested too deeply and numbers that are too large become null.
+    """A JSON value without secrets, and without what `jsonb` and `text` refuse: NUL, halves of surrogate pairs, numbers
+    that are none. What is nested too deeply and numbers that are too large become null.
 
     A paid answer that is refused would be lost, and bought again by every attempt.
     """
     match value:
         case str():
-            return value.replace("\0", "").encode(errors="replace").decode()
+            return SECRETS.hide(_unbroken(value), shapes=False, words=False)
         case float() if not isfinite(value):
             return None
         case float() | int() if too_large(value):
@@ -33,6 +35,16 @@ def storable(value: Any, *, level: int = 0) -> Any:
 def too_large(number: float) -> bool:
     """Whether it is beyond 1e308, either way, as it is written in decimals."""
     return abs(number) > (1e308 if isinstance(number, float) else 10**308)
+
+
+def explained(text: str, longest: int) -> str:
+    """What a vendor or an exception says, as a column of `longest` characters takes it. Hidden before it is cut: half
+    a secret is not found any more."""
+    return clipped(SECRETS.hide(_unbroken(text)), longest)
+
+
+def _unbroken(text: str) -> str:
+    return text.replace("\0", "").encode(errors="replace").decode()
 
 
 def clipped(text: str, longest: int) -> str:

@@ -23,6 +23,7 @@ from blogworker.errors import (
     Unavailable,
     Unsent,
 )
+from blogworker.redact import SECRETS
 
 CONNECT_TIMEOUT_S = 5.0
 SPARE_CONNECTIONS = 10  # beside one for each slot: token requests, downloads
@@ -47,7 +48,6 @@ NAMED_WAIT = re.compile(
     re.I,
 )
 IN_WORDS_S = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86_400.0}
-SECRET = re.compile(r"(?:Bearer\s+\S+|\b(?:sk|r8|rk|pk)[-_][\w*.-]{4,}|OauthNG\S+)", re.I)
 
 
 def client(base_url: str, *, connections: int, timeout_s: float) -> httpx2.AsyncClient:
@@ -61,11 +61,9 @@ def client(base_url: str, *, connections: int, timeout_s: float) -> httpx2.Async
     )
 
 
-def safe(text: object, *, sent: str | None = None) -> str:
-    """A vendor's words on one line, cut to a bearable length, with anything that looks like a key struck out, and a
-    secret that was `sent` and looks like none."""
-    line = SECRET.sub("[secret]", " ".join(str(text).split()))
-    line = line.replace(sent, "[secret]") if sent else line
+def safe(text: object) -> str:
+    """A vendor's words on one line, without secrets, and cut to a bearable length: only then, or half a key is left."""
+    line = " ".join(SECRETS.hide(str(text)).split())
     return line if len(line) <= LONGEST_MESSAGE else f"{line[: LONGEST_MESSAGE - 1]}…"
 
 

@@ -29,6 +29,7 @@ from blogworker.errors import Misconfigured, OutcomeUnknown, ProviderError, Rate
 from blogworker.prices import TextPrice, in_force, text_cost
 from blogworker.providers import http
 from blogworker.providers.openai_wire import refusal_of, text_of, tier_of, usage_of
+from blogworker.redact import SECRETS
 from blogworker.settings import Effort, OpenAISettings
 
 PROVIDER = "openai"
@@ -170,8 +171,8 @@ def _generation(response: object, *, model: str, request_id: str | None, prices:
     usage, tier = usage_of(response), tier_of(response)
     price = in_force(prices, _day(response))
     return Generation(
-        text=text_of(response),
-        model=response.model if isinstance(response.model, str) else model,
+        text=SECRETS.hide(text_of(response), shapes=False, words=False),  # it is published
+        model=SECRETS.hide(response.model) if isinstance(response.model, str) else model,
         tokens_in=usage.tokens_in,
         tokens_cached=usage.cached,
         tokens_out=usage.tokens_out,

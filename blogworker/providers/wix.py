@@ -4,11 +4,12 @@ A post is made in two steps that are stored apart: a draft, which no key of ours
 it may be made again), and its publication, which may be repeated.
 """
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
+from urllib.parse import parse_qsl
 
 import httpx2
 from anyio import current_time, sleep
@@ -20,6 +21,7 @@ from blogworker.providers.wix_author import Authors
 from blogworker.providers.wix_products import Catalog, catalog_of, product_of
 from blogworker.providers.wix_site import Before, Params, WixSites
 from blogworker.providers.wix_tags import tag_ids_of
+from blogworker.redact import SECRETS
 from blogworker.settings import WixSettings
 
 READY, PENDING, FAILED = "READY", "PENDING", "FAILED"
@@ -111,9 +113,10 @@ class WixClient:
         )
         url = _text(answer, "uploadUrl")
         params: Params = {"filename": name}
-        answer = await self._sites.put(
-            instance_id, url, data=data, content_type=media_type, params=params, before=before
-        )
+        with _hidden(url):
+            answer = await self._sites.put(
+                instance_id, url, data=data, content_type=media_type, params=params, before=before
+            )
         return _media_file(answer)
 
     async def create_draft(self, instance_id: str, draft: Mapping[str, Any], *, before: Before | None = None) -> str:
@@ -186,6 +189,20 @@ class WixClient:
                 raise
             return None
         return found if isinstance(found, dict) else {}
+
+
+@contextmanager
+def _hidden(url: str) -> Iterator[None]:
+    """An upload address is a permission itself: what only it holds shows in no error."""
+    path, _, query = url.partition("?")
+    tokens = [path.rpartition("/")[2], *(value for _, value in parse_qsl(query))]
+    for token in tokens:
+        SECRETS.learn_token(token)
+    try:
+        yield
+    finally:
+        for token in tokens:
+            SECRETS.forget_token(token)
 
 
 def _id_of(draft: Mapping[str, Any], answer: Mapping[str, Any], *, since: str = "") -> str | None:

@@ -19,6 +19,7 @@ from anyio import Lock, current_time, sleep
 
 from blogworker.errors import Misconfigured, ProviderError, RateLimited, SiteUnavailable, Unavailable
 from blogworker.providers import http
+from blogworker.redact import SECRETS
 from blogworker.settings import WixSettings
 
 PROVIDER = "wix"
@@ -63,6 +64,7 @@ class Tokens:
         held = self._held.get(instance_id)
         if held is not None and held.value == value:
             del self._held[instance_id]
+            SECRETS.forget_token(value)
 
     def _fresh(self, instance_id: str) -> str | None:
         held = self._held.get(instance_id)
@@ -73,6 +75,8 @@ class Tokens:
         try:
             async with self._pace(instance_id):
                 self._held[instance_id] = await self._fetch(instance_id)
+            if old is not None:
+                SECRETS.forget_token(old.value)
         except (Unavailable, RateLimited):
             if old is None or current_time() >= old.dead_at:
                 raise
@@ -117,7 +121,8 @@ class Tokens:
             raise http.lost(error, provider=PROVIDER, repeatable=True) from error
         body = body_of(answer)
         if answer.status_code != 200 or not isinstance(body.get("access_token"), str):
-            raise _refusal(answer, body, sent=secret.get_secret_value())
+            raise _refusal(answer, body)
+        SECRETS.learn_token(body["access_token"])
         life_s = _life_s(body.get("expires_in"))
         return Token(body["access_token"], asked_at + FRESH_PART * life_s, asked_at + life_s)
 
@@ -140,10 +145,9 @@ def body_of(answer: httpx2.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _refusal(answer: httpx2.Response, body: dict[str, Any], *, sent: str) -> ProviderError:
-    code = http.safe(body["error"], sent=sent) if isinstance(body.get("error"), str) else None
-    told = body.get("error_description") or body.get("message") or f"status {answer.status_code}"
-    said = http.safe(told, sent=sent)
+def _refusal(answer: httpx2.Response, body: dict[str, Any]) -> ProviderError:
+    code = http.safe(body["error"]) if isinstance(body.get("error"), str) else None
+    said = http.safe(body.get("error_description") or body.get("message") or f"status {answer.status_code}")
     status, request_id = answer.status_code, answer.headers.get("x-wix-request-id")
     if status == 429:
         limited = RateLimited(said, provider=PROVIDER, status=status, code=code, request_id=request_id)

@@ -15,10 +15,12 @@ import psycopg
 from anyio import current_time
 
 from blogworker.db.pool import Database, Row, Statements
+from blogworker.db.storable import explained
 from blogworker.db.words import in_words
 
 SITES = 200  # looked at, from the head of the line
 LONGEST_S = 5.0
+REASON_MAX = 2_000  # characters
 
 Foreign = Callable[[BaseException], bool]
 
@@ -65,9 +67,9 @@ async def _fault(database: Database, row: Row, foreign: Foreign) -> str | None:
 
 async def _end(database: Database, row: Row, fault: str, foreign: Foreign) -> None:
     try:
-        await database.execute("queue/condemn", job_id=row["job_id"], error=fault[:2000])
+        await database.execute("queue/condemn", job_id=row["job_id"], error=explained(fault, REASON_MAX))
     except psycopg.Error as error:
         if foreign(error):
             raise
-        reason = f"blog {row['job_id']}: {fault}"[:2000]
+        reason = explained(f"blog {row['job_id']}: {fault}", REASON_MAX)
         await database.execute("queue/pause_site", instance_id=row["instance_id"], reason=reason)

@@ -9,7 +9,7 @@ from psycopg import Error
 from psycopg.types.json import Json
 
 from blogworker.db.pool import Runner
-from blogworker.db.storable import clipped, storable
+from blogworker.db.storable import explained
 from blogworker.db.words import in_words
 from blogworker.queue.job import (
     Cancel,
@@ -131,7 +131,9 @@ class Settler:
 
     async def _store(self, batch: list[tuple[Claim, Move, "Settlement"]]) -> dict[int, str | None]:
         # Before the jobs are PENDING again, or else they are claimed at once.
-        pauses = {claim.instance_id: _text(made.error or "") for claim, made, _ in batch if made.pauses_site}
+        pauses = {
+            claim.instance_id: explained(made.error or "", REASON_MAX) for claim, made, _ in batch if made.pauses_site
+        }
         for instance_id, reason in pauses.items():
             # A site somebody holds is not waited for: nobody claims from it meanwhile, and its next job tries again.
             with move_on_after(PAUSE_S):
@@ -160,15 +162,12 @@ def _row(claim: Claim, made: Move) -> dict[str, Any]:
         "status": made.status,
         "delay_s": min(max(0.0, made.delay_s), LONGEST_DELAY_S),  # in this order, which makes a NaN 0
         "spent": made.spent,
-        "error": None if made.error is None else _text(made.error),
+        "error": None if made.error is None else explained(made.error, REASON_MAX),
         "failure": _failure(made.failure) if made.failure else None,
     }
 
 
 def _failure(failure: Failure) -> dict[str, Any]:
-    row = {name: _text(value, WORD_MAX) if isinstance(value, str) else value for name, value in asdict(failure).items()}
-    return row | {"message": _text(failure.message)}
-
-
-def _text(text: str, longest: int = REASON_MAX) -> str:
-    return str(storable(clipped(text, longest)))
+    facts = asdict(failure).items()
+    row = {name: explained(value, WORD_MAX) if isinstance(value, str) else value for name, value in facts}
+    return row | {"message": explained(failure.message, REASON_MAX)}

@@ -22,7 +22,7 @@ from uuid import UUID, uuid4
 from anyio import CancelScope, Event, Lock, current_time, move_on_after
 
 from blogworker.db.pool import Row, Runner
-from blogworker.db.storable import clipped
+from blogworker.db.storable import explained
 from blogworker.errors import (
     Misconfigured,
     ProviderDown,
@@ -228,7 +228,7 @@ class Breakers:
         tally = self._tallies[call.provider]
         refused = isinstance(error, Misconfigured)
         if refused or not tally.refused:
-            tally.why = clipped(str(error), REASON_MAX)
+            tally.why = explained(str(error), REASON_MAX)
         tally.failed.append(call.site)
         tally.refused |= refused
         async with tally.telling:
@@ -256,7 +256,7 @@ class Breakers:
                 probe=probe,
                 verdict=verdict,
                 refused=isinstance(error, Misconfigured),
-                reason=clipped(str(error), REASON_MAX) if error else None,
+                reason=explained(str(error), REASON_MAX) if error else None,
             )
             await self._look()
             if row["open_s"] is not None:

@@ -9,7 +9,7 @@ import socket
 import struct
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -26,6 +26,7 @@ HTML_502 = (
     "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n"
     "<hr><center>cloudflare</center>\r\n</body>\r\n</html>\r\n"
 )
+CREDENTIAL = "{credential}"  # in an echo
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER of zero seconds: the kernel sends RST instead of FIN
 
 
@@ -62,6 +63,11 @@ class Call:
         """The token of the Authorization header, with or without the word Bearer."""
         value = self.request.headers.get("authorization", "")
         return value[7:].strip() if value[:7].lower() == "bearer " else value.strip()
+
+    def credential(self) -> str:
+        """What the call is authorized by: its token, or the app's secret that asks for one."""
+        asked = self.json.get("client_secret") if isinstance(self.json, dict) else None
+        return self.bearer() or str(asked or "")
 
 
 Handler = Callable[[Call], Awaitable[Response]]
@@ -122,6 +128,8 @@ class Endpoint:
             self._record(call, self._world.ledger.UNANSWERED)
             await hang_up(scope, receive)
             return
+        if call.fault is not None and call.hit_by("echo"):
+            call.fault = replace(call.fault, **_echoed(call.fault, call.credential()))
         response = await self._answer(call)
         response.headers.update(self._vendor.headers(call) | (call.fault.headers if call.fault else {}))
         if call.hit_by("reset_after") or call.hit_by("no_answer"):
@@ -150,7 +158,7 @@ class Endpoint:
 
     async def _befall(self, call: Call, fault: Fault) -> None:
         match fault.kind:
-            case "status":
+            case "status" | "echo":
                 status = fault.status or 500
                 body = self._vendor.failure(status) if fault.body is None else fault.body
                 raise Refused(status, body, fault.headers)
@@ -191,6 +199,17 @@ def _whole(call: Call) -> dict[str, Any]:
         "authorized": "authorization" in call.request.headers,
         "json": call.json | hidden if hidden else call.json,
     }
+
+
+def _echoed(fault: Fault, credential: str) -> dict[str, Any]:
+    def put(value: Any) -> Any:
+        if isinstance(value, str):
+            return value.replace(CREDENTIAL, credential)
+        if isinstance(value, dict):
+            return {put(name): put(entry) for name, entry in value.items()}
+        return [put(entry) for entry in value] if isinstance(value, list) else value
+
+    return {"body": put(fault.body), "headers": put(fault.headers)}
 
 
 def _parsed(body: bytes) -> Any:

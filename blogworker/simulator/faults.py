@@ -3,6 +3,7 @@
 Kinds that any vendor knows, applied around the handler:
 
     status        answer `status` with `body` (text or JSON) and `headers`, after quota, before the work
+    echo          the same with what the call was authorized by in place of each {credential} in body and headers
     html          the same with a proxy's HTML page, 502 unless `status` says otherwise
     throttle      a 429 in the vendor's own words, with `retry_after_s` when given
     latency       `delay_s` real seconds before the work
@@ -23,7 +24,18 @@ from random import Random
 from typing import Any
 
 EDGE_KINDS = frozenset(
-    ["status", "html", "throttle", "latency", "reset_before", "reset_after", "no_answer", "slow_body", "malformed"],
+    [
+        "status",
+        "echo",
+        "html",
+        "throttle",
+        "latency",
+        "reset_before",
+        "reset_after",
+        "no_answer",
+        "slow_body",
+        "malformed",
+    ],
 )
 VENDOR_KINDS: Mapping[str, frozenset[str]] = {
     "openai": frozenset(

@@ -11,7 +11,7 @@ from uuid import UUID
 from psycopg.types.json import Json
 
 from blogworker.db.pool import Row, Runner
-from blogworker.db.storable import clipped, storable
+from blogworker.db.storable import clipped, explained, storable
 from blogworker.errors import LeaseLost, Rejected
 from blogworker.queue.job import Claim, Stage
 from blogworker.stages.fitting import misfits_of
@@ -97,17 +97,20 @@ class StoredCheckpoints:
         return None if row["affordable"] else Refusal(row["scope"], row["reason"], row["newly"])
 
     async def store_post(self, post: Output) -> None:
-        columns = {key: _post_column(key, value) for key, value in post.items() if key != "image"}
+        texts = storable({key: value for key, value in post.items() if key != "image"})
+        columns = {key: _post_column(key, value) for key, value in texts.items()}
         self._held(
-            await self._database.maybe(
-                "stages/store_post", **self._fence, post=Json(storable(columns)), image=post.get("image")
-            )
+            await self._database.maybe("stages/store_post", **self._fence, post=Json(columns), image=post.get("image"))
         )
 
     async def reserve_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> Reserved:
         row = self._held(
             await self._database.maybe(
-                "stages/reserve_title", **self._fence, wanted=list(wanted), source=source, last_chance=last_chance
+                "stages/reserve_title",
+                **self._fence,
+                wanted=storable(list(wanted)),
+                source=source,
+                last_chance=last_chance,
             )
         )
         return Reserved(None if row["place"] is None else row["place"] - 1, tuple(row["taken"]))
@@ -146,7 +149,7 @@ def _spent(spend: Spend) -> dict[str, Any]:
     for name in ("tokens_in", "tokens_cached", "tokens_out"):
         columns[name] = max(0, min(TOKENS_MAX, columns[name]))
     for name in ("model", "prompt_version", "provider"):
-        columns[name] = None if columns[name] is None else clipped(columns[name], MODEL_MAX)
+        columns[name] = None if columns[name] is None else explained(columns[name], MODEL_MAX)
     if spend.cost_usd is not None:
         columns["cost_usd"] = max(0.0, min(USD_MAX, spend.cost_usd))
     return columns

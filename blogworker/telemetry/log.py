@@ -3,20 +3,20 @@
 `EVENTS` is the table of all events and their keys, with a ? those that only some lines have; a test walks the source
 and fails on any other. `info` is the story, `warning` healed by itself, `error` wants a person. Keys mean the same
 everywhere: worker_id, job_id, instance_id, attempt, stage, provider, model, duration_s, wait_s, tokens, error_type,
-error. What an attempt logs has its job_id, instance_id and attempt besides.
+error. What an attempt logs has its job_id, instance_id and attempt besides. No line shows a secret.
 """
 
 import logging
 import re
 import sys
-import traceback
 from collections.abc import MutableMapping
-from types import TracebackType
 from typing import Any
 
 import structlog
+from structlog.typing import EventDict, WrappedLogger
 
 from blogworker.printable import printable, printable_lines
+from blogworker.redact import SECRETS
 from blogworker.settings import LogSettings
 from blogworker.telemetry.console import in_one_line
 from blogworker.telemetry.journal import ForJournal, is_journal, marked
@@ -110,6 +110,7 @@ def configure(settings: LogSettings) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info if console else structlog.processors.ExceptionRenderer(frames),
+            without_secrets,  # after exceptions became text, before anything is escaped
             *([in_one_line, _printable] if console else []),
             ForJournal(renderer) if is_journal(sys.stdout) else renderer,
         ],
@@ -122,21 +123,19 @@ def configure(settings: LogSettings) -> None:
 
 def quiet_libraries() -> None:
     """Keep what libraries say off the terminal: what goes wrong is an error or an event of ours, in our words."""
-    logging.basicConfig(stream=sys.stderr, level=logging.ERROR)
+    libraries = logging.StreamHandler(sys.stderr)
+    libraries.setFormatter(WithoutSecrets(logging.BASIC_FORMAT))
+    logging.basicConfig(handlers=[libraries], level=logging.ERROR)
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # it sets its own; `database_lost` says what it would
     sys.unraisablehook = _unraisable
-    if is_journal(sys.stderr):
-        logging.getLogger().handlers[0].setFormatter(_Marked(logging.BASIC_FORMAT))
-        sys.excepthook = _mark_traceback
 
 
-class _Marked(logging.Formatter):
+class WithoutSecrets(logging.Formatter):
+    """For what libraries log by themselves."""
+
     def format(self, record: logging.LogRecord) -> str:
-        return marked(super().format(record), "error")
-
-
-def _mark_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    sys.stderr.write(marked("".join(traceback.format_exception(kind, error, trace)), "error") + "\n")
+        text = SECRETS.hide(super().format(record))
+        return marked(text, "error") if is_journal(sys.stderr) else text
 
 
 def _unraisable(found: "sys.UnraisableHookArgs") -> None:
@@ -168,6 +167,12 @@ def _shown(key: str, value: Any) -> Any:
             return value if printable(value) == value else _Shown(value)
         case _:
             return value if key == "exc_info" else _Shown(value)
+
+
+def without_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Each string of a line cleaned, at any depth."""
+    cleaned: EventDict = SECRETS.hide_all(event)
+    return cleaned
 
 
 def get_logger() -> Any:

@@ -5,7 +5,8 @@ from math import inf, nan
 import pytest
 from psycopg.types.json import Json
 
-from blogworker.db.storable import storable
+from blogworker.db.storable import explained, storable
+from blogworker.redact import HIDDEN, SECRETS
 
 pytestmark = pytest.mark.anyio
 
@@ -25,3 +26,14 @@ async def test_any_json_becomes_what_postgres_keeps(database):
         "text": "ab", "half": "c?d", "key": ["", {"deep": "?"}], "numbers": [None, None, None, 1.5, 10**308, None],
         "plain": AWKWARD["plain"],
     }  # fmt: skip
+
+
+async def test_no_secret_is_kept():
+    """A refusal is hidden before it is cut to its column: half a key is a key that nobody finds any more."""
+    SECRETS.learn("k3y-of-a-vendor")
+    SECRETS.learn("postgres")
+
+    assert explained("k3y-of-a-vendor was refused", 20) == f"{HIDDEN} was refused"
+    assert explained("no: k3y-of-a-\0vendor", 11) == f"no: {HIDDEN[:6]}…"
+    assert storable({"k3y-of-a-vendor": ["a k3y-of-a-vendor", 7]}) == {HIDDEN: [f"a {HIDDEN}", 7]}
+    assert storable("Learn postgres in a day") == "Learn postgres in a day"

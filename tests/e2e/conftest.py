@@ -39,6 +39,12 @@ def until(fact: Callable[[], Any], *, within_s: float = WITHIN_S, of: Callable[[
         time.sleep(LOOK_S)
 
 
+def bare_environment(folder: Path) -> dict[str, str]:
+    """What a process of ours needs and no more; PYTHONPATH, where the code under test is not the one installed."""
+    given = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+    return {"PATH": os.defpath, "HOME": str(folder), "BLOGWORKER_ENV_FILE": ""} | given
+
+
 class Program:
     """A running `blogworker` command."""
 
@@ -52,7 +58,7 @@ class Program:
                 stdout=out,
                 stderr=err,
                 cwd=folder,
-                env={"PATH": os.defpath, "HOME": str(folder), "BLOGWORKER_ENV_FILE": ""} | environment,
+                env=bare_environment(folder) | environment,
             )
 
     def lines(self) -> list[dict[str, Any]]:

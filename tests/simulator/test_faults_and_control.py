@@ -47,6 +47,19 @@ async def test_the_headers_of_a_fault_stand_above_the_vendors_own(http: httpx2.A
     assert answer.headers["x-ratelimit-limit-tokens"] == "450000"
 
 
+async def test_a_vendor_may_repeat_what_a_call_was_authorized_by(http: httpx2.AsyncClient, control: Control) -> None:
+    """The token of a site is known to nobody before it is used."""
+    body, headers = {"error": [{"code": "bad {credential}"}]}, {"x-request-id": "{credential}"}
+    await control.fault(vendor="openai", kind="echo", status=401, headers=headers, body=body)
+
+    for key in ("k1", "k2"):
+        told = {"Authorization": f"Bearer {key}"}
+        answer = await http.post("/openai/v1/responses", json={"model": "gpt-6-luna"}, headers=told)
+
+        assert (answer.status_code, answer.headers["x-request-id"]) == (401, key)
+        assert answer.json() == {"error": [{"code": f"bad {key}"}]}
+
+
 async def test_a_silent_vendor_is_left_by_an_impatient_client(site: Site, control: Control) -> None:
     await control.fault(vendor="wix", operation="drafts.*", kind="no_answer", times=1, delay_s=60)
 

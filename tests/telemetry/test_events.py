@@ -2,6 +2,7 @@
 
 import ast
 import json
+import logging
 import os
 import re
 import subprocess
@@ -14,11 +15,15 @@ from typing import Any
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from blogworker.redact import HIDDEN, SECRETS, forms
 from blogworker.settings import LogSettings
 from blogworker.telemetry import EVENTS, configure, get_logger, keys_of
 from blogworker.telemetry.facts import gathered, note
+from blogworker.telemetry.log import WithoutSecrets
 
 PACKAGE = Path(__file__).parents[2] / "blogworker"
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
@@ -165,6 +170,35 @@ def test_the_numbers_of_the_former_system_are_levels(
         getattr(get_logger(), level)("job_settled")
 
     assert [line["level"] for line in lines(capsys)] == shown
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+@given(key=st.text(st.characters(exclude_categories=["Cs"]), min_size=8, max_size=200))
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_line_shows_a_known_secret(capsys: pytest.CaptureFixture[str], form: str, key: str) -> None:
+    """At any depth, escaped once by whoever tells it and once more by the log, and in what exceptions say."""
+    assume(len(key.strip()) >= 8)
+    SECRETS.learn(key)
+    configure(LogSettings(format=form))
+    log = get_logger()
+    error = ValueError(key, {"said": json.dumps({"key": key})})
+    error.add_note(f"with {key}")
+
+    log.info(
+        key, error=error, told={key: [key, (f"{error}", {key}, json.dumps([key]))]}, path=Path("x"), raw=key.encode()
+    )
+    try:
+        try:
+            raise error
+        except ValueError as cause:
+            raise RuntimeError(f"again: {key}") from cause
+    except RuntimeError:
+        log.exception("attempt_crashed", error=repr(error))
+    record = logging.LogRecord("httpx", logging.ERROR, "x", 1, "sent %s", (key,), (ValueError, error, None))
+    print(WithoutSecrets(logging.BASIC_FORMAT).format(record))  # noqa: T201
+
+    shown = capsys.readouterr().out.replace(HIDDEN, "\0")
+    assert [told for told in forms(key) if told in shown] == []
 
 
 @pytest.mark.parametrize("form", ["json", "console"])

@@ -96,17 +96,17 @@ class Vendors:
         """The settings of a worker that talks to it: a faster clock allows more a minute of ours."""
         return {
             "OPENAI_BASE_URL": f"{self.url}/openai/v1",
-            "OPENAI_API_KEY": "simulated",
+            "OPENAI_API_KEY": "simulated-key",
             "OPENAI_RPM": str(max(1, round(450 * self.speed))),
             "OPENAI_TPM": str(max(1, round(450_000 * self.speed))),
             "REPLICATE_BASE_URL": f"{self.url}/replicate",
-            "REPLICATE_API_TOKEN": "simulated",
+            "REPLICATE_API_TOKEN": "simulated-key",
             "REPLICATE_RPM": str(max(1, round(600 * self.speed))),
             "REPLICATE_READS_RPM": str(max(1, round(3_000 * self.speed))),
             "REPLICATE_POLL_INTERVAL": str(0.5 / self.speed),
             "WIX_BASE_URL": f"{self.url}/wix",
             "WIX_APP_ID": "simulated",
-            "WIX_APP_SECRET": "simulated",
+            "WIX_APP_SECRET": "simulated-key",
             "WIX_RPM": str(max(8, round(200 * self.speed))),
             "WIX_MEDIA_POLL_INTERVAL": str(1 / self.speed),
         }

@@ -108,7 +108,7 @@ class Caller:
 
 async def main(order: Order) -> None:
     report = Report()
-    settings = OpenAISettings(api_key=SecretStr("simulated"), base_url=order.base_url)
+    settings = OpenAISettings(api_key=SecretStr("simulated-key"), base_url=order.base_url)
     async with OpenAIClient(settings, connections=order.slots) as client, _database(order) as database:
         limiter = Limiter(database, {order.model: bucket(order)})
         if order.limiter == OURS:
