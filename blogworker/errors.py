@@ -69,10 +69,11 @@ class Fault:
 class InvalidInput(BlogworkerError):
     """Rows that cannot be enqueued, each with its line and reason."""
 
-    def __init__(self, source: str, faults: Sequence[Fault]) -> None:
-        super().__init__(f"{source}: {len(faults)} bad row(s)")
+    def __init__(self, source: str, faults: Sequence[Fault], *, more: int = 0) -> None:
+        super().__init__(f"{source}: {len(faults) + more} bad row(s)")
         self.source = source
         self.faults = tuple(faults)
+        self.more = more  # bad rows that are not among them
 
 
 class LeaseLost(BlogworkerError):

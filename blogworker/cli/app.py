@@ -123,8 +123,8 @@ def explain(error: BaseException) -> int:
         case InvalidInput():
             for fault in error.faults[:FAULTS_SHOWN]:
                 complain(f"{error.source}:{fault.line}: {fault.reason}")
-            if len(error.faults) > FAULTS_SHOWN:
-                complain(f"... and {len(error.faults) - FAULTS_SHOWN} more")
+            if (untold := len(error.faults[FAULTS_SHOWN:]) + error.more) > 0:
+                complain(f"... and {untold:,} more")
             complain("nothing was enqueued; correct the rows, or pass --skip-bad to enqueue the others")
             return USAGE
         case QueueFull():

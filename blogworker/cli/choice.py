@@ -67,7 +67,7 @@ def _chosen(file: str, *, handle: str | None, row: int | None, site: str | None)
 
 def _blogs(file: str, site: str, bad: list[Fault]) -> Iterator[NewBlog]:
     """The good rows; `bad` takes the others, which matter only to whoever asks for one of them."""
-    for found in read(Path(file) if file != STDIN else file, sites=[site]):
+    for found in read(Path(file) if file != STDIN else file, sites=[site], include_hidden=True):
         if isinstance(found, Accepted):
             yield found.blog
         elif isinstance(found, Fault) and len(bad) < NAMED:

@@ -3,64 +3,26 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 
 import typer
 from rich.progress import track
 
-from blogworker.cli.foresight import Checked, foresee
-from blogworker.cli.output import ago, complain, console, emit_json
+from blogworker.cli import sources
+from blogworker.cli.foresight import foresee
+from blogworker.cli.output import ago, console, emit_json
 from blogworker.cli.session import with_database
+from blogworker.cli.sources import Checked, Source
 from blogworker.db.pool import Database
-from blogworker.errors import Fault, InvalidInput, SettingsError
-from blogworker.intake import Accepted, Kind, Skipped, at_rest, read
+from blogworker.errors import SettingsError
+from blogworker.intake import Kind, at_rest
 from blogworker.queue.enqueue import Enqueued, enqueue_many
 from blogworker.queue.enqueue import enqueue as enqueue_one
 from blogworker.queue.newblog import NewBlog, PublishMode, faults
 from blogworker.section import load_section
 from blogworker.settings import QueueSettings
 
-MOST_FAULTS = 1000
 A_TIME = "2026-12-01T08:00:00Z"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A file to read, twice, the same way."""
-
-    path: Path
-    name: str  # as the person gave it
-    kind: Kind
-    sites: tuple[str, ...]
-    priority: int
-    repeatable: bool
-    run_at: datetime | None
-    publish_at: datetime | None
-    mode: PublishMode | None
-
-    def rows(self) -> Iterator[Accepted | Skipped | Fault]:
-        for row in read(
-            self.path,
-            name=self.name,
-            kind=self.kind,
-            sites=self.sites or None,
-            priority=self.priority,
-            idempotent=not self.repeatable,
-        ):
-            yield replace(row, blog=self._timed(row.blog)) if isinstance(row, Accepted) else row
-
-    def blogs(self) -> Iterator[NewBlog]:
-        return (row.blog for row in self.rows() if isinstance(row, Accepted))
-
-    def _timed(self, blog: NewBlog) -> NewBlog:
-        return replace(
-            blog,
-            run_at=blog.run_at or self.run_at,
-            publish_at=blog.publish_at or self.publish_at,
-            publish_mode=blog.publish_mode or self.mode,
-        )
 
 
 def _time(text: str) -> datetime:
@@ -80,7 +42,7 @@ def register(app: typer.Typer) -> None:
 
 def enqueue(
     files: list[str] = typer.Argument(
-        None, help="JSONL, keyword lists, or product exports of Wix or Shopify (CSV); - reads standard input."
+        None, help="JSONL, keyword lists, or product exports of a shop (CSV); - reads standard input."
     ),
     site: list[str] = typer.Option([], help="The instance_id of the site; given often, rows go to them in turn."),
     keyword: list[str] = typer.Option([], help="A keyword to write about; may be given often."),
@@ -100,6 +62,11 @@ def enqueue(
     key: str | None = typer.Option(None, help="Idempotency key of a single blog."),
     repeatable: bool = typer.Option(
         False, "--repeatable", help="Enqueue rows of files again although they were enqueued before."
+    ),
+    include_hidden: bool = typer.Option(
+        False,
+        "--include-hidden",
+        help="Take products, too, that are drafts, archived, unlisted, hidden or unpublished.",
     ),
     skip_bad: bool = typer.Option(False, "--skip-bad", help="Enqueue the good rows of a file that has bad ones."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Enqueue nothing: say what would be, its cost and time."),
@@ -138,7 +105,7 @@ def enqueue(
     if keyword:
         raise SettingsError("give either files or --keyword, not both")
     with ExitStack() as stack:
-        sources = [
+        given = [
             Source(
                 stack.enter_context(at_rest(file)),
                 file,
@@ -146,16 +113,15 @@ def enqueue(
                 tuple(site),
                 priority,
                 repeatable,
+                include_hidden,
                 run_at,
                 publish_at,
                 mode,
             )
             for file in files
         ]
-        found = Checked()
-        for source in sources:
-            _check(source, found, skip_bad=skip_bad)
-        blogs = (blog for source in sources for blog in source.blogs())
+        found = sources.check(given, skip_bad=skip_bad)
+        blogs = sources.blogs(given, found)
         (foresee if dry_run else _bulk)(blogs, found, limit=limit, as_json=as_json)
 
 
@@ -216,7 +182,8 @@ def _bulk(blogs: Iterator[NewBlog], found: Checked, *, limit: int | None, as_jso
         "created": created,
         "known": found.blogs - created,
         "sites": len(found.counts),
-        "skipped": found.skipped,
+        "skipped": found.skipped.total(),
+        "skipped_by": dict(found.skipped),
         "bad": found.bad,
     }
     if as_json:
@@ -225,25 +192,5 @@ def _bulk(blogs: Iterator[NewBlog], found: Checked, *, limit: int | None, as_jso
     console().print(f"{created:,} blogs enqueued for {len(found.counts):,} sites", highlight=False)
     if report["known"]:
         console().print(f"{report['known']:,} were enqueued before (--repeatable enqueues them again)", highlight=False)
-
-
-def _check(source: Source, found: Checked, *, skip_bad: bool) -> None:
-    """The first pass: count what is good, and name all that is not."""
-    faults: list[Fault] = []
-    for row in source.rows():
-        match row:
-            case Accepted(blog=blog):
-                found.counts[blog.instance_id] += 1
-            case Skipped():
-                found.skipped += 1
-            case Fault():
-                faults.append(row)
-        if len(faults) >= MOST_FAULTS:
-            break
-    found.bad += len(faults)
-    if not faults:
-        return
-    if not skip_bad:
-        raise InvalidInput(source.name, faults)
-    for fault in faults:
-        complain(f"{source.name}:{fault.line}: {fault.reason} (skipped)")
+    for line in found.told():
+        console().print(line, highlight=False)

@@ -1,9 +1,8 @@
 """`blogworker enqueue --dry-run`: what would be enqueued, what it would cost, how long it would take."""
 
 import os
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -12,6 +11,7 @@ from rich.text import Text
 
 from blogworker.cli.output import complain, console, duration, emit_json, facts, table
 from blogworker.cli.session import opened
+from blogworker.cli.sources import Checked
 from blogworker.db.pool import Database, Row
 from blogworker.errors import DatabaseUnready, QueueFull
 from blogworker.queue.newblog import NewBlog
@@ -21,19 +21,6 @@ from blogworker.settings import OpenAISettings, ReplicateSettings, has_database
 
 if TYPE_CHECKING:
     from blogworker.stages.estimate import Estimate, Use
-
-
-@dataclass(slots=True)
-class Checked:
-    """What the first pass over the files found."""
-
-    counts: Counter[str] = field(default_factory=Counter)  # blogs of each site
-    skipped: int = 0
-    bad: int = 0
-
-    @property
-    def blogs(self) -> int:
-        return self.counts.total()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +101,8 @@ def _machine(seen: Foresight, found: Checked) -> dict[str, Any]:
         "known": None if seen.outlook is None else surveyed.known,
         "repeated": surveyed.repeated,
         "sites": len(surveyed.sites),
-        "skipped": found.skipped,
+        "skipped": found.skipped.total(),
+        "skipped_by": dict(found.skipped),
         "bad": found.bad,
         "waiting": seen.outlook and seen.outlook["waiting"],
         "refusal": full
@@ -139,7 +127,7 @@ def _tell(seen: Foresight, found: Checked) -> None:
     lines: dict[str, object] = {
         "would be enqueued": f"{surveyed.new:,} blogs for {len(surveyed.sites):,} sites",
         "enqueued before": "not known" if seen.outlook is None else f"{surveyed.known:,}",
-        "repeated in the file": f"{surveyed.repeated + found.skipped:,}",
+        "repeated in the file": f"{surveyed.repeated + found.skipped['repeated']:,}",
         "cost": f"{_usd(told.usd)} likely, {_usd(told.usd_at_most)} at most",
         "time": f"{_minutes(told.minutes)} of quota at the least{_of(told.narrowest)}",
     }
@@ -150,6 +138,8 @@ def _tell(seen: Foresight, found: Checked) -> None:
     console().print(table("Each blog", columns, map(_row, told.uses)))
     console().print()
     console().print(facts(lines))
+    for line in found.told():
+        console().print(Text(line))
     console().print(Text("nothing was enqueued"))
 
 

@@ -3,11 +3,13 @@
     path, stdin or stream -> jsonl | keywords | products -> Draft -> checked -> Accepted
                                      '-> Fault (line, reason), Skipped (line, reason)
 
-`read` streams: it holds one row (of products, one product) and what it needs to see a repetition. A caller that wants
-all or nothing reads twice, first for the faults, then for the blogs; `at_rest` makes stdin readable twice.
+`read` streams: it holds one row (of products, one product) and what it needs to see a repetition. Products that nobody
+can see in their shop are skipped. A caller that wants all or nothing reads twice, first for the faults, then for the
+blogs; `at_rest` makes stdin readable twice.
 """
 
 from blogworker.intake.read import Kind, at_rest, read
+from blogworker.intake.repeats import Repeats
 from blogworker.intake.rows import Accepted, Row, Skipped
 
-__all__ = ["Accepted", "Kind", "Row", "Skipped", "at_rest", "read"]
+__all__ = ["Accepted", "Kind", "Repeats", "Row", "Skipped", "at_rest", "read"]

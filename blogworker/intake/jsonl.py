@@ -1,13 +1,16 @@
 """One JSON object a line, with the fields of NewBlog in snake_case or camelCase."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import fields
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from blogworker.errors import Fault
+from blogworker.intake import identifiers
+from blogworker.intake.lines import Lines, numbered
 from blogworker.intake.rows import Draft, Drafted
 from blogworker.queue.newblog import NewBlog
 
@@ -19,25 +22,35 @@ def _camel(name: str) -> str:
 
 FIELDS = tuple(field.name for field in fields(NewBlog))
 SPELLINGS = {name: name for name in FIELDS} | {_camel(name): name for name in FIELDS}
+SPREAD = {"[": "a JSON list", "[{": "a JSON list", "{": "JSON over several lines"}  # by its first line
+FLATTEN = {"a JSON list": ".[]", "JSON over several lines": "."}
 SUBJECTS = ("keyword", "name", "text")  # people put them beside source_data instead of into it
 
 
-def drafts(lines: Iterable[tuple[int, str] | Fault]) -> Iterator[Drafted]:
-    """The blog of each line, or why it has none. Blank lines are passed over."""
-    for row in lines:
+def drafts(lines: Lines) -> Iterator[Drafted]:
+    """The blog of each line, or why it has none. Blank lines are passed over.
+
+    JSON that is written over several lines is one fault, not one for each of its lines.
+    """
+    is_first = True
+    for row in numbered(lines):
         if isinstance(row, Fault):
             yield row
         elif row[1].strip():
             line, text = row
+            if is_first and (form := SPREAD.get(text.strip())):
+                yield Fault(line, f"the file is {form}: write one object a line, as `jq -c {FLATTEN[form]}` does")
+                return
             try:
                 yield Draft(line, _fields(_object(text)))
             except ValueError as error:
                 yield Fault(line, str(error))
+        is_first = is_first and not (isinstance(row, tuple) and row[1].strip())
 
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text, parse_constant=_refuse)
+        value = json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
         hint = ": write one object a line, not a list" if text.lstrip().startswith(("[", "]")) else ""
         raise ValueError(f"not JSON: {error.msg} at column {error.colno}{hint}") from None
@@ -46,6 +59,15 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError('not an object: a line looks like {"source_type": "keyword", "source_id": "..."}')
     return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object that has each key once: of two values json.loads would keep the last and say nothing."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"{twice[:60]!r} is given twice")
+    return found
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -65,6 +87,9 @@ def _fields(row: dict[str, Any]) -> dict[str, Any]:
             given[name] = _time(name, value) if name in ("run_at", "publish_at") else value
     if "source_type" not in given:
         raise ValueError("source_type is missing: use keyword, product or text")
+    identifier = str(given.get("source_id", ""))
+    if given["source_type"] == "product" and (reason := identifiers.complaint(identifier)):
+        raise ValueError(reason)
     return given
 
 

@@ -1,16 +1,17 @@
 """A list of keywords, one a line. Lines that are blank or begin with # are passed over."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from blogworker.errors import Fault
+from blogworker.intake.lines import Lines, numbered
 from blogworker.intake.rows import Draft, Drafted, Skipped
 from blogworker.queue.newblog import KEYWORD_MAX
 
 
-def drafts(lines: Iterable[tuple[int, str] | Fault]) -> Iterator[Drafted]:
+def drafts(lines: Lines) -> Iterator[Drafted]:
     """A keyword blog for each keyword; one that comes again, in whatever case, is skipped."""
     first: dict[str, int] = {}
-    for row in lines:
+    for row in numbered(lines):
         if isinstance(row, Fault):
             yield row
             continue

@@ -5,15 +5,18 @@ import io
 import shutil
 import sys
 import tempfile
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from blogworker.errors import Fault, SettingsError
 from blogworker.intake import jsonl, keywords, products
-from blogworker.intake.lines import BOM, numbered
+from blogworker.intake.lines import BOM, encoding_of, lines_of
+from blogworker.intake.repeats import Repeats
 from blogworker.intake.rows import Accepted, Draft, Drafted, Row
 from blogworker.queue.newblog import IDEMPOTENCY_KEY_MAX, NewBlog, faults
 
@@ -24,10 +27,18 @@ KINDS: dict[str, Kind] = {
     ".json": "jsonl",
     ".csv": "csv",
     ".tsv": "csv",
-    ".txt": "keywords",
 }
+FOREIGN = {  # by its first bytes
+    b"PK\x03\x04": "a workbook or an archive: save the sheet as CSV UTF-8",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook: save the sheet as CSV UTF-8",
+    b"\x1f\x8b": "compressed: unpack it, or pipe it in with `gunzip -c`",
+    b"%PDF": "a PDF: export the rows as CSV or JSONL",
+    b"<!": "a page or XML: export the rows as CSV or JSONL",
+    b"<?": "a page or XML: export the rows as CSV or JSONL",
+    b"<html": "a page or XML: export the rows as CSV or JSONL",
+}
+MAYBE_KEYWORDS = ".txt"  # Excel saves a table as Unicode text in such a file, too
 STDIN = "-"
-UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read(
@@ -39,17 +50,27 @@ def read(
     sites: Sequence[str] | None = None,
     priority: int = 0,
     idempotent: bool = False,
-    published_only: bool = False,
+    include_hidden: bool = False,
+    repeats: Repeats | None = None,
+    now: Callable[[], datetime] | None = None,
 ) -> Generator[Row, None, None]:
     """Each row of a file, of stdin (`-`) or of a stream. Raises SettingsError, at the first row, if there is none.
 
     A row that names no site goes to `instance_id`, or to the next of `sites`. `idempotent` gives each blog a key made
     of its product or keyword, so that a file read again adds nothing. `name` is what complaints call the source.
+    Products that cannot be seen in their shop are skipped, unless `include_hidden`. `repeats` knows the keys of files
+    read before, `now` gives the time for products that are published later: a command asks the database.
     """
+    repeats = repeats or Repeats()
     takers = cycle(sites or [instance_id or ""]) if sites or instance_id else None
     with _opened(source) as stream:
         name = name or ("stdin" if source == STDIN else str(getattr(source, "name", source)))
-        for row in _drafts(stream, name, kind=kind, needs_site=takers is None, published_only=published_only):
+        if not (head := stream.peek()):
+            raise SettingsError(f"{name} is empty")
+        kind = _kind_of(head, name) if kind == "auto" else kind
+        if takers is None and kind != "jsonl":
+            raise SettingsError(f"{name} does not say for which site its blogs are: name one")
+        for row in _drafts(stream, kind=kind, include_hidden=include_hidden, now=now or _this_machine):
             if not isinstance(row, Draft):
                 yield row
                 continue
@@ -57,10 +78,15 @@ def read(
             if "instance_id" not in fields:
                 fields["instance_id"] = "" if takers is None else next(takers)
             blog = NewBlog(**fields)
-            if idempotent and "idempotency_key" not in fields:
-                blog = NewBlog(**fields, idempotency_key=_key(blog))
-            reasons = faults(blog)
+            if not (reasons := faults(blog)) and idempotent and blog.idempotency_key is None:
+                blog = replace(blog, idempotency_key=_key(blog))  # of a good blog only: it reads what may be anything
+            if not reasons and (reason := repeats.contradiction(blog, name, row.line)):
+                reasons = [reason]
             yield Fault(row.line, "; ".join(reasons)) if reasons else Accepted(row.line, blog)
+
+
+def _this_machine() -> datetime:
+    return datetime.now(UTC)
 
 
 @contextmanager
@@ -97,31 +123,30 @@ def _opened(source: str | Path | BinaryIO) -> Iterator[io.BufferedReader]:
 
 
 def _drafts(
-    stream: io.BufferedReader, name: str, *, kind: Kind, needs_site: bool, published_only: bool
+    stream: io.BufferedReader, *, kind: Kind, include_hidden: bool, now: Callable[[], datetime]
 ) -> Iterator[Drafted]:
-    head = stream.peek()
-    if not head:
-        raise SettingsError(f"{name} is empty")
-    if head.startswith(UTF16):
-        raise SettingsError(f"{name} is UTF-16: save it as UTF-8")
-    if kind == "auto":
-        kind = KINDS.get(Path(name).suffix.lower()) or _kind_of(head.removeprefix(BOM).decode(errors="replace"))
-    if kind == "jsonl":
-        return jsonl.drafts(numbered(stream))
-    if needs_site:
-        raise SettingsError(f"{name} does not say for which site its blogs are: name one")
-    return (
-        keywords.drafts(numbered(stream))
-        if kind == "keywords"
-        else products.drafts(stream, published_only=published_only)
-    )
+    with lines_of(stream) as lines:
+        match kind:
+            case "jsonl":
+                yield from jsonl.drafts(lines)
+            case "csv":
+                yield from products.drafts(lines, include_hidden=include_hidden, now=now)
+            case _:
+                yield from keywords.drafts(lines)
 
 
-def _kind_of(head: str) -> Kind:
-    if head.lstrip().startswith("{"):
+def _kind_of(head: bytes, name: str) -> Kind:
+    """By the name, else by the contents. Raises SettingsError for what holds no rows."""
+    if what := next((what for mark, what in FOREIGN.items() if head.startswith(mark)), None):
+        raise SettingsError(f"{name} is {what}")
+    suffix = Path(name).suffix.lower()
+    if suffix in KINDS:
+        return KINDS[suffix]
+    text = head.decode(encoding_of(head), errors="replace").lstrip(BOM)
+    if text.lstrip().startswith("{") and suffix != MAYBE_KEYWORDS:
         return "jsonl"
-    first_line = next((line for line in head.splitlines() if line.strip()), "")
-    return "csv" if products.looks_like_products(first_line) else "keywords"
+    first_line = next((line for line in text.splitlines() if line.strip()), "")
+    return "csv" if "\t" in first_line.strip() or products.looks_like_products(first_line) else "keywords"
 
 
 def _key(blog: NewBlog) -> str:

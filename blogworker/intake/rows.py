@@ -17,10 +17,11 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A row that is right and still brings no blog: a repetition, or a product that is not for sale."""
+    """A row that is right and still brings no blog: a repetition, or a product that cannot be seen in its shop."""
 
     line: int
     reason: str
+    kind: str = "repeated"  # or variant, draft, archived, unlisted, hidden, inactive, unpublished, scheduled
 
 
 @dataclass(frozen=True, slots=True)

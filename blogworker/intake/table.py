@@ -1,14 +1,19 @@
-"""The rows of a CSV file: encoding, delimiter and header found out, each row with its first physical line."""
+"""The rows of a CSV file: delimiter and header found out, each row with its first physical line."""
 
 import csv
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import BinaryIO
 
-LINE_MAX = 1 << 20  # bytes held at once of a line without an end
-DELIMITERS = ",;\t"
+from blogworker.intake.lines import LINE_MAX, Lines
+
+DELIMITERS = ",;\t|"
+# Characters of a cell. Pictures pasted into a description have a megabyte or two; a quote that is never closed makes
+# one cell of the rest of the file, which must not be held whole.
+CELL_MAX = 8 << 20
+AS_TEXT = re.compile(r'="(.*)"', re.S)  # how a cell is kept from being read as a number
 
 
 class HeaderError(ValueError):
@@ -29,34 +34,58 @@ class TableRow:
     fault: str | None = None
 
 
-def table(stream: BinaryIO, columns: Mapping[str, Sequence[str]], required: Sequence[str]) -> Iterator[TableRow]:
+def table(lines: Lines, columns: Mapping[str, Sequence[str]], required: Sequence[str]) -> Iterator[TableRow]:
     """Each row that is not blank. `columns`: our name -> spellings of it in a header, as `spelled` gives them."""
-    lines = (line.decode(errors="surrogateescape") for line in iter(lambda: stream.readline(LINE_MAX), b""))
-    before, first = _first_line(lines)
-    delimiter, places, header = header_of(first, columns)
-    if not all(name in places for name in required):
-        raise HeaderError(before + 1, header)
-    reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
+    csv.field_size_limit(CELL_MAX)  # the module has one limit for all readers, and this is the only one
+    first = _first_line(lines)
+    before = lines.number
+    reader = csv.reader(chain([first], lines), delimiter=header_of(first, columns)[0], strict=True)
     try:
-        next(reader)  # the header again, now with its quotes checked
+        header = next(reader, [])
     except csv.Error as error:
-        raise HeaderError(before + 1, header) from error
+        raise HeaderError(before, [first]) from error
+    places = _places(header, columns)
+    if lines.is_cut or not all(name in places for name in required):
+        raise HeaderError(before, header)
+    for line, row in _rows(reader, lines):
+        if isinstance(row, str):
+            yield TableRow(line, {}, row)
+        elif row != header and any(cell.strip() for cell in row):  # joined files repeat the header
+            yield _row(line, row, places, len(header), lines)
+
+
+def _rows(reader: Iterator[list[str]], lines: Lines) -> Iterator[tuple[int, list[str] | str]]:
+    """Each row with its first line, or what is wrong with it."""
     while True:
-        line = before + reader.line_num + 1
+        line = lines.number + 1
         try:
             row = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield TableRow(line, {}, f"not CSV: {error}")
+            if "field limit" in str(error):
+                # Where this row ends nobody knows: each line that follows might be told as a bad row.
+                yield line, f"a cell is longer than {CELL_MAX:,} characters, so nothing after it was read: {QUOTE}"
+                return
+            yield line, f"not CSV: {error}: {_extent(line, lines)}"
             continue
-        if any(cell.strip() for cell in row):
-            yield _row(line, row, places, width=len(header))
+        if lines.is_cut:
+            lines.pass_over_rest()
+            yield line, f"the line is longer than {LINE_MAX:,} characters: is one row on one line?"
+        else:
+            yield line, row
+
+
+QUOTE = "is a quote opened and never closed?"
+
+
+def _extent(line: int, lines: Lines) -> str:
+    return QUOTE if line == lines.number else f"{QUOTE} The row goes on to line {lines.number}"
 
 
 def spelled(header: str) -> str:
-    """A header cell without what varies: `Body (HTML)`, `body_html` and `BodyHTML` are one."""
-    return re.sub(r"[^a-z0-9]", "", header.lower())
+    """A header cell without what varies: `Body (HTML)`, `body_html` and `BodyHTML` are one, and so are é and e."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", header.casefold())))
 
 
 def header_of(line: str, columns: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, int], list[str]]:
@@ -67,28 +96,35 @@ def header_of(line: str, columns: Mapping[str, Sequence[str]]) -> tuple[str, dic
             cells = next(csv.reader([line], delimiter=delimiter), [])
         except csv.Error:
             cells = [line]
-        at = {spelled(cell): place for place, cell in reversed(list(enumerate(cells)))}  # of two alike the first
-        names = {name: next((at[word] for word in words if word in at), None) for name, words in columns.items()}
-        return delimiter, {name: place for name, place in names.items() if place is not None}, cells
+        return delimiter, _places(cells, columns), cells
 
-    return max(map(reading, DELIMITERS), key=lambda found: (len(found[1]), len(found[2])))
-
-
-def _first_line(lines: Iterator[str]) -> tuple[int, str]:
-    """The header, and how many lines stand before it: blank ones, and the `sep=;` that Excel likes."""
-    for before, raw in enumerate(lines):
-        line = raw.removeprefix("\ufeff") if before == 0 else raw
-        if line.strip() and not re.fullmatch(r"sep=.\s*", line):
-            return before, line
-    return 0, ""
+    there = [delimiter for delimiter in DELIMITERS if delimiter in line]
+    return max(map(reading, there or DELIMITERS[0]), key=lambda found: (len(found[1]), len(found[2])))
 
 
-def _row(line: int, row: list[str], places: Mapping[str, int], *, width: int) -> TableRow:
-    cells = {name: row[place].strip() for name, place in places.items() if place < len(row)}
-    if len(row) < width or any(row[width:]):
+def _places(header: Sequence[str], columns: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    at = {spelled(cell): place for place, cell in reversed(list(enumerate(header)))}  # of two alike the first
+    names = {name: next((at[word] for word in words if word in at), None) for name, words in columns.items()}
+    return {name: place for name, place in names.items() if place is not None}
+
+
+def _first_line(lines: Lines) -> str:
+    """The header. Before it there may be blank lines, and the `sep=;` that Excel likes."""
+    return next((line for line in lines if line.strip() and not re.fullmatch(r"sep=.\s*", line)), "")
+
+
+def _row(line: int, row: list[str], places: Mapping[str, int], width: int, lines: Lines) -> TableRow:
+    """Excel leaves out empty cells at the end of a row, so those that are missing are empty."""
+    cells = {name: _cell(row[place]) for name, place in places.items() if place < len(row)}
+    if any(cell.strip() for cell in row[width:]):
         return TableRow(
             line, cells, f"the row has {len(row)} cells and the header {width}: check its quotes and delimiters"
         )
-    if any("\udc80" <= sign <= "\udcff" for cell in row for sign in cell):
-        return TableRow(line, cells, "the row is not UTF-8: save the file as UTF-8 (in Excel: CSV UTF-8)")
+    if lines.unreadable("".join(row)):
+        return TableRow(line, cells, f"the row is not {lines.encoding}: save the file as UTF-8 (in Excel: CSV UTF-8)")
     return TableRow(line, cells)
+
+
+def _cell(text: str) -> str:
+    text = text.strip()
+    return found[1].strip() if (found := AS_TEXT.fullmatch(text)) else text

@@ -164,7 +164,7 @@ def _subject(blog: NewBlog) -> Iterator[str]:
             if _is_blank(data.get("text")):
                 yield "a text blog needs its text: put it into source_data.text"
         case _:
-            yield f"source_type {blog.source_type!r} is unknown: use {', '.join(get_args(SourceType))}"
+            yield f"source_type {blog.source_type!r:.60} is unknown: use {', '.join(get_args(SourceType))}"
 
 
 def _first(value: object, other: object) -> object:

@@ -2,42 +2,18 @@
 
 import re
 import unicodedata
-from html import unescape
-from html.parser import HTMLParser
 from urllib.parse import quote, urlsplit
+
+from blogworker.markup import seen
 
 BLOCKS = frozenset({"p", "div", "br", "hr", "li", "ul", "ol", "table", "tr", "td", "th", "section", "article"})
 HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 PARTING = BLOCKS | HEADINGS | {"blockquote"}  # a word before and a word after are two words
-UNSEEN = frozenset({"script", "style", "template", "noscript"})
 KEPT = "\n\t\u200c\u200d"  # the joiners shape Persian, Indic scripts and emoji
 LOOSE_ENDS = " ,;:.-\u2013\u2014"  # what no text should be cut off after
 LATIN_ACCENTS = re.compile("([a-z])[\u0300-\u036f]+")  # in other scripts such marks make another letter
 APOSTROPHES = "'\u2019"
 SLUG_LIMIT = 100  # of the percent-encoded form, as Wix counts
-
-
-class _Stripper(HTMLParser):
-    """Keeps the text that a reader would see."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.pieces: list[str] = []
-        self._unseen = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._unseen += tag in UNSEEN
-        if tag in PARTING:
-            self.pieces.append(" ")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._unseen = max(0, self._unseen - (tag in UNSEEN))
-        if tag in PARTING:
-            self.pieces.append(" ")
-
-    def handle_data(self, data: str) -> None:
-        if not self._unseen:
-            self.pieces.append(data)
 
 
 def printable(text: str) -> str:
@@ -56,13 +32,7 @@ def plain(value: object, *, limit: int) -> str:
     """One line of text without markup, at most `limit` characters."""
     if value is None:
         return ""
-    stripper = _Stripper()
-    # Behind the last > no tag ends. The parser would look for its end from each < anew, a second and more for 16 KB.
-    markup, end, rest = str(value).rpartition(">")
-    stripper.feed(markup + end)
-    stripper.close()
-    stripper.handle_data(unescape(rest))
-    return cut(" ".join(printable("".join(stripper.pieces)).split()), limit)
+    return cut(" ".join(printable(seen(str(value), PARTING.__contains__, mark=" ")).split()), limit)
 
 
 def cut(text: str, limit: int) -> str:

@@ -15,6 +15,7 @@ from blogworker.stages.plain import printable
 
 TOP_LEVEL, LOWEST_LEVEL = 2, 6  # the title is the page's level one
 DEEPEST = 100  # blocks within blocks: what nests deeper, the parser would drop without a word
+UNCLOSED_MAX = 50  # the parser looks for the end of each bracket anew: of 20,000 without one, for minutes
 PARSER = MarkdownIt("commonmark", {"html": False, "maxNesting": DEEPEST}).enable("table")
 PLAIN = MarkdownIt("zero")
 # Thai, Lao, Myanmar and Khmer; kana and Han.
@@ -30,6 +31,8 @@ def tokens(markdown: str, *, own_url: str = "", pictures: Container[str] = ()) -
     Of pictures only those at the given addresses are kept; of others the alternative text.
     """
     text = printable(markdown)
+    if text.count("[") - text.count("]") > UNCLOSED_MAX:
+        text = text.replace("[", r"\[")
     parsed = PARSER.parse(text)
     if any(token.level >= DEEPEST - 1 for token in parsed):
         parsed = PLAIN.parse(text)

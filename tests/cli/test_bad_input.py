@@ -84,7 +84,7 @@ def test_skip_bad_enqueues_the_good_rows_and_still_names_the_others(cli: Any, sq
     ran = cli("enqueue", "rows.jsonl", "--skip-bad", "--json")
 
     assert ran.code == DONE
-    assert ran.json == {"created": 2, "known": 0, "sites": 2, "skipped": 0, "bad": len(BAD_ROWS)}
+    assert ran.json == {"created": 2, "known": 0, "sites": 2, "skipped": 0, "skipped_by": {}, "bad": len(BAD_ROWS)}
     assert all(line.endswith("(skipped)") for line in ran.complaints)
     assert sql("select instance_id from blog_generations order by 1") == [("s",), ("t",)]
 

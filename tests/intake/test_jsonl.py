@@ -46,7 +46,10 @@ def test_each_line_is_a_blog_in_either_spelling(data: Path) -> None:
         ),
         ('{"source_type": "text", "source_data": {"text": "\\u0000"}}', "source_data.text holds a NUL character"),
         ('{"source_type": "text", "source_data": {"text": "\\ud800"}}', "half of a surrogate pair"),
-        ('{"source_type": "text", "source_data": {"text": "' + "x" * (1 << 20) + '"}}', "longer than 1,048,576 bytes"),
+        (
+            '{"source_type": "text", "source_data": {"text": "' + "x" * (1 << 20) + '"}}',
+            "longer than 1,048,576 characters",
+        ),
     ],
 )
 def test_a_bad_line_is_named_and_the_next_one_is_read(rows_of: Reads, line: str, told: str) -> None:

@@ -68,7 +68,6 @@ def test_idempotent_blogs_carry_a_key_of_what_they_are_about(rows_of: Reads) -> 
 
 def test_an_unusable_file_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "empty.csv").touch()
-    (tmp_path / "wide.csv").write_text("Handle,Title\n", encoding="utf-16")
     (tmp_path / "words.txt").write_text("rye\n")
 
     def told(name: str) -> str:
@@ -80,7 +79,6 @@ def test_an_unusable_file_is_one_clear_line(tmp_path: Path) -> None:
     assert told("absent.csv") == "absent.csv cannot be read: No such file or directory"
     assert told("").endswith("cannot be read: Is a directory")
     assert told("empty.csv") == "empty.csv is empty"
-    assert told("wide.csv") == "wide.csv is UTF-16: save it as UTF-8"
     assert told("words.txt") == "words.txt does not say for which site its blogs are: name one"
 
 

@@ -1,0 +1,137 @@
+"""The files that `enqueue` is given: read once to check them, and once more to enqueue what was found good."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from blogworker.cli.output import complain
+from blogworker.cli.session import with_database
+from blogworker.db.pool import Database
+from blogworker.errors import DatabaseUnready, Fault, InvalidInput, SettingsError
+from blogworker.intake import Accepted, Kind, Repeats, Skipped, read
+from blogworker.queue.newblog import NewBlog, PublishMode
+from blogworker.settings import has_database
+
+FAULTS_TOLD = 1000  # of one file; all are counted
+COUNTED = {"repeated": "{:,} repeated in the files", "variant": "{:,} rows of variants"}  # the rest cannot be seen
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to read, twice, the same way."""
+
+    path: Path
+    name: str  # as the person gave it
+    kind: Kind
+    sites: tuple[str, ...]
+    priority: int
+    repeatable: bool
+    include_hidden: bool
+    run_at: datetime | None
+    publish_at: datetime | None
+    mode: PublishMode | None
+
+    def rows(self, repeats: Repeats) -> Iterator[Accepted | Skipped | Fault]:
+        for row in read(
+            self.path,
+            name=self.name,
+            kind=self.kind,
+            sites=self.sites or None,
+            priority=self.priority,
+            idempotent=not self.repeatable,
+            include_hidden=self.include_hidden,
+            repeats=repeats,
+            now=_now,
+        ):
+            yield replace(row, blog=self._timed(row.blog)) if isinstance(row, Accepted) else row
+
+    def _timed(self, blog: NewBlog) -> NewBlog:
+        return replace(
+            blog,
+            run_at=blog.run_at or self.run_at,
+            publish_at=blog.publish_at or self.publish_at,
+            publish_mode=blog.publish_mode or self.mode,
+        )
+
+
+@dataclass(slots=True)
+class Checked:
+    """What the first pass over the files found."""
+
+    counts: Counter[str] = field(default_factory=Counter)  # blogs of each site
+    skipped: Counter[str] = field(default_factory=Counter)  # rows of each kind
+    bad: int = 0
+
+    @property
+    def blogs(self) -> int:
+        return self.counts.total()
+
+    def told(self) -> list[str]:
+        """A line for each sort of rows that brought no blog though nothing is wrong with them."""
+        lines = [words.format(self.skipped[kind]) for kind, words in COUNTED.items() if self.skipped[kind]]
+        hidden = {kind: count for kind, count in sorted(self.skipped.items()) if kind not in COUNTED}
+        if hidden:
+            kinds = ", ".join(f"{count:,} {kind}" for kind, count in hidden.items())
+            total = f"{sum(hidden.values()):,} products left out that nobody can see in the shop"
+            lines.append(f"{total}: {kinds} (--include-hidden takes them)")
+        return lines
+
+
+def check(sources: Sequence[Source], *, skip_bad: bool) -> Checked:
+    """The first pass: count what is good, and name what is not. Raises InvalidInput, unless bad rows are skipped."""
+    found, repeats = Checked(), Repeats()
+    for source in sources:
+        _check(source, found, repeats, skip_bad=skip_bad)
+    return found
+
+
+def blogs(sources: Sequence[Source], found: Checked) -> Iterator[NewBlog]:
+    """The second pass. Raises SettingsError, at its end, when it is not what was counted."""
+    seen: Counter[str] = Counter()
+    repeats = Repeats()
+    for source in sources:
+        for row in source.rows(repeats):
+            if isinstance(row, Accepted):
+                seen[row.blog.instance_id] += 1
+                yield row.blog
+    if seen != found.counts:
+        raise SettingsError("a file changed while it was read, so nothing was enqueued: try again")
+
+
+def _check(source: Source, found: Checked, repeats: Repeats, *, skip_bad: bool) -> None:
+    faults: list[Fault] = []
+    more = 0
+    for row in source.rows(repeats):
+        match row:
+            case Accepted(blog=blog):
+                found.counts[blog.instance_id] += 1
+            case Skipped(kind=kind):
+                found.skipped[kind] += 1
+            case Fault() if len(faults) < FAULTS_TOLD:
+                faults.append(row)
+            case Fault():
+                more += 1
+    found.bad += len(faults) + more
+    if faults and not skip_bad:
+        raise InvalidInput(source.name, faults, more=more)
+    for fault in faults:
+        complain(f"{source.name}:{fault.line}: {fault.reason} (skipped)")
+    if more:
+        complain(f"{source.name}: ... and {more:,} more (skipped)")
+
+
+@cache
+def _now() -> datetime:
+    """By the database; by this machine where there is none, for then nothing but a forecast can follow."""
+
+    async def act(database: Database) -> datetime:
+        time: datetime = (await database.one("db/clock"))["now"]
+        return time
+
+    try:
+        return with_database(act) if has_database() else datetime.now(UTC)
+    except DatabaseUnready:
+        return datetime.now(UTC)

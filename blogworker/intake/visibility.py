@@ -1,0 +1,143 @@
+"""Whether a product can be seen in its shop, by the columns and words of many shops.
+
+A column says it in one of four ways: with yes or no (`visible`), with no or yes (`hidden`), with a word (`status`), or
+with the time from which it can be seen. A word counts in whichever column it stands. One that is in no list is a
+fault, for a product that nobody can buy must not be written about by accident.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import cache
+
+from blogworker.intake.words import NEGATIONS, NO, SHOWN, STATES, YES
+
+OF_MAGENTO = ("attributeset", "attributesetcode", "attributesetname")  # where visibility 1 is not visible individually
+COLUMNS = {  # our name -> spellings in a header
+    "status": ("status", "productstatus", "poststatus", "itemstatus", "listingstatus", "statut", "estado", "stato"),
+    "published": (
+        "published", "publishedononlinestore", "ispublished", "productispublished", "productpublished",
+        "veroffentlicht", "publie", "publicado", "publicada", "pubblicato", "gepubliceerd", "opublikowany",
+    ),
+    "visible": (
+        "visible", "isvisible", "productvisible", "visibleonstorefront", "visibleinstore", "visibleonline",
+        "showonsite", "sichtbar", "visivel", "visibile", "zichtbaar", "widoczny", "synlig",
+    ),
+    "visibility": (
+        "visibility", "productvisibility", "itemvisibility", "squareonlineitemvisibility", "catalogvisibility",
+        "visibilityincatalog", "visibilityincatalogue", "visibilityinthecatalog", "sichtbarkeit",
+        "sichtbarkeitimkatalog", "visibilite", "visibilitedanslecatalogue", "visibiliteducatalogue", "visibilidad",
+        "visibilidadenelcatalogo", "visibilidaddelcatalogo", "visibilita", "visibilitanelcatalogo", "zichtbaarheid",
+        "zichtbaarheidincatalogus",
+    ),
+    "active": (
+        "active", "active01", "isactive", "enabled", "enabled01", "isenabled", "productonline", "online", "aktiv",
+        "aktiv01", "aktiviert", "actif", "actif01", "active01", "activo", "activo01", "activado", "attivo",
+        "attivo01", "actief", "actief01", "ativo", "ativo01", "aktywny",
+    ),
+    "hidden": (
+        "hidden", "ishidden", "hideproduct", "hidefromstore", "versteckt", "ausgeblendet", "verborgen", "masque",
+        "cache", "oculto", "nascosto",
+    ),
+    "archived": ("archived", "isarchived", "archiviert", "archive", "archivado", "archiviato", "gearchiveerd"),
+    "draft": ("draft", "isdraft", "entwurf", "brouillon", "borrador", "bozza"),
+    "unlisted": ("unlisted", "isunlisted"),
+    "inactive": (
+        "disabled", "isdisabled", "inactive", "isinactive", "deleted", "isdeleted", "deaktiviert", "desactive",
+        "desactivado",
+    ),
+    "magento": OF_MAGENTO,
+    "published_at": (
+        "publishedat", "publishat", "publishon", "publishdate", "publisheddate", "datepublished", "publicationdate",
+        "availablefrom", "activefrom", "visiblefrom", "onlinefrom", "dateavailable", "veroffentlichtam",
+        "veroffentlichungsdatum", "sichtbarab", "datedepublication", "publiele", "fechadepublicacion",
+    ),
+}  # fmt: skip
+MEANS = {"published": "unpublished", "visible": "hidden", "visibility": "hidden", "active": "inactive"}  # by a no
+INVERSE = frozenset({"hidden", "archived", "draft", "unlisted", "inactive"})  # by a yes, what they are called
+NUMBERED: dict[str, dict[str, str | None]] = {  # Magento: 1 enabled, 2 disabled; 2 to 4 are places where it can be seen
+    "status": {"2": "inactive"},
+    "active": {"2": "inactive"},
+    "visibility": {"2": None, "3": None, "4": None},
+}
+BELOW_ZERO = re.compile(r"-\d+")  # WooCommerce: 1 published, 0 private, -1 draft
+DATE = re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}(?:[T ]|$)|\d{8}(?:T|$)")
+NEVER = re.compile(r"0000-00-00.*")  # no date, as MySQL writes it
+FORMS = (
+    "%Y-%m-%d %H:%M:%S %z",
+    "%d.%m.%Y",
+    "%d.%m.%Y %H:%M",
+    "%d/%m/%Y",
+    "%d/%m/%Y %H:%M",
+    "%m/%d/%Y",
+    "%m/%d/%Y %H:%M",
+)
+
+
+class UnknownState(ValueError):
+    """A word in a column of visibility that is in no list."""
+
+
+def left_out_for(cells: Mapping[str, str], now: Callable[[], datetime]) -> str | None:
+    """Why the product cannot be seen (`draft`, `hidden`, ...); None if it can. Raises UnknownState."""
+    if cells.get("magento") and cells.get("visibility") == "1":
+        return "hidden"
+    for column in COLUMNS:
+        if column != "magento" and (value := cells.get(column)) and (reason := _reason(column, value, now)):
+            return reason
+    return None
+
+
+def _reason(column: str, value: str, now: Callable[[], datetime]) -> str | None:
+    word = folded(value)
+    if BELOW_ZERO.fullmatch(value):
+        return "draft"
+    if word in NUMBERED.get(column, {}):
+        return NUMBERED[column][word]
+    if word in YES:
+        return column if column in INVERSE else None
+    if word in NO:
+        return None if column in INVERSE else MEANS.get(column, "inactive")
+    if word in _words():
+        return _words()[word]
+    if any(word.startswith(no) and _words().get(word.removeprefix(no), "") is None for no in NEGATIONS):
+        return MEANS.get(column, "unpublished")
+    if NEVER.fullmatch(value):
+        return None
+    times = _times(value) if DATE.match(value) else []
+    if not times:
+        raise UnknownState(
+            f"{column} {value!r:.40} does not say whether the product can be seen: write active or draft, or take "
+            "products whatever they are (--include-hidden)"
+        )
+    return "scheduled" if max(times) > now() else None
+
+
+def folded(text: str) -> str:
+    """In lower case, without accents, with a space for whatever is neither letter nor digit."""
+    bare = (sign for sign in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(sign))
+    return " ".join("".join(sign if sign.isalnum() else " " for sign in bare).split())
+
+
+@cache
+def _words() -> dict[str, str | None]:
+    return {folded(word): state for state, words in STATES.items() for word in words} | dict.fromkeys(
+        map(folded, SHOWN)
+    )
+
+
+def _times(value: str) -> list[datetime]:
+    """The times it can mean: 03/04/2027 is of March or of April, and the later one is the safe one."""
+    found = []
+    for read in (datetime.fromisoformat, *(_reader(form) for form in FORMS)):
+        try:
+            time = read(value.strip())
+            found.append(time if time.tzinfo else time.replace(tzinfo=UTC))
+        except ValueError:
+            continue
+    return found
+
+
+def _reader(form: str) -> Callable[[str], datetime]:
+    return lambda text: datetime.strptime(text, form)  # noqa: DTZ007 - one without a zone is in UTC

@@ -1,0 +1,154 @@
+"""`blogworker enqueue` over files with rows of every sort: what it counts is what it stores."""
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from blogworker.cli import sources
+from blogworker.cli.sources import Source
+from blogworker.errors import InvalidInput, SettingsError
+
+DONE = 0
+Sql = Callable[..., list[tuple[Any, ...]]]
+
+SORTS = ("good", "bad", "draft", "hidden", "unknown", "repeated", "contradicting")
+ROWS = st.lists(st.sampled_from(SORTS), max_size=30)
+
+
+def product(number: int, sort: str) -> str:
+    name, price, status = f"Mug {number}", "4", "active"
+    match sort:
+        case "bad":
+            price = "cheap"
+        case "draft":
+            status = "draft"
+        case "hidden":
+            status = "nicht sichtbar"
+        case "unknown":
+            status = "kesken"
+    return f"mug-{number},{name},{price},{status}\n"
+
+
+def line(number: int, sort: str) -> str:
+    row = {"instance_id": f"s{number % 3}", "source_type": "text", "source_data": {"text": f"Notes {number}."}}
+    key = {"idempotency_key": "first"} if sort in ("repeated", "contradicting") else {}
+    text = {"source_data": {"text": "Same."}} if sort == "repeated" else {}
+    site = {"instance_id": "s0"} if key else {}
+    return "{broken\n" if sort == "bad" else json.dumps(row | key | text | site) + "\n"
+
+
+def source(path: Path, text: str, *, sites: tuple[str, ...] = ("a", "b"), **options: bool) -> Source:
+    path.write_text(text, encoding="utf-8")
+    return Source(
+        path=path,
+        name=path.name,
+        kind="auto",
+        sites=sites,
+        priority=0,
+        repeatable=options.get("repeatable", False),
+        include_hidden=options.get("include_hidden", False),
+        run_at=None,
+        publish_at=None,
+        mode=None,
+    )
+
+
+@settings(max_examples=60)
+@given(tables=st.lists(ROWS, max_size=3), lines=ROWS, include_hidden=st.booleans(), repeatable=st.booleans())
+def test_every_row_is_counted_once_and_for_what_it_is(
+    tables: list[list[str]], lines: list[str], include_hidden: bool, repeatable: bool
+) -> None:
+    """Any number of rows that are skipped, in any order, in any number of files, with any options."""
+    numbers = iter(range(10_000))
+    texts = ["".join(product(next(numbers), sort) for sort in rows) for rows in tables]
+    first = next((sort for sort in lines if sort in ("repeated", "contradicting")), None)
+    options = {"include_hidden": include_hidden, "repeatable": repeatable}
+
+    with tempfile.TemporaryDirectory() as folder:
+        given = [
+            source(Path(folder) / f"{n}.csv", f"Handle,Title,Price,Status\n{text}", **options)
+            for n, text in enumerate(texts)
+        ]
+        given.append(source(Path(folder) / "l.jsonl", "\n" + "".join(map(line, range(len(lines)), lines)), **options))
+        found = sources.check(given, skip_bad=True)
+        stored = list(sources.blogs(given, found))
+
+    rows = Counter(sort for table in tables for sort in table)
+    repeated = [sort for sort in lines if sort in ("repeated", "contradicting")]
+    differing = len(repeated[1:]) if first == "contradicting" else repeated.count("contradicting")
+    hidden = 0 if include_hidden else rows["draft"] + rows["hidden"]
+    unknown = 0 if include_hidden else rows["unknown"]
+    assert found.bad == rows["bad"] + unknown + lines.count("bad") + differing
+    assert found.skipped.total() == hidden
+    assert found.blogs == rows.total() + len(lines) - found.bad - hidden
+    assert Counter(blog.instance_id for blog in stored) == found.counts
+
+
+def test_a_file_with_thousands_of_bad_rows_is_counted_to_its_end(cli: Any, sql: Sql) -> None:
+    """After a thousand of them the rest was stored and not counted, and the answer held a negative number."""
+    rows = [*(product(n, "good") for n in range(1_500)), *(product(n, "bad") for n in range(1_500, 3_000))]
+    rows += [product(n, "draft") for n in range(3_000, 3_700)]
+    Random(5).shuffle(rows)
+    (cli.folder / "shop.csv").write_text(f"Handle,Title,Price,Status\n{''.join(rows)}")
+    (cli.folder / "words.txt").write_text("mugs\nMugs\nbowls\n")
+
+    files = ("words.txt", "shop.csv", "words.txt", "--site", "s", "--site", "t")
+    refused = cli("enqueue", *files)
+    ran = cli("enqueue", "--skip-bad", *files, "--json", "--skip-bad")
+    again = cli("enqueue", *files, "--skip-bad")
+
+    assert refused.complaints[-2] == "blogworker: ... and 1,450 more"
+    told = ran.json
+    assert ran.code == DONE
+    assert sql("select count(*) from blog_generations") == [(told["created"],)]
+    assert told["skipped_by"] == {"repeated": 2, "draft": 700}
+    assert (told["bad"], told["skipped"], told["known"], told["sites"]) == (1_500, 702, 2, 2)
+    assert told["created"] == 1_502
+    assert ran.complaints[-1] == "blogworker: shop.csv: ... and 500 more (skipped)"
+    assert "0 blogs enqueued for 2 sites" in again.out
+    assert "700 products left out that nobody can see in the shop: 700 draft (--include-hidden takes them)" in again.out
+    assert "2 repeated in the files" in again.out
+
+
+def test_products_left_out_are_taken_when_they_are_asked_for(cli: Any, sql: Sql) -> None:
+    """Whether a time of publication has come is asked of the database's clock."""
+    (cli.folder / "shop.csv").write_text(
+        "Handle,Title,Published,Status,Published At\na,A,true,active,2020-01-01\nb,B,true,draft,\nc,C,true,unlisted,\n"
+        "d,D,false,active,\ne,E,,,2999-01-01\n"
+    )
+
+    left_out = cli("enqueue", "shop.csv", "--site", "s", "--json").json
+    dry = cli("enqueue", "shop.csv", "--site", "s", "--dry-run")
+    taken = cli("enqueue", "shop.csv", "--site", "s", "--include-hidden", "--json").json
+
+    assert left_out["created"] == 1
+    assert left_out["skipped_by"] == {"draft": 1, "unlisted": 1, "unpublished": 1, "scheduled": 1}
+    assert "4 products left out that nobody can see in the shop: 1 draft, 1 scheduled, 1 unlisted, 1 unpub" in dry.out
+    assert (taken["created"], taken["known"], taken["skipped"]) == (4, 1, 0)
+    assert sql("select count(*) from blog_generations") == [(5,)]
+
+
+def test_a_file_that_changes_between_its_two_readings_is_not_enqueued(tmp_path: Path) -> None:
+    given = [source(tmp_path / "words.txt", "mugs\n")]
+    found = sources.check(given, skip_bad=False)
+    (tmp_path / "words.txt").write_text("mugs\nbowls\n")
+
+    with pytest.raises(SettingsError, match="changed while it was read"):
+        list(sources.blogs(given, found))
+
+
+def test_files_of_one_command_that_contradict_each_other_are_a_fault(tmp_path: Path) -> None:
+    """Each alone is right; together they would silently be one blog."""
+    given = [source(tmp_path / f"{name}.csv", f"Handle,Title\n123,{name}\n", sites=("a",)) for name in ("Mug", "Jug")]
+
+    with pytest.raises(InvalidInput) as caught:
+        sources.check(given, skip_bad=False)
+    assert "is the key of Mug.csv:2 too, which differs" in caught.value.faults[0].reason
