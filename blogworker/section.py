@@ -7,20 +7,32 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, get_args
-from urllib.parse import unquote, urlsplit
+from typing import Annotated, Any, Self, TypeVar, get_args
+from urllib.parse import unquote
 from urllib.request import getproxies
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import AliasChoices, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from blogworker.addresses import Origin, web_address
 from blogworker.envfile import LOCAL_FILE, local_file, local_values, read, unread
 from blogworker.errors import SettingsError
 from blogworker.redact import SECRETS
 
 CREDENTIALS = "CREDENTIALS_DIRECTORY"  # where systemd puts those of a unit, each a file
+
+WebAddress = Annotated[str, AfterValidator(web_address)]
 
 
 class Section(BaseSettings):
@@ -50,6 +62,25 @@ class Section(BaseSettings):
 
 PASSWORDS = ("password", "sslpassword")
 USERINFO = re.compile(r"(?:^|://)[^/?#:@]*:(?P<password>[^/?#@]+)@")
+
+
+class VendorSettings(Section):
+    """What the sections of all vendors have: where its calls go."""
+
+    base_url: WebAddress
+    allow_http: bool = Field(default=False, description="keys and posts may go unencrypted to a base URL of http://")
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> Self:
+        home = Origin.of(self.base_url)
+        if home.scheme == "http" and not home.loopback and not self.allow_http:
+            base_url, allow_http = (variable(type(self), field) for field in ("base_url", "allow_http"))
+            raise ValueError(
+                f"{base_url}: http:// would send the key unencrypted; use https://, or set {allow_http}=true"
+            )
+        return self
+
+
 S = TypeVar("S", bound=Section)
 
 
@@ -149,13 +180,6 @@ def pasted(value: object) -> object:
 
 def _is_secret(annotation: object) -> bool:
     return annotation is SecretStr or any(_is_secret(part) for part in get_args(annotation))
-
-
-def web_address(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ValueError("must begin with https:// or http:// and a host")
-    return url
 
 
 def _fault(section: type[BaseSettings], detail: dict[str, Any]) -> str:

@@ -18,7 +18,8 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from blogworker.envfile import unread
 from blogworker.errors import SettingsError
 from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, ImagePrices, TextPrices
-from blogworker.section import Section, from_json, load_section, pasted, web_address
+from blogworker.proxies import Proxies
+from blogworker.section import Section, VendorSettings, WebAddress, from_json, load_section, pasted
 
 LogLevel = Literal["error", "warning", "info", "debug"]
 ImageTrouble = Literal["wait", "skip", "fail"]
@@ -26,7 +27,6 @@ SEED_LEVELS = {"0": "error", "1": "warning", "2": "info", "3": "debug", "4": "de
 SEED_LEVELS |= {"warn": "warning", "trace": "debug"}
 EXAMPLE_URL = "postgresql://user:password@host:5432/database"
 Secret = Annotated[SecretStr | None, BeforeValidator(pasted)]
-Url = Annotated[str, AfterValidator(web_address)]
 MOST_A_MINUTE = 2**31 - 1  # of requests or tokens: what a bucket's row holds
 EXTEND_TO_LEASE = 3  # two extensions may be lost before the lease ends
 
@@ -143,12 +143,12 @@ Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 TEXT_EFFORTS: dict[str, Effort | None] = {"gpt-4.1-mini": None, "gpt-4o-mini": None}
 
 
-class OpenAISettings(Section):
+class OpenAISettings(VendorSettings):
     model_config = SettingsConfigDict(env_prefix="OPENAI_")
 
     api_key: Secret = None
     account: Account | None = Field(None, description="whose limits the key draws from; unset: all keys are of one")
-    base_url: Url = "https://api.openai.com/v1"
+    base_url: WebAddress = "https://api.openai.com/v1"
     rpm: int = Field(450, ge=1, le=MOST_A_MINUTE, description="requests a minute, for the whole fleet")
     tpm: int = Field(450_000, ge=1, le=MOST_A_MINUTE, description="tokens a minute, for the whole fleet")
     timeout: float = Field(180, gt=0, description="seconds one call may take")
@@ -187,12 +187,12 @@ class OpenAISettings(Section):
         return f"{self.credential}/{self.families.get(model, model)}"
 
 
-class ReplicateSettings(Section):
+class ReplicateSettings(VendorSettings):
     model_config = SettingsConfigDict(env_prefix="REPLICATE_")
 
     api_token: Secret = None
     account: Account | None = Field(None, description="whose limits the token draws from; unset: all are of one")
-    base_url: Url = "https://api.replicate.com"
+    base_url: WebAddress = "https://api.replicate.com"
     rpm: int = Field(600, ge=1, le=MOST_A_MINUTE, description="predictions created a minute, for the whole fleet")
     reads_rpm: int = Field(
         3_000, ge=1, le=MOST_A_MINUTE, description="other calls a minute, looks above all, for the whole fleet"
@@ -221,12 +221,12 @@ class ReplicateSettings(Section):
         return f"{self.credential}/{calls}"
 
 
-class WixSettings(Section):
+class WixSettings(VendorSettings):
     model_config = SettingsConfigDict(env_prefix="WIX_")
 
     app_id: str | None = None
     app_secret: Secret = None
-    base_url: Url = "https://www.wixapis.com"
+    base_url: WebAddress = "https://www.wixapis.com"
     rpm: int = Field(
         200, ge=8, le=MOST_A_MINUTE, description="calls a minute that Wix takes for one site; the fleet keeps below it"
     )
@@ -271,6 +271,10 @@ def load(overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
             sections[name] = load_section(section, **(overrides or {}).get(name, {}))
         except SettingsError as error:
             faults.append(str(error))
+    try:
+        Proxies.of_environment()
+    except SettingsError as error:
+        faults.append(str(error))
     if faults:
         raise SettingsError("\n".join(faults))
     return Settings(**sections)

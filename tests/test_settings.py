@@ -335,7 +335,67 @@ def test_a_secret_that_no_header_can_carry_is_refused_unseen(monkeypatch: pytest
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "REPLICATE_BASE_URL", "WIX_BASE_URL"])
+BASE_URLS = pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "REPLICATE_BASE_URL", "WIX_BASE_URL"])
+
+
+@BASE_URLS
+@pytest.mark.parametrize("value", ["http://api.example.com", "http://10.0.0.1", "http://127.0.0.1.x"])
+def test_a_key_is_not_sent_unencrypted_unless_a_setting_allows_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    allowed = name.replace("BASE_URL", "ALLOW_HTTP")
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError, match=rf"^{name}: http:// would send the key.*{allowed}=true$"):
+        load_section(known()[name][0])
+
+    monkeypatch.setenv(allowed, "true")
+    assert load_section(known()[name][0]).base_url == value
+
+
+@BASE_URLS
+@pytest.mark.parametrize(
+    "value",
+    ["http://127.0.0.1:8400/v1", "http://localhost", "http://[::1]:1", "http://127.3.2.1", "http://0.0.0.0:8400"],
+)
+def test_this_machine_is_reached_unencrypted(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+
+    assert load_section(known()[name][0]).base_url == value
+
+
+@BASE_URLS
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            "https://h:99999",
+            "https://h:0",
+            "https://h:x",
+            "https://[::1",
+            "https://h h/",
+            "https://h\\@g/",
+            "https://h/\x00",
+        ),
+        *("https://u:hunter2@h", "https://hunter2@h", "https://@h", "https://h?hunter2", "https://h#hunter2"),
+        *("https://-", "https://.", "https://..h", "https://a..b", "https://h\t.example", "https://\u212a.example"),
+        *("https://%68.example", f"https://{'a' * 300}", "https://h/\u00e9"),
+    ],
+)
+def test_a_base_url_that_is_misread_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    section, field = known()[name]
+
+    with pytest.raises(SettingsError) as caught:
+        load_section(section, **{field: value})
+
+    assert str(caught.value).startswith(f"{name}: ")
+    assert "\n" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@BASE_URLS
 @pytest.mark.parametrize("value", ["api.example.com", "localhost:8400/v1", "https://", "ftp://h"])
 def test_an_address_without_its_scheme_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     """A worker would start, and meet it as an outage of the vendor."""

@@ -197,7 +197,7 @@ async def _watch(database: Database, plan: Plan, workers: Sequence[Process], log
 
 
 async def _finish(database: Database, plan: Plan, base: str, elapsed_s: float, dsn: str) -> Result:
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(trust_env=False) as client:
         counters = (await client.get(f"{base}/__sim/stats")).json()
     rows = await database.rows("demo/posts")
     posts = await run_sync(_gallery_posts, plan.out, rows)

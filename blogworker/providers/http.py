@@ -1,4 +1,4 @@
-"""What the three clients share: connections, timeouts, how long a vendor asks us to wait, and what a failure means.
+"""What the three clients share: how long a vendor asks us to wait, and what a failure means.
 
 One question parts the failures: may the request have had its effect? Not sent, or refused: it has none. Sent and never
 answered: nobody knows, and only a caller that looks it up may repeat it.
@@ -25,8 +25,6 @@ from blogworker.errors import (
 )
 from blogworker.redact import SECRETS
 
-CONNECT_TIMEOUT_S = 5.0
-SPARE_CONNECTIONS = 10  # beside one for each slot: token requests, downloads
 LONGEST_WAIT_S = 86_400.0  # daily limits exist; nothing a vendor names is believed beyond a day
 SHORTEST_WAIT_S = 1.0  # for "at once", and for a date that has passed: said with a refusal, they would make a loop
 LONGEST_MESSAGE = 400
@@ -48,17 +46,6 @@ NAMED_WAIT = re.compile(
     re.I,
 )
 IN_WORDS_S = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86_400.0}
-
-
-def client(base_url: str, *, connections: int, timeout_s: float) -> httpx2.AsyncClient:
-    """A client that keeps one warm connection for each slot."""
-    return httpx2.AsyncClient(
-        base_url=base_url,
-        timeout=httpx2.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
-        limits=httpx2.Limits(
-            max_connections=connections + SPARE_CONNECTIONS, max_keepalive_connections=connections + SPARE_CONNECTIONS
-        ),
-    )
 
 
 def safe(text: object) -> str:
@@ -88,12 +75,18 @@ def lost(error: BaseException, *, provider: str, repeatable: bool = False) -> Un
     """A call that ended without an answer. `repeatable` calls have no effect that could be doubled."""
     if isinstance(error, UNSENT):
         return Unsent(f"could not connect: {safe(error) or type(error).__name__}", provider=provider)
-    what = (
-        "no answer in time"
-        if isinstance(error, TimeoutError | httpx.TimeoutException | httpx2.TimeoutException)
-        else (f"connection lost: {safe(error) or type(error).__name__}")
-    )
+    what = f"connection lost: {safe(error) or type(error).__name__}"
+    if isinstance(error, TimeoutError | httpx.TimeoutException | httpx2.TimeoutException):
+        what = "no answer in time"
+    elif isinstance(error, httpx2.DecodingError):
+        what = f"unreadable answer: {safe(error)}"
     return (Unavailable if repeatable else OutcomeUnknown)(what, provider=provider)
+
+
+def said(status: int) -> str:
+    """What a status says by itself."""
+    redirect = ": a redirect, which is not followed; check the base URL" if 300 <= status < 400 else ""
+    return f"status {status}{redirect}"
 
 
 def refused(
@@ -106,9 +99,11 @@ def refused(
             kind = RateLimited
         case 401 | 402 | 403:
             kind = Misconfigured
+        case _ if 300 <= status < 400:  # no call follows a redirect: the base URL is not the vendor's
+            kind = Misconfigured
         case 408 | 425:
             kind = Unavailable
-        case _ if status >= 500:
+        case _ if status >= 500 or status < 300:  # a success that holds nothing of use
             kind = Unavailable
         case _:
             kind = Rejected

@@ -18,7 +18,6 @@ from openai import (
     APIStatusError,
     APITimeoutError,
     AsyncOpenAI,
-    DefaultAsyncHttpxClient,
     OpenAIError,
     omit,
 )
@@ -27,7 +26,7 @@ from openai.types.responses import Response
 from blogworker.durations import go_duration_s
 from blogworker.errors import Misconfigured, OutcomeUnknown, ProviderError, RateLimited, Rejected, Unavailable
 from blogworker.prices import TextPrice, in_force, text_cost
-from blogworker.providers import http
+from blogworker.providers import http, transport
 from blogworker.providers.openai_wire import refusal_of, text_of, tier_of, usage_of
 from blogworker.redact import SECRETS
 from blogworker.settings import Effort, OpenAISettings
@@ -100,15 +99,13 @@ class OpenAIClient:
     async def open(self) -> None:
         if self._settings.api_key is None:
             raise Misconfigured("OPENAI_API_KEY is not set", provider=PROVIDER)
-        most = self._connections + http.SPARE_CONNECTIONS
+        wire = transport.Transport(self._settings, connections=self._connections)
         self._sdk = AsyncOpenAI(
             api_key=self._settings.api_key.get_secret_value(),
             base_url=self._settings.base_url,
             max_retries=0,
-            timeout=httpx2.Timeout(self._settings.timeout, connect=http.CONNECT_TIMEOUT_S),
-            http_client=DefaultAsyncHttpxClient(
-                limits=httpx2.Limits(max_connections=most, max_keepalive_connections=most)
-            ),
+            timeout=httpx2.Timeout(self._settings.timeout, connect=transport.CONNECT_TIMEOUT_S),
+            http_client=transport.client(wire, timeout_s=self._settings.timeout),
         )
 
     async def aclose(self) -> None:
@@ -154,7 +151,7 @@ class OpenAIClient:
                     max_output_tokens=max_output_tokens,
                     reasoning=omit if effort is None else {"effort": effort},
                     store=False,
-                    timeout=httpx2.Timeout(allowed_s, connect=http.CONNECT_TIMEOUT_S),
+                    timeout=httpx2.Timeout(allowed_s, connect=transport.CONNECT_TIMEOUT_S),
                     prompt_cache_key=cache_key or schema_name,
                 )
                 response = raw.parse()
@@ -235,7 +232,7 @@ def _failure(error: Exception) -> ProviderError:
 
 def _status_failure(error: APIStatusError) -> ProviderError:
     said = error.body.get("message") if isinstance(error.body, dict) else None
-    message, status, code = str(said or f"status {error.status_code}"), error.status_code, error.code
+    message, status, code = str(said or http.said(error.status_code)), error.status_code, error.code
     kind: type[ProviderError]
     if code == UNKNOWN_MODEL:
         kind = ModelUnknown

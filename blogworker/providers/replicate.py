@@ -7,7 +7,7 @@ Where the answer that would have told it was lost, the prompt and seed we sent a
 """
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,9 +18,11 @@ from anyio import fail_after, move_on_after, sleep
 from pydantic.v1 import ValidationError as ModelFault
 from replicate.client import Client
 
+from blogworker.addresses import Origin
 from blogworker.errors import Misconfigured, OutcomeUnknown, ProviderError, Rejected, Unavailable
 from blogworker.prices import in_force
-from blogworker.providers import http
+from blogworker.providers import http, transport
+from blogworker.providers.body import TooLarge
 from blogworker.providers.picture import picture_type
 from blogworker.providers.replicate_wire import PROVIDER, Wire, refusal
 from blogworker.settings import ReplicateSettings
@@ -57,7 +59,7 @@ class ReplicateClient:
         self._settings = settings
         self._connections = connections
         self._pace = pace
-        self._wire: Wire | None = None
+        self._transport: transport.Transport | None = None
         self._client: Client | None = None
         self._files: httpx2.AsyncClient | None = None
 
@@ -74,17 +76,19 @@ class ReplicateClient:
     async def open(self) -> None:
         if self._settings.api_token is None:
             raise Misconfigured("REPLICATE_API_TOKEN is not set", provider=PROVIDER)
-        self._wire = Wire(self._settings, connections=self._connections)
+        self._transport = transport.Transport(self._settings, connections=self._connections)
         self._client = Client(
-            self._settings.api_token.get_secret_value(), base_url=self._settings.base_url, transport=self._wire
+            self._settings.api_token.get_secret_value(),
+            base_url=self._settings.base_url,
+            transport=Wire(self._settings, self._transport),
         )
-        self._files = http.client("", connections=self._connections, timeout_s=self._settings.timeout)
+        self._files = transport.client(self._transport, timeout_s=self._settings.timeout)
 
     async def aclose(self) -> None:
-        if self._wire is not None:
-            await self._wire.aclose()
         if self._files is not None:
             await self._files.aclose()
+        if self._transport is not None:
+            await self._transport.aclose()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -150,7 +154,8 @@ class ReplicateClient:
             raise RuntimeError("the client is not open")
         async with self._pace():
             with self._answered(repeatable=True):
-                answer = await self._files.get(url, headers=self._credentials(url))
+                address = transport.address(url)
+                answer = await self._files.get(address, headers=self._authorization())
                 if answer.status_code != 200:
                     raise refusal(answer)
                 page: dict[str, Any] = answer.json()
@@ -170,27 +175,33 @@ class ReplicateClient:
         if self._files is None:
             raise RuntimeError("the client is not open")
         with self._answered(repeatable=True):
-            async with self._files.stream("GET", url, headers=self._credentials(url)) as answer:
-                if answer.status_code in (404, 410):
-                    raise PredictionGone("the picture was deleted", provider=PROVIDER, status=answer.status_code)
-                if answer.status_code != 200:
-                    raise http.refused(answer.status_code, "the picture cannot be read", provider=PROVIDER)
-                data = await _bounded(answer.aiter_bytes())
-        if picture_type(data) is None:
+            answer = await self._file(self._files, transport.address(url))
+        if answer.status_code in (404, 410):
+            raise PredictionGone("the picture was deleted", provider=PROVIDER, status=answer.status_code)
+        if answer.status_code != 200:
+            raise http.refused(answer.status_code, "the picture cannot be read", provider=PROVIDER)
+        if picture_type(answer.content) is None:
             raise PredictionDied("the file is not a picture", provider=PROVIDER, code="not_a_picture")
-        return data
+        return answer.content
+
+    async def _file(self, files: httpx2.AsyncClient, address: httpx2.URL) -> httpx2.Response:
+        """What is at an address. The token goes along only to the origin that it is for."""
+        at_home = transport.origin_of(address) == Origin.of(self._settings.base_url)
+        headers = self._authorization() if at_home else {}
+        try:
+            return await transport.fetch(files, address, headers=headers, largest=LARGEST_IMAGE)
+        except TooLarge:
+            told = f"the picture is above {LARGEST_IMAGE} bytes"
+            raise PredictionDied(told, provider=PROVIDER, code="too_large") from None
 
     def _sdk(self) -> Client:
         if self._client is None:
             raise RuntimeError("the client is not open")
         return self._client
 
-    def _credentials(self, url: str) -> dict[str, str]:
-        """The token goes to Replicate's own hosts, nowhere else."""
-        host = httpx2.URL(url).host
-        known = host == httpx2.URL(self._settings.base_url).host or f".{host}".endswith(".replicate.delivery")
+    def _authorization(self) -> dict[str, str]:
         token = self._settings.api_token
-        return {"Authorization": f"Bearer {token.get_secret_value()}"} if known and token else {}
+        return {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
 
     @contextmanager
     def _answered(self, *, repeatable: bool) -> Iterator[None]:
@@ -233,12 +244,3 @@ def _unlisted_status(error: ModelFault) -> str:
         if fault["loc"] == ("status",) and isinstance(given, str):
             return given
     raise Unavailable("unreadable prediction", provider=PROVIDER, code="unreadable") from error
-
-
-async def _bounded(chunks: AsyncIterator[bytes]) -> bytes:
-    data = bytearray()
-    async for chunk in chunks:
-        data += chunk
-        if len(data) > LARGEST_IMAGE:
-            raise PredictionDied(f"the picture is above {LARGEST_IMAGE} bytes", provider=PROVIDER, code="too_large")
-    return bytes(data)

@@ -1,4 +1,7 @@
-"""The transport under the Replicate SDK: what it adds to requests, and how it turns refusals into our errors.
+"""Between the Replicate SDK and the transport of all vendors: what is added to requests, and what refusals become.
+
+The SDK speaks httpx, all else httpx2. Its requests are handed on as httpx2's, so that they meet the same policy, and no
+connection is the SDK's own.
 
 On the way out it adds what SDK 1.0.7 cannot say: `Cancel-After`, and a timeout for POSTs, which would have none. On the
 way back it raises our errors itself, so that the SDK neither retries a refused GET ten times by the vendor's uncapped
@@ -14,6 +17,7 @@ import httpx2
 
 from blogworker.errors import Misconfigured, ProviderError, RateLimited
 from blogworker.providers import http
+from blogworker.providers.transport import CONNECT_TIMEOUT_S, Transport
 from blogworker.settings import ReplicateSettings
 
 PROVIDER = "replicate"
@@ -23,40 +27,37 @@ REDUCED = re.compile(r"\b(\d+) requests? (?:per|a) minute\b", re.I)  # said to a
 
 
 class Wire(httpx.AsyncBaseTransport):
-    """Between the SDK and the network."""
+    """Between the SDK and our transport, which stays its owner's to close."""
 
-    def __init__(self, settings: ReplicateSettings, *, connections: int) -> None:
-        most = connections + http.SPARE_CONNECTIONS
-        self._inner = httpx.AsyncHTTPTransport(
-            limits=httpx.Limits(max_connections=most, max_keepalive_connections=most)
-        )
-        self._timeout = httpx.Timeout(settings.timeout, connect=http.CONNECT_TIMEOUT_S).as_dict()
+    def __init__(self, settings: ReplicateSettings, transport: Transport) -> None:
+        self._transport = transport
+        self._timeout = httpx2.Timeout(settings.timeout, connect=CONNECT_TIMEOUT_S).as_dict()
         self._cancel_after = f"{max(SHORTEST_DEADLINE_S, round(settings.deadline))}s"
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        request.extensions = {**request.extensions, "timeout": self._timeout}
         if _creates(request):
             request.headers["Cancel-After"] = self._cancel_after
-        response = await self._inner.handle_async_request(request)
-        if response.status_code < 400:
-            return response
-        try:
-            await response.aread()
-        finally:
-            await response.aclose()
-        if response.status_code == 404 and _creates(request):
-            raise _no_such_model(response)
-        raise refusal(response)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+        answer = await self._transport.handle_async_request(
+            httpx2.Request(
+                request.method,
+                str(request.url),
+                headers=request.headers.raw,
+                content=await request.aread(),
+                extensions={"timeout": self._timeout},
+            )
+        )
+        if answer.is_success:
+            return httpx.Response(answer.status_code, headers=answer.headers.raw, content=answer.content)
+        if answer.status_code == 404 and _creates(request):
+            raise _no_such_model(answer)
+        raise refusal(answer)
 
 
 def _creates(request: httpx.Request) -> bool:
     return request.method == "POST" and request.url.path.endswith("/predictions")
 
 
-def _no_such_model(response: httpx.Response) -> ProviderError:
+def _no_such_model(response: httpx2.Response) -> ProviderError:
     return Misconfigured(
         f"no such model: {http.safe(_said(response, _problem(response)))}",
         provider=PROVIDER,
@@ -65,8 +66,8 @@ def _no_such_model(response: httpx.Response) -> ProviderError:
     )
 
 
-def refusal(response: httpx.Response | httpx2.Response) -> ProviderError:
-    """What an answer of 400 and above means."""
+def refusal(response: httpx2.Response) -> ProviderError:
+    """What an answer other than 2xx means."""
     body = _problem(response)
     message = _said(response, body)
     failure = http.refused(
@@ -79,11 +80,11 @@ def refusal(response: httpx.Response | httpx2.Response) -> ProviderError:
     return failure
 
 
-def _said(response: httpx.Response | httpx2.Response, body: dict[str, Any]) -> str:
-    return str(body.get("detail") or body.get("title") or f"status {response.status_code}")
+def _said(response: httpx2.Response, body: dict[str, Any]) -> str:
+    return str(body.get("detail") or body.get("title") or http.said(response.status_code))
 
 
-def _problem(response: httpx.Response | httpx2.Response) -> dict[str, Any]:
+def _problem(response: httpx2.Response) -> dict[str, Any]:
     """The body, if it is the object it should be."""
     try:
         body = response.json()
@@ -92,7 +93,7 @@ def _problem(response: httpx.Response | httpx2.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _wait_s(response: httpx.Response | httpx2.Response, body: dict[str, Any], message: str) -> float:
+def _wait_s(response: httpx2.Response, body: dict[str, Any], message: str) -> float:
     """The longest wait the answer names, in its headers, its words or its `retry_after`."""
     waits = [http.named_wait_s(response.headers, message), _stated_s(body.get("retry_after"))]
     return max((wait for wait in waits if wait is not None), default=DEFAULT_WAIT_S)

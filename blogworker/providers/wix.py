@@ -15,7 +15,7 @@ import httpx2
 from anyio import current_time, sleep
 
 from blogworker.errors import Misconfigured, Rejected, Unavailable
-from blogworker.providers import http
+from blogworker.providers import http, transport
 from blogworker.providers.wix_auth import PROVIDER
 from blogworker.providers.wix_author import Authors
 from blogworker.providers.wix_products import Catalog, catalog_of, product_of
@@ -54,8 +54,10 @@ class WixClient:
     async def open(self) -> None:
         if not self._settings.configured:
             raise Misconfigured("WIX_APP_ID and WIX_APP_SECRET are not set", provider=PROVIDER)
-        self._wire = http.client(
-            self._settings.base_url, connections=self._connections, timeout_s=self._settings.timeout
+        self._wire = transport.client(
+            transport.Transport(self._settings, connections=self._connections),
+            base_url=self._settings.base_url,
+            timeout_s=self._settings.timeout,
         )
         self._open_sites = WixSites(self._settings, self._wire, pace=self._pace)
         self._authors = Authors(self._open_sites)

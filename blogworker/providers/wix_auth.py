@@ -147,13 +147,14 @@ def body_of(answer: httpx2.Response) -> dict[str, Any]:
 
 def _refusal(answer: httpx2.Response, body: dict[str, Any]) -> ProviderError:
     code = http.safe(body["error"]) if isinstance(body.get("error"), str) else None
-    said = http.safe(body.get("error_description") or body.get("message") or f"status {answer.status_code}")
+    said = http.safe(body.get("error_description") or body.get("message") or http.said(answer.status_code))
     status, request_id = answer.status_code, answer.headers.get("x-wix-request-id")
     if status == 429:
         limited = RateLimited(said, provider=PROVIDER, status=status, code=code, request_id=request_id)
         wait_s = http.named_wait_s(answer.headers, said)
         return limited.after(DEFAULT_WAIT_S if wait_s is None else wait_s)
-    if status >= 500 or status < 400:
+    if status >= 500 or status < 300:
         return Unavailable(f"no token: {said}", provider=PROVIDER, status=status, code=code, request_id=request_id)
-    kind = Misconfigured if code in ("invalid_client", "unauthorized_client") else SiteUnavailable
+    ours = status < 400 or code in ("invalid_client", "unauthorized_client")
+    kind = Misconfigured if ours else SiteUnavailable
     return kind(f"token refused: {said}", provider=PROVIDER, status=status, code=code, request_id=request_id)

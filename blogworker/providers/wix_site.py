@@ -13,8 +13,18 @@ from typing import Any
 import httpx2
 from anyio import fail_after
 
-from blogworker.errors import OutcomeUnknown, ProviderError, RateLimited, Rejected, SiteUnavailable, Unavailable
+from blogworker.errors import (
+    Misconfigured,
+    OutcomeUnknown,
+    ProviderError,
+    RateLimited,
+    Rejected,
+    SiteUnavailable,
+    Unavailable,
+)
 from blogworker.providers import http
+from blogworker.providers.connect import NotAllowed
+from blogworker.providers.transport import address
 from blogworker.providers.wix_auth import DEFAULT_WAIT_S, PROVIDER, Tokens, body_of
 from blogworker.settings import WixSettings
 
@@ -55,8 +65,12 @@ class WixSites:
         self, instance_id: str, url: str, *, data: bytes, content_type: str, params: Params, before: Before | None
     ) -> dict[str, Any]:
         """Send a file to an upload address, which carries its own permission."""
+        try:
+            where = address(url)
+        except NotAllowed as error:
+            raise http.lost(error, provider=PROVIDER) from error
         request = self._wire.build_request(
-            "PUT", url, content=data, params=params, headers={"Content-Type": content_type}
+            "PUT", where, content=data, params=params, headers={"Content-Type": content_type}
         )
         answer = await self._send(instance_id, request, repeatable=True, before=before)
         if answer.is_success:
@@ -64,6 +78,8 @@ class WixSites:
         refusal = _refusal(answer)
         if isinstance(refusal, SiteUnavailable):  # it speaks of the address, which is good for one file and a while
             raise Rejected(refusal.args[0], provider=PROVIDER, status=refusal.status, request_id=refusal.request_id)
+        if isinstance(refusal, Misconfigured):  # of the same address: a redirect
+            raise Unavailable(refusal.args[0], provider=PROVIDER, status=refusal.status, request_id=refusal.request_id)
         raise refusal
 
     async def _call(
@@ -144,7 +160,7 @@ def _refusal(answer: httpx2.Response) -> ProviderError:
     """The error of an answer that is none of 2xx and 401."""
     body, status = body_of(answer), answer.status_code
     code = _code(body)
-    said = http.safe(_explanation(body) or f"status {status}")
+    said = http.safe(_explanation(body) or http.said(status))
     if status == 403:
         said = f"the app lacks a permission on this site, its owner has to grant it: {said}"
     failure = _kind(status, code)(said, provider=PROVIDER, status=status, code=code, request_id=_id(answer))
@@ -167,6 +183,8 @@ def _kind(status: int, code: str | None) -> type[ProviderError]:
             return Unavailable if CATALOG in (code or "") else SiteUnavailable
         case 403:
             return SiteUnavailable
+        case _ if 300 <= status < 400:
+            return Misconfigured
         case 408:
             return Unavailable
         case _:

@@ -78,6 +78,9 @@ def test_only_a_request_that_was_sent_has_an_unknown_outcome(error, kind):
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
+        (101, Unavailable),
+        (204, Unavailable),
+        (302, Misconfigured),
         (400, Rejected),
         (401, Misconfigured),
         (402, Misconfigured),

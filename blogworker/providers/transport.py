@@ -1,0 +1,153 @@
+"""The policy of every call to a vendor, whichever client makes it. Nothing else opens a connection.
+
+    home        the origin (scheme, host, port) of the base URL. Credentials go there and nowhere else.
+    elsewhere   an address the vendor has named: a file, an upload. https, public, and without credentials.
+
+- Plain http is for this machine, and for a base URL whose setting allows it.
+- Only while home is this machine, as with the simulator, may other addresses be on it too.
+- No redirect is followed, but for files: a few, within one origin.
+- An answer has one time limit, from the connection to the last byte of its body, and limits on headers and body.
+- No cookie is kept: one site's would be sent along with another's calls.
+- The proxies of the environment serve all vendors alike (`proxies`).
+"""
+
+import ssl
+from contextlib import aclosing
+from functools import cache
+from typing import Any
+
+import httpx2
+from anyio import fail_after
+
+from blogworker.addresses import PORTS, Origin
+from blogworker.providers import body
+from blogworker.providers.connect import NotAllowed, PublicTransport, require_public
+from blogworker.proxies import Proxies
+from blogworker.section import VendorSettings
+
+CONNECT_TIMEOUT_S = 5.0
+SPARE_CONNECTIONS = 10  # beside one for each slot: token requests, downloads
+LARGEST_ANSWER = 8 * 1024 * 1024  # bytes, unpacked: a hundred predictions, or products with long descriptions
+MOST_HEADERS = 200
+MOST_HEADER_BYTES = 64 * 1024
+MOST_REDIRECTS = 3
+CREDENTIALS = ("authorization", "cookie", "proxy-authorization")
+ABOUT_THE_WIRE = {b"content-encoding", b"content-length", b"transfer-encoding", b"set-cookie"}
+LARGEST = "largest_body"  # the extension of a request whose answer may be larger than most
+
+
+class Transport(httpx2.AsyncBaseTransport):
+    """One for each vendor, shared by its clients. An answer comes back with its whole body, unpacked."""
+
+    def __init__(self, settings: VendorSettings, *, connections: int) -> None:
+        """Raises SettingsError for a proxy that cannot be used."""
+        self.home = Origin.of(settings.base_url)
+        self._plain = settings.allow_http
+        most = connections + SPARE_CONNECTIONS
+        limits = httpx2.Limits(max_connections=most, max_keepalive_connections=most)
+        context = _trusted()
+        self._near = httpx2.AsyncHTTPTransport(verify=context, limits=limits)
+        self._far = PublicTransport(verify=context, limits=limits, loopback=self.home.loopback)
+        self._proxies = Proxies.of_environment()
+        self._proxied = {
+            url: httpx2.AsyncHTTPTransport(verify=context, limits=limits, proxy=httpx2.Proxy(url))
+            for url in set(self._proxies.by_scheme.values())
+        }
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Raises NotAllowed before anything is sent; TooLarge, DecodingError, ReadTimeout for a bad answer."""
+        way = self._way(request)
+        request.headers["Accept-Encoding"] = body.ACCEPTED
+        limit_s = request.extensions.get("timeout", {}).get("read")
+        try:
+            with fail_after(limit_s):
+                return await _answer(way, request)
+        except TimeoutError as error:
+            raise httpx2.ReadTimeout(f"no whole answer in {limit_s:g} s", request=request) from error
+
+    async def aclose(self) -> None:
+        for way in (self._near, self._far, *self._proxied.values()):
+            await way.aclose()
+
+    def _way(self, request: httpx2.Request) -> httpx2.AsyncHTTPTransport:
+        """What carries a request. Raises NotAllowed for one that may not be sent."""
+        origin = origin_of(request.url)
+        at_home = origin == self.home
+        if origin.scheme == "http" and not origin.loopback and not (at_home and self._plain):
+            raise NotAllowed(f"{origin} is not encrypted")
+        if not at_home:
+            if request.url.userinfo or any(name in request.headers for name in CREDENTIALS):
+                raise NotAllowed(f"credentials go to {self.home} only, not to {origin}")
+            require_public(origin, loopback=self.home.loopback)
+        if (proxy := self._proxies.on_the_way_to(origin)) is not None:
+            return self._proxied[proxy]
+        return self._near if at_home else self._far
+
+
+def client(transport: Transport, *, base_url: str = "", timeout_s: float) -> httpx2.AsyncClient:
+    """A client over a transport. `timeout_s` is for an answer as a whole."""
+    timeout = httpx2.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
+    return httpx2.AsyncClient(base_url=base_url, transport=transport, timeout=timeout, trust_env=False)
+
+
+def address(url: str) -> httpx2.URL:
+    """An address that a vendor has named. Raises NotAllowed for one that is no web address."""
+    try:
+        parsed = httpx2.URL(url)
+    except (httpx2.InvalidURL, ValueError) as error:
+        raise NotAllowed("the address cannot be understood") from error
+    origin_of(parsed)
+    return parsed
+
+
+def origin_of(url: httpx2.URL) -> Origin:
+    """Whom a request would speak to. Raises NotAllowed for other schemes, and without a host."""
+    if url.scheme not in PORTS or not url.host:
+        raise NotAllowed(f"{url.scheme or 'a relative address'} is neither https nor http")
+    return Origin(url.scheme, url.raw_host.decode("ascii"), url.port or PORTS[url.scheme])
+
+
+async def fetch(
+    client: httpx2.AsyncClient, url: httpx2.URL, *, headers: dict[str, str], largest: int
+) -> httpx2.Response:
+    """A file of at most `largest` bytes, past redirects within its origin. Raises NotAllowed for any other."""
+    for _ in range(MOST_REDIRECTS + 1):
+        answer = await client.get(url, headers=headers, extensions={LARGEST: largest})
+        following = answer.next_request
+        if following is None:
+            return answer
+        if origin_of(following.url) != origin_of(url):
+            raise NotAllowed(f"a redirect from {origin_of(url)} to {origin_of(following.url)} is not followed")
+        url = following.url
+    raise NotAllowed(f"more than {MOST_REDIRECTS} redirects")
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The certificates that are trusted. Read once: it takes longer than all else that opens a client."""
+    return httpx2.create_ssl_context()
+
+
+async def _answer(way: httpx2.AsyncHTTPTransport, request: httpx2.Request) -> httpx2.Response:
+    answer = await way.handle_async_request(request)
+    try:
+        headers = answer.headers.raw
+        if len(headers) > MOST_HEADERS or sum(len(name) + len(value) for name, value in headers) > MOST_HEADER_BYTES:
+            raise httpx2.RemoteProtocolError("the answer's headers are too many or too long", request=request)
+        content = await _content(answer, request.extensions.get(LARGEST, LARGEST_ANSWER))
+    finally:
+        await answer.aclose()
+    kept = [(name, value) for name, value in headers if name.lower() not in ABOUT_THE_WIRE]
+    extensions: dict[str, Any] = {
+        name: value for name, value in answer.extensions.items() if name in ("http_version", "reason_phrase")
+    }
+    return httpx2.Response(answer.status_code, headers=kept, content=content, extensions=extensions, request=request)
+
+
+async def _content(answer: httpx2.Response, limit: int) -> bytes:
+    told = answer.headers.get("content-length", "")
+    if told.isdecimal() and len(told) < 20 and int(told) > limit:
+        raise body.TooLarge(f"the body is above {limit} bytes")
+    encoding = answer.headers.get("content-encoding", "")
+    async with aclosing(answer.aiter_raw()) as parts:  # left in the middle, it is not closed by itself
+        return await body.read(parts, encoding=encoding, limit=limit)
