@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from math import isnan
 
 import httpx
 import httpx2
@@ -28,6 +29,10 @@ from blogworker.redact import SECRETS
 LONGEST_WAIT_S = 86_400.0  # daily limits exist; nothing a vendor names is believed beyond a day
 SHORTEST_WAIT_S = 1.0  # for "at once", and for a date that has passed: said with a refusal, they would make a loop
 LONGEST_MESSAGE = 400
+LONGEST_EXPLANATION = 4_000  # characters that are looked through for a wait
+LONGEST_HEADER = 100  # no number of seconds and no date takes as many characters
+REFUSED_INPUT = (400, 422)
+NOT_OUR_WAY = (405, 406, 411, 415, 421, 426)  # method, media type, host: as every call of ours has them
 
 Turn = AbstractAsyncContextManager[object]
 Pace = Callable[[], Turn]  # waits for the turn of one call, which is made inside; raises RateLimited if it is far off
@@ -43,7 +48,7 @@ UNSENT = (
 NAMED_WAIT = re.compile(
     r"(?:try again|resets?|retry)\s+(?:in|after)\s+~?"
     r"(?:((?:\d+(?:\.\d+)?(?:h|ms|us|µs|m|s))+)\b|(\d+(?:\.\d+)?)\s+(second|minute|hour|day)s?\b)",
-    re.I,
+    re.I | re.A,
 )
 IN_WORDS_S = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86_400.0}
 
@@ -64,7 +69,7 @@ def named_wait_s(headers: Mapping[str, str], message: str = "") -> float | None:
         _seconds_or_date(headers.get("retry-after", ""), now=headers.get("date", "")),
         *(
             float(number) * IN_WORDS_S[unit.lower()] if number else go_duration_s(told)
-            for told, number, unit in NAMED_WAIT.findall(message)
+            for told, number, unit in NAMED_WAIT.findall(message[:LONGEST_EXPLANATION])
         ),
     ]
     named = [wait if wait > 0 else SHORTEST_WAIT_S for wait in waits if wait is not None]
@@ -99,7 +104,8 @@ def refused(
             kind = RateLimited
         case 401 | 402 | 403:
             kind = Misconfigured
-        case _ if 300 <= status < 400:  # no call follows a redirect: the base URL is not the vendor's
+        # No call follows a redirect: the base URL is not the vendor's.
+        case _ if 300 <= status < 400 or status in NOT_OUR_WAY:
             kind = Misconfigured
         case 408 | 425:
             kind = Unavailable
@@ -111,25 +117,32 @@ def refused(
 
 
 def _milliseconds(text: str) -> float | None:
-    try:
-        return max(0.0, float(text) / 1000)
-    except ValueError:
-        return None
+    seconds = _seconds(text)
+    return None if seconds is None else seconds / 1000
 
 
 def _seconds_or_date(text: str, *, now: str) -> float | None:
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        due = _date(text)
-    if due is None:
+    if (seconds := _seconds(text)) is not None:
+        return seconds
+    if (due := _date(text)) is None:
         return None
     # Measured from the vendor's own clock where it tells it, so that ours may be wrong.
     return max(0.0, (due - (_date(now) or datetime.now(UTC))).total_seconds())
 
 
+def _seconds(text: str) -> float | None:
+    """A number, or the largest of several, as where two proxies each added a header of their own."""
+    if len(text) > LONGEST_HEADER or not text.isascii():
+        return None
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        return None
+    return None if any(map(isnan, found)) else max(0.0, *found)
+
+
 def _date(text: str) -> datetime | None:
     try:
-        return parsedate_to_datetime(text).astimezone(UTC)
-    except (TypeError, ValueError, OverflowError):
+        return parsedate_to_datetime(text[:LONGEST_HEADER]).astimezone(UTC)
+    except (TypeError, ValueError, IndexError, OverflowError):  # what the parser of e-mail dates meets in others
         return None

@@ -1,44 +1,91 @@
-"""What a paid answer holds. The SDK checks none of it, and its own properties fail on what its types do not foresee."""
+"""What a paid answer holds: its text, a refusal, what was counted. Anything may stand where the schema names a field.
 
-from openai.types.responses import Response
+One answer may hold several items (reasoning, calls of tools, messages) and a message several parts. A message whose
+phase is `commentary` was written on the way; the last of the others is the answer.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from blogworker.prices import Usage
+from blogworker.providers.answer import at, count, object_of, objects, text, words
+
+COMMENTARY, FINAL = "commentary", "final_answer"
+TOKENS_MAX = 10_000_000  # of one call; no model reads or writes a tenth of it
 
 
-def text_of(response: Response) -> str:
-    """All that was written."""
-    texts = [getattr(part, "text", None) for part in _parts(response) if getattr(part, "type", None) == "output_text"]
-    return "".join(text for text in texts if isinstance(text, str))
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What one message says."""
+
+    texts: tuple[str, ...]
+    refusal: str | None
 
 
-def refusal_of(response: Response) -> str | None:
-    for part in _parts(response):
-        if getattr(part, "type", None) == "refusal":
-            return str(getattr(part, "refusal", None) or "no reason given")
-    return None
+def text_of(body: Mapping[str, Any]) -> str:
+    """The answer. Where there are several candidates, the first that is the JSON object we asked for."""
+    candidates = list(dict.fromkeys(filter(None, _candidates(body))))
+    if len(candidates) < 2:
+        return candidates[0] if candidates else ""
+    return next((found for found in candidates if object_of(found) is not None), candidates[0])
 
 
-def usage_of(response: Response) -> Usage:
-    details = getattr(response.usage, "input_tokens_details", None)
+def refusal_of(body: Mapping[str, Any]) -> str | None:
+    """Why the model would not write, if that is its last word. A refusal without words beside a text is none."""
+    last = next((message for message in _spoken(body) if message.texts or message.refusal is not None), None)
+    if last is None or last.refusal is None or (last.texts and not last.refusal):
+        return None
+    return last.refusal or "no reason given"
+
+
+def usage_of(body: Mapping[str, Any]) -> Usage:
+    told = at(body, "usage")
+    tokens_in = _tokens(told, "input_tokens")
+    cached = min(tokens_in, _tokens(told, "input_tokens_details", "cached_tokens"))
     return Usage(
-        tokens_in=_tokens(response.usage, "input_tokens"),
-        cached=_tokens(details, "cached_tokens"),
-        written=_tokens(details, "cache_write_tokens"),
-        tokens_out=_tokens(response.usage, "output_tokens"),
+        tokens_in=tokens_in,
+        cached=cached,
+        written=min(tokens_in - cached, _tokens(told, "input_tokens_details", "cache_write_tokens")),
+        tokens_out=_tokens(told, "output_tokens"),
     )
 
 
-def tier_of(response: Response) -> str | None:
+def tier_of(body: Mapping[str, Any]) -> str | None:
     """The service tier it was really made in, and is billed by."""
-    tier = getattr(response, "service_tier", None)
-    return tier if isinstance(tier, str) else None
+    return text(body.get("service_tier"))
 
 
-def _tokens(told: object, name: str) -> int:
-    count = getattr(told, name, None)
-    return count if isinstance(count, int) and count > 0 else 0
+def _tokens(told: Any, *path: str) -> int:
+    return count(at(told, *path), most=TOKENS_MAX)
 
 
-def _parts(response: Response) -> list[object]:
-    contents = [getattr(item, "content", None) for item in response.output if getattr(item, "type", None) == "message"]
-    return [part for content in contents if isinstance(content, list) for part in content]
+def _candidates(body: Mapping[str, Any]) -> Iterator[str]:
+    """The texts that may be the answer, the likeliest first."""
+    spoken = _spoken(body)
+    for message in spoken:
+        yield "".join(message.texts)
+        yield from reversed(message.texts)
+    yield "".join(part for message in reversed(spoken) for part in message.texts)  # one text over several messages
+
+
+def _spoken(body: Mapping[str, Any]) -> list[Message]:
+    """The messages, the latest first; commentary only where there is nothing else."""
+    by_phase: dict[str, list[Message]] = {FINAL: [], "": [], COMMENTARY: []}
+    for item in objects(body.get("output")):
+        if item.get("type") == "message":
+            phase = item.get("phase")
+            by_phase[phase if phase in (FINAL, COMMENTARY) else ""].append(_message(item))
+    said = [found for found in by_phase.values() if any(m.texts or m.refusal is not None for m in found)]
+    return said[0][::-1] if said else []
+
+
+def _written(value: Any) -> str:
+    return value.encode(errors="replace").decode() if isinstance(value, str) else ""
+
+
+def _message(item: Mapping[str, Any]) -> Message:
+    parts = objects(item.get("content"))
+    texts = [_written(part.get("text")) for part in parts if part.get("type") == "output_text"]
+    refusals = [words(part.get("refusal")) for part in parts if part.get("type") == "refusal"]
+    return Message(tuple(filter(None, texts)), next(filter(None, refusals), "") if refusals else None)

@@ -1,7 +1,13 @@
 """What can be told of a picture from its bytes alone."""
 
+from base64 import b64decode
+from urllib.parse import unquote
+
 STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # JPEG markers without a length
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # those that say how large the picture is
+
+LARGEST_IMAGE = 10 * 1024 * 1024  # bytes; the most that Wix advises to upload
+LONGEST_INLINE = 2 * LARGEST_IMAGE  # characters
 
 
 def picture_type(data: bytes) -> str | None:
@@ -27,3 +33,17 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
         else:
             at += 2 if marker in STANDALONE else 2 + int.from_bytes(data[at + 2 : at + 4])
     return None
+
+
+def inline(url: str) -> bytes | None:
+    """The picture that a `data:` address holds in itself; None if it holds none we can publish."""
+    head, comma, payload = url.partition(",")
+    if not comma or len(payload) > LONGEST_INLINE or head[:5].lower() != "data:":
+        return None
+    if not head.lower().endswith(";base64"):
+        return None  # percent-encoded, which nobody does to a picture
+    try:
+        data = b64decode(unquote(payload).encode("ascii") + b"==", validate=False)
+    except ValueError:
+        return None
+    return data if picture_type(data) is not None and len(data) <= LARGEST_IMAGE else None

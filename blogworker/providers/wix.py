@@ -4,18 +4,21 @@ A post is made in two steps that are stored apart: a draft, which no key of ours
 it may be made again), and its publication, which may be repeated.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import httpx2
 from anyio import current_time, sleep
 
 from blogworker.errors import Misconfigured, Rejected, Unavailable
 from blogworker.providers import http, transport
+from blogworker.providers.answer import address, at, code, identifier, objects, text
+from blogworker.providers.blame import Blame
 from blogworker.providers.wix_auth import PROVIDER
 from blogworker.providers.wix_author import Authors
 from blogworker.providers.wix_products import Catalog, catalog_of, product_of
@@ -29,6 +32,7 @@ DELETED = "DELETED"  # of a draft: it is in the bin
 NOT_FOUND = 404
 DRAFTS_LOOKED_AT = 20
 LATEST_LOOKED_AT = 100
+MENDED = re.compile("member|owner|large", re.I)  # in a refusal of what one site or one post has, and is mended for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class WixClient:
         self._settings = settings
         self._connections = connections
         self._pace = pace
+        self._blame = Blame(PROVIDER)
         self._wire: httpx2.AsyncClient | None = None
         self._open_sites: WixSites | None = None
         self._authors: Authors | None = None
@@ -91,7 +96,7 @@ class WixClient:
         """Have Wix fetch a picture. Its address must live until the file is READY."""
         body = {"url": url, "mimeType": media_type, "mediaType": "IMAGE", "displayName": name}
         answer = await self._sites.post(instance_id, "/site-media/v1/files/import", body=body, before=before)
-        return _media_file(answer)
+        return media_file_of(answer)
 
     async def await_media(self, instance_id: str, file_id: str) -> MediaFile:
         """The file once it is READY or FAILED, or still PENDING when the settings' time is up."""
@@ -100,7 +105,7 @@ class WixClient:
             answer = await self._sites.get(
                 instance_id, "/site-media/v1/files/get-file-by-id", params={"fileId": file_id}
             )
-            file = _media_file(answer)
+            file = media_file_of(answer)
             if file.status != PENDING or current_time() >= give_up_at:
                 return file
             await sleep(self._settings.media_poll_interval)
@@ -113,19 +118,25 @@ class WixClient:
         answer = await self._sites.post(
             instance_id, "/site-media/v1/files/generate-upload-url", body=body, repeatable=True
         )
-        url = _text(answer, "uploadUrl")
+        if (url := address(answer.get("uploadUrl"))) is None:
+            raise Unavailable("the answer lacks uploadUrl", provider=PROVIDER, code="unreadable")
         params: Params = {"filename": name}
         with _hidden(url):
             answer = await self._sites.put(
                 instance_id, url, data=data, content_type=media_type, params=params, before=before
             )
-        return _media_file(answer)
+        return media_file_of(answer)
 
     async def create_draft(self, instance_id: str, draft: Mapping[str, Any], *, before: Before | None = None) -> str:
         """Make a draft; its id. After OutcomeUnknown or Unavailable, ask `find_draft` before making another."""
         body = {"draftPost": draft, "publish": False, "fieldsets": []}
-        answer = await self._sites.post(instance_id, "/blog/v3/draft-posts", body=body, before=before)
-        return _text(answer, "draftPost", "id")
+        try:
+            answer = await self._sites.post(instance_id, "/blog/v3/draft-posts", body=body, before=before)
+        except Rejected as error:
+            ours = False if MENDED.search(str(error)) else None
+            raise self._blame.judged(error, ours=ours, blog=instance_id) from error
+        self._blame.taken()
+        return id_at(answer, "draftPost", "id")
 
     async def find_draft(self, instance_id: str, draft: Mapping[str, Any], *, since: datetime) -> str | None:
         """The id of this draft if Wix already has it: same title and excerpt, edited since.
@@ -142,33 +153,38 @@ class WixClient:
         )
         # The list of the latest does not go by the index of the query, which may be behind.
         latest: Params = {"sort": "EDITING_DATE_DESC", "paging.limit": LATEST_LOOKED_AT}
-        return _id_of(draft, answer) or _id_of(
-            draft, await self._sites.get(instance_id, "/blog/v3/draft-posts", params=latest), since=edited_since
-        )
+        if (found := draft_id_in(answer, draft)) is not None:
+            return found
+        answer = await self._sites.get(instance_id, "/blog/v3/draft-posts", params=latest)
+        return draft_id_in(answer, draft, since=edited_since)
 
     async def publish(self, instance_id: str, draft_id: str, *, before: Before | None = None) -> str:
         """Publish a draft; the post's id. A second call publishes the same post again, and nothing else."""
         answer = await self._sites.post(
-            instance_id, f"/blog/v3/draft-posts/{draft_id}/publish", body={}, repeatable=True, before=before
+            instance_id,
+            f"/blog/v3/draft-posts/{quote(draft_id, safe='')}/publish",
+            body={},
+            repeatable=True,
+            before=before,
         )
-        return _text(answer, "postId")
+        return id_at(answer, "postId")
 
     async def is_deleted(self, instance_id: str, draft_id: str) -> bool:
         """Whether a draft is gone for good, or in the bin, and no post of it is there."""
-        draft = await self._shown(instance_id, f"/blog/v3/draft-posts/{draft_id}", "draftPost")
+        draft = await self._shown(instance_id, f"/blog/v3/draft-posts/{quote(draft_id, safe='')}", "draftPost")
         if draft is not None and draft.get("status") != DELETED:
             return False
         return not await self.is_published(instance_id, draft_id)
 
     async def is_published(self, instance_id: str, draft_id: str) -> bool:
         """Whether a post of a draft is on the site."""
-        return await self._shown(instance_id, f"/blog/v3/posts/{draft_id}", "post") is not None
+        return await self._shown(instance_id, f"/blog/v3/posts/{quote(draft_id, safe='')}", "post") is not None
 
     async def post_url(self, instance_id: str, post_id: str) -> str | None:
         """Where a published post can be read."""
-        answer = await self._sites.get(instance_id, f"/blog/v3/posts/{post_id}", params={"fieldsets": ["URL"]})
-        url = (answer.get("post") or {}).get("url") or {}
-        return f"{str(url.get('base', '')).rstrip('/')}{url.get('path', '')}" or None
+        path = f"/blog/v3/posts/{quote(post_id, safe='')}"
+        answer = await self._sites.get(instance_id, path, params={"fieldsets": ["URL"]})
+        return post_url_of(answer)
 
     async def catalog(self, instance_id: str) -> Catalog:
         """Which catalog the site's shop has. Raises SiteUnavailable without a shop."""
@@ -207,34 +223,38 @@ def _hidden(url: str) -> Iterator[None]:
             SECRETS.forget_token(token)
 
 
-def _id_of(draft: Mapping[str, Any], answer: Mapping[str, Any], *, since: str = "") -> str | None:
+def post_url_of(answer: Mapping[str, Any]) -> str | None:
+    base, path = (text(at(answer, "post", "url", part)) or "" for part in ("base", "path"))
+    return address(f"{base.rstrip('/')}{path}")
+
+
+def draft_id_in(answer: Mapping[str, Any], draft: Mapping[str, Any], *, since: str = "") -> str | None:
     """The id of this draft among those of an answer."""
-    for found in answer.get("draftPosts") or []:
+    for found in objects(answer.get("draftPosts")):
         if (
             _same(found.get("title"), draft["title"])
             and _same(found.get("excerpt"), draft.get("excerpt"))
-            and str(found.get("editedDate", since)) >= since
+            and (text(found.get("editedDate")) or since) >= since
+            and (draft_id := identifier(found.get("id"))) is not None
         ):
-            return str(found["id"])
+            return draft_id
     return None
 
 
 def _same(found: object, ours: object) -> bool:
     """Equal but for spacing. What Wix does not show cannot tell two drafts apart."""
-    return found is None or ours is None or str(found).split() == str(ours).split()
+    return not isinstance(found, str) or ours is None or found.split() == str(ours).split()
 
 
-def _media_file(answer: Mapping[str, Any]) -> MediaFile:
-    file = answer.get("file")
-    if not isinstance(file, dict) or not file.get("id"):
-        raise Unavailable("the answer names no file", provider=PROVIDER, code="unreadable")
-    return MediaFile(str(file["id"]), str(file.get("url") or ""), str(file.get("operationStatus") or PENDING))
+def media_file_of(answer: Mapping[str, Any]) -> MediaFile:
+    """The file of an answer. A status that nobody has told us of is that of a file on its way."""
+    file_id, status = id_at(answer, "file", "id"), code(at(answer, "file", "operationStatus"))
+    return MediaFile(
+        file_id, address(at(answer, "file", "url")) or "", status if status in (READY, FAILED) else PENDING
+    )
 
 
-def _text(answer: Mapping[str, Any], *path: str) -> str:
-    value: Any = answer
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
-    if not isinstance(value, str) or not value:
+def id_at(answer: Mapping[str, Any], *path: str) -> str:
+    if (found := identifier(at(answer, *path))) is None:
         raise Unavailable(f"the answer lacks {'.'.join(path)}", provider=PROVIDER, code="unreadable")
-    return value
+    return found

@@ -11,6 +11,8 @@ a site is held back for a moment. Where several sites are refused and none is gr
 credentials.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +20,7 @@ import httpx2
 from anyio import Lock, current_time, sleep
 
 from blogworker.errors import Misconfigured, ProviderError, RateLimited, SiteUnavailable, Unavailable
-from blogworker.providers import http
+from blogworker.providers import answer, http
 from blogworker.redact import SECRETS
 from blogworker.settings import WixSettings
 
@@ -29,6 +31,9 @@ LONGEST_LIFE_S = 86_400.0  # that is believed
 SITES_IN_A_ROW = 3  # refused, none granted between them: not all of them have removed the app just now
 LATELY_S = 600.0
 HOLD_S = 1.0  # how long a refusal waits for those of other sites
+TOKEN = re.compile(r"[!-~]{1,16000}")  # it goes into a header
+OUR_CREDENTIALS = ("invalid_client", "unauthorized_client", "unsupported_grant_type")
+PASSING = (408, 425)
 DEFAULT_WAIT_S = 60.0  # the quota of a site is counted by the minute, and its 429 names no wait
 
 
@@ -116,45 +121,43 @@ class Tokens:
             "instance_id": instance_id,
         }
         try:
-            answer = await self._wire.post("/oauth2/token", json=grant)
+            granted = await self._wire.post("/oauth2/token", json=grant)
         except http.TransportError as error:
             raise http.lost(error, provider=PROVIDER, repeatable=True) from error
-        body = body_of(answer)
-        if answer.status_code != 200 or not isinstance(body.get("access_token"), str):
-            raise _refusal(answer, body)
-        SECRETS.learn_token(body["access_token"])
-        life_s = _life_s(body.get("expires_in"))
-        return Token(body["access_token"], asked_at + FRESH_PART * life_s, asked_at + life_s)
+        token = token_of(granted.status_code, granted.content, granted.headers, asked_at=asked_at)
+        SECRETS.learn_token(token.value)
+        return token
+
+
+def token_of(status: int, body: bytes, headers: Mapping[str, str], *, asked_at: float) -> Token:
+    """The token that was granted. Raises what a refusal means."""
+    told = answer.object_of(body) or {}
+    value = told.get("access_token")
+    if status != 200 or not isinstance(value, str) or not TOKEN.fullmatch(value):
+        raise _refusal(status, told, headers)
+    life_s = _life_s(told.get("expires_in"))
+    return Token(value, asked_at + FRESH_PART * life_s, asked_at + life_s)
 
 
 def _life_s(told: object) -> float:
     """Seconds. What is no number of them says nothing of the token."""
-    try:
-        life_s = float(str(told))
-    except ValueError:
-        return DEFAULT_LIFE_S
-    return life_s if 0 < life_s < LONGEST_LIFE_S else DEFAULT_LIFE_S
+    life_s = answer.number(told)
+    return life_s if life_s is not None and 0 < life_s < LONGEST_LIFE_S else DEFAULT_LIFE_S
 
 
-def body_of(answer: httpx2.Response) -> dict[str, Any]:
-    """The body, if it is a JSON object."""
-    try:
-        body = answer.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _refusal(answer: httpx2.Response, body: dict[str, Any]) -> ProviderError:
-    code = http.safe(body["error"]) if isinstance(body.get("error"), str) else None
-    said = http.safe(body.get("error_description") or body.get("message") or http.said(answer.status_code))
-    status, request_id = answer.status_code, answer.headers.get("x-wix-request-id")
+def _refusal(status: int, told: Mapping[str, Any], headers: Mapping[str, str]) -> ProviderError:
+    code = answer.code(told.get("error"))
+    code = http.safe(code) if code else None
+    explained = answer.words(told.get("error_description")) or answer.words(told.get("message"))
+    said = http.safe(explained or http.said(status))
+    request_id = answer.header(headers, "x-wix-request-id")
     if status == 429:
         limited = RateLimited(said, provider=PROVIDER, status=status, code=code, request_id=request_id)
-        wait_s = http.named_wait_s(answer.headers, said)
+        wait_s = http.named_wait_s(headers, said)
         return limited.after(DEFAULT_WAIT_S if wait_s is None else wait_s)
-    if status >= 500 or status < 300:
+    if status >= 500 or status < 300 or status in PASSING:
         return Unavailable(f"no token: {said}", provider=PROVIDER, status=status, code=code, request_id=request_id)
-    ours = status < 400 or code in ("invalid_client", "unauthorized_client")
+    # A redirect: the base URL is not Wix's.
+    ours = status < 400 or code in OUR_CREDENTIALS or status in http.NOT_OUR_WAY
     kind = Misconfigured if ours else SiteUnavailable
     return kind(f"token refused: {said}", provider=PROVIDER, status=status, code=code, request_id=request_id)

@@ -3,11 +3,13 @@
 Wix tells the owner by an e-mail address, and only to an app that may read it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from anyio import Lock
 
 from blogworker.errors import Rejected, SiteUnavailable, Unavailable
+from blogworker.providers.answer import at, identifier, objects, text
 from blogworker.providers.wix_auth import PROVIDER
 from blogworker.providers.wix_site import INSTANCE, Params, WixSites
 
@@ -34,9 +36,8 @@ class Authors:
 
 
 async def _author(sites: WixSites, instance_id: str) -> str:
-    site = (await sites.get(instance_id, INSTANCE)).get("site")
-    site = site if isinstance(site, dict) else {}
-    owner = _email_of(site)
+    site = at(await sites.get(instance_id, INSTANCE), "site")
+    owner = owner_of(site)
     if owner is None:
         raise _nobody("Wix does not tell who owns the site, so its posts have no author")
     found = await _member(sites, instance_id, owner) or await _made(sites, instance_id, owner, site)
@@ -45,39 +46,43 @@ async def _author(sites: WixSites, instance_id: str) -> str:
     return found
 
 
-def _email_of(site: dict[str, Any]) -> str | None:
-    told = site.get("ownerInfo")
-    email = (told.get("email") if isinstance(told, dict) else None) or site.get("ownerEmail")
-    return email if isinstance(email, str) and email else None
+def owner_of(site: Any) -> str | None:
+    """The owner's address of e-mail."""
+    return text(at(site, "ownerInfo", "email")) or text(at(site, "ownerEmail"))
 
 
 async def _member(sites: WixSites, instance_id: str, owner: str) -> str | None:
     """The id of the member with this address, if there is one."""
     for page in range(MOST_PAGES):
         params: Params = {"fieldsets": "FULL", "paging.limit": PAGE, "paging.offset": page * PAGE}
-        members = (await sites.get(instance_id, MEMBERS, params=params)).get("members")
-        members = [member for member in members if isinstance(member, dict)] if isinstance(members, list) else []
-        for member in members:
-            if str(member.get("loginEmail")).lower() == owner.lower() and member.get("id"):
-                return str(member["id"])
-        if len(members) < PAGE:
+        answer = await sites.get(instance_id, MEMBERS, params=params)
+        if (found := member_in(answer, owner)) is not None:
+            return found
+        if len(objects(answer.get("members"))) < PAGE:
             break
     return None
 
 
-async def _made(sites: WixSites, instance_id: str, owner: str, site: dict[str, Any]) -> str | None:
+def member_in(answer: Mapping[str, Any], owner: str) -> str | None:
+    for member in objects(answer.get("members")):
+        if (text(member.get("loginEmail")) or "").lower() == owner.lower() and identifier(member.get("id")):
+            return identifier(member["id"])
+    return None
+
+
+async def _made(sites: WixSites, instance_id: str, owner: str, site: Any) -> str | None:
     """The owner made a member; the one that is there, if somebody was quicker."""
-    nickname = site.get("siteDisplayName") or owner.partition("@")[0]
+    nickname = text(at(site, "siteDisplayName")) or owner.partition("@")[0]
     body = {"member": {"loginEmail": owner, "profile": {"nickname": nickname}}}
     try:
-        member = (await sites.post(instance_id, MEMBERS, body=body)).get("member")
+        made = identifier(at(await sites.post(instance_id, MEMBERS, body=body), "member", "id"))
     except Rejected as error:
         if error.status != EXISTS:
             raise
         return await _member(sites, instance_id, owner)
-    if not isinstance(member, dict) or not member.get("id"):
+    if made is None:
         raise Unavailable("the answer names no member", provider=PROVIDER, code="unreadable")
-    return str(member["id"])
+    return made
 
 
 def _nobody(what: str) -> SiteUnavailable:

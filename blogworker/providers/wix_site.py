@@ -23,9 +23,11 @@ from blogworker.errors import (
     Unavailable,
 )
 from blogworker.providers import http
+from blogworker.providers.answer import at, header, object_of, objects, sendable, words
+from blogworker.providers.answer import code as a_code
 from blogworker.providers.connect import NotAllowed
 from blogworker.providers.transport import address
-from blogworker.providers.wix_auth import DEFAULT_WAIT_S, PROVIDER, Tokens, body_of
+from blogworker.providers.wix_auth import DEFAULT_WAIT_S, PASSING, PROVIDER, Tokens
 from blogworker.settings import WixSettings
 
 Params = Mapping[str, str | int | Sequence[str]]
@@ -34,6 +36,10 @@ CATALOG = "CATALOG_V"  # a shop being set up, or moved between catalogs: both pa
 PROVISIONING, PROVISIONING_S = "PROVISIONING", 10.0
 CONSISTENT = "X-Wix-Consistent"
 INSTANCE = "/apps/v1/instance"
+FIXED = frozenset(
+    ["publish", "fieldsets", "mimeType", "mediaType", "query", "query.filter", "query.paging", "query.sort", "sort",
+     "paging", "paging.limit", "draftPost.commentingEnabled", "draftPost.media.displayed", "draftPost.media.custom"]
+)  # fmt: skip
 
 
 class WixSites:
@@ -74,13 +80,12 @@ class WixSites:
         )
         answer = await self._send(instance_id, request, repeatable=True, before=before)
         if answer.is_success:
-            return body_of(answer)
-        refusal = _refusal(answer)
-        if isinstance(refusal, SiteUnavailable):  # it speaks of the address, which is good for one file and a while
-            raise Rejected(refusal.args[0], provider=PROVIDER, status=refusal.status, request_id=refusal.request_id)
-        if isinstance(refusal, Misconfigured):  # of the same address: a redirect
-            raise Unavailable(refusal.args[0], provider=PROVIDER, status=refusal.status, request_id=refusal.request_id)
-        raise refusal
+            return object_of(answer.content) or {}
+        failure = refusal(answer.status_code, answer.content, answer.headers)
+        if isinstance(failure, SiteUnavailable | Misconfigured):  # it speaks of the address, good for one file
+            kind = Unavailable if 300 <= answer.status_code < 400 else Rejected  # a redirect: the next may be another
+            raise kind(failure.args[0], provider=PROVIDER, status=failure.status, request_id=failure.request_id)
+        raise failure
 
     async def _call(
         self,
@@ -102,7 +107,7 @@ class WixSites:
             answer = await self._send(instance_id, request, repeatable=repeatable, before=before)
             if answer.status_code == 401:
                 self._tokens.forget(instance_id, token)
-            if (seen := answer.headers.get(CONSISTENT)) is not None:
+            if (seen := sendable(answer.headers, CONSISTENT)) is not None:
                 self._consistent[instance_id] = seen
             return answer
 
@@ -112,8 +117,8 @@ class WixSites:
         if answer.status_code == 401:
             raise await self._shut_out(answer, instance_id, path)
         if not answer.is_success:
-            raise _refusal(answer)
-        return _read(answer, repeatable=repeatable)
+            raise refusal(answer.status_code, answer.content, answer.headers)
+        return read(answer.content, answer.headers, repeatable=repeatable)
 
     async def _shut_out(self, answer: httpx2.Response, instance_id: str, path: str) -> SiteUnavailable:
         """Why a fresh token was refused: the app is gone from the site, or may not do this one thing there."""
@@ -124,7 +129,8 @@ class WixSites:
             except SiteUnavailable:
                 installed = False
         what = f"the app may not use {path} on this site" if installed else "the app is no longer installed"
-        return SiteUnavailable(what, provider=PROVIDER, status=401, code=_code(body_of(answer)), request_id=_id(answer))
+        code = _code(object_of(answer.content) or {})
+        return SiteUnavailable(what, provider=PROVIDER, status=401, code=code, request_id=_id(answer.headers))
 
     async def _send(
         self, instance_id: str, request: httpx2.Request, *, repeatable: bool, before: Before | None
@@ -139,36 +145,39 @@ class WixSites:
             except (TimeoutError, *http.TransportError) as error:
                 raise http.lost(error, provider=PROVIDER, repeatable=repeatable) from error
             if answer.status_code == 429:
-                raise _refusal(answer)
+                raise refusal(answer.status_code, answer.content, answer.headers)
         return answer
 
 
-def _read(answer: httpx2.Response, *, repeatable: bool) -> dict[str, Any]:
+def read(content: bytes, headers: Mapping[str, str], *, repeatable: bool) -> dict[str, Any]:
     """The body of a 2xx. One that breaks off says nothing: to read it as empty would find no draft where there is one,
     no shop, and no owner."""
-    try:
-        body = answer.json()
-    except ValueError:
-        body = None
-    if isinstance(body, dict):
+    if (body := object_of(content)) is not None:
         return body
     kind = Unavailable if repeatable else OutcomeUnknown
-    raise kind("the answer is no JSON object", provider=PROVIDER, code="unreadable", request_id=_id(answer))
+    raise kind("the answer is no JSON object", provider=PROVIDER, code="unreadable", request_id=_id(headers))
 
 
-def _refusal(answer: httpx2.Response) -> ProviderError:
+def refusal(status: int, content: bytes, headers: Mapping[str, str]) -> ProviderError:
     """The error of an answer that is none of 2xx and 401."""
-    body, status = body_of(answer), answer.status_code
+    body = object_of(content) or {}
     code = _code(body)
     said = http.safe(_explanation(body) or http.said(status))
     if status == 403:
         said = f"the app lacks a permission on this site, its owner has to grant it: {said}"
-    failure = _kind(status, code)(said, provider=PROVIDER, status=status, code=code, request_id=_id(answer))
+    kind = Misconfigured if _ours(status, body) else _kind(status, code)
+    failure = kind(said, provider=PROVIDER, status=status, code=code, request_id=_id(headers))
     if isinstance(failure, RateLimited):
-        wait_s = http.named_wait_s(answer.headers, said)
+        wait_s = http.named_wait_s(headers, said)
         default_s = DEFAULT_WAIT_S if status == 429 else PROVISIONING_S
         failure.after(default_s if wait_s is None else wait_s)
     return failure
+
+
+def _ours(status: int, body: Mapping[str, Any]) -> bool:
+    """Whether a field is refused that every call of its kind has the same, or the whole way of asking."""
+    fields = {words(violation.get("field")) for violation in _violations(body)}
+    return status in http.NOT_OUR_WAY or (status in http.REFUSED_INPUT and not fields.isdisjoint(FIXED))
 
 
 def _kind(status: int, code: str | None) -> type[ProviderError]:
@@ -185,34 +194,29 @@ def _kind(status: int, code: str | None) -> type[ProviderError]:
             return SiteUnavailable
         case _ if 300 <= status < 400:
             return Misconfigured
-        case 408:
+        case _ if status in PASSING:
             return Unavailable
         case _:
             return Unavailable if status >= 500 or status < 400 else Rejected
 
 
-def _details(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    details = body.get("details")
-    found = details.get(name) if isinstance(details, dict) else None
-    return found if isinstance(found, dict) else {}
+def _violations(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return objects(at(body, "details", "validationError", "fieldViolations"))
 
 
 def _code(body: Mapping[str, Any]) -> str | None:
-    code = _details(body, "applicationError").get("code")
-    return str(code) if code else None
+    return a_code(at(body, "details", "applicationError", "code"))
 
 
 def _explanation(body: Mapping[str, Any]) -> str:
     """Wix's message, with each field it objects to."""
-    violations = _details(body, "validationError").get("fieldViolations")
     faults = [
-        f"{violation.get('field')}: {violation.get('description') or violation.get('violatedRule')}"
-        for violation in (violations if isinstance(violations, list) else [])
-        if isinstance(violation, dict)
+        f"{words(violation.get('field'))}: {words(violation.get('description') or violation.get('violatedRule'))}"
+        for violation in _violations(body)
     ]
-    said = body.get("message") or _details(body, "applicationError").get("description") or ""
-    return "; ".join(filter(None, [str(said), *faults]))
+    told = body.get("message") or at(body, "details", "applicationError", "description")
+    return "; ".join(filter(None, [words(told), *faults]))
 
 
-def _id(answer: httpx2.Response) -> str | None:
-    return answer.headers.get("x-wix-request-id")
+def _id(headers: Mapping[str, str]) -> str | None:
+    return header(headers, "x-wix-request-id")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from blogworker.errors import Rejected
+from blogworker.providers.answer import at, identifier, objects, text
 from blogworker.providers.wix_site import WixSites
 
 MOST_TAGS = 30  # of one post
@@ -33,22 +34,23 @@ async def _made(sites: WixSites, instance_id: str, label: str, language: str | N
         if error.status != EXISTS:
             raise
         return (await _all(sites, instance_id)).get(label.casefold())
-    tag = answer.get("tag")
-    return str(tag["id"]) if isinstance(tag, dict) and tag.get("id") else None
+    return identifier(at(answer, "tag", "id"))
 
 
 async def _named(sites: WixSites, instance_id: str, labels: Sequence[str]) -> dict[str, str]:
     spellings = sorted({spelt for label in labels for spelt in (label, label.lower(), label.capitalize())})
     if not spellings:
         return {}
-    return _ids(await _query(sites, instance_id, {"filter": {"label": {"$in": spellings}}, "paging": {"limit": PAGE}}))
+    return ids_of(
+        await _query(sites, instance_id, {"filter": {"label": {"$in": spellings}}, "paging": {"limit": PAGE}})
+    )
 
 
 async def _all(sites: WixSites, instance_id: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for page in range(MOST_PAGES):
         tags = await _query(sites, instance_id, {"paging": {"limit": PAGE, "offset": page * PAGE}})
-        found |= _ids(tags)
+        found |= ids_of(tags)
         if len(tags) < PAGE:
             break
     return found
@@ -56,9 +58,10 @@ async def _all(sites: WixSites, instance_id: str) -> dict[str, str]:
 
 async def _query(sites: WixSites, instance_id: str, query: dict[str, Any]) -> list[dict[str, Any]]:
     answer = await sites.post(instance_id, "/blog/v3/tags/query", body={"query": query}, repeatable=True)
-    tags = answer.get("tags")
-    return [tag for tag in tags if isinstance(tag, dict)] if isinstance(tags, list) else []
+    return objects(answer.get("tags"))
 
 
-def _ids(tags: Sequence[dict[str, Any]]) -> dict[str, str]:
-    return {str(tag.get("label", "")).casefold(): str(tag["id"]) for tag in tags if tag.get("id")}
+def ids_of(tags: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """The tags that can be used, by their label in small letters."""
+    named = [(text(tag.get("label")), identifier(tag.get("id"))) for tag in tags]
+    return {label.casefold(): tag_id for label, tag_id in named if label is not None and tag_id is not None}

@@ -101,6 +101,10 @@ class Breakers:
         """The providers that are left alone."""
         return [provider for provider, view in self._views.items() if not view.closed]
 
+    def misconfigured(self, provider: str) -> bool:
+        """Whether a provider is left alone for something of ours."""
+        return self._views[provider].misconfigured
+
     async def open(self) -> None:
         """Make our rows known to the database, and look."""
         await self._database.execute("quota/ensure_breakers", providers=list(self._rows.values()))
@@ -287,7 +291,7 @@ class Breakers:
 
     def _view(self, row: Row) -> View:
         probe_at = None if row["retry_s"] is None else self._looked_at + row["retry_s"]
-        return View(row["state"], row["epoch"], row["strikes"], row["reason"], probe_at)
+        return View(row["state"], row["epoch"], row["strikes"], row["reason"], probe_at, row["misconfigured"])
 
 
 def _is_answer(error: ProviderError) -> bool:

@@ -40,4 +40,4 @@ def _bucket(headers: Mapping[str, str], kind: str) -> tuple[int | None, float | 
 
 
 def _count(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdecimal() and len(text) <= DIGITS else None
+    return int(text) if text is not None and text.isascii() and text.isdecimal() and len(text) <= DIGITS else None

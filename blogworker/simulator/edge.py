@@ -130,7 +130,7 @@ class Endpoint:
             return
         if call.fault is not None and call.hit_by("echo"):
             call.fault = replace(call.fault, **_echoed(call.fault, call.credential()))
-        response = await self._answer(call)
+        response = _altered(await self._answer(call), call)
         response.headers.update(self._vendor.headers(call) | (call.fault.headers if call.fault else {}))
         if call.hit_by("reset_after") or call.hit_by("no_answer"):
             self._record(call, self._world.ledger.UNANSWERED)
@@ -243,6 +243,16 @@ async def _send_slowly(response: Response, send: Send, delay_s: float) -> None:
     await send({"type": "http.response.body", "body": body[:half], "more_body": True})
     await anyio.sleep(delay_s)
     await send({"type": "http.response.body", "body": body[half:], "more_body": False})
+
+
+def _altered(response: Response, call: Call) -> Response:
+    if call.fault is None or not call.hit_by("altered"):
+        return response
+    status, body = call.fault.status or response.status_code, call.fault.body
+    if isinstance(body, dict):
+        return JSONResponse((_parsed(bytes(response.body)) or {}) | body, status)
+    text = body if isinstance(body, str) else json.dumps(body)
+    return Response(text, status, media_type="application/json")
 
 
 def _broken_off(response: Response) -> Response:

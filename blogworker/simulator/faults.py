@@ -12,6 +12,8 @@ Kinds that any vendor knows, applied around the handler:
     no_answer     do the work, then stay silent until the client leaves or `delay_s` is over
     slow_body     do the work, send half the answer, wait `delay_s`, send the rest
     malformed     do the work, answer JSON that breaks off
+    altered       do the work, answer with the fields of `body` in place of its own; a body that is no object is the
+                  whole answer, a text as it stands
 
 Kinds that one vendor understands are told in that vendor's modules; they reach its handlers as `call.fault`.
 """
@@ -35,6 +37,7 @@ EDGE_KINDS = frozenset(
         "no_answer",
         "slow_body",
         "malformed",
+        "altered",
     ],
 )
 VENDOR_KINDS: Mapping[str, frozenset[str]] = {
@@ -47,6 +50,7 @@ VENDOR_KINDS: Mapping[str, frozenset[str]] = {
             "failed",
             "short",
             "poor",
+            "talkative",
             "quota_exhausted",
             "slow_down",
             "overloaded",

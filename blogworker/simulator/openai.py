@@ -2,8 +2,8 @@
 
 A request is read strictly, charged to two buckets of its key and model, written by `writer`, and takes as long as
 the model would. Faults of its own: refusal, incomplete (text cut off), incomplete_silent (the whole cap was thought
-away), content_filter, failed (inside a 200), short and poor (valid JSON, weak article), quota_exhausted, slow_down,
-overloaded, no_headers.
+away), content_filter, failed (inside a 200), short and poor (valid JSON, weak article), talkative (commentary first,
+then the answer in two parts), quota_exhausted, slow_down, overloaded, no_headers.
 """
 
 import hashlib

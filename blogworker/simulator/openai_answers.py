@@ -8,6 +8,7 @@ from blogworker.simulator.faults import Fault
 from blogworker.simulator.models import CHARS_PER_TOKEN
 from blogworker.simulator.openai_requests import Ask
 
+COMMENTARY = "First I read the source. Now I write the answer."
 REFUSAL = "I'm sorry, but I can't help with that request."
 
 
@@ -27,6 +28,7 @@ class Answer:
     refusal: str = ""
     error_code: str = ""
     error_message: str = ""
+    talkative: bool = False
 
     @property
     def output_tokens(self) -> int:
@@ -49,6 +51,8 @@ def ended(draft: Answer, ask: Ask, fault: Fault | None) -> Answer:
         case "content_filter":
             cut = cut_off(draft, draft.thinking_tokens + draft.text_tokens // 3)
             return replace(cut, reason="content_filter", outcome="content_filter")
+        case "talkative":
+            return replace(draft, talkative=True, thinking_tokens=max(1, draft.thinking_tokens))
         case "failed":
             code = (fault.code if fault else "") or "server_error"
             message = (fault.message if fault else "") or "The model produced an error while processing your request."
@@ -121,14 +125,25 @@ def _output(ask: Ask, answer: Answer) -> list[dict[str, Any]]:
     if answer.thinking_tokens:
         found.append({"id": f"rs_{uuid.uuid4().hex}", "type": "reasoning", "summary": []})
     if answer.refusal:
-        content: dict[str, Any] = {"type": "refusal", "refusal": answer.refusal}
-    elif answer.text is not None:
-        content = {"type": "output_text", "text": answer.text, "annotations": [], "logprobs": []}
-    else:
+        return [*found, _message(answer, {"type": "refusal", "refusal": answer.refusal})]
+    if answer.text is None:
         return found
+    if not answer.talkative:
+        return [*found, _message(answer, _text(answer.text))]
+    half = len(answer.text) // 2
+    commentary = _message(answer, _text(COMMENTARY)) | {"phase": "commentary"}
+    parts = (_text(answer.text[:half]), _text(answer.text[half:]))
+    return [*found, commentary, *found, _message(answer, *parts) | {"phase": "final_answer"}]
+
+
+def _message(answer: Answer, *content: dict[str, Any]) -> dict[str, Any]:
     status = "incomplete" if answer.status == "incomplete" else "completed"
-    message = {"id": f"msg_{uuid.uuid4().hex}", "type": "message", "status": status, "role": "assistant"}
-    return [*found, message | {"content": [content]}]
+    return {"id": f"msg_{uuid.uuid4().hex}", "type": "message", "status": status, "role": "assistant",
+            "content": list(content)}  # fmt: skip
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
 def chat_body(ask: Ask, answer: Answer, *, created_at: int) -> dict[str, Any]:

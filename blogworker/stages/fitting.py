@@ -50,6 +50,10 @@ class _Tags(BaseModel):
     ids: list[str]
 
 
+class _Useless(BaseModel):
+    ids: list[str] = []
+
+
 class _Media(BaseModel):
     id: str
     status: str
@@ -66,6 +70,7 @@ SHAPES: dict[str, type[BaseModel]] = {
     **{f"content.{answer}": _Answer for answer in ("draft", "repair")},
     "image.prediction": _Made,
     "image.softened": _Made,
+    "image.useless": _Useless,
     "publish.tags": _Tags,
     "publish.media": _Media,
     "publish.intent": _Intent,

@@ -1,8 +1,9 @@
 """Stage 4: the cover picture, made, fetched and kept with the post.
 
-A picture the model calls unsafe is asked for once more in softer words; after that the post goes out without one. The
-bytes are fetched at once, since the vendor deletes them within the hour. A picture that is no whole JPEG of the shape
-asked for counts as failed: it is made anew by the next attempt.
+A picture that the model calls unsafe, or leaves out of what it made, is asked for once more in softer words. The bytes
+are fetched at once, since the vendor deletes them within the hour. A picture that is no whole JPEG of the shape asked
+for is of no use: the next attempt looks at it again, then makes another. No blog pays for a third: its post goes out
+without a picture, or fails where `image_trouble` says so.
 
 A creation that nobody heard the answer of, since the connection or the worker died, may have been paid for: the next
 attempt looks for it before it makes another.
@@ -24,9 +25,16 @@ from blogworker.errors import (
     Unavailable,
     Unsent,
 )
+from blogworker.providers.answer import address
 from blogworker.providers.picture import jpeg_size, picture_type
-from blogworker.providers.replicate import PredictionDied, PredictionGone
-from blogworker.providers.replicate_wire import PROVIDER
+from blogworker.providers.replicate_answers import (
+    NO_OUTPUT,
+    NSFW,
+    PROVIDER,
+    PictureUseless,
+    PredictionDied,
+    PredictionGone,
+)
 from blogworker.quota import VendorLimits
 from blogworker.settings import ImageTrouble
 from blogworker.stages.content import columns
@@ -41,23 +49,36 @@ STYLE = "Natural light, sharp focus, editorial photograph, no text, no logos, no
 SOFTENED = "A calm still life of everyday objects that suggests the topic “{title}”, with no people. "
 TRIES = 2  # of a picture that fails, beside the first
 
+USELESS, USELESS_MOST = "image.useless", 2  # predictions that were paid for and gave nothing
+SOFTENED_FOR = (NSFW, NO_OUTPUT)
+
 log = get_logger()
+
+
+class NoPicture(Rejected):
+    """All was tried that may help; another picture would cost as much, and be of no more use."""
 
 
 async def run(work: Work) -> Output:
     try:
         return await _cover(work)
+    except NoPicture as error:
+        if trouble_of(work) != "fail":
+            return _without(work, str(error))
+        await work.checkpoints.save(USELESS, {})  # who retries the blog asks for more
+        raise _given_up(error) from error
     except ProviderError as error:
         trouble = trouble_of(work)
         if trouble == "wait" or not _hopeless(work, error):
             raise
         if trouble == "skip":
             return _without(work, str(error))
-        raise Rejected(
-            f"no picture to be had: {error}. Retry the job later, or set image_trouble to wait or skip",
-            provider=PROVIDER,
-            code="no_picture",
-        ) from error
+        raise _given_up(error) from error
+
+
+def _given_up(error: ProviderError) -> Rejected:
+    told = f"no picture to be had: {error}. Retry the job later, or set image_trouble to wait or skip"
+    return Rejected(told, provider=PROVIDER, code="no_picture")
 
 
 def trouble_of(work: Work) -> str:
@@ -86,25 +107,50 @@ def _without(work: Work, reason: str) -> Output:
 async def _cover(work: Work) -> Output:
     content = work.checkpoints.get("content") or {}
     prompt = f"{content['image_prompt']} {STYLE}"
-    for effect, wording in (("prediction", prompt), ("softened", SOFTENED.format(title=content["title"]) + STYLE)):
-        try:
-            return await _illustrated(work, content, effect=effect, prompt=wording)
-        except Rejected as error:
-            if error.code != "nsfw":
-                raise
-            reason = str(error)
-    return _without(work, reason)
+    try:
+        return await _illustrated(work, content, effect="prediction", prompt=prompt)
+    except Rejected as error:
+        if isinstance(error, NoPicture) or error.code not in SOFTENED_FOR:
+            raise
+    softer = SOFTENED.format(title=content["title"]) + STYLE
+    try:
+        return await _illustrated(work, content, effect="softened", prompt=softer)
+    except Rejected as error:
+        if isinstance(error, NoPicture) or error.code not in SOFTENED_FOR:
+            raise
+        raise _no_picture(error) from error
 
 
 async def _illustrated(work: Work, content: Mapping[str, Any], *, effect: str, prompt: str) -> Output:
-    """One picture, stored with its post. Raises Rejected `nsfw` when the model would not show it."""
+    """One picture, stored with its post. Raises Rejected when the model would not show it, NoPicture when it is time to
+    do without."""
     name = f"image.{effect}"
     if (earlier := _known(work, name)) is not None:
         try:
-            return await _kept(work, content, earlier, prompt=prompt)
+            return await _counted(work, content, earlier, prompt=prompt)
         except (PredictionGone, PredictionDied):
             pass  # dead before we came back to it: only a new one can help
-    return await _kept(work, content, await _started(work, name=name, prompt=prompt), prompt=prompt)
+    return await _counted(work, content, await _started(work, name=name, prompt=prompt), prompt=prompt)
+
+
+async def _counted(work: Work, content: Mapping[str, Any], prediction_id: str, *, prompt: str) -> Output:
+    """The picture of a prediction. One that was paid for and is of no use is noted, whatever its fault."""
+    try:
+        return await _kept(work, content, prediction_id, prompt=prompt)
+    except (PredictionGone, PictureUseless, Rejected) as error:
+        if isinstance(error, Rejected) and error.code != NO_OUTPUT:
+            raise
+        noted = (work.checkpoints.get(USELESS) or {}).get("ids") or []
+        if prediction_id not in noted:
+            noted = [*noted, prediction_id]
+            await work.checkpoints.save(USELESS, {"ids": noted, "reason": str(error)})
+        if len(noted) >= USELESS_MOST:
+            raise _no_picture(error) from error
+        raise
+
+
+def _no_picture(error: ProviderError) -> NoPicture:
+    return NoPicture(error.args[0], provider=PROVIDER, status=error.status, code=error.code)
 
 
 async def _kept(work: Work, content: Mapping[str, Any], prediction_id: str, *, prompt: str) -> Output:
@@ -113,14 +159,14 @@ async def _kept(work: Work, content: Mapping[str, Any], prediction_id: str, *, p
     # One prediction that died or one file that is refused says nothing of the vendor.
     async with work.breakers.guarding(PROVIDER, own=(PredictionGone, PredictionDied)):
         url = await replicate.wait(prediction_id)
-    async with work.breakers.guarding(PROVIDER, own=(PredictionGone, PredictionDied, Misconfigured)):
+    async with work.breakers.guarding(PROVIDER, own=(PredictionGone, PredictionDied)):
         data = await replicate.download(url)
     width, height = _shape(data)
     await work.checkpoints.store_post(
         {**columns(content), "image": data, "image_type": picture_type(data), "image_prompt": prompt}
     )
     return {
-        "url": url,
+        "url": address(url),  # None: it came within the answer, and Wix is handed the bytes
         "prediction_id": prediction_id,
         "prompt": prompt,
         "alt": content["image_alt"],
@@ -133,14 +179,14 @@ async def _kept(work: Work, content: Mapping[str, Any], prediction_id: str, *, p
 
 
 def _shape(data: bytes) -> tuple[int, int]:
-    """Width and height. Raises PredictionDied for what a site could not show as a cover."""
+    """Width and height. Raises PictureUseless for what a site could not show as a cover."""
     size = jpeg_size(data)
     if size is None:
-        raise PredictionDied("the file is not a JPEG", provider=PROVIDER, code="not_a_jpeg")
+        raise PictureUseless("the file is not a JPEG", provider=PROVIDER, code="not_a_jpeg")
     width, height = size
     if width < LEAST_WIDTH or not 1 - AMISS <= width / max(height, 1) / RATIO <= 1 + AMISS:
         told = f"the picture is {width} x {height}, not {ASPECT_RATIO} and {LEAST_WIDTH} wide at least"
-        raise PredictionDied(told, provider=PROVIDER, code="wrong_shape")
+        raise PictureUseless(told, provider=PROVIDER, code="wrong_shape")
     return size
 
 

@@ -17,7 +17,7 @@ async def cover(work: Work, wix: WixClient, *, slug: str, image: Mapping[str, An
     saved = work.checkpoints.get(SAVED) or {}
     if saved.get("status") == READY:
         return str(saved["id"])
-    if not image.get("url"):
+    if not image.get("url") and not image.get("bytes"):
         return None
     site = work.claim.instance_id
     name = f"{slug}.{ENDINGS.get(image.get('type') or '', 'jpg')}"
@@ -36,7 +36,9 @@ async def cover(work: Work, wix: WixClient, *, slug: str, image: Mapping[str, An
 
 
 async def _fetched(work: Work, wix: WixClient, image: Mapping[str, Any], *, name: str) -> MediaFile | None:
-    """The file as Wix fetched it; None when Wix would not even try."""
+    """The file as Wix fetched it; None when Wix would not even try, and where the picture has no address."""
+    if not image.get("url"):
+        return None
     site, media_type = work.claim.instance_id, image.get("type") or "image/jpeg"
     try:
         file = await wix.import_media(

@@ -6,17 +6,24 @@
       `-unfit--> repair --fit--> done
                     `-unfit--> Rejected
 
-Each of these once: an answer cut off, refused or unfit for the second time is final. Every answer is stored with what
-it cost the moment it arrives, the useless ones too, so a later attempt goes on from there: it judges the stored answer
-again rather than buying another, and knows what became of the calls before it.
+Each of these once: an answer cut off, refused, unfit or without a text for the second time is final. Every answer is
+stored with what it cost the moment it arrives, the useless ones too, so a later attempt goes on from there: it judges
+the stored answer again rather than buying another, and knows what became of the calls before it.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from blogworker.errors import OutcomeUnknown, RateLimited, Rejected
-from blogworker.providers.openai import PROVIDER, Generation, ModelUnknown, Refused, Truncated
+from blogworker.errors import OutcomeUnknown, RateLimited, Rejected, Unavailable
+from blogworker.providers.openai_answers import (
+    NO_TEXT,
+    PROVIDER,
+    Generation,
+    ModelUnknown,
+    Refused,
+    Truncated,
+)
 from blogworker.quota.headers import limits_in
 from blogworker.stages.prompts import Prompt, repairing, rephrased
 from blogworker.stages.work import Output, Spend, Work
@@ -24,6 +31,7 @@ from blogworker.telemetry import get_logger
 
 T = TypeVar("T")
 
+USELESS_MOST = 2  # answers without a text that one blog pays for; a vendor that gives nobody any opens its breaker
 LARGER_CAP = 2  # times the first, where that cut the answer off
 FAULTS_SHOWN = 5
 PATIENCE = 2  # unanswered calls after which the next is given longer
@@ -106,11 +114,29 @@ async def _answer(work: Work, task: Task, *, name: str) -> str:
             if refused:
                 raise
             refused = True
+        except Unavailable as error:
+            if error.code in NO_TEXT and _useless(work, name) >= USELESS_MOST:
+                raise _worthless(task, error) from error
+            raise
         except ModelUnknown:
             if (fallback := _fallback(work, task)) is None:
                 raise
             log.warning("model_replaced", model=task.model, replacement=fallback)
             task = replace(task, model=fallback)
+
+
+def _useless(work: Work, name: str) -> int:
+    """How many answers were paid for that held no text."""
+    return int((work.checkpoints.get(f"{name}_useless") or {}).get("times", 0))
+
+
+def _worthless(task: Task, error: Unavailable) -> Rejected:
+    return Rejected(
+        f"{task.model} gave {USELESS_MOST} answers without a text for {task.stage}: {error.args[0]}",
+        provider=PROVIDER,
+        code=error.code,
+        request_id=error.request_id,
+    )
 
 
 def _fallback(work: Work, task: Task) -> str | None:
@@ -175,6 +201,7 @@ async def _store(work: Work, task: Task, *, name: str, generation: Generation) -
         "model": task.model,
         "tier": generation.tier,
     }
+    textless = False
     match generation.fault:
         case None:
             kept = name
@@ -182,9 +209,11 @@ async def _store(work: Work, task: Task, *, name: str, generation: Generation) -
             kept = f"{name}_truncated"
         case Refused():
             kept = f"{name}_refused"
-        case _:
+        case fault:
             kept = f"{name}_useless"
-    if generation.fault is None or generation.tokens:
+            textless = fault.code in NO_TEXT
+            output["times"] = _useless(work, name) + textless
+    if generation.fault is None or generation.tokens or textless:
         await work.checkpoints.save(kept, output, _spend(task, generation))
 
 

@@ -211,6 +211,19 @@ async def test_a_probe_is_quick_where_it_can_be(fleet):
     assert [passing.stages for passing in trial.passings] == [(Stage.SOURCE, Stage.IDEAS), (Stage.CONTENT,)]
 
 
+async def test_a_probe_of_what_is_ours_is_the_call_that_may_be_refused(fleet):
+    """A schema that is refused for posts alone: each probe with ideas let the whole fleet in, to be refused again."""
+    await fleet.shut("openai")
+    await fleet.sql("update provider_health set misconfigured = true where provider = 'openai'")
+    breakers = Breakers(fleet.database)
+    await breakers.sync()
+
+    trial = await Gate(breakers, "wait").trial()
+
+    assert trial is not None
+    assert [passing.stages for passing in trial.passings] == [(Stage.CONTENT,), (Stage.SOURCE, Stage.IDEAS)]
+
+
 async def test_an_open_breaker_nobody_has_work_for_is_tried_once_there_is_some(fleet):
     await fleet.shut("openai")
     fleet.down.clear()

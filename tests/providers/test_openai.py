@@ -1,12 +1,14 @@
 """Every way an OpenAI call can end, over real TCP."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import datetime
 
 import pytest
 
 from blogworker.errors import Misconfigured, OutcomeUnknown, RateLimited, Rejected, Unavailable, Unsent
-from blogworker.providers.openai import ModelUnknown, OpenAIClient, Refused, Truncated
+from blogworker.providers.openai import OpenAIClient
+from blogworker.providers.openai_answers import ModelUnknown, Refused, Truncated
 from blogworker.settings import OpenAISettings
 
 from .conftest import Answer, Vendor
@@ -144,6 +146,118 @@ async def test_a_text_whose_usage_cannot_be_read_is_a_text(openai, vendor, usage
     generation = await openai.generate(**ASK)
 
     assert (generation.checked(), generation.tokens, generation.model) == ('{"a":1}', 0, "gpt-6-luna")
+
+
+def message(*parts: dict, **fields: object) -> dict:
+    return {"type": "message", "role": "assistant", "content": list(parts), **fields}
+
+
+def part(text: str) -> dict:
+    return {"type": "output_text", "text": text}
+
+
+SILENT = {"type": "refusal", "refusal": ""}
+THOUGHT = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "Hm."}]}
+
+
+@pytest.mark.parametrize(
+    ("output", "text"),
+    [
+        ([message(part("On it."), phase="commentary"), message(TEXT, phase="final_answer")], '{"a":1}'),
+        ([message(TEXT, phase="final_answer"), message(part("Done!"), phase="commentary")], '{"a":1}'),
+        ([message(part("On it.")), THOUGHT, message(TEXT)], '{"a":1}'),
+        ([message(TEXT), message(part("Anything else?"))], '{"a":1}'),
+        ([message(part('{"a":')), message(part("1}"))], '{"a":1}'),
+        ([message(part('{"a":'), part("1}"))], '{"a":1}'),
+        ([message(part('{"a":0}'), part('{"a":1}'))], '{"a":1}'),
+        ([message(part('{"a":0}')), message(part('{"a":1}'))], '{"a":1}'),
+        ([message(REFUSAL, phase="commentary"), message(TEXT)], '{"a":1}'),
+        ([message(REFUSAL), message(TEXT)], '{"a":1}'),
+        ([message(TEXT, SILENT)], '{"a":1}'),
+        ([message(TEXT, phase="a_new_phase")], '{"a":1}'),
+        ([{"type": "a_new_item"}, None, message(None, TEXT)], '{"a":1}'),
+        (message(TEXT), '{"a":1}'),
+        ([message(part('{"a":1}\ud800'))], '{"a":1}?'),
+    ],
+)
+async def test_the_answer_is_found_among_all_that_was_said(openai, vendor, output, text):
+    """Joined they are no JSON, and a repair is paid for."""
+    vendor.will(Answer(200, json.dumps(response(output=output).body), {"content-type": "application/json"}))
+
+    assert (await openai.generate(**ASK)).checked() == text
+
+
+@pytest.mark.parametrize("output", [[message(TEXT, REFUSAL)], [message(TEXT), message(REFUSAL)], [message(SILENT)]])
+async def test_a_refusal_that_is_the_last_word_is_one(openai, vendor, output):
+    vendor.will(response(output=output))
+
+    with pytest.raises(Refused):
+        (await openai.generate(**ASK)).checked()
+
+
+@pytest.mark.parametrize("fields", [{"output": None}, {"output": None, "status": None}, {"output": 5, "status": "new"}])
+async def test_an_answer_without_output_is_counted(openai, vendor, fields):
+    vendor.will(response(**fields))
+
+    generation = await openai.generate(**ASK)
+
+    assert generation.tokens == 1200
+    assert generation.cost_usd
+    with pytest.raises(Unavailable):
+        generation.checked()
+
+
+@pytest.mark.parametrize("count", [10**14, 10**400, 1e300, True, "1e9", float("inf")], ids=lambda count: str(count)[:9])
+async def test_a_count_that_cannot_be_is_none(openai, vendor, count):
+    """It would hold the shared quota for years, and use up the budget."""
+    usage = {"input_tokens": count, "input_tokens_details": {"cached_tokens": count}, "output_tokens": 5}
+    body = json.dumps(response(TEXT, usage=usage).body)  # which writes Infinity, as some gateways do
+    vendor.will(Answer(200, body, {"content-type": "application/json"}))
+
+    generation = await openai.generate(**ASK)
+
+    assert (generation.checked(), generation.tokens) == ('{"a":1}', 5)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ({"code": "unsupported_value", "param": "reasoning.effort"}, Misconfigured),
+        ({"code": "invalid_json_schema", "param": "text.format.schema"}, Misconfigured),
+        ({"code": "unknown_parameter"}, Misconfigured),
+        ({"code": None, "param": "max_output_tokens"}, Misconfigured),
+        ({"code": "string_above_max_length", "param": "input"}, Rejected),
+        ({"code": None, "param": "input[0].content"}, Rejected),
+        ({"code": "context_length_exceeded", "param": "max_output_tokens"}, Rejected),
+        ({"code": "string_above_max_length", "param": "prompt_cache_key"}, Misconfigured),
+        ({"code": "content_policy_violation"}, Rejected),
+        ({"code": "unsupported_model", "param": "model"}, ModelUnknown),
+        ({"code": {"a": []}, "param": ["input"], "type": 5, "message": {"a": 1}}, Rejected),
+    ],
+    ids=str,
+)
+async def test_a_refused_input_is_the_blogs_or_ours(openai, vendor, fault, kind):
+    vendor.will(Answer(400, {"error": {"message": "no", **fault}}))
+
+    with pytest.raises(kind) as raised:
+        await openai.generate(**ASK)
+
+    assert type(raised.value) is kind
+
+
+async def test_blogs_refused_in_a_row_are_not_all_at_fault(openai, vendor):
+    """The third in a row, with none taken between, stops the fleet; one that is taken clears the rest."""
+
+    async def refused(blog: str) -> type[Exception]:
+        vendor.will(error(400, "invalid_request_error"))
+        with pytest.raises((Rejected, Misconfigured)) as raised:
+            await openai.generate(**{**ASK, "input": blog})
+        return type(raised.value)
+
+    assert [await refused("a"), await refused("a"), await refused("b")] == [Rejected] * 3
+    vendor.will(response(TEXT))
+    await openai.generate(**ASK)
+    assert [await refused("a"), await refused("b"), await refused("c")] == [Rejected, Rejected, Misconfigured]
 
 
 async def test_a_rate_limit_inside_an_answer_names_its_wait(openai, vendor):

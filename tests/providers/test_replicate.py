@@ -7,8 +7,17 @@ from time import monotonic
 import pytest
 
 from blogworker.errors import Misconfigured, OutcomeUnknown, RateLimited, Rejected, Unavailable
-from blogworker.providers.picture import picture_type
-from blogworker.providers.replicate import LARGEST_IMAGE, PredictionDied, PredictionGone, ReplicateClient
+from blogworker.providers.picture import LARGEST_IMAGE, picture_type
+from blogworker.providers.replicate import ReplicateClient
+from blogworker.providers.replicate_answers import (
+    Look,
+    PictureUseless,
+    PredictionDied,
+    PredictionGone,
+    is_ours,
+    picture,
+    said,
+)
 from blogworker.settings import ReplicateSettings
 
 from .conftest import Answer, Vendor
@@ -57,6 +66,75 @@ async def test_a_silent_creation_ends(replicate, vendor):
     assert monotonic() - started < 5
 
 
+A = "https://replicate.delivery/a.jpg"
+INLINE = "data:image/jpeg;base64,/9j/AAAA"
+
+
+@pytest.mark.parametrize(
+    ("output", "address"),
+    [
+        ([A, "https://replicate.delivery/b.jpg"], A),
+        ([[A]], A),
+        ([None, "", A], A),
+        ({"image": A}, A),
+        ({"log": "https://replicate.delivery/log.txt", "images": [{"url": A}]}, A),
+        ([INLINE], INLINE),
+        ([INLINE, A], A),
+        ("data:image/jpeg;base64,/9j/AAAA".replace("image/jpeg", "IMAGE/JPEG"), "data:IMAGE/JPEG;base64,/9j/AAAA"),
+    ],
+)
+def test_the_first_picture_of_an_output_is_found(output, address):
+    assert picture(Look("succeeded", output)) == address
+
+
+@pytest.mark.parametrize(
+    "output",
+    [None, [], "", {}, 5, True, [[]], [None], {"a": {}}, "not an address", "ftp://x/a.jpg", "data:,x",
+     "data:text/html;base64,PGh0bWw+", "data:image/jpeg;base64,####", "https://[", f"https://{'x' * 100_000}"],
+    ids=lambda output: str(output)[:30],
+)  # fmt: skip
+def test_an_output_without_a_picture_is_one_that_was_left_out(output):
+    with pytest.raises(Rejected) as raised:
+        picture(Look("succeeded", output))
+
+    assert raised.value.code == "no_output"
+
+
+def test_a_status_that_nobody_told_us_of_is_waited_for_until_it_ends():
+    """Taken for a dead one, each look at it would buy another picture."""
+    assert picture(Look("queued")) is None
+    with pytest.raises(PredictionDied):
+        picture(Look("expired", ended=True))
+
+
+@pytest.mark.parametrize(
+    ("detail", "ours"),
+    [
+        ("- input.aspect_ratio: must be one of the following: square, wide", True),
+        ("- input: image is required", True),
+        ([{"loc": ["body", "input", "output_format"], "msg": "unexpected value", "type": "enum"}], True),
+        ("The specified version does not exist", True),
+        ("- input.prompt: too long\n- input.seed: unexpected", True),
+        ("- input.prompt: too long", False),
+        ([{"loc": ["body", "input", "prompt"], "msg": "too long"}], False),
+        ("The request was flagged by our safety system", False),
+        ("Input validation failed", None),
+        (None, None),
+    ],
+)
+def test_a_refused_input_is_ours_unless_it_is_the_prompt(detail, ours):
+    assert is_ours(said({"detail": detail})) is ours
+
+
+@pytest.mark.parametrize("fields", [{"logs": 5}, {"error": None, "input": "x"}, {"metrics": []}, {"status": "queued"},
+                                    {"urls": None, "version": None, "created_at": 7}])  # fmt: skip
+async def test_a_prediction_is_not_lost_over_what_we_do_not_read(replicate, vendor, fields):
+    """The SDK's model class refuses the whole of it."""
+    vendor.will(Answer(201, {**CREATED, **fields}))
+
+    assert await replicate.create("a mug", aspect_ratio="16:9") == "p1"
+
+
 @pytest.mark.parametrize("output", [["https://replicate.delivery/a.jpg"], "https://replicate.delivery/a.jpg"])
 async def test_waiting_ends_with_the_picture(replicate, vendor, output):
     """One model answers with a list, the other with a string; output before success does not count."""
@@ -76,7 +154,7 @@ async def test_waiting_ends_with_the_picture(replicate, vendor, output):
         (prediction("canceled"), PredictionDied, "canceled"),
         (prediction("aborted"), PredictionDied, "aborted"),
         (prediction("succeeded", output=None, data_removed=True), PredictionGone, "data_removed"),
-        (prediction("succeeded", output=[]), PredictionGone, "data_removed"),
+        (prediction("succeeded", output=[]), Rejected, "no_output"),
         (Answer(404, {"detail": "not found"}), PredictionGone, None),
         (Answer(200, "<html>"), Unavailable, None),
         (Answer(200, []), Unavailable, None),
@@ -171,9 +249,11 @@ async def test_a_picture_is_fetched_with_its_bytes(replicate, vendor):
     [
         (Answer(404, "gone"), PredictionGone),
         (Answer(410, "gone"), PredictionGone),
+        (Answer(400, "no"), PictureUseless),
+        (Answer(403, "its signature has expired"), PictureUseless),
         (Answer(500, "oops"), Unavailable),
-        (Answer(200, "<html>sorry</html>"), PredictionDied),
-        (Answer(200, b"\xff\xd8\xff" + bytes(LARGEST_IMAGE)), PredictionDied),
+        (Answer(200, "<html>sorry</html>"), PictureUseless),
+        (Answer(200, b"\xff\xd8\xff" + bytes(LARGEST_IMAGE)), PictureUseless),
         (Answer(silent=True), Unavailable),
     ],
 )

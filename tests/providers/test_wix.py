@@ -1,5 +1,6 @@
 """Wix: tokens, refusals, and the calls a post is made of, over real TCP."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -170,6 +171,89 @@ async def test_a_refused_draft_says_what_to_do(wix, vendor, answer, kind):
         await wix.create_draft(SITE, DRAFT)
 
     assert type(raised.value) is kind
+
+
+def violated(*fields: object) -> Answer:
+    told = [{"field": field, "description": "no"} for field in fields]
+    return Answer(400, {"message": "bad", "details": {"validationError": {"fieldViolations": told}}})
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (violated("fieldsets"), Misconfigured),
+        (violated("draftPost.title", "publish"), Misconfigured),
+        (violated("draftPost.title", None, ["publish"], {}), Rejected),
+        (Answer(405, {}), Misconfigured),
+        (Answer(400, {"message": {"a": [1]}, "details": {"applicationError": {"code": 7}}}), Rejected),
+        (Answer(400, {"details": {"validationError": {"fieldViolations": {"field": "publish"}}}}), Misconfigured),
+        (Answer(400, {"details": [], "message": None}), Rejected),
+    ],
+)
+async def test_a_refused_field_is_the_posts_or_one_that_all_have(wix, vendor, answer, kind):
+    vendor.will(answer)
+
+    with pytest.raises(kind) as raised:
+        await wix.create_draft(SITE, DRAFT)
+
+    assert type(raised.value) is kind
+
+
+async def test_posts_of_several_sites_refused_in_a_row_are_not_all_at_fault(wix, vendor):
+    """Wix has changed what it takes: each blog would be paid for in full before it is refused."""
+    vendor.will(violated("draftPost.richContent"))
+    ends = []
+    for site in ("a", "a", "b", "c"):
+        with pytest.raises((Rejected, Misconfigured)) as raised:
+            await wix.create_draft(site, DRAFT)
+        ends.append(type(raised.value))
+
+    assert ends == [Rejected, Rejected, Rejected, Misconfigured]
+
+
+@pytest.mark.parametrize(
+    "drafts", [7, "x", [None, 5], [{}], [{"title": 5, "id": {}}], {"title": "Other"}, [{"title": "Mugs", "id": None}]]
+)
+async def test_drafts_in_no_known_form_are_none_of_ours(wix, vendor, drafts):
+    vendor.will(Answer(body={"draftPosts": drafts}))
+
+    assert await wix.find_draft(SITE, DRAFT, since=datetime(2026, 11, 26, tzinfo=UTC)) is None
+
+
+@pytest.mark.parametrize("draft_id", [None, "", 1.5, [], {}, "a b", "\ud800", "ä", "x" * 5_000])
+async def test_a_draft_without_a_usable_id_is_looked_up(wix, vendor, draft_id):
+    vendor.will(Answer(200, json.dumps({"draftPost": {"id": draft_id}})))
+
+    with pytest.raises(Unavailable) as raised:
+        await wix.create_draft(SITE, DRAFT)
+
+    assert raised.value.status is None  # it may have been made
+
+
+@pytest.mark.parametrize("version", [None, "", 5, [], "V4_CATALOG"])
+async def test_an_unknown_catalog_is_no_word_on_the_shop(wix, vendor, version):
+    """The site was paused, until a person took it back."""
+    vendor.will(Answer(body={"catalogVersion": version}))
+
+    with pytest.raises(Unavailable):
+        await wix.catalog(SITE)
+
+
+@pytest.mark.parametrize("mark", ["\xe4", "x" * 9_000, ""])
+async def test_a_mark_that_cannot_be_sent_back_is_not(wix, vendor, mark):
+    """The site's next call would fail over its own header, and every one after it."""
+    vendor.will(Answer(body={"postId": "d1"}, headers={"x-wix-consistent": mark}))
+
+    assert [await wix.publish(SITE, "d1"), await wix.publish(SITE, "d1")] == ["d1", "d1"]
+    assert "x-wix-consistent" not in vendor.asked[-1].headers
+
+
+@pytest.mark.parametrize("value", ["", None, 5, "ä", "a\nb", "\ud800", "x" * 20_000])
+async def test_a_token_that_cannot_be_sent_is_none(wix, vendor, value):
+    vendor.will(Answer(200, json.dumps({"access_token": value, "expires_in": 60})), at="/oauth2/token")
+
+    with pytest.raises(Unavailable):
+        await wix.publish(SITE, "d1")
 
 
 async def test_a_field_violation_is_told_with_its_request_id(wix, vendor):

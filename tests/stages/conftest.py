@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from blogworker.errors import LeaseLost
-from blogworker.providers.openai import Generation
+from blogworker.providers.openai_answers import Generation
 from blogworker.queue.job import Claim, Stage
 from blogworker.quota import VendorLimits, breaker
 from blogworker.settings import OpenAISettings

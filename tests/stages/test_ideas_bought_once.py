@@ -8,7 +8,7 @@ import pytest
 from anyio import Event, create_task_group, sleep, sleep_forever
 from psycopg.types.json import Json
 
-from blogworker.providers.openai import Generation
+from blogworker.providers.openai_answers import Generation
 from blogworker.queue.job import Claim
 from blogworker.queue.rescue import MOST, MOST_LONE
 from blogworker.settings import OpenAISettings

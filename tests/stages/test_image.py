@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from blogworker.errors import LeaseLost, RateLimited
-from blogworker.providers.replicate import PredictionDied
+from blogworker.providers.replicate_answers import PredictionDied, PredictionGone
 from blogworker.quota import VendorLimits
 from blogworker.stages import image
 from blogworker.stages.content import read_post
@@ -115,3 +115,17 @@ async def test_nothing_is_kept_for_a_lost_claim(world, checkpoints):
         await image.run(work)
 
     assert checkpoints.post == {}
+
+
+async def test_no_mixture_of_faults_buys_a_third_picture(world, checkpoints):
+    """A file that is gone, then an output without a picture: each has a remedy of its own, and each costs one."""
+    work, room = world
+    await room.fault(kind="gone", vendor="replicate", operation="predictions.create", times=1)
+    with pytest.raises(PredictionGone):
+        await image.run(work)
+    await room.fault(kind="altered", vendor="replicate", operation="predictions.get", body={"output": []})
+
+    output = await image.run(work)
+
+    assert output["url"] is None
+    assert (await room.operations("replicate")).count("predictions.create") == 2

@@ -105,17 +105,23 @@ async def test_a_rate_limit_costs_no_attempt_and_holds_the_fleet(kitchen, fault,
 
 
 MONEY = ("insufficient_quota", "credit_balance_exhausted", "project_spend_limit_exceeded")
-REFUSALS = ((401, "invalid_api_key"), (403, "unsupported_country_region_territory"), (404, "model_not_found"))
+REFUSALS = (
+    (401, "invalid_api_key", None),
+    (403, "unsupported_country_region_territory", None),
+    (404, "model_not_found", None),
+    (400, "invalid_json_schema", "text.format.schema"),
+    (400, "unsupported_value", "reasoning.effort"),
+)
 
 
 @pytest.mark.parametrize(
     "fault",
     [{"kind": "quota_exhausted", "code": code} for code in MONEY]
     + [
-        {"kind": "status", "status": status, "body": {"error": {"message": "no", "code": code}}}
-        for status, code in REFUSALS
+        {"kind": "status", "status": status, "body": {"error": {"message": "no", "code": code, "param": param}}}
+        for status, code, param in REFUSALS
     ],
-    ids=[*MONEY, "401", "403", "404"],
+    ids=[*MONEY, "401", "403", "404", "our schema", "our effort"],
 )
 async def test_what_a_person_must_mend_costs_no_attempt(kitchen, fault):
     """Jobs stay; nothing is burnt while somebody pays the bill."""
@@ -150,6 +156,32 @@ async def test_a_bad_request_ends_the_blog_with_its_code(kitchen, code):
 
     assert (job["status"], job["kind"], job["code"]) == ("FAILED", "Rejected", code)
     assert await kitchen.calls("openai", "responses.create") == 1
+
+
+async def test_commentary_and_several_parts_are_one_answer(kitchen):
+    """Two messages joined are no JSON: each stage would pay for a repair."""
+    await kitchen.room.fault(vendor="openai", kind="talkative")
+
+    assert (await kitchen.attempt())["status"] == "DONE"
+    assert await kitchen.calls("openai", "responses.create") == 2
+
+
+@pytest.mark.parametrize(
+    "output", [None, [], [{"type": "reasoning", "summary": []}]], ids=["null", "empty", "thoughts"]
+)
+async def test_an_answer_without_a_text_is_counted_and_bought_once_more(kitchen, output):
+    """The vendor bills it like any other. Five were bought, and those with `output` of null stood in no book."""
+    await kitchen.room.fault(vendor="openai", kind="altered", body={"output": output})
+
+    assert (await kitchen.attempt())["code"] == "empty"
+    job = await kitchen.attempt()
+
+    assert (job["status"], job["kind"], job["code"]) == ("FAILED", "Rejected", "empty")
+    assert await kitchen.calls("openai", "responses.create") == 2
+    [kept] = await kitchen.run("select tokens_in, cost_usd from generation_stages where stage = 'ideas.draft_useless'")
+    asked = [entry for entry in await kitchen.room.requests("openai") if "input_tokens" in entry]
+    assert kept["tokens_in"] == sum(entry["input_tokens"] for entry in asked) > 0
+    assert kept["cost_usd"] > 0
 
 
 async def test_a_failure_in_the_body_that_is_our_fault_ends_the_blog(kitchen):

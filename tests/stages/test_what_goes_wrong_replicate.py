@@ -4,10 +4,13 @@ The whole pipeline runs against a real database and the simulated vendors; what 
 how many pictures were paid for.
 """
 
+from base64 import b64encode
+
 import pytest
 from anyio import create_task_group, fail_after, sleep
 
 from blogworker.providers import replicate as painter
+from blogworker.simulator import pictures
 
 from .conftest import SITE, ClosedBreakers
 
@@ -58,10 +61,14 @@ PERSON = [
     UNPAID,
     {"kind": "status", "status": 401, "body": {"detail": "Invalid token."}},
     {"kind": "status", "status": 404, "body": {"detail": "The requested resource could not be found."}},
+    {"kind": "status", "status": 422, "body": {"detail": "- input.aspect_ratio: must be one of: square, wide"}},
+    {"kind": "status", "status": 422, "body": {"title": "Input validation failed"}},
 ]
 
 
-@pytest.mark.parametrize("fault", PERSON, ids=["402 no credit", "402 spend limit", "401", "404 model"])
+@pytest.mark.parametrize(
+    "fault", PERSON, ids=["402 no credit", "402 spend limit", "401", "404 model", "422 our input", "422 unnamed"]
+)
 async def test_what_a_person_must_mend_opens_the_breaker_and_costs_no_attempt(kitchen, fault):
     await kitchen.room.fault(vendor="replicate", operation=CREATED, **fault)
 
@@ -185,10 +192,8 @@ DEATHS = [
     {"kind": "failed", "message": "Director: unexpected error handling prediction (E6716)"},
     {"kind": "aborted"},
     {"kind": "canceled"},
-    {"kind": "no_output"},
-    {"kind": "gone"},
 ]
-NAMES = ["CUDA", "Director", "aborted", "canceled", "output empty", "file gone"]
+NAMES = ["CUDA", "Director", "aborted", "canceled"]
 
 
 @pytest.mark.parametrize("fault", DEATHS, ids=NAMES)
@@ -204,6 +209,74 @@ async def test_a_prediction_that_came_to_nothing_is_made_anew_with_backoff(kitch
     assert (await kitchen.attempt())["status"] == "DONE"
     assert await kitchen.calls("replicate", CREATED) == 3
     assert await pictured(kitchen)
+
+
+@pytest.mark.parametrize("output", [[], None, {"image": None}], ids=["empty list", "null", "an object without one"])
+async def test_a_picture_that_was_left_out_is_asked_for_once_in_softer_words(kitchen, output):
+    """The model's filter took it away, and the prediction succeeded: five were paid for, one after another."""
+    await kitchen.room.fault(vendor="replicate", operation="predictions.get", kind="altered", body={"output": output})
+
+    assert (await kitchen.attempt())["status"] == "DONE"
+
+    assert {"image.prediction", "image.softened"} <= set(await kitchen.checkpoints())
+    assert not await pictured(kitchen)
+    assert await paid(kitchen) == 2
+
+
+@pytest.mark.parametrize("policy", ["wait", "skip", "fail"])
+async def test_pictures_of_no_use_are_paid_for_twice_then_the_site_decides(kitchen, policy):
+    kitchen.trouble = policy
+    await kitchen.room.fault(vendor="replicate", operation="files.get", kind="status", status=404)
+
+    assert (await kitchen.attempt())["kind"] == "PredictionGone"
+    job = await kitchen.attempt()
+
+    assert job["status"] == ("FAILED" if policy == "fail" else "DONE")
+    assert (job["code"] == "no_picture") is (policy == "fail")
+    assert await paid(kitchen) == 2
+
+
+async def test_a_person_who_retries_a_blog_without_a_picture_buys_another(kitchen):
+    kitchen.trouble = "fail"
+    await kitchen.room.fault(vendor="replicate", operation=CREATED, kind="gone", times=2)
+    assert [(await kitchen.attempt())["status"] for _ in range(2)] == ["PENDING", "FAILED"]
+
+    await kitchen.run("update blog_generations set status = 'PENDING'")
+
+    assert (await kitchen.attempt())["status"] == "DONE"
+    assert await pictured(kitchen)
+    assert await paid(kitchen) == 3
+
+
+async def test_a_picture_inside_the_answer_is_handed_to_wix(kitchen):
+    """A `data:` address is nothing that Wix could fetch."""
+    asked = {"prompt": "a mug", "aspect_ratio": "16:9", "output_format": "jpg"}
+    jpeg = pictures.draw(pictures.Order.from_input(asked, variant=0, seed=1))
+    address = f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
+    await kitchen.room.fault(
+        vendor="replicate", operation="predictions.get", kind="altered", body={"output": [address]}
+    )
+
+    assert (await kitchen.attempt())["status"] == "DONE"
+
+    assert await paid(kitchen) == 1
+    assert (await kitchen.checkpoints())["image"]["url"] is None
+    [shown] = await kitchen.room.posts(SITE)
+    assert shown["coverVisible"]
+    assert await kitchen.calls("wix", "media.import") == 0
+
+
+async def test_an_unnamed_refusal_is_the_blogs_own_while_others_are_taken(kitchen):
+    """A 422 about the settings stops the fleet; one that only this blog gets must not."""
+    assert (await kitchen.attempt())["status"] == "DONE"
+    job_id = await kitchen.add(SITE, source_id="rugs")
+    await kitchen.room.fault(vendor="replicate", operation=CREATED, kind="status", status=422, body={"title": "no"})
+
+    await kitchen.attempt()
+
+    job = await kitchen.job(job_id)
+    assert (job["status"], job["kind"]) == ("FAILED", "Rejected")
+    assert (await kitchen.breaker("replicate"))["state"] == "closed"
 
 
 async def test_after_two_more_tries_a_post_goes_out_bare_where_that_is_wanted(kitchen):
@@ -260,7 +333,7 @@ async def test_a_picture_that_is_no_cover_counts_as_failed(kitchen, monkeypatch,
 
     job = await kitchen.attempt()
 
-    assert (job["status"], job["kind"], job["code"]) == ("PENDING", "PredictionDied", "wrong_shape")
+    assert (job["status"], job["kind"], job["code"]) == ("PENDING", "PictureUseless", "wrong_shape")
     monkeypatch.undo()
     monkeypatch.setenv("DATABASE_URL", "postgresql://unused")
     assert (await kitchen.attempt())["status"] == "DONE"
@@ -268,8 +341,6 @@ async def test_a_picture_that_is_no_cover_counts_as_failed(kitchen, monkeypatch,
 
 
 def drawn_sizes() -> dict[str, tuple[int, int]]:
-    from blogworker.simulator import pictures
-
     return pictures.SIZES  # type: ignore[return-value]
 
 

@@ -237,6 +237,20 @@ async def test_a_field_that_wix_refuses_ends_the_blog_with_its_name_and_the_requ
     assert await kitchen.calls("wix", CREATE) == 1
 
 
+async def test_a_field_that_every_post_has_the_same_stops_the_fleet_and_no_blog(kitchen):
+    """Blog after blog would be written and illustrated, and then refused."""
+    violation = {"field": "fieldsets", "description": "unknown value"}
+    body = {"message": "", "details": {"validationError": {"fieldViolations": [violation]}}}
+    await kitchen.room.fault(vendor="wix", operation=CREATE, kind="status", status=400, body=body)
+
+    job = await kitchen.attempt()
+
+    assert (job["status"], job["failures"], job["kind"]) == ("PENDING", 0, "Misconfigured")
+    assert await kitchen.breaker("wix") == {"state": "open", "misconfigured": True}
+    await kitchen.close("wix")
+    assert (await kitchen.attempt())["status"] == "DONE"
+
+
 async def test_a_tag_that_exists_in_other_letters_is_used(kitchen):
     conflict = {"message": "", "details": {"applicationError": {"code": "ALREADY_EXISTS"}}}
     await kitchen.room.fault(vendor="wix", operation="tags.create", kind="status", status=409, body=conflict, times=1)

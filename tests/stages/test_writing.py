@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from blogworker.errors import OutcomeUnknown, Rejected, Unavailable
-from blogworker.providers.openai import ModelUnknown, Refused, Truncated
+from blogworker.providers.openai_answers import ModelUnknown, Refused, Truncated
 from blogworker.quota import VendorLimits
 from blogworker.stages.prompts import POST, REPHRASE
 from blogworker.stages.writing import Task, Unfit, writer_of, written

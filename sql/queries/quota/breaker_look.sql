@@ -1,11 +1,13 @@
 -- breaker_look: the breakers as they are now.
--- Gives  a row a provider: provider, state, reason, epoch, strikes; retry_s: seconds until a probe may be taken, of one
---        that is under way until it may be replaced; null while it is closed, or was opened by hand; by_hand: what a person
---        did that no worker has logged yet, opened or closed.
+-- Gives  a row a provider: provider, state, reason, epoch, strikes; misconfigured: open for our key, credit, model or
+--        input; retry_s: seconds until a probe may be taken, of one that is under way until it may be replaced; null
+--        while it is closed, or was opened by hand; by_hand: what a person did that no worker has logged yet, opened or
+--        closed.
 select
     h.provider,
     h.state,
     h.reason,
+    h.misconfigured,
     h.epoch,
     h.strikes,
     h.by_hand,

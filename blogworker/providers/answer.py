@@ -1,0 +1,134 @@
+"""What a vendor's answer holds. Each function takes anything at all, and gives a value of its type or None.
+
+A schema says what is usual. New models, gateways and faults send the rest: what is null, of another type, absurdly
+large or nested without end is read as absent. So a parser built on these needs no `except` of its own.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+
+from blogworker.db.storable import storable
+
+LONGEST_WORDS = 4_000  # characters of an explanation that are read
+LONGEST_ID = 200
+LONGEST_ADDRESS = 8_000
+DIGITS = 15  # a longer number is none: no vendor counts so far
+ID = re.compile(r"[!-~]+")  # visible ASCII: it goes into a path, a header and a log
+SENDABLE = re.compile(r"[ -~]{1,8000}")
+COUNT = re.compile(r"[0-9]{1,15}")
+
+
+def object_of(body: bytes | str) -> dict[str, Any] | None:
+    """The JSON object that a body is. Bytes that are no text are replaced: one of them must not cost a paid answer."""
+    try:
+        text = body if isinstance(body, str) else body.decode(json.detect_encoding(body), "replace")
+        value = json.loads(
+            text.removeprefix("\ufeff"), strict=False, parse_int=_whole, parse_float=_finite, parse_constant=_no_number
+        )
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def at(value: Any, *path: str) -> Any:
+    """What is at a path of names; None where there is nothing."""
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list; an object that stands alone is a list of one."""
+    found = value if isinstance(value, list) else [value]
+    return [entry for entry in found if isinstance(entry, dict)]
+
+
+def text(value: Any) -> str | None:
+    """A text that is not empty, without what cannot be stored or sent."""
+    cleaned: str = storable(value) if isinstance(value, str) else ""
+    return cleaned or None
+
+
+def words(value: Any) -> str:
+    """An explanation, also one that is no text, such as a list of faults."""
+    if value is None or isinstance(value, str):
+        return text((value or "")[:LONGEST_WORDS]) or ""
+    try:
+        return text(json.dumps(value, ensure_ascii=False)[:LONGEST_WORDS]) or ""
+    except (ValueError, RecursionError):
+        return ""
+
+
+def code(value: Any) -> str | None:
+    """A vendor's word for what happened. Some number theirs."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return (text(value) or "")[:LONGEST_ID].strip() or None
+
+
+def identifier(value: Any) -> str | None:
+    """What can name something in a path or a header."""
+    found = value.strip() if isinstance(value, str) else code(value)
+    return found if found is not None and ID.fullmatch(found) and len(found) <= LONGEST_ID else None
+
+
+def address(value: Any) -> str | None:
+    """An absolute http or https address."""
+    if not isinstance(value, str) or len(value) > LONGEST_ADDRESS or not ID.fullmatch(value.strip()):
+        return None
+    found = value.strip()
+    try:  # the client takes some that are none, and refuses others
+        known = urlsplit(found).hostname and httpx2.URL(found).scheme in ("http", "https")
+    except (httpx2.InvalidURL, ValueError):
+        return None
+    return found if known else None
+
+
+def number(value: Any) -> float | None:
+    """A finite number, also one that is written as a text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value) if not isinstance(value, str) or value.isascii() else float("nan")
+    except (ValueError, OverflowError):
+        return None
+    return found if isfinite(found) else None
+
+
+def count(value: Any, *, most: int = 10**DIGITS) -> int:
+    """A whole number of things; 0 where there is none that can be believed."""
+    if isinstance(value, str):
+        value = int(value) if COUNT.fullmatch(value) else None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= most else 0
+
+
+def header(headers: Mapping[str, str], name: str) -> str | None:
+    """A header that names something, such as the request."""
+    return identifier(headers.get(name))
+
+
+def sendable(headers: Mapping[str, str], name: str) -> str | None:
+    """A header that may be sent back as it came."""
+    value = headers.get(name, "").strip()
+    return value if SENDABLE.fullmatch(value) else None
+
+
+def _whole(digits: str) -> int | None:
+    return int(digits) if len(digits) <= DIGITS else None
+
+
+def _finite(digits: str) -> float | None:
+    value = float(digits)
+    return value if isfinite(value) else None
+
+
+def _no_number(_: str) -> None:
+    """NaN and the infinities, which JSON does not have."""

@@ -1,0 +1,226 @@
+"""What OpenAI's answers mean: a generation that was paid for, or an error that says what to do.
+
+All from bytes, so that every answer can be tried without a connection.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+from blogworker.durations import go_duration_s
+from blogworker.errors import Misconfigured, OutcomeUnknown, ProviderError, RateLimited, Rejected, Unavailable
+from blogworker.prices import TextPrice, in_force, text_cost
+from blogworker.providers import answer, http
+from blogworker.providers.openai_wire import refusal_of, text_of, tier_of, usage_of
+from blogworker.redact import SECRETS
+
+PROVIDER = "openai"
+UNKNOWN_MODEL = "model_not_found"
+DEFAULT_WAIT_S = 20.0  # a 429 that names no wait
+EMPTY, UNFINISHED = "empty", "unfinished"
+NO_TEXT = (EMPTY, UNFINISHED)  # codes of answers that were paid for and hold nothing
+OUT_OF_MONEY = {
+    "insufficient_quota",
+    "credit_balance_exhausted",
+    "organization_spend_limit_exceeded",
+    "project_spend_limit_exceeded",
+    "organization_usage_limit_exceeded",
+    "billing_hard_limit_reached",
+    "billing_not_active",
+}
+TRANSIENT = {"server_error", "server_is_overloaded", "vector_store_timeout"}
+THROTTLED = {"rate_limit_exceeded", "slow_down"}
+REQUESTED = re.compile(r"\bRequested ([0-9]{1,12})\b")
+TOO_LARGE = re.compile(r"^Request too large\b")  # for the key's limit of a whole minute: no wait helps
+TOO_LONG = "context_length_exceeded"
+SENT_WITH_ALL = {"model", "instructions", "text", "reasoning", "max_output_tokens", "store", "prompt_cache_key"}
+OF_THE_BLOG = re.compile(r"context|content|policy|prompt|safety|moderation|too_long|too_large|above_max", re.I)
+OURS = {"unknown_parameter", "unsupported_parameter", "unsupported_value", "missing_required_parameter",
+        "invalid_json_schema"}  # fmt: skip
+
+
+class ModelUnknown(Misconfigured):
+    """The vendor has no such model, or has it no more: another one may do."""
+
+
+class Truncated(Rejected):
+    """The answer hit its cap: a larger one may do."""
+
+
+class Refused(Rejected):
+    """The model, or a filter behind it, would not write this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One paid answer."""
+
+    text: str
+    model: str
+    tokens_in: int  # cached ones included
+    tokens_cached: int
+    tokens_out: int  # reasoning included
+    request_id: str | None = None
+    cost_usd: float | None = None  # None: the model has no price in the settings
+    fault: ProviderError | None = None  # why the text is of no use
+    tier: str | None = None  # the service tier it was really made in, and billed by
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def tokens(self) -> int:
+        """All of them, as the vendor's quota counts."""
+        return self.tokens_in + self.tokens_out
+
+    def checked(self) -> str:
+        """The text, or the fault raised."""
+        if self.fault is not None:
+            raise self.fault
+        return self.text
+
+
+def generation_of(
+    body: bytes, headers: Mapping[str, str], *, model: str, prices: Sequence[TextPrice] = ()
+) -> Generation:
+    """What a 2xx holds. Raises OutcomeUnknown for one that is no response object, whose cost nobody knows."""
+    told, request_id = answer.object_of(body), answer.header(headers, "x-request-id")
+    if told is None or not _is_response(told):
+        raise OutcomeUnknown("the answer is not a response object", provider=PROVIDER, request_id=request_id)
+    usage, tier = usage_of(told), tier_of(told)
+    price = in_force(prices, _day(told))
+    return Generation(
+        text=SECRETS.hide(text_of(told), shapes=False, words=False),  # it is published
+        model=SECRETS.hide(answer.text(told.get("model")) or model),
+        tokens_in=usage.tokens_in,
+        tokens_cached=usage.cached,
+        tokens_out=usage.tokens_out,
+        request_id=request_id,
+        cost_usd=None if price is None else text_cost(price, usage, tier=tier),
+        fault=_fault(told, request_id),
+        tier=tier,
+        headers=headers,
+    )
+
+
+def _is_response(told: Mapping[str, Any]) -> bool:
+    """Whether the model may have been at work: an answer with `output` of null was paid for as any other."""
+    return told.get("object") == "response" or any(told.get(name) for name in ("output", "usage", "status", "error"))
+
+
+def _day(told: Mapping[str, Any]) -> date:
+    """By the clock of the vendor, who bills; by ours where it does not tell."""
+    seconds = answer.number(told.get("created_at"))
+    try:
+        return datetime.fromtimestamp(seconds, UTC).date() if seconds else datetime.now(UTC).date()
+    except (ValueError, OverflowError, OSError):
+        return datetime.now(UTC).date()
+
+
+def _fault(told: Mapping[str, Any], request_id: str | None) -> ProviderError | None:
+    """What makes a 200 useless, if anything does. An unknown status says nothing against a text."""
+    match told.get("status"):
+        case "failed":
+            return _failed_in_body(told, request_id)
+        case "incomplete":
+            reason = answer.code(answer.at(told, "incomplete_details", "reason"))
+            kind = Truncated if reason == "max_output_tokens" else Refused
+            return kind("the answer is incomplete", provider=PROVIDER, code=reason, request_id=request_id)
+        case "cancelled" | "queued" | "in_progress" as status:
+            told_so = f"the answer is {status}"
+            return Unavailable(told_so, provider=PROVIDER, code=UNFINISHED, request_id=request_id)
+    if refusal := refusal_of(told):
+        return Refused(f"refused: {http.safe(refusal)}", provider=PROVIDER, code="refusal", request_id=request_id)
+    if text_of(told):
+        return None
+    if isinstance(told.get("error"), dict):
+        return _failed_in_body(told, request_id)
+    return Unavailable("the answer holds no text", provider=PROVIDER, code=EMPTY, request_id=request_id)
+
+
+def _failed_in_body(told: Mapping[str, Any], request_id: str | None) -> ProviderError:
+    code = answer.code(answer.at(told, "error", "code"))
+    message = http.safe(answer.words(answer.at(told, "error", "message")) or "failed without a reason")
+    if code in THROTTLED:
+        limited = RateLimited(message, provider=PROVIDER, code=code, request_id=request_id)
+        return limited.after(http.named_wait_s({}, message) or DEFAULT_WAIT_S)
+    kind = Misconfigured if code in OUT_OF_MONEY else Unavailable if code in TRANSIENT or code is None else Rejected
+    return kind(message, provider=PROVIDER, code=code, request_id=request_id)
+
+
+def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> ProviderError:
+    """What an answer of 300 and above means."""
+    told = answer.object_of(body) or {}
+    fault = told["error"] if isinstance(told.get("error"), dict) else told
+    code, exhausted = answer.code(fault.get("code")), answer.code(fault.get("type"))
+    said = fault.get("message") or (told.get("error") if isinstance(told.get("error"), str) else None)
+    message = answer.words(said) or http.said(status)
+    failure = _kind(status, code, exhausted, message, answer.code(fault.get("param")))(
+        http.safe(message), provider=PROVIDER, status=status, code=code,
+        request_id=answer.header(headers, "x-request-id"),
+    )  # fmt: skip
+    if isinstance(failure, RateLimited):
+        failure.headers = headers
+        failure.after(_wait_s(headers, message, exhausted=exhausted))
+    return failure
+
+
+def _kind(status: int, code: str | None, exhausted: str | None, message: str, param: str | None) -> type[ProviderError]:
+    if code == UNKNOWN_MODEL or (status in http.REFUSED_INPUT and param == "model"):
+        return ModelUnknown
+    if status == 404 or (status == 429 and {code, exhausted} & OUT_OF_MONEY):
+        return Misconfigured
+    if status == 429 and TOO_LARGE.match(message):
+        return Rejected
+    if code in THROTTLED:  # older endpoints say slow_down with a 503
+        return RateLimited
+    return type(http.refused(status, "", provider=PROVIDER))
+
+
+def is_ours(body: bytes) -> bool | None:
+    """Whether a refused input is what we send with every blog, or this blog's; None where the answer names nothing."""
+    fault = answer.at(answer.object_of(body), "error")
+    code, param = answer.code(answer.at(fault, "code")), answer.code(answer.at(fault, "param"))
+    named = re.split(r"[.\[]", param)[0] if param else None
+    if named in SENT_WITH_ALL and code != TOO_LONG:
+        return True
+    if named == "input" or (code is not None and OF_THE_BLOG.search(code)):
+        return False
+    return True if named is not None or code in OURS else None
+
+
+def _wait_s(headers: Mapping[str, str], message: str, *, exhausted: str | None) -> float:
+    """What the vendor names; where it names no wait, how long its exhausted buckets take to make room for the call.
+
+    A named wait is the vendor's word on when the next call may go. When a bucket will be full says less: it bears on
+    the pace after that, as the same headers do in every answer.
+    """
+    if (named := http.named_wait_s(headers, message)) is not None:
+        return named
+    found = REQUESTED.search(message) if exhausted == "tokens" else None
+    tokens = int(found[1]) if found else None
+    waits = [
+        _room_s(headers, "requests", 1),
+        _room_s(headers, "tokens", tokens),
+        _room_s(headers, "project-tokens", tokens),
+    ]
+    return max((wait for wait in waits if wait is not None), default=DEFAULT_WAIT_S)
+
+
+def _room_s(headers: Mapping[str, str], kind: str, wanted: int | None) -> float | None:
+    """Seconds until a bucket holds `wanted` (None: it is not known how much); None if it is not the one that is short.
+
+    The header tells when the bucket will be full, which after a daily limit is a day; it refills all the time.
+    """
+    left, limit = (_count(headers.get(f"x-ratelimit-{fact}-{kind}")) for fact in ("remaining", "limit"))
+    full_s = go_duration_s(headers.get(f"x-ratelimit-reset-{kind}", ""))
+    if left is None or full_s is None or left >= (wanted or 1):
+        return None
+    full_s = min(full_s, http.LONGEST_WAIT_S)
+    if wanted is None or limit is None or limit <= wanted:
+        return full_s
+    return full_s * (wanted - left) / (limit - left)
+
+
+def _count(text: str | None) -> int | None:
+    return int(text) if text is not None and answer.COUNT.fullmatch(text) else None
