@@ -100,11 +100,11 @@ class ProviderError(BlogworkerError):
         code: str | None = None,
         request_id: str | None = None,
     ) -> None:
-        super().__init__(SECRETS.hide(message))
+        super().__init__(SECRETS.hide(str(message)))
         self.provider = provider
         self.status = status
-        self.code = None if code is None else SECRETS.hide(code)
-        self.request_id = None if request_id is None else SECRETS.hide(request_id)
+        self.code = None if code is None else SECRETS.hide(str(code))  # a vendor's code may be a number
+        self.request_id = None if request_id is None else SECRETS.hide(str(request_id))
 
     def __str__(self) -> str:
         facts = [f"{name} {value}" for name, value in self.facts().items() if value is not None]

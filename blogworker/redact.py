@@ -36,6 +36,7 @@ SHAPES = {
     mark: re.compile(shape)
     for mark, shape in (
         ("Bearer", r"Bearer\s+\S+"),
+        ("bearer", r"bearer\s+(?=\S*\d)\S{8,}"),  # in prose, a bearer is a person
         ("Basic", r"Basic\s+[\w+/=-]{8,}"),
         ("OauthNG", r"OauthNG\S+"),
         *((key, rf"\b{key}[-_][\w*.-]{{4,}}") for key in ("sk", "r8", "rk", "pk")),
@@ -104,7 +105,7 @@ class Redactor:
         spans = [*_shaped(text)] if shapes else []
         if self._grams:
             spans += self._stretches(text, words=words, hidden=spans)
-            spans += self._masked(text)
+            spans += self._masked(text) if words else ()
         return _without(text, spans) if spans else text
 
     def hide_all(self, value: Any, *, shapes: bool = True, words: bool = True, level: int = 0) -> Any:
