@@ -196,7 +196,8 @@ async def test_a_picture_is_tried_three_times_before_it_is_done_without(wary, wr
 
 
 async def test_a_prompt_that_is_refused_is_done_without(wary, written):
-    await wary.room.fault(kind="status", vendor="replicate", operation="predictions.create", status=422)
+    body = {"detail": "- input.prompt: too long"}
+    await wary.room.fault(kind="status", vendor="replicate", operation="predictions.create", status=422, body=body)
 
     output = await image.run(replace(wary.work, image_trouble="skip"))
 
