@@ -39,6 +39,7 @@ COLUMNS = {
     "currency": ("currency", "currencycode"),
     "image": ("imagesrc", "productimageurl", "imageurl", "media", "mediaurl", "images", "hostedimageurls"),
     "variant_image": ("variantimage", "variantimageurl"),
+    "variant_id": ("variantid", "variantidnoneditable"),
     "sku": ("variantsku", "sku"),
     "url": ("url", "producturl"),
     **visibility.COLUMNS,
@@ -57,6 +58,8 @@ def drafts(lines: Lines, *, include_hidden: bool, now: Callable[[], datetime]) -
             yield row
             return
         handle = row.cells.get("handle", "")
+        if product is not None and row.cells.get("variant_id") and not (handle or row.cells.get("name")):
+            handle = product.handle  # Squarespace names the product once
         if not handle:
             yield Fault(row.line, row.fault or "the row has no handle: every row names the product it belongs to")
             continue

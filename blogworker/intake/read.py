@@ -58,17 +58,14 @@ def read(
 
     A row that names no site goes to `instance_id`, or to the next of `sites`. `idempotent` gives each blog a key made
     of its product or keyword, so that a file read again adds nothing. `name` is what complaints call the source.
-    Products that cannot be seen in their shop are skipped, unless `include_hidden`. `repeats` knows the keys of files
-    read before, `now` gives the time for products that are published later: a command asks the database.
+    `repeats` knows the keys of files read before; `now` tells which products are published later.
     """
     repeats = repeats or Repeats()
-    takers = cycle(sites or [instance_id or ""]) if sites or instance_id else None
+    takers = cycle(sites or filter(None, [instance_id]))
     with _opened(source) as stream:
-        name = name or ("stdin" if source == STDIN else str(getattr(source, "name", source)))
-        if not (head := stream.peek()):
-            raise SettingsError(f"{name} is empty")
-        kind = _kind_of(head, name) if kind == "auto" else kind
-        if takers is None and kind != "jsonl":
+        name = name or _called(source)
+        kind = _kind_of(stream.peek(), name, told=kind)
+        if kind != "jsonl" and not (sites or instance_id):
             raise SettingsError(f"{name} does not say for which site its blogs are: name one")
         for row in _drafts(stream, kind=kind, include_hidden=include_hidden, now=now or _this_machine):
             if not isinstance(row, Draft):
@@ -76,13 +73,18 @@ def read(
                 continue
             fields = {"source_id": None, "source_data": {}, "priority": priority} | row.fields
             if "instance_id" not in fields:
-                fields["instance_id"] = "" if takers is None else next(takers)
+                fields["instance_id"] = next(takers, "")
             blog = NewBlog(**fields)
-            if not (reasons := faults(blog)) and idempotent and blog.idempotency_key is None:
-                blog = replace(blog, idempotency_key=_key(blog))  # of a good blog only: it reads what may be anything
+            reasons = faults(blog)
+            if not reasons and idempotent and blog.idempotency_key is None:
+                blog = replace(blog, idempotency_key=_key(blog))
             if not reasons and (reason := repeats.contradiction(blog, name, row.line)):
                 reasons = [reason]
             yield Fault(row.line, "; ".join(reasons)) if reasons else Accepted(row.line, blog)
+
+
+def _called(source: str | Path | BinaryIO) -> str:
+    return "stdin" if source == STDIN else str(getattr(source, "name", source))
 
 
 def _this_machine() -> datetime:
@@ -135,8 +137,12 @@ def _drafts(
                 yield from keywords.drafts(lines)
 
 
-def _kind_of(head: bytes, name: str) -> Kind:
-    """By the name, else by the contents. Raises SettingsError for what holds no rows."""
+def _kind_of(head: bytes, name: str, *, told: Kind) -> Kind:
+    """As told, else by the name, else by the contents. Raises SettingsError for what holds no rows."""
+    if not head:
+        raise SettingsError(f"{name} is empty")
+    if told != "auto":
+        return told
     if what := next((what for mark, what in FOREIGN.items() if head.startswith(mark)), None):
         raise SettingsError(f"{name} is {what}")
     suffix = Path(name).suffix.lower()

@@ -132,6 +132,21 @@ def test_variants_with_an_identifier_of_their_own_are_no_products() -> None:
     assert variant.kind == "variant"
 
 
+SQUARESPACE = b"""Product ID [Non Editable],Variant ID [Non Editable],Title,SKU,Price,Visible
+5a,1,Mug,S1,3,Yes
+,2,,S2,4,
+5b,3,Jug,S3,3,No
+"""
+
+
+def test_variants_without_an_identifier_belong_to_the_product_above() -> None:
+    mug, jug = list(read(io.BytesIO(SQUARESPACE), kind="csv", instance_id="shop"))
+
+    assert isinstance(mug, Accepted)
+    assert (mug.blog.source_data["price"], mug.blog.source_data["price_max"]) == ("3", "4")
+    assert isinstance(jug, Skipped)
+
+
 def test_a_hidden_variant_hides_no_product() -> None:
     content = b"handleId,fieldType,name,visible\np,Product,Soap,true\np,Variant,,false\n"
 
