@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DATA = ("*.sql", "*.html", "*.css", "*.js", "*.csv", "*.txt", "*.md")
+DATA = ("*.sql", "*.html", "*.css", "*.js", "*.svg", "*.csv", "*.txt", "*.md")
 LIMIT_S = 60
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

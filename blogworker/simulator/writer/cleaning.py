@@ -12,6 +12,7 @@ _MARKUP = re.compile(r"[*_`#<>|\[\]\\~]")
 _FACT = re.compile(r"([A-Z][a-z]{1,20}(?: [a-z]{1,20}){0,2}): ([^:]+)\.")
 _FULL_STOP = re.compile(r"(?<=\.)\s+")
 SHORTEST, LONGEST = 20, 220
+ADDRESS = "://"  # what holds one is not quoted
 
 
 def plain(text: str) -> str:
@@ -25,7 +26,7 @@ def sentences(text: str) -> list[str]:
     for line in _untagged(text).split("\n"):
         for part in _SENTENCE_END.split(" ".join(line.split())):
             sentence = _MARKUP.sub("", part).strip(' -•\u00b7\u2013\t"“”')
-            if SHORTEST <= len(sentence) <= LONGEST and sentence not in found:
+            if SHORTEST <= len(sentence) <= LONGEST and sentence not in found and ADDRESS not in sentence:
                 found.append(sentence)
     return found
 

@@ -77,7 +77,7 @@ def read_subject(prompt: str) -> Subject:
         record=record,
         told=tuple(cleaning.sentences(rest)),
         price=_price(source),
-        vendor=cleaning.without_markup(_text(source, "vendor") or _text(source, "brand")),
+        vendor=_vendor(source),
         tags=tuple(cleaning.without_markup(str(tag)) for tag in source.get("tags") or () if str(tag).strip()),
         keyword=cleaning.without_markup(_text(source, "keyword")),
         url=_url(source),
@@ -110,6 +110,12 @@ def _telling_nouns(name: str, product_type: str, given: str) -> Iterator[str]:
     if product_type:
         yield singular(head_of(product_type.lower()))
     yield singular(head_of(main_part(name).lower()))
+
+
+def _vendor(source: Mapping[str, Any]) -> str:
+    """The name of the shop; what holds an address is none."""
+    vendor = cleaning.without_markup(_text(source, "vendor") or _text(source, "brand"))
+    return "" if cleaning.ADDRESS in vendor else vendor
 
 
 def _words_of(source: Mapping[str, Any]) -> frozenset[str]:
