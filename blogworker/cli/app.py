@@ -26,6 +26,7 @@ from blogworker.cli import (
     preview,
     queue,
     quotas,
+    roles,
     run,
     sites,
 )
@@ -54,6 +55,7 @@ app = typer.Typer(
 )
 for room in (
     run,
+    roles,
     enqueue,
     preview,
     queue,
@@ -141,7 +143,9 @@ def explain(error: BaseException) -> int:
             complain(f"the database {trouble}: {in_words(error)}. Try again")
             return REFUSED
         case psycopg.errors.InsufficientPrivilege():
-            complain(f"the database refused: {in_words(error)}. README names the grants that a role needs")
+            complain(
+                f"the database refused: {in_words(error)}. `blogworker roles` makes roles that have what is needed"
+            )
             return USAGE
         case psycopg.Error():
             complain(f"the database refused: {in_words(error)}")

@@ -13,6 +13,7 @@ from blogworker.cli.foresight import foresee
 from blogworker.cli.output import ago, console, emit_json
 from blogworker.cli.session import with_database
 from blogworker.cli.sources import Checked, Source
+from blogworker.db.grants import PRODUCER
 from blogworker.db.pool import Database
 from blogworker.errors import SettingsError
 from blogworker.intake import Kind, at_rest
@@ -138,7 +139,7 @@ def _few(blogs: Sequence[NewBlog], *, limit: int | None) -> list[Enqueued]:
         async with database.transaction() as statements:
             return [await enqueue_one(statements, blog, queue_size_limit=limit) for blog in blogs]
 
-    return with_database(act)
+    return with_database(act, needs=PRODUCER)
 
 
 def _answer(answers: Sequence[Enqueued], *, as_json: bool) -> None:
@@ -177,7 +178,7 @@ def _bulk(blogs: Iterator[NewBlog], found: Checked, *, limit: int | None, as_jso
     async def act(database: Database) -> int:
         return await enqueue_many(database, bar, counts=found.counts, queue_size_limit=limit)
 
-    created = with_database(act) if found.blogs else 0
+    created = with_database(act, needs=PRODUCER) if found.blogs else 0
     report = {
         "created": created,
         "known": found.blogs - created,

@@ -7,6 +7,7 @@ from typing import TypeVar
 import anyio
 
 from blogworker.db.fit import require_fit
+from blogworker.db.grants import READER, Role
 from blogworker.db.pool import Database
 from blogworker.section import load_section
 from blogworker.settings import DatabaseSettings
@@ -15,20 +16,20 @@ T = TypeVar("T")
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[Database]:
+async def opened(needs: Role = READER) -> AsyncIterator[Database]:
     """The database of DATABASE_URL, migrated, with as few connections as a command needs."""
     settings = load_section(DatabaseSettings, pool_min=1, pool_max=4)
     async with Database(settings, application="blogworker cli") as database:
         async with database.connection() as connection:
-            await require_fit(connection, writes=False)
+            await require_fit(connection, needs=needs)
         yield database
 
 
-def with_database(act: Callable[[Database], Awaitable[T]]) -> T:
-    """Run `act` with the database open."""
+def with_database(act: Callable[[Database], Awaitable[T]], *, needs: Role = READER) -> T:
+    """Run `act` with the database open. `needs`: the role that has what is asked of the database before it."""
 
     async def run() -> T:
-        async with opened() as database:
+        async with opened(needs) as database:
             return await act(database)
 
     return anyio.run(run)

@@ -12,6 +12,7 @@ from typing import Any
 from blogworker.daemon.pacing import buckets
 from blogworker.daemon.world import opened_vendors
 from blogworker.db.fit import require_fit
+from blogworker.db.grants import WORKER
 from blogworker.db.loaders import Unreadable
 from blogworker.db.pool import Database
 from blogworker.errors import SettingsError
@@ -39,7 +40,7 @@ async def run(settings: Settings, wish: Wish, *, say: Say) -> Preview:
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(settings.database, application="blogworker preview"))
         async with database.connection() as connection:
-            await require_fit(connection, writes=True)
+            await require_fit(connection, needs=WORKER)
         limiter = Limiter(database, buckets(settings))
         await limiter.join()
         vendors = await stack.enter_async_context(

@@ -15,6 +15,7 @@ from blogworker.daemon.isolation import WORKER, Isolation, Role, raise_oom_score
 from blogworker.daemon.pacing import StageTimes, buckets, pacing
 from blogworker.daemon.ticker import every
 from blogworker.daemon.world import opened_vendors
+from blogworker.db import grants
 from blogworker.db.fit import require_fit
 from blogworker.db.migrate import state
 from blogworker.db.patient import PatientDatabase, Weather
@@ -48,7 +49,7 @@ async def run(settings: Settings, *, until_empty: bool = False, role: Role = WOR
         raise_oom_score()
     async with Database(settings.database, application=f"blogworker {settings.worker.name}"[:63]) as database:
         async with database.connection() as connection:
-            await require_fit(connection, writes=True)
+            await require_fit(connection, needs=grants.WORKER)
         weather = Weather()
         patient = PatientDatabase(database, weather)
         limiter = Limiter(patient, buckets(settings), longest_wait_s=settings.worker.quota_patience)

@@ -6,27 +6,28 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
-from blogworker.db.migrate import TABLE, created_relations, migrations, state
+from blogworker.db.grants import Role
+from blogworker.db.migrate import TABLE, look_at_functions, ours, state
 from blogworker.db.server import Server, look_at_relations, look_at_server, quoted
-from blogworker.db.sql import query
 from blogworker.errors import DatabaseUnready
 
 NAMED = 3
 
 
-async def require_fit(connection: AsyncConnection[DictRow], *, writes: bool) -> None:
+async def require_fit(connection: AsyncConnection[DictRow], *, needs: Role) -> None:
     """Raise DatabaseUnready, with one line that says what to do, unless all that we do will be let through.
 
-    A role that may only read is enough for commands that only look: `writes` asks for the rest.
+    `needs`: the role, of grants.py, that has what will be done.
     """
     server = await look_at_server(connection)
     server.require_fit()
-    names = [TABLE, *created_relations(migrations())]
-    found = await look_at_relations(connection, names)
-    _require_rows(found, server)
-    _require_privileges(found, server, writes=writes)
-    (await state(connection)).require_current()
-    await _require_functions(connection, server)
+    found = await look_at_relations(connection, list(ours().relations), needs=needs)
+    if needs.reads:
+        _require_rows(found, server)
+    _require_privileges(found, server, needs)
+    if all(relation["readable"] for relation in found if relation["name"] == TABLE):
+        (await state(connection)).require_current()
+    await _require_functions(connection, server, needs)
 
 
 def _require_rows(found: Sequence[dict[str, Any]], server: Server) -> None:
@@ -38,30 +39,26 @@ def _require_rows(found: Sequence[dict[str, Any]], server: Server) -> None:
             )
 
 
-def _require_privileges(found: Sequence[dict[str, Any]], server: Server, *, writes: bool) -> None:
-    lacking = [
-        f"{privilege} on {relation['name']}"
-        for relation in found
-        for privilege in relation["lacks"]
-        if privilege == "SELECT" or (writes and relation["name"] != TABLE)
-    ]
+def _require_privileges(found: Sequence[dict[str, Any]], server: Server, needs: Role) -> None:
+    lacking = [f"{privilege} on {relation['name']}" for relation in found for privilege in relation["lacks"]]
     if lacking:
-        wanted = "select, insert, update, delete" if writes else "select"
-        raise DatabaseUnready(
-            f"role {server.role} lacks {_first(lacking)}: grant {wanted} on all tables in schema "
-            f"{quoted(server.schema or '')} to {quoted(server.role)}"
-        )
+        raise DatabaseUnready(f"role {server.role} lacks {_first(lacking)}; {_advice(server, needs)}")
 
 
-async def _require_functions(connection: AsyncConnection[DictRow], server: Server) -> None:
-    row = await (await connection.execute(query("db/look_at_functions"))).fetchone() or {}
+async def _require_functions(connection: AsyncConnection[DictRow], server: Server, needs: Role) -> None:
+    row = await look_at_functions(connection, needs=needs)
+    if row["missing"]:
+        raise DatabaseUnready(f"there is no function {_first(row['missing'])}: run `blogworker migrate`")
     if row["forbidden"]:
         raise DatabaseUnready(
-            f"role {server.role} may not execute {_first(row['forbidden'])}: grant execute on all functions in schema "
-            f"{quoted(server.schema or '')} to {quoted(server.role)}"
+            f"role {server.role} may not execute {_first(row['forbidden'])}; {_advice(server, needs)}"
         )
     if not row["compares"]:
         raise DatabaseUnready("titles cannot be compared since pg_trgm was dropped: run `blogworker migrate`")
+
+
+def _advice(server: Server, needs: Role) -> str:
+    return f"let the owner of the tables run `blogworker roles`, then: grant {needs.name} to {quoted(server.role)}"
 
 
 def _first(names: Sequence[str]) -> str:

@@ -9,8 +9,7 @@ A lock that everybody else would have to wait behind is waited for half a second
 longer, so that an autovacuum gives way.
 
 The migration libraries were tried and set aside: a lock that survives its owner's death, a driver or an ORM that
-nothing else here needs. The lock is polled with `pg_try_advisory_lock`; a waiting `pg_advisory_lock` deadlocks with
-CREATE INDEX CONCURRENTLY, which waits for every older snapshot, the waiter's among them.
+nothing else here needs.
 """
 
 import hashlib
@@ -20,14 +19,17 @@ from dataclasses import dataclass
 from functools import cache
 from time import monotonic
 
-from anyio import fail_after, sleep
+from anyio import sleep
 from psycopg import AsyncConnection
 from psycopg import Error as PostgresError
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 from psycopg.rows import DictRow
 
 from blogworker.backoff import backoff_s
+from blogworker.db.alone import alone
+from blogworker.db.grants import NOBODY, Role
 from blogworker.db.patient import passing
+from blogworker.db.roles import Ours, grant
 from blogworker.db.server import HOME, Server, look_at_relations, look_at_server, quoted
 from blogworker.db.sql import query, sql_dir
 from blogworker.db.words import in_words
@@ -40,8 +42,6 @@ NEXT = "-- migrate: next\n"
 FUNCTIONS = re.compile(r"^\s*create (?:or replace )?function (\w+)", re.MULTILINE)
 CREATED = re.compile(r"^create (?:or replace |unlogged )?(?:table|view) (\w+)", re.MULTILINE)
 
-LOCK_POLL_S = 0.1
-LOCK_TIMEOUT_S = 300.0
 TABLE_LOCK_S = 0.5  # writers wait behind a lock that is waited for; less than deadlock_timeout, so that we yield first
 VACUUM_LOCK_S = 1.5  # an autovacuum in the way yields to who has waited for deadlock_timeout, a second
 SHORT_WAITS = 3
@@ -95,6 +95,15 @@ def created_relations(made_by: Iterable[Migration]) -> list[str]:
 @cache
 def _created(text: str) -> list[str]:
     return CREATED.findall(text)
+
+
+def created_functions() -> list[str]:
+    """The names of all functions of ours."""
+    return sorted({name for migration in migrations() for name in FUNCTIONS.findall(migration.text)})
+
+
+def ours() -> Ours:
+    return Ours([TABLE, *created_relations(migrations())], created_functions())
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +160,7 @@ async def migrate(connection: AsyncConnection[DictRow]) -> list[Migration]:
     """
     server = await look_at_server(connection)
     server.require_fit()
-    await _lock(connection)
-    try:
+    async with alone(connection):
         before = await state(connection)
         if before.unknown or before.changed:
             before.require_current()
@@ -163,10 +171,7 @@ async def migrate(connection: AsyncConnection[DictRow]) -> list[Migration]:
             await connection.execute(query("db/create_migrations"))
         for migration in before.pending:
             await _apply_or_explain(connection, migration)
-        await _mend_comparison(connection)
-    finally:
-        if not connection.closed:
-            await connection.execute(query("db/unlock_migrations"))
+        await _mend_functions(connection, changed=bool(before.pending))
     return list(before.pending)
 
 
@@ -193,8 +198,7 @@ async def _require_room(connection: AsyncConnection[DictRow], server: Server, be
 
 async def _require_names(connection: AsyncConnection[DictRow], server: Server) -> None:
     """Before the first migration: also the names of functions and types are free."""
-    functions = sorted({name for migration in migrations() for name in FUNCTIONS.findall(migration.text)})
-    parameters = {"functions": functions, "relations": created_relations(migrations())}
+    parameters = {"functions": created_functions(), "relations": created_relations(migrations())}
     for found in await (await connection.execute(query("db/foreign_names"), parameters)).fetchall():
         raise DatabaseUnready(
             f"schema {server.schema} already has a {found['kind']} {found['name']} of another program: "
@@ -202,25 +206,19 @@ async def _require_names(connection: AsyncConnection[DictRow], server: Server) -
         )
 
 
-async def _mend_comparison(connection: AsyncConnection[DictRow]) -> None:
-    """An extension dropped with cascade has taken the comparison of titles with it."""
-    row = await (await connection.execute(query("db/look_at_functions"))).fetchone()
-    if row is not None and row["can_compare"] and not row["compares"]:
+async def _mend_functions(connection: AsyncConnection[DictRow], *, changed: bool) -> None:
+    """An extension dropped with cascade has taken the comparison of titles with it; what is new is open to PUBLIC."""
+    row = await look_at_functions(connection, needs=NOBODY)
+    if row["can_compare"] and not row["compares"]:
         await connection.execute(query("db/compare_titles"))
+    if changed and row["can_secure"]:
+        await connection.execute(query("db/secure_functions"))
+        await grant(connection, ours())
 
 
-async def _lock(connection: AsyncConnection[DictRow]) -> None:
-    try:
-        with fail_after(LOCK_TIMEOUT_S):
-            while True:
-                row = await (await connection.execute(query("db/lock_migrations"))).fetchone()
-                if row is not None and row["locked"]:
-                    return
-                await sleep(LOCK_POLL_S)
-    except TimeoutError as error:
-        raise DatabaseUnready(
-            "another migration has been running for five minutes; look for it in pg_stat_activity"
-        ) from error
+async def look_at_functions(connection: AsyncConnection[DictRow], *, needs: Role) -> DictRow:
+    asked = {"reads": needs.reads, "functions": list(needs.functions), "own": created_functions()}
+    return await (await connection.execute(query("db/look_at_functions"), asked)).fetchone() or {}
 
 
 async def _apply_or_explain(connection: AsyncConnection[DictRow], migration: Migration) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
+from blogworker.db.grants import NOBODY, Role
 from blogworker.db.sql import query
 from blogworker.errors import DatabaseAway, DatabaseUnready
 from blogworker.printable import printable
@@ -73,8 +74,11 @@ async def look_at_server(connection: AsyncConnection[DictRow]) -> Server:
     return Server(**(row or {}))
 
 
-async def look_at_relations(connection: AsyncConnection[DictRow], names: list[str]) -> list[dict[str, Any]]:
-    return await (await connection.execute(query("db/look_at_relations"), {"names": names})).fetchall()
+async def look_at_relations(
+    connection: AsyncConnection[DictRow], names: list[str], *, needs: Role = NOBODY
+) -> list[dict[str, Any]]:
+    asked = {"names": names, "reads": needs.reads, **needs.wanted}
+    return await (await connection.execute(query("db/look_at_relations"), asked)).fetchall()
 
 
 def quoted(name: str) -> str:

@@ -137,7 +137,9 @@ class ReplicateClient:
             page = await self._page(url)
             if (found := found_in(page, prompt, seed=seed)) is not None:
                 return found
-            url = address(page.get("next"))
+            url = address(following := page.get("next"))
+            if following and url is None:  # to end here would buy the picture again
+                raise Unavailable("the list cannot be read", provider=PROVIDER, code="unreadable")
         return None
 
     async def _page(self, url: str) -> dict[str, Any]:

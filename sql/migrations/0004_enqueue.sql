@@ -184,7 +184,9 @@ $$;
 
 create trigger within_limits after insert on blog_generations
 referencing new table as new_rows
-for each statement when (not restoring()) execute function blog_generations_within_limits();
+for each statement when (
+    current_setting('check_function_bodies') <> 'off' or not has_table_privilege('blog_generations'::regclass, 'TRIGGER')
+) execute function blog_generations_within_limits();
 
 -- Adds one blog. A repeated idempotency key gives the first blog of that key, whatever else is passed.
 -- Gives    id, status; created: false for a repeated key; place: its place among its site's waiting blogs (counted to

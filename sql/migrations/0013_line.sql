@@ -32,6 +32,9 @@ begin
         new.status := case when new.run_at > now() then 'SCHEDULED' else 'PENDING' end;
     end if;
     new.line := case when new.status = 'PENDING' then line_number(new.stage, new.rescues) end;
+    new.reserved_usd := null; -- noted by reserve_spend for an attempt that runs
+    new.reserved_for := null;
+    new.charged := null;
     if not exists (select from sites as s where s.instance_id = new.instance_id) then -- cheaper than a vain insert
         insert into sites (instance_id) values (new.instance_id) on conflict do nothing;
     end if;

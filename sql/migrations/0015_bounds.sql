@@ -269,7 +269,13 @@ end
 $$;
 
 create trigger guard_attempt_of_insert before insert on blog_generations
-for each row when (new.attempt > 1000000000 and not restoring()) execute function blog_generations_guard_attempt();
+for each row when (
+    new.attempt > 1000000000
+    and (
+        current_setting('check_function_bodies') <> 'off'
+        or not has_table_privilege('blog_generations'::regclass, 'TRIGGER')
+    )
+) execute function blog_generations_guard_attempt();
 
 create trigger guard_attempt_of_update before update on blog_generations
 for each row when (new.attempt > 1000000000 and new.attempt > old.attempt and new.status <> 'PROCESSING')

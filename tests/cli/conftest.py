@@ -56,7 +56,8 @@ class Cli:
 @pytest.fixture
 def offline(tmp_path: Path) -> Cli:
     """The command line where no database is configured."""
-    return Cli(tmp_path, {"PATH": os.defpath, "HOME": str(tmp_path), "COLUMNS": "200"})
+    uninstalled = {name: value for name, value in os.environ.items() if name == "PYTHONPATH"}  # a checkout's own code
+    return Cli(tmp_path, {"PATH": os.defpath, "HOME": str(tmp_path), "COLUMNS": "200"} | uninstalled)
 
 
 @pytest.fixture

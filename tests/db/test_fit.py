@@ -9,8 +9,10 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
 from blogworker.db.fit import require_fit
-from blogworker.db.migrate import TABLE, created_relations, migrate, migrations
+from blogworker.db.grants import PRODUCER, READER, WORKER, Role
+from blogworker.db.migrate import TABLE, created_relations, migrate, migrations, ours
 from blogworker.db.pool import connect
+from blogworker.db.roles import create, grant
 from blogworker.errors import DatabaseAway, DatabaseUnready
 
 pytestmark = pytest.mark.anyio
@@ -34,8 +36,9 @@ async def empty(empty_url: str) -> AsyncIterator[Connection]:
 async def worker(owner: Connection, database_url: str) -> AsyncIterator[Connection]:
     """A session of a role that has what README asks for, and no more."""
     role = f"w{uuid4().hex}"
-    await run(owner, f"create role {role} login")
-    await run(owner, f"grant select, insert, update, delete on all tables in schema public to {role}")
+    await create(owner)
+    await grant(owner, ours())
+    await run(owner, f"create role {role} login in role blogworker_worker")
     async with await connect(psycopg.conninfo.make_conninfo(database_url, user=role), timeout_s=5) as connection:
         yield connection
     await run(owner, f"drop owned by {role}; drop role {role}")
@@ -53,15 +56,15 @@ async def relations(connection: Connection) -> list[str]:
     return sorted(row["relname"] for row in await cursor.fetchall())
 
 
-async def refused(connection: Connection, *, writes: bool = True) -> str:
+async def refused(connection: Connection, *, needs: Role = WORKER) -> str:
     with pytest.raises(DatabaseUnready) as error:
-        await require_fit(connection, writes=writes)
+        await require_fit(connection, needs=needs)
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
 async def test_the_grants_of_the_readme_are_enough(worker: Connection) -> None:
-    await require_fit(worker, writes=True)
+    await require_fit(worker, needs=WORKER)
 
 
 async def test_all_tables_and_views_of_the_migrations_are_looked_at(owner: Connection) -> None:
@@ -76,7 +79,7 @@ async def test_a_look_reads_only_the_catalog(owner: Connection) -> None:
         "where schemaname = 'public' and relname <> 'blogworker_migrations'"
     )
     async with owner.transaction():
-        await require_fit(owner, writes=True)
+        await require_fit(owner, needs=WORKER)
         row = await (await owner.execute(reads.encode())).fetchone()
 
     assert row == {"reads": 0}
@@ -88,7 +91,7 @@ async def test_row_level_security_that_hides_rows_is_told(owner: Connection, wor
     await run(owner, f"alter table {table} enable row level security")
 
     assert f"row level security hides rows of {table}" in await refused(worker)
-    await require_fit(owner, writes=True)
+    await require_fit(owner, needs=WORKER)
 
 
 async def test_forced_row_level_security_hides_rows_from_the_owner_too(owner: Connection) -> None:
@@ -121,7 +124,7 @@ async def test_a_policy_that_lets_all_through_hides_nothing(
     await run(owner, f"alter table sites enable row level security; create policy p on sites {policy}")
 
     if fits:
-        await require_fit(worker, writes=True)
+        await require_fit(worker, needs=WORKER)
     else:
         assert "hides rows of sites" in await refused(worker)
 
@@ -133,36 +136,52 @@ async def test_a_restrictive_policy_beside_it_hides_rows(owner: Connection, work
     assert "hides rows of sites" in await refused(worker)
 
 
-async def test_missing_privileges_are_named_with_the_grant_that_mends_them(
-    owner: Connection, worker: Connection
-) -> None:
-    await run(owner, f"revoke insert on cache, blog_posts from {worker.info.user}")
-    await run(owner, f"revoke update, delete on workers from {worker.info.user}")
+async def test_missing_privileges_are_named_with_what_mends_them(owner: Connection, worker: Connection) -> None:
+    await run(owner, "revoke insert on cache, blog_posts from blogworker_worker")
+    await run(owner, "revoke update (virtual_time) on sites from blogworker_worker")
+    await run(owner, "revoke update, delete on workers from blogworker_worker")
 
     told = await refused(worker)
 
-    assert "lacks INSERT on blog_posts, INSERT on cache, UPDATE on workers and 1 more" in told
-    await run(owner, told.partition(": ")[2])
-    await require_fit(worker, writes=True)
+    assert "lacks INSERT on blog_posts, INSERT on cache, UPDATE on sites and 2 more; let the owner" in told
+    await grant(owner, ours())  # what `blogworker roles` does
+    await require_fit(worker, needs=WORKER)
 
 
-async def test_a_role_that_only_looks_needs_to_read_only(owner: Connection, worker: Connection) -> None:
-    await run(owner, f"revoke insert, update, delete on all tables in schema public from {worker.info.user}")
+async def test_a_login_without_a_role_is_told_which_it_needs(owner: Connection, worker: Connection) -> None:
+    user = worker.info.user
+    await run(owner, f"revoke blogworker_worker from {user}")
 
-    await require_fit(worker, writes=False)
+    told = await refused(worker)
+
+    assert told.endswith(f"grant blogworker_worker to {user}")
+    await run(owner, told.rpartition(": ")[2])
+    await require_fit(worker, needs=WORKER)
+
+
+async def test_what_is_needed_is_what_the_command_does(owner: Connection, worker: Connection) -> None:
+    """A role that only looks needs to read, one that only adds blogs not even that."""
+    user = worker.info.user
+    await run(owner, f"revoke blogworker_worker from {user}; grant blogworker_reader to {user}")
+
+    await require_fit(worker, needs=READER)
     assert "lacks" in await refused(worker)
-    await run(owner, f"revoke select on v_waiting from {worker.info.user}")
-    assert "lacks SELECT on v_waiting" in await refused(worker, writes=False)
+    assert "may not execute create_sites, enqueue_blog" in await refused(worker, needs=PRODUCER)
+    await run(owner, "revoke select on v_waiting from blogworker_reader")
+    assert "lacks SELECT on v_waiting" in await refused(worker, needs=READER)
+    await run(owner, f"revoke blogworker_reader from {user}; grant blogworker_producer to {user}")
+    await require_fit(worker, needs=PRODUCER)
+    assert "lacks SELECT" in await refused(worker, needs=READER)
+
+
+async def test_a_producer_is_told_of_a_database_that_was_never_migrated(empty: Connection) -> None:
+    assert "run `blogworker migrate`" in await refused(empty, needs=PRODUCER)
 
 
 async def test_functions_that_may_not_be_called_are_named(owner: Connection, worker: Connection) -> None:
-    await run(owner, "revoke execute on function pending_count(bigint) from public")
+    await run(owner, "revoke execute on function pending_count(bigint) from blogworker_worker")
 
-    told = await refused(worker)
-
-    assert "may not execute pending_count" in told
-    await run(owner, told.partition(": ")[2])
-    await require_fit(worker, writes=True)
+    assert "may not execute pending_count" in await refused(worker)
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_JP"])
@@ -206,7 +225,7 @@ async def test_search_paths_that_lead_somewhere_are_taken(empty: Connection, pat
 
     await migrate(empty)
 
-    await require_fit(empty, writes=True)
+    await require_fit(empty, needs=WORKER)
 
 
 @pytest.mark.parametrize("setting", ["session_replication_role = replica", "IntervalStyle = iso_8601"])
@@ -218,7 +237,7 @@ async def test_settings_that_are_not_ours_to_change_are_told(owner: Connection, 
 
     assert "does not fit: alter role postgres set" in told
     await run(owner, told.partition("alter role postgres ")[2])
-    await require_fit(owner, writes=True)
+    await require_fit(owner, needs=WORKER)
 
 
 async def test_a_database_that_takes_no_writes_may_do_so_later(owner: Connection) -> None:
@@ -226,7 +245,7 @@ async def test_a_database_that_takes_no_writes_may_do_so_later(owner: Connection
     await run(owner, "set default_transaction_read_only = on")
 
     with pytest.raises(DatabaseAway, match="read-only"):
-        await require_fit(owner, writes=True)
+        await require_fit(owner, needs=WORKER)
     with pytest.raises(DatabaseAway, match="read-only"):
         await migrate(owner)
 
@@ -247,7 +266,7 @@ async def test_another_tools_schema_migrations_are_no_concern_of_ours(empty: Con
 
     await migrate(empty)
 
-    await require_fit(empty, writes=True)
+    await require_fit(empty, needs=WORKER)
 
 
 async def test_a_role_that_may_not_create_is_told_before_anything_is_made(empty: Connection) -> None:

@@ -11,8 +11,10 @@ from anyio import create_task_group, fail_after, sleep
 from psycopg.types.json import Json
 from structlog.testing import capture_logs
 
+from blogworker.db import alone
 from blogworker.db import migrate as room
 from blogworker.db.fit import require_fit
+from blogworker.db.grants import WORKER
 from blogworker.db.migrate import Migration, migrate, migrations, state
 from blogworker.db.pool import Database, connect
 from blogworker.errors import DatabaseUnready
@@ -181,10 +183,10 @@ async def sleeps(connection, pid: int) -> bool:
 
 
 async def test_a_migrator_that_never_ends_is_named(empty, empty_url, monkeypatch):
-    monkeypatch.setattr(room, "LOCK_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(alone, "LOCK_TIMEOUT_S", 0.3)
     another = await connect(empty_url, timeout_s=5)
     async with another:
-        await room._lock(another)
+        await alone._lock(another)
 
         with pytest.raises(DatabaseUnready, match="pg_stat_activity"):
             await migrate(empty)
@@ -322,7 +324,7 @@ async def test_pg_trgm_is_used_from_any_schema(empty, path):
     await migrate(empty)
     await empty.execute("set search_path = public")
 
-    await require_fit(empty, writes=True)
+    await require_fit(empty, needs=WORKER)
     assert await likeness(empty) == 1
     await empty.execute("alter extension pg_trgm set schema public")
     assert await likeness(empty) == 1
@@ -334,11 +336,11 @@ async def test_titles_are_compared_again_after_pg_trgm_was_dropped(migrated):
     """It takes along what needs it; another migrate makes do without."""
     await migrated.execute("drop extension pg_trgm cascade")
     with pytest.raises(DatabaseUnready, match="titles cannot be compared since pg_trgm was dropped: run `blogworker"):
-        await require_fit(migrated, writes=True)
+        await require_fit(migrated, needs=WORKER)
 
     assert await migrate(migrated) == []
 
-    await require_fit(migrated, writes=True)
+    await require_fit(migrated, needs=WORKER)
     assert await likeness(migrated) == 1
     await migrated.execute("create extension pg_trgm")
     assert await likeness(migrated) == 1

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from psycopg.types.json import Json
 
 from blogworker.db.fit import require_fit
+from blogworker.db.grants import WORKER
 from blogworker.db.pool import Database, connect
 from blogworker.queue.claim import claim
 from blogworker.settings import DatabaseSettings
@@ -59,7 +60,7 @@ async def story(url: str) -> list[Any]:
     worker = {"name": site, "worker_id": worker_id, "host": "h", "pid": 1, "version": "0", "concurrency": 9}
     async with Database(DatabaseSettings(url=url, pool_min=1, pool_max=2, _env_file=None)) as database:
         async with database.connection() as connection:
-            await require_fit(connection, writes=True)
+            await require_fit(connection, needs=WORKER)
         await database.execute("queue/register_worker", **worker, lease_s=600)
         for _ in range(2):
             await database.execute("bench/enqueue_one", instance_id=site)
@@ -92,6 +93,7 @@ async def test_no_settings_of_a_role_change_what_happens(shared_url: str, chosen
     with psycopg.connect(shared_url, autocommit=True) as owner:
         owner.execute(f"create role {role} login".encode())
         owner.execute(f"grant select, insert, update, delete on all tables in schema public to {role}".encode())
+        owner.execute(f"grant execute on all functions in schema public to {role}".encode())
         for name, value in chosen.items():
             owner.execute(f"alter role {role} set {name} = '{value}'".encode())
         try:

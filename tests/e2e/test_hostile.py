@@ -18,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
 from blogworker.db.fit import require_fit
+from blogworker.db.grants import WORKER
 from blogworker.db.pool import PREPARE_AFTER, Database, connect
 from blogworker.errors import DatabaseUnready
 from blogworker.settings import DatabaseSettings
@@ -118,7 +119,7 @@ async def test_behind_a_pooler_only_this_clients_settings_are_changed(pooled_url
     async with Database(DatabaseSettings(url=SecretStr(pooled_url), _env_file=None)) as database:
         for _ in range(9):
             async with database.connection() as connection:
-                await require_fit(connection, writes=True)
+                await require_fit(connection, needs=WORKER)
                 row = await (await connection.execute(shown)).fetchone()
             assert row is not None
             assert (row["zone"], row["most"]) == ("UTC", "7s")
@@ -130,7 +131,7 @@ async def test_behind_a_pooler_what_we_cannot_set_is_told(pooled_url: str, datab
 
     async with await connect(pooled_url, timeout_s=5) as connection:
         with pytest.raises(DatabaseUnready, match="set default_transaction_isolation = 'read committed'"):
-            await require_fit(connection, writes=True)
+            await require_fit(connection, needs=WORKER)
 
 
 def test_a_direct_connection_beside_the_pooler_wakes_the_worker(

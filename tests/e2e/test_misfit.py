@@ -10,7 +10,7 @@ HOLD = "alter function quota_round rename to quota_round_away"
 GRANTS = (
     "grant usage on schema public to {role}",
     "grant select, insert, update, delete on all tables in schema public to {role}",
-    "grant usage, select on all sequences in schema public to {role}",
+    "grant execute on all functions in schema public to {role}",
 )
 
 

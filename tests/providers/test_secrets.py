@@ -7,18 +7,18 @@ from contextlib import asynccontextmanager
 from html import escape
 from urllib.parse import quote
 
-import httpx2
 import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
 from blogworker.errors import ProviderError
-from blogworker.providers import replicate_wire, wix_auth, wix_site
+from blogworker.providers import replicate_answers, wix_auth, wix_site
+from blogworker.providers.answer import object_of
 from blogworker.providers.openai import OpenAIClient
-from blogworker.providers.replicate import ReplicateClient, picture
+from blogworker.providers.replicate import ReplicateClient
+from blogworker.providers.replicate_answers import picture
 from blogworker.providers.wix import WixClient
-from blogworker.providers.wix_auth import body_of
 from blogworker.redact import HIDDEN, SHORTEST, forms
 from blogworker.settings import LogSettings, OpenAISettings, ReplicateSettings, WixSettings
 from blogworker.telemetry import configure, get_logger
@@ -87,8 +87,12 @@ def test_no_refusal_keeps_a_key_of_any_shape(key: str) -> None:
     ReplicateSettings(api_token=key, _env_file=None)
     for answer in answers(key):
         body = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
-        sent = httpx2.Response(answer.status, headers=answer.headers, content=body.encode())
-        for error in (replicate_wire.refusal(sent), wix_site._refusal(sent), wix_auth._refusal(sent, body_of(sent))):
+        status, content, headers = answer.status, body.encode(), answer.headers
+        for error in (
+            replicate_answers.refusal(status, content, headers),
+            wix_site.refusal(status, content, headers),
+            wix_auth._refusal(status, object_of(content) or {}, headers),
+        ):
             parts = f"{error} {error!r} {list(error.facts().values())}".replace(HIDDEN, "\0")
             assert [form for form in forms(key) if form in parts] == [], answer
 

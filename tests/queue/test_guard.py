@@ -25,6 +25,7 @@ async def put(psql, status: str, *, job_id: int = 1, attempt: int = 1, failures:
     await psql.run(
         "insert into blog_generations "
         "(id, instance_id, source_type, source_id, status, attempt, failures, worker_id, finished_at, error) "
+        "overriding system value "
         "values (%s, 'shop', 'keyword', 'k', %s, %s, %s, %s, %s, 'what went wrong')",
         job_id,
         status,

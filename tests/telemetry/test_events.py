@@ -1,6 +1,7 @@
 """One table tells every event, the code emits no other, and no line gives a secret away."""
 
 import ast
+import errno
 import json
 import logging
 import os
@@ -24,6 +25,7 @@ from blogworker.settings import LogSettings
 from blogworker.telemetry import EVENTS, configure, get_logger, keys_of
 from blogworker.telemetry.facts import gathered, note
 from blogworker.telemetry.log import WithoutSecrets
+from blogworker.telemetry.streams import Stream, _Drain
 
 PACKAGE = Path(__file__).parents[2] / "blogworker"
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
@@ -269,18 +271,17 @@ def test_a_stream_that_is_not_the_journal_is_left_alone(
 
 def test_a_terminal_that_was_closed_ends_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker drains after SIGHUP, and each of its lines fails."""
+    failures: list[OSError] = []
     ours, theirs = os.openpty()
-    with os.fdopen(theirs, "w") as terminal:
-        os.close(ours)
-        monkeypatch.setattr(sys, "stdout", terminal)
-        configure(LogSettings(format="json"))
+    os.close(ours)
+    monkeypatch.setattr(sys, "stdout", Stream(_Drain(theirs, failures.append), encoding="utf-8", by_line=True))
+    configure(LogSettings(format="json"))
 
+    for _ in range(3):
         get_logger().info("drain_started")
-        with pytest.raises(OSError, match="Input/output error"):
-            terminal.write("x\n" * 5_000)
-        monkeypatch.undo()
-        with suppress(OSError):
-            terminal.close()
+
+    assert [failure.errno for failure in failures] == [errno.EIO]
+    os.close(theirs)
 
 
 BEAT = {
@@ -363,10 +364,12 @@ def test_complaints_tracebacks_and_the_words_of_libraries_are_errors_in_the_jour
     """What a command says on standard error stands there too when systemd runs it."""
     script = """
 import logging, sys
+from blogworker.cli.app import crash
 from blogworker.cli.output import complain
 from blogworker.settings import LogSettings
 from blogworker.telemetry import configure
 configure(LogSettings(format="json"))
+sys.excepthook = crash
 complain("two\\nlines")
 logging.getLogger("x").error("said")
 raise ValueError("unforeseen")
@@ -378,6 +381,6 @@ raise ValueError("unforeseen")
         stream.seek(0)
         lines = stream.read().splitlines()
 
-    assert lines[:3] == ["<3>blogworker: two", "<3>lines", "<3>ERROR:x:said"]
+    assert lines[:3] == ["<3>blogworker: two\\nlines", "<3>ERROR:x:said", "<3>Traceback (most recent call last):"]
     assert lines[-1] == "<3>ValueError: unforeseen"
     assert {line[:3] for line in lines} == {"<3>"}

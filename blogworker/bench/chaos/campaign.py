@@ -27,13 +27,15 @@ from blogworker.bench.chaos.storm import Aims, Storm
 from blogworker.bench.chaos.vendors import FAULTS, Vendors, vendors
 from blogworker.bench.scratch import prepare
 from blogworker.db.embedded import EmbeddedPostgres
+from blogworker.db.migrate import ours
 from blogworker.db.pool import Database
+from blogworker.db.roles import create, grant
 from blogworker.settings import DatabaseSettings
 
 LOOK_S = 0.5
 BEGIN_WITHIN_S = 30.0
 SAY_S = 10.0
-ROLES = ("bench/chaos_worker_role", "bench/chaos_worker_grants", "bench/chaos_stranger_role")
+LOGINS = ("bench/chaos_worker_role", "bench/chaos_stranger_role")
 WORKERS, STRANGER, PASSWORD = "chaos_worker", "chaos_stranger", "chaos"  # as in the statements above
 WORKER = {
     "BLOGWORKER_LEASE": str(LEASE_S),
@@ -132,7 +134,10 @@ async def _world(plan: Plan, logs: Path) -> AsyncIterator[World]:
         near = await stack.enter_async_context(_producers_pool(near_url))
         far = await stack.enter_async_context(_producers_pool(far_url))
         await watch(near)
-        for statement in ROLES:
+        async with near.connection() as owner:
+            await create(owner)
+            await grant(owner, ours())
+        for statement in LOGINS:
             await near.execute(statement)
         simulator = await stack.enter_async_context(vendors(logs, speed=plan.speed, seed=plan.seed))
         workers_url = make_conninfo(far_url, user=WORKERS, password=PASSWORD)

@@ -1,2 +1,2 @@
 -- chaos_grant_jobs: workers may claim and settle again.
-grant update on blog_generations to chaos_worker;
+grant update on blog_generations to blogworker_worker;

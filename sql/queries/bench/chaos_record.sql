@@ -1,5 +1,6 @@
 -- chaos_record: the function that writes the history.
-create function chaos_record() returns trigger language plpgsql as $$
+create function chaos_record() returns trigger language plpgsql
+security definer set search_path = public, pg_temp as $$
 begin
     insert into chaos_history (job_id, instance_id, attempt, was, became, error, spent, buying)
     select

@@ -1,6 +1,9 @@
 -- look_at_functions: which functions this role may not call, and whether titles can be compared.
--- Gives  one row: forbidden text[]: functions of blog_generations' owner in its schema that the role may not execute;
---        compares boolean: dropping pg_trgm with cascade takes the comparison along; can_compare: it can be made again.
+-- Takes  reads boolean: it calls those that change nothing; functions text[]: those that it calls beside; own text[]: the
+--        names of all functions of ours.
+-- Gives  one row: forbidden text[]: functions that it calls and may not execute; missing text[]: those of `functions` that
+--        are not there; compares boolean: dropping pg_trgm with cascade takes the comparison along; can_compare: it can
+--        be made again; can_secure: there is secure_functions.
 select
     array(
         select f.proname::text
@@ -10,10 +13,25 @@ select
         where
             c.relname = 'blog_generations'
             and n.nspname = current_schema()
-            and f.prorettype <> 'trigger'::regtype
+            and f.proname = any (%(own)s::text[])
+            and (
+                f.proname = any (%(functions)s::text[])
+                or (%(reads)s::boolean and f.provolatile <> 'v' and f.prorettype <> 'trigger'::regtype)
+            )
             and not has_function_privilege(f.oid, 'EXECUTE')
         order by f.proname
     ) as forbidden,
+    array(
+        select w.name
+        from unnest(%(functions)s::text[]) as w (name)
+        where not exists (
+            select
+            from pg_proc as f
+            join pg_namespace as n on n.oid = f.pronamespace
+            where n.nspname = current_schema() and f.proname = w.name
+        )
+    ) as missing,
     to_regprocedure('title_likeness(text, text)') is not null
     and to_regprocedure('titles_like(text, text, bigint, real)') is not null as compares,
-    to_regprocedure('compare_titles()') is not null as can_compare;
+    to_regprocedure('compare_titles()') is not null as can_compare,
+    to_regprocedure('secure_functions()') is not null as can_secure;

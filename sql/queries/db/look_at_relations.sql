@@ -1,7 +1,9 @@
 -- look_at_relations: what this role may not do with tables and views of the first schema of the search_path.
--- Takes  names text[]: the tables and views that are looked for.
+-- Takes  names text[]: the tables and views that are looked for; reads boolean: SELECT is needed on each; relations,
+--        privileges, columns text[] (same order): what is needed beside, see grants.py.
 -- Gives  a row per relation that is there, by name: name; hidden boolean, whether row level security keeps rows of it
---        from the role; lacks text[]: privileges; foreign_owner: whose it is, null where the role may change it.
+--        from the role; lacks text[]: privileges; readable boolean; foreign_owner: whose it is, null where the role may
+--        change it.
 select
     c.relname::text as name,
     -- A policy that lets the role read and write every row hides none.
@@ -22,12 +24,23 @@ select
         and not exists (select from pg_policy as p where p.polrelid = c.oid and not p.polpermissive)
     ) as hidden,
     array(
+        select 'SELECT' where %(reads)s::boolean and not has_table_privilege(c.oid, 'SELECT')
+        union all
         select w.privilege
-        from unnest(
-            case when c.relkind in ('r', 'p') then array['SELECT', 'INSERT', 'UPDATE', 'DELETE'] else array['SELECT'] end
-        ) as w (privilege)
-        where not has_table_privilege(c.oid, w.privilege)
+        from unnest(%(relations)s::text[], %(privileges)s::text[], %(columns)s::text[]) as w (relation, privilege, columns)
+        where
+            w.relation = c.relname
+            and not has_table_privilege(c.oid, w.privilege)
+            and (
+                w.columns = ''
+                or exists (
+                    select
+                    from unnest(string_to_array(w.columns, ' ')) as n (name)
+                    where not has_column_privilege(c.oid, n.name, w.privilege)
+                )
+            )
     ) as lacks,
+    has_table_privilege(c.oid, 'SELECT') as readable,
     case when not pg_has_role(c.relowner, 'USAGE') then pg_get_userbyid(c.relowner)::text end as foreign_owner
 from pg_class as c
 join pg_namespace as n on n.oid = c.relnamespace

@@ -1,0 +1,93 @@
+"""`blogworker roles`: the group roles of the database, and what each may do."""
+
+from dataclasses import dataclass
+
+import anyio
+import typer
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from blogworker.cli.output import complain, console, emit_json, table
+from blogworker.db.alone import alone
+from blogworker.db.grants import ROLES
+from blogworker.db.migrate import ours, state
+from blogworker.db.pool import connect
+from blogworker.db.roles import create, create_statements, grant, grant_statements
+from blogworker.db.server import look_at_server, quoted
+from blogworker.section import load_section
+from blogworker.settings import DatabaseSettings
+
+UNDONE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What became of the roles."""
+
+    caller: str
+    created: list[str]
+    refused: list[str]
+    granted: list[str]
+
+    def of(self, name: str) -> str:
+        if name in self.refused:
+            return "not created"
+        return "created" if name in self.created else "up to date"
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(roles)
+
+
+def roles(
+    print_only: bool = typer.Option(
+        False, "--print", help="Change nothing: print the SQL, for someone who may run it."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="For machines."),
+) -> None:
+    """Create the group roles and grant each what it needs. Run it as the owner of the tables."""
+    settings = load_section(DatabaseSettings)
+    anyio.run(_print if print_only else _make, settings, as_json)
+
+
+async def _print(settings: DatabaseSettings, as_json: bool) -> None:
+    async with await connect(settings.direct, timeout_s=settings.connect_timeout_s) as connection:
+        schema = await _ready(connection)
+        statements = [f"set search_path = {quoted(schema)}", *(await create_statements(connection)).values()]
+        for role in ROLES:
+            statements += await grant_statements(connection, role, ours())
+    if as_json:
+        emit_json(statements)
+        return
+    for statement in statements:
+        typer.echo(f"{statement};")
+
+
+async def _make(settings: DatabaseSettings, as_json: bool) -> None:
+    async with await connect(settings.direct, timeout_s=settings.connect_timeout_s) as connection:
+        await _ready(connection)
+        async with alone(connection):
+            created, refused = await create(connection)
+            granted = await grant(connection, ours())
+        made = Made(connection.info.user, created, refused, granted)
+    if as_json:
+        emit_json({"created": made.created, "granted": made.granted, "not_created": made.refused})
+    else:
+        console().print(
+            table(None, ["role", "can", "now"], [(role.name, role.can, made.of(role.name)) for role in ROLES])
+        )
+        console().print("Make a login a member: grant blogworker_worker to alice", highlight=False)
+    if made.refused:
+        complain(
+            f"role {made.caller} may not create {', '.join(made.refused)}: let a superuser, or a role with CREATEROLE, "
+            "run what `blogworker roles --print` prints"
+        )
+        raise typer.Exit(UNDONE)
+
+
+async def _ready(connection: AsyncConnection[DictRow]) -> str:
+    """The schema of the tables. Raises DatabaseUnready unless it is migrated."""
+    server = await look_at_server(connection)
+    server.require_fit()
+    (await state(connection)).require_current()
+    return server.schema or ""

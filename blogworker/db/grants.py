@@ -1,0 +1,101 @@
+"""Who may do what: the one source of what `blogworker roles` grants and of what a command asks for before it starts.
+
+Triggers, and the functions that producers call, run with the rights of the tables' owner. So nobody is granted what
+they write: sites of new blogs, announcements, sums of what was spent, reservations, titles.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+Tables = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A group role. `tables`: privileges beside SELECT, each with the columns that it is limited to, where it is."""
+
+    name: str
+    can: str  # for people
+    reads: bool = True  # every table and view, and the functions that change nothing
+    tables: Tables = field(default_factory=dict)
+    functions: Sequence[str] = ()
+
+    @property
+    def wanted(self) -> dict[str, list[str]]:
+        """The same as columns of a table: relations, privileges and columns, '' for all, in the same order."""
+        rows = [
+            (table, *privilege.partition(" ")[::2])
+            for table, privileges in self.tables.items()
+            for privilege in privileges
+        ]
+        return {
+            "relations": [table for table, _, _ in rows],
+            "privileges": [privilege for _, privilege, _ in rows],
+            "columns": [columns for _, _, columns in rows],
+        }
+
+
+# They are volatile, so that they see what is newer than their statement, and write nothing.
+READS = ("site_in_flight", "site_has_pending")
+ENQUEUES = ("enqueue_blog", "enqueue_blogs", "create_sites", "require_room")
+ALL = ("INSERT", "UPDATE", "DELETE")
+LINE = "ready ready_at at_cap capped_until virtual_time turn_cost"
+PAUSE = "paused_at pause_reason resume_at"
+CLAIM = (
+    "status stage attempt failures rescues lone_rescues line run_at worker_id error charged finished_at reserved_usd"
+)
+PLAN = "name plan weight max_in_flight max_pending settings"
+
+PRODUCER = Role("blogworker_producer", "adds blogs, and reads nothing", reads=False, functions=ENQUEUES)
+READER = Role("blogworker_reader", "reads everything", functions=READS)
+WORKER = Role(
+    "blogworker_worker",
+    "makes blogs: `blogworker run` and `preview`",
+    tables={
+        "blog_generations": (f"UPDATE {CLAIM}",),
+        "sites": (f"UPDATE {LINE} {PAUSE}",),
+        "site_arrivals": ALL,
+        "site_bills": ALL,
+        "generation_stages": ("INSERT", "UPDATE"),
+        "generation_errors": ("INSERT",),
+        "blog_posts": ("INSERT", "UPDATE"),
+        "cache": ALL,
+        "workers": ALL,
+        "quotas": ALL,
+        "quota_rounds": ALL,
+        "quota_waits": ALL,
+        "provider_health": ("INSERT", "UPDATE"),
+        "provider_usage": ("INSERT", "UPDATE"),
+    },
+    functions=(
+        *READS,
+        "reserve_spend",
+        "reserve_title",
+        "quota_round",
+        "breaker_report",
+        "breaker_end_probe",
+        "wake_workers",
+    ),
+)
+OPERATOR = Role(
+    "blogworker_operator",
+    "reads everything, adds, retries, cancels and prunes blogs; changes sites, budgets, quotas and breakers",
+    tables={
+        "blog_generations": (
+            "UPDATE status priority run_at max_attempts publish_mode error cancel_requested_at",
+            "DELETE",
+        ),
+        "scheduled_blogs": ("INSERT", "UPDATE publish_at", "DELETE"),
+        "sites": (f"INSERT instance_id {PLAN}", f"UPDATE {PLAN} {PAUSE} budget_day_usd budget_month_usd"),
+        "fleet_budget": ("UPDATE day_usd month_usd",),
+        "quotas": ("UPDATE requests_per_minute tokens_per_minute pinned epoch blocked_until",),
+        "provider_health": ("UPDATE state",),
+        "cache": ("DELETE",),
+        "workers": ("DELETE",),
+        "provider_usage": ("DELETE",),
+        "site_spend": ("DELETE",),
+    },
+    functions=(*READS, *ENQUEUES),
+)
+NOBODY = Role("", "does nothing", reads=False)
+ROLES = (PRODUCER, WORKER, READER, OPERATOR)
