@@ -38,7 +38,7 @@ def table(lines: Lines, columns: Mapping[str, Sequence[str]], required: Sequence
     """Each row that is not blank. `columns`: our name -> spellings of it in a header, as `spelled` gives them."""
     csv.field_size_limit(CELL_MAX)  # the module has one limit for all readers, and this is the only one
     first = _first_line(lines)
-    before = lines.number
+    before = max(1, lines.number)  # a byte order mark alone is no line
     reader = csv.reader(chain([first], lines), delimiter=header_of(first, columns)[0], strict=True)
     try:
         header = next(reader, [])
