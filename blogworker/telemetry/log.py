@@ -93,6 +93,17 @@ def keys_of(event: str) -> tuple[set[str], set[str]]:
     return {name for name, mark in found if not mark}, {name for name, mark in found if mark}
 
 
+class Lines:
+    """Writes to what standard output is at the time."""
+
+    def write(self, line: str) -> None:
+        out = trusted(sys.stdout)
+        out.write(f"{line}\n")
+        out.flush()
+
+    msg = log = debug = info = warn = warning = error = exception = critical = write
+
+
 def configure(settings: LogSettings) -> None:
     """Set structlog up for the process. Called once, by `cli`."""
     console = settings.format == "console" or (settings.format == "auto" and sys.stdout.isatty())
@@ -115,7 +126,7 @@ def configure(settings: LogSettings) -> None:
             ForJournal(renderer) if is_journal(sys.stdout) else renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[settings.level]),
-        logger_factory=structlog.PrintLoggerFactory(trusted(sys.stdout)),
+        logger_factory=lambda *_: Lines(),
         cache_logger_on_first_use=False,
     )
     quiet_libraries()

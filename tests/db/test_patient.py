@@ -191,7 +191,8 @@ async def test_a_connection_that_leads_to_a_standby_is_given_up(database_url: st
     admin = await psycopg.AsyncConnection.connect(server, autocommit=True)
     async with admin:
         await admin.execute(f"alter database {name} set default_transaction_read_only = on".encode())
-        async with Database(DatabaseSettings(url=database_url, _env_file=None)) as database:
+        settings = DatabaseSettings(url=database_url, pool_min=1, pool_max=1, _env_file=None)
+        async with Database(settings) as database:
             with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
                 await database.execute("bench/enqueue_one", instance_id="shop")
             with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):

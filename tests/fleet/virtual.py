@@ -6,6 +6,7 @@ always runs the same way.
 """
 
 import asyncio
+import re
 import selectors
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -22,6 +23,8 @@ from blogworker.db.sql import query
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 STATEMENT_S = 0.001
+PATH = "virtual, pg_catalog, public"
+PINNED = re.compile(r"(set search_path to) [^\n]*", re.IGNORECASE)
 
 TRUNCATE = """
 truncate sites, blog_generations, site_arrivals, site_bills, generation_stages, generation_errors, blog_posts,
@@ -50,6 +53,8 @@ begin
 end
 $$
 """
+# Functions find their names where they were made, or along a path of their own: they are made again for this clock.
+FUNCTIONS = "select pg_get_functiondef(p.oid) as text from pg_proc as p where p.proname = any (own_functions())"
 LOOK = """
 select
     s.instance_id as site, s.weight, s.ready and not s.at_cap and s.paused_at is null as in_line,
@@ -111,10 +116,14 @@ class VirtualDatabase(Runner):
     """One connection, one statement at a time, at the loop's time. Looks at each claim."""
 
     def __init__(self, url: str) -> None:
-        path = "-c search_path=virtual,pg_catalog,public"
-        self.connection = psycopg.connect(url, autocommit=True, row_factory=dict_row, options=path, prepare_threshold=2)
+        self.connection = psycopg.connect(url, autocommit=True, row_factory=dict_row, prepare_threshold=2)
         self._heard: Callable[[], None] = lambda: None
+        self.connection.execute("set search_path = public")
+        made = self.connection.execute(FUNCTIONS).fetchall()
+        self.connection.execute(f"set search_path = {PATH}")
         self.connection.execute(VIRTUAL)
+        for function in made:
+            self.connection.execute(PINNED.sub(rf"\1 {PATH}", function["text"]).encode())
         self.connection.execute("listen blogworker_jobs")
         self.connection.add_notify_handler(lambda _: self._heard())
 

@@ -1,10 +1,10 @@
 """Bodies, unpacked in small steps up to a limit."""
 
+import asyncio
 import gzip
 import zlib
 from collections.abc import AsyncIterator
 
-import anyio
 import httpx2
 import pytest
 from anyio.lowlevel import checkpoint
@@ -43,14 +43,14 @@ def test_what_was_packed_is_unpacked_however_it_arrives(encoding, piece, times, 
     data = piece * times
     packed = PACKERS[encoding](data)
 
-    assert anyio.run(lambda: read(parts(packed, size), encoding=encoding, limit=len(data) + 50)) == data
+    assert asyncio.run(read(parts(packed, size), encoding=encoding, limit=len(data) + 50)) == data
 
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.binary(max_size=200), encoding=st.sampled_from([*PACKERS, "br", "gzip, gzip", "\x00", ",,"]))
 def test_any_bytes_are_a_body_or_an_error(data, encoding):
     try:
-        anyio.run(lambda: read(parts(data, 7), encoding=encoding, limit=100))
+        asyncio.run(read(parts(data, 7), encoding=encoding, limit=100))
     except httpx2.DecodingError:
         return
 

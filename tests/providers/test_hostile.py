@@ -1,5 +1,6 @@
 """Servers that mean harm, or are broken as if they did: every client meets them by the same rules."""
 
+import asyncio
 import gzip
 import json
 import socket
@@ -10,7 +11,6 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-import anyio
 import pytest
 from anyio import create_task_group, fail_after, sleep
 from hypothesis import given, settings
@@ -491,4 +491,4 @@ def test_whatever_a_server_writes_a_call_ends_as_one_of_our_errors(answers):
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(wix_auth, "HOLD_S", 0)  # of a refused token, to see whether other sites are refused too
-        anyio.run(met)
+        asyncio.run(met())

@@ -259,6 +259,8 @@ def system(module_url: str) -> Iterator[System]:
 @pytest.mark.timeout(300)
 @settings(max_examples=EXAMPLES, phases=[Phase.explicit, Phase.generate])
 @given(odd=st.lists(writes, min_size=1, max_size=12), paced=st.booleans(), late=st.lists(writes, max_size=3))
+# The pool draws its jitter in a thread of its own, maybe while values are drawn here.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 def test_the_blogs_of_others_are_made_whatever_producers_write(
     system: System, odd: list[Write], paced: bool, late: list[Write]
 ) -> None:
