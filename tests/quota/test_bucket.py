@@ -735,7 +735,7 @@ moments = st.tuples(st.integers(0, 130), st.integers(0, 3), st.integers(-50, 400
 @given(st.lists(moments, max_size=12), st.integers(0, 18).map(lambda n: n * SLOT_S))
 def test_a_minute_holds_what_went_in_it_and_nothing_older(session, told, then_s):
     """In whatever order the news come, each is booked when its call went. The oldest slot counts in part."""
-    tap = Tap(session, rpm=6000, tpm=600)
+    tap = Tap(session, rpm=6000, tpm=6000)
     for ago_s, requests, tokens in told:
         tap.round(told_s=[ago_s], told=[(requests, tokens)])
     tap.pass_time(then_s)
