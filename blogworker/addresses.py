@@ -63,7 +63,7 @@ class Origin:
 
 
 def web_address(url: str) -> str:
-    """A base URL as it was given. Raises ValueError where it is none, or one that parsers understand in two ways."""
+    """A base URL as it was given. Raises ValueError for any other text, and for what parsers read in two ways."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

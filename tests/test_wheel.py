@@ -24,7 +24,7 @@ def run(*command: str | Path, folder: Path, **environment: str) -> str:
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
-        env={"PATH": os.defpath, "HOME": str(folder), "COLUMNS": "200"} | environment,
+        env={"PATH": os.defpath, "HOME": str(folder), "COLUMNS": "200", "BLOGWORKER_ENV_FILE": ""} | environment,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout

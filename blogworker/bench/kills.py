@@ -138,7 +138,7 @@ async def _kill_holders(world: World, tally: Tally) -> None:
         await sleep(FATAL_AFTER_S)
         if await world.database.maybe("bench/storm_holder", topic=CULPRIT) == held:
             tally.blows[Kind.KILL] += world.fleet.kill_pid(held["pid"])
-            last = held  # the dead holds it until somebody takes it back
+            last = held  # the dead worker holds it until it is rescued
 
 
 async def _tell(database: Database, say: Callable[[str], None]) -> None:

@@ -147,8 +147,7 @@ class ReplicateClient:
             raise RuntimeError("the client is not open")
         async with self._pace():
             with self._answered(repeatable=True):
-                address = transport.address(url)
-                answer = await self._files.get(address, headers=self._authorization())
+                answer = await self._files.get(transport.parsed(url), headers=self._authorization())
                 if answer.status_code != 200:
                     raise refusal(answer.status_code, answer.content, answer.headers)
         if (page := object_of(answer.content)) is None:
@@ -171,7 +170,7 @@ class ReplicateClient:
         if (data := inline(url)) is not None:
             return data
         with self._answered(repeatable=True):
-            answer = await self._file(self._files, transport.address(url))
+            answer = await self._file(self._files, transport.parsed(url))
         if answer.status_code != 200:
             raise unreadable(answer.status_code)
         if picture_type(answer.content) is None:

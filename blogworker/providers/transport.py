@@ -90,14 +90,14 @@ def client(transport: Transport, *, base_url: str = "", timeout_s: float) -> htt
     return httpx2.AsyncClient(base_url=base_url, transport=transport, timeout=timeout, trust_env=False)
 
 
-def address(url: str) -> httpx2.URL:
-    """An address that a vendor has named. Raises NotAllowed for one that is no web address."""
+def parsed(url: str) -> httpx2.URL:
+    """A URL that a vendor has named. Raises NotAllowed unless it is a web address."""
     try:
-        parsed = httpx2.URL(url)
+        found = httpx2.URL(url)
     except (httpx2.InvalidURL, ValueError) as error:
         raise NotAllowed("the address cannot be understood") from error
-    origin_of(parsed)
-    return parsed
+    origin_of(found)
+    return found
 
 
 def origin_of(url: httpx2.URL) -> Origin:

@@ -26,7 +26,7 @@ from blogworker.providers import http
 from blogworker.providers.answer import at, header, object_of, objects, sendable, words
 from blogworker.providers.answer import code as a_code
 from blogworker.providers.connect import NotAllowed
-from blogworker.providers.transport import address
+from blogworker.providers.transport import parsed
 from blogworker.providers.wix_auth import DEFAULT_WAIT_S, PASSING, PROVIDER, Tokens
 from blogworker.settings import WixSettings
 
@@ -72,7 +72,7 @@ class WixSites:
     ) -> dict[str, Any]:
         """Send a file to an upload address, which carries its own permission."""
         try:
-            where = address(url)
+            where = parsed(url)
         except NotAllowed as error:
             raise http.lost(error, provider=PROVIDER) from error
         request = self._wire.build_request(

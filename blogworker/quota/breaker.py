@@ -9,7 +9,7 @@ old; what it tells (a failure at once, several that come together in one stateme
 verdict on a failure. That is held back for a moment, because the first failures of an outage look like any other, and
 must cost their jobs no attempt: once the breaker is open, they were not the jobs' own.
 
-A call that began before the breaker last opened belongs to that outage however late it fails: it counts for nothing.
+A call begun before the breaker last opened belongs to that outage: it is not counted, and it costs no attempt.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping

@@ -57,7 +57,8 @@ class Cli:
 def offline(tmp_path: Path) -> Cli:
     """The command line where no database is configured."""
     uninstalled = {name: value for name, value in os.environ.items() if name == "PYTHONPATH"}  # a checkout's own code
-    return Cli(tmp_path, {"PATH": os.defpath, "HOME": str(tmp_path), "COLUMNS": "200"} | uninstalled)
+    bare = {"PATH": os.defpath, "HOME": str(tmp_path), "COLUMNS": "200", "BLOGWORKER_ENV_FILE": ""}
+    return Cli(tmp_path, bare | uninstalled)
 
 
 @pytest.fixture

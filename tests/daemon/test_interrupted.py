@@ -101,6 +101,7 @@ def test_a_worker_that_starts_while_postgres_is_away_is_started_again(tmp_path: 
         cwd=tmp_path,
         env={
             "PATH": os.defpath,
+            "BLOGWORKER_ENV_FILE": "",
             "DATABASE_URL": "postgresql://u@127.0.0.1:1/d",
             "OPENAI_API_KEY": "k",
             "REPLICATE_API_TOKEN": "k",

@@ -35,7 +35,7 @@ async def kill(fleet: Fleet, database: Database, name: str) -> list[Kill] | None
 
 
 async def ask(database: Database, question: str, /, **parameters: object) -> list[Row]:
-    """The answer; nothing when there is none in time."""
+    """The answer, or an empty list if none comes in time."""
     with move_on_after(ASK_S):
         try:
             return await database.rows(question, **parameters)
