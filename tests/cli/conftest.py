@@ -1,50 +1,43 @@
 """The command line as a person or a script meets it: a real process, its output and its exit code."""
 
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-LIMIT_S = 30
+from .forks import LIMIT_S, Forks, Ran, forking
+
 Rows = Callable[..., list[tuple[Any, ...]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-    @property
-    def complaints(self) -> list[str]:
-        """The lines on standard error."""
-        return self.err.splitlines()
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    with forking(tmp_path_factory.mktemp("forks")) as running:
+        yield running
 
 
 @dataclass(frozen=True, slots=True)
 class Cli:
-    """Runs `python -m blogworker` in a folder of its own, with no more environment than it is given."""
+    """Runs `blogworker` in a folder of its own, with no more environment than it is given."""
 
     folder: Path
     environment: dict[str, str]
+    forks: Forks
 
     def __call__(self, *arguments: str | bytes, stdin: bytes = b"", **environment: str) -> Ran:
+        return self.forks.run(arguments, folder=self.folder, environment=self.environment | environment, stdin=stdin)
+
+    def afresh(self, *arguments: str | bytes, **environment: str) -> Ran:
+        """In an interpreter of its own, for what an interpreter does as it starts."""
         ran = subprocess.run(
             [sys.executable, "-m", "blogworker", *arguments],
-            input=stdin,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=LIMIT_S,
             cwd=self.folder,
@@ -54,17 +47,17 @@ class Cli:
 
 
 @pytest.fixture
-def offline(tmp_path: Path) -> Cli:
+def offline(tmp_path: Path, forks: Forks) -> Cli:
     """The command line where no database is configured."""
     uninstalled = {name: value for name, value in os.environ.items() if name == "PYTHONPATH"}  # a checkout's own code
     bare = {"PATH": os.defpath, "HOME": str(tmp_path), "COLUMNS": "200", "BLOGWORKER_ENV_FILE": ""}
-    return Cli(tmp_path, bare | uninstalled)
+    return Cli(tmp_path, bare | uninstalled, forks)
 
 
 @pytest.fixture
 def cli(offline: Cli, database_url: str) -> Cli:
     """The command line with a migrated database of its own."""
-    return Cli(offline.folder, offline.environment | {"DATABASE_URL": database_url})
+    return replace(offline, environment=offline.environment | {"DATABASE_URL": database_url})
 
 
 @pytest.fixture

@@ -277,7 +277,7 @@ def test_no_command_shows_a_secret(told: Any, sql: Sql) -> None:
 @pytest.mark.parametrize("command", ["--help", "status", "quotas", "breakers", "list", "costs"])
 def test_a_command_that_only_looks_loads_no_vendors_sdk(cli: Any, command: str) -> None:
     """They take more than half a second, of an operator who looks every few."""
-    ran = cli(command, PYTHONPROFILEIMPORTTIME="1")
+    ran = cli.afresh(command, PYTHONPROFILEIMPORTTIME="1")
 
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in ran.complaints}
     assert ran.code == 0

@@ -1,15 +1,15 @@
 """Whatever standard output is, a command does what it was asked for, says in one line what it could not write, and
-exits as it should. One process runs them all, each in a fork that starts and ends as an interpreter of its own does."""
+exits as it should."""
 
 import json
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
+
+from .forks import Forks, Ran
 
 DONE, FAILED, USAGE = 0, 1, 2
 KEYS = {"OPENAI_API_KEY": "sk-test-1", "REPLICATE_API_TOKEN": "r8-test-1"}
@@ -17,81 +17,20 @@ NASTY = "caf\xe9 \u5ead\u5712 \x1b[31mred\x1b]0;title\x07 \x9b2J \u202eexe.gpj \
 
 pytestmark = pytest.mark.timeout(180)  # some tests here run thirty commands
 
-FORKS = r"""
-import gc, json, os, sys
-import blogworker.daemon
-from blogworker.cli.app import main
 
-def begin(asked):
-    sys.argv = ["blogworker", *asked["arguments"]]
-    os.environ.update(asked["environment"])
-    os.dup2(os.open(asked["err"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-    sys.stderr = open(2, "w", encoding=asked["err_encoding"], closefd=False)
-    if asked["out"] == "closed":
-        os.close(1)
-        sys.stdout = None
-        return
-    if asked["out"] == "pipe":
-        reader, writer = os.pipe()
-        os.close(reader)
-    else:
-        path = "/dev/full" if asked["out"] == "full" else asked["file"]
-        writer = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(writer, 1)
-    sys.stdout = open(1, "w", encoding="ascii" if asked["out"] == "ascii" else "utf-8", closefd=False)
+@pytest.fixture
+def command(forks: Forks, tmp_path: Path) -> Callable[..., Ran]:
+    """Commands whose output goes to a file, or to what cannot take it."""
 
-gc.freeze()  # else each fork copies all of it when it collects
-for line in sys.stdin:
-    child = os.fork()
-    if not child:
-        begin(json.loads(line))
-        main()
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
+    def run(*arguments: str, out: str = "file", err_encoding: str = "utf-8", **environment: str) -> Ran:
+        given = {**os.environ, **environment}
+        return forks.run(arguments, folder=tmp_path, environment=given, out=out, err_encoding=err_encoding)
 
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    code: int
-    out: str
-    err: str
-
-
-@dataclass(frozen=True, slots=True)
-class Forks:
-    process: subprocess.Popen[str]
-    folder: Path
-
-    def __call__(self, *arguments: str, out: str = "file", err_encoding: str = "utf-8", **environment: str) -> Ran:
-        files = {"file": self.folder / "out", "err": self.folder / "err"}
-        files["file"].write_bytes(b"")
-        asked = {"arguments": arguments, "out": out, "environment": environment, "err_encoding": err_encoding}
-        stdin, stdout = self._pipes()
-        stdin.write(json.dumps(asked | {name: str(path) for name, path in files.items()}) + "\n")
-        stdin.flush()
-        code = int(stdout.readline())
-        return Ran(code, *(path.read_bytes().decode() for path in files.values()))
-
-    def _pipes(self) -> tuple[IO[str], IO[str]]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        return self.process.stdin, self.process.stdout
-
-
-@pytest.fixture(scope="module")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    folder = tmp_path_factory.mktemp("outputs")
-    process = subprocess.Popen(
-        [sys.executable, "-c", FORKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder
-    )
-    with process:
-        yield Forks(process, folder)
-        assert process.stdin is not None
-        process.stdin.close()
+    return run
 
 
 @pytest.fixture
-def run(forks: Forks, database_url: str, sql: Callable[..., Any]) -> Callable[..., Ran]:
+def run(command: Callable[..., Ran], database_url: str, sql: Callable[..., Any]) -> Callable[..., Ran]:
     """Commands on a database where a title, an error, a reason, a bucket and a site are nasty."""
     sql("insert into sites (instance_id) values ('s')")
     for site in ("s", NASTY.replace(" ", "")):
@@ -113,7 +52,7 @@ def run(forks: Forks, database_url: str, sql: Callable[..., Any]) -> Callable[..
     sql("update sites set pause_reason = %s, paused_at = now()", NASTY)
 
     def with_database(*arguments: str, out: str = "file", **environment: str) -> Ran:
-        return forks(*arguments, out=out, **({"DATABASE_URL": database_url, "COLUMNS": "80"} | environment))
+        return command(*arguments, out=out, **({"DATABASE_URL": database_url, "COLUMNS": "80"} | environment))
 
     return with_database
 
@@ -196,8 +135,8 @@ def test_what_could_not_be_told_is_done_all_the_same(run: Callable[..., Ran], sq
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_a_wrong_command_line_is_repeated_in_printable_characters(forks: Forks, encoding: str) -> None:
-    ran = forks("list", f"--{NASTY}", err_encoding=encoding)
+def test_a_wrong_command_line_is_repeated_in_printable_characters(command: Callable[..., Ran], encoding: str) -> None:
+    ran = command("list", f"--{NASTY}", err_encoding=encoding)
 
     assert (ran.code, ran.out) == (USAGE, "")
     assert hidden(ran.err) == []
@@ -213,8 +152,8 @@ def test_a_wrong_command_line_is_repeated_in_printable_characters(forks: Forks, 
         ("postgresql:///d?host=/no/folder", "/no/folder/.s.PGSQL.5432: No such file or directory"),
     ],
 )
-def test_a_database_that_is_away_is_one_line_of_ours(forks: Forks, url: str, told: str) -> None:
-    ran = forks("list", DATABASE_URL=url)
+def test_a_database_that_is_away_is_one_line_of_ours(command: Callable[..., Ran], url: str, told: str) -> None:
+    ran = command("list", DATABASE_URL=url)
 
     assert ran.err.startswith(f"blogworker: cannot connect to Postgres: {told}")
     assert ran.err.endswith(". Check DATABASE_URL\n")
