@@ -2,9 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -80,16 +78,11 @@ ORDER BY time DESC;""",
 
 
 @pytest.fixture(scope="module")
-def history(server: str, template: str) -> Iterator[str]:
+def history(module_url: str) -> str:
     """The DSN of a database in which a few things went well and a few did not."""
-    name = f"inspect_{uuid4().hex}"
-    dsn = psycopg.conninfo.make_conninfo(server, dbname=name)
-    with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(f"create database {name} template {template}".encode())
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            connection.execute(HISTORY.encode())
-        yield dsn
-        admin.execute(f"drop database {name} with (force)".encode())
+    with psycopg.connect(module_url, autocommit=True) as connection:
+        connection.execute(HISTORY.encode())
+    return module_url
 
 
 def run(dsn: str, file: Path) -> subprocess.CompletedProcess[str]:
@@ -114,15 +107,9 @@ def test_a_question_is_answered(history, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_question_may_be_asked_on_the_first_day(server, template, name):
+def test_a_question_may_be_asked_on_the_first_day(database_url, name):
     """No rows yet: no division by zero, no null that breaks a format."""
-    fresh = f"fresh_{uuid4().hex}"
-    with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(f"create database {fresh} template {template}".encode())
-        try:
-            ran = run(psycopg.conninfo.make_conninfo(server, dbname=fresh), INSPECT / name)
-        finally:
-            admin.execute(f"drop database {fresh} with (force)".encode())
+    ran = run(database_url, INSPECT / name)
 
     assert (ran.returncode, ran.stderr) == (0, "")
 

@@ -175,28 +175,23 @@ class Logins:
 
 
 @pytest.fixture(scope="module")
-async def logins(server: str, template: str, anyio_backend: str) -> Iterator[Logins]:
-    name = f"roles_{uuid4().hex}"
-    url = make_conninfo(server, dbname=name)
-    with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(f"create database {name} template {template}".encode())
-        async with await connect(url, timeout_s=5) as connection:
-            await create(connection)
-            await grant(connection, ours())
-        owner = psycopg.connect(url, autocommit=True, row_factory=dict_row)
+async def logins(module_url: str, anyio_backend: str) -> Iterator[Logins]:
+    async with await connect(module_url, timeout_s=5) as connection:
+        await create(connection)
+        await grant(connection, ours())
+    with psycopg.connect(module_url, autocommit=True, row_factory=dict_row) as owner:
         owner.execute(LIFE.encode())
         sessions = {}
         for role in ROLES:
-            login = f"{name}_{role.name}"[-60:]
+            login = f"{owner.info.dbname}_{role.name}"[-60:]
             owner.execute(f"create role {login} login in role {role.name}".encode())
-            sessions[role.name] = psycopg.connect(make_conninfo(url, user=login), autocommit=True, row_factory=dict_row)
-        yield Logins(owner, url, sessions)
+            url = make_conninfo(module_url, user=login)
+            sessions[role.name] = psycopg.connect(url, autocommit=True, row_factory=dict_row)
+        yield Logins(owner, module_url, sessions)
         for session in sessions.values():
             user = session.info.user
             session.close()
             owner.execute(f"drop owned by {user}; drop role {user}".encode())
-        owner.close()
-        admin.execute(f"drop database {name} with (force)".encode())
 
 
 def attempted(session: psycopg.Connection[dict[str, Any]], deed: str) -> psycopg.Error | None:

@@ -1,6 +1,5 @@
 """Sessions: the same, whatever the role, the database, the server or the environment say."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -44,16 +43,6 @@ HOSTILE = {
 }
 
 
-@pytest.fixture(scope="module")
-def shared_url(server: str, template: str) -> Iterator[str]:
-    """A migrated database that the tests of this module share."""
-    name = f"session_{uuid4().hex}"
-    with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(f"create database {name} template {template}".encode())
-        yield psycopg.conninfo.make_conninfo(server, dbname=name)
-        admin.execute(f"drop database {name} with (force)".encode())
-
-
 async def story(url: str) -> list[Any]:
     """What happens to two blogs, without what differs each time."""
     site, worker_id = uuid4().hex, uuid4()
@@ -87,27 +76,27 @@ SHOWN = """
 
 @settings(max_examples=15)
 @given(chosen=st.fixed_dictionaries({}, optional={name: st.sampled_from(v) for name, v in HOSTILE.items()}))
-async def test_no_settings_of_a_role_change_what_happens(shared_url: str, chosen: dict[str, str]) -> None:
-    plain = await story(shared_url)
+async def test_no_settings_of_a_role_change_what_happens(module_url: str, chosen: dict[str, str]) -> None:
+    plain = await story(module_url)
     role = f"r{uuid4().hex}"
-    with psycopg.connect(shared_url, autocommit=True) as owner:
+    with psycopg.connect(module_url, autocommit=True) as owner:
         owner.execute(f"create role {role} login".encode())
         owner.execute(f"grant select, insert, update, delete on all tables in schema public to {role}".encode())
         owner.execute(f"grant execute on all functions in schema public to {role}".encode())
         for name, value in chosen.items():
             owner.execute(f"alter role {role} set {name} = '{value}'".encode())
         try:
-            assert await story(psycopg.conninfo.make_conninfo(shared_url, user=role)) == plain
+            assert await story(psycopg.conninfo.make_conninfo(module_url, user=role)) == plain
         finally:
             owner.execute(f"drop owned by {role}; drop role {role}".encode())
 
 
-async def test_the_environment_of_libpq_changes_nothing(shared_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = await story(shared_url)
+async def test_the_environment_of_libpq_changes_nothing(module_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = await story(module_url)
     for name, value in {"PGTZ": "Asia/Tokyo", "PGDATESTYLE": "German", "PGCLIENTENCODING": "LATIN1"}.items():
         monkeypatch.setenv(name, value)
 
-    assert await story(shared_url) == plain
+    assert await story(module_url) == plain
 
 
 async def test_the_search_path_is_the_users_own(database_url: str) -> None:

@@ -4,7 +4,6 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -26,18 +25,14 @@ STATEMENT = re.compile(
 
 
 @pytest.fixture(scope="module")
-def migrated(server: str, template: str) -> Iterator[psycopg.Connection]:
+def migrated(module_url: str) -> Iterator[psycopg.Connection]:
     """A session in which statements are prepared, and none is run but those by which a bench makes its own tables."""
-    name = f"sql_{uuid4().hex}"
-    with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(f"create database {name} template {template}".encode())
-        with psycopg.connect(server, dbname=name, autocommit=True) as connection:
-            for made in ("create table", "create function"):
-                for file in NAMES:
-                    if file.startswith("bench/") and statement_of(query(file)).startswith(made):
-                        connection.execute(query(file))
-            yield connection
-        admin.execute(f"drop database {name} with (force)".encode())
+    with psycopg.connect(module_url, autocommit=True) as connection:
+        for made in ("create table", "create function"):
+            for file in NAMES:
+                if file.startswith("bench/") and statement_of(query(file)).startswith(made):
+                    connection.execute(query(file))
+        yield connection
 
 
 def comment_of(text: str) -> str:

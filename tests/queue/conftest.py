@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -75,17 +75,6 @@ async def another_psql(database_url: str) -> AsyncIterator[Psql]:
     connection = await connect(database_url, timeout_s=5)
     async with connection:
         yield Psql(connection)
-
-
-@pytest.fixture(scope="module")
-async def module_url(server: str, template: str) -> AsyncIterator[str]:
-    """The DSN of a migrated database that the tests of one module share."""
-    name = f"m{uuid4().hex}"
-    admin = await connect(server, timeout_s=5)
-    async with admin:
-        await admin.execute(f"create database {name} template {template}".encode())
-        yield psycopg.conninfo.make_conninfo(server, dbname=name)
-        await admin.execute(f"drop database {name} with (force)".encode())
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
 from blogworker.db.embedded.programs import find_pg_bin
 from blogworker.db.pool import Database
@@ -88,13 +87,9 @@ def run(program: str, *arguments: str) -> None:
 
 
 @pytest.fixture
-async def restored_url(server, template, anyio_backend):
-    name = "restored"
-    admin = await psycopg.AsyncConnection.connect(server, autocommit=True)
-    async with admin:
-        await admin.execute(f"create database {name} template {template}".encode())
-        yield make_conninfo(server, dbname=name)
-        await admin.execute(f"drop database {name} with (force)".encode())
+def restored_url(databases, template):
+    with databases.copy(template) as url:
+        yield url
 
 
 @pytest.mark.parametrize("triggers", ["firing", "disabled"])

@@ -521,7 +521,7 @@ def test_a_clock_set_back_leaves_a_slow_bucket_slow(session, back_s):
     assert tap.pace() == pytest.approx(0.5, abs=0.02)
 
 
-def test_processes_at_once_get_one_line(session, buckets_url):
+def test_processes_at_once_get_one_line(session, module_url):
     """Eight connections race: the row's lock makes one order of it, and no two calls share a slot."""
     tap = Tap(session, rpm=6000, burst_s=0.1)
     began = tap.now()
@@ -529,7 +529,7 @@ def test_processes_at_once_get_one_line(session, buckets_url):
     ask = f"select extract(epoch from clock_timestamp())::float8 as at, r.waits from ({a_round}) as r"
 
     def worker(_: int) -> list[float]:
-        with psycopg.connect(buckets_url, autocommit=True) as connection:
+        with psycopg.connect(module_url, autocommit=True) as connection:
             rows = [connection.execute(ask, round_of([0, 0, 0])).fetchone() for _ in range(40)]
         return [at + wait_s for at, waits in rows for wait_s in waits]
 
