@@ -1,11 +1,11 @@
 PYTHON ?= python3
 VENV ?= .venv
-JOBS ?= 3
+JOBS ?= 4
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt e2e db db-stop migrate bench chaos audit ci lock clean
+.PHONY: help setup demo test proof check fmt e2e db db-stop migrate bench chaos audit ci lock clean
 
 help: ## list these targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -29,8 +29,13 @@ setup: $(VENV)/.dev ## create .venv with the locked dependencies and the develop
 demo: $(VENV)/.runtime ## everything on this machine: Postgres, vendors' simulator, two workers, 120 posts, a gallery
 	@$(BIN)/blogworker demo $(ARGS)
 
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+
 test: $(VENV)/.dev ## the tests, on a real Postgres that they start themselves
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(PYTEST) $(ARGS)
+
+proof: $(VENV)/.dev ## the tests that take minutes, and the searches with three times as many examples
+	@$(PYTEST) -m "proof or search" --hypothesis-profile proof $(ARGS)
 
 e2e: $(VENV)/.dev ## only the tests that start real processes
 	@$(BIN)/python -m pytest tests/e2e $(ARGS)

@@ -22,14 +22,25 @@ os.environ["BLOGWORKER_ENV_FILE"] = ""  # no test takes the settings of this mac
 
 # A property is about what holds, not about how fast this machine makes examples of it.
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile("proof", settings.get_profile("here"), max_examples=300)  # what `make proof` takes
 settings.load_profile("here")
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files whose tests wait for processes, or are slow, go first: the quick ones fill what is left of every core."""
-    slow = {item.path for item in items if "e2e" in item.path.parts or item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    """Tests that wait for processes, or are slow, go first: the quick ones fill what is left of every core.
+
+    A file's tests stay together, as they share databases; those of processes share nothing and are spread.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("proof")}
+
+    def turn(item: pytest.Item) -> int:
+        return 0 if "e2e" in item.path.parts else 1 if item.path in slow else 2
+
+    items.sort(key=turn)
+    for item in items:
+        if turn(item):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ SHORT = Plan(
 )
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.proof
+@pytest.mark.timeout(300)
 async def test_every_promise_is_kept_through_a_storm(tmp_path: Path) -> None:
     """Kills, zombies, crashes of Postgres, a poor link, lost answers, poisoned rows, a crowd of sites, notifications,
     and a database that does not fit for a while, all at once; work comes in by every way."""

@@ -9,8 +9,8 @@ pytestmark = pytest.mark.anyio
 BLOGS = 40
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.proof
+@pytest.mark.timeout(600)
 async def test_every_kind_of_fault_loses_no_blog_and_doubles_none() -> None:
     """The small form of `blogworker bench faults`; by hand only what the docs tell a person to do."""
     plan = Plan(blogs=BLOGS, sites=8, workers=2, concurrency=10, speed=20, within_s=270)

@@ -5,7 +5,7 @@ import pytest
 from blogworker.bench.chaos import Verdict
 from blogworker.bench.kills import Plan, storm
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.proof]
 
 
 def broken(verdict: Verdict) -> list[str]:

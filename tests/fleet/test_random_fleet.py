@@ -1,11 +1,10 @@
 """Any three minutes of a fleet keep its promises: sites, weights, quotas, pauses, blocks and outages as they come.
 
 What the unit tests show of one claim and one round is shown here of all of them together, on the real statements and by
-the real workers, in virtual time. Hypothesis makes up the stories. BLOGWORKER_TEST_STORIES=100 tells so many new ones.
+the real workers, in virtual time. Hypothesis makes up the stories: a few, more in `make proof`.
 """
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterator
 from statistics import median
@@ -20,8 +19,6 @@ from .fleet import Fleet
 from .promises import PROMISES
 from .story import STORIES, Limits, Site, Story, Trouble
 from .virtual import VirtualDatabase
-
-EXAMPLES = "BLOGWORKER_TEST_STORIES"
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +44,18 @@ def keeps_its_promises(database: VirtualDatabase, story: Story) -> tuple[Fleet, 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900 if EXAMPLES not in os.environ else 0)
+@pytest.mark.search
+@pytest.mark.timeout(900)
 def test_any_three_minutes_of_a_fleet_keep_its_promises(database):
     """A failure prints the story, which always runs the same way."""
     seen: Counter[str] = Counter()
 
     @settings(
-        max_examples=int(os.environ.get(EXAMPLES, "6")),
-        derandomize=EXAMPLES not in os.environ,
+        max_examples=settings.default.max_examples // 25,
+        derandomize=True,
         database=None,
         deadline=None,
-        phases=(Phase.generate, Phase.explain) if EXAMPLES in os.environ else (Phase.generate,),
+        phases=(Phase.generate,),
         suppress_health_check=list(HealthCheck),
     )
     @given(STORIES)
@@ -70,7 +68,7 @@ def test_any_three_minutes_of_a_fleet_keep_its_promises(database):
     assert not unseen, "no story was about these"
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(600)
 def test_a_heavy_site_whose_own_quota_is_used_up_does_not_slow_three_others(database):
     """It is first in line all the time, since it can be served so little, and would hold the slots and the start of new
@@ -90,7 +88,7 @@ def test_a_heavy_site_whose_own_quota_is_used_up_does_not_slow_three_others(data
     assert max(site["running"] for site in during) <= 3, "in line, not in slots"
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(600)
 def test_a_narrow_quota_that_ideas_and_posts_share_is_used(database):
     """The ideas of the next blog wait for the post of this one, which is twice as long: too few blogs under way would
@@ -105,7 +103,7 @@ def test_a_narrow_quota_that_ideas_and_posts_share_is_used(database):
     assert used >= 0.9 * 5 * 24_000
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(600)
 def test_a_worker_that_joins_a_busy_fleet_takes_its_part(database):
     """Its first guess of how long blogs take is low. By that guess enough of them are under way, and it would never get

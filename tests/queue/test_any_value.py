@@ -37,7 +37,6 @@ from blogworker.stages.site import usable
 
 from .any_value import Write, writes
 
-EXAMPLES = 500
 ROUNDS = 40  # of claims, at most, until nothing is left
 PLAIN = ("plain 1", "plain 2", "plain 3")
 PACED = Passing(
@@ -256,8 +255,9 @@ def system(module_url: str) -> Iterator[System]:
 
 
 @pytest.mark.slow
+@pytest.mark.search
 @pytest.mark.timeout(300)
-@settings(max_examples=EXAMPLES, phases=[Phase.explicit, Phase.generate])
+@settings(phases=[Phase.explicit, Phase.generate])
 @given(odd=st.lists(writes, min_size=1, max_size=12), paced=st.booleans(), late=st.lists(writes, max_size=3))
 # The pool draws its jitter in a thread of its own, maybe while values are drawn here.
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")

@@ -34,7 +34,7 @@ from blogworker.queue.job import Cancel, Done, Failure, Outcome, PauseSite, PutO
 from blogworker.queue.rescue import MOST, MOST_LONE
 from blogworker.queue.settle import move
 
-EXAMPLES, STEPS, AT_LEAST = 150, 50, 5_000
+EXAMPLES, STEPS, AT_LEAST = settings.default.max_examples, 50, 3_000
 STAGES = ("source", "ideas", "content", "image", "publish")
 # As the daemon's: all quotas have room, so what a paced claim leaves is left for another reason.
 PACING = Pacing(["openai/q"] * 2 + [None] * 3, [0] * 5, [0.0] * 6, patience_s=0.05)
@@ -957,7 +957,9 @@ def vars_of(failure: Failure | None) -> dict[str, object] | None:
     return None if failure is None else {"stage": failure.stage, "kind": failure.kind, "message": failure.message}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.slow
+@pytest.mark.search
+@pytest.mark.timeout(600)
 def test_no_history_loses_forgets_or_doubles_a_blog(module_url):
     """Thousands of steps nobody thought of. A failure prints the shortest history that shows it."""
     server = Server(module_url)
