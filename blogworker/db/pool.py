@@ -138,10 +138,21 @@ class Database(Runner):
         return self._pool.get_stats() if self._pool is not None else {}
 
 
-async def connect(url: str, *, timeout_s: float, application: str = "blogworker") -> AsyncConnection[DictRow]:
+class OwnConnection(AsyncConnection[DictRow]):
+    """Closes at the end of its block, also when the block is cancelled.
+
+    The driver commits first, where it can be cancelled, and then leaves the connection open. In autocommit there is
+    nothing to commit.
+    """
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+
+async def connect(url: str, *, timeout_s: float, application: str = "blogworker") -> OwnConnection:
     """One connection of our own, in autocommit. Raises DatabaseAway or DatabaseUnready, saying what to look at."""
     try:
-        connection = await AsyncConnection[DictRow].connect(url, **_options(timeout_s, application))
+        connection = await OwnConnection.connect(url, **_options(timeout_s, application))
         try:
             await begin_session(connection)
         except BaseException:
