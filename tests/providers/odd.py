@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -84,7 +85,7 @@ def _changed(value: Any, chance: Random) -> Any:
         path.append((at, name))
         at = at[name]
     if not path:
-        return chance.choice(VALUES)
+        return deepcopy(chance.choice(VALUES))
     holder, name = path[-1]
     match chance.randrange(5):
         case 0:
@@ -94,7 +95,7 @@ def _changed(value: Any, chance: Random) -> Any:
         case 2:
             holder[name] = {"value": holder[name]}
         case _:
-            holder[name] = chance.choice(SAID if name in ("message", "detail") else VALUES)
+            holder[name] = deepcopy(chance.choice(SAID if name in ("message", "detail") else VALUES))
     return value
 
 
