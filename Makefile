@@ -50,10 +50,10 @@ fmt: $(VENV)/.dev ## format and repair what ruff can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-db: $(VENV)/.runtime ## start a private Postgres in .pg and print its DATABASE_URL
+db: $(VENV)/.runtime ## start a private Postgres in .pg and print its DATABASE_URL (make db-stop stops it)
 	@$(BIN)/python -m blogworker.db.embedded .pg
 
-db-stop: $(VENV)/.runtime ## stop it
+db-stop: $(VENV)/.runtime ## stop the Postgres of make db
 	@$(BIN)/python -m blogworker.db.embedded .pg --stop
 
 migrate: $(VENV)/.runtime ## bring the database named by DATABASE_URL up to date
@@ -76,15 +76,15 @@ $(VENV)/.audit: requirements-audit.txt
 	@$(VENV)/audit/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements-audit.txt
 	@touch $@
 
-audit: $(VENV)/.audit ## ask for known vulnerabilities of what is locked
+audit: $(VENV)/.audit ## look for known vulnerabilities in the locked packages
 	@.ci/audit $(VENV)/audit/bin/pip-audit
 
 ci: check test ## what CI runs
 
-# The core is resolved first; the others add to it and take the same versions.
+# The core is resolved first; the others add to it with the same versions.
 COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade
 
-lock: ## resolve the dependencies anew and write the locks: core, build, demo, dev, audit (needs uv)
+lock: ## upgrade all dependencies and write the lock files: core, build, demo, dev, audit (needs uv)
 	@$(COMPILE) pyproject.toml --output-file requirements.txt
 	@$(COMPILE) --group build --output-file requirements-build.txt
 	@$(COMPILE) pyproject.toml --extra demo --constraints requirements.txt --output-file requirements-demo.txt

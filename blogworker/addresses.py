@@ -1,7 +1,7 @@
-"""Addresses on the network: what a base URL may be, what an origin is, which IP addresses are public.
+"""Network addresses: which base URLs are valid, what an origin is, which IP addresses are public.
 
-The ranges are listed here: what Python's `ipaddress` calls global differs between its patch releases, and holds
-addresses that cloud providers keep for their own machines.
+The ranges are listed here, because `ipaddress.is_global` differs between Python's patch releases and is true for
+addresses that cloud providers use internally.
 """
 
 import ipaddress
@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 PORTS = {"http": 80, "https": 443}
-URL_SIGNS = re.compile(r"[!#-;=?-Z\[\]_a-z~%]+")  # printable ASCII without what parsers disagree on
+URL_CHARACTERS = re.compile(r"[!#-;=?-Z\[\]_a-z~%]+")  # printable ASCII that all parsers read alike
 HOST_NAME = re.compile(r"(?=.{1,253}\.?\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_-]{1,63})*\.?\Z")
-# IANA's registry of special-purpose IPv4 addresses, multicast, and one of Azure's for its machines
+# IANA's registry of special-purpose IPv4 addresses, multicast, and Azure's platform address (168.63.129.16)
 SPECIAL_V4 = [
     ipaddress.ip_network(network)
     for network in (
@@ -25,21 +25,21 @@ SPECIAL_V4 = [
         *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
     )
 ]
-# Of IPv6 only 2000::/3 is handed out. Mapped, local, link-local and multicast addresses all lie outside of it.
+# IANA assigns global IPv6 addresses only from 2000::/3. Mapped, local, link-local and multicast ones lie outside it.
 GLOBAL_V6 = ipaddress.ip_network("2000::/3")
-SPECIAL_V6 = [  # inside: Teredo and its kin, documentation, 6to4
+SPECIAL_V6 = [  # exceptions within it: protocol assignments such as Teredo, documentation, 6to4
     ipaddress.ip_network(network) for network in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
 ]
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
-LOCAL_NAMES = ("localhost", "local", "internal", "home.arpa")  # never found in the public DNS
+LOCAL_NAMES = ("localhost", "local", "internal", "home.arpa")  # reserved: not in the public DNS
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Whom a URL speaks to. A token of one is not for another, be it the same host at another port."""
+    """Scheme, host and port of a URL. A token for one origin is never sent to another."""
 
     scheme: str
-    host: str  # lower case; of an IPv6 address without its brackets
+    host: str  # lower case; an IPv6 address without brackets
     port: int
 
     @classmethod
@@ -50,9 +50,9 @@ class Origin:
 
     @property
     def loopback(self) -> bool:
-        """Whether it is this machine, and says so."""
+        """Whether the host is a loopback address or a name under `localhost`."""
         if (address := literal(self.host)) is not None:
-            return address.is_loopback or address.is_unspecified  # which connects to it, too
+            return address.is_loopback or address.is_unspecified  # connecting to 0.0.0.0 reaches this machine too
         return _is_within(self.host, "localhost")
 
     def __str__(self) -> str:
@@ -63,51 +63,51 @@ class Origin:
 
 
 def web_address(url: str) -> str:
-    """A base URL as it was given. Raises ValueError for any other text, and for what parsers read in two ways."""
+    """The base URL, unchanged. Raises ValueError if it is not valid, or if URL parsers may read it differently."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise ValueError("its host or port is wrong: https://host:port/path") from None
+        raise ValueError("its host or port is wrong: expected https://host:port/path") from None
     if parts.scheme not in PORTS or not host:
         raise ValueError("must begin with https:// or http:// and a host")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("must hold no user name and no password")
+        raise ValueError("must not contain a user name or password")
     if parts.query or parts.fragment:
-        raise ValueError("must end with its path, without ? and #")
-    if not URL_SIGNS.fullmatch(url) or port == 0 or not (":" in host or HOST_NAME.match(host)):
-        raise ValueError("its host or port is wrong, or it holds a sign that belongs in no URL")
+        raise ValueError("must not contain ? or #")
+    if not URL_CHARACTERS.fullmatch(url) or port == 0 or not (":" in host or HOST_NAME.match(host)):
+        raise ValueError("its host or port is wrong, or a character is not allowed in a URL")
     return url
 
 
 def literal(host: str) -> IPAddress | None:
-    """The address that a host spells, in any of the forms that resolvers take: 127.1, 0x7f000001, ::1."""
+    """The IP address that a host is written as, in any form that resolvers accept: 127.1, 0x7f000001, ::1."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
         pass
     try:
         return ipaddress.IPv4Address(socket.inet_aton(host.rstrip(".")))
-    except (OSError, ValueError):  # a name; or a sign that no address has
+    except (OSError, ValueError):  # it is a name
         return None
 
 
 def is_public(address: IPAddress) -> bool:
-    """Whether anybody on the internet has this address."""
+    """Whether the address is globally routable."""
     if isinstance(address, ipaddress.IPv4Address):
         return not any(address in network for network in SPECIAL_V4)
     return address in GLOBAL_V6 and not any(address in network for network in SPECIAL_V6)
 
 
 def translated(address: IPAddress) -> IPAddress:
-    """The IPv4 address behind one of NAT64's, which is what the resolver of an IPv6-only network answers with."""
+    """The IPv4 address within a NAT64 address, as a resolver returns it on an IPv6-only network."""
     if address in NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address
 
 
 def is_public_name(host: str) -> bool:
-    """Whether a name may be one of the public DNS."""
+    """Whether a host name may exist in the public DNS."""
     return "." in host.strip(".") and not any(_is_within(host, name) for name in LOCAL_NAMES)
 
 

@@ -1,7 +1,7 @@
-"""The file that the units of systemd take their settings from, read for commands that a person types as well.
+"""The settings file of the systemd units, which commands typed by a person read too.
 
-It is read as systemd reads an `EnvironmentFile=`, so that a worker and `blogworker status` mean the same by it: no
-expansion of `$`, no comment behind a value, quotes only around one.
+It is parsed as systemd parses an `EnvironmentFile=`, so that a worker and `blogworker status` see the same values: `$`
+is not expanded, and a comment stands on a line of its own.
 """
 
 import os
@@ -31,11 +31,11 @@ QUOTED = re.compile(r"""'(?P<single>[^']*)(?:'|\Z)|"(?P<double>(?:\\.|[^"\\])*)(
 
 
 def use_machine_file(environment: MutableMapping[str, str]) -> None:
-    """Lay the machine's settings under the environment and under a `.env` here. BLOGWORKER_ENV_FILE names another file;
-    empty: none.
+    """Add the machine's settings to the environment, without overriding it or a local `.env`. BLOGWORKER_ENV_FILE names
+    another file; if it is empty, no file is read.
 
-    Raises SettingsError when a file that was named cannot be read. The default one may be root's, and all that is
-    needed may stand elsewhere.
+    Raises SettingsError when a file named there cannot be read. The default file may be readable by root only, so it
+    is skipped then.
     """
     named = environment.get(NAMED_BY)
     if named == "":
@@ -46,28 +46,28 @@ def use_machine_file(environment: MutableMapping[str, str]) -> None:
         if named:
             raise SettingsError(f"{NAMED_BY}: {error}") from error
         return
-    nearer = {name.upper() for name in (*environment, *local_values())}
-    environment.update({name: value for name, value in parse(text).items() if name.upper() not in nearer})
+    overriding = {name.upper() for name in (*environment, *local_values())}
+    environment.update({name: value for name, value in parse(text).items() if name.upper() not in overriding})
 
 
 def local_file() -> Path | None:
     """`.env` of the current folder, if there is one. Raises SettingsError when it cannot be read."""
     try:
-        there = LOCAL_FILE.is_file()
+        exists = LOCAL_FILE.is_file()
     except PermissionError:
-        return None  # a folder that may not be entered, such as root's, says nothing to this user
-    if there:
+        return None  # the current folder may be one that this user cannot enter, such as /root
+    if exists:
         read(LOCAL_FILE)
-    return LOCAL_FILE if there else None
+    return LOCAL_FILE if exists else None
 
 
 def local_values() -> Mapping[str, str | None]:
-    """What that file sets."""
+    """The variables that the local `.env` sets."""
     return {} if (path := local_file()) is None else dotenv_values(path)
 
 
 def unread() -> str:
-    """What to add where a setting is missing: it may stand in a file that this user may not read."""
+    """A hint for a missing setting: it may be in the machine's file, which this user cannot read."""
     if os.environ.get(NAMED_BY) is None:
         try:
             read(MACHINE_FILE)
@@ -77,7 +77,7 @@ def unread() -> str:
 
 
 def read(path: Path) -> str:
-    """The text of a file. Raises SettingsError in one line when there is none to be had."""
+    """The text of a file. Raises SettingsError, in one line, when it cannot be read."""
     try:
         text = path.read_bytes().decode()
     except OSError as error:
@@ -90,27 +90,27 @@ def read(path: Path) -> str:
 
 
 def parse(text: str) -> dict[str, str]:
-    """The variables of an environment file, the last of a name. Lines that set none are passed over."""
+    """The variables of an environment file. The last value of a name wins; lines that set nothing are skipped."""
     found: dict[str, str] = {}
-    place = 0
-    while place < len(text):
-        match = SETS_NOTHING.match(text, place) or LINE.match(text, place)
+    at = 0
+    while at < len(text):
+        match = SETS_NOTHING.match(text, at) or LINE.match(text, at)
         if match is None:
             break
         if match.re is LINE and NAME.fullmatch(match["name"]):
             found[match["name"]] = "".join(map(_unquoted, QUOTED.finditer(match["quoted"]))) + _bare(match["bare"])
-        place = match.end()
+        at = match.end()
     return found
 
 
 def _unquoted(match: re.Match[str]) -> str:
     if match["single"] is not None:
         return match["single"]
-    # Within double quotes a backslash escapes these four, and a line break; it stands for itself before all else.
+    # Within double quotes a backslash escapes these four characters and a line break; before others it is literal.
     return re.sub(r"\\([\"\\`$\n])", lambda escaped: escaped[1].strip("\n"), match["double"])
 
 
 def _bare(text: str) -> str:
-    """Without the blanks behind it, unless they are escaped."""
+    """An unquoted value without trailing blanks, unless they are escaped."""
     kept = re.sub(r"((?:\\.|[^\\])*?)[ \t]*\Z", r"\1", text, count=1, flags=re.DOTALL)
     return re.sub(r"\\(.)", lambda escaped: escaped[1].strip("\n\r"), kept, flags=re.DOTALL)

@@ -26,7 +26,7 @@ from blogworker.redact import SECRETS
 
 
 class BlogworkerError(Exception):
-    """Every error this package raises on purpose. No text that it is made of keeps a secret."""
+    """Every error this package raises on purpose. Secrets in its message are hidden."""
 
     def __init__(self, *facts: object) -> None:
         super().__init__(*(SECRETS.hide(fact, shapes=False) if isinstance(fact, str) else fact for fact in facts))
@@ -73,7 +73,7 @@ class InvalidInput(BlogworkerError):
         super().__init__(f"{source}: {len(faults) + more} bad row(s)")
         self.source = source
         self.faults = tuple(faults)
-        self.more = more  # bad rows that are not among them
+        self.more = more  # bad rows beyond those in `faults`
 
 
 class LeaseLost(BlogworkerError):
@@ -86,9 +86,9 @@ class LeaseLost(BlogworkerError):
 
 
 class ProviderError(BlogworkerError):
-    """A remote call went wrong. `code` is the vendor's own word where it gave one.
+    """A remote call failed. `code` is the vendor's error code, if it gave one.
 
-    The vendor may repeat a key in any of its words, and they are shown and stored: each is cleaned here.
+    A vendor may echo a key in any of these texts, and they are shown and stored: secrets in them are hidden here.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""The text that a reader sees of a piece of HTML, whatever is in it.
+"""The text that a reader sees of a piece of HTML.
 
 `html.parser` raises on some declarations and on references of thousands of digits, and takes a minute for 60 KB of tags
-that never end. Here every text has an answer, in time in proportion to its length: no pattern below gives back what it
-took, and none that fails to find an end looks for the same end again.
+that never end. This parser accepts any input, in time proportional to its length: its patterns are possessive, so they
+do not backtrack, and none searches twice for an end that is missing.
 """
 
 import re
@@ -11,40 +11,40 @@ from html import unescape
 
 TOKEN = re.compile(
     r"""
-      <!\[CDATA\[ | \]\]>                              # a wrapper of feeds; what is in it is the text
-    | <!--(?:-?> | (?s:.*?)(?:--!?> | \Z))             # comment; one that never ends takes all, as in a browser
+      <!\[CDATA\[ | \]\]>                              # used in feeds; its content is text
+    | <!--(?:-?> | (?s:.*?)(?:--!?> | \Z))             # comment; an unclosed one hides the rest, as in a browser
     | <[!?][^>]*+>                                     # declaration, such as <!DOCTYPE html> and Word's <![if !x]>
     | <(?P<raw>script|style)\b[^>]*+>(?s:.*?)(?:</(?P=raw)\b[^>]*+> | \Z)
     | </(?P<end>[a-z]?[^\s/>]*+)[^>]*+>
-    | <(?P<start>[a-z][^\s/>]*+)(?:[^>=]++ | =\s*+(?:"[^"]*+" | '[^']*+')?+)*+>   # a quoted value may hold >
+    | <(?P<start>[a-z][^\s/>]*+)(?:[^>=]++ | =\s*+(?:"[^"]*+" | '[^']*+')?+)*+>   # a quoted value may contain >
     """,
     re.IGNORECASE | re.VERBOSE,
 )
 REFERENCE = re.compile(r"&#0*+([0-9]*+)")
-DIGITS_MAX = 8  # enough for a number above every character; int() refuses one of thousands of digits
-UNSEEN = frozenset({"head", "noscript", "template", "title"})
+DIGITS_MAX = 8  # more than any character's number has; int() refuses numbers of thousands of digits
+NOT_SHOWN = frozenset({"head", "noscript", "template", "title"})
 
 
-def seen(html: str, parting: Callable[[str], object], *, mark: str) -> str:
-    """The text of the markup, with `mark` for each tag whose name, in lower case, is `parting`.
+def visible_text(html: str, is_break: Callable[[str], object], *, mark: str) -> str:
+    """The text of the markup, with `mark` in place of each tag for whose name, in lower case, `is_break` is true.
 
-    Behind the last > no tag ends: what stands there is text.
+    No tag can end after the last `>`: the rest is text.
     """
     end = html.rfind(">") + 1
     pieces: list[str] = []
-    hidden = at = 0  # how many elements are open that are not shown; where the text goes on
+    hidden = at = 0  # open elements that are not shown; where the text continues
     for token in TOKEN.finditer(html, 0, end):
         if not hidden:
             pieces.append(references(html[at : token.start()]))
         at = token.end()
         start, name = token["start"], (token["start"] or token["end"] or "").lower()
-        if name in UNSEEN:
+        if name in NOT_SHOWN:
             hidden = hidden + 1 if start else max(0, hidden - 1)
         elif name == "body":
             hidden = 0
-        if parting(name):
+        if is_break(name):
             pieces.append(mark)
-        if at == end and _never_ends(token):
+        if at == end and _is_unclosed(token):
             return "".join(pieces)
     if not hidden:
         pieces.append(references(html[at:]))
@@ -56,7 +56,7 @@ def references(text: str) -> str:
     return unescape(REFERENCE.sub(lambda found: f"&#{found[1][:DIGITS_MAX] or '0'}", text)) if "&" in text else text
 
 
-def _never_ends(token: re.Match[str]) -> bool:
+def _is_unclosed(token: re.Match[str]) -> bool:
     text = token[0]
     if token["raw"]:
         return not re.search(rf"</{token['raw']}\b[^>]*+>\Z", text, re.IGNORECASE)

@@ -1,15 +1,15 @@
-r"""Text from outside, as a terminal may show it and as a shell may be given it.
+r"""Makes text from outside safe to show on a terminal and to paste into a shell.
 
-Titles, errors, site ids and file names come from shops, vendors and models. A terminal obeys what some characters say:
-escape sequences recolour, retitle and overwrite it, bidirectional controls reorder a line, zero-width characters hide
-in an id. Such characters are shown as the escapes that Python, C and bash know: \n, \x1b, \u202e, \U000e0041.
+Titles, errors, site ids and file names come from shops, vendors and models. Escape sequences in them can recolour,
+retitle and overwrite a terminal, bidirectional controls reorder a line, and zero-width characters hide in an id. Such
+characters are shown as escapes that Python, C and bash know: \n, \x1b, \u202e, \U000e0041.
 """
 
 import os
 import re
 import shlex
 
-_PRESENTATION = "\ufe0e\ufe0f"  # text or emoji: terminals disagree on how wide these make the character before
+_PRESENTATION = "\ufe0e\ufe0f"  # text or emoji style: terminals disagree about the width of the character before
 # Unicode's categories Cc, Cf, Cs, Co, Zl and Zp, the rest of Default_Ignorable_Code_Point, and the noncharacters.
 _NONCHARACTERS = "".join(f"\\U{plane:04x}fffe-\\U{plane:04x}ffff" for plane in range(15))
 _HIDDEN = (
@@ -25,22 +25,22 @@ _SHORT = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}
 
 
 def printable(text: str, *, encoding: str = "utf-8") -> str:
-    """The text on one line."""
+    """The text on one line, with hidden characters escaped."""
     return _shown(_ANY, text, encoding)
 
 
 def printable_lines(text: str, *, encoding: str = "utf-8") -> str:
-    """The text with its lines and tabs as they are."""
+    """The same, but line breaks and tabs are kept."""
     return _shown(_BUT_LINES, text, encoding)
 
 
 def printable_json(text: str) -> str:
-    """JSON of the same meaning. Outside its strings JSON has none of these characters but line ends."""
+    """JSON with the same meaning. Only strings in it can hold such characters."""
     return _BUT_LINES.sub(_json_escape, text)
 
 
 def typed(word: str) -> str:
-    """The word as it is typed into a shell. What is hidden needs the quotes of bash, zsh, ksh and POSIX of 2024."""
+    """The word, quoted for a shell. Hidden characters need the $'...' of bash, zsh, ksh and POSIX 2024."""
     if not _ANY.search(word):
         return shlex.quote(word)
     return "$'" + _NEITHER_QUOTED.sub(_shell_escape, word) + "'"
@@ -52,7 +52,7 @@ def _shown(hidden: re.Pattern[str], text: str, encoding: str) -> str:
     for mark in _PRESENTATION:
         text = text.replace(mark, "")
     text = hidden.sub(_escape, text)
-    # Before anything is measured: what the output cannot hold would become longer later.
+    # Here, not when the text is written: escaping makes it longer, and callers measure it.
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
@@ -71,6 +71,6 @@ def _json_escape(found: re.Match[str]) -> str:
 def _shell_escape(found: re.Match[str]) -> str:
     if found[0] in "\\'":
         return "\\" + found[0]
-    if "\udc80" <= found[0] <= "\udcff":  # a byte that is not UTF-8, as Python keeps it in names of files
+    if "\udc80" <= found[0] <= "\udcff":  # a byte of a file name that is not UTF-8
         return f"\\x{os.fsencode(found[0]).hex()}"
     return "".join(f"\\x{byte:02x}" for byte in found[0].encode("utf-8", "surrogatepass"))

@@ -1,7 +1,7 @@
-"""The proxies of the environment: which one a call goes through.
+"""Which proxy of the environment a call goes through.
 
-HTTPS_PROXY, HTTP_PROXY and ALL_PROXY name it, NO_PROXY the hosts that are reached without, as `host`, `.domain`, an
-address, a network, each with a port if need be, or `*`. Nothing on this machine is reached through a proxy.
+HTTPS_PROXY, HTTP_PROXY and ALL_PROXY name proxies. NO_PROXY lists hosts that are reached directly: `host`, `.domain`,
+an address or a network, each with an optional port, or `*`. This machine is always reached directly.
 """
 
 import ipaddress
@@ -16,14 +16,14 @@ from blogworker.errors import SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """Taken once, when a client is opened."""
+    """The proxy settings, read once when a client is opened."""
 
     by_scheme: dict[str, str]
     exempt: tuple[str, ...]
 
     @classmethod
     def of_environment(cls) -> Self:
-        """Those that are set. Raises SettingsError where one cannot be used."""
+        """The proxies that are set. Raises SettingsError when one is not valid."""
         given = getproxies_environment()
         named = {scheme: given.get(scheme) or given.get("all") for scheme in ("http", "https")}
         faults = [
@@ -36,8 +36,8 @@ class Proxies:
         exempt = tuple(entry.strip().lower() for entry in given.get("no", "").split(",") if entry.strip())
         return cls({scheme: _completed(url) for scheme, url in named.items() if url}, exempt)
 
-    def on_the_way_to(self, origin: Origin) -> str | None:
-        """The proxy's URL; None where there is none, or none is to be used."""
+    def for_origin(self, origin: Origin) -> str | None:
+        """The URL of the proxy; None for a direct connection."""
         if origin.loopback or any(_names(entry, origin) for entry in self.exempt):
             return None
         return self.by_scheme.get(origin.scheme)
@@ -56,7 +56,7 @@ def _usable(url: str) -> bool:
 
 
 def _names(entry: str, origin: Origin) -> bool:
-    """Whether an entry of NO_PROXY means this origin."""
+    """Whether an entry of NO_PROXY matches this origin."""
     if entry == "*":
         return True
     named, port = _parted(entry)
@@ -69,7 +69,7 @@ def _names(entry: str, origin: Origin) -> bool:
 
 
 def _parted(entry: str) -> tuple[str, str]:
-    """Host and port of an entry. An IPv6 address without brackets has none."""
+    """Host and port of an entry. An IPv6 address without brackets has no port."""
     host, _, port = entry.rpartition(":")
     if not host or not port.isdecimal() or (":" in host and not host.endswith("]")):
         host, port = entry, ""

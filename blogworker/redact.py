@@ -1,16 +1,16 @@
-"""Hides secrets in text: those that are known by their value, and others by their shape.
+"""Hides secrets in text: known ones by their value, others by their shape.
 
-A vendor echoes a key anywhere: in a message, a code, a header, escaped in JSON or HTML, within a base64 header, masked
-or cut. So a known secret is hidden in each of these forms, and wherever a text shares PIECE characters with it.
-`SECRETS` serves the whole process, as logging does: an error is raised where nobody can hand it a redactor.
+A vendor may echo a key anywhere: in a message, a code or a header, escaped in JSON or HTML, in base64, masked or cut.
+So a known secret is hidden in each of these forms, and wherever a text shares PIECE characters in a row with it.
+`SECRETS` is global to the process, like logging, because an error can be raised where no redactor can be passed.
 
-Each stretch of GRAM characters of each form is a key of one table. A text is looked at every STEP characters only: a
-stretch of SHORTEST characters holds a whole gram that begins at one of these places. From there it is extended both
-ways. Tokens are as many as the sites, so only every 2^n-th gram of theirs is kept: since STEP is odd, a stretch of
-2^n * STEP characters still meets one of them, and a token is longer than that.
+An index maps every GRAM characters of each form (a gram) to the form and offset. A text is probed every STEP characters
+only: any SHORTEST characters in a row contain a whole gram that begins at a probed place. A match is then extended in
+both directions. Tokens are as many as sites, so only every 2^n-th of their grams is indexed: as STEP is odd, a match of
+2^n * STEP + GRAM characters still contains one of them.
 
-What is shorter than SHORTEST would star out half of a log, and is hidden only where a credential stands, such as in an
-address. A word ("postgres") is hidden in errors and logs, and left in what is written for readers.
+Secrets shorter than SHORTEST would blank out half of a log; they are hidden only where a credential is expected, such
+as in a URL. A secret that is a plain word ("postgres") is hidden in errors and logs, but not in posts and tables.
 """
 
 import html
@@ -22,16 +22,16 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 HIDDEN = "[secret]"
-SHORTEST = 8  # characters of a secret that is known by its value
-PIECE = 12  # of a longer one, in a row, that do not get through
+SHORTEST = 8  # characters of a secret that is hidden by its value
+PIECE = 12  # characters of a longer one, in a row, that are hidden
 GRAM = 4
 STEP = SHORTEST - GRAM + 1
 LONGEST_WORD = 15
-LATELY_FORGOTTEN = 1_000  # tokens; the answer that echoes a replaced one may still be on its way
+REPLACED_KEPT = 1_000  # replaced tokens that are still hidden: an answer may echo one late
 DEEPEST = 32
-SHOWN_HEAD, SHOWN_TAIL = 3, 4  # characters that a vendor shows of a key beside its stars
+SHOWN_HEAD, SHOWN_TAIL = 3, 4  # characters that a vendor shows of a masked key
 
-# A text that lacks the mark need not be searched, which is most of them.
+# The key is a substring of every match: most texts lack it and need no search.
 SHAPES = {
     mark: re.compile(shape)
     for mark, shape in (
@@ -47,24 +47,24 @@ SHAPES = {
 MASK = re.compile(r"[*•]{2,}|\.{2,}|…")
 WORD = re.compile(r"[A-Za-z]+|[0-9]+")
 PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
-# What is left as it is in a path, in a query by the common clients, by JavaScript, and nowhere.
+# Characters not percent-encoded in a path, in queries by the common clients, by JavaScript, and by the strictest.
 UNQUOTED = ("/", "/!$&'()*+,;=:@", "/!$&'()*+,;=:@?", "!'()*", "")
 
 Span = tuple[int, int]
 
 
 class Redactor:
-    """The secrets that are known."""
+    """The known secrets."""
 
     def __init__(self) -> None:
-        self._grams: dict[str, dict[tuple[str, int], None]] = {}  # -> forms that hold it, and where
+        self._grams: dict[str, dict[tuple[str, int], None]] = {}  # gram -> forms that contain it, with the offset
         self._words: set[str] = set()
         self._secrets: set[str] = set()
-        self._tokens: dict[str, tuple[str, ...]] = {}  # -> their forms
-        self._forgotten: dict[str, None] = {}  # oldest first
+        self._tokens: dict[str, tuple[str, ...]] = {}  # token -> its forms
+        self._replaced: dict[str, None] = {}  # tokens, oldest first
 
     def learn(self, secret: str) -> None:
-        """Hide this one from now on."""
+        """Hide this secret from now on."""
         if secret in self._secrets or not _hideable(secret):
             return
         self._secrets.add(secret)
@@ -74,8 +74,8 @@ class Redactor:
                 self._words.add(form)
 
     def learn_token(self, token: str) -> None:
-        """Hide this one until it is forgotten."""
-        self._forgotten.pop(token, None)
+        """Hide this token until it is forgotten."""
+        self._replaced.pop(token, None)
         if token in self._secrets or token in self._tokens or not _hideable(token):
             return
         self._tokens[token] = tuple(forms(token))
@@ -83,23 +83,23 @@ class Redactor:
             self._add(form, _stride(form))
 
     def forget_token(self, token: str) -> None:
-        """It was replaced. It is hidden until LATELY_FORGOTTEN others were."""
+        """Mark a token as replaced. It stays hidden until REPLACED_KEPT others have been replaced."""
         if token not in self._tokens:
             return
-        self._forgotten[token] = None
-        if len(self._forgotten) > LATELY_FORGOTTEN:
-            oldest = next(iter(self._forgotten))
-            del self._forgotten[oldest]
+        self._replaced[token] = None
+        if len(self._replaced) > REPLACED_KEPT:
+            oldest = next(iter(self._replaced))
+            del self._replaced[oldest]
             for form in self._tokens.pop(oldest):
                 self._remove(form, _stride(form))
 
     def clear(self) -> None:
-        """Know nothing: between tests."""
-        for known in (self._grams, self._words, self._secrets, self._tokens, self._forgotten):
+        """Forget everything; used between tests."""
+        for known in (self._grams, self._words, self._secrets, self._tokens, self._replaced):
             known.clear()
 
     def hide(self, text: str, *, shapes: bool = True, words: bool = True) -> str:
-        """The text without secrets. `shapes`: what looks like one, too; `words`: secrets that are mere words, too."""
+        """The text without secrets. `shapes`: also what looks like one; `words`: also secrets that are plain words."""
         if len(text) < SHORTEST:
             return text
         spans = [*_shaped(text)] if shapes else []
@@ -109,7 +109,7 @@ class Redactor:
         return _without(text, spans) if spans else text
 
     def hide_all(self, value: Any, *, shapes: bool = True, words: bool = True, level: int = 0) -> Any:
-        """A value with every string in it cleaned, at any depth; an object that tells one becomes text."""
+        """A value with secrets hidden in every string, at any depth. Any other object that shows one becomes text."""
         match value:
             case str():
                 return self.hide(value, shapes=shapes, words=words)
@@ -119,8 +119,8 @@ class Redactor:
                 return self._hide_within(value, shapes=shapes, words=words, level=level + 1)
             case _:
                 shown = str(value)
-                told = any(self.hide(form, shapes=shapes, words=words) != form for form in (shown, repr(value)))
-                return self.hide(shown, shapes=shapes, words=words) if told else value
+                leaks = any(self.hide(form, shapes=shapes, words=words) != form for form in (shown, repr(value)))
+                return self.hide(shown, shapes=shapes, words=words) if leaks else value
 
     def _hide_within(self, value: Collection[Any], *, shapes: bool, words: bool, level: int) -> Any:
         def cleaned(entry: object) -> Any:
@@ -144,8 +144,8 @@ class Redactor:
                 self._grams.pop(gram, None)
 
     def _stretches(self, text: str, *, words: bool, hidden: Iterable[Span]) -> Iterator[Span]:
-        """What the text shares with known forms. What is `hidden` is not looked into: of thousands of tokens that begin
-        alike, each would be compared."""
+        """The spans that the text shares with known forms. Spans in `hidden` are skipped: thousands of tokens may begin
+        alike, and each would be compared."""
         grams = self._grams
         places = [at for at in range(0, len(text) - GRAM + 1, STEP) if text[at : at + GRAM] in grams]
         covered = 0
@@ -159,8 +159,8 @@ class Redactor:
                     yield begin, end
 
     def _masked(self, text: str) -> Iterator[Span]:
-        """Keys as vendors show them: their first and last characters, stars or dots between them."""
-        if not ("**" in text or ".." in text or "…" in text or "••" in text):  # quicker than the pattern
+        """Keys as vendors mask them: the first and last characters, with stars or dots between."""
+        if not ("**" in text or ".." in text or "…" in text or "••" in text):  # faster than the pattern
             return
         for mask in MASK.finditer(text):
             begin, end = mask.span()
@@ -174,7 +174,7 @@ SECRETS = Redactor()
 
 
 def forms(secret: str) -> set[str]:
-    """A secret as it may stand in a text: as it is, escaped, encoded."""
+    """The forms in which a secret may appear in a text: unchanged, escaped, encoded."""
     raw = secret.encode(errors="surrogatepass")
     if PLAIN.fullmatch(secret):  # no escape changes it
         return {form for form in (secret, *_in_base64(raw)) if _hideable(form)}
@@ -193,7 +193,7 @@ def forms(secret: str) -> set[str]:
 
 
 def _in_base64(raw: bytes) -> Iterator[str]:
-    """What is always the same of base64, whatever stands around the secret: it may begin at any of three places."""
+    """The base64 characters that do not depend on the bytes around the secret, for each of three alignments."""
     for before in range(3):
         begin, end = -(-before * 4 // 3), (before + len(raw)) * 8 // 6
         for encode in (b64encode, urlsafe_b64encode):
@@ -205,7 +205,7 @@ def _hideable(secret: str) -> bool:
 
 
 def _stride(form: str) -> int:
-    """Between the grams that are kept of a token: the largest power of two that no stretch of its length can miss."""
+    """The distance between indexed grams of a token: the largest power of two that cannot miss a whole token."""
     stride = 1
     while 2 * stride * STEP + GRAM <= len(form):
         stride *= 2
@@ -213,7 +213,7 @@ def _stride(form: str) -> int:
 
 
 def _extended(text: str, at: int, form: str, offset: int) -> Span:
-    """All of a form that stands around one gram of it."""
+    """The longest span around a matching gram that text and form share."""
     begin, end = at, at + GRAM
     shift = offset - at
     while begin > 0 and begin + shift > 0 and text[begin - 1] == form[begin + shift - 1]:
@@ -224,7 +224,7 @@ def _extended(text: str, at: int, form: str, offset: int) -> Span:
 
 
 def _shown_before(secret: str, text: str, end: int) -> int:
-    """How many of a secret's first characters end there, if enough to tell that they are its own."""
+    """How many of the secret's first characters end there; 0 if too few to identify it."""
     if secret[:SHOWN_HEAD] not in text[max(0, end - len(secret)) : end]:
         return 0
     lengths = range(min(len(secret), end), SHOWN_HEAD - 1, -1)
@@ -232,7 +232,7 @@ def _shown_before(secret: str, text: str, end: int) -> int:
 
 
 def _shown_after(secret: str, text: str, begin: int) -> int:
-    """How many of its last characters begin there."""
+    """How many of the secret's last characters begin there; 0 if too few to identify it."""
     if secret[-SHOWN_TAIL:] not in text[begin : begin + len(secret)]:
         return 0
     lengths = range(len(secret), SHOWN_TAIL - 1, -1)
@@ -255,7 +255,7 @@ def _without(text: str, spans: list[Span]) -> str:
 
 
 def _merged(spans: list[Span]) -> Iterator[Span]:
-    """Those that touch or overlap are one."""
+    """The spans in order, with touching and overlapping ones joined."""
     begin, end = -1, -1
     for first, last in sorted(spans):
         if first > end:

@@ -30,7 +30,7 @@ from blogworker.envfile import LOCAL_FILE, local_file, local_values, read, unrea
 from blogworker.errors import SettingsError
 from blogworker.redact import SECRETS
 
-CREDENTIALS = "CREDENTIALS_DIRECTORY"  # where systemd puts those of a unit, each a file
+CREDENTIALS = "CREDENTIALS_DIRECTORY"  # set by systemd: a folder with one file per credential
 
 WebAddress = Annotated[str, AfterValidator(web_address)]
 
@@ -51,7 +51,7 @@ class Section(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _learn(cls, value: object, info: ValidationInfo) -> object:
-        """Have what is secret hidden from here on: before it is judged, so that a faulty one is hidden as well."""
+        """Register secrets with the redactor, before validation, so that a secret that is not valid is hidden too."""
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if isinstance(text, str):
             annotation = cls.model_fields[info.field_name or ""].annotation
@@ -65,7 +65,7 @@ USERINFO = re.compile(r"(?:^|://)[^/?#:@]*:(?P<password>[^/?#@]+)@")
 
 
 class VendorSettings(Section):
-    """What the sections of all vendors have: where its calls go."""
+    """Settings that every vendor has: where its calls go."""
 
     base_url: WebAddress
     allow_http: bool = Field(default=False, description="keys and posts may go unencrypted to a base URL of http://")
@@ -85,7 +85,7 @@ S = TypeVar("S", bound=Section)
 
 
 def load_section(section: type[S], **flags: Any) -> S:
-    """One section, for a command that needs no more: another's fault is none of its business."""
+    """One section, for a command that needs no other: faults of other sections do not stop it."""
     given = {key: value for key, value in flags.items() if value is not None}
     if faults := [*_unreadable_credentials(section)]:
         raise SettingsError("\n".join(faults))
@@ -96,7 +96,7 @@ def load_section(section: type[S], **flags: Any) -> S:
 
 
 def _unreadable_credentials(section: type[BaseSettings]) -> Iterable[str]:
-    """One line for each credential of the section that is there and cannot be read."""
+    """One line for each credential of the section that exists and cannot be read."""
     if not (folder := os.environ.get(CREDENTIALS)):
         return
     try:
@@ -108,15 +108,16 @@ def _unreadable_credentials(section: type[BaseSettings]) -> Iterable[str]:
         if (path := found.get(name.lower())) is not None:
             try:
                 if not read(path).strip():
-                    yield f"{name}: its credential {path} is empty"
+                    yield f"{name}: credential {path} is empty"
             except SettingsError as error:
-                yield f"{name}: its credential {error}"
+                yield f"{name}: credential {error}"
 
 
 def learn_secrets(sections: Iterable[type[Section]]) -> None:
-    """Have all that is set hidden, whatever a command reads of the settings: what it shows may come from a worker."""
+    """Register the secrets of all sections, even if the command uses few of them: what it shows may come from a worker
+    that uses the others."""
     for section in sections:
-        with suppress(SettingsError, ValueError, OSError):  # another's fault is none of its business
+        with suppress(SettingsError, ValueError, OSError):  # the command that needs the section reports the fault
             load_section(section)
     for address in getproxies().values():
         for secret in secrets_of(address, secret=False):
@@ -124,22 +125,23 @@ def learn_secrets(sections: Iterable[type[Section]]) -> None:
 
 
 def secrets_of(text: str, *, secret: bool) -> set[str]:
-    """What is secret of a setting: the passwords of an address, as they stand there and decoded; else all of a secret.
+    """The secret parts of a setting: the passwords in a URL or connection string, as written and decoded; of any other
+    secret the whole value.
 
-    A password that is also the name of the user or of the database would hide those, and guards nothing."""
+    A password that equals the user, database or host name is left out: hiding it would hide those names."""
     if not secret:
         found = {match["password"] for match in USERINFO.finditer(text)}
         return found | {unquote(password) for password in found}
     try:
-        told = conninfo_to_dict(text)
+        parsed = conninfo_to_dict(text)
     except (ProgrammingError, ValueError):
-        told = {}
-    written = text.partition("://")[2].rpartition("@")[0].partition(":")[2]  # up to the last @: one may be of it
-    found = {written, unquote(written), *(str(told.get(name) or "") for name in PASSWORDS)}
+        parsed = {}
+    written = text.partition("://")[2].rpartition("@")[0].partition(":")[2]  # to the last @: a password may contain one
+    found = {written, unquote(written), *(str(parsed.get(name) or "") for name in PASSWORDS)}
     address = text.strip().removeprefix("postgresql://").removeprefix("postgres://")
-    if not told and (address == text.strip() or not written):
+    if not parsed and (address == text.strip() or not written):
         found.add(address)
-    return found - {str(told.get(name)) for name in ("user", "dbname", "host")}
+    return found - {str(parsed.get(name)) for name in ("user", "dbname", "host")}
 
 
 def variable(section: type[BaseSettings], field: str) -> str:
@@ -174,7 +176,7 @@ def pasted(value: object) -> object:
         return value
     text = text.strip()
     if not all("!" <= sign <= "~" for sign in text):
-        raise ValueError("holds a blank, a line break or a sign that is no ASCII: copy it again, without quotes")
+        raise ValueError("holds a blank, a line break or a character beyond ASCII: copy it again, without quotes")
     return text or None
 
 

@@ -1,7 +1,7 @@
 """Every setting: its name, bounds, unit and default. Read once, in `cli`; each room is handed its own section.
 
-Flags beat the environment, `.env`, the machine's file (`envfile.py`) and the default, in this order. A value may also
-come from a file of its lower-case name in `CREDENTIALS_DIRECTORY`, where systemd puts the credentials of a unit.
+A flag overrides the environment, then `.env`, the machine's file (`envfile.py`) and the default. A value may also come
+from a file of its lower-case name in `CREDENTIALS_DIRECTORY`, where systemd puts the credentials of a unit.
 """
 
 import os

@@ -54,7 +54,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def no_secrets_of_other_tests() -> Iterator[None]:
-    """What one test's settings hold as secret is a plain word to another."""
+    """A secret in one test's settings may be a plain word in another test."""
     yield
     SECRETS.clear()
 

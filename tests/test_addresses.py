@@ -11,7 +11,7 @@ from blogworker.addresses import Origin, is_public, literal, translated, web_add
 
 @given(st.ip_addresses(v=4))
 def test_no_form_of_an_ipv4_address_is_public_in_ipv6(address):
-    """Mapped, compatible, 6to4 and Teredo are ways round a check; NAT64 stands for the address inside."""
+    """Mapped, compatible, 6to4 and Teredo addresses could bypass a check; NAT64 means the IPv4 address inside."""
     number = int(address)
     forms = [0xFFFF << 32 | number, number, 0x2002 << 112 | number << 80, 0x20010000 << 96 | number << 64]
 

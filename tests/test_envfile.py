@@ -1,4 +1,4 @@
-"""The machine's settings: read as systemd reads them, below everything nearer; one line where they cannot be."""
+"""The machine's settings are parsed as systemd parses them and overridden by all others; errors are one line."""
 
 import os
 import subprocess
@@ -39,7 +39,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @contextmanager
 def stranger() -> Iterator[None]:
-    """A user whom files of mode 0 are closed to. Root reads everything, so it becomes nobody for the moment."""
+    """A user who cannot read files of mode 0. Root can, so the process becomes nobody for a moment."""
     root = os.geteuid() == 0
     if root:
         os.seteuid(NOBODY)
@@ -131,7 +131,7 @@ def test_another_file_may_be_named_and_none(tmp_path: Path) -> None:
 def test_every_command_reads_it_but_those_that_bring_their_own_world(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`make demo` on a machine in production must not take the keys that stand there."""
+    """`make demo` on a production machine must not use its keys."""
     (tmp_path / "named").write_text("OPENAI_ACCOUNT=acme\n")
     for command, account in (("migrate", "acme"), ("demo", None), ("simulate", None), ("bench", None)):
         monkeypatch.setenv("BLOGWORKER_ENV_FILE", str(tmp_path / "named"))
@@ -147,7 +147,7 @@ def test_every_command_reads_it_but_those_that_bring_their_own_world(
 def test_a_machine_file_of_roots_is_passed_over_and_named_where_a_setting_is_missing(
     public: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker of systemd has its values in the environment; a person needs to know where to look."""
+    """A worker gets the values from systemd; a person needs to know where to look."""
     monkeypatch.setattr(envfile, "MACHINE_FILE", public / "blogworker.env")
     envfile.MACHINE_FILE.write_text(f"DATABASE_URL={URL}\n")
     envfile.MACHINE_FILE.chmod(0)
@@ -217,7 +217,7 @@ def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_credential_that_cannot_be_read_is_one_line(make, reason: str, credentials: Path) -> None:
     make(credentials / "openai_api_key")
 
-    with pytest.raises(SettingsError, match=f"^OPENAI_API_KEY: its credential .*/openai_api_key .*{reason}$"):
+    with pytest.raises(SettingsError, match=f"^OPENAI_API_KEY: credential .*/openai_api_key .*{reason}$"):
         load()
 
 
@@ -225,7 +225,7 @@ def test_a_credential_of_somebody_else_is_one_line(public: Path, monkeypatch: py
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(public))
     (public / "openai_api_key").touch(mode=0)
 
-    reason = r"^OPENAI_API_KEY: its credential .* cannot be read: permission denied$"
+    reason = r"^OPENAI_API_KEY: credential .* cannot be read: permission denied$"
     with stranger(), pytest.raises(SettingsError, match=reason):
         load_section(OpenAISettings)
 
@@ -255,7 +255,7 @@ def test_a_dot_env_that_is_not_text_is_one_line() -> None:
 
 
 def test_the_command_ends_with_two_and_one_line(credentials: Path) -> None:
-    """systemd does not start such a worker again: nothing gets better by itself."""
+    """systemd does not restart such a worker, because retrying cannot help."""
     (credentials / "openai_api_key").write_bytes(b"\xff")
     (credentials / "database_url").write_text(URL)
 
@@ -270,5 +270,5 @@ def test_the_command_ends_with_two_and_one_line(credentials: Path) -> None:
 
     assert ran.returncode == 2
     assert ran.stderr.splitlines() == [
-        f"blogworker: OPENAI_API_KEY: its credential {credentials}/openai_api_key is not text in UTF-8"
+        f"blogworker: OPENAI_API_KEY: credential {credentials}/openai_api_key is not text in UTF-8"
     ]

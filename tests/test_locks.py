@@ -25,7 +25,7 @@ def names(lock: str) -> set[str]:
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
 def test_every_package_of_a_lock_has_its_hashes(lock: Path) -> None:
-    """pip takes these with --require-hashes, from whatever index a machine has: no address stands in them."""
+    """pip installs them with --require-hashes from any index, so they contain no index URL."""
     text = lock.read_text(encoding="utf-8")
     entries = re.split(r"\n(?=\S)", text.strip())
 

@@ -1,4 +1,4 @@
-"""Text out of any markup: every input has an answer, in time in proportion to its length."""
+"""Text of any markup: every input is accepted, in time proportional to its length."""
 
 from html.parser import HTMLParser
 from time import process_time
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blogworker.markup import references, seen
+from blogworker.markup import references, visible_text
 
 HOSTILE = [
     "<![", "<![S-M]>", "<![CDATA[", "]]>", "<!--", "-->", "<!-- --!>", "<!", "<?", "</", "</a ", "<a ", "<a b",
@@ -19,7 +19,7 @@ HOSTILE = [
 
 
 def text(html: str) -> str:
-    return seen(html, {"p", "br"}.__contains__, mark="|")
+    return visible_text(html, {"p", "br"}.__contains__, mark="|")
 
 
 @pytest.mark.parametrize(
@@ -86,4 +86,4 @@ def test_of_well_formed_markup_it_is_the_text_that_html_parser_finds(html: str) 
     reader.feed(html)
     reader.close()
 
-    assert seen(html, lambda name: False, mark="") == "".join(reader.pieces)
+    assert visible_text(html, lambda name: False, mark="") == "".join(reader.pieces)

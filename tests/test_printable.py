@@ -1,4 +1,4 @@
-"""No character of anybody's text is obeyed by a terminal, and what is pasted into a shell means what it meant."""
+"""No character of foreign text controls a terminal, and a word pasted into a shell keeps its meaning."""
 
 import json
 import shutil

@@ -38,7 +38,7 @@ def test_the_environment_names_the_proxy(environment, url, proxy, monkeypatch):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
-    assert Proxies.of_environment().on_the_way_to(Origin.of(url)) == proxy
+    assert Proxies.of_environment().for_origin(Origin.of(url)) == proxy
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_no_proxy_exempts_hosts_domains_and_networks(entry, exempt, served, monk
     monkeypatch.setenv("NO_PROXY", entry)
     proxies = Proxies.of_environment()
 
-    assert [url for url in (*exempt, *served) if proxies.on_the_way_to(Origin.of(url)) is None] == exempt
+    assert [url for url in (*exempt, *served) if proxies.for_origin(Origin.of(url)) is None] == exempt
 
 
 @pytest.mark.parametrize("value", ["socks5://p:1080", "http://", "http://p:99999", "http://p:0", "http://[::1", "é:1"])

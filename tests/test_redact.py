@@ -1,4 +1,4 @@
-"""No configured secret shows in a text, in whatever form it is echoed, and what is no secret stays as it is."""
+"""No configured secret appears in a text, in any form of echo, and other text stays unchanged."""
 
 import html
 import json
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from blogworker.errors import BlogworkerError, ProviderError
-from blogworker.redact import HIDDEN, LATELY_FORGOTTEN, PIECE, SHORTEST, Redactor
+from blogworker.redact import HIDDEN, PIECE, REPLACED_KEPT, SHORTEST, Redactor
 from blogworker.section import Section, learn_secrets
 from blogworker.settings import DatabaseSettings, OpenAISettings, ReplicateSettings, WixSettings
 
@@ -58,7 +58,7 @@ def redactor(*secrets: str) -> Redactor:
 @FEW
 @given(SECRET, TEXT, TEXT)
 def test_a_known_secret_is_hidden_in_every_form(secret: str, before: str, after: str) -> None:
-    """A vendor prints what it was sent, and whatever logs it escapes it once more."""
+    """A vendor echoes what it was sent, and a log may escape it once more."""
     hide = redactor(secret).hide
 
     for name, echo in ECHOES.items():
@@ -140,7 +140,7 @@ def test_secrets_side_by_side_are_all_hidden(secrets: list[str]) -> None:
     ],
 )
 def test_what_looks_like_a_secret_is_hidden_unknown(text: str) -> None:
-    """Another one's key, or an old one: nobody has told us of it."""
+    """Another person's key, or an old one, which is not in the settings."""
     shown = Redactor().hide(text)
 
     assert HIDDEN in shown
@@ -148,7 +148,7 @@ def test_what_looks_like_a_secret_is_hidden_unknown(text: str) -> None:
 
 
 def test_a_short_secret_is_hidden_only_where_a_credential_stands() -> None:
-    """A password of three characters would star out half of a log."""
+    """Hiding a password of three characters would blank out half of a log."""
     known = redactor("blo", "        ")
 
     assert known.hide("the blogs of postgresql://shop:blo@db") == f"the blogs of postgresql://shop:{HIDDEN}@db"
@@ -187,7 +187,7 @@ def test_values_of_any_shape_are_cleaned_at_any_depth() -> None:
 @FEW
 @given(st.lists(st.text(VISIBLE, min_size=SHORTEST, max_size=400), min_size=1, max_size=4, unique=True))
 def test_a_token_is_hidden_from_when_it_came(tokens: list[str]) -> None:
-    """There are as many as sites, and only part of each is kept to find it by."""
+    """There are as many tokens as sites, and only part of each is indexed."""
     known = Redactor()
     for token in tokens:
         known.learn_token(token)
@@ -198,10 +198,8 @@ def test_a_token_is_hidden_from_when_it_came(tokens: list[str]) -> None:
 
 
 def test_a_replaced_token_is_hidden_for_a_while_and_then_let_go() -> None:
-    """The answer that repeats it may come later than the one that replaced it; memory does not grow for ever."""
-    first, *others = (
-        sha256(bytes([number % 256, number // 256])).hexdigest() for number in range(LATELY_FORGOTTEN + 1)
-    )
+    """An answer may echo a token after it was replaced; memory must not grow without limit."""
+    first, *others = (sha256(bytes([number % 256, number // 256])).hexdigest() for number in range(REPLACED_KEPT + 1))
     known = Redactor()
     known.learn_token(first)
     known.forget_token(first)
@@ -216,7 +214,7 @@ def test_a_replaced_token_is_hidden_for_a_while_and_then_let_go() -> None:
 
 
 def test_every_secret_of_the_settings_is_learnt_whoever_builds_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where another setting beside it is faulty, and the section is refused."""
+    """Also if another setting of the section is not valid, and the section is refused."""
     monkeypatch.setenv("OPENAI_API_KEY", "k3y|of(openai")
     monkeypatch.setenv("OPENAI_RPM", "none")
     monkeypatch.setenv("OPENAI_BASE_URL", "https://me:p%40ssw0rd-1@gate.example/v1")

@@ -53,7 +53,7 @@ def test_systemd_accepts_the_unit(unit, tmp_path):
 
 @needs_systemd
 def test_systemd_finds_little_exposed(tmp_path):
-    """Besides what a worker cannot do without: the network, and the files that it runs from."""
+    """Apart from what a worker needs: the network, and the files that it runs from."""
     unit = tmp_path / "blogworker@1.service"
     unit.write_text(WORKER.read_text(encoding="utf-8").replace("/opt/blogworker/bin/blogworker run", "/bin/true"))
 
@@ -71,12 +71,12 @@ def test_systemd_finds_little_exposed(tmp_path):
 
 @pytest.mark.parametrize("key", ["MemoryMax", "PrivateUsers", "PrivateMounts", "DevicePolicy", "LimitCORE"])
 def test_the_unit_confines_what_a_worker_may_take_and_leave(key):
-    """A leak ends one worker, not the machine; a core would hold keys. `security` does not look at all of these."""
+    """A memory leak kills one worker only; a core dump would contain keys. `security` does not check all of these."""
     assert value(WORKER, key) in {"2G", "yes", "closed", "0"}
 
 
 def test_stopping_the_target_waits_until_the_workers_have_drained():
-    """What stops after another unit has started before it: without the order the target is stopped at once."""
+    """Units stop in the reverse order of starting: without the order the target stops at once."""
     assert value(WORKER, "PartOf") == "blogworker.target"
     orders = re.findall(r"^After=(.*)$", WORKER.read_text(encoding="utf-8"), re.MULTILINE)
     assert "blogworker.target" in " ".join(orders).split()

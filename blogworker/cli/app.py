@@ -44,7 +44,7 @@ from blogworker.telemetry.streams import take_over
 
 DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, os.EX_TEMPFAIL, 130
 FAULTS_SHOWN = 50
-ON_THEIR_OWN = ("bench", "demo", "simulate")  # commands that bring their own database and vendors
+SELF_CONTAINED = ("bench", "demo", "simulate")  # commands that bring their own database and vendors
 
 app = typer.Typer(
     name="blogworker",
@@ -87,8 +87,8 @@ def options(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
 ) -> None:
     """Rows of a Postgres table become published, illustrated blog posts."""
-    if context.invoked_subcommand in ON_THEIR_OWN:
-        os.environ[NAMED_BY] = ""  # for their workers too: nothing of this machine's fleet
+    if context.invoked_subcommand in SELF_CONTAINED:
+        os.environ[NAMED_BY] = ""  # neither they nor their workers use this machine's settings
     use_machine_file(os.environ)
 
 
@@ -125,26 +125,26 @@ def explain(error: BaseException) -> int:
         case InvalidInput():
             for fault in error.faults[:FAULTS_SHOWN]:
                 complain(f"{error.source}:{fault.line}: {fault.reason}")
-            if (untold := len(error.faults[FAULTS_SHOWN:]) + error.more) > 0:
-                complain(f"... and {untold:,} more")
+            if (more := len(error.faults[FAULTS_SHOWN:]) + error.more) > 0:
+                complain(f"... and {more:,} more")
             complain("nothing was enqueued; correct the rows, or pass --skip-bad to enqueue the others")
             return USAGE
         case QueueFull():
             complain(f"{error}; try again in about {max(1, error.estimated_wait_minutes)} min")
             return REFUSED
         case SettingsError():
-            return _complain_of_all(error, USAGE)
+            return _complain_each(error, USAGE)
         case DatabaseAway():
-            return _complain_of_all(error, REFUSED)
+            return _complain_each(error, REFUSED)
         case DatabaseUnready():
-            return _complain_of_all(error, USAGE)
+            return _complain_each(error, USAGE)
         case psycopg.Error() | PoolTimeout() if passing(error):
-            trouble = "cannot do it now" if isinstance(error, psycopg.Error) and answered(error) else "went away"
+            trouble = "cannot do this now" if isinstance(error, psycopg.Error) and answered(error) else "went away"
             complain(f"the database {trouble}: {in_words(error)}. Try again")
             return REFUSED
         case psycopg.errors.InsufficientPrivilege():
             complain(
-                f"the database refused: {in_words(error)}. `blogworker roles` makes roles that have what is needed"
+                f"the database refused: {in_words(error)}. `blogworker roles` creates roles with the privileges needed"
             )
             return USAGE
         case psycopg.Error():
@@ -159,21 +159,21 @@ def explain(error: BaseException) -> int:
             raise error
 
 
-def _complain_of_all(error: BlogworkerError, code: int) -> int:
-    """Each line of the message is a fault of its own."""
+def _complain_each(error: BlogworkerError, code: int) -> int:
+    """Each line of the message is a separate fault."""
     for line in str(error).split("\n"):
         complain(line)
     return code
 
 
 def crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """An error nobody foresaw, as Python shows it, without secrets."""
+    """Show an unexpected error as Python does, without secrets."""
     text = SECRETS.hide("".join(traceback.format_exception(kind, error, trace)))
     sys.stderr.write(marked(text, "error") + "\n" if is_journal(sys.stderr) else text)
 
 
 def answered(error: psycopg.Error) -> bool:
-    """Whether a server that lives said no: it is full, or locked, or cancelled what was asked."""
+    """Whether a running server refused: it is full, a lock is held, or it cancelled the statement."""
     return error.sqlstate is not None and not error.sqlstate.startswith(("08", "57P"))
 
 

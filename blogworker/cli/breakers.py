@@ -1,4 +1,4 @@
-"""Commands about circuit breakers: look, close."""
+"""Commands about circuit breakers: show, close."""
 
 import typer
 
@@ -8,14 +8,14 @@ from blogworker.db.pool import Database, Row
 from blogworker.errors import SettingsError
 from blogworker.printable import typed
 
-app = typer.Typer(help="Which providers are left alone, and why.", invoke_without_command=True)
+app = typer.Typer(help="The circuit breakers: which providers are not called, and why.", invoke_without_command=True)
 
 JSON = typer.Option(False, "--json", help="For machines.")
 
 
 @app.callback()
 def breakers(context: typer.Context, as_json: bool = JSON) -> None:
-    """Each provider: used, or left alone since when, why, and until when."""
+    """The circuit breaker of each provider: its state, for how long it has been open, why, and when it is probed."""
     if context.invoked_subcommand is None:
         _show(with_database(_rows), as_json=as_json)
 
@@ -34,7 +34,7 @@ def close(
         if provider not in known:
             raise SettingsError(f"there is no provider {provider}; known are {', '.join(map(typed, known))}")
         if closed is None:
-            raise SettingsError(f"{provider} is not left alone: its breaker is closed")
+            raise SettingsError(f"the circuit breaker of {provider} is already closed")
         return [row for row in rows if row["provider"] == provider]
 
     _show(with_database(act), as_json=as_json)
@@ -52,11 +52,11 @@ def _show(rows: list[Row], *, as_json: bool) -> None:
 
 
 def breaker_table(rows: list[Row]) -> object:
-    columns = ["provider", "state", "for", "next try", "tries", "reason"]
+    columns = ["provider", "state", "open for", "next probe", "tries", "reason"]
     cells = [
         (
             row["provider"],
-            "in use" if row["state"] == "closed" else "being tried" if row["state"] == "half_open" else "left alone",
+            row["state"].replace("_", " "),
             None if row["open_s"] is None else duration(row["open_s"]),
             _next(row),
             row["tries"] or None,
@@ -64,7 +64,7 @@ def breaker_table(rows: list[Row]) -> object:
         )
         for row in rows
     ]
-    return table("Providers", columns, cells, fold=["reason"])
+    return table("Circuit breakers", columns, cells, fold=["reason"])
 
 
 def _next(row: Row) -> str | None:

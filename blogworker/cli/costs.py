@@ -19,14 +19,14 @@ from blogworker.settings import OpenAISettings, ReplicateSettings
 app = typer.Typer(help="What was spent, and what may be.", invoke_without_command=True)
 
 JSON = typer.Option(False, "--json", help="For machines.")
-LATEST = 1_000  # finished blogs that an average goes by
-ENOUGH = 10  # fewer say little of the next one
-OLD = timedelta(days=92)  # after which somebody should look at the vendor's page again
+LATEST = 1_000  # finished blogs that the average cost is taken from
+ENOUGH = 10  # finished blogs; an average of fewer says little about the next one
+OLD = timedelta(days=92)  # prices checked longer ago should be compared with the vendor's page
 USAGE = {
     "calls": "requests",
     "tokens in": "tokens_in",
     "cached": "tokens_cached",
-    "out": "tokens_out",
+    "tokens out": "tokens_out",
 }
 
 
@@ -95,7 +95,7 @@ def set_budget(
 
 
 def _parts(found: dict[str, Any], *, days: int, site: str | None) -> list[Any]:
-    money = ["usd", "wasted", "unpriced calls"]
+    money = ["cost", "wasted", "unpriced calls"]
     cells = [[row[key] for key in USAGE.values()] + _money(row) for row in found["models"]]
     models = [(row["provider"], row["model"], *cell) for row, cell in zip(found["models"], cells, strict=True)]
     periods = [
@@ -118,7 +118,7 @@ def _parts(found: dict[str, Any], *, days: int, site: str | None) -> list[Any]:
         facts(_blog_facts(found)),
         table(f"By model{of}, {days} days", ["vendor", "model", *USAGE, *money], models),
         table(f"By time{of} (UTC)", ["from", *USAGE, *money], periods),
-        table("Costliest sites", ["site", "usd", "today", "budget", "paused"], sites, fold=["budget", "paused"]),
+        table("Costliest sites", ["site", "cost", "today", "budget", "paused"], sites, fold=["budget", "paused"]),
         table("Prices, by this machine's settings", ["model", "USD", "from", "checked"], prices, fold=["USD"]),
         *(Text(f"warning: {warning}", style="yellow") for warning in found["warnings"]),
     ]
@@ -132,7 +132,7 @@ def _budget_facts(s: Row) -> dict[str, object]:
     return {
         "today": _against(s["spent_today_usd"], s["budget_day_usd"], s["left_today_usd"]),
         "this month": _against(s["spent_month_usd"], s["budget_month_usd"], s["left_month_usd"]),
-        "reserved": f"up to {dollars(s['in_hand_usd'])} for blogs in hand",
+        "reserved": f"up to {dollars(s['in_hand_usd'])} for blogs in progress",
         "projected": f"{dollars(s['projected_month_usd'])} by the end of the month: what is spent, and "
         f"{dollars(s['a_day_usd'])} a day (the last seven days) for {s['days_left']:.1f} days",
         "stopped": s["shut_reason"] or "nothing: no budget is used up",
@@ -153,14 +153,14 @@ def _blog_facts(found: dict[str, Any]) -> dict[str, object]:
         "finished blogs": _finished(blogs),
         "failed blogs": f"{blogs['failed']:,}, which had cost {dollars(blogs['failed_usd'])}",
         "wasted": f"{dollars(wasted)}{share} in {sum(row['wasted'] for row in models):,} calls: "
-        "repairs, answers cut off or refused, pictures that died",
+        "repairs, answers cut off or refused, pictures that failed",
         "perhaps billed": f"{blogs['unanswered']:,} calls without an answer, "
-        f"{blogs['cut_off']:,} attempts whose worker died while they paid",
+        f"{blogs['cut_off']:,} attempts whose worker died during a paid call",
     }
 
 
 def _finished(blogs: Row) -> str:
-    """By what they cost themselves: all that was spent is for those in progress too."""
+    """Their number and own cost; the total spent includes blogs in progress."""
     done, seen, cost = blogs["done"], blogs["done_seen"], blogs["done_usd"]
     if not seen:
         return f"{done:,}"

@@ -19,8 +19,10 @@ def demo(
     concurrency: int = typer.Option(25, min=1, max=500, help="Slots of each of the two workers."),
     keep: bool = typer.Option(False, "--keep", help="Leave the Postgres running, to look at it with psql."),
 ) -> None:
-    """Invented catalogues become illustrated posts on simulated vendors: no server, no keys, no network."""
-    with extra("demo"):
+    """Turn invented catalogues into illustrated posts with simulated vendors: no server, no keys, no network."""
+    with extra("demo"):  # the simulator, in a process of its own, needs it; say so before anything is started
+        import starlette  # noqa: F401
+
         from blogworker.cli.exhibition import exhibit
         from blogworker.demo.show import Plan
     exhibit(Plan(blogs=blogs, sites=sites, out=out.resolve(), speed=speed, concurrency=concurrency, keep=keep))

@@ -67,7 +67,7 @@ def enqueue(
     include_hidden: bool = typer.Option(
         False,
         "--include-hidden",
-        help="Take products, too, that are drafts, archived, unlisted, hidden or unpublished.",
+        help="Also enqueue products that are drafts, archived, unlisted, hidden or unpublished.",
     ),
     skip_bad: bool = typer.Option(False, "--skip-bad", help="Enqueue the good rows of a file that has bad ones."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Enqueue nothing: say what would be, its cost and time."),

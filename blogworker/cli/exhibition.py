@@ -22,7 +22,7 @@ LINE_EVERY_S = 2.0  # where there is no terminal
 
 
 class View:
-    """A live view on a terminal, a line now and then elsewhere."""
+    """A live view on a terminal; elsewhere a line of text every LINE_EVERY_S."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen

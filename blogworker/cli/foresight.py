@@ -67,7 +67,7 @@ async def _look(blogs: Iterable[NewBlog], found: Checked, limit: int | None) -> 
             async with opened() as database:
                 return await _ask(database, blogs, found, limit)
         except DatabaseUnready as error:  # when it was opened: no blog was taken from the files yet
-            complain(f"{error}; going on without it")
+            complain(f"{error}; continuing without the database")
     surveyed = await survey(None, blogs)
     return Foresight(surveyed, _estimate(surveyed, [], []))
 
@@ -129,12 +129,12 @@ def _tell(seen: Foresight, found: Checked) -> None:
         "enqueued before": "not known" if seen.outlook is None else f"{surveyed.known:,}",
         "repeated in the file": f"{surveyed.repeated + found.skipped['repeated']:,}",
         "cost": f"{_usd(told.usd)} likely, {_usd(told.usd_at_most)} at most",
-        "time": f"{_minutes(told.minutes)} of quota at the least{_of(told.narrowest)}",
+        "time": f"at least {_minutes(told.minutes)} of quota{_of(told.narrowest)}",
     }
     if seen.outlook is not None:
         lines["waiting before them"] = f"{seen.outlook['waiting']:,}{_behind(seen)}"
         lines["at the present pace"] = _pace(seen)
-    columns = ["source", "blogs", "stage", "model", "calls", "tokens", "cost", "at most", "going by"]
+    columns = ["source", "blogs", "stage", "model", "calls", "tokens", "cost", "at most", "estimated from"]
     console().print(table("Each blog", columns, map(_row, told.uses)))
     console().print()
     console().print(facts(lines))
@@ -144,7 +144,7 @@ def _tell(seen: Foresight, found: Checked) -> None:
 
 
 def _row(use: "Use") -> tuple[object, ...]:
-    basis = f"{use.seen:,} finished blogs ({use.seen_of})" if use.seen else "what is reserved for a call"
+    basis = f"{use.seen:,} finished blogs ({use.seen_of})" if use.seen else "the reservation of a call"
     tokens = f"{use.tokens:,.0f}" if use.tokens else None
     costs = (_usd(use.usd, digits=4), _usd(use.usd_at_most, digits=4))
     return use.source_type, use.blogs, use.stage, use.model, f"{use.calls:.2f}", tokens, *costs, basis

@@ -1,8 +1,8 @@
-"""Tables and facts that fit the width they are given, without cutting a value.
+"""Tables and records that fit a given width without cutting a value.
 
-A table that is too wide for the terminal breaks its headings at words first, then the columns of prose. If that is not
-enough, the columns that do not fit follow each row on lines of their own. A narrow terminal gets a record of each row,
-one field a line. A word that is longer than a line is written whole: the terminal wraps it, and a copy of it is right.
+A table that is too wide first wraps its headings, then its prose columns. If that is not enough, the columns that do
+not fit are printed below each row. A narrow terminal gets a record per row, one field per line. A word that is longer
+than a line is printed whole: the terminal wraps it, so that it can still be copied.
 """
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -15,10 +15,10 @@ from rich.text import Text
 
 GAP = "  "
 INDENT = "    "
-APART = "   "  # short fields that share a line
-NARROW = 72  # columns; below, what does not fit becomes records
+FIELD_GAP = "   "  # between short fields that share a line
+NARROW = 72  # terminal columns; on a narrower one a table that does not fit becomes records
 HEADING_LINES = 2
-PROSE = 28  # columns that prose has at the least, unless it is shorter
+PROSE_MIN = 28  # terminal columns of a wrapped prose column, unless its text is shorter
 
 
 class Cell(NamedTuple):
@@ -27,7 +27,7 @@ class Cell(NamedTuple):
     text: str
     style: str = ""
     empty: bool = False
-    whole: bool = False  # only broken at spaces
+    whole: bool = False  # wrapped at spaces only
 
     @property
     def width(self) -> int:
@@ -35,12 +35,13 @@ class Cell(NamedTuple):
 
     @property
     def is_figure(self) -> bool:
-        return self.text.replace(",", "").replace(".", "").lstrip("-").isdigit()
+        bare = self.text.lstrip("-").removeprefix("$").removesuffix(" %").removesuffix(" s")
+        return bare.replace(",", "").replace(".", "").isdigit()
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Rows under headings. Only the columns in `prose` may be broken."""
+    """Rows under headings. Only the columns in `prose` may be wrapped."""
 
     title: Cell | None
     columns: Sequence[Cell]
@@ -66,7 +67,8 @@ class Grid:
         while _together(fitting) > room:
             fitting.popitem()
         if len(fitting) > 1 and (room >= NARROW or not self.rows):
-            return self._table(fitting, room)
+            whole = {index: natural[index] for index in fitting}  # headings on one line, if there is room
+            return self._table(whole if _together(whole) <= room else fitting, room)
         return self._records(room)
 
     def _column(self, index: int) -> list[Cell]:
@@ -85,7 +87,7 @@ class Grid:
         prose = sorted(self.prose & widths.keys(), key=lambda index: widths[index])
         free = room - _together(widths) + sum(widths[index] for index in prose)
         for done, index in enumerate(prose):
-            least = max(min(PROSE, widths[index]), *(_longest_word(cell) for cell in self._column(index)))
+            least = max(min(PROSE_MIN, widths[index]), *(_longest_word(cell) for cell in self._column(index)))
             broken[index] = max(least, min(widths[index], free // (len(prose) - done)))
             free -= broken[index]
         return broken
@@ -110,13 +112,13 @@ class Grid:
                 continue
             field = [Cell(f"{column.text}: ", "dim"), cell]
             alone = index in self.prose
-            if line and (alone or _width(line) + len(APART) + _width(field) > room):
+            if line and (alone or _width(line) + len(FIELD_GAP) + _width(field) > room):
                 yield line
                 line = []
             if alone:
                 yield from _field(field[0], cell, field[0].width, room, indent=INDENT)
             else:
-                line += [Cell(APART if line else INDENT), *field]
+                line += [Cell(FIELD_GAP if line else INDENT), *field]
         if line:
             yield line
 

@@ -1,4 +1,4 @@
-"""How commands speak: tables for people, JSON for machines, one clear line for what is wrong."""
+"""What commands print: tables for people, JSON for machines, one line per error."""
 
 import codecs
 import json
@@ -22,8 +22,8 @@ from blogworker.redact import SECRETS
 from blogworker.telemetry.journal import is_journal, marked
 from blogworker.telemetry.streams import coloured, spoken, trusted
 
-USUAL = 80
-ENDLESS = 100_000  # where no terminal is: a row is a line, for grep
+USUAL_WIDTH = 80  # of a terminal that does not know its own
+UNLIMITED = 100_000  # columns without a terminal: each row is one line, for grep
 STATUS_COLOURS = {
     "DONE": "green",
     "FAILED": "red",
@@ -35,7 +35,7 @@ STATUS_COLOURS = {
 
 
 class Screen(Console):
-    """Shows strings as they are, never read as markup, and makes what comes from data printable. It cuts no line."""
+    """Prints strings without interpreting markup, makes data printable, and crops no line."""
 
     def print(self, *objects: Any, crop: bool = False, **options: Any) -> None:
         super().print(*objects, crop=crop, **options)
@@ -69,13 +69,13 @@ def _width(file: TextIO) -> int:
     if re.fullmatch("0*[1-9][0-9]{0,4}", asked):
         return int(asked)
     try:
-        return os.get_terminal_size(file.fileno()).columns or USUAL
-    except OSError:  # it is no terminal
-        return ENDLESS
+        return os.get_terminal_size(file.fileno()).columns or USUAL_WIDTH
+    except OSError:  # not a terminal
+        return UNLIMITED
 
 
 def prose(text: str) -> Text:
-    """Many lines, broken at words."""
+    """Text of many lines, wrapped at spaces."""
     return Text(printable_lines(text, encoding=spoken(sys.stdout)))
 
 
@@ -84,13 +84,13 @@ def heading(text: str) -> Text:
 
 
 def complain(message: str) -> None:
-    """One line, or one line a fault, on standard error."""
+    """Print one line on standard error."""
     line = printable(f"blogworker: {SECRETS.hide(message, shapes=False)}")
     sys.stderr.write(f"{marked(line, 'error') if is_journal(sys.stderr) else line}\n")
 
 
 def json_text(value: object) -> str:
-    """JSON that a terminal may show, in the characters that the output has."""
+    """JSON that is safe to show on a terminal, in characters that the output can encode."""
     plain = json.loads(json.dumps(value, default=_plain))
     cleaned = SECRETS.hide_all(plain, shapes=False, words=False)
     return printable_json(json.dumps(cleaned, ensure_ascii=codecs.lookup(spoken(sys.stdout)).name != "utf-8"))
@@ -103,10 +103,7 @@ def emit_json(value: object) -> None:
 def table(
     title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]], *, fold: Sequence[str] = ()
 ) -> Grid:
-    """A table whose figures stand on the right.
-
-    Only the columns in `fold` are broken between words; no other value is.
-    """
+    """A table with figures aligned right. Only the columns in `fold` are wrapped."""
     return Grid(
         None if title is None else _text(title, "bold"),
         [_text(column) for column in columns],
@@ -141,7 +138,7 @@ def cell(value: object) -> Cell:
 
 
 def _text(text: str, style: str = "") -> Cell:
-    """A worker of other settings may have stored a secret. A word of a shop's own stays what it is."""
+    """Without secrets, which a worker with other settings may have stored. Secrets that are plain words stay."""
     return Cell(printable(SECRETS.hide(text, shapes=False, words=False), encoding=spoken(sys.stdout)), style)
 
 
@@ -164,7 +161,7 @@ def duration(seconds: float) -> str:
 
 
 def facts(pairs: Mapping[str, object]) -> Record:
-    """Names and values, one a line."""
+    """Names and values, one per line."""
     return Record([(_text(name), cell(value)) for name, value in pairs.items()])
 
 

@@ -123,7 +123,7 @@ def _show(found: "Preview", *, form: Form, page: Path | None, show: bool) -> Non
     from blogworker.demo.page import preview_page
 
     written = {"md": forms.markdown, "json": forms.machine, "html": preview_page}[form]
-    # A file keeps what was written to the letter; on a terminal it is made printable.
+    # On a terminal hidden characters are escaped; a file gets the text unchanged.
     (sys.stdout if sys.stdout.isatty() else trusted(sys.stdout)).write(written(found).rstrip("\n") + "\n")
     sys.stdout.flush()
     console(sys.stderr).print(forms.bill(found))
@@ -138,4 +138,4 @@ def _show(found: "Preview", *, form: Form, page: Path | None, show: bool) -> Non
         raise BlogworkerError(f"{page} cannot be written: {error.strerror}") from error
     sys.stderr.write(f"page: {page}\n")
     if show and not webbrowser.open(page.resolve().as_uri()):
-        complain(f"no browser could be started: open {typed(str(page))} yourself")
+        complain(f"no browser could be started: open {typed(str(page))}")

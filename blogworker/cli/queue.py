@@ -1,5 +1,7 @@
 """Commands about the queue: status, list, show."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import typer
@@ -17,6 +19,7 @@ from blogworker.errors import BlogworkerError
 from blogworker.queue.job import Status
 
 JSON = typer.Option(False, "--json", help="For machines.")
+SOURCE_MAX = 200  # characters of a source that `show` prints
 
 
 def register(app: typer.Typer) -> None:
@@ -53,15 +56,17 @@ def _status_tables(found: dict[str, Any]) -> list[Any]:
     fleet = found["fleet"]
     pace = {
         "sites": "{sites:,} ({ready:,} ready, {paused:,} paused, {at_cap:,} at cap)".format(**fleet),
-        "finished": "{finished_last_minute:,} in the last minute, {finished_last_10_minutes:,} in ten".format(**fleet),
-        "wait": f"about {fleet['estimated_wait_minutes']} min for what waits",
+        "finished": "{finished_last_minute:,} in the last minute, {finished_last_10_minutes:,} in the last ten".format(
+            **fleet
+        ),
+        "wait": f"about {fleet['estimated_wait_minutes']} min until the waiting blogs are done",
         "spent today": f"{dollars(fleet['usd_today'])}, {dollars(fleet['usd_month'])} this month (UTC)",
         "total budget": budgets(fleet["budget_day_usd"], fleet["budget_month_usd"]),
         "stopped": _stopped(found),
     }
     if not any(worker["alive"] for worker in found["workers"]):
         pace["workers"] = "none is alive: nothing is claimed until one is started (blogworker run)"
-    queue = table("Queue", ["status", "jobs", "oldest", "newest"], [list(row.values()) for row in found["queue"]])
+    queue = table("Queue", ["status", "blogs", "oldest", "newest"], [list(row.values()) for row in found["queue"]])
     waiting = table(
         "Why blogs wait",
         ["blogs", "reason", "oldest", "until"],
@@ -89,7 +94,7 @@ def _status_tables(found: dict[str, Any]) -> list[Any]:
 
 
 def _stopped(found: dict[str, Any]) -> str:
-    """What is not claimed at present, and why."""
+    """What is not claimed now, and why."""
     told = [found["fleet"]["shut_reason"]] if found["fleet"]["shut_reason"] else []
     told += [
         f"what needs {row['provider']}: its circuit breaker is {'open' if row['state'] == 'open' else 'half open'}"
@@ -100,12 +105,12 @@ def _stopped(found: dict[str, Any]) -> str:
 
 
 def _tries(job: Row) -> str:
-    """Attempts that counted, of those that it has. The one under way counts, and one that ended the blog at once, as a
-    refusal does."""
+    """Attempts that counted, and their limit. The attempt in progress counts, and so does one that ended the blog at
+    once, such as a refusal."""
     failures, most = job["failures"], job["max_attempts"]
     match Status(job["status"]):
         case Status.FAILED if failures < most:
-            return f"{failures + 1}, the last"
+            return f"{failures + 1} (final)"
         case Status.DONE:
             return str(failures + 1)
         case Status.PROCESSING:
@@ -185,13 +190,15 @@ async def shown_job(database: Database, job_id: int) -> Row | None:
 
 def _job_parts(found: Row) -> list[Any]:
     job, post = found["job"], found["post"]
-    head = {key: job[key] for key in ("instance_id", "status", "stage", "source_type", "source_id", "priority")}
+    head = {key: job[key] for key in ("instance_id", "status", "stage", "source_type", "source_id")}
     head |= {
+        "source": _source(job["source_data"]),
+        "priority": job["priority"],
         "attempt": f"{job['attempt']} ({job['failures']} of {job['max_attempts']} failed, {job['rescues']} rescues)",
-        "created": job["created_at"],
-        "run at": job["run_at"],
-        "finished": job["finished_at"],
-        "publish at": found["publish_at"],
+        "created": _moment(job["created_at"]),
+        "run at": _moment(job["run_at"]),
+        "finished": _moment(job["finished_at"]),
+        "publish at": _moment(found["publish_at"]),
         "worker": found["worker"],
         "error": job["error"],
     }
@@ -209,7 +216,7 @@ def _job_parts(found: Row) -> list[Any]:
             )
             for s in found["checkpoints"]
         ]
-        columns = ["checkpoint", "attempt", "model", "tokens in", "out", "cost", "seconds"]
+        columns = ["checkpoint", "attempt", "model", "tokens in", "tokens out", "cost", "seconds"]
         parts += [Text(), table("Checkpoints", columns, rows)]
     if found["errors"]:
         errors = [(e["attempt"], e["stage"], e["kind"], e["message"], e["request_id"]) for e in found["errors"]]
@@ -219,9 +226,27 @@ def _job_parts(found: Row) -> list[Any]:
         ]
     if post:
         shown = ("title", "slug", "excerpt", "tags", "word_count", "image_bytes", "wix_post_id", "url", "published_at")
-        parts += [Text(), heading("Post"), facts({key: post[key] for key in shown})]
+        told = {key: post[key] for key in shown} | {"published_at": _moment(post["published_at"])}
+        if isinstance(post["tags"], list):
+            told["tags"] = ", ".join(map(str, post["tags"]))
+        parts += [Text(), heading("Post"), facts(told)]
         parts += [Text(), prose(post["markdown"])]
     return parts
+
+
+def _source(data: object) -> str | None:
+    """What the blog is about: its keyword, the name of its product, or how its text begins."""
+    known = data if isinstance(data, Mapping) else {}
+    about = next((str(known[key]) for key in ("keyword", "name", "text") if known.get(key)), None)
+    return about if about is None or len(about) <= SOURCE_MAX else f"{about[: SOURCE_MAX - 1]}…"
+
+
+def _moment(stored: object) -> object:
+    """A time as it comes in JSON, to the second; anything else unchanged."""
+    try:
+        return f"{datetime.fromisoformat(str(stored)).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError):
+        return stored
 
 
 def _usd(cost: float | None) -> str | None:

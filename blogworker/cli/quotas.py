@@ -98,7 +98,7 @@ def show(rows: list[Row], *, as_json: bool) -> None:
 
 
 def quota_table(rows: list[Row]) -> object:
-    columns = ["bucket", "waiting", "requests", "tokens", "vendor's", "pace", "ahead", "blocked", "set"]
+    columns = ["bucket", "waiting", "requests", "tokens", "vendor's limits", "pace", "ahead", "blocked", "set"]
     cells = [
         (
             row["name"],

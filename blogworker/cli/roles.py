@@ -1,4 +1,4 @@
-"""`blogworker roles`: the group roles of the database, and what each may do."""
+"""`blogworker roles`: the group roles of the database and their privileges."""
 
 from dataclasses import dataclass
 
@@ -17,12 +17,12 @@ from blogworker.db.server import look_at_server, quoted
 from blogworker.section import load_section
 from blogworker.settings import DatabaseSettings
 
-UNDONE = 2
+NOT_ALL_CREATED = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What became of the roles."""
+    """Which roles were created, refused and granted their privileges."""
 
     caller: str
     created: list[str]
@@ -45,7 +45,7 @@ def roles(
     ),
     as_json: bool = typer.Option(False, "--json", help="For machines."),
 ) -> None:
-    """Create the group roles and grant each what it needs. Run it as the owner of the tables."""
+    """Create the group roles and grant each the privileges it needs. Run it as the owner of the tables."""
     settings = load_section(DatabaseSettings)
     anyio.run(_print if print_only else _make, settings, as_json)
 
@@ -74,15 +74,20 @@ async def _make(settings: DatabaseSettings, as_json: bool) -> None:
         emit_json({"created": made.created, "granted": made.granted, "not_created": made.refused})
     else:
         console().print(
-            table(None, ["role", "can", "now"], [(role.name, role.can, made.of(role.name)) for role in ROLES])
+            table(
+                None,
+                ["role", "can", "now"],
+                [(role.name, role.can, made.of(role.name)) for role in ROLES],
+                fold=["can"],
+            )
         )
-        console().print("Make a login a member: grant blogworker_worker to alice", highlight=False)
+        console().print("To make a login a member, run in psql: grant blogworker_worker to alice", highlight=False)
     if made.refused:
         complain(
-            f"role {made.caller} may not create {', '.join(made.refused)}: let a superuser, or a role with CREATEROLE, "
-            "run what `blogworker roles --print` prints"
+            f"role {made.caller} may not create {', '.join(made.refused)}: run what `blogworker roles --print` prints "
+            "as a superuser or as a role with CREATEROLE"
         )
-        raise typer.Exit(UNDONE)
+        raise typer.Exit(NOT_ALL_CREATED)
 
 
 async def _ready(connection: AsyncConnection[DictRow]) -> str:

@@ -50,8 +50,8 @@ def run(
     ),
     parent: int | None = typer.Option(None, hidden=True, help="The process to end with."),
 ) -> None:
-    """Run one worker: claim blogs, make them, publish them. SIGTERM, SIGINT or SIGHUP drains; a second SIGTERM or
-    SIGINT releases at once."""
+    """Run one worker: claim blogs, make them, publish them. SIGTERM, SIGINT or SIGHUP drains it; a second SIGTERM or
+    SIGINT releases what it holds at once."""
     settings = load(
         {
             "worker": {"concurrency": concurrency, "name": name, "drain_timeout": drain_timeout}

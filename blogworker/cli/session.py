@@ -26,7 +26,7 @@ async def opened(needs: Role = READER) -> AsyncIterator[Database]:
 
 
 def with_database(act: Callable[[Database], Awaitable[T]], *, needs: Role = READER) -> T:
-    """Run `act` with the database open. `needs`: the role that has what is asked of the database before it."""
+    """Run `act` with the database open. `needs`: the group role whose privileges are checked first."""
 
     async def run() -> T:
         async with opened(needs) as database:

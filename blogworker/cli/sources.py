@@ -1,4 +1,4 @@
-"""The files that `enqueue` is given: read once to check them, and once more to enqueue what was found good."""
+"""The files given to `enqueue`: read once to check them, and again to enqueue the good rows."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,16 +15,17 @@ from blogworker.intake import Accepted, Kind, Repeats, Skipped, read
 from blogworker.queue.newblog import NewBlog, PublishMode
 from blogworker.settings import has_database
 
-FAULTS_TOLD = 1000  # of one file; all are counted
-COUNTED = {"repeated": "{:,} repeated in the files", "variant": "{:,} rows of variants"}  # the rest cannot be seen
+FAULTS_KEPT = 1000  # per file; all are counted
+# Kinds of skipped rows with their text; every other kind is a product that shoppers cannot see.
+COUNTED = {"repeated": "{:,} repeated in the files", "variant": "{:,} rows of variants"}
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to read, twice, the same way."""
+    """A file and how to read it, the same way in both passes."""
 
     path: Path
-    name: str  # as the person gave it
+    name: str  # as given on the command line
     kind: Kind
     sites: tuple[str, ...]
     priority: int
@@ -61,8 +62,8 @@ class Source:
 class Checked:
     """What the first pass over the files found."""
 
-    counts: Counter[str] = field(default_factory=Counter)  # blogs of each site
-    skipped: Counter[str] = field(default_factory=Counter)  # rows of each kind
+    counts: Counter[str] = field(default_factory=Counter)  # blogs per site
+    skipped: Counter[str] = field(default_factory=Counter)  # rows per kind
     bad: int = 0
 
     @property
@@ -70,18 +71,18 @@ class Checked:
         return self.counts.total()
 
     def told(self) -> list[str]:
-        """A line for each sort of rows that brought no blog though nothing is wrong with them."""
+        """A line for each kind of good rows that were skipped."""
         lines = [words.format(self.skipped[kind]) for kind, words in COUNTED.items() if self.skipped[kind]]
         hidden = {kind: count for kind, count in sorted(self.skipped.items()) if kind not in COUNTED}
         if hidden:
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in hidden.items())
-            total = f"{sum(hidden.values()):,} products left out that nobody can see in the shop"
-            lines.append(f"{total}: {kinds} (--include-hidden takes them)")
+            total = f"{sum(hidden.values()):,} not visible in the shop and skipped"
+            lines.append(f"{total}: {kinds} (--include-hidden enqueues them)")
         return lines
 
 
 def check(sources: Sequence[Source], *, skip_bad: bool) -> Checked:
-    """The first pass: count what is good, and name what is not. Raises InvalidInput, unless bad rows are skipped."""
+    """The first pass: count good rows and report bad ones. Raises InvalidInput, unless bad rows are skipped."""
     found, repeats = Checked(), Repeats()
     for source in sources:
         _check(source, found, repeats, skip_bad=skip_bad)
@@ -89,7 +90,7 @@ def check(sources: Sequence[Source], *, skip_bad: bool) -> Checked:
 
 
 def blogs(sources: Sequence[Source], found: Checked) -> Iterator[NewBlog]:
-    """The second pass. Raises SettingsError, at its end, when it is not what was counted."""
+    """The second pass. Raises SettingsError at its end if it differs from the first."""
     seen: Counter[str] = Counter()
     repeats = Repeats()
     for source in sources:
@@ -110,7 +111,7 @@ def _check(source: Source, found: Checked, repeats: Repeats, *, skip_bad: bool) 
                 found.counts[blog.instance_id] += 1
             case Skipped(kind=kind):
                 found.skipped[kind] += 1
-            case Fault() if len(faults) < FAULTS_TOLD:
+            case Fault() if len(faults) < FAULTS_KEPT:
                 faults.append(row)
             case Fault():
                 more += 1
@@ -125,7 +126,7 @@ def _check(source: Source, found: Checked, repeats: Repeats, *, skip_bad: bool) 
 
 @cache
 def _now() -> datetime:
-    """By the database; by this machine where there is none, for then nothing but a forecast can follow."""
+    """The database's time; this machine's if there is no database, as then only `--dry-run` can follow."""
 
     async def act(database: Database) -> datetime:
         time: datetime = (await database.one("db/clock"))["now"]

@@ -82,7 +82,7 @@ class Gate:
         slow = Passing(tuple(s for s in stages if NEEDS[s] == provider and s not in QUICK), pacing=pacing)
         shops = (Stage.SOURCE,) if provider == SHOP and Stage.SOURCE in stages else ()
         reads = Passing(shops, shop=True, pacing=pacing)
-        # What is refused with a post may be taken with ideas: then a quick call says nothing, and all would be let in.
+        # An input refused for a post may be accepted for ideas, so a quick call could close the breaker too early.
         likely = (slow, quick, reads) if self.breakers.misconfigured(provider) else (quick, slow, reads)
         return Trial(probe, tuple(passing for passing in likely if passing.stages))
 

@@ -86,7 +86,7 @@ def warn_unpriced(settings: Settings) -> None:
 
 
 def drain_signals() -> tuple[signal.Signals, ...]:
-    """What drains a worker. SIGHUP too, which would end it with its jobs; not where `nohup` has it ignored."""
+    """The signals that drain a worker. SIGHUP is one, as it would kill it by default, unless `nohup` ignores it."""
     ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     return (signal.SIGTERM, signal.SIGINT) if ignored else (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -121,7 +121,7 @@ class Supervisor:
         former: Former | None = None
         settled = released = 0
         async with create_task_group() as watches:
-            # With or without a lease: while the database is away for hours, this process waits for it.
+            # With or without a lease: the process stays up while the database is away, even for hours.
             watches.start_soon(systemd.feed_watchdog)
             await watches.start(self._obey_signals)
             watches.start_soon(every, "fit", FIT_S, self._look_at_fit)

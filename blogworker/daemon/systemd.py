@@ -31,7 +31,7 @@ def watchdog_interval_s() -> float | None:
 
 
 async def feed_watchdog() -> None:
-    """Say for ever that the event loop runs. Ends at once where there is no watchdog for this process."""
+    """Notify the watchdog for as long as the event loop runs. Returns at once if no watchdog is set."""
     if (interval_s := watchdog_interval_s()) is None:
         return
     while True:

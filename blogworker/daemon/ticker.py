@@ -18,7 +18,7 @@ async def every(
     *,
     fatal: tuple[type[Exception], ...] = (),
 ) -> None:
-    """Call `tick` for ever. A failing tick is tried again, and logged when it begins to fail, fails otherwise than
+    """Call `tick` forever. A failing tick is tried again, and logged when it begins to fail, fails otherwise than
     before, or works again; cancellation and `fatal` errors pass through."""
     failing: str | None = None
     while True:

@@ -20,7 +20,7 @@ LOCK_TIMEOUT_S = 300.0
 
 @asynccontextmanager
 async def alone(connection: AsyncConnection[DictRow]) -> AsyncIterator[None]:
-    """Nobody else changes the schema, or who may use it, meanwhile."""
+    """Hold the lock that every change of the schema or of privileges takes."""
     await _lock(connection)
     try:
         yield

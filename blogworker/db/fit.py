@@ -15,9 +15,9 @@ NAMED = 3
 
 
 async def require_fit(connection: AsyncConnection[DictRow], *, needs: Role) -> None:
-    """Raise DatabaseUnready, with one line that says what to do, unless all that we do will be let through.
+    """Raise DatabaseUnready, in one line that says what to do, unless the database permits all that will be done.
 
-    `needs`: the role, of grants.py, that has what will be done.
+    `needs`: the group role of grants.py whose privileges that takes.
     """
     server = await look_at_server(connection)
     server.require_fit()

@@ -1,7 +1,7 @@
-"""Who may do what: the one source of what `blogworker roles` grants and of what a command asks for before it starts.
+"""The privileges of each group role: `blogworker roles` grants them, and every command checks them before it starts.
 
-Triggers, and the functions that producers call, run with the rights of the tables' owner. So nobody is granted what
-they write: sites of new blogs, announcements, sums of what was spent, reservations, titles.
+Triggers, and the functions that producers call, run with the rights of the tables' owner. So no role needs privileges
+for what they write: sites of new blogs, announcements, totals of spending, reservations, titles.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,17 +12,17 @@ Tables = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A group role. `tables`: privileges beside SELECT, each with the columns that it is limited to, where it is."""
+    """A group role. `tables`: privileges besides SELECT, each followed by its columns if it is limited to some."""
 
     name: str
-    can: str  # for people
-    reads: bool = True  # every table and view, and the functions that change nothing
+    can: str  # shown to people
+    reads: bool = True  # SELECT on all tables and views, and EXECUTE on functions that change nothing
     tables: Tables = field(default_factory=dict)
     functions: Sequence[str] = ()
 
     @property
     def wanted(self) -> dict[str, list[str]]:
-        """The same as columns of a table: relations, privileges and columns, '' for all, in the same order."""
+        """`tables` as three lists in the same order: relations, privileges and columns ('' for all)."""
         rows = [
             (table, *privilege.partition(" ")[::2])
             for table, privileges in self.tables.items()
@@ -35,7 +35,7 @@ class Role:
         }
 
 
-# They are volatile, so that they see what is newer than their statement, and write nothing.
+# These write nothing; they are volatile so that they see rows newer than their statement.
 READS = ("site_in_flight", "site_has_pending")
 ENQUEUES = ("enqueue_blog", "enqueue_blogs", "create_sites", "require_room")
 ALL = ("INSERT", "UPDATE", "DELETE")
@@ -46,7 +46,7 @@ CLAIM = (
 )
 PLAN = "name plan weight max_in_flight max_pending settings"
 
-PRODUCER = Role("blogworker_producer", "adds blogs, and reads nothing", reads=False, functions=ENQUEUES)
+PRODUCER = Role("blogworker_producer", "adds blogs; reads nothing", reads=False, functions=ENQUEUES)
 READER = Role("blogworker_reader", "reads everything", functions=READS)
 WORKER = Role(
     "blogworker_worker",
@@ -79,7 +79,7 @@ WORKER = Role(
 )
 OPERATOR = Role(
     "blogworker_operator",
-    "reads everything, adds, retries, cancels and prunes blogs; changes sites, budgets, quotas and breakers",
+    "reads everything; adds, retries, cancels and prunes blogs; changes sites, budgets, quotas and breakers",
     tables={
         "blog_generations": (
             "UPDATE status priority run_at max_attempts publish_mode error cancel_requested_at",

@@ -5,7 +5,7 @@ separated by `-- migrate: next`. The second kind is for what takes long: `create
 change a few thousand rows and commit. It is recorded when all of it is done. If one statement fails, the next `migrate`
 repeats all of them, so each has to allow that.
 
-A lock that everybody else would have to wait behind is waited for half a second, given up, and tried again; later for
+A lock that all others would have to wait behind is waited for half a second, given up, and tried again; later for
 longer, so that an autovacuum gives way.
 
 The migration libraries were tried and set aside: a lock that survives its owner's death, a driver or an ORM that
@@ -207,7 +207,7 @@ async def _require_names(connection: AsyncConnection[DictRow], server: Server) -
 
 
 async def _mend_functions(connection: AsyncConnection[DictRow], *, changed: bool) -> None:
-    """An extension dropped with cascade has taken the comparison of titles with it; what is new is open to PUBLIC."""
+    """Restore the comparison of titles if pg_trgm was dropped with cascade; secure and grant what is new."""
     row = await look_at_functions(connection, needs=NOBODY)
     if row["can_compare"] and not row["compares"]:
         await connection.execute(query("db/compare_titles"))

@@ -1,7 +1,7 @@
 """A database that does not fit the program: a function was renamed, a grant revoked, the schema is another version's.
 
 No job is to blame and no job pays for it. Who met it waits and tries again; nothing new is claimed meanwhile. It fits
-again when a statement that it refused gets through. Where nobody is left to try one, a single job is let through after
+again when a statement that it refused gets through. Where no job is left to try one, a single job is let through after
 a while, and tries.
 """
 

@@ -1,4 +1,4 @@
-"""Make the group roles, and keep what they are granted equal to grants.py."""
+"""Creates the group roles and keeps their privileges equal to grants.py."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ NAMES = [role.name for role in ROLES]
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """What the migrations made: names of tables and views, and of functions."""
+    """The names of all tables and views, and of all functions, that the migrations create."""
 
     relations: Sequence[str]
     functions: Sequence[str]
 
 
 async def create_statements(connection: AsyncConnection[DictRow]) -> dict[str, str]:
-    """The statement for each role that the server lacks, by its name."""
+    """The statement for each role that the server lacks, by the role's name."""
     rows = await (await connection.execute(query("roles/create"), {"roles": NAMES})).fetchall()
     return {row["name"]: row["statement"] for row in rows}
 
 
 async def create(connection: AsyncConnection[DictRow]) -> tuple[list[str], list[str]]:
-    """Create the roles that are missing. Gives the names of those created, and of those that may not be."""
+    """Create the missing roles. Gives the names of those created, and of those that we may not create."""
     created, refused = [], []
     for name, statement in (await create_statements(connection)).items():
         try:
@@ -38,12 +38,12 @@ async def create(connection: AsyncConnection[DictRow]) -> tuple[list[str], list[
         except InsufficientPrivilege:
             refused.append(name)
         except (DuplicateObject, UniqueViolation):
-            pass  # another session was quicker
+            pass  # another session has just created it
     return created, refused
 
 
 async def grant_statements(connection: AsyncConnection[DictRow], role: Role, ours: Ours) -> list[str]:
-    """What gives the role its privileges in this schema, and takes all others."""
+    """The statements that give the role its privileges in this schema and revoke all others."""
     asked = {
         "role": role.name,
         "reads": role.reads,
@@ -56,9 +56,9 @@ async def grant_statements(connection: AsyncConnection[DictRow], role: Role, our
 
 
 async def grant(connection: AsyncConnection[DictRow], ours: Ours) -> list[str]:
-    """Grant what the roles need to those that there are, in one transaction. Gives their names.
+    """Grant the existing roles their privileges, in one transaction. Gives their names.
 
-    Raises DatabaseUnready when the tables are another role's.
+    Raises DatabaseUnready if the caller does not own the tables.
     """
     rows = await (await connection.execute(query("roles/present"), {"roles": NAMES})).fetchall()
     present = {row["name"] for row in rows}

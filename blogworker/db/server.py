@@ -82,11 +82,11 @@ async def look_at_relations(
 
 
 def quoted(name: str) -> str:
-    """As SQL has to spell it."""
+    """The name as an SQL identifier, quoted if necessary."""
     if name.isidentifier() and name == name.lower():
         return name
     double = name.replace('"', '""')
     if printable(name) == name:
         return f'"{double}"'
-    escaped = (f"\\+{ord(sign):06x}" if sign == "\\" or printable(sign) != sign else sign for sign in double)
+    escaped = (f"\\+{ord(char):06x}" if char == "\\" or printable(char) != char else char for char in double)
     return f'U&"{"".join(escaped)}"'

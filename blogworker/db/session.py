@@ -16,7 +16,7 @@ async def begin_session(connection: AsyncConnection[DictRow]) -> bool:
     """Set what we rely on, in one round trip. Gives whether the server session is this connection's own."""
     known = connection.info
     if known.password not in (known.user, known.dbname):
-        SECRETS.learn(known.password)  # it may come from PGPASSWORD or a file of libpq's
+        SECRETS.learn(known.password)  # it may come from PGPASSWORD or a password file
     for _ in range(TRIES - 1):
         with suppress(QueryCanceled):
             return await _begin(connection)

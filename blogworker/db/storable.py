@@ -1,4 +1,5 @@
-"""What Postgres can keep of what others send, and what the tables take of it (0015_bounds.sql). No secret is kept."""
+"""Makes values from outside storable: within what Postgres accepts and our tables allow (0015_bounds.sql), and without
+secrets."""
 
 from collections.abc import Mapping
 from math import isfinite
@@ -10,8 +11,8 @@ DEEPEST = 32  # objects and arrays around a value
 
 
 def storable(value: Any, *, level: int = 0) -> Any:
-    """A JSON value without secrets, and without what `jsonb` and `text` refuse: NUL, halves of surrogate pairs, numbers
-    that are none. What is nested too deeply and numbers that are too large become null.
+    """A JSON value without secrets, and without what `jsonb` and `text` refuse: NUL, lone surrogates, NaN and Infinity.
+    What is nested too deeply and numbers that are too large become null.
 
     A paid answer that is refused would be lost, and bought again by every attempt.
     """
@@ -38,8 +39,8 @@ def too_large(number: float) -> bool:
 
 
 def explained(text: str, longest: int) -> str:
-    """What a vendor or an exception says, as a column of `longest` characters takes it. Hidden before it is cut: half
-    a secret is not found any more."""
+    """A message of a vendor or an exception for a column of `longest` characters. Secrets are hidden before it is cut,
+    because half a secret would not be recognised."""
     return clipped(SECRETS.hide(_unbroken(text)), longest)
 
 

@@ -1,4 +1,4 @@
-"""What the driver and the server say of an error, in one line of ours."""
+"""One-line messages for database errors, without the driver's and libpq's internals."""
 
 import re
 
@@ -9,7 +9,7 @@ _PLACE = re.compile(
     r'connection to server (?:at|on socket) "(?P<host>[^"]*)"(?: \([^)]*\))?(?:, port (?P<port>\d+))? failed: '
     r"(?P<reason>.*)"
 )
-_CALL = re.compile(r"^(?:[a-z ]+ (?:failed|is bad): )+")  # which of its calls libpq was in helps nobody
+_CALL = re.compile(r"^(?:[a-z ]+ (?:failed|is bad): )+")  # the name of a libpq call
 _SEVERITY = re.compile(r"^(?:FATAL|ERROR|PANIC): +")
 _HOST = re.compile(r"^failed to resolve host '(?P<host>.*)': (?:\[Errno -?\d+\] )?(?P<reason>.*)$")
 _OURS = (
@@ -27,7 +27,7 @@ _OURS = (
 
 
 def in_words(error: BaseException) -> str:
-    """Any other error is told as it is."""
+    """The message in one line; that of an error of any other kind is unchanged."""
     if not isinstance(error, psycopg.Error | PoolTimeout):
         return str(error)
     lines = [line.strip() for line in str(error).split("\n") if line.strip()]
@@ -39,7 +39,7 @@ def in_words(error: BaseException) -> str:
 
 
 def _drivers(lines: list[str]) -> str:
-    """Each address that was tried, with its reason; else the first line."""
+    """Each address that was tried, with the reason; if there is none, the first line."""
     places = [place for line in lines if (place := _PLACE.search(line)) is not None]
     if places:
         return "; ".join(dict.fromkeys(map(_at, places)))

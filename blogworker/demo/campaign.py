@@ -11,7 +11,7 @@ from blogworker.queue.newblog import NewBlog
 from blogworker.stages.plain import slug
 
 DATA = files("blogworker.demo")
-# They fit any keyword, so that a large campaign has enough to ask for.
+# These fit any keyword, so that a large campaign has enough different ones.
 SITUATIONS = ("for beginners", "in winter", "on a small budget", "in a small flat", "in summer", "for two", "at work")
 
 
@@ -85,7 +85,7 @@ def _take(shop: Shop, share: int) -> list[NewBlog]:
 
 
 def _supply(shop: Shop) -> Iterator[NewBlog]:
-    """The shop's material, then every keyword in every situation, then that again with a number."""
+    """The shop's own blogs, then every keyword in every situation, then those again with a number."""
     yield from shop.blogs
     themes = [str(blog.source_data["keyword"]) for blog in shop.blogs if blog.source_type == "keyword"]
     for edition in count(1):

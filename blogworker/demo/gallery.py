@@ -1,7 +1,7 @@
 """The folder a demo ends with: every finished post as a page, and an index to enjoy and search them.
 
-The pages need nothing but themselves: no network, no server. The look lives in `templates/`. Every link leads to a
-page of the folder; a post's own address is shown and not linked, for the simulated site ends with the demo.
+The pages need no network and no server. Their look is in `templates/`. Every link leads to a page of the folder; a
+post's own address is shown but not linked, because the simulated site ends with the demo.
 """
 
 from collections import Counter, defaultdict
@@ -137,7 +137,7 @@ def site_chips(sites: Iterable[Site], *, total: int) -> Iterator[str]:
 
 
 def cards(shown: Sequence[GalleryPost], sites: Mapping[str, Site]) -> Iterator[str]:
-    """The cards in order; the first of a site is where a link to the site leads."""
+    """The cards in order; the first of each site is the target of links to the site."""
     found: set[str] = set()
     for place, post in enumerate(shown):
         site = sites[post.instance_id]

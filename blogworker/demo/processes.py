@@ -60,5 +60,5 @@ def require_running(process: Process, log: Path) -> None:
     if process.returncode:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
         raise BlogworkerError(
-            f"a process of the demo ended with {process.returncode}; the end of {log.name}:\n" + "\n".join(lines)
+            f"a process of the demo ended with {process.returncode}; {log.name} ends: " + " | ".join(lines)
         )

@@ -248,7 +248,7 @@ def _gallery_posts(out: Path, rows: Sequence[Row]) -> list[GalleryPost]:
             seo_title=row["seo_title"],
             seo_description=row["seo_description"],
             tags=tuple(row["tags"]),
-            html=ricos_html(ricos(row["markdown"], own_url="")),  # the shop is invented: its pages are nowhere
+            html=ricos_html(ricos(row["markdown"], own_url="")),  # no links to the shop, which is invented
             image=_image(images, row),
             image_alt=row["image_alt"] or "",
             source_type=row["source_type"],

@@ -3,8 +3,8 @@
     path, stdin or stream -> jsonl | keywords | products -> Draft -> checked -> Accepted
                                      '-> Fault (line, reason), Skipped (line, reason)
 
-`read` streams: it holds one row (of products, one product) and what it needs to see a repetition. Products that nobody
-can see in their shop are skipped. A caller that wants all or nothing reads twice, first for the faults, then for the
+`read` streams: it holds one row (or one product) and the keys it needs to detect repeated rows. Products that are not
+visible in their shop are skipped. A caller that wants all or nothing reads twice, first for the faults, then for the
 blogs; `at_rest` makes stdin readable twice.
 """
 

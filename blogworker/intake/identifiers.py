@@ -1,4 +1,4 @@
-"""Identifiers that a spreadsheet has rewritten: it takes them for numbers and dates, and two products become one."""
+"""Identifiers that a spreadsheet has rewritten as numbers or dates. Two products may then have the same one."""
 
 import re
 
@@ -14,23 +14,23 @@ SHAPES = (
     (re.compile(rf"{MONTH}[a-zûé]*\.?[- ]\d{{2,4}}", re.IGNORECASE), "a date"),
     (re.compile(r"\d{1,2}[/.]\d{1,2}[/.]\d{4}(?: \d{1,2}:\d\d.*)?"), "a date"),
     (re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}(?:[T ]\d{1,2}:\d\d.*)?"), "a date"),
-    (re.compile(r"#+|#[A-ZÀ-Ý/0]+[!?]?"), "an error of a spreadsheet"),
+    (re.compile(r"#+|#[A-ZÀ-Ý/0]+[!?]?"), "a spreadsheet error"),
 )
 SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
 def rewritten(identifier: str) -> str | None:
-    """What a spreadsheet seems to have made of it. A shop's own handle, such as `12-mar`, is in lower case."""
+    """What a spreadsheet seems to have turned it into. A shop's own handle, such as `12-mar`, is in lower case."""
     if SLUG.fullmatch(identifier) and not re.fullmatch(r"\d{4}-\d{1,2}-\d{1,2}", identifier):
         return None
     return next((what for shape, what in SHAPES if shape.fullmatch(identifier)), None)
 
 
 def complaint(identifier: str) -> str | None:
-    """The same, as a sentence that says what to do."""
+    """The same, as a message that says what to do."""
     if (what := rewritten(identifier)) is None:
         return None
     return (
-        f"the identifier {identifier!r:.60} is {what}, as a spreadsheet writes it: export the file again and enqueue "
-        "it as it is, or make the column text"
+        f"the identifier {identifier!r:.60} looks like {what} written by a spreadsheet: export the file again and "
+        "enqueue it unchanged, or format the column as text"
     )

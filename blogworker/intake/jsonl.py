@@ -22,13 +22,13 @@ def _camel(name: str) -> str:
 
 FIELDS = tuple(field.name for field in fields(NewBlog))
 SPELLINGS = {name: name for name in FIELDS} | {_camel(name): name for name in FIELDS}
-SPREAD = {"[": "a JSON list", "[{": "a JSON list", "{": "JSON over several lines"}  # by its first line
+SPREAD = {"[": "a JSON list", "[{": "a JSON list", "{": "JSON over several lines"}  # by the first line
 FLATTEN = {"a JSON list": ".[]", "JSON over several lines": "."}
 SUBJECTS = ("keyword", "name", "text")  # people put them beside source_data instead of into it
 
 
 def drafts(lines: Lines) -> Iterator[Drafted]:
-    """The blog of each line, or why it has none. Blank lines are passed over.
+    """The blog of each line, or why it has none. Blank lines are skipped.
 
     JSON that is written over several lines is one fault, not one for each of its lines.
     """
@@ -62,7 +62,7 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object that has each key once: of two values json.loads would keep the last and say nothing."""
+    """An object in which no key is repeated; json.loads silently keeps the last value of a repeated key."""
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)

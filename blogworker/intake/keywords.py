@@ -1,4 +1,4 @@
-"""A list of keywords, one a line. Lines that are blank or begin with # are passed over."""
+"""A list of keywords, one per line. Blank lines and lines that begin with # are skipped."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from blogworker.queue.newblog import KEYWORD_MAX
 
 
 def drafts(lines: Lines) -> Iterator[Drafted]:
-    """A keyword blog for each keyword; one that comes again, in whatever case, is skipped."""
+    """A keyword blog for each keyword. A repeated keyword is skipped, whatever its case."""
     first: dict[str, int] = {}
     for row in numbered(lines):
         if isinstance(row, Fault):

@@ -1,5 +1,5 @@
-"""The lines of a byte stream, numbered, whatever is in them: UTF-8, or UTF-16 as Excel saves its Unicode text, with a
-byte order mark or without; lines that end in LF, CRLF, CR, or one in this way and one in that."""
+"""The numbered lines of a byte stream: UTF-8, or UTF-16 as Excel saves "Unicode text", with or without a byte order
+mark; lines may end in LF, CRLF or CR, also mixed."""
 
 import codecs
 import io
@@ -9,28 +9,28 @@ from contextlib import contextmanager
 
 from blogworker.errors import Fault
 
-LINE_MAX = 1 << 20  # characters held at once; a row may hold 64 KiB of data, which is less however it is escaped
+LINE_MAX = 1 << 20  # characters held at once; a row of 64 KiB of data is shorter, however it is escaped
 BOM = "\ufeff"
 MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16: it begins with that mark
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-SAMPLE = 400  # bytes that show whether each second one is NUL, as in UTF-16 without a mark
-UNDECODED = re.compile("[\udc80-\udcff]")  # bytes that surrogateescape kept
+SAMPLE = 400  # bytes in which to look for the NULs of UTF-16 without a mark
+UNDECODED = re.compile("[\udc80-\udcff]")  # bytes kept by surrogateescape
 REPLACED = "\ufffd"
 
 
 class Lines:
-    """The physical lines, with their ends. A line longer than LINE_MAX comes in pieces and is never held whole."""
+    """The physical lines, with their line ends. A line longer than LINE_MAX is given in pieces, never held whole."""
 
     def __init__(self, text: io.TextIOWrapper) -> None:
-        self.number = 0  # of the line last given, from 1
-        self.is_cut = False  # whether there is more of that line
+        self.number = 0  # of the last line given, from 1
+        self.is_cut = False  # whether that line continues
         self.encoding = text.encoding.upper()
         self._text = text
-        self._kept = ""  # read, and not given yet
+        self._kept = ""  # read, but not given yet
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -42,12 +42,12 @@ class Lines:
             raise StopIteration
         if not self.is_cut:
             self.number += 1
-            piece = piece.lstrip(BOM)  # files that were joined have marks within
+            piece = piece.lstrip(BOM)  # concatenated files have marks in the middle
         self.is_cut = len(piece) >= LINE_MAX and not piece.endswith(("\n", "\r"))
-        return self._between(piece) if len(piece) >= LINE_MAX else piece
+        return self._cut_safely(piece) if len(piece) >= LINE_MAX else piece
 
-    def _between(self, piece: str) -> str:
-        """The piece without what must not be parted: CR from LF, and a quote of a CSV cell from the next one."""
+    def _cut_safely(self, piece: str) -> str:
+        """The piece, cut neither between CR and LF nor between two quotes of a CSV cell."""
         if piece.endswith("\r"):
             self._kept = self._text.readline(1)
             if self._kept == "\n":
@@ -58,12 +58,13 @@ class Lines:
             self._kept = piece[len(bare) :]
         return bare or piece
 
-    def pass_over_rest(self) -> None:
+    def skip_rest(self) -> None:
+        """Skip the rest of a line that was given in part."""
         while self.is_cut and next(self, None) is not None:
             pass
 
     def unreadable(self, text: str) -> str | None:
-        """The first part of a text of this file that could not be decoded."""
+        """The place of the first byte or character in a text of this file that could not be decoded."""
         if self._text.errors != "surrogateescape":
             return f"character {text.index(REPLACED) + 1}" if REPLACED in text else None
         if (found := UNDECODED.search(text)) is None:
@@ -84,7 +85,7 @@ def lines_of(stream: io.BufferedReader) -> Iterator[Lines]:
 
 
 def encoding_of(head: bytes) -> str:
-    """By its byte order mark, or by the NULs that UTF-16 has beside each Latin letter, delimiter and line end."""
+    """By the byte order mark, or by the NULs of UTF-16 beside each Latin letter, delimiter and line end."""
     for mark, encoding in MARKS:
         if head.startswith(mark):
             return encoding
@@ -96,11 +97,11 @@ def encoding_of(head: bytes) -> str:
 
 
 def numbered(lines: Lines) -> Iterator[tuple[int, str] | Fault]:
-    """Each line from 1 without its end, or why it cannot be read."""
+    """Each line, numbered from 1, without its line end, or why it cannot be read."""
     for line in lines:
         number = lines.number
         if lines.is_cut:
-            lines.pass_over_rest()
+            lines.skip_rest()
             yield Fault(number, f"the line is longer than {LINE_MAX:,} characters: is one row on one line?")
         elif place := lines.unreadable(line):
             yield Fault(number, f"{place} is not {lines.encoding}: save the file as UTF-8")

@@ -1,4 +1,4 @@
-"""What the rows of one product have told so far, and what a blog about it is made of."""
+"""One product of an export, collected from its rows, and the source_data of a blog about it."""
 
 import re
 from decimal import Decimal
@@ -9,12 +9,12 @@ from blogworker.intake import identifiers, visibility
 from blogworker.intake.money import amount, currency
 from blogworker.intake.readable import readable
 
-AGREED = ("name", "description", "vendor", "product_type", "url")  # two rows that differ in these are two products
+AGREED = ("name", "description", "vendor", "product_type", "url")  # rows that differ in these are different products
 SINGLE = (*AGREED, "tags", "currency", "sku")
-OF_A_VARIANT = frozenset({"variant", "media"})  # rows of Wix that tell nothing of whether the product can be seen
+OF_A_VARIANT = frozenset({"variant", "media"})  # kinds of Wix rows that do not state the product's visibility
 IMAGES_MAX = 10
-DESCRIPTION_MAX = 15_000  # characters, so that four bytes each still fit into source_data
-JOINTS = re.compile(r";|(?<![,\s])[,\s]++(?=https?://)")
+DESCRIPTION_MAX = 15_000  # characters; at four bytes each they still fit into source_data
+SEPARATORS = re.compile(r";|(?<![,\s])[,\s]++(?=https?://)")
 WIX_MEDIA = "https://static.wixstatic.com/media/"
 WIX_FILE = re.compile(r"[\w.-]+~mv2[\w.]*\.\w{2,5}")
 
@@ -26,8 +26,8 @@ class Product:
         self.line = line
         self.handle = handle
         self.is_spoiled = False
-        self.told: dict[str, str] = {}  # the first that is not empty
-        self._lines: dict[str, int] = {}  # where that was
+        self.told: dict[str, str] = {}  # the first value of each column that is not empty
+        self._lines: dict[str, int] = {}  # the line of that value
         self._prices: list[Decimal] = []
         self._compare_at: list[Decimal] = []
         self._currency: str | None = None
@@ -35,13 +35,13 @@ class Product:
         self._variant_images: list[str] = []
 
     def add(self, line: int, cells: dict[str, str]) -> str | None:
-        """Take in one more row. Gives the reason if it is a bad one."""
+        """Add a row. Gives the reason if the row is bad."""
         is_variant = cells.get("kind", "").casefold() in OF_A_VARIANT
         agreed = AGREED if is_variant else (*AGREED, *visibility.COLUMNS)
         for name in SINGLE if is_variant else (*SINGLE, *visibility.COLUMNS):
             if not (cell := cells.get(name)):
                 continue
-            if name in agreed and _even(cell) != _even(self.told.get(name, cell)):
+            if name in agreed and cell.split() != self.told.get(name, cell).split():
                 return self._contradiction(name, cell)
             self.told.setdefault(name, cell)
             self._lines.setdefault(name, line)
@@ -56,8 +56,8 @@ class Product:
 
     def _contradiction(self, name: str, cell: str) -> str:
         return (
-            f"{name} {cell!r:.40} contradicts {self.told[name]!r:.40} of line {self._lines[name]}: two products have "
-            f"the identifier {self.handle!r:.60}; give each its own, and do not save an export from a spreadsheet"
+            f"{name} {cell!r:.40} contradicts {self.told[name]!r:.40} on line {self._lines[name]}: two products have "
+            f"the identifier {self.handle!r:.60}; give each its own, and do not save exports with a spreadsheet"
         )
 
     def _take_price(self, name: str, cells: dict[str, str]) -> None:
@@ -98,10 +98,6 @@ class Product:
         return {name: value for name, value in data.items() if value}
 
 
-def _even(text: str) -> str:
-    return " ".join(text.split())
-
-
 def _written(price: Decimal | None) -> str | None:
     return None if price is None else f"{price:f}"
 
@@ -113,7 +109,7 @@ def _parts(text: str, separators: str) -> list[str]:
 
 def _addresses(cell: str) -> list[str]:
     """The web addresses in a cell. Shops join several with semicolons, commas or spaces; Wix may give a bare name."""
-    parts = JOINTS.split(cell)
+    parts = SEPARATORS.split(cell)
     whole = (WIX_MEDIA + part if WIX_FILE.fullmatch(part) else part for part in map(str.strip, parts))
     return list(dict.fromkeys(part for part in whole if _is_address(part)))
 

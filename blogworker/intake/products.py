@@ -1,9 +1,9 @@
-"""Product exports of Shopify, Wix Stores (classic and new catalog) and other shops: one blog a product.
+"""Product exports of Shopify, Wix Stores (classic and new catalog) and other shops: one blog per product.
 
-A product is a run of rows with one identifier. One of them carries the name and the description; the others add
-variants with their prices, or images. So the reader holds one product at a time, and an identifier that comes back
-later is a fault. A product with a bad row is left out whole, since half of its prices would be wrong ones. One that
-cannot be seen in its shop is left out too, unless it is asked for.
+A product is a run of consecutive rows with one identifier. One row carries the name and the description; the others add
+variants with their prices, or images. So the reader holds one product at a time, and an identifier that appears again
+later is a fault. A product with a bad row is skipped as a whole, since its prices would be incomplete. A product that
+is not visible in its shop is skipped too, unless `include_hidden` is set.
 """
 
 from collections.abc import Callable, Iterator
@@ -46,11 +46,11 @@ COLUMNS = {
 }  # fmt: skip
 REQUIRED = ("handle", "name")
 EXPECTED = "Handle, Title, Body (HTML), Variant Price (Shopify) or handleId, fieldType, name, description, price (Wix)"
-OF_ANOTHER = frozenset({"variation", "sku", "rule"})  # rows with an identifier of their own that are no product
+OF_ANOTHER = frozenset({"variation", "sku", "rule"})  # kinds of rows that have an identifier but are not products
 
 
 def drafts(lines: Lines, *, include_hidden: bool, now: Callable[[], datetime]) -> Iterator[Drafted]:
-    """A product blog for each product, its line being its first row's."""
+    """A product blog for each product, with the line of the product's first row."""
     product: Product | None = None
     begun: dict[str, int] = {}
     for row in _table(lines):
@@ -59,7 +59,7 @@ def drafts(lines: Lines, *, include_hidden: bool, now: Callable[[], datetime]) -
             return
         handle = row.cells.get("handle", "")
         if product is not None and row.cells.get("variant_id") and not (handle or row.cells.get("name")):
-            handle = product.handle  # Squarespace names the product once
+            handle = product.handle  # Squarespace names the product in its first row only
         if not handle:
             yield Fault(row.line, row.fault or "the row has no handle: every row names the product it belongs to")
             continue

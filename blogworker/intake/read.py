@@ -28,8 +28,8 @@ KINDS: dict[str, Kind] = {
     ".csv": "csv",
     ".tsv": "csv",
 }
-FOREIGN = {  # by its first bytes
-    b"PK\x03\x04": "a workbook or an archive: save the sheet as CSV UTF-8",
+UNREADABLE = {  # kinds of files by their first bytes, with what to do
+    b"PK\x03\x04": "a workbook or a ZIP archive: save the sheet as CSV UTF-8",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook: save the sheet as CSV UTF-8",
     b"\x1f\x8b": "compressed: unpack it, or pipe it in with `gunzip -c`",
     b"%PDF": "a PDF: export the rows as CSV or JSONL",
@@ -37,7 +37,7 @@ FOREIGN = {  # by its first bytes
     b"<?": "a page or XML: export the rows as CSV or JSONL",
     b"<html": "a page or XML: export the rows as CSV or JSONL",
 }
-MAYBE_KEYWORDS = ".txt"  # Excel saves a table as Unicode text in such a file, too
+MAYBE_KEYWORDS = ".txt"  # Excel saves tables as "Unicode text" with this suffix too
 STDIN = "-"
 
 
@@ -58,22 +58,22 @@ def read(
 
     A row that names no site goes to `instance_id`, or to the next of `sites`. `idempotent` gives each blog a key made
     of its product or keyword, so that a file read again adds nothing. `name` is what complaints call the source.
-    `repeats` knows the keys of files read before; `now` tells which products are published later.
+    `repeats` holds the keys of the files read before; `now` decides which products are published later.
     """
     repeats = repeats or Repeats()
-    takers = cycle(sites or filter(None, [instance_id]))
+    turns = cycle(sites or filter(None, [instance_id]))
     with _opened(source) as stream:
-        name = name or _called(source)
+        name = name or _name_of(source)
         kind = _kind_of(stream.peek(), name, told=kind)
         if kind != "jsonl" and not (sites or instance_id):
-            raise SettingsError(f"{name} does not say for which site its blogs are: name one")
+            raise SettingsError(f"{name} does not say which site its blogs are for: pass --site")
         for row in _drafts(stream, kind=kind, include_hidden=include_hidden, now=now or _this_machine):
             if not isinstance(row, Draft):
                 yield row
                 continue
             fields = {"source_id": None, "source_data": {}, "priority": priority} | row.fields
             if "instance_id" not in fields:
-                fields["instance_id"] = next(takers, "")
+                fields["instance_id"] = next(turns, "")
             blog = NewBlog(**fields)
             reasons = faults(blog)
             if not reasons and idempotent and blog.idempotency_key is None:
@@ -83,7 +83,7 @@ def read(
             yield Fault(row.line, "; ".join(reasons)) if reasons else Accepted(row.line, blog)
 
 
-def _called(source: str | Path | BinaryIO) -> str:
+def _name_of(source: str | Path | BinaryIO) -> str:
     return "stdin" if source == STDIN else str(getattr(source, "name", source))
 
 
@@ -138,12 +138,12 @@ def _drafts(
 
 
 def _kind_of(head: bytes, name: str, *, told: Kind) -> Kind:
-    """As told, else by the name, else by the contents. Raises SettingsError for what holds no rows."""
+    """As given, else by the file name, else by the content. Raises SettingsError for a file that cannot hold rows."""
     if not head:
         raise SettingsError(f"{name} is empty")
     if told != "auto":
         return told
-    if what := next((what for mark, what in FOREIGN.items() if head.startswith(mark)), None):
+    if what := next((what for mark, what in UNREADABLE.items() if head.startswith(mark)), None):
         raise SettingsError(f"{name} is {what}")
     suffix = Path(name).suffix.lower()
     if suffix in KINDS:

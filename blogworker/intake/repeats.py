@@ -1,4 +1,4 @@
-"""Rows that would become one blog although they are about two."""
+"""Different rows with the same idempotency key: only the first would become a blog."""
 
 import json
 from dataclasses import replace
@@ -9,31 +9,31 @@ from blogworker.queue.newblog import NewBlog
 
 
 class Repeats:
-    """What stands under each idempotency key of each site. The queue takes the first blog of a key and no other, so
-    a second one that differs would be lost without a word."""
+    """The content under each idempotency key of each site. The queue takes only the first blog of a key, so a different
+    second one would be lost silently."""
 
     def __init__(self) -> None:
-        self._seen: dict[int, tuple[int, str, int]] = {}  # digest of the key -> of the blog, its file and line
+        self._seen: dict[int, tuple[int, str, int]] = {}  # digest of the key -> digest of the blog, file, line
 
     def contradiction(self, blog: NewBlog, file: str, line: int) -> str | None:
-        """What to do about a good blog whose key is that of another one."""
+        """The fault of a blog whose key a different blog already has; None if there is none."""
         if blog.idempotency_key is None:
             return None
         digest = _digest(_content(blog))
-        known, other, place = self._seen.setdefault(
+        first_digest, first_file, first_line = self._seen.setdefault(
             _digest((blog.instance_id, blog.idempotency_key)), (digest, file, line)
         )
-        if known == digest:
+        if first_digest == digest:
             return None
-        where = f"line {place}" if other == file else f"{other}:{place}"
+        where = f"line {first_line}" if first_file == file else f"{first_file}:{first_line}"
         return (
-            f"{blog.idempotency_key!r:.60} is the key of {where} too, which differs: drop one of them, or give each "
-            "an identifier or an idempotency_key of its own"
+            f"{where} has the same key {blog.idempotency_key!r:.60} and different content: remove one of them, or give "
+            "each its own identifier or idempotency_key"
         )
 
 
 def _content(blog: NewBlog) -> list[Any]:
-    """All that makes the blog. The letters' case and the spacing of a keyword make no other keyword."""
+    """All fields that make the blog. Letter case and spacing of a keyword do not count."""
     data = dict(blog.source_data)
     subject: object = None
     if blog.source_type == "keyword":

@@ -17,7 +17,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A row that is right and still brings no blog: a repetition, or a product that cannot be seen in its shop."""
+    """A good row without a blog of its own: repeated, of a variant, or of a product not visible in its shop."""
 
     line: int
     reason: str
@@ -26,7 +26,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The fields of NewBlog that a row itself gives; the rest comes from whoever imports the file."""
+    """The fields of NewBlog that a row itself gives; the rest comes from the caller."""
 
     line: int
     fields: dict[str, Any]

@@ -1,4 +1,4 @@
-"""The rows of a CSV file: delimiter and header found out, each row with its first physical line."""
+"""The rows of a CSV file: delimiter and header are detected; each row has the number of its first physical line."""
 
 import csv
 import re
@@ -10,10 +10,10 @@ from itertools import chain
 from blogworker.intake.lines import LINE_MAX, Lines
 
 DELIMITERS = ",;\t|"
-# Characters of a cell. Pictures pasted into a description have a megabyte or two; a quote that is never closed makes
-# one cell of the rest of the file, which must not be held whole.
+# Characters. Pictures pasted into a description take a megabyte or two; an unclosed quote turns the rest of the file
+# into one cell, which must not be held whole.
 CELL_MAX = 8 << 20
-AS_TEXT = re.compile(r'="(.*)"', re.S)  # how a cell is kept from being read as a number
+AS_TEXT = re.compile(r'="(.*)"', re.S)  # keeps a spreadsheet from reading the cell as a number
 
 
 class HeaderError(ValueError):
@@ -36,9 +36,9 @@ class TableRow:
 
 def table(lines: Lines, columns: Mapping[str, Sequence[str]], required: Sequence[str]) -> Iterator[TableRow]:
     """Each row that is not blank. `columns`: our name -> spellings of it in a header, as `spelled` gives them."""
-    csv.field_size_limit(CELL_MAX)  # the module has one limit for all readers, and this is the only one
+    csv.field_size_limit(CELL_MAX)  # global to the csv module, which only this reader uses
     first = _first_line(lines)
-    before = max(1, lines.number)  # a byte order mark alone is no line
+    before = max(1, lines.number)  # 0 if the file holds only a byte order mark
     reader = csv.reader(chain([first], lines), delimiter=header_of(first, columns)[0], strict=True)
     try:
         header = next(reader, [])
@@ -50,7 +50,7 @@ def table(lines: Lines, columns: Mapping[str, Sequence[str]], required: Sequence
     for line, row in _rows(reader, lines):
         if isinstance(row, str):
             yield TableRow(line, {}, row)
-        elif row != header and any(cell.strip() for cell in row):  # joined files repeat the header
+        elif row != header and any(cell.strip() for cell in row):  # concatenated files repeat the header
             yield _row(line, row, places, len(header), lines)
 
 
@@ -64,13 +64,13 @@ def _rows(reader: Iterator[list[str]], lines: Lines) -> Iterator[tuple[int, list
             return
         except csv.Error as error:
             if "field limit" in str(error):
-                # Where this row ends nobody knows: each line that follows might be told as a bad row.
+                # The end of this row is unknown, so every line that follows could be reported as a bad row.
                 yield line, f"a cell is longer than {CELL_MAX:,} characters, so nothing after it was read: {QUOTE}"
                 return
             yield line, f"not CSV: {error}: {_extent(line, lines)}"
             continue
         if lines.is_cut:
-            lines.pass_over_rest()
+            lines.skip_rest()
             yield line, f"the line is longer than {LINE_MAX:,} characters: is one row on one line?"
         else:
             yield line, row
@@ -80,11 +80,11 @@ QUOTE = "is a quote opened and never closed?"
 
 
 def _extent(line: int, lines: Lines) -> str:
-    return QUOTE if line == lines.number else f"{QUOTE} The row goes on to line {lines.number}"
+    return QUOTE if line == lines.number else f"{QUOTE} The row continues to line {lines.number}"
 
 
 def spelled(header: str) -> str:
-    """A header cell without what varies: `Body (HTML)`, `body_html` and `BodyHTML` are one, and so are é and e."""
+    """A normalised header cell: `Body (HTML)`, `body_html` and `BodyHTML` are equal, and so are é and e."""
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", header.casefold())))
 
 
@@ -98,23 +98,23 @@ def header_of(line: str, columns: Mapping[str, Sequence[str]]) -> tuple[str, dic
             cells = [line]
         return delimiter, _places(cells, columns), cells
 
-    there = [delimiter for delimiter in DELIMITERS if delimiter in line]
-    return max(map(reading, there or DELIMITERS[0]), key=lambda found: (len(found[1]), len(found[2])))
+    present = [delimiter for delimiter in DELIMITERS if delimiter in line]
+    return max(map(reading, present or DELIMITERS[0]), key=lambda found: (len(found[1]), len(found[2])))
 
 
 def _places(header: Sequence[str], columns: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    at = {spelled(cell): place for place, cell in reversed(list(enumerate(header)))}  # of two alike the first
+    at = {spelled(cell): place for place, cell in reversed(list(enumerate(header)))}  # the first of equal ones
     names = {name: next((at[word] for word in words if word in at), None) for name, words in columns.items()}
     return {name: place for name, place in names.items() if place is not None}
 
 
 def _first_line(lines: Lines) -> str:
-    """The header. Before it there may be blank lines, and the `sep=;` that Excel likes."""
+    """The header. Blank lines and Excel's `sep=;` may come before it."""
     return next((line for line in lines if line.strip() and not re.fullmatch(r"sep=.\s*", line)), "")
 
 
 def _row(line: int, row: list[str], places: Mapping[str, int], width: int, lines: Lines) -> TableRow:
-    """Excel leaves out empty cells at the end of a row, so those that are missing are empty."""
+    """A row's cells by our names. Missing cells are empty: Excel leaves out empty cells at the end of a row."""
     cells = {name: _cell(row[place]) for name, place in places.items() if place < len(row)}
     if any(cell.strip() for cell in row[width:]):
         return TableRow(

@@ -1,8 +1,8 @@
-"""Whether a product can be seen in its shop, by the columns and words of many shops.
+"""Whether a product is visible in its shop, by the columns and words of many shops.
 
-A column says it in one of four ways: with yes or no (`visible`), with no or yes (`hidden`), with a word (`status`), or
-with the time from which it can be seen. A word counts in whichever column it stands. One that is in no list is a
-fault, for a product that nobody can buy must not be written about by accident.
+A column states it in one of four ways: yes or no (`visible`), no or yes (`hidden`), a word (`status`), or the time from
+which the product is visible. A word means the same in every column. An unknown word is a fault, because a product that
+nobody can buy must not be written about by accident.
 """
 
 import re
@@ -13,7 +13,7 @@ from functools import cache
 
 from blogworker.intake.words import NEGATIONS, NO, SHOWN, STATES, YES
 
-OF_MAGENTO = ("attributeset", "attributesetcode", "attributesetname")  # where visibility 1 is not visible individually
+OF_MAGENTO = ("attributeset", "attributesetcode", "attributesetname")  # its visibility 1 is "not visible individually"
 COLUMNS = {  # our name -> spellings in a header
     "status": ("status", "productstatus", "poststatus", "itemstatus", "listingstatus", "statut", "estado", "stato"),
     "published": (
@@ -54,16 +54,16 @@ COLUMNS = {  # our name -> spellings in a header
         "veroffentlichungsdatum", "sichtbarab", "datedepublication", "publiele", "fechadepublicacion",
     ),
 }  # fmt: skip
-MEANS = {"published": "unpublished", "visible": "hidden", "visibility": "hidden", "active": "inactive"}  # by a no
-INVERSE = frozenset({"hidden", "archived", "draft", "unlisted", "inactive"})  # by a yes, what they are called
-NUMBERED: dict[str, dict[str, str | None]] = {  # Magento: 1 enabled, 2 disabled; 2 to 4 are places where it can be seen
+MEANS = {"published": "unpublished", "visible": "hidden", "visibility": "hidden", "active": "inactive"}  # of a "no"
+INVERSE = frozenset({"hidden", "archived", "draft", "unlisted", "inactive"})  # columns whose "yes" is the reason
+NUMBERED: dict[str, dict[str, str | None]] = {  # Magento: status 1 enabled, 2 disabled; visibility 2 to 4 visible
     "status": {"2": "inactive"},
     "active": {"2": "inactive"},
     "visibility": {"2": None, "3": None, "4": None},
 }
 BELOW_ZERO = re.compile(r"-\d+")  # WooCommerce: 1 published, 0 private, -1 draft
 DATE = re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}(?:[T ]|$)|\d{8}(?:T|$)")
-NEVER = re.compile(r"0000-00-00.*")  # no date, as MySQL writes it
+NO_DATE = re.compile(r"0000-00-00.*")  # as MySQL writes it
 FORMS = (
     "%Y-%m-%d %H:%M:%S %z",
     "%d.%m.%Y",
@@ -76,11 +76,11 @@ FORMS = (
 
 
 class UnknownState(ValueError):
-    """A word in a column of visibility that is in no list."""
+    """A column of visibility holds an unknown word."""
 
 
 def left_out_for(cells: Mapping[str, str], now: Callable[[], datetime]) -> str | None:
-    """Why the product cannot be seen (`draft`, `hidden`, ...); None if it can. Raises UnknownState."""
+    """Why the product is not visible (`draft`, `hidden`, ...); None if it is. Raises UnknownState."""
     if cells.get("magento") and cells.get("visibility") == "1":
         return "hidden"
     for column in COLUMNS:
@@ -103,21 +103,21 @@ def _reason(column: str, value: str, now: Callable[[], datetime]) -> str | None:
         return _words()[word]
     if any(word.startswith(no) and _words().get(word.removeprefix(no), "") is None for no in NEGATIONS):
         return MEANS.get(column, "unpublished")
-    if NEVER.fullmatch(value):
+    if NO_DATE.fullmatch(value):
         return None
     times = _times(value) if DATE.match(value) else []
     if not times:
         raise UnknownState(
-            f"{column} {value!r:.40} does not say whether the product can be seen: write active or draft, or take "
-            "products whatever they are (--include-hidden)"
+            f"{column} {value!r:.40} does not say whether the product is visible in the shop: write active or draft, "
+            "or pass --include-hidden to enqueue all products"
         )
     return "scheduled" if max(times) > now() else None
 
 
 def folded(text: str) -> str:
-    """In lower case, without accents, with a space for whatever is neither letter nor digit."""
-    bare = (sign for sign in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(sign))
-    return " ".join("".join(sign if sign.isalnum() else " " for sign in bare).split())
+    """In lower case, without accents, with spaces in place of punctuation."""
+    bare = (char for char in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(char))
+    return " ".join("".join(char if char.isalnum() else " " for char in bare).split())
 
 
 @cache
@@ -128,7 +128,7 @@ def _words() -> dict[str, str | None]:
 
 
 def _times(value: str) -> list[datetime]:
-    """The times it can mean: 03/04/2027 is of March or of April, and the later one is the safe one."""
+    """The times it may mean: 03/04/2027 is in March or in April; the caller takes the later one, to be safe."""
     found = []
     for read in (datetime.fromisoformat, *(_reader(form) for form in FORMS)):
         try:
@@ -140,4 +140,4 @@ def _times(value: str) -> list[datetime]:
 
 
 def _reader(form: str) -> Callable[[str], datetime]:
-    return lambda text: datetime.strptime(text, form)  # noqa: DTZ007 - one without a zone is in UTC
+    return lambda text: datetime.strptime(text, form)  # noqa: DTZ007 - a time without a zone is taken as UTC

@@ -1,7 +1,4 @@
-"""The words of shops and spreadsheets, in many languages, for what can be seen and what cannot.
-
-Accents do not count.
-"""
+"""The words that shops and spreadsheets use for visible and hidden products, in many languages. Accents are ignored."""
 
 YES = (
     "true", "yes", "y", "1", "on", "x", "checked", "wahr", "ja", "j", "vrai", "oui", "o", "verdadero", "si", "s",

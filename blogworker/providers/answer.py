@@ -1,7 +1,7 @@
-"""What a vendor's answer holds. Each function takes anything at all, and gives a value of its type or None.
+"""Reads values from a vendor's answer. Each function accepts any input, and gives a value of its type or None.
 
-A schema says what is usual. New models, gateways and faults send the rest: what is null, of another type, absurdly
-large or nested without end is read as absent. So a parser built on these needs no `except` of its own.
+New models, gateways and faults send answers that differ from the published schema. What is null, of another type,
+absurdly large or too deeply nested is read as absent, so parsers built on these functions need no `except`.
 """
 
 import json
@@ -15,17 +15,17 @@ import httpx2
 
 from blogworker.db.storable import storable
 
-LONGEST_WORDS = 4_000  # characters of an explanation that are read
+LONGEST_WORDS = 4_000  # characters of an explanation that are kept
 LONGEST_ID = 200
 LONGEST_ADDRESS = 8_000
-DIGITS = 15  # a longer number is none: no vendor counts so far
+DIGITS = 15  # a number with more is read as absent: no vendor counts that far
 ID = re.compile(r"[!-~]+")  # visible ASCII: it goes into a path, a header and a log
 SENDABLE = re.compile(r"[ -~]{1,8000}")
 COUNT = re.compile(r"[0-9]{1,15}")
 
 
 def object_of(body: bytes | str) -> dict[str, Any] | None:
-    """The JSON object that a body is. Bytes that are no text are replaced: one of them must not cost a paid answer."""
+    """The body as a JSON object. Bytes that cannot be decoded are replaced, so that a paid answer is not lost."""
     try:
         text = body if isinstance(body, str) else body.decode(json.detect_encoding(body), "replace")
         value = json.loads(
@@ -37,26 +37,26 @@ def object_of(body: bytes | str) -> dict[str, Any] | None:
 
 
 def at(value: Any, *path: str) -> Any:
-    """What is at a path of names; None where there is nothing."""
+    """The value at a path of names; None if there is none."""
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
 
 
 def objects(value: Any) -> list[dict[str, Any]]:
-    """The objects of a list; an object that stands alone is a list of one."""
+    """The objects of a list; a single object counts as a list of one."""
     found = value if isinstance(value, list) else [value]
     return [entry for entry in found if isinstance(entry, dict)]
 
 
 def text(value: Any) -> str | None:
-    """A text that is not empty, without what cannot be stored or sent."""
+    """A text that is not empty, without characters that cannot be stored or sent."""
     cleaned: str = storable(value) if isinstance(value, str) else ""
     return cleaned or None
 
 
 def words(value: Any) -> str:
-    """An explanation, also one that is no text, such as a list of faults."""
+    """An explanation as text; a list of faults or another value as JSON."""
     if value is None or isinstance(value, str):
         return text((value or "")[:LONGEST_WORDS]) or ""
     try:
@@ -66,24 +66,24 @@ def words(value: Any) -> str:
 
 
 def code(value: Any) -> str | None:
-    """A vendor's word for what happened. Some number theirs."""
+    """A vendor's error code or status, which may be a number."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return (text(value) or "")[:LONGEST_ID].strip() or None
 
 
 def identifier(value: Any) -> str | None:
-    """What can name something in a path or a header."""
+    """An id that can be used in a path or a header."""
     found = value.strip() if isinstance(value, str) else code(value)
     return found if found is not None and ID.fullmatch(found) and len(found) <= LONGEST_ID else None
 
 
 def address(value: Any) -> str | None:
-    """An absolute http or https address."""
+    """An absolute http or https URL."""
     if not isinstance(value, str) or len(value) > LONGEST_ADDRESS or not ID.fullmatch(value.strip()):
         return None
     found = value.strip()
-    try:  # the client takes some that are none, and refuses others
+    try:  # httpx2 accepts some that are not valid, and raises on others
         known = urlsplit(found).hostname and httpx2.URL(found).scheme in ("http", "https")
     except (httpx2.InvalidURL, ValueError):
         return None
@@ -91,7 +91,7 @@ def address(value: Any) -> str | None:
 
 
 def number(value: Any) -> float | None:
-    """A finite number, also one that is written as a text."""
+    """A finite number, also one that is written as text."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -102,7 +102,7 @@ def number(value: Any) -> float | None:
 
 
 def count(value: Any, *, most: int = 10**DIGITS) -> int:
-    """A whole number of things; 0 where there is none that can be believed."""
+    """A positive whole number; 0 if there is none, or none that is plausible."""
     if isinstance(value, str):
         value = int(value) if COUNT.fullmatch(value) else None
     if isinstance(value, float) and value.is_integer():
@@ -111,12 +111,12 @@ def count(value: Any, *, most: int = 10**DIGITS) -> int:
 
 
 def header(headers: Mapping[str, str], name: str) -> str | None:
-    """A header that names something, such as the request."""
+    """A header that holds an id, such as the request's."""
     return identifier(headers.get(name))
 
 
 def sendable(headers: Mapping[str, str], name: str) -> str | None:
-    """A header that may be sent back as it came."""
+    """A header that may be sent back unchanged."""
     value = headers.get(name, "").strip()
     return value if SENDABLE.fullmatch(value) else None
 
@@ -131,4 +131,4 @@ def _finite(digits: str) -> float | None:
 
 
 def _no_number(_: str) -> None:
-    """NaN and the infinities, which JSON does not have."""
+    """NaN and Infinity are read as null: JSON does not have them."""

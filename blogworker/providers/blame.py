@@ -1,8 +1,8 @@
-"""Whose fault a refused input is: this blog's, or that of what we send with every blog.
+"""Decides whether a refused input is one blog's fault, or the fault of what we send with every blog.
 
-A refusal that names a field is about that field. What is ours fails for every blog, so it is a Misconfiguration: the
-breaker opens, nothing more is bought, no blog loses an attempt. A refusal that names no field is the blog's own while
-the vendor takes others. Several blogs refused in a row, none taken between them, are not all at fault themselves.
+If the refusal names a field that every blog has the same, every blog would fail: the error becomes Misconfigured, the
+breaker opens, nothing more is bought and no blog loses an attempt. A refusal that names no field is the blog's own
+fault, unless several different blogs are refused in a row with none accepted between them.
 """
 
 from anyio import current_time
@@ -15,8 +15,8 @@ LATELY_S = 600.0
 
 
 class Blame:
-    """One per client. `presumed_ours`: a refusal that names nothing is ours if nothing was taken lately, since little
-    of what is sent is the blog's."""
+    """One per client. `presumed_ours`: a refusal that names no field is ours if no input was accepted recently, because
+    little of what is sent comes from the blog."""
 
     def __init__(self, provider: str, *, presumed_ours: bool = False) -> None:
         self._provider = provider
@@ -25,13 +25,13 @@ class Blame:
         self._refused: set[str] = set()
 
     def taken(self) -> None:
-        """An input was taken: what it has in common with the others is right."""
+        """Note that an input was accepted: what all inputs have in common is right."""
         self._taken_at = current_time()
         self._refused.clear()
 
     def judged(self, error: ProviderError, *, ours: bool | None, blog: str) -> ProviderError:
-        """The error, or Misconfigured in its place. `ours`: what the refusal names, None if nothing; `blog`: anything
-        that tells the blogs, or sites, apart."""
+        """The error, or Misconfigured in its place. `ours`: whether the refusal names a field of ours, None if it names
+        no field; `blog`: any value that differs between blogs, or sites."""
         if type(error) is not Rejected or error.status not in http.REFUSED_INPUT:
             return error
         if ours is None:

@@ -1,7 +1,7 @@
-"""The body of an answer, read whole: unpacked in small steps, up to a limit.
+"""Reads the whole body of an answer, decompressed in small steps up to a limit.
 
-A few kilobytes of gzip may stand for gigabytes. So no step unpacks more than STEP bytes, the loop gets its turn after
-each, and what goes beyond the limit is never made.
+A few kilobytes of gzip may decompress to gigabytes. So each step gives at most STEP bytes, the event loop runs after
+each step, and reading ends at the limit.
 """
 
 import zlib
@@ -10,9 +10,9 @@ from collections.abc import AsyncIterable, Iterator
 import httpx2
 from anyio.lowlevel import checkpoint
 
-ACCEPTED = "gzip, deflate"  # what is asked for; anything else in an answer, or two at once, is refused
+ACCEPTED = "gzip, deflate"  # any other encoding, or two at once, is refused
 STEP = 64 * 1024
-PIECES_IN_A_TURN = 32  # of those that arrived: a server may send a byte at a time
+PIECES_IN_A_TURN = 32  # pieces received before the event loop runs: a server may send a byte at a time
 
 
 class TooLarge(httpx2.DecodingError):
@@ -20,7 +20,7 @@ class TooLarge(httpx2.DecodingError):
 
 
 async def read(parts: AsyncIterable[bytes], *, encoding: str, limit: int) -> bytes:
-    """The body, unpacked. Raises TooLarge, or DecodingError for what is packed otherwise than we asked, or broken."""
+    """The decompressed body. Raises TooLarge, or DecodingError if its encoding was not asked for or is corrupt."""
     unpacker = _unpacker(encoding)
     body = bytearray()
     received = pieces = 0
@@ -37,7 +37,7 @@ async def read(parts: AsyncIterable[bytes], *, encoding: str, limit: int) -> byt
         if pieces % PIECES_IN_A_TURN == 0:
             await checkpoint()
     if received and not unpacker.complete:
-        raise httpx2.DecodingError("the packed body ends before its end")
+        raise httpx2.DecodingError("the compressed body is truncated")
     return bytes(body)
 
 
@@ -64,14 +64,14 @@ class _Zlib:
             try:
                 piece = self._stream.decompress(part, STEP)
             except zlib.error as error:
-                raise httpx2.DecodingError(f"the packed body is broken: {error}") from error
+                raise httpx2.DecodingError(f"the compressed body is corrupt: {error}") from error
             yield piece
             part = self._stream.unconsumed_tail
-            if not part and len(piece) < STEP:  # else zlib may hold back some of what it was given
+            if not part and len(piece) < STEP:  # otherwise zlib may hold more output
                 return
 
     def _wbits_of(self, part: bytes) -> int:
-        """Some servers send "deflate" without its header of two bytes, whose low bits are always 8."""
+        """Some servers send "deflate" without the zlib header, whose first byte has 8 in its low bits."""
         bare = self._wbits == zlib.MAX_WBITS and part[0] & 0x0F != 8
         return -zlib.MAX_WBITS if bare else self._wbits
 
@@ -84,4 +84,4 @@ def _unpacker(encoding: str) -> _Plain | _Zlib:
         case ["gzip" | "x-gzip" | "deflate" as coding]:
             return _Zlib(coding)
         case _:
-            raise httpx2.DecodingError("the body is packed in a way we did not ask for")
+            raise httpx2.DecodingError("the body has an encoding that was not asked for")

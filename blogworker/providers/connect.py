@@ -1,7 +1,7 @@
-"""Connections to addresses that a vendor has named: files, uploads. They go to public addresses only.
+"""Connections to URLs that a vendor names (files, uploads), to public IP addresses only.
 
-A name is looked up once, and the connection goes to the address that was checked: a second lookup might answer with
-another. Behind a proxy it is the proxy that looks names up, so there only what the URL itself says can be checked.
+A name is resolved once, and the connection goes to the address that was checked, because a second lookup might give
+another. A proxy resolves names itself, so with a proxy only the URL can be checked.
 """
 
 import socket
@@ -16,11 +16,11 @@ from blogworker.addresses import IPAddress, Origin, is_public, is_public_name, l
 
 
 class NotAllowed(httpx2.ConnectError):
-    """Our policy keeps this request from being sent."""
+    """Our policy forbids this request; it was not sent."""
 
 
 def require_public(origin: Origin, *, loopback: bool) -> None:
-    """Raise NotAllowed for a host that is none of the internet by its name alone. `loopback`: this machine will do."""
+    """Raise NotAllowed unless the URL's host may be public. `loopback`: this machine is allowed too."""
     if loopback and origin.loopback:
         return
     address = literal(origin.host)
@@ -29,7 +29,7 @@ def require_public(origin: Origin, *, loopback: bool) -> None:
 
 
 class PublicTransport(httpx2.AsyncHTTPTransport):
-    """A transport that connects to public addresses, whatever a name resolves to."""
+    """A transport that connects to public addresses only, whatever a name resolves to."""
 
     def __init__(self, *, verify: ssl.SSLContext, limits: httpx2.Limits, loopback: bool) -> None:
         super().__init__(verify=verify, limits=limits)
@@ -55,7 +55,7 @@ class _PublicBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """A connection to the first of a host's addresses that takes one."""
+        """A connection to the first of the host's addresses that accepts one."""
         failure: Exception = NotAllowed(f"{host} has no public address")
         for address in await self._addresses(host, port, timeout):
             try:
@@ -65,14 +65,14 @@ class _PublicBackend(httpcore2.AsyncNetworkBackend):
         raise failure
 
     async def _addresses(self, host: str, port: int, timeout: float | None) -> list[IPAddress]:
-        """Those that may be connected to; IPv4 first, since it is IPv6 that may be there and lead nowhere."""
+        """The allowed addresses of a host; IPv4 first, because IPv6 is the one that may be configured but broken."""
         try:
             with fail_after(timeout):
                 found = await getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except TimeoutError as error:
-            raise httpcore2.ConnectTimeout(f"{host} cannot be looked up in time") from error
+            raise httpcore2.ConnectTimeout(f"{host} could not be resolved in time") from error
         except (OSError, UnicodeError) as error:
-            raise httpcore2.ConnectError(f"{host} cannot be looked up: {error}") from error
+            raise httpcore2.ConnectError(f"{host} could not be resolved: {error}") from error
         addresses = {literal(str(place[0])) for *_, place in found}
         allowed = [address for address in addresses if address is not None and self._may(address)]
         return sorted(allowed, key=lambda address: (address.version, int(address)))

@@ -1,4 +1,4 @@
-"""What the three clients share: how long a vendor asks us to wait, and what a failure means.
+"""What the three clients share: how long a vendor asks us to wait, and which error a failure becomes.
 
 One question parts the failures: may the request have had its effect? Not sent, or refused: it has none. Sent and never
 answered: nobody knows, and only a caller that looks it up may repeat it.
@@ -29,10 +29,10 @@ from blogworker.redact import SECRETS
 LONGEST_WAIT_S = 86_400.0  # daily limits exist; nothing a vendor names is believed beyond a day
 SHORTEST_WAIT_S = 1.0  # for "at once", and for a date that has passed: said with a refusal, they would make a loop
 LONGEST_MESSAGE = 400
-LONGEST_EXPLANATION = 4_000  # characters that are looked through for a wait
-LONGEST_HEADER = 100  # no number of seconds and no date takes as many characters
+LONGEST_EXPLANATION = 4_000  # characters that are searched for a wait
+LONGEST_HEADER = 100  # characters; no number of seconds and no date is longer
 REFUSED_INPUT = (400, 422)
-NOT_OUR_WAY = (405, 406, 411, 415, 421, 426)  # method, media type, host: as every call of ours has them
+REFUSED_PROTOCOL = (405, 406, 411, 415, 421, 426)  # about method, media type or host, which all our calls share
 
 Turn = AbstractAsyncContextManager[object]
 Pace = Callable[[], Turn]  # waits for the turn of one call, which is made inside; raises RateLimited if it is far off
@@ -54,7 +54,7 @@ IN_WORDS_S = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86_400.0}
 
 
 def safe(text: object) -> str:
-    """A vendor's words on one line, without secrets, and cut to a bearable length: only then, or half a key is left."""
+    """A vendor's message on one line, without secrets, then cut: cut first, half a key could remain."""
     line = " ".join(SECRETS.hide(str(text)).split())
     return line if len(line) <= LONGEST_MESSAGE else f"{line[: LONGEST_MESSAGE - 1]}…"
 
@@ -89,7 +89,7 @@ def lost(error: BaseException, *, provider: str, repeatable: bool = False) -> Un
 
 
 def said(status: int) -> str:
-    """What a status says by itself."""
+    """The message for an answer that explains nothing but its status."""
     redirect = ": a redirect, which is not followed; check the base URL" if 300 <= status < 400 else ""
     return f"status {status}{redirect}"
 
@@ -104,12 +104,12 @@ def refused(
             kind = RateLimited
         case 401 | 402 | 403:
             kind = Misconfigured
-        # No call follows a redirect: the base URL is not the vendor's.
-        case _ if 300 <= status < 400 or status in NOT_OUR_WAY:
+        # Redirects are not followed: the base URL is wrong.
+        case _ if 300 <= status < 400 or status in REFUSED_PROTOCOL:
             kind = Misconfigured
         case 408 | 425:
             kind = Unavailable
-        case _ if status >= 500 or status < 300:  # a success that holds nothing of use
+        case _ if status >= 500 or status < 300:  # a success without a usable body
             kind = Unavailable
         case _:
             kind = Rejected
@@ -131,7 +131,7 @@ def _seconds_or_date(text: str, *, now: str) -> float | None:
 
 
 def _seconds(text: str) -> float | None:
-    """A number, or the largest of several, as where two proxies each added a header of their own."""
+    """A number, or the largest of several: two proxies may each have added a header."""
     if len(text) > LONGEST_HEADER or not text.isascii():
         return None
     try:
@@ -144,5 +144,5 @@ def _seconds(text: str) -> float | None:
 def _date(text: str) -> datetime | None:
     try:
         return parsedate_to_datetime(text[:LONGEST_HEADER]).astimezone(UTC)
-    except (TypeError, ValueError, IndexError, OverflowError):  # what the parser of e-mail dates meets in others
+    except (TypeError, ValueError, IndexError, OverflowError):  # the parser raises all of these for other texts
         return None

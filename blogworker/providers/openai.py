@@ -110,7 +110,7 @@ def _lost(error: Exception) -> ProviderError:
     match error:
         case APIConnectionError():
             return http.lost(error.__cause__ or error, provider=PROVIDER)
-        case OpenAIError() | ValueError() | RecursionError():  # an answer that the SDK stumbles over
+        case OpenAIError() | ValueError() | RecursionError():  # an answer that the SDK cannot parse
             return OutcomeUnknown(f"unreadable answer: {type(error).__name__}", provider=PROVIDER)
         case _:
             return http.lost(error, provider=PROVIDER)

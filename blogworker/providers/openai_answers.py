@@ -1,6 +1,6 @@
 """What OpenAI's answers mean: a generation that was paid for, or an error that says what to do.
 
-All from bytes, so that every answer can be tried without a connection.
+The functions take bytes, so that every answer can be tested without a connection.
 """
 
 import re
@@ -20,7 +20,7 @@ PROVIDER = "openai"
 UNKNOWN_MODEL = "model_not_found"
 DEFAULT_WAIT_S = 20.0  # a 429 that names no wait
 EMPTY, UNFINISHED = "empty", "unfinished"
-NO_TEXT = (EMPTY, UNFINISHED)  # codes of answers that were paid for and hold nothing
+NO_TEXT = (EMPTY, UNFINISHED)  # codes of answers that were paid for and hold no text
 OUT_OF_MONEY = {
     "insufficient_quota",
     "credit_balance_exhausted",
@@ -33,7 +33,7 @@ OUT_OF_MONEY = {
 TRANSIENT = {"server_error", "server_is_overloaded", "vector_store_timeout"}
 THROTTLED = {"rate_limit_exceeded", "slow_down"}
 REQUESTED = re.compile(r"\bRequested ([0-9]{1,12})\b")
-TOO_LARGE = re.compile(r"^Request too large\b")  # for the key's limit of a whole minute: no wait helps
+TOO_LARGE = re.compile(r"^Request too large\b")  # above the key's limit of a whole minute: waiting does not help
 TOO_LONG = "context_length_exceeded"
 SENT_WITH_ALL = {"model", "instructions", "text", "reasoning", "max_output_tokens", "store", "prompt_cache_key"}
 OF_THE_BLOG = re.compile(r"context|content|policy|prompt|safety|moderation|too_long|too_large|above_max", re.I)
@@ -42,15 +42,15 @@ OURS = {"unknown_parameter", "unsupported_parameter", "unsupported_value", "miss
 
 
 class ModelUnknown(Misconfigured):
-    """The vendor has no such model, or has it no more: another one may do."""
+    """The vendor does not have the model, or no longer: another model may work."""
 
 
 class Truncated(Rejected):
-    """The answer hit its cap: a larger one may do."""
+    """The answer reached its cap: a larger cap may work."""
 
 
 class Refused(Rejected):
-    """The model, or a filter behind it, would not write this."""
+    """The model, or a filter behind it, refused to write this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ class Generation:
     tokens_out: int  # reasoning included
     request_id: str | None = None
     cost_usd: float | None = None  # None: the model has no price in the settings
-    fault: ProviderError | None = None  # why the text is of no use
-    tier: str | None = None  # the service tier it was really made in, and billed by
+    fault: ProviderError | None = None  # why the text is not usable
+    tier: str | None = None  # the service tier that was used and billed
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -83,7 +83,7 @@ class Generation:
 def generation_of(
     body: bytes, headers: Mapping[str, str], *, model: str, prices: Sequence[TextPrice] = ()
 ) -> Generation:
-    """What a 2xx holds. Raises OutcomeUnknown for one that is no response object, whose cost nobody knows."""
+    """The generation in a 2xx. Raises OutcomeUnknown if the body is not a response object: its cost is unknown."""
     told, request_id = answer.object_of(body), answer.header(headers, "x-request-id")
     if told is None or not _is_response(told):
         raise OutcomeUnknown("the answer is not a response object", provider=PROVIDER, request_id=request_id)
@@ -104,12 +104,12 @@ def generation_of(
 
 
 def _is_response(told: Mapping[str, Any]) -> bool:
-    """Whether the model may have been at work: an answer with `output` of null was paid for as any other."""
+    """Whether the model may have run: an answer whose `output` is null was paid for like any other."""
     return told.get("object") == "response" or any(told.get(name) for name in ("output", "usage", "status", "error"))
 
 
 def _day(told: Mapping[str, Any]) -> date:
-    """By the clock of the vendor, who bills; by ours where it does not tell."""
+    """The day by the clock of the vendor, who bills; by ours if the answer has no time."""
     seconds = answer.number(told.get("created_at"))
     try:
         return datetime.fromtimestamp(seconds, UTC).date() if seconds else datetime.now(UTC).date()
@@ -118,7 +118,7 @@ def _day(told: Mapping[str, Any]) -> date:
 
 
 def _fault(told: Mapping[str, Any], request_id: str | None) -> ProviderError | None:
-    """What makes a 200 useless, if anything does. An unknown status says nothing against a text."""
+    """Why the text of a 200 is not usable; None if it is. With an unknown status a text is still usable."""
     match told.get("status"):
         case "failed":
             return _failed_in_body(told, request_id)
@@ -127,8 +127,7 @@ def _fault(told: Mapping[str, Any], request_id: str | None) -> ProviderError | N
             kind = Truncated if reason == "max_output_tokens" else Refused
             return kind("the answer is incomplete", provider=PROVIDER, code=reason, request_id=request_id)
         case "cancelled" | "queued" | "in_progress" as status:
-            told_so = f"the answer is {status}"
-            return Unavailable(told_so, provider=PROVIDER, code=UNFINISHED, request_id=request_id)
+            return Unavailable(f"the answer is {status}", provider=PROVIDER, code=UNFINISHED, request_id=request_id)
     if refusal := refusal_of(told):
         return Refused(f"refused: {http.safe(refusal)}", provider=PROVIDER, code="refusal", request_id=request_id)
     if text_of(told):
@@ -178,7 +177,7 @@ def _kind(status: int, code: str | None, exhausted: str | None, message: str, pa
 
 
 def is_ours(body: bytes) -> bool | None:
-    """Whether a refused input is what we send with every blog, or this blog's; None where the answer names nothing."""
+    """Whether the refused input is what we send with every blog, or this blog's; None if the answer names no field."""
     fault = answer.at(answer.object_of(body), "error")
     code, param = answer.code(answer.at(fault, "code")), answer.code(answer.at(fault, "param"))
     named = re.split(r"[.\[]", param)[0] if param else None
@@ -190,10 +189,10 @@ def is_ours(body: bytes) -> bool | None:
 
 
 def _wait_s(headers: Mapping[str, str], message: str, *, exhausted: str | None) -> float:
-    """What the vendor names; where it names no wait, how long its exhausted buckets take to make room for the call.
+    """The wait that the vendor names; otherwise the time until its exhausted buckets have room for the call.
 
-    A named wait is the vendor's word on when the next call may go. When a bucket will be full says less: it bears on
-    the pace after that, as the same headers do in every answer.
+    A named wait says when the next call may go. The time until a bucket is full says less: it concerns the pace after
+    that, as the same headers do in every answer.
     """
     if (named := http.named_wait_s(headers, message)) is not None:
         return named
@@ -208,9 +207,9 @@ def _wait_s(headers: Mapping[str, str], message: str, *, exhausted: str | None) 
 
 
 def _room_s(headers: Mapping[str, str], kind: str, wanted: int | None) -> float | None:
-    """Seconds until a bucket holds `wanted` (None: it is not known how much); None if it is not the one that is short.
+    """Seconds until a bucket holds `wanted` (None: unknown how much); None if this bucket is not exhausted.
 
-    The header tells when the bucket will be full, which after a daily limit is a day; it refills all the time.
+    The header says when the bucket will be full, which for a daily limit is a day; it refills continuously.
     """
     left, limit = (_count(headers.get(f"x-ratelimit-{fact}-{kind}")) for fact in ("remaining", "limit"))
     full_s = go_duration_s(headers.get(f"x-ratelimit-reset-{kind}", ""))

@@ -1,7 +1,7 @@
-"""What a paid answer holds: its text, a refusal, what was counted. Anything may stand where the schema names a field.
+"""The content of a paid answer: its text, a refusal, the usage. Any value is accepted in any field of the schema.
 
-One answer may hold several items (reasoning, calls of tools, messages) and a message several parts. A message whose
-phase is `commentary` was written on the way; the last of the others is the answer.
+An answer may hold several items (reasoning, tool calls, messages) and a message several parts. A message whose phase
+is `commentary` is not the answer; the last of the others is.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,14 +17,14 @@ TOKENS_MAX = 10_000_000  # of one call; no model reads or writes a tenth of it
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What one message says."""
+    """The texts and the refusal of one message."""
 
     texts: tuple[str, ...]
     refusal: str | None
 
 
 def text_of(body: Mapping[str, Any]) -> str:
-    """The answer. Where there are several candidates, the first that is the JSON object we asked for."""
+    """The answer. Of several candidates, the first that is a JSON object, as we asked for."""
     candidates = list(dict.fromkeys(filter(None, _candidates(body))))
     if len(candidates) < 2:
         return candidates[0] if candidates else ""
@@ -32,7 +32,7 @@ def text_of(body: Mapping[str, Any]) -> str:
 
 
 def refusal_of(body: Mapping[str, Any]) -> str | None:
-    """Why the model would not write, if that is its last word. A refusal without words beside a text is none."""
+    """The refusal, if the last message is one. An empty refusal beside a text does not count."""
     last = next((message for message in _spoken(body) if message.texts or message.refusal is not None), None)
     if last is None or last.refusal is None or (last.texts and not last.refusal):
         return None
@@ -52,7 +52,7 @@ def usage_of(body: Mapping[str, Any]) -> Usage:
 
 
 def tier_of(body: Mapping[str, Any]) -> str | None:
-    """The service tier it was really made in, and is billed by."""
+    """The service tier that was used and billed."""
     return text(body.get("service_tier"))
 
 
@@ -61,16 +61,16 @@ def _tokens(told: Any, *path: str) -> int:
 
 
 def _candidates(body: Mapping[str, Any]) -> Iterator[str]:
-    """The texts that may be the answer, the likeliest first."""
+    """The texts that may be the answer, the most likely first."""
     spoken = _spoken(body)
     for message in spoken:
         yield "".join(message.texts)
         yield from reversed(message.texts)
-    yield "".join(part for message in reversed(spoken) for part in message.texts)  # one text over several messages
+    yield "".join(part for message in reversed(spoken) for part in message.texts)  # a text split over messages
 
 
 def _spoken(body: Mapping[str, Any]) -> list[Message]:
-    """The messages, the latest first; commentary only where there is nothing else."""
+    """The messages, latest first; commentary only if there is nothing else."""
     by_phase: dict[str, list[Message]] = {FINAL: [], "": [], COMMENTARY: []}
     for item in objects(body.get("output")):
         if item.get("type") == "message":

@@ -1,4 +1,4 @@
-"""What can be told of a picture from its bytes alone."""
+"""The type and the size of a picture, from its bytes alone."""
 
 from base64 import b64decode
 from urllib.parse import unquote
@@ -11,7 +11,7 @@ LONGEST_INLINE = 2 * LARGEST_IMAGE  # characters
 
 
 def picture_type(data: bytes) -> str | None:
-    """The media type of a picture, by its first bytes; None if it is none we can publish."""
+    """The media type of a picture, by its first bytes; None if it is not one that we can publish."""
     if data.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -20,7 +20,7 @@ def picture_type(data: bytes) -> str | None:
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height of a JPEG, None if it is none or breaks off before it says so."""
+    """Width and height of a JPEG; None if it is not a JPEG, or is cut before it says so."""
     if not data.startswith(b"\xff\xd8\xff"):
         return None
     at = 2
@@ -36,12 +36,12 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def inline(url: str) -> bytes | None:
-    """The picture that a `data:` address holds in itself; None if it holds none we can publish."""
+    """The picture within a `data:` URL; None if there is none that we can publish."""
     head, comma, payload = url.partition(",")
     if not comma or len(payload) > LONGEST_INLINE or head[:5].lower() != "data:":
         return None
     if not head.lower().endswith(";base64"):
-        return None  # percent-encoded, which nobody does to a picture
+        return None  # percent-encoded, which is not used for pictures
     try:
         data = b64decode(unquote(payload).encode("ascii") + b"==", validate=False)
     except ValueError:

@@ -138,7 +138,7 @@ class ReplicateClient:
             if (found := found_in(page, prompt, seed=seed)) is not None:
                 return found
             url = address(following := page.get("next"))
-            if following and url is None:  # to end here would buy the picture again
+            if following and url is None:  # ending the search here could buy the picture again
                 raise Unavailable("the list cannot be read", provider=PROVIDER, code="unreadable")
         return None
 
@@ -178,14 +178,14 @@ class ReplicateClient:
         return answer.content
 
     async def _file(self, files: httpx2.AsyncClient, address: httpx2.URL) -> httpx2.Response:
-        """What is at an address. The token goes along only to the origin that it is for."""
+        """The file at an address. The token is sent only to the origin that it is for."""
         at_home = transport.origin_of(address) == Origin.of(self._settings.base_url)
         headers = self._authorization() if at_home else {}
         try:
             return await transport.fetch(files, address, headers=headers, largest=LARGEST_IMAGE)
         except TooLarge:
-            told = f"the picture is above {LARGEST_IMAGE} bytes"
-            raise PictureUseless(told, provider=PROVIDER, code="too_large") from None
+            reason = f"the picture is larger than {LARGEST_IMAGE} bytes"
+            raise PictureUseless(reason, provider=PROVIDER, code="too_large") from None
 
     def _sdk(self) -> Client:
         if self._client is None:
@@ -204,6 +204,6 @@ class ReplicateClient:
                 yield
         except (TimeoutError, *http.TransportError) as error:
             raise http.lost(error, provider=PROVIDER, repeatable=repeatable) from error
-        except (ValueError, TypeError, httpx2.InvalidURL) as error:  # what the SDK or an address stumbles over
+        except (ValueError, TypeError, httpx2.InvalidURL) as error:  # an answer or URL that cannot be parsed
             kind = Unavailable if repeatable else OutcomeUnknown
             raise kind(f"unreadable answer: {type(error).__name__}", provider=PROVIDER) from error

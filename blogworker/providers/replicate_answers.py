@@ -1,4 +1,5 @@
-"""What Replicate's answers mean. All from bytes, so that every answer can be tried without a connection.
+"""What Replicate's answers mean. The functions take parsed answers, so that every answer can be tested without a
+connection.
 
 starting | processing -> succeeded | failed | canceled | aborted (deadline reached before it began)
 """
@@ -14,12 +15,12 @@ from blogworker.providers.picture import inline
 
 PROVIDER = "replicate"
 DEFAULT_WAIT_S = 30.0
-REDUCED = re.compile(r"\b([0-9]{1,6}) requests? (?:per|a) minute\b", re.I)  # said to accounts that run low on credit
+REDUCED = re.compile(r"\b([0-9]{1,6}) requests? (?:per|a) minute\b", re.I)  # for accounts that are low on credit
 UNSAFE = re.compile(r"nsfw|flagged|sensitive|\bE005\b", re.I)
 NSFW, NO_OUTPUT = "nsfw", "no_output"
 ENDED = ("failed", "canceled", "aborted")
-DEEPEST, MOST_LOOKED_AT = 8, 1_000  # of an output that is no list of addresses
-LIKELY = ("url", "uri", "href", "image", "images", "output", "file", "files")  # where an object holds its picture
+DEEPEST, MOST_LOOKED_AT = 8, 1_000  # levels and entries of an output that are searched for a picture
+LIKELY = ("url", "uri", "href", "image", "images", "output", "file", "files")  # fields likely to hold the picture
 FIXED = re.compile(
     r"\b(?:aspect_ratio|output_format|seed|version|model|input\.(?!prompt\b)\w+|cancel.after|prefer)\b", re.I
 )
@@ -28,31 +29,31 @@ OF_THE_BLOG = re.compile(r"\bprompt\b|safety|moderat|content.policy|violat", re.
 
 
 class PredictionGone(Unavailable):
-    """The prediction or its file is no longer kept: make it anew."""
+    """The prediction or its file is no longer kept: make a new one."""
 
 
 class PredictionDied(Unavailable):
-    """It ended without a picture (`code`: failed, canceled, aborted, deadline): make it anew."""
+    """The prediction ended without a picture (`code`: failed, canceled, aborted, deadline): make a new one."""
 
 
 class PictureUseless(PredictionDied):
-    """It succeeded, and was paid for, but nothing can be done with what it made."""
+    """The prediction succeeded and was paid for, but its picture cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A prediction as it was when we looked."""
+    """The state of a prediction at one time."""
 
     status: str
     output: Any = None
     error: str | None = None
     id: str | None = None
-    ended: bool = False  # the vendor says when
-    removed: bool = False  # its files are no longer kept
+    ended: bool = False  # it has a time of completion
+    removed: bool = False  # the files are no longer kept
 
 
 def look_of(told: Mapping[str, Any]) -> Look | None:
-    """A prediction; None where it has no status."""
+    """The state of a prediction; None if it has no status."""
     status = answer.code(told.get("status"))
     if status is None:
         return None
@@ -67,9 +68,9 @@ def look_of(told: Mapping[str, Any]) -> Look | None:
 
 
 def picture(look: Look) -> str | None:
-    """The address of the first picture, None while there is none; raise if there never will be one.
+    """The address of the first picture; None while there is none; raises if there will not be one.
 
-    A status that nobody has told us of is one on the way, until there is an error or a time of its end.
+    An unknown status counts as in progress, unless there is an error or a time of completion.
     """
     match look.status:
         case "succeeded":
@@ -91,12 +92,12 @@ def _made(look: Look) -> str:
         return found
     if look.removed:
         raise PredictionGone("the output was removed", provider=PROVIDER, code="data_removed")
-    # Some models leave out a picture that their filter objects to, and say no more.
+    # Some models silently leave out a picture that their filter rejects.
     raise Rejected("the prediction succeeded without a picture", provider=PROVIDER, code=NO_OUTPUT)
 
 
 def _texts(value: Any, level: int) -> Iterator[str]:
-    """The texts of an output, in order; those of an object where its picture is likely first."""
+    """The texts of an output in order; of an object the fields likely to hold the picture first."""
     if isinstance(value, str):
         yield value
     elif level < DEEPEST and isinstance(value, list):
@@ -109,7 +110,7 @@ def _texts(value: Any, level: int) -> Iterator[str]:
 
 
 def found_in(page: Mapping[str, Any], prompt: str, *, seed: int) -> str | None:
-    """The id of the prediction of this prompt and seed on a page of the latest."""
+    """The id of the prediction with this prompt and seed, if it is on this page of the list."""
     for entry in answer.objects(page.get("results")):
         asked = entry.get("input")
         if answer.at(asked, "prompt") == prompt and answer.at(asked, "seed") == seed:
@@ -133,7 +134,7 @@ def refusal(status: int, body: bytes, headers: Mapping[str, str], *, creates: bo
 
 
 def unreadable(status: int) -> ProviderError:
-    """What it means that a file is not given out. A refusal is about this file, not about us."""
+    """The error of a file that cannot be fetched. A refusal is about this file, not about our settings."""
     if status in (404, 410):
         return PredictionGone("the picture was deleted", provider=PROVIDER, status=status)
     failure = http.refused(status, "the picture cannot be read", provider=PROVIDER)
@@ -147,14 +148,14 @@ def said(told: Mapping[str, Any]) -> str:
 
 
 def is_ours(message: str) -> bool | None:
-    """Whether a refused input is what we send with every picture, or this one's prompt; None: it names nothing."""
+    """Whether the refused input is what we send with every picture, or this prompt; None if no field is named."""
     if FIXED.search(message) or NEEDED.search(message):
         return True
     return False if OF_THE_BLOG.search(message) or UNSAFE.search(message) else None
 
 
 def _wait_s(headers: Mapping[str, str], told: Mapping[str, Any], message: str) -> float:
-    """The longest wait the answer names, in its headers, its words or its `retry_after`."""
+    """The longest wait that the answer names, in its headers, its message or its `retry_after`."""
     waits = [http.named_wait_s(headers, message), _stated_s(told.get("retry_after"))]
     return max((wait for wait in waits if wait is not None), default=DEFAULT_WAIT_S)
 

@@ -1,12 +1,12 @@
-"""Between the Replicate SDK and the transport of all vendors: what is added to requests, and what refusals become.
+"""Between the Replicate SDK and our transport: what is added to requests, and which errors refusals become.
 
-The SDK speaks httpx, all else httpx2. Its requests are handed on as httpx2's, so that they meet the same policy, and no
-connection is the SDK's own.
+The SDK uses httpx, everything else httpx2. Its requests are passed on as httpx2 requests, so that the same policy
+applies to them; the SDK opens no connection of its own.
 
 On the way out it adds what SDK 1.0.7 cannot say: `Cancel-After`, and a timeout for POSTs, which would have none. On the
 way back it raises our errors itself, so that the SDK neither retries a refused GET ten times by the vendor's uncapped
-Retry-After, nor stumbles over an error body that is no object, nor drops its `retry_after`; and it hands the SDK
-predictions in the one form that its model class takes.
+Retry-After, nor fails on an error body that is not an object, nor drops its `retry_after`; and it gives the SDK
+predictions in the one form that its model class accepts.
 """
 
 import json
@@ -24,7 +24,7 @@ SHORTEST_DEADLINE_S = 5  # the least that Cancel-After takes
 
 
 class Wire(httpx.AsyncBaseTransport):
-    """Between the SDK and our transport, which stays its owner's to close."""
+    """A transport for the SDK on top of ours, which its owner closes."""
 
     def __init__(self, settings: ReplicateSettings, transport: Transport) -> None:
         self._transport = transport
@@ -55,22 +55,22 @@ def _creates(request: httpx.Request) -> bool:
 
 
 def enveloped(body: bytes, *, creates: bool) -> bytes:
-    """A prediction in the one form that the SDK's model takes: it refuses statuses and types that vendors use, and
-    would lose a prediction over its logs. The answer as it came is inside `output`.
+    """A prediction in the one form that the SDK's model accepts, with the original answer inside `output`. The model
+    refuses statuses and types that are in use, and would lose a prediction because of its logs.
 
-    What was created without a name that we can use may be found among the latest.
+    Raises OutcomeUnknown if a created prediction has no usable id: it may be found among the latest.
     """
     told = answer.object_of(body) or {}
     name = answer.identifier(told.get("id"))
     if (creates and name is None) or (not creates and look_of(told) is None):
         kind = OutcomeUnknown if creates else Unavailable
-        raise kind("the answer is no prediction", provider=PROVIDER, code="unreadable")
+        raise kind("the answer is not a prediction", provider=PROVIDER, code="unreadable")
     form = {"id": name or "", "model": "", "version": "", "status": "processing", "output": body.decode("latin-1")}
     return json.dumps(form).encode()
 
 
 def look_in(output: object) -> Look:
-    """The prediction that `enveloped` put there."""
+    """The prediction that `enveloped` put into `output`."""
     look = look_of(answer.object_of(output.encode("latin-1")) or {}) if isinstance(output, str) else None
     if look is None:
         raise Unavailable("unreadable prediction", provider=PROVIDER, code="unreadable")

@@ -1,14 +1,14 @@
-"""The policy of every call to a vendor, whichever client makes it. Nothing else opens a connection.
+"""The policy for every call to a vendor, whichever client makes it. Nothing else opens a connection.
 
     home        the origin (scheme, host, port) of the base URL. Credentials go there and nowhere else.
-    elsewhere   an address the vendor has named: a file, an upload. https, public, and without credentials.
+    elsewhere   an address that the vendor names: a file, an upload. https, public, and without credentials.
 
-- Plain http is for this machine, and for a base URL whose setting allows it.
-- Only while home is this machine, as with the simulator, may other addresses be on it too.
-- No redirect is followed, but for files: a few, within one origin.
+- Plain http is allowed for this machine, and for a base URL whose setting allows it.
+- Other addresses may be on this machine only while home is, as with the simulator.
+- Redirects are followed for files only: a few, within one origin.
 - An answer has one time limit, from the connection to the last byte of its body, and limits on headers and body.
-- No cookie is kept: one site's would be sent along with another's calls.
-- The proxies of the environment serve all vendors alike (`proxies`).
+- Cookies are not kept: one site's would be sent with another's calls.
+- The proxies of the environment apply to all vendors alike (`proxies`).
 """
 
 import ssl
@@ -26,21 +26,21 @@ from blogworker.proxies import Proxies
 from blogworker.section import VendorSettings
 
 CONNECT_TIMEOUT_S = 5.0
-SPARE_CONNECTIONS = 10  # beside one for each slot: token requests, downloads
-LARGEST_ANSWER = 8 * 1024 * 1024  # bytes, unpacked: a hundred predictions, or products with long descriptions
+SPARE_CONNECTIONS = 10  # besides one per slot: for token requests and downloads
+LARGEST_ANSWER = 8 * 1024 * 1024  # bytes, decompressed: a hundred predictions, or products with long descriptions
 MOST_HEADERS = 200
 MOST_HEADER_BYTES = 64 * 1024
 MOST_REDIRECTS = 3
 CREDENTIALS = ("authorization", "cookie", "proxy-authorization")
 ABOUT_THE_WIRE = {b"content-encoding", b"content-length", b"transfer-encoding", b"set-cookie"}
-LARGEST = "largest_body"  # the extension of a request whose answer may be larger than most
+LARGEST = "largest_body"  # request extension: the limit for this answer, in bytes
 
 
 class Transport(httpx2.AsyncBaseTransport):
-    """One for each vendor, shared by its clients. An answer comes back with its whole body, unpacked."""
+    """One per vendor, shared by its clients. An answer has its whole body, decompressed."""
 
     def __init__(self, settings: VendorSettings, *, connections: int) -> None:
-        """Raises SettingsError for a proxy that cannot be used."""
+        """Raises SettingsError for a proxy that is not valid."""
         self.home = Origin.of(settings.base_url)
         self._plain = settings.allow_http
         most = connections + SPARE_CONNECTIONS
@@ -55,22 +55,22 @@ class Transport(httpx2.AsyncBaseTransport):
         }
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Raises NotAllowed before anything is sent; TooLarge, DecodingError, ReadTimeout for a bad answer."""
-        way = self._way(request)
+        """Raises NotAllowed before anything is sent; TooLarge, DecodingError or ReadTimeout for a bad answer."""
+        route = self._route(request)
         request.headers["Accept-Encoding"] = body.ACCEPTED
         limit_s = request.extensions.get("timeout", {}).get("read")
         try:
             with fail_after(limit_s):
-                return await _answer(way, request)
+                return await _answer(route, request)
         except TimeoutError as error:
-            raise httpx2.ReadTimeout(f"no whole answer in {limit_s:g} s", request=request) from error
+            raise httpx2.ReadTimeout(f"no complete answer within {limit_s:g} s", request=request) from error
 
     async def aclose(self) -> None:
-        for way in (self._near, self._far, *self._proxied.values()):
-            await way.aclose()
+        for route in (self._near, self._far, *self._proxied.values()):
+            await route.aclose()
 
-    def _way(self, request: httpx2.Request) -> httpx2.AsyncHTTPTransport:
-        """What carries a request. Raises NotAllowed for one that may not be sent."""
+    def _route(self, request: httpx2.Request) -> httpx2.AsyncHTTPTransport:
+        """The transport for a request: direct, public addresses only, or a proxy. Raises NotAllowed."""
         origin = origin_of(request.url)
         at_home = origin == self.home
         if origin.scheme == "http" and not origin.loopback and not (at_home and self._plain):
@@ -79,29 +79,29 @@ class Transport(httpx2.AsyncBaseTransport):
             if request.url.userinfo or any(name in request.headers for name in CREDENTIALS):
                 raise NotAllowed(f"credentials go to {self.home} only, not to {origin}")
             require_public(origin, loopback=self.home.loopback)
-        if (proxy := self._proxies.on_the_way_to(origin)) is not None:
+        if (proxy := self._proxies.for_origin(origin)) is not None:
             return self._proxied[proxy]
         return self._near if at_home else self._far
 
 
 def client(transport: Transport, *, base_url: str = "", timeout_s: float) -> httpx2.AsyncClient:
-    """A client over a transport. `timeout_s` is for an answer as a whole."""
+    """A client on top of a transport. `timeout_s` limits each answer as a whole."""
     timeout = httpx2.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
     return httpx2.AsyncClient(base_url=base_url, transport=transport, timeout=timeout, trust_env=False)
 
 
 def parsed(url: str) -> httpx2.URL:
-    """A URL that a vendor has named. Raises NotAllowed unless it is a web address."""
+    """A URL that a vendor names. Raises NotAllowed unless it is a web address."""
     try:
         found = httpx2.URL(url)
     except (httpx2.InvalidURL, ValueError) as error:
-        raise NotAllowed("the address cannot be understood") from error
+        raise NotAllowed("the address is not a valid URL") from error
     origin_of(found)
     return found
 
 
 def origin_of(url: httpx2.URL) -> Origin:
-    """Whom a request would speak to. Raises NotAllowed for other schemes, and without a host."""
+    """The origin of a URL. Raises NotAllowed for schemes other than http and https, and without a host."""
     if url.scheme not in PORTS or not url.host:
         raise NotAllowed(f"{url.scheme or 'a relative address'} is neither https nor http")
     return Origin(url.scheme, url.raw_host.decode("ascii"), url.port or PORTS[url.scheme])
@@ -110,7 +110,7 @@ def origin_of(url: httpx2.URL) -> Origin:
 async def fetch(
     client: httpx2.AsyncClient, url: httpx2.URL, *, headers: dict[str, str], largest: int
 ) -> httpx2.Response:
-    """A file of at most `largest` bytes, past redirects within its origin. Raises NotAllowed for any other."""
+    """A file of at most `largest` bytes. Follows redirects within its origin; raises NotAllowed for any other."""
     for _ in range(MOST_REDIRECTS + 1):
         answer = await client.get(url, headers=headers, extensions={LARGEST: largest})
         following = answer.next_request
@@ -124,12 +124,12 @@ async def fetch(
 
 @cache
 def _trusted() -> ssl.SSLContext:
-    """The certificates that are trusted. Read once: it takes longer than all else that opens a client."""
+    """The trusted certificates. Read once: it is the slowest part of opening a client."""
     return httpx2.create_ssl_context()
 
 
-async def _answer(way: httpx2.AsyncHTTPTransport, request: httpx2.Request) -> httpx2.Response:
-    answer = await way.handle_async_request(request)
+async def _answer(route: httpx2.AsyncHTTPTransport, request: httpx2.Request) -> httpx2.Response:
+    answer = await route.handle_async_request(request)
     try:
         headers = answer.headers.raw
         if len(headers) > MOST_HEADERS or sum(len(name) + len(value) for name, value in headers) > MOST_HEADER_BYTES:
@@ -149,5 +149,5 @@ async def _content(answer: httpx2.Response, limit: int) -> bytes:
     if told.isdecimal() and len(told) < 20 and int(told) > limit:
         raise body.TooLarge(f"the body is above {limit} bytes")
     encoding = answer.headers.get("content-encoding", "")
-    async with aclosing(answer.aiter_raw()) as parts:  # left in the middle, it is not closed by itself
+    async with aclosing(answer.aiter_raw()) as parts:  # not closed by itself if reading ends early
         return await body.read(parts, encoding=encoding, limit=limit)

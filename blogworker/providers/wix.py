@@ -32,7 +32,7 @@ DELETED = "DELETED"  # of a draft: it is in the bin
 NOT_FOUND = 404
 DRAFTS_LOOKED_AT = 20
 LATEST_LOOKED_AT = 100
-MENDED = re.compile("member|owner|large", re.I)  # in a refusal of what one site or one post has, and is mended for it
+MENDED = re.compile("member|owner|large", re.I)  # in refusals that concern one site or post, and are handled for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +211,7 @@ class WixClient:
 
 @contextmanager
 def _hidden(url: str) -> Iterator[None]:
-    """An upload address is a permission itself: what only it holds shows in no error."""
+    """Hide the parts of an upload address, which is itself a credential, while it is in use."""
     path, _, query = url.partition("?")
     tokens = [path.rpartition("/")[2], *(value for _, value in parse_qsl(query))]
     for token in tokens:
@@ -247,7 +247,7 @@ def _same(found: object, ours: object) -> bool:
 
 
 def media_file_of(answer: Mapping[str, Any]) -> MediaFile:
-    """The file of an answer. A status that nobody has told us of is that of a file on its way."""
+    """The file in an answer. An unknown status counts as pending."""
     file_id, status = id_at(answer, "file", "id"), code(at(answer, "file", "operationStatus"))
     return MediaFile(
         file_id, address(at(answer, "file", "url")) or "", status if status in (READY, FAILED) else PENDING

@@ -130,7 +130,7 @@ class Tokens:
 
 
 def token_of(status: int, body: bytes, headers: Mapping[str, str], *, asked_at: float) -> Token:
-    """The token that was granted. Raises what a refusal means."""
+    """The token that was granted. Raises the error that a refusal means."""
     told = answer.object_of(body) or {}
     value = told.get("access_token")
     if status != 200 or not isinstance(value, str) or not TOKEN.fullmatch(value):
@@ -140,7 +140,7 @@ def token_of(status: int, body: bytes, headers: Mapping[str, str], *, asked_at: 
 
 
 def _life_s(told: object) -> float:
-    """Seconds. What is no number of them says nothing of the token."""
+    """Seconds that the token is valid; the default if the answer has no plausible number."""
     life_s = answer.number(told)
     return life_s if life_s is not None and 0 < life_s < LONGEST_LIFE_S else DEFAULT_LIFE_S
 
@@ -157,7 +157,7 @@ def _refusal(status: int, told: Mapping[str, Any], headers: Mapping[str, str]) -
         return limited.after(DEFAULT_WAIT_S if wait_s is None else wait_s)
     if status >= 500 or status < 300 or status in PASSING:
         return Unavailable(f"no token: {said}", provider=PROVIDER, status=status, code=code, request_id=request_id)
-    # A redirect: the base URL is not Wix's.
-    ours = status < 400 or code in OUR_CREDENTIALS or status in http.NOT_OUR_WAY
+    # A redirect: the base URL is wrong.
+    ours = status < 400 or code in OUR_CREDENTIALS or status in http.REFUSED_PROTOCOL
     kind = Misconfigured if ours else SiteUnavailable
     return kind(f"token refused: {said}", provider=PROVIDER, status=status, code=code, request_id=request_id)

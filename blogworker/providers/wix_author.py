@@ -47,7 +47,7 @@ async def _author(sites: WixSites, instance_id: str) -> str:
 
 
 def owner_of(site: Any) -> str | None:
-    """The owner's address of e-mail."""
+    """The owner's e-mail address."""
     return text(at(site, "ownerInfo", "email")) or text(at(site, "ownerEmail"))
 
 
@@ -71,7 +71,7 @@ def member_in(answer: Mapping[str, Any], owner: str) -> str | None:
 
 
 async def _made(sites: WixSites, instance_id: str, owner: str, site: Any) -> str | None:
-    """The owner made a member; the one that is there, if somebody was quicker."""
+    """A new member for the owner; the existing one, if another worker has just made it."""
     nickname = text(at(site, "siteDisplayName")) or owner.partition("@")[0]
     body = {"member": {"loginEmail": owner, "profile": {"nickname": nickname}}}
     try:

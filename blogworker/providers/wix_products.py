@@ -21,7 +21,7 @@ async def catalog_of(sites: WixSites, instance_id: str) -> Catalog:
 
 
 def catalog_in(answer: Mapping[str, Any]) -> Catalog:
-    """Raises Unavailable for a version that nobody has told us of: it is no word on whether there is a shop."""
+    """Raises Unavailable for an unknown version, which does not say whether there is a shop."""
     version = code(answer.get("catalogVersion"))
     if version == "V1_CATALOG":
         return "V1_CATALOG"
@@ -29,7 +29,7 @@ def catalog_in(answer: Mapping[str, Any]) -> Catalog:
         return "V3_CATALOG"
     if version is not None and version.endswith("NOT_INSTALLED"):
         raise SiteUnavailable("the site has no shop", provider=PROVIDER, code=version)
-    raise Unavailable("the shop's catalog is none we know", provider=PROVIDER, code=version or "unreadable")
+    raise Unavailable("the shop has an unknown catalog version", provider=PROVIDER, code=version or "unreadable")
 
 
 async def product_of(sites: WixSites, instance_id: str, product_id: str, *, catalog: Catalog) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def product_in(answer: Mapping[str, Any], *, catalog: Catalog) -> dict[str, Any]
 
 
 def _usable(value: Any) -> str | float | None:
-    """A text or a number as it was told; nothing else can be written about."""
+    """A text or a plausible number, unchanged; None for anything else."""
     if isinstance(value, str):
         return text(value)
     found: float | None = value if isinstance(value, int | float) and not isinstance(value, bool) else None
@@ -93,7 +93,7 @@ def _of_v1(product: Mapping[str, Any]) -> dict[str, Any]:
 def _joined(base: str | None, path: str | None) -> str | None:
     try:
         return urljoin(base, path or "") if base else None
-    except ValueError:  # a host in square brackets that is no address
+    except ValueError:  # such as a host in square brackets that is not an address
         return None
 
 

@@ -82,8 +82,8 @@ class WixSites:
         if answer.is_success:
             return object_of(answer.content) or {}
         failure = refusal(answer.status_code, answer.content, answer.headers)
-        if isinstance(failure, SiteUnavailable | Misconfigured):  # it speaks of the address, good for one file
-            kind = Unavailable if 300 <= answer.status_code < 400 else Rejected  # a redirect: the next may be another
+        if isinstance(failure, SiteUnavailable | Misconfigured):  # about the upload address, which is for one file
+            kind = Unavailable if 300 <= answer.status_code < 400 else Rejected  # after a redirect, ask for another
             raise kind(failure.args[0], provider=PROVIDER, status=failure.status, request_id=failure.request_id)
         raise failure
 
@@ -155,11 +155,11 @@ def read(content: bytes, headers: Mapping[str, str], *, repeatable: bool) -> dic
     if (body := object_of(content)) is not None:
         return body
     kind = Unavailable if repeatable else OutcomeUnknown
-    raise kind("the answer is no JSON object", provider=PROVIDER, code="unreadable", request_id=_id(headers))
+    raise kind("the answer is not a JSON object", provider=PROVIDER, code="unreadable", request_id=_id(headers))
 
 
 def refusal(status: int, content: bytes, headers: Mapping[str, str]) -> ProviderError:
-    """The error of an answer that is none of 2xx and 401."""
+    """The error of an answer that is neither 2xx nor 401."""
     body = object_of(content) or {}
     code = _code(body)
     said = http.safe(_explanation(body) or http.said(status))
@@ -175,9 +175,9 @@ def refusal(status: int, content: bytes, headers: Mapping[str, str]) -> Provider
 
 
 def _ours(status: int, body: Mapping[str, Any]) -> bool:
-    """Whether a field is refused that every call of its kind has the same, or the whole way of asking."""
+    """Whether the refusal is about the protocol, or a field that is the same in every call of its kind."""
     fields = {words(violation.get("field")) for violation in _violations(body)}
-    return status in http.NOT_OUR_WAY or (status in http.REFUSED_INPUT and not fields.isdisjoint(FIXED))
+    return status in http.REFUSED_PROTOCOL or (status in http.REFUSED_INPUT and not fields.isdisjoint(FIXED))
 
 
 def _kind(status: int, code: str | None) -> type[ProviderError]:

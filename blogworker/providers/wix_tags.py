@@ -26,7 +26,7 @@ async def tag_ids_of(sites: WixSites, instance_id: str, labels: Sequence[str], *
 
 
 async def _made(sites: WixSites, instance_id: str, label: str, language: str | None) -> str | None:
-    """A new tag's id; another's, if somebody was quicker or writes it in other letters."""
+    """A new tag's id; the existing tag's, if it was just made or differs only in letter case."""
     body = {"label": label} | ({"language": language} if language else {})
     try:
         answer = await sites.post(instance_id, "/blog/v3/tags", body=body, repeatable=True)
@@ -62,6 +62,6 @@ async def _query(sites: WixSites, instance_id: str, query: dict[str, Any]) -> li
 
 
 def ids_of(tags: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """The tags that can be used, by their label in small letters."""
+    """The ids of usable tags by label, in lower case."""
     named = [(text(tag.get("label")), identifier(tag.get("id"))) for tag in tags]
     return {label.casefold(): tag_id for label, tag_id in named if label is not None and tag_id is not None}

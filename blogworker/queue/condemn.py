@@ -61,7 +61,7 @@ async def _fault(database: Database, row: Row, foreign: Foreign) -> str | None:
     except psycopg.Error as error:
         if foreign(error):
             raise
-        return f"the database refuses to have it claimed: {in_words(error)}"
+        return f"the database refuses to claim it: {in_words(error)}"
     return None
 
 

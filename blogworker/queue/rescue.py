@@ -21,9 +21,9 @@ MOST = 12  # deaths, where others died meanwhile too: a bad host must not keep a
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    workers: tuple[str, ...]  # the names of those that had lost them; the id of one that has none any more
+    workers: tuple[str, ...]  # names of the workers that lost the jobs; the id of one whose name is in use again
     jobs: int
-    failed: int  # of them, those that ended because they keep killing their workers
+    failed: int  # jobs among them that ended FAILED, because they kept killing their workers
 
 
 @dataclass(frozen=True, slots=True)

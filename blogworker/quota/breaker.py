@@ -9,7 +9,7 @@ old; what it tells (a failure at once, several that come together in one stateme
 verdict on a failure. That is held back for a moment, because the first failures of an outage look like any other, and
 must cost their jobs no attempt: once the breaker is open, they were not the jobs' own.
 
-A call begun before the breaker last opened belongs to that outage: it is not counted, and it costs no attempt.
+A call that began before the breaker last opened belongs to that outage: it is not counted, and costs no attempt.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
@@ -101,7 +101,7 @@ class Breakers:
         return [provider for provider, view in self._views.items() if not view.closed]
 
     def misconfigured(self, provider: str) -> bool:
-        """Whether a provider is left alone for something of ours."""
+        """Whether a provider's breaker is open because of our settings or inputs."""
         return self._views[provider].misconfigured
 
     async def open(self) -> None:
@@ -281,7 +281,7 @@ class Breakers:
             await self._tell_by_hand()
 
     async def _tell_by_hand(self) -> None:
-        """Log what a person did to our breakers, unless another worker has."""
+        """Log which breakers a person opened or closed, unless another worker has logged it."""
         for row in await self._database.rows("quota/breaker_tell", providers=list(self._rows.values())):
             if row["by_hand"] == "opened":
                 log.error("breaker_opened", provider=row["provider"], reason=row["reason"])

@@ -14,7 +14,7 @@ from blogworker.quota.bucket import VendorLimits
 MINUTE_S, DAY_S = 60.0, 86_400.0
 SURELY_LONGER_S = 1.1 * MINUTE_S  # resets are rounded
 MOST = 2**31 - 1  # what a bucket's row holds; gateways write far more where they mean "no limit"
-DIGITS = 18  # a longer number is none
+DIGITS = 18  # a longer number is ignored
 
 
 def limits_in(headers: Mapping[str, str]) -> VendorLimits:

@@ -16,7 +16,7 @@ class View:
     strikes: int = 0
     reason: str | None = None
     probe_at: float | None = None  # when a probe may be taken, by this process's clock
-    misconfigured: bool = False  # open for what is ours
+    misconfigured: bool = False  # open because of our settings or inputs
 
     @property
     def closed(self) -> bool:

@@ -26,7 +26,7 @@ HTML_502 = (
     "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n"
     "<hr><center>cloudflare</center>\r\n</body>\r\n</html>\r\n"
 )
-CREDENTIAL = "{credential}"  # in an echo
+CREDENTIAL = "{credential}"  # placeholder in an echo
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER of zero seconds: the kernel sends RST instead of FIN
 
 
@@ -65,7 +65,7 @@ class Call:
         return value[7:].strip() if value[:7].lower() == "bearer " else value.strip()
 
     def credential(self) -> str:
-        """What the call is authorized by: its token, or the app's secret that asks for one."""
+        """What authorizes the call: its token, or the app secret of a token request."""
         asked = self.json.get("client_secret") if isinstance(self.json, dict) else None
         return self.bearer() or str(asked or "")
 

@@ -3,7 +3,7 @@
 Kinds that any vendor knows, applied around the handler:
 
     status        answer `status` with `body` (text or JSON) and `headers`, after quota, before the work
-    echo          the same with what the call was authorized by in place of each {credential} in body and headers
+    echo          the same, with the call's credential in place of each {credential} in body and headers
     html          the same with a proxy's HTML page, 502 unless `status` says otherwise
     throttle      a 429 in the vendor's own words, with `retry_after_s` when given
     latency       `delay_s` real seconds before the work
@@ -12,8 +12,8 @@ Kinds that any vendor knows, applied around the handler:
     no_answer     do the work, then stay silent until the client leaves or `delay_s` is over
     slow_body     do the work, send half the answer, wait `delay_s`, send the rest
     malformed     do the work, answer JSON that breaks off
-    altered       do the work, answer with the fields of `body` in place of its own; a body that is no object is the
-                  whole answer, a text as it stands
+    altered       do the work, answer with the fields of `body` in place of the answer's own; a `body` that is not an
+                  object replaces the whole answer, a text unchanged
 
 Kinds that one vendor understands are told in that vendor's modules; they reach its handlers as `call.fault`.
 """

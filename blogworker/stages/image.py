@@ -1,11 +1,11 @@
 """Stage 4: the cover picture, made, fetched and kept with the post.
 
-A picture that the model calls unsafe, or leaves out of what it made, is asked for once more in softer words. The bytes
-are fetched at once, since the vendor deletes them within the hour. A picture that is no whole JPEG of the shape asked
-for is of no use: the next attempt looks at it again, then makes another. No blog pays for a third: its post goes out
-without a picture, or fails where `image_trouble` says so.
+A picture that the model calls unsafe, or leaves out of its output, is requested once more in softer words. The bytes
+are fetched at once, since the vendor deletes them within the hour. A picture that is not a complete JPEG of the shape
+requested is not usable: the next attempt fetches it again, then makes another. No blog pays for a third: its post is
+published without a picture, or fails if `image_trouble` is `fail`.
 
-A creation that nobody heard the answer of, since the connection or the worker died, may have been paid for: the next
+A creation whose answer was lost, because the connection or the worker died, may have been paid for: the next
 attempt looks for it before it makes another.
 
 What becomes of a post whose picture cannot be had is a setting, and a site may have its own: it waits, goes out without
@@ -47,16 +47,16 @@ AMISS = 0.1  # models round to what they can draw: 1344 x 768 is 1.6 % off
 LEAST_WIDTH = 512  # pixels; the smallest that is drawn on purpose has 672
 STYLE = "Natural light, sharp focus, editorial photograph, no text, no logos, no watermark."
 SOFTENED = "A calm still life of everyday objects that suggests the topic “{title}”, with no people. "
-TRIES = 2  # of a picture that fails, beside the first
+TRIES = 2  # of a picture that fails, besides the first
 
-USELESS, USELESS_MOST = "image.useless", 2  # predictions that were paid for and gave nothing
+USELESS, USELESS_MOST = "image.useless", 2  # predictions that were paid for and gave no usable picture
 SOFTENED_FOR = (NSFW, NO_OUTPUT)
 
 log = get_logger()
 
 
 class NoPicture(Rejected):
-    """All was tried that may help; another picture would cost as much, and be of no more use."""
+    """All that may help was tried; another picture would cost as much and would not be usable either."""
 
 
 async def run(work: Work) -> Output:
@@ -65,7 +65,7 @@ async def run(work: Work) -> Output:
     except NoPicture as error:
         if trouble_of(work) != "fail":
             return _without(work, str(error))
-        await work.checkpoints.save(USELESS, {})  # who retries the blog asks for more
+        await work.checkpoints.save(USELESS, {})  # so that `blogworker retry` pays for new pictures
         raise _given_up(error) from error
     except ProviderError as error:
         trouble = trouble_of(work)
@@ -77,8 +77,8 @@ async def run(work: Work) -> Output:
 
 
 def _given_up(error: ProviderError) -> Rejected:
-    told = f"no picture to be had: {error}. Retry the job later, or set image_trouble to wait or skip"
-    return Rejected(told, provider=PROVIDER, code="no_picture")
+    message = f"no picture could be made: {error}. Retry the blog later, or set image_trouble to wait or skip"
+    return Rejected(message, provider=PROVIDER, code="no_picture")
 
 
 def trouble_of(work: Work) -> str:
@@ -122,19 +122,19 @@ async def _cover(work: Work) -> Output:
 
 
 async def _illustrated(work: Work, content: Mapping[str, Any], *, effect: str, prompt: str) -> Output:
-    """One picture, stored with its post. Raises Rejected when the model would not show it, NoPicture when it is time to
-    do without."""
+    """One picture, stored with its post. Raises Rejected when the model withholds it, NoPicture when no more may be
+    paid for."""
     name = f"image.{effect}"
     if (earlier := _known(work, name)) is not None:
         try:
             return await _counted(work, content, earlier, prompt=prompt)
         except (PredictionGone, PredictionDied):
-            pass  # dead before we came back to it: only a new one can help
+            pass  # it ended without a picture in an earlier attempt: only a new one can help
     return await _counted(work, content, await _started(work, name=name, prompt=prompt), prompt=prompt)
 
 
 async def _counted(work: Work, content: Mapping[str, Any], prediction_id: str, *, prompt: str) -> Output:
-    """The picture of a prediction. One that was paid for and is of no use is noted, whatever its fault."""
+    """The picture of a prediction. A prediction that was paid for and is not usable is noted, for any reason."""
     try:
         return await _kept(work, content, prediction_id, prompt=prompt)
     except (PredictionGone, PictureUseless, Rejected) as error:
@@ -166,7 +166,7 @@ async def _kept(work: Work, content: Mapping[str, Any], prediction_id: str, *, p
         {**columns(content), "image": data, "image_type": picture_type(data), "image_prompt": prompt}
     )
     return {
-        "url": address(url),  # None: it came within the answer, and Wix is handed the bytes
+        "url": address(url),  # None: the picture came in a data: URL, and its bytes are uploaded to Wix
         "prediction_id": prediction_id,
         "prompt": prompt,
         "alt": content["image_alt"],
@@ -179,14 +179,14 @@ async def _kept(work: Work, content: Mapping[str, Any], prediction_id: str, *, p
 
 
 def _shape(data: bytes) -> tuple[int, int]:
-    """Width and height. Raises PictureUseless for what a site could not show as a cover."""
+    """Width and height. Raises PictureUseless for a file that cannot be a cover."""
     size = jpeg_size(data)
     if size is None:
         raise PictureUseless("the file is not a JPEG", provider=PROVIDER, code="not_a_jpeg")
     width, height = size
     if width < LEAST_WIDTH or not 1 - AMISS <= width / max(height, 1) / RATIO <= 1 + AMISS:
-        told = f"the picture is {width} x {height}, not {ASPECT_RATIO} and {LEAST_WIDTH} wide at least"
-        raise PictureUseless(told, provider=PROVIDER, code="wrong_shape")
+        message = f"the picture is {width} x {height}, not {ASPECT_RATIO} and at least {LEAST_WIDTH} wide"
+        raise PictureUseless(message, provider=PROVIDER, code="wrong_shape")
     return size
 
 
@@ -209,7 +209,7 @@ async def _lost(work: Work, *, name: str, prompt: str) -> str | None:
 
 
 async def _asked_for(work: Work, *, name: str, prompt: str) -> str:
-    """A new prediction. What would find it again is stored first: whoever asks may not live to hear the answer."""
+    """A new prediction. What is needed to find it again is stored first: the worker may die before the answer comes."""
     seed = getrandbits(31)
     async with work.permit(BUCKET), work.breakers.guarding(PROVIDER):
         await work.checkpoints.save(f"{name}_asked", {"seed": seed, "instead_of": _known(work, name)})

@@ -36,7 +36,7 @@ async def cover(work: Work, wix: WixClient, *, slug: str, image: Mapping[str, An
 
 
 async def _fetched(work: Work, wix: WixClient, image: Mapping[str, Any], *, name: str) -> MediaFile | None:
-    """The file as Wix fetched it; None when Wix would not even try, and where the picture has no address."""
+    """The file as Wix fetched it; None if Wix refused to fetch it, or the picture has no address."""
     if not image.get("url"):
         return None
     site, media_type = work.claim.instance_id, image.get("type") or "image/jpeg"

@@ -4,11 +4,11 @@ import re
 import unicodedata
 from urllib.parse import quote, urlsplit
 
-from blogworker.markup import seen
+from blogworker.markup import visible_text
 
 BLOCKS = frozenset({"p", "div", "br", "hr", "li", "ul", "ol", "table", "tr", "td", "th", "section", "article"})
 HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
-PARTING = BLOCKS | HEADINGS | {"blockquote"}  # a word before and a word after are two words
+PARTING = BLOCKS | HEADINGS | {"blockquote"}  # such a tag separates two words
 KEPT = "\n\t\u200c\u200d"  # the joiners shape Persian, Indic scripts and emoji
 LOOSE_ENDS = " ,;:.-\u2013\u2014"  # what no text should be cut off after
 LATIN_ACCENTS = re.compile("([a-z])[\u0300-\u036f]+")  # in other scripts such marks make another letter
@@ -32,7 +32,7 @@ def plain(value: object, *, limit: int) -> str:
     """One line of text without markup, at most `limit` characters."""
     if value is None:
         return ""
-    return cut(" ".join(printable(seen(str(value), PARTING.__contains__, mark=" ")).split()), limit)
+    return cut(" ".join(printable(visible_text(str(value), PARTING.__contains__, mark=" ")).split()), limit)
 
 
 def cut(text: str, limit: int) -> str:

@@ -15,7 +15,7 @@ from blogworker.stages.plain import printable
 
 TOP_LEVEL, LOWEST_LEVEL = 2, 6  # the title is the page's level one
 DEEPEST = 100  # blocks within blocks: what nests deeper, the parser would drop without a word
-UNCLOSED_MAX = 50  # the parser looks for the end of each bracket anew: of 20,000 without one, for minutes
+UNCLOSED_MAX = 50  # the parser searches the end of each bracket separately: 20,000 unclosed ones take minutes
 PARSER = MarkdownIt("commonmark", {"html": False, "maxNesting": DEEPEST}).enable("table")
 PLAIN = MarkdownIt("zero")
 # Thai, Lao, Myanmar and Khmer; kana and Han.

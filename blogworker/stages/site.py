@@ -75,7 +75,7 @@ def usable(stored: Mapping[str, Any]) -> SiteSettings:
 def _fault(fault: Any) -> str:
     path = ".".join(map(str, fault["loc"]))
     if fault["type"] == "extra_forbidden":
-        return f"{path} is no setting of a site: there are {', '.join(SiteSettings.model_fields)}"
+        return f"{path} is not a setting of a site; known are {', '.join(SiteSettings.model_fields)}"
     field = SiteSettings.model_fields.get(str(fault["loc"][0]))
     told = f" ({field.description})" if field is not None and field.description else ""
     return f"{path}: {fault['msg'].removeprefix('Value error, ')}{told}"

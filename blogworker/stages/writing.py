@@ -6,9 +6,9 @@
       `-unfit--> repair --fit--> done
                     `-unfit--> Rejected
 
-Each of these once: an answer cut off, refused, unfit or without a text for the second time is final. Every answer is
-stored with what it cost the moment it arrives, the useless ones too, so a later attempt goes on from there: it judges
-the stored answer again rather than buying another, and knows what became of the calls before it.
+Each of these happens once: a second answer that is cut off, refused, unfit or without text is final. Every answer is
+stored with its cost as soon as it arrives, also one that is not usable, so a later attempt continues from there: it
+judges the stored answer again instead of buying another, and knows the outcome of earlier calls.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from blogworker.telemetry import get_logger
 
 T = TypeVar("T")
 
-USELESS_MOST = 2  # answers without a text that one blog pays for; a vendor that gives nobody any opens its breaker
+USELESS_MOST = 2  # answers without text that one blog pays for; if no blog gets text, the breaker opens
 LARGER_CAP = 2  # times the first, where that cut the answer off
 FAULTS_SHOWN = 5
 PATIENCE = 2  # unanswered calls after which the next is given longer
@@ -126,13 +126,13 @@ async def _answer(work: Work, task: Task, *, name: str) -> str:
 
 
 def _useless(work: Work, name: str) -> int:
-    """How many answers were paid for that held no text."""
+    """How many answers without text were paid for."""
     return int((work.checkpoints.get(f"{name}_useless") or {}).get("times", 0))
 
 
 def _worthless(task: Task, error: Unavailable) -> Rejected:
     return Rejected(
-        f"{task.model} gave {USELESS_MOST} answers without a text for {task.stage}: {error.args[0]}",
+        f"{task.model} gave {USELESS_MOST} answers without text for {task.stage}: {error.args[0]}",
         provider=PROVIDER,
         code=error.code,
         request_id=error.request_id,

@@ -1,9 +1,9 @@
-"""What a person reads on a terminal: the line of a heartbeat without its tables. JSON keeps all of it."""
+"""Shortens the heartbeat to one line for a terminal. The JSON log keeps all of its keys."""
 
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-FEW = 3  # of the most used quotas
+QUOTAS_SHOWN = 3  # the most used ones
 
 
 def in_one_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
@@ -31,5 +31,5 @@ def _most_used(quotas: dict[str, dict[str, Any]]) -> str:
         name: max(quota.get("requests_percent") or 0, quota.get("tokens_percent") or 0)
         for name, quota in quotas.items()
     }
-    most = sorted((name for name in used if used[name] >= 1), key=lambda name: (-used[name], name))[:FEW]
+    most = sorted((name for name in used if used[name] >= 1), key=lambda name: (-used[name], name))[:QUOTAS_SHOWN]
     return ", ".join(f"{name} {used[name]:.0f} %" for name in most)

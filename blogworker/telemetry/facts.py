@@ -1,7 +1,7 @@
-"""What the code that does the work knows, for the one log line of whoever runs it.
+"""Collects facts from deep in the call stack for one log line of the caller.
 
-The line of an attempt is written where its outcome is stored; what it paid, and for which title, is known some calls
-further down. Facts gathered within a part (a stage of an attempt) are of the whole too.
+The line of an attempt is written where its outcome is stored; its cost and title are known some calls further down.
+Facts gathered in a part (a stage of an attempt) count for the whole too.
 """
 
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-DECIMALS = 6  # of a dollar
+DECIMALS = 6  # places that sums are rounded to, as the ledger's dollars are
 Facts = dict[str, Any]
 _gathering: ContextVar[Facts | None] = ContextVar("gathering", default=None)
 
 
 @contextmanager
 def gathered() -> Iterator[Facts]:
-    """What is noted while the block runs."""
+    """The facts that are noted while the block runs."""
     whole, facts = _gathering.get(), Facts()
     token = _gathering.set(facts)
     try:
@@ -28,7 +28,7 @@ def gathered() -> Iterator[Facts]:
 
 
 def note(**facts: Any) -> None:
-    """Numbers are added up, as exactly as the ledger does; of the rest the last one stands, and None says nothing."""
+    """Add facts to those being gathered. Numbers are summed, other values replace earlier ones, None is ignored."""
     if (gathering := _gathering.get()) is not None:
         _merge(gathering, facts)
 

@@ -1,4 +1,4 @@
-"""The journal of systemd takes a line's priority from its first characters (sd-daemon(3)), when it reads the stream."""
+"""Priorities for the systemd journal, which reads them from a prefix of each line: `<4>` (sd-daemon(3))."""
 
 import os
 from collections.abc import MutableMapping
@@ -8,8 +8,8 @@ PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
 
 
 def is_journal(stream: TextIO | None) -> bool:
-    """Whether what is written there goes to the journal: JOURNAL_STREAM names its device and inode. A stream that was
-    redirected since is another file."""
+    """Whether the stream leads to the journal: JOURNAL_STREAM holds its device and inode. A stream that has been
+    redirected has others."""
     try:
         facts = os.fstat(stream.fileno()) if stream is not None else None
     except (OSError, ValueError):
@@ -18,12 +18,12 @@ def is_journal(stream: TextIO | None) -> bool:
 
 
 def marked(text: str, level: str) -> str:
-    """Each line is an entry of its own there."""
+    """The text with the prefix of its priority on each line, since each line is a separate entry."""
     return "\n".join(f"<{PRIORITIES[level]}>{line}" for line in text.splitlines() or [""])
 
 
 class ForJournal:
-    """A renderer of structlog whose lines carry their priority."""
+    """A structlog renderer that adds the prefix."""
 
     def __init__(self, renderer: Any) -> None:
         self._renderer = renderer

@@ -1,9 +1,9 @@
 """Structured logs: one event a line, JSON to standard output, colours on a terminal.
 
-`EVENTS` is the table of all events and their keys, with a ? those that only some lines have; a test walks the source
-and fails on any other. `info` is the story, `warning` healed by itself, `error` wants a person. Keys mean the same
-everywhere: worker_id, job_id, instance_id, attempt, stage, provider, model, duration_s, wait_s, tokens, error_type,
-error. What an attempt logs has its job_id, instance_id and attempt besides. No line shows a secret.
+`EVENTS` is the table of all events and their keys; a key with a ? is only in some lines. A test compares it with the
+source. `info` is normal operation, `warning` recovers by itself, `error` needs a person. Keys mean the same everywhere:
+worker_id, job_id, instance_id, attempt, stage, provider, model, duration_s, wait_s, tokens, error_type, error. Lines
+of an attempt also have its job_id, instance_id and attempt. No line shows a secret.
 """
 
 import logging
@@ -24,60 +24,60 @@ from blogworker.telemetry.streams import coloured, trusted
 
 EVENTS = {
     "worker_started": "a worker holds a lease and claims jobs: worker, worker_id, version, concurrency",
-    "worker_replaced": "a worker of the same name had a live lease; it is fenced out now: worker",
-    "worker_stopped": "the process ends in good order; since its start, attempts that ended and those that were "
-    "released: worker, settled, released",
-    "drain_started": "a signal came: nothing more is claimed: signal, in_flight, drain_timeout_s",
-    "drain_cut_short": "held jobs are released unfinished: in_flight",
-    "lease_lost": "a new lease is begun, or the name was taken over and the process ends: worker, error",
+    "worker_replaced": "a worker of the same name had a live lease; it can write nothing any more: worker",
+    "worker_stopped": "the process ends normally; attempts settled and released since its start: worker, settled, "
+    "released",
+    "drain_started": "after a signal no more jobs are claimed: signal, in_flight, drain_timeout_s",
+    "drain_cut_short": "jobs in progress are released unfinished: in_flight",
+    "lease_lost": "the worker takes a new lease, or ends because its name was taken over: worker, error",
     "heartbeat": "every 30 s, the worker, the fleet and its quotas: worker, slots, in_flight, outcomes (since it "
     "started), pool, pending, ready_sites, oldest_wait_s, finished_last_minute, workers, xmin_held_s, spent_today_usd, "
     "budget_shut, left_alone, quotas, sites_blocked",
     "jobs_claimed": "a claim found jobs: count, sites, duration_s",
-    "job_settled": "the one line an attempt; tokens and cost_usd are its own: outcome, status, duration_s, title?, "
-    "tokens?, cost_usd?, stage?, error_type?, error?",
-    "attempt_lost": "an attempt was no longer ours when it wrote: nothing was written: duration_s",
+    "job_settled": "an attempt ended, one line each; tokens and cost_usd of this attempt: outcome, status, duration_s, "
+    "title?, tokens?, cost_usd?, stage?, error_type?, error?",
+    "attempt_lost": "another worker held the job when the attempt ended, so nothing was written: duration_s",
     "stage_completed": "a stage stored its checkpoint; with what it paid for: stage, duration_s, model?, tokens?, "
     "cost_usd?",
-    "checkpoint_ignored": "what an older version left of a blog is not understood, and is made again: name, error",
-    "post_shortened": "a post was larger than Wix takes, its end was left out: size_before, size, blocks_left_out",
+    "checkpoint_ignored": "a checkpoint of an older version cannot be read and is made again: name, error",
+    "post_shortened": "a post was larger than Wix accepts; its end was left out: size_before, size, blocks_left_out",
     "model_replaced": "the vendor does not know a model; the fallback was used: model, replacement",
-    "picture_refused": "the vendor will not draw from what it was given: error, prompt",
-    "author_replaced": "Wix does not know the author of a post; the site's owner takes its place: member_id",
-    "post_unlisted": "a post is published, and Wix does not tell where; its row has no url: error",
-    "tags_refused": "the site's blog would not have a post's tags; it is published without: error",
-    "jobs_rescued": "jobs of dead workers were taken back: workers (whose they were), count, failed",
-    "strays_released": "jobs held without knowing were handed back: a claim's answer was lost: count",
-    "jobs_promoted": "jobs whose time came joined the line: count",
+    "picture_refused": "the vendor refused to make a picture from a prompt: error, prompt",
+    "author_replaced": "Wix does not know the author of a post; the site's owner is used instead: member_id",
+    "post_unlisted": "a post is published, but Wix did not give its address; its row has no url: error",
+    "tags_refused": "Wix refused a post's tags; it is published without: error",
+    "jobs_rescued": "jobs of dead workers were taken back: workers (that lost them), count, failed",
+    "strays_released": "a claim's answer was lost, and its jobs were released: count",
+    "jobs_promoted": "scheduled jobs became due: count",
     "rows_recovered": "rows that were inserted without firing the triggers (a restore) were put in line: sites, jobs",
-    "budget_reached": "a site is paused, or all claims are shut out, until there is room again: scope, error",
+    "budget_reached": "a budget is used up; claims of a site, or all, stop until there is room again: scope, error",
     "setting_ignored": "a BLOGWORKER_ variable is set that no worker reads: name, meant (the one closest to it)",
-    "model_unpriced": "a model has no price: what it costs is not counted, and no budget holds it: model",
-    "site_paused": "a site cannot be served, once in the fleet: instance_id, error",
+    "model_unpriced": "a model has no price, so budgets do not count its cost: model",
+    "site_paused": "a site cannot be served; one line in the fleet: instance_id, error",
     "listen_connected": "notifications wake this worker",
-    "listen_flooded": "too many notifications came, none is read for now; until they end it polls: most_per_s, poll_s",
-    "settle_failed": "the database refused an outcome for good; the job will be handed back: job_id, error",
-    "attempt_crashed": "an error nobody foresaw ended an attempt; the job will be tried again: exception",
-    "tick_failed": "a periodic act began to fail and is tried again: tick, error_type, error",
-    "tick_recovered": "it works again: tick",
+    "listen_flooded": "too many notifications; until they end the worker polls instead: most_per_s, poll_s",
+    "settle_failed": "the database permanently refused an outcome; the job will be released: job_id, error",
+    "attempt_crashed": "an unexpected error ended an attempt; the job will be tried again: exception",
+    "tick_failed": "a periodic task began to fail and is tried again: tick, error_type, error",
+    "tick_recovered": "the task works again: tick",
     "vacuum_held_back": "a transaction this old keeps vacuum from cleaning the queue: held_s",
     "migration_applied": "a migration ran: version, name, duration_s",
-    "migration_waited": "a migration met a lock of somebody else's, gave way, and will try again: version, name, error",
+    "migration_waited": "a migration gave way to another session's lock and will try again: version, name, error",
     "limiter_waited": "a call waited for its quota in its slot: quota, wait_s",
-    "breaker_opened": "a provider is left alone, once in the fleet: provider, reason, retry_in_s? (not by hand)",
-    "breaker_probe_failed": "the one call let through failed too, the next comes later: provider, reason",
-    "breaker_closed": "the provider is used again, once in the fleet; by a probe, or by hand: provider, open_s, by",
-    "refund_dropped": "the database refused for good what calls gave back of a quota: quota, error_type, error",
-    "database_lost": "the database cannot be used; what is in hand waits: error_type, error",
-    "database_back": "it can be used again: duration_s",
+    "breaker_opened": "no calls go to a provider; one line in the fleet: provider, reason, retry_in_s? (not by hand)",
+    "breaker_probe_failed": "a probe failed; the next one comes later: provider, reason",
+    "breaker_closed": "a provider is used again; one line in the fleet: provider, open_s, by (probe or hand)",
+    "refund_dropped": "the database permanently refused to return unused quota: quota, error_type, error",
+    "database_lost": "the database cannot be reached; jobs in progress wait: error_type, error",
+    "database_back": "the database can be reached again: duration_s",
     "misfit_found": "the database lacks what a statement needs; nothing is claimed: query, error_type, error",
-    "misfit_ended": "statements get through again: duration_s",
+    "misfit_ended": "the statements work again: duration_s",
     "newer_database_found": "a newer version has migrated the database, and this one does not fit: it drains: error",
     "jobs_released": "jobs that wait for a database that does not fit are released, without using an attempt: count",
-    "claim_failed": "a claim met data that stops it; the job at fault is looked for: error_type, error",
-    "job_condemned": "a job that stops every claim is FAILED, or its site paused: job_id, instance_id, error",
-    "suspects_started": "a process of its own runs the jobs that are suspected of killing workers: worker",
-    "suspects_ended": "no suspect is left for it: worker, exit_code",
+    "claim_failed": "data stops a claim; the worker looks for the job at fault: error_type, error",
+    "job_condemned": "a job that stops every claim became FAILED, or its site was paused: job_id, instance_id, error",
+    "suspects_started": "a separate process runs the jobs that are suspected of killing workers: worker",
+    "suspects_ended": "that process ended, as no suspect is left: worker, exit_code",
 }
 
 LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
@@ -94,7 +94,7 @@ def keys_of(event: str) -> tuple[set[str], set[str]]:
 
 
 class Lines:
-    """Writes to what standard output is at the time."""
+    """Writes to the current standard output."""
 
     def write(self, line: str) -> None:
         out = trusted(sys.stdout)
@@ -133,7 +133,7 @@ def configure(settings: LogSettings) -> None:
 
 
 def quiet_libraries() -> None:
-    """Keep what libraries say off the terminal: what goes wrong is an error or an event of ours, in our words."""
+    """Keep the libraries' own messages off the terminal, except errors: our errors and events report the rest."""
     libraries = logging.StreamHandler(sys.stderr)
     libraries.setFormatter(WithoutSecrets(logging.BASIC_FORMAT))
     logging.basicConfig(handlers=[libraries], level=logging.ERROR)
@@ -142,7 +142,7 @@ def quiet_libraries() -> None:
 
 
 class WithoutSecrets(logging.Formatter):
-    """For what libraries log by themselves."""
+    """For the lines that libraries log."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = SECRETS.hide(super().format(record))
@@ -150,7 +150,7 @@ class WithoutSecrets(logging.Formatter):
 
 
 def _unraisable(found: "sys.UnraisableHookArgs") -> None:
-    """A connection that is closed while a statement is on its way has no more to say."""
+    """Ignore what psycopg cannot raise, as when a connection is closed during a statement."""
     if not found.exc_type.__module__.startswith("psycopg"):
         sys.__unraisablehook__(found)
 
@@ -166,7 +166,7 @@ class _Shown:
 
 
 def _printable(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Hidden characters become escapes before the renderer adds its colours."""
+    """Escape hidden characters before the renderer adds colours."""
     return {printable(key): _shown(key, value) for key, value in event.items()}
 
 
@@ -181,7 +181,7 @@ def _shown(key: str, value: Any) -> Any:
 
 
 def without_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Each string of a line cleaned, at any depth."""
+    """Hide secrets in every string of a line, at any depth."""
     cleaned: EventDict = SECRETS.hide_all(event)
     return cleaned
 

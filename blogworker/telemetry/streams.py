@@ -1,10 +1,10 @@
-"""Standard output and standard error, whatever they lead to.
+"""Standard output and standard error that never fail.
 
-A command may be started with its output closed, on a full disk, into a pipe whose reader leaves, or where only ASCII is
-spoken. None of that changes what the command does: it would stop half way, or end a worker with paid work in progress.
-What cannot be written is dropped, the first failure is told once on standard error, and the exit code tells it as well.
+Standard output may be closed, on a full disk, a pipe whose reader leaves, or ASCII only. A command must not stop half
+way because of that, nor a worker with paid work in progress. Output that cannot be written is dropped; the first
+failure is reported once on standard error, and in the exit code.
 
-All text is made printable on its way out. Only who has done so already and adds colours writes to `trusted`.
+All text is made printable when it is written. Only callers that have done so, and add colours, write to `trusted`.
 """
 
 import codecs
@@ -45,12 +45,12 @@ class _Drain(io.FileIO):
 
 
 class Stream(io.TextIOWrapper):
-    """Text that is made printable."""
+    """A text stream that makes everything printable."""
 
     def __init__(self, drain: _Drain, *, encoding: str, by_line: bool) -> None:
         buffer = io.BufferedWriter(drain)
         ascii_only = codecs.lookup(encoding).name == "ascii"
-        # Typer takes an ASCII stream for a mistake and writes UTF-8 past it: what is written here is ASCII already.
+        # Typer bypasses an ASCII stream and writes UTF-8 itself; so claim UTF-8, as all text here is ASCII already.
         super().__init__(buffer, "utf-8" if ascii_only else encoding, line_buffering=by_line, write_through=True)
         self.drain = drain
         self.trusted = io.TextIOWrapper(
@@ -59,7 +59,7 @@ class Stream(io.TextIOWrapper):
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether somebody misses what could not be written: not the reader of a pipe, who has left."""
+        """Whether output was lost that someone wanted; not if the reader of a pipe has left."""
         return self.drain.failure is not None and self.drain.failure.errno != errno.EPIPE
 
     def write(self, text: str, /) -> int:
@@ -68,7 +68,7 @@ class Stream(io.TextIOWrapper):
 
 
 def take_over() -> Stream:
-    """Put streams of ours in the place of sys.stdout and sys.stderr; give the first, which knows what was lost."""
+    """Replace sys.stdout and sys.stderr by streams of ours. Gives the first, which knows whether output was lost."""
     _occupy()
     if cast("TextIO | None", sys.stdin) is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 - as long as the process lives
@@ -83,23 +83,23 @@ def take_over() -> Stream:
 
 
 def miss_readers(stream: TextIO) -> None:
-    """Tell also when the reader of a pipe leaves: who runs on for days is not done, as `list | head -1` is."""
+    """Report also a pipe whose reader leaves: a worker runs on for days, unlike `list | head -1`."""
     if isinstance(stream, Stream):
         stream.drain.on_failure = _tell
 
 
 def trusted(stream: TextIO) -> TextIO:
-    """Where text goes that is printable already, with colours added."""
+    """The stream for text that is already printable and may contain colours."""
     return stream.trusted if isinstance(stream, Stream) else stream
 
 
 def spoken(stream: TextIO) -> str:
-    """The encoding of what is written."""
+    """The encoding of the output."""
     return trusted(stream).encoding or "utf-8"
 
 
 def coloured(stream: TextIO) -> bool:
-    """Whether to write colours: NO_COLOR forbids them, FORCE_COLOR asks for them; else only a terminal has them."""
+    """Whether to write colours: never with NO_COLOR, always with FORCE_COLOR, otherwise on terminals only."""
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):
@@ -108,9 +108,9 @@ def coloured(stream: TextIO) -> bool:
 
 
 def _occupy() -> None:
-    """A closed descriptor would be given to the next file or connection, and what is printed would go there.
+    """Open closed descriptors: otherwise the next file or connection would get one, and receive what is printed.
 
-    Opened for reading, it answers each write with the error of a closed one.
+    Opened for reading only, they fail each write as a closed one does.
     """
     while (taken := os.open(os.devnull, os.O_RDONLY)) in STANDARD:
         os.set_inheritable(taken, True)  # noqa: FBT003 - its signature
@@ -122,10 +122,10 @@ def _encoding(given: TextIO | None) -> str:
 
 
 def _complain(error: OSError) -> None:
-    if error.errno != errno.EPIPE:  # else the reader has seen enough, as of `| head -1`
+    if error.errno != errno.EPIPE:  # otherwise the reader has read enough, as in `| head -1`
         _tell(error)
 
 
 def _tell(error: OSError) -> None:
     reason = "it is closed" if error.errno == errno.EBADF else error.strerror
-    sys.stderr.write(f"blogworker: standard output cannot be written: {reason}. The command goes on without it\n")
+    sys.stderr.write(f"blogworker: standard output cannot be written: {reason}. The command continues without it\n")

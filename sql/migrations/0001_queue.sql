@@ -213,7 +213,7 @@ $$;
 
 -- Whether this session restores a dump: the scripts of pg_dump, and pg_restore, turn this setting off, and others have
 -- no reason to. What comes out of a dump is as triggers left it, and must not be counted, announced or refused again.
--- Anyone may change the setting, so only a role that could make triggers of its own is believed: the owner's.
+-- Any role can change the setting, so it counts only for roles that may create triggers here, such as the owner.
 create function restoring() returns boolean language sql stable as $$
     select
         current_setting('check_function_bodies') = 'off'
@@ -333,7 +333,7 @@ begin
 end
 $$;
 
--- Not restoring(), written out: who inserts need not be allowed to call functions of ours.
+-- The condition is not restoring(), written out because a role that inserts may lack EXECUTE on our functions.
 create trigger guard_insert before insert on blog_generations
 for each row when (
     current_setting('check_function_bodies') <> 'off' or not has_table_privilege('blog_generations'::regclass, 'TRIGGER')

@@ -223,9 +223,9 @@ $$;
 -- and wait for their quota, as of its last extension of the lease (every third of it). The limits are those in force:
 -- ours, or the vendor's own where that is lower; tokens: null where the vendor counts none.
 --
--- The figures of the last minute come from slots of 5 s, of which the oldest lies in it in part, and a second's worth may
--- go at once. A quota that is used to the full would therefore seem overrun by as much: up to there it is full. What is
--- beyond that is shown: the limit has been lowered, or calls used more than was reserved for them.
+-- The figures of the last minute are sums of 5 s slots, the oldest of which is only partly in it, and a burst may go at
+-- once. So a fully used quota can seem overrun by that much: it is shown as 100 %. More than that is shown as it is: the
+-- limit was lowered, or calls used more than was reserved for them.
 create function quota_shown(used integer, most integer, burst_s real) returns integer language sql immutable as $$
     select case when used::double precision * 60 <= most::double precision * (65 + burst_s) then least(used, most) else used end
 $$;

@@ -22,8 +22,8 @@ alter table provider_health
     add column opened_by uuid, -- the report that last opened it
     add column probe uuid, -- the one call that may go through
     add column probe_until timestamptz, -- then another may take its place: its worker is gone
-    add column by_hand text check (by_hand in ('opened', 'closed')), -- what a person did, until a worker has logged it
-    add column open_s double precision check (open_s between 0 and 1e12), -- how long one that was closed by hand had been open
+    add column by_hand text check (by_hand in ('opened', 'closed')), -- by a person, until a worker has logged it
+    add column open_s double precision check (open_s between 0 and 1e12), -- seconds open before a person closed it
     add constraint probed_exactly_while_half_open check ((state = 'half_open') = (probe is not null));
 
 alter table provider_health set (fillfactor = 10);
@@ -63,7 +63,7 @@ $$;
 create trigger closed before update on provider_health
 for each row when (old.state <> 'closed' and new.state = 'closed') execute function provider_health_closed();
 
--- A person, at psql or with `blogworker breakers close`, writes the state alone; reports and probes write more.
+-- A person, in psql or with `blogworker breakers close`, writes the state alone; reports and probes write other columns too.
 create function provider_health_by_hand() returns trigger language plpgsql as $$
 begin
     if new.state = 'open' then

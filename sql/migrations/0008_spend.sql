@@ -321,7 +321,7 @@ create function spending_at(t timestamptz) returns table (
         s.in_month,
         b.day_usd,
         b.month_usd,
-        case when b.day_usd is not null then greatest(b.day_usd - s.on_day, 0) end, -- null: no budget limits it
+        case when b.day_usd is not null then greatest(b.day_usd - s.on_day, 0) end, -- null: there is no budget
         case when b.month_usd is not null then greatest(b.month_usd - s.in_month, 0) end,
         round(r.a_day, 6),
         round(d.days_left, 3),

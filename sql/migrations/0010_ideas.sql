@@ -119,7 +119,7 @@ begin
                 and l.likeness >= least_likeness
         $$;
     end if;
-    if to_regprocedure('secure_functions()') is not null then -- it comes with 0017
+    if to_regprocedure('secure_functions()') is not null then -- created by 0017
         perform secure_functions();
     end if;
 end

@@ -32,7 +32,7 @@ begin
         new.status := case when new.run_at > now() then 'SCHEDULED' else 'PENDING' end;
     end if;
     new.line := case when new.status = 'PENDING' then line_number(new.stage, new.rescues) end;
-    new.reserved_usd := null; -- noted by reserve_spend for an attempt that runs
+    new.reserved_usd := null; -- written by reserve_spend for an attempt in progress
     new.reserved_for := null;
     new.charged := null;
     if not exists (select from sites as s where s.instance_id = new.instance_id) then -- cheaper than a vain insert
@@ -762,7 +762,18 @@ left join lateral (
     select c.kind, c.reason, c.until
     from (
         values
-        (1, 'rest', g.line is null, 'rests: ' || coalesce(left(g.error, 100), 'until its time'), g.run_at),
+        (
+            1,
+            'rest',
+            g.line is null,
+            coalesce(
+                'backs off: ' || regexp_replace(
+                    regexp_replace(g.error, ', request_id [^ ,)]+', ''), '^(.{99}).{2,}$', '\1…'
+                ),
+                'not due yet'
+            ), -- without the request id, so that equal reasons count as one
+            g.run_at
+        ),
         (2, 'pause', s.paused_at is not null, 'its site is paused: ' || coalesce(s.pause_reason, 'no reason given'), s.resume_at),
         (3, 'budget', b.one is not null, b.shut_reason, b.shut_until),
         (

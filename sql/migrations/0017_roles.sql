@@ -1,12 +1,12 @@
--- What a role needs and no more: see `blogworker roles`, and blogworker/db/roles.py for who gets what.
+-- Least privilege: `blogworker roles` creates the roles, blogworker/db/grants.py lists their privileges.
 --
--- A producer calls enqueue_blog, which runs with the rights of the tables' owner, as triggers do. So nobody needs a
--- privilege on what triggers write: sites of new blogs, announcements, sums of what was spent.
+-- A producer calls enqueue_blog, which runs with the rights of the tables' owner, as triggers do. So no role needs
+-- privileges on what triggers write: sites of new blogs, announcements, totals of spending.
 
--- What the program owns ---------------------------------------------------------------------------------------------
+-- Columns that the program maintains --------------------------------------------------------------------------------
 
--- Of a blog that a role inserts which may not make triggers here: what it was made of and when it is wanted is the
--- role's, the rest is not. The id comes from the sequence, or else one typed by hand makes somebody else's insert fail.
+-- A role that may not create triggers here sets only the source and the times of a blog that it inserts; all other columns
+-- are reset. The id comes from the sequence, because a chosen id would make a later insert of another role fail.
 create function blog_generations_guard_columns() returns trigger language plpgsql as $$
 begin
     if new.status not in ('PENDING', 'SCHEDULED') then
@@ -33,13 +33,13 @@ $$;
 
 create trigger guard_columns before insert on blog_generations
 for each row when (not has_table_privilege('blog_generations'::regclass, 'TRIGGER'))
-execute function blog_generations_guard_columns(); -- named to come before guard_insert
+execute function blog_generations_guard_columns(); -- the name sorts before guard_insert, so it runs first
 
--- What an attempt may spend is noted by reserve_spend alone, which runs as the owner; save_checkpoint lowers it by what
--- was paid. Typed by hand it would lift the budget of its site and of the fleet.
+-- Only reserve_spend, which runs as the owner, raises what an attempt may spend; save_checkpoint lowers it by what was
+-- paid. A role that could write it could bypass the budgets of its site and of the fleet.
 create function blog_generations_guard_reservation() returns trigger language plpgsql as $$
 begin
-    raise exception 'what blog % may spend can only be reserved', old.id
+    raise exception 'what blog % may spend cannot be written directly', old.id
     using errcode = 'insufficient_privilege', hint = 'Call reserve_spend.';
 end
 $$;
@@ -57,7 +57,7 @@ for each row when (
 )
 execute function blog_generations_guard_reservation();
 
--- A new site has no place in the line yet, whatever is typed.
+-- A new site has no place in the line yet, whatever the insert says.
 create function sites_guard_columns() returns trigger language plpgsql as $$
 begin
     new.created_at := now();
@@ -75,11 +75,11 @@ $$;
 create trigger guard_columns before insert on sites
 for each row when (not has_table_privilege('sites'::regclass, 'TRIGGER')) execute function sites_guard_columns();
 
--- What a producer calls ---------------------------------------------------------------------------------------------
+-- Functions for producers -------------------------------------------------------------------------------------------
 
 -- The limit in force: the caller's own, else that of its session, else the database's (`alter database d set
--- blogworker.queue_size_limit = n`), else 10,000. A role that may not change sites may lower it, and not lift it: what
--- counts for it is what the database was given, since every session may set what it likes for itself.
+-- blogworker.queue_size_limit = n`), else 10,000. A role that may not update sites can lower it but not raise it above the
+-- database's: the setting of a session is not trusted, because any role can change it.
 create or replace function queue_size_limit(own integer) returns integer language plpgsql stable as $$
 declare
     caller name := case
@@ -102,7 +102,7 @@ begin
 end
 $$;
 
--- Makes the sites of a bulk, in one order, so that two bulks with the same new sites cannot deadlock over them.
+-- Creates the sites of a bulk, in one order, so that two bulks with the same new sites cannot deadlock.
 create function create_sites(instance_ids text[]) returns void language sql volatile as $$
     insert into sites (instance_id)
     select i.instance_id
@@ -111,10 +111,10 @@ create function create_sites(instance_ids text[]) returns void language sql vola
     on conflict do nothing
 $$;
 
--- Adds a batch of blogs, and gives how many are new; repeated idempotency keys are passed over.
+-- Adds a batch of blogs, and gives how many are new; repeated idempotency keys are skipped.
 -- Takes    blogs: an array of objects with the arguments of enqueue_blog by name.
 -- Raises   BW503 when the queue, or the site's share, is full; 23514 when a check of blog_generations refuses a row.
--- Locks    the keys, in one order, so that two batches of the same keys cannot deadlock over them.
+-- Locks    the keys, in one order, so that two batches of the same keys cannot deadlock.
 create function enqueue_blogs(blogs jsonb) returns integer language sql volatile as $$
     with incoming as materialized (
         select nextval(pg_get_serial_sequence('blog_generations', 'id')) as id, b.*
@@ -150,16 +150,16 @@ create function enqueue_blogs(blogs jsonb) returns integer language sql volatile
     select count(*)::integer from added
 $$;
 
--- Whose names and whose rights ---------------------------------------------------------------------------------------
+-- Names and rights ---------------------------------------------------------------------------------------------------
 
--- Makes every function of ours look for names in the schema of our tables only, whatever the search_path of its caller,
--- and takes EXECUTE from PUBLIC. Triggers, and what producers and workers call to write what they may not write
--- themselves, run with the rights of their owner.
+-- Makes every function of ours resolve names in the schema of our tables only, whatever the caller's search_path, and
+-- revokes EXECUTE from PUBLIC. Triggers, and the functions through which producers and workers write what they may not
+-- write themselves, run with the rights of their owner.
 --
--- An SQL function gets a body that was parsed when it was made, so that it can still be inlined; a function with a
--- setting of its own cannot. The others get a search_path of their own.
+-- An SQL function is recreated with a body that is parsed now (begin atomic), so that it can still be inlined; a function
+-- with a setting cannot. All other functions get a fixed search_path.
 --
--- Called by `migrate` whenever it has run, and by whatever makes functions anew.
+-- Called by `migrate` after it has applied migrations, and by code that recreates functions.
 create function secure_functions() returns void language plpgsql volatile as $do$
 declare
     f record;
@@ -203,7 +203,7 @@ begin
             end if;
         end if;
         if f.for_others and not f.prosecdef then
-            -- With the setting off, triggers would take what it inserts, as the owner, for a dump.
+            -- If it were off, triggers would take the rows that it inserts as the owner for a dump.
             execute format('alter function %s set check_function_bodies = on', f.signature);
         end if;
         if (f.for_others or f.is_trigger) and not f.prosecdef then
@@ -216,7 +216,7 @@ begin
 end
 $do$;
 
--- The names of all functions of ours: others may have some in the same schema.
+-- The names of all our functions; the schema may hold functions of others.
 create function own_functions() returns text[] language sql immutable as $$
     select array[
         'announce_sites', 'blog_generations_after_delete', 'blog_generations_after_insert',

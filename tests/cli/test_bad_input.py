@@ -148,7 +148,7 @@ def test_a_keyword_that_is_no_text_is_refused(cli: Any, sql: Sql) -> None:
         (["missing.jsonl"], "missing.jsonl cannot be read: No such file or directory"),
         (["."], ". cannot be read: Is a directory"),
         (["empty.txt", "--site", "s"], "empty.txt is empty"),
-        (["words.txt"], "words.txt does not say for which site"),
+        (["words.txt"], "words.txt does not say which site"),
         (["words.txt", "--site", "s", "--keyword", "k"], "give either files or --keyword"),
         (["--site", "s", "--keyword", "a", "--keyword", "b", "--key", "k"], "--key names one blog"),
     ],

@@ -1,4 +1,4 @@
-"""What an operator sees of a provider that is left alone, and does about it."""
+"""What an operator sees of an open circuit breaker, and does about it."""
 
 import re
 
@@ -15,23 +15,23 @@ where provider = 'openai'
 
 
 @pytest.fixture
-def left_alone(sql: Rows) -> None:
+def open_breaker(sql: Rows) -> None:
     sql(OPEN)
 
 
-def test_status_names_the_provider_the_reason_and_the_next_try(cli: Cli, left_alone: None) -> None:
+def test_status_names_the_provider_the_reason_and_the_next_probe(cli: Cli, open_breaker: None) -> None:
     """At three in the morning the first command has to say why nothing moves."""
     shown = cli("status").out
 
-    assert "left alone" in shown
+    assert "Circuit breakers" in shown
     assert "You exceeded your current quota" in shown
     assert "5 min" in shown
-    assert "in use" not in shown
+    assert "replicate" not in shown.partition("Circuit breakers")[2].partition("Workers")[0]
     assert re.search(r"^ *stopped +what needs openai: its circuit breaker is open *$", shown, re.MULTILINE)
 
 
-def test_status_tells_all_that_is_stopped(cli: Cli, sql: Rows, left_alone: None) -> None:
-    """It said "stopped -" while a provider was left alone: it knew of budgets only."""
+def test_status_tells_all_that_is_stopped(cli: Cli, sql: Rows, open_breaker: None) -> None:
+    """`status` said "stopped -" while a circuit breaker was open: it considered budgets only."""
     sql("update fleet_budget set shut_until = now() + interval '1 h', shut_reason = 'no room for a blog'")
 
     stopped = "no room for a blog; what needs openai: its circuit breaker is open"
@@ -41,18 +41,18 @@ def test_status_tells_all_that_is_stopped(cli: Cli, sql: Rows, left_alone: None)
 def test_status_is_silent_when_all_is_well(cli: Cli) -> None:
     shown = cli("status").out
 
-    assert "Providers" not in shown
+    assert "Circuit breakers" not in shown
     assert re.search(r"^ *stopped +nothing *$", shown, re.MULTILINE)
 
 
-def test_breakers_shows_all_of_them(cli: Cli, left_alone: None) -> None:
+def test_breakers_shows_all_of_them(cli: Cli, open_breaker: None) -> None:
     found = {row["provider"]: row["state"] for row in cli("breakers", "--json").json}
 
     assert found == {"openai": "open", "replicate": "closed", "wix": "closed"}
 
 
 def test_a_breaker_that_no_key_belongs_to_is_not_shown_beside_those_of_accounts(cli: Cli, sql: Rows) -> None:
-    """It would say of a provider that it is in use, while the one in use is left alone."""
+    """It would show a closed breaker, while the one that is used is open."""
 
     def shown() -> list[str]:
         return [row["provider"] for row in cli("breakers", "--json").json]
@@ -67,7 +67,7 @@ def test_a_breaker_that_no_key_belongs_to_is_not_shown_beside_those_of_accounts(
         sql("insert into provider_health (provider) values ('openai')")
 
 
-def test_a_person_closes_a_breaker(cli: Cli, sql: Rows, left_alone: None) -> None:
+def test_a_person_closes_a_breaker(cli: Cli, sql: Rows, open_breaker: None) -> None:
     ran = cli("breakers", "close", "openai", "--json")
 
     assert (ran.code, ran.json[0]["state"], ran.json[0]["reason"]) == (0, "closed", None)
@@ -76,7 +76,10 @@ def test_a_person_closes_a_breaker(cli: Cli, sql: Rows, left_alone: None) -> Non
 
 @pytest.mark.parametrize(
     ("provider", "said"),
-    [("replicate", "replicate is not left alone"), ("opneai", "there is no provider opneai; known are openai, ")],
+    [
+        ("replicate", "the circuit breaker of replicate is already closed"),
+        ("opneai", "there is no provider opneai; known are openai, "),
+    ],
 )
 def test_closing_what_is_not_open_says_so(cli: Cli, provider: str, said: str) -> None:
     ran = cli("breakers", "close", provider)

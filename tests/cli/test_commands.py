@@ -329,7 +329,7 @@ def test_quotas_tell_the_last_minute_and_take_new_limits(cli: Any, sql: Sql) -> 
 
 
 def test_a_quota_used_to_the_full_is_not_said_to_be_overrun(cli: Any, sql: Sql) -> None:
-    """The figure comes from slots of 5 s, and was 109 % on a good day. A limit that was lowered is another matter."""
+    """The figure is a sum of 5 s slots and reached 109 %. After a limit was lowered, more than 100 % is right."""
     expected = {400: (400, 100.0), 436: (400, 100.0), 440: (400, 100.0), 441: (441, 110.3), 800: (800, 200.0)}
     for used in expected:
         sql(
@@ -348,7 +348,7 @@ def test_a_quota_used_to_the_full_is_not_said_to_be_overrun(cli: Any, sql: Sql) 
 
 
 def test_tries_are_the_attempts_that_counted(cli: Any, sql: Sql) -> None:
-    """A blog that was refused had been tried: FAILED beside 0/5 is a riddle."""
+    """A refused blog was attempted once: FAILED beside 0/5 puzzled operators."""
     sql(
         "insert into blog_generations (instance_id, source_type, source_id, status, failures, finished_at) values "
         "('s', 'keyword', 'refused', 'FAILED', 0, now()), ('s', 'keyword', 'late', 'FAILED', 2, now()), "
@@ -359,9 +359,25 @@ def test_tries_are_the_attempts_that_counted(cli: Any, sql: Sql) -> None:
     lines = cli("list").out.splitlines()
 
     told = {word: line for line in lines for word in ("refused", "late", "used-up", "done", "waits") if word in line}
-    expected = {"refused": "1, the last", "late": "3, the last", "used-up": "5/5", "done": "2", "waits": "0/5"}
+    expected = {"refused": "1 (final)", "late": "3 (final)", "used-up": "5/5", "done": "2", "waits": "0/5"}
     for word, tries in expected.items():
-        assert re.search(rf"  {tries}  ", told[word]), told[word]
+        assert f"  {tries}  " in told[word]
+
+
+def test_show_says_what_a_blog_is_about_and_when_in_whole_seconds(cli: Any, sql: Sql) -> None:
+    """A blog about a keyword has no source_id: nothing on the page named its subject."""
+    sql(
+        "insert into blog_generations (instance_id, source_type, source_data, run_at) values "
+        "('s', 'keyword', '{\"keyword\": \"linen\"}', '2027-03-04 05:06:07.891+00'), "
+        "('s', 'text', jsonb_build_object('text', repeat('wool ', 100)), default)"
+    )
+
+    keyword, text = (cli("show", job).out for job in ("1", "2"))
+
+    assert re.search(r"^source +linen$", keyword, re.MULTILINE)
+    assert re.search(r"^run at +2027-03-04 05:06:07 UTC$", keyword, re.MULTILINE)
+    assert "wool…\n" in text
+    assert f"text: {('wool ' * 12)[:59]}… " in cli("list").out
 
 
 def test_a_person_ends_the_block_of_a_429(cli: Any, sql: Sql) -> None:

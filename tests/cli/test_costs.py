@@ -67,7 +67,7 @@ def test_the_page_for_people_holds_the_same(cli, ledger):
 
 
 def test_a_blog_s_average_is_of_finished_blogs_and_of_enough_of_them(cli, sql):
-    """It was all that was spent, by the few that were finished: early on, what twenty in progress had taken as well."""
+    """It divided all spending by the few finished blogs, so early on it included the cost of blogs in progress."""
     sql(
         "insert into provider_usage (hour, provider, model, instance_id, requests, cost_usd) "
         "values (date_trunc('hour', now()), 'openai', 'gpt-6-luna', 'shop', 100, 9.5)"
@@ -88,7 +88,7 @@ def test_a_blog_s_average_is_of_finished_blogs_and_of_enough_of_them(cli, sql):
 
 
 def test_without_a_budget_nothing_is_said_to_be_left(cli):
-    """0 means that nothing may be spent any more; there is no limit."""
+    """0 would mean that nothing may be spent any more, but there is no limit."""
     spending = cli("costs", "budget", "--json").json
     assert (spending["left_today_usd"], spending["left_month_usd"]) == (None, None)
 

@@ -93,7 +93,7 @@ def test_every_row_is_counted_once_and_for_what_it_is(
 
 
 def test_a_file_with_over_a_thousand_bad_rows_is_counted_to_its_end(cli: Any, sql: Sql) -> None:
-    """After a thousand of them the rest was stored and not counted, and the answer held a negative number."""
+    """After a thousand bad rows the rest was stored but not counted, and the output had a negative number."""
     sorts = ["good"] * 150 + ["bad"] * 1_200 + ["draft"] * 70
     rows = [product(number, sort) for number, sort in enumerate(sorts)]
     Random(5).shuffle(rows)
@@ -117,7 +117,7 @@ def test_a_file_with_over_a_thousand_bad_rows_is_counted_to_its_end(cli: Any, sq
     }
     assert ran.complaints[-1] == "blogworker: shop.csv: ... and 200 more (skipped)"
     assert "0 blogs enqueued for 2 sites" in again.out
-    assert "70 products left out that nobody can see in the shop: 70 draft (--include-hidden takes them)" in again.out
+    assert "70 not visible in the shop and skipped: 70 draft (--include-hidden enqueues them)" in again.out
     assert "2 repeated in the files" in again.out
 
 
@@ -130,7 +130,7 @@ def test_bad_rows_that_are_not_told_are_counted(tmp_path: Path) -> None:
 
 
 def test_products_left_out_are_taken_when_they_are_asked_for(cli: Any, sql: Sql) -> None:
-    """Whether a time of publication has come is asked of the database's clock."""
+    """The database's clock decides whether a time of publication has come."""
     (cli.folder / "shop.csv").write_text(
         "Handle,Title,Published,Status,Published At\na,A,true,active,2020-01-01\nb,B,true,draft,\nc,C,true,unlisted,\n"
         "d,D,false,active,\ne,E,,,2999-01-01\n"
@@ -142,7 +142,7 @@ def test_products_left_out_are_taken_when_they_are_asked_for(cli: Any, sql: Sql)
 
     assert left_out["created"] == 1
     assert left_out["skipped_by"] == {"draft": 1, "unlisted": 1, "unpublished": 1, "scheduled": 1}
-    assert "4 products left out that nobody can see in the shop: 1 draft, 1 scheduled, 1 unlisted, 1 unpub" in dry.out
+    assert "4 not visible in the shop and skipped: 1 draft, 1 scheduled, 1 unlisted, 1 unpub" in dry.out
     assert (taken["created"], taken["known"], taken["skipped"]) == (4, 1, 0)
     assert sql("select count(*) from blog_generations") == [(5,)]
 
@@ -157,9 +157,9 @@ def test_a_file_that_changes_between_its_two_readings_is_not_enqueued(tmp_path: 
 
 
 def test_files_of_one_command_that_contradict_each_other_are_a_fault(tmp_path: Path) -> None:
-    """Each alone is right; together they would silently be one blog."""
+    """Each file alone is valid; together two products would silently become one blog."""
     given = [source(tmp_path / f"{name}.csv", f"Handle,Title\n123,{name}\n", sites=("a",)) for name in ("Mug", "Jug")]
 
     with pytest.raises(InvalidInput) as caught:
         sources.check(given, skip_bad=False)
-    assert "is the key of Mug.csv:2 too, which differs" in caught.value.faults[0].reason
+    assert "Mug.csv:2 has the same key" in caught.value.faults[0].reason

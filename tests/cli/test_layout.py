@@ -101,12 +101,29 @@ def test_a_list_of_blogs_at_three_widths(width: int, shown: str) -> None:
     assert drawn(table(None, LIST, [BLOG], fold=["source", "title or error"]), width) == shown.split("\n")[1:]
 
 
+def test_a_heading_is_wrapped_only_where_there_is_no_room() -> None:
+    """It was broken in two although the columns that could not fit had left room for it."""
+    columns = ["provider", "state", "open for", "next probe", "tries", "reason"]
+    lines = drawn(table(None, columns, [["replicate", "open", "13 s", "in 3 s", 2, "x" * 70]], fold=["reason"]), 80)
+
+    assert lines[:2] == [
+        "provider   state  open for  next probe  tries",
+        "replicate  open       13 s  in 3 s          2",
+    ]
+
+
+def test_amounts_and_shares_stand_on_the_right() -> None:
+    lines = drawn(table(None, ["cost", "pace"], [["$1.25", "100 %"], ["$12.50", "9 %"], [None, None]]), 80)
+
+    assert lines == ["  cost   pace", " $1.25  100 %", "$12.50    9 %", "     -      -"]
+
+
 def test_a_value_that_has_no_room_beside_its_name_is_below_it() -> None:
     assert drawn(facts({"site": ID, "error": "x"}), 30) == ["site", ID, "error  x"]
 
 
 def test_a_site_that_ends_in_a_wide_space_keeps_it() -> None:
-    """Else a copy of it names another site."""
+    """Otherwise a copy of the id would name another site."""
     assert drawn(table(None, ["site"], [["tea\u3000"]]), 80) == ["site", "tea\u3000"]
 
 

@@ -92,7 +92,7 @@ def hidden(text: str) -> list[str]:
 
 
 def test_no_command_writes_what_a_terminal_obeys(run: Callable[..., Ran]) -> None:
-    """A title is written by a model, an error by a vendor: neither may move the cursor of whoever looks."""
+    """Titles come from a model and errors from a vendor: neither may control the operator's terminal."""
     for command in COMMANDS + MACHINES:
         ran = run(*command, **KEYS, BLOGWORKER_LOG_FORMAT="console")
         assert hidden(ran.out + ran.err) == [], command
@@ -119,7 +119,7 @@ EVERY = [(command, out) for command in (["list"], ["list", "--json"], COMMANDS[-
 
 
 def test_an_output_that_cannot_be_written_is_told_in_one_line(run: Callable[..., Ran]) -> None:
-    """A reader that has left is told by a worker only: `list | head -1` is done, a worker goes on for days."""
+    """Only a worker reports a reader that has left: `list | head -1` is done, but a worker runs on for days."""
     for number, (command, out) in enumerate(TURNS + EVERY):
         ran = run(*command, out=out, **KEYS, BLOGWORKER_LOG_FORMAT=("json", "console")[number % 2])
         told = ran.err.splitlines()

@@ -96,7 +96,7 @@ def test_what_is_printed_does_the_same(sql: Sql, database_url: str, roles: None)
 def test_an_owner_who_may_not_create_roles_is_told_and_grants_to_those_there_are(
     sql: Sql, database_url: str, roles: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The name of one that no server has stands for one that is missing."""
+    """A role name that no server has stands for a role that is missing."""
     monkeypatch.setattr("blogworker.db.roles.NAMES", [*NAMES[1:], "blogworker_absent"])
     with member(sql, database_url) as owner:
         name = psycopg.conninfo.conninfo_to_dict(owner)["user"]

@@ -212,7 +212,7 @@ async def test_a_probe_is_quick_where_it_can_be(fleet):
 
 
 async def test_a_probe_of_what_is_ours_is_the_call_that_may_be_refused(fleet):
-    """A schema that is refused for posts alone: each probe with ideas let the whole fleet in, to be refused again."""
+    """If only posts are refused, a probe with ideas would close the breaker, and all would be refused again."""
     await fleet.shut("openai")
     await fleet.sql("update provider_health set misconfigured = true where provider = 'openai'")
     breakers = Breakers(fleet.database)

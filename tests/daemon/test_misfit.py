@@ -216,7 +216,7 @@ async def test_a_job_that_stops_every_claim_is_ended_and_the_others_go_on(
 
     poison, *others = await bench.jobs()
     assert poison["status"] == "FAILED"
-    assert poison["error"] == "the database refuses to have it claimed: no blog about poison"
+    assert poison["error"] == "the database refuses to claim it: no blog about poison"
     assert {job["status"] for job in others} == {"DONE"}
     assert [line["event"] for line in logs if line["log_level"] == "error"] == ["claim_failed", "job_condemned"]
 

@@ -1,4 +1,4 @@
-"""The process around the leases: it tells systemd that it lives, and signals drain it."""
+"""The process around the leases: it notifies systemd's watchdog, and signals drain it."""
 
 import os
 import signal
@@ -111,7 +111,7 @@ async def test_the_watchdog_is_fed_without_a_lease(manager: socket.socket) -> No
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
 async def test_a_signal_drains(number: signal.Signals) -> None:
-    """SIGHUP too: a terminal that closes, or somebody who hopes for a reload, ended fifty blogs without a word."""
+    """SIGHUP too: a closed terminal, or an operator who expected a reload, silently killed fifty blogs in progress."""
     async with running() as lives:
         os.kill(os.getpid(), number)
 
@@ -131,7 +131,7 @@ async def test_a_second_hangup_leaves_the_drain_alone_and_a_second_term_ends_it(
 
 
 async def test_nohup_is_obeyed() -> None:
-    """Who starts a worker with nohup wants it to outlive the terminal."""
+    """With nohup a worker is meant to survive its terminal."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         async with running() as lives:

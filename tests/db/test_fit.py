@@ -160,7 +160,7 @@ async def test_a_login_without_a_role_is_told_which_it_needs(owner: Connection, 
 
 
 async def test_what_is_needed_is_what_the_command_does(owner: Connection, worker: Connection) -> None:
-    """A role that only looks needs to read, one that only adds blogs not even that."""
+    """A role that only looks needs SELECT; one that only adds blogs does not even need that."""
     user = worker.info.user
     await run(owner, f"revoke blogworker_worker from {user}; grant blogworker_reader to {user}")
 

@@ -1,4 +1,4 @@
-"""What each group role can do, and what it cannot: by real logins, with the statements that the program sends."""
+"""What each group role can and cannot do, with real logins and the statements that the program sends."""
 
 import re
 from collections.abc import Iterator
@@ -195,7 +195,7 @@ async def logins(module_url: str, anyio_backend: str) -> Iterator[Logins]:
 
 
 def attempted(session: psycopg.Connection[dict[str, Any]], deed: str) -> psycopg.Error | None:
-    """What the database says to it. Nothing of it stays."""
+    """The database's answer to a statement, which is rolled back."""
     try:
         with session.transaction(force_rollback=True):
             session.execute(deed.encode())
@@ -235,7 +235,7 @@ async def test_the_statements_that_the_program_sends_as_a_role_are_allowed(login
 
 
 async def test_every_function_of_ours_is_known_and_fixed_in_its_names_and_closed_to_public(logins: Logins) -> None:
-    """A function that looks for names along the caller's search_path finds what the caller has put there."""
+    """A function that resolves names by the caller's search_path could call the caller's own functions."""
     rows = logins.owner.execute(FUNCTIONS.encode(), [created_functions()]).fetchall()
 
     assert {row["name"] for row in rows} <= set(created_functions())
@@ -249,7 +249,7 @@ async def test_every_function_of_ours_is_known_and_fixed_in_its_names_and_closed
 
 
 async def test_what_claims_ask_for_each_row_is_still_inlined(logins: Logins) -> None:
-    """A function with a setting of its own is not: it would be called for each row that a claim reads."""
+    """A function with a setting cannot be inlined: it would be called for each row that a claim reads."""
     plan = logins.owner.execute(
         b"explain (verbose, costs off) select line_number(g.stage, g.rescues), needs_shop(g) from blog_generations as g"
     ).fetchall()
@@ -289,7 +289,7 @@ def enqueued(session: psycopg.Connection[dict[str, Any]], site: str, arguments: 
 async def test_a_producers_session_does_not_change_what_its_calls_do(
     logins: Logins, producer: psycopg.Connection[dict[str, Any]], trick: str
 ) -> None:
-    """What it shadows is not met, and triggers are not skipped: the blog waits, its site is there and announced."""
+    """Shadowed names are not used and triggers not skipped: the blog waits; its site exists and is announced."""
     logins.owner.execute(EVIL.format(user=producer.info.user).encode())
     site = f"site {uuid4().hex}"
     producer.execute(trick.encode())
@@ -363,7 +363,7 @@ OWNED = """
 async def test_a_role_that_may_insert_into_the_table_types_nothing_of_the_programs(
     logins: Logins, setting: str
 ) -> None:
-    """Even with the whole table granted: what the program owns is as if it had not been typed."""
+    """Even with the whole table granted: the columns that the program maintains are reset."""
     login = f"inserter_{uuid4().hex}"
     logins.owner.execute(f"create role {login} login; grant insert on blog_generations, sites to {login}".encode())
     try:
@@ -428,7 +428,7 @@ async def test_a_producer_that_inserts_needs_named_columns_only(logins: Logins) 
 
 
 async def test_a_role_that_may_update_the_table_reserves_nothing_by_hand(logins: Logins) -> None:
-    """An attempt that is noted as having asked is not asked again: its budget would be lifted."""
+    """An attempt that holds a reservation does not ask again, so a forged one would bypass the budget."""
     login = f"updater_{uuid4().hex}"
     logins.owner.execute(f"create role {login} login; grant select, update on blog_generations to {login}".encode())
     try:
@@ -440,11 +440,11 @@ async def test_a_role_that_may_update_the_table_reserves_nothing_by_hand(logins:
     finally:
         logins.owner.execute(f"drop owned by {login}; drop role {login}".encode())
 
-    assert all("can only be reserved" in str(error) for error in told[:3])
+    assert all("cannot be written directly" in str(error) for error in told[:3])
 
 
 async def test_in_a_schema_of_its_own_functions_keep_to_it(empty_url: str) -> None:
-    """And a schema in which everybody may create is closed: functions of strangers would be found in it."""
+    """CREATE on the schema is revoked from PUBLIC: functions of others could shadow ours."""
     url = make_conninfo(empty_url, options="-csearch_path=tenant")
     login = f"tenant_{uuid4().hex}"
     with psycopg.connect(empty_url, autocommit=True, row_factory=dict_row) as owner:

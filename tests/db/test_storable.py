@@ -29,7 +29,7 @@ async def test_any_json_becomes_what_postgres_keeps(database):
 
 
 async def test_no_secret_is_kept():
-    """A refusal is hidden before it is cut to its column: half a key is a key that nobody finds any more."""
+    """A refusal is redacted before it is cut to its column, because half a key would not be recognised."""
     SECRETS.learn("k3y-of-a-vendor")
     SECRETS.learn("postgres")
 

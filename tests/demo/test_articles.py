@@ -1,4 +1,4 @@
-"""The posts of the demo are what a newcomer judges us by: what they say of a product has to be true of it."""
+"""Newcomers judge the program by the demo's posts: what a post says about a product must be true."""
 
 import json
 import re

@@ -155,7 +155,7 @@ def test_every_link_leads_to_a_file_that_exists(out):
     slug=st.text(max_size=30),
 )
 def test_no_gallery_has_a_dead_link(tmp_path_factory, sites, url, slug):
-    """Also of sites that have no chip of their own: a link to one leads to its first card."""
+    """Also for sites without a filter button: a link to such a site leads to its first card."""
     out = tmp_path_factory.mktemp("gallery")
     posts = [
         a_post(n, instance_id=f"site-{site}", site_name=f"Shop {site}", published_url=url, slug=slug)
@@ -168,7 +168,7 @@ def test_no_gallery_has_a_dead_link(tmp_path_factory, sites, url, slug):
 
 
 def test_every_page_says_that_it_is_simulated(out):
-    """At its head and at its foot: a post that is read alone must not pass for a vendor's."""
+    """At the top and at the bottom: a post must not be taken for a real vendor's work."""
     write_gallery(out, [a_post(1), a_post(2)], a_summary())
 
     for page in pages(out):

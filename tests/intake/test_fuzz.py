@@ -1,4 +1,4 @@
-"""Files that are nearly right, ten thousand of each form: none raises, none loses a row, none is told in two lines."""
+"""Nearly valid files, ten thousand of each form: none raises, loses a row, or reports a fault in two lines."""
 
 import io
 import json
@@ -48,7 +48,7 @@ SIGNS = (
 
 
 def mutated(samples: Sequence[str], seed: int) -> Iterator[str]:
-    """Samples with a few signs put in, taken out or repeated."""
+    """Samples with a few characters inserted, removed or repeated."""
     random = Random(seed)
     for _ in range(INPUTS):
         text = random.choice(samples)

@@ -1,4 +1,4 @@
-"""Rows that stand under one identifier and are about two products: a fault, never one blog."""
+"""Rows with one identifier that are about two products: a fault, never one blog."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ def test_what_a_spreadsheet_made_of_an_identifier_is_a_fault(rows_of: Reads, ide
 
     for row in (mug, line):
         assert isinstance(row, Fault)
-        assert "as a spreadsheet writes it: export the file again" in row.reason
+        assert "written by a spreadsheet: export the file again" in row.reason
     assert isinstance(jug, Accepted)
 
 
@@ -46,17 +46,17 @@ def test_an_identifier_that_was_written_as_text_is_the_text(rows_of: Reads) -> N
 @pytest.mark.parametrize(
     ("header", "first", "second", "told"),
     [
-        ("Title", "Mug", "Jug", "name 'Jug' contradicts 'Mug' of line 2"),
-        ("Title,Vendor", "Mug,Oak", "Mug,Ash", "vendor 'Ash' contradicts 'Oak' of line 2"),
-        ("Title,Body (HTML)", "Mug,Blue.", ",Red.", "description 'Red.' contradicts 'Blue.' of line 2"),
-        ("Title,Status", "Mug,active", "Mug,draft", "status 'draft' contradicts 'active' of line 2"),
-        ("Title,Published", "Mug,true", ",false", "published 'false' contradicts 'true' of line 2"),
+        ("Title", "Mug", "Jug", "name 'Jug' contradicts 'Mug' on line 2"),
+        ("Title,Vendor", "Mug,Oak", "Mug,Ash", "vendor 'Ash' contradicts 'Oak' on line 2"),
+        ("Title,Body (HTML)", "Mug,Blue.", ",Red.", "description 'Red.' contradicts 'Blue.' on line 2"),
+        ("Title,Status", "Mug,active", "Mug,draft", "status 'draft' contradicts 'active' on line 2"),
+        ("Title,Published", "Mug,true", ",false", "published 'false' contradicts 'true' on line 2"),
     ],
 )
 def test_rows_of_one_identifier_that_contradict_each_other_are_a_fault(
     rows_of: Reads, header: str, first: str, second: str, told: str
 ) -> None:
-    """Leading zeros that got lost make one identifier of two."""
+    """Lost leading zeros can make two identifiers equal."""
     rows = rows_of(f"Handle,{header}\n123,{first}\n123,{second}\n", kind="csv", idempotent=True)
 
     assert [type(row) for row in rows] == [Fault]
@@ -66,7 +66,7 @@ def test_rows_of_one_identifier_that_contradict_each_other_are_a_fault(
 
 
 def test_lines_of_one_key_that_differ_are_a_fault_and_the_same_again_is_none(rows_of: Reads) -> None:
-    """The queue takes the first blog of a key and says of the others that it knows them."""
+    """The queue takes the first blog of a key and ignores the others as known."""
     mug = '{"source_type": "product", "source_id": "123", "source_data": {"name": "Mug"}}\n'
     keyword = '{"source_type": "keyword", "source_data": {"keyword": "%s"}}\n'
     rows = rows_of(
@@ -75,7 +75,7 @@ def test_lines_of_one_key_that_differ_are_a_fault_and_the_same_again_is_none(row
 
     assert [type(row) for row in rows] == [Accepted, Fault, Accepted, Accepted, Accepted]
     assert isinstance(rows[1], Fault)
-    assert "'product:123' is the key of line 1 too, which differs" in rows[1].reason
+    assert "line 1 has the same key 'product:123'" in rows[1].reason
 
 
 def test_the_same_line_for_two_sites_is_two_blogs(rows_of: Reads) -> None:
@@ -101,7 +101,7 @@ def test_a_key_that_is_given_twice_is_a_fault_at_any_depth(rows_of: Reads, line:
 
 @pytest.mark.parametrize(("row", "length"), [("mug,Mug", 1), ("mug,Mug,4", 1), ("mug,Mug,4,,,", 1), ("mug", 0)])
 def test_cells_that_are_missing_at_the_end_of_a_row_are_empty(rows_of: Reads, row: str, length: int) -> None:
-    """Excel leaves them out from some row on."""
+    """Excel stops writing them after some row."""
     rows = rows_of(f"Handle,Title,Variant Price,Image Src,Status\n{row}\njug,Jug,,,active\n", kind="csv")
 
     assert len([row for row in rows if isinstance(row, Accepted)]) == length + 1

@@ -31,7 +31,7 @@ def subjects(rows: list[Row]) -> list[tuple[int, object]]:
 def test_a_keyword_list_is_the_same_with_any_line_ends_and_in_any_encoding(
     words: list[tuple[str, str]], encoding: str
 ) -> None:
-    """A list with CR alone became one blog about all of its keywords, paid and published."""
+    """A list with CR line ends became one blog about all of its keywords, paid for and published."""
     content = "".join(word + end for word, end in words).encode(encoding)
 
     rows = list(read(io.BytesIO(content), instance_id="shop", kind="keywords"))
@@ -102,7 +102,7 @@ def test_a_quote_that_is_never_closed_is_one_fault(rows_of: Reads) -> None:
 
 
 def test_a_row_that_does_not_end_within_a_megabyte_is_one_fault(rows_of: Reads) -> None:
-    """Outside of quotes the rest of a line that is read in pieces would be rows of its own."""
+    """Outside quotes, the rest of a line that is read in pieces would be read as separate rows."""
     rows = rows_of("Handle,Title\nmug," + "x," * LINE_MAX + "\njug,Jug\n", kind="csv")
 
     assert [(type(row), row.line) for row in rows] == [(Fault, 2), (Accepted, 3)]
@@ -111,7 +111,7 @@ def test_a_row_that_does_not_end_within_a_megabyte_is_one_fault(rows_of: Reads) 
 @pytest.mark.parametrize(
     ("head", "told"),
     [
-        (b"PK\x03\x04\x14", "a workbook or an archive: save the sheet as CSV UTF-8"),
+        (b"PK\x03\x04\x14", "a workbook or a ZIP archive: save the sheet as CSV UTF-8"),
         (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
         (b"\x1f\x8b\x08", "compressed"),
         (b"%PDF-1.7", "a PDF"),

@@ -79,7 +79,7 @@ def test_an_unusable_file_is_one_clear_line(tmp_path: Path) -> None:
     assert told("absent.csv") == "absent.csv cannot be read: No such file or directory"
     assert told("").endswith("cannot be read: Is a directory")
     assert told("empty.csv") == "empty.csv is empty"
-    assert told("words.txt") == "words.txt does not say for which site its blogs are: name one"
+    assert told("words.txt") == "words.txt does not say which site its blogs are for: pass --site"
 
 
 def test_a_caller_may_stop_early(data: Path) -> None:

@@ -1,4 +1,4 @@
-"""A product that nobody can see in its shop is not written about, in whatever way the shop says so."""
+"""A product that is not visible in its shop is skipped, whatever form the shop states that in."""
 
 import io
 from collections.abc import Callable
@@ -104,7 +104,7 @@ def test_a_word_in_no_list_is_a_fault_for_it_might_mean_hidden() -> None:
     taken = rows_of("Status", "keskeneräinen", include_hidden=True)
 
     assert isinstance(fault, Fault)
-    assert "status 'keskeneräinen' does not say whether the product can be seen" in fault.reason
+    assert "status 'keskeneräinen' does not say whether the product is visible" in fault.reason
     assert isinstance(other, Accepted)
     assert [type(row) for row in taken] == [Accepted, Accepted]
 

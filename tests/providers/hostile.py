@@ -1,4 +1,4 @@
-"""A server that keeps to no rule: what it writes is the test's own, byte by byte, over real TCP."""
+"""A server that follows no protocol: the test decides every byte that it writes, over real TCP."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -31,7 +31,7 @@ class Heard:
 
 @dataclass
 class Hostile:
-    """Behaves as it is told at each path, and so everywhere at `*`. Closes the connection after each answer."""
+    """Behaves at each path as configured; `*` is for all other paths. Closes the connection after each answer."""
 
     port: int = 0
     at: dict[str, bytes | Behaviour] = field(default_factory=dict)
@@ -76,7 +76,7 @@ async def listening() -> AsyncIterator[Hostile]:
 
 
 def answer(body: bytes = b"{}", status: str = "200 OK", **headers: str) -> bytes:
-    """A well-formed answer, but for what the headers say."""
+    """A well-formed answer, apart from what the headers say."""
     told = {"content-length": str(len(body)), **{name.replace("_", "-"): value for name, value in headers.items()}}
     lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in told.items()), "connection: close"]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body

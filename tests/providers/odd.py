@@ -1,4 +1,4 @@
-"""Vendors' answers as nobody foresaw them: recorded ones, changed at random places, the same from the same seed."""
+"""Unexpected vendor answers: recorded ones, changed at random places, reproducible by seed."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -104,7 +104,7 @@ def headers(chance: Random) -> dict[str, str]:
 
 
 def outcome(act: Callable[[], Any], expected: type[Exception]) -> Any:
-    """What an act gives, or the foreseen error that it raises. Any other exception is the test's to show."""
+    """What an act gives, or the expected error that it raises. Any other exception fails the test."""
     try:
         return act()
     except expected as error:

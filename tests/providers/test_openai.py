@@ -181,7 +181,7 @@ THOUGHT = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "
     ],
 )
 async def test_the_answer_is_found_among_all_that_was_said(openai, vendor, output, text):
-    """Joined they are no JSON, and a repair is paid for."""
+    """Joined they are not JSON, and a repair would be paid for."""
     vendor.will(Answer(200, json.dumps(response(output=output).body), {"content-type": "application/json"}))
 
     assert (await openai.generate(**ASK)).checked() == text
@@ -209,7 +209,7 @@ async def test_an_answer_without_output_is_counted(openai, vendor, fields):
 
 @pytest.mark.parametrize("count", [10**14, 10**400, 1e300, True, "1e9", float("inf")], ids=lambda count: str(count)[:9])
 async def test_a_count_that_cannot_be_is_none(openai, vendor, count):
-    """It would hold the shared quota for years, and use up the budget."""
+    """It would block the shared quota for years and use up the budget."""
     usage = {"input_tokens": count, "input_tokens_details": {"cached_tokens": count}, "output_tokens": 5}
     body = json.dumps(response(TEXT, usage=usage).body)  # which writes Infinity, as some gateways do
     vendor.will(Answer(200, body, {"content-type": "application/json"}))

@@ -101,7 +101,7 @@ def test_an_output_without_a_picture_is_one_that_was_left_out(output):
 
 
 def test_a_status_that_nobody_told_us_of_is_waited_for_until_it_ends():
-    """Taken for a dead one, each look at it would buy another picture."""
+    """If it counted as failed, each attempt would buy another picture."""
     assert picture(Look("queued")) is None
     with pytest.raises(PredictionDied):
         picture(Look("expired", ended=True))
@@ -129,7 +129,7 @@ def test_a_refused_input_is_ours_unless_it_is_the_prompt(detail, ours):
 @pytest.mark.parametrize("fields", [{"logs": 5}, {"error": None, "input": "x"}, {"metrics": []}, {"status": "queued"},
                                     {"urls": None, "version": None, "created_at": 7}])  # fmt: skip
 async def test_a_prediction_is_not_lost_over_what_we_do_not_read(replicate, vendor, fields):
-    """The SDK's model class refuses the whole of it."""
+    """The SDK's model class would reject the whole prediction."""
     vendor.will(Answer(201, {**CREATED, **fields}))
 
     assert await replicate.create("a mug", aspect_ratio="16:9") == "p1"

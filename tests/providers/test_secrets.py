@@ -1,4 +1,4 @@
-"""A vendor may repeat what it was sent in any part of its answer: none of it stays in what we tell of the answer."""
+"""A vendor may echo what it was sent in any part of its answer: no secret stays in our errors and logs."""
 
 import json
 import traceback
@@ -61,7 +61,7 @@ def answers(key: str) -> Iterator[Answer]:
 
 
 async def nothing_kept(vendor: Vendor, key: str, call: Call, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is told of each answer: in the error and its parts, its traceback, and on a log line."""
+    """What is shown of each answer: the error and its fields, its traceback, and a log line."""
     refused = 0
     for answer in answers(key):
         vendor.will(answer)
@@ -110,7 +110,7 @@ async def test_openai_may_repeat_the_key(vendor: Vendor, capsys: pytest.CaptureF
 
 
 async def test_a_paid_answer_may_repeat_the_key(vendor: Vendor) -> None:
-    """In what it wrote, which would be published; in a refusal; in the name of its model."""
+    """In the text, which would be published; in a refusal; in the model's name."""
     for part in ({"type": "output_text", "text": json.dumps({"a": KEY})}, {"type": "refusal", "refusal": KEY}):
         message = {"id": "m", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
         vendor.will(

@@ -232,7 +232,7 @@ async def test_a_draft_without_a_usable_id_is_looked_up(wix, vendor, draft_id):
 
 @pytest.mark.parametrize("version", [None, "", 5, [], "V4_CATALOG"])
 async def test_an_unknown_catalog_is_no_word_on_the_shop(wix, vendor, version):
-    """The site was paused, until a person took it back."""
+    """The site was paused until a person resumed it."""
     vendor.will(Answer(body={"catalogVersion": version}))
 
     with pytest.raises(Unavailable):
@@ -241,7 +241,7 @@ async def test_an_unknown_catalog_is_no_word_on_the_shop(wix, vendor, version):
 
 @pytest.mark.parametrize("mark", ["\xe4", "x" * 9_000, ""])
 async def test_a_mark_that_cannot_be_sent_back_is_not(wix, vendor, mark):
-    """The site's next call would fail over its own header, and every one after it."""
+    """The site's next call, and every later one, would fail because of its own header."""
     vendor.will(Answer(body={"postId": "d1"}, headers={"x-wix-consistent": mark}))
 
     assert [await wix.publish(SITE, "d1"), await wix.publish(SITE, "d1")] == ["d1", "d1"]
@@ -313,9 +313,9 @@ async def test_an_answer_that_cannot_be_read_is_not_an_empty_one(wix, vendor, bo
         wix.member_id(SITE),
         wix.tag_ids(SITE, ["Mugs"], language=None),
     ):
-        with pytest.raises(Unavailable, match="no JSON object"):
+        with pytest.raises(Unavailable, match="not a JSON object"):
             await ask
-    with pytest.raises(OutcomeUnknown, match="no JSON object"):
+    with pytest.raises(OutcomeUnknown, match="not a JSON object"):
         await wix.create_draft(SITE, DRAFT)
 
 

@@ -29,6 +29,20 @@ async def rest(psql, claimer, count: int = 1, site: str = "shop", **columns: obj
     await psql.run(REST)
 
 
+async def test_equal_reasons_to_wait_are_one_whatever_their_requests(psql, claimer, database):
+    """With the request id in each, ten blogs with one trouble had ten reasons, and a long one was cut within its id."""
+    await rest(psql, claimer, 2)
+    await psql.run(
+        "update blog_generations set error = 'overloaded (provider openai, status 503, request_id req_' || id || ')'"
+    )
+
+    found = await database.rows("ops/waiting", most=10)
+
+    assert [(row["jobs"], row["reason"]) for row in found] == [
+        (2, "backs off: overloaded (provider openai, status 503)")
+    ]
+
+
 @pytest.mark.parametrize(("stage", "line"), [(stage, n) for n, stage in enumerate(Stage)])
 async def test_a_blog_that_comes_stands_in_line_at_its_stage(psql, stage, line):
     await psql.insert("shop", 1, stage=stage)

@@ -46,7 +46,7 @@ async def test_a_dead_workers_jobs_are_ready_again(psql, database, claimer):
 
 
 async def test_a_worker_that_has_no_name_any_more_is_named_by_its_id(psql, database, claimer):
-    """Its name has another incarnation: two of them are not told apart by it."""
+    """A new incarnation has the name, so the name would not identify the dead worker."""
     await psql.insert("shop", 1)
     await claimer()
     (job,) = await psql.run("select worker_id from blog_generations")
@@ -332,7 +332,7 @@ async def test_a_blog_whose_post_is_on_its_site_does_not_end_failed_by_being_unu
         "values (1, 'publish.post', '{\"id\": \"p\"}', 1)"
     )
 
-    await database.execute("queue/condemn", job_id=1, error="the database refuses to have it claimed")
+    await database.execute("queue/condemn", job_id=1, error="the database refuses to claim it")
 
     job = await psql.job()
     assert (job["status"], job["error"]) == ("DONE", None)

@@ -186,7 +186,7 @@ async def test_a_site_that_is_out_of_reach_is_paused_and_keeps_its_job(psql, cla
 
 
 async def test_a_pause_is_logged_once(psql, claimer, settler):
-    """Four blogs of one site find it closed at the same time, on whatever workers: a person reads it once."""
+    """Four blogs of one site fail at the same time, on different workers: one line is logged."""
     await psql.insert("shop", 4)
     claims = (await claimer()).claims
 

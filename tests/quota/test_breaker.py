@@ -214,7 +214,7 @@ async def test_the_reason_of_an_opening_is_what_a_person_can_act_on(ours, person
 
 
 async def test_what_a_person_does_is_logged_once_in_the_fleet(ours, theirs, person):
-    """`breakers close`, or psql: no log told why the fleet went on."""
+    """`breakers close` or psql: no log line said why the fleet continued."""
     await opened(ours)
     await person.run("update provider_health set opened_at = opened_at - interval '90 s' where provider = 'openai'")
     with capture_logs() as lines:

@@ -48,7 +48,7 @@ async def test_the_headers_of_a_fault_stand_above_the_vendors_own(http: httpx2.A
 
 
 async def test_a_vendor_may_repeat_what_a_call_was_authorized_by(http: httpx2.AsyncClient, control: Control) -> None:
-    """The token of a site is known to nobody before it is used."""
+    """A test cannot know a site's token before it is used."""
     body, headers = {"error": [{"code": "bad {credential}"}]}, {"x-request-id": "{credential}"}
     await control.fault(vendor="openai", kind="echo", status=401, headers=headers, body=body)
 

@@ -49,7 +49,7 @@ def test_the_kind_of_thing_decides_before_its_name() -> None:
 
 @pytest.mark.parametrize("name", sorted(set(kinds()) - {ANY}))
 def test_every_kind_that_is_written_about_has_a_picture(name: str) -> None:
-    """A bowl above an article on knives is the first thing that a reader sees."""
+    """A reader would notice a bowl above an article about knives at once."""
     kind = kinds()[name]
 
     assert motif_for(f"the Harbour ({kind.noun}) on a table") is not None

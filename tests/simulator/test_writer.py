@@ -166,7 +166,7 @@ def test_a_long_description_is_read_quickly(piece: str) -> None:
     ],
 )
 def test_a_thing_is_of_a_kind_only_where_a_noun_says_so(source: dict[str, Any], kind: str) -> None:
-    """What is true of a mug of stoneware is not true of one of steel: with a guess, a post would lie."""
+    """What is true of a stoneware mug is not true of a steel one: a guess could make a post wrong."""
     assert read_subject(prompt(source)).kind.name == kind
 
 

@@ -1,4 +1,4 @@
-"""Ten thousand texts that producers, shops and models might send: each is cleaned, none raises."""
+"""Ten thousand texts as producers, shops and models might send them: each is cleaned, none raises."""
 
 import json
 from collections.abc import Sequence
@@ -83,7 +83,7 @@ def test_any_markdown_is_a_document_that_keeps_the_rules() -> None:
 
 @pytest.mark.parametrize("piece", ["[", "![", "![a ", "[a](<"])
 def test_brackets_without_an_end_are_words(piece: str) -> None:
-    """The parser looks for the end of each one anew: 20,000 of them kept it busy for minutes."""
+    """The parser searches for the end of each one separately: 20,000 of them took minutes."""
     markdown = piece * 10_000
 
     read = render.text(markdown)

@@ -118,7 +118,7 @@ async def test_nothing_is_kept_for_a_lost_claim(world, checkpoints):
 
 
 async def test_no_mixture_of_faults_buys_a_third_picture(world, checkpoints):
-    """A file that is gone, then an output without a picture: each has a remedy of its own, and each costs one."""
+    """A deleted file, then an output without a picture: each has its own remedy, and each costs a picture."""
     work, room = world
     await room.fault(kind="gone", vendor="replicate", operation="predictions.create", times=1)
     with pytest.raises(PredictionGone):

@@ -27,8 +27,8 @@ ENGLISH = (
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"langauge": "de"}, "langauge is no setting of a site: there are language, tone"),
-        ({"langauge": None}, "langauge is no setting of a site"),
+        ({"langauge": "de"}, "langauge is not a setting of a site; known are language, tone"),
+        ({"langauge": None}, "langauge is not a setting of a site"),
         ({"language": "German please"}, "language: .*a tag such as en"),
         ({"words": 50}, "words: .*300"),
         ({"words": "many"}, "words: .*integer"),

@@ -159,7 +159,7 @@ async def test_a_bad_request_ends_the_blog_with_its_code(kitchen, code):
 
 
 async def test_commentary_and_several_parts_are_one_answer(kitchen):
-    """Two messages joined are no JSON: each stage would pay for a repair."""
+    """Two messages joined are not JSON: each stage would pay for a repair."""
     await kitchen.room.fault(vendor="openai", kind="talkative")
 
     assert (await kitchen.attempt())["status"] == "DONE"
@@ -170,7 +170,7 @@ async def test_commentary_and_several_parts_are_one_answer(kitchen):
     "output", [None, [], [{"type": "reasoning", "summary": []}]], ids=["null", "empty", "thoughts"]
 )
 async def test_an_answer_without_a_text_is_counted_and_bought_once_more(kitchen, output):
-    """The vendor bills it like any other. Five were bought, and those with `output` of null stood in no book."""
+    """The vendor bills it like any other. Five were bought, and those with a null `output` were not in the ledger."""
     await kitchen.room.fault(vendor="openai", kind="altered", body={"output": output})
 
     assert (await kitchen.attempt())["code"] == "empty"

@@ -213,7 +213,7 @@ async def test_a_prediction_that_came_to_nothing_is_made_anew_with_backoff(kitch
 
 @pytest.mark.parametrize("output", [[], None, {"image": None}], ids=["empty list", "null", "an object without one"])
 async def test_a_picture_that_was_left_out_is_asked_for_once_in_softer_words(kitchen, output):
-    """The model's filter took it away, and the prediction succeeded: five were paid for, one after another."""
+    """The model's filter removed it and the prediction succeeded: five were paid for, one after another."""
     await kitchen.room.fault(vendor="replicate", operation="predictions.get", kind="altered", body={"output": output})
 
     assert (await kitchen.attempt())["status"] == "DONE"
@@ -249,7 +249,7 @@ async def test_a_person_who_retries_a_blog_without_a_picture_buys_another(kitche
 
 
 async def test_a_picture_inside_the_answer_is_handed_to_wix(kitchen):
-    """A `data:` address is nothing that Wix could fetch."""
+    """Wix cannot fetch a `data:` URL."""
     asked = {"prompt": "a mug", "aspect_ratio": "16:9", "output_format": "jpg"}
     jpeg = pictures.draw(pictures.Order.from_input(asked, variant=0, seed=1))
     address = f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
@@ -267,7 +267,7 @@ async def test_a_picture_inside_the_answer_is_handed_to_wix(kitchen):
 
 
 async def test_an_unnamed_refusal_is_the_blogs_own_while_others_are_taken(kitchen):
-    """A 422 about the settings stops the fleet; one that only this blog gets must not."""
+    """A 422 about the settings opens the breaker; one that only this blog gets must not."""
     assert (await kitchen.attempt())["status"] == "DONE"
     job_id = await kitchen.add(SITE, source_id="rugs")
     await kitchen.room.fault(vendor="replicate", operation=CREATED, kind="status", status=422, body={"title": "no"})

@@ -238,7 +238,7 @@ async def test_a_field_that_wix_refuses_ends_the_blog_with_its_name_and_the_requ
 
 
 async def test_a_field_that_every_post_has_the_same_stops_the_fleet_and_no_blog(kitchen):
-    """Blog after blog would be written and illustrated, and then refused."""
+    """Otherwise blog after blog would be written and illustrated, then refused."""
     violation = {"field": "fieldsets", "description": "unknown value"}
     body = {"message": "", "details": {"validationError": {"fieldViolations": [violation]}}}
     await kitchen.room.fault(vendor="wix", operation=CREATE, kind="status", status=400, body=body)

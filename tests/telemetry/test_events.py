@@ -94,7 +94,7 @@ def test_every_event_of_the_table_is_emitted() -> None:
 
 
 def test_the_documented_keys_are_those_that_are_written() -> None:
-    """Whoever makes a dashboard finds the keys of the table in the lines, and no others."""
+    """A dashboard can rely on the table: lines have these keys and no others."""
     wrong = []
     for place, call in logged():
         event = ast.literal_eval(call.args[0])
@@ -178,7 +178,7 @@ def test_the_numbers_of_the_former_system_are_levels(
 @given(key=st.text(st.characters(exclude_categories=["Cs"]), min_size=8, max_size=200))
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_line_shows_a_known_secret(capsys: pytest.CaptureFixture[str], form: str, key: str) -> None:
-    """At any depth, escaped once by whoever tells it and once more by the log, and in what exceptions say."""
+    """At any depth, also escaped twice, and in exception messages."""
     assume(len(key.strip()) >= 8)
     SECRETS.learn(key)
     configure(LogSettings(format=form))
@@ -225,7 +225,7 @@ def test_no_line_gives_a_secret_away(capsys: pytest.CaptureFixture[str], form: s
 
 
 def journal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Standard output is what systemd says it is."""
+    """Standard output is the journal that systemd announced."""
     facts = os.fstat(1)
     monkeypatch.setattr(sys, "stdout", os.fdopen(1, "w", closefd=False))
     monkeypatch.setenv("JOURNAL_STREAM", f"{facts.st_dev}:{facts.st_ino}")
@@ -235,7 +235,7 @@ def journal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_journal_is_told_the_priority_of_each_line(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], form: str
 ) -> None:
-    """`journalctl -p warning` showed nothing: all was of priority 6. A traceback is many lines, each an entry."""
+    """`journalctl -p warning` showed nothing, as every line had priority 6. Each line of a traceback is an entry."""
     journal(monkeypatch)
     configure(LogSettings(level="debug", format=form))
     log = get_logger()
@@ -307,7 +307,7 @@ BEAT = {
 
 
 def test_a_heartbeat_is_one_line_that_a_person_can_read(capsys: pytest.CaptureFixture[str]) -> None:
-    """On a terminal; it was a wall of dictionaries. JSON keeps all."""
+    """On a terminal it was several nested dictionaries. The JSON log keeps them."""
     configure(LogSettings(format="console"))
     get_logger().info("heartbeat", **BEAT)
     configure(LogSettings(format="json"))
@@ -341,7 +341,7 @@ def test_a_heartbeat_without_figures_is_a_line_too(capsys: pytest.CaptureFixture
 
 
 def test_what_is_noted_in_a_part_is_of_the_whole_too() -> None:
-    """A stage's line tells what it paid, that of its attempt what all have."""
+    """A stage's line has what the stage paid; the attempt's line has the sum of all stages."""
     note(tokens=1)  # nobody gathers
     with gathered() as attempt:
         note(title="first", tokens=10, cost_usd=0.5)
@@ -361,7 +361,7 @@ def test_what_a_part_has_paid_is_known_when_it_fails() -> None:
 
 
 def test_complaints_tracebacks_and_the_words_of_libraries_are_errors_in_the_journal(tmp_path: Path) -> None:
-    """What a command says on standard error stands there too when systemd runs it."""
+    """Standard error goes to the journal too when systemd runs a command."""
     script = """
 import logging, sys
 from blogworker.cli.app import crash

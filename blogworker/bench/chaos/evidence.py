@@ -110,5 +110,5 @@ async def gather(database: Database, vendors: Vendors, report: Report) -> Eviden
 
 
 def _sqlstate(kind: str | None) -> str:
-    """The SQLSTATE of the psycopg error of this name; empty for any other name."""
+    """The SQLSTATE of the psycopg error class with this name; empty for any other name."""
     return getattr(getattr(errors, kind or "", None), "sqlstate", None) or ""

@@ -23,8 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
             server.stop()
         else:
             sys.stdout.write(f"{server.start()}\n")
-            told = shlex.join([sys.executable, "-m", "blogworker.db.embedded", asked.folder, "--stop"])
-            sys.stderr.write(f"it runs until it is stopped: {told}\n")
+            stop = shlex.join([sys.executable, "-m", "blogworker.db.embedded", asked.folder, "--stop"])
+            sys.stderr.write(f"it runs until you stop it: {stop}\n")
             if server.home != Path(asked.folder).resolve():
                 sys.stderr.write(f"note: the server's user cannot reach {asked.folder}: its data is in {server.home}\n")
     except BlogworkerError as error:

@@ -1,4 +1,4 @@
-"""Things of the workshops that the demo's shops sell, each drawn in its unit box."""
+"""Crafted products of the demo's shops, each drawn in a unit box."""
 
 from math import cos, pi, sin
 

@@ -1,4 +1,4 @@
-"""The article itself: an opening, the sections of its angle, what the shop says of a product, a closing."""
+"""The article: an opening, the sections of its angle, what the shop says about a product, a closing."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from blogworker.simulator.writer.grammar import Pen, upper_first
 from blogworker.simulator.writer.kinds import PRODUCT, Angle, Section
 from blogworker.simulator.writer.subject import Subject, slots_of
 
-MORE = {True: 2, False: 3}  # sections beside those of the angle, with and without one about a product
+MORE = {True: 2, False: 3}  # sections besides those of the angle, with and without one about a product
 MOST_QUOTED = 2
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z“{*])")
 _LISTED = re.compile(r"^(?:[-|>]|\d+\. )")
@@ -24,7 +24,7 @@ class Article:
         self.pen = Pen(random, slots_of(subject))
 
     def plan(self, angle: Angle) -> list[str]:
-        """The names of its sections: those of the angle, the product's after the first, and some others."""
+        """The names of the sections: those of the angle, with the product's after the first, and some others."""
         kind, answer = self.subject.kind, self.subject.answer
         first = answer.first if answer is not None and answer.angle == angle.name else ""
         own = sorted(angle.sections, key=lambda name: name != first)
@@ -38,14 +38,14 @@ class Article:
         return self.pen.write(self.random.choice(self.subject.kind.sections[name].headings))
 
     def named(self, heading: str) -> str:
-        """The name of the section that goes by a heading; or nothing."""
+        """The name of the section with this heading; empty if there is none."""
         for name, section in self.subject.kind.sections.items():
             if any(self.pen.write(known) == heading for known in section.headings if self.pen.knows(known)):
                 return name
         return ""
 
     def markdown(self, angle: Angle, outline: Sequence[tuple[str, str]]) -> str:
-        """The body, with these headings and the sections named beside them."""
+        """The body. `outline`: headings, each with the name of its section."""
         blocks = self._opening(angle)
         for heading, name in outline:
             blocks += [f"## {heading}", *self._section(self.subject.kind.sections[name])]
@@ -58,7 +58,7 @@ class Article:
         return written
 
     def _block(self, block: str) -> str:
-        """A paragraph without the sentences that need what is not known."""
+        """A paragraph without the sentences whose slots are not known."""
         if _LISTED.match(block):
             return "\n".join(self.pen.write(line) for line in block.split("\n") if self.pen.knows(line))
         sentences = [part for part in _SENTENCE_END.split(" ".join(block.split("\n"))) if self.pen.knows(part)]
@@ -80,7 +80,7 @@ class Article:
         if not self.subject.url:
             return []
         return [
-            f"The price and all else that the shop says are on [the page of {self.subject.name}]({self.subject.url})."
+            f"The price and everything else from the shop are on [the page of {self.subject.name}]({self.subject.url})."
         ]
 
     def _opening(self, angle: Angle) -> list[str]:

@@ -8,15 +8,15 @@ _DROPPED = re.compile(r"(?is)<(script|style)\b.*?</\1\s*>|<!--.*?-->")
 _TAG = re.compile(r"</?[a-zA-Z][^>]*>")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9“\"'])")
 _MARKUP = re.compile(r"[*_`#<>|\[\]\\~]")
-# `Material: speckled stoneware. Size: 9 cm tall.`, which is how a careful shop ends a description.
+# `Material: speckled stoneware. Size: 9 cm tall.`: facts that end a description.
 _FACT = re.compile(r"([A-Z][a-z]{1,20}(?: [a-z]{1,20}){0,2}): ([^:]+)\.")
 _FULL_STOP = re.compile(r"(?<=\.)\s+")
 SHORTEST, LONGEST = 20, 220
-ADDRESS = "://"  # what holds one is not quoted
+ADDRESS = "://"  # sentences that contain one are not quoted
 
 
 def plain(text: str) -> str:
-    """One line of text without markup; entities become the signs they stand for."""
+    """One line of text without markup; entities become characters."""
     return " ".join(_untagged(text).split())
 
 
@@ -32,7 +32,7 @@ def sentences(text: str) -> list[str]:
 
 
 def facts_of(text: str) -> tuple[dict[str, str], str]:
-    """The facts that end a description, each with its label, and what stands before them."""
+    """The facts at the end of a description, by label, and the text before them."""
     sentences = _FULL_STOP.split(plain(text))
     found: list[tuple[str, str]] = []
     while sentences and (fact := _FACT.fullmatch(sentences[-1])):
@@ -42,7 +42,7 @@ def facts_of(text: str) -> tuple[dict[str, str], str]:
 
 
 def without_markup(text: str) -> str:
-    """Text in which no sign means anything to markdown."""
+    """Text without characters that have a meaning in markdown."""
     return " ".join(_MARKUP.sub(" ", plain(text)).split())
 
 

@@ -1,4 +1,4 @@
-"""English grammar, as far as the articles need it: number, gerunds, titles, and the pen that fills slots."""
+"""English grammar as far as the articles need it: number, gerunds, titles, and `Pen`, which fills slots."""
 
 import re
 from collections.abc import Mapping, Sequence

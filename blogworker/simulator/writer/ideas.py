@@ -30,7 +30,7 @@ class Idea:
 
 
 def ideas_for(subject: Subject, random: Random) -> list[Idea]:
-    """Differing ideas, in no order of merit; of a search phrase that is answered, the answer is the best."""
+    """Different ideas in random order. For a search phrase that has an answer, the answer scores best."""
     angles = list(subject.kind.angles.values())
     chosen = random.sample(angles, min(MOST_IDEAS, len(angles)))
     if subject.answer is not None:
@@ -74,7 +74,7 @@ def title_for(subject: Subject, angle: Angle, random: Random) -> str:
 
 
 def _short_in(template: str, subject: Subject) -> str:
-    """The name as it stands in a title: within a sentence it has its article."""
+    """The name for a title: within a sentence it has its article."""
     name = title_case(short_name(subject))
     first = template.startswith("{short}")
     return name if first or not subject.is_product or name.lower().startswith("the ") else f"the {name}"
@@ -86,14 +86,14 @@ def _reads_well(template: str, subject: Subject) -> bool:
 
 
 def short_name(subject: Subject) -> str:
-    """The name as a title bears it: of a topic the phrase, of a product the part before any dash."""
+    """The name for a title: the phrase of a topic; of a product the part before any dash."""
     if not subject.is_product:
         return cut(subject.phrase.removeprefix("a "), LONGEST_SHORT_NAME)
     return cut(main_part(subject.name), LONGEST_SHORT_NAME)
 
 
 def keywords_of(subject: Subject, angle: Angle) -> list[str]:
-    """Search terms, most telling first."""
+    """Search terms, most relevant first."""
     name = without_markup(subject.keyword or short_name(subject)).lower()
     tags = [tag.lower() for tag in (*subject.tags, *subject.kind.tags)]
     return list(dict.fromkeys([name, *angle.searches, *tags]))[:MOST_KEYWORDS]

@@ -17,8 +17,8 @@ from blogworker.simulator.writer.subject import Subject
 LONGEST_EXCERPT, LONGEST_SEO_TITLE, LONGEST_SEO_DESCRIPTION, LONGEST_ALT = 300, 60, 155, 120
 LONGEST_SLUG, LONGEST_TAG = 80, 30
 MOST_TAGS = 6
-PLAIN_TAGS = ("good to know", "how to", "guide")  # where a source has too few
-LEAST_SECTIONS = 3  # fewer of an outline that we know, and the article follows one of its own
+PLAIN_TAGS = ("good to know", "how to", "guide")  # added if a source has too few
+LEAST_SECTIONS = 3  # an outline with fewer sections that we have is replaced by one of our own
 LEAST_EXCERPT = 80
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 LIGHT = ("soft morning light", "low evening sun", "bright northern light", "warm lamplight", "overcast daylight")
@@ -78,7 +78,7 @@ def poor_body(subject: Subject, random: Random) -> str:
 
 
 def _planned(article: Article, idea: dict[str, Any] | None) -> tuple[str, Angle, list[tuple[str, str]]]:
-    """Title, angle, and headings with their sections: those of the given idea as far as we can write them."""
+    """Title, angle, and headings with their sections: those of the given idea if we have its sections."""
     given = idea or {}
     title = without_markup(str(given.get("title") or ""))
     outline = _written(article, [without_markup(text) for text in given.get("outline") or () if isinstance(text, str)])
@@ -101,7 +101,7 @@ def _closeness(angle: Angle, names: set[str], given: dict[str, Any]) -> tuple[bo
 
 
 def _in_brief(subject: Subject, angle: Angle) -> tuple[str, str]:
-    """The excerpt, and the description for search engines: of an answer its second and its first sentence."""
+    """The excerpt and the description for search engines: the second and the first sentence of an answer."""
     answer = subject.answer
     if answer is not None and answer.angle == angle.name:
         first, *rest = _SENTENCE_END.split(answer.text)
@@ -109,7 +109,7 @@ def _in_brief(subject: Subject, angle: Angle) -> tuple[str, str]:
     if not subject.is_product:
         return angle.about, angle.about
     teller = f"what {subject.vendor} says" if subject.vendor else "what its shop says"
-    return f"{angle.about} With {teller} of {subject.phrase}.", angle.about
+    return f"{angle.about} With {teller} about {subject.phrase}.", angle.about
 
 
 def _tags(subject: Subject) -> tuple[str, ...]:

@@ -44,9 +44,9 @@ class Subject:
     is_act: bool  # something one does, such as caring for plants
     question: str  # the search phrase, if it was a question
     kind: Kind
-    answer: Answer | None  # to the search phrase, where there is one at hand
-    record: Mapping[str, str]  # the facts of a product that its description names: `Material` and so on
-    told: tuple[str, ...]  # what else the description says, in sentences
+    answer: Answer | None  # a prepared answer to the search phrase
+    record: Mapping[str, str]  # the facts that a product's description names: `Material` and so on
+    told: tuple[str, ...]  # the other sentences of the description
     price: str
     vendor: str
     tags: tuple[str, ...]
@@ -86,7 +86,7 @@ def read_subject(prompt: str) -> Subject:
 
 
 def _answer(name: str) -> Answer | None:
-    """What is at hand for a search phrase, also where it says more: `how to trim a candle wick for beginners`."""
+    """The answer prepared for a search phrase, or for its beginning: `how to trim a candle wick for beginners`."""
     text = f"{name.lower().rstrip('?.! ')} "
     found = [phrase for phrase in kind_of_phrase() if text.startswith(f"{phrase} ")]
     longest = max(found, key=len, default="")
@@ -94,7 +94,7 @@ def _answer(name: str) -> Answer | None:
 
 
 def _kind(nouns: Iterator[str], words: Collection[str], answer: Answer | None) -> Kind:
-    """The kind that a noun of the source names outright. A guess would say of one thing what is true of another."""
+    """The kind that a noun of the source names. A guess could describe one product as another."""
     if answer is not None:
         return kind_of_phrase()[answer.phrase]
     covering = (kind for noun in nouns for kind in kinds().values() if kind.covers(noun, words))
@@ -102,7 +102,7 @@ def _kind(nouns: Iterator[str], words: Collection[str], answer: Answer | None) -
 
 
 def _telling_nouns(name: str, product_type: str, given: str) -> Iterator[str]:
-    """The nouns that say what a source is about. Of notes a name is guessed, so they have none."""
+    """The nouns that say what a source is about. Free text gives none: its name is guessed."""
     if given == "keyword":
         yield from (singular(word) for word in heads_in(name.lower()))
     if given != "product":
@@ -113,7 +113,7 @@ def _telling_nouns(name: str, product_type: str, given: str) -> Iterator[str]:
 
 
 def _vendor(source: Mapping[str, Any]) -> str:
-    """The name of the shop; what holds an address is none."""
+    """The name of the shop; empty if it contains an address."""
     vendor = cleaning.without_markup(_text(source, "vendor") or _text(source, "brand"))
     return "" if cleaning.ADDRESS in vendor else vendor
 
@@ -147,7 +147,7 @@ def tagged_json(prompt: str, tag: str) -> dict[str, Any] | None:
 
 
 def slots_of(subject: Subject) -> dict[str, str]:
-    """What a sentence may say about a subject; what is not known is left out."""
+    """The known slots of a subject, with their texts."""
     many, product = subject.plural, subject.is_product
     known = {
         "product": subject.phrase if product else "",

@@ -119,9 +119,9 @@ def _is_countable(word: str) -> bool:
 
 
 def heads_in(phrase: str) -> list[str]:
-    """The nouns that a search phrase turns on: the last word of each part between its prepositions.
+    """The head nouns of a search phrase: the last word of each part between its prepositions.
 
-    `how to sharpen a knife with a whetstone` turns on the knife first; `tea towels` on towels, not on tea.
+    `how to sharpen a knife with a whetstone` is about the knife first; `tea towels` about towels, not about tea.
     """
     parts = _PREPOSITION.split(f"{_TRAILING.sub('', phrase)} ")
     return [head for part in parts for head in [_last_noun(part)] if head]
@@ -135,7 +135,7 @@ def _last_noun(part: str) -> str:
 
 
 def is_thing(word: str) -> bool:
-    """Whether a word is a noun that we know, in either number."""
+    """Whether a word is a noun that we know, singular or plural."""
     return word.lower() in _things() or singular(word.lower()) in _things()
 
 

@@ -1,3 +1,3 @@
--- clock: the time, of the one clock that decides.
+-- clock: the database's time.
 -- Gives  now.
 select now() as now

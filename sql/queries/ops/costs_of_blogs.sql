@@ -1,9 +1,9 @@
--- costs_of_blogs: what was spent for, and what may have been billed without our knowing.
+-- costs_of_blogs: what finished and failed blogs cost, and what may have been billed without our knowing.
 -- Takes  days: today and those before it, UTC; instance_id, null: all sites.
---        most: of the blogs that were finished last, for their average.
--- Gives  one row: done; done_usd: what the checkpoints of the last of them cost, of done_seen blogs; failed, with failed_usd,
---        what theirs cost; unanswered: calls to vendors that are paid
---        whose answer never came; cut_off: attempts in a paid stage that lost their worker. Of pruned blogs nothing.
+--        most: how many of the last finished blogs the average cost is taken from.
+-- Gives  one row: done: finished blogs; done_usd: the cost of the last done_seen of them; failed: failed blogs, which cost
+--        failed_usd; unanswered: paid calls to vendors whose answer never came; cut_off: attempts in a paid stage that
+--        lost their worker. Pruned blogs are not counted.
 with ended as (
     select g.id, g.status
     from blog_generations as g

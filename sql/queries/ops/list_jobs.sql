@@ -4,8 +4,11 @@ select
     g.id,
     g.instance_id,
     g.source_type,
-    left(coalesce(g.source_data ->> 'keyword', g.source_data ->> 'name', g.source_id, g.source_data ->> 'text'), 60)
-        as source,
+    regexp_replace(
+        coalesce(g.source_data ->> 'keyword', g.source_data ->> 'name', g.source_id, g.source_data ->> 'text'),
+        '^(.{59}).{2,}$',
+        '\1…'
+    ) as source,
     g.status,
     g.stage,
     g.priority,

@@ -1,8 +1,8 @@
 -- rescue: take back the jobs of workers whose lease has ended or whose incarnation was replaced.
 -- Takes  batch int; most_lone int: so many lone deaths condemn a job; most int: so many deaths do, if the last was alone,
 --        whatever else may explain them.
--- Gives  job_id, attempt, status, rescues, lone_rescues; of the worker that lost it: worker_id, and worker, its name, or
---        its id where the name has another incarnation by now.
+-- Gives  job_id, attempt, status, rescues, lone_rescues; worker_id of the worker that lost it; worker: its name, or its id
+--        if a new incarnation has the name.
 -- Locks  the jobs, in id order, skipping those that others have locked.
 --
 -- Any job that a worker held may have been what killed it. A job is held against itself alone: only a death of a worker

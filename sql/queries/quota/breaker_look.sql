@@ -1,8 +1,7 @@
 -- breaker_look: the breakers as they are now.
--- Gives  a row a provider: provider, state, reason, epoch, strikes; misconfigured: open for our key, credit, model or
---        input; retry_s: seconds until a probe may be taken, of one that is under way until it may be replaced; null
---        while it is closed, or was opened by hand; by_hand: what a person did that no worker has logged yet, opened or
---        closed.
+-- Gives  a row per provider: provider, state, reason, epoch, strikes; misconfigured: open because of our key, credit, model
+--        or input; retry_s: seconds until a probe may start, or until a probe in progress may be replaced, null while
+--        closed or opened by hand; by_hand: opened or closed by a person, if no worker has logged it yet.
 select
     h.provider,
     h.state,

@@ -1,7 +1,7 @@
--- breaker_tell: take over telling, in a worker's log, what a person did to breakers. One worker of the fleet gets each.
+-- breaker_tell: take what a person did to breakers, to log it. Only one worker of the fleet gets each.
 -- Takes  providers text[].
--- Gives  rows: provider; by_hand: opened or closed; open_s: how long one that was closed had been open; reason.
--- Locks  the providers' rows, skipping those that others have locked: they are asked for again.
+-- Gives  rows: provider; by_hand: opened or closed; open_s: seconds open before it was closed; reason.
+-- Locks  the providers' rows, skipping those that others have locked; a later call takes them.
 with untold as (
     select h.provider, h.by_hand, h.open_s
     from provider_health as h

@@ -1,4 +1,4 @@
--- create: the statements that make group roles which are not there. Nobody logs in as one; people are made members of it.
+-- create: the statements that create the missing group roles. Nobody logs in as one; logins become members of it.
 -- Takes  roles text[].
 -- Gives  name, statement of each.
 select r.name, format('create role %%I nologin', r.name) as statement

@@ -1,7 +1,7 @@
--- grants: the statements that give one role what it needs in the first schema of the search_path, and nothing else.
--- Takes  role; reads boolean: every relation, and the functions that change nothing; ours text[]: all tables and views;
---        own text[]: the names of all functions of ours; relations, privileges, columns text[] (same order): what it needs
---        beside, columns separated by spaces, '' where it is all of them; functions text[]: those that it calls beside.
+-- grants: the statements that give one role its privileges in the first schema of the search_path and revoke all others.
+-- Takes  role; reads boolean: it reads all relations, and calls the functions that change nothing; ours text[]: all our
+--        tables and views; own text[]: the names of all our functions; relations, privileges, columns text[] (same order):
+--        its other privileges, columns separated by spaces, '' for all; functions text[]: the other functions it calls.
 -- Gives  statement of each, in the order in which they are run.
 with home as (
     select n.oid, quote_ident(n.nspname) as name from pg_namespace as n where n.nspname = current_schema()
@@ -36,7 +36,7 @@ from (
     select 1 as place, h.name, format('grant usage on schema %%s to %%I', h.name, %(role)s::text) as statement
     from home as h
     union all
-    -- Whoever may create in it could make functions that ours would find before those they mean.
+    -- A role that may create functions in it could shadow those that ours call.
     select 1, h.name, format('revoke create on schema %%s from public', h.name)
     from home as h
     where has_schema_privilege('public', h.oid, 'CREATE')

@@ -1,9 +1,9 @@
-"""The articles that the writer has at hand, one file for each kind of product; read once.
+"""The prepared articles, one file per kind of product, read once.
 
-    noun: tea                        what it is called
-    shown: a pot of tea              what a picture of it shows, where that is not one of the noun
+    noun: tea                        what the product is called
+    shown: a pot of tea              what a picture of it shows, if not the noun itself
     nouns: raincoat                  words that name the kind by themselves, in the singular
-    perhaps: jacket shell            words that name it where the source has one of those of `when` as well
+    perhaps: jacket shell            words that name it if the source also has one of the words in `when`
     when: waterproof rain
     places: on a table / by a sink   where a picture shows it
     tags: mugs / stoneware
@@ -14,10 +14,10 @@
                                      names begin with `close` end an article
     ? does a mug break | care shock | Title
                                      a search phrase whose answer opens the article, its angle, and the section that
-                                     comes first, where that is not the first of the angle
+                                     comes first, if it is not the first of the angle
 
-Text is Markdown with slots in braces. A sentence with a slot that is not known is left out, so what is said of a
-product comes from its own description. The words around the slots hold no measure: they are true of the whole kind.
+Text is Markdown with slots in braces. A sentence with an unknown slot is left out, so everything said about a product
+comes from its own description. The words around the slots name no measure: they are true of every product of the kind.
 """
 
 import re
@@ -27,7 +27,7 @@ from functools import cache
 from importlib.resources import files
 
 ALTERNATIVES = " / "
-ANY = "anything"  # the kind of what belongs to no other
+ANY = "anything"  # the kind for all that belongs to no other
 PRODUCT, CLOSE = "product", "close"
 _PART = re.compile(r"^(==?|\?) (.+)$", re.MULTILINE)
 _FIELD = re.compile(r"^([a-z]+): (.+)$", re.MULTILINE)
@@ -45,7 +45,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Angle:
-    """One way to write about the things of a kind."""
+    """One way to write about a kind of product."""
 
     name: str
     about: str
@@ -60,18 +60,18 @@ class Angle:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a search phrase asks for, answered."""
+    """A prepared answer to a search phrase."""
 
     phrase: str
     angle: str
-    first: str  # section of the article; nothing for the angle's own order
+    first: str  # name of the section that comes first; empty: the angle's own order
     title: str
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of product, with all that is written about it."""
+    """A kind of product with its angles, sections and answers."""
 
     name: str
     noun: str
@@ -86,9 +86,9 @@ class Kind:
     answers: Mapping[str, Answer]
 
     def covers(self, noun: str, words: Collection[str]) -> bool:
-        """Whether a noun, in a source of these words, names a thing of this kind.
+        """Whether a noun, in a source with these words, names a product of this kind.
 
-        A guess is worse than none: of a cotton sock nothing is true that is said of merino.
+        Do not guess: what is written about merino is not true of a cotton sock.
         """
         return noun in self.nouns or (noun in self.perhaps and not self.when.isdisjoint(words))
 
@@ -134,7 +134,7 @@ def _kind(name: str, text: str) -> Kind:
 
 
 def _parts(text: str) -> tuple[str, list[tuple[str, str, str]]]:
-    """What stands before the first mark, then each part: its mark, title and body."""
+    """The text before the first mark, then each part: its mark, title and body."""
     head, *pieces = _PART.split(text)
     triples = zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True)
     return head, [(mark, title.strip(), body.strip()) for mark, title, body in triples]
