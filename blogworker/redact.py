@@ -1,7 +1,7 @@
 """Hides secrets in text: known ones by their value, others by their shape.
 
-A vendor may echo a key anywhere: in a message, a code or a header, escaped in JSON or HTML, in base64, masked or cut.
-So a known secret is hidden in each of these forms, and wherever a text shares PIECE characters in a row with it.
+A vendor may echo a key anywhere: in a message, a code or a header, escaped in JSON or HTML, in base64, in hex, masked or
+cut. So a known secret is hidden in each of these forms, and wherever a text shares PIECE characters in a row with it.
 `SECRETS` is global to the process, like logging, because an error can be raised where no redactor can be passed.
 
 An index maps every GRAM characters of each form (a gram) to the form and offset. A text is probed every STEP characters
@@ -68,7 +68,7 @@ class Redactor:
         if secret in self._secrets or not _hideable(secret):
             return
         self._secrets.add(secret)
-        for form in forms(secret):
+        for form in forms(secret) | set(_in_hex(secret.encode(errors="surrogatepass"))):
             self._add(form, 1)
             if len(secret) <= LONGEST_WORD and WORD.fullmatch(secret):
                 self._words.add(form)
@@ -198,6 +198,13 @@ def _in_base64(raw: bytes) -> Iterator[str]:
         begin, end = -(-before * 4 // 3), (before + len(raw)) * 8 // 6
         for encode in (b64encode, urlsafe_b64encode):
             yield encode(bytes(before) + raw).decode()[begin:end]
+
+
+def _in_hex(raw: bytes) -> Iterator[str]:
+    """As bytes are dumped, or quoted in all characters. Tokens, which are many, are not looked for in it."""
+    for told in (raw.hex(), raw.hex(" "), raw.hex(":"), "".join(f"%{byte:02x}" for byte in raw)):
+        yield told
+        yield told.upper()
 
 
 def _hideable(secret: str) -> bool:

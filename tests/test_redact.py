@@ -45,6 +45,11 @@ ECHOES: dict[str, Callable[[str], str]] = {
     "quoted wholly": lambda secret: quote(secret, safe=""),
     "quoted in lower case": lambda secret: re.sub("%..", lambda found: found[0].lower(), quote(secret, safe="")),
     "as JavaScript quotes": lambda secret: quote(secret, safe="!'()*"),
+    "quoted in all its characters": lambda secret: "".join(f"%{byte:02X}" for byte in secret.encode()),
+    "in hex": lambda secret: secret.encode().hex(),
+    "in hex in capitals": lambda secret: secret.encode().hex().upper(),
+    "in hex with blanks": lambda secret: secret.encode().hex(" "),
+    "in hex with colons": lambda secret: secret.encode().hex(":").upper(),
 }
 
 
@@ -88,9 +93,10 @@ def test_no_piece_of_a_secret_is_shown(secret: str, data: st.DataObject) -> None
     begin = data.draw(st.integers(0, len(secret) - PIECE))
     end = data.draw(st.integers(begin + PIECE, len(secret)))
 
-    shown = redactor(secret).hide(f"key {secret[begin:end]}: wrong")
+    hide = redactor(secret).hide
 
-    assert shown == f"key {HIDDEN}: wrong"
+    assert hide(f"key {secret[begin:end]}: wrong") == f"key {HIDDEN}: wrong"
+    assert hide(f"key {secret[begin:end].encode().hex()}: wrong") == f"key {HIDDEN}: wrong"
 
 
 @FEW

@@ -20,9 +20,8 @@ def demo(
     keep: bool = typer.Option(False, "--keep", help="Leave the Postgres running, to look at it with psql."),
 ) -> None:
     """Turn invented catalogues into illustrated posts with simulated vendors: no server, no keys, no network."""
-    with extra("demo"):  # the simulator, in a process of its own, needs it; say so before anything is started
-        import starlette  # noqa: F401
-
+    with extra("demo"):  # its processes need it: say so before anything is started
+        from blogworker.cli import simulation  # noqa: F401
         from blogworker.cli.exhibition import exhibit
         from blogworker.demo.show import Plan
     exhibit(Plan(blogs=blogs, sites=sites, out=out.resolve(), speed=speed, concurrency=concurrency, keep=keep))

@@ -1,6 +1,7 @@
 """`blogworker enqueue --dry-run`: what would be enqueued, what it would cost, how long it would take."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,9 @@ from rich.text import Text
 from blogworker.cli.output import complain, console, duration, emit_json, facts, table
 from blogworker.cli.session import opened
 from blogworker.cli.sources import Checked
+from blogworker.db.grants import PRODUCER
 from blogworker.db.pool import Database, Row
-from blogworker.errors import DatabaseUnready, QueueFull
+from blogworker.errors import DatabaseAway, DatabaseUnready, QueueFull
 from blogworker.queue.newblog import NewBlog
 from blogworker.queue.survey import Survey, room, survey
 from blogworker.section import load_section
@@ -60,7 +62,8 @@ def foresee(blogs: Iterable[NewBlog], found: Checked, *, limit: int | None, as_j
 
 
 async def _look(blogs: Iterable[NewBlog], found: Checked, limit: int | None) -> Foresight:
-    if not has_database():
+    reachable = has_database()
+    if not reachable:
         complain("DATABASE_URL is not set: what was enqueued before, the queue and real averages are not known")
     else:
         try:
@@ -68,8 +71,10 @@ async def _look(blogs: Iterable[NewBlog], found: Checked, limit: int | None) -> 
                 return await _ask(database, blogs, found, limit)
         except DatabaseUnready as error:  # when it was opened: no blog was taken from the files yet
             complain(f"{error}; continuing without the database")
+            reachable = not isinstance(error, DatabaseAway)
     surveyed = await survey(None, blogs)
-    return Foresight(surveyed, _estimate(surveyed, [], []))
+    refusal = await _refusal_of_producer(found.counts or surveyed.sites, limit) if reachable else None
+    return Foresight(surveyed, _estimate(surveyed, [], []), refusal=refusal)
 
 
 async def _ask(database: Database, blogs: Iterable[NewBlog], found: Checked, limit: int | None) -> Foresight:
@@ -81,8 +86,21 @@ async def _ask(database: Database, blogs: Iterable[NewBlog], found: Checked, lim
         usage = await statements.rows("stages/usage", days=DAYS, most=LATEST)
         quotas = await statements.rows("ops/quotas", name=None, every=False)
         outlook = await statements.one("queue/outlook")
-    refusal = await room(database, found.counts or surveyed.sites, queue_size_limit=limit)
+    refusal = None
+    try:
+        refusal = await room(database, found.counts or surveyed.sites, queue_size_limit=limit)
+    except DatabaseUnready as error:
+        complain(str(error))
     return Foresight(surveyed, _estimate(surveyed, usage, quotas), outlook, refusal)
+
+
+async def _refusal_of_producer(counts: Counter[str], limit: int | None) -> QueueFull | None:
+    """A producer may read nothing, and yet ask for room."""
+    try:
+        async with opened(PRODUCER) as database:
+            return await room(database, counts, queue_size_limit=limit)
+    except DatabaseUnready:
+        return None
 
 
 def _estimate(surveyed: Survey, usage: list[Row], quotas: list[Row]) -> "Estimate":

@@ -98,7 +98,7 @@ async def _run(wish: "Wish", *, simulate: bool, say: Callable[[str], None]) -> "
         if private:
             say("starting a private Postgres for the quota")
             settings = await _with_private_database(stack, settings)
-        return await maker.run(settings, wish, say=say)
+        return replace(await maker.run(settings, wish, say=say), simulated=simulate)
 
 
 async def _stand_ins(stack: AsyncExitStack) -> dict[str, dict[str, Any]]:

@@ -10,6 +10,8 @@ from blogworker.cli.output import json_text, table
 from blogworker.stages.judging import SEO_DESCRIPTION_LIMIT, SEO_TITLE_LIMIT
 from blogworker.stages.preview import Call, Preview
 
+SIMULATED = "stand-ins for OpenAI and Replicate made the text and the picture"
+
 
 def markdown(found: Preview) -> str:
     """The facts of the post and the ideas it was chosen from, then its body."""
@@ -24,6 +26,8 @@ def markdown(found: Preview) -> str:
         "Site": ", ".join(f"{name} {value}" for name, value in found.source["site"].items())
         or "no settings of its own",
     }
+    if found.simulated:
+        facts["Simulated"] = SIMULATED
     head = "\n".join(f"- {name}: {value}" for name, value in facts.items())
     listed = "\n".join(
         f"{n}. {idea['title']} ({idea['score']}{', chosen' if n == 1 else ''}): {idea['angle']}"
@@ -46,6 +50,7 @@ def machine(found: Preview) -> str:
         "calls": [_call(call) for call in found.calls],
         "cost_usd": found.cost_usd,
         "trouble": found.trouble,
+        "simulated": found.simulated,
     }
     return json_text(told)
 
@@ -67,7 +72,8 @@ def bill(found: Preview) -> Group:
     ]
     total = sum(call.seconds for call in found.calls)
     cost = dollars(found.cost_usd) or "a cost unknown: a model has no price in the settings"
-    return Group(table(None, columns, rows), Text(f"nothing was published; {cost}, {total:.1f} s"))
+    paid = f"{cost}, which nobody is billed: {SIMULATED}" if found.simulated else cost
+    return Group(table(None, columns, rows), Text(f"nothing was published; {total:.1f} s, {paid}"))
 
 
 def dollars(cost: float | None) -> str | None:

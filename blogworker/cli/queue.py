@@ -106,11 +106,11 @@ def _stopped(found: dict[str, Any]) -> str:
 
 def _tries(job: Row) -> str:
     """Attempts that counted, and their limit. The attempt in progress counts, and so does one that ended the blog at
-    once, such as a refusal."""
+    once, such as a refusal; a blog that a person or a claim ended may have had none."""
     failures, most = job["failures"], job["max_attempts"]
     match Status(job["status"]):
         case Status.FAILED if failures < most:
-            return f"{failures + 1} (final)"
+            return f"{failures + 1} (final)" if job["attempt"] > failures else str(failures)
         case Status.DONE:
             return str(failures + 1)
         case Status.PROCESSING:
@@ -194,7 +194,8 @@ def _job_parts(found: Row) -> list[Any]:
     head |= {
         "source": _source(job["source_data"]),
         "priority": job["priority"],
-        "attempt": f"{job['attempt']} ({job['failures']} of {job['max_attempts']} failed, {job['rescues']} rescues)",
+        "tries": _tries(job),
+        "attempts": f"{job['attempt']}, of which {job['rescues']} lost their worker",
         "created": _moment(job["created_at"]),
         "run at": _moment(job["run_at"]),
         "finished": _moment(job["finished_at"]),

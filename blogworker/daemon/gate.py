@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from blogworker.queue.budget import OPEN, Budget
 from blogworker.queue.claim import Pacing, Passing
 from blogworker.queue.job import Stage
-from blogworker.quota.breaker import Breakers, Probe
+from blogworker.quota.breaker import Breakers
+from blogworker.quota.call import Probe
 
 NEEDS = {
     Stage.SOURCE: "openai",  # for the stage that follows at once

@@ -11,6 +11,10 @@ from blogworker.stages.judging import SEO_DESCRIPTION_LIMIT, SEO_TITLE_LIMIT
 from blogworker.stages.preview import Preview
 
 HUE = 45  # of the page's accents
+NOTICE = (
+    '<p class="notice"><span class="simulated">simulated</span> '
+    "Stand-ins for OpenAI and Replicate made the text and the picture.</p>"
+)
 DOT = '<span class="dot" aria-hidden="true"></span>'
 
 
@@ -24,6 +28,7 @@ def preview_page(found: Preview) -> str:
         title=escape(post["title"]),
         excerpt=escape(post["excerpt"]),
         byline=DOT.join([_source(found.source), reading_time(post["word_count"]), f"{post['word_count']:,} words"]),
+        notice=NOTICE if found.simulated else "",
         hero=_hero(found),
         body=post["html"],
         tags=tag_list(post["tags"]),

@@ -59,6 +59,5 @@ def require_running(process: Process, log: Path) -> None:
     """Raise, with the end of its log, when a process has failed."""
     if process.returncode:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
-        raise BlogworkerError(
-            f"a process of the demo ended with {process.returncode}; {log.name} ends: " + " | ".join(lines)
-        )
+        end = " | ".join(lines) or "it is empty"
+        raise BlogworkerError(f"a process of the demo ended with {process.returncode}; the end of {log.name}: {end}")

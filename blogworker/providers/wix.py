@@ -19,7 +19,7 @@ from blogworker.errors import Misconfigured, Rejected, Unavailable
 from blogworker.providers import http, transport
 from blogworker.providers.answer import address, at, code, identifier, objects, text
 from blogworker.providers.blame import Blame
-from blogworker.providers.wix_auth import PROVIDER
+from blogworker.providers.wix_auth import PROVIDER, UNREADABLE
 from blogworker.providers.wix_author import Authors
 from blogworker.providers.wix_products import Catalog, catalog_of, product_of
 from blogworker.providers.wix_site import Before, Params, WixSites
@@ -119,7 +119,7 @@ class WixClient:
             instance_id, "/site-media/v1/files/generate-upload-url", body=body, repeatable=True
         )
         if (url := address(answer.get("uploadUrl"))) is None:
-            raise Unavailable("the answer lacks uploadUrl", provider=PROVIDER, code="unreadable")
+            raise Unavailable("the answer lacks uploadUrl", provider=PROVIDER, code=UNREADABLE)
         params: Params = {"filename": name}
         with _hidden(url):
             answer = await self._sites.put(
@@ -256,5 +256,5 @@ def media_file_of(answer: Mapping[str, Any]) -> MediaFile:
 
 def id_at(answer: Mapping[str, Any], *path: str) -> str:
     if (found := identifier(at(answer, *path))) is None:
-        raise Unavailable(f"the answer lacks {'.'.join(path)}", provider=PROVIDER, code="unreadable")
+        raise Unavailable(f"the answer lacks {'.'.join(path)}", provider=PROVIDER, code=UNREADABLE)
     return found

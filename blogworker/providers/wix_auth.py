@@ -25,6 +25,7 @@ from blogworker.redact import SECRETS
 from blogworker.settings import WixSettings
 
 PROVIDER = "wix"
+UNREADABLE = "unreadable"  # the code of an answer that lacks what it is to tell
 FRESH_PART = 0.8  # of a token's life
 DEFAULT_LIFE_S = 14_400.0
 LONGEST_LIFE_S = 86_400.0  # that is believed

@@ -10,7 +10,7 @@ from anyio import Lock
 
 from blogworker.errors import Rejected, SiteUnavailable, Unavailable
 from blogworker.providers.answer import at, identifier, objects, text
-from blogworker.providers.wix_auth import PROVIDER
+from blogworker.providers.wix_auth import PROVIDER, UNREADABLE
 from blogworker.providers.wix_site import INSTANCE, Params, WixSites
 
 MEMBERS = "/members/v1/members"
@@ -81,7 +81,7 @@ async def _made(sites: WixSites, instance_id: str, owner: str, site: Any) -> str
             raise
         return await _member(sites, instance_id, owner)
     if made is None:
-        raise Unavailable("the answer names no member", provider=PROVIDER, code="unreadable")
+        raise Unavailable("the answer names no member", provider=PROVIDER, code=UNREADABLE)
     return made
 
 

@@ -6,7 +6,7 @@ from urllib.parse import quote, urljoin
 
 from blogworker.errors import Rejected, SiteUnavailable, Unavailable
 from blogworker.providers.answer import at, code, text
-from blogworker.providers.wix_auth import PROVIDER
+from blogworker.providers.wix_auth import PROVIDER, UNREADABLE
 from blogworker.providers.wix_site import WixSites
 
 Catalog = Literal["V1_CATALOG", "V3_CATALOG"]
@@ -52,7 +52,7 @@ async def product_of(sites: WixSites, instance_id: str, product_id: str, *, cata
 def product_in(answer: Mapping[str, Any], *, catalog: Catalog) -> dict[str, Any]:
     product = answer.get("product")
     if not isinstance(product, dict):
-        raise Unavailable("the answer holds no product", provider=PROVIDER, code="unreadable")
+        raise Unavailable("the answer holds no product", provider=PROVIDER, code=UNREADABLE)
     told = _of_v1(product) if catalog == "V1_CATALOG" else _of_v3(product)
     return {name: _usable(value) for name, value in told.items()}
 

@@ -27,7 +27,7 @@ from blogworker.providers.answer import at, header, object_of, objects, sendable
 from blogworker.providers.answer import code as a_code
 from blogworker.providers.connect import NotAllowed
 from blogworker.providers.transport import parsed
-from blogworker.providers.wix_auth import DEFAULT_WAIT_S, PASSING, PROVIDER, Tokens
+from blogworker.providers.wix_auth import DEFAULT_WAIT_S, PASSING, PROVIDER, UNREADABLE, Tokens
 from blogworker.settings import WixSettings
 
 Params = Mapping[str, str | int | Sequence[str]]
@@ -155,7 +155,7 @@ def read(content: bytes, headers: Mapping[str, str], *, repeatable: bool) -> dic
     if (body := object_of(content)) is not None:
         return body
     kind = Unavailable if repeatable else OutcomeUnknown
-    raise kind("the answer is not a JSON object", provider=PROVIDER, code="unreadable", request_id=_id(headers))
+    raise kind("the answer is not a JSON object", provider=PROVIDER, code=UNREADABLE, request_id=_id(headers))
 
 
 def refusal(status: int, content: bytes, headers: Mapping[str, str]) -> ProviderError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from blogworker.db.pool import Database, Runner
-from blogworker.errors import QueueFull
+from blogworker.errors import DatabaseUnready, QueueFull
 from blogworker.queue.enqueue import BULK_ROWS, refusal
 from blogworker.queue.newblog import NewBlog
 
@@ -68,7 +68,10 @@ async def _sort(database: Runner | None, batch: list[tuple[str, str, str]], foun
 
 
 async def room(database: Database, counts: Counter[str], *, queue_size_limit: int | None = None) -> QueueFull | None:
-    """How the queue would refuse so many more blogs of these sites; None when it would take them."""
+    """How the queue would refuse so many more blogs of these sites; None when it would take them.
+
+    Raises DatabaseUnready where the role may not ask: one that only reads.
+    """
     sites = sorted(counts)
     try:
         async with database.transaction() as statements:
@@ -79,6 +82,8 @@ async def room(database: Database, counts: Counter[str], *, queue_size_limit: in
                 instance_ids=sites,
                 counts=[counts[site] for site in sites],
             )
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DatabaseUnready("whether the queue would take them is known to members of blogworker_producer") from error
     except psycopg.Error as error:
         full = refusal(error)
         if not isinstance(full, QueueFull):

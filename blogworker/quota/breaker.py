@@ -14,11 +14,11 @@ A call that began before the breaker last opened belongs to that outage: it is n
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from random import uniform
 from uuid import UUID, uuid4
 
-from anyio import CancelScope, Event, Lock, current_time, move_on_after
+from anyio import CancelScope, Event, current_time, move_on_after
 
 from blogworker.db.pool import Row, Runner
 from blogworker.db.storable import explained
@@ -31,6 +31,7 @@ from blogworker.errors import (
     SiteUnavailable,
     Unavailable,
 )
+from blogworker.quota.call import Call, Probe, Tally
 from blogworker.quota.limiter import OWN_QUOTA
 from blogworker.quota.view import View
 from blogworker.telemetry import get_logger
@@ -47,38 +48,6 @@ TELL_S = 10.0  # between two statements of successes where there are no failures
 LATE = (408, 425)  # the statuses below 500 that a vendor in trouble gives
 
 log = get_logger()
-
-
-@dataclass(slots=True, eq=False)
-class Tally:
-    """What this process has not told yet."""
-
-    successes: int = 0
-    succeeded: str | None = None  # the site of the last of them
-    succeeded_at: float = -1e9  # when successes were last told
-    failed: list[str | None] = field(default_factory=list)  # the site of each failure
-    refused: bool = False
-    why: str = ""
-    telling: Lock = field(default_factory=Lock)
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """Leave to make one call."""
-
-    id: UUID
-    provider: str
-    good_until: float
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call under way, and what the breaker was when it began."""
-
-    provider: str
-    site: str | None
-    epoch: int
-    probe: UUID | None
 
 
 class Breakers:
@@ -155,7 +124,7 @@ class Breakers:
 
     async def give_back(self, probe: Probe) -> None:
         """Let somebody else make the call, if it was not made; the fleet need not wait until this probe is dead."""
-        if self._unsent.get(probe.provider) is probe:
+        if (unsent := self._unsent.get(probe.provider)) is not None and unsent.id == probe.id:
             del self._unsent[probe.provider]  # first: a call made while it is given back would be a second one
             await self._end_probe(probe.provider, probe.id, "unused")
 
@@ -167,14 +136,20 @@ class Breakers:
 
     @asynccontextmanager
     async def guarding(
-        self, provider: str, *, own: Iterable[type[ProviderError]] = (), site: str | None = None
+        self,
+        provider: str,
+        *,
+        own: Iterable[type[ProviderError]] = (),
+        site: str | None = None,
+        lesser: bool = False,
     ) -> AsyncIterator[None]:
         """A call to the provider. Raises ProviderDown when it is left alone, or when the failure of the call turns out
         to be the provider's. `own`: errors that say nothing of the provider. `site`: whose call it is, where one site
-        may fail by itself."""
+        may fail by itself. `lesser`: it does not carry what the provider's main call carries, which may be refused
+        where this one is taken."""
         self.require(provider)
         probe = self._unsent.pop(provider, None)
-        call = Call(provider, site, self._views[provider].epoch, probe.id if probe else None)
+        call = Call(provider, site, self._views[provider].epoch, probe, lesser)
         self._probing |= {probe.id} if probe else set()
         try:
             yield
@@ -187,14 +162,17 @@ class Breakers:
         else:
             tally = self._tallies[provider]
             tally.successes, tally.succeeded = tally.successes + 1, site
-            await self._say(call, "alive")
+            if call.probe is not None and self._is_inconclusive(call):  # the attempt goes on to the call that tells
+                self._unsent[provider] = replace(call.probe, good_until=current_time() + PROBE_S)
+            else:
+                await self._say(call, "alive")
         finally:
             self._probing -= {probe.id} if probe else set()
 
     async def _went_wrong(self, call: Call, error: ProviderError, *, own: tuple[type[ProviderError], ...]) -> None:
         """Return when the error stands as it is."""
         if isinstance(error, own) or _is_answer(error):
-            await self._say(call, "alive")
+            await self._say(call, "unused" if self._is_inconclusive(call) else "alive")
         elif not isinstance(error, Unavailable | Misconfigured):
             await self._say(call, "unused")
         elif call.probe is not None:
@@ -202,6 +180,9 @@ class Breakers:
             raise self._down(call.provider, later_s=STEP_BACK_S) from error
         elif await self._is_outage(call, error):
             raise self._down(call.provider) from error
+
+    def _is_inconclusive(self, call: Call) -> bool:
+        return call.lesser and self._views[call.provider].refused_main
 
     async def _is_outage(self, call: Call, error: ProviderError) -> bool:
         """Whether the failure is one of many. In doubt that takes a moment to see."""
@@ -234,12 +215,13 @@ class Breakers:
             tally.why = explained(str(error), REASON_MAX)
         tally.failed.append(call.site)
         tally.refused |= refused
+        tally.main |= refused and not call.lesser
         async with tally.telling:
             if not tally.failed:
                 return
-            told = {name: getattr(tally, name) for name in ("successes", "succeeded", "failed", "refused")}
+            told = {name: getattr(tally, name) for name in ("successes", "succeeded", "failed", "refused", "main")}
             told["reason"] = why = tally.why
-            tally.successes, tally.failed, tally.refused = 0, [], False
+            tally.successes, tally.failed, tally.refused, tally.main = 0, [], False, False
             name = self._rows[call.provider]
             row = await self._database.one("quota/breaker_report", provider=name, report=uuid4(), **told)
             await self._look()
@@ -249,9 +231,11 @@ class Breakers:
 
     async def _say(self, call: Call, verdict: str, error: ProviderError | None = None) -> None:
         if call.probe is not None:
-            await self._end_probe(call.provider, call.probe, verdict, error)
+            await self._end_probe(call.provider, call.probe.id, verdict, error, main=not call.lesser)
 
-    async def _end_probe(self, provider: str, probe: UUID, verdict: str, error: ProviderError | None = None) -> None:
+    async def _end_probe(
+        self, provider: str, probe: UUID, verdict: str, error: ProviderError | None = None, *, main: bool = False
+    ) -> None:
         # Shielded: a probe that is not ended keeps the fleet waiting until it is taken for dead.
         with CancelScope(shield=True), move_on_after(GIVE_BACK_S):
             row = await self._database.one(
@@ -259,6 +243,7 @@ class Breakers:
                 probe=probe,
                 verdict=verdict,
                 refused=isinstance(error, Misconfigured),
+                main=main and isinstance(error, Misconfigured),
                 reason=explained(str(error), REASON_MAX) if error else None,
             )
             await self._look()
@@ -290,7 +275,8 @@ class Breakers:
 
     def _view(self, row: Row) -> View:
         probe_at = None if row["retry_s"] is None else self._looked_at + row["retry_s"]
-        return View(row["state"], row["epoch"], row["strikes"], row["reason"], probe_at, row["misconfigured"])
+        names = ("state", "epoch", "strikes", "reason", "misconfigured", "refused_main")
+        return View(probe_at=probe_at, **{name: row[name] for name in names})
 
 
 def _is_answer(error: ProviderError) -> bool:

@@ -17,6 +17,7 @@ class View:
     reason: str | None = None
     probe_at: float | None = None  # when a probe may be taken, by this process's clock
     misconfigured: bool = False  # open because of our settings or inputs
+    refused_main: bool = False  # in a main call: a lesser call that succeeds does not close it
 
     @property
     def closed(self) -> bool:

@@ -157,9 +157,9 @@ async def _kept(work: Work, content: Mapping[str, Any], prediction_id: str, *, p
     """The picture of a prediction, once it is there, checked, and stored with its post."""
     replicate = work.vendors.replicate
     # One prediction that died or one file that is refused says nothing of the vendor.
-    async with work.breakers.guarding(PROVIDER, own=(PredictionGone, PredictionDied)):
+    async with work.breakers.guarding(PROVIDER, own=(PredictionGone, PredictionDied), lesser=True):
         url = await replicate.wait(prediction_id)
-    async with work.breakers.guarding(PROVIDER, own=(PredictionGone, PredictionDied)):
+    async with work.breakers.guarding(PROVIDER, own=(PredictionGone, PredictionDied), lesser=True):
         data = await replicate.download(url)
     width, height = _shape(data)
     await work.checkpoints.store_post(
@@ -204,7 +204,7 @@ async def _lost(work: Work, *, name: str, prompt: str) -> str | None:
     asked = work.checkpoints.get(f"{name}_asked") or {}
     if "seed" not in asked or asked.get("instead_of") != _known(work, name):
         return None
-    async with work.breakers.guarding(PROVIDER):
+    async with work.breakers.guarding(PROVIDER, lesser=True):
         return await work.vendors.replicate.find(prompt, seed=asked["seed"])
 
 

@@ -50,6 +50,7 @@ class Preview:
     picture: bytes | None
     calls: tuple[Call, ...]
     trouble: str | None = None  # why there is no picture, where one was asked for
+    simulated: bool = False  # stand-ins of ours took the vendors' place
 
     @property
     def cost_usd(self) -> float | None:
@@ -126,7 +127,12 @@ class Unguarded:
 
     @asynccontextmanager
     async def guarding(
-        self, provider: str, *, own: Iterable[type[ProviderError]] = (), site: str | None = None
+        self,
+        provider: str,
+        *,
+        own: Iterable[type[ProviderError]] = (),
+        site: str | None = None,
+        lesser: bool = False,
     ) -> AsyncIterator[None]:
         yield
 

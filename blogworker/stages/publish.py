@@ -18,7 +18,7 @@ from anyio import sleep
 
 from blogworker.errors import ProviderError, RateLimited, Rejected, SiteUnavailable, Unavailable
 from blogworker.providers.wix import NOT_FOUND, WixClient
-from blogworker.providers.wix_auth import PROVIDER
+from blogworker.providers.wix_auth import PROVIDER, UNREADABLE
 from blogworker.stages.content import allowed, columns
 from blogworker.stages.draft import covered, draft_of, halved
 from blogworker.stages.media import cover
@@ -89,8 +89,10 @@ async def _published(work: Work, wix: WixClient, draft_id: str) -> str:
     except Rejected as error:
         post_id = await _published_before(work, wix, draft_id, error)
     except Unavailable as error:
-        if work.claim.failures + 1 < work.claim.max_attempts:
-            raise  # to publish twice is harmless; the last attempt looks, or else it would not be known for good
+        # Wix said yes, and not what to: the post is looked for. Otherwise to publish twice is harmless, and the last
+        # attempt looks, or else it would not be known for good.
+        if error.code != UNREADABLE and work.claim.failures + 1 < work.claim.max_attempts:
+            raise
         post_id = await _published_before(work, wix, draft_id, error)
     await work.checkpoints.save("publish.post", {"id": post_id})
     return post_id

@@ -102,10 +102,16 @@ class Guard(Protocol):
         """Raise ProviderDown when the provider is left alone."""
 
     def guarding(
-        self, provider: str, *, own: Iterable[type[ProviderError]] = (), site: str | None = None
+        self,
+        provider: str,
+        *,
+        own: Iterable[type[ProviderError]] = (),
+        site: str | None = None,
+        lesser: bool = False,
     ) -> AbstractAsyncContextManager[None]:
         """A call to the provider. `own`: errors that say nothing of it; `site`: whose call it is, where one site may
-        fail by itself. Raises ProviderDown, as `require` does and when the failure turns out to be the provider's."""
+        fail by itself; `lesser`: it lacks what the provider may refuse of its main call. Raises ProviderDown, as
+        `require` does and when the failure turns out to be the provider's."""
 
 
 class Cache(Protocol):

@@ -24,6 +24,7 @@ from blogworker.providers.openai_answers import (
     Refused,
     Truncated,
 )
+from blogworker.queue.job import Stage
 from blogworker.quota.headers import limits_in
 from blogworker.stages.prompts import Prompt, repairing, rephrased
 from blogworker.stages.work import Output, Spend, Work
@@ -150,7 +151,7 @@ async def _buy(work: Work, task: Task, *, name: str) -> str:
     work.breakers.require(PROVIDER)  # before it takes of the quota
     async with (
         work.permit(bucket, tokens=task.tokens) as permit,
-        work.breakers.guarding(PROVIDER, own=replaceable),
+        work.breakers.guarding(PROVIDER, own=replaceable, lesser=task.stage == Stage.IDEAS),
     ):
         try:
             generation = await work.vendors.openai.generate(

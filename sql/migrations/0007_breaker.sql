@@ -13,6 +13,9 @@
 
 alter table provider_health
     add column misconfigured boolean not null default false, -- open for our key, credit or model: waits for a person
+    -- Since it opened, a main call was refused: of a post's text, a picture, a draft. That a lesser one (ideas, a look, a
+    -- product) is taken says nothing of those.
+    add column refused_main boolean not null default false,
     add column struck text[] not null default '{}', -- the site of each strike, the oldest first; null: the vendor has none
     add column strikes integer not null generated always as (cardinality(struck)) stored,
     add column succeeded_at timestamptz not null default to_timestamp(0),
@@ -47,6 +50,7 @@ create function provider_health_closed() returns trigger language plpgsql as $$
 begin
     new.reason := null;
     new.misconfigured := false;
+    new.refused_main := false;
     new.struck := '{}';
     new.succeeded_at := clock_timestamp();
     new.openings := 0;
@@ -89,12 +93,12 @@ execute function provider_health_by_hand();
 
 -- What one process has seen of a provider since it last told: failures, and the successes before them.
 -- Takes    failed: the site of each failure, succeeded: that of the last success, null where the vendor has no sites;
---          refused: one of the failures was about our key, credit or model, which opens at once; report: new with each,
---          the same when it is told again because its answer was lost.
+--          refused: one of the failures was about our key, credit or model, which opens at once; main: it was a main call
+--          that was; report: new with each, the same when it is told again because its answer was lost.
 -- Gives    whether this very report opened the breaker: true to one caller in the fleet.
 -- Locks    the provider's row for the length of one statement.
 create function breaker_report(
-    name text, successes integer, succeeded text, failed text[], refused boolean, why text, report uuid
+    name text, successes integer, succeeded text, failed text[], refused boolean, main boolean, why text, report uuid
 )
 returns boolean language plpgsql volatile as $$
 declare
@@ -126,6 +130,7 @@ begin
             state = 'open',
             reason = why,
             misconfigured = refused,
+            refused_main = main,
             struck = h.struck,
             succeeded_at = h.succeeded_at,
             succeeded_site = h.succeeded_site,
@@ -146,9 +151,10 @@ end
 $$;
 
 -- The end of a probe. Says nothing when the probe has been replaced meanwhile, or a person has closed the breaker.
--- Takes    verdict: 'alive' closes; 'down' waits longer than the last time; 'unused': it was never sent.
+-- Takes    verdict: 'alive' closes; 'down' waits longer than the last time; 'unused': it was never sent, or says nothing;
+--          refused, main: as above.
 -- Gives    seconds the breaker had been open when this closed it; null: it did not.
-create function breaker_end_probe(probed uuid, verdict text, refused boolean, why text)
+create function breaker_end_probe(probed uuid, verdict text, refused boolean, main boolean, why text)
 returns double precision language plpgsql volatile as $$
 declare
     h provider_health;
@@ -167,6 +173,7 @@ begin
         h.openings := case when h.misconfigured = refused then least(1000000000, h.openings + 1) else 1 end;
         h.reason := why;
         h.misconfigured := refused;
+        h.refused_main := h.refused_main or main;
         h.retry_at := t + breaker_pause(h.openings, refused);
     else
         h.retry_at := t + interval '1 second';
@@ -179,6 +186,7 @@ begin
         openings = h.openings,
         reason = h.reason,
         misconfigured = h.misconfigured,
+        refused_main = h.refused_main,
         retry_at = h.retry_at,
         updated_at = t
     where p.provider = h.provider;

@@ -350,18 +350,21 @@ def test_a_quota_used_to_the_full_is_not_said_to_be_overrun(cli: Any, sql: Sql) 
 def test_tries_are_the_attempts_that_counted(cli: Any, sql: Sql) -> None:
     """A refused blog was attempted once: FAILED beside 0/5 puzzled operators."""
     sql(
-        "insert into blog_generations (instance_id, source_type, source_id, status, failures, finished_at) values "
-        "('s', 'keyword', 'refused', 'FAILED', 0, now()), ('s', 'keyword', 'late', 'FAILED', 2, now()), "
-        "('s', 'keyword', 'used-up', 'FAILED', 5, now()), ('s', 'keyword', 'done', 'DONE', 1, now())"
+        "insert into blog_generations (instance_id, source_type, source_id, status, attempt, failures, finished_at) "
+        "values ('s', 'keyword', 'refused', 'FAILED', 1, 0, now()), ('s', 'keyword', 'late', 'FAILED', 4, 2, now()), "
+        "('s', 'keyword', 'used-up', 'FAILED', 5, 5, now()), ('s', 'keyword', 'done', 'DONE', 2, 1, now()), "
+        "('s', 'keyword', 'by-hand', 'FAILED', 0, 0, now())"
     )
     sql("insert into blog_generations (instance_id, source_type, source_id) values ('s', 'keyword', 'waits')")
 
+    ids = dict(sql("select source_id, id from blog_generations"))
+
     lines = cli("list").out.splitlines()
 
-    told = {word: line for line in lines for word in ("refused", "late", "used-up", "done", "waits") if word in line}
     expected = {"refused": "1 (final)", "late": "3 (final)", "used-up": "5/5", "done": "2", "waits": "0/5"}
-    for word, tries in expected.items():
-        assert f"  {tries}  " in told[word]
+    for word, tries in {**expected, "by-hand": "0"}.items():
+        assert f"  {tries}  " in next(line for line in lines if word in line)
+    assert re.search(r"^tries +1 \(final\)$", cli("show", str(ids["refused"])).out, re.MULTILINE)
 
 
 def test_show_says_what_a_blog_is_about_and_when_in_whole_seconds(cli: Any, sql: Sql) -> None:

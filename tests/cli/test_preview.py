@@ -1,9 +1,16 @@
 """`blogworker preview`, as far as it comes without spending anything."""
 
+import io
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
+
+from blogworker.cli import preview_forms as forms
+from blogworker.demo.page import preview_page
+from blogworker.stages.preview import Preview
 
 USAGE, REFUSED = 2, 75
 KEYS = {"OPENAI_API_KEY": "sk-test-1", "REPLICATE_API_TOKEN": "r8-test-1"}
@@ -80,3 +87,26 @@ def test_without_a_picture_no_key_for_pictures_is_asked(offline: Any) -> None:
     )
 
     complained(ran, of="cannot connect to Postgres", code=REFUSED)
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_a_post_of_stand_ins_says_so_in_every_form(simulated: bool) -> None:
+    """It reads as if it were true, and may be passed on."""
+    idea = {"title": "Mugs", "score": 90, "angle": "All of them."}
+    post = dict.fromkeys(("title", "slug", "excerpt", "seo_title", "seo_description", "markdown", "html"), "Mugs")
+    made = Preview(
+        source={"kind": "keyword", "keyword": "mugs", "site": {}},
+        ideas={"chosen": idea, "others": []},
+        post={**post, "tags": ["mugs"], "word_count": 400},
+        image=None,
+        picture=None,
+        calls=(),
+        simulated=simulated,
+    )
+
+    bill = Console(file=io.StringIO(), width=200)
+    bill.print(forms.bill(made))
+    told = [forms.markdown(made), preview_page(made), bill.file.getvalue()]
+
+    assert ["stand-ins for openai" in text.lower() for text in told] == [simulated] * 3
+    assert json.loads(forms.machine(made))["simulated"] is simulated

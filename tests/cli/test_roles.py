@@ -1,5 +1,6 @@
 """`blogworker roles`, and commands as members of the group roles."""
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -151,3 +152,26 @@ def test_a_reader_and_a_producer_are_told_what_they_are_not_for(sql: Sql, databa
     assert "grant blogworker_reader to" in str(refused[1])
     assert "as the owner of the tables" in str(refused[2])
     assert isinstance(paused, psycopg.errors.InsufficientPrivilege)
+
+
+def test_a_dry_run_tells_each_role_what_it_may_know(sql: Sql, database_url: str, roles: None) -> None:
+    """A producer reads nothing, and is told whether the queue has room; a reader may not ask for room."""
+    sql(LIFE)
+    dry = ("enqueue", "--site", "shop", "--keyword", "wool", "--dry-run", "--json")
+    with (
+        member(sql, database_url, "in role blogworker_reader") as reader,
+        member(sql, database_url, "in role blogworker_producer") as producer,
+    ):
+        read, foreseen = ran(reader, *dry), ran(producer, *dry)
+        sql("update sites set max_pending = 2")
+        full = ran(producer, *dry)
+
+    told = [json.loads(done.stdout) for done in (read, foreseen, full)]
+    assert (read.exit_code, foreseen.exit_code, full.exit_code) == (0, 0, 75)
+    assert [(one["known"], one["waiting"], bool(one["refusal"])) for one in told] == [
+        (0, 2, False),
+        (None, None, False),
+        (None, None, True),
+    ]
+    assert "known to members of blogworker_producer" in read.stderr
+    assert sql("select count(*) from blog_generations") == [(2,)]

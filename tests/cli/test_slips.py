@@ -1,8 +1,15 @@
 """A slip of the fingers is told, and never reads like an empty answer."""
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
+import blogworker.cli
+from blogworker.cli.app import app
+from blogworker.errors import SettingsError
 
 LONG = "linen " * 1_500
 
@@ -89,3 +96,25 @@ def test_a_long_source_does_not_drown_the_list(shop: Any, sql: Any) -> None:
     )
 
     assert len(shop("list").out.splitlines()) == 3
+
+
+@pytest.mark.parametrize("command", ["demo", "simulate"])
+def test_a_command_of_the_extra_says_at_once_that_it_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    """The demo started a Postgres first, and then told the end of a log."""
+    for name in list(sys.modules):
+        if name.startswith(("blogworker.simulator", "blogworker.cli.simulation")):
+            monkeypatch.delitem(sys.modules, name)
+        if name.startswith("starlette"):
+            monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    monkeypatch.delattr(blogworker.cli, "simulation", raising=False)  # where an earlier test has imported it
+    monkeypatch.delattr(blogworker, "simulator", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    done = CliRunner().invoke(app, [command])
+
+    assert isinstance(done.exception, SettingsError), done
+    assert "pip install 'blogworker[demo]'" in str(done.exception)
+    assert not list(tmp_path.iterdir())

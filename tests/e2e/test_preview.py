@@ -33,6 +33,9 @@ class Asked:
         self.temporary.chmod(0o755)  # Postgres runs as somebody else when we are root
         self.mark = uuid4().hex
         inherited = {"PATH": os.defpath, "HOME": str(folder), "TMPDIR": str(self.temporary), MARK: self.mark}
+        inherited |= {
+            name: value for name, value in os.environ.items() if name == "PYTHONPATH"
+        }  # a checkout's own code
         self.process = subprocess.Popen(
             [sys.executable, "-m", "blogworker", "preview", *arguments],
             stdin=subprocess.DEVNULL,
@@ -99,6 +102,7 @@ def test_a_newcomer_sees_a_post_with_its_picture_without_keys_or_servers(ask: As
     assert told["image"]["base64"] in page
     assert "http://" not in page.replace(told["post"]["html"], "")
     assert told["post"]["html"] in page
+    assert (told["simulated"], '<span class="simulated">' in page, "nobody is billed: stand-ins" in err) == (True,) * 3
     assert preview.relatives() == []
     assert list(preview.temporary.iterdir()) == []
 
@@ -143,6 +147,7 @@ def test_a_guest_of_the_fleet_waits_for_its_quota_and_counts_what_it_spends(
     assert code == 0, err
     assert out.startswith("# ")
     assert "- Site: language en, tone warm\n" in out
+    assert "imulated" not in out + err
     assert "image.prediction" in err
     limits = "select requests_per_minute, tokens_clock > now() as used from quotas where name = 'openai/gpt-6-luna'"
     assert queue.run(limits)[0]["requests_per_minute"] == 7_000

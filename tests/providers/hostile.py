@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from ssl import SSLContext
 
 from anyio import (
     BrokenResourceError,
@@ -12,8 +13,9 @@ from anyio import (
     create_task_group,
     create_tcp_listener,
 )
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.buffered import BufferedByteReceiveStream
+from anyio.streams.tls import TLSListener
 
 GONE = (BrokenResourceError, ClosedResourceError, EndOfStream, IncompleteRead, ConnectionError)
 Write = Callable[[bytes], Awaitable[None]]
@@ -38,12 +40,13 @@ class Hostile:
     heard: list[Heard] = field(default_factory=list)
     connections: int = 0
     deaf: bool = False  # closes each connection at once
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
-    async def serve(self, stream: SocketStream) -> None:
+    async def serve(self, stream: ByteStream) -> None:
         self.connections += 1
         try:
             async with stream:
@@ -66,11 +69,12 @@ async def _request(stream: BufferedByteReceiveStream) -> Heard:
 
 
 @asynccontextmanager
-async def listening() -> AsyncIterator[Hostile]:
-    server = Hostile()
+async def listening(tls: SSLContext | None = None) -> AsyncIterator[Hostile]:
+    server = Hostile(scheme="https" if tls else "http")
     async with await create_tcp_listener(local_host="127.0.0.1") as listener, create_task_group() as tasks:
         server.port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - not Django's
-        tasks.start_soon(listener.serve, server.serve)
+        way = TLSListener(listener, tls, standard_compatible=False) if tls else listener
+        tasks.start_soon(way.serve, server.serve)
         yield server
         tasks.cancel_scope.cancel()
 

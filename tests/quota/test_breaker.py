@@ -1,7 +1,7 @@
 """The breakers as a process works them: what it tells, when it lets a call through, and whose fault a failure was."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -21,6 +21,7 @@ from blogworker.errors import (
 )
 from blogworker.quota import breaker as room
 from blogworker.quota.breaker import Breakers
+from blogworker.quota.call import Probe
 from blogworker.quota.view import PARK_S
 
 pytestmark = pytest.mark.anyio
@@ -34,10 +35,17 @@ def failure(
     return kind("as said", provider="openai", status=status, code=code)
 
 
-async def call(breakers: Breakers, error: BaseException | None = None, *, own=(), site: str | None = None) -> str:
+async def call(
+    breakers: Breakers,
+    error: BaseException | None = None,
+    *,
+    own=(),
+    site: str | None = None,
+    lesser: bool = False,
+) -> str:
     """How a call ends that ends so."""
     try:
-        async with breakers.guarding("openai", own=own, site=site):
+        async with breakers.guarding("openai", own=own, site=site, lesser=lesser):
             if error is not None:
                 raise error
     except ProviderDown as down:
@@ -108,12 +116,14 @@ async def opened(breakers: Breakers) -> None:
     await calls(breakers, 5, failure())
 
 
-async def probing(breakers: Breakers, person: Person) -> None:
+async def probing(breakers: Breakers, person: Person, *, open_by: Awaitable[object] | None = None) -> Probe:
     """The breaker is open, and this process may send the probe."""
-    await opened(breakers)
+    await (open_by or opened(breakers))
     await person.due()
     await breakers.sync()
-    assert await breakers.take_probe() is not None
+    probe = await breakers.take_probe()
+    assert probe is not None
+    return probe
 
 
 async def test_the_first_failures_of_an_outage_are_not_their_jobs_fault(ours, person):
@@ -414,6 +424,48 @@ async def test_a_long_probe_keeps_its_right(ours, person):
         )
 
     assert left == [{"good": True}]
+
+
+async def test_a_lesser_call_does_not_close_what_a_main_one_opened(ours, theirs, person):
+    """A schema that is refused for posts alone: each probe with ideas let the whole fleet buy ideas, and be refused."""
+    probe = await probing(ours, person, open_by=call(ours, failure(Misconfigured, status=400)))
+    lesser = await call(ours, lesser=True)
+    await theirs.sync()
+
+    assert (lesser, theirs.shut) == ("done", ["openai"])
+    assert await call(theirs, lesser=True) == "kept back"
+    assert (await person.row())["probe"] == probe.id  # for the post that these ideas are for
+    assert await call(ours) == "done"
+    assert [(await person.row())[name] for name in ("state", "refused_main")] == ["closed", False]
+
+
+@pytest.mark.parametrize("error", [None, failure(Rejected, status=400)], ids=["taken", "refused for itself"])
+async def test_a_lesser_call_that_no_main_one_follows_leaves_the_probe_to_others(ours, theirs, person, error):
+    probe = await probing(ours, person, open_by=call(ours, failure(Misconfigured, status=400)))
+    await call(ours, error, lesser=True)
+    await ours.give_back(probe)
+
+    row = await person.row()
+    assert (row["state"], row["probe"], row["openings"]) == ("open", None, 1)
+    await person.due()
+    await theirs.sync()
+    assert await theirs.take_probe() is not None
+    assert await call(theirs) == "done"
+
+
+async def test_a_lesser_call_closes_what_a_lesser_one_opened(ours, person):
+    """A new key is found at once, not after the half minute that a post takes."""
+    await probing(ours, person, open_by=call(ours, failure(Misconfigured, status=401), lesser=True))
+
+    assert await call(ours, lesser=True) == "done"
+    assert (await person.row())["state"] == "closed"
+
+
+async def test_a_main_call_that_is_refused_as_a_probe_is_remembered(ours, person):
+    await probing(ours, person, open_by=call(ours, failure(Misconfigured, status=401), lesser=True))
+    await call(ours, failure(Misconfigured, status=400))
+
+    assert (await person.row())["refused_main"] is True
 
 
 @asynccontextmanager

@@ -47,7 +47,7 @@ class Breaker:
         return self.tell([None] * failures, successes=successes, refused=refused, reason=reason)
 
     def tell(self, failed: list[str | None], *, report: UUID | None = None, **said: object) -> bool:
-        asked = {"successes": 0, "succeeded": None, "refused": False, "reason": "503", **said}
+        asked = {"successes": 0, "succeeded": None, "refused": False, "main": False, "reason": "503", **said}
         told = self.run("breaker_report", provider="openai", failed=failed, report=report or uuid4(), **asked)
         self.opened += told[0]["opened"]
         return told[0]["opened"]
@@ -61,7 +61,8 @@ class Breaker:
         return probe if self.run("breaker_probe", provider="openai", probe=probe, probe_s=10.0) else None
 
     def end(self, probe: UUID, verdict: str, *, refused: bool = False) -> float | None:
-        answer = self.run("breaker_end_probe", probe=probe, verdict=verdict, refused=refused, reason="503 again")
+        said = {"refused": refused, "main": False, "reason": "503 again"}
+        answer = self.run("breaker_end_probe", probe=probe, verdict=verdict, **said)
         return answer[0]["open_s"]
 
 

@@ -145,7 +145,9 @@ class ClosedBreakers:
         pass
 
     @asynccontextmanager
-    async def guarding(self, provider: str, *, own: object = (), site: str | None = None) -> AsyncIterator[None]:
+    async def guarding(
+        self, provider: str, *, own: object = (), site: str | None = None, lesser: bool = False
+    ) -> AsyncIterator[None]:
         yield
 
 

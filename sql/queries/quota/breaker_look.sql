@@ -1,12 +1,14 @@
 -- breaker_look: the breakers as they are now.
 -- Gives  a row per provider: provider, state, reason, epoch, strikes; misconfigured: open because of our key, credit, model
---        or input; retry_s: seconds until a probe may start, or until a probe in progress may be replaced, null while
---        closed or opened by hand; by_hand: opened or closed by a person, if no worker has logged it yet.
+--        or input; refused_main: in a main call; retry_s: seconds until a probe may start, or until a probe in progress may
+--        be replaced, null while closed or opened by hand; by_hand: opened or closed by a person, if no worker has logged
+--        it yet.
 select
     h.provider,
     h.state,
     h.reason,
     h.misconfigured,
+    h.refused_main,
     h.epoch,
     h.strikes,
     h.by_hand,
