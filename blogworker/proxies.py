@@ -73,7 +73,7 @@ def _parted(entry: str) -> tuple[str, str]:
     host, _, port = entry.rpartition(":")
     if not host or not port.isdecimal() or (":" in host and not host.endswith("]")):
         host, port = entry, ""
-    return host.strip("[]").removeprefix("*"), port
+    return host.strip("[]").removeprefix("*").rstrip("."), port
 
 
 def _holds(network: str, address: IPAddress) -> bool:

@@ -1,7 +1,8 @@
 """Hides secrets in text: known ones by their value, others by their shape.
 
-A vendor may echo a key anywhere: in a message, a code or a header, escaped in JSON or HTML, in base64, in hex, masked or
-cut. So a known secret is hidden in each of these forms, and wherever a text shares PIECE characters in a row with it.
+A vendor may echo a key anywhere: in a message, a code or a header, escaped in JSON or HTML, in base64, in hex, masked
+or cut. So a known secret is hidden in each of these forms, and wherever a text shares PIECE characters in a row with
+it.
 `SECRETS` is global to the process, like logging, because an error can be raised where no redactor can be passed.
 
 An index maps every GRAM characters of each form (a gram) to the form and offset. A text is probed every STEP characters
@@ -17,9 +18,11 @@ import html
 import json
 import re
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
+
+from blogworker.escapes import Span, undoings
 
 HIDDEN = "[secret]"
 SHORTEST = 8  # characters of a secret that is hidden by its value
@@ -29,7 +32,11 @@ STEP = SHORTEST - GRAM + 1
 LONGEST_WORD = 15
 REPLACED_KEPT = 1_000  # replaced tokens that are still hidden: an answer may echo one late
 DEEPEST = 32
+MOST_ESCAPES = 4  # layers: JSON in JSON, in a repr, in a log
 SHOWN_HEAD, SHOWN_TAIL = 3, 4  # characters that a vendor shows of a masked key
+
+# Characters not percent-encoded in a path, in queries by the common clients, by JavaScript, and by the strictest.
+UNQUOTED = ("/", "/!$&'()*+,;=:@", "/!$&'()*+,;=:@?", "!'()*", "")
 
 # The key is a substring of every match: most texts lack it and need no search.
 SHAPES = {
@@ -47,10 +54,6 @@ SHAPES = {
 MASK = re.compile(r"[*•]{2,}|\.{2,}|…")
 WORD = re.compile(r"[A-Za-z]+|[0-9]+")
 PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
-# Characters not percent-encoded in a path, in queries by the common clients, by JavaScript, and by the strictest.
-UNQUOTED = ("/", "/!$&'()*+,;=:@", "/!$&'()*+,;=:@?", "!'()*", "")
-
-Span = tuple[int, int]
 
 
 class Redactor:
@@ -104,9 +107,8 @@ class Redactor:
             return text
         spans = [*_shaped(text)] if shapes else []
         if self._grams:
-            spans += self._stretches(text, words=words, hidden=spans)
-            spans += self._masked(text) if words else ()
-        return _without(text, spans) if spans else text
+            spans += [*self._found(text, words=words, hidden=spans), *self._escaped(text, words=words, hidden=spans)]
+        return _without(text, spans)
 
     def hide_all(self, value: Any, *, shapes: bool = True, words: bool = True, level: int = 0) -> Any:
         """A value with secrets hidden in every string, at any depth. Any other object that shows one becomes text."""
@@ -143,9 +145,22 @@ class Redactor:
             if not found:
                 self._grams.pop(gram, None)
 
-    def _stretches(self, text: str, *, words: bool, hidden: Iterable[Span]) -> Iterator[Span]:
-        """The spans that the text shares with known forms. Spans in `hidden` are skipped: thousands of tokens may begin
-        alike, and each would be compared."""
+    def _escaped(self, text: str, *, words: bool, hidden: Collection[Span]) -> list[Span]:
+        """Where the text holds secrets whose characters are escaped, once or several times."""
+        spans: list[Span] = []
+        for layer in undoings(text, MOST_ESCAPES):
+            passed_over = [layer.inside(span) for span in hidden]
+            spans += map(layer.source, self._found(layer.text, words=words, hidden=passed_over))
+        return spans
+
+    def _found(self, text: str, *, words: bool, hidden: Collection[Span]) -> Iterator[Span]:
+        yield from self._stretches(text, words=words, hidden=hidden)
+        if words:
+            yield from self._masked(text)
+
+    def _stretches(self, text: str, *, words: bool, hidden: Collection[Span]) -> Iterator[Span]:
+        """What the text shares with known forms. What is `hidden` is not looked into: of thousands of tokens that begin
+        alike, each would be compared."""
         grams = self._grams
         places = [at for at in range(0, len(text) - GRAM + 1, STEP) if text[at : at + GRAM] in grams]
         covered = 0
@@ -188,7 +203,9 @@ def forms(secret: str) -> set[str]:
     escaped |= {tags.replace('"', "&#34;").replace("'", "&#39;"), html.escape(secret).replace("&#x27;", "&#39;")}
     quoted = {quote(raw, safe=safe) for safe in UNQUOTED} | {quote_plus(raw)}
     quoted |= {re.sub("%..", lambda found: found[0].lower(), form) for form in quoted}
-    found = {secret, " ".join(secret.split())} | escaped | quoted | set(_in_base64(raw))
+    # Undoing the escapes of a text undoes what only looks like one in a secret, too.
+    undone = {layer.text for layer in undoings(secret, MOST_ESCAPES)}
+    found = {secret, *undone, " ".join(secret.split())} | escaped | quoted | set(_in_base64(raw))
     return {form for form in found if _hideable(form)}
 
 
@@ -254,6 +271,8 @@ def _shaped(text: str) -> Iterator[Span]:
 
 
 def _without(text: str, spans: list[Span]) -> str:
+    if not spans:
+        return text
     parts, at = [], 0
     for begin, end in _merged(spans):
         parts += [text[at:begin], HIDDEN]

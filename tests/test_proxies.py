@@ -49,6 +49,7 @@ def test_the_environment_names_the_proxy(environment, url, proxy, monkeypatch):
         (".x.example", ["https://a.x.example"], ["https://x.example", "https://x.example.com"]),
         ("*.x.example", ["https://a.x.example"], ["https://x.example"]),
         ("X.Example", ["https://x.example"], []),
+        ("x.example.", ["https://x.example", "https://a.x.example."], ["https://ax.example"]),
         ("x.example:8443", ["https://x.example:8443"], ["https://x.example"]),
         ("10.0.0.1", ["https://10.0.0.1"], ["https://10.0.0.11", "https://110.0.0.1"]),
         ("10.0.0.1:444", ["https://10.0.0.1:444"], ["https://10.0.0.1"]),

@@ -6,6 +6,7 @@ import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
 from hashlib import sha256
+from time import process_time
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -58,6 +59,57 @@ def redactor(*secrets: str) -> Redactor:
     for secret in secrets:
         made.learn(secret)
     return made
+
+
+def mixed(secret: str) -> str:
+    """Each sign in the next of several ways."""
+    ways: list[Callable[[str], str]] = [
+        str,
+        "&#{0};".format,
+        "&#x{0:x};".format,
+        "\\u{{{0:x}}}".format,
+        "%{0:02x}".format,
+    ]
+    return "".join(ways[at % 5](sign if at % 5 == 0 else ord(sign)) for at, sign in enumerate(secret))
+
+
+ESCAPES: dict[str, Callable[[str], str]] = {
+    "HTML in ASCII": lambda secret: html.escape(secret).encode("ascii", "xmlcharrefreplace").decode(),
+    "HTML, all of it": lambda secret: "".join(f"&#{ord(sign)};" for sign in secret),
+    "HTML, hexadecimal": lambda secret: "".join(f"&#x{ord(sign):X};" for sign in secret),
+    "HTML by name": lambda secret: html.escape(secret).replace("/", "&sol;").replace("+", "&plus;"),
+    "JSON": lambda secret: json.dumps(secret)[1:-1],
+    "JSON for pages": lambda secret: re.sub("[<>&'/]", lambda sign: rf"\u{ord(sign[0]):04x}", json.dumps(secret)[1:-1]),
+    "JSON, all of it": lambda secret: re.sub("(?s).", lambda sign: rf"\u{ord(sign[0]):04X}", secret),
+    "a URL, all of it": lambda secret: "".join(f"%{byte:02x}" for byte in secret.encode()),
+}
+
+
+@FEW
+@given(st.text(VISIBLE, min_size=SHORTEST, max_size=60), st.data())
+def test_a_known_secret_is_hidden_however_it_is_escaped(secret: str, data: st.DataObject) -> None:
+    """Each program has its own idea of which characters to escape, and a text goes through several."""
+    ways = {**ESCAPES, "mixed": mixed, **{name: ECHOES[name] for name in ("in HTML", "quoted wholly", "in a path")}}
+    names = data.draw(st.lists(st.sampled_from(sorted(ways)), min_size=1, max_size=3))
+    told = secret
+    for name in names:
+        told = ways[name](told)
+
+    shown = redactor(secret).hide(f"key <{told}> is wrong", shapes=False)
+
+    assert shown == f"key <{HIDDEN}> is wrong"
+
+
+@pytest.mark.parametrize("escapes", ["\\\\", "%25", "&amp;", "\\u0041"])
+def test_a_text_of_nothing_but_escapes_is_looked_through_in_a_moment(escapes: str) -> None:
+    """The loop waits meanwhile, and a worker that is silent for too long loses its jobs."""
+    text = escapes * 100_000
+    begun = process_time()
+
+    shown = redactor("hunter2-of-no-shape").hide(f"hunter2%2Dof-no-shape {text} hunter2-of-no-shape")
+
+    assert process_time() - begun < 2
+    assert shown == f"{HIDDEN} {text} {HIDDEN}"
 
 
 @FEW

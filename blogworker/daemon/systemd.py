@@ -9,9 +9,14 @@ from contextlib import suppress
 
 from anyio import sleep
 
+from blogworker.printable import printable
+
 
 def notify(*facts: str) -> None:
-    """Send facts such as "READY=1" or "STATUS=draining". Never raises: work does not depend on being heard."""
+    """Send facts such as "READY=1" or "STATUS=draining". Never raises: work does not depend on being heard.
+
+    A fact is a line: one within it, such as in a worker's name, would be another fact.
+    """
     path = os.environ.get("NOTIFY_SOCKET")
     if not path:
         return
@@ -19,7 +24,7 @@ def notify(*facts: str) -> None:
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
         channel.settimeout(0)
         channel.connect(address)
-        channel.send("\n".join(facts).encode())
+        channel.send("\n".join(map(printable, facts)).encode())
 
 
 def watchdog_interval_s() -> float | None:

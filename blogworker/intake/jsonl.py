@@ -50,7 +50,7 @@ def drafts(lines: Lines) -> Iterator[Drafted]:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
+        value = json.loads(text, parse_constant=_refuse, parse_int=_whole, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
         hint = ": write one object a line, not a list" if text.lstrip().startswith(("[", "]")) else ""
         raise ValueError(f"not JSON: {error.msg} at column {error.colno}{hint}") from None
@@ -68,6 +68,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise ValueError(f"{twice[:60]!r} is given twice")
     return found
+
+
+def _whole(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:  # Python reads no more digits than it can in a bearable time
+        raise ValueError(f"not usable: a number of {len(digits):,} digits: put it into a string") from None
 
 
 def _refuse(constant: str) -> NoReturn:

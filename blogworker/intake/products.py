@@ -90,7 +90,7 @@ def looks_like_products(first_line: str) -> bool:
 
 def _table(lines: Lines) -> Iterator[TableRow | Fault]:
     try:
-        yield from table(lines, COLUMNS, REQUIRED)
+        yield from table(lines, COLUMNS, REQUIRED, several=visibility.COLUMNS)
     except HeaderError as error:
         shown = ", ".join(cell.strip()[:40] for cell in error.found[:12])
         found = "".join(sign if sign.isprintable() else "?" for sign in shown)

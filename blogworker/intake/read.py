@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import cycle
@@ -28,14 +28,20 @@ KINDS: dict[str, Kind] = {
     ".csv": "csv",
     ".tsv": "csv",
 }
+_ARCHIVE = "a workbook or an archive: save the sheet as CSV UTF-8"
+_PACKED = "compressed: unpack it, or pipe it in with `gunzip -c` or its like"
+_PAGE = "a page or XML: export the rows as CSV or JSONL"
+_PICTURE = "a picture: export the rows as CSV or JSONL"
 UNREADABLE = {  # kinds of files by their first bytes, with what to do
-    b"PK\x03\x04": "a workbook or a ZIP archive: save the sheet as CSV UTF-8",
+    **dict.fromkeys((b"PK\x03\x04", b"PK\x05\x06", b"7z\xbc\xaf", b"Rar!\x1a"), _ARCHIVE),
     b"\xd0\xcf\x11\xe0": "an old Excel workbook: save the sheet as CSV UTF-8",
-    b"\x1f\x8b": "compressed: unpack it, or pipe it in with `gunzip -c`",
+    **dict.fromkeys((b"\x1f\x8b", b"BZh9", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"), _PACKED),
+    **dict.fromkeys((b"\x89PNG", b"\xff\xd8\xff", b"GIF8"), _PICTURE),
     b"%PDF": "a PDF: export the rows as CSV or JSONL",
-    b"<!": "a page or XML: export the rows as CSV or JSONL",
-    b"<?": "a page or XML: export the rows as CSV or JSONL",
-    b"<html": "a page or XML: export the rows as CSV or JSONL",
+}
+MARKUP = {  # by how its text begins, in lower case
+    **dict.fromkeys(("<!", "<?", "<html", "<head", "<meta", "<body", "<table", "<div", "<rss"), _PAGE),
+    "{\\rtf": "a formatted text: save it as plain text in UTF-8",
 }
 MAYBE_KEYWORDS = ".txt"  # Excel saves tables as "Unicode text" with this suffix too
 STDIN = "-"
@@ -62,8 +68,8 @@ def read(
     """
     repeats = repeats or Repeats()
     turns = cycle(sites or filter(None, [instance_id]))
-    with _opened(source) as stream:
-        name = name or _name_of(source)
+    name = name or _name_of(source)
+    with _opened(source, name) as stream:
         kind = _kind_of(stream.peek(), name, told=kind)
         if kind != "jsonl" and not (sites or instance_id):
             raise SettingsError(f"{name} does not say which site its blogs are for: pass --site")
@@ -97,31 +103,43 @@ def at_rest(source: str | Path) -> Iterator[Path]:
     if source != STDIN and Path(source).is_file():
         yield Path(source)
         return
-    with _opened(source) as stream, tempfile.NamedTemporaryFile(suffix=Path(source).suffix) as copy:
-        shutil.copyfileobj(stream, copy)
-        copy.flush()
+    try:
+        with ExitStack() as stack:
+            copy = stack.enter_context(tempfile.NamedTemporaryFile(suffix=Path(source).suffix))
+            with _opened(source, _name_of(source)) as stream:
+                shutil.copyfileobj(stream, copy)
+            copy.flush()
+            kept = stack.pop_all()
+    except OSError as error:
+        raise SettingsError(f"{_name_of(source)} cannot be copied: {error.strerror or error}") from error
+    with kept:
         yield Path(copy.name)
 
 
 @contextmanager
-def _opened(source: str | Path | BinaryIO) -> Iterator[io.BufferedReader]:
-    if isinstance(source, (str, Path)) and source != STDIN:
-        try:
-            file = open(source, "rb")  # noqa: SIM115  closed below; only the opening is guarded
-        except (OSError, ValueError) as error:
-            raise SettingsError(f"{source} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-        with file:
-            yield file
-        return
-    stream = sys.stdin.buffer if isinstance(source, (str, Path)) else source
-    if isinstance(stream, io.BufferedReader):
-        yield stream
-        return
-    buffered: io.BufferedReader = io.BufferedReader(cast("Any", stream))
+def _opened(source: str | Path | BinaryIO, name: str) -> Iterator[io.BufferedReader]:
+    """Raises SettingsError when it cannot be opened, or read to its end."""
     try:
-        yield buffered
-    finally:
-        buffered.detach()  # else closing ours would close the caller's
+        with ExitStack() as stack:
+            if isinstance(source, (str, Path)) and source != STDIN:
+                yield stack.enter_context(_open(source))
+                return
+            stream = sys.stdin.buffer if isinstance(source, (str, Path)) else source
+            if isinstance(stream, io.BufferedReader):
+                yield stream
+                return
+            buffered: io.BufferedReader = io.BufferedReader(cast("Any", stream))
+            stack.callback(buffered.detach)  # else closing ours would close the caller's
+            yield buffered
+    except OSError as error:
+        raise SettingsError(f"{name} cannot be read: {error.strerror or error}") from error
+
+
+def _open(path: str | Path) -> io.BufferedReader:
+    try:
+        return open(path, "rb")
+    except ValueError as error:  # a NUL in its name
+        raise SettingsError(f"{path} cannot be read: {error}") from error
 
 
 def _drafts(
@@ -143,12 +161,15 @@ def _kind_of(head: bytes, name: str, *, told: Kind) -> Kind:
         raise SettingsError(f"{name} is empty")
     if told != "auto":
         return told
-    if what := next((what for mark, what in UNREADABLE.items() if head.startswith(mark)), None):
-        raise SettingsError(f"{name} is {what}")
+    text = head.decode(encoding_of(head), errors="replace").lstrip(BOM)
+    begins = text.lstrip()[:9].lower()
+    unreadable = [what for mark, what in UNREADABLE.items() if head.startswith(mark)]
+    unreadable += [what for mark, what in MARKUP.items() if begins.startswith(mark)]
+    if unreadable:
+        raise SettingsError(f"{name} is {unreadable[0]}")
     suffix = Path(name).suffix.lower()
     if suffix in KINDS:
         return KINDS[suffix]
-    text = head.decode(encoding_of(head), errors="replace").lstrip(BOM)
     if text.lstrip().startswith("{") and suffix != MAYBE_KEYWORDS:
         return "jsonl"
     first_line = next((line for line in text.splitlines() if line.strip()), "")

@@ -3,7 +3,7 @@
 import csv
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -13,7 +13,11 @@ DELIMITERS = ",;\t|"
 # Characters. Pictures pasted into a description take a megabyte or two; an unclosed quote turns the rest of the file
 # into one cell, which must not be held whole.
 CELL_MAX = 8 << 20
+OTHER_ENDS = re.compile("[\0\x0b\x0c\x1c-\x1e\x85\u2028\u2029\udc85]")  # of lines: the header would be all of the file
 AS_TEXT = re.compile(r'="(.*)"', re.S)  # keeps a spreadsheet from reading the cell as a number
+APART = "\x1f"  # ASCII's separator of units
+
+Places = Mapping[str, Sequence[int]]  # our name -> the columns with that name
 
 
 class HeaderError(ValueError):
@@ -34,8 +38,13 @@ class TableRow:
     fault: str | None = None
 
 
-def table(lines: Lines, columns: Mapping[str, Sequence[str]], required: Sequence[str]) -> Iterator[TableRow]:
-    """Each row that is not blank. `columns`: our name -> spellings of it in a header, as `spelled` gives them."""
+def table(
+    lines: Lines, columns: Mapping[str, Sequence[str]], required: Sequence[str], *, several: Collection[str] = ()
+) -> Iterator[TableRow]:
+    """Each row that is not blank. `columns`: our name -> spellings of it in a header, as `spelled` gives them.
+
+    Of two columns of one name the first counts; of the names in `several` all do, and stand in its cell as lines.
+    """
     csv.field_size_limit(CELL_MAX)  # global to the csv module, which only this reader uses
     first = _first_line(lines)
     before = max(1, lines.number)  # 0 if the file holds only a byte order mark
@@ -45,7 +54,8 @@ def table(lines: Lines, columns: Mapping[str, Sequence[str]], required: Sequence
     except csv.Error as error:
         raise HeaderError(before, [first]) from error
     places = _places(header, columns)
-    if lines.is_cut or not all(name in places for name in required):
+    places = {name: found if name in several else found[:1] for name, found in places.items()}
+    if lines.is_cut or not all(name in places for name in required) or OTHER_ENDS.search(first.rstrip()):
         raise HeaderError(before, header)
     for line, row in _rows(reader, lines):
         if isinstance(row, str):
@@ -88,10 +98,10 @@ def spelled(header: str) -> str:
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", header.casefold())))
 
 
-def header_of(line: str, columns: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, int], list[str]]:
+def header_of(line: str, columns: Mapping[str, Sequence[str]]) -> tuple[str, Places, list[str]]:
     """The delimiter that makes the most of a header line, where our columns then are, and all its cells."""
 
-    def reading(delimiter: str) -> tuple[str, dict[str, int], list[str]]:
+    def reading(delimiter: str) -> tuple[str, Places, list[str]]:
         try:
             cells = next(csv.reader([line], delimiter=delimiter), [])
         except csv.Error:
@@ -102,10 +112,12 @@ def header_of(line: str, columns: Mapping[str, Sequence[str]]) -> tuple[str, dic
     return max(map(reading, present or DELIMITERS[0]), key=lambda found: (len(found[1]), len(found[2])))
 
 
-def _places(header: Sequence[str], columns: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    at = {spelled(cell): place for place, cell in reversed(list(enumerate(header)))}  # the first of equal ones
-    names = {name: next((at[word] for word in words if word in at), None) for name, words in columns.items()}
-    return {name: place for name, place in names.items() if place is not None}
+def _places(header: Sequence[str], columns: Mapping[str, Sequence[str]]) -> Places:
+    at: dict[str, list[int]] = {}
+    for place, cell in enumerate(header):
+        at.setdefault(spelled(cell), []).append(place)
+    found = {name: [place for word in words for place in at.get(word, ())] for name, words in columns.items()}
+    return {name: places for name, places in found.items() if places}
 
 
 def _first_line(lines: Lines) -> str:
@@ -113,9 +125,9 @@ def _first_line(lines: Lines) -> str:
     return next((line for line in lines if line.strip() and not re.fullmatch(r"sep=.\s*", line)), "")
 
 
-def _row(line: int, row: list[str], places: Mapping[str, int], width: int, lines: Lines) -> TableRow:
+def _row(line: int, row: list[str], places: Places, width: int, lines: Lines) -> TableRow:
     """A row's cells by our names. Missing cells are empty: Excel leaves out empty cells at the end of a row."""
-    cells = {name: _cell(row[place]) for name, place in places.items() if place < len(row)}
+    cells = {name: _cells(row[place] for place in found if place < len(row)) for name, found in places.items()}
     if any(cell.strip() for cell in row[width:]):
         return TableRow(
             line, cells, f"the row has {len(row)} cells and the header {width}: check its quotes and delimiters"
@@ -123,6 +135,10 @@ def _row(line: int, row: list[str], places: Mapping[str, int], width: int, lines
     if lines.unreadable("".join(row)):
         return TableRow(line, cells, f"the row is not {lines.encoding}: save the file as UTF-8 (in Excel: CSV UTF-8)")
     return TableRow(line, cells)
+
+
+def _cells(texts: Iterable[str]) -> str:
+    return APART.join(dict.fromkeys(cell for cell in map(_cell, texts) if cell))
 
 
 def _cell(text: str) -> str:

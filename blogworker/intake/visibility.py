@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 
+from blogworker.intake.table import APART
 from blogworker.intake.words import NEGATIONS, NO, SHOWN, STATES, YES
 
 OF_MAGENTO = ("attributeset", "attributesetcode", "attributesetname")  # its visibility 1 is "not visible individually"
@@ -84,8 +85,23 @@ def left_out_for(cells: Mapping[str, str], now: Callable[[], datetime]) -> str |
     if cells.get("magento") and cells.get("visibility") == "1":
         return "hidden"
     for column in COLUMNS:
-        if column != "magento" and (value := cells.get(column)) and (reason := _reason(column, value, now)):
+        if column != "magento" and (value := cells.get(column)) and (reason := _reason_of(column, value, now)):
             return reason
+    return None
+
+
+def _reason_of(column: str, values: str, now: Callable[[], datetime]) -> str | None:
+    """A table may have several columns for one thing. What no list knows matters only where no other one says it."""
+    unknown: list[UnknownState] = []
+    several = values.split(APART)
+    for value in several:
+        try:
+            if reason := _reason(column, value, now):
+                return reason
+        except UnknownState as error:
+            unknown.append(error)
+    if len(unknown) == len(several):
+        raise unknown[0]
     return None
 
 

@@ -137,11 +137,16 @@ async def _answer(route: httpx2.AsyncHTTPTransport, request: httpx2.Request) -> 
         content = await _content(answer, request.extensions.get(LARGEST, LARGEST_ANSWER))
     finally:
         await answer.aclose()
-    kept = [(name, value) for name, value in headers if name.lower() not in ABOUT_THE_WIRE]
+    kept = [(name, _readable(name, value)) for name, value in headers if name.lower() not in ABOUT_THE_WIRE]
     extensions: dict[str, Any] = {
         name: value for name, value in answer.extensions.items() if name in ("http_version", "reason_phrase")
     }
     return httpx2.Response(answer.status_code, headers=kept, content=content, extensions=extensions, request=request)
+
+
+def _readable(name: bytes, value: bytes) -> bytes:
+    """A media type without its charset: all vendors write UTF-8, and a client that obeys a wrong one reads nothing."""
+    return value.partition(b";")[0] if name.lower() == b"content-type" else value
 
 
 async def _content(answer: httpx2.Response, limit: int) -> bytes:

@@ -174,7 +174,7 @@ def _first(value: object, other: object) -> object:
 def _is_blank(value: object) -> bool:
     """Whether there is nothing to write about in it. A bare number is a word too: a keyword may be 1984."""
     if isinstance(value, str):
-        return not value.strip()
+        return not any(sign.isprintable() and not sign.isspace() for sign in value)
     return isinstance(value, bool) or not isinstance(value, (int, float))
 
 

@@ -9,6 +9,8 @@ of an attempt also have its job_id, instance_id and attempt. No line shows a sec
 import logging
 import re
 import sys
+import threading
+import types
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -139,6 +141,7 @@ def quiet_libraries() -> None:
     logging.basicConfig(handlers=[libraries], level=logging.ERROR)
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # it sets its own; `database_lost` says what it would
     sys.unraisablehook = _unraisable
+    threading.excepthook = _in_a_thread
 
 
 class WithoutSecrets(logging.Formatter):
@@ -152,7 +155,20 @@ class WithoutSecrets(logging.Formatter):
 def _unraisable(found: "sys.UnraisableHookArgs") -> None:
     """Ignore what psycopg cannot raise, as when a connection is closed during a statement."""
     if not found.exc_type.__module__.startswith("psycopg"):
-        sys.__unraisablehook__(found)
+        what = f"{found.err_msg or 'Exception ignored in'} {found.object!r}"
+        _tell_of(what, found.exc_type, found.exc_value, found.exc_traceback)
+
+
+def _in_a_thread(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_type is not SystemExit:
+        _tell_of("a thread ended", ended.exc_type, ended.exc_value, ended.exc_traceback)
+
+
+def _tell_of(
+    what: str, kind: type[BaseException], error: BaseException | None, trace: types.TracebackType | None
+) -> None:
+    """As a library would: in the form of all that stands on standard error, without secrets."""
+    logging.getLogger("python").error(what, exc_info=(kind, error or kind(), trace))
 
 
 class _Shown:

@@ -172,6 +172,26 @@ create function usd_text(amount numeric) returns text language sql immutable as 
     end
 $$;
 
+-- A word as it is typed into a shell, which obeys what stands in double quotes: the id of a site is a producer's to choose.
+-- What is neither a letter nor printable ASCII is written as bytes, for bash and its like.
+create function shell_word(word text) returns text language sql stable as $$
+    select case
+        when word ~ '^[A-Za-z0-9_@%+=:,./-]+$' then word
+        when word ~ '^[ -~]*$' then '''' || replace(word, '''', '''\''''') || ''''
+        else '$''' || (
+            select string_agg(
+                case
+                    when c.sign in ('''', '\') then '\' || c.sign
+                    when c.sign ~ '[ -~[:alnum:]]' then c.sign
+                    else regexp_replace(encode(convert_to(c.sign, 'UTF8'), 'hex'), '(..)', '\x\1', 'g')
+                end,
+                '' order by c.place
+            )
+            from string_to_table(word, null) with ordinality as c (sign, place)
+        ) || ''''
+    end
+$$;
+
 -- Why a blog of `wanted` USD does not fit a budget, and until when; nulls where it fits. If what is spent leaves no room:
 -- until the period ends. If only what is in hand does: for a few seconds, since most of it will cost less.
 create function over_budget(
@@ -257,7 +277,7 @@ begin
         select * into used from spent_usd(j.instance_id, t);
         select * into verdict
         from over_budget(
-            'its', format('blogworker sites set %s --budget-', quote_ident(j.instance_id)),
+            'its', format('blogworker sites set %s --budget-', shell_word(j.instance_id)),
             s.budget_day_usd, s.budget_month_usd, used.on_day, used.in_month,
             in_hand_usd(j.instance_id, job), wanted, t
         );

@@ -233,7 +233,7 @@ create function own_functions() returns text[] language sql immutable as $$
         'quota_round', 'quota_shown', 'quota_slot', 'refuse_blogs', 'release_title', 'reopen_capped_sites', 'require_room',
         'require_site_room', 'require_storable', 'reserve_spend', 'reserve_title', 'restoring', 'secure_functions',
         'service_floor', 'site_has_pending', 'site_in_flight', 'sites_budgeted', 'sites_guard_columns',
-        'sites_in_line', 'sites_note_floor', 'sites_rejoin', 'spare_published', 'spending_at', 'spent_usd',
+        'shell_word', 'sites_in_line', 'sites_note_floor', 'sites_rejoin', 'spare_published', 'spending_at', 'spent_usd',
         'stage_number', 'stage_rooms', 'standard_blog_tokens', 'title_key', 'title_likeness', 'title_limit',
         'title_trigrams', 'titles_like', 'usd_text', 'utc_day', 'waiting_sites', 'wake_workers'
     ]

@@ -13,6 +13,7 @@ import pytest
 from anyio import Event, create_task_group, fail_after, sleep, wait_readable
 from anyio.lowlevel import checkpoint
 
+from blogworker.daemon import systemd
 from blogworker.daemon.isolation import Role
 from blogworker.daemon.supervisor import Supervisor
 from blogworker.db.patient import Weather
@@ -142,3 +143,10 @@ async def test_nohup_is_obeyed() -> None:
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+async def test_a_workers_name_tells_systemd_no_fact_of_its_own(manager: socket.socket) -> None:
+    """A line break would begin another, and half of a surrogate pair was an error that ended the worker."""
+    systemd.notify("READY=1", "STATUS=claiming as a\nMAINPID=1\udcff")
+
+    assert manager.recv(1_000) == b"READY=1\nSTATUS=claiming as a\\nMAINPID=1\\udcff"

@@ -32,7 +32,7 @@ def test_each_line_is_a_blog_in_either_spelling(data: Path) -> None:
         ('"text"', "not an object"),
         ('{"source_type": "keyword", "source_data": {"keyword": "a", "n": NaN}}', "NaN is no JSON value"),
         ('{"source_type": "keyword", "source_data": {"keyword": "a", "n": 1e999}}', "source_data.n is inf"),
-        ('{"source_type": "keyword", "source_data": {"keyword": "a", "n": ' + "9" * 5000 + "}}", "4300 digits"),
+        ('{"source_type": "keyword", "source_data": {"keyword": "a", "n": ' + "9" * 5000 + "}}", "5,000 digits"),
         ('{"source_typ": "keyword"}', "unknown field 'source_typ': did you mean source_type?"),
         ('{"keyword": "a", "source_type": "keyword"}', "unknown field 'keyword': put it into source_data"),
         ('{"zzz": 1}', "unknown field 'zzz': known are instance_id"),

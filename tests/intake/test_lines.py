@@ -131,3 +131,14 @@ def test_json_over_several_lines_is_one_fault(rows_of: Reads, content: str) -> N
 
     assert isinstance(row, Fault)
     assert "write one object a line" in row.reason
+
+
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1e", "\x85", "\u2028"])
+def test_a_file_whose_lines_end_in_another_way_is_not_all_header(end: str) -> None:
+    """Nothing would be enqueued, and nothing be wrong."""
+    table = f"Handle,Title,Price{end}mug,Mug,5{end}jug,Jug,6{end}"
+
+    (row,) = read(io.BytesIO(table.encode()), kind="csv", instance_id="shop")
+
+    assert isinstance(row, Fault)
+    assert row.reason.startswith("unknown columns: found Handle, Title, Price?mug, Mug")

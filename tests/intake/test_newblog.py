@@ -38,6 +38,7 @@ def test_a_good_blog_has_no_faults(blog: NewBlog) -> None:
         ({"source_data": {}, "source_id": "k" * 201}, "a keyword of 201 characters: at most 200 are allowed"),
         ({"source_type": "product"}, "a product blog needs source_data.name, or a source_id"),
         ({"source_type": "text"}, "a text blog needs its text"),
+        ({"source_data": {"keyword": "\u200b\ufeff\u2060"}}, "a keyword blog needs its keyword"),
         ({"instance_id": ""}, "instance_id is missing"),
         ({"instance_id": "s" * 201}, "instance_id has 201 characters: at most 200"),
         ({"source_id": "s" * 501}, "source_id has 501 characters"),

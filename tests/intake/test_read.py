@@ -1,12 +1,17 @@
 """The file as a whole: found, opened, recognised, and given to sites."""
 
+import bz2
+import errno
 import io
+import lzma
 import os
 import sys
+import tempfile
 import threading
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import pytest
 
@@ -80,6 +85,55 @@ def test_an_unusable_file_is_one_clear_line(tmp_path: Path) -> None:
     assert told("").endswith("cannot be read: Is a directory")
     assert told("empty.csv") == "empty.csv is empty"
     assert told("words.txt") == "words.txt does not say which site its blogs are for: pass --site"
+
+
+class Broken(io.RawIOBase):
+    """A disk that fails, or a share that goes away."""
+
+    def __init__(self) -> None:
+        self._parts = [b"rye\n" * 10_000]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, room: Any) -> int:
+        if not self._parts:
+            raise OSError(errno.EIO, "Input/output error")
+        room[:] = self._parts.pop()[: len(room)]
+        return len(room)
+
+
+def test_a_file_that_fails_half_way_is_one_clear_line() -> None:
+    with pytest.raises(SettingsError, match=r"share\.txt cannot be read: Input/output error"):
+        list(read(cast("BinaryIO", Broken()), name="share.txt", instance_id="shop"))
+
+
+def test_no_room_for_a_copy_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"rye\n")))
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
+
+    with pytest.raises(SettingsError, match="stdin cannot be copied: No such file or directory"), at_rest("-"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("page.xls", b"\r\n<HTML><table>", "a page"),
+        ("page.csv", b"\xef\xbb\xbf<!DOCTYPE html>", "a page"),
+        ("page.csv", "<table>".encode("utf-16"), "a page"),
+        ("notes.txt", rb"{\rtf1 rye bread}", "a formatted text"),
+        ("rows.csv", b"PK\x05\x06" + bytes(18), "a workbook or an archive"),
+        ("rows.csv", bz2.compress(b"rye\n"), "compressed"),
+        ("rows.csv", lzma.compress(b"rye\n"), "compressed"),
+        ("rows.csv", b"\x28\xb5\x2f\xfd\x04\x00", "compressed"),
+        ("shelf.txt", b"\x89PNG\r\n\x1a\n", "a picture"),
+    ],
+)
+def test_what_is_no_list_is_not_taken_for_keywords(name: str, content: bytes, told: str) -> None:
+    """Each of its lines would be bought a blog."""
+    with pytest.raises(SettingsError, match=f"^{name} is {told}"):
+        list(read(io.BytesIO(content), name=name, instance_id="shop"))
 
 
 def test_a_caller_may_stop_early(data: Path) -> None:

@@ -151,3 +151,22 @@ def test_a_hidden_variant_hides_no_product() -> None:
     content = b"handleId,fieldType,name,visible\np,Product,Soap,true\np,Variant,,false\n"
 
     assert [type(row) for row in read(io.BytesIO(content), kind="csv", instance_id="shop")] == [Accepted]
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "reason"),
+    [
+        ("Status,Status", "active,draft", "draft"),
+        ("Published,Is Published", "true,false", "unpublished"),
+        ("Is Published,Published", "false,true", "unpublished"),
+        ("Status,Post Status", "active,in stock", None),
+        ("Status,Status", "active,", None),
+    ],
+)
+def test_each_of_several_columns_of_one_meaning_can_leave_a_product_out(
+    header: str, cells: str, reason: str | None
+) -> None:
+    """A table that was put together from two exports: what one of them hides is not for sale."""
+    (row,) = read(io.BytesIO(f"Handle,Title,{header}\nmug,Mug,{cells}\n".encode()), kind="csv", instance_id="shop")
+
+    assert (row.kind if isinstance(row, Skipped) else None) == reason

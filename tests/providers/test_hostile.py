@@ -219,6 +219,16 @@ async def test_headers_have_a_limit(headers):
     assert all("connection lost: the answer's headers" in str(error) for error in found.errors.values())
 
 
+@pytest.mark.parametrize("charset", ["rot13", "idna", "undefined", "utf-7", "utf-16", "unicode_escape", "\xe9", ""])
+async def test_the_charset_that_a_server_names_is_not_believed(charset):
+    """Python knows charsets that decode nothing, or raise what no client foresees."""
+    body = b'{"error": {"message": "no mugs"}, "message": "no mugs", "detail": "no mugs"}'
+    found = await ends(answer(body, "400 Bad Request", content_type=f"application/json; charset={charset}"), API_CALLS)
+
+    assert sorted(found.errors) == sorted(API_CALLS)
+    assert all("no mugs" in str(error) for error in found.errors.values())
+
+
 async def test_no_cookie_is_kept():
     """The clients are shared by all sites."""
     found = await ends(answer(b"", "500 Oops", set_cookie="who=you; Path=/"), calls=2)
@@ -454,6 +464,7 @@ FIELDS = st.lists(
                 b"content-encoding: deflate",
                 b"content-type: application/json",
                 b"content-type: text/plain; charset=utf-7",
+                b"content-type: text/plain; charset=idna",
             ),
             *(b"retry-after: -1", b"retry-after: 1e999", b"x\x00y: z", b": nameless", b"set-cookie: \xff", b"no colon"),
             b"x-ratelimit-reset-requests: 9999999999h",

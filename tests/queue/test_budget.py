@@ -1,12 +1,14 @@
 """Budgets: asked before paying, never overrun by blogs in hand, and undone by nobody but time or a person."""
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
 import pytest
-from anyio import create_task_group
+from anyio import create_task_group, run_process
 
+from blogworker.printable import printable
 from blogworker.queue import budget
 from blogworker.queue.job import Done, Failure, OverBudget, PauseSite, Release
 
@@ -220,6 +222,21 @@ async def test_the_advice_on_a_budget_that_was_lowered_covers_what_is_spent(purs
     answer = await purse.ask(claim)
 
     assert answer["reason"].endswith("blogworker sites set shop --budget-day 51")
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+async def test_what_is_to_be_typed_names_the_site_and_runs_nothing(purse, psql, claimer):
+    """A producer chooses the id, and a person pastes the advice."""
+    site = 'it\'s $(id) `id` "x" ~ \\ \x1b[31m\u202e\u200b \u00e9\u6f22;\n&'
+    await a_site(psql, site, day=1)
+    await purse.pay(site, 50)
+    (claim,) = (await claimer()).claims
+
+    command = (await purse.ask(claim))["reason"].partition("raise it: ")[2]
+    typed = await run_process(["bash", "-c", f"blogworker() {{ printf '%s\\0' \"$@\"; }}; {command}"])
+
+    assert typed.stdout.decode().split("\0")[:-1] == ["sites", "set", site, "--budget-day", "51"]
+    assert printable(command) == command
 
 
 async def test_room_that_blogs_in_hand_hold_is_waited_for_by_the_second(purse, psql, claimer):

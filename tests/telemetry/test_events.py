@@ -384,3 +384,31 @@ raise ValueError("unforeseen")
     assert lines[:3] == ["<3>blogworker: two\\nlines", "<3>ERROR:x:said", "<3>Traceback (most recent call last):"]
     assert lines[-1] == "<3>ValueError: unforeseen"
     assert {line[:3] for line in lines} == {"<3>"}
+
+
+def test_what_python_says_by_itself_holds_no_secret_and_no_escape() -> None:
+    """Of an error in a finalizer or a thread there is nobody to tell but standard error."""
+    script = """
+import threading
+from blogworker.redact import SECRETS
+from blogworker.telemetry import quiet_libraries
+from blogworker.telemetry.streams import take_over
+take_over()
+quiet_libraries()
+SECRETS.learn("hunter2-of-no-shape")
+
+class Dropped:
+    def __del__(self):
+        raise ValueError("hunter2-of-no-shape \\x1b[31m")
+
+Dropped()
+thread = threading.Thread(target=lambda: {}["hunter2-of-no-shape"])
+thread.start()
+thread.join()
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30).stderr
+
+    assert told.count("Traceback") == 2
+    assert told.count(HIDDEN) == 2
+    assert "hunter2" not in told.replace('raise ValueError("hunter2-of-no-shape', "").replace('["hunter2-', "")
+    assert "\x1b" not in told
