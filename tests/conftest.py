@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import disk_usage
 from tempfile import TemporaryDirectory
+from typing import Any
 from uuid import UUID, uuid4
 
 import anyio
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from blogworker.db.embedded import EmbeddedPostgres
 from blogworker.db.migrate import migrate
@@ -30,21 +32,23 @@ settings.register_profile("proof", settings.get_profile("here"), max_examples=30
 settings.load_profile("here")
 
 
-@pytest.hookimpl(tryfirst=True)
+class Spread(LoadScopeScheduling):
+    """A file shares databases, so one pytest worker runs it whole. Tests of processes share nothing and are spread."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if nodeid.startswith("tests/e2e/") else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Spread:
+    return Spread(config, log)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that wait for processes, or are slow, go first: the quick ones fill what is left of every core.
-
-    A file's tests stay together, as they share databases; those of processes share nothing and are spread.
-    """
+    """Tests that wait for processes, or are slow, go first: the quick ones fill what is left of every core."""
     slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("proof")}
-
-    def turn(item: pytest.Item) -> int:
-        return 0 if "e2e" in item.path.parts else 1 if item.path in slow else 2
-
-    items.sort(key=turn)
-    for item in items:
-        if turn(item):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    items.sort(key=lambda item: 0 if "e2e" in item.path.parts else 1 if item.path in slow else 2)
 
 
 @pytest.fixture(scope="session")
