@@ -1,6 +1,6 @@
 PYTHON ?= python3
 VENV ?= .venv
-JOBS ?= 4
+JOBS ?= 5
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from pathlib import Path
 from shutil import disk_usage
 from tempfile import TemporaryDirectory
@@ -21,6 +22,7 @@ from blogworker.db.migrate import migrate
 from blogworker.db.pool import Database, connect
 from blogworker.redact import SECRETS
 from blogworker.settings import DatabaseSettings
+from tests.forks import Forks, forking
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of ours is made in it
 ROOM = 4 * 2**30  # bytes, for the servers of all pytest workers
@@ -46,9 +48,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Spread:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that wait for processes, or are slow, go first: the quick ones fill what is left of every core."""
+    """Slow tests go first: the quick ones fill what is left. Those of processes mostly wait, so others run between."""
     slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("proof")}
-    items.sort(key=lambda item: 0 if "e2e" in item.path.parts else 1 if item.path in slow else 2)
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in sorted(items, key=lambda item: item.path not in slow):
+        files.setdefault(item.path, []).append(item)
+    waiting = [[item] for path, tests in files.items() if "e2e" in path.parts for item in tests]
+    busy = [tests for path, tests in files.items() if "e2e" not in path.parts]
+    turns = chain.from_iterable(zip_longest(waiting, busy, fillvalue=()))
+    items[:] = chain.from_iterable(turns)
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +69,12 @@ def no_secrets_of_other_tests() -> Iterator[None]:
     """A secret in one test's settings may be a plain word in another test."""
     yield
     SECRETS.clear()
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    with forking(tmp_path_factory.mktemp("forks")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

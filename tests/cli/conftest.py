@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from .forks import LIMIT_S, Forks, Ran, forking
+from tests.forks import LIMIT_S, Forks, Ran
 
 Rows = Callable[..., list[tuple[Any, ...]]]
-
-
-@pytest.fixture(scope="session")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    with forking(tmp_path_factory.mktemp("forks")) as running:
-        yield running
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from .forks import Forks, Ran
+from tests.forks import Forks, Ran
 
 DONE, FAILED, USAGE = 0, 1, 2
 KEYS = {"OPENAI_API_KEY": "sk-test-1", "REPLICATE_API_TOKEN": "r8-test-1"}

@@ -114,7 +114,7 @@ def test_an_owner_who_may_not_create_roles_is_told_and_grants_to_those_there_are
 
     assert told.exit_code == 2
     assert told.stderr.count("\n") == 1
-    assert "may not create blogworker_absent: let a superuser" in told.stderr
+    assert "may not create blogworker_absent: run what" in told.stderr
     assert "up to date" in told.stdout
 
 

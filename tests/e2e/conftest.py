@@ -21,6 +21,7 @@ from psycopg.types.json import Jsonb
 
 from blogworker.cli.simulation import settings_for
 from blogworker.telemetry import keys_of
+from tests.forks import Child, Forks
 
 SPEED = 50
 WITHIN_S = 30.0
@@ -46,11 +47,18 @@ def bare_environment(folder: Path) -> dict[str, str]:
 
 
 class Program:
-    """A running `blogworker` command."""
+    """A running `blogworker` command: a fork, which spares each its imports, or an interpreter of its own."""
 
-    def __init__(self, arguments: tuple[str, ...], *, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, arguments: tuple[str, ...], *, folder: Path, environment: dict[str, str], forks: Forks | None = None
+    ) -> None:
         self.log = folder / f"{uuid4().hex}.log"
         self.errors = self.log.with_suffix(".err")
+        whole = bare_environment(folder) | environment
+        self.process: subprocess.Popen[bytes] | Child
+        if forks is not None and "LD_PRELOAD" not in whole:
+            self.process = forks.start(arguments, folder=folder, environment=whole, out=self.log, err=self.errors)
+            return
         with self.log.open("wb") as out, self.errors.open("wb") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "blogworker", *arguments],
@@ -58,7 +66,7 @@ class Program:
                 stdout=out,
                 stderr=err,
                 cwd=folder,
-                env=bare_environment(folder) | environment,
+                env=whole,
             )
 
     def lines(self) -> list[dict[str, Any]]:
@@ -93,7 +101,7 @@ class Program:
     def ended(self, *, within_s: float = WITHIN_S) -> int:
         """Its exit code, once it has ended."""
         until(lambda: self.process.poll() is not None, within_s=within_s, of=self.said)
-        return int(self.process.returncode)
+        return int(self.process.returncode or 0)
 
     def kill(self) -> None:
         if self.process.poll() is None:
@@ -236,7 +244,7 @@ Start = Callable[..., Program]
 
 
 @pytest.fixture
-def start(tmp_path: Path, database_url: str) -> Iterator[Start]:
+def start(tmp_path: Path, database_url: str, forks: Forks) -> Iterator[Start]:
     """Starts `blogworker run` against some vendors; whatever still runs at the end is killed."""
     started: list[Program] = []
 
@@ -253,6 +261,7 @@ def start(tmp_path: Path, database_url: str) -> Iterator[Start]:
                 "BLOGWORKER_RETRY_CAP": "1",
                 **environment,
             },
+            forks=forks,
         )
         started.append(program)
         return program

@@ -51,7 +51,7 @@ def test_any_three_minutes_of_a_fleet_keep_its_promises(database):
     seen: Counter[str] = Counter()
 
     @settings(
-        max_examples=settings.default.max_examples // 25,
+        max_examples=settings.default.max_examples // 33,
         derandomize=True,
         database=None,
         deadline=None,

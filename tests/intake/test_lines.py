@@ -111,7 +111,7 @@ def test_a_row_that_does_not_end_within_a_megabyte_is_one_fault(rows_of: Reads) 
 @pytest.mark.parametrize(
     ("head", "told"),
     [
-        (b"PK\x03\x04\x14", "a workbook or a ZIP archive: save the sheet as CSV UTF-8"),
+        (b"PK\x03\x04\x14", "a workbook or an archive: save the sheet as CSV UTF-8"),
         (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
         (b"\x1f\x8b\x08", "compressed"),
         (b"%PDF-1.7", "a PDF"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -56,8 +57,7 @@ class Forks:
         encoding = {"closed": None, "ascii": "ascii"}.get(out, "utf-8")
         request = {"arguments": [*map(os.fsdecode, arguments)], "folder": str(folder), "environment": {**environment}}
         request |= {"out_encoding": encoding, "err_encoding": err_encoding}
-        files = {name: self.folder / f"{uuid4().hex}.{name}" for name in ("request", "out", "err")}
-        files["request"].write_text(json.dumps(request))
+        files = {name: self.folder / f"{uuid4().hex}.{name}" for name in ("out", "err")}
         with ExitStack() as stack:
             written = stack.enter_context(files["out"].open("wb")).fileno()
             errors = stack.enter_context(files["err"].open("wb")).fileno()
@@ -67,22 +67,70 @@ class Forks:
                 reader, written = os.pipe()
                 os.close(reader)
                 stack.callback(os.close, written)
-            code = self._code(files["request"], stdin, written, errors)
+            stdin_reader = stack.enter_context(_fed(stdin))
+            child = stack.enter_context(self._child(request, (stdin_reader, written, errors)))
+            code = child.wait(LIMIT_S)
         return Ran(code, files["out"].read_bytes().decode(), files["err"].read_bytes().decode())
 
-    def _code(self, request: Path, stdin: bytes, out: int, err: int) -> int:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(LIMIT_S)
-            connection.connect(str(self.folder / "socket"))
-            with _fed(stdin) as reader:
-                socket.send_fds(connection, [str(request).encode()], [reader, out, err])
-            with connection.makefile() as answer:
-                pid = int(answer.readline())
-                try:
-                    return int(answer.readline())
-                except TimeoutError:
-                    os.kill(pid, signal.SIGKILL)
-                    raise
+    def start(
+        self, arguments: tuple[str, ...], *, folder: Path, environment: Mapping[str, str], out: Path, err: Path
+    ) -> "Child":
+        """A command that goes on. Its standard input is empty."""
+        request = {"arguments": arguments, "folder": str(folder), "environment": {**environment}}
+        with open(os.devnull, "rb") as nothing, out.open("wb") as written, err.open("wb") as errors:
+            streams = tuple(file.fileno() for file in (nothing, written, errors))
+            return self._child(request | {"out_encoding": "utf-8", "err_encoding": "utf-8"}, streams)
+
+    def _child(self, request: dict[str, Any], streams: tuple[int, ...]) -> "Child":
+        path = self.folder / f"{uuid4().hex}.request"
+        path.write_text(json.dumps(request))
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(self.folder / "socket"))
+        socket.send_fds(connection, [str(path).encode()], streams)
+        return Child(connection)
+
+
+class Child:
+    """A command in its fork, with what tests use of `subprocess.Popen`. It is killed at the end of its block."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.returncode: int | None = None
+        self._answer = connection.makefile("rb")
+        self.pid = int(self._answer.readline())
+
+    def __enter__(self) -> "Child":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.kill()
+        self.wait()
+
+    def poll(self) -> int | None:
+        if self.returncode is None and select.select([self._connection], [], [], 0)[0]:
+            self._end()
+        return self.returncode
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """Raises TimeoutError."""
+        if self.returncode is None:
+            if not select.select([self._connection], [], [], timeout_s)[0]:
+                raise TimeoutError(f"process {self.pid} still runs after {timeout_s} s")
+            self._end()
+        assert self.returncode is not None
+        return self.returncode
+
+    def _end(self) -> None:
+        self.returncode = int(self._answer.readline())
+        self._answer.close()
+        self._connection.close()
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
 
 @contextmanager
