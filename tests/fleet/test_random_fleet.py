@@ -1,7 +1,7 @@
 """Any three minutes of a fleet keep its promises: sites, weights, quotas, pauses, blocks and outages as they come.
 
 What the unit tests show of one claim and one round is shown here of all of them together, on the real statements and by
-the real workers, in virtual time. Hypothesis makes up the stories: a few, more in `make proof`.
+the real workers, in virtual time. Hypothesis makes up the stories.
 """
 
 import logging
@@ -43,15 +43,14 @@ def keeps_its_promises(database: VirtualDatabase, story: Story) -> tuple[Fleet, 
     return fleet, Counter({promise.__name__: promise(fleet) for promise in PROMISES})
 
 
-@pytest.mark.slow
-@pytest.mark.search
+@pytest.mark.proof
 @pytest.mark.timeout(900)
 def test_any_three_minutes_of_a_fleet_keep_its_promises(database):
     """A failure prints the story, which always runs the same way."""
     seen: Counter[str] = Counter()
 
     @settings(
-        max_examples=settings.default.max_examples // 33,
+        max_examples=settings.default.max_examples // 25,
         derandomize=True,
         database=None,
         deadline=None,

@@ -257,7 +257,7 @@ def system(module_url: str) -> Iterator[System]:
 @pytest.mark.slow
 @pytest.mark.search
 @pytest.mark.timeout(300)
-@settings(phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=settings.default.max_examples // 2, phases=[Phase.explicit, Phase.generate])
 @given(odd=st.lists(writes, min_size=1, max_size=12), paced=st.booleans(), late=st.lists(writes, max_size=3))
 # The pool draws its jitter in a thread of its own, maybe while values are drawn here.
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")

@@ -34,7 +34,7 @@ from blogworker.queue.job import Cancel, Done, Failure, Outcome, PauseSite, PutO
 from blogworker.queue.rescue import MOST, MOST_LONE
 from blogworker.queue.settle import move
 
-EXAMPLES, STEPS, AT_LEAST = settings.default.max_examples // 2, 50, 1_500
+EXAMPLES, STEPS, AT_LEAST = settings.default.max_examples // 3, 50, 1_000
 STAGES = ("source", "ideas", "content", "image", "publish")
 # As the daemon's: all quotas have room, so what a paced claim leaves is left for another reason.
 PACING = Pacing(["openai/q"] * 2 + [None] * 3, [0] * 5, [0.0] * 6, patience_s=0.05)

@@ -64,7 +64,7 @@ def kitchen(psql, claimer) -> Callable[[Callable[[str], int]], Kitchen]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("slots", "claims"), [(1, 600), (10, 200)])
+@pytest.mark.parametrize(("slots", "claims"), [(10, 200), pytest.param(1, 600, marks=pytest.mark.proof)])
 async def test_sites_are_served_the_tokens_of_their_weight_also_when_their_blogs_change(psql, kitchen, slots, claims):
     """The bound: what one claim can take of the longest blogs. It holds at every moment, not only in the end."""
     takes = {"long": 4 * STANDARD, "short": STANDARD, "premium": 2 * STANDARD}
