@@ -15,7 +15,7 @@ DONE, FAILED, USAGE = 0, 1, 2
 KEYS = {"OPENAI_API_KEY": "sk-test-1", "REPLICATE_API_TOKEN": "r8-test-1"}
 NASTY = "caf\xe9 \u5ead\u5712 \x1b[31mred\x1b]0;title\x07 \x9b2J \u202eexe.gpj \u200bzero\u2028line \U000e0041"
 
-pytestmark = pytest.mark.timeout(180)  # some tests here run thirty commands
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]  # some tests here run thirty commands
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from blogworker.quota import breaker
 from blogworker.quota.breaker import Breakers
 from blogworker.settings import QueueSettings, WorkerSettings
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 WITHIN_S = 45.0
 NEEDED = {"source": "openai", "ideas": "openai", "content": "openai", "image": "replicate", "publish": "wix"}

@@ -10,14 +10,21 @@ from structlog.testing import capture_logs
 
 from blogworker.db import misfit as misfit_module
 from blogworker.db.misfit import Fit, misfit
-from blogworker.db.patient import PatientDatabase, Weather
+from blogworker.db.patient import LONGEST_WAIT_S, PatientDatabase, Weather
 from blogworker.db.pool import Database
 from blogworker.queue.job import Claim, Done, Outcome
 
 from .test_worker import Bench, Stage, until
 from .test_worker import bench as bench
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+
+@pytest.fixture
+def quiet_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Still longer than the longest wait between two tries of a statement."""
+    monkeypatch.setattr(misfit_module, "QUIET_S", 1.5 * LONGEST_WAIT_S)
+
 
 AWAY = "alter function stage_rooms rename to stage_rooms_away"
 BACK = "alter function stage_rooms_away rename to stage_rooms"
@@ -41,6 +48,7 @@ async def run(database: Database, text: str) -> None:
         await connection.execute(text.encode())
 
 
+@pytest.mark.usefixtures("quiet_sooner")
 @pytest.mark.parametrize(("breaks", "mends"), MISFITS.values(), ids=list(MISFITS))
 async def test_nothing_is_claimed_from_a_database_that_does_not_fit(
     bench: Bench, database: Database, breaks: str, mends: str

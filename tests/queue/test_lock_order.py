@@ -25,7 +25,7 @@ from blogworker.queue.newblog import NewBlog
 from blogworker.queue.promote import promote
 from blogworker.queue.rescue import MOST, MOST_LONE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 PACING = Pacing(["openai/q"] * 2 + [None] * 3, [0] * 5, [0.0] * 6, patience_s=1.0, site_rpm=600, site_calls=2)
 PACED = Passing(pacing=PACING)

@@ -17,7 +17,7 @@ from blogworker.db.sql import query
 from blogworker.queue.claim import ALL, Pacing, Passing, Scan, _wanted
 from blogworker.queue.job import Stage
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 JOBS = 100_000
 BUSY, SITES = 1_000, 20_000
