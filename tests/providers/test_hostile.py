@@ -54,7 +54,7 @@ class Call:
     path: str = ""
 
     def opened(self, url: str, **changed: Any) -> AbstractAsyncContextManager[Any]:
-        fields = {"base_url": f"{url}{self.path}", "timeout": 1, **dict(self.given), **changed, "_env_file": None}
+        fields = {"base_url": f"{url}{self.path}", "timeout": 30, **dict(self.given), **changed, "_env_file": None}
         return self.client(self.settings(**fields), connections=2)
 
 
