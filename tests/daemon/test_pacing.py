@@ -51,7 +51,7 @@ async def simulated(**options: Any) -> AsyncIterator[Room]:
 @asynccontextmanager
 async def worker(room: Room, database: Database, *, rpm: int = RPM) -> AsyncIterator[WixClient]:
     """What one process has of Wix: a limiter of its own, and a client that waits for its turns."""
-    settings = WixSettings(app_id="app", app_secret=KEY, base_url=f"{room.url}/wix", timeout=5, _env_file=None)
+    settings = WixSettings(app_id="app", app_secret=KEY, base_url=f"{room.url}/wix", timeout=30, _env_file=None)
     pace = pacing.site_pace(Limiter(database, {}), rpm=rpm)
     async with WixClient(settings, connections=50, pace=pace) as client:
         yield client
@@ -114,7 +114,7 @@ async def test_two_workers_do_not_overrun_a_site_and_do_not_slow_another(databas
 async def test_without_turns_the_simulator_refuses(database):
     """What the test above would not show if the simulator did not count."""
     async with simulated(wix_rpm=20) as room:
-        settings = WixSettings(app_id="app", app_secret=KEY, base_url=f"{room.url}/wix", timeout=5, _env_file=None)
+        settings = WixSettings(app_id="app", app_secret=KEY, base_url=f"{room.url}/wix", timeout=30, _env_file=None)
         async with WixClient(settings, connections=5) as unpaced:
             for _ in range(20):
                 await look(unpaced, BUSY)

@@ -97,6 +97,12 @@ async def vendor() -> AsyncIterator[Vendor]:
             server.should_exit = True
 
 
+@pytest.fixture
+def patience_s(request: pytest.FixtureRequest) -> float:
+    """How long a call waits: half a minute, as machines are busy, but where silence is the point."""
+    return 1.0 if request.node.get_closest_marker("silence") else 30.0
+
+
 async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
     with CancelScope(shield=True):  # uvicorn closes its connections only when it may end by itself
         await server.serve(sockets=[listener])

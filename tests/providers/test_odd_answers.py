@@ -207,7 +207,7 @@ def test_every_answer_of_wix_is_a_value_or_an_error_of_ours():
 
 async def test_no_client_stumbles_over_an_odd_answer(vendor: Vendor) -> None:
     """The same over a connection, where the SDKs and the HTTP libraries read the answers first."""
-    settings = {"timeout": 5, "_env_file": None}
+    settings = {"timeout": 30, "_env_file": None}
     calls: dict[str, tuple[list[Any], Callable[[], Awaitable[object]]]] = {}
     async with (
         OpenAIClient(OpenAISettings(api_key="k", base_url=vendor.url, **settings), connections=1) as openai,

@@ -27,8 +27,8 @@ ASK = {
 
 
 @pytest.fixture
-async def openai(vendor: Vendor) -> AsyncIterator[OpenAIClient]:
-    settings = OpenAISettings(api_key="sk-test", base_url=f"{vendor.url}/v1", timeout=1, _env_file=None)
+async def openai(vendor: Vendor, patience_s: float) -> AsyncIterator[OpenAIClient]:
+    settings = OpenAISettings(api_key="sk-test", base_url=f"{vendor.url}/v1", timeout=patience_s, _env_file=None)
     async with OpenAIClient(settings, connections=2) as client:
         yield client
 
@@ -322,6 +322,7 @@ async def test_a_rate_limit_names_its_wait(openai, vendor, answer, seconds):
     assert raised.value.request_id == "req_9"
 
 
+@pytest.mark.silence
 async def test_silence_leaves_the_outcome_unknown(openai, vendor):
     """The generation may have been made and billed."""
     vendor.will(Answer(silent=True))

@@ -99,7 +99,7 @@ def test_no_refusal_keeps_a_key_of_any_shape(key: str) -> None:
 
 @asynccontextmanager
 async def openai_of(vendor: Vendor, key: str) -> AsyncIterator[OpenAIClient]:
-    made = OpenAISettings(api_key=key, base_url=f"{vendor.url}/v1", timeout=5, _env_file=None)
+    made = OpenAISettings(api_key=key, base_url=f"{vendor.url}/v1", timeout=30, _env_file=None)
     async with OpenAIClient(made, connections=2) as client:
         yield client
 
@@ -124,7 +124,7 @@ async def test_a_paid_answer_may_repeat_the_key(vendor: Vendor) -> None:
 
 
 async def test_replicate_may_repeat_the_token(vendor: Vendor, capsys: pytest.CaptureFixture[str]) -> None:
-    made = ReplicateSettings(api_token=KEY, base_url=vendor.url, timeout=5, _env_file=None)
+    made = ReplicateSettings(api_token=KEY, base_url=vendor.url, timeout=30, _env_file=None)
     async with ReplicateClient(made, connections=2) as replicate:
         for call in (
             lambda: replicate.create("a mug", aspect_ratio="1:1"),
@@ -146,7 +146,7 @@ async def test_wix_may_repeat_the_secret_and_the_token(
 ) -> None:
     """The token came from Wix itself, for one site and a few hours."""
     monkeypatch.setattr(wix_auth, "HOLD_S", 0)
-    made = WixSettings(app_id="app", app_secret=KEY, base_url=vendor.url, timeout=5, _env_file=None)
+    made = WixSettings(app_id="app", app_secret=KEY, base_url=vendor.url, timeout=30, _env_file=None)
     granted = Answer(body={"access_token": TOKEN, "token_type": "Bearer", "expires_in": 14_400})
     async with WixClient(made, connections=2) as wix:
         vendor.will(granted, at="/oauth2/token")
@@ -158,7 +158,7 @@ async def test_wix_may_repeat_the_secret_and_the_token(
 
 
 async def test_an_upload_address_is_a_permission_too(vendor: Vendor) -> None:
-    made = WixSettings(app_id="app", app_secret="s3cret-of-wix", base_url=vendor.url, timeout=5, _env_file=None)  # noqa: S106
+    made = WixSettings(app_id="app", app_secret="s3cret-of-wix", base_url=vendor.url, timeout=30, _env_file=None)  # noqa: S106
     permission = "upl0ad-permission"
     vendor.will(Answer(body={"access_token": "a-t0ken-of-wix", "expires_in": 14_400}), at="/oauth2/token")
     vendor.will(

@@ -62,9 +62,9 @@ class World:
 @asynccontextmanager
 async def running(**options: Any) -> AsyncIterator[World]:
     async with running_simulator(SimulatorOptions(latency_scale=0.001, openai_tail=0, **options)) as url:
-        texts = OpenAISettings(api_key=KEY, base_url=f"{url}/openai/v1", timeout=5, _env_file=None)
-        pictures = ReplicateSettings(api_token=KEY, base_url=f"{url}/replicate", timeout=5, _env_file=None)
-        sites = WixSettings(app_id="app", app_secret=KEY, base_url=f"{url}/wix", timeout=5, _env_file=None)
+        texts = OpenAISettings(api_key=KEY, base_url=f"{url}/openai/v1", timeout=30, _env_file=None)
+        pictures = ReplicateSettings(api_token=KEY, base_url=f"{url}/replicate", timeout=30, _env_file=None)
+        sites = WixSettings(app_id="app", app_secret=KEY, base_url=f"{url}/wix", timeout=30, _env_file=None)
         async with (
             OpenAIClient(texts, connections=2) as openai,
             ReplicateClient(pictures, connections=2) as replicate,

@@ -30,9 +30,9 @@ from .vendors import Room
 
 SPEED = 100
 QUICK: dict[str, dict[str, Any]] = {
-    "openai": {"rpm": 60_000, "tpm": 60_000_000, "timeout": 5, "fallback_model": "gpt-5.4-mini"},
-    "replicate": {"rpm": 60_000, "reads_rpm": 300_000, "timeout": 2, "poll_interval": 0.02, "deadline": 5},
-    "wix": {"rpm": 20_000, "timeout": 2, "media_timeout": 3, "media_poll_interval": 0.02},
+    "openai": {"rpm": 60_000, "tpm": 60_000_000, "timeout": 30, "fallback_model": "gpt-5.4-mini"},
+    "replicate": {"rpm": 60_000, "reads_rpm": 300_000, "timeout": 30, "poll_interval": 0.02, "deadline": 5},
+    "wix": {"rpm": 20_000, "timeout": 30, "media_timeout": 3, "media_poll_interval": 0.02},
 }
 
 
