@@ -33,8 +33,8 @@ def token(value: str = "t1", life_s: float = 14_400) -> Answer:
 @pytest.fixture
 async def wix(vendor: Vendor, patience_s: float) -> AsyncIterator[WixClient]:
     settings = WixSettings(
-        app_id="app", app_secret=SECRET, base_url=vendor.url, timeout=patience_s, media_timeout=0.3, media_poll_interval=0.05,
-        _env_file=None,
+        app_id="app", app_secret=SECRET, base_url=vendor.url, timeout=patience_s, media_timeout=0.3,
+        media_poll_interval=0.05, _env_file=None,
     )  # fmt: skip
     vendor.will(token(), at="/oauth2/token")
     async with WixClient(settings, connections=2) as client:
