@@ -26,7 +26,12 @@ NOT_SHOWN = frozenset({"head", "noscript", "template", "title"})
 
 
 def visible_text(html: str, is_break: Callable[[str], object], *, mark: str) -> str:
-    """The text of the markup, with `mark` in place of each tag for whose name, in lower case, `is_break` is true.
+    """The text of the markup, with `mark` in place of each tag for whose name, in lower case, `is_break` is true."""
+    return marked_text(html, lambda name: mark if is_break(name.removeprefix("/")) else "")
+
+
+def marked_text(html: str, mark: Callable[[str], str]) -> str:
+    """The text of the markup, with a mark in place of each tag: of `td` for its start, and of `/td` for its end.
 
     No tag can end after the last `>`: the rest is text.
     """
@@ -42,8 +47,7 @@ def visible_text(html: str, is_break: Callable[[str], object], *, mark: str) -> 
             hidden = hidden + 1 if start else max(0, hidden - 1)
         elif name == "body":
             hidden = 0
-        if is_break(name):
-            pieces.append(mark)
+        pieces.append(mark(name if start else f"/{name}"))
         if at == end and _is_unclosed(token):
             return "".join(pieces)
     if not hidden:

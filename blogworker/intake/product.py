@@ -1,25 +1,32 @@
-"""One product of an export, collected from its rows, and the source_data of a blog about it."""
+"""One product of an export, collected from its rows."""
 
 import re
-from decimal import Decimal
-from typing import Any
 from urllib.parse import urlsplit
 
 from blogworker.intake import identifiers, visibility
-from blogworker.intake.money import amount, currency
-from blogworker.intake.readable import readable
+from blogworker.intake.money import Point
+from blogworker.intake.offers import CHOICE_LONGEST, Offers, written
+from blogworker.intake.properties import PROPERTIES
+from blogworker.product import DETAILS_MAX, IMAGES_MAX, OPTIONS_MAX, VALUES_MAX, Detail, Image, Option, Product
+from blogworker.readable import readable, shortened
 
 AGREED = ("name", "description", "vendor", "product_type", "url")  # rows that differ in these are different products
-SINGLE = (*AGREED, "tags", "currency", "sku")
 OF_A_VARIANT = frozenset({"variant", "media"})  # kinds of Wix rows that do not state the product's visibility
-IMAGES_MAX = 10
-DESCRIPTION_MAX = 15_000  # characters; at four bytes each they still fit into source_data
+DESCRIPTION_MAX = 12_000  # characters; at four bytes each they still fit into source_data, with all else
+SECTIONS = range(1, 7)  # texts with a title beside the description, in exports of Wix
+COLUMNS = {
+    "image_alt": ("imagealttext", "mediaalttext", "imagealt", "alttext"),
+    **{f"section_title_{n}": (f"additionalinfotitle{n}",) for n in SECTIONS},
+    **{f"section_{n}": (f"additionalinfodescription{n}",) for n in SECTIONS},
+}
+SINGLE = (*AGREED, "tags", "currency", "sku", *(name for name in COLUMNS if name.startswith("section")))
+PARTS_MAX, PART_LONGEST = 24, 80
 SEPARATORS = re.compile(r";|(?<![,\s])[,\s]++(?=https?://)")
 WIX_MEDIA = "https://static.wixstatic.com/media/"
 WIX_FILE = re.compile(r"[\w.-]+~mv2[\w.]*\.\w{2,5}")
 
 
-class Product:
+class ProductRows:
     """One product, row by row."""
 
     def __init__(self, line: int, handle: str) -> None:
@@ -28,30 +35,28 @@ class Product:
         self.is_spoiled = False
         self.told: dict[str, str] = {}  # the first value of each column that is not empty
         self._lines: dict[str, int] = {}  # the line of that value
-        self._prices: list[Decimal] = []
-        self._compare_at: list[Decimal] = []
-        self._currency: str | None = None
-        self._images: list[str] = []
+        self._offers = Offers()
+        self._images: dict[str, str] = {}  # address -> alternative text
         self._variant_images: list[str] = []
 
-    def add(self, line: int, cells: dict[str, str]) -> str | None:
+    def add(self, line: int, cells: dict[str, str], point: Point | None) -> str | None:
         """Add a row. Gives the reason if the row is bad."""
-        is_variant = cells.get("kind", "").casefold() in OF_A_VARIANT
-        agreed = AGREED if is_variant else (*AGREED, *visibility.COLUMNS)
-        for name in SINGLE if is_variant else (*SINGLE, *visibility.COLUMNS):
+        kind = cells.get("kind", "").casefold()
+        agreed = AGREED if kind in OF_A_VARIANT else (*AGREED, *visibility.COLUMNS)
+        for name in SINGLE if kind in OF_A_VARIANT else (*SINGLE, *visibility.COLUMNS):
             if not (cell := cells.get(name)):
                 continue
             if name in agreed and cell.split() != self.told.get(name, cell).split():
                 return self._contradiction(name, cell)
             self.told.setdefault(name, cell)
             self._lines.setdefault(name, line)
-        self._images += _addresses(cells.get("image", ""))
+        for address in _addresses(cells.get("image", "")):
+            self._images[address] = self._images.get(address) or cells.get("image_alt", "")
         self._variant_images += _addresses(cells.get("variant_image", ""))
-        for name in ("price", "compare_at_price", "surcharge"):
-            try:
-                self._take_price(name, cells)
-            except ValueError:
-                return f"{name} {cells[name][:40]!r} is not a price: write it as 1299.00"
+        try:
+            self._offers.add(cells, point, of_product=kind == "product")
+        except ValueError as error:
+            return str(error)
         return None
 
     def _contradiction(self, name: str, cell: str) -> str:
@@ -60,51 +65,57 @@ class Product:
             f"the identifier {self.handle!r:.60}; give each its own, and do not save exports with a spreadsheet"
         )
 
-    def _take_price(self, name: str, cells: dict[str, str]) -> None:
-        cell = cells.get(name)
-        if not cell:
-            return
-        value = amount(cell)
-        if name == "price":
-            self._prices.append(value)
-            self._currency = self._currency or currency(cell)
-        elif name == "compare_at_price":
-            self._compare_at.append(value)
-        elif self._prices and not cells.get("price"):
-            self._prices.append(self._prices[0] + value)
+    def product(self) -> Product:
+        told, offers = self.told, self._offers
+        low, high = (min(offers.prices), max(offers.prices)) if offers.prices else (None, None)
+        return Product(
+            name=readable(told["name"], longest=500),
+            description=self._description(),
+            price=written(low),
+            price_max=written(high) if high != low else "",
+            compare_at_price=written(offers.compare_at),
+            currency=told.get("currency") or offers.currency or "",
+            availability=offers.availability,
+            options=tuple(Option(one.name, one.values[:VALUES_MAX]) for one in offers.options[:OPTIONS_MAX]),
+            variants=offers.variants,
+            sku="" if identifiers.rewritten(told.get("sku", "")) else told.get("sku", ""),
+            vendor=told.get("vendor", ""),
+            categories=tuple(_parts(told.get("product_type", ""), ";")),
+            tags=tuple(_parts(told.get("tags", ""), ",;")),
+            details=tuple(self._details())[:DETAILS_MAX],
+            images=tuple(self._pictures()[:IMAGES_MAX]),
+            handle=self.handle,
+            url=next(iter(_addresses(told.get("url", ""))), ""),
+        )
 
-    def source_data(self) -> dict[str, Any]:
-        told = self.told
-        images = list(dict.fromkeys(self._images + self._variant_images))[:IMAGES_MAX]
-        low, high = (min(self._prices), max(self._prices)) if self._prices else (None, None)
-        data = {
-            "name": readable(told["name"], longest=500),
-            "description": readable(told.get("description", ""), longest=DESCRIPTION_MAX),
-            "price": _written(low),
-            "price_max": _written(high) if high != low else None,
-            "compare_at_price": next(
-                (_written(value) for value in self._compare_at if low is None or value > low), None
-            ),
-            "currency": told.get("currency") or self._currency,
-            "vendor": told.get("vendor"),
-            "product_type": ", ".join(_parts(told.get("product_type", ""), ";")),
-            "tags": _parts(told.get("tags", ""), ",;"),
-            "images": images,
-            "image": images[0] if images else None,
-            "sku": None if identifiers.rewritten(told.get("sku", "")) else told.get("sku"),
-            "handle": self.handle,
-            "url": next(iter(_addresses(told.get("url", ""))), None),
-        }
-        return {name: value for name, value in data.items() if value}
+    def _description(self) -> str:
+        """With the sections that Wix shows beside it. WooCommerce writes a line break as a backslash and an n."""
+        text = self.told.get("description", "").replace("\\r\\n", "\n").replace("\\n", "\n")
+        lines = [readable(text, longest=DESCRIPTION_MAX)]
+        for number in SECTIONS:
+            if section := readable(self.told.get(f"section_{number}", ""), longest=DESCRIPTION_MAX):
+                title = readable(self.told.get(f"section_title_{number}", ""), longest=PART_LONGEST)
+                lines.append(f"{title}: {section}" if title else section)
+        return shortened("\n".join(filter(None, lines)), DESCRIPTION_MAX)
 
+    def _details(self) -> list[Detail]:
+        """Of what differs between the rows, the variants tell a weight; another measure would be that of one row."""
+        options = {option.name.casefold() for option in self._offers.options}
+        told = {name: values for name, values in self._offers.details.items() if name not in options}
+        return [
+            Detail(name, ", ".join(values)[: 2 * CHOICE_LONGEST])
+            for name, values in told.items()
+            if len(values) == 1 or name in PROPERTIES
+        ]
 
-def _written(price: Decimal | None) -> str | None:
-    return None if price is None else f"{price:f}"
+    def _pictures(self) -> list[Image]:
+        addresses = dict.fromkeys([*self._images, *self._variant_images])
+        return [Image(url, readable(self._images.get(url, ""), longest=200)) for url in addresses]
 
 
 def _parts(text: str, separators: str) -> list[str]:
     parts = (part.strip() for part in re.split(f"[{separators}]", text))
-    return list(dict.fromkeys(part for part in parts if part))
+    return list(dict.fromkeys(part[:PART_LONGEST] for part in parts if part))[:PARTS_MAX]
 
 
 def _addresses(cell: str) -> list[str]:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from blogworker.errors import Fault
-from blogworker.intake import identifiers, visibility
+from blogworker.intake import identifiers, offers, product, properties, stock, visibility
+from blogworker.intake.decimals import DecimalSign
 from blogworker.intake.lines import Lines
-from blogworker.intake.product import Product
+from blogworker.intake.product import ProductRows
 from blogworker.intake.rows import Draft, Drafted, Skipped
-from blogworker.intake.table import HeaderError, TableRow, header_of, table
+from blogworker.intake.table import HeaderError, header_of, table
 
 COLUMNS = {
     "handle": (
@@ -33,15 +34,24 @@ COLUMNS = {
     "product_type": ("categories", "category", "collections", "collection", "kategorien", "producttype", "type"),
     "kind": ("fieldtype", "itemtype", "type", "typ", "tipo"),
     "tags": ("tags", "schlagworter", "etiquettes", "etiquetas"),
-    "price": ("variantprice", "price", "regularprice", "preis", "prix", "precio"),
+    "price": ("variantprice", "price", "regularprice", "preis", "prix", "precio", "prezzo", "prijs", "verkaufspreis"),
     "surcharge": ("surcharge",),  # Wix classic: what a variant costs above its product
-    "compare_at_price": ("variantcompareatprice", "compareatprice", "strikethroughprice"),
-    "currency": ("currency", "currencycode"),
-    "image": ("imagesrc", "productimageurl", "imageurl", "media", "mediaurl", "images", "hostedimageurls"),
+    "compare_at_price": (
+        "variantcompareatprice", "compareatprice", "strikethroughprice", "streichpreis", "originalprice", "oldprice",
+        "preisalt", "alterpreis", "uvp", "msrp", "rrp", "prixbarre", "ancienprix", "preciooriginal", "prezzobarrato",
+    ),
+    "currency": ("currency", "currencycode", "wahrung", "devise", "moneda", "valuta"),
+    "image": (
+        "imagesrc", "productimageurl", "imageurl", "media", "mediaurl", "images", "hostedimageurls", "bild", "bildurl",
+    ),
     "variant_image": ("variantimage", "variantimageurl"),
     "variant_id": ("variantid", "variantidnoneditable"),
     "sku": ("variantsku", "sku"),
     "url": ("url", "producturl"),
+    **offers.COLUMNS,
+    **product.COLUMNS,
+    **properties.COLUMNS,
+    **stock.COLUMNS,
     **visibility.COLUMNS,
 }  # fmt: skip
 REQUIRED = ("handle", "name")
@@ -51,65 +61,64 @@ OF_ANOTHER = frozenset({"variation", "sku", "rule"})  # kinds of rows that have 
 
 def drafts(lines: Lines, *, include_hidden: bool, now: Callable[[], datetime]) -> Iterator[Drafted]:
     """A product blog for each product, with the line of the product's first row."""
-    product: Product | None = None
-    begun: dict[str, int] = {}
-    for row in _table(lines):
-        if isinstance(row, Fault):
-            yield row
-            return
-        handle = row.cells.get("handle", "")
-        if product is not None and row.cells.get("variant_id") and not (handle or row.cells.get("name")):
-            handle = product.handle  # Squarespace names the product in its first row only
-        if not handle:
-            yield Fault(row.line, row.fault or "the row has no handle: every row names the product it belongs to")
-            continue
-        if row.cells.get("kind", "").casefold() in OF_ANOTHER:
-            yield Fault(row.line, row.fault) if row.fault else Skipped(row.line, "a variant of a product", "variant")
-            continue
-        if product is not None and product.handle != handle:
-            yield from _finished(product, include_hidden=include_hidden, now=now)
-            product = None
-        if product is None:
-            product = Product(row.line, handle)
-            if (first := begun.setdefault(handle, row.line)) != row.line:
-                product.is_spoiled = True
-                yield Fault(row.line, f"product {handle!r:.60} began on line {first}: keep its rows together")
-            elif reason := identifiers.complaint(handle):
-                product.is_spoiled = True
-                yield Fault(row.line, reason)
-        if reason := row.fault or product.add(row.line, row.cells):
-            product.is_spoiled = True
-            yield Fault(row.line, reason)
-    if product is not None:
-        yield from _finished(product, include_hidden=include_hidden, now=now)
-
-
-def looks_like_products(first_line: str) -> bool:
-    return all(name in header_of(first_line, COLUMNS)[1] for name in REQUIRED)
-
-
-def _table(lines: Lines) -> Iterator[TableRow | Fault]:
     try:
-        yield from table(lines, COLUMNS, REQUIRED, several=visibility.COLUMNS)
+        yield from _drafts(
+            DecimalSign(table(lines, COLUMNS, REQUIRED, several=visibility.COLUMNS)), include_hidden, now
+        )
     except HeaderError as error:
         shown = ", ".join(cell.strip()[:40] for cell in error.found[:12])
         found = "".join(sign if sign.isprintable() else "?" for sign in shown)
         yield Fault(error.line, f"unknown columns: found {found or 'none'}; expected {EXPECTED}")
 
 
-def _finished(product: Product, *, include_hidden: bool, now: Callable[[], datetime]) -> Iterator[Drafted]:
-    if product.is_spoiled:
+def _drafts(rows: DecimalSign, include_hidden: bool, now: Callable[[], datetime]) -> Iterator[Drafted]:  # noqa: FBT001
+    found: ProductRows | None = None
+    begun: dict[str, int] = {}
+    for row in rows:
+        handle = row.cells.get("handle", "")
+        if found is not None and row.cells.get("variant_id") and not (handle or row.cells.get("name")):
+            handle = found.handle  # Squarespace names the product in its first row only
+        if not handle:
+            yield Fault(row.line, row.fault or "the row has no handle: every row names the product it belongs to")
+            continue
+        if row.cells.get("kind", "").casefold() in OF_ANOTHER:
+            yield Fault(row.line, row.fault) if row.fault else Skipped(row.line, "a variant of a product", "variant")
+            continue
+        if found is not None and found.handle != handle:
+            yield from _finished(found, include_hidden=include_hidden, now=now)
+            found = None
+        if found is None:
+            found = ProductRows(row.line, handle)
+            if (first := begun.setdefault(handle, row.line)) != row.line:
+                found.is_spoiled = True
+                yield Fault(row.line, f"product {handle!r:.60} began on line {first}: keep its rows together")
+            elif reason := identifiers.complaint(handle):
+                found.is_spoiled = True
+                yield Fault(row.line, reason)
+        if reason := row.fault or found.add(row.line, row.cells, rows.point):
+            found.is_spoiled = True
+            yield Fault(row.line, reason)
+    if found is not None:
+        yield from _finished(found, include_hidden=include_hidden, now=now)
+
+
+def looks_like_products(first_line: str) -> bool:
+    return all(name in header_of(first_line, COLUMNS)[1] for name in REQUIRED)
+
+
+def _finished(found: ProductRows, *, include_hidden: bool, now: Callable[[], datetime]) -> Iterator[Drafted]:
+    if found.is_spoiled:
         return
-    if not product.told.get("name"):
-        yield Fault(product.line, f"product {product.handle!r:.60} has no title in any of its rows")
+    if not found.told.get("name"):
+        yield Fault(found.line, f"product {found.handle!r:.60} has no title in any of its rows")
         return
     try:
-        reason = None if include_hidden else visibility.left_out_for(product.told, now)
+        reason = None if include_hidden else visibility.left_out_for(found.told, now)
     except visibility.UnknownState as error:
-        yield Fault(product.line, f"product {product.handle!r:.60}: {error}")
+        yield Fault(found.line, f"product {found.handle!r:.60}: {error}")
         return
     if reason is not None:
-        yield Skipped(product.line, f"product {product.handle!r:.60} is not for sale: {reason}", reason)
+        yield Skipped(found.line, f"product {found.handle!r:.60} is not for sale: {reason}", reason)
     else:
-        data = product.source_data()
-        yield Draft(product.line, {"source_type": "product", "source_id": product.handle, "source_data": data})
+        data = found.product().as_data()
+        yield Draft(found.line, {"source_type": "product", "source_id": found.handle, "source_data": data})

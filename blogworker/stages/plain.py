@@ -5,6 +5,7 @@ import unicodedata
 from urllib.parse import quote, urlsplit
 
 from blogworker.markup import visible_text
+from blogworker.readable import readable
 
 BLOCKS = frozenset({"p", "div", "br", "hr", "li", "ul", "ol", "table", "tr", "td", "th", "section", "article"})
 HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
@@ -12,6 +13,7 @@ PARTING = BLOCKS | HEADINGS | {"blockquote"}  # such a tag separates two words
 KEPT = "\n\t\u200c\u200d"  # the joiners shape Persian, Indic scripts and emoji
 LOOSE_ENDS = " ,;:.-\u2013\u2014"  # what no text should be cut off after
 LATIN_ACCENTS = re.compile("([a-z])[\u0300-\u036f]+")  # in other scripts such marks make another letter
+SOURCE_MAX = 100_000  # characters of a source's text that are cleaned: more than source_data holds
 APOSTROPHES = "'\u2019"
 SLUG_LIMIT = 100  # of the percent-encoded form, as Wix counts
 
@@ -33,6 +35,14 @@ def plain(value: object, *, limit: int) -> str:
     if value is None:
         return ""
     return cut(" ".join(printable(visible_text(str(value), PARTING.__contains__, mark=" ")).split()), limit)
+
+
+def plain_lines(value: object, *, limit: int) -> str:
+    """Text without markup, at most `limit` characters: a paragraph, a list item or a row of a table on each line."""
+    if value is None:
+        return ""
+    lines = (" ".join(printable(line).split()) for line in readable(str(value), longest=SOURCE_MAX).splitlines())
+    return cut("\n".join(line for line in lines if line), limit)
 
 
 def cut(text: str, limit: int) -> str:

@@ -5,7 +5,7 @@ text      the owner's own notes
 product   something the shop sells: in the row itself, or only its id, then read from the site's shop
 """
 
-import re
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,26 +14,21 @@ from blogworker.errors import ProviderError, RateLimited, Rejected
 from blogworker.providers.wix import WixClient
 from blogworker.providers.wix_auth import PROVIDER
 from blogworker.providers.wix_products import OTHER_CATALOG, Catalog
-from blogworker.stages.plain import plain, web_address
+from blogworker.stages.plain import cut, plain, plain_lines
+from blogworker.stages.product_data import NAMES as PRODUCT_NAMES
+from blogworker.stages.product_data import first, read_product, words_of
+from blogworker.stages.product_facts import facts
 from blogworker.stages.site import usable
 from blogworker.stages.work import Output, Work
 
 NAMES = {  # our word -> the words producers use for it, the surest first
     "keyword": ("keyword", "keywords", "topic", "query"),
     "text": ("text", "notes", "content"),
-    "name": ("name", "title", "product_name", "productname"),
-    "description": ("description", "plain_description", "plaindescription", "body_html", "body_(html)", "body"),
-    "price": ("price", "variant_price", "amount"),
-    "currency": ("currency",),
-    "vendor": ("vendor", "brand"),
-    "product_type": ("product_type", "producttype", "type", "collection", "category"),
-    "url": ("url", "product_url", "link", "permalink"),
-    "image": ("image", "image_url", "image_src", "productimageurl"),
 }
-LIMITS = {"keyword": 200, "text": 12_000, "name": 200, "description": 6_000, "price": 40, "currency": 10}
-SHORT = 120
-TAGS, TAG_LENGTH = 12, 40
-UNTOLD = ("product_id", "image")
+KEYWORD_MAX, TEXT_MAX = 200, 12_000
+MATERIAL_MAX = 14_000  # characters of JSON: of a long description, what the other facts leave is told
+DESCRIPTION_LEAST = 500
+UNTOLD = ("product_id", "image", "handle")
 V1_KNOWN_S = 86_400.0  # it may move to V3; from V3 no site moves
 
 
@@ -48,32 +43,37 @@ async def run(work: Work) -> Output:
 
 def normalised(kind: str, source_id: str | None, data: Mapping[str, Any]) -> Output:
     """Raises Rejected, with words for whoever enqueued it, when there is nothing to write about."""
-    known = {re.sub(r"\s+", "_", str(key).strip().lower()): value for key, value in data.items()}
-    source: Output = {"kind": kind, "product_id": source_id if kind == "product" else None, "tags": _tags(known)}
-    for word, names in NAMES.items():
-        value = next((known[name] for name in names if known.get(name) not in (None, "", [])), None)
-        if isinstance(value, list):
-            value = ", ".join(map(str, value))
-        source[word] = web_address(value) if word in ("url", "image") else plain(value, limit=LIMITS.get(word, SHORT))
+    product = read_product(data)
+    known = words_of(data)
+    keyword, text = (first(known, names) for names in NAMES.values())
+    source: Output = {"kind": kind, "product_id": source_id if kind == "product" else None, **facts(product)}
+    source["keyword"] = plain(", ".join(map(str, keyword)) if isinstance(keyword, list) else keyword, limit=KEYWORD_MAX)
+    source["text"] = plain_lines("\n".join(map(str, text)) if isinstance(text, list) else text, limit=TEXT_MAX)
     if kind == "keyword" and not source["keyword"]:
-        source["keyword"] = plain(source_id, limit=LIMITS["keyword"])
-    if kind == "text":
-        source["text"] = source["text"] or source["description"]
+        source["keyword"] = plain(source_id, limit=KEYWORD_MAX)
+    if kind == "text" and not source["text"]:
+        source["text"], source["description"] = source["description"], ""
     needed = {"keyword": "keyword", "text": "text", "product": "name"}.get(kind)
     if needed is None:
         raise _unusable(f"source_type {kind!r} is none of keyword, product, text")
     if not source[needed]:
         raise _unusable(f"source_data of this {kind} has no {needed}: add it and retry the job")
-    return source
+    return _fitted(source)
 
 
 def material(source: Mapping[str, Any]) -> Output:
-    """The part of a source that a model is to read."""
-    return {word: value for word, value in source.items() if word not in UNTOLD}
+    """The part of a source that a model is to read: what is known of it."""
+    return {word: value for word, value in source.items() if value not in (None, "", []) and word not in UNTOLD}
+
+
+def _fitted(source: Output) -> Output:
+    rest = len(json.dumps(material({**source, "description": ""}), ensure_ascii=False))
+    room = max(DESCRIPTION_LEAST, MATERIAL_MAX - rest)
+    return {**source, "description": cut(source["description"], room)}
 
 
 def _has_product(data: Mapping[str, Any]) -> bool:
-    return any(str(key).strip().lower() in NAMES["name"] and value for key, value in data.items())
+    return any(str(key).strip().lower() in PRODUCT_NAMES["name"] and value for key, value in data.items())
 
 
 async def _from_shop(work: Work) -> dict[str, Any]:
@@ -118,13 +118,6 @@ async def _catalog(work: Work, wix: WixClient) -> tuple[bool, Catalog]:
     catalog = await wix.catalog(work.claim.instance_id)
     await work.cache.remember(key, catalog, ttl_s=V1_KNOWN_S if catalog == "V1_CATALOG" else None)
     return False, catalog
-
-
-def _tags(known: Mapping[str, Any]) -> list[str]:
-    tags = known.get("tags") or known.get("labels") or []
-    listed = tags if isinstance(tags, list) else re.split(r"[,;|]", str(tags))
-    cleaned = (plain(tag, limit=TAG_LENGTH) for tag in listed)
-    return list(dict.fromkeys(tag for tag in cleaned if tag))[:TAGS]
 
 
 def _unusable(message: str) -> Rejected:

@@ -14,9 +14,9 @@ from blogworker.errors import Fault, SettingsError
 from blogworker.intake import Accepted, Kind, Row, Skipped, read
 from blogworker.intake.identifiers import rewritten
 from blogworker.intake.money import amount, currency
-from blogworker.intake.readable import readable
 from blogworker.intake.visibility import UnknownState, left_out_for
 from blogworker.queue.newblog import faults
+from blogworker.readable import readable
 
 pytestmark = pytest.mark.slow
 

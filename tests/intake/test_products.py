@@ -10,7 +10,7 @@ import pytest
 from blogworker.errors import Fault
 from blogworker.intake import Accepted, Row, Skipped, read
 from blogworker.intake.money import amount, currency
-from blogworker.intake.readable import readable
+from blogworker.readable import readable
 
 Reads = Callable[..., list[Row]]
 
@@ -32,8 +32,13 @@ def test_a_shopify_product_is_joined_from_its_rows(data: Path) -> None:
         "price": "120.00",
         "price_max": "180.50",
         "compare_at_price": "150.00",
+        "options": [{"name": "Size", "values": ["Small", "Large"]}],
+        "variants": [
+            {"choices": ["Small"], "price": "120.00", "compare_at_price": "150.00", "sku": "HL-1"},
+            {"choices": ["Large"], "price": "180.50", "compare_at_price": "210.00", "sku": "HL-2"},
+        ],
         "vendor": "Quayside Metalworks",
-        "product_type": "Lamps",
+        "categories": ["Lamps"],
         "tags": ["brass", "lamp"],
         "images": [f"https://shop.test/lamp-{name}.jpg" for name in ("front", "side", "small")],
         "image": "https://shop.test/lamp-front.jpg",
@@ -58,7 +63,7 @@ def test_a_classic_wix_product_has_surcharges_and_bare_file_names(data: Path) ->
         "price": "6.50",
         "price_max": "7.75",
         "vendor": "Barley Lane",
-        "product_type": "Bath",
+        "categories": ["Bath"],
         "images": ["https://static.wixstatic.com/media/a1b2c3_0f9e~mv2.jpg"],
         "image": "https://static.wixstatic.com/media/a1b2c3_0f9e~mv2.jpg",
         "sku": "OS-1",

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from blogworker.errors import Fault, SettingsError
 from blogworker.intake import Accepted, Kind, Row, Skipped, read
-from blogworker.intake.readable import readable
 from blogworker.queue.newblog import faults
+from blogworker.readable import readable
 
 HEADER = b"Handle,Title,Body (HTML),Variant Price,Image Src\n"
 TABLE_PIECES = st.sampled_from(

@@ -4,6 +4,7 @@ import pytest
 
 from blogworker.errors import Rejected
 from blogworker.stages import source
+from blogworker.stages.product_data import DESCRIPTION_MAX
 
 from .conftest import PRODUCT, claimed
 
@@ -60,5 +61,5 @@ async def test_a_source_of_no_use_is_told_to_its_producer(work, fields, told):
 def test_lengths_are_bounded():
     output = source.normalised("product", None, {**PRODUCT, "description": "word " * 10_000, "tags": ["t"] * 100})
 
-    assert len(output["description"]) <= source.LIMITS["description"]
+    assert len(output["description"]) <= DESCRIPTION_MAX
     assert output["tags"] == ["t"]

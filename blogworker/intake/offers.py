@@ -1,0 +1,167 @@
+"""What the rows of an export offer: each a variant with its price, or the product itself."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from blogworker.intake import identifiers, stock
+from blogworker.intake.money import Point, amount, currency
+from blogworker.intake.properties import properties
+from blogworker.product import Availability, Option, Variant, availability_of, telling
+
+OPTIONS = range(1, 7)
+COLUMNS = {
+    "sale_price": ("saleprice", "specialprice", "angebotspreis", "prixpromo", "prixsolde", "preciorebajado"),
+    "discount_mode": ("discountmode",),  # Wix classic
+    "discount_value": ("discountvalue",),
+    **{f"option_name_{n}": (f"option{n}name", f"optionname{n}", f"productoptionname{n}") for n in OPTIONS},
+    **{
+        f"option_value_{n}": (
+            f"option{n}value", f"optionvalue{n}", f"productoptiondescription{n}", f"productoptionchoices{n}",
+        )
+        for n in OPTIONS
+    },
+}  # fmt: skip
+WITHOUT_OPTIONS = ("title", "default title")  # what Shopify writes for a product without variants
+COLOUR = re.compile(r"#[0-9a-f]{3,8}:", re.IGNORECASE)  # Wix classic: `#000000:Black`
+CHOICE_LONGEST = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    choices: tuple[str, ...]
+    price: Decimal | None
+    compare_at: Decimal | None
+    availability: Availability
+    sku: str
+    weight: str
+
+
+class Offers:
+    """The offers of one product, row by row."""
+
+    def __init__(self) -> None:
+        self.currency: str | None = None
+        self.details: dict[str, list[str]] = {}
+        self._offers: list[Offer] = []
+        self._base: Decimal | None = None  # the product's own price, to which Wix's variants add
+        self._discount: tuple[str, Decimal] = ("", Decimal(0))
+        self._names: dict[int, str] = {}
+        self._values: dict[int, list[str]] = {}
+
+    def add(self, cells: Mapping[str, str], point: Point | None, *, of_product: bool) -> None:
+        """`of_product`: the row lists the values of each option. Raises ValueError naming the bad price."""
+        price, compare_at = self._prices(cells, point)
+        choices = self._choices(cells, listed=of_product)
+        found = properties(cells, point)
+        for name, value in found.items():
+            known = self.details.setdefault(name, [])
+            if value not in known:
+                known.append(value)
+        available = stock.availability(cells, point)
+        if price is not None or choices or available:
+            sku = cells.get("sku", "")
+            sku = "" if identifiers.rewritten(sku) else sku[:CHOICE_LONGEST]
+            self._offers.append(Offer(choices, price, compare_at, available, sku, found.get("weight", "")))
+
+    def _prices(self, cells: Mapping[str, str], point: Point | None) -> tuple[Decimal | None, Decimal | None]:
+        told = {name: _amount(name, cells, point) for name in ("price", "compare_at_price", "surcharge", "sale_price")}
+        price, compare_at = told["price"], told["compare_at_price"]
+        if price is not None:
+            self.currency = self.currency or currency(cells["price"])
+            self._base = price if self._base is None else self._base
+            self._discount = _discount(cells, point) or self._discount
+        elif told["surcharge"] is not None and self._base is not None:
+            price = self._base + told["surcharge"]
+        if price is not None and (lower := told["sale_price"] or self._reduced(price)) and lower < price:
+            price, compare_at = lower, price
+        return price, compare_at if price is None or compare_at is None or compare_at > price else None
+
+    def _reduced(self, price: Decimal) -> Decimal | None:
+        mode, value = self._discount
+        if mode == "PERCENT" and value < 100:
+            return round(price * (100 - value) / 100, 2)
+        return price - value if mode == "AMOUNT" and value < price else None
+
+    def _choices(self, cells: Mapping[str, str], *, listed: bool) -> tuple[str, ...]:
+        choices = []
+        for place in OPTIONS:
+            if name := cells.get(f"option_name_{place}"):
+                self._names.setdefault(place, name)
+            cell = cells.get(f"option_value_{place}", "")
+            if (self._names.get(place, "").casefold(), cell.casefold()) == WITHOUT_OPTIONS:
+                continue
+            values = [COLOUR.sub("", part.strip())[:CHOICE_LONGEST] for part in (cell.split(";") if listed else [cell])]
+            known = self._values.setdefault(place, [])
+            known += [value for value in values if value and value not in known]
+            choices += [value for value in values if value]
+        return () if listed else tuple(choices)
+
+    @property
+    def prices(self) -> list[Decimal]:
+        return [offer.price for offer in self._offers if offer.price is not None]
+
+    @property
+    def compare_at(self) -> Decimal | None:
+        """What the cheapest offer cost before; else what the product cost before, if that is above all its prices."""
+        offers = [offer for offer in self._offers if offer.compare_at is not None]
+        lowest = min(self.prices, default=None)
+        of_lowest = (offer.compare_at for offer in offers if offer.price == lowest)
+        rest = (offer.compare_at for offer in offers if offer.compare_at and offer.compare_at > max(self.prices))
+        return next(of_lowest, None) or (next(rest, None) if lowest is not None else _first(offers))
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        return tuple(
+            Option(self._names.get(place, "")[:CHOICE_LONGEST], tuple(values))
+            for place, values in self._values.items()
+            if values
+        )
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        return telling(
+            [
+                Variant(
+                    choices=offer.choices,
+                    price=written(offer.price),
+                    compare_at_price=written(offer.compare_at),
+                    availability=offer.availability,
+                    sku=offer.sku,
+                    weight=offer.weight,
+                )
+                for offer in self._offers
+                if offer.choices
+            ]
+        )
+
+    @property
+    def availability(self) -> Availability:
+        chosen = [offer for offer in self._offers if offer.choices] or self._offers
+        return availability_of([offer.availability for offer in chosen])
+
+
+def written(price: Decimal | None) -> str:
+    return "" if price is None else f"{price:f}"
+
+
+def _first(offers: Sequence[Offer]) -> Decimal | None:
+    return offers[0].compare_at if offers else None
+
+
+def _amount(name: str, cells: Mapping[str, str], point: Point | None) -> Decimal | None:
+    if not (cell := cells.get(name)):
+        return None
+    try:
+        return amount(cell, point)
+    except ValueError:
+        raise ValueError(f"{name} {cell[:40]!r} is not a price: write it as 1299.00") from None
+
+
+def _discount(cells: Mapping[str, str], point: Point | None) -> tuple[str, Decimal] | None:
+    try:
+        value = amount(cells.get("discount_value", ""), point)
+    except ValueError:
+        return None
+    return cells.get("discount_mode", "").upper(), value

@@ -1,0 +1,70 @@
+"""Columns that state a measure or another property of a product, with the unit of the measure in the column's name or
+in the cell. A number without a unit is left out: nobody can say whether it means grams or kilograms."""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+
+from blogworker.intake.money import Point, amount
+
+UNITS = ("kg", "g", "lb", "lbs", "oz", "mm", "cm", "m", "inch", "in", "ft", "ml", "l")
+MEASURES = {
+    "weight": ("weight", "gewicht", "poids", "peso", "waga", "vikt"),
+    "length": ("length", "lange", "longueur", "longitud", "lunghezza", "lengte"),
+    "width": ("width", "breite", "largeur", "ancho", "larghezza", "breedte"),
+    "height": ("height", "hohe", "hauteur", "altura", "altezza", "hoogte"),
+    "depth": ("depth", "tiefe", "profondeur", "profundidad", "profondita", "diepte"),
+    "diameter": ("diameter", "durchmesser", "diametre", "diametro"),
+    "volume": ("volume", "volumen", "capacity", "inhalt", "contenance", "capacidad", "inhoud"),
+}
+PROPERTIES = {
+    "dimensions": ("dimensions", "abmessungen", "dimensiones", "dimensioni", "afmetingen", "measurements"),
+    "material": ("material", "materials", "materiau", "materiaal", "materiale"),
+    "colour": ("color", "colour", "farbe", "couleur", "colore", "kleur"),
+    "size": ("size", "grosse", "taille", "talla", "taglia", "maat"),
+}
+COLUMNS: dict[str, tuple[str, ...]] = {**PROPERTIES, **MEASURES}
+COLUMNS |= {
+    f"{name}_{unit}": tuple(f"{word}{joint}{unit}" for word in words for joint in ("", "in"))
+    for name, words in MEASURES.items()
+    for unit in UNITS
+}
+COLUMNS["weight_g"] += ("variantgrams", "grams", "weightvaluegrams", "variantweightgrams")
+COLUMNS["weight_unit"] = ("variantweightunit", "weightunit", "weightunitfordisplay", "gewichtseinheit")
+GRAMS = {"kg": Decimal(1000), "g": Decimal(1), "lb": Decimal("453.59237"), "oz": Decimal("28.349523125")}
+LONGEST = 80
+WITH_UNIT = re.compile(r"\d.*[^\W\d_]|\d.*[\"']")
+
+
+def properties(cells: Mapping[str, str], point: Point | None) -> dict[str, str]:
+    """What a row states: `weight` -> `1.5 kg`."""
+    found = {name: cells[name] for name in PROPERTIES if cells.get(name)}
+    for name in MEASURES:
+        if (cell := cells.get(name)) and WITH_UNIT.search(cell):
+            found[name] = cell
+            continue
+        if name == "weight" and cells.get("weight_unit") and (value := _positive(cell, point)):
+            found[name] = f"{_written(value)} {cells['weight_unit']}"
+        for unit in UNITS:
+            if value := _positive(cells.get(f"{name}_{unit}"), point):
+                found[name] = _weight(value, cells) if (name, unit) == ("weight", "g") else f"{_written(value)} {unit}"
+    return {name: " ".join(value.split())[:LONGEST] for name, value in found.items()}
+
+
+def _positive(cell: str | None, point: Point | None) -> Decimal | None:
+    try:
+        return (amount(cell, point) or None) if cell else None
+    except ValueError:
+        return None
+
+
+def _weight(grams: Decimal, cells: Mapping[str, str]) -> str:
+    """Shopify exports grams, and the unit in which the shop shows them."""
+    unit = cells.get("weight_unit", "").lower()
+    if unit not in GRAMS:
+        unit = "g"
+    return f"{_written(round(grams / GRAMS[unit], 3))} {unit}"
+
+
+def _written(value: Decimal) -> str:
+    return f"{value:f}".rstrip("0").rstrip(".") if "." in f"{value:f}" else f"{value:f}"

@@ -1,0 +1,213 @@
+"""The product in any source_data: our own words, those of a shop's API, or the columns of an export, cleaned and
+bounded. What is of no use is left out; nothing raises."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from blogworker.product import (
+    DETAILS_MAX,
+    IMAGES_MAX,
+    OPTIONS_MAX,
+    VALUES_MAX,
+    VARIANTS_MAX,
+    Availability,
+    Detail,
+    Image,
+    Option,
+    Product,
+    Variant,
+    availability_of,
+    number,
+)
+from blogworker.stages.plain import plain, plain_lines, web_address
+
+NAMES = {  # our word -> the words producers use for it, the surest first
+    "name": ("name", "title", "product_name", "productname"),
+    "description": ("description", "plain_description", "plaindescription", "body_html", "body_(html)", "body"),
+    "price": ("price", "variant_price", "price_min", "min_price", "amount"),
+    "price_max": ("price_max", "max_price", "pricemax"),
+    "compare_at_price": ("compare_at_price", "variant_compare_at_price", "compareatprice", "compare_at", "list_price"),
+    "currency": ("currency", "currency_code", "currencycode"),
+    "availability": ("availability", "available", "in_stock", "instock", "stock_status"),
+    "sku": ("sku", "variant_sku"),
+    "vendor": ("vendor", "brand"),
+    "categories": ("categories", "product_type", "producttype", "type", "collections", "collection", "category"),
+    "tags": ("tags", "labels"),
+    "options": ("options", "product_options", "productoptions"),
+    "variants": ("variants", "variations"),
+    "details": ("details", "specifications", "specs", "attributes", "properties", "measures"),
+    "images": ("images", "pictures", "photos", "media", "image", "image_url", "image_src", "productimageurl"),
+    "alt": ("image_alt", "image_alt_text", "alt", "alt_text", "alttext"),
+    "image": ("image", "image_url", "image_src", "productimageurl"),
+    "handle": ("handle", "slug"),
+    "url": ("url", "product_url", "link", "permalink"),
+}
+STATED = ("weight", "dimensions", "length", "width", "height", "depth", "diameter", "volume", "material", "color",
+          "colour", "size")  # fmt: skip
+NESTED = ("value", "name", "title", "label", "amount", "url", "src", "description")  # where an object has its text
+IN_STOCK = frozenset({"instock", "true", "yes", "available", "limitedavailability"})
+OUT_OF_STOCK = frozenset({"outofstock", "false", "no", "soldout", "unavailable"})
+NAME_MAX, DESCRIPTION_MAX, PRICE_MAX, CURRENCY_MAX, SHORT = 200, 6_000, 40, 10, 120
+TAGS_MAX, TAG_LONGEST = 12, 40
+CATEGORIES_MAX, CHOICE_LONGEST, ALT_LONGEST = 6, 40, 125
+
+
+def words_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data under names in lower case with underscores: `Variant Price` is `variant_price`."""
+    return {re.sub(r"\s+", "_", str(key).strip().lower()): value for key, value in data.items()}
+
+
+def first(known: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    return next((known[name] for name in names if known.get(name) not in (None, "", [], {})), None)
+
+
+def read_product(data: Mapping[str, Any]) -> Product:
+    """Its name is empty where there is none."""
+    known = words_of(data)
+    found = {word: first(known, names) for word, names in NAMES.items()}
+    variants = [_variant(entry) for entry in _entries(found["variants"])]
+    low, high = _range(_price(found["price"]), _price(found["price_max"]), variants)
+    return Product(
+        name=_text(found["name"], NAME_MAX),
+        description=plain_lines(_nested(found["description"], "\n"), limit=DESCRIPTION_MAX),
+        price=low,
+        price_max=high,
+        compare_at_price=_above(_price(found["compare_at_price"]), low),
+        currency=_text(found["currency"], CURRENCY_MAX),
+        availability=_availability(found["availability"]) or availability_of([one.availability for one in variants]),
+        options=tuple(_options(found["options"]))[:OPTIONS_MAX],
+        variants=tuple(one for one in variants if one.choices)[:VARIANTS_MAX],
+        sku=_text(found["sku"], SHORT),
+        vendor=_text(found["vendor"], SHORT),
+        categories=_texts(found["categories"], ";", SHORT)[:CATEGORIES_MAX],
+        tags=_texts(found["tags"], ",;|", TAG_LONGEST)[:TAGS_MAX],
+        details=tuple(dict.fromkeys(_details(found["details"], known)))[:DETAILS_MAX],
+        images=_images(found["image"], found["images"], _text(found["alt"], ALT_LONGEST)),
+        handle=_text(found["handle"], NAME_MAX),
+        url=web_address(_nested(found["url"], "")),
+    )
+
+
+def _variant(entry: Any) -> Variant:
+    known = words_of(entry) if isinstance(entry, Mapping) else {}
+    choices = first(known, ("choices", "options", "selected_options", "attributes"))
+    if choices is None:
+        choices = [known.get(f"option{n}") for n in (1, 2, 3)]
+    if isinstance(choices, Mapping):
+        choices = list(choices.values())
+    told = _texts(choices, "", CHOICE_LONGEST) or _texts(first(known, ("title", "name")), "/", CHOICE_LONGEST)
+    price = _price(first(known, NAMES["price"]))
+    return Variant(
+        choices=told[:OPTIONS_MAX],
+        price=price,
+        compare_at_price=_above(_price(first(known, NAMES["compare_at_price"])), price),
+        availability=_availability(first(known, NAMES["availability"])),
+        sku=_text(known.get("sku"), CHOICE_LONGEST),
+        weight=_measure(known, "weight"),
+    )
+
+
+def _range(low: str, high: str, variants: list[Variant]) -> tuple[str, str]:
+    """The lowest and the highest of all prices; the second is empty where there is one."""
+    prices = [price for price in (low, high, *(one.price for one in variants)) if price]
+    amounts = {price: amount for price in prices if (amount := number(price)) is not None}
+    if len(amounts) < len(set(prices)):  # one is in words
+        return low or high, high if low and high != low else ""
+    lowest, highest = (
+        min(amounts, key=amounts.__getitem__, default=""),
+        max(amounts, key=amounts.__getitem__, default=""),
+    )
+    return lowest, highest if lowest and amounts[highest] > amounts[lowest] else ""
+
+
+def _above(before: str, now: str) -> str:
+    """A price that was not higher is no reduction."""
+    compared, price = number(before), number(now)
+    if compared is None or price is None:
+        return before if compared is None else ""
+    return before if compared > price else ""
+
+
+def _options(value: Any) -> Iterator[Option]:
+    named = value.items() if isinstance(value, Mapping) else ()
+    entries = [{"name": name, "values": values} for name, values in named] or _entries(value)
+    for entry in entries:
+        if isinstance(entry, Mapping):
+            values = _texts(first(entry, ("values", "choices", "value")), ",", CHOICE_LONGEST)
+            if values:
+                yield Option(_text(entry.get("name"), CHOICE_LONGEST), values[:VALUES_MAX])
+
+
+def _details(value: Any, known: Mapping[str, Any]) -> Iterator[Detail]:
+    named = value.items() if isinstance(value, Mapping) else ()
+    pairs = [*named, *((entry.get("name"), entry.get("value")) for entry in _entries(value) if "value" in _keys(entry))]
+    pairs += [(name, _measure(known, name)) for name in STATED]
+    for name, told in pairs:
+        if (title := _text(name, CHOICE_LONGEST)) and (text := _text(told, SHORT)):
+            yield Detail(title, text)
+
+
+def _measure(known: Mapping[str, Any], name: str) -> str:
+    """As it was told, with its unit. A number alone says nothing."""
+    unit = _text(known.get(f"{name}_unit"), CURRENCY_MAX)
+    value = _price(known.get(name))
+    if number(value) is None:
+        return _text(known.get(name), SHORT)
+    return f"{value} {unit}" if unit and number(value) else ""
+
+
+def _images(main: Any, others: Any, alt: str) -> tuple[Image, ...]:
+    found: dict[str, str] = {}
+    for entry in [*_entries(main), *_entries(others)]:
+        known = words_of(entry) if isinstance(entry, Mapping) else {"url": entry}
+        if url := web_address(_nested(first(known, ("url", "src", "image")), "")):
+            found[url] = found.get(url) or _text(first(known, NAMES["alt"]), ALT_LONGEST)
+    if found and alt:
+        main_url = next(iter(found))
+        found[main_url] = found[main_url] or alt
+    return tuple(Image(url, told) for url, told in found.items())[:IMAGES_MAX]
+
+
+def _availability(value: Any) -> Availability:
+    word = re.sub("[^a-z]", "", str(value).lower().rpartition("/")[2]) if isinstance(value, str | bool) else ""
+    if word in IN_STOCK:
+        return "in stock"
+    return "out of stock" if word in OUT_OF_STOCK else ""
+
+
+def _price(value: Any) -> str:
+    found = _nested(value, "")
+    return plain(int(found) if isinstance(found, float) and found.is_integer() else found, limit=PRICE_MAX)
+
+
+def _text(value: Any, limit: int) -> str:
+    return plain(_nested(value, ", "), limit=limit)
+
+
+def _texts(value: Any, separators: str, limit: int) -> tuple[str, ...]:
+    """The texts of a list, or the parts of one text."""
+    entries = _entries(value)
+    if separators and len(entries) == 1 and isinstance(entries[0], str):
+        entries = re.split(f"[{separators}]", entries[0])
+    return tuple(dict.fromkeys(told for entry in entries if (told := _text(entry, limit))))
+
+
+def _nested(value: Any, joint: str) -> Any:
+    """The scalar in an object or a list of a few; None for what holds none."""
+    if isinstance(value, Mapping):
+        value = first(value, NESTED)
+    if isinstance(value, list | tuple):
+        texts = [str(entry) for entry in value if isinstance(entry, str | int | float)]
+        return joint.join(texts) if joint else next(iter(texts), None)
+    return value if isinstance(value, str | int | float) else None
+
+
+def _entries(value: Any) -> list[Any]:
+    if isinstance(value, list | tuple):
+        return list(value)
+    return [] if value is None else [value]
+
+
+def _keys(entry: Any) -> Mapping[str, Any]:
+    return entry if isinstance(entry, Mapping) else {}

@@ -1,0 +1,50 @@
+"""A product in the few words that a model reads."""
+
+from typing import Any
+
+from blogworker.product import Product, Variant
+
+ALTS_MAX = 5
+OPTION_LONGEST, VARIANT_LONGEST = 300, 140
+
+
+def facts(product: Product) -> dict[str, Any]:
+    """Each fact under its name; empty where it is not known."""
+    return {
+        "name": product.name,
+        "description": product.description,
+        "price": _range(product),
+        "compare_at_price": product.compare_at_price,
+        "discount": product.discount,
+        "currency": product.currency,
+        "availability": product.availability,
+        "options": [_option(option.name, option.values) for option in product.options],
+        "variants": [_told(variant)[:VARIANT_LONGEST] for variant in product.variants],
+        "sku": product.sku,
+        "vendor": product.vendor,
+        "product_type": ", ".join(product.categories),
+        "tags": list(product.tags),
+        "details": [f"{detail.name}: {detail.value}" for detail in product.details],
+        "pictures": [image.alt for image in product.images if image.alt][:ALTS_MAX],
+        "url": product.url,
+        "image": product.images[0].url if product.images else "",
+        "handle": product.handle,
+    }
+
+
+def _range(product: Product) -> str:
+    return f"{product.price} to {product.price_max}" if product.price_max else product.price
+
+
+def _option(name: str, values: tuple[str, ...]) -> str:
+    kept = list(values)
+    while len(", ".join(kept)) > OPTION_LONGEST:
+        kept.pop()
+    told = ", ".join(kept) + (" and more" if len(kept) < len(values) else "")
+    return f"{name}: {told}" if name else told
+
+
+def _told(variant: Variant) -> str:
+    before = f"before {variant.compare_at_price}" if variant.compare_at_price else ""
+    facts = filter(None, [variant.price, before, variant.weight, variant.availability])
+    return f"{' / '.join(variant.choices)}: {', '.join(facts)}".removesuffix(": ")
