@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 from typing import Any, Literal
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 from blogworker.errors import Rejected, SiteUnavailable, Unavailable
-from blogworker.providers.answer import at, code, text
+from blogworker.providers.answer import code
 from blogworker.providers.wix_auth import PROVIDER, UNREADABLE
+from blogworker.providers.wix_catalogs import of_v1, of_v3
 from blogworker.providers.wix_site import WixSites
 
 Catalog = Literal["V1_CATALOG", "V3_CATALOG"]
-V3_FIELDS = ("URL", "PLAIN_DESCRIPTION", "CURRENCY", "MEDIA_ITEMS_INFO")
-LARGEST_NUMBER = 1e15
+V3_FIELDS = (  # an unknown one is refused with the whole call
+    "URL", "PLAIN_DESCRIPTION", "CURRENCY", "MEDIA_ITEMS_INFO", "INFO_SECTION", "INFO_SECTION_PLAIN_DESCRIPTION",
+    "BREADCRUMBS_INFO", "VARIANT_OPTION_CHOICE_NAMES", "WEIGHT_MEASUREMENT_UNIT_INFO",
+)  # fmt: skip
 OTHER_CATALOG = 428  # the status where a product is asked for in the catalog that the site does not have
 
 
@@ -53,51 +56,5 @@ def product_in(answer: Mapping[str, Any], *, catalog: Catalog) -> dict[str, Any]
     product = answer.get("product")
     if not isinstance(product, dict):
         raise Unavailable("the answer holds no product", provider=PROVIDER, code=UNREADABLE)
-    told = _of_v1(product) if catalog == "V1_CATALOG" else _of_v3(product)
-    return {name: _usable(value) for name, value in told.items()}
-
-
-def _usable(value: Any) -> str | float | None:
-    """A text or a plausible number, unchanged; None for anything else."""
-    if isinstance(value, str):
-        return text(value)
-    found: float | None = value if isinstance(value, int | float) and not isinstance(value, bool) else None
-    return found if found is not None and abs(found) < LARGEST_NUMBER else None
-
-
-def _of_v3(product: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "name": product.get("name"),
-        "description": product.get("plainDescription"),
-        "price": at(product, "actualPriceRange", "minValue", "amount"),
-        "currency": product.get("currency"),
-        "vendor": at(product, "brand", "name"),
-        "url": at(product, "url", "url"),
-        "image": _address(at(product, "media", "main", "image")),
-    }
-
-
-def _of_v1(product: Mapping[str, Any]) -> dict[str, Any]:
-    base, path = at(product, "productPageUrl", "base"), at(product, "productPageUrl", "path")
-    return {
-        "name": product.get("name"),
-        "description": product.get("description"),
-        "price": at(product, "priceData", "discountedPrice") or at(product, "priceData", "price"),
-        "currency": at(product, "priceData", "currency"),
-        "vendor": product.get("brand"),
-        "url": _joined(text(base), text(path)),
-        "image": _address(at(product, "media", "mainMedia", "image")),
-    }
-
-
-def _joined(base: str | None, path: str | None) -> str | None:
-    try:
-        return urljoin(base, path or "") if base else None
-    except ValueError:  # such as a host in square brackets that is not an address
-        return None
-
-
-def _address(image: Any) -> str | None:
-    """A picture is given as its address or as an object that holds it."""
-    found = image.get("url") if isinstance(image, Mapping) else image
-    return found if isinstance(found, str) else None
+    read = of_v1 if catalog == "V1_CATALOG" else of_v3
+    return read(product).as_data()

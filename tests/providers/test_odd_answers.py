@@ -86,24 +86,56 @@ PROBLEM = {"title": "Input validation failed", "detail": "- input.prompt: too lo
 
 DRAFT = {"title": "Mugs", "excerpt": "All of them."}
 SITE = {"site": {"ownerInfo": {"email": "o@x.example"}, "siteDisplayName": "X"}, "ownerEmail": "o@x.example"}
-V3 = {"product": {"name": "Mug", "plainDescription": "<p>x</p>", "actualPriceRange": {"minValue": {"amount": "14.95"}},
-                  "currency": "EUR", "brand": {"name": "B"}, "url": {"url": "https://x.example/m"},
-                  "media": {"main": {"image": {"url": "https://x.example/m.jpg"}}}}}  # fmt: skip
-V1 = {"product": {"name": "Mug", "description": "x", "priceData": {"price": 5, "currency": "EUR"}, "brand": "B",
+# fmt: off
+V3 = {"product": {"name": "Mug", "slug": "mug", "plainDescription": "<p>x</p>", "currency": "EUR",
+                  "actualPriceRange": {"minValue": {"amount": "14.95"}, "maxValue": {"amount": "19"}},
+                  "compareAtPriceRange": {"minValue": {"amount": "20"}}, "brand": {"name": "B"},
+                  "url": {"url": "https://x.example/m"}, "inventory": {"availabilityStatus": "IN_STOCK"},
+                  "media": {"main": {"image": {"url": "https://x.example/m.jpg"}, "altText": "A mug"},
+                            "itemsInfo": {"items": [{"image": "https://x.example/n.jpg"}]}},
+                  "options": [{"id": "o", "name": "Size", "choicesSettings": {"choices": [
+                      {"choiceId": "c", "name": "S"}, {"choiceId": "d", "name": "L"}]}}],
+                  "variantsInfo": {"variants": [
+                      {"sku": "1", "choices": [{"optionChoiceIds": {"optionId": "o", "choiceId": "c"}}],
+                       "price": {"actualPrice": {"amount": "14.95"}, "compareAtPrice": {"amount": "20"}},
+                       "inventoryStatus": {"inStock": False}, "physicalProperties": {"weight": 0.4}},
+                      {"choices": [{"optionChoiceNames": {"optionName": "Size", "choiceName": "L"}}],
+                       "price": {"actualPrice": {"amount": "19"}}, "visible": True}]},
+                  "infoSections": [{"title": "Care", "plainDescription": "<p>By hand</p>"}],
+                  "breadcrumbsInfo": {"breadcrumbs": [{"categoryName": "Cups"}]},
+                  "physicalProperties": {"shippingWeightRange": {"minValue": 0.4, "maxValue": 0.6},
+                                         "weightMeasurementUnitInfo": {"weightMeasurementUnit": "KG"}}}}
+V1 = {"product": {"name": "Mug", "slug": "mug", "description": "x", "brand": "B", "sku": "7",
+                  "priceData": {"price": 5, "discountedPrice": 4.5, "currency": "EUR"},
+                  "priceRange": {"minValue": 5, "maxValue": 9}, "stock": {"inventoryStatus": "IN_STOCK"},
+                  "productOptions": [{"name": "Size", "choices": [{"value": "S", "description": "Small"}]}],
+                  "variants": [{"choices": {"Size": "Small"}, "stock": {"inStock": False}, "variant": {
+                      "priceData": {"price": 5, "discountedPrice": 4.5}, "sku": "8", "visible": True}}],
+                  "additionalInfoSections": [{"title": "Care", "description": "<p>By hand</p>"}],
                   "productPageUrl": {"base": "https://x.example", "path": "/m"},
-                  "media": {"mainMedia": {"image": {"url": "https://x.example/m.jpg"}}}}}  # fmt: skip
+                  "media": {"mainMedia": {"image": {"url": "https://x.example/m.jpg", "altText": "A mug"}},
+                            "items": [{"image": {"url": "https://x.example/n.jpg"}}]}}}
+# fmt: on
 WIX: dict[str, tuple[dict[str, Any], Any]] = {
-    "media": ({"file": {"id": "abc~mv2.jpg", "url": "https://x.example/f", "operationStatus": "READY"}},
-              wix.media_file_of),
+    "media": (
+        {"file": {"id": "abc~mv2.jpg", "url": "https://x.example/f", "operationStatus": "READY"}},
+        wix.media_file_of,
+    ),
     "draft": ({"draftPost": {"id": "d1", "status": "UNPUBLISHED"}}, lambda told: wix.id_at(told, "draftPost", "id")),
-    "drafts": ({"draftPosts": [{"id": "d1", **DRAFT, "editedDate": "2026-11-26T10:00:00Z"}]},
-               lambda told: wix.draft_id_in(told, DRAFT, since="2026")),
+    "drafts": (
+        {"draftPosts": [{"id": "d1", **DRAFT, "editedDate": "2026-11-26T10:00:00Z"}]},
+        lambda told: wix.draft_id_in(told, DRAFT, since="2026"),
+    ),
     "post": ({"post": {"url": {"base": "https://x.example", "path": "/post/m"}}}, wix.post_url_of),
-    "members": ({"members": [{"id": "m1", "loginEmail": "O@x.example"}]},
-                lambda told: wix_author.member_in(told, "o@x.example")),
+    "members": (
+        {"members": [{"id": "m1", "loginEmail": "O@x.example"}]},
+        lambda told: wix_author.member_in(told, "o@x.example"),
+    ),
     "owner": (SITE, lambda told: wix_author.owner_of(told.get("site"))),
-    "tags": ({"tags": [{"id": "t1", "label": "Mugs"}, {"id": "t2", "label": "Tea"}]},
-             lambda told: wix_tags.ids_of(objects(told.get("tags")))),
+    "tags": (
+        {"tags": [{"id": "t1", "label": "Mugs"}, {"id": "t2", "label": "Tea"}]},
+        lambda told: wix_tags.ids_of(objects(told.get("tags"))),
+    ),
     "catalog": ({"catalogVersion": "V3_CATALOG"}, wix_products.catalog_in),
     "product": (V3, lambda told: wix_products.product_in(told, catalog="V3_CATALOG")),
     "old product": (V1, lambda told: wix_products.product_in(told, catalog="V1_CATALOG")),

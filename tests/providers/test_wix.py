@@ -472,7 +472,7 @@ async def test_a_product_of_the_old_catalog(wix, vendor):
 
     found = await wix.product(SITE, "p1", catalog=await wix.catalog(SITE))
 
-    assert (found["price"], found["url"]) == (15, "https://shop.example/product-page/mug")
+    assert (found["price"], found["url"]) == ("15", "https://shop.example/product-page/mug")
     assert found["image"] == "https://static.wixstatic.com/m.jpg"
     assert vendor.asked[-1].path == "/stores-reader/v1/products/p1"
 
