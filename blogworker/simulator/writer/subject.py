@@ -202,7 +202,11 @@ def _price(source: Mapping[str, Any]) -> str:
     price = source.get("price")
     if price in (None, "", 0, "0", "0.00"):
         return ""
-    text, currency = str(price).strip(), str(source.get("currency") or "")
+    currency = str(source.get("currency") or "")
+    return " to ".join(_amount(text.strip(), currency) for text in str(price).split(" to "))
+
+
+def _amount(text: str, currency: str) -> str:
     if not re.fullmatch(r"\d+(?:[.,]\d+)?", text):
         return cleaning.without_markup(text)
     amount = f"{float(text.replace(',', '.')):.2f}".removesuffix(".00")
