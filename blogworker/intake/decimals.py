@@ -1,12 +1,14 @@
 """The decimal sign of a file, which its prices show: beside 12,50 a price of 1.299 is above a thousand."""
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 
-from blogworker.intake.money import Point, is_ambiguous, point_of
+from blogworker.intake.money import OTHER, Point, is_ambiguous, point_of
 from blogworker.intake.table import TableRow
 
 PRICES = ("price", "sale_price", "compare_at_price", "surcharge", "discount_value")
+CLEARLY = 4  # times as many prices show the one sign as the other: what is left are slips
 AHEAD_ROWS, AHEAD_CHARACTERS = 5_000, 16 << 20  # read ahead at most, in search of a price that shows the sign
 
 
@@ -18,13 +20,13 @@ class DecimalSign:
 
     def __init__(self, rows: Iterator[TableRow]) -> None:
         self._rows = rows
-        self._shown: set[Point] = set()
+        self._shown: Counter[Point] = Counter()
         self._broken: OSError | None = None  # what ended the reading ahead, for its own place in the file
 
     @property
     def point(self) -> Point | None:
-        """None where no price shows it, or where prices contradict each other."""
-        return next(iter(self._shown)) if len(self._shown) == 1 else None
+        """None where no price shows it, or where too many prices contradict the others."""
+        return next((one for one, other in OTHER.items() if self._shown[one] > CLEARLY * self._shown[other]), None)
 
     def __iter__(self) -> Iterator[TableRow]:
         ahead: list[TableRow] = []
@@ -52,7 +54,7 @@ class DecimalSign:
         return ahead
 
     def _look_at(self, row: TableRow) -> None:
-        self._shown |= {point for price in _prices(row) if (point := point_of(price)) is not None}
+        self._shown.update(point for price in _prices(row) if (point := point_of(price)) is not None)
 
 
 def _prices(row: TableRow) -> list[str]:

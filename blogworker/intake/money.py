@@ -24,9 +24,8 @@ SHAPES = (
     (re.compile(r"(\d+|\d{1,3}(\.\d{3})+)(,\d*)?"), ".", ","),
 )
 AMBIGUOUS = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")  # 1.299 and 1,299: either a thousand or three decimals
-OTHER = {".": ",", ",": "."}
-
 Point = Literal[".", ","]
+OTHER: dict[Point, Point] = {".": ",", ",": "."}
 
 
 def amount(text: str, point: Point | None = None) -> Decimal:

@@ -8,11 +8,14 @@ from decimal import Decimal
 from blogworker.intake import identifiers, stock
 from blogworker.intake.money import Point, amount, currency
 from blogworker.intake.properties import properties
+from blogworker.intake.visibility import folded
+from blogworker.intake.words import NO
 from blogworker.product import Availability, Option, Variant, availability_of, telling
 
 OPTIONS = range(1, 7)
 COLUMNS = {
     "sale_price": ("saleprice", "specialprice", "angebotspreis", "prixpromo", "prixsolde", "preciorebajado"),
+    "on_sale": ("onsale",),
     "discount_mode": ("discountmode",),  # Wix classic
     "discount_value": ("discountvalue",),
     **{f"option_name_{n}": (f"option{n}name", f"optionname{n}", f"productoptionname{n}") for n in OPTIONS},
@@ -74,6 +77,8 @@ class Offers:
             self._discount = _discount(cells, point) or self._discount
         elif told["surcharge"] is not None and self._base is not None:
             price = self._base + told["surcharge"]
+        if folded(cells.get("on_sale", "")) in NO:
+            told["sale_price"] = None
         if price is not None and (lower := told["sale_price"] or self._reduced(price)) and lower < price:
             price, compare_at = lower, price
         return price, compare_at if price is None or compare_at is None or compare_at > price else None

@@ -5,8 +5,9 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 
-from blogworker.intake.money import Point, amount
+from blogworker.intake.money import Point, amount, is_ambiguous
 
+ATTRIBUTES = range(1, 9)
 UNITS = ("kg", "g", "lb", "lbs", "oz", "mm", "cm", "m", "inch", "in", "ft", "ml", "l")
 MEASURES = {
     "weight": ("weight", "gewicht", "poids", "peso", "waga", "vikt"),
@@ -19,8 +20,16 @@ MEASURES = {
 }
 PROPERTIES = {
     "dimensions": ("dimensions", "abmessungen", "dimensiones", "dimensioni", "afmetingen", "measurements"),
-    "material": ("material", "materials", "materiau", "materiaal", "materiale"),
-    "colour": ("color", "colour", "farbe", "couleur", "colore", "kleur"),
+    "material": (
+        "material",
+        "materials",
+        "materiau",
+        "materiaal",
+        "materiale",
+        "fabricproductmetafieldsshopifyfabric",
+        "materialproductmetafieldsshopifymaterial",
+    ),
+    "colour": ("color", "colour", "farbe", "couleur", "colore", "kleur", "colorproductmetafieldsshopifycolorpattern"),
     "size": ("size", "grosse", "taille", "talla", "taglia", "maat"),
 }
 COLUMNS: dict[str, tuple[str, ...]] = {**PROPERTIES, **MEASURES}
@@ -29,6 +38,8 @@ COLUMNS |= {
     for name, words in MEASURES.items()
     for unit in UNITS
 }
+COLUMNS |= {f"attribute_name_{n}": (f"attribute{n}name",) for n in ATTRIBUTES}  # WooCommerce
+COLUMNS |= {f"attribute_value_{n}": (f"attribute{n}values", f"attribute{n}value") for n in ATTRIBUTES}
 COLUMNS["weight_g"] += ("variantgrams", "grams", "weightvaluegrams", "variantweightgrams")
 COLUMNS["weight_unit"] = ("variantweightunit", "weightunit", "weightunitfordisplay", "gewichtseinheit")
 GRAMS = {"kg": Decimal(1000), "g": Decimal(1), "lb": Decimal("453.59237"), "oz": Decimal("28.349523125")}
@@ -39,6 +50,9 @@ WITH_UNIT = re.compile(r"\d.*[^\W\d_]|\d.*[\"']")
 def properties(cells: Mapping[str, str], point: Point | None) -> dict[str, str]:
     """What a row states: `weight` -> `1.5 kg`."""
     found = {name: cells[name] for name in PROPERTIES if cells.get(name)}
+    for n in ATTRIBUTES:
+        if (name := cells.get(f"attribute_name_{n}")) and (cell := cells.get(f"attribute_value_{n}")):
+            found[name[:LONGEST]] = cell
     for name in MEASURES:
         if (cell := cells.get(name)) and WITH_UNIT.search(cell):
             found[name] = cell
@@ -52,8 +66,11 @@ def properties(cells: Mapping[str, str], point: Point | None) -> dict[str, str]:
 
 
 def _positive(cell: str | None, point: Point | None) -> Decimal | None:
+    """None also for what can be read in two ways: 1,250 kg may be a sack or a van."""
     try:
-        return (amount(cell, point) or None) if cell else None
+        if not cell or (point is None and is_ambiguous(cell)):
+            return None
+        return amount(cell, point) or None
     except ValueError:
         return None
 

@@ -10,8 +10,8 @@ from blogworker.product import Availability
 
 COLUMNS = {  # our name -> spellings in a header
     "stock": (
-        "variantinventoryqty", "inventoryquantity", "inventory", "stock", "stockquantity", "quantity", "instock",
-        "availability", "stockstatus", "lagerbestand", "bestand", "verfugbarkeit", "quantite", "disponibilite",
+        "variantinventoryqty", "inventoryquantity", "inventory", "instock", "availability", "stockstatus", "stock",
+        "stockquantity", "quantity", "lagerbestand", "bestand", "verfugbarkeit", "quantite", "disponibilite",
         "existencias", "disponibilidad", "giacenza", "disponibilita", "voorraad", "beschikbaarheid",
     ),
     "stock_tracker": ("variantinventorytracker", "inventorytracker"),

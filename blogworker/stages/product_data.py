@@ -3,6 +3,7 @@ bounded. What is of no use is left out; nothing raises."""
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from blogworker.product import (
@@ -50,6 +51,7 @@ IN_STOCK = frozenset({"instock", "true", "yes", "available", "limitedavailabilit
 OUT_OF_STOCK = frozenset({"outofstock", "false", "no", "soldout", "unavailable"})
 NAME_MAX, DESCRIPTION_MAX, PRICE_MAX, CURRENCY_MAX, SHORT = 200, 6_000, 40, 10, 120
 TAGS_MAX, TAG_LONGEST = 12, 40
+ENTRIES_MAX = 64  # of a list that are cleaned
 CATEGORIES_MAX, CHOICE_LONGEST, ALT_LONGEST = 6, 40, 125
 
 
@@ -76,13 +78,13 @@ def read_product(data: Mapping[str, Any]) -> Product:
         compare_at_price=_above(_price(found["compare_at_price"]), low),
         currency=_text(found["currency"], CURRENCY_MAX),
         availability=_availability(found["availability"]) or availability_of([one.availability for one in variants]),
-        options=tuple(_options(found["options"]))[:OPTIONS_MAX],
+        options=tuple(islice(_options(found["options"]), OPTIONS_MAX)),
         variants=tuple(one for one in variants if one.choices)[:VARIANTS_MAX],
         sku=_text(found["sku"], SHORT),
         vendor=_text(found["vendor"], SHORT),
         categories=_texts(found["categories"], ";", SHORT)[:CATEGORIES_MAX],
         tags=_texts(found["tags"], ",;|", TAG_LONGEST)[:TAGS_MAX],
-        details=tuple(dict.fromkeys(_details(found["details"], known)))[:DETAILS_MAX],
+        details=tuple(islice(_details(found["details"], known), DETAILS_MAX)),
         images=_images(found["image"], found["images"], _text(found["alt"], ALT_LONGEST)),
         handle=_text(found["handle"], NAME_MAX),
         url=web_address(_nested(found["url"], "")),
@@ -96,7 +98,9 @@ def _variant(entry: Any) -> Variant:
         choices = [known.get(f"option{n}") for n in (1, 2, 3)]
     if isinstance(choices, Mapping):
         choices = list(choices.values())
-    told = _texts(choices, "", CHOICE_LONGEST) or _texts(first(known, ("title", "name")), "/", CHOICE_LONGEST)
+    told = _texts(choices, "", CHOICE_LONGEST, most=OPTIONS_MAX) or _texts(
+        first(known, ("title", "name")), "/", CHOICE_LONGEST
+    )
     price = _price(first(known, NAMES["price"]))
     return Variant(
         choices=told[:OPTIONS_MAX],
@@ -185,12 +189,12 @@ def _text(value: Any, limit: int) -> str:
     return plain(_nested(value, ", "), limit=limit)
 
 
-def _texts(value: Any, separators: str, limit: int) -> tuple[str, ...]:
+def _texts(value: Any, separators: str, limit: int, *, most: int = ENTRIES_MAX) -> tuple[str, ...]:
     """The texts of a list, or the parts of one text."""
     entries = _entries(value)
     if separators and len(entries) == 1 and isinstance(entries[0], str):
         entries = re.split(f"[{separators}]", entries[0])
-    return tuple(dict.fromkeys(told for entry in entries if (told := _text(entry, limit))))
+    return tuple(dict.fromkeys(told for entry in entries[:most] if (told := _text(entry, limit))))
 
 
 def _nested(value: Any, joint: str) -> Any:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from blogworker.product import Product, Variant
+from blogworker.product import Product, Variant, number
 
 ALTS_MAX = 5
 OPTION_LONGEST, VARIANT_LONGEST = 300, 140
@@ -14,7 +14,7 @@ def facts(product: Product) -> dict[str, Any]:
         "name": product.name,
         "description": product.description,
         "price": _range(product),
-        "compare_at_price": product.compare_at_price,
+        "compare_at_price": _before(product),
         "discount": product.discount,
         "currency": product.currency,
         "availability": product.availability,
@@ -34,6 +34,16 @@ def facts(product: Product) -> dict[str, Any]:
 
 def _range(product: Product) -> str:
     return f"{product.price} to {product.price_max}" if product.price_max else product.price
+
+
+def _before(product: Product) -> str:
+    """Beside a range it is told only where it is above all of it: else it is that of some variant, which tells it."""
+    before, highest = number(product.compare_at_price), number(product.price_max)
+    if product.price_max and (before is None or highest is None or before <= highest):
+        return ""
+    return (
+        "" if product.price_max and any(one.compare_at_price for one in product.variants) else product.compare_at_price
+    )
 
 
 def _option(name: str, values: tuple[str, ...]) -> str:

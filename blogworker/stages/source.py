@@ -26,8 +26,9 @@ NAMES = {  # our word -> the words producers use for it, the surest first
     "text": ("text", "notes", "content"),
 }
 KEYWORD_MAX, TEXT_MAX = 200, 12_000
-MATERIAL_MAX = 14_000  # characters of JSON: of a long description, what the other facts leave is told
-DESCRIPTION_LEAST = 500
+MATERIAL_MAX = 14_000  # characters of JSON
+TEXT_LEAST = 500
+LEFT_OUT = ("pictures", "variants", "options", "details", "tags")
 UNTOLD = ("product_id", "image", "handle")
 V1_KNOWN_S = 86_400.0  # it may move to V3; from V3 no site moves
 
@@ -67,9 +68,19 @@ def material(source: Mapping[str, Any]) -> Output:
 
 
 def _fitted(source: Output) -> Output:
-    rest = len(json.dumps(material({**source, "description": ""}), ensure_ascii=False))
-    room = max(DESCRIPTION_LEAST, MATERIAL_MAX - rest)
-    return {**source, "description": cut(source["description"], room)}
+    """What the model reads of it, within MATERIAL_MAX: long texts are cut first, then lists are left out."""
+    texts = ("text", "description") if source["kind"] == "product" else ("description", "text")
+    for word in texts:
+        room = MATERIAL_MAX - _size({**source, word: ""})
+        source = {**source, word: cut(source[word], max(TEXT_LEAST, room))}
+    for word in LEFT_OUT:
+        if _size(source) > MATERIAL_MAX:
+            source = {**source, word: []}
+    return source
+
+
+def _size(source: Output) -> int:
+    return len(json.dumps(material(source), ensure_ascii=False))
 
 
 def _has_product(data: Mapping[str, Any]) -> bool:

@@ -1,0 +1,148 @@
+"""What an export states about a product is in its source_data: prices, variants, stock, measures."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from blogworker.intake import Accepted, Row
+from blogworker.intake.money import Point, amount, point_of
+from blogworker.intake.offers import Offers
+from blogworker.product import VARIANTS_MAX, number
+
+Reads = Callable[..., list[Row]]
+
+SHOPIFY = """\
+Handle,Title,Body (HTML),Product Category,Type,Option1 Name,Option1 Value,Option2 Name,Option2 Value,Variant SKU,\
+Variant Grams,Variant Inventory Tracker,Variant Inventory Qty,Variant Inventory Policy,Variant Price,\
+Variant Compare At Price,Image Src,Image Alt Text,Variant Weight Unit,Status
+pump,Track Pump,<ul><li>Steel barrel</li><li>160 psi</li></ul>,Sports > Cycling,Pumps,Valve,Presta,Colour,Red,TP-1,\
+1500,shopify,4,deny,12.00,15.00,https://s.test/1.jpg,A red pump,kg,active
+pump,,,,,,Schrader,,Black,TP-2,1800,shopify,0,deny,22.00,,https://s.test/2.jpg,,kg,
+pump,,,,,,,,,,,,,,,,https://s.test/3.jpg,Its gauge,,
+soap,Soap,,,,Title,Default Title,,,,0,,0,deny,4.00,0.00,,,kg,active
+"""
+WIX = """\
+handleId;fieldType;name;description;collection;price;surcharge;discountMode;discountValue;inventory;weight;\
+productOptionName1;productOptionType1;productOptionDescription1;additionalInfoTitle1;additionalInfoDescription1
+cup;Product;Cup;<p>Thrown.</p>;Cups;Table;20,00;;PERCENT;25;InStock;0.3;Glaze;COLOR;#000000:Black;Care;<p>By hand.</p>
+"""
+
+
+def one(rows: list[Row]) -> dict[str, Any]:
+    assert isinstance(rows[0], Accepted), rows
+    return rows[0].blog.source_data
+
+
+def test_a_shopify_export_tells_variants_stock_weight_and_pictures(rows_of: Reads) -> None:
+    rows = rows_of(SHOPIFY, kind="csv")
+
+    found = one(rows)
+    assert found["description"] == "Steel barrel\n160 psi"
+    assert (found["price"], found["price_max"], found["compare_at_price"]) == ("12.00", "22.00", "15.00")
+    assert found["options"] == [
+        {"name": "Valve", "values": ["Presta", "Schrader"]},
+        {"name": "Colour", "values": ["Red", "Black"]},
+    ]
+    red = {"price": "12.00", "compare_at_price": "15.00", "availability": "in stock", "sku": "TP-1", "weight": "1.5 kg"}
+    black = {"price": "22.00", "availability": "out of stock", "sku": "TP-2", "weight": "1.8 kg"}
+    assert found["variants"] == [{"choices": ["Presta", "Red"], **red}, {"choices": ["Schrader", "Black"], **black}]
+    assert found["availability"] == "in stock"
+    assert found["images"] == [
+        {"url": "https://s.test/1.jpg", "alt": "A red pump"},
+        "https://s.test/2.jpg",
+        {"url": "https://s.test/3.jpg", "alt": "Its gauge"},
+    ]
+    assert one(rows[1:]) == {"name": "Soap", "price": "4.00", "handle": "soap"}, "stock is not counted, nothing weighed"
+
+
+def test_a_classic_wix_export_tells_its_discount_options_and_sections(rows_of: Reads) -> None:
+    header, row = WIX.splitlines()
+    variant = 'cup;Variant;;;;;5,00;;;OutOfStock;;;;"#FFFFFF:White";;'
+    row = row.replace("Cups;Table", '"Cups;Table"').replace("#000000:Black", '"#000000:Black;#FFFFFF:White"')
+
+    found = one(rows_of("\n".join([header, row, variant]), kind="csv"))
+
+    assert (found["price"], found["price_max"], found["compare_at_price"]) == ("15.00", "18.75", "20.00")
+    assert found["categories"] == ["Cups", "Table"]
+    assert found["options"] == [{"name": "Glaze", "values": ["Black", "White"]}]
+    assert found["description"] == "Thrown.\nCare: By hand."
+    assert "details" not in found, "a weight without a unit"
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "told"),
+    [
+        ("Preis;UVP", "2.450,-;2.999,00 €", {"price": "2450", "compare_at_price": "2999.00"}),
+        ("Preis;Währung;Lagerbestand", "12,\u2013;CHF;0", {
+            "price": "12", "currency": "CHF", "availability": "out of stock"}),
+        ("Preis;Gewicht (kg)", "12,50;1,2", {"price": "12.50", "details": [{"name": "weight", "value": "1.2 kg"}]}),
+        ("Preis;Gewicht (kg)", "12,50;1,250", {"price": "12.50", "details": [{"name": "weight", "value": "1.25 kg"}]}),
+        ("Preis;Gewicht (kg)", "12;1,250", {"price": "12"}),
+        ("Preis;Verfügbarkeit", "5,00;auf Lager", {"price": "5.00", "availability": "in stock"}),
+        ("Prix;Poids;Hauteur (cm)", "5,00;250 g;8", {
+            "price": "5.00", "details": [{"name": "weight", "value": "250 g"}, {"name": "height", "value": "8 cm"}]}),
+        ("Regular price;Sale price;In stock?;Attribute 1 name;Attribute 1 value(s)", "20.00;16.00;1;Wood;Oak", {
+            "price": "16.00", "compare_at_price": "20.00", "availability": "in stock",
+            "details": [{"name": "Wood", "value": "Oak"}]}),
+        ("Price;Sale Price;On Sale;Stock", "20.00;16.00;No;Unlimited", {"price": "20.00", "availability": "in stock"}),
+        ("Price;Weight;Weight unit", "Fr. 20.50;2;lb", {
+            "price": "20.50", "details": [{"name": "weight", "value": "2 lb"}]}),
+        ("Price;Description", r"1.00;Steel\n160 psi", {"price": "1.00", "description": "Steel\n160 psi"}),
+    ],
+)  # fmt: skip
+def test_other_exports_tell_theirs(rows_of: Reads, header: str, row: str, told: dict[str, Any]) -> None:
+    found = one(rows_of(f"Handle;Name;{header}\nh;N;{row}\n", kind="csv"))
+
+    assert found == {"name": "N", "handle": "h", **told}
+
+
+@pytest.mark.parametrize(
+    ("prices", "read"),
+    [
+        (["12,50", "1.299"], ["12.50", "1299"]),
+        (["1.299", "12,50"], ["1299", "12.50"]),
+        (["1,299", "12.50"], ["1299", "12.50"]),
+        (["1,299", "12,50"], ["1.299", "12.50"]),
+        (["1.299", "1.299.000"], ["1299", "1299000"]),
+        (["1.299", "12,-"], ["1299", "12"]),
+        (["1.299", "60"], ["1.299", "60"]),
+        (["1,299", "60"], ["1299", "60"]),
+        (["1.299", *["12,50"] * 9, "9.99"], ["1299", *["12.50"] * 9, "9.99"]),
+        (["12,50", "9.99", "1.299", "1,299"], ["12.50", "9.99", "1.299", "1299"]),
+    ],
+)
+def test_the_decimal_sign_is_that_of_the_file(rows_of: Reads, prices: list[str], read: list[str]) -> None:
+    rows = rows_of("Handle;Name;Price\n" + "".join(f"h{n};N;{price}\n" for n, price in enumerate(prices)), kind="csv")
+
+    assert [one([row])["price"] for row in rows] == read
+    assert [row.line for row in rows] == list(range(2, len(prices) + 2))
+
+
+@given(st.decimals(0, 10**7, places=2), st.sampled_from(".,"), st.booleans())
+def test_a_price_is_read_with_the_sign_it_was_written_with(value: Decimal, point: Point, grouped: bool) -> None:
+    written = f"{value:,.2f}" if grouped else f"{value:.2f}"
+    if point == ",":
+        written = written.translate(str.maketrans(",.", ".,"))
+    whole = written[:-3]
+
+    assert amount(written) == value
+    assert point_of(written) == point
+    assert amount(f"{whole}{point}-") == int(value)
+    assert amount(whole, point) == int(value)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.decimals(1, 500, places=2), st.booleans()), min_size=2, max_size=200))
+def test_the_variants_kept_hold_the_lowest_and_the_highest_price(rows: list[tuple[Decimal, bool]]) -> None:
+    offers = Offers()
+    for n, (price, is_left) in enumerate(rows):
+        offers.add({"option_value_1": f"v{n}", "price": str(price), "stock": str(int(is_left))}, None, of_product=False)
+
+    kept = [number(variant.price) for variant in offers.variants]
+    assert len(kept) <= VARIANTS_MAX
+    assert not kept or {min(offers.prices), max(offers.prices)} <= set(kept)
+    assert kept or len(set(rows)) == 1
