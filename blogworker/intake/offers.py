@@ -27,7 +27,7 @@ COLUMNS = {
     },
 }  # fmt: skip
 WITHOUT_OPTIONS = ("title", "default title")  # what Shopify writes for a product without variants
-COLOUR = re.compile(r"#[0-9a-f]{3,8}:", re.IGNORECASE)  # Wix classic: `#000000:Black`
+COLOUR = re.compile(r"^#[0-9a-f]{3,8}:|:#[0-9a-f]{3,8}$", re.IGNORECASE)  # Wix: `#000000:Black`, `Black:#000000`
 CHOICE_LONGEST = 60
 
 

@@ -50,8 +50,9 @@ class ProductRows:
                 return self._contradiction(name, cell)
             self.told.setdefault(name, cell)
             self._lines.setdefault(name, line)
-        for address in _addresses(cells.get("image", "")):
-            self._images[address] = self._images.get(address) or cells.get("image_alt", "")
+        for place, address in enumerate(_addresses(cells.get("image", ""))):
+            alt = "" if place else cells.get("image_alt", "")  # which says what the first of them shows
+            self._images[address] = self._images.get(address) or alt
         self._variant_images += _addresses(cells.get("variant_image", ""))
         try:
             self._offers.add(cells, point, of_product=kind == "product")

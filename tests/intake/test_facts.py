@@ -73,6 +73,26 @@ def test_a_classic_wix_export_tells_its_discount_options_and_sections(rows_of: R
     assert "details" not in found, "a weight without a unit"
 
 
+def test_a_new_wix_export_tells_choices_without_their_colours(rows_of: Reads) -> None:
+    header = "handle,fieldType,name,media,mediaAltText,price,strikethroughPrice,inventory,sku,"
+    header += "productOptionName1,productOptionType1,productOptionChoices1"
+    rows = [
+        "cap,PRODUCT,Cap,https://s.test/a.jpg;https://s.test/b.jpg,A cap,,,,,Colour,SWATCH,Red:#ff0000;Blue:#00f",
+        "cap,VARIANT,,,,20,25,3,S1,Colour,SWATCH_CHOICES,Red:#ff0000",
+        "cap,VARIANT,,,,22,,OUT_OF_STOCK,S2,Colour,SWATCH_CHOICES,Blue:#00f",
+    ]
+
+    found = one(rows_of("\n".join([header, *rows]), kind="csv"))
+
+    assert found["options"] == [{"name": "Colour", "values": ["Red", "Blue"]}]
+    red = {"choices": ["Red"], "price": "20", "compare_at_price": "25", "availability": "in stock", "sku": "S1"}
+    assert found["variants"] == [
+        red,
+        {"choices": ["Blue"], "price": "22", "availability": "out of stock", "sku": "S2"},
+    ]
+    assert found["images"] == [{"url": "https://s.test/a.jpg", "alt": "A cap"}, "https://s.test/b.jpg"]
+
+
 @pytest.mark.parametrize(
     ("header", "row", "told"),
     [
