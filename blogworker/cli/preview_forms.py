@@ -9,6 +9,7 @@ from rich.text import Text
 from blogworker.cli.output import json_text, table
 from blogworker.stages.judging import SEO_DESCRIPTION_LIMIT, SEO_TITLE_LIMIT
 from blogworker.stages.preview import Call, Preview
+from blogworker.stages.product_url import page_of
 
 SIMULATED = "stand-ins for OpenAI and Replicate made the text and the picture"
 
@@ -26,6 +27,8 @@ def markdown(found: Preview) -> str:
         "Site": ", ".join(f"{name} {value}" for name, value in found.source["site"].items())
         or "no settings of its own",
     }
+    if (page := page_of(found.source)) is not None:
+        facts["Product page"] = page
     if found.simulated:
         facts["Simulated"] = SIMULATED
     head = "\n".join(f"- {name}: {value}" for name, value in facts.items())

@@ -17,6 +17,7 @@ from blogworker.cli.session import with_database
 from blogworker.db.pool import Database, Row
 from blogworker.errors import BlogworkerError
 from blogworker.queue.job import Status
+from blogworker.stages.product_url import page_of
 
 JSON = typer.Option(False, "--json", help="For machines.")
 SOURCE_MAX = 200  # characters of a source that `show` prints
@@ -193,6 +194,7 @@ def _job_parts(found: Row) -> list[Any]:
     head = {key: job[key] for key in ("instance_id", "status", "stage", "source_type", "source_id")}
     head |= {
         "source": _source(job["source_data"]),
+        "product page": _product_page(found),
         "priority": job["priority"],
         "tries": _tries(job),
         "attempts": f"{job['attempt']}, of which {job['rescues']} lost their worker",
@@ -240,6 +242,12 @@ def _source(data: object) -> str | None:
     known = data if isinstance(data, Mapping) else {}
     about = next((str(known[key]) for key in ("keyword", "name", "text") if known.get(key)), None)
     return about if about is None or len(about) <= SOURCE_MAX else f"{about[: SOURCE_MAX - 1]}…"
+
+
+def _product_page(found: Row) -> str | None:
+    """What posts about the product link to, or why they have no link; None as long as its source was not read."""
+    source = next((saved["output"] for saved in found["checkpoints"] if saved["stage"] == "source"), None)
+    return page_of(source) if isinstance(source, Mapping) else None
 
 
 def _moment(stored: object) -> object:

@@ -12,6 +12,7 @@ from blogworker.cli.session import with_database
 from blogworker.db.pool import Database, Row
 from blogworker.errors import SettingsError
 from blogworker.queue.newblog import site_faults, site_text_faults
+from blogworker.stages.product_url import KNOWN, checked_template
 from blogworker.stages.site import checked
 
 MOST = 2**31 - 1  # what the column holds
@@ -29,6 +30,7 @@ COLUMNS = {
     "done": "done",
     "failed": "failed",
     "budget": "budget",
+    "product url": "product_url",
     "paused": "pause_reason",
 }
 
@@ -85,13 +87,19 @@ def set_site(
     max_pending: int | None = typer.Option(None, min=1, max=MOST, help="Most blogs of it that may wait."),
     budget_day: str | None = typer.Option(None, help=f"What it may spend a UTC day: {BUDGET_HELP}"),
     budget_month: str | None = typer.Option(None, help=f"What it may spend a UTC month: {BUDGET_HELP}"),
+    product_url: str | None = typer.Option(
+        None,
+        metavar="TEMPLATE",
+        help=f"The address of a product that has none: https://shop.example/product-page/{{handle}} ({KNOWN}); "
+        "'' removes it.",
+    ),
     settings: str | None = typer.Option(None, help='More settings as JSON, for example \'{"language": "de"}\'.'),
     as_json: bool = typer.Option(False, "--json", help="For machines."),
 ) -> None:
     """Make a site, or change what is given; the rest stays."""
     if wrong := site_faults(site) + site_text_faults(name=name, plan=plan):
         raise SettingsError("\n".join(wrong))
-    merged = _settings(settings)
+    merged = _settings(settings, product_url)
     money = budget(budget_day, option="--budget-day") | budget(budget_month, option="--budget-month")
 
     async def act(database: Database) -> list[Row]:
@@ -103,7 +111,7 @@ def set_site(
             weight=weight,
             max_in_flight=max_in_flight,
             max_pending=max_pending,
-            settings=None if merged is None else Json(merged),
+            settings=Json(merged),
         )
         await database.execute("queue/set_site_budget", instance_id=site, **money)
         return await database.rows("ops/sites", most=1, instance_id=site)
@@ -111,19 +119,29 @@ def set_site(
     _show(with_database(act), as_json=as_json)
 
 
-def _settings(text: str | None) -> dict[str, Any] | None:
-    if text is None:
-        return None
+def _settings(text: str | None, product_url: str | None) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    if text is not None:
+        try:
+            given = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise SettingsError(f"--settings is not JSON: {error}") from error
+        if not isinstance(given, dict):
+            raise SettingsError('--settings must be a JSON object, for example \'{"language": "de"}\'')
+        given = _checked("--settings", given)
+    if product_url is not None:
+        try:
+            given["product_url"] = checked_template(product_url) if product_url.strip() else None
+        except ValueError as error:
+            raise SettingsError(f"--product-url {error}") from error
+    return given
+
+
+def _checked(option: str, given: dict[str, Any]) -> dict[str, Any]:
     try:
-        loaded = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise SettingsError(f"--settings is not JSON: {error}") from error
-    if not isinstance(loaded, dict):
-        raise SettingsError('--settings must be a JSON object, for example \'{"language": "de"}\'')
-    try:
-        return checked(loaded)
+        return checked(given)
     except SettingsError as error:
-        raise SettingsError(f"--settings: {error}") from error
+        raise SettingsError(f"{option}: {error}") from error
 
 
 def _show(rows: list[Row], *, as_json: bool) -> None:
@@ -131,7 +149,16 @@ def _show(rows: list[Row], *, as_json: bool) -> None:
         emit_json(rows)
     else:
         learned = any(row["turn_cost"] != 1 for row in rows)  # 1 until blogs of the site have ended
-        columns = {head: key for head, key in COLUMNS.items() if learned or key != "turn_cost"}
-        told = [row | {"budget": budgets(row["budget_day_usd"], row["budget_month_usd"])} for row in rows]
+        addressed = any(row["product_url"] for row in rows)
+        left_out = ([] if learned else ["turn_cost"]) + ([] if addressed else ["product_url"])
+        columns = {head: key for head, key in COLUMNS.items() if key not in left_out}
+        told = [
+            row | {"budget": budgets(row["budget_day_usd"], row["budget_month_usd"]), "product_url": _product_url(row)}
+            for row in rows
+        ]
         lines = [[row[key] for key in columns.values()] for row in told]
-        console().print(table(None, list(columns), lines, fold=["paused"]))
+        console().print(table(None, list(columns), lines, fold=["product url", "paused"]))
+
+
+def _product_url(row: Row) -> str | None:
+    return f"{row['product_url']} (learnt)" if row["product_url_learnt"] else row["product_url"]

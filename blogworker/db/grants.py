@@ -69,6 +69,7 @@ WORKER = Role(
     },
     functions=(
         *READS,
+        "reserve_slug",
         "reserve_spend",
         "reserve_title",
         "quota_round",

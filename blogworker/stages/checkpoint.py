@@ -115,6 +115,14 @@ class StoredCheckpoints:
         )
         return Reserved(None if row["place"] is None else row["place"] - 1, tuple(row["taken"]))
 
+    async def reserve_slug(self, wanted: Sequence[str], *, stem: str) -> str:
+        slug: str = self._held(
+            await self._database.maybe(
+                "stages/reserve_slug", **self._fence, wanted=storable(list(wanted)), stem=storable(stem)
+            )
+        )["slug"]
+        return slug
+
     async def site_tags(self) -> list[str]:
         rows = await self._database.rows(
             "stages/site_tags", instance_id=self._claim.instance_id, job_id=self._claim.job_id, posts=POSTS_LOOKED_AT

@@ -27,6 +27,7 @@ from blogworker.stages.judging import (
 from blogworker.stages.plain import cut, cut_clean, slug
 from blogworker.stages.prompts import POST, fenced
 from blogworker.stages.site import SiteSettings, usable
+from blogworker.stages.slugs import choices, stem
 from blogworker.stages.source import material
 from blogworker.stages.work import Output, Work
 from blogworker.stages.writing import Task, Unfit, writer_of, written
@@ -50,7 +51,10 @@ async def run(work: Work) -> Output:
     own = allowed([str(idea.get("title") or "")], site)
     title = await _title(work, source, [post["title"], *own])
     tags = reused(post["tags"], await work.checkpoints.site_tags())
-    output = {**post, "title": title, "tags": tags}
+    about = [source.get("name"), source.get("keyword"), *(idea.get("keywords") or []), title]
+    told = allowed([str(text) for text in about if text], site)
+    free = await work.checkpoints.reserve_slug(choices(post["slug"], told), stem=stem(post["slug"]))
+    output = {**post, "title": title, "slug": free, "tags": tags}
     await work.checkpoints.store_post(columns(output))
     return {**output, "model": writer_of(work, task), "prompt_version": POST.version}
 

@@ -69,17 +69,17 @@ def web_address(value: object) -> str:
     return text if parts.scheme in ("http", "https") and parts.hostname and not re.search(r"[\s<>\"]", text) else ""
 
 
-def slug(text: str) -> str:
-    """Lower-case words joined by hyphens. Latin accents go, other scripts stay; it fits Wix's encoded limit."""
+def slug(text: str, *, limit: int = SLUG_LIMIT) -> str:
+    """Lower-case words joined by hyphens. Latin accents go, other scripts stay; it fits the limit when encoded."""
     bare = LATIN_ACCENTS.sub(r"\1", unicodedata.normalize("NFKD", text.lower().replace("ß", "ss")))
     joined = unicodedata.normalize("NFC", re.sub(f"[{APOSTROPHES}]", "", bare))
     words = "".join(sign if unicodedata.category(sign)[0] in "LMN" else " " for sign in joined).split()
     kept = ""
-    if words and len(quote(words[0])) > SLUG_LIMIT:  # of a script without spaces: as many letters as fit
-        words = [words[0][: SLUG_LIMIT // len(quote(max(words[0])))]]
+    if words and len(quote(words[0])) > limit:  # of a script without spaces: as many letters as fit
+        words = [words[0][: limit // len(quote(max(words[0])))]]
     for word in words:
         longer = f"{kept}-{word}" if kept else word
-        if len(quote(longer)) > SLUG_LIMIT:
+        if len(quote(longer)) > limit:
             break
         kept = longer
     return kept or "post"

@@ -93,6 +93,9 @@ class UnqueuedCheckpoints:
     async def reserve_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> Reserved:
         return Reserved(place=0, taken=())  # titles belong to blogs that are to be published
 
+    async def reserve_slug(self, wanted: Sequence[str], *, stem: str) -> str:
+        return wanted[0]
+
     async def site_tags(self) -> list[str]:
         return self._tags
 

@@ -12,10 +12,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from blogworker.errors import SettingsError
 from blogworker.settings import ImageTrouble
 from blogworker.stages.plain import plain
+from blogworker.stages.product_url import checked_template
 
 LONGEST = 300
 WORD_LENGTH = 60
 LEAST_WORDS, MOST_WORDS = 300, 3_000
+UNTOLD = {"member_id", "publish_mode", "image_trouble", "product_url"}
 LANGUAGE_TAG = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 
 
@@ -26,6 +28,7 @@ def _told(text: str) -> str:
 
 
 Told = Annotated[str, Field(max_length=LONGEST), AfterValidator(_told)]
+Template = Annotated[str, AfterValidator(checked_template)]
 Word = Annotated[str, Field(min_length=1, max_length=WORD_LENGTH), AfterValidator(_told)]
 
 
@@ -46,10 +49,11 @@ class SiteSettings(BaseModel):
     member_id: str | None = Field(None, min_length=1, max_length=100, description="the author at Wix")
     image_trouble: ImageTrouble | None = Field(None, description="what becomes of a post without a picture")
     publish_mode: Literal["publish", "draft"] | None = Field(None, description="draft: the owner publishes by hand")
+    product_url: Template | None = None  # of the pages that posts link to, where a product has no url
 
     def facts(self) -> dict[str, Any]:
         """What the writer is told."""
-        return self.model_dump(exclude_defaults=True, exclude={"member_id", "publish_mode", "image_trouble"})
+        return self.model_dump(exclude_defaults=True, exclude=UNTOLD)
 
 
 def checked(given: Mapping[str, Any]) -> dict[str, Any]:

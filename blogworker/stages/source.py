@@ -19,6 +19,7 @@ from blogworker.stages.product_data import NAMES as PRODUCT_NAMES
 from blogworker.stages.product_data import first, read_product, words_of
 from blogworker.stages.product_facts import facts
 from blogworker.stages.site import usable
+from blogworker.stages.way_back import learn, with_link
 from blogworker.stages.work import Output, Work
 
 NAMES = {  # our word -> the words producers use for it, the surest first
@@ -29,7 +30,7 @@ KEYWORD_MAX, TEXT_MAX = 200, 12_000
 MATERIAL_MAX = 14_000  # characters of JSON
 TEXT_LEAST = 500
 LEFT_OUT = ("pictures", "variants", "options", "details", "tags")
-UNTOLD = ("product_id", "image", "handle")
+UNTOLD = ("product_id", "image", "handle", "no_link")
 V1_KNOWN_S = 86_400.0  # it may move to V3; from V3 no site moves
 
 
@@ -38,7 +39,7 @@ async def run(work: Work) -> Output:
     data: Mapping[str, Any] = claim.source_data
     if claim.source_type == "product" and not _has_product(data):
         data = {**data, **await _from_shop(work)}
-    source = normalised(claim.source_type, claim.source_id, data)
+    source = await with_link(work, data, normalised(claim.source_type, claim.source_id, data))
     return {**source, "site": usable(claim.site).facts()}
 
 
@@ -102,6 +103,7 @@ async def _from_shop(work: Work) -> dict[str, Any]:
     async with work.breakers.guarding(PROVIDER, site=work.claim.instance_id, lesser=True):
         product: dict[str, Any] = storable(await _read(work, work.vendors.wix, claim.source_id))
     await work.cache.remember(key, product, ttl_s=work.cache.product_s)
+    await learn(work, product)
     return product
 
 

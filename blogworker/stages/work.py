@@ -80,6 +80,10 @@ class Checkpoints(Protocol):
         """Have the first of these titles that is not like another of the site. `source`: a digest of what they were
         made of; `last_chance`: the least alike rather than none, if it was made of something else."""
 
+    async def reserve_slug(self, wanted: Sequence[str], *, stem: str) -> str:
+        """Have the first of these slugs that no other post of the site has, else `stem` with a number behind it. The
+        same for every attempt that wants the same."""
+
     async def site_tags(self) -> list[str]:
         """The tags of the site's latest posts, the most used first."""
 

@@ -9,6 +9,15 @@ create table site_titles (
     primary key (instance_id, key)
 );
 
+-- The slugs of each site's posts. No two posts of a site have the same one.
+create table site_slugs (
+    instance_id text not null references sites,
+    slug text not null,
+    generation_id bigint unique, -- null: the blog was pruned; its slug stays the site's
+    created_at timestamptz not null default now(),
+    primary key (instance_id, slug)
+);
+
 -- A title without case, spacing and ASCII's punctuation. Whatever else there is stays: [:alnum:] knows no Cyrillic
 -- where the locale is C.
 create function title_key(title text) returns text language sql immutable parallel safe as $$
@@ -193,14 +202,67 @@ begin
 end
 $$;
 
+-- Reserve a slug that no other blog of the site has: the first of these that is free, else stem-2, stem-3 and so on. A
+-- blog keeps the one that it has if it is among these, so that a later attempt does not change an address. Fenced by the
+-- claim.
+-- Takes  wanted: the best first; stem: a slug with room for a number behind it.
+-- Gives  null when the claim is no longer the caller's; else the slug.
+-- Locks  as reserve_title.
+create function reserve_slug(job bigint, job_attempt integer, worker uuid, wanted text[], stem text)
+returns text language plpgsql volatile as $$
+declare
+    site text;
+    found_slug text;
+    counter integer := 2;
+begin
+    select g.instance_id into site
+    from blog_generations as g
+    where g.id = job and g.attempt = job_attempt and g.worker_id = worker and g.status = 'PROCESSING'
+    for no key update;
+    if not found then
+        return null;
+    end if;
+    perform pg_advisory_xact_lock(hashtextextended('blogworker titles ' || site, 0));
+    select s.slug into found_slug
+    from site_slugs as s
+    where
+        s.generation_id = job
+        and (
+            s.slug = any (wanted)
+            or (starts_with(s.slug, stem || '-') and substr(s.slug, length(stem) + 2) ~ '^[0-9]+$')
+        );
+    if found then
+        return found_slug;
+    end if;
+    delete from site_slugs as s where s.generation_id = job;
+    select w.slug into found_slug
+    from unnest(wanted) with ordinality as w (slug, place)
+    where not exists (select from site_slugs as s where s.instance_id = site and s.slug = w.slug)
+    order by w.place
+    limit 1;
+    while found_slug is null loop
+        if not exists (
+            select from site_slugs as s where s.instance_id = site and s.slug = stem || '-' || counter
+        ) then
+            found_slug := stem || '-' || counter;
+        end if;
+        counter := counter + 1;
+    end loop;
+    insert into site_slugs (instance_id, slug, generation_id) values (site, found_slug, job);
+    return found_slug;
+end
+$$;
+
 -- A blog cancelled before a word of it was bought gives its title back, and chooses again should a person want it after
--- all. One that FAILED keeps its title: it waits for a retry, and an idea that could not be written is no gift.
+-- all. One that FAILED keeps its title: it waits for a retry, and an idea that could not be written is no gift. The same
+-- holds for slugs.
 create function release_title() returns trigger language plpgsql as $$
 begin
     if old.stage in ('ideas', 'content') and not exists (
         select from generation_stages as s where s.generation_id = old.id and s.stage like 'content%'
     ) then
         delete from site_titles as t where t.generation_id = old.id;
+        delete from site_slugs as u where u.generation_id = old.id;
         delete from generation_stages as s where s.generation_id = old.id and s.stage = 'ideas';
         new.stage := 'ideas';
     end if;
@@ -217,6 +279,8 @@ create function keep_titles() returns trigger language plpgsql as $$
 begin
     delete from site_titles as t using old_rows as o where t.generation_id = o.id and o.status <> 'DONE';
     update site_titles as t set generation_id = null from old_rows as o where t.generation_id = o.id;
+    delete from site_slugs as u using old_rows as o where u.generation_id = o.id and o.status <> 'DONE';
+    update site_slugs as u set generation_id = null from old_rows as o where u.generation_id = o.id;
     return null;
 end
 $$;
@@ -228,6 +292,7 @@ for each statement execute function keep_titles();
 create function keep_all_titles() returns trigger language plpgsql as $$
 begin
     update site_titles as t set generation_id = null where t.generation_id is not null;
+    update site_slugs as u set generation_id = null where u.generation_id is not null;
     return null;
 end
 $$;

@@ -42,7 +42,7 @@ begin
 end
 $$;
 -- migrate: next
--- The titles of what is published already count as its site's.
+-- The titles and slugs of what is published already count as its site's.
 do $$
 declare
     after bigint := 0;
@@ -62,6 +62,13 @@ begin
             for key share -- a blog deleted meanwhile either is not met here, or waits and meets its title
         ) as k
         on conflict do nothing;
+        insert into site_slugs (instance_id, slug, generation_id)
+        select p.instance_id, p.slug, p.generation_id
+        from blog_posts as p
+        where p.generation_id > after and p.generation_id <= up_to and length(p.slug) between 1 and 200
+        order by p.generation_id
+        for key share
+        on conflict do nothing; -- of several posts with one slug the first has it
         commit;
         after := up_to;
     end loop;

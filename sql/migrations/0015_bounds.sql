@@ -72,6 +72,12 @@ alter table site_titles
         created_at between '0001-01-01 00:00:00+00' and '9999-12-31 23:59:59.999999+00'
     ) not valid;
 
+alter table site_slugs
+    add constraint texts_are_bounded check (length(slug) <= 200) not valid,
+    add constraint times_are_date_times check (
+        created_at between '0001-01-01 00:00:00+00' and '9999-12-31 23:59:59.999999+00'
+    ) not valid;
+
 alter table scheduled_blogs
     add constraint publish_at_is_a_date_time check (
         publish_at between '0001-01-01 00:00:00+00' and '9999-12-31 23:59:59.999999+00'

@@ -32,6 +32,10 @@ alter table site_titles
     validate constraint texts_are_bounded,
     validate constraint times_are_date_times;
 
+alter table site_slugs
+    validate constraint texts_are_bounded,
+    validate constraint times_are_date_times;
+
 alter table scheduled_blogs
     validate constraint publish_at_is_a_date_time,
     validate constraint times_are_date_times;

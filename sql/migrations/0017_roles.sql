@@ -178,7 +178,8 @@ begin
             has_function_privilege('public', p.oid, 'EXECUTE') as is_public,
             p.prorettype = 'trigger'::regtype and p.proname <> 'give_way' as is_trigger,
             p.proname in (
-                'enqueue_blog', 'enqueue_blogs', 'create_sites', 'require_room', 'reserve_spend', 'reserve_title'
+                'enqueue_blog', 'enqueue_blogs', 'create_sites', 'require_room', 'reserve_slug', 'reserve_spend',
+                'reserve_title'
             ) as for_others
         from pg_proc as p
         join pg_language as l on l.oid = p.prolang
@@ -231,7 +232,8 @@ create function own_functions() returns text[] language sql immutable as $$
         'own_functions', 'pending_count', 'provider_health_by_hand', 'provider_health_closed', 'provider_usage_summed', 'queue_size_limit',
         'quota_ahead_s', 'quota_cost', 'quota_counted', 'quota_last_minute', 'quota_moved_on', 'quota_pace',
         'quota_round', 'quota_shown', 'quota_slot', 'refuse_blogs', 'release_title', 'reopen_capped_sites', 'require_room',
-        'require_site_room', 'require_storable', 'reserve_spend', 'reserve_title', 'restoring', 'secure_functions',
+        'require_site_room', 'require_storable', 'reserve_slug', 'reserve_spend', 'reserve_title', 'restoring',
+        'secure_functions',
         'service_floor', 'site_has_pending', 'site_in_flight', 'sites_budgeted', 'sites_guard_columns',
         'shell_word', 'sites_in_line', 'sites_note_floor', 'sites_rejoin', 'spare_published', 'spending_at', 'spent_usd',
         'stage_number', 'stage_rooms', 'standard_blog_tokens', 'title_key', 'title_likeness', 'title_limit',

@@ -242,6 +242,23 @@ def test_show_tells_all_that_is_known_of_a_blog(told: Any) -> None:
         assert word in for_people.out
 
 
+def test_show_tells_what_the_post_links_to_or_why_it_does_not(cli: Any, sql: Sql) -> None:
+    assert cli("enqueue", "--site", "a", "--keyword", "mugs").code == 0
+
+    def shown(source: dict[str, Any]) -> str:
+        sql(
+            "insert into generation_stages (generation_id, stage, output, attempt) select id, 'source', %s, 1 "
+            "from blog_generations on conflict (generation_id, stage) do update set output = excluded.output",
+            json.dumps(source),
+        )
+        return str(cli("show", "1").out)
+
+    assert "no link: the source has no url and the site no --product-url" in shown({"kind": "product", "url": ""})
+    assert "no link: the product has no sku" in shown({"kind": "product", "no_link": "the product has no sku"})
+    assert "https://shop.example/mug" in shown({"kind": "product", "url": "https://shop.example/mug"})
+    assert "no link" not in shown({"kind": "keyword", "url": ""})
+
+
 def test_a_site_can_be_made_changed_paused_and_resumed(cli: Any) -> None:
     made = cli("sites", "set", "s", "--name", "Tidewrack", "--weight", "2.5", "--settings", '{"language": "de"}')
     changed = cli("sites", "set", "s", "--max-in-flight", "3", "--settings", '{"tone": "dry"}', "--json").json
@@ -253,6 +270,30 @@ def test_a_site_can_be_made_changed_paused_and_resumed(cli: Any) -> None:
     assert "owner on holiday" in cli("sites", "list").out
     assert cli("sites", "resume", "s").code == 0
     assert cli("sites", "list", "--json").json[0]["pause_reason"] is None
+
+
+def test_the_address_of_products_is_set_shown_and_removed(cli: Any, sql: Sql) -> None:
+    page = "https://shop.example/product-page/{handle}"
+    made = cli("sites", "set", "s", "--product-url", page, "--settings", '{"tone": "dry"}')
+    sql("insert into sites (instance_id) values ('wix')")
+    sql(
+        "insert into cache (key, value, expires_at) values "
+        "('product_url/wix', '\"https://wix.example/p/{handle}\"', '2100-01-01Z'), "
+        "('product_url/s', '\"https://old.example/{handle}\"', '2100-01-01Z')"
+    )
+
+    shown = cli("sites", "list").out
+    rows = {row["instance_id"]: row for row in cli("sites", "list", "--json").json}
+    removed = cli("sites", "set", "s", "--product-url", "", "--json").json[0]
+
+    assert page in made.out
+    assert page in shown
+    assert "https://wix.example/p/{handle} (learnt)" in shown
+    assert (rows["s"]["product_url"], rows["s"]["product_url_learnt"]) == (page, False)
+    assert rows["s"]["settings"] == {"tone": "dry", "product_url": page}
+    assert (rows["wix"]["product_url"], rows["wix"]["product_url_learnt"]) == ("https://wix.example/p/{handle}", True)
+    assert removed["settings"] == {"tone": "dry", "product_url": None}
+    assert (removed["product_url"], removed["product_url_learnt"]) == ("https://old.example/{handle}", True)
 
 
 def test_no_command_shows_a_secret(told: Any, sql: Sql) -> None:

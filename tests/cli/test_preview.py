@@ -110,3 +110,24 @@ def test_a_post_of_stand_ins_says_so_in_every_form(simulated: bool) -> None:
 
     assert ["stand-ins for openai" in text.lower() for text in told] == [simulated] * 3
     assert json.loads(forms.machine(made))["simulated"] is simulated
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ({"kind": "product", "url": "https://shop.example/mug"}, "- Product page: https://shop.example/mug"),
+        ({"kind": "product", "no_link": "the product has no sku"}, "- Product page: no link: the product has no sku"),
+    ],
+)
+def test_a_preview_tells_what_the_post_links_to_or_why_it_does_not(source: dict[str, str], told: str) -> None:
+    post = dict.fromkeys(("title", "slug", "excerpt", "seo_title", "seo_description", "markdown", "html"), "Mugs")
+    made = Preview(
+        source={"site": {}, **source},
+        ideas={"chosen": {"title": "Mugs", "score": 90, "angle": "All of them."}, "others": []},
+        post={**post, "tags": ["mugs"], "word_count": 400},
+        image=None,
+        picture=None,
+        calls=(),
+    )
+
+    assert told in forms.markdown(made).splitlines()

@@ -91,6 +91,7 @@ DEEDS = {
     "insert into generation_stages (generation_id, stage, output, attempt) values (2, 'ideas', '{}', 1)": "W",
     "update blog_posts set title = 'mine'": "W",
     "insert into site_titles (instance_id, key, title) values ('shop', 'k', 'K')": "",
+    "insert into site_slugs (instance_id, slug) values ('shop', 'k')": "",
     "update scheduled_blogs set publish_at = now()": "O",
     "delete from workers": "WO",
     "insert into blogworker_migrations (version, name, checksum) values (9999, 'n', '')": "",

@@ -38,6 +38,7 @@ insert into blog_posts (
     generation_id, instance_id, title, slug, excerpt, markdown, html, seo_title, seo_description, word_count
 ) values (3, 'busy', 'ein "Titel" \\ %', 't', 'e', 'm', 'h', 's', 'd', 1);
 insert into site_titles (instance_id, key, title, generation_id) values ('busy', 'ein titel', 'Ein Titel', 3);
+insert into site_slugs (instance_id, slug, generation_id) values ('busy', 'ein-titel', 3);
 insert into provider_usage (hour, provider, model, instance_id, requests, cost_usd)
 select date_trunc('hour', now()) - make_interval(hours => n), 'openai', 'm', 'busy', 1, 0.25
 from generate_series(0, 40) as n;

@@ -40,6 +40,7 @@ class RecordedCheckpoints:
     post: Output = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)  # that other blogs of the site have
+    slugs: list[str] = field(default_factory=list)  # that other blogs of the site have
     tags: list[str] = field(default_factory=list)  # that the site has
     lost: bool = False
     refusal: Refusal | None = None
@@ -74,6 +75,10 @@ class RecordedCheckpoints:
         self._held()
         free = [place for place, title in enumerate(wanted) if title not in self.titles]
         return Reserved(free[0] if free else None, tuple(title for title in wanted if title in self.titles))
+
+    async def reserve_slug(self, wanted: Sequence[str], *, stem: str) -> str:
+        self._held()
+        return next(slug for slug in wanted if slug not in self.slugs)
 
     async def site_tags(self) -> list[str]:
         return self.tags

@@ -1,6 +1,7 @@
 -- sites: the busiest first.
 -- Takes  most; instance_id, null: all.
--- Gives  rows: the site and its jobs by status (what ended: over the last day).
+-- Gives  rows: the site and its jobs by status (what ended: over the last day); product_url: where its products are, as it
+--        is set, else as the site's shop told it (product_url_learnt).
 with chosen as (
     select s.*
     from sites as s
@@ -39,6 +40,8 @@ select
     c.virtual_time,
     c.turn_cost,
     c.settings,
+    coalesce(c.settings ->> 'product_url', l.value #>> '{}') as product_url,
+    c.settings ->> 'product_url' is null and l.value is not null as product_url_learnt,
     coalesce(j.pending, 0) as pending,
     coalesce(j.processing, 0) as processing,
     coalesce(j.scheduled, 0) as scheduled,
@@ -46,5 +49,6 @@ select
     coalesce(j.failed, 0) as failed
 from chosen as c
 left join jobs as j using (instance_id)
+left join cache as l on l.key = 'product_url/' || c.instance_id and l.expires_at > now()
 order by coalesce(j.pending, 0) + coalesce(j.processing, 0) desc, c.instance_id
 limit %(most)s;

@@ -1,0 +1,195 @@
+"""Slugs: no two posts of a site have the same one, whoever asks at the same time, and a blog keeps the one it has."""
+
+from dataclasses import replace
+from random import Random
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+from anyio import create_task_group
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blogworker.db.migrate import migrate, migrations
+from blogworker.db.pool import connect
+from blogworker.errors import LeaseLost
+from blogworker.stages import content
+from blogworker.stages.checkpoint import StoredCheckpoints
+from blogworker.stages.plain import SLUG_LIMIT, slug
+from blogworker.stages.slugs import choices, stem
+
+from .conftest import idea, post
+from .test_titles import _open as opened
+
+pytestmark = pytest.mark.anyio
+
+SEED = 20261127
+SCRIPTS = (
+    "the low water mug with a blue handle",
+    "große Tasse für den süßen Tee",
+    "кружка для чая из керамики",
+    "陶器 の マグ カップ 青い",
+    "kubek do herbaty z gliny 2",
+    "כוס חרס כחולה",
+    "แก้วน้ำดินเผา สีฟ้า",
+)
+TEXTS = st.text("abc de-ß2ШЩéק陶ไ ", max_size=150)
+
+
+@pytest.fixture
+async def shop(database):
+    return await opened(database)
+
+
+async def reserve(job, text, *told):
+    return await job.reserve_slug(choices(slug(text), told), stem=stem(slug(text)))
+
+
+@given(TEXTS, st.lists(TEXTS, max_size=3))
+def test_all_choices_fit_wix_and_begin_with_the_one_wanted(text, told):
+    wanted = slug(text)
+
+    found = choices(wanted, told)
+
+    assert found[0] == wanted
+    assert len(set(found)) == len(found)
+    assert all(len(quote(each)) <= SLUG_LIMIT and each == slug(each) for each in found)
+    assert len(quote(f"{stem(wanted)}-1234567890")) <= SLUG_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("told", "second"),
+    [
+        (["The Low Water Mug in blue"], "low-water-mug-blue"),
+        (["Low Water Mug", "mug with lid 2"], "low-water-mug-lid"),
+        (["Low Water Mug 350"], "low-water-mug-350"),
+        (["Кружка", "x"], "low-water-mug-кружка"),
+    ],
+)
+def test_the_second_choice_has_a_word_that_tells_the_post_apart(told, second):
+    assert choices("low-water-mug", told)[1] == second
+
+
+async def test_the_second_of_a_site_has_a_word_of_its_own_and_the_third_a_number(shop):
+    first, second, third, fourth = await shop.jobs(4)
+
+    assert await reserve(first, "Low Water Mug") == "low-water-mug"
+    assert await reserve(second, "Low Water Mug", "Low Water Mug, blue") == "low-water-mug-blue"
+    assert await reserve(third, "Low Water Mug", "Low Water Mug, blue") == "low-water-mug-2"
+    assert await reserve(fourth, "Low Water Mug") == "low-water-mug-3"
+
+
+async def test_two_posts_that_their_writer_gives_one_slug_are_stored_with_two(shop, work, writer):
+    for job in await shop.jobs(3):
+        await job.save("source", {"kind": "keyword", "keyword": "coffee at a desk"})
+        await job.save("ideas", {"chosen": idea(), "others": []})
+        writer.will_write(post())
+        output = await content.run(replace(work, checkpoints=job))
+        again = await content.run(replace(work, checkpoints=job))
+        assert again["slug"] == output["slug"]
+
+    stored = [row["slug"] for row in await shop.run("select slug from blog_posts order by generation_id")]
+    assert stored == [f"heavy-mug-warm-coffee{end}" for end in ("", "-desk", "-stoneware")]
+
+
+async def test_the_same_slug_on_another_site_is_free(shop):
+    [ours] = await shop.jobs(1)
+    await reserve(ours, "Mug")
+    [theirs] = await shop.jobs(1, site="other")
+
+    assert await reserve(theirs, "Mug") == "mug"
+
+
+async def test_a_blog_keeps_its_slug_over_attempts_also_when_a_better_one_becomes_free(shop):
+    first, *others = await shop.jobs(3)
+    await reserve(first, "Mug")
+    had = [await reserve(job, "Mug", *told) for job, told in zip(others, (["blue"], []), strict=True)]
+    await shop.run("delete from blog_generations where id = %s", first._claim.job_id)
+
+    again = [await reserve(job, "Mug", *told) for job, told in zip(others, (["blue"], []), strict=True)]
+
+    assert again == had == ["mug-blue", "mug-2"]
+
+
+async def test_a_text_that_was_written_anew_gives_the_old_slug_back(shop):
+    first, second = await shop.jobs(2)
+    await reserve(first, "Mug")
+    await reserve(first, "Jug")
+
+    assert await reserve(second, "Mug") == "mug"
+
+
+async def test_jobs_that_ask_at_once_get_different_slugs_in_any_script(shop):
+    """Two workers' attempts at each blog, all at the same time, with titles made of few words."""
+    random = Random(SEED)
+    jobs = await shop.jobs(40)
+    wanted = []
+    for _ in jobs:
+        words = random.choice(SCRIPTS).split()
+        wanted.append(" ".join(random.sample(words, k=min(2, len(words)))))
+    got: dict[int, set[str]] = {}
+
+    async def ask(job: StoredCheckpoints, title: str) -> None:
+        got.setdefault(job._claim.job_id, set()).add(await reserve(job, title, title))
+
+    async with create_task_group() as tasks:
+        for job, title in [*zip(jobs, wanted, strict=True)] * 2:
+            tasks.start_soon(ask, job, title)
+
+    assert all(len(slugs) == 1 for slugs in got.values())
+    slugs = [slug for [slug] in got.values()]
+    assert len(set(slugs)) == len(slugs) == 40
+    assert sorted(slugs) == sorted(row["slug"] for row in await shop.run("select slug from site_slugs"))
+
+
+async def test_a_claim_that_was_lost_reserves_no_slug(shop):
+    [job] = await shop.jobs(1)
+    await shop.run("update blog_generations set status = 'PENDING'")
+
+    with pytest.raises(LeaseLost):
+        await reserve(job, "Mug")
+
+    assert await shop.run("select from site_slugs") == []
+
+
+@pytest.mark.parametrize(("status", "kept"), [("DONE", ["mug"]), ("FAILED", [])])
+async def test_a_published_slug_outlives_its_row(shop, status, kept):
+    [job] = await shop.jobs(1)
+    await reserve(job, "Mug")
+    await shop.run("update blog_generations set status = %s", status)
+
+    await shop.run("delete from blog_generations")
+
+    assert [row["slug"] for row in await shop.run("select slug from site_slugs")] == kept
+
+
+async def test_a_blog_cancelled_before_it_is_written_gives_its_slug_back(shop):
+    [job] = await shop.jobs(1)
+    await job.save("source", {})
+    await job.save("ideas", {"chosen": {}})
+    await reserve(job, "Mug")
+
+    await shop.run("update blog_generations set status = 'PENDING'")
+    await shop.run("update blog_generations set status = 'CANCELLED'")
+
+    assert await shop.run("select from site_slugs") == []
+
+
+async def test_slugs_from_before_the_migration_count(empty_url):
+    """Of two posts with one slug the first has it; one that is too long for an index is left out."""
+    async with await connect(empty_url, timeout_s=5) as connection:
+        await migrate(connection)
+        for slug_had in ("mug", "mug", "x" * 9_000, ""):
+            await connection.execute(
+                "with g as (insert into blog_generations (instance_id, source_type, source_id) "
+                "values ('s', 'keyword', %s) returning id) "
+                "insert into blog_posts (generation_id, instance_id, title, slug, excerpt, markdown, html, seo_title, "
+                "seo_description, word_count) select id, 's', id::text, %s, '', '', '', '', '', 1 from g",
+                [uuid4().hex, slug_had],
+            )
+        work = next(m for m in migrations() if m.name == "long_work")
+        [backfill] = [statement for statement in work.statements if "insert into site_slugs" in statement]
+        await connection.execute(backfill.encode())
+        cursor = await connection.execute("select slug, generation_id from site_slugs")
+
+        assert await cursor.fetchall() == [{"slug": "mug", "generation_id": 1}]
