@@ -21,6 +21,7 @@ _HIDDEN = (
 _ANY = re.compile(f"[{_HIDDEN}]")
 _BUT_LINES = re.compile(f"(?![\n\t])[{_HIDDEN}]")
 _NEITHER_QUOTED = re.compile(rf"[{_HIDDEN}\\']")
+_SEEN = re.compile(rf"[^{_HIDDEN}\s\u2800]")  # the last is braille without a dot; 0001_queue.sql has the same
 _SHORT = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}
 
 
@@ -37,6 +38,11 @@ def printable_lines(text: str, *, encoding: str = "utf-8") -> str:
 def printable_json(text: str) -> str:
     """JSON with the same meaning. Only strings in it can hold such characters."""
     return _BUT_LINES.sub(_json_escape, text)
+
+
+def is_seen(text: str) -> bool:
+    """Whether a person sees anything of it."""
+    return _SEEN.search(text) is not None
 
 
 def typed(word: str) -> str:

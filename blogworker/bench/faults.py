@@ -173,7 +173,7 @@ async def _until_done(plan: Plan, opened: Database, progress: Callable[[str], No
             for site in state["paused"]:
                 resumed += await opened.maybe("queue/resume_site", instance_id=site) is not None
             if state["failed"]:
-                everything = {"job_ids": None, "instance_id": None, "kind": None, "younger_than_s": None}
+                everything = dict.fromkeys(("job_ids", "instance_ids", "kinds", "younger_than_s", "retry_from"))
                 retried += len(await opened.rows("queue/retry", **everything, after_id=0, batch=BATCH))
             if state["done"] // 50 > told:
                 told = state["done"] // 50

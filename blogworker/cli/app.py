@@ -26,10 +26,12 @@ from blogworker.cli import (
     preview,
     queue,
     quotas,
+    retry,
     roles,
     run,
     sites,
 )
+from blogworker.cli.once import refuse_repeats
 from blogworker.cli.output import complain
 from blogworker.db.patient import passing
 from blogworker.db.words import in_words
@@ -59,6 +61,7 @@ for room in (
     enqueue,
     preview,
     queue,
+    retry,
     ops,
     bench,
     bench_fairness,
@@ -113,7 +116,7 @@ def main() -> NoReturn:
 def _run() -> int:
     """The exit code typer chose. It shows a wrong command or option by itself, and leaves our errors to us."""
     try:
-        app()
+        refuse_repeats(typer.main.get_command(app))()
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else DONE
     return DONE

@@ -1,5 +1,6 @@
 """A site that is named on the command line and is not there: a slip must not read like an empty answer."""
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 from blogworker.db.pool import Database
@@ -7,6 +8,12 @@ from blogworker.errors import SettingsError
 from blogworker.printable import typed
 
 NAMED = 5
+
+
+async def require_sites(database: Database, sites: Iterable[str]) -> None:
+    """The same for each of them."""
+    for site in sites:
+        await require_site(database, site)
 
 
 async def require_site(database: Database, site: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Commands that change jobs: retry, cancel, prune."""
+"""Commands that end jobs: cancel, prune."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -6,8 +6,7 @@ from collections.abc import Awaitable, Callable
 import typer
 from anyio import sleep
 
-from blogworker.cli.known import require_site
-from blogworker.cli.output import complain, console, emit_json
+from blogworker.cli.output import console, emit_json
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database, Row
 from blogworker.errors import BlogworkerError, SettingsError
@@ -22,60 +21,8 @@ JSON = typer.Option(False, "--json", help="For machines.")
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(retry)
     app.command()(cancel)
     app.command()(prune)
-
-
-def retry(
-    job_ids: list[int] = typer.Argument(None, min=1, max=BIGGEST_ID, help="Blogs to try again, FAILED or CANCELLED."),
-    site: str | None = typer.Option(None, help="All FAILED ones of this site."),
-    kind: str | None = typer.Option(None, help="All whose last error is of this kind, for example Unavailable."),
-    within: str | None = typer.Option(None, help="All that failed within this time: 30min, 12h, 7d."),
-    everything: bool = typer.Option(False, "--all", help="All FAILED ones."),
-    as_json: bool = JSON,
-) -> None:
-    """Put ended blogs back into the queue, from their last checkpoint, with a full set of attempts."""
-    if not (job_ids or site or kind or within or everything):
-        raise SettingsError("which blogs? Give ids, --site, --kind, --within, or --all")
-    parameters = {
-        "job_ids": job_ids or None,
-        "instance_id": site,
-        "kind": kind,
-        "younger_than_s": None if within is None else seconds(within),
-        "batch": BATCH,
-    }
-
-    async def act(database: Database) -> list[int]:
-        await require_site(database, site)
-        retried: list[int] = []
-
-        async def batch() -> int:
-            # Onward from the last: one that fails again at once must not be bought again, and again.
-            rows = await database.rows("queue/retry", **parameters, after_id=max(retried, default=0))
-            retried.extend(row["job_id"] for row in rows)
-            return len(rows)
-
-        await _batches(batch)
-        if kind and not retried:
-            await _tell_kinds(database, kind)
-        return retried
-
-    retried = with_database(act)
-    if as_json:
-        emit_json({"retried": retried})
-    else:
-        console().print(f"{len(retried):,} blogs are PENDING again", highlight=False)
-    if missing := set(job_ids or ()) - set(retried):
-        raise BlogworkerError(f"not FAILED or CANCELLED, or unknown: {', '.join(map(str, sorted(missing)))}")
-
-
-async def _tell_kinds(database: Database, kind: str) -> None:
-    """A kind that nothing ended with may be a slip."""
-    kinds = [row["kind"] for row in await database.rows("ops/failed_kinds")]
-    if kind not in kinds:
-        told = f"they are of {', '.join(kinds)}" if kinds else "none is FAILED"
-        complain(f"no FAILED blog is of kind {kind}: {told}")
 
 
 def cancel(
@@ -117,7 +64,7 @@ def prune(
             pruned: int = (await database.one("ops/prune", older_than_s=age_s, batch=batch))["pruned"]
             return pruned
 
-        pruned = await _batches(one_batch)
+        pruned = await batches(one_batch)
         await database.execute("ops/prune_leftovers")
         return pruned
 
@@ -128,7 +75,7 @@ def prune(
         console().print(f"{pruned:,} blogs {'would be ' if dry_run else ''}deleted", highlight=False)
 
 
-async def _batches(act: Callable[[], Awaitable[int]]) -> int:
+async def batches(act: Callable[[], Awaitable[int]]) -> int:
     """Act until there is nothing left to act on; give the sum."""
     total = 0
     while count := await act():

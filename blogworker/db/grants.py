@@ -83,7 +83,7 @@ OPERATOR = Role(
     "reads everything; adds, retries, cancels and prunes blogs; changes sites, budgets, quotas and breakers",
     tables={
         "blog_generations": (
-            "UPDATE status priority run_at max_attempts publish_mode error cancel_requested_at",
+            "UPDATE status priority run_at max_attempts publish_mode error cancel_requested_at retry_from",
             "DELETE",
         ),
         "scheduled_blogs": ("INSERT", "UPDATE publish_at", "DELETE"),

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from blogworker.db.loaders import BEFORE_ALL, NEVER
 from blogworker.db.storable import DEEPEST, too_large
+from blogworker.printable import is_seen
 
 SourceType = Literal["keyword", "product", "text"]
 PublishMode = Literal["publish", "draft"]
@@ -174,7 +175,7 @@ def _first(value: object, other: object) -> object:
 def _is_blank(value: object) -> bool:
     """Whether there is nothing to write about in it. A bare number is a word too: a keyword may be 1984."""
     if isinstance(value, str):
-        return not any(sign.isprintable() and not sign.isspace() for sign in value)
+        return not is_seen(value)
     return isinstance(value, bool) or not isinstance(value, (int, float))
 
 

@@ -216,6 +216,7 @@ class OpenAI(Vendor):
             "schema": ask.schema_name,
             "outcome": answer.outcome,
             "input_tokens": answer.input_tokens,
+            "cached_tokens": answer.cached_tokens,
             "output_tokens": answer.output_tokens,
         }
 

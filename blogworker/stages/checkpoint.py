@@ -75,9 +75,10 @@ class StoredCheckpoints:
                 **self._fence,
                 stage=name,
                 output=Json(output, dumps=lambda _: text),
-                next_stage=_after(name),
+                next_stage=self._after(name),
                 **_spent(spend or NOTHING_SPENT),
                 duration_s=now - self._since,
+                made_of=Json(_made_of(self._claim)) if name == Stage.SOURCE else None,
             )
         )
         self._since = now
@@ -133,6 +134,11 @@ class StoredCheckpoints:
         row = await self._database.maybe("stages/load_image", job_id=self._claim.job_id)
         return None if row is None else row["image"]
 
+    def _after(self, name: str) -> str | None:
+        """The stage that follows a finished one, and is not finished yet; None after an effect, and after the last."""
+        later = ORDER[ORDER.index(Stage(name)) + 1 :] if name in ORDER else ()
+        return next((stage for stage in later if stage not in self._saved), None)
+
     def _held(self, row: Row | None) -> Row:
         if row is None:
             raise LeaseLost(self._claim.job_id, self._claim.attempt)
@@ -152,6 +158,11 @@ def _note_title(name: str, output: Output) -> None:
         note(title=title)
 
 
+def _made_of(claim: Claim) -> list[Any]:
+    """What a source is made of, to see later whether a person has changed it."""
+    return [claim.source_type, claim.source_id, claim.source_data, claim.site]
+
+
 def _spent(spend: Spend) -> dict[str, Any]:
     columns = asdict(spend)
     for name in ("tokens_in", "tokens_cached", "tokens_out"):
@@ -167,10 +178,3 @@ def _post_column(name: str, value: Any) -> Any:
     if isinstance(value, str):
         return clipped(value, POST_MAX.get(name, POST_TEXT_MAX))
     return value[:TAGS_MAX] if isinstance(value, list) else value
-
-
-def _after(name: str) -> str | None:
-    """The stage that follows a finished stage; None after an effect within one, and after the last."""
-    if name not in ORDER[:-1]:
-        return None
-    return ORDER[ORDER.index(Stage(name)) + 1]

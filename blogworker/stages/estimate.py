@@ -23,6 +23,7 @@ DAYS, LATEST = 30, 2_000  # how far to look back for them
 MOST_CALLS, MOST_CAPS = 4, 2 * (1 + LARGER_CAP)  # of one text, and the sum of their caps in reservations
 MOST_PICTURES = 2
 ANY = "any"
+PAID = ("ideas", "content", "image")
 USED = ("calls", "tokens_in", "tokens_cached", "tokens_out")
 
 
@@ -71,13 +72,29 @@ def estimate(
     replicate: ReplicateSettings,
 ) -> Estimate:
     """`kinds`: blogs by source type; `usage` and `quotas`: rows of the queries of that name, or none."""
+    needs = {(kind, stage): blogs for kind, blogs in kinds.items() for stage in PAID}
+    return estimate_stages(needs, usage, quotas, openai=openai, replicate=replicate)
+
+
+def estimate_stages(
+    needs: Mapping[tuple[str, str], int],
+    usage: Sequence[Row],
+    quotas: Sequence[Row],
+    *,
+    openai: OpenAISettings,
+    replicate: ReplicateSettings,
+) -> Estimate:
+    """`needs`: blogs by source type and paid stage, where not every blog needs all of them."""
     stages = (
         Stage("ideas", openai.ideas_model, openai.bucket(openai.ideas_model), openai.ideas_tokens),
         Stage("content", openai.content_model, openai.bucket(openai.content_model), openai.content_tokens),
         Stage("image", replicate.model, replicate.bucket("predictions"), 0),
     )
     uses = tuple(
-        _use(kind, blogs, stage, usage, openai, replicate) for kind, blogs in sorted(kinds.items()) for stage in stages
+        _use(kind, needs[kind, stage.name], stage, usage, openai, replicate)
+        for kind in sorted({kind for kind, _ in needs})
+        for stage in stages
+        if (kind, stage.name) in needs
     )
     minutes, narrowest = _time(uses, _limits(quotas, openai, replicate))
     return Estimate(

@@ -42,6 +42,10 @@ class _Content(BaseModel):
     image_prompt: str
 
 
+class _Forgotten(BaseModel):
+    titles: list[str]
+
+
 class _Made(BaseModel):
     id: str
 
@@ -68,6 +72,7 @@ SHAPES: dict[str, type[BaseModel]] = {
     "content": _Content,
     **{f"ideas.{answer}": _Answer for answer in ("draft", "repair", "more", "more_repair")},
     **{f"content.{answer}": _Answer for answer in ("draft", "repair")},
+    "ideas.forgotten": _Forgotten,
     "image.prediction": _Made,
     "image.softened": _Made,
     "image.useless": _Useless,

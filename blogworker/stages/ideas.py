@@ -31,6 +31,7 @@ LONG_TITLE_COSTS, WORN_TITLE_COSTS, THIN_OUTLINE_COSTS, OFF_TOPIC_COSTS = 5, 15,
 WELL_OUTLINED = 5
 NEUTRAL_SCORE = 50  # of 100
 ROUNDS = (("draft", "repair"), ("more", "more_repair"))  # the checkpoints of each
+FORGOTTEN = "ideas.forgotten"
 TITLES_SHOWN, MOST_TAKEN = 3, 40
 MOST_KEPT = 60  # ideas of one source that are remembered
 DIGEST_SIGNS = 24
@@ -90,14 +91,16 @@ async def run(work: Work) -> Output:
 
 
 class _Search:
-    """One attempt's way to an idea. `taken`: titles that were in the way of what it has looked at."""
+    """One attempt's way to an idea. `taken`: titles that were in the way of what it has looked at, and those of the
+    ideas that a person had made anew."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
         self.source = work.checkpoints.get("source") or {}
         self._shelf = f"ideas/{work.claim.instance_id}/{digest(self.source)}"
-        self._seen: set[str] = set()
-        self.taken: list[str] = []
+        self.taken: list[str] = list((work.checkpoints.get(FORGOTTEN) or {}).get("titles") or [])
+        self._unwanted = frozenset(self.taken)
+        self._seen: set[str] = set(self.taken)
 
     async def round(self, draft: str, repair: str) -> Output | None:
         """One of the ideas left over, else of those under these checkpoints, bought if they are not there. None: the
@@ -143,6 +146,7 @@ class _Search:
 
     async def _chosen(self, ideas: list[Idea], *, task: Task | None = None, last_chance: bool = False) -> Output | None:
         """The best idea whose title the site can have, now reserved for this job. Without a task it was left over."""
+        ideas = [idea for idea in ideas if idea.title not in self._unwanted] or ideas
         ranked = sorted(ideas, key=lambda idea: merit(idea, self.source), reverse=True)
         titles = [idea.title for idea in ranked]
         reserved = await self._work.checkpoints.reserve_title(

@@ -11,6 +11,7 @@ from typing import Any
 
 from blogworker.db.storable import storable
 from blogworker.errors import ProviderError, RateLimited, Rejected
+from blogworker.printable import is_seen
 from blogworker.providers.wix import WixClient
 from blogworker.providers.wix_auth import PROVIDER
 from blogworker.providers.wix_products import OTHER_CATALOG, Catalog
@@ -58,7 +59,7 @@ def normalised(kind: str, source_id: str | None, data: Mapping[str, Any]) -> Out
     needed = {"keyword": "keyword", "text": "text", "product": "name"}.get(kind)
     if needed is None:
         raise _unusable(f"source_type {kind!r} is none of keyword, product, text")
-    if not source[needed]:
+    if not is_seen(source[needed]):
         raise _unusable(f"source_data of this {kind} has no {needed}: add it and retry the job")
     return _fitted(source)
 

@@ -64,21 +64,42 @@ create table blog_generations (
     cancel_requested_at timestamptz, -- a person asked; the worker that holds it stops within one extension
     error text,
     idempotency_key text check (idempotency_key <> '' and length(idempotency_key) <= 200),
+    retry_from text check (retry_from in ('source', 'ideas', 'content', 'image')), -- a person's next retry begins there
     constraint blog_generations_idempotency_key unique (instance_id, idempotency_key),
     constraint source_data_is_an_object check (jsonb_typeof(source_data) = 'object'),
     constraint source_data_is_at_most_64_kb check (octet_length(source_data::text) <= 65536),
-    constraint keyword_is_given check (
-        source_type <> 'keyword' or btrim(coalesce(source_data ->> 'keyword', source_id, '')) <> ''
-    ),
-    constraint product_is_named check (
-        source_type <> 'product' or btrim(coalesce(source_data ->> 'name', source_id, '')) <> ''
-    ),
-    constraint text_is_given check (source_type <> 'text' or btrim(coalesce(source_data ->> 'text', '')) <> ''),
     constraint held_exactly_while_processing check ((status = 'PROCESSING') = (worker_id is not null)),
     constraint finished_exactly_when_ended check (
         (status in ('DONE', 'FAILED', 'CANCELLED')) = (finished_at is not null)
     )
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+
+-- What a blog is about is something that a person sees: not only spaces, controls, and characters that show nothing.
+-- blogworker/printable.py has the same ones, and says what they are.
+do $do$
+declare
+    seen text := '[^' || concat(
+        ' \u0001-\u001f\u007f-\u00a0\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680\u17b4\u17b5',
+        '\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ue000-\uf8ff\ufdd0-\ufdef\ufe00-\ufe0f\ufeff',
+        '\uffa0\ufff0-\ufffb\ufffe\uffff\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3',
+        '\U0001d173-\U0001d17a\U000e0000-\U000e0fff\U000f0000-\U0010ffff'
+    ) || ']';
+begin
+    execute format(
+        $sql$
+            alter table blog_generations
+                add constraint keyword_is_given check (
+                    source_type <> 'keyword' or coalesce(source_data ->> 'keyword', source_id, '') ~ %1$L
+                ),
+                add constraint product_is_named check (
+                    source_type <> 'product' or coalesce(source_data ->> 'name', source_id, '') ~ %1$L
+                ),
+                add constraint text_is_given check (source_type <> 'text' or coalesce(source_data ->> 'text', '') ~ %1$L)
+        $sql$,
+        seen
+    );
+end
+$do$;
 
 -- claim.sql, and every count of what waits
 create index blog_generations_pending_idx on blog_generations (instance_id, priority desc, id)
@@ -192,25 +213,6 @@ begin
 end
 $$;
 
--- What a stage paid for and was then refused for good must not be met again by a person's retry. Effects that the world
--- can see (publish) are never forgotten. The tables come with the next migration.
-create function forget_rejected_work(job bigint, refused_stage text) returns void language plpgsql volatile as $$
-begin
-    delete from generation_stages as s
-    where
-        s.generation_id = job
-        and refused_stage in ('ideas', 'content', 'image')
-        and s.stage like refused_stage || '.%'
-        and (
-            select e.kind in ('Rejected', 'Refused', 'Truncated')
-            from generation_errors as e
-            where e.generation_id = job
-            order by e.id desc
-            limit 1
-        );
-end
-$$;
-
 -- Whether this session restores a dump: the scripts of pg_dump, and pg_restore, turn this setting off, and others have
 -- no reason to. What comes out of a dump is as triggers left it, and must not be counted, announced or refused again.
 -- Any role can change the setting, so it counts only for roles that may create triggers here, such as the owner.
@@ -283,7 +285,7 @@ begin
         new.rescues := 0;
         new.error := null;
         new.cancel_requested_at := null;
-        perform forget_rejected_work(old.id, old.stage);
+        perform forget_rejected_work(old.id, old.stage); -- comes with the next migration
     end if;
     if new.status = 'PENDING' then
         new.run_at := least(new.run_at, now());

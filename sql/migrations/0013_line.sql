@@ -71,6 +71,8 @@ end
 $$;
 
 create or replace function blog_generations_guard_update() returns trigger language plpgsql as $$
+declare
+    first text; -- the stage from which a retry makes the blog anew
 begin
     if new.attempt < old.attempt then
         raise exception 'attempt of blog % cannot go down: it fences old attempts out', old.id using errcode = 'BW409';
@@ -113,12 +115,23 @@ begin
         new.finished_at := null;
     end if;
     if old.status in ('FAILED', 'CANCELLED') and new.status in ('PENDING', 'SCHEDULED') then
-        new.failures := 0; -- a person's retry: a full set of attempts again, from the last checkpoint
+        new.failures := 0; -- a person's retry: a full set of attempts again
         new.rescues := 0;
         new.lone_rescues := 0;
         new.error := null;
         new.cancel_requested_at := null;
         perform forget_rejected_work(old.id, old.stage);
+        first := retry_stage(new, new.retry_from);
+        if first is not null then
+            perform forget_from(old.id, first);
+            if stage_number(first) < stage_number(new.stage) then
+                new.stage := first;
+            end if;
+        elsif new.retry_from is not null then
+            raise exception 'blog % cannot be made anew: its site may have a draft of it', old.id
+            using errcode = 'BW409', hint = 'Retry it without retry_from, and it goes on from there.';
+        end if;
+        new.retry_from := null;
     end if;
     if new.status = 'PENDING' and old.status <> 'PROCESSING' then
         new.run_at := least(new.run_at, now()); -- asked for now; only an attempt that ended may rest first

@@ -227,17 +227,18 @@ create function own_functions() returns text[] language sql immutable as $$
         'blogs_per_minute', 'breaker_end_probe', 'breaker_pause', 'breaker_report', 'bucket_needs',
         'compare_titles', 'create_sites', 'enqueue_blog', 'enqueue_blogs', 'estimated_wait_minutes',
         'expected_wait_s', 'fleet_blocked_s', 'fleet_budget_changed', 'fleet_capacity', 'fleet_needs',
-        'forget_deleted_draft', 'forget_rejected_work', 'give_way', 'in_hand_usd', 'json_number',
-        'keep_all_titles', 'keep_titles', 'line_number', 'needs_shop', 'note_queue_size', 'over_budget',
+        'forget_deleted_draft', 'forget_from', 'forget_rejected_work', 'forget_work', 'generation_errors_waste', 'give_way',
+        'in_hand_usd', 'is_published', 'is_shown', 'json_number',
+        'keep_all_titles', 'keep_titles', 'line_number', 'made_of', 'needs_shop', 'note_queue_size', 'over_budget',
         'own_functions', 'pending_count', 'provider_health_by_hand', 'provider_health_closed', 'provider_usage_summed', 'queue_size_limit',
         'quota_ahead_s', 'quota_cost', 'quota_counted', 'quota_last_minute', 'quota_moved_on', 'quota_pace',
         'quota_round', 'quota_shown', 'quota_slot', 'refuse_blogs', 'release_title', 'reopen_capped_sites', 'require_room',
         'require_site_room', 'require_storable', 'reserve_slug', 'reserve_spend', 'reserve_title', 'restoring',
-        'secure_functions',
+        'retry_stage', 'secure_functions',
         'service_floor', 'site_has_pending', 'site_in_flight', 'sites_budgeted', 'sites_guard_columns',
         'shell_word', 'sites_in_line', 'sites_note_floor', 'sites_rejoin', 'spare_published', 'spending_at', 'spent_usd',
         'stage_number', 'stage_rooms', 'standard_blog_tokens', 'title_key', 'title_likeness', 'title_limit',
-        'title_trigrams', 'titles_like', 'usd_text', 'utc_day', 'waiting_sites', 'wake_workers'
+        'title_trigrams', 'titles_like', 'usd_text', 'utc_day', 'waiting_sites', 'wake_workers', 'waste_work'
     ]
 $$;
 

@@ -108,6 +108,7 @@ def checkpoint(worker_id: UUID, job_id: int) -> dict[str, Any]:
         "tokens_out": 20,
         "cost_usd": 0.5,
         "duration_s": 1.0,
+        "made_of": None,
     }
 
 

@@ -122,7 +122,7 @@ CHANGES = {
     *("ops/prune", "ops/prune_leftovers", "ops/set_fleet_budget"),
     *("quota/breaker_close", "quota/set_bucket", "quota/unblock"),
 }
-LOOKS = {"queue/known_keys", "queue/outlook", "stages/usage"}
+LOOKS = {"queue/known_keys", "queue/outlook", "queue/retry_outlook", "stages/usage"}
 
 
 def named(room: str) -> set[str]:

@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 PACING = Pacing(["openai/q"] * 2 + [None] * 3, [0] * 5, [0.0] * 6, patience_s=1.0, site_rpm=600, site_calls=2)
 PACED = Passing(pacing=PACING)
+RETRY = ("instance_ids", "kinds", "younger_than_s", "retry_from")
 STORM_SITES = [f"shop{n}" for n in range(6)]
 TURNS = 40
 FORGOTTEN_SITES = """
@@ -136,9 +137,7 @@ class Storm:
 
     async def retry(self) -> int:
         ids = self.shuffled(await self.ids("FAILED", "CANCELLED"), 8)
-        rows = await self.database.rows(
-            "queue/retry", job_ids=ids, instance_id=None, kind=None, younger_than_s=None, after_id=0, batch=100
-        )
+        rows = await self.database.rows("queue/retry", job_ids=ids, **dict.fromkeys(RETRY), after_id=0, batch=100)
         return len(rows)
 
     async def prune(self) -> int:
@@ -283,9 +282,7 @@ class Stage:
             "queue/release_strays": {"worker_id": self.worker_id, "known": [], "older_than_s": -1},
             "queue/retry": {
                 "job_ids": None,
-                "instance_id": None,
-                "kind": None,
-                "younger_than_s": None,
+                **dict.fromkeys(RETRY),
                 "after_id": 0,
                 "batch": 100,
             },

@@ -168,6 +168,7 @@ CHECKPOINT = FENCE | {
     "cost_usd": 0.1,
     "duration_s": 1.0,
     "provider": "openai",
+    "made_of": None,
 }
 ARRIVALS = (
     "insert into site_arrivals (instance_id, notified) select 's' || n, false from generate_series(5000, 5020) as n"

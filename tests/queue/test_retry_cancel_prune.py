@@ -4,11 +4,14 @@ import pytest
 from anyio import create_task_group, fail_after
 from psycopg.types.json import Json
 
-from blogworker.cli import ops
+from blogworker.cli import retry as retrying
 from blogworker.queue.job import Done, Failure, Reject, Release, Retry, Wait
 from blogworker.queue.rescue import rescue
 
 pytestmark = pytest.mark.anyio
+
+
+CHOSEN = ("job_ids", "instance_ids", "kinds", "younger_than_s", "retry_from")
 
 
 def failure(kind: str = "Rejected", stage: str = "content") -> Failure:
@@ -18,10 +21,7 @@ def failure(kind: str = "Rejected", stage: str = "content") -> Failure:
 async def retry(database, **given) -> list[int]:
     """The ids put back by one batch."""
     wanted = {
-        "job_ids": None,
-        "instance_id": None,
-        "kind": None,
-        "younger_than_s": None,
+        **dict.fromkeys(CHOSEN),
         "after_id": 0,
         "batch": 500,
     }
@@ -50,6 +50,7 @@ async def save(database, claim, stage: str, next_stage: str | None = None) -> No
         cost_usd=None,
         duration_s=0.1,
         provider=None,
+        made_of=None,
     )
     assert rows
 
@@ -110,14 +111,14 @@ async def test_all_that_failed_and_only_that_is_tried_again(failed, psql, databa
         ({"job_ids": [5]}, []),
         ({"job_ids": [6]}, [6]),
         ({"job_ids": [99]}, []),
-        ({"instance_id": "b"}, [3, 4]),
-        ({"instance_id": "c"}, []),
-        ({"kind": "Rejected"}, [1, 2]),
-        ({"kind": "rejected"}, []),
-        ({"job_ids": [1, 2, 3], "kind": "Unavailable"}, [3]),
-        ({"instance_id": "a", "kind": "Unavailable"}, []),
+        ({"instance_ids": ["b"]}, [3, 4]),
+        ({"instance_ids": ["c"]}, []),
+        ({"kinds": ["Rejected"]}, [1, 2]),
+        ({"kinds": ["rejected"]}, []),
+        ({"job_ids": [1, 2, 3], "kinds": ["Unavailable"]}, [3]),
+        ({"instance_ids": ["a"], "kinds": ["Unavailable"]}, []),
         ({"younger_than_s": 60}, [2, 3, 4]),
-        ({"younger_than_s": 60, "instance_id": "a"}, [2]),
+        ({"younger_than_s": 60, "instance_ids": ["a"]}, [2]),
         ({"batch": 3}, [1, 2, 3]),
         ({"batch": 3, "after_id": 3}, [4]),
     ],
@@ -138,8 +139,8 @@ async def test_the_kind_is_that_of_the_last_error(psql, database, claimer, settl
     (second,) = (await claimer()).claims
     await settler.settle(second, Reject(failure("Rejected")))
 
-    assert await retry(database, kind="Unavailable") == []
-    assert await retry(database, kind="Rejected") == [1]
+    assert await retry(database, kinds=["Unavailable"]) == []
+    assert await retry(database, kinds=["Rejected"]) == [1]
 
 
 async def test_a_retried_blog_has_a_full_set_of_attempts_and_its_history(failed, psql, database, claimer):
@@ -230,23 +231,17 @@ async def test_a_blog_somebody_holds_is_passed_over(failed, another_psql, databa
 
 async def test_a_blog_that_fails_again_at_once_is_tried_again_once(failed, psql, database, monkeypatch):
     """`retry --all` while the provider still refuses: each round costs money, and there would be no end of them."""
-    acts = []
-
-    def with_database(act):
-        acts.append(act)
-        return []
 
     async def fail_again(_: float) -> None:
         await psql.run("update blog_generations set status = 'FAILED' where status = 'PENDING'")
 
-    monkeypatch.setattr(ops, "BATCH", 2)
-    monkeypatch.setattr(ops, "with_database", with_database)
-    monkeypatch.setattr(ops, "sleep", fail_again)  # between two batches, the workers were quick
-    monkeypatch.setattr(ops, "emit_json", lambda answer: None)
-    ops.retry([], site=None, kind=None, within=None, everything=True, as_json=True)
+    monkeypatch.setattr(retrying, "BATCH", 2)
+    monkeypatch.setattr(retrying, "sleep", fail_again)  # between two batches, the workers were quick
+    monkeypatch.setenv("DATABASE_URL", "postgresql://unused")
 
     with fail_after(5):
-        assert await acts[0](database) == [1, 2, 3, 4]
+        outlook = await retrying._look(database, dict.fromkeys(CHOSEN))
+        assert await retrying._put_back(database, outlook.rows, None) == [1, 2, 3, 4]
 
 
 async def test_what_waits_is_cancelled_at_once(psql, database, claimer):

@@ -603,6 +603,7 @@ class Queue(RuleBasedStateMachine):
             cost_usd=None,
             duration_s=0.1,
             provider=None,
+            made_of=None,
         )
         if job.worker == worker and not stale:
             assert rows == [{"job_id": job.id}]
@@ -814,9 +815,10 @@ class Queue(RuleBasedStateMachine):
         rows = self.run(
             "queue/retry",
             job_ids=[job.id] if by_id else None,
-            instance_id=None if by_id else job.site,
-            kind=None,
+            instance_ids=None if by_id else [job.site],
+            kinds=None,
             younger_than_s=None,
+            retry_from=None,
             after_id=0,
             batch=100,
         )

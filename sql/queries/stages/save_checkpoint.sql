@@ -1,7 +1,8 @@
 -- save_checkpoint: store a finished stage or effect, and name the stage that comes next. Fenced. The same once more,
 -- because an answer was lost, changes nothing; another output of the same name adds its cost to the first's.
 -- Takes  worker_id uuid; job_id; attempt; stage: the checkpoint's name; output jsonb; next_stage, null: unchanged;
---        model, prompt_version, tokens_in, tokens_cached, tokens_out, cost_usd, duration_s, provider.
+--        model, prompt_version, tokens_in, tokens_cached, tokens_out, cost_usd, duration_s, provider;
+--        made_of jsonb: of the source, what it was made of: source_type, source_id, source_data, settings; else null.
 -- Gives  one row, or none when the claim is no longer the caller's: then nothing was written.
 -- Locks  the job.
 with held as (
@@ -15,23 +16,55 @@ with held as (
     for no key update
 ),
 
--- Its first answer was of no use, or there would not be another.
-again as (
-    select s.generation_id
+-- Paid for, and now known not to be part of the post: what this one takes the place of. An answer that is asked for
+-- again was of no use, one that is repaired was unfit, ideas are followed by more where the site has them all, a picture by
+-- a softened one where it was withheld. Of the pictures only the one that the post has is not wasted.
+replaced as (
+    select s.stage, s.provider, s.model, s.requests - s.wasted as calls, coalesce(s.cost_usd, 0) - s.wasted_usd as usd
     from generation_stages as s
     join held as h on s.generation_id = h.id
-    where s.stage = %(stage)s and s.model is not null
+    where
+        s.wasted < s.requests
+        and (s.attempt, s.output, s.stage) is distinct from (%(attempt)s, %(output)s::jsonb, %(stage)s)
+        and case %(stage)s
+            when 'ideas.repair' then s.stage in ('ideas.draft', 'ideas.repair')
+            when 'ideas.more' then s.stage in ('ideas.draft', 'ideas.repair', 'ideas.more')
+            when 'ideas.more_repair' then s.stage in ('ideas.more', 'ideas.more_repair')
+            when 'content.repair' then s.stage in ('content.draft', 'content.repair')
+            when 'image.softened' then s.stage in ('image.prediction', 'image.softened')
+            when 'image.useless' then
+                s.stage in ('image.prediction', 'image.softened') and %(output)s::jsonb -> 'ids' ? (s.output ->> 'id')
+            when 'image' then
+                s.stage in ('image.prediction', 'image.softened')
+                and s.output ->> 'id' is distinct from %(output)s::jsonb ->> 'prediction_id'
+            else s.stage = %(stage)s and %(model)s::text is not null
+        end
+),
+
+own as (
+    select
+        (%(model)s::text is not null)::integer as calls,
+        coalesce(%(cost_usd)s::numeric, 0) as usd,
+        %(model)s::text is not null and %(stage)s ~ '(_truncated|_refused|_useless|_unanswered)$' as wasted
 ),
 
 saved as (
     insert into generation_stages as s (
         generation_id, stage, output, model, prompt_version, tokens_in, tokens_cached, tokens_out, cost_usd,
-        duration_s, attempt
+        duration_s, attempt, provider, requests, wasted, wasted_usd, made_of
     )
     select
         h.id, %(stage)s, %(output)s::jsonb, %(model)s, %(prompt_version)s, %(tokens_in)s, %(tokens_cached)s,
-        %(tokens_out)s, %(cost_usd)s::numeric, %(duration_s)s, %(attempt)s
+        %(tokens_out)s, %(cost_usd)s::numeric, %(duration_s)s, %(attempt)s, %(provider)s, o.calls,
+        case when o.wasted then o.calls else 0 end, case when o.wasted then o.usd else 0 end, m.made_of
     from held as h
+    cross join own as o
+    cross join lateral (
+        select case
+            when d.given is not null then made_of(d.given ->> 0, d.given ->> 1, d.given -> 2, d.given -> 3)
+        end as made_of
+        from (select %(made_of)s::jsonb as given) as d
+    ) as m
     on conflict (generation_id, stage) do update
     set
         output = excluded.output,
@@ -45,9 +78,27 @@ saved as (
                 then least(999999, coalesce(s.cost_usd + excluded.cost_usd, excluded.cost_usd, s.cost_usd))
         end,
         duration_s = excluded.duration_s,
-        attempt = excluded.attempt
+        attempt = excluded.attempt,
+        provider = coalesce(excluded.provider, s.provider),
+        requests = least(1000000000, s.requests + excluded.requests),
+        wasted = least(1000000000, case when excluded.requests > 0 then s.requests else s.wasted end + excluded.wasted),
+        wasted_usd = least(
+            999999,
+            case when excluded.requests > 0 then coalesce(s.cost_usd, 0) else s.wasted_usd end + excluded.wasted_usd
+        ),
+        made_of = excluded.made_of
     where (s.attempt, s.output) is distinct from (excluded.attempt, excluded.output)
     returning s.generation_id
+),
+
+wasted as (
+    update generation_stages as s
+    set wasted = s.requests, wasted_usd = coalesce(s.cost_usd, 0)
+    from held as h
+    where
+        s.generation_id = h.id
+        and s.stage in (select r.stage from replaced as r where r.stage <> %(stage)s)
+        and exists (select from saved)
 ),
 
 -- What was paid is in the ledger now, and reserved no more.
@@ -66,26 +117,35 @@ advanced as (
     where g.id = h.id and (%(next_stage)s::text is not null or (g.reserved_for = %(attempt)s and p.paid_usd > 0))
 ),
 
+paid as (
+    select
+        %(provider)s::text as provider, %(model)s::text as model, o.calls, %(tokens_in)s::bigint as tokens_in,
+        %(tokens_cached)s::bigint as tokens_cached, %(tokens_out)s::bigint as tokens_out, o.usd,
+        (%(cost_usd)s::numeric is null)::integer as unpriced,
+        case when o.wasted then o.calls else 0 end as wasted, case when o.wasted then o.usd else 0 end as wasted_usd
+    from own as o
+    where o.calls > 0 and exists (select from saved)
+    union all
+    select r.provider, r.model, 0, 0, 0, 0, 0, 0, r.calls, r.usd
+    from replaced as r
+    where r.provider is not null and r.model is not null and exists (select from saved)
+),
+
 spent as (
     insert into provider_usage as u (
         hour, provider, model, instance_id, requests, tokens_in, tokens_cached, tokens_out, cost_usd, unpriced, wasted,
         wasted_usd
     )
     select
-        date_trunc('hour', now(), 'UTC'), %(provider)s, %(model)s, h.instance_id, 1, %(tokens_in)s, %(tokens_cached)s,
-        %(tokens_out)s, c.cost_usd, (%(cost_usd)s::numeric is null)::integer, w.wasted::integer,
-        w.wasted::integer * c.cost_usd
-    from held as h
-    cross join lateral (select coalesce(%(cost_usd)s::numeric, 0) as cost_usd) as c
-    cross join lateral (
-        select
-            exists (select from again)
-            or %(stage)s ~ '([.][a-z_]*repair|[.]softened|_truncated|_refused|_useless|_unanswered)$' as wasted
-    ) as w
-    where %(model)s::text is not null and exists (select from saved)
+        date_trunc('hour', now(), 'UTC'), p.provider, p.model, h.instance_id, sum(p.calls), sum(p.tokens_in),
+        sum(p.tokens_cached), sum(p.tokens_out), sum(p.usd), sum(p.unpriced), sum(p.wasted), sum(p.wasted_usd)
+    from paid as p
+    cross join held as h
+    group by p.provider, p.model, h.instance_id
+    order by p.provider, p.model
     on conflict (hour, provider, model, instance_id) do update
     set
-        requests = least(1000000000000000, u.requests + 1),
+        requests = least(1000000000000000, u.requests + excluded.requests),
         tokens_in = least(1000000000000000, u.tokens_in + excluded.tokens_in),
         tokens_cached = least(1000000000000000, u.tokens_cached + excluded.tokens_cached),
         tokens_out = least(1000000000000000, u.tokens_out + excluded.tokens_out),

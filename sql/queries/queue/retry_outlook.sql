@@ -1,0 +1,51 @@
+-- retry_outlook: what `retry` would do to these jobs, and which paid stages they would have to go through.
+-- Takes  job_ids, instance_ids, kinds, younger_than_s, retry_from, as `retry` does. A job named by id is told of whatever
+--        its state.
+-- Gives  job_id; status; refusal, null: it would be retried: running, waits, done, published or shown; post: its address
+--        or id at Wix; source_type; first: the stage from which it is made anew, null: from its last checkpoint; to_pay
+--        text[]: the paid stages left.
+with wanted as (
+    select g as job, g.*
+    from blog_generations as g
+    where
+        (g.status = 'FAILED' or %(job_ids)s::bigint[] is not null)
+        and (%(job_ids)s::bigint[] is null or g.id = any (%(job_ids)s::bigint[]))
+        and (%(instance_ids)s::text[] is null or g.instance_id = any (%(instance_ids)s::text[]))
+        and (
+            %(younger_than_s)s::double precision is null
+            or g.finished_at > now() - make_interval(secs => %(younger_than_s)s::double precision)
+        )
+        and (
+            %(kinds)s::text[] is null
+            or (
+                select e.kind from generation_errors as e where e.generation_id = g.id order by e.id desc limit 1
+            ) = any (%(kinds)s::text[])
+        )
+)
+
+select
+    w.id as job_id,
+    w.status,
+    case
+        when w.status = 'PROCESSING' then 'running'
+        when is_published(w.id) then 'published'
+        when w.status in ('PENDING', 'SCHEDULED') then 'waits'
+        when w.status = 'DONE' then 'done'
+        when %(retry_from)s::text is not null and is_shown(w.id) then 'shown'
+    end as refusal,
+    (select coalesce(p.url, p.wix_post_id) from blog_posts as p where p.generation_id = w.id) as post,
+    w.source_type,
+    r.first,
+    array(
+        select n.stage
+        from unnest(array['ideas', 'content', 'image']) with ordinality as n (stage, place)
+        where
+            stage_number(n.stage) >= stage_number(r.first)
+            or not exists (select from generation_stages as s where s.generation_id = w.id and s.stage = n.stage)
+        order by n.place
+    ) as to_pay
+from wanted as w
+cross join lateral (
+    select retry_stage(w.job, coalesce(%(retry_from)s::text, w.retry_from)) as first
+) as r
+order by w.id;

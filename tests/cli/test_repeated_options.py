@@ -1,0 +1,54 @@
+"""An option given twice is taken twice or refused; none of its values is dropped in silence."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+
+from blogworker.cli.app import app
+from blogworker.cli.once import refuse_repeats
+
+
+def options(command: Any) -> Iterator[tuple[Any, Any]]:
+    """Every option of every command, with its command."""
+    yield from ((command, param) for param in command.params if param.param_type_name == "option")
+    for below in getattr(command, "commands", {}).values():
+        yield from options(below)
+
+
+EVERY = [
+    (command, param) for command, param in options(refuse_repeats(typer.main.get_command(app))) if not param.is_eager
+]
+
+
+def is_switch(param: Any) -> bool:
+    """Given twice it means what it means once."""
+    return bool(param.is_flag and not param.secondary_opts)
+
+
+def test_no_command_drops_a_value() -> None:
+    """`list --site A --site B` lists B alone, and `--draft --publish` publishes: nobody was told."""
+    single = [(command, param) for command, param in EVERY if not param.multiple and not is_switch(param)]
+    assert len(single) > 80
+    for command, param in single:
+        name, value = max(param.opts, key=len), [] if param.is_flag else ["1"]
+        again = param.secondary_opts[0] if param.is_flag else name
+
+        with pytest.raises(typer.BadParameter, match=f"{name}.* was given 2 times: it takes one value"):
+            command.make_context(command.name, [name, *value, again, *value])
+
+
+@pytest.mark.parametrize("many", ["enqueue --keyword", "enqueue --site", "retry --site", "retry --kind"])
+def test_these_take_several(many: str) -> None:
+    name, option = many.split()
+    (param,) = [param for command, param in EVERY if command.name == name and option in param.opts]
+
+    assert param.multiple
+
+
+def test_it_is_one_clear_message(offline: Any) -> None:
+    ran = offline("list", "--site", "a", "--site", "b")
+
+    assert (ran.code, ran.out) == (2, "")
+    assert "--site was given 2 times: it takes one value" in ran.err

@@ -1,0 +1,91 @@
+"""A person's correction counts: a retry takes source and settings as they are now, until something was shown."""
+
+import pytest
+
+from .conftest import SITE
+from .kitchen import Kitchen
+
+pytestmark = pytest.mark.anyio
+
+DRIER = """update sites set settings = '{"tone": "dry"}'"""
+RETRY = "update blog_generations set status = 'PENDING', retry_from = %s"
+
+
+async def bought(kitchen: Kitchen) -> tuple[int, int]:
+    return await kitchen.calls("openai", "responses.create"), await kitchen.calls("replicate", "predictions.create")
+
+
+async def failed_at_publish(kitchen: Kitchen, operation: str) -> None:
+    """A whole blog, and Wix refuses it there."""
+    await kitchen.room.fault(vendor="wix", operation=operation, kind="status", status=400)
+    assert (await kitchen.attempt())["status"] == "FAILED"
+    await kitchen.room.forgive()
+
+
+async def test_a_retry_writes_with_the_settings_as_they_are_now(kitchen):
+    """The owner corrects the tone and retries: the same post was published."""
+    await failed_at_publish(kitchen, "drafts.create")
+    await kitchen.run(DRIER)
+
+    await kitchen.run(RETRY, None)
+    assert (await kitchen.attempt())["status"] == "DONE"
+
+    assert (await kitchen.checkpoints())["source"]["site"] == {"tone": "dry"}
+    assert await bought(kitchen) == (4, 2)
+    assert len(await kitchen.room.posts(SITE)) == 1
+    [sums] = await kitchen.run(
+        "select sum(requests)::int as calls, sum(wasted)::int as wasted, sum(cost_usd) - (select sum(cost_usd) from "
+        "generation_stages) as lost, sum(wasted_usd) - (select sum(wasted_usd) from generation_stages) as apart "
+        "from provider_usage"
+    )
+    assert sums == {"calls": 6, "wasted": 3, "lost": 0, "apart": 0}
+
+
+async def test_a_retry_without_a_change_buys_nothing(kitchen):
+    await failed_at_publish(kitchen, "drafts.create")
+
+    await kitchen.run(RETRY, None)
+
+    assert (await kitchen.attempt())["status"] == "DONE"
+    assert await bought(kitchen) == (2, 1)
+
+
+async def test_once_a_draft_is_there_a_change_makes_no_second_one(kitchen):
+    await failed_at_publish(kitchen, "drafts.publish")
+    await kitchen.run(DRIER)
+
+    await kitchen.run(RETRY, None)
+
+    assert (await kitchen.attempt())["status"] == "DONE"
+    assert (await bought(kitchen), await kitchen.calls("wix", "drafts.create")) == ((2, 1), 1)
+
+
+@pytest.mark.parametrize(("first", "more"), [("image", (0, 1)), ("ideas", (2, 1))])
+async def test_a_person_chooses_from_where(kitchen, first, more):
+    """An idea that was not wanted is not chosen again, though it is left over from the same call."""
+    await failed_at_publish(kitchen, "drafts.create")
+    before = await kitchen.checkpoints()
+
+    await kitchen.run(RETRY, first)
+    assert (await kitchen.attempt())["status"] == "DONE"
+
+    after, (texts, pictures) = await kitchen.checkpoints(), await bought(kitchen)
+    left_over = first in ("ideas", "source")  # the other ideas of the first call are used up before others are bought
+    assert (texts - 2 + left_over, pictures - 1) == more
+    assert (after["ideas"]["chosen"]["title"] != before["ideas"]["chosen"]["title"]) == left_over
+    assert after["image"]["prediction_id"] != before["image"]["prediction_id"]
+    assert after["publish.media"]["id"] != before["publish.media"]["id"], "the cover is the new picture"
+    assert len(await kitchen.room.posts(SITE)) == 1
+
+
+async def test_a_source_that_was_refused_is_not_paid_for_twice(kitchen):
+    """The writer used a word that the site forbids by mistake: the owner takes it back, and retries."""
+    await kitchen.run("""update sites set settings = '{"forbidden_words": ["the", "and", "a"]}'""")
+    job = await kitchen.attempt()
+    assert (job["status"], job["code"]) == ("FAILED", "unfit_text")
+    await kitchen.run("update sites set settings = '{}'")
+
+    await kitchen.run(RETRY, None)
+
+    assert (await kitchen.attempt())["status"] == "DONE"
+    assert "forbidden_words" not in (await kitchen.checkpoints())["source"]["site"]
