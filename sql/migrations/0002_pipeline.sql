@@ -144,39 +144,9 @@ begin
 end
 $$;
 
--- Books what was paid for these checkpoints, and is not booked as such already, as waste.
-create function waste_work(job bigint, names text[]) returns void language plpgsql volatile as $$
-begin
-    with known as (
-        select s.stage, s.provider, s.model, s.requests - s.wasted as calls, coalesce(s.cost_usd, 0) - s.wasted_usd as usd
-        from generation_stages as s
-        where s.generation_id = job and s.stage = any (names) and s.wasted < s.requests
-        for no key update
-    ),
-
-    marked as (
-        update generation_stages as s
-        set wasted = s.requests, wasted_usd = coalesce(s.cost_usd, 0)
-        from known as k
-        where s.generation_id = job and s.stage = k.stage
-    )
-
-    insert into provider_usage as u (hour, provider, model, instance_id, wasted, wasted_usd)
-    select date_trunc('hour', now(), 'UTC'), k.provider, k.model, g.instance_id, sum(k.calls), greatest(0, sum(k.usd))
-    from known as k
-    join blog_generations as g on g.id = job
-    where k.provider is not null and k.model is not null
-    group by k.provider, k.model, g.instance_id
-    order by k.provider, k.model
-    on conflict (hour, provider, model, instance_id) do update
-    set
-        wasted = least(1000000000000000, u.wasted + excluded.wasted),
-        wasted_usd = least(99999999, u.wasted_usd + excluded.wasted_usd);
-end
-$$;
-
--- Forgets these checkpoints, those of whole stages by the stage's name. What they cost stays, as waste. The titles of
--- forgotten ideas stay too, so that the blog does not choose the same again.
+-- Forgets these checkpoints, those of whole stages by the stage's name. What they cost stays, as waste: `bill` is what
+-- the ledger does not have as such yet, and the next attempt books (save_checkpoint.sql). A person's transaction, which may
+-- stay open, must not lock rows of the ledger. The titles of forgotten ideas stay, so that none is chosen again.
 create function forget_work(job bigint, names text[]) returns void language plpgsql volatile as $$
 declare
     gone text[] := array(
@@ -188,7 +158,6 @@ declare
             and s.stage not like '%.forgotten'
     );
 begin
-    perform waste_work(job, gone);
     with forgotten as (
         delete from generation_stages as s where s.generation_id = job and s.stage = any (gone) returning s.*
     )
@@ -200,18 +169,30 @@ begin
         job,
         split_part(f.stage, '.', 1) || '.forgotten',
         jsonb_build_object(
-            'titles', coalesce(jsonb_agg(f.output -> 'chosen' -> 'title') filter (where f.stage = 'ideas'), '[]')
+            'titles', coalesce(jsonb_agg(f.output -> 'chosen' -> 'title') filter (where f.stage = 'ideas'), '[]'),
+            'bill', coalesce(
+                jsonb_agg(
+                    jsonb_build_object(
+                        'provider', f.provider, 'model', f.model, 'calls', f.requests - f.wasted,
+                        'usd', greatest(0, coalesce(f.cost_usd, 0) - f.wasted_usd)
+                    )
+                ) filter (where f.wasted < f.requests and f.provider is not null and f.model is not null),
+                '[]'
+            )
         ),
         least(1000000000, sum(f.tokens_in::bigint)), least(1000000000, sum(f.tokens_cached::bigint)),
         least(1000000000, sum(f.tokens_out::bigint)), least(999999, sum(f.cost_usd)), max(f.attempt),
-        least(1000000000, sum(f.requests::bigint)), least(1000000000, sum(f.wasted::bigint)),
-        least(999999, sum(f.wasted_usd))
+        least(1000000000, sum(f.requests::bigint)), least(1000000000, sum(f.requests::bigint)),
+        least(999999, coalesce(sum(f.cost_usd), 0))
     from forgotten as f
     group by split_part(f.stage, '.', 1)
     having sum(f.requests) > 0 or bool_or(f.stage = 'ideas')
     on conflict (generation_id, stage) do update
     set
-        output = jsonb_build_object('titles', (s.output -> 'titles') || (excluded.output -> 'titles')),
+        output = jsonb_build_object(
+            'titles', (s.output -> 'titles') || (excluded.output -> 'titles'),
+            'bill', coalesce(s.output -> 'bill', '[]') || (excluded.output -> 'bill')
+        ),
         tokens_in = least(1000000000, s.tokens_in::bigint + excluded.tokens_in),
         tokens_cached = least(1000000000, s.tokens_cached::bigint + excluded.tokens_cached),
         tokens_out = least(1000000000, s.tokens_out::bigint + excluded.tokens_out),
@@ -259,25 +240,54 @@ begin
 end
 $$;
 
--- The same work is waste as soon as the blog has failed: no retry uses it.
-create function generation_errors_waste() returns trigger language plpgsql as $$
+-- The same work is waste as soon as the blog has failed: no retry uses it. Rows of the ledger are locked in one order, as
+-- save_checkpoint.sql does.
+create function generation_errors_waste() returns trigger language plpgsql
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
-    perform waste_work(new.generation_id, array(
-        select s.stage
-        from generation_stages as s
-        where s.generation_id = new.generation_id and s.stage like new.stage || '.%'
-    ));
+    if not exists (
+        select from new_rows as n where not n.retryable and n.kind in ('Rejected', 'Refused', 'Truncated')
+    ) then
+        return null;
+    end if;
+    with known as (
+        select
+            s.generation_id, s.stage, s.provider, s.model, g.instance_id, s.requests - s.wasted as calls,
+            greatest(0, coalesce(s.cost_usd, 0) - s.wasted_usd) as usd
+        from new_rows as n
+        join blog_generations as g on g.id = n.generation_id
+        join generation_stages as s on s.generation_id = n.generation_id
+        where
+            not n.retryable
+            and n.kind in ('Rejected', 'Refused', 'Truncated')
+            and n.stage in ('ideas', 'content', 'image')
+            and s.stage like n.stage || '.%'
+            and s.wasted < s.requests
+    ),
+
+    marked as (
+        update generation_stages as s
+        set wasted = s.requests, wasted_usd = coalesce(s.cost_usd, 0)
+        from known as k
+        where s.generation_id = k.generation_id and s.stage = k.stage
+    )
+
+    insert into provider_usage as u (hour, provider, model, instance_id, wasted, wasted_usd)
+    select date_trunc('hour', now(), 'UTC'), k.provider, k.model, k.instance_id, sum(k.calls), sum(k.usd)
+    from known as k
+    where k.provider is not null and k.model is not null
+    group by k.provider, k.model, k.instance_id
+    order by k.provider, k.model, k.instance_id
+    on conflict (hour, provider, model, instance_id) do update
+    set
+        wasted = least(1000000000000000, u.wasted + excluded.wasted),
+        wasted_usd = least(99999999, u.wasted_usd + excluded.wasted_usd);
     return null;
 end
 $$;
 
 create trigger waste after insert on generation_errors
-for each row when (
-    not new.retryable
-    and new.stage in ('ideas', 'content', 'image')
-    and new.kind in ('Rejected', 'Refused', 'Truncated')
-    and (
-        current_setting('check_function_bodies') <> 'off'
-        or not has_table_privilege('blog_generations'::regclass, 'TRIGGER')
-    )
+referencing new table as new_rows
+for each statement when (
+    current_setting('check_function_bodies') <> 'off' or not has_table_privilege('blog_generations'::regclass, 'TRIGGER')
 ) execute function generation_errors_waste();

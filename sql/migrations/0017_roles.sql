@@ -238,7 +238,7 @@ create function own_functions() returns text[] language sql immutable as $$
         'service_floor', 'site_has_pending', 'site_in_flight', 'sites_budgeted', 'sites_guard_columns',
         'shell_word', 'sites_in_line', 'sites_note_floor', 'sites_rejoin', 'spare_published', 'spending_at', 'spent_usd',
         'stage_number', 'stage_rooms', 'standard_blog_tokens', 'title_key', 'title_likeness', 'title_limit',
-        'title_trigrams', 'titles_like', 'usd_text', 'utc_day', 'waiting_sites', 'wake_workers', 'waste_work'
+        'title_trigrams', 'titles_like', 'usd_text', 'utc_day', 'waiting_sites', 'wake_workers'
     ]
 $$;
 

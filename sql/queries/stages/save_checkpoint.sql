@@ -91,6 +91,27 @@ saved as (
     returning s.generation_id
 ),
 
+-- What a person's retry has forgotten, and the ledger does not have as waste yet.
+owed as (
+    select s.stage, b.provider, b.model, b.calls, b.usd
+    from held as h
+    join generation_stages as s on s.generation_id = h.id
+    cross join lateral jsonb_to_recordset(s.output -> 'bill') as b (
+        provider text, model text, calls integer, usd numeric
+    )
+    where
+        s.stage in ('source.forgotten', 'ideas.forgotten', 'content.forgotten', 'image.forgotten')
+        and jsonb_typeof(s.output -> 'bill') = 'array'
+        and exists (select from saved)
+),
+
+settled as (
+    update generation_stages as s
+    set output = s.output - 'bill'
+    from held as h
+    where s.generation_id = h.id and s.stage in (select o.stage from owed as o)
+),
+
 wasted as (
     update generation_stages as s
     set wasted = s.requests, wasted_usd = coalesce(s.cost_usd, 0)
@@ -129,6 +150,9 @@ paid as (
     select r.provider, r.model, 0, 0, 0, 0, 0, 0, r.calls, r.usd
     from replaced as r
     where r.provider is not null and r.model is not null and exists (select from saved)
+    union all
+    select o.provider, o.model, 0, 0, 0, 0, 0, 0, o.calls, o.usd
+    from owed as o
 ),
 
 spent as (
@@ -142,7 +166,7 @@ spent as (
     from paid as p
     cross join held as h
     group by p.provider, p.model, h.instance_id
-    order by p.provider, p.model
+    order by p.provider, p.model, h.instance_id
     on conflict (hour, provider, model, instance_id) do update
     set
         requests = least(1000000000000000, u.requests + excluded.requests),
