@@ -1,7 +1,6 @@
 """Stage 3: the post itself, written, cleaned and judged.
 
-Small things are set right here (a long title, a foreign link, a level-one heading); what only a writer can mend is
-returned to the model once.
+What has one right repair is repaired here (see `defects`); what only a writer can mend is returned to the model once.
 """
 
 import json
@@ -12,13 +11,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from blogworker.stages import render
+from blogworker.stages.defects import Mended, mended
 from blogworker.stages.ideas import digest
 from blogworker.stages.judging import (
     ALT_LIMIT,
     SEO_DESCRIPTION_LIMIT,
     SEO_TITLE_LIMIT,
     Post,
-    clean_body,
     clean_tags,
     faults_of,
     forbidden_in,
@@ -31,6 +30,7 @@ from blogworker.stages.slugs import choices, stem
 from blogworker.stages.source import material
 from blogworker.stages.work import Output, Work
 from blogworker.stages.writing import Task, Unfit, writer_of, written
+from blogworker.telemetry.facts import note
 
 TOKENS_A_WORD, TOKENS_AROUND = 3, 1_000  # of a post's JSON; languages other than English need most of it
 LEAST_STEM = 3  # letters of a word that may lose its s
@@ -47,14 +47,25 @@ async def run(work: Work) -> Output:
         model=work.openai.content_model,
         tokens=max(work.openai.content_tokens, (site.words or 0) * TOKENS_A_WORD + TOKENS_AROUND),
     )
-    post = await written(work, task, fit=lambda text: read_post(text, source=source, idea=idea, site=site))
-    own = allowed([str(idea.get("title") or "")], site)
+    found: list[str] = []
+
+    def fit(text: str) -> Output:
+        try:
+            return read_post(text, source=source, idea=idea, site=site)
+        except Unfit as unfit:
+            found.extend(unfit.defects)
+            raise
+
+    post = await written(work, task, fit=fit)
+    own = allowed(titles_of(idea, source), site)
     title = await _title(work, source, [post["title"], *own])
     tags = reused(post["tags"], await work.checkpoints.site_tags())
     about = [source.get("name"), source.get("keyword"), *(idea.get("keywords") or []), title]
     told = allowed([str(text) for text in about if text], site)
     free = await work.checkpoints.reserve_slug(choices(post["slug"], told), stem=stem(post["slug"]))
-    output = {**post, "title": title, "slug": free, "tags": tags}
+    defects = list(dict.fromkeys([*found, *post["defects"]]))
+    note(defects=defects or None)
+    output = {**post, "title": title, "slug": free, "tags": tags, "defects": defects}
     await work.checkpoints.store_post(columns(output))
     return {**output, "model": writer_of(work, task), "prompt_version": POST.version}
 
@@ -64,6 +75,12 @@ async def _title(work: Work, source: Output, wanted: list[str]) -> str:
     wanted = [title for title in wanted if title]
     reserved = await work.checkpoints.reserve_title(wanted, source=digest(source), last_chance=True)
     return wanted[reserved.place or 0]
+
+
+def titles_of(idea: Mapping[str, Any], source: Mapping[str, Any]) -> list[str]:
+    """The idea's title, repaired as a post's; none if only a writer could mend it."""
+    checked = mended({"title": str(idea.get("title") or "")}, source=source, idea=idea)
+    return [] if checked.faults else [str(checked.fields["title"])]
 
 
 def allowed(texts: Sequence[str], site: SiteSettings) -> list[str]:
@@ -87,17 +104,22 @@ def read_post(
 ) -> Output:
     """The post in an answer, cleaned. Raises Unfit with what only its writer can mend."""
     try:
-        post = Post.model_validate(json.loads(text))
-    except ValidationError as error:
-        raise Unfit([f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]) from None
+        answer = json.loads(text)
     except ValueError:
         raise Unfit(["the answer is not a JSON object"]) from None
+    if not isinstance(answer, dict):
+        raise Unfit(["the answer is not a JSON object"])
+    checked = mended(answer, source=source, idea=idea)
+    try:
+        post = Post.model_validate(checked.fields)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+        raise Unfit([*wrong, *checked.faults], defects=_names(checked)) from None
     own_url = str(source.get("url") or "")
-    body = clean_body(post.body_markdown, title=post.title, own_url=own_url)
-    body = linked(body, name=str(source.get("name") or ""), own_url=own_url)
+    body = linked(post.body_markdown, name=str(source.get("name") or ""), own_url=own_url)
     words = render.word_count(body)
-    if faults := faults_of(post, body, words=words, own_url=own_url, site=site):
-        raise Unfit(faults)
+    if faults := [*checked.faults, *faults_of(post, body, words=words, own_url=own_url, site=site)]:
+        raise Unfit(faults, defects=_names(checked))
     tags = allowed(post.tags, site)
     return {
         **post.model_dump(exclude={"body_markdown"}),
@@ -110,7 +132,13 @@ def read_post(
         "html": render.html(body, own_url=own_url),
         "word_count": words,
         "own_url": own_url,
+        "defects": _names(checked),
     }
+
+
+def _names(checked: Mended) -> list[str]:
+    """Of the defects that were found, each once."""
+    return list(dict.fromkeys([*checked.repaired, *checked.returned]))
 
 
 def columns(content: Mapping[str, Any]) -> Output:

@@ -1,4 +1,4 @@
-"""What makes a post fit to publish: small things are set right, the rest is told to its writer."""
+"""What makes a post fit to publish: its lengths, its sections, its language, and the words of its site."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from blogworker.stages import render
 from blogworker.stages.language import plainly_another
-from blogworker.stages.plain import cut_clean, plain, printable
+from blogworker.stages.plain import cut_clean, plain
 from blogworker.stages.site import SiteSettings
 
 TITLE_LIMIT, EXCERPT_LIMIT, SEO_TITLE_LIMIT, SEO_DESCRIPTION_LIMIT, ALT_LIMIT = 200, 500, 60, 160, 125
@@ -16,18 +16,6 @@ TAG_LIMIT, MOST_TAGS = 30, 10
 IMAGE_PROMPT_LIMIT = 1_000
 LEAST_WORDS, LEAST_SECTIONS = 300, 2
 SHORTEST, LONGEST = 0.6, 1.8  # of the length that the site asks for
-# Each stops where the next could begin: a model that repeats one sign without end costs as much time as it wrote.
-LEFTOVERS = re.compile(
-    r"\[(?:insert|your|product name|company|brand|link|todo)[^\[\]]*\]|lorem ipsum|\bas an ai\b|\{\{|\bTODO\b", re.I
-)
-HTML_TAG = re.compile(r"<!--(?:(?!<!--|-->).)*-->|</?[a-zA-Z][^<>]*>", re.S)
-AUTOLINK = re.compile(r"<https?://[^<>\s]+>")
-LINK = re.compile(r"\[([^\[\]]*)\]\(\s*+([^\s()]*+(?:\([^\s()]*\)[^\s()]*+)*+)(?:\s[^)\[\n]*)?\)")
-PICTURE = re.compile(f"!{LINK.pattern}")
-BARE_ADDRESS = re.compile(r"(?<![(\w<])https?://[^\s<>)\]]+")
-SENTENCE_ENDS = ".,;:!?\"'*_"  # behind a bare address, no part of it
-DEFINITION = re.compile(r"^ {0,3}\[[^\[\]\n]+\]:\s.*$\n?", re.M)
-TOP_HEADING = re.compile(r"^ {0,3}#(?!#)[ \t]+(.*)$", re.M)
 SECTION = re.compile(r"^ {0,3}##[ \t]+\S", re.M)
 
 
@@ -58,28 +46,6 @@ class Post(BaseModel):
     body_markdown: str
     image_prompt: Annotated[str, _line(IMAGE_PROMPT_LIMIT)] = Field(min_length=10)
     image_alt: Annotated[str, _line(ALT_LIMIT)]
-
-
-def clean_body(markdown: str, *, title: str, own_url: str) -> str:
-    """Without HTML, pictures, links to elsewhere, and without a second title. Links to the product have its own url."""
-
-    def link(match: re.Match[str]) -> str:
-        return f"[{match[1]}](<{own_url}>)" if render.same_page(match[2], own_url) else match[1]
-
-    def address(match: re.Match[str]) -> str:
-        bare = match[0] if render.same_page(match[0], own_url) else match[0].rstrip(SENTENCE_ENDS)
-        return f"<{own_url}>{match[0][len(bare) :]}" if render.same_page(bare, own_url) else ""
-
-    body = printable(markdown.replace("\r\n", "\n"))
-    body = AUTOLINK.sub(lambda match: match[0][1:-1], body)
-    body = PICTURE.sub("", HTML_TAG.sub("", DEFINITION.sub("", body)))
-    body = BARE_ADDRESS.sub(address, LINK.sub(link, body))
-    body = TOP_HEADING.sub(lambda match: "" if _alike(match[1], title) else f"## {match[1]}", body)
-    return re.sub(r"\n{3,}", "\n\n", body).strip()
-
-
-def _alike(one: str, other: str) -> bool:
-    return re.findall(r"\w+", one.casefold()) == re.findall(r"\w+", other.casefold())
 
 
 def linked(body: str, *, name: str, own_url: str) -> str:
@@ -121,8 +87,6 @@ def _body_faults(body: str, own_url: str) -> list[str]:
     faults: list[str] = []
     if (sections := len(SECTION.findall(body))) < LEAST_SECTIONS:
         faults.append(f"body_markdown has {sections} sections under a ## heading: it needs five to seven")
-    if leftover := LEFTOVERS.search(body):
-        faults.append(f"body_markdown holds a leftover that no reader should see: {leftover[0]!r}")
     if own_url and own_url not in body:
         faults.append("body_markdown does not link the product: link its url once, unchanged")
     return faults

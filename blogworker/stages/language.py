@@ -46,7 +46,7 @@ def plainly_another(text: str, language: str) -> str | None:
         return None
     script = SCRIPTS.get(wanted)
     if script is not None:
-        return None if _share(text, script) > 0.2 else _likeliest(words) or "another script"
+        return None if _share(text, script) > 0.2 else likeliest(words) or "another script"
     if wanted not in STOP_WORDS:
         return None
     counts = _counts(words)
@@ -65,7 +65,8 @@ def _counts(words: list[str]) -> Counter[str]:
     return Counter({tag: len(common.intersection(words)) for tag, common in STOP_WORDS.items()})
 
 
-def _likeliest(words: list[str]) -> str | None:
+def likeliest(words: list[str]) -> str | None:
+    """The language whose common words are most among these; None without any."""
     counts = _counts(words)
     best = max(counts, key=lambda tag: counts[tag])
     return best if counts[best] else None

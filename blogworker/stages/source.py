@@ -15,6 +15,7 @@ from blogworker.printable import is_seen
 from blogworker.providers.wix import WixClient
 from blogworker.providers.wix_auth import PROVIDER
 from blogworker.providers.wix_products import OTHER_CATALOG, Catalog
+from blogworker.stages.defects import without_placeholders
 from blogworker.stages.plain import cut, plain, plain_lines
 from blogworker.stages.product_data import NAMES as PRODUCT_NAMES
 from blogworker.stages.product_data import first, read_product, words_of
@@ -32,6 +33,7 @@ MATERIAL_MAX = 14_000  # characters of JSON
 TEXT_LEAST = 500
 LEFT_OUT = ("pictures", "variants", "options", "details", "tags")
 UNTOLD = ("product_id", "image", "handle", "no_link")
+AS_THEY_ARE = ("kind", "product_id", "url", "image", "handle")
 V1_KNOWN_S = 86_400.0  # it may move to V3; from V3 no site moves
 
 
@@ -56,6 +58,7 @@ def normalised(kind: str, source_id: str | None, data: Mapping[str, Any]) -> Out
         source["keyword"] = plain(source_id, limit=KEYWORD_MAX)
     if kind == "text" and not source["text"]:
         source["text"], source["description"] = source["description"], ""
+    source = {word: value if word in AS_THEY_ARE else _without_tags(value) for word, value in source.items()}
     needed = {"keyword": "keyword", "text": "text", "product": "name"}.get(kind)
     if needed is None:
         raise _unusable(f"source_type {kind!r} is none of keyword, product, text")
@@ -132,6 +135,15 @@ async def _catalog(work: Work, wix: WixClient) -> tuple[bool, Catalog]:
     catalog = await wix.catalog(work.claim.instance_id)
     await work.cache.remember(key, catalog, ttl_s=V1_KNOWN_S if catalog == "V1_CATALOG" else None)
     return False, catalog
+
+
+def _without_tags(value: Any) -> Any:
+    """The words without the tags of a shop's templates: a writer true to its source would publish them."""
+    if isinstance(value, list):
+        return [words for entry in value if (words := _without_tags(entry))]
+    if not isinstance(value, str):
+        return value
+    return "\n".join(words for line in value.split("\n") if (words := without_placeholders(line)))
 
 
 def _unusable(message: str) -> Rejected:

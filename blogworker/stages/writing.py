@@ -11,7 +11,7 @@ stored with its cost as soon as it arrives, also one that is not usable, so a la
 judges the stored answer again instead of buying another, and knows the outcome of earlier calls.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -43,11 +43,12 @@ log = get_logger()
 
 
 class Unfit(Exception):
-    """The text cannot be published; `faults` say why, in words the model can act on."""
+    """The text cannot be published; `faults` say why, in words the model can act on, `defects` name what was found."""
 
-    def __init__(self, faults: list[str]) -> None:
+    def __init__(self, faults: list[str], *, defects: Sequence[str] = ()) -> None:
         super().__init__("; ".join(faults))
         self.faults = faults
+        self.defects = defects
 
 
 @dataclass(frozen=True, slots=True)

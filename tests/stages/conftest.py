@@ -256,7 +256,7 @@ def idea(**fields: Any) -> dict[str, Any]:
 def body(*, sections: int = 5, paragraphs: int = 5) -> str:
     parts = [PARAGRAPH * 2]
     for number in range(sections):
-        parts += [f"## Section {number} says something", PARAGRAPH * paragraphs]
+        parts += [f"## Section {number} says something", f"Part {number}. {PARAGRAPH * paragraphs}"]
     return "\n\n".join(parts)
 
 

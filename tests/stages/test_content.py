@@ -5,7 +5,7 @@ import json
 import pytest
 
 from blogworker.stages import content
-from blogworker.stages.judging import LEFTOVERS, clean_body, forbidden_in
+from blogworker.stages.judging import forbidden_in
 from blogworker.stages.ricos import ricos
 from blogworker.stages.writing import Unfit
 
@@ -35,7 +35,7 @@ async def test_a_post_is_written_cleaned_and_stored(work, writer, checkpoints):
 
 
 def test_links_lead_only_to_the_product():
-    links = "[mug](https://shop.example/mug/) [bad](https://evil.example/x) <https://evil.example> see https://evil.example/y."
+    links = "[mug](https://shop.example/mug/) [bad](https://evil.example/x). <https://evil.example> See https://evil.example/y."
     markdown = read(body_markdown=f"{links} ![p](https://evil.example/p.png)\n\n{body()}\n\n[r]: https://evil.example")[
         "markdown"
     ]
@@ -58,22 +58,12 @@ def test_links_lead_only_to_the_product():
 @pytest.mark.parametrize("mention", ["[the mug]({})", '[the mug](<{}> "Mug")', "Look at {}.", "<{}>"])
 def test_the_product_is_linked_whatever_its_address_looks_like(address, mention):
     """Half of all shops have addresses in their own language. A parser writes those in another way than the shop."""
-    if mention == "Look at {}." and ")" in address:
-        return  # nobody can tell where such an address ends
     text = f"{mention.format(address)}\n\n{body()}"
     made = content.read_post(json.dumps(post(body_markdown=text)), source=SOURCE | {"url": address}, idea=idea())
 
     assert made["html"].count("<a href=") == 1
     links = json.dumps(ricos(made["markdown"], own_url=address), ensure_ascii=False)
     assert links.count(f'"url": "{address}"') == 1
-
-
-@pytest.mark.parametrize("sign", ["[a](", "![", "![a](", "[a](b ", "[\n", "<!--", "[link", "[a](  ", "[a](x(y)"])
-def test_a_writer_that_cannot_stop_is_cleaned_up_after_in_one_pass(sign):
-    """Such a text is stored: a worker that hung over it would lose its lease, and the next would hang too."""
-    clean = clean_body(sign * (200_000 // len(sign)), title="Mugs", own_url="https://shop.example/mug")
-
-    assert LEFTOVERS.search(clean) is None
 
 
 def test_html_and_second_titles_go():
@@ -86,11 +76,8 @@ def test_html_and_second_titles_go():
 
 def test_soft_limits_are_kept_by_cutting_on_a_word():
     long = "word " * 200
-    output = read(
-        title=long, excerpt=long, seo_title=long, seo_description=long, image_alt=long, tags=["a"] * 20 + [long]
-    )
+    output = read(excerpt=long, seo_title=long, seo_description=long, image_alt=long, tags=["a"] * 20 + [long])
 
-    assert len(output["title"]) <= 200
     assert len(output["excerpt"]) <= 500
     assert len(output["seo_title"]) <= 60
     assert len(output["seo_description"]) <= 160
@@ -114,7 +101,7 @@ def test_what_is_missing_is_filled_from_what_is_there():
     [
         ({"body_markdown": body(sections=2, paragraphs=1)}, "words"),
         ({"body_markdown": body().replace("## ", "")}, "sections"),
-        ({"body_markdown": f"{body()}\n\nBuy [insert product name]."}, "leftover"),
+        ({"body_markdown": f"{body()}\n\nBuy [insert product name]."}, "place to fill in"),
         ({"body_markdown": ""}, "words"),
         ({"title": ""}, "title"),
         ({"excerpt": "short"}, "excerpt"),
@@ -139,7 +126,7 @@ def test_an_answer_that_is_no_post_is_unfit(answer):
 )
 def test_a_language_without_spaces_has_words_too(sentence):
     """Counted by its spaces every post in Chinese, Japanese or Thai is too short, and fails after a paid repair."""
-    sections = "\n\n".join(f"## {sentence[:8]}\n\n{sentence * 14}" for _ in range(5))
+    sections = "\n\n".join(f"## {sentence[:8]}\n\n{part}. {sentence * 14}" for part in range(5))
 
     link = "[Mug](https://shop.example/mug)"
 

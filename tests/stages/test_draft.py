@@ -44,7 +44,7 @@ def test_every_field_keeps_its_limit(title, excerpt, slug):
 
 def test_a_post_is_as_large_as_it_is_sent():
     """Text of other scripts is not refused for bytes that only an escaped form would have."""
-    long = "\n\n".join([body(), *[WIDE * 300] * 60])
+    long = "\n\n".join([body(), *(f"{n} {WIDE * 300}" for n in range(60))])
 
     made = draft(body_markdown=long)
 
@@ -53,7 +53,7 @@ def test_a_post_is_as_large_as_it_is_sent():
 
 
 def test_a_post_too_large_loses_its_last_sections():
-    long = "\n\n".join([body(), *(f"## More {n}\n\n{'words and words ' * 2_000}" for n in range(20))])
+    long = "\n\n".join([body(), *(f"## More {n}\n\nOf {n}: {'words and words ' * 2_000}" for n in range(20))])
 
     made = covered(draft(body_markdown=long), file_id="f" * 60, alt="a" * 125)
 

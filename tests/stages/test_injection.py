@@ -87,8 +87,10 @@ async def test_an_order_reaches_the_model_as_data_only(work, writer, checkpoints
 
 
 def _body():
-    link = f"[the mug]({PRODUCT['url']})"
-    return f"Here is {link}.\n\n" + "\n\n".join(f"## Part {n}\n\n{'Words about a mug. ' * 30}" for n in range(5))
+    link = f"[the Low Water Mug]({PRODUCT['url']})"
+    return f"Here is {link}.\n\n" + "\n\n".join(
+        f"## Side {n} of it\n\nOf {n}. {'Words about a mug. ' * 30}" for n in range(5)
+    )
 
 
 @pytest.mark.parametrize("order", ORDERS)

@@ -5,6 +5,7 @@ import pytest
 from blogworker.errors import Rejected
 from blogworker.stages import source
 from blogworker.stages.product_data import DESCRIPTION_MAX
+from blogworker.stages.source import normalised
 
 from .conftest import PRODUCT, claimed
 
@@ -63,3 +64,26 @@ def test_lengths_are_bounded():
 
     assert len(output["description"]) <= DESCRIPTION_MAX
     assert output["tags"] == ["t"]
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("A mug. {{ product.metafields.care }} Holds 320 ml.", "A mug. Holds 320 ml."),
+        ("Becher aus Ton {{ 'size' | t }}.", "Becher aus Ton."),
+        ("{% if sale %}Une tasse en grès.{% endif %}", "Une tasse en grès."),
+        ("[insert care notes] A mug.", "A mug."),
+        ("Una taza de %vendor%.", "Una taza de."),
+        ("[vc_row width='1/2']A mug.[/vc_row]", "A mug."),
+        ("A mug from {shop_name}.", "A mug from."),
+        ("A mug {{", "A mug"),
+        ("Lorem ipsum dolor sit amet, consectetur adipiscing elit. A mug.", "A mug."),
+        ("100 % cotton, 50% off {2 pieces} [large]", "100 % cotton, 50% off {2 pieces} [large]"),
+    ],
+)
+def test_the_tags_of_a_shops_templates_do_not_reach_the_model(told, kept):
+    """A writer that is true to such a source repeats them, and its post is refused after a paid repair."""
+    made = normalised("product", "p1", {"name": "Mug {{ product.id }}", "description": f"<p>{told}</p>"})
+
+    assert made["name"] == "Mug"
+    assert made["description"] == kept

@@ -1,0 +1,207 @@
+"""Facts that a post tells of a product, held against its source: prices, measures, materials, counts.
+
+General advice has numbers of its own (times, temperatures, common sizes), so a measure counts only in a sentence that
+names the product, or in the one behind it that goes on with `it`. A price counts everywhere.
+"""
+
+import re
+from collections.abc import Iterator
+
+from blogworker.stages.defects.kind import Known
+from blogworker.stages.defects.repeats import main_name
+from blogworker.stages.defects.sentences import sentences
+from blogworker.stages.language import likeliest
+
+AMOUNT = r"\d{1,9}(?:[.,'’\u00a0\u202f ]\d{3}(?!\d)){0,3}(?:[.,]\d{1,2}(?!\d))?"
+CURRENCIES = {
+    "EUR": r"€|\bEUR\b|\beuros?\b", "USD": r"US\$|\$|\bUSD\b|\b(?:US[ -]?)?dollars?\b|\bdólares\b|\bDollar\b",
+    "GBP": r"£|\bGBP\b|\bpounds? sterling\b", "CHF": r"\bCHF\b|\bFranken\b", "PLN": r"\bzł|\bPLN\b",
+    "SEK": r"\bSEK\b|\bkronor\b", "JPY": r"¥|\bJPY\b|\byen\b", "INR": r"₹|\bINR\b",
+}  # fmt: skip
+SIGNS = "|".join(CURRENCIES.values())
+PRICE = re.compile(rf"(?:(?P<before>{SIGNS})\s?(?P<a>{AMOUNT}))|(?<![\w.,])(?P<b>{AMOUNT})\s?(?P<behind>{SIGNS})", re.I)
+DOLLARS = frozenset({"USD", "CAD", "AUD", "NZD", "SGD", "HKD", "MXN"})
+BOUND = re.compile(
+    r"\b(?:under|below|less than|up to|over|above|more than|unter|weniger als|bis|über|mehr als|moins de"
+    r"|plus de|jusqu'à"
+    r"|menos de|más de|hasta|sous les)\s*(?:[€$£]\s?)?$",
+    re.I,
+)
+UNITS = {  # of a unit: its kind, and how many of the base unit it is
+    "mm": ("length", 0.001), "cm": ("length", 0.01), "m": ("length", 1.0), "inch": ("length", 0.0254),
+    "inches": ("length", 0.0254), "in": ("length", 0.0254), "zoll": ("length", 0.0254), "pouces": ("length", 0.0254),
+    "pulgadas": ("length", 0.0254), "ft": ("length", 0.3048), "feet": ("length", 0.3048),
+    "centimetres": ("length", 0.01), "centimeters": ("length", 0.01), "zentimeter": ("length", 0.01),
+    "centimètres": ("length", 0.01), "centímetros": ("length", 0.01), "millimetres": ("length", 0.001),
+    "g": ("mass", 0.001), "kg": ("mass", 1.0), "oz": ("mass", 0.02835), "ounces": ("mass", 0.02835),
+    "lb": ("mass", 0.4536), "lbs": ("mass", 0.4536), "pounds": ("mass", 0.4536), "gramm": ("mass", 0.001),
+    "grams": ("mass", 0.001), "grammes": ("mass", 0.001), "gramos": ("mass", 0.001), "kilo": ("mass", 1.0),
+    "ml": ("volume", 0.001), "cl": ("volume", 0.01), "l": ("volume", 1.0), "litre": ("volume", 1.0),
+    "litres": ("volume", 1.0), "liter": ("volume", 1.0), "liters": ("volume", 1.0), "litros": ("volume", 1.0),
+    "millilitres": ("volume", 0.001), "milliliter": ("volume", 0.001),
+    "w": ("power", 1.0), "watt": ("power", 1.0), "watts": ("power", 1.0), "v": ("voltage", 1.0),
+    "volt": ("voltage", 1.0), "mah": ("charge", 1.0), "psi": ("pressure", 1.0), "bar": ("pressure", 14.5),
+    "lumen": ("light", 1.0), "gsm": ("density", 1.0), "%": ("share", 1.0),
+}  # fmt: skip
+UNIT = "|".join(sorted(map(re.escape, UNITS), key=len, reverse=True))
+MEASURE = re.compile(
+    rf"(?<![\w.,])(\d{{1,9}}(?:[.,]\d{{1,6}})?)[\s\u00a0-]?({UNIT})(?!\w)",
+    re.I,
+)
+NEAR = 0.03  # of a measure: rounding in another unit
+GOES_ON = re.compile(r"(?:It|Its|They|Er|Sie|Es|Seine?|Ihre?|Il|Elle|Son|Sa|Su|Pesa|Mide)\b")
+OTHERS = re.compile(
+    r"\b(?:most|other|usual|ordinary|typical|than|compared|unlike|if|for example|andere|übliche|als|statt"
+    r"|wenn|autres?|que|si"
+    r"|otros?|otras?)\b",
+    re.I,
+)
+NUMBER = re.compile(r"\d[\d.,'’\u00a0\u202f]*")
+NUMERALS = {
+    word: number
+    for number, words in {
+        2: "two zwei deux dos", 3: "three drei trois tres", 4: "four vier quatre cuatro", 5: "five fünf cinq cinco",
+        6: "six sechs six seis", 8: "eight acht huit ocho", 10: "ten zehn dix diez", 12: "twelve zwölf douze doce",
+    }.items()
+    for word in words.split()
+}  # fmt: skip
+COUNTED = "|".join(NUMERALS)
+SET = re.compile(
+    rf"\b(?:sets?|packs?|boxe?s?|pairs?|pieces?|lot|jeu|coffret|juego|paquete|pack|caja)\s(?:of|de|von|mit"
+    rf"|à)\s(\d{{1,3}}|{COUNTED})\b"
+    rf"|\b(\d{{1,3}}|{COUNTED})(?:er|-teilig\w*|teilig\w*)?[ -]?(?:pack|piece set|set|stück|pièces|piezas|pieces)\b",
+    re.I,
+)
+MADE_OF = re.compile(
+    r"\b(?:made (?:of|from|out of|in)|crafted (?:of|from)|built from|woven from"
+    r"|(?:ist|besteht|gefertigt|gemacht|hergestellt|gewebt|tasse|schale|stück)\s?aus"
+    r"|(?:fait|faite|fabriquée?|conçue?|tissée?)s? (?:en|de|d['’])|est en|hech[oa]s? (?:de|en|con)|es de"
+    r"|fabricad[oa]s? (?:de|en|con))\s((?:[\w'’-]{1,30}\s){0,2}[\w-]{1,30})",
+    re.I,
+)
+MATERIALS = {  # in English, German, French and Spanish
+    word: material
+    for material in (
+        "stoneware steinzeug steingut grès gres", "porcelain porzellan porcelaine porcelana", "glass glas "
+        "verre vidrio cristal",
+        "cotton baumwolle coton algodón", "wool wolle laine lana merino", "linen leinen lin lino", "silk "
+        "seide soie seda",
+        "leather leder cuir cuero piel", "polyester", "nylon polyamid polyamide", "oak eiche eichenholz chêne roble",
+        "beech buche hêtre haya", "walnut nussbaum noyer nogal", "bamboo bambus bambou bambú", "titanium "
+        "titan titane titanio",
+        "steel stahl edelstahl acier acero", "aluminium aluminum alu aluminio", "brass messing laiton latón",
+        "copper kupfer cuivre cobre", "silver silber argent plata", "gold or oro", "plastic kunststoff "
+        "plastique plástico",
+        "silicone silikon silicona", "rubber gummi caoutchouc caucho", "marble marmor marbre mármol",
+    )
+    for word in material.split()
+}  # fmt: skip
+AMBIGUOUS = frozenset({"or", "lin", "piel", "argent", "gold", "silver", "glass", "glas", "verre"})
+JUDGED = frozenset({"en", "de", "fr", "es"})  # languages whose words for materials are known
+
+
+def price_unknown(text: str, known: Known) -> str:
+    """The first price that the source does not hold, or whose currency it does not."""
+    if known.source.get("kind") not in ("product", "text"):
+        return ""
+    held = set(_numbers(known.facts))
+    for found in PRICE.finditer(text):
+        bound = bool(BOUND.search(text[max(0, found.start() - 30) : found.start()]))
+        is_held = _is_held(found["a"] or found["b"], held, bound=bound)
+        if not (is_held and _currency_held(found["before"] or found["behind"], known)):
+            return found[0].strip()
+    return ""
+
+
+def _is_held(amount: str, held: set[float], *, bound: bool) -> bool:
+    values = set(_readings(amount))
+    if values & held:
+        return True
+    whole = {value for value in values if value == int(value)}
+    near = any(abs(value - price) < 1 for value in whole for price in held)  # 29.99 is about 30
+    return near or (bound and any(0.7 * value <= price <= 1.3 * value for value in values for price in held))
+
+
+def _currency_held(sign: str, known: Known) -> bool:
+    stated = str(known.source.get("currency") or "").strip()
+    code = next(code for code, pattern in CURRENCIES.items() if re.fullmatch(pattern, sign, re.I))
+    if stated:
+        return (
+            stated.upper() == code
+            or bool(re.fullmatch(CURRENCIES[code], stated, re.I))
+            or (code == "USD" and stated.upper() in DOLLARS)
+        )
+    return bool(re.search(CURRENCIES[code], known.facts, re.I))
+
+
+def measure_unknown(text: str, known: Known) -> str:
+    """The first measure of the product that the source does not hold, in no unit."""
+    held = {measure for found in MEASURE.finditer(known.facts) if (measure := _measure(found))}
+    numbers = set(_numbers(known.facts))
+    for sentence in _about(text, known):
+        for found in MEASURE.finditer(sentence):
+            kind, size = _measure(found)
+            if set(_readings(found[1])) & numbers:
+                continue
+            if not any(kind == other and abs(size - value) <= NEAR * value for other, value in held):
+                return found[0]
+    return ""
+
+
+def count_unknown(text: str, known: Known) -> str:
+    numbers = set(_numbers(known.facts)) | {
+        float(n) for word, n in NUMERALS.items() if re.search(rf"\b{word}", known.facts)
+    }
+    for sentence in _about(text, known):
+        for found in SET.finditer(sentence):
+            counted = (found[1] or found[2]).casefold()
+            if float(NUMERALS.get(counted, counted)) not in numbers:
+                return found[0]
+    return ""
+
+
+def material_unknown(text: str, known: Known) -> str:
+    """The first material that the product is said to be made of and that its source does not name, in any language."""
+    told = set(re.findall(r"\w+", known.facts))
+    named = {MATERIALS[word] for word in told if word in MATERIALS}
+    named |= {material for word, material in MATERIALS.items() if len(word) > 4 and word in known.facts}
+    described = re.findall(r"\w+", str(known.source.get("description") or "").casefold())
+    if not named and likeliest(described) not in JUDGED:
+        return ""
+    for sentence in _about(text, known):
+        for found in MADE_OF.finditer(sentence):
+            for word in re.findall(r"\w+", found[1].casefold()):
+                if word not in AMBIGUOUS and word in MATERIALS and MATERIALS[word] not in named:
+                    return found[0]
+    return ""
+
+
+def _about(text: str, known: Known) -> Iterator[str]:
+    """The sentences that tell of the product itself. One that compares it with others, or tells of a case, does not."""
+    if known.source.get("kind") != "product" or not (name := main_name(known).casefold()):
+        return
+    for paragraph in known.read(text).split("\n"):
+        told = False
+        for sentence in sentences(paragraph):
+            told = name in sentence.casefold() or (told and bool(GOES_ON.match(sentence)))
+            if told and not OTHERS.search(sentence):
+                yield sentence
+
+
+def _measure(found: re.Match[str]) -> tuple[str, float]:
+    kind, size = UNITS[found[2].casefold()]
+    return kind, float(found[1].replace(",", ".")) * size
+
+
+def _numbers(text: str) -> Iterator[float]:
+    for found in NUMBER.finditer(text):
+        yield from _readings(found[0])
+
+
+def _readings(number: str) -> Iterator[float]:
+    """A number as it may be meant: `1.299` is one thousand and more, or one and a bit."""
+    digits = re.sub(r"['’\u00a0\u202f ]", "", number).strip(".,")[:30]
+    for decimal, group in ((".", ","), (",", ".")):
+        read = digits.replace(group, "").replace(decimal, ".")
+        if read.count(".") <= 1 and read.strip("."):
+            yield float(read)
