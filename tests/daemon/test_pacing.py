@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 BUSY, QUIET = "0a4b1c22-0000-4000-8000-00000000000a", "0a4b1c22-0000-4000-8000-00000000000b"
 KEY = "simulated"
 RPM = 200
-SPEED = 20  # times as fast as life: the limit, its minute, and the burst
+SPEED = 10  # times as fast as life: the limit, its minute, and the burst
 
 
 class Room:

@@ -635,6 +635,11 @@ def shortest_s(played: Play) -> float:
     return shortest_s
 
 
+BUSY_S = (
+    0.02  # from a grant to its return on a busy machine: of what comes back, a full bucket has no room for that much
+)
+
+
 @bounded
 @given(st.tuples(st.just(600_000), st.integers(600, 12_000), bursts), st.lists(asks | passes | usages, max_size=25))
 def test_the_vendors_own_bucket_is_never_asked_for_what_it_lacks(session, limit, steps):
@@ -644,7 +649,7 @@ def test_the_vendors_own_bucket_is_never_asked_for_what_it_lacks(session, limit,
     """
     played = play(session, limit, steps)
 
-    assert shortest_s(played) >= -ROUNDING_S * (1 + len(played.returns))
+    assert shortest_s(played) >= -ROUNDING_S - BUSY_S * len(played.returns)
 
 
 @bounded
