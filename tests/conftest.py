@@ -97,7 +97,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _has_room(folder: Path) -> bool:
-    """A disk takes ten times as long to make and drop thousands of databases, the longer the more there were."""
+    """On a disk each database that is made and dropped costs more than the one before: soon ten times as much."""
     return os.access(folder, os.W_OK) and disk_usage(folder).free >= ROOM
 
 
@@ -121,8 +121,10 @@ class Databases:
     def copy(self, template: str) -> Iterator[str]:
         """The DSN of a copy that is gone after the block, whoever is still connected."""
         name = self.create(template)
-        yield self.url(name)
-        self.admin.execute(f"drop database {name} with (force)".encode())
+        try:
+            yield self.url(name)
+        finally:
+            self.admin.execute(f"drop database {name} with (force)".encode())
 
 
 @pytest.fixture(scope="session")
