@@ -45,8 +45,8 @@ class Outlook:
     def to_pay(self) -> Counter[tuple[str, str]]:
         return _needs(self.rows)
 
-    def told(self) -> str:
-        """In a line."""
+    def summary(self) -> str:
+        """One line: how many blogs, from which stages, at what cost."""
         firsts = Counter(row["first"] for row in self.rows)
         parts = [f"{firsts[stage]:,} anew from {stage}" for stage in get_args(From) if firsts[stage]]
         parts += [f"{firsts[None]:,} from the last checkpoint"] if firsts[None] else []
@@ -90,7 +90,7 @@ def retry(
     }
     outlook = with_database(lambda database: _look(database, chosen))
     if not as_json and outlook.rows:
-        console().print(outlook.told(), highlight=False)
+        console().print(outlook.summary(), highlight=False)
         if outlook.to_pay and not yes and sys.stdin.isatty() and sys.stdout.isatty():
             typer.confirm("Go on?", abort=True)
     retried = with_database(lambda database: _put_back(database, outlook.rows, first)) if outlook.rows else []
@@ -103,8 +103,8 @@ def retry(
     if outlook.left_out:
         complain(f"{_blogs(outlook.left_out)} left out: their posts are up, or their sites may have drafts of them")
     if refused:
-        told = "; ".join(f"{job_id}: {reason}" for job_id, reason in sorted(refused.items()))
-        raise BlogworkerError(f"not retried: {told}")
+        reasons = "; ".join(f"{job_id}: {reason}" for job_id, reason in sorted(refused.items()))
+        raise BlogworkerError(f"not retried: {reasons}")
 
 
 def _machine(outlook: Outlook, retried: Sequence[int], refused: dict[int, str]) -> dict[str, Any]:
@@ -172,8 +172,8 @@ async def _tell_kinds(database: Database, wanted: Sequence[str]) -> None:
     kinds = [row["kind"] for row in await database.rows("ops/failed_kinds")]
     for kind in wanted:
         if kind not in kinds:
-            told = f"they are of {', '.join(kinds)}" if kinds else "none is FAILED"
-            complain(f"no FAILED blog is of kind {kind}: {told}")
+            existing = f"they are of {', '.join(kinds)}" if kinds else "none is FAILED"
+            complain(f"no FAILED blog is of kind {kind}: {existing}")
 
 
 def _blogs(number: int) -> str:

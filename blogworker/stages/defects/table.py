@@ -13,12 +13,12 @@ SHOWN = 80  # characters of a finding
 TOP_HEADING = re.compile(r"^ {0,3}#(?!#)[ \t]+(.*)$", re.M)
 CITING = ("\ue200", "\ue201", "\ue202")
 CITING_SIGNS = re.compile("([\ue200-\ue202])")
+TO_FILL_IN = "has a place to fill in: {found}: write what belongs there, or leave the sentence out"
 GAPS = re.compile(r"\n{3,}")
 
 
 def _no_top_heading(text: str, known: Known) -> str:
     """The title is the page's only heading of the first level: it is not repeated, others go one level down."""
-
     title = re.findall(r"\w+", known.title.casefold())
 
     def lower(found: re.Match[str]) -> str:
@@ -37,7 +37,7 @@ DEFECTS: tuple[Defect, ...] = (
         "placeholder in angle brackets",
         READ,
         find=placeholders.angle,
-        told="has a place to fill in: {found}: write what belongs there, or leave the sentence out",
+        told=TO_FILL_IN,
     ),
     Defect("picture", READ, repair=addresses.without_pictures),
     Defect("footnote", READ, repair=marks.without_notes),
@@ -64,7 +64,7 @@ DEFECTS: tuple[Defect, ...] = (
         "placeholder in square brackets",
         READ,
         find=placeholders.square,
-        told="has a place to fill in: {found}: write what belongs there, or leave the sentence out",
+        told=TO_FILL_IN,
     ),
     Defect(
         "template tag",
@@ -76,13 +76,13 @@ DEFECTS: tuple[Defect, ...] = (
         "placeholder in curly brackets",
         READ,
         find=placeholders.curly,
-        told="has a place to fill in: {found}: write what belongs there, or leave the sentence out",
+        told=TO_FILL_IN,
     ),
     Defect(
         "placeholder in percent signs",
         READ,
         find=placeholders.percent,
-        told="has a place to fill in: {found}: write what belongs there, or leave the sentence out",
+        told=TO_FILL_IN,
     ),
     Defect("filler", READ, find=placeholders.fillers, told="has a filler in place of words: {found}: write the words"),
     Defect("words in brackets", READ, repair=marks.without_brackets),
