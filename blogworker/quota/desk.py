@@ -57,18 +57,26 @@ class Told:
     tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class Unused:
+    """What a call that started left of the tokens it was charged."""
+
+    tokens: float  # below zero: it used more
+    token_s: float  # how far each of them moved the clock
+
+
 @dataclass(slots=True, eq=False)
 class Back:
-    """How far the clocks are to move back, and what else the next round has to tell."""
+    """What the next round has to give back and to report."""
 
-    unused_s: float = 0.0  # of tokens, by calls that were made
-    requests_s: float = 0.0  # by calls that were not
-    tokens_s: float = 0.0
+    unused: list[Unused] = field(default_factory=list)
+    requests_s: float = 0.0  # of calls that the vendor never saw
+    tokens_s: float = 0.0  # of calls that have not started
     told: list[Told] = field(default_factory=list)
     left: bool = False  # a caller has left the line, which the database knows when it is not named any more
 
     def __bool__(self) -> bool:
-        return self.left or bool(self.told) or any((self.unused_s, self.requests_s, self.tokens_s))
+        return self.left or bool(self.told or self.unused) or any((self.requests_s, self.tokens_s))
 
 
 @dataclass(slots=True)
@@ -115,7 +123,7 @@ class Desk:
         return max(reservation.soonest_at, reservation.starts_at - moved_s)
 
     async def undo(self, reservation: Reservation, *, went_at: float | None = None) -> None:
-        """Give back a call that was never made. `went_at`: as `went` gave it, if it was asked."""
+        """Give back a call that never reached the vendor. `went_at`: as `went` gave it, if the call started."""
         self._undo(reservation, went_at)
         await self._settle()
 
@@ -129,7 +137,7 @@ class Desk:
     async def ended(self, reservation: Reservation, *, went_at: float, used: int) -> None:
         """Give back the tokens that were not used, or take those used beyond the estimate."""
         if used != reservation.tokens:
-            self._back.unused_s += reservation.tokens_s - used * reservation.token_s
+            self._note_unused(reservation, used)
             self._back.told.append(Told(went_at, 0, used - reservation.tokens))
         elif reservation.wait_s <= 0:
             return  # all of it is known
@@ -156,13 +164,20 @@ class Desk:
             await self._settle()
 
     def _undo(self, reservation: Reservation, went_at: float | None = None) -> None:
-        if went_at is None and reservation.wait_s <= 0:
+        if started := went_at is not None:
+            self._note_unused(reservation, 0)
+        elif reservation.wait_s <= 0:
             went_at = reservation.starts_at  # the database has counted it
         if went_at is not None:
             self._back.told.append(Told(went_at, -1, -reservation.tokens))
         if reservation.epoch == self.epoch:  # else the bucket has dropped it already
             self._back.requests_s += reservation.request_s
-            self._back.tokens_s += reservation.tokens_s
+            self._back.tokens_s += 0.0 if started else reservation.tokens_s
+
+    def _note_unused(self, reservation: Reservation, used: int) -> None:
+        if reservation.token_s:
+            charged = reservation.tokens_s / reservation.token_s
+            self._back.unused.append(Unused(charged - used, reservation.token_s))
 
     async def _settle(self) -> None:
         """Return once what has been given back so far has been sent, or cannot be for now: then a later round does."""
@@ -242,7 +257,8 @@ class Desk:
             turns=[ask.turn for ask in asks],
             tokens=[ask.tokens for ask in asks],
             waited_s=[now - ask.asked_at for ask in asks],
-            unused_s=back.unused_s,
+            unused_tokens=[unused.tokens for unused in back.unused],
+            unused_token_s=[unused.token_s for unused in back.unused],
             back_requests_s=back.requests_s,
             back_tokens_s=back.tokens_s,
             back_epoch=self.epoch,

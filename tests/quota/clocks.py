@@ -1,12 +1,14 @@
 """What the tests of a bucket's clocks have in common."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+CLOCKS = ("requests_clock", "tokens_clock", "blocked_until", "learned_at", "slowed_at")
 ROUNDING_S = 0.001  # the clocks are kept in microseconds
 
 bounded = settings(
@@ -26,7 +28,7 @@ def round_of(
     call_ids: Sequence[UUID] | None = None,
     turns: Sequence[float] | None = None,
     waited_s: Sequence[float] | None = None,
-    unused_s: float = 0.0,
+    unused: Sequence[tuple[float, float]] = (),
     back_requests_s: float = 0.0,
     back_tokens_s: float = 0.0,
     back_epoch: int = 0,
@@ -37,14 +39,17 @@ def round_of(
     desk_id: UUID | None = None,
     number: int = 1,
 ) -> dict[str, Any]:
-    """The parameters of `quota/round`. By default every call is granted, however far ahead."""
+    """The parameters of `quota/round`. By default every call is granted, however far ahead.
+
+    `unused`: the tokens that each call left, and how far each of them moved the clock."""
     return {
         "name": name,
         "call_ids": [uuid4() for _ in tokens] if call_ids is None else list(call_ids),
         "turns": [0.0] * len(tokens) if turns is None else list(turns),
         "tokens": list(tokens),
         "waited_s": [0.0] * len(tokens) if waited_s is None else list(waited_s),
-        "unused_s": unused_s,
+        "unused_tokens": [tokens for tokens, _ in unused],
+        "unused_token_s": [token_s for _, token_s in unused],
         "back_requests_s": back_requests_s,
         "back_tokens_s": back_tokens_s,
         "back_epoch": back_epoch,
@@ -61,6 +66,47 @@ def round_of(
 def look(name: str = "q") -> dict[str, Any]:
     """The parameters of a round whose one call, behind all others, is refused: `expected_s` says when it could go."""
     return round_of([0], name=name, turns=[float("inf")], longest_wait_s=-1.0)
+
+
+def passed(seconds: float) -> str:
+    """The assignments of an UPDATE of `quotas` that let time pass: what is stored moves into the past."""
+    move = f"- make_interval(secs => {seconds})"
+    lists = ("line_clocks", "line_soonest")
+    moved = [f"{name} = {name} {move}" for name in (*CLOCKS, "excess_clock")]
+    moved += [f"{name} = array(select at {move} from unnest({name}) as at)" for name in lists]
+    return ", ".join(moved)
+
+
+@dataclass
+class Vendor:
+    """The vendor's own bucket of tokens, as the contract of `quota_round` has it.
+
+    It refills at the limit. It takes a call's estimate when the call starts, and is set right when the usage is
+    reported. When a limit is raised it keeps its tokens, and when one is lowered the part of it that is left.
+    """
+
+    tokens_per_minute: float
+    burst_s: float
+    taken: float = 0.0  # and not refilled, in tokens
+    at: float = 0.0
+    lacking_s: float = 0.0  # the most that it held too little when a call started
+
+    def play(self, events: Iterable[tuple[float, str, float]]) -> float:
+        """What it lacked at worst, in seconds. Events are time, kind and amount, in any order."""
+        for at, kind, amount in sorted(events):
+            per_s = self.tokens_per_minute / 60
+            self.taken = max(0.0, self.taken - (at - self.at) * per_s)
+            self.at = at
+            match kind:
+                case "limit":
+                    self.taken *= min(1.0, amount / self.tokens_per_minute)
+                    self.tokens_per_minute = amount
+                case "report":
+                    self.taken = max(0.0, self.taken + amount)
+                case "start":
+                    self.lacking_s = max(self.lacking_s, self.taken / per_s - self.burst_s)
+                    self.taken += amount
+        return self.lacking_s
 
 
 class Started(Protocol):

@@ -9,9 +9,8 @@ import psycopg
 from blogworker.db.sql import query
 from blogworker.quota.desk import AHEAD_S, POLL_S
 
-from .clocks import look, round_of
+from .clocks import look, passed, round_of
 
-CLOCKS = ("requests_clock", "tokens_clock", "blocked_until", "learned_at", "slowed_at")
 WAITS = ("asked_at", "seen_at", "starts_at", "soonest_at")
 
 
@@ -40,6 +39,10 @@ class Call:
     @property
     def tokens_s(self) -> float:
         return max(self.request_s, self.tokens * self.token_s) if self.token_s else 0.0
+
+    def unused(self, used: int) -> tuple[float, float]:
+        """The tokens that it was charged and did not use, and how far each of them moved the clock."""
+        return self.tokens_s / self.token_s - used, self.token_s
 
 
 @dataclass
@@ -72,9 +75,9 @@ class Line:
         return row["t"] + self.passed_s
 
     def pass_time(self, seconds: float) -> None:
-        for table, moments in (("quotas", CLOCKS), ("quota_waits", WAITS)):
-            moved = ", ".join(f"{name} = {name} - make_interval(secs => %(s)s)" for name in moments)
-            self.session.execute(f"update {table} set {moved}", {"s": seconds})
+        moved = ", ".join(f"{name} = {name} - make_interval(secs => {seconds})" for name in WAITS)
+        self.session.execute(f"update quotas set {passed(seconds)}")
+        self.session.execute(f"update quota_waits set {moved}")
         self.passed_s += seconds
 
     def run(self, seconds: float, *processes: "Process") -> None:
@@ -173,7 +176,7 @@ class Process:
         call.gone = self.line.rounds + 1
         self.poll(back_requests_s=call.request_s, back_tokens_s=call.tokens_s, back_epoch=call.epoch)
 
-    def poll(self, *, lost: bool = False, waited_s: float = 0.0, **back: float) -> dict[str, Any]:
+    def poll(self, *, lost: bool = False, waited_s: float = 0.0, **back: Any) -> dict[str, Any]:
         """One round. `lost`: its answer does not come. `waited_s`: of each call that the database does not know."""
         line, asks = self.line, self.waiting
         self.number += 1
@@ -201,10 +204,6 @@ class Process:
             return row
         self.epoch = row["epoch"]
         now = line.now()
-        for call in self.heard:
-            if call.start > now:  # what came back moves up those who are not due yet
-                moved = call.first_start - (row["returned_s"] - call.returned_s)
-                call.start = round(max(now, call.soonest, moved), 6)
         for call in asks:
             answer = answers[call.call_id]
             if answer["waits"] is not None:
@@ -212,5 +211,9 @@ class Process:
                 self.heard.append(call)
             elif answer["refused"]:
                 call.refused_s, call.gone = answer["expected_s"], line.rounds
+        for call in self.heard:
+            if call.start > now:  # what came back moves up those who are not due yet
+                moved = call.first_start - (row["returned_s"] - call.returned_s)
+                call.start = round(max(now, call.soonest, moved), 6)
         self.waiting = [call for call in asks if call.heard_at is None and call.gone is None]
         return row

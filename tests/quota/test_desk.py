@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from functools import partial
+from operator import mul
 
 import psycopg
 import pytest
@@ -11,7 +12,7 @@ from structlog.testing import capture_logs
 
 from blogworker.db.pool import Runner
 from blogworker.quota import Bucket
-from blogworker.quota.desk import AHEAD_S, POLL_S, ROUND_S, Ask, Desk, Told
+from blogworker.quota.desk import AHEAD_S, POLL_S, ROUND_S, Ask, Desk, Told, Unused
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +41,9 @@ class Wire(Runner):
             self.lost -= 1
             raise psycopg.OperationalError("the answer is lost")
         await self.open.wait()  # the database has done it, and its answer is on the way
-        self.given_back_s += parameters["back_tokens_s"] + parameters["unused_s"]
+        self.given_back_s += parameters["back_tokens_s"] + sum(
+            map(mul, parameters["unused_tokens"], parameters["unused_token_s"])
+        )
         return rows
 
 
@@ -328,7 +331,7 @@ async def test_a_stream_of_refunds_does_not_keep_a_caller(desk):
     async def stream() -> None:
         with streaming:
             while True:
-                desk._back.unused_s += 0.001
+                desk._back.requests_s += 0.001
                 await checkpoint()
 
     async with create_task_group() as tasks:
@@ -400,7 +403,7 @@ async def test_a_refund_does_not_wait_for_the_next_look_of_those_in_line(line, w
     async with create_task_group() as tasks:
         tasks.start_soon(reserve, line, 20, asks)
         await until(lambda: line._waiting and line._waiting[0].waits)
-        line._back.unused_s += 3
+        line._back.unused.append(Unused(300, 0.01))
         with fail_after(5):
             await line._settle()
             await until(lambda: asks)
