@@ -24,7 +24,7 @@ READS = "replicate/reads"
 # that take longer to get there than others.
 SITE_RATE = 3 / 4
 SITE_BURST_S = 15.0
-SITE_CALLS = 9  # that a post takes
+SITE_CALLS = 9  # that a post takes, without the list of categories, which is read once an hour
 FIRST_GUESS_S = {Stage.SOURCE: 0.0, Stage.IDEAS: 4.0, Stage.CONTENT: 15.0, Stage.IMAGE: 3.0, Stage.PUBLISH: 3.0}
 MEMORY = 10  # a stage's average is about this many of its last blogs
 

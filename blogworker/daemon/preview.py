@@ -20,9 +20,9 @@ from blogworker.queue.job import Claim, Stage
 from blogworker.queue.newblog import NewBlog
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import Settings
-from blogworker.stages.checkpoint import POSTS_LOOKED_AT
+from blogworker.stages.checkpoint import POSTS_LOOKED_AT, related_posts
 from blogworker.stages.preview import Preview, Recalled, Say, Unguarded, UnqueuedCheckpoints, preview
-from blogworker.stages.work import Work
+from blogworker.stages.work import Related, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,11 @@ async def run(settings: Settings, wish: Wish, *, say: Say) -> Preview:
             await database.execute("stages/record_spend", instance_id=site, **spend)
 
         tags = await database.rows("stages/site_tags", instance_id=site, job_id=0, posts=POSTS_LOOKED_AT)
-        kept = UnqueuedCheckpoints(record, tags=[row["tag"] for row in tags])
+
+        async def library(terms: Mapping[str, int], language: str | None) -> list[Related]:
+            return await related_posts(database, site, terms, language=language)
+
+        kept = UnqueuedCheckpoints(record, tags=[row["tag"] for row in tags], library=library)
         cache = Recalled(database, product_s=settings.wix.product_ttl, ideas_s=settings.openai.ideas_ttl)
         stored = told["settings"] or {}
         if isinstance(stored, Unreadable):

@@ -59,6 +59,8 @@ WORKER = Role(
         "generation_stages": ("INSERT", "UPDATE"),
         "generation_errors": ("INSERT",),
         "blog_posts": ("INSERT", "UPDATE"),
+        "site_posts": ("INSERT", "UPDATE"),
+        "site_terms": ("INSERT", "DELETE"),
         "cache": ALL,
         "workers": ALL,
         "quotas": ALL,

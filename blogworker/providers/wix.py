@@ -21,6 +21,7 @@ from blogworker.providers.answer import address, at, code, identifier, objects, 
 from blogworker.providers.blame import Blame
 from blogworker.providers.wix_auth import PROVIDER, UNREADABLE
 from blogworker.providers.wix_author import Authors
+from blogworker.providers.wix_categories import categories_of
 from blogworker.providers.wix_products import Catalog, catalog_of, product_of
 from blogworker.providers.wix_site import Before, Params, WixSites
 from blogworker.providers.wix_tags import tag_ids_of
@@ -197,6 +198,10 @@ class WixClient:
     async def tag_ids(self, instance_id: str, labels: Sequence[str], *, language: str | None) -> list[str]:
         """The ids of these tags of the site's blog, made where it has none of the name."""
         return await tag_ids_of(self._sites, instance_id, labels, language=language)
+
+    async def categories(self, instance_id: str) -> dict[str, str]:
+        """The labels of the categories of the site's blog, by id."""
+        return await categories_of(self._sites, instance_id)
 
     async def _shown(self, instance_id: str, path: str, name: str) -> Mapping[str, Any] | None:
         """What is at a path; None for a 404."""

@@ -15,7 +15,8 @@ from blogworker.db.storable import clipped, explained, storable
 from blogworker.errors import LeaseLost, Rejected
 from blogworker.queue.job import Claim, Stage
 from blogworker.stages.fitting import misfits_of
-from blogworker.stages.work import Output, Refusal, Reserved, Spend
+from blogworker.stages.library import DEPTH, FOUND, LEAST_SHARE
+from blogworker.stages.work import Output, Refusal, Related, Reserved, Spend
 from blogworker.telemetry import get_logger
 from blogworker.telemetry.facts import note
 
@@ -130,6 +131,15 @@ class StoredCheckpoints:
         )
         return [row["tag"] for row in rows]
 
+    async def related_posts(self, terms: Mapping[str, int], *, language: str | None) -> list[Related]:
+        return await related_posts(
+            self._database, self._claim.instance_id, terms, language=language, job_id=self._claim.job_id
+        )
+
+    async def record_post(self, *, title: str, angle: str, language: str | None, terms: Sequence[str]) -> None:
+        texts = storable({"title": title, "angle": angle, "language": language, "terms": list(terms)})
+        self._held(await self._database.maybe("stages/record_post", **self._fence, **texts))
+
     async def image_bytes(self) -> bytes | None:
         row = await self._database.maybe("stages/load_image", job_id=self._claim.job_id)
         return None if row is None else row["image"]
@@ -143,6 +153,24 @@ class StoredCheckpoints:
         if row is None:
             raise LeaseLost(self._claim.job_id, self._claim.attempt)
         return row
+
+
+async def related_posts(
+    database: Runner, instance_id: str, terms: Mapping[str, int], *, language: str | None, job_id: int = 0
+) -> list[Related]:
+    """Posts of a site that are found by these terms, but for the job's own."""
+    rows = await database.rows(
+        "stages/related_posts",
+        instance_id=instance_id,
+        job_id=job_id,
+        terms=storable(list(terms)),
+        counts=list(terms.values()),
+        language=language,
+        depth=DEPTH,
+        least_share=LEAST_SHARE,
+        posts=FOUND,
+    )
+    return [Related(row["title"], row["angle"], row["url"], row["share"]) for row in rows]
 
 
 async def load(database: Runner, job_ids: list[int]) -> dict[int, dict[str, Output]]:

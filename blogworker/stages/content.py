@@ -4,13 +4,12 @@ What has one right repair is repaired here (see `defects`); what only a writer c
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
-from blogworker.stages import render
+from blogworker.stages import library, render
 from blogworker.stages.defects import Mended, mended
 from blogworker.stages.ideas import digest
 from blogworker.stages.judging import (
@@ -28,22 +27,27 @@ from blogworker.stages.prompts import POST, fenced
 from blogworker.stages.site import SiteSettings, usable
 from blogworker.stages.slugs import choices, stem
 from blogworker.stages.source import material
-from blogworker.stages.work import Output, Work
+from blogworker.stages.tags import reused
+from blogworker.stages.work import Output, Related, Work
 from blogworker.stages.writing import Task, Unfit, writer_of, written
 from blogworker.telemetry.facts import note
 
 TOKENS_A_WORD, TOKENS_AROUND = 3, 1_000  # of a post's JSON; languages other than English need most of it
-LEAST_STEM = 3  # letters of a word that may lose its s
 ANY_SITE = SiteSettings()
 
 
 async def run(work: Work) -> Output:
     source, ideas = work.checkpoints.get("source") or {}, work.checkpoints.get("ideas") or {}
     idea, site = ideas.get("chosen") or {}, usable(source.get("site") or {})
+    related = _usable_posts(library.known(ideas.get("related")), site)
     task = Task(
         stage="content",
         prompt=POST,
-        input=f"{fenced('source', material(source))}\n\n{fenced('idea', idea)}",
+        input="\n\n".join(
+            fenced(tag, data)
+            for tag, data in (("source", material(source)), ("idea", idea), ("related", library.shown(related)))
+            if data or tag != "related"
+        ),
         model=work.openai.content_model,
         tokens=max(work.openai.content_tokens, (site.words or 0) * TOKENS_A_WORD + TOKENS_AROUND),
     )
@@ -51,7 +55,7 @@ async def run(work: Work) -> Output:
 
     def fit(text: str) -> Output:
         try:
-            return read_post(text, source=source, idea=idea, site=site)
+            return read_post(text, source=source, idea=idea, site=site, related=related)
         except Unfit as unfit:
             found.extend(unfit.defects)
             raise
@@ -67,6 +71,12 @@ async def run(work: Work) -> Output:
     note(defects=defects or None)
     output = {**post, "title": title, "slug": free, "tags": tags, "defects": defects}
     await work.checkpoints.store_post(columns(output))
+    await work.checkpoints.record_post(
+        title=title,
+        angle=str(idea.get("angle") or ""),
+        language=site.language,
+        terms=list(library.terms_of(library.about_post(source, idea, title=title))),
+    )
     return {**output, "model": writer_of(work, task), "prompt_version": POST.version}
 
 
@@ -75,6 +85,10 @@ async def _title(work: Work, source: Output, wanted: list[str]) -> str:
     wanted = [title for title in wanted if title]
     reserved = await work.checkpoints.reserve_title(wanted, source=digest(source), last_chance=True)
     return wanted[reserved.place or 0]
+
+
+def _usable_posts(related: Sequence[Related], site: SiteSettings) -> list[Related]:
+    return [post for post in related if allowed([post.title], site)]
 
 
 def titles_of(idea: Mapping[str, Any], source: Mapping[str, Any]) -> list[str]:
@@ -88,28 +102,24 @@ def allowed(texts: Sequence[str], site: SiteSettings) -> list[str]:
     return [text for text in texts if not forbidden_in(text, site.forbidden_words)]
 
 
-def reused(tags: Sequence[str], in_use: Sequence[str]) -> list[str]:
-    """The tags, each in the letters in which the site has it: `Mugs` for `mug`, not both."""
-    known = {_stem(tag): tag for tag in reversed(in_use)}
-    return list(dict.fromkeys(known.get(_stem(tag), tag) for tag in tags))
-
-
-def _stem(tag: str) -> str:
-    words = re.findall(r"\w+", tag.casefold())
-    return " ".join(word[:-1] if len(word) > LEAST_STEM and word.endswith("s") else word for word in words)
-
-
 def read_post(
-    text: str, *, source: Mapping[str, Any], idea: Mapping[str, Any], site: SiteSettings = ANY_SITE
+    text: str,
+    *,
+    source: Mapping[str, Any],
+    idea: Mapping[str, Any],
+    site: SiteSettings = ANY_SITE,
+    related: Sequence[Related] = (),
 ) -> Output:
-    """The post in an answer, cleaned. Raises Unfit with what only its writer can mend."""
+    """The post in an answer, cleaned. Raises Unfit with what only its writer can mend. `related`: posts of the
+    site that it may link to."""
     try:
         answer = json.loads(text)
     except ValueError:
         raise Unfit(["the answer is not a JSON object"]) from None
     if not isinstance(answer, dict):
         raise Unfit(["the answer is not a JSON object"])
-    checked = mended(answer, source=source, idea=idea)
+    links = library.links(related)
+    checked = mended(answer, source=source, idea=idea, links=links)
     try:
         post = Post.model_validate(checked.fields)
     except ValidationError as error:
@@ -120,6 +130,7 @@ def read_post(
     words = render.word_count(body)
     if faults := [*checked.faults, *faults_of(post, body, words=words, own_url=own_url, site=site)]:
         raise Unfit(faults, defects=_names(checked))
+    body = library.closed(body, related, own_url=own_url)
     tags = allowed(post.tags, site)
     return {
         **post.model_dump(exclude={"body_markdown"}),
@@ -129,9 +140,10 @@ def read_post(
         "tags": tags or allowed(clean_tags(list(idea.get("keywords") or [post.title])), site),
         "image_alt": post.image_alt or cut(post.title, ALT_LIMIT),
         "markdown": body,
-        "html": render.html(body, own_url=own_url),
+        "html": render.html(body, own_url=own_url, links=links),
         "word_count": words,
         "own_url": own_url,
+        "links": sorted(render.linked_in(body, own_url=own_url, links=links) & set(links)),
         "defects": _names(checked),
     }
 

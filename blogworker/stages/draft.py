@@ -20,7 +20,7 @@ def draft_of(
     content: Mapping[str, Any], *, member_id: str, language: str | None, keywords: list[str]
 ) -> dict[str, Any]:
     """The draft without its cover, cut to what Wix takes. Raises Rejected when Wix would refuse it all the same."""
-    body = ricos(content["markdown"], own_url=content.get("own_url", ""))
+    body = ricos(content["markdown"], own_url=content.get("own_url", ""), links=content.get("links", ()))
     if faults := ricos_faults(body):
         raise Rejected(f"the post is not valid rich content: {'; '.join(faults[:3])}", provider="wix", code="ricos")
     draft = {

@@ -52,6 +52,7 @@ class _Made(BaseModel):
 
 class _Tags(BaseModel):
     ids: list[str]
+    categories: list[str] = []
 
 
 class _Useless(BaseModel):

@@ -1,8 +1,9 @@
 """Stage 2: several ideas for a post, and the choice of one that the site has not had.
 
-    left over from an earlier call for the same source -> a call -> another call, told what the site has
+    left over from an earlier call for the same source -> a call -> another call, with the titles that were in the way
 
-A title is reserved in the database as it is chosen, so that no two jobs of a site choose the same, or much the same.
+Each call names the posts that the site has about the same thing. A title is reserved in the database as it is chosen,
+so that no two jobs of a site choose the same, or much the same.
 """
 
 import json
@@ -17,10 +18,12 @@ from anyio import move_on_after
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from blogworker.errors import Rejected
+from blogworker.stages import library
 from blogworker.stages.plain import cut_clean, plain
 from blogworker.stages.prompts import IDEAS, fenced
+from blogworker.stages.site import usable
 from blogworker.stages.source import material
-from blogworker.stages.work import STAGE_DEADLINE_S, Later, Output, Work
+from blogworker.stages.work import STAGE_DEADLINE_S, Later, Output, Related, Work
 from blogworker.stages.writing import Task, Unfit, writer_of, written
 
 TITLE_LIMIT, GOOD_TITLE = 200, 70
@@ -76,7 +79,7 @@ class Idea(BaseModel):
 
 
 async def run(work: Work) -> Output:
-    """An idea that the site has left over; else one of those bought; else of others, told what the site has already."""
+    """An idea that the site has left over; else one of those bought; else one of a second call, told of those."""
     search = _Search(work)
     for draft, repair in ROUNDS:
         if (output := await search.round(draft, repair)) is not None:
@@ -101,6 +104,7 @@ class _Search:
         self.taken: list[str] = list((work.checkpoints.get(FORGOTTEN) or {}).get("titles") or [])
         self._unwanted = frozenset(self.taken)
         self._seen: set[str] = set(self.taken)
+        self._language = usable(self.source.get("site") or {}).language
 
     async def round(self, draft: str, repair: str) -> Output | None:
         """One of the ideas left over, else of those under these checkpoints, bought if they are not there. None: the
@@ -118,13 +122,17 @@ class _Search:
         return await self._chosen(ideas) if ideas else None
 
     async def _bought(self, draft: str, repair: str) -> Output | None:
-        task = replace(_task(self._work, self.source, self.taken), draft=draft, repair=repair)
+        known = library.told(await self._related(library.about_source(self.source)))
+        task = replace(_task(self._work, self.source, [*known, *self.taken]), draft=draft, repair=repair)
         offered = await written(self._work, task, fit=read_ideas)
         output = await self._chosen(offered, task=task, last_chance=(draft, repair) == ROUNDS[-1])
         cache = self._work.cache  # only now, that others may not leave the buyer without one
         ideas = _merged(_known(await cache.recall(self._shelf)), offered)
         await cache.remember(self._shelf, [idea.model_dump() for idea in ideas], ttl_s=cache.ideas_s)
         return output
+
+    async def _related(self, about: list[object]) -> list[Related]:
+        return await self._work.checkpoints.related_posts(library.terms_of(about), language=self._language)
 
     @asynccontextmanager
     async def _buying(self, *, paid: bool) -> AsyncIterator[None]:
@@ -159,10 +167,19 @@ class _Search:
         chosen = ranked.pop(reserved.place)
         return {
             "chosen": chosen.model_dump(),
+            "related": library.stored(await self._recorded(chosen)),
             "others": [idea.model_dump() for idea in ranked],
             "model": writer_of(self._work, task) if task is not None else None,
             "prompt_version": IDEAS.version,
         }
+
+    async def _recorded(self, chosen: Idea) -> list[Related]:
+        """Put the post to be written into the site's library; the posts there that are related to it."""
+        about = library.about_post(self.source, chosen.model_dump(), title=chosen.title)
+        await self._work.checkpoints.record_post(
+            title=chosen.title, angle=chosen.angle, language=self._language, terms=list(library.terms_of(about))
+        )
+        return library.offered(await self._related(about), own_url=str(self.source.get("url") or ""))
 
 
 def digest(source: Output) -> str:

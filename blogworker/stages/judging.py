@@ -50,12 +50,17 @@ class Post(BaseModel):
 
 def linked(body: str, *, name: str, own_url: str) -> str:
     """With a link to the product: its first mention in a paragraph, where the writer forgot to."""
-    if not own_url or not name or own_url in body:
+    if not own_url or not name or _links(body, own_url):
         return body
     mention = re.compile(
         rf"^(?![#>|]|\s|[-*+] |\d+[.])(.*?)(?<![\w\[`*_])({re.escape(name)})(?![\w\]`*_])", re.M | re.I
     )
     return mention.sub(lambda match: f"{match[1]}[{match[2]}](<{own_url}>)", body, count=1)
+
+
+def _links(body: str, url: str) -> bool:
+    """Whether the body has this address, and not only one that begins with it."""
+    return re.search(rf"{re.escape(url)}(?=[>)\s]|\Z)", body) is not None
 
 
 def forbidden_in(text: str, words: Sequence[str]) -> list[str]:
@@ -87,7 +92,7 @@ def _body_faults(body: str, own_url: str) -> list[str]:
     faults: list[str] = []
     if (sections := len(SECTION.findall(body))) < LEAST_SECTIONS:
         faults.append(f"body_markdown has {sections} sections under a ## heading: it needs five to seven")
-    if own_url and own_url not in body:
+    if own_url and not _links(body, own_url):
         faults.append("body_markdown does not link the product: link its url once, unchanged")
     return faults
 

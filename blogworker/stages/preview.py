@@ -6,7 +6,7 @@ What it pays for is counted like that of any blog. An attempt that fails in pass
 bought so far, as the queue would; there is no other worker to leave it to.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -21,13 +21,18 @@ from blogworker.errors import ProviderError, RateLimited, Unavailable
 from blogworker.queue.job import Claim, Stage
 from blogworker.stages.cache import StoredCache
 from blogworker.stages.pipeline import STAGES
-from blogworker.stages.work import STAGE_DEADLINE_S, Output, Reserved, Spend, Work
+from blogworker.stages.work import STAGE_DEADLINE_S, Output, Related, Reserved, Spend, Work
 
 ATTEMPTS = 4
 LONGEST_PAUSE_S = 60.0  # a person waits for it
 
 Record = Callable[[dict[str, Any]], Awaitable[None]]
 Say = Callable[[str], None]
+Library = Callable[[Mapping[str, int], str | None], Awaitable[list[Related]]]  # of terms and a language
+
+
+async def no_posts(terms: Mapping[str, int], language: str | None) -> list[Related]:
+    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +67,9 @@ class Preview:
 class UnqueuedCheckpoints:
     """Implements `work.Checkpoints` for one blog without a job: nothing of it outlives this object but what it cost."""
 
-    def __init__(self, record: Record, *, tags: Sequence[str] = ()) -> None:
+    def __init__(self, record: Record, *, tags: Sequence[str] = (), library: Library = no_posts) -> None:
         self._record = record
+        self._library = library
         self._tags = list(tags)
         self._saved: dict[str, Output] = {}
         self._since = monotonic()
@@ -98,6 +104,12 @@ class UnqueuedCheckpoints:
 
     async def site_tags(self) -> list[str]:
         return self._tags
+
+    async def related_posts(self, terms: Mapping[str, int], *, language: str | None) -> list[Related]:
+        return await self._library(terms, language)
+
+    async def record_post(self, *, title: str, angle: str, language: str | None, terms: Sequence[str]) -> None:
+        """A preview is not a post of the site."""
 
     async def store_post(self, post: Output) -> None:
         self.post |= {key: value for key, value in post.items() if value is not None}

@@ -19,6 +19,7 @@ from anyio import sleep
 from blogworker.errors import ProviderError, RateLimited, Rejected, SiteUnavailable, Unavailable
 from blogworker.providers.wix import NOT_FOUND, WixClient
 from blogworker.providers.wix_auth import PROVIDER, UNREADABLE
+from blogworker.stages.categories import category_ids
 from blogworker.stages.content import allowed, columns
 from blogworker.stages.draft import covered, draft_of, halved
 from blogworker.stages.media import cover
@@ -130,27 +131,27 @@ async def _draft(work: Work, wix: WixClient, content: Mapping[str, Any]) -> Outp
         language=site.language,
         keywords=allowed(list(idea.get("keywords") or content["tags"]), site),
     )
-    tagged = {**bare, "tagIds": await _tag_ids(work, wix, content)}
-    draft = covered(tagged, file_id=file_id, alt=content["image_alt"])
+    draft = covered({**bare, **await _labels(work, wix, content)}, file_id=file_id, alt=content["image_alt"])
     draft_id = await _found(work, wix, draft) or await _created(work, wix, draft)
     made = {"id": draft_id, "title": content["title"], "media_id": file_id}
     await work.checkpoints.save("publish.draft", made)
     return made
 
 
-async def _tag_ids(work: Work, wix: WixClient, content: Mapping[str, Any]) -> list[str]:
-    """The post's tags as the site's blog knows them. A post without tags is better than none."""
+async def _labels(work: Work, wix: WixClient, content: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The post's tags and categories, as the site's blog knows them. A post without them is better than none."""
     if (made := work.checkpoints.get("publish.tags")) is not None:
-        return list(made["ids"])
+        return {"tagIds": list(made["ids"]), "categoryIds": list(made.get("categories") or [])}
+    categories = await category_ids(work, wix, content)
     language = usable(work.claim.site).language
     await work.checkpoints.confirm()
     try:
-        ids = await wix.tag_ids(work.claim.instance_id, content["tags"], language=language)
+        tags = await wix.tag_ids(work.claim.instance_id, content["tags"], language=language)
     except Rejected as error:
         log.warning("tags_refused", error=str(error))
-        return []
-    await work.checkpoints.save("publish.tags", {"ids": ids})
-    return ids
+        return {"tagIds": [], "categoryIds": categories}
+    await work.checkpoints.save("publish.tags", {"ids": tags, "categories": categories})
+    return {"tagIds": tags, "categoryIds": categories}
 
 
 async def _found(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> str | None:

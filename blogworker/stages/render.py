@@ -1,7 +1,8 @@
 """Markdown as the model writes it, into tokens that are safe to publish, and those into HTML.
 
-The tokens are the one source of every form of a post: HTML here, Ricos in `ricos`. So what is taken out here (links to
-anywhere but the product's own page, strange pictures, raw HTML, level-one headings) is in none of them.
+The tokens are the one source of every form of a post: HTML here, Ricos in `ricos`. So what is removed here (links to
+anywhere but the product's own page and the related posts, foreign pictures, raw HTML, level-one headings) is in none of
+them.
 """
 
 import re
@@ -18,6 +19,8 @@ DEEPEST = 100  # blocks within blocks: what nests deeper, the parser would drop 
 UNCLOSED_MAX = 50  # the parser searches the end of each bracket separately: 20,000 unclosed ones take minutes
 PARSER = MarkdownIt("commonmark", {"html": False, "maxNesting": DEEPEST}).enable("table")
 PLAIN = MarkdownIt("zero")
+BRACKETS = re.compile(r"[\[\]]")
+MARKS = re.compile(r"[\\`*_<>~|&]")
 # Thai, Lao, Myanmar and Khmer; kana and Han.
 UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+|[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef\U00020000-\U0003ffff]+"
@@ -25,10 +28,13 @@ UNSPACED = re.compile(
 THAI_WORD, HAN_WORD = 4, 2  # letters of a word, about
 
 
-def tokens(markdown: str, *, own_url: str = "", pictures: Container[str] = ()) -> list[Token]:
+def tokens(
+    markdown: str, *, own_url: str = "", links: Iterable[str] = (), pictures: Container[str] = ()
+) -> list[Token]:
     """The document, safe and with its headings between the second and the sixth level.
 
-    Of pictures only those at the given addresses are kept; of others the alternative text.
+    Of links only those to `own_url` and `links` are kept, of pictures only those at the given addresses; of others the
+    words.
     """
     text = printable(markdown)
     if text.count("[") - text.count("]") > UNCLOSED_MAX:
@@ -36,18 +42,31 @@ def tokens(markdown: str, *, own_url: str = "", pictures: Container[str] = ()) -
     parsed = PARSER.parse(text)
     if any(token.level >= DEEPEST - 1 for token in parsed):
         parsed = PLAIN.parse(text)
+    allowed = [url for url in (own_url, *links) if url]
     shift = 1 if any(token.tag == "h1" for token in parsed) else 0
     for token in parsed:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(LOWEST_LEVEL, max(TOP_LEVEL, int(token.tag[1]) + shift))}"
         if token.children:
-            token.children = list(_safe(token.children, own_url, pictures))
+            token.children = list(_safe(token.children, allowed, pictures))
     return parsed
 
 
-def html(markdown: str, *, own_url: str = "") -> str:
+def html(markdown: str, *, own_url: str = "", links: Iterable[str] = ()) -> str:
     """The post's body as HTML that closes every tag it opens."""
-    return str(PARSER.renderer.render(tokens(markdown, own_url=own_url), PARSER.options, {})).strip()
+    return str(PARSER.renderer.render(tokens(markdown, own_url=own_url, links=links), PARSER.options, {})).strip()
+
+
+def linked_in(markdown: str, *, own_url: str = "", links: Iterable[str] = ()) -> set[str]:
+    """The addresses among these that the post links to."""
+    found = (token.children or [] for token in tokens(markdown, own_url=own_url, links=links))
+    return {str(child.attrGet("href")) for children in found for child in children if child.type == "link_open"}
+
+
+def link_to(url: str, words: str) -> str:
+    """A link in Markdown whose words are these, whatever marks they hold."""
+    label = MARKS.sub(r"\\\g<0>", BRACKETS.sub("", words))
+    return f"[{label}](<{url}>)"
 
 
 def text(markdown: str) -> str:
@@ -70,6 +89,11 @@ def inline_text(children: Sequence[Token]) -> str:
     return "".join(" " if child.type in ("softbreak", "hardbreak") else child.content for child in children)
 
 
+def the_same(address: str, pages: Iterable[str]) -> str:
+    """Which of these pages an address leads to; empty: none."""
+    return next((page for page in pages if same_page(address, page)), "")
+
+
 def same_page(one: str, other: str) -> bool:
     """Whether two addresses lead to the same page: scheme, `www.`, a last slash, the query, and which letters are
     percent-encoded do not count."""
@@ -84,15 +108,16 @@ def _page(address: str) -> tuple[str, str]:
     return (parts.hostname or "").removeprefix("www."), unquote(parts.path).rstrip("/")
 
 
-def _safe(children: Iterable[Token], own_url: str, pictures: Container[str]) -> Iterable[Token]:
+def _safe(children: Iterable[Token], allowed: Sequence[str], pictures: Container[str]) -> Iterable[Token]:
     """Inline tokens without foreign links (their words stay) and with strange pictures as their alternative text."""
     kept: list[bool] = []  # for each link that is open, whether it stays
     for child in children:
         match child.type:
             case "link_open":
-                kept.append(same_page(str(child.attrGet("href") or ""), own_url))
-                if kept[-1]:
-                    child.attrSet("href", own_url)
+                page = the_same(str(child.attrGet("href") or ""), allowed)
+                kept.append(bool(page))
+                if page:
+                    child.attrSet("href", page)
                     yield child
             case "link_close":
                 if kept.pop():

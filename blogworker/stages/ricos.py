@@ -4,7 +4,7 @@ Ricos nests less than Markdown does: a quote holds one paragraph, a list item ho
 paragraph a line break. What does not fit is turned into paragraphs that read the same. Rules: `ricos_rules`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Literal
@@ -33,13 +33,19 @@ class Picture:
     height: int
 
 
-def ricos(markdown: str, *, own_url: str = "", pictures: Mapping[str, Picture] | None = None) -> Node:
+def ricos(
+    markdown: str,
+    *,
+    own_url: str = "",
+    links: Iterable[str] = (),
+    pictures: Mapping[str, Picture] | None = None,
+) -> Node:
     """The document of a post's body. Identical Markdown gives an identical document.
 
     `pictures` are those of the site's media by the address that the text knows them by; of others the words are kept.
     """
     known = pictures or {}
-    tree = SyntaxTreeNode(render.tokens(markdown, own_url=own_url, pictures=known))
+    tree = SyntaxTreeNode(render.tokens(markdown, own_url=own_url, links=links, pictures=known))
     return {"nodes": _Builder(known).spaced(tree.children)}
 
 

@@ -6,7 +6,7 @@ shows to the world before its end it saves as a checkpoint of its own, named `<s
 attempt does it again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -87,6 +87,13 @@ class Checkpoints(Protocol):
     async def site_tags(self) -> list[str]:
         """The tags of the site's latest posts, the most used first."""
 
+    async def related_posts(self, terms: Mapping[str, int], *, language: str | None) -> list["Related"]:
+        """Other posts of the site that are found by these terms (see `library`), the most alike first."""
+
+    async def record_post(self, *, title: str, angle: str, language: str | None, terms: Sequence[str]) -> None:
+        """Put the post into the site's library, to be found by these terms. Raises LeaseLost if the claim is no longer
+        ours."""
+
     async def image_bytes(self) -> bytes | None:
         """The picture stored with the post, if there is one."""
 
@@ -97,6 +104,16 @@ class Reserved:
 
     place: int | None  # in what was wanted, from 0; None where none is free
     taken: tuple[str, ...]  # titles of the site that were in the way
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """A post of the site that is about much the same as another."""
+
+    title: str
+    angle: str
+    url: str | None  # None: not published, or not to be linked
+    share: float  # of what the other is about, from 0 to 1
 
 
 class Guard(Protocol):

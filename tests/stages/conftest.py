@@ -1,7 +1,7 @@
 """Work for a stage, with checkpoints that are only remembered and a limiter that grants at once."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from blogworker.queue.job import Claim, Stage
 from blogworker.quota import VendorLimits, breaker
 from blogworker.settings import OpenAISettings
 from blogworker.stages import publish
-from blogworker.stages.work import Output, Refusal, Reserved, Spend, Vendors, Work
+from blogworker.stages.work import Output, Refusal, Related, Reserved, Spend, Vendors, Work
 
 from .kitchen import Kitchen, opened_kitchen
 
@@ -42,6 +42,8 @@ class RecordedCheckpoints:
     titles: list[str] = field(default_factory=list)  # that other blogs of the site have
     slugs: list[str] = field(default_factory=list)  # that other blogs of the site have
     tags: list[str] = field(default_factory=list)  # that the site has
+    library: list[Related] = field(default_factory=list)  # posts of the site that are related to any
+    recorded: dict[str, Any] = field(default_factory=dict)
     lost: bool = False
     refusal: Refusal | None = None
 
@@ -82,6 +84,13 @@ class RecordedCheckpoints:
 
     async def site_tags(self) -> list[str]:
         return self.tags
+
+    async def related_posts(self, terms: Mapping[str, int], *, language: str | None) -> list[Related]:
+        return self.library if terms else []
+
+    async def record_post(self, *, title: str, angle: str, language: str | None, terms: Sequence[str]) -> None:
+        self._held()
+        self.recorded = {"title": title, "angle": angle, "language": language, "terms": list(terms)}
 
     async def image_bytes(self) -> bytes | None:
         return self.post.get("image")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from blogworker.errors import SettingsError
-from blogworker.stages import content, judging
+from blogworker.stages import content, judging, tags
 from blogworker.stages.judging import faults_of, linked
 from blogworker.stages.language import plainly_another
 from blogworker.stages.site import SiteSettings, checked, usable
@@ -116,6 +116,6 @@ def test_a_post_that_never_names_the_product_goes_back_to_its_writer():
 
 def test_tags_are_written_as_the_site_writes_them():
     """A reader should not meet Mugs, mugs and Mug."""
-    assert content.reused(["mug", "Slow mornings", "GLASS"], ["Mugs", "mugs", "Glass"]) == [
+    assert tags.reused(["mug", "Slow mornings", "GLASS"], ["Mugs", "mugs", "Glass"]) == [
         "Mugs", "Slow mornings", "Glass",
     ]  # fmt: skip

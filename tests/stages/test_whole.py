@@ -49,6 +49,33 @@ async def test_a_weak_answer_is_mended(work, checkpoints, kind, checkpoint):
     assert output["word_count"] >= judging.LEAST_WORDS
 
 
+async def test_later_posts_of_a_site_link_to_its_first(kitchen):
+    """A blog is made of posts that know each other; those of other sites are not among them."""
+    await kitchen.add("22222222-2222-3333-4444-555555555555", source_id="curtains")
+    await kitchen.attempts()
+    for phrase in ("washing curtains", "curtains for a small room"):
+        await kitchen.add(SITE, source_id=phrase)
+        await kitchen.attempts()
+    rows = await kitchen.run(
+        "select p.generation_id as id, p.instance_id, p.url, p.html, p.markdown, s.output -> 'links' as links "
+        "from blog_posts as p join generation_stages as s on s.generation_id = p.generation_id and s.stage = 'content' "
+        "order by 1"
+    )
+
+    first, other, second, third = rows
+    assert first["links"] == other["links"] == []
+    assert second["links"] == [first["url"]]
+    assert third["links"]
+    assert set(third["links"]) <= {first["url"], second["url"]}
+    for post in (second, third):
+        assert all(f'href="{url}"' in post["html"] for url in post["links"])
+        assert other["url"] not in post["html"]
+    shown = {post["title"]: post for post in await kitchen.room.posts(SITE)}
+    assert all(url in str(shown.values()) for url in second["links"])
+    asked = await kitchen.run("select stage, output from generation_stages where generation_id = %s", second["id"])
+    assert {"ideas.draft", "content.draft"} <= {row["stage"] for row in asked}
+
+
 async def test_a_product_is_read_from_the_sites_own_shop(work, checkpoints):
     async with simulated() as (vendors, room):
         work = replace(work, vendors=vendors)

@@ -7,7 +7,7 @@ Properties are recognised by name, so a schema may grow: what has no known name 
 written depends only on the prompt, the seed, and how often the same prompt was asked before.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from random import Random
 from typing import Any
@@ -16,7 +16,7 @@ from blogworker.simulator.schemas import Entries, Filler, Known
 from blogworker.simulator.writer.ideas import Idea, ideas_for
 from blogworker.simulator.writer.orders import order_in
 from blogworker.simulator.writer.post import Post, compose_post, poor_body, short_body
-from blogworker.simulator.writer.subject import Subject, read_subject, tagged_json
+from blogworker.simulator.writer.subject import Subject, read_subject, tagged_json, tagged_list
 
 __all__ = ["Quality", "write"]
 
@@ -41,19 +41,30 @@ def write(prompt: str, schema: Mapping[str, Any] | None, *, seed: int, take: int
     """A value that fits the schema, or text when there is none. `take` counts the same prompt being asked again."""
     subject = read_subject(prompt)
     idea = tagged_json(prompt, "idea")
+    related = tagged_list(prompt, "related")
     taken = prompt.partition("<taken>\n")[2]  # who is told what there is already thinks of something else
     random = Random(f"{seed}/{take}/{subject.fingerprint}/{idea}{taken}")
     if schema is None:
         return compose_post(subject, idea, random).body_markdown
-    return Filler(schema, random).fill(schema, _Answers(subject, idea, random, quality, order=order_in(prompt)).known)
+    return Filler(schema, random).fill(
+        schema, _Answers(subject, idea, random, quality, order=order_in(prompt), related=related).known
+    )
 
 
 class _Answers:
     """Ideas and post of one call, made when first asked for."""
 
     def __init__(
-        self, subject: Subject, idea: dict[str, Any] | None, random: Random, quality: Quality, *, order: str
+        self,
+        subject: Subject,
+        idea: dict[str, Any] | None,
+        random: Random,
+        quality: Quality,
+        *,
+        order: str,
+        related: Sequence[Mapping[str, Any]],
     ) -> None:
+        self._related = related
         self._subject = subject
         self._idea = idea
         self._random = random
@@ -71,7 +82,7 @@ class _Answers:
 
     def _of_post(self, name: str) -> Any:
         if self._post is None:
-            self._post = compose_post(self._subject, self._idea, self._random)
+            self._post = compose_post(self._subject, self._idea, self._random, self._related)
         if name == "body_markdown" and self._quality is not Quality.GOOD:
             body: Callable[[Subject, Random], str] = short_body if self._quality is Quality.SHORT else poor_body
             return body(self._subject, self._random)

@@ -44,12 +44,13 @@ class Article:
                 return name
         return ""
 
-    def markdown(self, angle: Angle, outline: Sequence[tuple[str, str]]) -> str:
-        """The body. `outline`: headings, each with the name of its section."""
+    def markdown(self, angle: Angle, outline: Sequence[tuple[str, str]], further: str = "") -> str:
+        """The body. `outline`: headings, each with the name of its section; `further`: the last paragraph before the
+        closing."""
         blocks = self._opening(angle)
         for heading, name in outline:
             blocks += [f"## {heading}", *self._section(self.subject.kind.sections[name])]
-        return self._marked([*blocks, *self._closing()])
+        return self._marked([*blocks, *([further] if further else []), *self._closing()])
 
     def _section(self, section: Section) -> list[str]:
         written = [text for block in section.blocks if (text := self._block(block))]

@@ -1,7 +1,7 @@
 """A whole post: the article and everything that goes around it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -41,8 +41,10 @@ class Post:
     image_alt: str
 
 
-def compose_post(subject: Subject, idea: dict[str, Any] | None, random: Random) -> Post:
-    """A post that follows the idea, or one of its own."""
+def compose_post(
+    subject: Subject, idea: dict[str, Any] | None, random: Random, related: Sequence[Mapping[str, Any]] = ()
+) -> Post:
+    """A post that follows the idea, or one of its own. It links the first of the related posts that has an address."""
     article = Article(subject, random)
     title, angle, outline = _planned(article, idea)
     excerpt, described = _in_brief(subject, angle)
@@ -57,7 +59,7 @@ def compose_post(subject: Subject, idea: dict[str, Any] | None, random: Random) 
         seo_title=cut(title, LONGEST_SEO_TITLE),
         seo_description=cut(described, LONGEST_SEO_DESCRIPTION),
         tags=_tags(subject),
-        body_markdown=article.markdown(angle, outline),
+        body_markdown=article.markdown(angle, outline, _further(related)),
         image_prompt=(
             f"Editorial photograph of {article.pen.fragment(shown)} {place}, {random.choice(LIGHT)}, "
             f"{random.choice(VIEW)}, {random.choice(COLOURS)}, no text"
@@ -98,6 +100,12 @@ def _written(article: Article, headings: Sequence[str]) -> list[tuple[str, str]]
 
 def _closeness(angle: Angle, names: set[str], given: dict[str, Any]) -> tuple[bool, int]:
     return given.get("angle") == angle.about, len(names & set(angle.sections))
+
+
+def _further(related: Sequence[Mapping[str, Any]]) -> str:
+    """A sentence that leads to another post; empty if there is none."""
+    linked = next((post for post in related if post.get("url") and post.get("title")), None)
+    return f"What belongs beside this is told in [{linked['title']}]({linked['url']})." if linked else ""
 
 
 def _in_brief(subject: Subject, angle: Angle) -> tuple[str, str]:

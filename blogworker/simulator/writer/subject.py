@@ -146,6 +146,18 @@ def tagged_json(prompt: str, tag: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def tagged_list(prompt: str, tag: str) -> list[dict[str, Any]]:
+    """The objects of the JSON list that follows the mark of a tag."""
+    start = prompt.find(f"<{tag}>")
+    if start < 0:
+        return []
+    try:
+        value, _ = json.JSONDecoder().raw_decode(prompt[start + len(tag) + 2 :].lstrip())
+    except ValueError:
+        return []
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
 def slots_of(subject: Subject) -> dict[str, str]:
     """The known slots of a subject, with their texts."""
     many, product = subject.plural, subject.is_product

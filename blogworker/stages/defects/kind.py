@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,7 @@ class Known:
     source: Mapping[str, Any]
     idea: Mapping[str, Any]
     title: str  # of the post
+    links: Mapping[str, str] = field(default_factory=dict)  # other addresses that it may link to, with their titles
 
     @cached_property
     def name(self) -> str:
@@ -31,6 +32,11 @@ class Known:
     @cached_property
     def own_url(self) -> str:
         return str(self.source.get("url") or "")
+
+    @cached_property
+    def allowed(self) -> tuple[str, ...]:
+        """The addresses that the post may link to."""
+        return tuple(url for url in (self.own_url, *self.links) if url)
 
     @cached_property
     def words(self) -> str:
@@ -52,6 +58,12 @@ class Known:
         if markdown not in self._read:
             self._read[markdown] = render.text(markdown)
         return self._read[markdown]
+
+    def unlinked(self, text: str) -> str:
+        """Without the titles of other posts, where they are the words of links to these."""
+        for url, title in self.links.items():
+            text = text.replace(render.link_to(url, title), "").replace(f"[{title}](<{url}>)", "")
+        return text
 
     def holds(self, text: str) -> bool:
         """Whether the source has this text, so that it is the shop's own."""

@@ -125,7 +125,7 @@ def without_tasks(text: str, known: Known) -> str:
 
 def without_citations(text: str, known: Known) -> str:
     def source(found: re.Match[str]) -> str:
-        return found[0] if known.own_url and known.own_url in found[0] else ""
+        return found[0] if any(url in found[0] for url in known.allowed) else ""
 
     return CITATION.sub("", LINKED_SOURCE.sub(source, text))
 

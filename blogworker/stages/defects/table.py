@@ -155,10 +155,17 @@ class Mended:
     faults: list[str]  # what the writer is told of these
 
 
-def mended(answer: Mapping[str, Any], *, source: Mapping[str, Any], idea: Mapping[str, Any]) -> Mended:
-    """One pass over every field that a reader sees. Fields of a wrong type stay as they are, for others to judge."""
+def mended(
+    answer: Mapping[str, Any],
+    *,
+    source: Mapping[str, Any],
+    idea: Mapping[str, Any],
+    links: Mapping[str, str] | None = None,
+) -> Mended:
+    """One pass over every field that a reader sees. `links`: related posts that the body may link to, by address, with
+    their titles. Fields of a wrong type stay as they are, for others to judge."""
     fields = {name: _prepared(value) if name in READ else value for name, value in answer.items()}
-    known = Known(source, idea, title=str(answer.get("title") or ""))
+    known = Known(source, idea, title=str(answer.get("title") or ""), links=links or {})
     result = Mended(fields, [], [], [])
     for defect in DEFECTS:
         for name in sorted(defect.fields & fields.keys()):
@@ -191,6 +198,8 @@ def _treat(result: Mended, defect: Defect, name: str, known: Known) -> None:
         if repaired != texts:
             result.fields[name] = repaired if isinstance(value, list) else repaired[0]
             result.repaired.append(defect.name)
-    elif defect.find is not None and (found := next(filter(None, (defect.find(text, known) for text in texts)), "")):
+    elif defect.find is not None and (
+        found := next(filter(None, (defect.find(known.unlinked(text), known) for text in texts)), "")
+    ):
         result.returned.append(defect.name)
         result.faults.append(f"{name} {defect.told.format(found=repr(found[:SHOWN]))}")

@@ -1,4 +1,5 @@
--- store_post: insert or update the job's post; a null leaves what is stored. Fenced.
+-- store_post: insert or update the job's post; a null leaves what is stored. Once it is published and has an address, the
+-- site's library has that too. Fenced.
 -- Takes  worker_id uuid; job_id; attempt; post jsonb: columns of blog_posts by name, without the image's bytes;
 --        image bytea.
 -- Gives  one row, or none when the claim is no longer the caller's: then nothing was written.
@@ -12,6 +13,17 @@ with held as (
         and g.worker_id = %(worker_id)s::uuid
         and g.status = 'PROCESSING'
     for no key update
+),
+
+listed as (
+    update site_posts as l
+    set url = %(post)s::jsonb ->> 'url'
+    from held as h
+    where
+        l.instance_id = h.instance_id
+        and l.generation_id = h.id
+        and %(post)s::jsonb ->> 'wix_post_id' is not null
+        and %(post)s::jsonb ->> 'url' is not null
 )
 
 insert into blog_posts as b (

@@ -1,0 +1,44 @@
+-- record_post: put the job's post into its site's library, or change what the library has of it. Fenced.
+-- Takes  worker_id uuid; job_id; attempt; title; angle; language, null: unknown; terms text[]: what it is found by.
+-- Gives  one row, or none when the claim is no longer the caller's: then nothing was written.
+-- Locks  the job.
+with held as (
+    select g.id, g.instance_id
+    from blog_generations as g
+    where
+        g.id = %(job_id)s
+        and g.attempt = %(attempt)s
+        and g.worker_id = %(worker_id)s::uuid
+        and g.status = 'PROCESSING'
+    for no key update
+),
+
+outdated as (
+    delete from site_terms as t
+    using held as h, site_posts as p
+    where
+        p.instance_id = h.instance_id
+        and p.generation_id = h.id
+        and t.instance_id = h.instance_id
+        and t.generation_id = h.id
+        and t.term = any (p.terms)
+        and t.term <> all (%(terms)s::text[])
+),
+
+recorded as (
+    insert into site_posts as p (instance_id, generation_id, title, angle, language, terms)
+    select h.instance_id, h.id, %(title)s, %(angle)s, %(language)s, %(terms)s::text[]
+    from held as h
+    on conflict (instance_id, generation_id) do update
+    set title = excluded.title, angle = excluded.angle, language = excluded.language, terms = excluded.terms
+),
+
+found_by as (
+    insert into site_terms (instance_id, term, generation_id)
+    select h.instance_id, t.term, h.id
+    from held as h
+    cross join unnest(%(terms)s::text[]) as t (term)
+    on conflict do nothing
+)
+
+select h.id as job_id from held as h;
