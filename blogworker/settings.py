@@ -111,15 +111,14 @@ class WorkerSettings(Section):
 
     name: str = Field(default_factory=default_name, min_length=1, max_length=200, description="this worker's name")
     concurrency: int = Field(50, ge=1, le=1000, description="jobs at once: slots")
-    poll_interval: float = Field(
-        10, gt=0, le=3_600, description="seconds until an idle worker looks without being woken"
-    )
+    poll_interval: float = Field(10, gt=0, le=3_600, description="seconds until an idle worker looks unasked")
     heartbeat_interval: float = Field(30, gt=0, le=3_600, description="seconds between heartbeat log lines")
     lease: float = Field(15, ge=3, le=3_600, description="seconds of silence after which a worker loses its jobs")
     drain_timeout: float = Field(60, ge=0, le=86_400, description="seconds held jobs may take to finish after SIGTERM")
     quota_patience: float = Field(
         5, gt=0, le=300, description="longest a running job waits for a quota before it gives its slot back, in seconds"
     )
+    review_every: int | None = Field(None, ge=1, le=1_000, description="of how many posts one stays a draft")
     retry_base: float = Field(2, gt=0, le=86_400, description="seconds of backoff after the first failure")
     retry_cap: float = Field(300, gt=0, le=604_800, description="longest backoff in seconds")
 

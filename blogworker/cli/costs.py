@@ -95,7 +95,7 @@ def set_budget(
 
 
 def _parts(found: dict[str, Any], *, days: int, site: str | None) -> list[Any]:
-    money = ["cost", "wasted", "unpriced calls"]
+    money = ["cost", "wasted", "unpriced calls", "score"]
     cells = [[row[key] for key in USAGE.values()] + _money(row) for row in found["models"]]
     models = [(row["provider"], row["model"], *cell) for row, cell in zip(found["models"], cells, strict=True)]
     periods = [
@@ -106,6 +106,7 @@ def _parts(found: dict[str, Any], *, days: int, site: str | None) -> list[Any]:
             row["instance_id"],
             dollars(row["cost_usd"]),
             dollars(row["today_usd"]),
+            _score(row),
             budgets(row["budget_day_usd"], row["budget_month_usd"]),
             row["pause_reason"],
         )
@@ -118,14 +119,21 @@ def _parts(found: dict[str, Any], *, days: int, site: str | None) -> list[Any]:
         facts(_blog_facts(found)),
         table(f"By model{of}, {days} days", ["vendor", "model", *USAGE, *money], models),
         table(f"By time{of} (UTC)", ["from", *USAGE, *money], periods),
-        table("Costliest sites", ["site", "cost", "today", "budget", "paused"], sites, fold=["budget", "paused"]),
+        table(
+            "Costliest sites", ["site", "cost", "today", "score", "budget", "paused"], sites, fold=["budget", "paused"]
+        ),
         table("Prices, by this machine's settings", ["model", "USD", "from", "checked"], prices, fold=["USD"]),
         *(Text(f"warning: {warning}", style="yellow") for warning in found["warnings"]),
     ]
 
 
 def _money(row: Row) -> list[object]:
-    return [dollars(row["cost_usd"]), dollars(row["wasted_usd"]), row["unpriced"]]
+    return [dollars(row["cost_usd"]), dollars(row["wasted_usd"]), row["unpriced"], _score(row)]
+
+
+def _score(row: Row) -> float | None:
+    """Of the posts that were written, on average; None without any, and for models that write none."""
+    return None if row["score"] is None else float(row["score"])
 
 
 def _budget_facts(s: Row) -> dict[str, object]:
@@ -135,8 +143,16 @@ def _budget_facts(s: Row) -> dict[str, object]:
         "reserved": f"up to {dollars(s['in_hand_usd'])} for blogs in progress",
         "projected": f"{dollars(s['projected_month_usd'])} by the end of the month: what is spent, and "
         f"{dollars(s['a_day_usd'])} a day (the last seven days) for {s['days_left']:.1f} days",
+        "scored": _scored(s),
         "stopped": s["shut_reason"] or "nothing: no budget is used up",
     }
+
+
+def _scored(s: Row) -> str:
+    posts, score = s["posts_month"], s["score_month"]
+    return f"{posts:,} posts this month" + (
+        "" if score is None else f", {score} of 100 on average: `blogworker review`"
+    )
 
 
 def _against(spent: object, limit: object, left: object) -> str:

@@ -228,7 +228,18 @@ def _job_parts(found: Row) -> list[Any]:
             table("Errors", ["attempt", "stage", "kind", "message", "request id"], errors, fold=["message"]),
         ]
     if post:
-        shown = ("title", "slug", "excerpt", "tags", "word_count", "image_bytes", "wix_post_id", "url", "published_at")
+        shown = (
+            "title",
+            "slug",
+            "excerpt",
+            "tags",
+            "score",
+            "word_count",
+            "image_bytes",
+            "wix_post_id",
+            "url",
+            "published_at",
+        )
         told = {key: post[key] for key in shown} | {"published_at": _moment(post["published_at"])}
         if isinstance(post["tags"], list):
             told["tags"] = ", ".join(map(str, post["tags"]))

@@ -13,7 +13,7 @@ from blogworker.db.pool import Database, Row
 from blogworker.errors import SettingsError
 from blogworker.queue.newblog import site_faults, site_text_faults
 from blogworker.stages.product_url import KNOWN, checked_template
-from blogworker.stages.site import checked
+from blogworker.stages.site import MOST_EVERY, checked, usable
 
 MOST = 2**31 - 1  # what the column holds
 app = typer.Typer(help="Look at sites and change how they are served.", no_args_is_help=True)
@@ -30,6 +30,7 @@ COLUMNS = {
     "done": "done",
     "failed": "failed",
     "budget": "budget",
+    "review": "review",
     "product url": "product_url",
     "paused": "pause_reason",
 }
@@ -93,6 +94,12 @@ def set_site(
         help=f"The address of a product that has none: https://shop.example/product-page/{{handle}} ({KNOWN}); "
         "'' removes it.",
     ),
+    review_every: int | None = typer.Option(
+        None,
+        min=0,
+        max=MOST_EVERY,
+        help="Leave one of so many posts as a draft, for `blogworker review`; 0 removes it.",
+    ),
     settings: str | None = typer.Option(None, help='More settings as JSON, for example \'{"language": "de"}\'.'),
     as_json: bool = typer.Option(False, "--json", help="For machines."),
 ) -> None:
@@ -100,6 +107,8 @@ def set_site(
     if wrong := site_faults(site) + site_text_faults(name=name, plan=plan):
         raise SettingsError("\n".join(wrong))
     merged = _settings(settings, product_url)
+    if review_every is not None:
+        merged["review_every"] = review_every or None
     money = budget(budget_day, option="--budget-day") | budget(budget_month, option="--budget-month")
 
     async def act(database: Database) -> list[Row]:
@@ -151,13 +160,22 @@ def _show(rows: list[Row], *, as_json: bool) -> None:
         learned = any(row["turn_cost"] != 1 for row in rows)  # 1 until blogs of the site have ended
         addressed = any(row["product_url"] for row in rows)
         left_out = ([] if learned else ["turn_cost"]) + ([] if addressed else ["product_url"])
+        left_out += [] if any(map(_review, rows)) else ["review"]
         columns = {head: key for head, key in COLUMNS.items() if key not in left_out}
         told = [
-            row | {"budget": budgets(row["budget_day_usd"], row["budget_month_usd"]), "product_url": _product_url(row)}
+            row
+            | {"budget": budgets(row["budget_day_usd"], row["budget_month_usd"])}
+            | {"product_url": _product_url(row), "review": _review(row)}
             for row in rows
         ]
         lines = [[row[key] for key in columns.values()] for row in told]
         console().print(table(None, list(columns), lines, fold=["product url", "paused"]))
+
+
+def _review(row: Row) -> str | None:
+    """Which of the site's posts stay drafts, for a person to look at."""
+    every = usable(row["settings"]).review_every if isinstance(row["settings"], dict) else None
+    return None if every is None else f"1 of {every:,}"
 
 
 def _product_url(row: Row) -> str | None:

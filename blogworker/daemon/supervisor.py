@@ -63,8 +63,10 @@ async def run(settings: Settings, *, until_empty: bool = False, role: Role = WOR
 
             async def pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Output]) -> Outcome:
                 checkpoints = StoredCheckpoints(patient, worker_id, claim, saved)
-                work = Work(claim, checkpoints, vendors, limiter, settings.openai, breakers, cache, trouble)
                 worker = settings.worker
+                work = Work(
+                    claim, checkpoints, vendors, limiter, settings.openai, breakers, cache, trouble, worker.review_every
+                )
                 return await attempt(
                     work, retry_base_s=worker.retry_base, retry_cap_s=worker.retry_cap, timed=times.took
                 )

@@ -250,7 +250,7 @@ class Worker:
         else:
             self.settled += 1
         failure = getattr(outcome, "failure", None)
-        told = {key: facts.get(key) for key in ("title", "tokens", "cost_usd")} | {
+        told = {key: facts.get(key) for key in ("title", "score", "tokens", "cost_usd")} | {
             "stage": failure.stage if failure else None,
             "error_type": failure.kind if failure else None,
             "error": failure.message if failure else getattr(outcome, "reason", None),

@@ -71,6 +71,7 @@ WORKER = Role(
     },
     functions=(
         *READS,
+        "draw_review",
         "reserve_slug",
         "reserve_spend",
         "reserve_title",

@@ -21,6 +21,7 @@ from blogworker.telemetry import get_logger
 from blogworker.telemetry.facts import note
 
 ORDER = tuple(Stage)
+REVIEW = "publish.review"
 TITLED = (Stage.IDEAS, Stage.CONTENT)  # in order: the writer may change the title of the idea
 POSTS_LOOKED_AT = 200  # for the tags in use
 NOTHING_SPENT = Spend(provider=None, model=None)
@@ -48,7 +49,7 @@ class StoredCheckpoints:
         for name, fault in again.items():
             log.warning("checkpoint_ignored", name=name, error=fault)
         for stage in TITLED:
-            _note_title(stage, self._saved.get(stage, {}))
+            _note_post(stage, self._saved.get(stage, {}))
 
     def get(self, name: str) -> Output | None:
         """Raises Rejected for one that is not understood and must not be made again."""
@@ -84,7 +85,7 @@ class StoredCheckpoints:
         )
         self._since = now
         self._saved[name] = output
-        _note_title(name, output)
+        _note_post(name, output)
         if spend is not None and spend.model is not None:
             paid = _spent(spend)
             tokens = paid["tokens_in"] + paid["tokens_out"]
@@ -124,6 +125,13 @@ class StoredCheckpoints:
             )
         )["slug"]
         return slug
+
+    async def draw_review(self, every: int) -> bool:
+        if (decided := self._saved.get(REVIEW)) is not None:
+            return bool(decided["held"])
+        row = self._held(await self._database.maybe("stages/draw_review", **self._fence, every=every))
+        self._saved[REVIEW] = {"held": row["held"], "every": every}
+        return bool(row["held"])
 
     async def site_tags(self) -> list[str]:
         rows = await self._database.rows(
@@ -181,9 +189,11 @@ async def load(database: Runner, job_ids: list[int]) -> dict[int, dict[str, Outp
     return found
 
 
-def _note_title(name: str, output: Output) -> None:
+def _note_post(name: str, output: Output) -> None:
     if name in TITLED and isinstance(title := output.get("title"), str):
         note(title=title)
+    if name == Stage.CONTENT:
+        note(score=output.get("score"))
 
 
 def _made_of(claim: Claim) -> list[Any]:

@@ -24,15 +24,18 @@ from blogworker.stages.judging import (
 )
 from blogworker.stages.plain import cut, cut_clean, slug
 from blogworker.stages.prompts import POST, fenced
+from blogworker.stages.score import score_of
 from blogworker.stages.site import SiteSettings, usable
 from blogworker.stages.slugs import choices, stem
 from blogworker.stages.source import material
 from blogworker.stages.tags import reused
+from blogworker.stages.verdict import verdict_of
 from blogworker.stages.work import Output, Related, Work
 from blogworker.stages.writing import Task, Unfit, writer_of, written
 from blogworker.telemetry.facts import note
 
 TOKENS_A_WORD, TOKENS_AROUND = 3, 1_000  # of a post's JSON; languages other than English need most of it
+WRONG_SHAPE = "answer of the wrong shape"
 ANY_SITE = SiteSettings()
 
 
@@ -52,24 +55,32 @@ async def run(work: Work) -> Output:
         tokens=max(work.openai.content_tokens, (site.words or 0) * TOKENS_A_WORD + TOKENS_AROUND),
     )
     found: list[str] = []
+    returned: list[str] = []
 
     def fit(text: str) -> Output:
         try:
             return read_post(text, source=source, idea=idea, site=site, related=related)
         except Unfit as unfit:
             found.extend(unfit.defects)
+            returned.extend(unfit.returned)
             raise
 
     post = await written(work, task, fit=fit)
+    if not returned and work.checkpoints.get("content.repair") is not None:
+        returned.append(WRONG_SHAPE)
     own = allowed(titles_of(idea, source), site)
     title = await _title(work, source, [post["title"], *own])
     tags = reused(post["tags"], await work.checkpoints.site_tags())
     about = [source.get("name"), source.get("keyword"), *(idea.get("keywords") or []), title]
     told = allowed([str(text) for text in about if text], site)
     free = await work.checkpoints.reserve_slug(choices(post["slug"], told), stem=stem(post["slug"]))
-    defects = list(dict.fromkeys([*found, *post["defects"]]))
+    defects = list(dict.fromkeys([*found, *returned, *post["defects"]]))
     note(defects=defects or None)
     output = {**post, "title": title, "slug": free, "tags": tags, "defects": defects}
+    output["returned"] = list(dict.fromkeys(returned))
+    output["repaired"] = [name for name in defects if name not in returned]
+    links = library.links(related)
+    output["score"] = score_of(verdict_of(output, source=source, idea=idea, site=site, links=links).costs(output))
     await work.checkpoints.store_post(columns(output))
     await work.checkpoints.record_post(
         title=title,
@@ -115,21 +126,24 @@ def read_post(
     try:
         answer = json.loads(text)
     except ValueError:
-        raise Unfit(["the answer is not a JSON object"]) from None
+        raise Unfit(["the answer is not a JSON object"], returned=[WRONG_SHAPE]) from None
     if not isinstance(answer, dict):
-        raise Unfit(["the answer is not a JSON object"])
+        raise Unfit(["the answer is not a JSON object"], returned=[WRONG_SHAPE])
     links = library.links(related)
     checked = mended(answer, source=source, idea=idea, links=links)
     try:
         post = Post.model_validate(checked.fields)
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise Unfit([*wrong, *checked.faults], defects=_names(checked)) from None
+        returned = [WRONG_SHAPE, *checked.returned]
+        raise Unfit([*wrong, *checked.faults], defects=_names(checked), returned=returned) from None
     own_url = str(source.get("url") or "")
     body = linked(post.body_markdown, name=str(source.get("name") or ""), own_url=own_url)
     words = render.word_count(body)
-    if faults := [*checked.faults, *faults_of(post, body, words=words, own_url=own_url, site=site)]:
-        raise Unfit(faults, defects=_names(checked))
+    lacking = faults_of(post, body, words=words, own_url=own_url, site=site)
+    if faults := [*checked.faults, *(fault.told for fault in lacking)]:
+        returned = [*checked.returned, *(fault.name for fault in lacking)]
+        raise Unfit(faults, defects=_names(checked), returned=returned)
     body = library.closed(body, related, own_url=own_url)
     tags = allowed(post.tags, site)
     return {
@@ -156,4 +170,5 @@ def _names(checked: Mended) -> list[str]:
 def columns(content: Mapping[str, Any]) -> Output:
     """The part of a post that its row in `blog_posts` holds."""
     names = "title slug excerpt markdown html tags seo_title seo_description word_count image_alt"
-    return {name: content[name] for name in names.split()}
+    scored = {"score": content["score"]} if "score" in content else {}  # a post of an older version has none
+    return {name: content[name] for name in names.split()} | scored

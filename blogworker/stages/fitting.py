@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from blogworker.db.loaders import Unreadable
 
@@ -28,6 +28,10 @@ class _Ideas(BaseModel):
     chosen: dict[str, Any]
 
 
+class _Review(BaseModel):
+    held: bool
+
+
 class _Content(BaseModel):
     title: str
     slug: str
@@ -40,6 +44,9 @@ class _Content(BaseModel):
     word_count: int
     image_alt: str
     image_prompt: str
+    score: int | None = Field(None, ge=0, le=100)
+    repaired: list[str] = []
+    returned: list[str] = []
 
 
 class _Forgotten(BaseModel):
@@ -80,6 +87,7 @@ SHAPES: dict[str, type[BaseModel]] = {
     "publish.tags": _Tags,
     "publish.media": _Media,
     "publish.intent": _Intent,
+    "publish.review": _Review,
     "publish.draft": _Made,
     "publish.asked": _Made,
     "publish.post": _Made,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field
@@ -73,40 +74,51 @@ def forbidden_in(text: str, words: Sequence[str]) -> list[str]:
     return [word for word in words if re.search(pattern(word), text, re.I)]
 
 
-def faults_of(post: Post, body: str, *, words: int, own_url: str, site: SiteSettings) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """What only the writer can mend: its name beside those of the defects, and what the writer is told."""
+
+    name: str
+    told: str
+
+
+def faults_of(post: Post, body: str, *, words: int, own_url: str, site: SiteSettings) -> list[Shortfall]:
     """What only its writer can mend, in words that say how."""
     return [*_length_faults(words, site), *_body_faults(body, own_url), *_word_faults(post, body, site)]
 
 
-def _length_faults(words: int, site: SiteSettings) -> list[str]:
+def _length_faults(words: int, site: SiteSettings) -> list[Shortfall]:
     least = LEAST_WORDS if site.words is None else max(LEAST_WORDS, int(site.words * SHORTEST))
     better = "800 to 1,100" if site.words is None else f"{site.words:,}"
     if words < least:
-        return [f"body_markdown has {words} words: write at least {least}, better {better}"]
+        return [Shortfall("too short", f"body_markdown has {words} words: write at least {least}, better {better}")]
     if site.words is not None and words > site.words * LONGEST:
-        return [f"body_markdown has {words} words: the site asks for about {site.words:,}"]
+        return [Shortfall("too long", f"body_markdown has {words} words: the site asks for about {site.words:,}")]
     return []
 
 
-def _body_faults(body: str, own_url: str) -> list[str]:
-    faults: list[str] = []
+def _body_faults(body: str, own_url: str) -> list[Shortfall]:
+    faults: list[Shortfall] = []
     if (sections := len(SECTION.findall(body))) < LEAST_SECTIONS:
-        faults.append(f"body_markdown has {sections} sections under a ## heading: it needs five to seven")
+        told = f"body_markdown has {sections} sections under a ## heading: it needs five to seven"
+        faults.append(Shortfall("too few sections", told))
     if own_url and not _links(body, own_url):
-        faults.append("body_markdown does not link the product: link its url once, unchanged")
+        told = "body_markdown does not link the product: link its url once, unchanged"
+        faults.append(Shortfall("product not linked", told))
     return faults
 
 
-def _word_faults(post: Post, body: str, site: SiteSettings) -> list[str]:
+def _word_faults(post: Post, body: str, site: SiteSettings) -> list[Shortfall]:
     fields = {
         "title": post.title, "excerpt": post.excerpt, "seo_title": post.seo_title, "body_markdown": body,
         "seo_description": post.seo_description, "image_alt": post.image_alt,
     }  # fmt: skip
     faults = [
-        f"{name} holds what the site forbids: {', '.join(found)}"
+        Shortfall("forbidden word", f"{name} holds what the site forbids: {', '.join(found)}")
         for name, text in fields.items()
         if (found := forbidden_in(text, site.forbidden_words))
     ]
     if site.language and (another := plainly_another(render.text(body), site.language)):
-        faults.append(f"the post is written in {another}: the site's language is {site.language}")
+        told = f"the post is written in {another}: the site's language is {site.language}"
+        faults.append(Shortfall("another language", told))
     return faults

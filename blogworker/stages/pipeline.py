@@ -63,7 +63,7 @@ async def attempt(
                     output = await run(work)
                 await work.checkpoints.save(stage, output)
             duration_s = monotonic() - started
-            told = {key: paid[key] for key in ("model", "tokens", "cost_usd", "defects") if key in paid}
+            told = {key: paid[key] for key in ("model", "tokens", "cost_usd", "defects", "score") if key in paid}
             log.info("stage_completed", stage=stage, duration_s=round(duration_s, 3), **told)
             if timed is not None:
                 timed(stage, duration_s - (sum(waits) - waited_s))

@@ -102,6 +102,9 @@ class UnqueuedCheckpoints:
     async def reserve_slug(self, wanted: Sequence[str], *, stem: str) -> str:
         return wanted[0]
 
+    async def draw_review(self, every: int) -> bool:
+        raise RuntimeError("a preview has nothing to show to the world")
+
     async def site_tags(self) -> list[str]:
         return self._tags
 

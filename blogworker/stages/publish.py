@@ -1,6 +1,7 @@
 """Stage 5: the post, stored here and then shown to the world.
 
     stored -> cover -> draft -> (its time) -> asked -> published -> stored with its address
+                         |-> left as a draft: its owner publishes by hand, or it is the one of n held for review
                          `-> deleted by its owner meanwhile: FAILED, until a person retries the blog
 
 Wix has no key that makes a draft unique. So the intent to make one is saved first; an attempt that finds the intent but
@@ -33,6 +34,8 @@ LOOK_AGAIN_S = 10.0
 CLOCKS_APART = timedelta(minutes=5)  # the most that the database's clock is believed to be ahead of Wix's
 TOO_LARGE = 413
 AUTHOR = re.compile("member|owner", re.I)  # in Wix's words for one that it does not know, or misses
+DRAWN = "publish.review"
+HELD = "left as a draft for review: one of every {every} posts"
 DRAFT_ONLY = "draft"  # the publish_mode of a blog, or of a site whose owner publishes by hand
 
 log = get_logger()
@@ -48,13 +51,12 @@ async def run(work: Work) -> Output:
 
 
 async def _shown(work: Work, wix: WixClient, content: Mapping[str, Any]) -> Output:
+    left = await _left_as_draft(work)
     draft = await _draft(work, wix, content)
     made = {"wix_draft_id": draft["id"], "wix_media_id": draft.get("media_id")}
-    own = work.claim.publish_mode
-    if (own or usable(work.claim.site).publish_mode) == DRAFT_ONLY:
+    if left is not None:
         await work.checkpoints.store_post({**columns(content), **made})
-        reason = "the site publishes by hand: left as a draft" if own is None else "asked for as a draft, for review"
-        return {"published": False, "reason": reason, **made}
+        return {"published": False, "reason": left, **made}
     if (left_s := work.claim.publish_left_s) > 0 and work.checkpoints.get("publish.post") is None:
         await work.checkpoints.store_post({**columns(content), **made})
         raise MadeAhead(left_s, "made ahead: waits for its time to be published")
@@ -62,6 +64,29 @@ async def _shown(work: Work, wix: WixClient, content: Mapping[str, Any]) -> Outp
     made["url"] = await _address(work, wix, post_id)
     await work.checkpoints.store_post({**columns(content), **made})
     return {"published": True, **made}
+
+
+async def _left_as_draft(work: Work) -> str | None:
+    """Why the post stays a draft; None if it is published. The blog's own mode comes first, then its site's, then the
+    draw, which is made once, and before there is a draft."""
+    site = usable(work.claim.site)
+    own, every = work.claim.publish_mode, site.review_every
+    if own == DRAFT_ONLY:
+        return "asked for as a draft, for review"
+    if own is None and site.publish_mode == DRAFT_ONLY:
+        return "the site publishes by hand: left as a draft"
+    if every is None and site.publish_mode is None:
+        every = work.review_every
+    drawn = work.checkpoints.get(DRAWN)
+    if own is not None or (drawn is None and (every is None or _may_have_draft(work))):
+        return None
+    every = int(drawn.get("every") or 1) if drawn is not None else every or 1
+    held = drawn["held"] if drawn is not None else await work.checkpoints.draw_review(every)
+    return HELD.format(every=every) if held else None
+
+
+def _may_have_draft(work: Work) -> bool:
+    return any(work.checkpoints.get(f"publish.{effect}") is not None for effect in ("intent", "draft", "post"))
 
 
 async def _address(work: Work, wix: WixClient, post_id: str) -> str | None:

@@ -17,7 +17,8 @@ from blogworker.stages.product_url import checked_template
 LONGEST = 300
 WORD_LENGTH = 60
 LEAST_WORDS, MOST_WORDS = 300, 3_000
-UNTOLD = {"member_id", "publish_mode", "image_trouble", "product_url"}
+MOST_EVERY = 1_000
+UNTOLD = {"member_id", "publish_mode", "image_trouble", "product_url", "review_every"}
 LANGUAGE_TAG = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 
 
@@ -49,6 +50,7 @@ class SiteSettings(BaseModel):
     member_id: str | None = Field(None, min_length=1, max_length=100, description="the author at Wix")
     image_trouble: ImageTrouble | None = Field(None, description="what becomes of a post without a picture")
     publish_mode: Literal["publish", "draft"] | None = Field(None, description="draft: the owner publishes by hand")
+    review_every: int | None = Field(None, ge=1, le=MOST_EVERY, description="of how many posts one stays a draft")
     product_url: Template | None = None  # of the pages that posts link to, where a product has no url
 
     def facts(self) -> dict[str, Any]:

@@ -84,6 +84,10 @@ class Checkpoints(Protocol):
         """Have the first of these slugs that no other post of the site has, else `stem` with a number behind it. The
         same for every attempt that wants the same."""
 
+    async def draw_review(self, every: int) -> bool:
+        """Whether this post is the one of `every` consecutive posts of its site that is held for review. The same
+        answer for every attempt."""
+
     async def site_tags(self) -> list[str]:
         """The tags of the site's latest posts, the most used first."""
 
@@ -179,6 +183,7 @@ class Work:
     breakers: Guard
     cache: Cache
     image_trouble: ImageTrouble = "wait"  # where the site does not say
+    review_every: int | None = None  # likewise: of how many posts one stays a draft
 
     def permit(self, bucket: str, *, tokens: int = 0) -> AbstractAsyncContextManager[Permit]:
         """Wait for the quota of one call; calls of all sites go in the order of their turns."""

@@ -43,12 +43,14 @@ log = get_logger()
 
 
 class Unfit(Exception):
-    """The text cannot be published; `faults` say why, in words the model can act on, `defects` name what was found."""
+    """The text cannot be published; `faults` say why, in words the model can act on. `defects` name all that was found,
+    `returned` those of them that only the writer can mend."""
 
-    def __init__(self, faults: list[str], *, defects: Sequence[str] = ()) -> None:
+    def __init__(self, faults: list[str], *, defects: Sequence[str] = (), returned: Sequence[str] = ()) -> None:
         super().__init__("; ".join(faults))
         self.faults = faults
         self.defects = defects
+        self.returned = returned
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,10 +37,10 @@ EVENTS = {
     "budget_shut, left_alone, quotas, sites_blocked",
     "jobs_claimed": "a claim found jobs: count, sites, duration_s",
     "job_settled": "an attempt ended, one line each; tokens and cost_usd of this attempt: outcome, status, duration_s, "
-    "title?, tokens?, cost_usd?, stage?, error_type?, error?",
+    "title?, score? (of the post), tokens?, cost_usd?, stage?, error_type?, error?",
     "attempt_lost": "another worker held the job when the attempt ended, so nothing was written: duration_s",
     "stage_completed": "a stage stored its checkpoint; with what it paid for, and the defects found in what a model "
-    "wrote: stage, duration_s, model?, tokens?, cost_usd?, defects?",
+    "wrote: stage, duration_s, model?, tokens?, cost_usd?, defects?, score? (of the post, 0 to 100)",
     "checkpoint_ignored": "a checkpoint of an older version cannot be read and is made again: name, error",
     "post_shortened": "a post was larger than Wix accepts; its end was left out: size_before, size, blocks_left_out",
     "model_replaced": "the vendor does not know a model; the fallback was used: model, replacement",

@@ -8,6 +8,8 @@ select
     round(s.in_hand_usd, 4) as reserved,
     round(s.a_day_usd, 4) as a_day,
     round(s.projected_month_usd, 2) as projected_month,
+    s.posts_month as posts,
+    s.score_month as score,
     coalesce(s.shut_reason, 'open') as gate
 from spending as s;
 
@@ -22,14 +24,17 @@ select
     sum(u.tokens_out) as tokens_out,
     round(sum(u.cost_usd), 4) as usd,
     round(sum(u.wasted_usd), 4) as wasted_usd,
-    sum(u.unpriced) as unpriced
+    sum(u.unpriced) as unpriced,
+    round(sum(u.score_sum) / nullif(sum(u.posts), 0), 1) as score
 from provider_usage as u
 where u.hour > now() - interval '31 days'
 group by day, u.provider, u.model
 order by day desc, usd desc;
 
 \echo 'The costliest sites of the last 31 days'
-select p.instance_id, round(sum(p.cost_usd), 4) as usd, s.budget_day_usd, s.budget_month_usd, s.pause_reason
+select
+    p.instance_id, round(sum(p.cost_usd), 4) as usd, round(sum(p.score_sum) / nullif(sum(p.posts), 0), 1) as score,
+    s.budget_day_usd, s.budget_month_usd, s.pause_reason
 from site_spend as p
 left join sites as s using (instance_id)
 where p.day > utc_day(now()) - 31

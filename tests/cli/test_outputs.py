@@ -47,6 +47,13 @@ def run(command: Callable[..., Ran], database_url: str, sql: Callable[..., Any])
         NASTY,
         NASTY,
     )
+    sql(
+        "insert into blog_posts (generation_id, instance_id, title, slug, excerpt, markdown, html, seo_title, "
+        "seo_description, word_count, wix_draft_id, tags) "
+        "select min(g.id), 's', t, 'slug', t, t, t, t, t, 4, 'draft', array[t] "
+        "from blog_generations as g, (values (%s)) as v (t) group by t",
+        NASTY,
+    )
     sql("update provider_health set state = 'open', reason = %s where provider = 'openai'", NASTY)
     sql("insert into quotas (name, provider, requests_per_minute) values (%s, 'openai', 400)", NASTY)
     sql("update sites set pause_reason = %s, paused_at = now()", NASTY)
@@ -65,6 +72,8 @@ COMMANDS = [
     ["status"],
     ["list"],
     ["show", "1"],
+    ["review"],
+    ["review", "1"],
     ["sites", "list"],
     ["quotas"],
     ["quotas", "--site", "s"],
@@ -82,7 +91,16 @@ COMMANDS = [
 ]
 MACHINES = [
     [*command, "--json"]
-    for command in (["status"], ["list"], ["show", "1"], ["sites", "list"], ["quotas"], ["breakers"], ["costs"])
+    for command in (
+        ["status"],
+        ["list"],
+        ["show", "1"],
+        ["review", "1"],
+        ["sites", "list"],
+        ["quotas"],
+        ["breakers"],
+        ["costs"],
+    )
 ]
 
 
@@ -97,7 +115,7 @@ def test_no_command_writes_what_a_terminal_obeys(run: Callable[..., Ran]) -> Non
         ran = run(*command, **KEYS, BLOGWORKER_LOG_FORMAT="console")
         assert hidden(ran.out + ran.err) == [], command
         assert "Traceback" not in ran.err, ran.err
-        if command[0] in ("status", "list", "show"):
+        if command[0] in ("status", "list", "show") or command[:2] == ["review", "1"]:
             assert ("\\u001b[31mred" if "--json" in command else r"\x1b[31mred") in ran.out, command
 
 

@@ -44,6 +44,7 @@ class RecordedCheckpoints:
     tags: list[str] = field(default_factory=list)  # that the site has
     library: list[Related] = field(default_factory=list)  # posts of the site that are related to any
     recorded: dict[str, Any] = field(default_factory=dict)
+    drawn: bool = False  # for review, if it is asked for
     lost: bool = False
     refusal: Refusal | None = None
 
@@ -81,6 +82,12 @@ class RecordedCheckpoints:
     async def reserve_slug(self, wanted: Sequence[str], *, stem: str) -> str:
         self._held()
         return next(slug for slug in wanted if slug not in self.slugs)
+
+    async def draw_review(self, every: int) -> bool:
+        self._held()
+        self.events.append(f"draw review of {every}")
+        drawn = self.saved.setdefault("publish.review", {"held": self.drawn, "every": every})
+        return bool(drawn["held"])
 
     async def site_tags(self) -> list[str]:
         return self.tags

@@ -58,7 +58,8 @@ def test_a_worker_goes_on_without_a_setting_that_sql_spoilt():
 def faults(*, text=None, own_url="", **settings):
     made = judging.Post.model_validate(post(**({"body_markdown": text} if text else {})))
     words = len(made.body_markdown.split())
-    return faults_of(made, made.body_markdown, words=words, own_url=own_url, site=SiteSettings(**settings))
+    found = faults_of(made, made.body_markdown, words=words, own_url=own_url, site=SiteSettings(**settings))
+    return [fault.told for fault in found]
 
 
 def test_the_length_is_the_sites():

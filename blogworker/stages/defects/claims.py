@@ -6,6 +6,7 @@ names the product, or in the one behind it that goes on with `it`. A price count
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from blogworker.stages.defects.kind import Known
 from blogworker.stages.defects.repeats import main_name
@@ -100,17 +101,46 @@ AMBIGUOUS = frozenset({"or", "lin", "piel", "argent", "gold", "silver", "glass",
 JUDGED = frozenset({"en", "de", "fr", "es"})  # languages whose words for materials are known
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A fact that a text states, and whether the source holds it."""
+
+    told: str
+    held: bool
+
+
 def price_unknown(text: str, known: Known) -> str:
     """The first price that the source does not hold, or whose currency it does not."""
+    return _first_unknown(prices(text, known))
+
+
+def measure_unknown(text: str, known: Known) -> str:
+    """The first measure of the product that the source does not hold, in no unit."""
+    return _first_unknown(measures(text, known))
+
+
+def count_unknown(text: str, known: Known) -> str:
+    return _first_unknown(counts(text, known))
+
+
+def material_unknown(text: str, known: Known) -> str:
+    """The first material that the product is said to be made of and that its source does not name, in any language."""
+    return _first_unknown(materials(text, known))
+
+
+def _first_unknown(claims: Iterator[Claim]) -> str:
+    return next((claim.told for claim in claims if not claim.held), "")
+
+
+def prices(text: str, known: Known) -> Iterator[Claim]:
+    """Each price, and whether the source holds it in this currency."""
     if known.source.get("kind") not in ("product", "text"):
-        return ""
+        return
     held = set(_numbers(known.facts))
     for found in PRICE.finditer(text):
         bound = bool(BOUND.search(text[max(0, found.start() - 30) : found.start()]))
         is_held = _is_held(found["a"] or found["b"], held, bound=bound)
-        if not (is_held and _currency_held(found["before"] or found["behind"], known)):
-            return found[0].strip()
-    return ""
+        yield Claim(found[0].strip(), is_held and _currency_held(found["before"] or found["behind"], known))
 
 
 def _is_held(amount: str, held: set[float], *, bound: bool) -> bool:
@@ -134,46 +164,38 @@ def _currency_held(sign: str, known: Known) -> bool:
     return bool(re.search(CURRENCIES[code], known.facts, re.I))
 
 
-def measure_unknown(text: str, known: Known) -> str:
-    """The first measure of the product that the source does not hold, in no unit."""
+def measures(text: str, known: Known) -> Iterator[Claim]:
     held = {measure for found in MEASURE.finditer(known.facts) if (measure := _measure(found))}
     numbers = set(_numbers(known.facts))
     for sentence in _about(text, known):
         for found in MEASURE.finditer(sentence):
             kind, size = _measure(found)
-            if set(_readings(found[1])) & numbers:
-                continue
-            if not any(kind == other and abs(size - value) <= NEAR * value for other, value in held):
-                return found[0]
-    return ""
+            near = any(kind == other and abs(size - value) <= NEAR * value for other, value in held)
+            yield Claim(found[0], near or bool(set(_readings(found[1])) & numbers))
 
 
-def count_unknown(text: str, known: Known) -> str:
+def counts(text: str, known: Known) -> Iterator[Claim]:
     numbers = set(_numbers(known.facts)) | {
         float(n) for word, n in NUMERALS.items() if re.search(rf"\b{word}", known.facts)
     }
     for sentence in _about(text, known):
         for found in SET.finditer(sentence):
             counted = (found[1] or found[2]).casefold()
-            if float(NUMERALS.get(counted, counted)) not in numbers:
-                return found[0]
-    return ""
+            yield Claim(found[0], float(NUMERALS.get(counted, counted)) in numbers)
 
 
-def material_unknown(text: str, known: Known) -> str:
-    """The first material that the product is said to be made of and that its source does not name, in any language."""
+def materials(text: str, known: Known) -> Iterator[Claim]:
     told = set(re.findall(r"\w+", known.facts))
     named = {MATERIALS[word] for word in told if word in MATERIALS}
     named |= {material for word, material in MATERIALS.items() if len(word) > 4 and word in known.facts}
     described = re.findall(r"\w+", str(known.source.get("description") or "").casefold())
     if not named and likeliest(described) not in JUDGED:
-        return ""
+        return
     for sentence in _about(text, known):
         for found in MADE_OF.finditer(sentence):
             for word in re.findall(r"\w+", found[1].casefold()):
-                if word not in AMBIGUOUS and word in MATERIALS and MATERIALS[word] not in named:
-                    return found[0]
-    return ""
+                if word not in AMBIGUOUS and word in MATERIALS:
+                    yield Claim(found[0], MATERIALS[word] in named)
 
 
 def _about(text: str, known: Known) -> Iterator[str]:

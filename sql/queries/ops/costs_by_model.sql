@@ -1,6 +1,7 @@
 -- costs_by_model: what was spent with whom.
 -- Takes  days: today and those before it, UTC; instance_id, null: all sites.
--- Gives  rows: provider, model, and the ledger's sums; the costliest first.
+-- Gives  rows: provider, model, and the ledger's sums; posts: that the model wrote and that were scored; score: of these on
+--        average, null without any; the costliest first.
 select
     u.provider,
     u.model,
@@ -11,7 +12,9 @@ select
     sum(u.cost_usd) as cost_usd,
     sum(u.wasted)::bigint as wasted,
     sum(u.wasted_usd) as wasted_usd,
-    sum(u.unpriced)::bigint as unpriced
+    sum(u.unpriced)::bigint as unpriced,
+    sum(u.posts)::bigint as posts,
+    round(sum(u.score_sum) / nullif(sum(u.posts), 0), 1) as score
 from provider_usage as u
 where
     u.hour >= (utc_day(now()) + 1 - %(days)s::integer)::timestamp at time zone 'UTC'

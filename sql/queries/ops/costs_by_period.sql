@@ -1,6 +1,6 @@
 -- costs_by_period: what was spent when.
 -- Takes  period: day or month; days: today and those before it, UTC; instance_id, null: all sites.
--- Gives  rows: begins (date), and the ledger's sums; the newest first.
+-- Gives  rows: begins (date), and the ledger's sums; posts that were scored, score on average; the newest first.
 select
     date_trunc(%(period)s, u.hour at time zone 'UTC')::date as begins,
     sum(u.requests)::bigint as requests,
@@ -10,7 +10,9 @@ select
     sum(u.cost_usd) as cost_usd,
     sum(u.wasted)::bigint as wasted,
     sum(u.wasted_usd) as wasted_usd,
-    sum(u.unpriced)::bigint as unpriced
+    sum(u.unpriced)::bigint as unpriced,
+    sum(u.posts)::bigint as posts,
+    round(sum(u.score_sum) / nullif(sum(u.posts), 0), 1) as score
 from provider_usage as u
 where
     u.hour >= (utc_day(now()) + 1 - %(days)s::integer)::timestamp at time zone 'UTC'

@@ -1,11 +1,13 @@
 -- costs_by_site: the costliest sites.
 -- Takes  days: today and those before it, UTC; instance_id, null: all; most.
--- Gives  rows: instance_id, name, cost_usd, today_usd, budget_day_usd, budget_month_usd, pause_reason.
+-- Gives  rows: instance_id, name, cost_usd, today_usd, posts (that were scored), score (on average), budget_day_usd, budget_month_usd, pause_reason.
 select
     u.instance_id,
     s.name,
     u.cost_usd,
     u.today_usd,
+    u.posts,
+    u.score,
     s.budget_day_usd,
     s.budget_month_usd,
     s.pause_reason
@@ -13,7 +15,9 @@ from (
     select
         p.instance_id,
         sum(p.cost_usd) as cost_usd,
-        coalesce(sum(p.cost_usd) filter (where p.day = utc_day(now())), 0) as today_usd
+        coalesce(sum(p.cost_usd) filter (where p.day = utc_day(now())), 0) as today_usd,
+        sum(p.posts)::bigint as posts,
+        round(sum(p.score_sum) / nullif(sum(p.posts), 0), 1) as score
     from site_spend as p
     where
         p.day > utc_day(now()) - %(days)s::integer

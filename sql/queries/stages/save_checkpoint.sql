@@ -138,31 +138,52 @@ advanced as (
     where g.id = h.id and (%(next_stage)s::text is not null or (g.reserved_for = %(attempt)s and p.paid_usd > 0))
 ),
 
+-- A post's score, beside the money of the model that wrote it.
+scored as (
+    select s.provider, s.model, (%(output)s::jsonb ->> 'score')::integer as score
+    from held as h
+    join generation_stages as s on s.generation_id = h.id
+    where
+        %(stage)s = 'content'
+        and jsonb_typeof(%(output)s::jsonb -> 'score') = 'number'
+        and s.stage in ('content.draft', 'content.repair')
+        and s.provider is not null
+        and s.model is not null
+        and exists (select from saved)
+    order by s.stage desc -- the repair, if there is one
+    limit 1
+),
+
 paid as (
     select
         %(provider)s::text as provider, %(model)s::text as model, o.calls, %(tokens_in)s::bigint as tokens_in,
         %(tokens_cached)s::bigint as tokens_cached, %(tokens_out)s::bigint as tokens_out, o.usd,
         (%(cost_usd)s::numeric is null)::integer as unpriced,
-        case when o.wasted then o.calls else 0 end as wasted, case when o.wasted then o.usd else 0 end as wasted_usd
+        case when o.wasted then o.calls else 0 end as wasted, case when o.wasted then o.usd else 0 end as wasted_usd,
+        0 as posts, 0 as score
     from own as o
     where o.calls > 0 and exists (select from saved)
     union all
-    select r.provider, r.model, 0, 0, 0, 0, 0, 0, r.calls, r.usd
+    select c.provider, c.model, 0, 0, 0, 0, 0, 0, 0, 0, 1, c.score
+    from scored as c
+    union all
+    select r.provider, r.model, 0, 0, 0, 0, 0, 0, r.calls, r.usd, 0, 0
     from replaced as r
     where r.provider is not null and r.model is not null and exists (select from saved)
     union all
-    select o.provider, o.model, 0, 0, 0, 0, 0, 0, o.calls, o.usd
+    select o.provider, o.model, 0, 0, 0, 0, 0, 0, o.calls, o.usd, 0, 0
     from owed as o
 ),
 
 spent as (
     insert into provider_usage as u (
         hour, provider, model, instance_id, requests, tokens_in, tokens_cached, tokens_out, cost_usd, unpriced, wasted,
-        wasted_usd
+        wasted_usd, posts, score_sum
     )
     select
         date_trunc('hour', now(), 'UTC'), p.provider, p.model, h.instance_id, sum(p.calls), sum(p.tokens_in),
-        sum(p.tokens_cached), sum(p.tokens_out), sum(p.usd), sum(p.unpriced), sum(p.wasted), sum(p.wasted_usd)
+        sum(p.tokens_cached), sum(p.tokens_out), sum(p.usd), sum(p.unpriced), sum(p.wasted), sum(p.wasted_usd),
+        sum(p.posts), sum(p.score)
     from paid as p
     cross join held as h
     group by p.provider, p.model, h.instance_id
@@ -176,7 +197,9 @@ spent as (
         cost_usd = least(99999999, u.cost_usd + excluded.cost_usd),
         unpriced = least(1000000000000000, u.unpriced + excluded.unpriced),
         wasted = least(1000000000000000, u.wasted + excluded.wasted),
-        wasted_usd = least(99999999, u.wasted_usd + excluded.wasted_usd)
+        wasted_usd = least(99999999, u.wasted_usd + excluded.wasted_usd),
+        posts = u.posts + excluded.posts,
+        score_sum = u.score_sum + excluded.score_sum
 )
 
 select h.id as job_id from held as h;

@@ -28,17 +28,17 @@ listed as (
 
 insert into blog_posts as b (
     generation_id, instance_id, title, slug, excerpt, markdown, html, tags, seo_title, seo_description, word_count,
-    image, image_type, image_alt, image_prompt, wix_media_id, wix_draft_id, wix_post_id, url, published_at
+    image, image_type, image_alt, image_prompt, wix_media_id, wix_draft_id, wix_post_id, url, score, published_at
 )
 select
     h.id, h.instance_id, p.title, p.slug, p.excerpt, p.markdown, p.html, coalesce(p.tags, '{}'), p.seo_title,
     p.seo_description, p.word_count, %(image)s::bytea, p.image_type, p.image_alt, p.image_prompt, p.wix_media_id,
-    p.wix_draft_id, p.wix_post_id, p.url, case when p.wix_post_id is not null then now() end
+    p.wix_draft_id, p.wix_post_id, p.url, p.score, case when p.wix_post_id is not null then now() end
 from held as h
 cross join lateral jsonb_to_record(%(post)s::jsonb) as p (
     title text, slug text, excerpt text, markdown text, html text, tags text[], seo_title text, seo_description text,
     word_count integer, image_type text, image_alt text, image_prompt text, wix_media_id text, wix_draft_id text,
-    wix_post_id text, url text
+    wix_post_id text, url text, score smallint
 )
 on conflict (generation_id) do update
 set
@@ -59,6 +59,7 @@ set
     wix_draft_id = coalesce(excluded.wix_draft_id, b.wix_draft_id),
     wix_post_id = coalesce(excluded.wix_post_id, b.wix_post_id),
     url = coalesce(excluded.url, b.url),
+    score = coalesce(excluded.score, b.score),
     updated_at = now(),
     published_at = coalesce(b.published_at, excluded.published_at)
 returning b.generation_id as job_id;

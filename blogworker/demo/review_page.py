@@ -1,0 +1,162 @@
+"""Reviewed posts as one page: the source left, the post right, with their pictures and style in it and no script."""
+
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from statistics import mean
+
+from blogworker.demo.gallery import fill, tag_list, text_of
+from blogworker.demo.wording import plural
+from blogworker.printable import printable_lines
+from blogworker.stages import render
+from blogworker.stages.review import LIMITS, NAMES, Review
+from blogworker.stages.score import Cost, Outcome
+
+GOOD, POOR = 90, 70  # scores from which a post looks well, and below which it does not
+TYPES = frozenset({"image/png", "image/jpeg", "image/webp", "image/avif"})
+AROUND = ("excerpt", "slug", "seo_title", "seo_description", "image_alt")
+
+
+def review_page(found: Sequence[Review], pictures: Mapping[int, bytes]) -> str:
+    """The page. What is written in posts and sources stands in it as text."""
+    return fill(
+        "review.html",
+        count=plural(len(found), "post"),
+        summary=_summary(found),
+        contents=_contents(found) if len(found) > 1 else "",
+        posts="\n".join(_post(review, pictures.get(review.job_id)) for review in found),
+        style=text_of("style.css") + text_of("review.css"),
+    )
+
+
+def _summary(found: Sequence[Review]) -> str:
+    if not found:
+        return "No post was chosen."
+    scores = [review.score_now for review in found]
+    waiting = sum(review.waits for review in found)
+    waits = f" Left as drafts: {waiting:,}." if waiting else ""
+    if len(found) == 1:
+        return f"Scored {scores[0]} of 100."
+    return f"Scored {mean(scores):.0f} of 100 on average, {min(scores)} at least.{waits}"
+
+
+def _grade(review: Review) -> str:
+    return "good" if review.score_now >= GOOD else "poor" if review.score_now < POOR else "fair"
+
+
+def _contents(found: Sequence[Review]) -> str:
+    items = "\n".join(
+        f'<li class="{_grade(review)}"><a href="#blog-{review.job_id}"><span class="points">{review.score_now}</span>'
+        f'<span class="name" dir="auto">{_text(review.post["title"])}</span>'
+        f'<span class="where">{_text(review.site)}</span></a></li>'
+        for review in found
+    )
+    return f'<nav aria-label="Posts"><ol class="contents">\n{items}\n</ol></nav>'
+
+
+def _post(review: Review, picture: bytes | None) -> str:
+    post = review.post
+    return fill(
+        "review_post.html",
+        job_id=review.job_id,
+        grade=_grade(review),
+        score=review.score_now,
+        score_note=escape(_score_note(review)),
+        title=_text(post["title"]),
+        meta='<span class="dot" aria-hidden="true"></span>'.join(map(_text, _meta(review))),
+        source="\n".join(_pair(name, _lines(value)) for name, value in review.source.items()),
+        findings=_findings(review),
+        passed=escape(_passed(review)),
+        stated=_stated(review),
+        facts="\n".join(_pair(name, told) for name, told in review.facts.items()),
+        picture=_picture(review, picture),
+        fields="\n".join(_pair(name, str(post[name]), limit=LIMITS.get(name)) for name in AROUND),
+        tags=tag_list([_shown(tag) for tag in post["tags"]]),
+        body=render.html(post["markdown"], own_url=_web(str(review.source.get("url") or ""))),
+    )
+
+
+def _score_note(review: Review) -> str:
+    if review.score is None:
+        return "of 100 now; it was not scored when written"
+    return "of 100" if review.score == review.score_now else f"of 100 now; {review.score} when written"
+
+
+def _meta(review: Review) -> Iterator[str]:
+    yield f"Blog {review.job_id}"
+    yield review.site
+    yield review.state
+    if review.model:
+        yield f"written by {review.model}"
+
+
+def _findings(review: Review) -> str:
+    if not review.costs:
+        return "<p>Nothing was found.</p>"
+    items = "\n".join(_finding(cost, review.where(cost)) for cost in review.costs)
+    return f'<ul class="findings">\n{items}\n</ul>'
+
+
+def _finding(cost: Cost, where: str) -> str:
+    stands = ' class="stands"' if cost.outcome is Outcome.STANDS else ""
+    told = f'<span class="where" dir="auto">{_text(where)}</span>' if where else ""
+    name = escape(f"{cost.name}: {cost.outcome}")
+    return f'<li><span{stands}>{name}</span><span class="points">\u2212{cost.points}</span>{told}</li>'
+
+
+def _passed(review: Review) -> str:
+    results = list(review.checks.values())
+    return f"{results.count('passed')} of {len(results)} checks passed."
+
+
+def _stated(review: Review) -> str:
+    if not review.verdict.facts:
+        return ""
+    rows = "\n".join(
+        f"<tr><td>{_text(fact.told)}</td><td>{escape(_name(fact.field))}</td>"
+        + ("<td>yes</td></tr>" if fact.held else '<td class="no">no</td></tr>')
+        for fact in review.verdict.facts
+    )
+    return fill("review_facts.html", job_id=review.job_id, rows=rows)
+
+
+def _picture(review: Review, picture: bytes | None) -> str:
+    kind = review.post["image_type"]
+    if picture is None or kind not in TYPES:
+        return ""
+    data = b64encode(picture).decode("ascii")
+    alt = _text(review.post["image_alt"])
+    return f'<div class="hero"><img src="data:{kind};base64,{data}" alt="{alt}" width="1600" height="900"></div>'
+
+
+def _pair(name: str, value: str, *, limit: int | None = None) -> str:
+    count = "" if limit is None else f'<span class="count">{len(value)} of {limit}</span>'
+    return f"<dt>{_text(_name(name))}</dt><dd>{_text(value)}{count}</dd>"
+
+
+def _name(name: str) -> str:
+    return NAMES.get(name, name.replace("_", " "))
+
+
+def _lines(value: object) -> str:
+    """A value of the source, its entries a line each."""
+    match value:
+        case Mapping():
+            return "\n".join(f"{_name(str(name))}: {_lines(one)}" for name, one in value.items())
+        case list():
+            return "\n".join(map(_lines, value))
+        case _:
+            return str(value)
+
+
+def _web(url: str) -> str:
+    return url if url.startswith(("http://", "https://")) else ""
+
+
+def _text(value: object) -> str:
+    return escape(_shown(str(value)))
+
+
+def _shown(text: str) -> str:
+    """Hidden characters as escapes: whoever reviews a post is to see them."""
+    return printable_lines(text)
