@@ -29,7 +29,8 @@ setup: $(VENV)/.dev ## create .venv with the locked dependencies and the develop
 demo: $(VENV)/.runtime ## everything on this machine: Postgres, vendors' simulator, two workers, 120 posts, a gallery
 	@$(BIN)/blogworker demo $(ARGS)
 
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
+# Compiled tests are kept even where the environment forbids it: each pytest worker reads every file.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
 test: $(VENV)/.dev ## the tests, on a real Postgres that they start themselves
 	@$(PYTEST) $(ARGS)

@@ -23,6 +23,7 @@ from blogworker.db.pool import Database, connect
 from blogworker.redact import SECRETS
 from blogworker.settings import DatabaseSettings
 from tests.forks import Forks, forking
+from tests.rewriting import rewrite_share
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of ours is made in it
 ROOM = 4 * 2**30  # bytes, for the servers of all pytest workers
@@ -39,6 +40,10 @@ class Spread(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return nodeid if nodeid.startswith("tests/e2e/") else nodeid.partition("::")[0]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    rewrite_share(config, Path(__file__).parent)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -169,7 +174,7 @@ def module_url(databases: Databases, template: str) -> Iterator[str]:
 
 @pytest.fixture
 def database_settings(database_url: str, tmp_path: Path) -> DatabaseSettings:
-    return DatabaseSettings(url=database_url, pool_max=30, _env_file=None)
+    return DatabaseSettings(url=database_url, pool_min=1, pool_max=30, _env_file=None)
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ class Forks:
         out: str = "file",
         err_encoding: str = "utf-8",
     ) -> Ran:
-        """`out`: a `file`, a file in `ascii`, a `full` disk, a `pipe` without a reader, or `closed`."""
+        """`out`: a `file`, a file in `ascii`, a `full` disk, a `pipe` or a `socket` without a reader, or `closed`."""
         encoding = {"closed": None, "ascii": "ascii"}.get(out, "utf-8")
         request = {"arguments": [*map(os.fsdecode, arguments)], "folder": str(folder), "environment": {**environment}}
         request |= {"out_encoding": encoding, "err_encoding": err_encoding}
@@ -67,6 +67,10 @@ class Forks:
                 reader, written = os.pipe()
                 os.close(reader)
                 stack.callback(os.close, written)
+            elif out == "socket":
+                reading, writing = socket.socketpair()
+                reading.close()
+                written = stack.enter_context(writing).fileno()
             stdin_reader = stack.enter_context(_fed(stdin))
             child = stack.enter_context(self._child(request, (stdin_reader, written, errors)))
             code = child.wait(LIMIT_S)

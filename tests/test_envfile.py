@@ -1,8 +1,6 @@
 """The machine's settings are parsed as systemd parses them and overridden by all others; errors are one line."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +17,7 @@ from blogworker.envfile import parse, use_machine_file
 from blogworker.errors import SettingsError
 from blogworker.section import load_section
 from blogworker.settings import DatabaseSettings, OpenAISettings, WorkerSettings, load
+from tests.forks import Forks
 
 NOBODY = 65534
 URL = "postgresql://u@db.example/blogs"
@@ -254,21 +253,14 @@ def test_a_dot_env_that_is_not_text_is_one_line() -> None:
         load_section(OpenAISettings)
 
 
-def test_the_command_ends_with_two_and_one_line(credentials: Path) -> None:
+def test_the_command_ends_with_two_and_one_line(credentials: Path, tmp_path: Path, forks: Forks) -> None:
     """systemd does not restart such a worker, because retrying cannot help."""
     (credentials / "openai_api_key").write_bytes(b"\xff")
     (credentials / "database_url").write_text(URL)
 
-    ran = subprocess.run(
-        [sys.executable, "-m", "blogworker", "run"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "BLOGWORKER_ENV_FILE": ""},
-    )
+    ran = forks.run(("run",), folder=tmp_path, environment={**os.environ, "BLOGWORKER_ENV_FILE": ""})
 
-    assert ran.returncode == 2
-    assert ran.stderr.splitlines() == [
+    assert ran.code == 2
+    assert ran.complaints == [
         f"blogworker: OPENAI_API_KEY: credential {credentials}/openai_api_key is not text in UTF-8"
     ]

@@ -3,8 +3,9 @@
 import os
 import sys
 import traceback
+from functools import cache
 from types import TracebackType
-from typing import NoReturn, get_type_hints
+from typing import Any, NoReturn, get_type_hints
 
 import psycopg
 import typer
@@ -97,6 +98,12 @@ def options(
     use_machine_file(os.environ)
 
 
+@cache
+def command() -> Any:
+    """The command line that typer makes of our functions."""
+    return refuse_repeats(typer.main.get_command(app))
+
+
 def main() -> NoReturn:
     """Run a command; turn every error into one clear line and the right exit code."""
     output = take_over()
@@ -118,7 +125,7 @@ def main() -> NoReturn:
 def _run() -> int:
     """The exit code typer chose. It shows a wrong command or option by itself, and leaves our errors to us."""
     try:
-        refuse_repeats(typer.main.get_command(app))()
+        command()()
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else DONE
     return DONE

@@ -24,8 +24,9 @@ class Cli:
     environment: dict[str, str]
     forks: Forks
 
-    def __call__(self, *arguments: str | bytes, stdin: bytes = b"", **environment: str) -> Ran:
-        return self.forks.run(arguments, folder=self.folder, environment=self.environment | environment, stdin=stdin)
+    def __call__(self, *arguments: str | bytes, stdin: bytes = b"", out: str = "file", **environment: str) -> Ran:
+        whole = self.environment | environment
+        return self.forks.run(arguments, folder=self.folder, environment=whole, stdin=stdin, out=out)
 
     def afresh(self, *arguments: str | bytes, **environment: str) -> Ran:
         """In an interpreter of its own, for what an interpreter does as it starts."""

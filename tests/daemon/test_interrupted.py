@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from blogworker.queue.lease import Lease
 from blogworker.queue.settle import Settler
 from blogworker.quota.breaker import Breakers
 from blogworker.settings import DatabaseSettings, load
+from tests.forks import Forks
 
 pytestmark = pytest.mark.anyio
 
@@ -94,26 +93,22 @@ async def test_a_lease_extended_just_after_the_jobs_were_stopped_does_not_end_th
     assert done == [False]
 
 
-def test_a_worker_that_starts_while_postgres_is_away_is_started_again(tmp_path: Path) -> None:
+def test_a_worker_that_starts_while_postgres_is_away_is_started_again(tmp_path: Path, forks: Forks) -> None:
     """Killed during a restart of Postgres, it comes up before the database: that must not be its end."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "blogworker", "run"],
-        cwd=tmp_path,
-        env={
+    ran = forks.run(
+        ("run",),
+        folder=tmp_path,
+        environment={
             "PATH": os.defpath,
             "BLOGWORKER_ENV_FILE": "",
             "DATABASE_URL": "postgresql://u@127.0.0.1:1/d",
             "OPENAI_API_KEY": "k",
             "REPLICATE_API_TOKEN": "k",
         },
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
     )
 
     given_up = re.findall(r"^RestartPreventExitStatus=(.*)$", UNIT.read_text(encoding="utf-8"), re.MULTILINE)
-    assert ran.returncode == os.EX_TEMPFAIL, ran.stderr
-    assert str(ran.returncode) not in " ".join(given_up).split()
-    assert "cannot connect to Postgres" in ran.stderr
-    assert ran.stderr.count("\n") == 1
+    assert ran.code == os.EX_TEMPFAIL, ran.err
+    assert str(ran.code) not in " ".join(given_up).split()
+    assert "cannot connect to Postgres" in ran.err
+    assert ran.err.count("\n") == 1

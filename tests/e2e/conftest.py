@@ -150,10 +150,10 @@ class Vendors:
 
 
 @contextmanager
-def simulator(folder: Path, *, speed: float) -> Iterator[Vendors]:
+def simulator(folder: Path, forks: Forks, *, speed: float) -> Iterator[Vendors]:
     url_file = folder / "url"
     arguments = ("simulate", "--port", "0", "--speed", str(speed), "--url-file", str(url_file))
-    program = Program(arguments, folder=folder, environment={})
+    program = Program(arguments, folder=folder, environment={}, forks=forks)
     try:
         until(lambda: url_file.exists() and url_file.read_text(), of=program.said)
         with httpx2.Client(timeout=10) as client:
@@ -165,8 +165,8 @@ def simulator(folder: Path, *, speed: float) -> Iterator[Vendors]:
 
 
 @pytest.fixture(scope="session")
-def quick_vendors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vendors]:
-    with simulator(tmp_path_factory.mktemp("quick"), speed=SPEED) as running:
+def quick_vendors(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Iterator[Vendors]:
+    with simulator(tmp_path_factory.mktemp("quick"), forks, speed=SPEED) as running:
         yield running
 
 
@@ -178,9 +178,9 @@ def vendors(quick_vendors: Vendors) -> Iterator[Vendors]:
 
 
 @pytest.fixture(scope="session")
-def slow_vendors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vendors]:
+def slow_vendors(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Iterator[Vendors]:
     """Vendors as slow as life: a blog takes half a minute."""
-    with simulator(tmp_path_factory.mktemp("slow"), speed=1) as running:
+    with simulator(tmp_path_factory.mktemp("slow"), forks, speed=1) as running:
         yield running
 
 

@@ -1,13 +1,13 @@
 """The program as it runs in production: producer and worker as logins that are members of one group role each."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from psycopg.conninfo import make_conninfo
+
+from tests.forks import Forks, Ran
 
 from .conftest import Queue, Start, Vendors, bare_environment, until
 
@@ -17,7 +17,7 @@ Login = Callable[[str], str]
 
 
 @pytest.fixture
-def login(queue: Queue, database_url: str, tmp_path: Path) -> Iterator[Login]:
+def login(queue: Queue, database_url: str, tmp_path: Path, forks: Forks) -> Iterator[Login]:
     """Makes a login that is a member of a group role; gives its DSN."""
     made = []
 
@@ -27,32 +27,25 @@ def login(queue: Queue, database_url: str, tmp_path: Path) -> Iterator[Login]:
         made.append(name)
         return make_conninfo(database_url, user=name)
 
-    done = command(tmp_path, database_url, "roles")
-    assert done.returncode == 0, done.stderr
+    done = command(forks, tmp_path, database_url, "roles")
+    assert done.code == 0, done.err
     yield new
     for name in made:
         queue.run(f"drop owned by {name}; drop role {name}")
 
 
-def command(folder: Path, url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "blogworker", *arguments],
-        cwd=folder,
-        env=bare_environment(folder) | {"DATABASE_URL": url},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def command(forks: Forks, folder: Path, url: str, *arguments: str) -> Ran:
+    return forks.run(arguments, folder=folder, environment=bare_environment(folder) | {"DATABASE_URL": url})
 
 
 def test_a_producer_and_a_worker_need_no_more_than_their_roles(
-    vendors: Vendors, queue: Queue, start: Start, login: Login, site: str, tmp_path: Path
+    vendors: Vendors, queue: Queue, start: Start, login: Login, site: str, tmp_path: Path, forks: Forks
 ) -> None:
     """From the file of a producer to the post on the site, under a budget."""
     (tmp_path / "words.txt").write_text("linen\nbeeswax\n")
     queue.run("update fleet_budget set day_usd = 1000")
-    enqueued = command(tmp_path, login("producer"), "enqueue", "--site", site, "--publish-at", SOON, "words.txt")
-    assert enqueued.returncode == 0, enqueued
+    enqueued = command(forks, tmp_path, login("producer"), "enqueue", "--site", site, "--publish-at", SOON, "words.txt")
+    assert enqueued.code == 0, enqueued
 
     worker = start(vendors, DATABASE_URL=login("worker"))
 

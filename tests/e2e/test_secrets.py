@@ -14,6 +14,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from blogworker.redact import forms
+from tests.forks import Forks
 
 from .conftest import Queue, Start, Vendors, bare_environment, until
 
@@ -66,23 +67,20 @@ def echoes(key: str) -> list[dict[str, Any]]:
     ]
 
 
-def on_the_terminal(folder: Path, dsn: str, **keys: str) -> dict[str, str]:
-    """What an operator sees, who may have keys or none."""
-    environment = bare_environment(folder) | {"DATABASE_URL": dsn} | keys
+def on_the_terminal(forks: Forks, folder: Path, dsn: str) -> dict[str, str]:
+    """What an operator sees who has no keys."""
+    environment = bare_environment(folder) | {"DATABASE_URL": dsn}
     shown = {}
     for command in COMMANDS:
-        ended = subprocess.run(
-            [sys.executable, "-m", "blogworker", *command],
-            cwd=folder, env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert ended.returncode == 0, ended.stderr
-        shown[" ".join(command)] = ended.stdout + ended.stderr
+        ended = forks.run(tuple(command), folder=folder, environment=environment)
+        assert ended.code == 0, ended.err
+        shown[" ".join(command)] = ended.out + ended.err
     return shown
 
 
 @pytest.mark.timeout(150)
 def test_no_key_or_token_is_logged_stored_or_shown(
-    vendors: Vendors, queue: Queue, start: Start, site: str, database_url: str, tmp_path: Path
+    vendors: Vendors, queue: Queue, start: Start, site: str, database_url: str, tmp_path: Path, forks: Forks
 ) -> None:
     """At debug level, with vendors that repeat our keys wherever they can, break off, redirect and time out."""
     openai, replicate, wix = KEYS.values()
@@ -111,7 +109,7 @@ def test_no_key_or_token_is_logged_stored_or_shown(
     columns = [f"generation_errors.{name}" for name in ("message", "code", "request_id")]
     for column in (*columns, "blog_generations.error", "sites.pause_reason", "provider_health.reason"):
         assert "[secret]" in places[f"public.{column}"], column
-    places |= on_the_terminal(tmp_path, database_url)
+    places |= on_the_terminal(forks, tmp_path, database_url)
     assert leaks(places) == []
 
 

@@ -1,7 +1,6 @@
 """Scenario files: dials, and faults that come and go by themselves."""
 
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import anyio
@@ -101,16 +100,10 @@ async def test_a_bad_scenario_is_told_in_one_line(tmp_path, text):
     assert "\n" not in str(raised.value)
 
 
-def test_the_command_says_what_is_wrong_and_serves_nothing(tmp_path):
+def test_the_command_says_what_is_wrong_and_serves_nothing(tmp_path, forks):
     path = written(tmp_path, "[options]\nspeedd = 3")
 
-    found = subprocess.run(
-        [sys.executable, "-m", "blogworker", "simulate", "--port", "0", "--scenario", str(path)],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    found = forks.run(("simulate", "--port", "0", "--scenario", str(path)), folder=tmp_path, environment=os.environ)
 
-    assert found.returncode == 2
-    assert found.stderr.strip().endswith(f"{path}: unknown options: speedd")
+    assert found.code == 2
+    assert found.err.strip().endswith(f"{path}: unknown options: speedd")
