@@ -25,6 +25,8 @@ from fnmatch import fnmatchcase
 from random import Random
 from typing import Any
 
+from blogworker.simulator.misbehaviours import MISBEHAVIOURS
+
 EDGE_KINDS = frozenset(
     [
         "status",
@@ -55,6 +57,7 @@ VENDOR_KINDS: Mapping[str, frozenset[str]] = {
             "slow_down",
             "overloaded",
             "no_headers",
+            *MISBEHAVIOURS,
         ]
     ),
     "replicate": frozenset(
@@ -83,6 +86,7 @@ TYPES: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("times", "status"), (int, type(None))),
     "retry_after_s": (int, float, type(None)),
     "headers": (dict,),
+    "stubborn": (bool,),
 }
 
 
@@ -105,6 +109,7 @@ class Fault:
     retry_after_s: float | None = None
     code: str = ""  # a vendor's error code, where the kind has one
     message: str = ""
+    stubborn: bool = False  # of a model that misbehaves: the repair of its answer does so again
     id: int = 0
     hits: int = 0
 
@@ -169,7 +174,9 @@ def parse_fault(values: Mapping[str, Any]) -> Fault:
     if "kind" not in values:
         raise ValueError("a fault needs a kind")
     for name, kinds in TYPES.items():
-        if name in values and (isinstance(values[name], bool) or not isinstance(values[name], kinds)):
+        if name in values and (
+            isinstance(values[name], bool) is not (kinds == (bool,)) or not isinstance(values[name], kinds)
+        ):
             raise ValueError(f"{name} cannot be {values[name]!r}")
     fault = Fault(**values)
     if fault.vendor != "*" and fault.vendor not in VENDORS:

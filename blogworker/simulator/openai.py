@@ -3,7 +3,7 @@
 A request is read strictly, charged to two buckets of its key and model, written by `writer`, and takes as long as
 the model would. Faults of its own: refusal, incomplete (text cut off), incomplete_silent (the whole cap was thought
 away), content_filter, failed (inside a 200), short and poor (valid JSON, weak article), talkative (commentary first,
-then the answer in two parts), quota_exhausted, slow_down, overloaded, no_headers.
+then the answer in two parts), quota_exhausted, slow_down, overloaded, no_headers, and those of `misbehaviours`.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from starlette.routing import Route
 from blogworker.simulator import openai_answers as answers
 from blogworker.simulator.buckets import Bucket, Limit, go_duration
 from blogworker.simulator.edge import Call, Endpoint, Refused, Vendor
+from blogworker.simulator.misbehaviours import MISBEHAVIOURS, misbehaved
 from blogworker.simulator.models import MODELS, PromptCache, answer_time_s, thinking_tokens, tokens_of
 from blogworker.simulator.openai_requests import Ask, error, read_chat, read_responses
 from blogworker.simulator.world import World
@@ -105,7 +106,7 @@ class OpenAI(Vendor):
         quality = {"short": Quality.SHORT, "poor": Quality.POOR}.get(
             call.fault.kind if call.fault else "", Quality.GOOD
         )
-        value = write(ask.prompt, ask.schema, seed=self.world.options.seed, take=self._asked[digest], quality=quality)
+        value = self._written(call, ask, take=self._asked[digest], quality=quality)
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=None)
         read, written = self._cache.cached_tokens(ask.model, ask.text)
         draft = answers.Answer(
@@ -117,6 +118,15 @@ class OpenAI(Vendor):
             text_tokens=tokens_of(text),
         )
         return answers.ended(draft, ask, call.fault)
+
+    def _written(self, call: Call, ask: Ask, *, take: int, quality: Quality) -> Any:
+        def to(prompt: str) -> Any:
+            return write(prompt, ask.schema, seed=self.world.options.seed, take=take, quality=quality)
+
+        value, fault = to(ask.prompt), call.fault
+        if fault is None or fault.kind not in MISBEHAVIOURS:
+            return value
+        return misbehaved(value, kind=fault.kind, prompt=ask.prompt, write=to, stubborn=fault.stubborn)
 
     def _charge(self, call: Call, ask: Ask) -> int:
         """Take one request and the tokens this call may use; raises Refused with the vendor's 429."""

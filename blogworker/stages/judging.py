@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field
 
 from blogworker.stages import render
-from blogworker.stages.language import plainly_another
+from blogworker.stages.language import paragraph_in_another, plainly_another
 from blogworker.stages.plain import cut_clean, plain
 from blogworker.stages.site import SiteSettings
 
@@ -121,4 +121,14 @@ def _word_faults(post: Post, body: str, site: SiteSettings) -> list[Shortfall]:
     if site.language and (another := plainly_another(render.text(body), site.language)):
         told = f"the post is written in {another}: the site's language is {site.language}"
         faults.append(Shortfall("another language", told))
+    elif site.language:
+        found, another = paragraph_in_another(_prose(body), site.language)
+        if found:
+            told = f"body_markdown has a paragraph in {another}: {found[:80]!r}: the site's language is {site.language}"
+            faults.append(Shortfall("paragraph in another language", told))
     return faults
+
+
+def _prose(body: str) -> list[str]:
+    """The paragraphs that are no quotations."""
+    return [block for block in body.split("\n\n") if not block.lstrip().startswith((">", "```", "|"))]

@@ -7,10 +7,12 @@ knows too little of a language, or a text is too short, it says nothing.
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 
 LEAST_WORDS = 80
 PLAINLY = 3  # times as many of another language's common words as of the right one's
 TELLING = 8  # of them at least: single words are common to many languages
+TELLING_OF_ONE = 6  # in one paragraph
 SCRIPTS = {
     "ar": "ARABIC", "fa": "ARABIC", "ur": "ARABIC", "he": "HEBREW", "el": "GREEK", "hi": "DEVANAGARI", "th": "THAI",
     "ko": "HANGUL", "zh": "CJK", "ja": "HIRAGANA", "ru": "CYRILLIC", "uk": "CYRILLIC", "bg": "CYRILLIC",
@@ -52,6 +54,18 @@ def plainly_another(text: str, language: str) -> str | None:
     counts = _counts(words)
     best = max(counts, key=lambda tag: counts[tag])
     return best if counts[best] >= max(TELLING, PLAINLY * counts[wanted]) else None
+
+
+def paragraph_in_another(paragraphs: Iterable[str], language: str) -> tuple[str, str]:
+    """The first of these that is plainly in another language, and the tag of that; empty if there is none."""
+    wanted = language.lower().partition("-")[0]
+    for paragraph in paragraphs if wanted in STOP_WORDS else ():
+        words = re.findall(r"[^\W\d_]+", paragraph.lower())
+        counts = _counts(words)
+        best = max(counts, key=lambda tag: counts[tag])
+        if counts[best] >= max(TELLING_OF_ONE, PLAINLY * counts[wanted]):
+            return paragraph, best
+    return "", ""
 
 
 def _share(text: str, script: str) -> float:

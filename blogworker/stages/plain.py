@@ -16,6 +16,7 @@ LATIN_ACCENTS = re.compile("([a-z])[\u0300-\u036f]+")  # in other scripts such m
 SOURCE_MAX = 100_000  # characters of a source's text that are cleaned: more than source_data holds
 APOSTROPHES = "'\u2019"
 SLUG_LIMIT = 100  # of the percent-encoded form, as Wix counts
+FIRST_TAG = "\U000e0000"  # of the plane of tags and variation selectors, some of which count as printable
 
 
 def printable(text: str) -> str:
@@ -23,6 +24,8 @@ def printable(text: str) -> str:
 
     Nor anything that a model reads and a person does not see: tag characters, marks of direction, zero widths.
     """
+    if text.replace("\n", "").isprintable() and (text.isascii() or max(text) < FIRST_TAG):
+        return text
     return "".join(sign for sign in text if sign in KEPT or not _unseen(sign))
 
 

@@ -187,3 +187,17 @@ async def test_headers_may_be_absent(client: openai.AsyncOpenAI, control: Contro
     await control.fault(vendor="openai", kind="no_headers", times=1)
 
     assert not [name for name in (await ask(client)).headers if name.startswith("x-ratelimit")]
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+async def test_a_model_misbehaves_until_told(client: openai.AsyncOpenAI, control: Control, stubborn: bool) -> None:
+    """As from `blogworker simulate`: planted by its name, and mended by the repair unless the model is stubborn."""
+    await control.fault(kind="footnotes", vendor="openai", stubborn=stubborn)
+
+    draft = json.loads((await ask(client)).parse().output_text)["body_markdown"]
+    told = f'{INPUT}\n\n<answer>\n"…"\n</answer>\n\n<faults>\n["has footnotes"]\n</faults>'
+    repaired = json.loads((await ask(client, input=told)).parse().output_text)["body_markdown"]
+
+    assert "[^1]: See the maker's own notes." in draft
+    assert ("[^1]" in repaired) is stubborn
+    assert (await control.stats())["faults_hit"]["openai.footnotes"] == 2

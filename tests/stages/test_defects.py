@@ -258,6 +258,49 @@ SETS = {
     "es": "La Low Water Mug se vende en un juego de seis.",
 }
 
+PRIZED = {
+    "en": "The Low Water Mug won a design award in 2023.",
+    "de": "Der Low Water Mug wurde 2023 mit dem Designpreis ausgezeichnet.",
+    "fr": "Le Low Water Mug a reçu le prix du design en 2023.",
+    "es": "La Low Water Mug ganó el premio de diseño en 2023.",
+}
+RATED = {
+    "en": "The Low Water Mug has 4.9 out of 5 stars.",
+    "de": "Der Low Water Mug hat 4,9 von 5 Sternen.",
+    "fr": "Plus de 2 300 clients ont choisi le Low Water Mug.",
+    "es": "Más de 2.300 clientes tienen la Low Water Mug.",
+}
+GUARANTEED = {
+    "en": "The Low Water Mug comes with a five-year warranty.",
+    "de": "Auf den Low Water Mug gibt es zwei Jahre Garantie.",
+    "fr": "Le Low Water Mug est garanti deux ans.",
+    "es": "La Low Water Mug tiene dos años de garantía.",
+}
+STUDIED = {
+    "en": "According to a recent study, most people drink their coffee lukewarm.",
+    "de": "Laut einer Studie trinken die meisten ihren Kaffee lauwarm.",
+    "fr": "Selon une étude, la plupart des gens boivent leur café tiède.",
+    "es": "Según un estudio, la mayoría de la gente toma el café tibio.",
+}
+QUOTES = {
+    "en": "“I use no other,” says Anna Weiss, who has three.",
+    "de": "„Ich nehme keine andere“, sagt Anna Weiss, die drei hat.",
+    "fr": "« Je n'en prends pas d'autre », dit Anna Weiss, qui en a trois.",
+    "es": "«No uso otra», dice Anna Weiss, que tiene tres.",
+}
+VISITED = {
+    "en": "Click here for more.",
+    "de": "Klicken Sie hier für mehr.",
+    "fr": "Cliquez ici pour en lire plus.",
+    "es": "Haga clic aquí para leer más.",
+}
+BROKEN_OFF = {
+    "en": "Whoever takes the train in the morning is better served by a flask with a",
+    "de": "Wer morgens mit der Bahn fährt, ist besser bedient mit einer Flasche, die",
+    "fr": "Qui prend le train le matin est mieux servi par une bouteille avec un",
+    "es": "Quien toma el tren por la mañana está mejor servido con una botella de",
+}
+
 
 def sent_back(defect: str, texts: dict[str, str]) -> list[Case]:
     return [Case(defect, second(text), languages=(language,)) for language, text in texts.items()]
@@ -364,6 +407,35 @@ CASES = [
     Case("words in brackets", instead(". ", ". [Words] "), gone=r"\[Words", keeps=("Words",)),
     Case("product never named", without_name),
     Case("product named too often", named_everywhere),
+    Case(
+        "broken encoding",
+        lambda body: body.encode().decode("cp1252", "ignore"),
+        gone="\u00c3",
+        languages=("de", "fr", "es"),
+    ),
+    Case(
+        "answer in the body",
+        lambda body: json.dumps({"title": "x", "body_markdown": body}),
+        gone="body_markdown",
+        whole=True,
+    ),
+    Case("thoughts of the model", first("<think>\nThe user wants a post.\n</think>"), gone="user wants", whole=True),
+    Case("emoji", lambda body: body.replace("## ", "## \U0001f31f "), gone="\U0001f31f", whole=True),
+    Case("emoji", in_first_paragraph(" \U0001f60d\U0001f44d\U0001f3fd"), gone="\U0001f60d", whole=True),
+    Case("placeholder in underscores", second("__YOUR_EMAIL__ answers.")),
+    Case("placeholder in underscores", second("YOUR_NAME answers.")),
+    Case("placeholder in percent signs", in_first_paragraph(" See %s.")),
+    Case("placeholder in percent signs", in_first_paragraph(" See %1$s.")),
+    Case("placeholder in angle brackets", second("<PRODUKTNAME>.")),
+    Case("heading without a text", last("## More"), gone="More", whole=True),
+    Case("word of another script", instead(" ", " \u8d28\u91cf ")),
+    *sent_back("request to a visitor", VISITED),
+    *sent_back("text that breaks off", BROKEN_OFF),
+    *sent_back("award not in the source", PRIZED),
+    *sent_back("rating not in the source", RATED),
+    *sent_back("guarantee not in the source", GUARANTEED),
+    *sent_back("study not in the source", STUDIED),
+    *sent_back("quotation not in the source", QUOTES),
     *sent_back("price not in the source", DEARER),
     *sent_back("price not in the source", EUROS),
     *sent_back("measure not in the source", LARGER),
@@ -395,6 +467,12 @@ PLAIN = [  # a spoilt field, what it becomes; None: it goes back
     ("seo_description", "{} ~~Not~~", "{}", "struck-out words"),
     ("image_alt", "_{}_", "{}", "Markdown in a plain field"),
     ("image_alt", "Alt text: {}", "{}", "label of a field"),
+    ("image_alt", "Image of {}", "{}", "words about the picture"),
+    ("image_alt", "Bild von {}", "{}", "words about the picture"),
+    ("image_alt", "Une photo de {}", "{}", "words about the picture"),
+    ("image_alt", "Imagen de {}", "{}", "words about the picture"),
+    ("title", "\u2728 {}", "{}", "emoji"),
+    ("excerpt", "{} \U0001f64c", "{}", "emoji"),
     ("image_alt", "![{}](https://elsewhere.example/p.png)", None, "picture"),
 ]
 
@@ -493,6 +571,7 @@ WITHOUT_END = (
     "~~a ", "*a ", "**a", "_a", "`", "【", "[1", "[^", "- [ ] ",
     "https://a(", "a@b.", "a-", "a. ", "$1", "1,000", "12 cm ", " ",
     "\n", "\n\n", "\\n", "turn0search", "\u043ea", "[a][", "Low Water Mug. ", "([a](b)", "# a\n", "Sure! ", '"',
+    "<think>", "\U0001f31f ", "\u00c3\u00a9", "AA_", "<AAAA", "\u201d says ", "Low Water Mug won ", "%(a", "\u8d28 ",
 )  # fmt: skip
 
 

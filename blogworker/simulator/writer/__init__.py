@@ -4,7 +4,8 @@
                                          -> post   article that follows the chosen idea, title, excerpt, tags, picture
 
 Properties are recognised by name, so a schema may grow: what has no known name gets a value of the right type. What is
-written depends only on the prompt, the seed, and how often the same prompt was asked before.
+written depends only on the prompt, the seed, and how often the same prompt was asked before. It is in the language of
+the site, where that is one of `languages`, else in English.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 
 from blogworker.simulator.schemas import Entries, Filler, Known
 from blogworker.simulator.writer.ideas import Idea, ideas_for
+from blogworker.simulator.writer.languages import ideas_in, languages, post_in
 from blogworker.simulator.writer.orders import order_in
 from blogworker.simulator.writer.post import Post, compose_post, poor_body, short_body
 from blogworker.simulator.writer.subject import Subject, read_subject, tagged_json, tagged_list
@@ -75,14 +77,14 @@ class _Answers:
     def known(self, name: str, schema: Mapping[str, Any]) -> Any:
         name = ALIASES.get(name, name)
         if name == "ideas":
-            return Entries([_of_idea(idea) for idea in ideas_for(self._subject, self._random)])
+            return Entries([_of_idea(idea) for idea in self._ideas()])
         if name in Post.__dataclass_fields__:
             return self._of_post(name)
         return None
 
     def _of_post(self, name: str) -> Any:
         if self._post is None:
-            self._post = compose_post(self._subject, self._idea, self._random, self._related)
+            self._post = self._written()
         if name == "body_markdown" and self._quality is not Quality.GOOD:
             body: Callable[[Subject, Random], str] = short_body if self._quality is Quality.SHORT else poor_body
             return body(self._subject, self._random)
@@ -90,6 +92,18 @@ class _Answers:
         if self._order and name in ("title", "body_markdown"):
             return f"{self._order}\n\n{value}"
         return list(value) if isinstance(value, tuple) else value
+
+    def _ideas(self) -> list[Idea]:
+        language = languages().get(self._subject.language)
+        if language is not None:
+            return ideas_in(language, self._subject, self._random)
+        return ideas_for(self._subject, self._random)
+
+    def _written(self) -> Post:
+        language = languages().get(self._subject.language)
+        if language is not None:
+            return post_in(language, self._subject, self._idea, self._random)
+        return compose_post(self._subject, self._idea, self._random, self._related)
 
 
 def _of_idea(idea: Idea) -> Known:

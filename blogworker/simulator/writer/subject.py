@@ -52,6 +52,7 @@ class Subject:
     tags: tuple[str, ...]
     keyword: str
     url: str
+    language: str  # of the site, such as `de`; empty where none is set
     fingerprint: str  # the source as text: whatever is drawn for it depends on this
 
 
@@ -81,6 +82,7 @@ def read_subject(prompt: str) -> Subject:
         tags=tuple(cleaning.without_markup(str(tag)) for tag in source.get("tags") or () if str(tag).strip()),
         keyword=cleaning.without_markup(_text(source, "keyword")),
         url=_url(source),
+        language=_language(source),
         fingerprint=json.dumps(source, sort_keys=True, ensure_ascii=False),
     )
 
@@ -223,6 +225,11 @@ def _amount(text: str, currency: str) -> str:
         return cleaning.without_markup(text)
     amount = f"{float(text.replace(',', '.')):.2f}".removesuffix(".00")
     return f"{_CURRENCIES[currency]}{amount}" if currency in _CURRENCIES else f"{amount} {currency}".strip()
+
+
+def _language(source: Mapping[str, Any]) -> str:
+    site = source.get("site")
+    return str(site.get("language") or "").lower().partition("-")[0] if isinstance(site, Mapping) else ""
 
 
 def _url(source: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Facts that a post tells of a product, held against its source: prices, measures, materials, counts.
+"""Facts that a post tells of a product, held against its source: prices, measures, counts; `materials` has those.
 
 General advice has numbers of its own (times, temperatures, common sizes), so a measure counts only in a sentence that
 names the product, or in the one behind it that goes on with `it`. A price counts everywhere.
@@ -7,11 +7,11 @@ names the product, or in the one behind it that goes on with `it`. A price count
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from blogworker.stages.defects.kind import Known
 from blogworker.stages.defects.repeats import main_name
 from blogworker.stages.defects.sentences import sentences
-from blogworker.stages.language import likeliest
 
 AMOUNT = r"\d{1,9}(?:[.,'’\u00a0\u202f ]\d{3}(?!\d)){0,3}(?:[.,]\d{1,2}(?!\d))?"
 CURRENCIES = {
@@ -25,7 +25,8 @@ DOLLARS = frozenset({"USD", "CAD", "AUD", "NZD", "SGD", "HKD", "MXN"})
 BOUND = re.compile(
     r"\b(?:under|below|less than|up to|over|above|more than|unter|weniger als|bis|über|mehr als|moins de"
     r"|plus de|jusqu'à"
-    r"|menos de|más de|hasta|sous les)\s*(?:[€$£]\s?)?$",
+    r"|menos de|más de|hasta|sous les|meno di|più di|fino a|oltre|sotto i|até|mais de|minder dan|meer dan"
+    r"|tot)\s*(?:[€$£]\s?)?$",
     re.I,
 )
 UNITS = {  # of a unit: its kind, and how many of the base unit it is
@@ -42,7 +43,11 @@ UNITS = {  # of a unit: its kind, and how many of the base unit it is
     "millilitres": ("volume", 0.001), "milliliter": ("volume", 0.001),
     "w": ("power", 1.0), "watt": ("power", 1.0), "watts": ("power", 1.0), "v": ("voltage", 1.0),
     "volt": ("voltage", 1.0), "mah": ("charge", 1.0), "psi": ("pressure", 1.0), "bar": ("pressure", 14.5),
-    "lumen": ("light", 1.0), "gsm": ("density", 1.0), "%": ("share", 1.0),
+    "centimetri": ("length", 0.01), "centimeter": ("length", 0.01), "pollici": ("length", 0.0254),
+    "polegadas": ("length", 0.0254), "grammi": ("mass", 0.001), "gramas": ("mass", 0.001), "gram": ("mass", 0.001),
+    "chilo": ("mass", 1.0), "chili": ("mass", 1.0), "quilo": ("mass", 1.0), "quilos": ("mass", 1.0),
+    "litri": ("volume", 1.0), "litro": ("volume", 1.0), "lumen": ("light", 1.0), "lúmenes": ("light", 1.0),
+    "lúmens": ("light", 1.0), "gsm": ("density", 1.0), "%": ("share", 1.0),
 }  # fmt: skip
 UNIT = "|".join(sorted(map(re.escape, UNITS), key=len, reverse=True))
 MEASURE = re.compile(
@@ -50,55 +55,38 @@ MEASURE = re.compile(
     re.I,
 )
 NEAR = 0.03  # of a measure: rounding in another unit
-GOES_ON = re.compile(r"(?:It|Its|They|Er|Sie|Es|Seine?|Ihre?|Il|Elle|Son|Sa|Su|Pesa|Mide)\b")
-OTHERS = re.compile(
-    r"\b(?:most|other|usual|ordinary|typical|than|compared|unlike|if|for example|andere|übliche|als|statt"
-    r"|wenn|autres?|que|si"
-    r"|otros?|otras?)\b",
-    re.I,
+GOES_ON = re.compile(
+    r"(?:It|Its|They|Er|Sie|Es|Seine?|Ihre?|Il|Elle|Son|Sa|Su|Pesa|Mide|È|Misura|Contiene|Ele|Ela|Mede|Leva|Het|Hij|Zijn)\b"
 )
+OTHERS = {  # of a language: words of a sentence that compares, or tells of a case
+    "en": r"most|other|usual|ordinary|typical|than|compared|unlike|if|for example",
+    "de": r"andere[nmrs]?|übliche[nmrs]?|als|statt|wenn", "fr": r"autres?|que|si", "es": r"otr[oa]s?|que|si",
+    "it": r"altr[oaie]|che|rispetto|se", "pt": r"outr[oa]s?|que|quando|(?<!-)se", "nl": r"andere|gewone|dan|als",
+}  # fmt: skip
+COMPARED = {tag: re.compile(rf"(?<!\w)(?:{words})\b", re.I) for tag, words in OTHERS.items()}
+COMPARED[""] = re.compile(rf"\b(?:{'|'.join(OTHERS[tag] for tag in ('en', 'de', 'fr', 'es'))})\b", re.I)
 NUMBER = re.compile(r"\d[\d.,'’\u00a0\u202f]*")
-NUMERALS = {
+NUMERALS = {  # in the seven languages
     word: number
     for number, words in {
-        2: "two zwei deux dos", 3: "three drei trois tres", 4: "four vier quatre cuatro", 5: "five fünf cinq cinco",
-        6: "six sechs six seis", 8: "eight acht huit ocho", 10: "ten zehn dix diez", 12: "twelve zwölf douze doce",
+        2: "two zwei deux dos due dois duas twee", 3: "three drei trois tres tre três drie",
+        4: "four vier quatre cuatro quattro quatro", 5: "five fünf cinq cinco cinque vijf", 6: "six sechs seis sei zes",
+        7: "seven sieben sept siete sette sete zeven", 8: "eight acht huit ocho otto oito",
+        9: "nine neun neuf nueve nove negen", 10: "ten zehn dix diez dieci dez tien",
+        12: "twelve zwölf douze doce dodici doze twaalf",
     }.items()
     for word in words.split()
 }  # fmt: skip
+FACTS_KEPT = 32  # sources whose facts are remembered: each is asked for by every field of a post
+SHORT = 3  # letters of a numeral that other words begin with: `sei`, `due`, `tre`
 COUNTED = "|".join(NUMERALS)
 SET = re.compile(
-    rf"\b(?:sets?|packs?|boxe?s?|pairs?|pieces?|lot|jeu|coffret|juego|paquete|pack|caja)\s(?:of|de|von|mit"
-    rf"|à)\s(\d{{1,3}}|{COUNTED})\b"
-    rf"|\b(\d{{1,3}}|{COUNTED})(?:er|-teilig\w*|teilig\w*)?[ -]?(?:pack|piece set|set|stück|pièces|piezas|pieces)\b",
+    rf"\b(?:sets?|packs?|boxe?s?|pairs?|pieces?|lot|jeu|coffret|juego|paquete|pack|caja|confezione|conjunto|kit|pacote|pak|doos)\s(?:of|de|von|mit"
+    rf"|à|di|da|van|com)\s(\d{{1,3}}|{COUNTED})\b"
+    rf"|\b(\d{{1,3}}|{COUNTED})(?:er|-teilig\w*|teilig\w*)?[ -]?(?:pack|piece set|set|stück|pièces|piezas"
+    rf"|pieces|pezzi|peças|stuks)\b",
     re.I,
 )
-MADE_OF = re.compile(
-    r"\b(?:made (?:of|from|out of|in)|crafted (?:of|from)|built from|woven from"
-    r"|(?:ist|besteht|gefertigt|gemacht|hergestellt|gewebt|tasse|schale|stück)\s?aus"
-    r"|(?:fait|faite|fabriquée?|conçue?|tissée?)s? (?:en|de|d['’])|est en|hech[oa]s? (?:de|en|con)|es de"
-    r"|fabricad[oa]s? (?:de|en|con))\s((?:[\w'’-]{1,30}\s){0,2}[\w-]{1,30})",
-    re.I,
-)
-MATERIALS = {  # in English, German, French and Spanish
-    word: material
-    for material in (
-        "stoneware steinzeug steingut grès gres", "porcelain porzellan porcelaine porcelana", "glass glas "
-        "verre vidrio cristal",
-        "cotton baumwolle coton algodón", "wool wolle laine lana merino", "linen leinen lin lino", "silk "
-        "seide soie seda",
-        "leather leder cuir cuero piel", "polyester", "nylon polyamid polyamide", "oak eiche eichenholz chêne roble",
-        "beech buche hêtre haya", "walnut nussbaum noyer nogal", "bamboo bambus bambou bambú", "titanium "
-        "titan titane titanio",
-        "steel stahl edelstahl acier acero", "aluminium aluminum alu aluminio", "brass messing laiton latón",
-        "copper kupfer cuivre cobre", "silver silber argent plata", "gold or oro", "plastic kunststoff "
-        "plastique plástico",
-        "silicone silikon silicona", "rubber gummi caoutchouc caucho", "marble marmor marbre mármol",
-    )
-    for word in material.split()
-}  # fmt: skip
-AMBIGUOUS = frozenset({"or", "lin", "piel", "argent", "gold", "silver", "glass", "glas", "verre"})
-JUDGED = frozenset({"en", "de", "fr", "es"})  # languages whose words for materials are known
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,24 +99,19 @@ class Claim:
 
 def price_unknown(text: str, known: Known) -> str:
     """The first price that the source does not hold, or whose currency it does not."""
-    return _first_unknown(prices(text, known))
+    return first_unknown(prices(text, known))
 
 
 def measure_unknown(text: str, known: Known) -> str:
     """The first measure of the product that the source does not hold, in no unit."""
-    return _first_unknown(measures(text, known))
+    return first_unknown(measures(text, known))
 
 
 def count_unknown(text: str, known: Known) -> str:
-    return _first_unknown(counts(text, known))
+    return first_unknown(counts(text, known))
 
 
-def material_unknown(text: str, known: Known) -> str:
-    """The first material that the product is said to be made of and that its source does not name, in any language."""
-    return _first_unknown(materials(text, known))
-
-
-def _first_unknown(claims: Iterator[Claim]) -> str:
+def first_unknown(claims: Iterator[Claim]) -> str:
     return next((claim.told for claim in claims if not claim.held), "")
 
 
@@ -136,14 +119,14 @@ def prices(text: str, known: Known) -> Iterator[Claim]:
     """Each price, and whether the source holds it in this currency."""
     if known.source.get("kind") not in ("product", "text"):
         return
-    held = set(_numbers(known.facts))
+    held = numbers_in(known.facts)
     for found in PRICE.finditer(text):
         bound = bool(BOUND.search(text[max(0, found.start() - 30) : found.start()]))
         is_held = _is_held(found["a"] or found["b"], held, bound=bound)
         yield Claim(found[0].strip(), is_held and _currency_held(found["before"] or found["behind"], known))
 
 
-def _is_held(amount: str, held: set[float], *, bound: bool) -> bool:
+def _is_held(amount: str, held: frozenset[float], *, bound: bool) -> bool:
     values = set(_readings(amount))
     if values & held:
         return True
@@ -166,8 +149,8 @@ def _currency_held(sign: str, known: Known) -> bool:
 
 def measures(text: str, known: Known) -> Iterator[Claim]:
     held = {measure for found in MEASURE.finditer(known.facts) if (measure := _measure(found))}
-    numbers = set(_numbers(known.facts))
-    for sentence in _about(text, known):
+    numbers = numbers_in(known.facts)
+    for sentence in about(text, known):
         for found in MEASURE.finditer(sentence):
             kind, size = _measure(found)
             near = any(kind == other and abs(size - value) <= NEAR * value for other, value in held)
@@ -175,38 +158,33 @@ def measures(text: str, known: Known) -> Iterator[Claim]:
 
 
 def counts(text: str, known: Known) -> Iterator[Claim]:
-    numbers = set(_numbers(known.facts)) | {
-        float(n) for word, n in NUMERALS.items() if re.search(rf"\b{word}", known.facts)
+    numbers = numbers_in(known.facts) | {
+        float(n)
+        for word, n in NUMERALS.items()
+        if re.search(rf"\b{word}" if len(word) > SHORT else rf"\b{word}\b", known.facts)
     }
-    for sentence in _about(text, known):
+    for sentence in about(text, known):
         for found in SET.finditer(sentence):
             counted = (found[1] or found[2]).casefold()
             yield Claim(found[0], float(NUMERALS.get(counted, counted)) in numbers)
 
 
-def materials(text: str, known: Known) -> Iterator[Claim]:
-    told = set(re.findall(r"\w+", known.facts))
-    named = {MATERIALS[word] for word in told if word in MATERIALS}
-    named |= {material for word, material in MATERIALS.items() if len(word) > 4 and word in known.facts}
-    described = re.findall(r"\w+", str(known.source.get("description") or "").casefold())
-    if not named and likeliest(described) not in JUDGED:
-        return
-    for sentence in _about(text, known):
-        for found in MADE_OF.finditer(sentence):
-            for word in re.findall(r"\w+", found[1].casefold()):
-                if word not in AMBIGUOUS and word in MATERIALS:
-                    yield Claim(found[0], MATERIALS[word] in named)
+def about(text: str, known: Known) -> tuple[str, ...]:
+    """The sentences that tell of the product itself. One that compares it with others, or tells of a case, does not."""
+    if text not in known.about:
+        known.about[text] = tuple(_about(text, known))
+    return known.about[text]
 
 
 def _about(text: str, known: Known) -> Iterator[str]:
-    """The sentences that tell of the product itself. One that compares it with others, or tells of a case, does not."""
     if known.source.get("kind") != "product" or not (name := main_name(known).casefold()):
         return
+    compares = COMPARED.get(known.language, COMPARED[""])
     for paragraph in known.read(text).split("\n"):
         told = False
-        for sentence in sentences(paragraph):
+        for sentence in sentences(paragraph) if name in paragraph.casefold() else ():
             told = name in sentence.casefold() or (told and bool(GOES_ON.match(sentence)))
-            if told and not OTHERS.search(sentence):
+            if told and not compares.search(sentence):
                 yield sentence
 
 
@@ -218,6 +196,17 @@ def _measure(found: re.Match[str]) -> tuple[str, float]:
 def _numbers(text: str) -> Iterator[float]:
     for found in NUMBER.finditer(text):
         yield from _readings(found[0])
+
+
+@lru_cache(maxsize=FACTS_KEPT)
+def numbers_in(facts: str) -> frozenset[float]:
+    return frozenset(_numbers(facts))
+
+
+@lru_cache(maxsize=FACTS_KEPT)
+def _in_words(facts: str) -> frozenset[float]:
+    words = {word: word if len(word) > SHORT else rf"{word}\b" for word in NUMERALS}
+    return frozenset(float(NUMERALS[word]) for word, pattern in words.items() if re.search(rf"\b{pattern}", facts))
 
 
 def _readings(number: str) -> Iterator[float]:

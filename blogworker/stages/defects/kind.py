@@ -39,6 +39,11 @@ class Known:
         return tuple(url for url in (self.own_url, *self.links) if url)
 
     @cached_property
+    def language(self) -> str:
+        """Of the site, such as `de`; empty where none is set."""
+        return str((self.source.get("site") or {}).get("language") or "").lower().partition("-")[0]
+
+    @cached_property
     def words(self) -> str:
         """The whole source as text, in lower case."""
         return json.dumps(self.source, ensure_ascii=False).casefold()
@@ -51,6 +56,11 @@ class Known:
 
     @cached_property
     def _read(self) -> dict[str, str]:
+        return {}
+
+    @cached_property
+    def about(self) -> dict[str, tuple[str, ...]]:
+        """Of a text, the sentences about the product, once they were looked for."""
         return {}
 
     def read(self, markdown: str) -> str:

@@ -3,12 +3,13 @@
 Each pattern stops where the next could begin: a model that repeats one sign without end costs as much time as it wrote.
 """
 
+import json
 import re
 
 from blogworker.stages.defects.kind import Known
 from blogworker.stages.plain import HEADINGS
 
-FENCED_WHOLE = re.compile(r"\A\s*```(?:markdown|md|html)?[ \t]*\n(.*)\n```\s*\Z", re.S)
+FENCED_WHOLE = re.compile(r"\A\s*```(?:markdown|md|html|json)?[ \t]*\n(.*)\n```\s*\Z", re.S)
 NOTE = re.compile(r"^ {0,3}\[\^[^\[\]\n]{1,60}\]:.*(?:\n(?: {4}|\t).*)*\n?", re.M)
 NOTE_MARK = re.compile(r"[ \t]?\[\^[^\[\]\n]{1,60}\]")
 RAISED = re.compile(
@@ -31,6 +32,7 @@ CITATION = re.compile(
     | [ \t]?[(\[]?(?:cite)?(?:(?:,[ ]?)?turn\d{1,3}(?:search|view|news|image|fetch|product|file|click
       |forecast)\d{1,3})+[)\]]?
     | (?<=[\w.,;:!?»”")%*])[ \t]?(?:\[\d{1,3}(?:[ ]?[,;–-][ ]?\d{1,3}){0,9}\])+(?![(:])
+    | [ \t]?\(\((?:\d{1,3}|refs?\.?|sources?|note|quelle)(?:[,;][ ]?\d{1,3}){0,9}\)\)
     | [ \t]?[(\[](?:citation\ needed|source\ needed|quelle|source|fuente|fonte|quellenangabe)(?:[ ]?\d{1,3})?[)\]](?!\()
     """,
     re.X | re.I,
@@ -59,19 +61,41 @@ LABELS = (
     r"|summary|alt(?:[ -]text)?"
     r"|titel|überschrift|seo-titel|meta-beschreibung|auszug|alt-text|titre|titre seo|méta[ -]description"
     r"|extrait|texte alternatif"
-    r"|título|título seo|meta[ -]?descripción|extracto|resumen|texto alternativo|titolo|descrizione|slug|tags?"
+    r"|título|título seo|meta[ -]?descripción|extracto|resumen|texto alternativo|titolo|descrizione|estratto"
+    r"|riassunto|descrição|resumo|testo alternativo|samenvatting|slug|tags?"
 )
 LABEL = re.compile(rf"^\W{{0,3}}(?:{LABELS})\s?\*{{0,2}}:\*{{0,2}}\s+", re.I)
+PICTURE_OF = re.compile(
+    r"^(?:an?\s|the\s|eine?\s|das\s|une?\s|l['’]|una?\s|uma?\s|een\s)?(?:close-?up\s)?"
+    r"(?:(?:image|picture|photo(?:graph)?|illustration)\s(?:of|showing)|(?:bild|foto|abbildung|aufnahme)\s(?:von|eine[rs]|der|des)"
+    r"|(?:image|photo(?:graphie)?|illustration)\s(?:de\s|d['’]|du\s|montrant)|(?:imagen|foto(?:grafía)?|ilustración)\s(?:de|del)"
+    r"|(?:immagine|foto(?:grafia)?|illustrazione)\s(?:di|del|della|dell['’])|(?:imagem|foto(?:grafia)?|ilustração)\s(?:de|do|da)"
+    r"|(?:afbeelding|foto|plaatje)\svan)\s?(?=\S)",
+    re.I,
+)
 QUOTED = re.compile(r"^\s*([\"“„«'‘])(.*)([\"”“»'’])\s*$", re.S)
 QUOTES = re.compile('["“”„«»]')
-SHORT_TITLE = 100  # characters; a search page shows about 65
+GOOD_TITLE, SHORT_TITLE = 65, 100  # characters that a search page shows, and that are sent back without a repair
 LEAST_TITLE = 20
+SUBTITLES = re.compile(r"(?:[:;|–—?!]|(?<=\s)-)\s")
 PARTS_OF_A_TITLE = re.compile(r"(?:[:;|–—?!,]|(?<=\s)-)\s")
 
 
 def without_fence(text: str, known: Known) -> str:
     found = FENCED_WHOLE.match(text)
     return found[1] if found and "\n```" not in found[1] else text
+
+
+def without_wrapping(text: str, known: Known) -> str:
+    """The body alone, where it holds the whole answer once more, as JSON."""
+    if not text.lstrip().startswith("{") or "body_markdown" not in text:
+        return text
+    try:
+        inner = json.loads(text)
+    except ValueError:
+        return text
+    body = inner.get("body_markdown") if isinstance(inner, dict) else None
+    return body if isinstance(body, str) else text
 
 
 def with_line_ends(text: str, known: Known) -> str:
@@ -172,6 +196,8 @@ def _markdown_of(tag: re.Match[str], name: str, *, ends: bool, links: list[str])
     if name == "a":
         target_url = links.pop() if links else ""
         return f"]({target_url})" if target_url else ""
+    if name == "blockquote" and not ends:
+        return "\n\n> "
     return {"li": "" if ends else "\n- ", "br": "\n", "hr": "\n\n---\n\n"}.get(name, "\n\n" if name in APART else "")
 
 
@@ -189,6 +215,14 @@ def without_label(text: str, known: Known) -> str:
     return LABEL.sub("", text)
 
 
+def without_picture_of(text: str, known: Known) -> str:
+    """`Image of a mug` is a mug: who hears the text knows that it stands for a picture."""
+    found = PICTURE_OF.match(text)
+    if not found:
+        return text
+    return f"{text[found.end() : found.end() + 1].upper()}{text[found.end() + 1 :]}"
+
+
 def without_quotes(text: str, known: Known) -> str:
     """A title as a whole in quotation marks is not a quotation."""
     found = QUOTED.match(text)
@@ -196,11 +230,14 @@ def without_quotes(text: str, known: Known) -> str:
 
 
 def shorter_title(text: str, known: Known) -> str:
-    """Its first parts that fit, where it has parts."""
-    if len(text) <= SHORT_TITLE:
+    """Its first parts that fit, where it has parts: a subtitle goes rather than half of a list."""
+    if len(text) <= GOOD_TITLE:
         return text
-    ends = [end.start() for end in PARTS_OF_A_TITLE.finditer(text[: SHORT_TITLE + 2]) if end.start() >= LEAST_TITLE]
-    return text[: ends[-1]].rstrip(" ,;:|–—-") if ends else text
+    for parts in (SUBTITLES, PARTS_OF_A_TITLE):
+        ends = [end.start() for end in parts.finditer(text[: GOOD_TITLE + 2]) if end.start() >= LEAST_TITLE]
+        if ends:
+            return text[: ends[-1]].rstrip(" ,;:|–—-")
+    return text
 
 
 def long_title(text: str, known: Known) -> str:

@@ -15,17 +15,27 @@ TO_FILL = (
     r"|hier|füge|bitte|ihre?n?|deine?n?|unternehmen|firma|firmenname|marke|produkt\w*|preis|bild|datum|stadt"
     r"|insérer|insérez|ajouter|ajoutez|votre|vos|nom|marque|entreprise|boutique|produit|lien|prix|photo|ville"
     r"|insertar|inserte|inserta|añadir|añade|su|tu|nombre|marca|empresa|tienda|producto|enlace|precio|imagen|fecha"
-    r"|inserire|inserisci|nome|prodotto|azienda|prezzo|inserir|insira|produto|invoegen|naam|bedrijf"
+    r"|inserire|inserisci|nome|prodotto|azienda|prezzo|vostr[oa]|tuo|tua|inserir|insira|produto|seu|sua|invoegen|naam"
+    r"|bedrijf|uw|jouw"
 )
 SQUARE = re.compile(rf"\[\s*(?:(?:{TO_FILL})\b[^\[\]\n]{{0,80}}|[A-Z]{{2,}}[_ ][A-Z_ ]{{2,40}})\](?!\()", re.I)
 CAPITALS = re.compile(r"\[[A-ZÄÖÜÉÈÁÍÓÚÑ]{2,}(?:[_ ][A-ZÄÖÜÉÈÁÍÓÚÑ]{2,})+\]")
 DOUBLE_CURLY = re.compile(r"\{\{[^{}]{0,200}\}\}|\{\{|\}\}(?!\s*$)")
 CURLY = re.compile(r"[$#]?\{\s*[^\W\d][\w.\-]{1,40}(?: [\w.\-]{1,20}){0,3}\s*\}")
-PERCENT = re.compile(r"(?<![\d%\w])%{1,2}[A-Za-z][A-Za-z_]{1,40}%{1,2}(?![\d%\w])")
+PERCENT = re.compile(
+    r"(?<![\d%\w])%{1,2}[A-Za-z][A-Za-z_]{1,40}%{1,2}(?![\d%\w])|(?<![\d%\w])%(?:\d{1,2}\$)?(?:s|d|i|@|\.\d?f)(?![\w%])"
+    r"|(?<![\d%\w])%\([a-z_]{1,40}\)[sd](?!\w)"
+)
+UNDERSCORES = re.compile(r"\b__?[A-ZÄÖÜÉ]{2,}(?:[_ ][A-ZÄÖÜÉ]{2,}){0,4}__?\b|\b[A-ZÄÖÜÉ]{2,}(?:_[A-ZÄÖÜÉ]{2,}){1,4}\b")
 ANGLE = re.compile(
     r"<\s*(?:insert|your|product|company|brand|customer|shop|store|ihr|dein|produkt|firma|votre|nom|produit|nombre"
-    r"|producto|empresa|su|tu)(?:[ _-][^<>=\n]{1,40})?>",
+    r"|producto|empresa|su|tu|nome|marca|prodotto|produto|seu|sua|vostr[oa]|tuo|tua|naam|merk|uw|jouw|marke|name|url|link)"
+    r"(?:[ _-][^<>=\n]{1,40})?>",
     re.I,
+)
+ANGLE_CAPITALS = re.compile(
+    r"<(?!(?:TABLE|THEAD|TBODY|STRONG|SPAN|BLOCKQUOTE|CODE|SCRIPT|STYLE|HEAD|BODY|HTML|SECTION|ARTICLE|SMALL|FONT|CENTER)>)"
+    r"[A-ZÄÖÜÉÈÁÍÓÚÑ]{4,}(?:[_ -][A-ZÄÖÜÉÈÁÍÓÚÑ]{2,}){0,4}>"
 )
 FILLERS = re.compile(r"lorem ipsum|dolor sit amet|\bTODO\s*:|\bTBD\b|\bX{4,}\b|\[(?:\.{3}|…)\]")
 TEMPLATE = re.compile(
@@ -68,7 +78,11 @@ def percent(text: str, known: Known) -> str:
 
 
 def angle(text: str, known: Known) -> str:
-    return _found(ANGLE, text, known)
+    return _found(ANGLE_CAPITALS, text, known) or _found(ANGLE, text, known)
+
+
+def underscores(text: str, known: Known) -> str:
+    return _found(UNDERSCORES, text, known) if "_" in text else ""
 
 
 def fillers(text: str, known: Known) -> str:

@@ -12,6 +12,12 @@ LOOKALIKES = {
 ALL = {sign: latin for script in LOOKALIKES.values() for sign, latin in script.items()}
 CYRILLIC_FOR = {latin: sign for sign, latin in LOOKALIKES["CYRILLIC"].items()}
 OTHERS = re.compile("[\u0370-\u052f]")
+# Cyrillic, Hebrew, Arabic, Devanagari, Thai, Hangul, kana and Han, in words of two letters and more; and Han alone.
+FOREIGN = re.compile(
+    "[\u0400-\u052f\u0590-\u06ff\u0900-\u097f\u0e00-\u0e7f\u1100-\u11ff\u3040-\u30ff\uac00-\ud7af]{2,}|[\u3400-\u9fff]+"
+)
+MOST_STRANGE = 0.1  # of the letters
+TOLD_OF = tuple("([{\"'“„«»‹‘*_（「")
 WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -27,6 +33,20 @@ def mixed(text: str, known: Known) -> str:
     return next(
         (word for word in WORD.findall(text) if _kinds(word) >= {"LATIN", "CYRILLIC"} and not known.holds(word)), ""
     )
+
+
+def foreign(text: str, known: Known) -> str:
+    """The first word of another script in a text in Latin letters. In brackets and quotation marks it is told of."""
+    if text.isascii() or not (found := FOREIGN.search(text)):
+        return ""
+    strange = sum(len(word) for word in FOREIGN.findall(text))
+    if strange > MOST_STRANGE * sum(map(str.isalpha, text)):
+        return ""  # a text of that script
+    while found:
+        if text[found.start() - 1 : found.start()] not in TOLD_OF and not known.holds(found[0]):
+            return found[0]
+        found = FOREIGN.search(text, found.end())
+    return ""
 
 
 def _mended(word: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from blogworker.stages.defects import claims
+from blogworker.stages.defects import claims, materials
 from blogworker.stages.defects.kind import READ, Defect, Known
 from blogworker.stages.defects.table import DEFECTS, SHOWN
 
@@ -13,7 +13,7 @@ FACTS = {  # of each kind: how they are found, and the defect that one is which 
     "price": (claims.prices, "price not in the source"),
     "measure": (claims.measures, "measure not in the source"),
     "count": (claims.counts, "count not in the source"),
-    "material": (claims.materials, "material not in the source"),
+    "material": (materials.materials, "material not in the source"),
 }
 BEFORE = 20  # characters shown before what a repair would change
 

@@ -5,15 +5,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from blogworker.stages.defects import addresses, claims, marks, placeholders, remarks, repeats, scripts
+from blogworker.stages.defects import (
+    addresses,
+    claims,
+    endings,
+    glyphs,
+    marks,
+    materials,
+    placeholders,
+    promises,
+    remarks,
+    repeats,
+    scripts,
+)
 from blogworker.stages.defects.kind import BODY, LINES, READ, TITLES, Defect, Known
 from blogworker.stages.plain import printable
 
 SHOWN = 80  # characters of a finding
 TOP_HEADING = re.compile(r"^ {0,3}#(?!#)[ \t]+(.*)$", re.M)
-CITING = ("\ue200", "\ue201", "\ue202")
-CITING_SIGNS = re.compile("([\ue200-\ue202])")
+TELLING_SIGNS = re.compile("([\ue200-\ue202\x80-\x9f]|(?<=\u00c3)\u00ad)")
 TO_FILL_IN = "has a place to fill in: {found}: write what belongs there, or leave the sentence out"
+PROMISED = "tells of {} that the source does not hold: {{found}}: leave it out"
 GAPS = re.compile(r"\n{3,}")
 
 
@@ -29,10 +41,15 @@ def _no_top_heading(text: str, known: Known) -> str:
 
 # In this order: what hides other defects comes first, and nothing is looked for in what is left out anyway.
 DEFECTS: tuple[Defect, ...] = (
+    Defect("broken encoding", READ, repair=glyphs.well_read),
     Defect("fence around the post", BODY, repair=marks.without_fence),
+    Defect("answer in the body", BODY, repair=marks.without_wrapping),
     Defect("line ends as letters", READ, repair=marks.with_line_ends),
     Defect("citation", READ, repair=marks.without_citations),
     Defect("chat mark", READ, repair=placeholders.without_chat_marks),
+    Defect("thoughts of the model", READ, repair=glyphs.without_thoughts),
+    Defect("emoji", READ, repair=glyphs.without_emoji),
+    Defect("placeholder in underscores", READ, find=placeholders.underscores, told=TO_FILL_IN),
     Defect(
         "placeholder in angle brackets",
         READ,
@@ -47,6 +64,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect("remark about the answer", LINES, repair=remarks.line_without_remark),
     Defect("label of a field", LINES, repair=marks.without_label),
     Defect("foreign link", BODY, repair=addresses.without_foreign_links),
+    Defect("words about the picture", frozenset({"image_alt"}), repair=marks.without_picture_of),
     Defect("Markdown in a plain field", LINES, repair=marks.without_markdown),
     Defect("struck-out words", READ, repair=marks.without_struck),
     Defect("task list", BODY, repair=marks.without_tasks),
@@ -59,6 +77,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect("glued table", BODY, repair=repeats.whole_tables),
     Defect("letters of two scripts", READ, repair=scripts.one_script),
     Defect("paragraph twice", BODY, repair=repeats.once),
+    Defect("heading without a text", BODY, repair=endings.without_bare_end),
     Defect("long title", TITLES - {"seo_title"}, repair=marks.shorter_title),
     Defect(
         "placeholder in square brackets",
@@ -100,6 +119,24 @@ DEFECTS: tuple[Defect, ...] = (
         told="has letters of two scripts in one word: {found}: write it in one",
     ),
     Defect(
+        "word of another script",
+        READ,
+        find=scripts.foreign,
+        told="has a word of another script: {found}: write it in the language of the post",
+    ),
+    Defect(
+        "request to a visitor",
+        READ,
+        find=remarks.of_a_page,
+        told="asks readers to click or subscribe, and the page has nothing for it: {found}: leave it out",
+    ),
+    Defect(
+        "text that breaks off",
+        BODY,
+        find=endings.broken_off,
+        told="breaks off in the middle of a sentence: {found}: end the sentence",
+    ),
+    Defect(
         "ragged table",
         BODY,
         find=repeats.ragged_table,
@@ -139,8 +176,23 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "material not in the source",
         READ,
-        find=claims.material_unknown,
+        find=materials.material_unknown,
         told="names a material of the product that the source does not hold: {found}: leave it out",
+    ),
+    Defect("award not in the source", READ, find=promises.award_unknown, told=PROMISED.format("an award")),
+    Defect("rating not in the source", READ, find=promises.rating_unknown, told=PROMISED.format("a rating")),
+    Defect(
+        "guarantee not in the source",
+        READ,
+        find=promises.guarantee_unknown,
+        told=PROMISED.format("a guarantee or a delivery"),
+    ),
+    Defect("study not in the source", READ, find=promises.study_unknown, told=PROMISED.format("a study")),
+    Defect(
+        "quotation not in the source",
+        READ,
+        find=promises.quotation_unknown,
+        told="quotes somebody whom the source does not quote: {found}: leave it out",
     ),
 )
 
@@ -178,14 +230,14 @@ def mended(
 
 
 def _prepared(value: object) -> object:
-    """Printable, but for the signs that mark a citation: they are found by these."""
+    """Printable, but for the signs by which citations and broken encodings are found."""
     if isinstance(value, list):
         return [_prepared(one) for one in value]
     if not isinstance(value, str):
         return value
-    return "".join(
-        part if part in CITING else printable(part) for part in CITING_SIGNS.split(value.replace("\r\n", "\n"))
-    )
+    parts = TELLING_SIGNS.split(value.replace("\r\n", "\n"))
+    parts[::2] = [printable(part) for part in parts[::2]]  # between them are the signs
+    return "".join(parts)
 
 
 def _treat(result: Mended, defect: Defect, name: str, known: Known) -> None:

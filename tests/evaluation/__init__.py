@@ -1,0 +1,1 @@
+"""What becomes of the ways in which models misbehave: every source of `sources.jsonl` with each of them."""

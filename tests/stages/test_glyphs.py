@@ -1,0 +1,70 @@
+"""Emoji, broken encodings and texts that break off, in texts that hypothesis makes up."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blogworker.stages.defects.endings import broken_off
+from blogworker.stages.defects.glyphs import well_read, without_emoji, without_thoughts
+from blogworker.stages.defects.kind import Known
+
+KNOWN = Known({"kind": "product", "name": "Mug \U0001f31e"}, {}, "")
+LETTERS = "abcdefghijklmnopqrstuvwxyzäöüßéèêàâçñáíóúãõìò"
+WORDS = st.text(LETTERS, min_size=1, max_size=9)
+SENTENCES = st.lists(WORDS, min_size=8, max_size=14).map(lambda words: f"{' '.join(words).capitalize()}.")
+EMOJI = st.sampled_from(
+    [
+        "\U0001f31f",
+        "\u2728",
+        "\U0001f44d\U0001f3fd",
+        "\u2764\ufe0f",
+        "\U0001f468\u200d\U0001f373",
+        "\U0001f1ee\U0001f1f9",
+    ]
+)
+
+
+def misread(text: str) -> str:
+    """UTF-8 as a browser reads it that was told of Windows text."""
+    return "".join(bytes([one]).decode("cp1252", "ignore") or chr(one) for one in text.encode())
+
+
+@given(words=st.lists(WORDS, min_size=2, max_size=12), place=st.integers(0, 12), emoji=EMOJI)
+def test_without_its_emoji_a_text_is_as_before(words: list[str], place: int, emoji: str) -> None:
+    planted = [*words[:place], emoji, *words[place:]]
+
+    assert without_emoji(" ".join(planted), KNOWN).strip() == " ".join(words)
+
+
+@pytest.mark.parametrize(
+    "kept", ["| a | \u2705 |", "Mug \U0001f31e", "20 °C, \u2713 and \u2605", "5 * 3 # 4 © 2", "1. First"]
+)
+def test_signs_that_say_something_stay(kept: str) -> None:
+    assert without_emoji(kept, KNOWN) == kept
+
+
+@given(text=st.lists(SENTENCES, min_size=2, max_size=4).map(" ".join))
+def test_a_broken_encoding_is_put_right(text: str) -> None:
+    broken = misread(text)
+
+    assert well_read(broken, KNOWN) == text or broken.count("\u00c3") < 2
+    assert well_read(text, KNOWN) == text
+
+
+@pytest.mark.parametrize("whole", ["CAFÉ…", "IRMÃ” disse", "À la carte", "¡SÍ!", "Größe: 5 \u2013 6", "Âge d\u2019or"])
+def test_capitals_with_accents_are_no_broken_encoding(whole: str) -> None:
+    assert well_read(whole, KNOWN) == whole
+
+
+@given(sentences=st.lists(SENTENCES, min_size=1, max_size=4), cut=st.integers(2, 20))
+def test_a_text_that_breaks_off_is_found(sentences: list[str], cut: int) -> None:
+    whole = " ".join([*sentences, "Hier ist am Ende noch ein Satz der länger ist als das."])
+
+    assert broken_off(f"Vorher steht noch etwas.\n\n{whole}", KNOWN) == ""
+    assert broken_off(f"{whole[:-cut]}\n\n## Weiter\n\n{whole}", KNOWN)
+
+
+@given(thought=st.text(LETTERS + " .\n", max_size=80), text=SENTENCES)
+def test_a_thought_goes_and_the_post_stays(thought: str, text: str) -> None:
+    assert without_thoughts(f"<think>{thought}</think>\n{text}", KNOWN) == text
+    assert without_thoughts(f"A <think> without an end. {text}", KNOWN) == f"A <think> without an end. {text}"
