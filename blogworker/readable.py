@@ -1,6 +1,7 @@
 """The text a reader would see of a piece of HTML: its paragraphs, list items and table rows are lines of their own."""
 
 import re
+from collections.abc import Iterator
 
 from blogworker.markup import marked_text, references
 
@@ -10,12 +11,13 @@ BLOCKS = re.compile(
     "address|article|aside|blockquote|br|d[dlt]|div|fieldset|figcaption|figure|footer|form|h[1-6]|header|hr|li|main|"
     "nav|ol|p|pre|section|ul"
 )
-ROWS = re.compile("caption|dl|dt|table|tbody|tfoot|thead|tr")
+ROWS = re.compile("caption|dl|dt|tbody|tfoot|thead|tr")
 CELLS = ("td", "th", "dd")
-BLOCK_TAG = re.compile(rf"</?(?:{BLOCKS.pattern}|{ROWS.pattern}|t[dh])\b", re.IGNORECASE)
+BLOCK_TAG = re.compile(rf"</?(?:{BLOCKS.pattern}|{ROWS.pattern}|table|t[dh])\b", re.IGNORECASE)
 PICTURE = re.compile(r"data:[\w.+-]++/[\w.+-]++;base64,[\w+/=%\s-]*+")  # pasted into the text, often megabytes
 EMPTY_LINE = re.compile(r"\n[^\S\n]*+\n")
-PARAGRAPH, ROW, CELL = "\x1e", "\x1d", "\x1f"
+PARAGRAPH, ROW, CELL, TABLE = "\x1e", "\x1d", "\x1f", "\x1c"
+HEAD = "\x1a"  # begins a cell that names its column or its row
 CELL_LONGEST = 300  # characters; a longer cell holds part of a page's layout, not a value
 
 
@@ -23,7 +25,17 @@ def readable(html: str, *, longest: int) -> str:
     """One line per paragraph, at most `longest` characters, cut between words. Text without markup keeps its lines."""
     html = PICTURE.sub("", html)[:HTML_MAX]
     text = _of_markup(html) if TAG.search(html) else PARAGRAPH.join(references(html).splitlines())
-    return shortened("\n".join(line for row in text.split(ROW) for line in _lines(row)), longest)
+    lines = (line for table in text.split(TABLE) for line in _of_table(table.split(ROW)))
+    return shortened("\n".join(lines), longest)
+
+
+def _of_table(rows: list[str]) -> Iterator[str]:
+    """Where the first row names the columns, the others cannot be read as a name and its value."""
+    is_headed = False
+    for row in rows:
+        cells = row.split(CELL)[1:]
+        is_headed = is_headed or (len(cells) > 1 and all(cell.startswith(HEAD) for cell in cells))
+        yield from _lines(row.replace(HEAD, ""), is_headed=is_headed)
 
 
 def _of_markup(html: str) -> str:
@@ -35,14 +47,16 @@ def _of_markup(html: str) -> str:
 
 def _mark(tag: str) -> str:
     name = tag.removeprefix("/")
+    if name == "table":
+        return TABLE
     if ROWS.fullmatch(name):
         return "" if tag == "/dt" else ROW  # a term and its description are one row
     if name in CELLS:
-        return CELL if tag == name else ""
+        return (CELL + HEAD if name == "th" else CELL) if tag == name else ""
     return PARAGRAPH if BLOCKS.fullmatch(name) else ""
 
 
-def _lines(row: str) -> list[str]:
+def _lines(row: str, *, is_headed: bool) -> list[str]:
     """Two cells of a row as `name: value`, more with bars between them. What is laid out in cells stays paragraphs."""
     cells = [_spaced(cell) for cell in row.split(CELL)]
     if not cells[0]:
@@ -50,7 +64,7 @@ def _lines(row: str) -> list[str]:
     told = [cell for cell in cells if cell]
     if len(told) < 2 or max(map(len, told)) > CELL_LONGEST:
         return [line for line in map(_spaced, re.split(f"[{PARAGRAPH}{CELL}]", row)) if line]
-    if len(cells) == 2:
+    if len(cells) == 2 and not is_headed:
         return [f"{cells[0].removesuffix(':').rstrip()}: {cells[1]}"]
     return [" | ".join(cell or "-" for cell in cells)]
 

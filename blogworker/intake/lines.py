@@ -1,5 +1,5 @@
-"""The numbered lines of a byte stream: UTF-8, or UTF-16 as Excel saves "Unicode text", with or without a byte order
-mark; lines may end in LF, CRLF or CR, also mixed."""
+"""The numbered lines of a byte stream: UTF-8, UTF-16 as Excel saves "Unicode text", or Windows-1252 as it saves "CSV",
+with or without a byte order mark; lines may end in LF, CRLF or CR, also mixed."""
 
 import codecs
 import io
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from blogworker.errors import Fault
+from blogworker.intake.legacy import CODE_PAGE, is_western
+from blogworker.intake.legacy import SAMPLE as LEGACY_SAMPLE
 
 LINE_MAX = 1 << 20  # characters held at once; a row of 64 KiB of data is shorter, however it is escaped
 BOM = "\ufeff"
@@ -73,15 +75,26 @@ class Lines:
 
 
 @contextmanager
-def lines_of(stream: io.BufferedReader) -> Iterator[Lines]:
-    """The stream stays open."""
+def lines_of(stream: io.BufferedReader, *, is_unicode: bool = False) -> Iterator[Lines]:
+    """The stream stays open. `is_unicode`: the format allows no other encoding."""
     encoding = encoding_of(stream.peek())
+    if encoding == "utf-8" and not is_unicode and is_western(_beginning(stream)):
+        encoding = CODE_PAGE
     errors = "surrogateescape" if encoding == "utf-8" else "replace"
     text = io.TextIOWrapper(stream, encoding=encoding, errors=errors, newline="")
     try:
         yield Lines(text)
     finally:
         text.detach()
+
+
+def _beginning(stream: io.BufferedReader) -> bytes:
+    if not stream.seekable():
+        return stream.peek()
+    start = stream.tell()
+    sample = stream.read(LEGACY_SAMPLE)
+    stream.seek(start)
+    return sample
 
 
 def encoding_of(head: bytes) -> str:

@@ -29,6 +29,7 @@ COLUMNS = {
 WITHOUT_OPTIONS = ("title", "default title")  # what Shopify writes for a product without variants
 COLOUR = re.compile(r"^#[0-9a-f]{3,8}:|:#[0-9a-f]{3,8}$", re.IGNORECASE)  # Wix: `#000000:Black`, `Black:#000000`
 CHOICE_LONGEST = 60
+CHOSEN = ("colour", "size")  # columns that are a buyer's choice, where the rows of a product differ in them
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Offer:
     availability: Availability
     sku: str
     weight: str
+    differing: tuple[str, ...] = ()  # its values of CHOSEN
 
 
 class Offers:
@@ -56,8 +58,8 @@ class Offers:
     def add(self, cells: Mapping[str, str], point: Point | None, *, of_product: bool) -> None:
         """`of_product`: the row lists the values of each option. Raises ValueError naming the bad price."""
         price, compare_at = self._prices(cells, point)
-        choices = self._choices(cells, listed=of_product)
         found = properties(cells, point)
+        choices = self._choices(cells, listed=of_product)
         for name, value in found.items():
             known = self.details.setdefault(name, [])
             if value not in known:
@@ -66,7 +68,8 @@ class Offers:
         if price is not None or choices or available:
             sku = cells.get("sku", "")
             sku = "" if identifiers.rewritten(sku) else sku[:CHOICE_LONGEST]
-            self._offers.append(Offer(choices, price, compare_at, available, sku, found.get("weight", "")))
+            differing = tuple(found.get(name, "") for name in CHOSEN)
+            self._offers.append(Offer(choices, price, compare_at, available, sku, found.get("weight", ""), differing))
 
     def _prices(self, cells: Mapping[str, str], point: Point | None) -> tuple[Decimal | None, Decimal | None]:
         told = {name: _amount(name, cells, point) for name in ("price", "compare_at_price", "surcharge", "sale_price")}
@@ -117,19 +120,34 @@ class Offers:
         return next(of_lowest, None) or (next(rest, None) if lowest is not None else _first(offers))
 
     @property
+    def _chosen(self) -> list[int]:
+        """The places in CHOSEN of what the rows differ in, in a product without options of its own."""
+        if any(offer.choices for offer in self._offers):
+            return []
+        return [place for place in range(len(CHOSEN)) if len({offer.differing[place] for offer in self._offers}) > 1]
+
+    @property
     def options(self) -> tuple[Option, ...]:
+        if chosen := self._chosen:
+            values = ([offer.differing[place] for offer in self._offers] for place in chosen)
+            told = zip(chosen, values, strict=True)
+            return tuple(Option(CHOSEN[place], tuple(dict.fromkeys(filter(None, each)))) for place, each in told)
         return tuple(
             Option(self._names.get(place, "")[:CHOICE_LONGEST], tuple(values))
             for place, values in self._values.items()
             if values
         )
 
+    def _choices_of(self, offer: Offer) -> tuple[str, ...]:
+        told = offer.choices or tuple(offer.differing[place] for place in self._chosen)
+        return tuple(choice[:CHOICE_LONGEST] for choice in told if choice)
+
     @property
     def variants(self) -> tuple[Variant, ...]:
         return telling(
             [
                 Variant(
-                    choices=offer.choices,
+                    choices=choices,
                     price=written(offer.price),
                     compare_at_price=written(offer.compare_at),
                     availability=offer.availability,
@@ -137,7 +155,7 @@ class Offers:
                     weight=offer.weight,
                 )
                 for offer in self._offers
-                if offer.choices
+                if (choices := self._choices_of(offer))
             ]
         )
 
@@ -148,7 +166,12 @@ class Offers:
 
 
 def written(price: Decimal | None) -> str:
-    return "" if price is None else f"{price:f}"
+    """Without decimals where it has none to tell, else with at least two."""
+    if price is None:
+        return ""
+    told = f"{price:f}"
+    whole, point, cents = told.partition(".")
+    return (whole if cents == "0" else f"{told}0") if point and len(cents) == 1 else told
 
 
 def _first(offers: Sequence[Offer]) -> Decimal | None:

@@ -14,13 +14,17 @@ AGREED = ("name", "description", "vendor", "product_type", "url")  # rows that d
 OF_A_VARIANT = frozenset({"variant", "media"})  # kinds of Wix rows that do not state the product's visibility
 DESCRIPTION_MAX = 12_000  # characters; at four bytes each they still fit into source_data, with all else
 SECTIONS = range(1, 7)  # texts with a title beside the description, in exports of Wix
+NOTES = ("ribbon", "customization")
 COLUMNS = {
+    "ribbon": ("ribbon",),  # Wix: what is written across the product's picture
+    "customization": ("customtextfield1", "personalizationoptiontitle1"),  # Wix: what a buyer has written on it
     "image_alt": ("imagealttext", "mediaalttext", "imagealt", "alttext"),
     **{f"section_title_{n}": (f"additionalinfotitle{n}",) for n in SECTIONS},
     **{f"section_{n}": (f"additionalinfodescription{n}",) for n in SECTIONS},
 }
-SINGLE = (*AGREED, "tags", "currency", "sku", *(name for name in COLUMNS if name.startswith("section")))
+SINGLE = (*AGREED, *NOTES, "tags", "currency", "sku", *(name for name in COLUMNS if name.startswith("section")))
 PARTS_MAX, PART_LONGEST = 24, 80
+MEASURES_MAX = 4  # of one name
 SEPARATORS = re.compile(r";|(?<![,\s])[,\s]++(?=https?://)")
 WIX_MEDIA = "https://static.wixstatic.com/media/"
 WIX_FILE = re.compile(r"[\w.-]+~mv2[\w.]*\.\w{2,5}")
@@ -100,14 +104,16 @@ class ProductRows:
         return shortened("\n".join(filter(None, lines)), DESCRIPTION_MAX)
 
     def _details(self) -> list[Detail]:
-        """Of what differs between the rows, the variants tell a weight; another measure would be that of one row."""
+        """Of what differs between the rows, the variants tell a weight; other measures are told if they are few."""
         options = {option.name.casefold() for option in self._offers.options}
         told = {name: values for name, values in self._offers.details.items() if name not in options}
-        return [
+        details = [
             Detail(name, ", ".join(values)[: 2 * CHOICE_LONGEST])
             for name, values in told.items()
-            if len(values) == 1 or name in PROPERTIES
+            if len(values) == 1 or name in PROPERTIES or (name != "weight" and len(values) <= MEASURES_MAX)
         ]
+        notes = [Detail(name, readable(text, longest=PART_LONGEST)) for name in NOTES if (text := self.told.get(name))]
+        return details + notes
 
     def _pictures(self) -> list[Image]:
         addresses = dict.fromkeys([*self._images, *self._variant_images])

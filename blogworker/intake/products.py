@@ -20,35 +20,56 @@ from blogworker.intake.table import HeaderError, header_of, table
 COLUMNS = {
     "handle": (
         "handle", "handleid", "urlhandle", "productid", "productidnoneditable", "id", "entityid", "sku",
-        "productcodesku", "productcode", "artikelnummer", "reference", "referencia",
+        "productcodesku", "productcode", "artikelnummer", "artikelnr", "artnr", "produktnummer", "reference",
+        "referencia", "riferimento", "codice", "codiceprodotto", "codicearticolo", "codigo", "codigoproducto",
+        "artikelcode",
     ),
     "name": (
-        "title", "name", "productname", "titel", "titre", "titulo", "nom", "nombre", "produktname", "artikelname",
-        "bezeichnung", "nomduproduit", "nombredelproducto",
+        "title", "name", "productname", "titel", "titre", "titulo", "titolo", "nom", "nombre", "nome", "naam",
+        "produktname", "artikelname", "bezeichnung", "artikelbezeichnung", "produktbezeichnung", "nomduproduit",
+        "designation", "libelle", "nombredelproducto", "nomeprodotto", "nomedelprodotto", "nomedoproduto",
+        "denominazione", "productnaam",
     ),
     "description": (
-        "bodyhtml", "description", "plaindescription", "productdescription", "beschreibung", "descripcion",
-        "shortdescription",
+        "bodyhtml", "description", "plaindescription", "productdescription", "beschreibung", "produktbeschreibung",
+        "artikelbeschreibung", "langbeschreibung", "descriptif", "descriptionlongue", "descripcion", "descripcionlarga",
+        "descrizione", "descrizioneprodotto", "descricao", "omschrijving", "shortdescription", "kurzbeschreibung",
     ),
-    "vendor": ("vendor", "brand", "brands", "manufacturer", "hersteller", "marke", "marque", "marca"),
-    "product_type": ("categories", "category", "collections", "collection", "kategorien", "producttype", "type",
-        "productcategory",),
+    "vendor": (
+        "vendor", "brand", "brands", "manufacturer", "hersteller", "marke", "marque", "fabricant", "marca", "merk",
+        "produttore", "fabricante", "fabrikant",
+    ),
+    "product_type": (
+        "categories", "category", "collections", "collection", "kategorien", "kategorie", "warengruppe",
+        "produktkategorie", "categorie", "rubrique", "categoria", "categorias", "collezione", "coleccion",
+        "producttype", "type", "productcategory",
+    ),
     "kind": ("fieldtype", "itemtype", "type", "typ", "tipo"),
-    "tags": ("tags", "schlagworter", "etiquettes", "etiquetas"),
-    "price": ("variantprice", "price", "regularprice", "preis", "prix", "precio", "prezzo", "prijs", "verkaufspreis"),
+    "tags": (
+        "tags", "schlagworter", "stichworter", "etiquettes", "motscles", "etiquetas", "palabrasclave", "etichette",
+        "parolechiave", "trefwoorden",
+    ),
+    "price": (
+        "variantprice", "price", "regularprice", "preis", "verkaufspreis", "bruttopreis", "preisbrutto", "prix",
+        "prixttc", "prixdevente", "precio", "precioventa", "pvp", "prezzo", "prezzodivendita", "prijs", "preco",
+    ),
     "surcharge": ("surcharge",),  # Wix classic: what a variant costs above its product
     "compare_at_price": (
         "variantcompareatprice", "compareatprice", "strikethroughprice", "streichpreis", "originalprice", "oldprice",
-        "preisalt", "alterpreis", "uvp", "msrp", "rrp", "prixbarre", "ancienprix", "preciooriginal", "prezzobarrato",
+        "preisalt", "alterpreis", "stattpreis", "listenpreis", "uvp", "msrp", "rrp", "prixbarre", "ancienprix",
+        "prixdorigine", "preciooriginal", "precioanterior", "prezzobarrato", "prezzooriginale", "prezzodilistino",
+        "adviesprijs",
     ),
-    "currency": ("currency", "currencycode", "wahrung", "devise", "moneda", "valuta"),
+    "currency": ("currency", "currencycode", "wahrung", "devise", "moneda", "valuta", "moeda"),
     "image": (
-        "imagesrc", "productimageurl", "imageurl", "media", "mediaurl", "images", "hostedimageurls", "bild", "bildurl",
+        "imagesrc", "productimageurl", "imageurl", "imagelink", "image", "media", "mediaurl", "images",
+        "hostedimageurls", "bild", "bilder", "bildurl", "urlimage", "imagen", "imagenes", "immagine", "immagini",
+        "urlimmagine", "afbeelding", "afbeeldingen", "imagem",
     ),
     "variant_image": ("variantimage", "variantimageurl"),
     "variant_id": ("variantid", "variantidnoneditable"),
     "sku": ("variantsku", "sku"),
-    "url": ("url", "producturl"),
+    "url": ("url", "producturl", "produkturl", "productlink", "produktlink", "urlproduit", "urlprodotto", "link"),
     **offers.COLUMNS,
     **product.COLUMNS,
     **properties.COLUMNS,
@@ -64,7 +85,9 @@ def drafts(lines: Lines, *, include_hidden: bool, now: Callable[[], datetime]) -
     """A product blog for each product, with the line of the product's first row."""
     try:
         yield from _drafts(
-            DecimalSign(table(lines, COLUMNS, REQUIRED, several=visibility.COLUMNS)), include_hidden, now
+            DecimalSign(table(lines, COLUMNS, REQUIRED, several=visibility.COLUMNS, own=properties.metafield)),
+            include_hidden,
+            now,
         )
     except HeaderError as error:
         shown = ", ".join(cell.strip()[:40] for cell in error.found[:12])

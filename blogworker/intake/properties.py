@@ -1,11 +1,13 @@
 """Columns that state a measure or another property of a product, with the unit of the measure in the column's name or
 in the cell. A number without a unit is left out: nobody can say whether it means grams or kilograms."""
 
+import json
 import re
 from collections.abc import Mapping
 from decimal import Decimal
 
 from blogworker.intake.money import Point, amount, is_ambiguous
+from blogworker.readable import readable
 
 ATTRIBUTES = range(1, 9)
 UNITS = ("kg", "g", "lb", "lbs", "oz", "mm", "cm", "m", "inch", "in", "ft", "ml", "l")
@@ -26,6 +28,7 @@ PROPERTIES = {
         "materiau",
         "materiaal",
         "materiale",
+        "matiere",
         "fabricproductmetafieldsshopifyfabric",
         "materialproductmetafieldsshopifymaterial",
     ),
@@ -42,9 +45,22 @@ COLUMNS |= {f"attribute_name_{n}": (f"attribute{n}name",) for n in ATTRIBUTES}  
 COLUMNS |= {f"attribute_value_{n}": (f"attribute{n}values", f"attribute{n}value") for n in ATTRIBUTES}
 COLUMNS["weight_g"] += ("variantgrams", "grams", "weightvaluegrams", "variantweightgrams")
 COLUMNS["weight_unit"] = ("variantweightunit", "weightunit", "weightunitfordisplay", "gewichtseinheit")
+OWN = "own "  # begins the names of columns for properties that a shop made itself
+METAFIELD = re.compile(r"(.+?)\s*\(product\.metafields\.([\w-]+)\.[\w-]+\)")
+NO_PROPERTIES = frozenset(
+    {"reviews", "seo", "global", "google", "mm-google-shopping", "shopify--discovery--product_recommendation"}
+)
+NO_WORDS = re.compile(r"gid://|https?://|\{|(?:true|false)\Z", re.I)
+WORDS = re.compile(r"[^\W\d_]{2}")
 GRAMS = {"kg": Decimal(1000), "g": Decimal(1), "lb": Decimal("453.59237"), "oz": Decimal("28.349523125")}
 LONGEST = 80
 WITH_UNIT = re.compile(r"\d.*[^\W\d_]|\d.*[\"']")
+
+
+def metafield(header: str) -> str | None:
+    """The name of the column for a property of a Shopify shop's own: `Care (product.metafields.custom.care)`."""
+    found = METAFIELD.fullmatch(header)
+    return f"{OWN}{found[1][:LONGEST]}" if found and found[2] not in NO_PROPERTIES else None
 
 
 def properties(cells: Mapping[str, str], point: Point | None) -> dict[str, str]:
@@ -62,7 +78,22 @@ def properties(cells: Mapping[str, str], point: Point | None) -> dict[str, str]:
         for unit in UNITS:
             if value := _positive(cells.get(f"{name}_{unit}"), point):
                 found[name] = _weight(value, cells) if (name, unit) == ("weight", "g") else f"{_written(value)} {unit}"
+    for name, cell in cells.items():
+        if name.startswith(OWN) and (told := _told(cell)):
+            found.setdefault(name.removeprefix(OWN), told)
     return {name: " ".join(value.split())[:LONGEST] for name, value in found.items()}
+
+
+def _told(cell: str) -> str:
+    """The words of a metafield. One that holds a number without a unit, a reference or a structure says nothing."""
+    if cell.startswith("["):
+        try:
+            entries = json.loads(cell)
+        except (ValueError, RecursionError):
+            return ""
+        return ", ".join(filter(None, (_told(one) for one in entries if isinstance(one, str))))
+    text = readable(cell, longest=LONGEST * 2)
+    return "" if NO_WORDS.match(text) or not WORDS.search(text) else text
 
 
 def _positive(cell: str | None, point: Point | None) -> Decimal | None:

@@ -145,7 +145,7 @@ def _open(path: str | Path) -> io.BufferedReader:
 def _drafts(
     stream: io.BufferedReader, *, kind: Kind, include_hidden: bool, now: Callable[[], datetime]
 ) -> Iterator[Drafted]:
-    with lines_of(stream) as lines:
+    with lines_of(stream, is_unicode=kind == "jsonl") as lines:
         match kind:
             case "jsonl":
                 yield from jsonl.drafts(lines)

@@ -12,7 +12,8 @@ COLUMNS = {  # our name -> spellings in a header
     "stock": (
         "variantinventoryqty", "inventoryquantity", "inventory", "instock", "availability", "stockstatus", "stock",
         "stockquantity", "quantity", "lagerbestand", "bestand", "verfugbarkeit", "quantite", "disponibilite",
-        "existencias", "disponibilidad", "giacenza", "disponibilita", "voorraad", "beschikbaarheid",
+        "existencias", "cantidad", "disponibilidad", "giacenza", "quantita", "disponibilita", "voorraad", "aantal",
+        "beschikbaarheid", "estoque",
     ),
     "stock_tracker": ("variantinventorytracker", "inventorytracker"),
     "stock_policy": ("variantinventorypolicy", "continuesellingwhenoutofstock"),

@@ -3,7 +3,7 @@
 import csv
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -39,11 +39,17 @@ class TableRow:
 
 
 def table(
-    lines: Lines, columns: Mapping[str, Sequence[str]], required: Sequence[str], *, several: Collection[str] = ()
+    lines: Lines,
+    columns: Mapping[str, Sequence[str]],
+    required: Sequence[str],
+    *,
+    several: Collection[str] = (),
+    own: Callable[[str], str | None] = lambda header: None,
 ) -> Iterator[TableRow]:
     """Each row that is not blank. `columns`: our name -> spellings of it in a header, as `spelled` gives them.
 
     Of two columns of one name the first counts; of the names in `several` all do, and stand in its cell as lines.
+    `own` names a column by its header, if nothing in `columns` does.
     """
     csv.field_size_limit(CELL_MAX)  # global to the csv module, which only this reader uses
     first = _first_line(lines)
@@ -55,6 +61,10 @@ def table(
         raise HeaderError(before, [first]) from error
     places = _places(header, columns)
     places = {name: found if name in several else found[:1] for name, found in places.items()}
+    read = {place for found in places.values() for place in found}
+    for place, cell in enumerate(header):
+        if place not in read and (name := own(cell.strip())) is not None:
+            places.setdefault(name, [place])
     if lines.is_cut or not all(name in places for name in required) or OTHER_ENDS.search(first.rstrip()):
         raise HeaderError(before, header)
     for line, row in _rows(reader, lines):

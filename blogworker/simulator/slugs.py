@@ -9,6 +9,7 @@ LONGEST = 100
 
 def slug_of(text: str) -> str:
     """Lower-case words of a text, joined by dashes."""
+    text = text.replace("ß", "ss").replace("\u2019", "")
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain.replace("'", "")).strip("-")
     return slug[:LONGEST].rstrip("-") or "post"

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from io import BytesIO
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blogworker.intake import Accepted, Row
+from blogworker.intake import Accepted, Row, read
 from blogworker.intake.money import Point, amount, point_of
 from blogworker.intake.offers import Offers
+from blogworker.intake.properties import LONGEST, OWN, properties
 from blogworker.product import VARIANTS_MAX, number
 
 Reads = Callable[..., list[Row]]
@@ -166,3 +168,90 @@ def test_the_variants_kept_hold_the_lowest_and_the_highest_price(rows: list[tupl
     assert len(kept) <= VARIANTS_MAX
     assert not kept or {min(offers.prices), max(offers.prices)} <= set(kept)
     assert kept or len(set(rows)) == 1
+
+
+def test_what_a_shopify_shop_states_in_fields_of_its_own_is_told(rows_of: Reads) -> None:
+    header = (
+        "Handle,Title,Care instructions (product.metafields.custom.care),Rating (product.metafields.reviews.rating),"
+        "Years (product.metafields.custom.years),Suits (product.metafields.custom.suits),"
+        "Guide (product.metafields.custom.guide),Color (product.metafields.shopify.color-pattern)"
+    )
+    row = """hat,Hat,<p>Hand wash<br>only</p>,"{""value"":""4.5""}",2,"[""walking"",""rain""]",gid://shopify/Page/1,sage"""
+
+    found = one(rows_of(f"{header}\n{row}\n", kind="csv"))
+
+    assert found["details"] == [
+        {"name": "colour", "value": "sage"},
+        {"name": "Care instructions", "value": "Hand wash only"},
+        {"name": "Suits", "value": "walking, rain"},
+    ]
+
+
+@given(st.text(max_size=60))
+def test_any_field_of_a_shop_is_read(cell: str) -> None:
+    told = properties({f"{OWN}Care": cell}, None).get("Care", "")
+
+    assert len(told) <= LONGEST
+    assert not told.isdigit()
+
+
+SPOKEN = {
+    "de": ("Artikelnummer", "Bezeichnung", "Beschreibung", "Marke", "Kategorie", "Preis", "Währung", "Material"),
+    "fr": ("Référence", "Désignation", "Description", "Marque", "Catégorie", "Prix TTC", "Devise", "Matière"),
+    "es": ("Referencia", "Nombre", "Descripción", "Marca", "Categoría", "Precio", "Moneda", "Material"),
+    "it": ("Codice", "Nome", "Descrizione", "Marca", "Categoria", "Prezzo", "Valuta", "Materiale"),
+    "nl": ("Artikelcode", "Naam", "Omschrijving", "Merk", "Categorie", "Prijs", "Valuta", "Materiaal"),
+    "pt": ("Referência", "Título", "Descrição", "Marca", "Categoria", "Preço", "Moeda", "Material"),
+}
+
+
+@given(st.sampled_from(sorted(SPOKEN)), st.permutations(range(8)), st.sampled_from(["{}", " {} ", '"{}"']))
+def test_the_header_of_an_export_may_be_in_any_of_six_languages(language: str, order: list[int], form: str) -> None:
+    values = ("a-1", "Tazza", "Di gres.", "Sole", "Cucina", "12,50", "EUR", "gres")
+    header = ";".join(form.format(SPOKEN[language][place]) for place in order)
+
+    content = f"{header}\n{';'.join(values[place] for place in order)}\n".encode()
+
+    assert one(list(read(BytesIO(content), kind="csv", instance_id="shop"))) == {
+        "name": "Tazza",
+        "description": "Di gres.",
+        "price": "12.50",
+        "currency": "EUR",
+        "vendor": "Sole",
+        "categories": ["Cucina"],
+        "details": [{"name": "material", "value": "gres"}],
+        "handle": "a-1",
+    }
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["Grün", "Schwarz", "Natur"]), st.sampled_from("SML"), st.integers(1, 99)),
+        min_size=2,
+        max_size=6,
+        unique_by=lambda row: row[:2],
+    )
+)
+def test_rows_that_differ_in_colour_or_size_are_variants(rows: list[tuple[str, str, int]]) -> None:
+    """Shop systems of Europe write a row for each, with no column that says so."""
+    lines = [f"d-1;Decke;{price},50;{colour};{size};{price} kg" for colour, size, price in rows]
+    content = "\n".join(["Artikelnummer;Bezeichnung;Preis;Farbe;Größe;Gewicht", *lines]).encode()
+
+    found = one(list(read(BytesIO(content), kind="csv", instance_id="shop")))
+
+    told = {option["name"]: option["values"] for option in found["options"]}
+    several = [name for name, place in (("colour", 0), ("size", 1)) if len({row[place] for row in rows}) > 1]
+    assert list(told) == several
+    if len({row[2] for row in rows}) > 1:
+        assert [(one["price"], one["weight"]) for one in found["variants"]] == [
+            (f"{price}.50", f"{price} kg") for *_, price in rows
+        ]
+
+
+def test_a_ribbon_and_what_a_buyer_may_have_written_are_told(rows_of: Reads) -> None:
+    header = "handleId,fieldType,name,price,ribbon,customTextField1\n"
+
+    found = one(rows_of(f"{header}cup,Product,Cup,4,New,Your name\ncup,Variant,,,,\n", kind="csv"))
+
+    assert found["details"] == [{"name": "ribbon", "value": "New"}, {"name": "customization", "value": "Your name"}]

@@ -47,7 +47,7 @@ def test_a_shopify_product_is_joined_from_its_rows(data: Path) -> None:
     }
     assert found["tin-whistle"] == {
         "name": "Tin Whistle",
-        "price": "9.5",
+        "price": "9.50",
         "vendor": "Quayside Metalworks",
         "handle": "tin-whistle",
     }
@@ -164,7 +164,7 @@ def test_only_ten_images_are_kept(rows_of: Reads) -> None:
         ("1 299,00", "1299.00"),
         ("1'299.00", "1299.00"),
         ("1,00,000.00", "100000.00"),
-        ("12,5", "12.5"),
+        ("12,5", "12.50"),
         ("$9.99", "9.99"),
         ("EUR 5", "5"),
     ],

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from blogworker.simulator.writer import Quality, write
 from blogworker.simulator.writer.cleaning import facts_of
 from blogworker.simulator.writer.grammar import gerund, singular, title_case
-from blogworker.simulator.writer.kinds import ANY
+from blogworker.simulator.writer.kinds import ANY, GOODS
 from blogworker.simulator.writer.subject import read_subject
 from blogworker.simulator.writer.topics import topic_of
 
@@ -61,10 +61,10 @@ def post_for(source: dict[str, Any], idea: dict[str, Any] | None = None, **more:
     return dict(write(prompt(source, idea), POST, **settings))
 
 
-def test_five_ideas_differ_in_angle_and_title() -> None:
+def test_four_ideas_differ_in_angle_and_title() -> None:
     ideas = ideas_for(SHIRT)
 
-    assert len(ideas) == len({idea["angle"] for idea in ideas}) == len({idea["title"] for idea in ideas}) == 5
+    assert len(ideas) == len({idea["angle"] for idea in ideas}) == len({idea["title"] for idea in ideas}) == 4
     assert all(0 <= idea["score"] <= 10 and 5 <= len(idea["outline"]) <= 7 and idea["keywords"] for idea in ideas)
 
 
@@ -147,14 +147,17 @@ def test_a_long_description_is_read_quickly(piece: str) -> None:
 @pytest.mark.parametrize(
     ("source", "kind"),
     [
-        ({"kind": "product", "name": "Jam Jar", "description": "For furniture soap.", "product_type": "Kitchen"}, ANY),
-        ({"kind": "product", "name": "Linen Tea Towel"}, ANY),
-        ({"kind": "product", "name": "Oak Coffee Table"}, ANY),
-        ({"kind": "product", "name": "Brass Candle Holder"}, ANY),
-        ({"kind": "product", "name": "Harbour Sock", "description": "Pure cotton.", "product_type": "Socks"}, ANY),
-        ({"kind": "product", "name": "Harbour Ring", "description": "Eighteen carat gold."}, ANY),
-        ({"kind": "product", "name": "Camping Mug", "description": "Enamelled steel."}, ANY),
-        ({"kind": "product", "name": "Denim Jacket", "tags": ["cotton"]}, ANY),
+        (
+            {"kind": "product", "name": "Jam Jar", "description": "For furniture soap.", "product_type": "Kitchen"},
+            GOODS,
+        ),
+        ({"kind": "product", "name": "Linen Tea Towel"}, GOODS),
+        ({"kind": "product", "name": "Oak Coffee Table"}, GOODS),
+        ({"kind": "product", "name": "Brass Candle Holder"}, GOODS),
+        ({"kind": "product", "name": "Harbour Sock", "description": "Pure cotton.", "product_type": "Socks"}, GOODS),
+        ({"kind": "product", "name": "Harbour Ring", "description": "Eighteen carat gold."}, GOODS),
+        ({"kind": "product", "name": "Camping Mug", "description": "Enamelled steel."}, GOODS),
+        ({"kind": "product", "name": "Denim Jacket", "tags": ["cotton"]}, GOODS),
         ({"kind": "keyword", "keyword": "how to clean a bicycle chain"}, ANY),
         ({"kind": "keyword", "keyword": "green bean salad"}, ANY),
         ({"kind": "keyword", "keyword": "best olives for pizza"}, ANY),

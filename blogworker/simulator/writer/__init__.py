@@ -15,7 +15,7 @@ from typing import Any
 
 from blogworker.simulator.schemas import Entries, Filler, Known
 from blogworker.simulator.writer.ideas import Idea, ideas_for
-from blogworker.simulator.writer.languages import ideas_in, languages, post_in
+from blogworker.simulator.writer.languages import Language, ideas_in, languages, post_in
 from blogworker.simulator.writer.orders import order_in
 from blogworker.simulator.writer.post import Post, compose_post, poor_body, short_body
 from blogworker.simulator.writer.subject import Subject, read_subject, tagged_json, tagged_list
@@ -94,14 +94,17 @@ class _Answers:
         return list(value) if isinstance(value, tuple) else value
 
     def _ideas(self) -> list[Idea]:
-        language = languages().get(self._subject.language)
-        if language is not None:
+        if (language := self._language()) is not None:
             return ideas_in(language, self._subject, self._random)
         return ideas_for(self._subject, self._random)
 
+    def _language(self) -> Language | None:
+        """The site's language, where only `languages` has an article in it: none about goods."""
+        wanted = self._subject.site_language
+        return None if wanted == self._subject.language else languages().get(wanted)
+
     def _written(self) -> Post:
-        language = languages().get(self._subject.language)
-        if language is not None:
+        if (language := self._language()) is not None:
             return post_in(language, self._subject, self._idea, self._random)
         return compose_post(self._subject, self._idea, self._random, self._related)
 

@@ -1,18 +1,19 @@
 """The article: an opening, the sections of its angle, what the shop says about a product, a closing."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
 from blogworker.simulator.writer.grammar import Pen, upper_first
-from blogworker.simulator.writer.kinds import PRODUCT, Angle, Section
+from blogworker.simulator.writer.kinds import ENGLISH, PRODUCT, Angle, Section, goods
 from blogworker.simulator.writer.subject import Subject, slots_of
 
 MORE = {True: 2, False: 3}  # sections besides those of the angle, with and without one about a product
-MOST_QUOTED = 2
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z“{*])")
+MOST_QUOTED, MOST_FEATURES = 2, 8
+OWN_RECORD = 3  # facts that a description names, from which on a kind's own words about them fit
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[^\W\d_a-zß-ÿ]|[“{*¿])")
 _LISTED = re.compile(r"^(?:[-|>]|\d+\. )")
-INNER_QUOTES = str.maketrans("“”", "\u2018\u2019")  # a quotation within a quotation
+INNER_QUOTES = str.maketrans("„“”", "\u201a\u2018\u2019")  # a quotation within a quotation
 
 
 class Article:
@@ -21,7 +22,12 @@ class Article:
     def __init__(self, subject: Subject, random: Random) -> None:
         self.subject = subject
         self.random = random
-        self.pen = Pen(random, slots_of(subject))
+        self.pen = Pen(random, slots_of(subject), is_english=subject.language == ENGLISH)
+
+    @property
+    def said(self) -> Mapping[str, str]:
+        """Words around the facts of a product, in its language."""
+        return {**goods()[self.subject.language].said, **self.subject.kind.said}
 
     def plan(self, angle: Angle) -> list[str]:
         """The names of the sections: those of the angle, with the product's after the first, and some others."""
@@ -53,10 +59,15 @@ class Article:
         return self._marked([*blocks, *([further] if further else []), *self._closing()])
 
     def _section(self, section: Section) -> list[str]:
-        written = [text for block in section.blocks if (text := self._block(block))]
-        if section.name == PRODUCT:
-            return [*written[:1], *self._record(), *self._quotation(), *written[1:], *self._link()]
-        return written
+        if section.name != PRODUCT:
+            return self._blocks(section.blocks)
+        if len(self.subject.record) < OWN_RECORD:  # what a kind says of the lines of a record needs one
+            section = goods()[self.subject.language].sections[PRODUCT]
+        told = [*self._record(), *self._features(), *self._quotation()]
+        return [*self._blocks(section.blocks[:1]), *told, *self._blocks(section.blocks[1:]), *self._link()]
+
+    def _blocks(self, blocks: Sequence[str]) -> list[str]:
+        return [text for block in blocks if (text := self._block(block))]
 
     def _block(self, block: str) -> str:
         """A paragraph without the sentences whose slots are not known."""
@@ -66,12 +77,14 @@ class Article:
         return self.pen.write(" ".join(sentences)) if sentences else ""
 
     def _record(self) -> list[str]:
-        rows = [f"| {label} | {upper_first(value)} |" for label, value in self.subject.record.items()]
-        return (
-            ["\n".join([f"| {self.subject.vendor or 'Fact'} | {self.subject.name} |", "| --- | --- |", *rows])]
-            if rows
-            else []
-        )
+        told = {**self.subject.record, **self.subject.facts}
+        rows = [f"| {label} | {upper_first(value)} |" for label, value in told.items()]
+        head = f"| {self.subject.vendor or self.said['facts']} | {self.subject.name} |"
+        return ["\n".join([head, "| --- | --- |", *rows])] if rows else []
+
+    def _features(self) -> list[str]:
+        lines = [f"- {upper_first(line)}" for line in self.subject.features[:MOST_FEATURES]]
+        return ["\n".join(lines)] if len(lines) > 1 else lines
 
     def _quotation(self) -> list[str]:
         told = [upper_first(sentence).translate(INNER_QUOTES) for sentence in self.subject.told[:MOST_QUOTED]]
@@ -80,9 +93,7 @@ class Article:
     def _link(self) -> list[str]:
         if not self.subject.url:
             return []
-        return [
-            f"The price and everything else from the shop are on [the page of {self.subject.name}]({self.subject.url})."
-        ]
+        return [self.said["link"].format(name=self.subject.name, url=self.subject.url)]
 
     def _opening(self, angle: Angle) -> list[str]:
         answer = self.subject.answer
@@ -99,7 +110,7 @@ class Article:
         """The text, with the subject in bold where a paragraph first names it."""
         name = self.subject.phrase.removeprefix("the ").removeprefix("a ")
         for place, block in enumerate(blocks):
-            if name in block and not re.match(r"[#|>-]", block) and f"[{name}" not in block:
+            if name in block and not re.match(r"[#|>-]", block) and "](" not in block:
                 marked = block.replace(name, f"**{name}**", 1)
                 return "\n\n".join([*blocks[:place], marked, *blocks[place + 1 :]])
         return "\n\n".join(blocks)

@@ -2,6 +2,7 @@
 
 import html
 import re
+import unicodedata
 
 _BREAKS = re.compile(r"(?i)<\s*(?:br|/p|/div|/li|/h[1-6]|/tr|/ul|/ol|/table)\b[^>]*>")
 _DROPPED = re.compile(r"(?is)<(script|style)\b.*?</\1\s*>|<!--.*?-->")
@@ -10,8 +11,12 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9“\"'])")
 _MARKUP = re.compile(r"[*_`#<>|\[\]\\~]")
 # `Material: speckled stoneware. Size: 9 cm tall.`: facts that end a description.
 _FACT = re.compile(r"([A-Z][a-z]{1,20}(?: [a-z]{1,20}){0,2}): ([^:]+)\.")
+_ROW = re.compile(r"([^\W\d_][^:.!?]{1,30}): ((?:[^:.!?]|[.!?](?!\s)){1,80}?)\.?")
+_CONTACT = re.compile(r"[\w.]@[\w.]|\d[\d ()/-]{6,}\d|www\.")
+_SHOUTED = re.compile(r"([!?])[!?]+")
+_LABEL = re.compile(r"^[A-Z]{3,}[!:]? (?=[A-Z])")  # NEW, SALE
 _FULL_STOP = re.compile(r"(?<=\.)\s+")
-SHORTEST, LONGEST = 20, 220
+SHORTEST, LONGEST, LONGEST_FEATURE = 20, 220, 80
 ADDRESS = "://"  # sentences that contain one are not quoted
 
 
@@ -25,25 +30,56 @@ def sentences(text: str) -> list[str]:
     found: list[str] = []
     for line in _untagged(text).split("\n"):
         for part in _SENTENCE_END.split(" ".join(line.split())):
-            sentence = _MARKUP.sub("", part).strip(' -•\u00b7\u2013\t"“”')
-            if SHORTEST <= len(sentence) <= LONGEST and sentence not in found and ADDRESS not in sentence:
+            plain_part = " ".join(_SHOUTED.sub(r"\1", without_pictures(part)).split())
+            sentence = _MARKUP.sub("", _LABEL.sub("", plain_part)).strip(' -•\u00b7\u2013\t"“”')
+            if SHORTEST <= len(sentence) <= LONGEST and sentence not in found and not is_contact(sentence):
                 found.append(sentence)
     return found
 
 
 def facts_of(text: str) -> tuple[dict[str, str], str]:
-    """The facts at the end of a description, by label, and the text before them."""
-    sentences = _FULL_STOP.split(plain(text))
-    found: list[tuple[str, str]] = []
+    """The facts that lines of a description name by a label, or that end it, and the rest of it, in lines."""
+    *before, last = _lines(text) or [""]
+    sentences = _FULL_STOP.split(last)
+    ending: list[tuple[str, str]] = []
     while sentences and (fact := _FACT.fullmatch(sentences[-1])):
-        found.append((fact[1], without_markup(fact[2])))
+        ending.append((fact[1], without_markup(fact[2])))
         sentences.pop()
-    return dict(reversed(found)), " ".join(sentences)
+    found: dict[str, str] = {}
+    rest: list[str] = []
+    for line in [*before, " ".join(sentences)]:
+        if (row := _ROW.fullmatch(line)) and not is_contact(line):
+            value = without_markup(row[2])
+            found[row[1]] = f"{found[row[1]]}, {value}" if row[1] in found else value
+        else:
+            rest.append(line)
+    return {**found, **dict(reversed(ending))}, "\n".join(filter(None, rest))
+
+
+def features(text: str) -> list[str]:
+    """The lines that are no sentences, as in a list."""
+    lines = [without_markup(line).strip(" -•\u00b7\u2013") for line in text.split("\n")]
+    told = [line for line in lines if line and len(line) <= LONGEST_FEATURE and not line.endswith((".", "!", "?", ":"))]
+    return list(dict.fromkeys(line for line in told if not is_contact(line)))
+
+
+def is_contact(text: str) -> bool:
+    """Whether it tells how to reach somebody, or leads elsewhere: a post has no room for that."""
+    return ADDRESS in text or bool(_CONTACT.search(text))
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in (" ".join(line.split()) for line in _untagged(text).split("\n")) if line]
 
 
 def without_markup(text: str) -> str:
     """Text without characters that have a meaning in markdown."""
-    return " ".join(_MARKUP.sub(" ", plain(text)).split())
+    return " ".join(_MARKUP.sub(" ", without_pictures(plain(text))).split())
+
+
+def without_pictures(text: str) -> str:
+    """Without emoji and other drawn signs; degrees and trade marks stay."""
+    return "".join(sign for sign in text if unicodedata.category(sign) != "So" or sign in "°®©™")
 
 
 def _untagged(text: str) -> str:

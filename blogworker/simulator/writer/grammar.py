@@ -7,7 +7,7 @@ from random import Random
 _SLOT = re.compile(r"\{(\w+)\}")
 _CHOICE = re.compile(r"\[([^\[\]]*\|[^\[\]]*)\]")
 _ARTICLE = re.compile(r"\b([Aa])n? (?=(\W*)(\w+))")
-_START = re.compile(r"(^|[.!?]\s+)([\"“*(]*)([a-z])")
+_BEGUN = re.compile(r"(?:^|[.!?]\s+)[\"“*(]*$")  # what stands before the first word of a sentence
 _VOWEL_SOUND = re.compile(r"(?i)(?!one|uni|use|usu|usa|eu|ukul|ut[ie])[aeiou]|hour|honest|heir|8|11\b|18\b")
 _SMALL_WORDS = frozenset(
     ("a", "an", "and", "as", "at", "but", "by", "for", "from", "in", "into", "nor", "of", "on", "onto", "or", "over",
@@ -85,17 +85,24 @@ def cut(text: str, limit: int) -> str:
 
 
 def tidy(text: str) -> str:
-    """Articles that fit the next word, capitals at the start of sentences, no doubled stops."""
-    text = _ARTICLE.sub(lambda m: f"{m[1]}{'n' if _VOWEL_SOUND.match(m[3]) else ''} ", text)
-    text = re.sub(r"([.!?])([”\"]?)\.", r"\1\2", text)
-    return _START.sub(lambda m: m[1] + m[2] + m[3].upper(), text)
+    """Articles that fit the next word, no doubled stops."""
+    return without_doubled_stops(with_articles(text))
+
+
+def with_articles(text: str) -> str:
+    return _ARTICLE.sub(lambda m: f"{m[1]}{'n' if _VOWEL_SOUND.match(m[3]) else ''} ", text)
+
+
+def without_doubled_stops(text: str) -> str:
+    return re.sub(r"([.!?])([”\"]?)\.", r"\1\2", text)
 
 
 class Pen:
     """Fills phrases. The alternatives of a slot are used in turn, so that none comes back too soon."""
 
-    def __init__(self, random: Random, slots: Mapping[str, str | Sequence[str]]) -> None:
+    def __init__(self, random: Random, slots: Mapping[str, str | Sequence[str]], *, is_english: bool = True) -> None:
         self._random = random
+        self._is_english = is_english
         self._slots = slots
         self._queues: dict[str, list[str]] = {}
 
@@ -105,16 +112,24 @@ class Pen:
 
     def write(self, phrase: str) -> str:
         """The phrase with choices made and slots filled, as tidy text."""
-        return tidy(self._filled(phrase))
+        filled = self._filled(phrase, sentences=True)
+        return tidy(filled) if self._is_english else without_doubled_stops(filled)
 
     def fragment(self, phrase: str) -> str:
         """The same for a part of a sentence: no capital is forced."""
-        return _ARTICLE.sub(lambda m: f"{m[1]}{'n' if _VOWEL_SOUND.match(m[3]) else ''} ", self._filled(phrase))
+        return with_articles(self._filled(phrase)) if self._is_english else self._filled(phrase)
 
-    def _filled(self, phrase: str) -> str:
+    def _filled(self, phrase: str, *, sentences: bool = False) -> str:
+        """`sentences`: what begins one gets its capital. A stop within a name, as in `Co.`, ends none."""
         phrase = _CHOICE.sub(lambda m: self._random.choice(m[1].split("|")), phrase)
+        phrase = upper_first(phrase) if sentences and not phrase.startswith("{") else phrase
+
+        def filled(slot: re.Match[str]) -> str:
+            word = self._word(slot[1])
+            return upper_first(word) if sentences and _BEGUN.search(slot.string[: slot.start()]) else word
+
         while _SLOT.search(phrase):
-            phrase = _SLOT.sub(lambda m: self._word(m[1]), phrase)
+            phrase = _SLOT.sub(filled, phrase)
         return phrase
 
     def _word(self, name: str) -> str:

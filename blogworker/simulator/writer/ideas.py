@@ -6,7 +6,7 @@ from random import Random
 from blogworker.simulator.writer.article import Article
 from blogworker.simulator.writer.cleaning import without_markup
 from blogworker.simulator.writer.grammar import Pen, cut, title_case, upper_first
-from blogworker.simulator.writer.kinds import Angle
+from blogworker.simulator.writer.kinds import ENGLISH, Angle
 from blogworker.simulator.writer.subject import Subject, main_part, slots_of
 
 LONGEST_TITLE = 100
@@ -70,11 +70,15 @@ def title_for(subject: Subject, angle: Angle, random: Random) -> str:
     fitting = [template for template in templates if _reads_well(template, subject)] or templates
     template = random.choice(fitting)
     slots = slots_of(subject) | {"short": _short_in(template, subject)}
-    return cut(title_case(Pen(random, slots).write(template)), LONGEST_TITLE)
+    is_english = subject.language == ENGLISH
+    written = Pen(random, slots, is_english=is_english).write(template)
+    return cut(title_case(written) if is_english else written, LONGEST_TITLE)
 
 
 def _short_in(template: str, subject: Subject) -> str:
     """The name for a title: within a sentence it has its article."""
+    if subject.language != ENGLISH:
+        return short_name(subject)
     name = title_case(short_name(subject))
     first = template.startswith("{short}")
     return name if first or not subject.is_product or name.lower().startswith("the ") else f"the {name}"

@@ -11,7 +11,7 @@ from blogworker.simulator.writer.article import Article
 from blogworker.simulator.writer.cleaning import without_markup
 from blogworker.simulator.writer.grammar import cut, singular, upper_first
 from blogworker.simulator.writer.ideas import LONGEST_TITLE, one_idea, short_name
-from blogworker.simulator.writer.kinds import ANY, Angle
+from blogworker.simulator.writer.kinds import ANY, ENGLISH, GOODS, Angle, goods
 from blogworker.simulator.writer.subject import Subject
 
 LONGEST_EXCERPT, LONGEST_SEO_TITLE, LONGEST_SEO_DESCRIPTION, LONGEST_ALT = 300, 60, 155, 120
@@ -47,9 +47,10 @@ def compose_post(
     """A post that follows the idea, or one of its own. It links the first of the related posts that has an address."""
     article = Article(subject, random)
     title, angle, outline = _planned(article, idea)
-    excerpt, described = _in_brief(subject, angle)
+    excerpt, described = _in_brief(article, angle)
     place = random.choice(subject.kind.places)
-    known = subject.kind.name != ANY
+    scene = place if subject.language == ENGLISH else random.choice(goods()[ENGLISH].places)
+    known = subject.kind.name not in (ANY, GOODS)
     seen = subject.kind.shown if known and not subject.is_product else subject.phrase
     shown = f"{seen} ({subject.kind.noun})" if known and subject.is_product else seen
     return Post(
@@ -61,7 +62,7 @@ def compose_post(
         tags=_tags(subject),
         body_markdown=article.markdown(angle, outline, _further(related)),
         image_prompt=(
-            f"Editorial photograph of {article.pen.fragment(shown)} {place}, {random.choice(LIGHT)}, "
+            f"Editorial photograph of {article.pen.fragment(shown)} {scene}, {random.choice(LIGHT)}, "
             f"{random.choice(VIEW)}, {random.choice(COLOURS)}, no text"
         ),
         image_alt=cut(upper_first(f"{article.pen.fragment(seen)} {place}"), LONGEST_ALT),
@@ -108,16 +109,16 @@ def _further(related: Sequence[Mapping[str, Any]]) -> str:
     return f"What belongs beside this is told in [{linked['title']}]({linked['url']})." if linked else ""
 
 
-def _in_brief(subject: Subject, angle: Angle) -> tuple[str, str]:
+def _in_brief(article: Article, angle: Angle) -> tuple[str, str]:
     """The excerpt and the description for search engines: the second and the first sentence of an answer."""
+    subject = article.subject
     answer = subject.answer
     if answer is not None and answer.angle == angle.name:
         first, *rest = _SENTENCE_END.split(answer.text)
         return " ".join(rest[:1] if len(rest[0]) >= LEAST_EXCERPT else rest[:2]), first
     if not subject.is_product:
         return angle.about, angle.about
-    teller = f"what {subject.vendor} says" if subject.vendor else "what its shop says"
-    return f"{angle.about} With {teller} about {subject.phrase}.", angle.about
+    return article.said["brief"].format(about=angle.about, name=subject.phrase), angle.about
 
 
 def _tags(subject: Subject) -> tuple[str, ...]:
@@ -125,4 +126,5 @@ def _tags(subject: Subject) -> tuple[str, ...]:
     fitting = [tag.lower() for tag in told if 2 <= len(tag) <= LONGEST_TAG]
     unique = {singular(tag): tag for tag in reversed(fitting)}  # `mug` and `mugs` are one tag
     found = [*reversed(unique.values())][:MOST_TAGS]
-    return tuple([*found, *PLAIN_TAGS][: max(len(found), len(PLAIN_TAGS))])
+    plain = PLAIN_TAGS if subject.language == ENGLISH else subject.kind.tags
+    return tuple(dict.fromkeys([*found, *plain][: max(len(found), len(plain))]))

@@ -10,7 +10,8 @@ from urllib.parse import quote, urlsplit
 
 from blogworker.simulator.writer import cleaning
 from blogworker.simulator.writer.grammar import is_plural, singular
-from blogworker.simulator.writer.kinds import ANY, Answer, Kind, kind_of_phrase, kinds
+from blogworker.simulator.writer.kinds import ANY, ENGLISH, Answer, Kind, goods, kind_of_phrase, kinds
+from blogworker.simulator.writer.record import pairs, record_of
 from blogworker.simulator.writer.topics import Topic, head_of, heads_in, is_thing, topic_of
 
 LONGEST_NAME = 80
@@ -19,7 +20,6 @@ _INTRODUCTION = re.compile(
 )
 _PREPOSITION = re.compile(r"\s(?:in(?! [A-Z])|that|which|who|with|for|and|on|at|near|from|by|where)\s")
 _SOURCES_OF_NAME = ("name", "title", "keyword", "topic", "subject")
-_CURRENCIES = {"USD": "$", "EUR": "€", "GBP": "£", "CAD": "CA$", "AUD": "A$"}
 _STOP_WORDS = frozenset(
     re.findall(
         r"\w+",
@@ -46,13 +46,16 @@ class Subject:
     kind: Kind
     answer: Answer | None  # a prepared answer to the search phrase
     record: Mapping[str, str]  # the facts that a product's description names: `Material` and so on
+    facts: Mapping[str, str]  # what its source states besides: prices, choices, measures
+    features: tuple[str, ...]  # lines of the description that are no sentences
+    language: str  # of the article
     told: tuple[str, ...]  # the other sentences of the description
     price: str
     vendor: str
     tags: tuple[str, ...]
     keyword: str
     url: str
-    language: str  # of the site, such as `de`; empty where none is set
+    site_language: str  # such as `de`; empty where none is set
     fingerprint: str  # the source as text: whatever is drawn for it depends on this
 
 
@@ -63,9 +66,15 @@ def read_subject(prompt: str) -> Subject:
     is_product = given == "product"
     told = _text(source, "description") or _text(source, "text")
     name = _name(source, told)
-    topic = _product(name) if is_product else topic_of(name)
+    language = _language(source) if is_product else ENGLISH
+    topic = _product(name, language) if is_product else topic_of(name)
     answer = None if is_product else _answer(name)
-    record, rest = cleaning.facts_of(told) if is_product else ({}, cleaning.plain(told))
+    record, rest = cleaning.facts_of(told) if is_product else ({}, told)
+    kind = _kind(_telling_nouns(name, _text(source, "product_type"), given), _words_of(source), answer)
+    if is_product and (language != ENGLISH or kind.name == ANY):
+        kind = goods()[language]
+    facts = record_of(source, {**goods()[language].said, **kind.said}, language) if is_product else {}
+    features = cleaning.features(rest) if is_product else []
     return Subject(
         is_product=is_product,
         name=name,
@@ -73,18 +82,33 @@ def read_subject(prompt: str) -> Subject:
         plural=topic.plural,
         is_act=topic.is_act,
         question=topic.question,
-        kind=_kind(_telling_nouns(name, _text(source, "product_type"), given), _words_of(source), answer),
+        kind=kind,
         answer=answer,
         record=record,
-        told=tuple(cleaning.sentences(rest)),
-        price=_price(source),
+        facts={label: value for label, value in facts.items() if label not in record},
+        features=tuple(features),
+        language=language,
+        told=tuple(part for part in cleaning.sentences(rest) if part not in features),
+        price=facts.get(pairs(goods()[language].said["labels"])["price"], ""),
         vendor=_vendor(source),
         tags=tuple(cleaning.without_markup(str(tag)) for tag in source.get("tags") or () if str(tag).strip()),
         keyword=cleaning.without_markup(_text(source, "keyword")),
         url=_url(source),
-        language=_language(source),
+        site_language=_site_language(source),
         fingerprint=json.dumps(source, sort_keys=True, ensure_ascii=False),
     )
+
+
+def _language(source: Mapping[str, Any]) -> str:
+    """The site's language, if there is an article about goods in it."""
+    language = _site_language(source)
+    return language if language in goods() else ENGLISH
+
+
+def _site_language(source: Mapping[str, Any]) -> str:
+    site = source.get("site")
+    tag = str(site.get("language") or "") if isinstance(site, Mapping) else ""
+    return re.split("[-_]", tag.lower())[0]
 
 
 def _answer(name: str) -> Answer | None:
@@ -125,7 +149,9 @@ def _words_of(source: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(re.findall(r"[a-z][a-z'-]*", " ".join([*texts, *map(str, source.get("tags") or ())]).lower()))
 
 
-def _product(name: str) -> Topic:
+def _product(name: str, language: str) -> Topic:
+    if language != ENGLISH:
+        return Topic(main_part(name))
     bare = re.sub(r"^(?:the|a|an) ", "", main_part(name), flags=re.IGNORECASE)
     return Topic(f"the {bare}", plural=is_plural(head_of(bare)))
 
@@ -173,7 +199,7 @@ def slots_of(subject: Subject) -> dict[str, str]:
     return {
         **{name: value for name, value in known.items() if value},
         "the": subject.phrase,
-        "name": subject.name,
+        "name": main_part(subject.name) if product else subject.name,
         "it": "they" if many else "it",
         "its": "their" if many else "its",
         "is": "are" if many else "is",
@@ -210,26 +236,6 @@ def _frequent_pair(text: str) -> str:
         if first not in _STOP_WORDS and second not in _STOP_WORDS:
             counts[f"{first} {second}"] = counts.get(f"{first} {second}", 0) + (3 if is_thing(second) else 1)
     return max(counts, key=lambda pair: counts[pair], default="")
-
-
-def _price(source: Mapping[str, Any]) -> str:
-    price = source.get("price")
-    if price in (None, "", 0, "0", "0.00"):
-        return ""
-    currency = str(source.get("currency") or "")
-    return " to ".join(_amount(text.strip(), currency) for text in str(price).split(" to "))
-
-
-def _amount(text: str, currency: str) -> str:
-    if not re.fullmatch(r"\d+(?:[.,]\d+)?", text):
-        return cleaning.without_markup(text)
-    amount = f"{float(text.replace(',', '.')):.2f}".removesuffix(".00")
-    return f"{_CURRENCIES[currency]}{amount}" if currency in _CURRENCIES else f"{amount} {currency}".strip()
-
-
-def _language(source: Mapping[str, Any]) -> str:
-    site = source.get("site")
-    return str(site.get("language") or "").lower().partition("-")[0] if isinstance(site, Mapping) else ""
 
 
 def _url(source: Mapping[str, Any]) -> str:

@@ -57,7 +57,7 @@ class Topic:
     """What a phrase is about, as it is called within a sentence."""
 
     phrase: str
-    plural: bool
+    plural: bool = False
     is_act: bool = False
     question: str = ""  # the phrase as it was asked, if it was a question
 

@@ -7,6 +7,7 @@ true to its source would repeat them.
 import re
 
 from blogworker.stages.defects.kind import Known
+from blogworker.stages.defects.sentences import sentences
 
 # The words that begin a place to fill in, in six languages. Behind them a bracket may hold anything.
 TO_FILL = (
@@ -56,6 +57,11 @@ UNCLOSED = re.compile(r"\{\{|\}\}|\{%|%\}")
 OF_A_FIELD = re.compile(
     r"[$#]?\{\s*(?:[a-z]+[_.][\w.]{1,40}|name|title|product|price|brand|vendor|sku|shop|store|value)\s*\}", re.I
 )
+FIELD_IN_SQUARE = re.compile(r"\[[a-z]+(?:_[a-z]+)+\](?!\()")
+STANDING_FOR_WORDS = (DOUBLE_CURLY, INSERT, PERCENT, OF_A_FIELD, FIELD_IN_SQUARE)
+GAP = "\ue0fe"  # stands for a tag while sentences are judged; no text that was cleaned has it
+GAP_IN_WORDS = re.compile(rf"\w[ \t]+{GAP}")
+LEADING_SIGNS = re.compile(r"^[\s,;:.\u2013\u2014-]+(?=\w)")
 SPACES = re.compile(r"[ \t]{2,}")
 BEFORE_A_STOP = re.compile(r"(?<=\w)[ \t]+(?=[.,;:!?](?:\s|$))")
 
@@ -98,9 +104,18 @@ def without_chat_marks(text: str, known: Known) -> str:
 
 
 def without_placeholders(text: str) -> str:
-    """A shop's words without the tags of its templates: what they stood for is not known."""
+    """A shop's words without the tags of its templates: what they stood for is not known.
+
+    A sentence in which a tag follows a word loses its sense without it, as in `your {{ product }} ships from`: it is
+    left out. Of the others the rest stays: `{{ shop }}: holds 2 l` tells a fact.
+    """
     cleaned = text
-    for pattern in (DOUBLE_CURLY, TEMPLATE, SHORTCODE, INSERT, PERCENT, OF_A_FIELD, UNCLOSED):
+    for pattern in STANDING_FOR_WORDS:
+        cleaned = pattern.sub(GAP, cleaned)
+    if GAP in cleaned:
+        cleaned = "".join(part for part in sentences(cleaned) if not GAP_IN_WORDS.search(part)).replace(GAP, " ")
+        cleaned = LEADING_SIGNS.sub("", cleaned)
+    for pattern in (TEMPLATE, SHORTCODE, UNCLOSED):
         cleaned = pattern.sub(" ", cleaned)
     if LATIN_FILLER.search(cleaned):
         cleaned = "".join(part for part in SENTENCE.findall(cleaned) if not LATIN_FILLER.search(part))

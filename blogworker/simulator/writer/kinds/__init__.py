@@ -1,5 +1,6 @@
 """The prepared articles, one file per kind of product, read once.
 
+    facts: Fact                      words around the facts of a product; `range`, `labels`, `link` and others likewise
     noun: tea                        what the product is called
     shown: a pot of tea              what a picture of it shows, if not the noun itself
     nouns: raincoat                  words that name the kind by themselves, in the singular
@@ -28,7 +29,10 @@ from importlib.resources import files
 
 ALTERNATIVES = " / "
 ANY = "anything"  # the kind for all that belongs to no other
+GOODS = "goods"  # the kind for products that belong to no other; it has an article in each of several languages
+ENGLISH = "en"
 PRODUCT, CLOSE = "product", "close"
+OF_A_KIND = frozenset({"noun", "shown", "nouns", "perhaps", "when", "places", "tags"})
 _PART = re.compile(r"^(==?|\?) (.+)$", re.MULTILINE)
 _FIELD = re.compile(r"^([a-z]+): (.+)$", re.MULTILINE)
 _COMMENT = re.compile(r"^#(?!#).*\n", re.MULTILINE)
@@ -84,6 +88,7 @@ class Kind:
     angles: Mapping[str, Angle]
     sections: Mapping[str, Section]
     answers: Mapping[str, Answer]
+    said: Mapping[str, str]  # words around the facts of a product
 
     def covers(self, noun: str, words: Collection[str]) -> bool:
         """Whether a noun, in a source with these words, names a product of this kind.
@@ -110,6 +115,14 @@ def kinds() -> Mapping[str, Kind]:
 
 
 @cache
+def goods() -> Mapping[str, Kind]:
+    """The kind of any product, by language."""
+    folder = files("blogworker.simulator.writer") / "goods"
+    texts = {file.name.removesuffix(".md"): file for file in folder.iterdir() if file.name.endswith(".md")}
+    return {language: _kind(GOODS, texts[language].read_text(encoding="utf-8")) for language in sorted(texts)}
+
+
+@cache
 def kind_of_phrase() -> Mapping[str, Kind]:
     return {phrase: kind for kind in kinds().values() for phrase in kind.answers}
 
@@ -130,6 +143,7 @@ def _kind(name: str, text: str) -> Kind:
         angles={title: _angle(title, body) for mark, title, body in parts if mark == "="},
         sections=dict(_section(title, body) for mark, title, body in parts if mark == "=="),
         answers={answer.phrase: answer for answer in answers},
+        said={name: values[0] for name, values in told.items() if name not in OF_A_KIND},
     )
 
 
