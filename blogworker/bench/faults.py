@@ -22,15 +22,16 @@ from blogworker.bench.chaos.fleet import Fleet
 from blogworker.bench.chaos.vendors import Fault, Vendors, vendors
 from blogworker.bench.scratch import database, server
 from blogworker.db.pool import Database, Row
+from blogworker.ops.retry import Choice, plan_retry, retry_jobs
 from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, Usage, in_force, text_cost
 from blogworker.queue.enqueue import enqueue_many
 from blogworker.queue.newblog import NewBlog
+from blogworker.settings import OpenAISettings, ReplicateSettings
 
 PROBABILITY = 0.05
 LOOK_S = 0.5
 PRODUCTS_EVERY = 5  # blogs: one is about a product read from the shop
 SILENT_S, SLOW_S = 1.0, 0.5
-BATCH = 500
 HARMLESS = ("latency", "slow_body", "cold", "early_output", "no_headers", "lost_in_query")  # the answer is still used
 ANSWERS = ("openai", "responses.create"), ("replicate", "predictions.create"), ("wix", "drafts.create")
 LOST = ("reset_before", "reset_after", "no_answer", "malformed", "slow_body", "html", "latency", "throttle")
@@ -173,8 +174,8 @@ async def _until_done(plan: Plan, opened: Database, progress: Callable[[str], No
             for site in state["paused"]:
                 resumed += await opened.maybe("queue/resume_site", instance_id=site) is not None
             if state["failed"]:
-                everything = dict.fromkeys(("job_ids", "instance_ids", "kinds", "younger_than_s", "retry_from"))
-                retried += len(await opened.rows("queue/retry", **everything, after_id=0, batch=BATCH))
+                plan_now = await plan_retry(opened, Choice(), openai=OpenAISettings(), replicate=ReplicateSettings())
+                retried += len(await retry_jobs(opened, plan_now, retry_from=None))
             if state["done"] // 50 > told:
                 told = state["done"] // 50
                 progress(f"{state['done']} of {plan.blogs} done")

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 import anyio
@@ -26,6 +25,7 @@ from blogworker.queue.job import Claim, Done, Outcome, Retry, Stage, Status, Wai
 from blogworker.quota.bucket import Bucket, Reservation, VendorLimits
 from blogworker.quota.limiter import Limiter, Permit
 from blogworker.settings import OpenAISettings, Settings, load
+from blogworker.spend.ledger import Spend
 from blogworker.stages.pipeline import attempt
 from blogworker.stages.preview import Recalled, Unguarded, UnqueuedCheckpoints
 from blogworker.stages.work import Vendors, Work
@@ -132,7 +132,7 @@ class SeedWorker:
         return Work(claim, kept, self._vendors, self._limits, self._settings.openai, Unguarded(), cache)
 
 
-async def _forget(spend: dict[str, Any]) -> None:
+async def _forget(spend: Spend) -> None:
     pass
 
 

@@ -4,9 +4,8 @@ import typer
 
 from blogworker.cli.output import console, duration, emit_json, table
 from blogworker.cli.session import with_database
-from blogworker.db.pool import Database, Row
-from blogworker.errors import SettingsError
-from blogworker.printable import typed
+from blogworker.db.pool import Row
+from blogworker.ops.breakers import close_breaker, list_breakers
 
 app = typer.Typer(help="The circuit breakers: which providers are not called, and why.", invoke_without_command=True)
 
@@ -17,7 +16,7 @@ JSON = typer.Option(False, "--json", help="For machines.")
 def breakers(context: typer.Context, as_json: bool = JSON) -> None:
     """The circuit breaker of each provider: its state, for how long it has been open, why, and when it is probed."""
     if context.invoked_subcommand is None:
-        _show(with_database(_rows), as_json=as_json)
+        _show(with_database(list_breakers), as_json=as_json)
 
 
 @app.command()
@@ -26,22 +25,7 @@ def close(
     as_json: bool = JSON,
 ) -> None:
     """Use a provider again at once: the credit is topped up, the key replaced. Workers notice within a second."""
-
-    async def act(database: Database) -> list[Row]:
-        closed = await database.maybe("quota/breaker_close", provider=provider)
-        rows = await _rows(database)
-        known = [row["provider"] for row in rows]
-        if provider not in known:
-            raise SettingsError(f"there is no provider {provider}; known are {', '.join(map(typed, known))}")
-        if closed is None:
-            raise SettingsError(f"the circuit breaker of {provider} is already closed")
-        return [row for row in rows if row["provider"] == provider]
-
-    _show(with_database(act), as_json=as_json)
-
-
-async def _rows(database: Database) -> list[Row]:
-    return await database.rows("ops/breakers")
+    _show(with_database(lambda database: close_breaker(database, provider)), as_json=as_json)
 
 
 def _show(rows: list[Row], *, as_json: bool) -> None:

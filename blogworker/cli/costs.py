@@ -7,11 +7,11 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from blogworker.cli.known import require_site
 from blogworker.cli.money import BUDGET_HELP, budget, budgets, dollars
 from blogworker.cli.output import console, emit_json, facts, table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database, Row
+from blogworker.ops.sites import require_site
 from blogworker.prices import Dated, in_force
 from blogworker.section import load_section
 from blogworker.settings import OpenAISettings, ReplicateSettings
@@ -53,11 +53,11 @@ def costs(
     async def act(database: Database) -> dict[str, Any]:
         await require_site(database, site)
         return {
-            "spending": await database.one("ops/spending"),
-            "models": await database.rows("ops/costs_by_model", **chosen),
-            "periods": await database.rows("ops/costs_by_period", period=by, **chosen),
-            "sites": await database.rows("ops/costs_by_site", most=top, **chosen),
-            "blogs": await database.one("ops/costs_of_blogs", **chosen, most=LATEST),
+            "spending": await database.one("spend/spending"),
+            "models": await database.rows("spend/costs_by_model", **chosen),
+            "periods": await database.rows("spend/costs_by_period", period=by, **chosen),
+            "sites": await database.rows("spend/costs_by_site", most=top, **chosen),
+            "blogs": await database.one("spend/costs_of_blogs", **chosen, most=LATEST),
         }
 
     found = with_database(act)
@@ -84,8 +84,8 @@ def set_budget(
 
     async def act(database: Database) -> Row:
         if changes["set_day"] or changes["set_month"]:
-            await database.one("ops/set_fleet_budget", **changes)
-        return await database.one("ops/spending")
+            await database.one("spend/set_fleet_budget", **changes)
+        return await database.one("spend/spending")
 
     spending = with_database(act)
     if as_json:

@@ -9,7 +9,7 @@ import typer
 from rich.progress import track
 
 from blogworker.cli import sources
-from blogworker.cli.foresight import foresee
+from blogworker.cli.dry_run import dry_run as show_dry_run
 from blogworker.cli.output import ago, console, emit_json
 from blogworker.cli.session import with_database
 from blogworker.cli.sources import Checked, Source
@@ -99,7 +99,7 @@ def enqueue(
         ]
         _require_fit(few)
         if dry_run:
-            foresee(few, Checked(), limit=limit, as_json=as_json)
+            show_dry_run(few, Checked(), limit=limit, as_json=as_json)
         else:
             _answer(_few(few, limit=limit), as_json=as_json)
         return
@@ -123,7 +123,7 @@ def enqueue(
         ]
         found = sources.check(given, skip_bad=skip_bad)
         blogs = sources.blogs(given, found)
-        (foresee if dry_run else _bulk)(blogs, found, limit=limit, as_json=as_json)
+        (show_dry_run if dry_run else _bulk)(blogs, found, limit=limit, as_json=as_json)
 
 
 def _require_fit(blogs: Sequence[NewBlog]) -> None:

@@ -1,18 +1,15 @@
 """Commands that end jobs: cancel, prune."""
 
 import re
-from collections.abc import Awaitable, Callable
 
 import typer
-from anyio import sleep
 
 from blogworker.cli.output import console, emit_json
 from blogworker.cli.session import with_database
-from blogworker.db.pool import Database, Row
+from blogworker.db.pool import Database
 from blogworker.errors import BlogworkerError, SettingsError
+from blogworker.ops.jobs import BATCH, cancel_jobs, count_prunable, prune_jobs
 
-BATCH = 500
-PAUSE_S = 0.02  # between batches: the others come first
 AGE = re.compile(r"(\d+(?:[.]\d+)?)\s*(s|min|h|d)?")
 LONGEST_S = 100 * 366 * 86_400
 BIGGEST_ID = 2**63 - 1
@@ -30,12 +27,7 @@ def cancel(
     as_json: bool = JSON,
 ) -> None:
     """End blogs that have not ended. One that runs is stopped by its worker within seconds."""
-
-    async def act(database: Database) -> list[Row]:
-        return await database.rows("queue/cancel", job_ids=job_ids)
-
-    rows = with_database(act)
-    found = {row["job_id"]: row["status"] for row in rows}
+    found = with_database(lambda database: cancel_jobs(database, job_ids))
     if as_json:
         emit_json([{"id": job_id, "status": status} for job_id, status in found.items()])
     else:
@@ -57,31 +49,14 @@ def prune(
 
     async def act(database: Database) -> int:
         if dry_run:
-            jobs: int = (await database.one("ops/prunable", older_than_s=age_s))["jobs"]
-            return jobs
-
-        async def one_batch() -> int:
-            pruned: int = (await database.one("ops/prune", older_than_s=age_s, batch=batch))["pruned"]
-            return pruned
-
-        pruned = await batches(one_batch)
-        await database.execute("ops/prune_leftovers")
-        return pruned
+            return await count_prunable(database, older_than_s=age_s)
+        return await prune_jobs(database, older_than_s=age_s, batch=batch)
 
     pruned = with_database(act)
     if as_json:
         emit_json({"pruned": pruned, "dry_run": dry_run})
     else:
         console().print(f"{pruned:,} blogs {'would be ' if dry_run else ''}deleted", highlight=False)
-
-
-async def batches(act: Callable[[], Awaitable[int]]) -> int:
-    """Act until there is nothing left to act on; give the sum."""
-    total = 0
-    while count := await act():
-        total += count
-        await sleep(PAUSE_S)
-    return total
 
 
 def seconds(age: str) -> float:

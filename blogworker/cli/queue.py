@@ -1,6 +1,7 @@
 """Commands about the queue: status, list, show."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,13 +10,14 @@ from rich.console import Group
 from rich.text import Text
 
 from blogworker.cli.breakers import breaker_table
-from blogworker.cli.known import require_site
 from blogworker.cli.money import budgets, dollars
 from blogworker.cli.output import console, duration, emit_json, facts, heading, prose, table
 from blogworker.cli.quotas import quota_table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database, Row
 from blogworker.errors import BlogworkerError
+from blogworker.ops import jobs
+from blogworker.ops.status import fleet_status
 from blogworker.queue.job import Status
 from blogworker.stages.product_url import page_of
 
@@ -31,19 +33,7 @@ def register(app: typer.Typer) -> None:
 
 def status(as_json: bool = JSON) -> None:
     """The queue by state, why blogs wait, the workers, the pace, the quotas, and the circuit breakers that are open."""
-
-    async def act(database: Database) -> dict[str, Any]:
-        return {
-            "queue": await database.rows("ops/queue_counts"),
-            "waiting": await database.rows("ops/waiting", most=10),
-            "fleet": await database.one("ops/fleet"),
-            "workers": await database.rows("ops/workers"),
-            "quotas": await database.rows("ops/quotas", name=None, every=False),
-            "breakers": await database.rows("ops/breakers"),
-            "busiest_sites": await database.rows("ops/sites", most=10, instance_id=None),
-        }
-
-    found = with_database(act)
+    found = asdict(with_database(fleet_status))
     if as_json:
         emit_json(found)
         return
@@ -136,8 +126,7 @@ def list_jobs(
     """Blogs, newest first."""
 
     async def act(database: Database) -> list[Row]:
-        await require_site(database, site)
-        return await database.rows("ops/list_jobs", status=wanted, instance_id=site, before=before, most=most)
+        return await jobs.list_jobs(database, status=wanted, site=site, before=before, most=most)
 
     rows = with_database(act)
     if as_json:
@@ -165,28 +154,13 @@ def show(
     as_json: bool = JSON,
 ) -> None:
     """All that is known of one blog: its state, its checkpoints, its errors, its post."""
-
-    async def act(database: Database) -> Row | None:
-        return await shown_job(database, job_id)
-
-    found = with_database(act)
+    found = with_database(lambda database: jobs.show_job(database, job_id))
     if found is None:
         raise BlogworkerError(f"there is no blog {job_id}: see `blogworker list`")
     if as_json:
         emit_json(found)
     else:
         console().print(Group(*_job_parts(found)))
-
-
-async def shown_job(database: Database, job_id: int) -> Row | None:
-    """All that is known of a blog; what cannot be read is Unreadable, and the rest is there all the same."""
-    found = await database.maybe("ops/show_job", job_id=job_id)
-    if found is None:
-        return None
-    found["job"]["source_data"] = found.pop("source_data")
-    for saved, output in zip(found["checkpoints"], found.pop("outputs"), strict=True):
-        saved["output"] = output
-    return found
 
 
 def _job_parts(found: Row) -> list[Any]:

@@ -2,18 +2,16 @@
 
 import typer
 
-from blogworker.cli.known import require_site
 from blogworker.cli.output import console, emit_json, table
 from blogworker.cli.session import with_database
-from blogworker.db.pool import Database, Row
-from blogworker.errors import SettingsError
-from blogworker.printable import typed
+from blogworker.db.pool import Row
+from blogworker.ops.quotas import list_quotas, unblock_quota
+from blogworker.ops.quotas import set_quota as change_quota
 from blogworker.settings import MOST_A_MINUTE as MOST
 
 app = typer.Typer(help="The limits the fleet keeps to.", invoke_without_command=True)
 
 JSON = typer.Option(False, "--json", help="For machines.")
-SITES = "wix/"  # a bucket for each site that was called in the last day
 
 
 @app.callback()
@@ -28,18 +26,11 @@ def quotas(
     Of the sites of Wix, those that are stopped or near their limit.
     """
     if context.invoked_subcommand is None:
-        rows = with_database(lambda database: _wanted(database, site, every=every))
+        rows = with_database(lambda database: list_quotas(database, site=site, every=every))
         if site is not None and not rows and not as_json:
             console().print(f"site {site} has no quota yet: Wix was not called for it in the last day", highlight=False)
         else:
             show(rows, as_json=as_json)
-
-
-async def _wanted(database: Database, site: str | None, *, every: bool) -> list[Row]:
-    rows = await database.rows("ops/quotas", name=None if site is None else SITES + site, every=every)
-    if not rows:
-        await require_site(database, site)
-    return rows
 
 
 @app.command("set")
@@ -51,17 +42,8 @@ def set_quota(
     as_json: bool = JSON,
 ) -> None:
     """Change a bucket for the whole fleet, within a second. It outlasts restarts until it is unpinned."""
-
-    async def act(database: Database) -> list[Row]:
-        changed = await database.maybe(
-            "quota/set_bucket", name=name, requests_per_minute=rpm, tokens_per_minute=tpm, pinned=not unpin
-        )
-        rows = await _row(database, name)
-        if changed is None:
-            raise SettingsError(f"{name} counts requests only: it has no tokens to limit")
-        return rows
-
-    show(with_database(act), as_json=as_json)
+    rows = with_database(lambda database: change_quota(database, name, rpm=rpm, tpm=tpm, pinned=not unpin))
+    show(rows, as_json=as_json)
 
 
 @app.command()
@@ -70,24 +52,7 @@ def unblock(
     as_json: bool = JSON,
 ) -> None:
     """End the block of a 429 at once: the vendor has raised the limit. Workers notice within a second."""
-
-    async def act(database: Database) -> list[Row]:
-        unblocked = await database.maybe("quota/unblock", name=name)
-        rows = await _row(database, name)
-        if unblocked is None:
-            raise SettingsError(f"{name} is not blocked")
-        return rows
-
-    show(with_database(act), as_json=as_json)
-
-
-async def _row(database: Database, name: str) -> list[Row]:
-    """The bucket of that name. Raises SettingsError when there is none."""
-    if found := await database.rows("ops/quotas", name=name, every=False):
-        return found
-    known = [typed(row["name"]) for row in await database.rows("ops/quotas", name=None, every=False)]
-    told = ", ".join(known) or "none: a worker makes them when it starts"
-    raise SettingsError(f"there is no bucket {typed(name)}; known are {told}")
+    show(with_database(lambda database: unblock_quota(database, name)), as_json=as_json)
 
 
 def show(rows: list[Row], *, as_json: bool) -> None:

@@ -4,14 +4,13 @@ import json
 from typing import Any
 
 import typer
-from psycopg.types.json import Json
 
 from blogworker.cli.money import BUDGET_HELP, budget, budgets
 from blogworker.cli.output import console, emit_json, table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database, Row
 from blogworker.errors import SettingsError
-from blogworker.queue.newblog import site_faults, site_text_faults
+from blogworker.ops import sites
 from blogworker.stages.product_url import KNOWN, checked_template
 from blogworker.stages.site import MOST_EVERY, checked, usable
 
@@ -42,11 +41,7 @@ def list_sites(
     as_json: bool = typer.Option(False, "--json", help="For machines."),
 ) -> None:
     """The busiest sites first."""
-
-    async def act(database: Database) -> list[Row]:
-        return await database.rows("ops/sites", most=most, instance_id=None)
-
-    _show(with_database(act), as_json=as_json)
+    _show(with_database(lambda database: sites.list_sites(database, most=most)), as_json=as_json)
 
 
 @app.command()
@@ -55,25 +50,13 @@ def pause(
     reason: str = typer.Option("paused by hand", help="Shown wherever the pause is."),
 ) -> None:
     """Claim nothing of a site until it is resumed. What runs goes on."""
-    if wrong := site_text_faults(reason=reason):
-        raise SettingsError("\n".join(wrong))
-
-    async def act(database: Database) -> Row | None:
-        return await database.maybe("queue/pause_site", instance_id=site, reason=reason)
-
-    if with_database(act) is None:
-        raise SettingsError(f"site {site} is unknown, or paused already: see `blogworker sites list`")
+    with_database(lambda database: sites.pause_site(database, site, reason=reason))
 
 
 @app.command()
 def resume(site: str = typer.Argument(help="Its instance_id.")) -> None:
     """Claim from a site again."""
-
-    async def act(database: Database) -> Row | None:
-        return await database.maybe("queue/resume_site", instance_id=site)
-
-    if with_database(act) is None:
-        raise SettingsError(f"site {site} is unknown, or not paused: see `blogworker sites list`")
+    with_database(lambda database: sites.resume_site(database, site))
 
 
 @app.command("set")
@@ -104,26 +87,15 @@ def set_site(
     as_json: bool = typer.Option(False, "--json", help="For machines."),
 ) -> None:
     """Make a site, or change what is given; the rest stays."""
-    if wrong := site_faults(site) + site_text_faults(name=name, plan=plan):
-        raise SettingsError("\n".join(wrong))
+    changes = sites.SiteChanges(name, plan, weight, max_in_flight, max_pending)
+    sites.check_site(site, changes)
     merged = _settings(settings, product_url)
     if review_every is not None:
         merged["review_every"] = review_every or None
     money = budget(budget_day, option="--budget-day") | budget(budget_month, option="--budget-month")
 
     async def act(database: Database) -> list[Row]:
-        await database.one(
-            "queue/set_site",
-            instance_id=site,
-            name=name,
-            plan=plan,
-            weight=weight,
-            max_in_flight=max_in_flight,
-            max_pending=max_pending,
-            settings=Json(merged),
-        )
-        await database.execute("queue/set_site_budget", instance_id=site, **money)
-        return await database.rows("ops/sites", most=1, instance_id=site)
+        return await sites.set_site(database, site, changes, settings=merged, budgets=money)
 
     _show(with_database(act), as_json=as_json)
 

@@ -79,7 +79,7 @@ class Claimer:
     async def all_done(self) -> bool:
         if self._alone:
             return not await self._suspects_wait()
-        stages = list(self._gate.affordable) if self._gate.budget.shut_s > WITHIN_S else None
+        stages = list(self._gate.affordable) if self._gate.budget.stopped_s > WITHIN_S else None
         try:
             left = await self._database.one("queue/outstanding", within_s=WITHIN_S, stages=stages)
         except (psycopg.Error, PoolTimeout) as error:

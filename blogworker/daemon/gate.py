@@ -9,21 +9,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from blogworker.queue.budget import OPEN, Budget
 from blogworker.queue.claim import Pacing, Passing
 from blogworker.queue.job import Stage
 from blogworker.quota.breaker import Breakers
 from blogworker.quota.call import Probe
-
-NEEDS = {
-    Stage.SOURCE: "openai",  # for the stage that follows at once
-    Stage.IDEAS: "openai",
-    Stage.CONTENT: "openai",
-    Stage.IMAGE: "replicate",
-    Stage.PUBLISH: "wix",
-}
-SHOP = "wix"  # a source needs it too, where its product has to be read from there
-QUICK = (Stage.SOURCE, Stage.IDEAS)  # their calls take seconds, where a post takes half a minute
+from blogworker.spend.budget import ALLOWED, Budget
+from blogworker.stages.catalog import CATALOG, CATALOG_PROVIDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +33,7 @@ class Gate:
         self.breakers = breakers
         self._image_trouble = image_trouble
         self._pacing = pacing
-        self.budget = OPEN
+        self.budget = ALLOWED
 
     async def sync(self) -> bool:
         """Look at the breakers. Whether there may be more to claim than before."""
@@ -64,24 +55,23 @@ class Gate:
 
     def heed(self, budget: Budget) -> bool:
         """Keep to what the budget says. Whether there may be more to claim than before."""
-        opened = self.budget.shut_reason is not None and budget.shut_reason is None
+        opened = self.budget.stop_reason is not None and budget.stop_reason is None
         self.budget = budget
         return opened or budget.resumed > 0
 
     async def trial(self) -> Trial | None:
         """Permission to probe a provider, if it is time. End it with `unused` where no job took it into `trying`."""
         await self.breakers.refresh()
-        probe = await self.breakers.take_probe({NEEDS[stage] for stage in self.affordable})
+        probe = await self.breakers.take_probe({CATALOG[stage].provider for stage in self.affordable})
         if probe is None:
             return None
         provider = probe.provider
         stages = self.affordable
         pacing = self._pacing() if self._pacing is not None else None  # a job that may not call proves nothing
-        quick = Passing(
-            tuple(s for s in stages if NEEDS[s] == provider and s in QUICK), shop=self._shop(), pacing=pacing
-        )
-        slow = Passing(tuple(s for s in stages if NEEDS[s] == provider and s not in QUICK), pacing=pacing)
-        shops = (Stage.SOURCE,) if provider == SHOP and Stage.SOURCE in stages else ()
+        served = [stage for stage in stages if CATALOG[stage].provider == provider]
+        quick = Passing(tuple(s for s in served if CATALOG[s].quick), shop=self._shop(), pacing=pacing)
+        slow = Passing(tuple(s for s in served if not CATALOG[s].quick), pacing=pacing)
+        shops = (Stage.SOURCE,) if provider == CATALOG_PROVIDER and Stage.SOURCE in stages else ()
         reads = Passing(shops, shop=True, pacing=pacing)
         # An input refused for a post may be accepted for ideas, so a quick call could close the breaker too early.
         likely = (slow, quick, reads) if self.breakers.misconfigured(provider) else (quick, slow, reads)
@@ -104,18 +94,18 @@ class Gate:
     def passing(self) -> Passing | None:
         """What may be claimed now; None: nothing."""
         shut = self.breakers.shut
-        stages = tuple(stage for stage in self.affordable if NEEDS[stage] not in shut)
+        stages = tuple(stage for stage in self.affordable if CATALOG[stage].provider not in shut)
         pacing = self._pacing() if self._pacing is not None else None
         if stages == tuple(Stage):
             return Passing(pacing=pacing)
-        if NEEDS[Stage.IMAGE] in shut and Stage.IMAGE in self.affordable:
+        if CATALOG[Stage.IMAGE].provider in shut and Stage.IMAGE in self.affordable:
             return Passing(stages, self._image_trouble, self._shop(), pacing)
         return Passing(stages, shop=self._shop(), pacing=pacing) if stages else None
 
     @property
     def affordable(self) -> tuple[Stage, ...]:
         """The stages that the total budget has room for."""
-        return tuple(Stage) if self.budget.shut_reason is None else (Stage.PUBLISH,)
+        return tuple(stage for stage in Stage if self.budget.stop_reason is None or not CATALOG[stage].paid)
 
     def _shop(self) -> bool | None:
-        return False if SHOP in self.breakers.shut else None
+        return False if CATALOG_PROVIDER in self.breakers.shut else None

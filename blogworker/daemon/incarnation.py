@@ -22,7 +22,6 @@ from blogworker.daemon.worker import Worker
 from blogworker.db.patient import PatientDatabase, Weather
 from blogworker.db.pool import Database
 from blogworker.db.reserved import ReservedConnection
-from blogworker.queue import budget
 from blogworker.queue.admit import Reopening, admit, arrivals
 from blogworker.queue.job import Claim, Outcome
 from blogworker.queue.lease import Lease, LeaseEnded, LeaseTaken
@@ -34,6 +33,7 @@ from blogworker.queue.settle import Settler
 from blogworker.queue.sweep import Sweep
 from blogworker.quota.upkeep import tend
 from blogworker.settings import Settings
+from blogworker.spend.budget import check_budgets
 from blogworker.stages.work import Output
 from blogworker.telemetry import get_logger
 
@@ -241,7 +241,7 @@ class Incarnation:
             log.warning("rows_recovered", sites=found.sites, jobs=found.jobs)
 
     async def _look_at_budget(self) -> None:
-        if self._gate.heed(await budget.look(self._database)):
+        if self._gate.heed(await check_budgets(self._database)):
             self.worker.wake()
 
     async def _sync_breakers(self) -> None:

@@ -15,9 +15,8 @@ from blogworker.queue.job import Stage
 from blogworker.quota.bucket import Bucket
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import Settings
+from blogworker.stages.catalog import CATALOG, OPENAI, PREDICTIONS, READS, REPLICATE, WIX, paid_calls, text_quota
 
-PREDICTIONS = "replicate/predictions"
-READS = "replicate/reads"
 # Wix counts the calls to a site by the minute, and whose minute it is nobody knows: in none may there be more. Three
 # quarters of the limit a minute, and a quarter minute's worth of that at once, make 15/16 of it in the busiest minute
 # (188 of 200). A post needs about ten calls, so four start at once without waiting; what is left over is for calls
@@ -25,7 +24,6 @@ READS = "replicate/reads"
 SITE_RATE = 3 / 4
 SITE_BURST_S = 15.0
 SITE_CALLS = 9  # that a post takes, without the list of categories, which is read once an hour
-FIRST_GUESS_S = {Stage.SOURCE: 0.0, Stage.IDEAS: 4.0, Stage.CONTENT: 15.0, Stage.IMAGE: 3.0, Stage.PUBLISH: 3.0}
 MEMORY = 10  # a stage's average is about this many of its last blogs
 
 
@@ -33,19 +31,17 @@ def buckets(settings: Settings) -> dict[str, Bucket]:
     """The quotas that are known from the start, by what callers ask for: one a text model, two of Replicate. Which of
     them are one, and whose, is in the bucket's own name."""
     openai, replicate = settings.openai, settings.replicate
-    texts = {
-        f"openai/{model}": Bucket(openai.bucket(model), "openai", openai.rpm, openai.tpm) for model in openai.models
-    }
+    texts = {text_quota(model): Bucket(openai.bucket(model), OPENAI, openai.rpm, openai.tpm) for model in openai.models}
     return {
         **texts,
-        PREDICTIONS: Bucket(replicate.bucket("predictions"), "replicate", replicate.rpm, None),
-        READS: Bucket(replicate.bucket("reads"), "replicate", replicate.reads_rpm, None),
+        PREDICTIONS: Bucket(replicate.bucket("predictions"), REPLICATE, replicate.rpm, None),
+        READS: Bucket(replicate.bucket("reads"), REPLICATE, replicate.reads_rpm, None),
     }
 
 
 def site_bucket(instance_id: str, *, rpm: int) -> Bucket:
     """The share of Wix's limit for one site that the fleet uses."""
-    return Bucket(f"wix/{instance_id}", "wix", int(SITE_RATE * rpm), None, SITE_BURST_S)
+    return Bucket(f"wix/{instance_id}", WIX, int(SITE_RATE * rpm), None, SITE_BURST_S)
 
 
 def read_pace(limiter: Limiter) -> Pace:
@@ -74,7 +70,7 @@ class StageTimes:
     """
 
     def __init__(self) -> None:
-        self._seconds = dict(FIRST_GUESS_S)
+        self._seconds = {stage: needs.guess_s for stage, needs in CATALOG.items()}
         self._measured: Counter[Stage] = Counter()
 
     def took(self, stage: Stage, seconds: float) -> None:
@@ -91,16 +87,10 @@ class StageTimes:
 
 def pacing(settings: Settings, times: StageTimes) -> Pacing:
     """What a claim has to know about the quotas, with the stage times measured so far."""
-    openai = settings.openai
-    texts = {
-        Stage.IDEAS: (openai.bucket(openai.ideas_model), openai.ideas_tokens),
-        Stage.CONTENT: (openai.bucket(openai.content_model), openai.content_tokens),
-        Stage.IMAGE: (settings.replicate.bucket("predictions"), 0),
-    }
-    needs = [texts.get(stage, (None, 0)) for stage in Stage]
+    calls = [paid_calls(settings.openai, settings.replicate).get(stage) for stage in Stage]
     return Pacing(
-        buckets=[bucket for bucket, _ in needs],
-        tokens=[tokens for _, tokens in needs],
+        buckets=[call.bucket if call else None for call in calls],
+        tokens=[call.tokens if call else 0 for call in calls],
         leads=times.leads(),
         patience_s=settings.worker.quota_patience,
         site_rpm=site_bucket("", rpm=settings.wix.rpm).requests_per_minute if settings.wix.configured else None,

@@ -7,6 +7,7 @@ counted under its site.
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from blogworker.daemon.pacing import buckets
@@ -20,6 +21,7 @@ from blogworker.queue.job import Claim, Stage
 from blogworker.queue.newblog import NewBlog
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import Settings
+from blogworker.spend.ledger import record_usage
 from blogworker.stages.checkpoint import POSTS_LOOKED_AT, related_posts
 from blogworker.stages.preview import Preview, Recalled, Say, Unguarded, UnqueuedCheckpoints, preview
 from blogworker.stages.work import Related, Work
@@ -48,15 +50,14 @@ async def run(settings: Settings, wish: Wish, *, say: Say) -> Preview:
         )
         told = await database.one("stages/site", instance_id=site)
 
-        async def record(spend: dict[str, Any]) -> None:
-            await database.execute("stages/record_spend", instance_id=site, **spend)
-
         tags = await database.rows("stages/site_tags", instance_id=site, job_id=0, posts=POSTS_LOOKED_AT)
 
         async def library(terms: Mapping[str, int], language: str | None) -> list[Related]:
             return await related_posts(database, site, terms, language=language)
 
-        kept = UnqueuedCheckpoints(record, tags=[row["tag"] for row in tags], library=library)
+        kept = UnqueuedCheckpoints(
+            partial(record_usage, database, site), tags=[row["tag"] for row in tags], library=library
+        )
         cache = Recalled(database, product_s=settings.wix.product_ttl, ideas_s=settings.openai.ideas_ttl)
         stored = told["settings"] or {}
         if isinstance(stored, Unreadable):

@@ -19,11 +19,11 @@ from blogworker.db.patient import Weather
 from blogworker.db.pool import Database
 from blogworker.db.words import in_words
 from blogworker.errors import LeaseLost
-from blogworker.queue.budget import Budget
 from blogworker.queue.claim import Claimed
 from blogworker.queue.job import Cancel, Claim, Done, Failure, Outcome, OverBudget, PauseSite, Reject, Release, Retry
 from blogworker.queue.settle import Settler
 from blogworker.settings import QueueSettings, WorkerSettings
+from blogworker.spend.budget import Budget
 from blogworker.stages.checkpoint import load
 from blogworker.stages.work import Output
 from blogworker.telemetry import get_logger
@@ -235,7 +235,7 @@ class Worker:
             return Retry(Failure(taken.stage, type(error).__name__, str(error)), self._settings.retry_base)
         if isinstance(outcome, OverBudget) and outcome.everywhere:
             self._gate.heed(
-                Budget(shut_reason=outcome.reason)
+                Budget(stop_reason=outcome.reason)
             )  # before it is PENDING again, or else it is claimed at once
         return outcome
 

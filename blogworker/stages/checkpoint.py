@@ -1,8 +1,7 @@
 """The checkpoints of one attempt, in the database, each write fenced by the claim."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from time import monotonic
 from typing import Any
@@ -11,12 +10,14 @@ from uuid import UUID
 from psycopg.types.json import Json
 
 from blogworker.db.pool import Row, Runner
-from blogworker.db.storable import clipped, explained, storable
+from blogworker.db.storable import clipped, storable
 from blogworker.errors import LeaseLost, Rejected
 from blogworker.queue.job import Claim, Stage
+from blogworker.spend.budget import Refusal
+from blogworker.spend.ledger import NO_SPEND, Spend, columns
 from blogworker.stages.fitting import misfits_of
 from blogworker.stages.library import DEPTH, FOUND, LEAST_SHARE
-from blogworker.stages.work import Output, Refusal, Related, Reserved, Spend
+from blogworker.stages.work import Output, Related, Reserved
 from blogworker.telemetry import get_logger
 from blogworker.telemetry.facts import note
 
@@ -24,14 +25,10 @@ ORDER = tuple(Stage)
 REVIEW = "publish.review"
 TITLED = (Stage.IDEAS, Stage.CONTENT)  # in order: the writer may change the title of the idea
 POSTS_LOOKED_AT = 200  # for the tags in use
-NOTHING_SPENT = Spend(provider=None, model=None)
 OUTPUT_MAX = 2_000_000  # bytes as JSON
 POST_MAX = dict.fromkeys(("markdown", "html"), 1_000_000)  # characters; of each other text of a post as below
 POST_TEXT_MAX = 10_000
 TAGS_MAX = 100
-TOKENS_MAX = 100_000_000  # of one call: a vendor may count whatever it likes
-USD_MAX = 100_000.0
-MODEL_MAX = 200  # characters
 
 log = get_logger()
 
@@ -62,7 +59,9 @@ class StoredCheckpoints:
             )
         return self._saved.get(name)
 
-    async def save(self, name: str, output: Output, spend: Spend | None = None) -> None:
+    async def save(
+        self, name: str, output: Output, spend: Spend | None = None, *, replaces: Collection[str] = ()
+    ) -> None:
         now, output = monotonic(), storable(output)
         text = json.dumps(output)
         if len(text) > OUTPUT_MAX:
@@ -78,7 +77,8 @@ class StoredCheckpoints:
                 stage=name,
                 output=Json(output, dumps=lambda _: text),
                 next_stage=self._after(name),
-                **_spent(spend or NOTHING_SPENT),
+                **columns(spend or NO_SPEND),
+                replaces=list(replaces),
                 duration_s=now - self._since,
                 made_of=Json(_made_of(self._claim)) if name == Stage.SOURCE else None,
             )
@@ -87,7 +87,7 @@ class StoredCheckpoints:
         self._saved[name] = output
         _note_post(name, output)
         if spend is not None and spend.model is not None:
-            paid = _spent(spend)
+            paid = columns(spend)
             tokens = paid["tokens_in"] + paid["tokens_out"]
             note(model=paid["model"], tokens=tokens or None, cost_usd=paid["cost_usd"])
 
@@ -95,15 +95,15 @@ class StoredCheckpoints:
         now: datetime = self._held(await self._database.maybe("stages/confirm", **self._fence))["now"]
         return now
 
-    async def reserve(self, usd: float) -> Refusal | None:
-        row = self._held(await self._database.maybe("queue/reserve_spend", **self._fence, usd=usd, now=None))
+    async def hold_budget(self, usd: float) -> Refusal | None:
+        row = self._held(await self._database.maybe("spend/hold_budget", **self._fence, usd=usd, now=None))
         return None if row["affordable"] else Refusal(row["scope"], row["reason"], row["newly"])
 
     async def store_post(self, post: Output) -> None:
-        texts = storable({key: value for key, value in post.items() if key != "image"})
-        columns = {key: _post_column(key, value) for key, value in texts.items()}
+        stored = storable({key: value for key, value in post.items() if key != "image"})
+        texts = {key: _post_column(key, value) for key, value in stored.items()}
         self._held(
-            await self._database.maybe("stages/store_post", **self._fence, post=Json(columns), image=post.get("image"))
+            await self._database.maybe("stages/store_post", **self._fence, post=Json(texts), image=post.get("image"))
         )
 
     async def reserve_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> Reserved:
@@ -199,17 +199,6 @@ def _note_post(name: str, output: Output) -> None:
 def _made_of(claim: Claim) -> list[Any]:
     """What a source is made of, to see later whether a person has changed it."""
     return [claim.source_type, claim.source_id, claim.source_data, claim.site]
-
-
-def _spent(spend: Spend) -> dict[str, Any]:
-    columns = asdict(spend)
-    for name in ("tokens_in", "tokens_cached", "tokens_out"):
-        columns[name] = max(0, min(TOKENS_MAX, columns[name]))
-    for name in ("model", "prompt_version", "provider"):
-        columns[name] = None if columns[name] is None else explained(columns[name], MODEL_MAX)
-    if spend.cost_usd is not None:
-        columns["cost_usd"] = max(0.0, min(USD_MAX, spend.cost_usd))
-    return columns
 
 
 def _post_column(name: str, value: Any) -> Any:

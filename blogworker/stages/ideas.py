@@ -123,7 +123,12 @@ class _Search:
 
     async def _bought(self, draft: str, repair: str) -> Output | None:
         known = library.told(await self._related(library.about_source(self.source)))
-        task = replace(_task(self._work, self.source, [*known, *self.taken]), draft=draft, repair=repair)
+        task = replace(
+            _task(self._work, self.source, [*known, *self.taken]),
+            draft=draft,
+            repair=repair,
+            replaces=() if (draft, repair) == ROUNDS[0] else tuple(f"ideas.{name}" for name in ROUNDS[0]),
+        )
         offered = await written(self._work, task, fit=read_ideas)
         output = await self._chosen(offered, task=task, last_chance=(draft, repair) == ROUNDS[-1])
         cache = self._work.cache  # only now, that others may not leave the buyer without one

@@ -37,11 +37,12 @@ from blogworker.providers.replicate_answers import (
 )
 from blogworker.quota import VendorLimits
 from blogworker.settings import ImageTrouble
+from blogworker.spend.ledger import Spend
+from blogworker.stages.catalog import PREDICTIONS
 from blogworker.stages.content import columns
-from blogworker.stages.work import Output, Spend, Work
+from blogworker.stages.work import Output, Work
 from blogworker.telemetry import get_logger
 
-BUCKET = "replicate/predictions"
 ASPECT_RATIO, RATIO = "16:9", 16 / 9
 AMISS = 0.1  # models round to what they can draw: 1344 x 768 is 1.6 % off
 LEAST_WIDTH = 512  # pixels; the smallest that is drawn on purpose has 672
@@ -51,6 +52,7 @@ TRIES = 2  # of a picture that fails, besides the first
 
 USELESS, USELESS_MOST = "image.useless", 2  # predictions that were paid for and gave no usable picture
 SOFTENED_FOR = (NSFW, NO_OUTPUT)
+EFFECTS = ("prediction", "softened")  # in order: the second replaces the first
 
 log = get_logger()
 
@@ -64,7 +66,7 @@ async def run(work: Work) -> Output:
         return await _cover(work)
     except NoPicture as error:
         if trouble_of(work) != "fail":
-            return _without(work, str(error))
+            return await _without(work, str(error))
         await work.checkpoints.save(USELESS, {})  # so that `blogworker retry` pays for new pictures
         raise _given_up(error) from error
     except ProviderError as error:
@@ -72,7 +74,7 @@ async def run(work: Work) -> Output:
         if trouble == "wait" or not _hopeless(work, error):
             raise
         if trouble == "skip":
-            return _without(work, str(error))
+            return await _without(work, str(error))
         raise _given_up(error) from error
 
 
@@ -94,7 +96,9 @@ def _hopeless(work: Work, error: ProviderError) -> bool:
     return isinstance(error, ProviderDown | Misconfigured | Rejected)
 
 
-def _without(work: Work, reason: str) -> Output:
+async def _without(work: Work, reason: str) -> Output:
+    paid = [f"image.{effect}" for effect in EFFECTS]
+    await work.checkpoints.save("image.without", {"reason": reason}, replaces=paid)
     content = work.checkpoints.get("content") or {}
     return {
         "url": None,
@@ -143,7 +147,8 @@ async def _counted(work: Work, content: Mapping[str, Any], prediction_id: str, *
         noted = (work.checkpoints.get(USELESS) or {}).get("ids") or []
         if prediction_id not in noted:
             noted = [*noted, prediction_id]
-            await work.checkpoints.save(USELESS, {"ids": noted, "reason": str(error)})
+            unused = [name for effect in EFFECTS if _known(work, name := f"image.{effect}") in noted]
+            await work.checkpoints.save(USELESS, {"ids": noted, "reason": str(error)}, replaces=unused)
         if len(noted) >= USELESS_MOST:
             raise _no_picture(error) from error
         raise
@@ -195,7 +200,8 @@ async def _started(work: Work, *, name: str, prompt: str) -> str:
     prediction_id = await _lost(work, name=name, prompt=prompt) or await _asked_for(work, name=name, prompt=prompt)
     replicate = work.vendors.replicate
     spend = Spend(provider=PROVIDER, model=replicate.model, cost_usd=replicate.cost_usd)
-    await work.checkpoints.save(name, {"id": prediction_id, "prompt": prompt}, spend)
+    replaces = [f"image.{effect}" for effect in EFFECTS[: EFFECTS.index(name.removeprefix("image."))]]
+    await work.checkpoints.save(name, {"id": prediction_id, "prompt": prompt}, spend, replaces=replaces)
     return prediction_id
 
 
@@ -211,14 +217,14 @@ async def _lost(work: Work, *, name: str, prompt: str) -> str | None:
 async def _asked_for(work: Work, *, name: str, prompt: str) -> str:
     """A new prediction. What is needed to find it again is stored first: the worker may die before the answer comes."""
     seed = getrandbits(31)
-    async with work.permit(BUCKET), work.breakers.guarding(PROVIDER):
+    async with work.permit(PREDICTIONS), work.breakers.guarding(PROVIDER):
         await work.checkpoints.save(f"{name}_asked", {"seed": seed, "instead_of": _known(work, name)})
         try:
             return await work.vendors.replicate.create(prompt, aspect_ratio=ASPECT_RATIO, seed=seed)
         except (RateLimited, Misconfigured, Rejected, Unsent) as error:
             await work.checkpoints.save(f"{name}_asked", {})  # nothing was made, so there is nothing to look for
             if isinstance(error, RateLimited):
-                await work.limiter.learn(BUCKET, VendorLimits(requests_limit=error.requests_per_minute))
+                await work.limiter.learn(PREDICTIONS, VendorLimits(requests_limit=error.requests_per_minute))
             if isinstance(error, Rejected):
                 log.warning("picture_refused", error=str(error), prompt=prompt)
             raise

@@ -19,10 +19,11 @@ from blogworker.errors import (
     Unavailable,
     Unsent,
 )
+from blogworker.prices import dearest
 from blogworker.queue.job import Done, Failure, Outcome, OverBudget, PauseSite, PutOff, Reject, Retry, Stage, Wait
 from blogworker.quota.limiter import OWN_QUOTA, waits_of_attempt
 from blogworker.stages import content, ideas, image, publish, source
-from blogworker.stages.budget import still_to_pay
+from blogworker.stages.catalog import text_calls
 from blogworker.stages.work import STAGE_DEADLINE_S, Later, MadeAhead, Work
 from blogworker.telemetry import get_logger
 from blogworker.telemetry.facts import gathered
@@ -50,7 +51,7 @@ async def attempt(
     waits: list[float] = []
     waits_of_attempt.set(waits)
     try:
-        if (usd := still_to_pay(work)) is not None and (refusal := await work.checkpoints.reserve(usd)) is not None:
+        if (usd := still_to_pay(work)) is not None and (refusal := await work.checkpoints.hold_budget(usd)) is not None:
             if refusal.newly:
                 log.warning("budget_reached", scope=refusal.scope, error=refusal.reason)
             return OverBudget(refusal.reason, everywhere=refusal.scope == "fleet")
@@ -75,6 +76,20 @@ async def attempt(
         delay_s = backoff_s(work.claim.failures + 1, base_s=retry_base_s, cap_s=retry_cap_s)
         return outcome(error, stage=stage, delay_s=delay_s)
     return Done()
+
+
+def still_to_pay(work: Work) -> float | None:
+    """The cost in USD of one clean run of the paid stages without a checkpoint; None when there are none.
+
+    It takes the reserved tokens as input and as output, at the highest price: a call costs more only if it has to be
+    repeated or repaired. A model without a price counts as 0.
+    """
+    costs = {
+        stage: call.tokens * dearest(work.openai.prices.get(call.model, ()))
+        for stage, call in text_calls(work.openai).items()
+    } | {Stage.IMAGE: work.vendors.replicate.cost_usd or 0.0}
+    left = [usd for stage, usd in costs.items() if work.checkpoints.get(stage) is None]
+    return sum(left) if left else None
 
 
 def outcome(error: Exception, *, stage: str, delay_s: float) -> Outcome:

@@ -6,27 +6,27 @@ What it pays for is counted like that of any blog. An attempt that fails in pass
 bought so far, as the queue would; there is no other worker to leave it to.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count
 from time import monotonic
-from typing import Any
 
 from anyio import fail_after, sleep
 
 from blogworker.backoff import backoff_s
 from blogworker.errors import ProviderError, RateLimited, Unavailable
 from blogworker.queue.job import Claim, Stage
+from blogworker.spend.ledger import Spend
 from blogworker.stages.cache import StoredCache
 from blogworker.stages.pipeline import STAGES
-from blogworker.stages.work import STAGE_DEADLINE_S, Output, Related, Reserved, Spend, Work
+from blogworker.stages.work import STAGE_DEADLINE_S, Output, Related, Reserved, Work
 
 ATTEMPTS = 4
 LONGEST_PAUSE_S = 60.0  # a person waits for it
 
-Record = Callable[[dict[str, Any]], Awaitable[None]]
+Record = Callable[[Spend], Awaitable[None]]
 Say = Callable[[str], None]
 Library = Callable[[Mapping[str, int], str | None], Awaitable[list[Related]]]  # of terms and a language
 
@@ -79,12 +79,14 @@ class UnqueuedCheckpoints:
     def get(self, name: str) -> Output | None:
         return self._saved.get(name)
 
-    async def save(self, name: str, output: Output, spend: Spend | None = None) -> None:
+    async def save(
+        self, name: str, output: Output, spend: Spend | None = None, *, replaces: Collection[str] = ()
+    ) -> None:
         now = monotonic()
         self._saved[name] = output
         if spend is not None:
             self.calls.append(Call(name, now - self._since, spend))
-            await self._record({key: value for key, value in asdict(spend).items() if key != "prompt_version"})
+            await self._record(spend)
         elif self.calls and self.calls[-1].name.startswith(f"{name}."):  # waiting for its picture, reading its answer
             last = self.calls[-1]
             self.calls[-1] = replace(last, seconds=last.seconds + now - self._since)
@@ -93,7 +95,7 @@ class UnqueuedCheckpoints:
     async def confirm(self) -> datetime:
         raise RuntimeError("a preview has nothing to show to the world")
 
-    async def reserve(self, usd: float) -> None:
+    async def hold_budget(self, usd: float) -> None:
         """A person asked for it: it is counted like any other spend, and not refused."""
 
     async def reserve_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> Reserved:

@@ -6,11 +6,11 @@ shows to the world before its end it saves as a checkpoint of its own, named `<s
 attempt does it again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from blogworker.errors import BlogworkerError, ProviderError
 from blogworker.providers.openai import OpenAIClient
@@ -19,6 +19,8 @@ from blogworker.providers.wix import WixClient
 from blogworker.queue.job import Claim
 from blogworker.quota.limiter import Limiter, Permit
 from blogworker.settings import ImageTrouble, OpenAISettings
+from blogworker.spend.budget import Refusal
+from blogworker.spend.ledger import Spend
 
 Output = dict[str, Any]
 STAGE_DEADLINE_S = 600.0  # a lease says that the worker lives, this says that a call hangs
@@ -36,42 +38,23 @@ class MadeAhead(Later):
     """All is ready, and its owner wants it published later."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spend:
-    """What one paid call used, as stored beside its checkpoint."""
-
-    provider: str | None  # None, as the model, where nothing was paid
-    model: str | None
-    prompt_version: str | None = None
-    tokens_in: int = 0
-    tokens_cached: int = 0
-    tokens_out: int = 0
-    cost_usd: float | None = None  # None: the model has no price in the settings
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why nothing more may be spent now."""
-
-    scope: Literal["site", "fleet"]
-    reason: str
-    newly: bool  # nobody was refused before, since there last was room
-
-
 class Checkpoints(Protocol):
     """One attempt's view of its job's checkpoints. Every write is fenced."""
 
     def get(self, name: str) -> Output | None:
         """What was saved under `name` by this attempt or an earlier one."""
 
-    async def save(self, name: str, output: Output, spend: Spend | None = None) -> None:
-        """Store; raise LeaseLost if the claim is no longer ours."""
+    async def save(
+        self, name: str, output: Output, spend: Spend | None = None, *, replaces: Collection[str] = ()
+    ) -> None:
+        """Store. `replaces`: checkpoints whose paid calls are wasted from now on, because the post does not use them.
+        Raises LeaseLost if the claim is no longer ours."""
 
     async def confirm(self) -> datetime:
         """The database's time. Asked before each visible effect: raises LeaseLost unless the claim is still ours."""
 
-    async def reserve(self, usd: float) -> Refusal | None:
-        """Ask the budgets for all that this attempt may still cost. Raises LeaseLost if the claim is no longer ours."""
+    async def hold_budget(self, usd: float) -> Refusal | None:
+        """Hold the most that this attempt may still cost, in USD. Raises LeaseLost if the claim is no longer ours."""
 
     async def store_post(self, post: Output) -> None:
         """Insert or update the job's row in `blog_posts`; keys are column names."""

@@ -26,14 +26,15 @@ from blogworker.providers.openai_answers import (
 )
 from blogworker.queue.job import Stage
 from blogworker.quota.headers import limits_in
+from blogworker.spend.ledger import Spend
+from blogworker.stages.catalog import LARGER_CAP, text_quota
 from blogworker.stages.prompts import Prompt, repairing, rephrased
-from blogworker.stages.work import Output, Spend, Work
+from blogworker.stages.work import Output, Work
 from blogworker.telemetry import get_logger
 
 T = TypeVar("T")
 
 USELESS_MOST = 2  # answers without text that one blog pays for; if no blog gets text, the breaker opens
-LARGER_CAP = 2  # times the first, where that cut the answer off
 FAULTS_SHOWN = 5
 PATIENCE = 2  # unanswered calls after which the next is given longer
 LONGER = 2  # times the usual timeout
@@ -64,6 +65,7 @@ class Task:
     tokens: int  # reserved for the call, and the cap of its answer
     draft: str = "draft"  # the checkpoints of its answers: `ideas.draft`, `ideas.repair`
     repair: str = "repair"
+    replaces: tuple[str, ...] = ()  # checkpoints that the answer takes the place of
 
 
 async def written(work: Work, task: Task, *, fit: Callable[[str], T]) -> T:
@@ -72,7 +74,11 @@ async def written(work: Work, task: Task, *, fit: Callable[[str], T]) -> T:
     try:
         return _judged(fit, draft)
     except Unfit as unfit:
-        again = replace(task, input=repairing(task.input, answer=draft, faults=unfit.faults))
+        again = replace(
+            task,
+            input=repairing(task.input, answer=draft, faults=unfit.faults),
+            replaces=(f"{task.stage}.{task.draft}",),
+        )
     repaired = await _answer(work, again, name=f"{task.stage}.{task.repair}")
     try:
         return _judged(fit, repaired)
@@ -149,7 +155,7 @@ def _fallback(work: Work, task: Task) -> str | None:
 
 
 async def _buy(work: Work, task: Task, *, name: str) -> str:
-    bucket = f"{PROVIDER}/{task.model}"
+    bucket = text_quota(task.model)
     replaceable = (ModelUnknown,) if _fallback(work, task) else ()
     work.breakers.require(PROVIDER)  # before it takes of the quota
     async with (
@@ -193,7 +199,7 @@ def _timeout_s(work: Work, name: str) -> float:
 async def _note_unanswered(work: Work, task: Task, *, name: str) -> None:
     """It may have been made, and be billed: counted as a request, its tokens stay charged to the quota."""
     times = _unanswered(work, name) + 1
-    spend = Spend(provider=PROVIDER, model=task.model, prompt_version=task.prompt.version, cost_usd=0.0)
+    spend = Spend(PROVIDER, task.model, task.prompt.version, cost_usd=0.0, wasted=True)
     await work.checkpoints.save(f"{name}_unanswered", {"times": times, "tokens_at_most": times * task.tokens}, spend)
 
 
@@ -218,7 +224,8 @@ async def _store(work: Work, task: Task, *, name: str, generation: Generation) -
             textless = fault.code in NO_TEXT
             output["times"] = _useless(work, name) + textless
     if generation.fault is None or generation.tokens or textless:
-        await work.checkpoints.save(kept, output, _spend(task, generation))
+        replaces = task.replaces if kept == name else ()
+        await work.checkpoints.save(kept, output, _spend(task, generation), replaces=replaces)
 
 
 def _spend(task: Task, generation: Generation) -> Spend:
@@ -230,4 +237,5 @@ def _spend(task: Task, generation: Generation) -> Spend:
         tokens_cached=generation.tokens_cached,
         tokens_out=generation.tokens_out,
         cost_usd=generation.cost_usd,
+        wasted=generation.fault is not None,
     )

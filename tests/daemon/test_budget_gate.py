@@ -80,7 +80,7 @@ async def test_a_shut_gate_stops_every_claim_and_a_raise_opens_it(till: Till, se
 
     async with create_task_group() as tasks:
         tasks.start_soon(lambda: incarnation.run(until_empty=False))
-        await till.until(lambda: incarnation.worker._gate.budget.shut_s > 0 and not incarnation.worker.in_flight)
+        await till.until(lambda: incarnation.worker._gate.budget.stopped_s > 0 and not incarnation.worker.in_flight)
         for _ in range(20):
             incarnation.worker.wake()
             await sleep(0.01)

@@ -432,7 +432,7 @@ async def test_a_database_of_the_last_release_is_brought_up_with_all_that_is_in_
     for view in await views.fetchall():
         await empty.execute(f"select * from {view['viewname']}".encode())
     async with Database(DatabaseSettings(url=empty_url, _env_file=None)) as database:
-        for name in ("ops/heartbeat", "ops/fleet", "ops/spending", "ops/breakers"):
+        for name in ("ops/heartbeat", "ops/fleet", "spend/spending", "ops/breakers"):
             assert await database.rows(name)
         me = UUID("00000000-0000-4000-8000-000000000001")
         (done,) = await database.rows(

@@ -103,6 +103,8 @@ def checkpoint(worker_id: UUID, job_id: int) -> dict[str, Any]:
         "provider": "openai",
         "model": "m",
         "prompt_version": None,
+        "wasted": False,
+        "replaces": [],
         "tokens_in": 10,
         "tokens_cached": 0,
         "tokens_out": 20,

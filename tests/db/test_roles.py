@@ -125,12 +125,12 @@ CHANGES = {
         "queue/pause_site",
         "queue/resume_site",
         "queue/set_site",
-        "queue/set_site_budget",
+        "spend/set_site_budget",
     ),
-    *("ops/prune", "ops/prune_leftovers", "ops/set_fleet_budget"),
+    *("ops/prune", "ops/prune_leftovers", "spend/set_fleet_budget"),
     *("quota/breaker_close", "quota/set_bucket", "quota/unblock"),
 }
-LOOKS = {"queue/known_keys", "queue/outlook", "queue/retry_outlook", "stages/usage"}
+LOOKS = {"queue/known_keys", "queue/outlook", "queue/retry_outlook", "spend/usage"}
 
 
 def named(room: str) -> set[str]:

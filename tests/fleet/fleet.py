@@ -16,7 +16,7 @@ from anyio import create_task_group, current_time, move_on_after, sleep, sleep_u
 from anyio.abc import TaskGroup
 from psycopg.types.json import Json
 
-from blogworker.daemon.gate import NEEDS, Gate
+from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import ADMIT_S, PROMOTE_S, RECONCILE_S, RESCUE_S
 from blogworker.daemon.pacing import SITE_BURST_S, SITE_CALLS, StageTimes
 from blogworker.daemon.ticker import every
@@ -33,9 +33,11 @@ from blogworker.queue.settle import Settler
 from blogworker.quota.bucket import Bucket
 from blogworker.quota.limiter import Limiter, waits_of_attempt
 from blogworker.settings import QueueSettings, WorkerSettings
+from blogworker.spend.ledger import Spend
+from blogworker.stages.catalog import CATALOG
 from blogworker.stages.checkpoint import StoredCheckpoints
 from blogworker.stages.pipeline import outcome
-from blogworker.stages.work import Output, Spend
+from blogworker.stages.work import Output
 
 from .story import FREE_RPM, Call, Site, Story, Trouble
 from .virtual import Look, VirtualDatabase, VirtualLoop
@@ -212,7 +214,7 @@ class Fleet:
         if stage == Stage.SOURCE:
             return None
         dice = Random(f"{self.story.seed} {claim.job_id} {stage}")
-        self.breakers.require(NEEDS[stage])
+        self.breakers.require(CATALOG[stage].provider)
         if stage == Stage.PUBLISH:
             bucket = self.site_bucket(claim.instance_id)
             while self._published[claim.job_id] < SITE_CALLS:
@@ -222,7 +224,7 @@ class Fleet:
             return None
         used = dice.randint(*USED[stage]) if stage in USED else 0
         await self._call(limiter, stage, stage, claim, dice.uniform(*SECONDS[stage]), used)
-        return Spend(NEEDS[stage], "model", tokens_out=used, cost_usd=0.0)
+        return Spend(CATALOG[stage].provider, "model", tokens_out=used, cost_usd=0.0)
 
     async def _call(
         self, limiter: Limiter, stage: Stage, bucket: str, claim: Claim, seconds: float, used: int = 0

@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from blogworker.cli.output import _plain
-from blogworker.cli.queue import _job_parts, _status_tables, shown_job
+from blogworker.cli.queue import _job_parts, _status_tables
 from blogworker.db.pool import Database
 from blogworker.db.sql import sql_dir
+from blogworker.ops.jobs import show_job
 from blogworker.queue.admit import Reopening
 from blogworker.queue.claim import ALL, Pacing, Passing, Scan, claim
 from blogworker.queue.job import Claim, Done, Failure, Outcome, PauseSite, Reject
@@ -181,9 +182,9 @@ class System:
             "busiest_sites": await rows("ops/sites", most=1000, instance_id=None),
         }
         listed = await rows("ops/list_jobs", status=None, instance_id=None, before=None, most=1000)
-        shown = [found for job_id in job_ids if (found := await shown_job(self.database, job_id))]
-        others = [await rows(name) for name in ("ops/heartbeat", "ops/spending", "ops/failed_kinds", "queue/outlook")]
-        others.append(await rows("queue/budget_tick", now=None))
+        shown = [found for job_id in job_ids if (found := await show_job(self.database, job_id))]
+        others = [await rows(name) for name in ("ops/heartbeat", "spend/spending", "ops/failed_kinds", "queue/outlook")]
+        others.append(await rows("spend/check_budgets", now=None))
         others.append(await rows("queue/outstanding", within_s=600.0, stages=None))
         json.dumps([status, listed, shown, others], default=_plain)
         out = Console(file=io.StringIO(), width=100)

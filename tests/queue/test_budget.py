@@ -9,8 +9,8 @@ import pytest
 from anyio import create_task_group, run_process
 
 from blogworker.printable import printable
-from blogworker.queue import budget
 from blogworker.queue.job import Done, Failure, OverBudget, PauseSite, Release
+from blogworker.spend import budget
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +28,7 @@ class Purse:
 
     async def ask(self, claim, usd: float = A_BLOG, *, now: datetime | None = NOON) -> dict[str, Any] | None:
         return await self.database.maybe(
-            "queue/reserve_spend",
+            "spend/hold_budget",
             job_id=claim.job_id,
             attempt=claim.attempt,
             worker_id=self.claimer.worker_id,
@@ -62,7 +62,7 @@ class Purse:
         return (await self.psql.run("select * from sites where instance_id = %s", name))[0]
 
     async def look(self, now: datetime | None = NOON) -> budget.Budget:
-        return await budget.look(self.database, now=now)
+        return await budget.check_budgets(self.database, now=now)
 
 
 @pytest.fixture
@@ -401,7 +401,7 @@ async def test_nobody_waits_for_a_person_with_the_total_budget_in_hand(purse, ps
     assert not (await purse.ask(claim))["affordable"]
     await another_psql.run("commit")
 
-    assert (await purse.look()).shut_reason is None
+    assert (await purse.look()).stop_reason is None
 
 
 async def test_the_total_budget_shuts_the_gate_until_its_period_ends_or_it_is_raised(purse, psql, claimer):
@@ -409,7 +409,7 @@ async def test_the_total_budget_shuts_the_gate_until_its_period_ends_or_it_is_ra
     await a_site(psql, "b", blogs=1)
     await psql.run("update fleet_budget set day_usd = 1, month_usd = 100")
     await purse.pay("c", 0.99)
-    assert (await purse.look()).shut_reason is None
+    assert (await purse.look()).stop_reason is None
 
     answers = await purse.ask_all((await claimer()).claims)
 
@@ -419,13 +419,13 @@ async def test_the_total_budget_shuts_the_gate_until_its_period_ends_or_it_is_ra
     )
     assert [answer["reason"] for answer in answers] == [reason] * 2
     gate = await purse.look()
-    assert (gate.shut_reason, gate.shut_s) == (reason, 12 * 3600)
+    assert (gate.stop_reason, gate.stopped_s) == (reason, 12 * 3600)
     assert await psql.value("select count(*) from sites where paused_at is not null") == 0
-    assert (await purse.look(MIDNIGHT)).shut_reason is None
+    assert (await purse.look(MIDNIGHT)).stop_reason is None
 
     await psql.run("update fleet_budget set day_usd = 2")
 
-    assert (await purse.look()).shut_reason is None
+    assert (await purse.look()).stop_reason is None
 
 
 async def test_a_site_that_may_spend_nothing_spends_nothing(purse, psql, claimer):

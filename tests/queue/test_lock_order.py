@@ -29,7 +29,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 PACING = Pacing(["openai/q"] * 2 + [None] * 3, [0] * 5, [0.0] * 6, patience_s=1.0, site_rpm=600, site_calls=2)
 PACED = Passing(pacing=PACING)
-RETRY = ("instance_ids", "kinds", "younger_than_s", "retry_from")
 STORM_SITES = [f"shop{n}" for n in range(6)]
 TURNS = 40
 FORGOTTEN_SITES = """
@@ -137,7 +136,7 @@ class Storm:
 
     async def retry(self) -> int:
         ids = self.shuffled(await self.ids("FAILED", "CANCELLED"), 8)
-        rows = await self.database.rows("queue/retry", job_ids=ids, **dict.fromkeys(RETRY), after_id=0, batch=100)
+        rows = await self.database.rows("queue/retry", job_ids=ids, retry_from=None)
         return len(rows)
 
     async def prune(self) -> int:
@@ -171,14 +170,14 @@ class Storm:
         for held in self.shuffled(list(found.claims), 6):
             fence = {"job_id": held.job_id, "attempt": held.attempt, "worker_id": worker_id}
             usd = self.random.choice([0.1, 9])
-            await self.database.rows("queue/reserve_spend", **fence, usd=usd, now=None)
+            await self.database.rows("spend/hold_budget", **fence, usd=usd, now=None)
         outcomes = [outcome(held.job_id, held.attempt, "PENDING") for held in found.claims]
         await self.database.rows("queue/settle", worker_id=worker_id, outcomes=Json(outcomes))
         return len(outcomes)
 
     async def come_back(self) -> int:
         await self.sql("update sites set budget_day_usd = 5 where instance_id = 'shop1'")
-        row = await self.database.one("queue/budget_tick", now=datetime.now(UTC) + timedelta(days=1))
+        row = await self.database.one("spend/check_budgets", now=datetime.now(UTC) + timedelta(days=1))
         return row["resumed"]
 
     async def change_sites(self) -> int:
@@ -271,6 +270,7 @@ class Stage:
         rows = await self.psql.run(
             "select id, attempt from blog_generations where status = 'PROCESSING' and worker_id = %s", self.worker_id
         )
+        every = [row["id"] for row in await self.psql.run("select id from blog_generations")]
         parameters = {
             "queue/admit_sites": {"batch": 50},
             "queue/reconcile_sites": {"batch": 50},
@@ -280,14 +280,9 @@ class Stage:
             "queue/promote": {"batch": 100},
             "queue/rescue": {"batch": 100, "most_lone": MOST_LONE, "most": MOST},
             "queue/release_strays": {"worker_id": self.worker_id, "known": [], "older_than_s": -1},
-            "queue/retry": {
-                "job_ids": None,
-                **dict.fromkeys(RETRY),
-                "after_id": 0,
-                "batch": 100,
-            },
+            "queue/retry": {"job_ids": every, "retry_from": None},
             "ops/prune": {"older_than_s": 0, "batch": 100},
-            "queue/budget_tick": {"now": None},
+            "spend/check_budgets": {"now": None},
             "queue/settle": {
                 "worker_id": self.worker_id,
                 "outcomes": Json([outcome(row["id"], row["attempt"], "PENDING") for row in rows]),
@@ -313,7 +308,7 @@ AT_HELD_SITES = {
     "queue/settle": 2,
 }
 NEVER_WAIT = [
-    "queue/budget_tick",
+    "spend/check_budgets",
     "queue/admit_sites",
     "queue/reconcile_sites",
     "queue/claim",

@@ -4,14 +4,16 @@ import pytest
 from anyio import create_task_group, fail_after
 from psycopg.types.json import Json
 
-from blogworker.cli import retry as retrying
+from blogworker.ops import retry as retrying
+from blogworker.ops.retry import Choice, plan_retry, retry_jobs
 from blogworker.queue.job import Done, Failure, Reject, Release, Retry, Wait
 from blogworker.queue.rescue import rescue
+from blogworker.settings import OpenAISettings, ReplicateSettings
 
 pytestmark = pytest.mark.anyio
 
 
-CHOSEN = ("job_ids", "instance_ids", "kinds", "younger_than_s", "retry_from")
+PRICES = {"openai": OpenAISettings(_env_file=None), "replicate": ReplicateSettings(_env_file=None)}
 
 
 def failure(kind: str = "Rejected", stage: str = "content") -> Failure:
@@ -19,13 +21,10 @@ def failure(kind: str = "Rejected", stage: str = "content") -> Failure:
 
 
 async def retry(database, **given) -> list[int]:
-    """The ids put back by one batch."""
-    wanted = {
-        **dict.fromkeys(CHOSEN),
-        "after_id": 0,
-        "batch": 500,
-    }
-    return [row["job_id"] for row in await database.rows("queue/retry", **(wanted | given))]
+    """The ids put back, as `blogworker retry` does it."""
+    choice = Choice(**given)
+    plan = await plan_retry(database, choice, **PRICES)
+    return await retry_jobs(database, plan, retry_from=choice.retry_from)
 
 
 async def prune(database, older_than_s: float = 3600, batch: int = 500) -> int:
@@ -51,6 +50,8 @@ async def save(database, claim, stage: str, next_stage: str | None = None) -> No
         duration_s=0.1,
         provider=None,
         made_of=None,
+        wasted=False,
+        replaces=[],
     )
     assert rows
 
@@ -240,8 +241,7 @@ async def test_a_blog_that_fails_again_at_once_is_tried_again_once(failed, psql,
     monkeypatch.setenv("DATABASE_URL", "postgresql://unused")
 
     with fail_after(5):
-        outlook = await retrying._look(database, dict.fromkeys(CHOSEN))
-        assert await retrying._put_back(database, outlook.rows, None) == [1, 2, 3, 4]
+        assert await retry(database) == [1, 2, 3, 4]
 
 
 async def test_what_waits_is_cancelled_at_once(psql, database, claimer):

@@ -604,6 +604,8 @@ class Queue(RuleBasedStateMachine):
             duration_s=0.1,
             provider=None,
             made_of=None,
+            wasted=False,
+            replaces=[],
         )
         if job.worker == worker and not stale:
             assert rows == [{"job_id": job.id}]
@@ -802,26 +804,14 @@ class Queue(RuleBasedStateMachine):
                 job.go("CANCELLED")
         assert {row["job_id"]: row["status"] for row in rows} == {j.id: j.status for j in alive}
 
-    @rule(pick=picks, by_id=st.booleans())
+    @rule(pick=picks, alone=st.booleans())
     @precondition(lambda self: self.free(*ENDED))
-    def retry(self, pick: int, by_id: bool) -> None:
+    def retry(self, pick: int, alone: bool) -> None:
         ended = self.free(*ENDED)
         job = ended[pick % len(ended)]
-        wanted = [
-            j
-            for j in self.free("FAILED", "CANCELLED")
-            if (j is job if by_id else j.site == job.site and j.status == "FAILED")
-        ]
-        rows = self.run(
-            "queue/retry",
-            job_ids=[job.id] if by_id else None,
-            instance_ids=None if by_id else [job.site],
-            kinds=None,
-            younger_than_s=None,
-            retry_from=None,
-            after_id=0,
-            batch=100,
-        )
+        chosen = [job] if alone else [j for j in self.free() if j.site == job.site]
+        wanted = [j for j in chosen if j.status in ("FAILED", "CANCELLED")]
+        rows = self.run("queue/retry", job_ids=[j.id for j in chosen], retry_from=None)
         for each in wanted:
             each.go("PENDING")
         assert {row["job_id"] for row in rows} == {j.id for j in wanted}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from blogworker.cli.queue import shown_job
 from blogworker.db.loaders import Unreadable
+from blogworker.ops.jobs import show_job
 from blogworker.queue.job import Done, Failure, Reject, Retry, Stage
 from blogworker.stages.checkpoint import load
 from blogworker.stages.fitting import misfits_of
@@ -94,7 +94,7 @@ async def test_what_cannot_be_read_of_a_blog_hides_nothing_else_of_it(psql, data
         "insert into generation_stages (generation_id, stage, output, attempt) values (1, 'ideas', %s, 1)", DEEP
     )
 
-    found = await shown_job(database, 1)
+    found = await show_job(database, 1)
     listed = await database.rows("ops/list_jobs", status=None, instance_id=None, before=None, most=10)
 
     assert (found["job"]["status"], found["job"]["created_at"]) == ("PENDING", "infinity")

@@ -14,8 +14,10 @@ from blogworker.providers.openai_answers import Generation
 from blogworker.queue.job import Claim, Stage
 from blogworker.quota import VendorLimits, breaker
 from blogworker.settings import OpenAISettings
+from blogworker.spend.budget import Refusal
+from blogworker.spend.ledger import Spend
 from blogworker.stages import publish
-from blogworker.stages.work import Output, Refusal, Related, Reserved, Spend, Vendors, Work
+from blogworker.stages.work import Output, Related, Reserved, Vendors, Work
 
 from .kitchen import Kitchen, opened_kitchen
 
@@ -51,7 +53,7 @@ class RecordedCheckpoints:
     def get(self, name: str) -> Output | None:
         return self.saved.get(name)
 
-    async def save(self, name: str, output: Output, spend: Spend | None = None) -> None:
+    async def save(self, name: str, output: Output, spend: Spend | None = None, *, replaces: Any = ()) -> None:
         self._held()
         self.events.append(f"save {name}")
         self.saved[name] = json.loads(json.dumps(output))  # as it comes back from the database
@@ -63,7 +65,7 @@ class RecordedCheckpoints:
         self.events.append("confirm")
         return datetime.now(UTC)
 
-    async def reserve(self, usd: float) -> Refusal | None:
+    async def hold_budget(self, usd: float) -> Refusal | None:
         self._held()
         self.events.append(f"reserve {usd:.5f}")
         return self.refusal

@@ -15,9 +15,11 @@ from blogworker.queue.claim import claim
 from blogworker.queue.job import Done, Outcome, OverBudget
 from blogworker.queue.settle import Settler
 from blogworker.settings import OpenAISettings
+from blogworker.spend.budget import Refusal
+from blogworker.spend.ledger import Spend
 from blogworker.stages.checkpoint import StoredCheckpoints, load
 from blogworker.stages.pipeline import attempt
-from blogworker.stages.work import Refusal, Spend, Work
+from blogworker.stages.work import Work
 
 from .conftest import OpenLimiter, claimed
 from .vendors import Room, simulated
@@ -118,29 +120,31 @@ async def test_after_a_faulty_run_the_ledger_is_the_sum_of_the_checkpoints(desk)
 
 
 @pytest.mark.parametrize(
-    ("names", "wasted"),
+    ("saves", "wasted"),
     [
-        (["ideas.draft"], 0),
-        (["content.draft_truncated", "content.draft"], 1),
-        (["content.draft_useless", "content.draft_useless"], 2),
-        (["content.draft", "content.repair"], 1),
-        (["image.prediction", "image.prediction"], 1),
-        (["image.prediction", "image.softened"], 1),
+        ([("ideas.draft", False, ())], 0),
+        ([("content.draft_truncated", True, ()), ("content.draft", False, ())], 1),
+        ([("content.draft_useless", True, ())] * 2, 2),
+        ([("content.draft", False, ()), ("content.repair", False, ("content.draft",))], 1),
+        ([("image.prediction", False, ())] * 2, 1),
+        ([("image.prediction", False, ()), ("image.softened", False, ("image.prediction",))], 1),
     ],
 )
-async def test_what_did_not_become_the_post_is_told_apart(desk, names, wasted):
+async def test_calls_that_are_no_part_of_the_post_are_wasted(desk, saves, wasted):
+    """A call is wasted when its answer cannot be used, or a later one takes its place; once each."""
     books, _ = desk
     await ordered(books, 1)
     (taken,) = (await claim(books.database, books.worker_id, slots=1, site_window=1)).claims
     kept = StoredCheckpoints(books.database, books.worker_id, taken, {})
 
-    for number, name in enumerate(names):
-        await kept.save(name, {"n": number}, Spend("openai", "m", cost_usd=0.5))
-        await kept.save(name, {"n": number}, Spend("openai", "m", cost_usd=0.5))  # its answer was lost
+    for number, (name, unusable, replaces) in enumerate(saves):
+        spend = Spend("openai", "m", cost_usd=0.5, wasted=unusable)
+        for _ in range(2):  # the first answer of the database was lost
+            await kept.save(name, {"n": number}, spend, replaces=replaces)
 
     sums = await books.sums()
     assert (sums["wasted"], sums["wasted_usd"]) == (wasted, wasted / 2)
-    assert (sums["requests"], sums["booked"]) == (len(names), len(names) / 2)
+    assert (sums["requests"], sums["booked"]) == (len(saves), len(saves) / 2)
 
 
 async def test_a_model_without_a_price_is_counted_as_such(desk):
@@ -220,7 +224,7 @@ async def test_what_an_attempt_has_paid_it_reserves_no_more(desk):
     kept = StoredCheckpoints(books.database, books.worker_id, taken, {})
     held = "select spent_today_usd + in_hand_usd as both, in_hand_usd as in_hand, stage from spending, blog_generations"
 
-    assert await kept.reserve(0.03) is None
+    assert await kept.hold_budget(0.03) is None
     for _ in range(2):  # sent again because an answer was lost: the same once more changes nothing
         await kept.save("ideas.draft", {}, Spend("openai", "m", cost_usd=0.001))
     (drafted,) = await books.sql(held)

@@ -2,6 +2,8 @@
 -- because an answer was lost, changes nothing; another output of the same name adds its cost to the first's.
 -- Takes  worker_id uuid; job_id; attempt; stage: the checkpoint's name; output jsonb; next_stage, null: unchanged;
 --        model, prompt_version, tokens_in, tokens_cached, tokens_out, cost_usd, duration_s, provider;
+--        wasted boolean: the call was paid and its answer cannot be used; replaces text[]: checkpoints whose calls are
+--        wasted now, because this one takes their place in the post (a paid one always replaces its own name);
 --        made_of jsonb: of the source, what it was made of: source_type, source_id, source_data, settings; else null.
 -- Gives  one row, or none when the claim is no longer the caller's: then nothing was written.
 -- Locks  the job.
@@ -16,9 +18,7 @@ with held as (
     for no key update
 ),
 
--- Paid for, and now known not to be part of the post: what this one takes the place of. An answer that is asked for
--- again was of no use, one that is repaired was unfit, ideas are followed by more where the site has them all, a picture by
--- a softened one where it was withheld. Of the pictures only the one that the post has is not wasted.
+-- Calls that were paid and are no part of the post, as this checkpoint takes their place.
 replaced as (
     select s.stage, s.provider, s.model, s.requests - s.wasted as calls, coalesce(s.cost_usd, 0) - s.wasted_usd as usd
     from generation_stages as s
@@ -26,26 +26,14 @@ replaced as (
     where
         s.wasted < s.requests
         and (s.attempt, s.output, s.stage) is distinct from (%(attempt)s, %(output)s::jsonb, %(stage)s)
-        and case %(stage)s
-            when 'ideas.repair' then s.stage in ('ideas.draft', 'ideas.repair')
-            when 'ideas.more' then s.stage in ('ideas.draft', 'ideas.repair', 'ideas.more')
-            when 'ideas.more_repair' then s.stage in ('ideas.more', 'ideas.more_repair')
-            when 'content.repair' then s.stage in ('content.draft', 'content.repair')
-            when 'image.softened' then s.stage in ('image.prediction', 'image.softened')
-            when 'image.useless' then
-                s.stage in ('image.prediction', 'image.softened') and %(output)s::jsonb -> 'ids' ? (s.output ->> 'id')
-            when 'image' then
-                s.stage in ('image.prediction', 'image.softened')
-                and s.output ->> 'id' is distinct from %(output)s::jsonb ->> 'prediction_id'
-            else s.stage = %(stage)s and %(model)s::text is not null
-        end
+        and (s.stage = any (%(replaces)s::text[]) or (s.stage = %(stage)s and %(model)s::text is not null))
 ),
 
 own as (
     select
         (%(model)s::text is not null)::integer as calls,
         coalesce(%(cost_usd)s::numeric, 0) as usd,
-        %(model)s::text is not null and %(stage)s ~ '(_truncated|_refused|_useless|_unanswered)$' as wasted
+        %(model)s::text is not null and %(wasted)s::boolean as wasted
 ),
 
 saved as (

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -14,42 +14,18 @@ from blogworker.cli.output import complain, console, duration, emit_json, facts,
 from blogworker.cli.session import opened
 from blogworker.cli.sources import Checked
 from blogworker.db.grants import PRODUCER
-from blogworker.db.pool import Database, Row
 from blogworker.errors import DatabaseAway, DatabaseUnready, QueueFull
+from blogworker.ops.forecast import Forecast, Prices, forecast, forecast_without_database
 from blogworker.queue.newblog import NewBlog
-from blogworker.queue.survey import Survey, room, survey
+from blogworker.queue.survey import room
 from blogworker.section import load_section
 from blogworker.settings import OpenAISettings, ReplicateSettings, has_database
 
 if TYPE_CHECKING:
-    from blogworker.stages.estimate import Estimate, Use
+    from blogworker.spend.estimate import Use
 
 
-@dataclass(frozen=True, slots=True)
-class Foresight:
-    """All that can be known without writing. `outlook` is None where there is no database to ask."""
-
-    survey: Survey
-    estimate: "Estimate"
-    outlook: Row | None = None
-    refusal: QueueFull | None = None
-
-    @property
-    def minutes_behind_waiting(self) -> float | None:
-        """Of quota, for what waits and for these, as if the others were like these."""
-        if self.outlook is None or not self.survey.new:
-            return None
-        return self.estimate.minutes * (1 + int(self.outlook["waiting"]) / self.survey.new)
-
-    @property
-    def minutes_at_pace(self) -> float | None:
-        """For the same, as fast as blogs were ended lately."""
-        if self.outlook is None or not self.outlook["a_minute"]:
-            return None
-        return float((self.outlook["waiting"] + self.survey.new) / self.outlook["a_minute"])
-
-
-def foresee(blogs: Iterable[NewBlog], found: Checked, *, limit: int | None, as_json: bool) -> None:
+def dry_run(blogs: Iterable[NewBlog], found: Checked, *, limit: int | None, as_json: bool) -> None:
     """Say it; exit 75 when the queue would refuse them now. Postgres itself is told to let nothing be written."""
     seen = anyio.run(_look, blogs, found, limit)
     if as_json:
@@ -61,37 +37,25 @@ def foresee(blogs: Iterable[NewBlog], found: Checked, *, limit: int | None, as_j
         raise typer.Exit(os.EX_TEMPFAIL)
 
 
-async def _look(blogs: Iterable[NewBlog], found: Checked, limit: int | None) -> Foresight:
+async def _look(jobs: Iterable[NewBlog], found: Checked, limit: int | None) -> Forecast:
+    prices = Prices(load_section(OpenAISettings), load_section(ReplicateSettings))
     reachable = has_database()
     if not reachable:
         complain("DATABASE_URL is not set: what was enqueued before, the queue and real averages are not known")
     else:
         try:
             async with opened() as database:
-                return await _ask(database, blogs, found, limit)
-        except DatabaseUnready as error:  # when it was opened: no blog was taken from the files yet
+                seen = await forecast(database, jobs, counts=found.counts, limit=limit, prices=prices)
+        except DatabaseUnready as error:  # raised while it is opened, before a job is taken from the files
             complain(f"{error}; continuing without the database")
             reachable = not isinstance(error, DatabaseAway)
-    surveyed = await survey(None, blogs)
-    refusal = await _refusal_of_producer(found.counts or surveyed.sites, limit) if reachable else None
-    return Foresight(surveyed, _estimate(surveyed, [], []), refusal=refusal)
-
-
-async def _ask(database: Database, blogs: Iterable[NewBlog], found: Checked, limit: int | None) -> Foresight:
-    from blogworker.stages.estimate import DAYS, LATEST
-
-    async with database.transaction() as statements:
-        await statements.execute("db/read_only")
-        surveyed = await survey(statements, blogs)
-        usage = await statements.rows("stages/usage", days=DAYS, most=LATEST)
-        quotas = await statements.rows("ops/quotas", name=None, every=False)
-        outlook = await statements.one("queue/outlook")
-    refusal = None
-    try:
-        refusal = await room(database, found.counts or surveyed.sites, queue_size_limit=limit)
-    except DatabaseUnready as error:
-        complain(str(error))
-    return Foresight(surveyed, _estimate(surveyed, usage, quotas), outlook, refusal)
+        else:
+            if seen.room_unknown is not None:
+                complain(seen.room_unknown)
+            return seen
+    seen = await forecast_without_database(jobs, prices=prices)
+    refusal = await _refusal_of_producer(found.counts or seen.survey.sites, limit) if reachable else None
+    return replace(seen, refusal=refusal)
 
 
 async def _refusal_of_producer(counts: Counter[str], limit: int | None) -> QueueFull | None:
@@ -103,14 +67,7 @@ async def _refusal_of_producer(counts: Counter[str], limit: int | None) -> Queue
         return None
 
 
-def _estimate(surveyed: Survey, usage: list[Row], quotas: list[Row]) -> "Estimate":
-    from blogworker.stages.estimate import estimate  # with the stages come the vendors' SDKs
-
-    openai, replicate = load_section(OpenAISettings), load_section(ReplicateSettings)
-    return estimate(surveyed.kinds, usage, quotas, openai=openai, replicate=replicate)
-
-
-def _machine(seen: Foresight, found: Checked) -> dict[str, Any]:
+def _machine(seen: Forecast, found: Checked) -> dict[str, Any]:
     surveyed, full = seen.survey, seen.refusal
     return {
         "dry_run": True,
@@ -140,7 +97,7 @@ def _machine(seen: Foresight, found: Checked) -> dict[str, Any]:
     }
 
 
-def _tell(seen: Foresight, found: Checked) -> None:
+def _tell(seen: Forecast, found: Checked) -> None:
     surveyed, told = seen.survey, seen.estimate
     lines: dict[str, object] = {
         "would be enqueued": f"{surveyed.new:,} blogs for {len(surveyed.sites):,} sites",
@@ -180,12 +137,12 @@ def _of(narrowest: str | None) -> str:
     return f" ({narrowest})" if narrowest else ""
 
 
-def _behind(seen: Foresight) -> str:
+def _behind(seen: Forecast) -> str:
     together = seen.minutes_behind_waiting
     return "" if together is None else f", so {_minutes(together)} of quota if they are alike"
 
 
-def _pace(seen: Foresight) -> str:
+def _pace(seen: Forecast) -> str:
     pace = seen.minutes_at_pace
     if seen.outlook is None or pace is None:
         return "no blog ended in the last ten minutes"

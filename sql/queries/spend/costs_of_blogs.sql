@@ -31,7 +31,7 @@ paid as (
         select coalesce(sum(s.cost_usd), 0) as cost_usd
         from generation_stages as s
         where s.generation_id = l.id
-        offset 0 -- by the key of each blog, as in stages/usage
+        offset 0 -- by the key of each blog, as in spend/usage
     ) as c
 ),
 

@@ -6,7 +6,8 @@ import pytest
 
 from blogworker.prices import TextPrice
 from blogworker.settings import OpenAISettings, ReplicateSettings
-from blogworker.stages.estimate import ENOUGH, Estimate, estimate
+from blogworker.spend.estimate import ENOUGH, Estimate, estimate
+from blogworker.stages.catalog import paid_calls
 
 OPENAI = OpenAISettings(
     rpm=100,
@@ -40,7 +41,9 @@ def bucket(name: str, requests: int, tokens: int | None, *, vendor: int | None =
 
 
 def of(kinds: dict[str, int], *usage: dict[str, Any], quotas: Any = (), openai: OpenAISettings = OPENAI) -> Estimate:
-    return estimate(kinds, usage, quotas, openai=openai, replicate=REPLICATE)
+    calls = paid_calls(openai, REPLICATE)
+    needs = {(kind, stage): jobs for kind, jobs in kinds.items() for stage in calls}
+    return estimate(needs, tuple(calls.values()), usage, quotas, openai=openai, replicate=REPLICATE)
 
 
 def test_without_finished_blogs_the_reservations_are_the_estimate() -> None:

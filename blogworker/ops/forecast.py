@@ -1,0 +1,96 @@
+"""Forecast: what jobs will cost and how long they take, before they are enqueued or retried. It writes nothing."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from blogworker.db.pool import Database, Row
+from blogworker.errors import DatabaseUnready, QueueFull
+from blogworker.queue.newblog import NewBlog
+from blogworker.queue.survey import Survey, room, survey
+from blogworker.settings import OpenAISettings, ReplicateSettings
+from blogworker.spend.estimate import DAYS, LATEST, Estimate, estimate
+from blogworker.stages.catalog import paid_calls
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What an enqueue would do. `outlook` is None when there was no database to read."""
+
+    survey: Survey
+    estimate: Estimate
+    outlook: Row | None = None
+    refusal: QueueFull | None = None
+    room_unknown: str | None = None  # why the queue could not be asked for room
+
+    @property
+    def minutes_behind_waiting(self) -> float | None:
+        """Minutes of quota for the waiting jobs and these, if the waiting ones are like these."""
+        if self.outlook is None or not self.survey.new:
+            return None
+        return self.estimate.minutes * (1 + int(self.outlook["waiting"]) / self.survey.new)
+
+    @property
+    def minutes_at_pace(self) -> float | None:
+        """Minutes for the same jobs at the rate of the last ten minutes."""
+        if self.outlook is None or not self.outlook["a_minute"]:
+            return None
+        return float((self.outlook["waiting"] + self.survey.new) / self.outlook["a_minute"])
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The settings that a cost depends on."""
+
+    openai: OpenAISettings
+    replicate: ReplicateSettings
+
+
+async def forecast(
+    database: Database, jobs: Iterable[NewBlog], *, counts: Counter[str], limit: int | None, prices: Prices
+) -> Forecast:
+    """Forecast with the database. `counts`: jobs by site that need room, if known before; `limit`: of the queue."""
+    async with database.transaction() as statements:
+        await statements.execute("db/read_only")
+        surveyed = await survey(statements, jobs)
+        usage = await statements.rows("spend/usage", days=DAYS, most=LATEST)
+        quotas = await statements.rows("ops/quotas", name=None, every=False)
+        outlook = await statements.one("queue/outlook")
+    refusal, unknown = None, None
+    try:
+        refusal = await room(database, counts or surveyed.sites, queue_size_limit=limit)
+    except DatabaseUnready as error:
+        unknown = str(error)
+    found = _estimate(_needs(surveyed.kinds, prices), usage, quotas, prices)
+    return Forecast(surveyed, found, outlook, refusal, unknown)
+
+
+async def forecast_without_database(jobs: Iterable[NewBlog], *, prices: Prices) -> Forecast:
+    """Forecast from the settings alone: no job is known, no average, no queue."""
+    surveyed = await survey(None, jobs)
+    return Forecast(surveyed, _estimate(_needs(surveyed.kinds, prices), [], [], prices))
+
+
+async def forecast_cost(
+    database: Database,
+    needs: Mapping[tuple[str, str], int],
+    *,
+    openai: OpenAISettings,
+    replicate: ReplicateSettings,
+) -> tuple[float | None, float | None]:
+    """USD likely and at most, for jobs by source type and paid stage; None when a model has no price."""
+    usage = await database.rows("spend/usage", days=DAYS, most=LATEST)
+    found = _estimate(needs, usage, [], Prices(openai, replicate))
+    return found.usd, found.usd_at_most
+
+
+def _needs(kinds: Mapping[str, int], prices: Prices) -> dict[tuple[str, str], int]:
+    stages = paid_calls(prices.openai, prices.replicate)
+    return {(kind, str(stage)): jobs for kind, jobs in kinds.items() for stage in stages}
+
+
+def _estimate(
+    needs: Mapping[tuple[str, str], int], usage: Sequence[Row], quotas: Sequence[Row], prices: Prices
+) -> Estimate:
+    calls = tuple(paid_calls(prices.openai, prices.replicate).values())
+    return estimate(needs, calls, usage, quotas, openai=prices.openai, replicate=prices.replicate)

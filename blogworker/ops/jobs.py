@@ -1,0 +1,64 @@
+"""Jobs: list, show, cancel, prune."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from anyio import sleep
+
+from blogworker.db.pool import Database, Row
+from blogworker.ops.sites import require_site
+from blogworker.queue.job import Status
+
+BATCH = 500
+PAUSE_S = 0.02  # between batches, so that claims come first
+
+
+async def list_jobs(
+    database: Database, *, status: Status | None, site: str | None, before: int | None, most: int
+) -> list[Row]:
+    """Jobs, newest first. `before`: only ids below this one."""
+    await require_site(database, site)
+    return await database.rows("ops/list_jobs", status=status, instance_id=site, before=before, most=most)
+
+
+async def show_job(database: Database, job_id: int) -> Row | None:
+    """Everything known about a job; None if there is no such job. A value that cannot be read is an Unreadable."""
+    found = await database.maybe("ops/show_job", job_id=job_id)
+    if found is None:
+        return None
+    found["job"]["source_data"] = found.pop("source_data")
+    for saved, output in zip(found["checkpoints"], found.pop("outputs"), strict=True):
+        saved["output"] = output
+    return found
+
+
+async def cancel_jobs(database: Database, job_ids: Sequence[int]) -> dict[int, str]:
+    """Cancel jobs that have not ended. Return the new status by id: PROCESSING means that its worker will stop it."""
+    rows = await database.rows("queue/cancel", job_ids=list(job_ids))
+    return {row["job_id"]: row["status"] for row in rows}
+
+
+async def count_prunable(database: Database, *, older_than_s: float) -> int:
+    """How many jobs `prune_jobs` would delete."""
+    jobs: int = (await database.one("ops/prunable", older_than_s=older_than_s))["jobs"]
+    return jobs
+
+
+async def prune_jobs(database: Database, *, older_than_s: float, batch: int) -> int:
+    """Delete jobs that ended longer ago, in transactions of `batch` jobs. Return how many were deleted."""
+
+    async def one_batch() -> int:
+        pruned: int = (await database.one("ops/prune", older_than_s=older_than_s, batch=batch))["pruned"]
+        return pruned
+
+    pruned = await until_none(one_batch)
+    await database.execute("ops/prune_leftovers")
+    return pruned
+
+
+async def until_none(act: Callable[[], Awaitable[int]]) -> int:
+    """Call `act` until it returns 0; return the sum."""
+    total = 0
+    while count := await act():
+        total += count
+        await sleep(PAUSE_S)
+    return total

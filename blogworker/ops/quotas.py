@@ -1,0 +1,47 @@
+"""Quotas: list, set, unblock. A change reaches every worker within a second."""
+
+from blogworker.db.pool import Database, Row
+from blogworker.errors import SettingsError
+from blogworker.ops.sites import require_site
+from blogworker.printable import typed
+
+SITES = "wix/"  # prefix of the quota of a site; it exists for a day after the last call
+
+
+async def list_quotas(database: Database, *, site: str | None = None, every: bool = False) -> list[Row]:
+    """The quotas of the fleet, or of one site. `every`: also those of sites that are far from their limit."""
+    rows = await database.rows("ops/quotas", name=None if site is None else SITES + site, every=every)
+    if not rows:
+        await require_site(database, site)
+    return rows
+
+
+async def set_quota(database: Database, name: str, *, rpm: int | None, tpm: int | None, pinned: bool) -> list[Row]:
+    """Change the limits of a quota and return its row. `pinned`: the settings of a starting worker do not change it.
+
+    Raises SettingsError when there is no such quota, or when it has no token limit to set.
+    """
+    changed = await database.maybe(
+        "quota/set_bucket", name=name, requests_per_minute=rpm, tokens_per_minute=tpm, pinned=pinned
+    )
+    rows = await _named(database, name)
+    if changed is None:
+        raise SettingsError(f"{name} counts requests only: it has no tokens to limit")
+    return rows
+
+
+async def unblock_quota(database: Database, name: str) -> list[Row]:
+    """End the block that a 429 started and return the quota's row. Raises SettingsError when it is not blocked."""
+    unblocked = await database.maybe("quota/unblock", name=name)
+    rows = await _named(database, name)
+    if unblocked is None:
+        raise SettingsError(f"{name} is not blocked")
+    return rows
+
+
+async def _named(database: Database, name: str) -> list[Row]:
+    if found := await database.rows("ops/quotas", name=name, every=False):
+        return found
+    known = [typed(row["name"]) for row in await database.rows("ops/quotas", name=None, every=False)]
+    existing = ", ".join(known) or "none: a worker makes them when it starts"
+    raise SettingsError(f"there is no bucket {typed(name)}; known are {existing}")

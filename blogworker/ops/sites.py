@@ -1,0 +1,83 @@
+"""Sites: list, pause, resume, set."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from psycopg.types.json import Json
+
+from blogworker.db.pool import Database, Row
+from blogworker.errors import SettingsError
+from blogworker.printable import typed
+from blogworker.queue.newblog import site_faults, site_text_faults
+
+SUGGESTIONS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SiteChanges:
+    """What to change of a site. None leaves a column as it is."""
+
+    name: str | None = None
+    plan: str | None = None
+    weight: float | None = None
+    max_in_flight: int | None = None
+    max_pending: int | None = None
+
+
+async def list_sites(database: Database, *, most: int) -> list[Row]:
+    """The busiest sites first."""
+    return await database.rows("ops/sites", most=most, instance_id=None)
+
+
+async def pause_site(database: Database, instance_id: str, *, reason: str) -> None:
+    """Stop claims of a site's jobs until it is resumed. Raises SettingsError if it is unknown or paused."""
+    if faults := site_text_faults(reason=reason):
+        raise SettingsError("\n".join(faults))
+    if await database.maybe("queue/pause_site", instance_id=instance_id, reason=reason) is None:
+        raise SettingsError(f"site {instance_id} is unknown, or paused already: see `blogworker sites list`")
+
+
+async def resume_site(database: Database, instance_id: str) -> None:
+    """Claim jobs of a site again. Raises SettingsError if it is unknown or not paused."""
+    if await database.maybe("queue/resume_site", instance_id=instance_id) is None:
+        raise SettingsError(f"site {instance_id} is unknown, or not paused: see `blogworker sites list`")
+
+
+def check_site(instance_id: str, changes: SiteChanges) -> None:
+    """Raise SettingsError with everything that is wrong with these changes."""
+    if faults := site_faults(instance_id) + site_text_faults(name=changes.name, plan=changes.plan):
+        raise SettingsError("\n".join(faults))
+
+
+async def set_site(
+    database: Database,
+    instance_id: str,
+    changes: SiteChanges,
+    *,
+    settings: Mapping[str, Any],
+    budgets: Mapping[str, object],
+) -> list[Row]:
+    """Create a site or change it, and return its row. `settings` are merged into its settings; `budgets` are the
+    parameters of `set_site_budget`."""
+    await database.one("queue/set_site", instance_id=instance_id, **asdict(changes), settings=Json(dict(settings)))
+    await database.execute("spend/set_site_budget", instance_id=instance_id, **budgets)
+    return await database.rows("ops/sites", most=1, instance_id=instance_id)
+
+
+async def require_sites(database: Database, sites: Iterable[str]) -> None:
+    """Raise SettingsError if one of the sites is unknown."""
+    for site in sites:
+        await require_site(database, site)
+
+
+async def require_site(database: Database, site: str | None) -> None:
+    """Raise SettingsError if the site is unknown, with similar names. None means every site."""
+    if site is None:
+        return
+    found = await database.one("ops/site_known", instance_id=site)
+    if not found["known"]:
+        near = get_close_matches(site, found["others"], n=SUGGESTIONS) or found["others"][:SUGGESTIONS]
+        names = ", ".join(map(typed, near)) + (" ..." if len(found["others"]) > len(near) else "")
+        raise SettingsError(f"there is no site {typed(site)}; known are {names or 'none'}: see `blogworker sites list`")
