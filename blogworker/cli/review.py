@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 from rich.console import Group
 
-from blogworker.cli.known import require_site
 from blogworker.cli.ops import BIGGEST_ID, seconds
 from blogworker.cli.output import console, emit_json, table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database, Row
 from blogworker.errors import BlogworkerError, SettingsError
+from blogworker.ops.sites import require_site
 
 if TYPE_CHECKING:
     from blogworker.stages.review import Review

@@ -124,7 +124,8 @@ class Offers:
         """The places in CHOSEN of what the rows differ in, in a product without options of its own."""
         if any(offer.choices for offer in self._offers):
             return []
-        return [place for place in range(len(CHOSEN)) if len({offer.differing[place] for offer in self._offers}) > 1]
+        told = [{offer.differing[place] for offer in self._offers} - {""} for place in range(len(CHOSEN))]
+        return [place for place, values in enumerate(told) if len(values) > 1]
 
     @property
     def options(self) -> tuple[Option, ...]:

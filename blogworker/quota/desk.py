@@ -59,9 +59,9 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Unused:
-    """What a call that started left of the tokens it was charged."""
+    """What a call that started left of its estimate."""
 
-    tokens: float  # below zero: it used more
+    tokens: int  # below zero: it used more
     token_s: float  # how far each of them moved the clock
 
 
@@ -176,8 +176,7 @@ class Desk:
 
     def _note_unused(self, reservation: Reservation, used: int) -> None:
         if reservation.token_s:
-            charged = reservation.tokens_s / reservation.token_s
-            self._back.unused.append(Unused(charged - used, reservation.token_s))
+            self._back.unused.append(Unused(reservation.tokens - used, reservation.token_s))
 
     async def _settle(self) -> None:
         """Return once what has been given back so far has been sent, or cannot be for now: then a later round does."""

@@ -122,9 +122,9 @@ def _word_faults(post: Post, body: str, site: SiteSettings) -> list[Shortfall]:
         told = f"the post is written in {another}: the site's language is {site.language}"
         faults.append(Shortfall("another language", told))
     elif site.language:
-        found, another = paragraph_in_another(_prose(body), site.language)
-        if found:
-            told = f"body_markdown has a paragraph in {another}: {found[:80]!r}: the site's language is {site.language}"
+        paragraph, another = paragraph_in_another(_prose(body), site.language)
+        if paragraph:
+            told = f"body_markdown has a paragraph in {another}, not {site.language}: {paragraph[:80]!r}"
             faults.append(Shortfall("paragraph in another language", told))
     return faults
 

@@ -47,7 +47,7 @@ EVENTS = {
     "picture_refused": "the vendor refused to make a picture from a prompt: error, prompt",
     "author_replaced": "Wix does not know the author of a post; the site's owner is used instead: member_id",
     "post_unlisted": "a post is published, but Wix did not give its address; its row has no url: error",
-    "categories_unknown": "the site's categories could not be read; a post is published without: error",
+    "categories_missed": "the site's categories could not be read; a post is published without: error",
     "tags_refused": "Wix refused a post's tags; it is published without: error",
     "jobs_rescued": "jobs of dead workers were taken back: workers (that lost them), count, failed",
     "strays_released": "a claim's answer was lost, and its jobs were released: count",

@@ -15,8 +15,8 @@ alter table quotas
 -- One round with a bucket for all of a process's callers: give back, report usage, then reserve.
 -- Takes    call_ids, turns, tokens, waited_s: the calls that the process waits to make, with their estimates and how
 --          long each has waited so far; those it named before and does not name now are forgotten. unused_tokens: what
---          each call that ended left unused of what it was charged (negative: used beyond that); unused_token_s: how far
---          each token of that call moved the clock; a call that was granted, started and never reached the vendor used
+--          each call that ended left of its estimate (negative: used beyond it); unused_token_s: how far each token of
+--          that call moved the clock; a call that was granted, started and never reached the vendor used
 --          none. back_requests_s, back_tokens_s: how far the clocks move back for calls that left before they started,
 --          dropped if back_epoch is not the bucket's any more; longest_wait_s: calls that would wait longer in all are
 --          refused; ahead_s: calls are granted no earlier than this before they may go, and then, however long they have
@@ -61,7 +61,8 @@ alter table quotas
 -- that never sets an estimate right is kept to by the pace, from what its headers say.
 --
 -- A call takes at least one request's time from the tokens too: calls of few tokens held up by that clock would else go
--- all at once.
+-- all at once. What that is more than its estimate is neither given back nor set off against usage beyond the estimate: the
+-- vendor never took it.
 drop function quota_round(
     text, uuid[], double precision[], integer[], double precision[], double precision, double precision,
     double precision, integer, double precision, double precision, double precision[], integer[], integer[], uuid,

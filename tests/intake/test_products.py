@@ -64,6 +64,7 @@ def test_a_classic_wix_product_has_surcharges_and_bare_file_names(data: Path) ->
         "price_max": "7.75",
         "vendor": "Barley Lane",
         "categories": ["Bath"],
+        "details": [{"name": "ribbon", "value": "New"}],
         "images": ["https://static.wixstatic.com/media/a1b2c3_0f9e~mv2.jpg"],
         "image": "https://static.wixstatic.com/media/a1b2c3_0f9e~mv2.jpg",
         "sku": "OS-1",

@@ -41,8 +41,8 @@ class Call:
         return max(self.request_s, self.tokens * self.token_s) if self.token_s else 0.0
 
     def unused(self, used: int) -> tuple[float, float]:
-        """The tokens that it was charged and did not use, and how far each of them moved the clock."""
-        return self.tokens_s / self.token_s - used, self.token_s
+        """What it left of its estimate, and how far each of these tokens moved the clock."""
+        return self.tokens - used, self.token_s
 
 
 @dataclass

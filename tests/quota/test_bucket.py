@@ -40,8 +40,8 @@ class Call:
         return max(self.request_s, self.tokens * self.token_s) if self.token_s else 0.0
 
     def unused(self, used: int) -> tuple[float, float]:
-        """The tokens that it was charged and did not use, and how far each of them moved the clock."""
-        return self.tokens_s / self.token_s - used, self.token_s
+        """What it left of its estimate, and how far each of these tokens moved the clock."""
+        return self.tokens - used, self.token_s
 
 
 @dataclass
@@ -671,6 +671,16 @@ def test_an_excess_is_charged_as_of_its_report(session):
         tap.reconcile(call, 60)
 
     assert tap.wait_s(tokens=10) == near(5 * 5 - 1)
+
+
+def test_a_call_charged_for_its_request_pays_for_all_that_it_used(session):
+    """The vendor has taken no tokens yet when the usage comes: the time that the request was charged has gone by."""
+    tap = Tap(session, rpm=20, tpm=600, burst_s=0)
+    tap.wait_s(tokens=0)
+    tap.pass_time(10)
+    tap.reconcile(tap.granted[0], 50)
+
+    assert tap.wait_s(tokens=0) == near(5)
 
 
 def test_a_full_bucket_keeps_nothing_of_a_refund(session):

@@ -34,7 +34,7 @@ def posts_of(source: dict[str, Any], seed: int) -> list[tuple[dict[str, Any], di
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.sampled_from(LANGUAGES),
     st.sampled_from(NAMES),
@@ -63,7 +63,7 @@ def test_a_post_is_fit_and_tells_its_products_facts(
         assert "| Size | S, M |" in body
         assert ("1.5 kg" if language == "en" else "1,5 kg") in body
         assert "Stands on felt" in body
-        assert not re.search(r"✨|!!|@|  |\{|\bCo\. [A-Z][a-z]+ \b(?!Shirt)|NEW", re.sub(r"(?m)^\|.*", "", body)), body
+        assert not re.search(r"✨|!!|@|  |\{|\bCo\. (?!Shirt)[A-Z]|NEW", re.sub(r"(?m)^\|.*", "", body)), body
         assert made["title"] == idea["title"]
 
 

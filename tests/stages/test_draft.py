@@ -56,7 +56,7 @@ def test_a_post_is_as_large_as_it_is_sent():
 
 
 def test_a_post_too_large_loses_its_last_sections():
-    long = "\n\n".join([body(), *(f"## More {n}\n\nOf {n}: {'words and words ' * 2_000}" for n in range(20))])
+    long = "\n\n".join([body(), *(f"## More {n}\n\nOf {n}: {'words and words ' * 2_000}end." for n in range(20))])
 
     made = covered(draft(body_markdown=long), file_id="f" * 60, alt="a" * 125)
 
@@ -67,7 +67,7 @@ def test_a_post_too_large_loses_its_last_sections():
     assert "More 0" in said
     assert "More 19" not in said
     assert last["type"] == "PARAGRAPH"
-    assert "".join(texts(last)).endswith("words and words")
+    assert "".join(texts(last)).endswith("words and words end.")
 
 
 def test_what_nobody_sees_goes_before_any_word():

@@ -30,7 +30,7 @@ def record_of(source: Mapping[str, Any], said: Mapping[str, str], language: str)
     rows["before"] = price(str(source.get("compare_at_price") or ""))
     rows["stock"] = words.get(str(source.get("availability") or ""), "")
     named = {labels.get(name, name): value for name, value in rows.items()}
-    named |= dict(_choices(source))
+    named |= {labels.get(name, name): value for name, value in _choices(source)}
     named |= dict(_variants(source, price, said.get("before", "")))
     named |= {
         labels.get(name.casefold(), name): value for name, value in _parted(source.get("details")) if name != RIBBON

@@ -59,9 +59,10 @@ GOES_ON = re.compile(
     r"(?:It|Its|They|Er|Sie|Es|Seine?|Ihre?|Il|Elle|Son|Sa|Su|Pesa|Mide|È|Misura|Contiene|Ele|Ela|Mede|Leva|Het|Hij|Zijn)\b"
 )
 OTHERS = {  # of a language: words of a sentence that compares, or tells of a case
-    "en": r"most|other|usual|ordinary|typical|than|compared|unlike|if|for example",
-    "de": r"andere[nmrs]?|übliche[nmrs]?|als|statt|wenn", "fr": r"autres?|que|si", "es": r"otr[oa]s?|que|si",
-    "it": r"altr[oaie]|che|rispetto|se", "pt": r"outr[oa]s?|que|quando|(?<!-)se", "nl": r"andere|gewone|dan|als",
+    "en": r"most|other|usual|ordinary|typical|(?<!more )than|compared|unlike|if|for example",
+    "de": r"andere[nmrs]?|übliche[nmrs]?|(?<!mehr )als|statt|wenn", "fr": r"autres?|que|si", "es": r"otr[oa]s?|que|si",
+    "it": r"altr[oaie]|che|rispetto|se",
+    "pt": r"outr[oa]s?|que|quando|(?<!-)se", "nl": r"andere|gewone|(?<!meer )dan|als",
 }  # fmt: skip
 COMPARED = {tag: re.compile(rf"(?<!\w)(?:{words})\b", re.I) for tag, words in OTHERS.items()}
 COMPARED[""] = re.compile(rf"\b(?:{'|'.join(OTHERS[tag] for tag in ('en', 'de', 'fr', 'es'))})\b", re.I)

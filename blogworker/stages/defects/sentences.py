@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 # Behind the sign that ends a sentence there may be closing quotes and marks. Chinese and Japanese write no space.
 ENDING = re.compile(r"(?<=[.!?…])[\"'”’»)*_]{0,3}\s+|(?<=[。！？])")
-ABBREVIATED = re.compile(
-    r"(?:^|[\s(„“\"«])(?:\w|z\.\s?B|d\.\s?h|u\.\s?a|bzw|ca|Nr|vgl|ggf|inkl|e\.g|i\.e|approx|vs|Mrs?|Ms|Dr|St|No"
+ABBREVIATED = re.compile(  # behind a number, a letter is a unit
+    r"(?:^|(?<!\d)[\s(„“\"«])(?:\w|z\.\s?B|d\.\s?h|u\.\s?a|bzw|ca|Nr|vgl|ggf|inkl|e\.g|i\.e|approx|vs|Mrs?|Ms|Dr|St|No"
     r"|p\.\s?ex|env|aprox|p\.\s?ej|Sra?|Mme)\.$"
 )
 LONGEST_ABBREVIATION = 10
