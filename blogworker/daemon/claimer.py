@@ -1,6 +1,7 @@
 """What a worker takes from the queue, and whether there is more for it."""
 
 from functools import partial
+from time import monotonic
 from uuid import UUID
 
 import psycopg
@@ -8,9 +9,10 @@ from psycopg_pool import PoolTimeout
 
 from blogworker.daemon.gate import Gate, Trial
 from blogworker.db.misfit import misfit
-from blogworker.db.patient import Weather, passing
+from blogworker.db.patient import Weather
 from blogworker.db.pool import Database
 from blogworker.db.words import in_words
+from blogworker.queue.admit import admissible
 from blogworker.queue.claim import Claimed, Scan, claim
 from blogworker.queue.condemn import condemn
 from blogworker.queue.rescue import claim_suspect
@@ -19,6 +21,7 @@ from blogworker.telemetry import get_logger
 NOTHING = Claimed(claims=(), look_again=False)
 WITHIN_S = 600.0  # a worker that runs until the queue is empty waits for jobs scheduled no later than this
 SUSPECTS_WITHIN_S = 15.0  # one for suspects: for those that rest no longer than this
+UNADMITTED_S = 300.0  # that claims leave it to `admit` alone to put sites in line
 
 log = get_logger()
 
@@ -37,12 +40,14 @@ class Claimer:
         self._alone = alone
         self._scan = Scan()
         self._stopped_by: str | None = None  # the error that stops every claim
+        self._admits_from = 0.0
 
     async def take(self, worker_id: UUID, slots: int) -> tuple[Claimed, Trial | None]:
         """One job to probe a provider with and its permission, if it is time for that; otherwise as many as allowed."""
         if self._alone:
             return await self._suspect(worker_id), None
-        take = partial(claim, self._database, worker_id, site_window=self._site_window, scan=self._scan)
+        admits = monotonic() >= self._admits_from
+        take = partial(claim, self._database, worker_id, site_window=self._site_window, scan=self._scan, admits=admits)
         if (trial := await self._gate.trial()) is not None:
             for one in trial.passings:
                 found = self._answered(await take(slots=1, passing=one))
@@ -66,15 +71,29 @@ class Claimer:
         return self._answered(NOTHING if job is None else Claimed(claims=(job,), look_again=True))
 
     async def single_out(self, error: Exception) -> None:
-        """An error that may be the fault of some job: end that job, otherwise no site is served."""
-        if self._stopped_by != (told := f"{type(error).__name__}: {error}"):
+        """An error that may be the fault of some row: end its job, otherwise no site is served. Where the row is one of
+        a site that is to join the line, claims do not admit sites for a while."""
+        if not misfit(error) and self._stopped_by != (told := f"{type(error).__name__}: {error}"):
             self._stopped_by = told  # once for each
             log.error("claim_failed", error_type=type(error).__name__, error=in_words(error))
         try:
-            for job in await condemn(self._database, self._site_window, lambda other: passing(other) or misfit(other)):
+            found = await self._without_admission()
+            for job in await condemn(self._database, self._site_window):
+                found = True
                 log.error("job_condemned", job_id=job.job_id, instance_id=job.instance_id, error=job.error)
         except (psycopg.Error, PoolTimeout) as other:
-            self._weather.trouble(other, "queue/condemn")
+            if not misfit(other):  # that is known already, by the name of the claim
+                self._weather.trouble(other, "queue/condemn")
+            return
+        if found:
+            self._weather.fit.passed("queue/claim")  # for all others
+
+    async def _without_admission(self) -> bool:
+        """Whether claims admitted sites so far, and cannot."""
+        if monotonic() < self._admits_from or await admissible(self._database):
+            return False
+        self._admits_from = monotonic() + UNADMITTED_S
+        return True
 
     async def all_done(self) -> bool:
         if self._alone:

@@ -23,6 +23,7 @@ from blogworker.db.patient import PatientDatabase, Weather
 from blogworker.db.pool import Database
 from blogworker.db.reserved import ReservedConnection
 from blogworker.queue.admit import Reopening, admit, arrivals
+from blogworker.queue.aside import Aside
 from blogworker.queue.job import Claim, Outcome
 from blogworker.queue.lease import Lease, LeaseEnded, LeaseTaken
 from blogworker.queue.notify import Flag, Listener
@@ -89,7 +90,9 @@ class Incarnation:
             concurrency=settings.worker.concurrency,
         )
         self._patient = PatientDatabase(database, weather)
-        self._settler = Settler(self._patient, self._lease.worker_id)
+        strict = PatientDatabase(database, weather, waits_for_fit=False)
+        self._settler = Settler(self._patient, self._lease.worker_id, strict=strict)
+        self._orphans, self._strays = Aside(), Aside()
         self._arrivals, self._due, self._reopening, self._sweeping = arrivals(), due(), Reopening(), Sweep()
         self.worker = Worker(
             database,
@@ -219,10 +222,11 @@ class Incarnation:
         await self._extend()  # it brings the names of the cancelled
 
     async def _rescue(self) -> None:
-        found = await rescue(self._database)
+        found = await rescue(self._database, self._orphans)
         if found.jobs:
             log.warning("jobs_rescued", workers=list(found.workers), count=found.jobs, failed=found.failed)
-        if strays := await release_strays(self._database, self._lease.worker_id, known=self.worker.held):
+        strays = await release_strays(self._database, self._lease.worker_id, known=self.worker.held, aside=self._strays)
+        if strays:
             log.warning("strays_released", count=strays)
         if await self._reopening.look(self._database):
             self.worker.wake()

@@ -15,6 +15,7 @@ from psycopg_pool import PoolTimeout
 
 from blogworker.daemon.claimer import NOTHING, Claimer
 from blogworker.daemon.gate import Gate, Trial
+from blogworker.db.misfit import misfit
 from blogworker.db.patient import Weather
 from blogworker.db.pool import Database
 from blogworker.db.words import in_words
@@ -162,7 +163,7 @@ class Worker:
                     self._weather.found(statement)
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
             await self._release(found.claims, trial)
-            if not self._weather.trouble(error, statement):
+            if not self._weather.trouble(error, statement) or (misfit(error) and statement == "queue/claim"):
                 await self._claimer.single_out(error)
             return None
         if jobs.cancel_scope.cancel_called:  # tasks started now would not take a single step

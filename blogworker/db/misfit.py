@@ -5,6 +5,7 @@ again when a statement that it refused gets through. Where no job is left to try
 a while, and tries.
 """
 
+from collections import Counter
 from time import monotonic
 
 import psycopg
@@ -31,6 +32,7 @@ class Fit:
     def __init__(self) -> None:
         self._refused: set[str] = set()
         self._began = self._since = self._last = 0.0
+        self.passes: Counter[str] = Counter()  # by statement: how often it got through
 
     @property
     def waited_s(self) -> float:
@@ -52,6 +54,7 @@ class Fit:
         self._refused.add(name)
 
     def passed(self, name: str) -> None:
+        self.passes[name] += 1
         if name in self._refused:
             self._refused.discard(name)
             self._report()

@@ -5,6 +5,7 @@ of the worker's lease cancels them. Each of them may be repeated: it is fenced, 
 holds for a database that is away, and for one that does not fit for now (`misfit.py`).
 """
 
+from collections import Counter
 from time import monotonic
 
 import psycopg
@@ -20,6 +21,8 @@ from blogworker.telemetry import get_logger
 ANSWER_S = 10.0  # a statement that takes longer is on a link that is dead
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 2.0
+OTHERS_PASS = 3  # times that a statement got through for others while it does not fit for one: not the database's fault
+TRIES = 8  # before that is believed
 READ_ONLY = "25006"  # a failover left us on a standby; the driver does not count it as operational
 
 log = get_logger()
@@ -83,20 +86,44 @@ class Weather:
             self._refused.clear()
 
 
-class PatientDatabase(Runner):
-    """Runs statements on another runner, again and again while the trouble is not their own."""
+class Doubt:
+    """Whether a misfit is of one row alone: a trigger of another program refuses it, while the same statement gets
+    through for others."""
 
-    def __init__(self, runner: Runner, weather: Weather) -> None:
+    def __init__(self, passes: Counter[str], name: str) -> None:
+        self._passes = passes
+        self._name = name
+        self._before = self._tries = 0
+
+    def of_the_row(self) -> bool:
+        """Asked after each try that did not fit."""
+        if self._tries == 0:
+            self._before = self._passes[self._name]
+        self._tries += 1
+        return self._tries > TRIES and self._passes[self._name] - self._before >= OTHERS_PASS
+
+
+class PatientDatabase(Runner):
+    """Runs statements on another runner, again and again while the trouble is not their own.
+
+    `waits_for_fit`: also while they do not fit the database.
+    """
+
+    def __init__(self, runner: Runner, weather: Weather, *, waits_for_fit: bool = True) -> None:
         self._runner = runner
         self._weather = weather
+        self._waits_for_fit = waits_for_fit
 
     async def rows(self, name: str, /, **parameters: object) -> list[Row]:
         failures = 0
+        doubt = Doubt(self._weather.fit.passes, name)
         while True:
             try:
                 with fail_after(ANSWER_S):
                     rows = await self._runner.rows(name, **parameters)
             except (psycopg.Error, PoolTimeout, TimeoutError) as error:
+                if misfit(error) and (not self._waits_for_fit or doubt.of_the_row()):
+                    raise
                 if not self._weather.trouble(error, name):
                     raise
                 failures += 1

@@ -5,7 +5,10 @@ work in one statement, the rest follows here, batch by batch, and no claim waits
 virtual time that is in service when its batch is admitted, so it is next, whichever batch that is.
 """
 
-from blogworker.db.pool import Database
+from psycopg import Error
+
+from blogworker.db.patient import passing
+from blogworker.db.pool import Database, Statements
 from blogworker.queue.batches import Batches
 
 WITH_A_CLAIM = 50  # two or three milliseconds
@@ -22,6 +25,19 @@ async def admit(database: Database, batches: Batches | None = None) -> int:
     if not joined:
         await database.briefly(("queue/forget_arrivals", {}))
     return joined
+
+
+async def admissible(database: Database) -> bool:
+    """Whether a claim can admit the first sites. Where the database refuses one, `admit` passes it over."""
+    asked: dict[str, object] = {"batch": WITH_A_CLAIM, "only": None, "aside": []}
+    try:
+        async with database.connection() as connection, connection.transaction(force_rollback=True):
+            await Statements(connection).execute("queue/admit_sites", **asked)
+    except Error as error:
+        if passing(error):
+            raise
+        return False
+    return True
 
 
 class Reopening:

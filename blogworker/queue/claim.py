@@ -90,14 +90,16 @@ async def claim(
     site_window: int,
     passing: Passing = ALL,
     scan: Scan | None = None,
+    admits: bool = True,
 ) -> Claimed:
-    """Take at most `slots` jobs, at most `site_window` of one site.
+    """Take at most `slots` jobs, at most `site_window` of one site. `admits`: put sites that got work in line first.
 
     A worker with one free slot looks at one site. Where it finds that site dry and retires it, it goes on to the next.
     """
     scan = scan or Scan()
     before: list[tuple[str, Mapping[str, object]]] = [("queue/claim_turn", {})] if passing.pacing is not None else []
-    before.append(("queue/admit_sites", {"batch": WITH_A_CLAIM}))
+    if admits:
+        before.append(("queue/admit_sites", {"batch": WITH_A_CLAIM, "only": None, "aside": []}))
     for _ in range(DRY_ROUNDS):
         asked = {"worker_id": worker_id, "slots": slots, "site_window": site_window, **_wanted(passing, scan)}
         answer = await database.briefly(*before, ("queue/claim", asked))

@@ -9,7 +9,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
-from blogworker.db.pool import Runner
+from blogworker.db.pool import Row, Runner
+from blogworker.queue.aside import Aside
 from blogworker.queue.claim import claim_of
 from blogworker.queue.job import Claim, Stage
 
@@ -34,19 +35,29 @@ class Former:
     held: tuple[tuple[int, int], ...]  # the jobs and attempts that it could not settle
 
 
-async def rescue(database: Runner) -> Rescued:
+async def rescue(database: Runner, aside: Aside | None = None) -> Rescued:
     """One batch. Any worker may, at any time."""
-    rows = await database.rows("queue/rescue", batch=BATCH, most_lone=MOST_LONE, most=MOST)
+
+    async def ask(only: list[str] | None, passed_over: list[str]) -> list[Row]:
+        return await database.rows(
+            "queue/rescue", batch=BATCH, most_lone=MOST_LONE, most=MOST, only=only, aside=passed_over
+        )
+
+    rows = await (aside or Aside()).rows(database, ask)
     workers = tuple(sorted({row["worker"] for row in rows}))
     return Rescued(workers, jobs=len(rows), failed=sum(row["status"] == "FAILED" for row in rows))
 
 
-async def release_strays(database: Runner, worker_id: UUID, *, known: Collection[int]) -> int:
+async def release_strays(
+    database: Runner, worker_id: UUID, *, known: Collection[int], aside: Aside | None = None
+) -> int:
     """Hand back jobs that a claim of ours took although its answer never reached us; give how many."""
-    rows = await database.rows(
-        "queue/release_strays", worker_id=worker_id, known=list(known), older_than_s=STRAY_AFTER_S
-    )
-    return len(rows)
+    asked = {"worker_id": worker_id, "known": list(known), "older_than_s": STRAY_AFTER_S}
+
+    async def ask(only: list[str] | None, passed_over: list[str]) -> list[Row]:
+        return await database.rows("queue/release_strays", **asked, only=only, aside=passed_over)
+
+    return len(await (aside or Aside()).rows(database, ask))
 
 
 async def take_back(database: Runner, former: Former) -> int:

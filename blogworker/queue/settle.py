@@ -8,6 +8,7 @@ from anyio import Event, move_on_after
 from psycopg import Error
 from psycopg.types.json import Json
 
+from blogworker.db.misfit import misfit
 from blogworker.db.pool import Runner
 from blogworker.db.storable import explained
 from blogworker.db.words import in_words
@@ -77,10 +78,12 @@ def move(outcome: Outcome) -> Move:
 class Settler:
     """Collects outcomes while a statement is under way, and sends them together in the next: nothing ever waits for a
     tick, and a busy worker settles many attempts at once. Runs on a patient database: an outage is waited for. A row
-    that somebody holds is not: it is sent again, and keeps its own slot only."""
+    that somebody holds is not: it is sent again, and keeps its own slot only. Nor is a row that does not fit, where the
+    statement itself does: `strict` raises a misfit, by default `database` does."""
 
-    def __init__(self, database: Runner, worker_id: UUID) -> None:
+    def __init__(self, database: Runner, worker_id: UUID, *, strict: Runner | None = None) -> None:
         self._database = database
+        self._strict = strict or database
         self._worker_id = worker_id
         self._waiting: list[tuple[Claim, Move, Settlement]] = []
         self._unstored: dict[tuple[int, int], Settlement] = {}  # by job and attempt: waiting, or under way
@@ -112,7 +115,7 @@ class Settler:
 
     async def _send(self, batch: list[tuple[Claim, Move, "Settlement"]]) -> None:
         try:
-            statuses = await self._store(batch)
+            statuses = await self._store_fitting(batch)
         except Error as error:
             if len(batch) > 1:  # one that is refused must not hold up the others
                 for entry in batch:
@@ -129,6 +132,16 @@ class Settler:
                 settlement.status = status
                 settlement.stored.set()
 
+    async def _store_fitting(self, batch: list[tuple[Claim, Move, "Settlement"]]) -> dict[int, str | None]:
+        """Waits for a database that does not fit; raises where it fits, and a row of the batch does not."""
+        try:
+            return await self._store(batch)
+        except Error as error:
+            if not misfit(error):
+                raise
+        await self._database.rows("queue/settle", worker_id=self._worker_id, outcomes=Json([]))
+        return await self._store(batch)
+
     async def _store(self, batch: list[tuple[Claim, Move, "Settlement"]]) -> dict[int, str | None]:
         # Before the jobs are PENDING again, or else they are claimed at once.
         pauses = {
@@ -139,7 +152,7 @@ class Settler:
             with move_on_after(PAUSE_S):
                 if await self._database.maybe("queue/pause_site", instance_id=instance_id, reason=reason) is not None:
                     log.warning("site_paused", instance_id=instance_id, error=reason)
-        rows = await self._database.rows(
+        rows = await self._strict.rows(
             "queue/settle",
             worker_id=self._worker_id,
             outcomes=Json([_row(claim, made) for claim, made, _ in batch]),

@@ -88,7 +88,7 @@ class Fleet:
 
     async def _keep(self, breakers: Breakers, worker: Worker) -> None:
         while True:
-            await self.database.one("queue/promote", batch=100)
+            await self.database.one("queue/promote", batch=100, only=None, aside=[])
             if await breakers.sync():
                 worker.wake()
             await sleep(0.05)

@@ -1,18 +1,23 @@
 """A database that does not fit is nobody's fault: no job pays for it, and nothing is claimed meanwhile."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import psycopg
 import pytest
-from anyio import Event
+from anyio import Event, create_task_group, sleep
 from structlog.testing import capture_logs
 
 from blogworker.db import misfit as misfit_module
+from blogworker.db import patient as patient_module
 from blogworker.db.misfit import Fit, misfit
 from blogworker.db.patient import LONGEST_WAIT_S, PatientDatabase, Weather
 from blogworker.db.pool import Database
+from blogworker.queue.admit import admit, arrivals
+from blogworker.queue.claim import claim
 from blogworker.queue.job import Claim, Done, Outcome
+from blogworker.queue.settle import Settler
 
 from .test_worker import Bench, Stage, until
 from .test_worker import bench as bench
@@ -227,6 +232,148 @@ async def test_a_job_that_stops_every_claim_is_ended_and_the_others_go_on(
     assert poison["error"] == "the database refuses to claim it: no blog about poison"
     assert {job["status"] for job in others} == {"DONE"}
     assert [line["event"] for line in logs if line["log_level"] == "error"] == ["claim_failed", "job_condemned"]
+
+
+MISFIT_CODES = ["42501", "42703", "42883", "42P01", "3F000", "0A000"]
+
+
+async def done(claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+    return Done()
+
+
+@pytest.mark.parametrize("code", MISFIT_CODES)
+async def test_a_row_that_does_not_fit_pauses_its_site_and_costs_no_attempt(
+    bench: Bench, database: Database, code: str
+) -> None:
+    """A trigger of somebody else's lacks a privilege or a name, for one site. The database fits all others."""
+    await run(database, EVERY_CLAIM_FAILS.format(code=code, and_else="false"))
+    await run(
+        database,
+        "insert into blog_generations (instance_id, source_type, source_id) "
+        "select 'odd', 'keyword', 'poison' from generate_series(1, 5)",
+    )
+    await bench.add("a", "b", "c")
+
+    with capture_logs() as logs:
+        async with bench.working(done, slots=4) as (worker, _):
+            await until(lambda: worker.outcomes["DONE"] == 3)
+            await bench.add("d", "a")
+            await until(lambda: worker.outcomes["DONE"] == 5)
+
+    jobs = await bench.jobs()
+    assert {(job["status"], job["attempt"]) for job in jobs if job["instance_id"] == "odd"} == {("PENDING", 0)}
+    assert {job["status"] for job in jobs if job["instance_id"] != "odd"} == {"DONE"}
+    (site,) = await database.rows("ops/sites", most=9, instance_id="odd")
+    assert site["pause_reason"].endswith("the database refuses to claim it: no blog about poison")
+    events = [line["event"] for line in logs if line["log_level"] in {"error", "warning"}]
+    assert events == ["misfit_found", "job_condemned"]
+
+
+ADMISSION_FAILS = """
+create function refuse_odd() returns trigger language plpgsql as $$
+begin
+    if new.instance_id = 'odd' and new.ready then
+        raise exception 'no such site' using errcode = '{code}';
+    end if;
+    return new;
+end
+$$;
+create trigger refuse_odd before update on sites for each row execute function refuse_odd()
+"""
+
+
+@pytest.mark.parametrize("code", ["P0001", "23514", *MISFIT_CODES[:2]])
+async def test_a_site_that_cannot_join_the_line_stops_no_claim(
+    bench: Bench, database: Database, quiet_sooner: None, code: str
+) -> None:
+    """Each claim admits some sites, in its own transaction."""
+    await run(database, ADMISSION_FAILS.format(code=code))
+    await bench.add("odd", "a", "b")
+    arrived = arrivals()
+
+    async def keep_admitting() -> None:
+        while True:
+            with suppress(psycopg.Error):  # where only the odd site arrives, there is nothing to serve
+                await admit(database, arrived)
+            await sleep(0.05)
+
+    async with bench.working(done, slots=4) as (worker, _), create_task_group() as keepers:
+        keepers.start_soon(keep_admitting)
+        await until(lambda: worker.outcomes["DONE"] == 2)
+        await bench.add("c")
+        await until(lambda: worker.outcomes["DONE"] == 3)
+        keepers.cancel_scope.cancel()
+
+    assert await bench.statuses() == ["PENDING", "DONE", "DONE", "DONE"]
+
+
+SETTLING_FAILS = """
+create function refuse_odd() returns trigger language plpgsql as $$
+begin
+    if new.instance_id = 'odd' and new.status = 'DONE' then
+        raise exception 'not this one' using errcode = '{code}';
+    end if;
+    return new;
+end
+$$;
+create trigger refuse_odd before update on blog_generations for each row execute function refuse_odd()
+"""
+
+
+@pytest.mark.parametrize("code", ["P0001", *MISFIT_CODES[:2]])
+async def test_an_outcome_that_does_not_fit_holds_no_other_up(bench: Bench, database: Database, code: str) -> None:
+    await run(database, SETTLING_FAILS.format(code=code))
+    await bench.add("odd", "a", "b", "odd", "c")
+    weather = Weather()
+    settler = Settler(
+        PatientDatabase(database, weather),
+        bench.worker_id,
+        strict=PatientDatabase(database, weather, waits_for_fit=False),
+    )
+    statuses: dict[int, str | None] = {}
+
+    async def end(taken: Claim) -> None:
+        statuses[taken.job_id] = await settler.settle(taken, Done())
+
+    await admit(database)
+    found = await claim(database, bench.worker_id, slots=9, site_window=9)
+    async with create_task_group() as keepers:
+        keepers.start_soon(settler.run)
+        async with create_task_group() as ends:
+            for taken in found.claims:
+                ends.start_soon(end, taken)
+        keepers.cancel_scope.cancel()
+
+    by_site = sorted((taken.instance_id, statuses[taken.job_id]) for taken in found.claims)
+    assert by_site == [("a", "DONE"), ("b", "DONE"), ("c", "DONE"), ("odd", None), ("odd", None)]
+    assert weather.fit.room(9, in_flight=0) == 9
+
+
+async def test_a_row_that_alone_does_not_fit_is_not_waited_for(
+    bench: Bench, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same statement gets through for others, so it is not the database that has to change."""
+    monkeypatch.setattr(patient_module, "LONGEST_WAIT_S", 0.05)
+    await run(database, SETTLING_FAILS.format(code="42501").replace("new.status = 'DONE'", "true"))
+    await bench.add("odd", *"abcdefgh")
+    odd, *others = [job["id"] for job in await bench.jobs()]
+    weather = Weather()
+    one = PatientDatabase(database, weather)
+    refused = Event()
+
+    async def alone() -> None:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await one.rows("queue/condemn", job_id=odd, error="e")
+        refused.set()
+
+    with capture_logs():
+        async with create_task_group() as tasks:
+            tasks.start_soon(alone)
+            await until(lambda: weather.fit.room(9, in_flight=0) == 0)
+            assert not refused.is_set()
+            for job_id in others[:3]:
+                await one.rows("queue/condemn", job_id=job_id, error="e")
+            await refused.wait()
 
 
 async def test_the_site_of_a_job_that_cannot_even_be_ended_is_paused(bench: Bench, database: Database) -> None:

@@ -141,7 +141,7 @@ class Bench:
     async def rescue(self) -> None:
         """As another worker does when this one was silent for too long."""
         await self.database.execute("queue/end_lease", worker_id=self.worker_id)
-        await self.database.rows("queue/rescue", batch=10, most_lone=3, most=12)
+        await self.database.rows("queue/rescue", batch=10, most_lone=3, most=12, only=None, aside=[])
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ async def held_job(database: Database, worker_id: UUID) -> int:
         lease_s=600,
     )
     await database.execute("bench/enqueue_one", instance_id="shop")
-    await database.execute("queue/admit_sites", batch=50)
+    await database.execute("queue/admit_sites", batch=50, only=None, aside=[])
     return (await claim(database, worker_id, slots=1, site_window=1)).claims[0].job_id
 
 

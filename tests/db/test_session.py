@@ -53,7 +53,7 @@ async def story(url: str) -> list[Any]:
         await database.execute("queue/register_worker", **worker, lease_s=600)
         for _ in range(2):
             await database.execute("bench/enqueue_one", instance_id=site)
-        await database.execute("queue/admit_sites", batch=50)
+        await database.execute("queue/admit_sites", batch=50, only=None, aside=[])
         found = (await claim(database, worker_id, slots=5, site_window=5)).claims
         done = [{"job_id": job.job_id, "attempt": job.attempt, "status": "DONE", "spent": False} for job in found]
         settled = await database.rows("queue/settle", worker_id=worker_id, outcomes=Json(done))

@@ -62,6 +62,7 @@ def known(*names: str) -> st.SearchStrategy[str]:
 TIMES = ("run_at", "created_at", "claimed_at", "finished_at", "cancel_requested_at")
 BLOG = {
     "id": ("bigint", integers),
+    "instance_id": ("text", texts),
     "source_type": ("text", known("keyword", "product", "text")),
     "source_id": ("text", texts),
     "source_data": ("jsonb", jsons),

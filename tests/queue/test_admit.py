@@ -125,7 +125,10 @@ async def test_whatever_waits_is_in_line_in_the_end(module_url, kinds, batch):
             if "due" not in kind:
                 connection.execute("insert into site_arrivals (instance_id, notified) values (%s, false)", [f"s{n}"])
         connection.execute("set local session_replication_role = origin")
-        while connection.execute(query("queue/admit_sites"), {"batch": batch}).fetchone()[0] == batch:
+        while (
+            connection.execute(query("queue/admit_sites"), {"batch": batch, "only": None, "aside": []}).fetchone()[0]
+            == batch
+        ):
             pass
         in_line = {
             row[0] for row in connection.execute("select instance_id from sites where ready and not at_cap").fetchall()

@@ -304,7 +304,7 @@ async def test_the_expected_start_grows_with_the_place_and_the_sites_in_line(dat
     for n in range(10):
         await psql.insert(f"other{n}", 100)
     await psql.insert("shop", 9)
-    await database.execute("queue/admit_sites", batch=50)
+    await database.execute("queue/admit_sites", batch=50, only=None, aside=[])
 
     answer = await enqueue(database, blog())
 
@@ -317,7 +317,7 @@ async def test_nobody_is_told_to_wait_for_more_than_what_waits(database, psql):
     for n in range(10):
         await psql.insert(f"other{n}", 2)
     await psql.insert("shop", 99)
-    await database.execute("queue/admit_sites", batch=50)
+    await database.execute("queue/admit_sites", batch=50, only=None, aside=[])
 
     answer = await enqueue(database, blog())
 

@@ -121,11 +121,15 @@ class Storm:
 
     async def stray(self, worker_id: UUID) -> int:
         await claim(self.database, worker_id, slots=6, site_window=2)
-        rows = await self.database.rows("queue/release_strays", worker_id=worker_id, known=[], older_than_s=-1)
+        rows = await self.database.rows(
+            "queue/release_strays", worker_id=worker_id, known=[], older_than_s=-1, only=None, aside=[]
+        )
         return len(rows)
 
     async def rescue(self) -> int:
-        return len(await self.database.rows("queue/rescue", batch=10, most_lone=MOST_LONE, most=MOST))
+        return len(
+            await self.database.rows("queue/rescue", batch=10, most_lone=MOST_LONE, most=MOST, only=None, aside=[])
+        )
 
     async def promote(self) -> int:
         return await promote(self.database)
@@ -272,14 +276,20 @@ class Stage:
         )
         every = [row["id"] for row in await self.psql.run("select id from blog_generations")]
         parameters = {
-            "queue/admit_sites": {"batch": 50},
-            "queue/reconcile_sites": {"batch": 50},
+            "queue/admit_sites": {"batch": 50, "only": None, "aside": []},
+            "queue/reconcile_sites": {"batch": 50, "only": None, "aside": []},
             "queue/claim": asked(self.worker_id),
             "queue/claim paced": asked(self.worker_id, PACED),
             "queue/retire_sites": {"instance_ids": ["capped", "free"]},
-            "queue/promote": {"batch": 100},
-            "queue/rescue": {"batch": 100, "most_lone": MOST_LONE, "most": MOST},
-            "queue/release_strays": {"worker_id": self.worker_id, "known": [], "older_than_s": -1},
+            "queue/promote": {"batch": 100, "only": None, "aside": []},
+            "queue/rescue": {"batch": 100, "most_lone": MOST_LONE, "most": MOST, "only": None, "aside": []},
+            "queue/release_strays": {
+                "worker_id": self.worker_id,
+                "known": [],
+                "older_than_s": -1,
+                "only": None,
+                "aside": [],
+            },
             "queue/retry": {"job_ids": every, "retry_from": None},
             "ops/prune": {"older_than_s": 0, "batch": 100},
             "spend/check_budgets": {"now": None},

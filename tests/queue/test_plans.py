@@ -267,20 +267,36 @@ HOT = [
         before=FLEET,
     ),
     Hot("queue/claim_turn"),
-    Hot("queue/admit_sites", {"batch": 500}, ("site_arrivals_pkey", "sites_pkey"), before=ARRIVALS),
-    Hot("queue/admit_sites", {"batch": 500}, ("sites_at_cap_idx", "sites_pkey"), before=SHUT),
+    Hot(
+        "queue/admit_sites",
+        {"batch": 500, "only": None, "aside": []},
+        ("site_arrivals_pkey", "sites_pkey"),
+        before=ARRIVALS,
+    ),
+    Hot(
+        "queue/admit_sites", {"batch": 500, "only": None, "aside": []}, ("sites_at_cap_idx", "sites_pkey"), before=SHUT
+    ),
     Hot("queue/reopen_sites", {"after": "s1", "batch": 500}, ("sites_at_cap_idx", "sites_pkey"), before=SHUT),
-    Hot("queue/reconcile_sites", {"batch": 500}, ("site_bills_pkey", "sites_pkey"), before=BILLS),
+    Hot(
+        "queue/reconcile_sites",
+        {"batch": 500, "only": None, "aside": []},
+        ("site_bills_pkey", "sites_pkey"),
+        before=BILLS,
+    ),
     Hot("queue/sweep_sites", {"after": "s1", "batch": 100}, ("blog_generations_pending_idx", "sites_pkey")),
     Hot("queue/sweep_jobs", {"after": 100, "batch": 1000}, ("blog_generations_pkey",)),
     Hot("queue/retire_sites", {"instance_ids": ["s1", "s2", "s3"]}, ("sites_pkey",)),
     Hot("queue/settle", {"worker_id": ME, "outcomes": outcomes()}, ("blog_generations_pkey",)),
     Hot(
         "queue/promote",
-        {"batch": 1000},
+        {"batch": 1000, "only": None, "aside": []},
         ("blog_generations_scheduled_idx", "blog_generations_resting_idx", "blog_generations_pkey"),
     ),
-    Hot("queue/rescue", {"batch": 500, "most_lone": 3, "most": 12}, ("blog_generations_pkey",)),
+    Hot(
+        "queue/rescue",
+        {"batch": 500, "most_lone": 3, "most": 12, "only": None, "aside": []},
+        ("blog_generations_pkey",),
+    ),
     Hot(
         "queue/outstanding",
         {"within_s": 60, "stages": None},
@@ -293,7 +309,7 @@ HOT = [
     ),
     Hot(
         "queue/release_strays",
-        {"worker_id": ME, "known": mine(), "older_than_s": 20},
+        {"worker_id": ME, "known": mine(), "older_than_s": 20, "only": None, "aside": []},
         ("blog_generations_held_idx",),
     ),
     Hot("queue/require_room", {"queue_size_limit": 50_000, "instance_ids": ["s5", "s6"], "counts": [3, 4]}),

@@ -230,7 +230,7 @@ async def test_many_rescuers_take_each_job_once(psql, database, claimer):
     taken: Counter[int] = Counter()
 
     async def one() -> None:
-        rows = await database.rows("queue/rescue", batch=20, most_lone=MOST_LONE, most=MOST)
+        rows = await database.rows("queue/rescue", batch=20, most_lone=MOST_LONE, most=MOST, only=None, aside=[])
         taken.update(row["job_id"] for row in rows)
 
     async with create_task_group() as tasks:
@@ -318,7 +318,7 @@ async def test_a_suspect_that_cannot_be_claimed_is_ended_and_the_others_go_on(ps
     with pytest.raises(psycopg.errors.RaiseException):
         await claim_suspect(database, claimer.worker_id, None)
 
-    ended = await condemn(database, 20, lambda error: False)
+    ended = await condemn(database, 20)
 
     assert [job.job_id for job in ended] == [1]
     assert await claim_alone(database, claimer.worker_id) == 2

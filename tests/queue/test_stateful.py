@@ -359,9 +359,11 @@ class Queue(RuleBasedStateMachine):
         """
         worker, good = self.leases[name]
         stages = PASSINGS[passing].stages or STAGES
-        self.run("queue/admit_sites", batch=50)
+        self.run("queue/admit_sites", batch=50, only=None, aside=[])
         waiting = [j for j in self.waiting() if j.stage in stages]
-        for booked in self.run("queue/reconcile_sites", batch=50):  # the one that may turn it back: what was not used
+        for booked in self.run(
+            "queue/reconcile_sites", batch=50, only=None, aside=[]
+        ):  # the one that may turn it back: what was not used
             self.sites[booked["instance_id"]].virtual_time = float("-inf")
         asked = {"slots": slots, "site_window": window} | _wanted(PASSINGS[passing], Scan())
         rows = self.run("queue/claim", worker_id=worker, **asked)
@@ -658,7 +660,7 @@ class Queue(RuleBasedStateMachine):
             }
             for job in orphans
         ]
-        rows = self.run("queue/rescue", batch=batch, most_lone=MOST_LONE, most=MOST)
+        rows = self.run("queue/rescue", batch=batch, most_lone=MOST_LONE, most=MOST, only=None, aside=[])
         self.rescue_rounds += 1
         for job, verdict in zip(orphans, verdicts, strict=True):
             job.rescue(**verdict)
@@ -708,7 +710,7 @@ class Queue(RuleBasedStateMachine):
         worker, _ = self.leases[name]
         mine = [j for j in self.free("PROCESSING") if j.worker == worker]
         kept = [j.id for j in mine[:1]] if known else []
-        rows = self.run("queue/release_strays", worker_id=worker, known=kept, older_than_s=-1)
+        rows = self.run("queue/release_strays", worker_id=worker, known=kept, older_than_s=-1, only=None, aside=[])
         for job in mine:
             if job.id not in kept:
                 job.go("PENDING")
@@ -722,7 +724,7 @@ class Queue(RuleBasedStateMachine):
             ids = [j.id for j in self.free("SCHEDULED")]
             self.sql("update blog_generations set run_at = now() - interval '1 second' where id = any (%s)", ids)
         due = {j.id for j in self.free("SCHEDULED") if j.due}
-        (row,) = self.run("queue/promote", batch=batch)
+        (row,) = self.run("queue/promote", batch=batch, only=None, aside=[])
         assert row["promoted"] == min(batch, len(due))
         promoted = self.sql("select id from blog_generations where id = any (%s) and status = 'PENDING'", list(due))
         assert len(promoted) == row["promoted"]
@@ -740,7 +742,7 @@ class Queue(RuleBasedStateMachine):
         self.sql("update blog_generations set run_at = now() - interval '1 second' where id = %s", job.id)
         self.sql("set session_replication_role = origin")
         job.due = True
-        (row,) = self.run("queue/promote", batch=batch)
+        (row,) = self.run("queue/promote", batch=batch, only=None, aside=[])
         assert row["promoted"] == 1 + min(batch, len(due))
         for found in self.sql("select id from blog_generations where status = 'PENDING'"):
             if self.jobs[found["id"]].status == "SCHEDULED":

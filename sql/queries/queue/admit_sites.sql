@@ -1,7 +1,8 @@
 -- admit_sites: put sites back into the line: those that got work, those that may run more again (reopen_capped_sites),
 -- and those that left it for a moment because nothing of theirs could start (capped_until). Run before every claim with
 -- a small batch, which is all that a claim waits for; admit.py sees to the rest.
--- Takes  batch int: most arrivals, and most sites of the last kind.
+-- Takes  batch int: most arrivals, and most sites of the last kind; only text[]: these sites alone, null = all; aside
+--        text[]: sites to pass over, see aside.py.
 -- Gives  one row: looked_at int: of the kind of which there were more; a full batch tells that more wait; joined int:
 --        sites that joined.
 -- Locks  arrivals and their sites, skipping what others have locked: it never waits, and sites that are locked hold up no
@@ -11,7 +12,15 @@
 -- with the sites that were locked it compared each with each, 8.6 s.
 with announced as materialized (
     select a.id, s.instance_id, s.ready, s.at_cap, s.capped_until, s.max_in_flight
-    from (select n.id from site_arrivals as n order by n.id limit 10000) as oldest
+    from (
+        select n.id
+        from site_arrivals as n
+        where
+            (%(only)s::text[] is null or n.instance_id = any (%(only)s::text[]))
+            and n.instance_id <> all (%(aside)s::text[])
+        order by n.id
+        limit 10000
+    ) as oldest
     join site_arrivals as a using (id)
     join sites as s using (instance_id)
     order by a.id
@@ -24,7 +33,12 @@ with announced as materialized (
 capped as materialized (
     select s.instance_id, s.ready, s.at_cap, s.capped_until, s.max_in_flight
     from sites as s
-    where s.at_cap and s.ready and s.capped_until <= statement_timestamp()
+    where
+        s.at_cap
+        and s.ready
+        and s.capped_until <= statement_timestamp()
+        and (%(only)s::text[] is null or s.instance_id = any (%(only)s::text[]))
+        and s.instance_id <> all (%(aside)s::text[])
     order by s.capped_until
     limit %(batch)s::integer
     for no key update skip locked

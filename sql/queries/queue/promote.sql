@@ -1,12 +1,16 @@
 -- promote: jobs whose time has come may be claimed: SCHEDULED ones become PENDING, PENDING ones end their rest. The
 -- oldest first.
--- Takes  batch int.
+-- Takes  batch int; only text[]: these sites alone, null = all; aside text[]: sites to pass over, see aside.py.
 -- Gives  one row: promoted int; looked_at int: of the kind of which there were more; a full batch tells that more are due.
 -- Locks  the jobs, skipping those that others have locked; several workers may promote at once.
 with due as materialized (
     select g.id
     from blog_generations as g
-    where g.status = 'SCHEDULED' and g.run_at <= now()
+    where
+        g.status = 'SCHEDULED'
+        and g.run_at <= now()
+        and (%(only)s::text[] is null or g.instance_id = any (%(only)s::text[]))
+        and g.instance_id <> all (%(aside)s::text[])
     order by g.run_at
     limit %(batch)s::integer
     for update skip locked
@@ -15,7 +19,12 @@ with due as materialized (
 rested as materialized (
     select g.id
     from blog_generations as g
-    where g.status = 'PENDING' and g.line is null and g.run_at <= now()
+    where
+        g.status = 'PENDING'
+        and g.line is null
+        and g.run_at <= now()
+        and (%(only)s::text[] is null or g.instance_id = any (%(only)s::text[]))
+        and g.instance_id <> all (%(aside)s::text[])
     order by g.run_at
     limit %(batch)s::integer
     for update skip locked

@@ -1,6 +1,7 @@
 -- reconcile_sites: book what ended attempts used beyond, or short of, what their claims charged, and learn what a blog
 -- of the site takes. Run every second.
--- Takes  batch int: most bills.
+-- Takes  batch int: most bills; only text[]: these sites alone, null = all; aside text[]: sites to pass over, see
+--        aside.py.
 -- Gives  instance_id, blogs: how many it learned from, of each site; looked_at int: bills that it booked, of all.
 -- Locks  bills and their sites, skipping what others have locked: it never waits, and bills of a site that is locked hold
 --        up no others; they stay for later.
@@ -8,7 +9,15 @@
 -- The average moves an eighth of the way with each blog; those of one round count together, by their mean.
 with bills as materialized (
     select b.id, b.instance_id, b.correction, b.blog_cost
-    from (select n.id from site_bills as n order by n.id limit 10000) as oldest
+    from (
+        select n.id
+        from site_bills as n
+        where
+            (%(only)s::text[] is null or n.instance_id = any (%(only)s::text[]))
+            and n.instance_id <> all (%(aside)s::text[])
+        order by n.id
+        limit 10000
+    ) as oldest
     join site_bills as b using (id)
     join sites as s using (instance_id)
     order by b.id

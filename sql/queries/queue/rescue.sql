@@ -1,6 +1,7 @@
 -- rescue: take back the jobs of workers whose lease has ended or whose incarnation was replaced.
 -- Takes  batch int; most_lone int: so many lone deaths condemn a job; most int: so many deaths do, if the last was alone,
---        whatever else may explain them.
+--        whatever else may explain them; only text[]: these sites alone, null = all; aside text[]: sites to pass over,
+--        see aside.py.
 -- Gives  job_id, attempt, status, rescues, lone_rescues; worker_id of the worker that lost it; worker: its name, or its id
 --        if a new incarnation has the name.
 -- Locks  the jobs, in id order, skipping those that others have locked.
@@ -16,6 +17,8 @@ with orphaned as (
         and not exists (
             select from workers as w where w.worker_id = g.worker_id and w.lease_until > now()
         )
+        and (%(only)s::text[] is null or g.instance_id = any (%(only)s::text[]))
+        and g.instance_id <> all (%(aside)s::text[])
     order by g.id
     limit %(batch)s::integer
     for update of g skip locked
