@@ -25,7 +25,7 @@ from blogworker.db.pool import Database, Row
 from blogworker.ops.retry import Choice, plan_retry, retry_jobs
 from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, Usage, in_force, text_cost
 from blogworker.queue.enqueue import enqueue_many
-from blogworker.queue.newblog import NewBlog
+from blogworker.queue.validation import NewBlog
 from blogworker.settings import OpenAISettings, ReplicateSettings
 
 PROBABILITY = 0.05

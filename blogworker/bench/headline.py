@@ -19,7 +19,7 @@ from blogworker.bench.scratch import server
 from blogworker.bench.seed_worker import Order
 from blogworker.db.pool import Row
 from blogworker.queue.enqueue import enqueue
-from blogworker.queue.newblog import NewBlog
+from blogworker.queue.validation import NewBlog
 
 LOOK_S = 0.5
 SAY_S = 20.0  # real seconds

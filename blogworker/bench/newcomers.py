@@ -18,7 +18,7 @@ from blogworker.bench.load.world import Cpu, published_twice, refusals, used_tok
 from blogworker.bench.scratch import server
 from blogworker.queue.enqueue import Enqueued, enqueue
 from blogworker.queue.job import Stage
-from blogworker.queue.newblog import NewBlog
+from blogworker.queue.validation import NewBlog
 from blogworker.section import load_section
 from blogworker.settings import OpenAISettings
 

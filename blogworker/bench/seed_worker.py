@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from blogworker.bench.quota.seed import WIDTH, SeedLimiter
 from blogworker.bench.scratch import registered
-from blogworker.daemon.world import opened_vendors
+from blogworker.daemon.clients import opened_vendors
 from blogworker.db.pool import Database, Row
 from blogworker.queue.job import Claim, Done, Outcome, Retry, Stage, Status, Wait
 from blogworker.quota.bucket import Bucket, Reservation, VendorLimits

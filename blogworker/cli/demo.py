@@ -22,6 +22,6 @@ def demo(
     """Turn invented catalogues into illustrated posts with simulated vendors: no server, no keys, no network."""
     with extra("demo"):  # its processes need it: say so before anything is started
         from blogworker.cli import simulation  # noqa: F401
-        from blogworker.cli.exhibition import exhibit
+        from blogworker.cli.demo_screen import exhibit
         from blogworker.demo.show import Plan
     exhibit(Plan(blogs=blogs, sites=sites, out=out.resolve(), speed=speed, concurrency=concurrency, keep=keep))

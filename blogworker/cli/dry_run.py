@@ -16,8 +16,8 @@ from blogworker.cli.sources import Checked
 from blogworker.db.grants import PRODUCER
 from blogworker.errors import DatabaseAway, DatabaseUnready, QueueFull
 from blogworker.ops.forecast import Forecast, Prices, forecast, forecast_without_database
-from blogworker.queue.newblog import NewBlog
 from blogworker.queue.survey import room
+from blogworker.queue.validation import NewBlog
 from blogworker.section import load_section
 from blogworker.settings import OpenAISettings, ReplicateSettings, has_database
 

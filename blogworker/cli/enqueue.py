@@ -19,7 +19,7 @@ from blogworker.errors import SettingsError
 from blogworker.intake import Kind, at_rest
 from blogworker.queue.enqueue import Enqueued, enqueue_many
 from blogworker.queue.enqueue import enqueue as enqueue_one
-from blogworker.queue.newblog import NewBlog, PublishMode, faults
+from blogworker.queue.validation import NewBlog, PublishMode, faults
 from blogworker.section import load_section
 from blogworker.settings import QueueSettings
 

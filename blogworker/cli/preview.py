@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import anyio
 import typer
 
-from blogworker.cli.choice import written_about
 from blogworker.cli.extras import extra
 from blogworker.cli.output import complain, console
+from blogworker.cli.preview_source import written_about
 from blogworker.cli.signals import until_signal
 from blogworker.db.embedded import temporary_server
 from blogworker.db.migrate import migrate

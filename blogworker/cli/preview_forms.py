@@ -7,9 +7,9 @@ from rich.console import Group
 from rich.text import Text
 
 from blogworker.cli.output import json_text, table
-from blogworker.stages.judging import SEO_DESCRIPTION_LIMIT, SEO_TITLE_LIMIT
+from blogworker.post.judging import SEO_DESCRIPTION_LIMIT, SEO_TITLE_LIMIT
+from blogworker.post.product_url import page_of
 from blogworker.stages.preview import Call, Preview
-from blogworker.stages.product_url import page_of
 
 SIMULATED = "stand-ins for OpenAI and Replicate made the text and the picture"
 

@@ -18,8 +18,8 @@ from blogworker.db.pool import Database, Row
 from blogworker.errors import BlogworkerError
 from blogworker.ops import jobs
 from blogworker.ops.status import fleet_status
+from blogworker.post.product_url import page_of
 from blogworker.queue.job import Status
-from blogworker.stages.product_url import page_of
 
 JSON = typer.Option(False, "--json", help="For machines.")
 SOURCE_MAX = 200  # characters of a source that `show` prints

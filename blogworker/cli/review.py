@@ -14,7 +14,7 @@ from blogworker.errors import BlogworkerError, SettingsError
 from blogworker.ops.sites import require_site
 
 if TYPE_CHECKING:
-    from blogworker.stages.review import Review
+    from blogworker.ops.review import Review
 
 MOST = 1_000  # posts at once: a page of more is none to read
 BY_HAND = "publish or delete them in the site's own dashboard; blogworker does not learn of it"
@@ -76,7 +76,7 @@ def _require_one_choice(
 async def _read(
     database: Database, chosen: dict[str, Any], *, illustrated: bool
 ) -> tuple[list["Review"], dict[int, bytes]]:
-    from blogworker.stages.review import review_of  # with the stages come the vendors' SDKs
+    from blogworker.ops.review import review_of  # with the stages come the vendors' SDKs
 
     await require_site(database, chosen["instance_id"])
     rows = await database.rows("ops/posts_to_review", **chosen)

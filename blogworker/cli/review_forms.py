@@ -7,7 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from blogworker.cli.output import facts, heading, prose, table
-from blogworker.stages.review import LIMITS, NAMES, Review
+from blogworker.ops.review import LIMITS, NAMES, Review
 
 SHOWN = ("title", "excerpt", "slug", "seo_title", "seo_description", "tags", "image_alt")
 

@@ -11,8 +11,8 @@ from blogworker.cli.session import with_database
 from blogworker.db.pool import Database, Row
 from blogworker.errors import SettingsError
 from blogworker.ops import sites
-from blogworker.stages.product_url import KNOWN, checked_template
-from blogworker.stages.site import MOST_EVERY, checked, usable
+from blogworker.post.product_url import KNOWN, checked_template
+from blogworker.post.site import MOST_EVERY, checked, usable
 
 MOST = 2**31 - 1  # what the column holds
 app = typer.Typer(help="Look at sites and change how they are served.", no_args_is_help=True)

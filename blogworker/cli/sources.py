@@ -12,7 +12,7 @@ from blogworker.cli.session import with_database
 from blogworker.db.pool import Database
 from blogworker.errors import DatabaseUnready, Fault, InvalidInput, SettingsError
 from blogworker.intake import Accepted, Kind, Repeats, Skipped, read
-from blogworker.queue.newblog import NewBlog, PublishMode
+from blogworker.queue.validation import NewBlog, PublishMode
 from blogworker.settings import has_database
 
 FAULTS_KEPT = 1000  # per file; all are counted

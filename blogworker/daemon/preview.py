@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from blogworker.daemon.clients import opened_vendors
 from blogworker.daemon.pacing import buckets
-from blogworker.daemon.world import opened_vendors
 from blogworker.db.fit import require_fit
 from blogworker.db.grants import WORKER
 from blogworker.db.loaders import Unreadable
 from blogworker.db.pool import Database
 from blogworker.errors import SettingsError
 from blogworker.queue.job import Claim, Stage
-from blogworker.queue.newblog import NewBlog
+from blogworker.queue.validation import NewBlog
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import Settings
 from blogworker.spend.ledger import record_usage

@@ -9,12 +9,12 @@ from anyio import create_task_group, open_signal_receiver
 from anyio.abc import TaskStatus
 
 from blogworker.daemon import systemd
+from blogworker.daemon.clients import opened_vendors
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.isolation import WORKER, Isolation, Role, raise_oom_score
 from blogworker.daemon.pacing import StageTimes, buckets, pacing
 from blogworker.daemon.ticker import every
-from blogworker.daemon.world import opened_vendors
 from blogworker.db import grants
 from blogworker.db.fit import require_fit
 from blogworker.db.migrate import state

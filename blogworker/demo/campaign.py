@@ -7,8 +7,8 @@ from importlib.resources import as_file, files
 from itertools import count, product
 
 from blogworker.intake import Accepted, read
-from blogworker.queue.newblog import NewBlog
-from blogworker.stages.plain import slug
+from blogworker.post.plain import slug
+from blogworker.queue.validation import NewBlog
 
 DATA = files("blogworker.demo")
 # These fit any keyword, so that a large campaign has enough different ones.

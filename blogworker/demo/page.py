@@ -7,7 +7,7 @@ from typing import Any
 
 from blogworker.demo.gallery import SOURCES, fill, tag_list, text_of
 from blogworker.demo.wording import dollars, initial, reading_time
-from blogworker.stages.judging import SEO_DESCRIPTION_LIMIT, SEO_TITLE_LIMIT
+from blogworker.post.judging import SEO_DESCRIPTION_LIMIT, SEO_TITLE_LIMIT
 from blogworker.stages.preview import Preview
 
 HUE = 45  # of the page's accents

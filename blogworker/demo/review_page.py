@@ -7,10 +7,10 @@ from statistics import mean
 
 from blogworker.demo.gallery import fill, tag_list, text_of
 from blogworker.demo.wording import plural
+from blogworker.ops.review import LIMITS, NAMES, Review
+from blogworker.post import render
+from blogworker.post.score import Cost, Outcome
 from blogworker.printable import printable_lines
-from blogworker.stages import render
-from blogworker.stages.review import LIMITS, NAMES, Review
-from blogworker.stages.score import Cost, Outcome
 
 GOOD, POOR = 90, 70  # scores from which a post looks well, and below which it does not
 TYPES = frozenset({"image/png", "image/jpeg", "image/webp", "image/avif"})

@@ -24,10 +24,10 @@ from blogworker.demo.gallery import GalleryPost, GallerySummary, write_gallery
 from blogworker.demo.processes import program, require_running, written
 from blogworker.demo.progress import Progress, Sample
 from blogworker.errors import BlogworkerError
+from blogworker.post.ricos import ricos
+from blogworker.post.ricos_html import ricos_html
 from blogworker.queue.enqueue import enqueue_many
 from blogworker.settings import DatabaseSettings
-from blogworker.stages.ricos import ricos
-from blogworker.stages.ricos_html import ricos_html
 
 WORKERS = 2
 LOOK_S = 0.25

@@ -12,7 +12,7 @@ from blogworker.errors import Fault
 from blogworker.intake import identifiers
 from blogworker.intake.lines import Lines, numbered
 from blogworker.intake.rows import Draft, Drafted
-from blogworker.queue.newblog import NewBlog
+from blogworker.queue.validation import NewBlog
 
 
 def _camel(name: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from blogworker.errors import Fault
 from blogworker.intake.lines import Lines, numbered
 from blogworker.intake.rows import Draft, Drafted, Skipped
-from blogworker.queue.newblog import KEYWORD_MAX
+from blogworker.queue.validation import KEYWORD_MAX
 
 
 def drafts(lines: Lines) -> Iterator[Drafted]:

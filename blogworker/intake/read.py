@@ -18,7 +18,7 @@ from blogworker.intake import jsonl, keywords, products
 from blogworker.intake.lines import BOM, encoding_of, lines_of
 from blogworker.intake.repeats import Repeats
 from blogworker.intake.rows import Accepted, Draft, Drafted, Row
-from blogworker.queue.newblog import IDEMPOTENCY_KEY_MAX, NewBlog, faults
+from blogworker.queue.validation import IDEMPOTENCY_KEY_MAX, NewBlog, faults
 
 Kind = Literal["auto", "jsonl", "keywords", "csv"]
 KINDS: dict[str, Kind] = {

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
-from blogworker.queue.newblog import NewBlog
+from blogworker.queue.validation import NewBlog
 
 
 class Repeats:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from blogworker.errors import Fault
-from blogworker.queue.newblog import NewBlog
+from blogworker.queue.validation import NewBlog
 
 
 @dataclass(frozen=True, slots=True)

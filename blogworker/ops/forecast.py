@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from blogworker.db.pool import Database, Row
 from blogworker.errors import DatabaseUnready, QueueFull
-from blogworker.queue.newblog import NewBlog
 from blogworker.queue.survey import Survey, room, survey
+from blogworker.queue.validation import NewBlog
 from blogworker.settings import OpenAISettings, ReplicateSettings
 from blogworker.spend.estimate import DAYS, LATEST, Estimate, estimate
 from blogworker.stages.catalog import paid_calls

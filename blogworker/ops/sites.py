@@ -10,7 +10,7 @@ from psycopg.types.json import Json
 from blogworker.db.pool import Database, Row
 from blogworker.errors import SettingsError
 from blogworker.printable import typed
-from blogworker.queue.newblog import site_faults, site_text_faults
+from blogworker.queue.validation import site_faults, site_text_faults
 
 SUGGESTIONS = 5
 

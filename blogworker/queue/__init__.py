@@ -11,6 +11,6 @@ The database refuses every other move (`blog_generations_guard_update`). A claim
 """
 
 from blogworker.queue.job import Claim, Outcome, Stage, Status
-from blogworker.queue.newblog import NewBlog
+from blogworker.queue.validation import NewBlog
 
 __all__ = ["Claim", "NewBlog", "Outcome", "Stage", "Status"]

@@ -13,7 +13,7 @@ from psycopg.types.json import Json
 
 from blogworker.db.pool import Database, Statements
 from blogworker.errors import Fault, InvalidInput, QueueFull
-from blogworker.queue.newblog import NewBlog, faults
+from blogworker.queue.validation import NewBlog, faults
 
 BULK_ROWS = 500
 QUEUE_FULL = "BW503"

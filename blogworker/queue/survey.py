@@ -9,7 +9,7 @@ import psycopg
 from blogworker.db.pool import Database, Runner
 from blogworker.errors import DatabaseUnready, QueueFull
 from blogworker.queue.enqueue import BULK_ROWS, refusal
-from blogworker.queue.newblog import NewBlog
+from blogworker.queue.validation import NewBlog
 
 
 @dataclass(slots=True)

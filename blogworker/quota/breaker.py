@@ -31,9 +31,9 @@ from blogworker.errors import (
     SiteUnavailable,
     Unavailable,
 )
+from blogworker.quota.breaker_snapshot import View
 from blogworker.quota.call import Call, Probe, Tally
 from blogworker.quota.limiter import OWN_QUOTA
-from blogworker.quota.view import View
 from blogworker.telemetry import get_logger
 
 PROVIDERS = ("openai", "replicate", "wix")

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from blogworker.errors import Misconfigured, Rejected, SiteUnavailable, Unavailable
-from blogworker.providers.wix import WixClient
-from blogworker.stages.render import UNSPACED
-from blogworker.stages.tags import tag_key
+from blogworker.post.render import UNSPACED
+from blogworker.post.tags import tag_key
+from blogworker.providers.wix.client import WixClient
 from blogworker.stages.work import Work
 from blogworker.telemetry import get_logger
 

@@ -15,7 +15,7 @@ from blogworker.errors import LeaseLost, Rejected
 from blogworker.queue.job import Claim, Stage
 from blogworker.spend.budget import Refusal
 from blogworker.spend.ledger import NO_SPEND, Spend, columns
-from blogworker.stages.fitting import misfits_of
+from blogworker.stages.checkpoint_schema import misfits_of
 from blogworker.stages.library import DEPTH, FOUND, LEAST_SHARE
 from blogworker.stages.work import Output, Related, Reserved
 from blogworker.telemetry import get_logger

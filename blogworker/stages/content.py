@@ -9,10 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from blogworker.stages import library, render
-from blogworker.stages.defects import Mended, mended
-from blogworker.stages.ideas import digest
-from blogworker.stages.judging import (
+from blogworker.post import render
+from blogworker.post.defects import Mended, mended
+from blogworker.post.judging import (
     ALT_LIMIT,
     SEO_DESCRIPTION_LIMIT,
     SEO_TITLE_LIMIT,
@@ -22,14 +21,16 @@ from blogworker.stages.judging import (
     forbidden_in,
     linked,
 )
-from blogworker.stages.plain import cut, cut_clean, slug
-from blogworker.stages.prompts import POST, fenced
-from blogworker.stages.score import score_of
-from blogworker.stages.site import SiteSettings, usable
-from blogworker.stages.slugs import choices, stem
+from blogworker.post.plain import cut, cut_clean, slug
+from blogworker.post.prompts import POST, fenced
+from blogworker.post.score import score_of
+from blogworker.post.site import SiteSettings, usable
+from blogworker.post.slugs import choices, stem
+from blogworker.post.tags import reused
+from blogworker.post.verdict import verdict_of
+from blogworker.stages import library
+from blogworker.stages.ideas import digest
 from blogworker.stages.source import material
-from blogworker.stages.tags import reused
-from blogworker.stages.verdict import verdict_of
 from blogworker.stages.work import Output, Related, Work
 from blogworker.stages.writing import Task, Unfit, writer_of, written
 from blogworker.telemetry.facts import note

@@ -18,10 +18,10 @@ from anyio import move_on_after
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from blogworker.errors import Rejected
+from blogworker.post.plain import cut_clean, plain
+from blogworker.post.prompts import IDEAS, fenced
+from blogworker.post.site import usable
 from blogworker.stages import library
-from blogworker.stages.plain import cut_clean, plain
-from blogworker.stages.prompts import IDEAS, fenced
-from blogworker.stages.site import usable
 from blogworker.stages.source import material
 from blogworker.stages.work import STAGE_DEADLINE_S, Later, Output, Related, Work
 from blogworker.stages.writing import Task, Unfit, writer_of, written

@@ -17,9 +17,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from blogworker.stages import render
-from blogworker.stages.plain import cut, web_address
-from blogworker.stages.slugs import COMMON
+from blogworker.post import render
+from blogworker.post.plain import cut, web_address
+from blogworker.post.slugs import COMMON
 from blogworker.stages.work import Output, Related
 
 MOST_TERMS = 24  # of one post

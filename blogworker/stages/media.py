@@ -5,7 +5,7 @@ from typing import Any
 
 from blogworker.errors import Rejected
 from blogworker.providers.picture import picture_type
-from blogworker.providers.wix import FAILED, PENDING, READY, MediaFile, WixClient
+from blogworker.providers.wix.client import FAILED, PENDING, READY, MediaFile, WixClient
 from blogworker.stages.work import Work
 
 SAVED = "publish.media"

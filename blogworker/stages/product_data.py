@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from blogworker.post.plain import plain, plain_lines, web_address
 from blogworker.product import (
     DETAILS_MAX,
     IMAGES_MAX,
@@ -21,7 +22,6 @@ from blogworker.product import (
     availability_of,
     number,
 )
-from blogworker.stages.plain import plain, plain_lines, web_address
 
 NAMES = {  # our word -> the words producers use for it, the surest first
     "name": ("name", "title", "product_name", "productname"),

@@ -18,13 +18,13 @@ from typing import Any
 from anyio import sleep
 
 from blogworker.errors import ProviderError, RateLimited, Rejected, SiteUnavailable, Unavailable
-from blogworker.providers.wix import NOT_FOUND, WixClient
-from blogworker.providers.wix_auth import PROVIDER, UNREADABLE
+from blogworker.post.draft import covered, draft_of, halved
+from blogworker.post.site import usable
+from blogworker.providers.wix.auth import PROVIDER, UNREADABLE
+from blogworker.providers.wix.client import NOT_FOUND, WixClient
 from blogworker.stages.categories import category_ids
 from blogworker.stages.content import allowed, columns
-from blogworker.stages.draft import covered, draft_of, halved
 from blogworker.stages.media import cover
-from blogworker.stages.site import usable
 from blogworker.stages.work import Later, MadeAhead, Output, Work
 from blogworker.telemetry import get_logger
 

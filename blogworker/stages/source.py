@@ -11,16 +11,16 @@ from typing import Any
 
 from blogworker.db.storable import storable
 from blogworker.errors import ProviderError, RateLimited, Rejected
+from blogworker.post.defects import without_placeholders
+from blogworker.post.plain import cut, plain, plain_lines
+from blogworker.post.site import usable
 from blogworker.printable import is_seen
-from blogworker.providers.wix import WixClient
-from blogworker.providers.wix_auth import PROVIDER
-from blogworker.providers.wix_products import OTHER_CATALOG, Catalog
-from blogworker.stages.defects import without_placeholders
-from blogworker.stages.plain import cut, plain, plain_lines
+from blogworker.providers.wix.auth import PROVIDER
+from blogworker.providers.wix.client import WixClient
+from blogworker.providers.wix.products import OTHER_CATALOG, Catalog
 from blogworker.stages.product_data import NAMES as PRODUCT_NAMES
 from blogworker.stages.product_data import first, read_product, words_of
 from blogworker.stages.product_facts import facts
-from blogworker.stages.site import usable
 from blogworker.stages.way_back import learn, with_link
 from blogworker.stages.work import Output, Work
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from blogworker.stages.product_url import NO_ADDRESS, checked_template, filled, for_learnt, learnt
-from blogworker.stages.site import usable
+from blogworker.post.product_url import NO_ADDRESS, checked_template, filled, for_learnt, learnt
+from blogworker.post.site import usable
 from blogworker.stages.work import Output, Work
 
 LEARNT_S = 90 * 86_400.0  # each product that is read from the shop renews it

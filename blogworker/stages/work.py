@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from blogworker.errors import BlogworkerError, ProviderError
 from blogworker.providers.openai import OpenAIClient
 from blogworker.providers.replicate import ReplicateClient
-from blogworker.providers.wix import WixClient
+from blogworker.providers.wix.client import WixClient
 from blogworker.queue.job import Claim
 from blogworker.quota.limiter import Limiter, Permit
 from blogworker.settings import ImageTrouble, OpenAISettings

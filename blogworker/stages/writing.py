@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from blogworker.errors import OutcomeUnknown, RateLimited, Rejected, Unavailable
+from blogworker.post.prompts import Prompt, repairing, rephrased
 from blogworker.providers.openai_answers import (
     NO_TEXT,
     PROVIDER,
@@ -28,7 +29,6 @@ from blogworker.queue.job import Stage
 from blogworker.quota.headers import limits_in
 from blogworker.spend.ledger import Spend
 from blogworker.stages.catalog import LARGER_CAP, text_quota
-from blogworker.stages.prompts import Prompt, repairing, rephrased
 from blogworker.stages.work import Output, Work
 from blogworker.telemetry import get_logger
 

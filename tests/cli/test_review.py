@@ -16,7 +16,7 @@ from rich.console import Group
 from blogworker.cli import review_forms as forms
 from blogworker.cli.output import Screen, json_text
 from blogworker.demo.review_page import review_page
-from blogworker.stages.review import Review, review_of
+from blogworker.ops.review import Review, review_of
 
 KEYS = {"OPENAI_API_KEY": "sk-test-1", "REPLICATE_API_TOKEN": "r8-test-1"}
 DONE, FAILED, USAGE = 0, 1, 2

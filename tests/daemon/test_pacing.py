@@ -9,11 +9,11 @@ import pytest
 from anyio import create_task_group, sleep
 
 from blogworker.daemon import pacing
-from blogworker.daemon.world import opened_vendors
+from blogworker.daemon.clients import opened_vendors
 from blogworker.db.pool import Database
 from blogworker.errors import RateLimited
 from blogworker.providers.replicate import ReplicateClient
-from blogworker.providers.wix import WixClient
+from blogworker.providers.wix.client import WixClient
 from blogworker.quota import Bucket
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import ReplicateSettings, Settings, WixSettings, load

@@ -22,8 +22,8 @@ from blogworker.errors import LeaseLost
 from blogworker.queue.claim import Claimed, claim
 from blogworker.queue.enqueue import enqueue
 from blogworker.queue.job import Claim, Done, Failure, Outcome, Reject, Retry, Wait
-from blogworker.queue.newblog import NewBlog
 from blogworker.queue.settle import Settler
+from blogworker.queue.validation import NewBlog
 from blogworker.quota.breaker import Breakers
 from blogworker.settings import QueueSettings, WorkerSettings
 

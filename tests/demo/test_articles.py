@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blogworker.demo.campaign import SITUATIONS, campaign, shops
-from blogworker.queue.newblog import NewBlog
+from blogworker.post.prompts import IDEAS, POST, fenced
+from blogworker.queue.validation import NewBlog
 from blogworker.simulator.writer import Quality, write
 from blogworker.simulator.writer.kinds import ANY, PRODUCT, Kind, kinds
 from blogworker.simulator.writer.subject import read_subject
 from blogworker.stages.content import read_post
 from blogworker.stages.ideas import read_ideas
-from blogworker.stages.prompts import IDEAS, POST, fenced
 from blogworker.stages.source import material, normalised
 
 KNOWN = {name: kind for name, kind in kinds().items() if name != ANY}

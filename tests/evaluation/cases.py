@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from blogworker.intake.money import amount
+from blogworker.post.prompts import IDEAS, POST, fenced
+from blogworker.post.site import SiteSettings, usable
 from blogworker.simulator.misbehaviours import misbehaved
 from blogworker.simulator.writer import Quality, write
 from blogworker.stages.content import read_post
 from blogworker.stages.ideas import merit, read_ideas
-from blogworker.stages.prompts import IDEAS, POST, fenced
-from blogworker.stages.site import SiteSettings, usable
 from blogworker.stages.source import material, normalised
 from blogworker.stages.work import Output
 

@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 from html.parser import HTMLParser
 from typing import Any
 
-from blogworker.stages.draft import draft_of
+from blogworker.post.draft import draft_of
 
 LINES = ("title", "excerpt", "seo_title", "seo_description", "image_alt")
 BLOCKS = frozenset({"p", "li", "h2", "h3", "h4", "h5", "h6", "td", "th", "blockquote", "pre", "hr"})

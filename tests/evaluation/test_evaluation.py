@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from blogworker.post import render
 from blogworker.simulator.misbehaviours import MISBEHAVIOURS
-from blogworker.stages import render
 
 from .__main__ import cells, table
 from .cases import Case, cases

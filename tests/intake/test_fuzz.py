@@ -18,7 +18,7 @@ from blogworker.intake import Accepted, Kind, Row, Skipped, read
 from blogworker.intake.identifiers import rewritten
 from blogworker.intake.money import amount, currency
 from blogworker.intake.visibility import UnknownState, left_out_for
-from blogworker.queue.newblog import faults
+from blogworker.queue.validation import faults
 from blogworker.readable import readable
 
 pytestmark = pytest.mark.slow

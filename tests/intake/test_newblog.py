@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from blogworker.queue.newblog import NewBlog, faults
+from blogworker.queue.validation import NewBlog, faults
 
 KEYWORD = NewBlog("site", "keyword", None, {"keyword": "sourdough"})
 

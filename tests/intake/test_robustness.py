@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from blogworker.errors import Fault, SettingsError
 from blogworker.intake import Accepted, Kind, Row, Skipped, read
-from blogworker.queue.newblog import faults
+from blogworker.queue.validation import faults
 from blogworker.readable import readable
 
 HEADER = b"Handle,Title,Body (HTML),Variant Price,Image Src\n"

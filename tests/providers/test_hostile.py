@@ -17,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blogworker.errors import Misconfigured, ProviderError, Unavailable, Unsent
-from blogworker.providers import connect, wix_auth
+from blogworker.providers import connect
 from blogworker.providers.openai import OpenAIClient
 from blogworker.providers.replicate import LARGEST_IMAGE, PictureUseless, ReplicateClient
-from blogworker.providers.wix import WixClient
+from blogworker.providers.wix.client import WixClient
+from blogworker.providers.wix.client import auth as wix_auth
 from blogworker.settings import OpenAISettings, ReplicateSettings, WixSettings
 
 from .hostile import Behaviour, Hostile, Write, answer, listening

@@ -27,8 +27,8 @@ from blogworker.providers.openai import OpenAIClient
 from blogworker.providers.picture import inline
 from blogworker.providers.replicate import ReplicateClient
 from blogworker.providers.replicate_wire import enveloped, look_in
-from blogworker.providers.wix import WixClient
-from blogworker.providers.wix_auth import token_of
+from blogworker.providers.wix.auth import token_of
+from blogworker.providers.wix.client import WixClient
 from blogworker.quota.headers import limits_in
 from blogworker.settings import OpenAISettings, ReplicateSettings, WixSettings
 from blogworker.stages.pipeline import outcome as outcome_of

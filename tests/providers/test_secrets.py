@@ -13,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blogworker.errors import ProviderError
-from blogworker.providers import replicate_answers, wix_auth, wix_site
+from blogworker.providers import replicate_answers
 from blogworker.providers.answer import object_of
 from blogworker.providers.openai import OpenAIClient
 from blogworker.providers.replicate import ReplicateClient
 from blogworker.providers.replicate_answers import picture
-from blogworker.providers.wix import WixClient
+from blogworker.providers.wix.client import WixClient
+from blogworker.providers.wix.client import auth as wix_auth
+from blogworker.providers.wix.client import site as wix_site
 from blogworker.redact import HIDDEN, SHORTEST, forms
 from blogworker.settings import LogSettings, OpenAISettings, ReplicateSettings, WixSettings
 from blogworker.telemetry import configure, get_logger

@@ -12,7 +12,7 @@ import pytest
 from blogworker.errors import Misconfigured, RateLimited, Rejected
 from blogworker.providers.openai import OpenAIClient
 from blogworker.providers.replicate import ReplicateClient
-from blogworker.providers.wix import WixClient
+from blogworker.providers.wix.client import WixClient
 from blogworker.settings import OpenAISettings, ReplicateSettings, WixSettings
 from blogworker.simulator import SimulatorOptions, running_simulator
 

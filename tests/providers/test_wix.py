@@ -8,9 +8,9 @@ import pytest
 from anyio import create_task_group
 
 from blogworker.errors import Misconfigured, OutcomeUnknown, RateLimited, Rejected, SiteUnavailable, Unavailable
-from blogworker.providers import wix_author
-from blogworker.providers.wix import WixClient
-from blogworker.providers.wix_auth import Token
+from blogworker.providers.wix.auth import Token
+from blogworker.providers.wix.client import WixClient
+from blogworker.providers.wix.client import author as wix_author
 from blogworker.settings import WixSettings
 
 from .conftest import Answer, Vendor

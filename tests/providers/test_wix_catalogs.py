@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blogworker.product import Detail, Image, Option, Variant
-from blogworker.providers.wix_catalogs import of_v1, of_v3
+from blogworker.providers.wix.catalogs import of_v1, of_v3
 
 from .test_odd_answers import V1, V3
 

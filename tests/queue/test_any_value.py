@@ -25,6 +25,7 @@ from blogworker.cli.queue import _job_parts, _status_tables
 from blogworker.db.pool import Database
 from blogworker.db.sql import sql_dir
 from blogworker.ops.jobs import show_job
+from blogworker.post.site import usable
 from blogworker.queue.admit import Reopening
 from blogworker.queue.claim import ALL, Pacing, Passing, Scan, claim
 from blogworker.queue.job import Claim, Done, Failure, Outcome, PauseSite, Reject
@@ -34,7 +35,6 @@ from blogworker.queue.rescue import claim_suspect, rescue
 from blogworker.queue.settle import Settler
 from blogworker.settings import DatabaseSettings
 from blogworker.stages.checkpoint import load
-from blogworker.stages.site import usable
 
 from .any_value import Write, writes
 

@@ -11,7 +11,7 @@ from psycopg.types.json import Json
 
 from blogworker.errors import InvalidInput, QueueFull
 from blogworker.queue.enqueue import BULK_ROWS, enqueue, enqueue_many
-from blogworker.queue.newblog import NewBlog
+from blogworker.queue.validation import NewBlog
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,8 @@ import pytest
 from blogworker.errors import QueueFull
 from blogworker.queue.enqueue import enqueue
 from blogworker.queue.job import Failure, Release, Retry, Stage, Wait
-from blogworker.queue.newblog import NewBlog
 from blogworker.queue.promote import promote
+from blogworker.queue.validation import NewBlog
 
 pytestmark = pytest.mark.anyio
 

@@ -21,9 +21,9 @@ from blogworker.db.pool import Database, connect
 from blogworker.db.sql import query
 from blogworker.queue.claim import ALL, Pacing, Passing, Scan, _wanted, claim
 from blogworker.queue.enqueue import enqueue_many
-from blogworker.queue.newblog import NewBlog
 from blogworker.queue.promote import promote
 from blogworker.queue.rescue import MOST, MOST_LONE
+from blogworker.queue.validation import NewBlog
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 

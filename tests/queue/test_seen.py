@@ -12,7 +12,7 @@ from psycopg.types.json import Json
 
 from blogworker.errors import Rejected
 from blogworker.printable import is_seen
-from blogworker.queue.newblog import NewBlog, faults
+from blogworker.queue.validation import NewBlog, faults
 from blogworker.stages.source import normalised
 
 CHARACTERS = [chr(code) for code in range(1, sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF]

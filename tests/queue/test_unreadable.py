@@ -6,7 +6,7 @@ from blogworker.db.loaders import Unreadable
 from blogworker.ops.jobs import show_job
 from blogworker.queue.job import Done, Failure, Reject, Retry, Stage
 from blogworker.stages.checkpoint import load
-from blogworker.stages.fitting import misfits_of
+from blogworker.stages.checkpoint_schema import misfits_of
 
 pytestmark = pytest.mark.anyio
 

@@ -21,8 +21,8 @@ from blogworker.errors import (
 )
 from blogworker.quota import breaker as room
 from blogworker.quota.breaker import Breakers
+from blogworker.quota.breaker_snapshot import PARK_S
 from blogworker.quota.call import Probe
-from blogworker.quota.view import PARK_S
 
 pytestmark = pytest.mark.anyio
 

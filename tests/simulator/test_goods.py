@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blogworker.post.prompts import IDEAS, POST, fenced
+from blogworker.post.site import usable
 from blogworker.simulator.writer import Quality, write
 from blogworker.simulator.writer.cleaning import facts_of, features
 from blogworker.simulator.writer.kinds import PRODUCT, goods
 from blogworker.simulator.writer.record import pairs
 from blogworker.stages.content import read_post
 from blogworker.stages.ideas import read_ideas
-from blogworker.stages.prompts import IDEAS, POST, fenced
-from blogworker.stages.site import usable
 from blogworker.stages.source import material, normalised
 
 LANGUAGES = sorted(goods())

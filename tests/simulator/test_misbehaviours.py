@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from blogworker.post.language import likeliest, plainly_another
+from blogworker.post.render import text
 from blogworker.simulator.misbehaviours import MISBEHAVIOURS, misbehaved
 from blogworker.simulator.misbehaviours.draft import words_of
 from blogworker.simulator.writer import Quality, write
 from blogworker.simulator.writer.languages import languages
-from blogworker.stages.language import likeliest, plainly_another
-from blogworker.stages.render import text
 
 from .wire_schemas import IDEAS, POST
 

@@ -19,7 +19,7 @@ from blogworker.spend.ledger import Spend
 from blogworker.stages import publish
 from blogworker.stages.work import Output, Related, Reserved, Vendors, Work
 
-from .kitchen import Kitchen, opened_kitchen
+from .pipeline_harness import Kitchen, opened_kitchen
 
 SITE = "11111111-2222-3333-4444-555555555555"
 PRODUCT = {

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from blogworker.stages.ricos import Picture
+from blogworker.post.ricos import Picture
 
 OWN = "https://shop.example/mug"
 PICTURES = {"https://own.example/p.jpg": Picture("abc~mv2.jpg", 1024, 576)}

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from blogworker.post.judging import forbidden_in
+from blogworker.post.ricos import ricos
 from blogworker.stages import content
-from blogworker.stages.judging import forbidden_in
-from blogworker.stages.ricos import ricos
 from blogworker.stages.writing import Unfit
 
 from .conftest import body, idea, post

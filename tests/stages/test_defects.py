@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from blogworker.demo.campaign import shops
+from blogworker.post.defects import DEFECTS, mended
+from blogworker.post.prompts import IDEAS, POST, fenced
 from blogworker.simulator.writer import Quality, write
 from blogworker.stages.content import read_post
-from blogworker.stages.defects import DEFECTS, mended
-from blogworker.stages.prompts import IDEAS, POST, fenced
 from blogworker.stages.source import material, normalised
 from blogworker.stages.writing import Unfit
 
@@ -582,7 +582,7 @@ def test_a_writer_that_cannot_stop_is_cleaned_up_after_in_one_pass(sign: str, mo
     Eight times the text takes about eight times as long, and 64 times where a pattern looks back. What the Markdown
     parser takes is not counted.
     """
-    monkeypatch.setattr("blogworker.stages.render.text", lambda markdown: markdown)
+    monkeypatch.setattr("blogworker.post.render.text", lambda markdown: markdown)
 
     def seconds(length: int) -> float:
         text = sign * (length // len(sign))

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blogworker.errors import Rejected
+from blogworker.post.draft import AROUND_POST, LARGEST_POST, covered, draft_of
+from blogworker.post.ricos import ricos
+from blogworker.post.ricos_html import ricos_html
+from blogworker.post.ricos_rules import ricos_faults
+from blogworker.post.ricos_size import fitted, lean, size_of
 from blogworker.simulator.ricos_rules import violations
 from blogworker.stages.content import read_post
-from blogworker.stages.draft import AROUND_POST, LARGEST_POST, covered, draft_of
-from blogworker.stages.ricos import ricos
-from blogworker.stages.ricos_html import ricos_html
-from blogworker.stages.ricos_rules import ricos_faults
-from blogworker.stages.ricos_size import fitted, lean, size_of
 
 from .conftest import body, idea, post
 from .markdown import BLOCKS, OWN, PICTURES, texts

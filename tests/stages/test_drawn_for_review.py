@@ -17,7 +17,7 @@ from blogworker.stages import publish
 from blogworker.stages.work import Work
 
 from .conftest import RecordedCheckpoints, claimed
-from .kitchen import Kitchen
+from .pipeline_harness import Kitchen
 from .test_publish import world  # noqa: F401 - a fixture
 
 WORKERS = [UUID(int=n) for n in range(1, 5)]

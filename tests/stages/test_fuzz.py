@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from blogworker.errors import Rejected
-from blogworker.stages import render
-from blogworker.stages.plain import cut, cut_clean, plain, slug, web_address
-from blogworker.stages.ricos import ricos
-from blogworker.stages.ricos_html import ricos_html
-from blogworker.stages.ricos_rules import ricos_faults
+from blogworker.post import render
+from blogworker.post.plain import cut, cut_clean, plain, slug, web_address
+from blogworker.post.ricos import ricos
+from blogworker.post.ricos_html import ricos_html
+from blogworker.post.ricos_rules import ricos_faults
 from blogworker.stages.source import normalised
 
 pytestmark = pytest.mark.slow

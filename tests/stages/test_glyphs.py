@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blogworker.stages.defects.endings import broken_off
-from blogworker.stages.defects.glyphs import well_read, without_emoji, without_thoughts
-from blogworker.stages.defects.kind import Known
+from blogworker.post.defects.endings import broken_off
+from blogworker.post.defects.glyphs import well_read, without_emoji, without_thoughts
+from blogworker.post.defects.kind import Known
 
 KNOWN = Known({"kind": "product", "name": "Mug \U0001f31e"}, {}, "")
 LETTERS = "abcdefghijklmnopqrstuvwxyzäöüßéèêàâçñáíóúãõìò"

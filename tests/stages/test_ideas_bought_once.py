@@ -19,7 +19,7 @@ from blogworker.stages.preview import Recalled, UnqueuedCheckpoints, preview
 from blogworker.stages.work import STAGE_DEADLINE_S, Work
 
 from .conftest import SITE, ClosedBreakers, idea
-from .kitchen import Kitchen
+from .pipeline_harness import Kitchen
 
 pytestmark = pytest.mark.anyio
 

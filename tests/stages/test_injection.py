@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from blogworker.stages import content, ideas, prompts, render, source
-from blogworker.stages.plain import printable
+from blogworker.post import prompts, render
+from blogworker.post.plain import printable
+from blogworker.stages import content, ideas, source
 
 from .conftest import PRODUCT, claimed, idea, post
 from .vendors import simulated

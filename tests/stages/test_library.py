@@ -12,8 +12,12 @@ from blogworker.db.migrate import migrate, migrations
 from blogworker.db.pool import connect
 from blogworker.db.sql import query
 from blogworker.errors import LeaseLost
+from blogworker.post import render
+from blogworker.post.ricos import ricos
+from blogworker.post.ricos_html import ricos_html
+from blogworker.post.ricos_rules import ricos_faults
 from blogworker.simulator.ricos_rules import violations
-from blogworker.stages import content, ideas, library, render
+from blogworker.stages import content, ideas, library
 from blogworker.stages.content import read_post
 from blogworker.stages.library import (
     CLOSE_SHARE,
@@ -29,9 +33,6 @@ from blogworker.stages.library import (
     stored,
     terms_of,
 )
-from blogworker.stages.ricos import ricos
-from blogworker.stages.ricos_html import ricos_html
-from blogworker.stages.ricos_rules import ricos_faults
 from blogworker.stages.work import Related
 
 from .conftest import body, idea, post

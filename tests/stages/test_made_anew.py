@@ -3,7 +3,7 @@
 import pytest
 
 from .conftest import SITE
-from .kitchen import Kitchen
+from .pipeline_harness import Kitchen
 
 pytestmark = pytest.mark.anyio
 

@@ -3,10 +3,10 @@
 import pytest
 from psycopg.types.json import Json
 
-from blogworker.stages import fitting
+from blogworker.stages import checkpoint_schema
 
 from .conftest import SITE
-from .kitchen import Kitchen
+from .pipeline_harness import Kitchen
 
 pytestmark = pytest.mark.anyio
 
@@ -105,10 +105,10 @@ async def test_what_may_be_on_the_site_stops_the_blog_with_its_reason(kitchen, n
 async def test_every_checkpoint_of_this_version_fits(kitchen):
     await kitchen.attempt()
 
-    assert fitting.misfits_of(await kitchen.checkpoints()) == ({}, {})
+    assert checkpoint_schema.misfits_of(await kitchen.checkpoints()) == ({}, {})
 
 
 async def test_a_refused_intent_fits_too():
     refused = {"started_at": "2026-11-23T10:00:00+00:00", "refused": True}
 
-    assert fitting.misfits_of({"publish.intent": refused}) == ({}, {})
+    assert checkpoint_schema.misfits_of({"publish.intent": refused}) == ({}, {})

@@ -11,8 +11,8 @@ from blogworker.errors import ProviderDown, RateLimited, Rejected, Unavailable, 
 from blogworker.queue.job import PauseSite, Reject, Retry, Wait
 from blogworker.quota import breaker as room_of_breakers
 from blogworker.quota.breaker import Breakers
+from blogworker.quota.breaker_snapshot import PARK_S
 from blogworker.quota.limiter import OWN_QUOTA
-from blogworker.quota.view import PARK_S
 from blogworker.stages import image
 from blogworker.stages.content import read_post
 from blogworker.stages.pipeline import LONGEST_REST_S, attempt, failure, outcome

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blogworker.stages.plain import SLUG_LIMIT, cut, cut_clean, plain, slug, web_address
+from blogworker.post.plain import SLUG_LIMIT, cut, cut_clean, plain, slug, web_address
 
 
 def test_markup_goes_and_words_stay_apart():

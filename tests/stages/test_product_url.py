@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blogworker.stages.plain import web_address
-from blogworker.stages.product_url import checked_template, filled, for_learnt, learnt, page_of
+from blogworker.post.plain import web_address
+from blogworker.post.product_url import checked_template, filled, for_learnt, learnt, page_of
 
 PAGE = "https://shop.example/product-page/{handle}"
 WORDS = st.text("abcdéßШ陶/?#%&{}.- \u200b\\", min_size=1, max_size=30)

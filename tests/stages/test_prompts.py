@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blogworker.stages.prompts import IDEAS, POST, Prompt, fenced
+from blogworker.post.prompts import IDEAS, POST, Prompt, fenced
 
 JSON = st.recursive(
     st.text() | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)

@@ -8,7 +8,7 @@ from time import monotonic
 import pytest
 
 from blogworker.errors import LeaseLost, RateLimited, SiteUnavailable, Unavailable
-from blogworker.providers.wix import WixClient
+from blogworker.providers.wix.client import WixClient
 from blogworker.stages import image, publish
 from blogworker.stages.content import read_post
 from blogworker.stages.work import Later, Vendors, Work

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blogworker.stages import render
-from blogworker.stages.ricos import Picture, ricos
-from blogworker.stages.ricos_rules import DEEPEST, ricos_faults
+from blogworker.post import render
+from blogworker.post.ricos import Picture, ricos
+from blogworker.post.ricos_rules import DEEPEST, ricos_faults
 
 from .markdown import BLOCKS, OWN, PICTURES, cell, paragraph, text_node, texts
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blogworker.stages import render
-from blogworker.stages.ricos import ricos
-from blogworker.stages.ricos_html import ricos_html
+from blogworker.post import render
+from blogworker.post.ricos import ricos
+from blogworker.post.ricos_html import ricos_html
 
 from .markdown import BLOCKS, INLINE, OWN, PICTURES, TABLES, WORDS, indented, paragraph, text_node
 

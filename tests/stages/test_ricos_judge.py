@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blogworker.post.draft import draft_of
+from blogworker.post.prompts import POST, fenced
+from blogworker.post.ricos import ricos
+from blogworker.post.ricos_rules import DATA, DECORATIONS, HOLDS, ricos_faults
+from blogworker.post.ricos_size import lean
 from blogworker.simulator import ricos_rules as simulated
 from blogworker.simulator.writer import Quality, write
 from blogworker.stages.content import read_post
-from blogworker.stages.draft import draft_of
-from blogworker.stages.prompts import POST, fenced
-from blogworker.stages.ricos import ricos
-from blogworker.stages.ricos_rules import DATA, DECORATIONS, HOLDS, ricos_faults
-from blogworker.stages.ricos_size import lean
 
 from .conftest import PRODUCT, idea
 from .judge import Judge, NoJudge, sitting

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blogworker.post.defects import DEFECTS
+from blogworker.post.score import BEST, COSTS, GRAVE, Outcome, costs_of, score_of
+from blogworker.post.site import SiteSettings
+from blogworker.post.verdict import verdict_of
 from blogworker.stages import content
+from blogworker.stages.checkpoint_schema import misfits_of
 from blogworker.stages.content import WRONG_SHAPE, columns
-from blogworker.stages.defects import DEFECTS
-from blogworker.stages.fitting import misfits_of
-from blogworker.stages.score import BEST, COSTS, GRAVE, Outcome, costs_of, score_of
-from blogworker.stages.site import SiteSettings
-from blogworker.stages.verdict import verdict_of
 from blogworker.stages.work import Work
 
 from .conftest import Writer, body, idea, post

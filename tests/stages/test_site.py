@@ -5,10 +5,11 @@ import json
 import pytest
 
 from blogworker.errors import SettingsError
-from blogworker.stages import content, judging, tags
-from blogworker.stages.judging import faults_of, linked
-from blogworker.stages.language import plainly_another
-from blogworker.stages.site import SiteSettings, checked, usable
+from blogworker.post import judging, tags
+from blogworker.post.judging import faults_of, linked
+from blogworker.post.language import plainly_another
+from blogworker.post.site import SiteSettings, checked, usable
+from blogworker.stages import content
 
 from .conftest import body, post
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from blogworker.db.migrate import migrate, migrations
 from blogworker.db.pool import connect
 from blogworker.errors import LeaseLost
+from blogworker.post.plain import SLUG_LIMIT, slug
+from blogworker.post.slugs import choices, stem
 from blogworker.stages import content
 from blogworker.stages.checkpoint import StoredCheckpoints
-from blogworker.stages.plain import SLUG_LIMIT, slug
-from blogworker.stages.slugs import choices, stem
 
 from .conftest import idea, post
 from .test_titles import _open as opened

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blogworker.stages.defects import without_placeholders
+from blogworker.post.defects import without_placeholders
 from blogworker.stages.source import normalised
 
 TAGS = st.sampled_from(

@@ -10,7 +10,7 @@ import pytest
 from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, Usage, in_force, text_cost
 
 from .conftest import SITE
-from .kitchen import Kitchen
+from .pipeline_harness import Kitchen
 
 pytestmark = pytest.mark.anyio
 

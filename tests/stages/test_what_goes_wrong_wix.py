@@ -6,8 +6,8 @@ what stands on the site.
 
 import pytest
 
-from blogworker.providers import wix_auth
-from blogworker.stages import draft
+from blogworker.post import draft
+from blogworker.providers.wix.client import auth as wix_auth
 
 from .conftest import SITE, ClosedBreakers
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from blogworker.stages import content, ideas, image, judging, publish, source
+from blogworker.post import judging
+from blogworker.stages import content, ideas, image, publish, source
 
 from .conftest import SITE, claimed
 from .vendors import simulated

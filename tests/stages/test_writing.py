@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from blogworker.errors import OutcomeUnknown, Rejected, Unavailable
+from blogworker.post.prompts import POST, REPHRASE
 from blogworker.providers.openai_answers import ModelUnknown, Refused, Truncated
 from blogworker.quota import VendorLimits
-from blogworker.stages.prompts import POST, REPHRASE
 from blogworker.stages.writing import Task, Unfit, writer_of, written
 
 from .conftest import Writer, generation

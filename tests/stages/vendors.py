@@ -9,7 +9,7 @@ import httpx2
 
 from blogworker.providers.openai import OpenAIClient
 from blogworker.providers.replicate import ReplicateClient
-from blogworker.providers.wix import WixClient
+from blogworker.providers.wix.client import WixClient
 from blogworker.settings import OpenAISettings, ReplicateSettings, WixSettings
 from blogworker.simulator import SimulatorOptions, running_simulator
 from blogworker.stages.work import Vendors

@@ -20,7 +20,7 @@ from blogworker.db.patient import passing
 from blogworker.db.pool import Database, Statements
 from blogworker.errors import QueueFull
 from blogworker.queue.enqueue import enqueue, enqueue_many
-from blogworker.queue.newblog import NewBlog
+from blogworker.queue.validation import NewBlog
 
 T = TypeVar("T")
 

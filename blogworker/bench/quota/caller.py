@@ -22,12 +22,12 @@ from blogworker.bench.quota.seed import WIDTH, SeedLimiter
 from blogworker.db.patient import PatientDatabase, Weather
 from blogworker.db.pool import Database
 from blogworker.errors import RateLimited, Unavailable
+from blogworker.post.prompts import IDEAS, POST, Prompt, fenced
 from blogworker.providers.openai import OpenAIClient
 from blogworker.quota import Bucket
 from blogworker.quota.headers import limits_in
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import DatabaseSettings, LogSettings, OpenAISettings
-from blogworker.stages.prompts import IDEAS, POST, Prompt, fenced
 from blogworker.telemetry import configure
 
 

@@ -1,0 +1,124 @@
+"""Places that somebody was to fill in: `[insert name]`, `{{ product }}`, `%name%`, and template tags.
+
+In a post they go back to its writer. In a shop's own words they are cleaned before a model reads them: a writer that is
+true to its source would repeat them.
+"""
+
+import re
+
+from blogworker.post.defects.kind import Known
+from blogworker.post.defects.sentences import sentences
+
+# The words that begin a place to fill in, in six languages. Behind them a bracket may hold anything.
+TO_FILL = (
+    r"insert|add|enter|fill|replace|your|our|company|brand|business|shop|store|customer|product|link|url|image|photo"
+    r"|picture|name|date|price|placeholder|todo|tbd|tk|xxx+|cta|phone|email|address|city"
+    r"|hier|füge|bitte|ihre?n?|deine?n?|unternehmen|firma|firmenname|marke|produkt\w*|preis|bild|datum|stadt"
+    r"|insérer|insérez|ajouter|ajoutez|votre|vos|nom|marque|entreprise|boutique|produit|lien|prix|photo|ville"
+    r"|insertar|inserte|inserta|añadir|añade|su|tu|nombre|marca|empresa|tienda|producto|enlace|precio|imagen|fecha"
+    r"|inserire|inserisci|nome|prodotto|azienda|prezzo|vostr[oa]|tuo|tua|inserir|insira|produto|seu|sua|invoegen|naam"
+    r"|bedrijf|uw|jouw"
+)
+SQUARE = re.compile(rf"\[\s*(?:(?:{TO_FILL})\b[^\[\]\n]{{0,80}}|[A-Z]{{2,}}[_ ][A-Z_ ]{{2,40}})\](?!\()", re.I)
+CAPITALS = re.compile(r"\[[A-ZÄÖÜÉÈÁÍÓÚÑ]{2,}(?:[_ ][A-ZÄÖÜÉÈÁÍÓÚÑ]{2,})+\]")
+DOUBLE_CURLY = re.compile(r"\{\{[^{}]{0,200}\}\}|\{\{|\}\}(?!\s*$)")
+CURLY = re.compile(r"[$#]?\{\s*[^\W\d][\w.\-]{1,40}(?: [\w.\-]{1,20}){0,3}\s*\}")
+PERCENT = re.compile(
+    r"(?<![\d%\w])%{1,2}[A-Za-z][A-Za-z_]{1,40}%{1,2}(?![\d%\w])|(?<![\d%\w])%(?:\d{1,2}\$)?(?:s|d|i|@|\.\d?f)(?![\w%])"
+    r"|(?<![\d%\w])%\([a-z_]{1,40}\)[sd](?!\w)"
+)
+UNDERSCORES = re.compile(r"\b__?[A-ZÄÖÜÉ]{2,}(?:[_ ][A-ZÄÖÜÉ]{2,}){0,4}__?\b|\b[A-ZÄÖÜÉ]{2,}(?:_[A-ZÄÖÜÉ]{2,}){1,4}\b")
+ANGLE = re.compile(
+    r"<\s*(?:insert|your|product|company|brand|customer|shop|store|ihr|dein|produkt|firma|votre|nom|produit|nombre"
+    r"|producto|empresa|su|tu|nome|marca|prodotto|produto|seu|sua|vostr[oa]|tuo|tua|naam|merk|uw|jouw|marke|name|url|link)"
+    r"(?:[ _-][^<>=\n]{1,40})?>",
+    re.I,
+)
+ANGLE_CAPITALS = re.compile(
+    r"<(?!(?:TABLE|THEAD|TBODY|STRONG|SPAN|BLOCKQUOTE|CODE|SCRIPT|STYLE|HEAD|BODY|HTML|SECTION|ARTICLE|SMALL|FONT|CENTER)>)"
+    r"[A-ZÄÖÜÉÈÁÍÓÚÑ]{4,}(?:[_ -][A-ZÄÖÜÉÈÁÍÓÚÑ]{2,}){0,4}>"
+)
+FILLERS = re.compile(r"lorem ipsum|dolor sit amet|\bTODO\s*:|\bTBD\b|\bX{4,}\b|\[(?:\.{3}|…)\]")
+TEMPLATE = re.compile(
+    r"\{%[^{}\n]{0,200}%\}|<%[^<>\n]{0,200}%>|\[/?[a-z]+_[a-z_]+(?:\s[^\[\]\n]{0,200})?\]|\{/?(?:if|for|each|end)\b[^{}\n]{0,80}\}"
+)
+# The marks of a chat that models are trained on: they mean nothing to a reader, and nothing is lost with them.
+CHAT = re.compile(r"<\|[^<>|\n]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?s>(?=\s|$)")
+LATIN_FILLER = re.compile(r"\b(?:lorem ipsum|consectetur adipi|incididunt ut labore|dolor sit amet)", re.I)
+SENTENCE = re.compile(r"[^.!?]*[.!?]*\s*")
+INSERT = re.compile(
+    r"\[\s*(?:insert|add|enter|your|placeholder|hier|bitte|ihre?n?|insér\w+|votre|insert\w+|su|tu)\b[^\[\]\n]{0,80}\]",
+    re.I,
+)
+SHORTCODE = re.compile(
+    r"\[/?[a-z]+(?:_[a-z]+)+(?:\s[^\[\]]{0,200})?\]|\[/?(?:gallery|caption|embed|audio|video)\b[^\[\]]{0,200}\]"
+)
+UNCLOSED = re.compile(r"\{\{|\}\}|\{%|%\}")
+OF_A_FIELD = re.compile(
+    r"[$#]?\{\s*(?:[a-z]+[_.][\w.]{1,40}|name|title|product|price|brand|vendor|sku|shop|store|value)\s*\}", re.I
+)
+FIELD_IN_SQUARE = re.compile(r"\[[a-z]+(?:_[a-z]+)+\](?!\()")
+STANDING_FOR_WORDS = (DOUBLE_CURLY, INSERT, PERCENT, OF_A_FIELD, FIELD_IN_SQUARE)
+GAP = "\ue0fe"  # stands for a tag while sentences are judged; no text that was cleaned has it
+GAP_IN_WORDS = re.compile(rf"\w[ \t]+{GAP}")
+LEADING_SIGNS = re.compile(r"^[\s,;:.\u2013\u2014-]+(?=\w)")
+SPACES = re.compile(r"[ \t]{2,}")
+BEFORE_A_STOP = re.compile(r"(?<=\w)[ \t]+(?=[.,;:!?](?:\s|$))")
+
+
+def _found(pattern: re.Pattern[str], text: str, known: Known) -> str:
+    """The first that the shop did not write itself."""
+    return next((found[0] for found in pattern.finditer(text) if not known.holds(found[0])), "")
+
+
+def square(text: str, known: Known) -> str:
+    return _found(CAPITALS, text, known) or _found(SQUARE, text, known)
+
+
+def curly(text: str, known: Known) -> str:
+    return _found(DOUBLE_CURLY, text, known) or _found(CURLY, text, known)
+
+
+def percent(text: str, known: Known) -> str:
+    return _found(PERCENT, text, known)
+
+
+def angle(text: str, known: Known) -> str:
+    return _found(ANGLE_CAPITALS, text, known) or _found(ANGLE, text, known)
+
+
+def underscores(text: str, known: Known) -> str:
+    return _found(UNDERSCORES, text, known) if "_" in text else ""
+
+
+def fillers(text: str, known: Known) -> str:
+    return _found(FILLERS, text, known)
+
+
+def template(text: str, known: Known) -> str:
+    return _found(TEMPLATE, text, known)
+
+
+def without_chat_marks(text: str, known: Known) -> str:
+    return CHAT.sub("", text)
+
+
+def without_placeholders(text: str) -> str:
+    """A shop's words without the tags of its templates: what they stood for is not known.
+
+    A sentence in which a tag follows a word loses its sense without it, as in `your {{ product }} ships from`: it is
+    left out. Of the others the rest stays: `{{ shop }}: holds 2 l` tells a fact.
+    """
+    cleaned = text
+    for pattern in STANDING_FOR_WORDS:
+        cleaned = pattern.sub(GAP, cleaned)
+    if GAP in cleaned:
+        cleaned = "".join(part for part in sentences(cleaned) if not GAP_IN_WORDS.search(part)).replace(GAP, " ")
+        cleaned = LEADING_SIGNS.sub("", cleaned)
+    for pattern in (TEMPLATE, SHORTCODE, UNCLOSED):
+        cleaned = pattern.sub(" ", cleaned)
+    if LATIN_FILLER.search(cleaned):
+        cleaned = "".join(part for part in SENTENCE.findall(cleaned) if not LATIN_FILLER.search(part))
+    if cleaned == text:
+        return text
+    return BEFORE_A_STOP.sub("", SPACES.sub(" ", cleaned)).strip()

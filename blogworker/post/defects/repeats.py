@@ -1,0 +1,132 @@
+"""What stands twice, and how often the product is named."""
+
+import re
+
+from blogworker.post.defects.kind import Known
+from blogworker.post.defects.sentences import BETWEEN_BLOCKS, sentences
+
+LEAST_WORDS = 8  # of a paragraph that nobody repeats on purpose
+HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+\S")
+TARGET = re.compile(r"(?<=\])\(<?https?://[^\s<>]*>?\)")
+OFTEN = 10  # mentions
+MAIN_PART = re.compile(r",\s|:\s|\s[-\u2013\u2014|/]\s|\s?[(|]")
+MOST_WORDS, SHORT_NAME = 0.6, 3
+TELLING = 2  # letters that a word of a name has at least
+ROW = re.compile(r"^[ \t]*\|.*\|[ \t]*$", re.M)
+CELL = re.compile(r":?-+:?")
+GLUED_DELIMITER = re.compile(r"\|(?:[ \t]*:?-{2,}:?[ \t]*\|)+")
+
+
+def once(text: str, known: Known) -> str:
+    """Each paragraph once, and no section that has nothing left but its heading."""
+    parts = BETWEEN_BLOCKS.split(text)
+    seen: set[str] = set()
+    kept: list[str] = []
+    for block in parts[::2]:
+        words = re.findall(r"\w+", TARGET.sub("", block.casefold()))
+        key = " ".join(words)
+        long = len(words) >= LEAST_WORDS or len(key) > 60
+        if not (long and key in seen) or HEADING.match(block):
+            kept.append(block)
+        seen.add(key)
+    if len(kept) == len(parts[::2]):
+        return text
+    return "\n\n".join(block for place, block in enumerate(kept) if not _is_empty_section(kept, place))
+
+
+def _is_empty_section(blocks: list[str], place: int) -> bool:
+    heading = HEADING.match(blocks[place])
+    if heading is None or "\n" in blocks[place].strip():
+        return False
+    if place + 1 == len(blocks):
+        return True
+    following = HEADING.match(blocks[place + 1])
+    return following is not None and len(following[1]) <= len(heading[1])
+
+
+def main_name(known: Known) -> str:
+    """The name without what follows a comma, dash or bracket: a size, a colour, a code."""
+    first = MAIN_PART.split(known.name.strip(), maxsplit=1)[0].strip()
+    return first if len(first) > TELLING else known.name.strip()
+
+
+def unnamed(text: str, known: Known) -> str:
+    """The product's name, if no sentence has it, nor most of its words where it has many."""
+    if not known.name or known.source.get("kind") not in (None, "product"):
+        return ""
+    name, read = main_name(known).casefold(), " ".join(known.read(text).casefold().split())
+    words = {word for word in re.findall(r"\w+", name) if len(word) > TELLING} or {name}
+    if name in read or any(_share(words, part) >= MOST_WORDS for part in sentences(read)):
+        return ""
+    return known.name
+
+
+def _share(words: set[str], sentence: str) -> float:
+    """Of the words of a name, those that a sentence has, whatever their endings; of a short name all count, or none."""
+    told = sum(bool(re.search(rf"\b{re.escape(word)}", sentence)) for word in words)
+    return told / len(words) if len(words) > SHORT_NAME else float(told == len(words))
+
+
+def named_everywhere(text: str, known: Known) -> str:
+    """The product's name, if most sentences have it. A name in small letters is a word like others."""
+    name = main_name(known)
+    if not name or name == name.lower() or (" " not in name and len(name) < 4):
+        return ""
+    read = [part for part in sentences(" ".join(known.read(text).split())) if part.strip()]
+    mentions = sum(name in part for part in read)
+    return known.name if mentions >= OFTEN and 2 * mentions > len(read) else ""
+
+
+def whole_tables(text: str, known: Known) -> str:
+    """Tables with each row on a line of its own, and with the line below their head."""
+    if "|" not in text:
+        return text
+    parts = BETWEEN_BLOCKS.split(text)
+    parts[::2] = [_table(block) if block.count("|") > 3 else block for block in parts[::2]]
+    return "".join(parts)
+
+
+def _table(block: str) -> str:
+    lines = block.split("\n")
+    for place, line in enumerate(lines):
+        found = GLUED_DELIMITER.search(line)
+        if found is None:
+            continue
+        width = found[0].count("|") - 1
+        rows = [*_split(line[: found.start()], width), found[0], *_split(line[found.end() :], width)]
+        rest = [row for other in lines[place + 1 :] for row in _split(other, width)]
+        whole = [*lines[:place], *rows, *rest]
+        return "\n".join(whole) if len(whole) != len([line for line in lines if line.strip()]) else block
+    rows = [line for line in lines if ROW.fullmatch(line)]
+    if len(rows) == len(lines) >= 2:
+        width = len(_cells(rows[0]))
+        if width > 1 and all(len(_cells(row)) == width for row in rows):
+            return "\n".join([rows[0], "|" + " --- |" * width, *rows[1:]])
+    return block
+
+
+def _split(line: str, width: int) -> list[str]:
+    """The rows that a line holds: more than one where each but the last is followed by an empty cell."""
+    cells = _cells(line)
+    glued = len(cells) > width and (len(cells) + 1) % (width + 1) == 0
+    if not glued or any(cells[width :: width + 1]) or not line.lstrip().startswith("|"):
+        return [line.rstrip()] if line.strip() else []
+    return [f"| {' | '.join(cells[start : start + width])} |" for start in range(0, len(cells), width + 1)]
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().removeprefix("|").removesuffix("|").split("|")]
+
+
+def ragged_table(text: str, known: Known) -> str:
+    """The first row of a table that has more cells than its head: they would be lost."""
+    if "|" not in text:
+        return ""
+    for block in BETWEEN_BLOCKS.split(text)[::2]:
+        lines = block.split("\n")
+        for place, line in enumerate(lines[1:], 1):
+            if "|" in line and all(CELL.fullmatch(cell) for cell in _cells(line)):
+                width = len(_cells(line))
+                rows = [row for row in lines[place + 1 :] if row.lstrip().startswith("|")]
+                return next((row.strip() for row in rows if len(_cells(row.replace(r"\|", ""))) > width), "")
+    return ""

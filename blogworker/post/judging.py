@@ -1,0 +1,134 @@
+"""What makes a post fit to publish: its lengths, its sections, its language, and the words of its site."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, Field
+
+from blogworker.post import render
+from blogworker.post.language import paragraph_in_another, plainly_another
+from blogworker.post.plain import cut_clean, plain
+from blogworker.post.site import SiteSettings
+
+TITLE_LIMIT, EXCERPT_LIMIT, SEO_TITLE_LIMIT, SEO_DESCRIPTION_LIMIT, ALT_LIMIT = 200, 500, 60, 160, 125
+TAG_LIMIT, MOST_TAGS = 30, 10
+IMAGE_PROMPT_LIMIT = 1_000
+LEAST_WORDS, LEAST_SECTIONS = 300, 2
+SHORTEST, LONGEST = 0.6, 1.8  # of the length that the site asks for
+SECTION = re.compile(r"^ {0,3}##[ \t]+\S", re.M)
+
+
+def _line(limit: int) -> BeforeValidator:
+    return BeforeValidator(lambda value: plain(value, limit=limit))
+
+
+def _headline(limit: int) -> BeforeValidator:
+    return BeforeValidator(lambda value: cut_clean(plain(value, limit=4 * limit), limit))
+
+
+def clean_tags(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    cleaned = [cut_clean(plain(tag, limit=200).lstrip("#"), TAG_LIMIT) for tag in value]
+    return list({tag.casefold(): tag for tag in reversed(cleaned) if tag}.values())[::-1][:MOST_TAGS]
+
+
+class Post(BaseModel):
+    """A post whose short fields are within their limits."""
+
+    title: Annotated[str, _headline(TITLE_LIMIT)] = Field(min_length=5)
+    slug: str = ""
+    excerpt: Annotated[str, _line(EXCERPT_LIMIT)] = Field(min_length=20)
+    seo_title: Annotated[str, _headline(SEO_TITLE_LIMIT)]
+    seo_description: Annotated[str, _line(SEO_DESCRIPTION_LIMIT)]
+    tags: Annotated[list[str], BeforeValidator(clean_tags)]
+    body_markdown: str
+    image_prompt: Annotated[str, _line(IMAGE_PROMPT_LIMIT)] = Field(min_length=10)
+    image_alt: Annotated[str, _line(ALT_LIMIT)]
+
+
+def linked(body: str, *, name: str, own_url: str) -> str:
+    """With a link to the product: its first mention in a paragraph, where the writer forgot to."""
+    if not own_url or not name or _links(body, own_url):
+        return body
+    mention = re.compile(
+        rf"^(?![#>|]|\s|[-*+] |\d+[.])(.*?)(?<![\w\[`*_])({re.escape(name)})(?![\w\]`*_])", re.M | re.I
+    )
+    return mention.sub(lambda match: f"{match[1]}[{match[2]}](<{own_url}>)", body, count=1)
+
+
+def _links(body: str, url: str) -> bool:
+    """Whether the body has this address, and not only one that begins with it."""
+    return re.search(rf"{re.escape(url)}(?=[>)\s]|\Z)", body) is not None
+
+
+def forbidden_in(text: str, words: Sequence[str]) -> list[str]:
+    """The forbidden words that a text holds, in whatever case, as words of their own where a script parts words."""
+
+    def pattern(word: str) -> str:
+        parted = not render.UNSPACED.search(word)
+        return rf"(?<!\w){re.escape(word)}(?!\w)" if parted else re.escape(word)
+
+    return [word for word in words if re.search(pattern(word), text, re.I)]
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """What only the writer can mend: its name beside those of the defects, and what the writer is told."""
+
+    name: str
+    told: str
+
+
+def faults_of(post: Post, body: str, *, words: int, own_url: str, site: SiteSettings) -> list[Shortfall]:
+    """What only its writer can mend, in words that say how."""
+    return [*_length_faults(words, site), *_body_faults(body, own_url), *_word_faults(post, body, site)]
+
+
+def _length_faults(words: int, site: SiteSettings) -> list[Shortfall]:
+    least = LEAST_WORDS if site.words is None else max(LEAST_WORDS, int(site.words * SHORTEST))
+    better = "800 to 1,100" if site.words is None else f"{site.words:,}"
+    if words < least:
+        return [Shortfall("too short", f"body_markdown has {words} words: write at least {least}, better {better}")]
+    if site.words is not None and words > site.words * LONGEST:
+        return [Shortfall("too long", f"body_markdown has {words} words: the site asks for about {site.words:,}")]
+    return []
+
+
+def _body_faults(body: str, own_url: str) -> list[Shortfall]:
+    faults: list[Shortfall] = []
+    if (sections := len(SECTION.findall(body))) < LEAST_SECTIONS:
+        told = f"body_markdown has {sections} sections under a ## heading: it needs five to seven"
+        faults.append(Shortfall("too few sections", told))
+    if own_url and not _links(body, own_url):
+        told = "body_markdown does not link the product: link its url once, unchanged"
+        faults.append(Shortfall("product not linked", told))
+    return faults
+
+
+def _word_faults(post: Post, body: str, site: SiteSettings) -> list[Shortfall]:
+    fields = {
+        "title": post.title, "excerpt": post.excerpt, "seo_title": post.seo_title, "body_markdown": body,
+        "seo_description": post.seo_description, "image_alt": post.image_alt,
+    }  # fmt: skip
+    faults = [
+        Shortfall("forbidden word", f"{name} holds what the site forbids: {', '.join(found)}")
+        for name, text in fields.items()
+        if (found := forbidden_in(text, site.forbidden_words))
+    ]
+    if site.language and (another := plainly_another(render.text(body), site.language)):
+        told = f"the post is written in {another}: the site's language is {site.language}"
+        faults.append(Shortfall("another language", told))
+    elif site.language:
+        paragraph, another = paragraph_in_another(_prose(body), site.language)
+        if paragraph:
+            told = f"body_markdown has a paragraph in {another}, not {site.language}: {paragraph[:80]!r}"
+            faults.append(Shortfall("paragraph in another language", told))
+    return faults
+
+
+def _prose(body: str) -> list[str]:
+    """The paragraphs that are no quotations."""
+    return [block for block in body.split("\n\n") if not block.lstrip().startswith((">", "```", "|"))]
