@@ -12,7 +12,7 @@ from blogworker.bench.scratch import database, registered, server
 from blogworker.daemon.incarnation import ADMIT_S
 from blogworker.db.pool import Database
 from blogworker.queue.admit import admit, arrivals
-from blogworker.queue.claim import Passing, claim
+from blogworker.queue.claim import ClaimFilter, claim
 from blogworker.quota.limiter import Limiter
 
 CLAIM_EVERY_S = 0.05
@@ -39,7 +39,7 @@ async def measure(*, sites: int, slots: int) -> Figure:
         await Limiter(opened, {bucket.name: bucket for bucket in BUCKETS}).open()
         worker_id = await registered(opened)
         for _ in range(5):  # what a connection prepares
-            await claim(opened, worker_id, slots=slots, site_window=WINDOW, passing=Passing(pacing=PACING))
+            await claim(opened, worker_id, slots=slots, site_window=WINDOW, only=ClaimFilter(pacing=PACING))
         started = perf_counter()
         await opened.execute("bench/insert_burst", sites=sites)
         inserted = perf_counter()
@@ -71,7 +71,7 @@ async def _until_in_line(opened: Database, scope: CancelScope) -> None:
 
 async def _timed(opened: Database, worker_id: UUID, slots: int) -> float:
     started = perf_counter()
-    found = await claim(opened, worker_id, slots=slots, site_window=WINDOW, passing=Passing(pacing=PACING))
+    found = await claim(opened, worker_id, slots=slots, site_window=WINDOW, only=ClaimFilter(pacing=PACING))
     elapsed = (perf_counter() - started) * 1000
     await hand_back(opened, worker_id, found.claims)
     await sleep(CLAIM_EVERY_S)

@@ -11,7 +11,7 @@ from psycopg.types.json import Json
 
 from blogworker.bench.scratch import database, registered, server
 from blogworker.db.pool import Database
-from blogworker.queue.claim import ALL, Pacing, Passing, claim
+from blogworker.queue.claim import ALL, ClaimFilter, Pacing, claim
 from blogworker.queue.job import Claim, Release
 from blogworker.queue.settle import move
 from blogworker.quota.bucket import Bucket
@@ -49,7 +49,7 @@ class Figure:
 
 
 async def measure(backlogs: list[Backlog], *, slots: int, rounds: int, progress: Callable[[str], None]) -> list[Figure]:
-    """Claim `slots` jobs again and again from each backlog, in turn, so that all meet the same weather.
+    """Claim `slots` jobs again and again from each backlog, in turn, so that all meet the same health.
 
     What a claim took is handed back before the next, outside the measured time, so a backlog keeps its size.
     """
@@ -67,7 +67,7 @@ async def measure(backlogs: list[Backlog], *, slots: int, rounds: int, progress:
         for turn in range(rounds):
             for index, loaded in enumerate(opened):
                 claims[index].append(await _timed_claim(loaded, slots))
-                paced[index].append(await _timed_claim(loaded, slots, Passing(pacing=PACING)))
+                paced[index].append(await _timed_claim(loaded, slots, ClaimFilter(pacing=PACING)))
                 if turn % SEED_EVERY == 0:
                     seeds[index].append(await _timed(lambda db=loaded: _seed(db, slots)))  # type: ignore[misc]
     return [
@@ -86,10 +86,10 @@ async def load(loaded: Database, backlog: Backlog) -> None:
     await loaded.execute("bench/vacuum")
 
 
-async def _timed_claim(loaded: Database, slots: int, passing: Passing = ALL) -> float:
+async def _timed_claim(loaded: Database, slots: int, only: ClaimFilter = ALL) -> float:
     worker_id = await registered(loaded)
     started = perf_counter()
-    found = await claim(loaded, worker_id, slots=slots, site_window=WINDOW, passing=passing)
+    found = await claim(loaded, worker_id, slots=slots, site_window=WINDOW, only=only)
     elapsed = (perf_counter() - started) * 1000
     if len(found.claims) != slots:
         raise RuntimeError(f"a claim of {slots} took {len(found.claims)}")

@@ -23,7 +23,7 @@ class Figure:
 
 
 async def measure(*, producers: int, blogs: int, rounds: int, progress: Callable[[str], None]) -> Figure:
-    """Two databases in turn, on, off, on, off: so that both meet the same weather. A listener is there, as in life."""
+    """Two databases in turn, on, off, on, off: so that both meet the same health. A listener is there, as in life."""
     async with server() as dsn, AsyncExitStack() as stack:
         on = await stack.enter_async_context(database(dsn, pool_max=producers + 2))
         off = await stack.enter_async_context(database(dsn, pool_max=producers + 2))

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.supervisor import Supervisor
-from blogworker.db.patient import Weather
+from blogworker.db.patient import DatabaseHealth
 from blogworker.db.pool import Database
 from blogworker.queue.job import Claim, Done, Outcome
 from blogworker.quota.breaker import Breakers
@@ -40,9 +40,9 @@ async def main(dsn: str, name: str, worker: str, concurrency: str) -> None:
         sys.stdout.flush()
         await anyio.to_thread.run_sync(sys.stdin.readline)
         gate = Gate(Breakers(database), "wait")
-        weather = Weather()
-        begin = partial(Incarnation, settings, database, weather, nothing, gate=gate)
-        await Supervisor(begin, settings.worker, database, weather).run(until_empty=True)
+        health = DatabaseHealth()
+        begin = partial(Incarnation, settings, database, health, nothing, gate=gate)
+        await Supervisor(begin, settings.worker, database, health).run(until_empty=True)
 
 
 if __name__ == "__main__":

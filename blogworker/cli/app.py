@@ -35,7 +35,7 @@ from blogworker.cli import (
 )
 from blogworker.cli.once import refuse_repeats
 from blogworker.cli.output import complain
-from blogworker.db.patient import passing
+from blogworker.db.patient import is_transient
 from blogworker.db.words import in_words
 from blogworker.envfile import NAMED_BY, use_machine_file
 from blogworker.errors import BlogworkerError, DatabaseAway, DatabaseUnready, InvalidInput, QueueFull, SettingsError
@@ -150,7 +150,7 @@ def explain(error: BaseException) -> int:
             return _complain_each(error, REFUSED)
         case DatabaseUnready():
             return _complain_each(error, USAGE)
-        case psycopg.Error() | PoolTimeout() if passing(error):
+        case psycopg.Error() | PoolTimeout() if is_transient(error):
             trouble = "cannot do this now" if isinstance(error, psycopg.Error) and answered(error) else "went away"
             complain(f"the database {trouble}: {in_words(error)}. Try again")
             return REFUSED

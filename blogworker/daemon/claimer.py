@@ -7,9 +7,9 @@ from uuid import UUID
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from blogworker.daemon.gate import Gate, Trial
+from blogworker.daemon.gate import Gate, ProbeClaim
 from blogworker.db.misfit import misfit
-from blogworker.db.patient import Weather
+from blogworker.db.patient import DatabaseHealth
 from blogworker.db.pool import Database
 from blogworker.db.words import in_words
 from blogworker.queue.admit import admissible
@@ -30,11 +30,11 @@ class Claimer:
     """The claims of one worker. `alone`: it takes suspects of killing workers, one at a time, and nothing else."""
 
     def __init__(
-        self, database: Database, gate: Gate, weather: Weather, *, name: str, site_window: int, alone: bool
+        self, database: Database, gate: Gate, health: DatabaseHealth, *, name: str, site_window: int, alone: bool
     ) -> None:
         self._database = database
         self._gate = gate
-        self._weather = weather
+        self._health = health
         self._name = name
         self._site_window = site_window
         self._alone = alone
@@ -42,32 +42,32 @@ class Claimer:
         self._stopped_by: str | None = None  # the error that stops every claim
         self._admits_from = 0.0
 
-    async def take(self, worker_id: UUID, slots: int) -> tuple[Claimed, Trial | None]:
+    async def take(self, worker_id: UUID, slots: int) -> tuple[Claimed, ProbeClaim | None]:
         """One job to probe a provider with and its permission, if it is time for that; otherwise as many as allowed."""
         if self._alone:
             return await self._suspect(worker_id), None
         admits = monotonic() >= self._admits_from
         take = partial(claim, self._database, worker_id, site_window=self._site_window, scan=self._scan, admits=admits)
         if (trial := await self._gate.trial()) is not None:
-            for one in trial.passings:
-                found = self._answered(await take(slots=1, passing=one))
+            for one in trial.filters:
+                found = self._answered(await take(slots=1, only=one))
                 if found.claims:
                     return found, trial
             await self._gate.unused(trial)
-        if (passing_now := self._gate.passing()) is None:
+        if (allowed := self._gate.claim_filter()) is None:
             return NOTHING, None
-        return self._answered(await take(slots=slots, passing=passing_now)), None
+        return self._answered(await take(slots=slots, only=allowed)), None
 
     def _answered(self, found: Claimed) -> Claimed:
-        self._weather.found("queue/claim")
+        self._health.found("queue/claim")
         self._stopped_by = None
         return found
 
     async def _suspect(self, worker_id: UUID) -> Claimed:
-        passing_now = self._gate.passing()
-        if passing_now is None:
+        allowed = self._gate.claim_filter()
+        if allowed is None:
             return NOTHING
-        job = await claim_suspect(self._database, worker_id, passing_now.stages)
+        job = await claim_suspect(self._database, worker_id, allowed.stages)
         return self._answered(NOTHING if job is None else Claimed(claims=(job,), look_again=True))
 
     async def single_out(self, error: Exception) -> None:
@@ -83,10 +83,10 @@ class Claimer:
                 log.error("job_condemned", job_id=job.job_id, instance_id=job.instance_id, error=job.error)
         except (psycopg.Error, PoolTimeout) as other:
             if not misfit(other):  # that is known already, by the name of the claim
-                self._weather.trouble(other, "queue/condemn")
+                self._health.trouble(other, "queue/condemn")
             return
         if found:
-            self._weather.fit.passed("queue/claim")  # for all others
+            self._health.fit.passed("queue/claim")  # for all others
 
     async def _without_admission(self) -> bool:
         """Whether claims admitted sites so far, and cannot."""
@@ -102,7 +102,7 @@ class Claimer:
         try:
             left = await self._database.one("queue/outstanding", within_s=WITHIN_S, stages=stages)
         except (psycopg.Error, PoolTimeout) as error:
-            self._weather.trouble(error, "queue/outstanding")
+            self._health.trouble(error, "queue/outstanding")
             return False
         return not any(left.values())
 
@@ -110,5 +110,5 @@ class Claimer:
         try:
             found = await self._database.one("queue/suspects", name=self._name, within_s=SUSPECTS_WITHIN_S)
         except (psycopg.Error, PoolTimeout) as error:
-            return self._weather.trouble(error, "queue/suspects")
+            return self._health.trouble(error, "queue/suspects")
         return bool(found["waiting"])

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from blogworker.queue.claim import Pacing, Passing
+from blogworker.queue.claim import ClaimFilter, Pacing
 from blogworker.queue.job import Stage
 from blogworker.quota.breaker import Breakers
 from blogworker.quota.call import Probe
@@ -18,11 +18,11 @@ from blogworker.stages.catalog import CATALOG, CATALOG_PROVIDER
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class ProbeClaim:
     """The right to have one job probe a provider; the claims to try for it, in order."""
 
     probe: Probe
-    passings: tuple[Passing, ...]
+    filters: tuple[ClaimFilter, ...]
 
 
 class Gate:
@@ -53,13 +53,13 @@ class Gate:
             "site_calls": pacing.site_calls,
         }
 
-    def heed(self, budget: Budget) -> bool:
+    def apply(self, budget: Budget) -> bool:
         """Keep to what the budget says. Whether there may be more to claim than before."""
         opened = self.budget.stop_reason is not None and budget.stop_reason is None
         self.budget = budget
         return opened or budget.resumed > 0
 
-    async def trial(self) -> Trial | None:
+    async def trial(self) -> ProbeClaim | None:
         """Permission to probe a provider, if it is time. End it with `unused` where no job took it into `trying`."""
         await self.breakers.refresh()
         probe = await self.breakers.take_probe({CATALOG[stage].provider for stage in self.affordable})
@@ -69,16 +69,16 @@ class Gate:
         stages = self.affordable
         pacing = self._pacing() if self._pacing is not None else None  # a job that may not call proves nothing
         served = [stage for stage in stages if CATALOG[stage].provider == provider]
-        quick = Passing(tuple(s for s in served if CATALOG[s].quick), shop=self._shop(), pacing=pacing)
-        slow = Passing(tuple(s for s in served if not CATALOG[s].quick), pacing=pacing)
+        quick = ClaimFilter(tuple(s for s in served if CATALOG[s].quick), shop=self._shop(), pacing=pacing)
+        slow = ClaimFilter(tuple(s for s in served if not CATALOG[s].quick), pacing=pacing)
         shops = (Stage.SOURCE,) if provider == CATALOG_PROVIDER and Stage.SOURCE in stages else ()
-        reads = Passing(shops, shop=True, pacing=pacing)
+        reads = ClaimFilter(shops, shop=True, pacing=pacing)
         # An input refused for a post may be accepted for ideas, so a quick call could close the breaker too early.
         likely = (slow, quick, reads) if self.breakers.misconfigured(provider) else (quick, slow, reads)
-        return Trial(probe, tuple(passing for passing in likely if passing.stages))
+        return ProbeClaim(probe, tuple(each for each in likely if each.stages))
 
     @asynccontextmanager
-    async def trying(self, trial: Trial | None) -> AsyncIterator[None]:
+    async def trying(self, trial: ProbeClaim | None) -> AsyncIterator[None]:
         """The attempt at a job, claimed for the trial if there is one. It may end without a call: the answer was stored
         already, or a quota held the call back."""
         try:
@@ -87,20 +87,20 @@ class Gate:
             if trial is not None:
                 await self.unused(trial)
 
-    async def unused(self, trial: Trial) -> None:
+    async def unused(self, trial: ProbeClaim) -> None:
         """The next job may have it, unless the call was made."""
         await self.breakers.give_back(trial.probe)
 
-    def passing(self) -> Passing | None:
+    def claim_filter(self) -> ClaimFilter | None:
         """What may be claimed now; None: nothing."""
-        shut = self.breakers.shut
+        shut = self.breakers.open_breakers
         stages = tuple(stage for stage in self.affordable if CATALOG[stage].provider not in shut)
         pacing = self._pacing() if self._pacing is not None else None
         if stages == tuple(Stage):
-            return Passing(pacing=pacing)
+            return ClaimFilter(pacing=pacing)
         if CATALOG[Stage.IMAGE].provider in shut and Stage.IMAGE in self.affordable:
-            return Passing(stages, self._image_trouble, self._shop(), pacing)
-        return Passing(stages, shop=self._shop(), pacing=pacing) if stages else None
+            return ClaimFilter(stages, self._image_trouble, self._shop(), pacing)
+        return ClaimFilter(stages, shop=self._shop(), pacing=pacing) if stages else None
 
     @property
     def affordable(self) -> tuple[Stage, ...]:
@@ -108,4 +108,4 @@ class Gate:
         return tuple(stage for stage in Stage if self.budget.stop_reason is None or not CATALOG[stage].paid)
 
     def _shop(self) -> bool | None:
-        return False if CATALOG_PROVIDER in self.breakers.shut else None
+        return False if CATALOG_PROVIDER in self.breakers.open_breakers else None

@@ -19,7 +19,7 @@ from blogworker.daemon.gate import Gate
 from blogworker.daemon.isolation import WORKER, Role
 from blogworker.daemon.ticker import every
 from blogworker.daemon.worker import Worker
-from blogworker.db.patient import PatientDatabase, Weather
+from blogworker.db.patient import DatabaseHealth, RetryingDatabase
 from blogworker.db.pool import Database
 from blogworker.db.reserved import ReservedConnection
 from blogworker.queue.admit import Reopening, admit, arrivals
@@ -66,7 +66,7 @@ class Incarnation:
         self,
         settings: Settings,
         database: Database,
-        weather: Weather,
+        health: DatabaseHealth,
         pipeline: FencedPipeline,
         *,
         gate: Gate,
@@ -84,13 +84,13 @@ class Incarnation:
             settings.database, answer_s=settings.worker.extend_s, application="blogworker lease"
         )
         self._lease = Lease(
-            PatientDatabase(self._lease_line, weather),
+            RetryingDatabase(self._lease_line, health),
             name=settings.worker.name,
             lease_s=settings.worker.lease,
             concurrency=settings.worker.concurrency,
         )
-        self._patient = PatientDatabase(database, weather)
-        strict = PatientDatabase(database, weather, waits_for_fit=False)
+        self._patient = RetryingDatabase(database, health)
+        strict = RetryingDatabase(database, health, waits_for_fit=False)
         self._settler = Settler(self._patient, self._lease.worker_id, strict=strict)
         self._orphans, self._strays = Aside(), Aside()
         self._arrivals, self._due, self._reopening, self._sweeping = arrivals(), due(), Reopening(), Sweep()
@@ -100,7 +100,7 @@ class Incarnation:
             partial(pipeline, self._lease.worker_id),
             queue=settings.queue,
             worker=settings.worker,
-            weather=weather,
+            health=health,
             gate=gate,
             alone=role.suspects,
         )
@@ -245,7 +245,7 @@ class Incarnation:
             log.warning("rows_recovered", sites=found.sites, jobs=found.jobs)
 
     async def _look_at_budget(self) -> None:
-        if self._gate.heed(await check_budgets(self._database)):
+        if self._gate.apply(await check_budgets(self._database)):
             self.worker.wake()
 
     async def _sync_breakers(self) -> None:

@@ -18,7 +18,7 @@ from blogworker.daemon.ticker import every
 from blogworker.db import grants
 from blogworker.db.fit import require_fit
 from blogworker.db.migrate import state
-from blogworker.db.patient import PatientDatabase, Weather
+from blogworker.db.patient import DatabaseHealth, RetryingDatabase
 from blogworker.db.pool import Database
 from blogworker.errors import DatabaseUnready
 from blogworker.queue.job import Claim, Outcome
@@ -50,12 +50,12 @@ async def run(settings: Settings, *, until_empty: bool = False, role: Role = WOR
     async with Database(settings.database, application=f"blogworker {settings.worker.name}"[:63]) as database:
         async with database.connection() as connection:
             await require_fit(connection, needs=grants.WORKER)
-        weather = Weather()
-        patient = PatientDatabase(database, weather)
+        health = DatabaseHealth()
+        patient = RetryingDatabase(database, health)
         limiter = Limiter(patient, buckets(settings), longest_wait_s=settings.worker.quota_patience)
         await limiter.open()
         breakers = Breakers(patient, {"openai": settings.openai.credential, "replicate": settings.replicate.credential})
-        await breakers.open()
+        await breakers.start()
         cache = StoredCache(patient, product_s=settings.wix.product_ttl, ideas_s=settings.openai.ideas_ttl)
         warn_unpriced(settings)
         trouble, times = settings.replicate.image_trouble, StageTimes()
@@ -74,9 +74,9 @@ async def run(settings: Settings, *, until_empty: bool = False, role: Role = WOR
             gate = Gate(breakers, trouble, pacing=partial(pacing, settings, times))
             await gate.sync()
             begin = partial(
-                Incarnation, settings, database, weather, pipeline, gate=gate, waiting=limiter.waiting, role=role
+                Incarnation, settings, database, health, pipeline, gate=gate, waiting=limiter.waiting, role=role
             )
-            await Supervisor(begin, settings.worker, database, weather, role).run(until_empty=until_empty)
+            await Supervisor(begin, settings.worker, database, health, role).run(until_empty=until_empty)
 
 
 def warn_unpriced(settings: Settings) -> None:
@@ -104,7 +104,7 @@ class Supervisor:
         begin: Callable[..., Incarnation],
         worker: WorkerSettings,
         database: Database,
-        weather: Weather,
+        health: DatabaseHealth,
         role: Role = WORKER,
     ) -> None:
         self._isolation = (
@@ -113,7 +113,7 @@ class Supervisor:
         self._begin = begin
         self._worker = worker
         self._database = database
-        self._weather = weather
+        self._health = health
         self._incarnation: Incarnation | None = None
         self._stopping = False
         self._outdated: DatabaseUnready | None = None
@@ -146,7 +146,7 @@ class Supervisor:
     async def _look_at_fit(self) -> None:
         """Where statements do not fit the database, release jobs that have waited too long. Drain if a newer version
         has migrated it: then no waiting helps."""
-        if self._incarnation is None or self._stopping or (waited_s := self._weather.fit.waited_s) == 0:
+        if self._incarnation is None or self._stopping or (waited_s := self._health.fit.waited_s) == 0:
             return
         if waited_s > RELEASE_AFTER_S and (count := self._incarnation.worker.release_all()):
             log.warning("jobs_released", count=count)

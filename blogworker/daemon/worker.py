@@ -14,9 +14,9 @@ from anyio.lowlevel import checkpoint
 from psycopg_pool import PoolTimeout
 
 from blogworker.daemon.claimer import NOTHING, Claimer
-from blogworker.daemon.gate import Gate, Trial
+from blogworker.daemon.gate import Gate, ProbeClaim
 from blogworker.db.misfit import misfit
-from blogworker.db.patient import Weather
+from blogworker.db.patient import DatabaseHealth
 from blogworker.db.pool import Database
 from blogworker.db.words import in_words
 from blogworker.errors import LeaseLost
@@ -54,15 +54,15 @@ class Worker:
         *,
         queue: QueueSettings,
         worker: WorkerSettings,
-        weather: Weather,
+        health: DatabaseHealth,
         gate: Gate,
         alone: bool = False,
     ) -> None:
         self._database = database
         self._claimer = Claimer(
-            database, gate, weather, name=worker.name, site_window=queue.max_per_instance, alone=alone
+            database, gate, health, name=worker.name, site_window=queue.max_per_instance, alone=alone
         )
-        self._weather = weather
+        self._health = health
         self._gate = gate
         self._settler = settler
         self._pipeline = pipeline
@@ -148,7 +148,7 @@ class Worker:
         """None: the database cannot be claimed from now."""
         started = monotonic()
         free = min(self._queue.batch_size, self._settings.concurrency - self.in_flight)
-        if (slots := self._weather.fit.room(free, in_flight=self.in_flight)) == 0:
+        if (slots := self._health.fit.room(free, in_flight=self.in_flight)) == 0:
             return None
         statement = "queue/claim"
         found, trial = NOTHING, None
@@ -160,10 +160,10 @@ class Worker:
                 if again := [c.job_id for c in found.claims if c.attempt > 1]:
                     statement = "stages/load_checkpoints"
                     saved = await load(self._database, again)
-                    self._weather.found(statement)
+                    self._health.found(statement)
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
             await self._release(found.claims, trial)
-            if not self._weather.trouble(error, statement) or (misfit(error) and statement == "queue/claim"):
+            if not self._health.trouble(error, statement) or (misfit(error) and statement == "queue/claim"):
                 await self._claimer.single_out(error)
             return None
         if jobs.cancel_scope.cancel_called:  # tasks started now would not take a single step
@@ -179,14 +179,14 @@ class Worker:
             log.debug("jobs_claimed", count=len(found.claims), sites=sites, duration_s=duration_s)
         return found
 
-    async def _release(self, claims: Iterable[Claim], trial: Trial | None) -> None:
+    async def _release(self, claims: Iterable[Claim], trial: ProbeClaim | None) -> None:
         with move_on_after(RELEASE_GRACE_S, shield=True):
             for taken in claims:
                 await self._settler.settle(taken, Release())
             if trial is not None:
                 await self._gate.unused(trial)
 
-    async def _run(self, taken: Claim, saved: Mapping[str, Output], trial: Trial | None) -> None:
+    async def _run(self, taken: Claim, saved: Mapping[str, Output], trial: ProbeClaim | None) -> None:
         """One attempt, from its claim until its outcome is stored; only then is the slot free."""
         started = monotonic()
         job = {"job_id": taken.job_id, "instance_id": taken.instance_id, "attempt": taken.attempt}
@@ -196,7 +196,7 @@ class Worker:
                 with self._running[taken.job_id, taken.attempt]:
                     outcome = await self._attempt(taken, saved, trial)
                 if isinstance(outcome, Done):
-                    self._weather.fit.tried()
+                    self._health.fit.tried()
                 if isinstance(outcome, Cancel) and (taken.job_id, taken.attempt) in self._released:
                     outcome = Release()
                 status = await self._settler.settle(taken, outcome) if outcome is not None else None
@@ -215,7 +215,7 @@ class Worker:
                 self._released.discard((taken.job_id, taken.attempt))
                 self._freed.set()
 
-    async def _attempt(self, taken: Claim, saved: Mapping[str, Output], trial: Trial | None) -> Outcome | None:
+    async def _attempt(self, taken: Claim, saved: Mapping[str, Output], trial: ProbeClaim | None) -> Outcome | None:
         """How the attempt ended; None when it was no longer ours."""
         if taken.unreadable is not None:
             return Reject(Failure(taken.stage, "Unreadable", taken.unreadable))
@@ -235,7 +235,7 @@ class Worker:
             log.exception("attempt_crashed")
             return Retry(Failure(taken.stage, type(error).__name__, str(error)), self._settings.retry_base)
         if isinstance(outcome, OverBudget) and outcome.everywhere:
-            self._gate.heed(
+            self._gate.apply(
                 Budget(stop_reason=outcome.reason)
             )  # before it is PENDING again, or else it is claimed at once
         return outcome

@@ -72,9 +72,9 @@ WORKER = Role(
     functions=(
         *READS,
         "draw_review",
-        "reserve_slug",
+        "claim_slug",
         "reserve_spend",
-        "reserve_title",
+        "claim_title",
         "quota_round",
         "breaker_report",
         "breaker_end_probe",

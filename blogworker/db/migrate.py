@@ -28,7 +28,7 @@ from psycopg.rows import DictRow
 from blogworker.backoff import backoff_s
 from blogworker.db.alone import alone
 from blogworker.db.grants import NOBODY, Role
-from blogworker.db.patient import passing
+from blogworker.db.patient import is_transient
 from blogworker.db.roles import Ours, grant
 from blogworker.db.server import HOME, Server, look_at_relations, look_at_server, quoted
 from blogworker.db.sql import query, sql_dir
@@ -225,7 +225,7 @@ async def _apply_or_explain(connection: AsyncConnection[DictRow], migration: Mig
     try:
         await _apply_patiently(connection, migration)
     except PostgresError as error:
-        if passing(error):
+        if is_transient(error):
             raise
         raise DatabaseUnready(
             f"migration {migration.version} ({migration.name}) failed, and those before it are applied: "

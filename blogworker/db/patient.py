@@ -37,7 +37,7 @@ PASSING_STATES = {
 }
 
 
-def passing(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether the same statement may well succeed later."""
     if isinstance(error, psycopg.Error) and error.sqlstate is not None:
         return error.sqlstate.startswith(PASSING_CLASSES) or error.sqlstate in PASSING_STATES
@@ -49,7 +49,7 @@ def read_only(error: BaseException) -> bool:
     return isinstance(error, psycopg.Error) and error.sqlstate == READ_ONLY
 
 
-class Weather:
+class DatabaseHealth:
     """Whether the database is there, as one process sees it. Says so once per change.
 
     A database that has become read-only still answers what only reads: it is back when a statement that it refused, by
@@ -65,7 +65,7 @@ class Weather:
         """Take note of trouble that no statement is to blame for. False: the error is of another kind."""
         if misfit(error):
             self.fit.refused(error, name)
-        elif passing(error):
+        elif is_transient(error):
             self.lost(error, name)
         else:
             return False
@@ -103,20 +103,20 @@ class Doubt:
         return self._tries > TRIES and self._passes[self._name] - self._before >= OTHERS_PASS
 
 
-class PatientDatabase(Runner):
+class RetryingDatabase(Runner):
     """Runs statements on another runner, again and again while the trouble is not their own.
 
     `waits_for_fit`: also while they do not fit the database.
     """
 
-    def __init__(self, runner: Runner, weather: Weather, *, waits_for_fit: bool = True) -> None:
+    def __init__(self, runner: Runner, health: DatabaseHealth, *, waits_for_fit: bool = True) -> None:
         self._runner = runner
-        self._weather = weather
+        self._health = health
         self._waits_for_fit = waits_for_fit
 
     async def rows(self, name: str, /, **parameters: object) -> list[Row]:
         failures = 0
-        doubt = Doubt(self._weather.fit.passes, name)
+        doubt = Doubt(self._health.fit.passes, name)
         while True:
             try:
                 with fail_after(ANSWER_S):
@@ -124,10 +124,10 @@ class PatientDatabase(Runner):
             except (psycopg.Error, PoolTimeout, TimeoutError) as error:
                 if misfit(error) and (not self._waits_for_fit or doubt.of_the_row()):
                     raise
-                if not self._weather.trouble(error, name):
+                if not self._health.trouble(error, name):
                     raise
                 failures += 1
             else:
-                self._weather.found(name)
+                self._health.found(name)
                 return rows
             await sleep(backoff_s(failures, base_s=FIRST_WAIT_S, cap_s=LONGEST_WAIT_S))

@@ -7,7 +7,7 @@ virtual time that is in service when its batch is admitted, so it is next, which
 
 from psycopg import Error
 
-from blogworker.db.patient import passing
+from blogworker.db.patient import is_transient
 from blogworker.db.pool import Database, Statements
 from blogworker.queue.batches import Batches
 
@@ -34,7 +34,7 @@ async def admissible(database: Database) -> bool:
         async with database.connection() as connection, connection.transaction(force_rollback=True):
             await Statements(connection).execute("queue/admit_sites", **asked)
     except Error as error:
-        if passing(error):
+        if is_transient(error):
             raise
         return False
     return True

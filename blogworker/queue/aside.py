@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 import psycopg
 from anyio import current_time
 
-from blogworker.db.patient import passing
+from blogworker.db.patient import is_transient
 from blogworker.db.pool import Row, Runner
 from blogworker.db.words import in_words
 from blogworker.telemetry import get_logger
@@ -50,7 +50,7 @@ class Aside:
         try:
             return await ask(None, self.sites())
         except psycopg.Error as error:
-            if passing(error):
+            if is_transient(error):
                 raise
             served, refused = await self._split(database, ask, did)
             if not served:
@@ -76,7 +76,7 @@ class Aside:
                 if did(rows := await ask(group, aside)):
                     served.append(rows)
             except psycopg.Error as error:
-                if passing(error):
+                if is_transient(error):
                     raise
                 if len(group) == 1:
                     refused[group[0]] = in_words(error)

@@ -58,7 +58,7 @@ class Pacing:
 
 
 @dataclass(frozen=True, slots=True)
-class Passing:
+class ClaimFilter:
     """Which jobs may be claimed: those whose next stage is one of `stages`; None: any.
 
     `image_trouble`: of the sites that do not say what becomes of a blog without a picture. Where it need not wait, its
@@ -72,7 +72,7 @@ class Passing:
     pacing: Pacing | None = None  # None: whatever the quotas say
 
 
-ALL = Passing()
+ALL = ClaimFilter()
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ async def claim(
     *,
     slots: int,
     site_window: int,
-    passing: Passing = ALL,
+    only: ClaimFilter = ALL,
     scan: Scan | None = None,
     admits: bool = True,
 ) -> Claimed:
@@ -97,11 +97,11 @@ async def claim(
     A worker with one free slot looks at one site. Where it finds that site dry and retires it, it goes on to the next.
     """
     scan = scan or Scan()
-    before: list[tuple[str, Mapping[str, object]]] = [("queue/claim_turn", {})] if passing.pacing is not None else []
+    before: list[tuple[str, Mapping[str, object]]] = [("queue/claim_turn", {})] if only.pacing is not None else []
     if admits:
         before.append(("queue/admit_sites", {"batch": WITH_A_CLAIM, "only": None, "aside": []}))
     for _ in range(DRY_ROUNDS):
-        asked = {"worker_id": worker_id, "slots": slots, "site_window": site_window, **_wanted(passing, scan)}
+        asked = {"worker_id": worker_id, "slots": slots, "site_window": site_window, **_wanted(only, scan)}
         answer = await database.briefly(*before, ("queue/claim", asked))
         if answer is None:
             return Claimed(claims=(), look_again=True)
@@ -117,12 +117,12 @@ async def claim(
     return Claimed(claims=claims, look_again=again, look_in_s=rows[0]["look_in_s"])
 
 
-def _wanted(passing: Passing, scan: Scan) -> dict[str, Any]:
-    pacing = passing.pacing
+def _wanted(only: ClaimFilter, scan: Scan) -> dict[str, Any]:
+    pacing = only.pacing
     return {
-        "stages": None if passing.stages is None else list(passing.stages),
-        "image_trouble": passing.image_trouble,
-        "shop": passing.shop,
+        "stages": None if only.stages is None else list(only.stages),
+        "image_trouble": only.image_trouble,
+        "shop": only.shop,
         "buckets": pacing and pacing.buckets,
         "tokens": pacing and pacing.tokens,
         "leads": pacing and pacing.leads,

@@ -15,7 +15,7 @@ import psycopg
 from anyio import current_time
 
 from blogworker.db.misfit import misfit
-from blogworker.db.patient import passing
+from blogworker.db.patient import is_transient
 from blogworker.db.pool import Database, Row, Statements
 from blogworker.db.storable import explained
 from blogworker.db.words import in_words
@@ -72,7 +72,7 @@ async def _fault(database: Database, row: Row) -> _Fault | None:
         async with database.connection() as connection, connection.transaction(force_rollback=True):
             await Statements(connection).execute("queue/try_claim", job_id=row["job_id"])
     except psycopg.Error as error:
-        if passing(error):
+        if is_transient(error):
             raise
         return _Fault(f"the database refuses to claim it: {in_words(error)}", misfit(error))
     return None
@@ -83,7 +83,7 @@ async def _end(database: Database, row: Row, fault: _Fault) -> bool:
     try:
         await database.execute("queue/condemn", job_id=row["job_id"], error=explained(fault.text, REASON_MAX))
     except psycopg.Error as error:
-        if passing(error):
+        if is_transient(error):
             raise
         return False
     return True

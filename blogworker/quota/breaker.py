@@ -65,7 +65,7 @@ class Breakers:
         self._news = Event()  # of a look: set once, then another one takes its place
 
     @property
-    def shut(self) -> list[str]:
+    def open_breakers(self) -> list[str]:
         """The providers that are left alone."""
         return [provider for provider, view in self._views.items() if not view.closed]
 
@@ -73,14 +73,14 @@ class Breakers:
         """Whether a provider's breaker is open because of our settings or inputs."""
         return self._views[provider].misconfigured
 
-    async def open(self) -> None:
+    async def start(self) -> None:
         """Make our rows known to the database, and look."""
         await self._database.execute("quota/ensure_breakers", providers=list(self._rows.values()))
         await self._look()
 
     async def sync(self) -> bool:
         """Tell what has not been told, and look. Whether there may be more to claim than before."""
-        before = self.shut
+        before = self.open_breakers
         told = self._successes()
         if told or self._probing:
             await self._database.execute(
@@ -92,7 +92,9 @@ class Breakers:
                 probe_s=PROBE_S,
             )
         await self._look()
-        return bool(set(before) - set(self.shut)) or any(self._views[provider].due for provider in self.shut)
+        return bool(set(before) - set(self.open_breakers)) or any(
+            self._views[provider].due for provider in self.open_breakers
+        )
 
     def _successes(self) -> dict[str, int]:
         """Those that are news. With no failures to take back they only say, now and then, that the provider works."""
@@ -105,12 +107,12 @@ class Breakers:
 
     async def refresh(self) -> None:
         """Look again, if something is shut and was not looked at just now."""
-        if self.shut and current_time() - self._looked_at > FRESH_S:
+        if self.open_breakers and current_time() - self._looked_at > FRESH_S:
             await self._look()
 
     async def take_probe(self, wanted: Collection[str] = PROVIDERS) -> Probe | None:
         """Leave to call one of the wanted providers, if it is time for that; the next call of this process has it."""
-        for provider in self.shut:
+        for provider in self.open_breakers:
             if provider in wanted and self._views[provider].due:
                 probe = Probe(uuid4(), provider, current_time() + PROBE_S)
                 taken = await self._database.maybe(

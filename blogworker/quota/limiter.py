@@ -11,7 +11,7 @@ from anyio import current_time, move_on_after
 from blogworker.db.pool import Runner
 from blogworker.errors import ProviderDown, RateLimited, Unsent
 from blogworker.quota.bucket import Bucket, Reservation, VendorLimits
-from blogworker.quota.desk import Ask, Desk
+from blogworker.quota.bucket_client import BucketClient, Request
 from blogworker.telemetry import get_logger
 
 LONGEST_WAIT_S = 30.0  # of callers outside the queue, such as preview
@@ -48,12 +48,12 @@ class Limiter:
     def __init__(
         self, database: Runner, buckets: Mapping[str, Bucket], *, longest_wait_s: float = LONGEST_WAIT_S
     ) -> None:
-        """`buckets` by what callers ask for. Several may be one bucket, by its name: then they share its desk.
+        """`buckets` by what callers ask for. Several may be one bucket, by its name: then they share its client.
         `longest_wait_s`: a call that would wait longer is refused."""
         self._database = database
         self._longest_wait_s = longest_wait_s
-        desks = {bucket.name: Desk(database, bucket, longest_wait_s) for bucket in buckets.values()}
-        self._desks = {asked: desks[bucket.name] for asked, bucket in buckets.items()}
+        clients = {bucket.name: BucketClient(database, bucket, longest_wait_s) for bucket in buckets.values()}
+        self._clients = {asked: clients[bucket.name] for asked, bucket in buckets.items()}
         self._learned_at: dict[str, float] = {}
         self._ensured: set[str] = set()
         self._swept_at = -IDLE_S
@@ -68,25 +68,27 @@ class Limiter:
         await self._make("quota/join_bucket")
 
     async def _make(self, statement: str) -> None:
-        for bucket in {desk.bucket.name: desk.bucket for desk in self._desks.values()}.values():
+        for bucket in {client.bucket.name: client.bucket for client in self._clients.values()}.values():
             await self._database.execute(statement, **asdict(bucket))
 
     async def ensure(self, bucket: Bucket) -> None:
         """Make sure of a bucket right before it is asked: of the many there may be, only those in use are known."""
-        now, desk = current_time(), self._desks.get(bucket.name)
-        if desk is not None and now - desk.seen_at < IDLE_S:
+        now, client = current_time(), self._clients.get(bucket.name)
+        if client is not None and now - client.seen_at < IDLE_S:
             return
         await self._database.execute("quota/ensure_bucket", **asdict(bucket))
         if now - self._swept_at > IDLE_S:
             self._swept_at = now
-            for name in [name for name in self._ensured if now - self._desks[name].seen_at > IDLE_S]:
+            for name in [name for name in self._ensured if now - self._clients[name].seen_at > IDLE_S]:
                 self._ensured.remove(name)
-                del self._desks[name]
+                del self._clients[name]
         self._ensured.add(bucket.name)
         # Of a slow bucket the next few calls may be further away than the patience: a blog that gave up each time would
         # make its first calls again and again, and never its last.
         longest_wait_s = max(self._longest_wait_s, FEW_CALLS * 60 / bucket.requests_per_minute)
-        self._desks.setdefault(bucket.name, Desk(self._database, bucket, longest_wait_s)).seen_at = current_time()
+        self._clients.setdefault(
+            bucket.name, BucketClient(self._database, bucket, longest_wait_s)
+        ).seen_at = current_time()
 
     @asynccontextmanager
     async def permit(self, bucket: str, *, tokens: int = 0, turn: float = 0.0) -> AsyncIterator[Permit]:
@@ -97,14 +99,14 @@ class Limiter:
         before the vendor counted anything keeps the estimate charged: the vendor may have counted it. Only what never
         reached the vendor is given back.
         """
-        desk = self._desks[bucket]
+        client = self._clients[bucket]
         asked_at = current_time()
         try:
-            with self._in_line(desk.bucket.name):
-                reservation = await self._granted(desk, Ask(tokens, turn))
+            with self._in_line(client.bucket.name):
+                reservation = await self._granted(client, Request(tokens, turn))
         finally:  # a call that is refused has waited too
-            _note_wait(desk.bucket.name, waited_s := current_time() - asked_at)
-        went_at = desk.went(reservation)
+            _note_wait(client.bucket.name, waited_s := current_time() - asked_at)
+        went_at = client.went(reservation)
         permit = Permit(reservation, waited_s)
         made = True
         try:
@@ -119,9 +121,9 @@ class Limiter:
             raise
         finally:
             if made:
-                await desk.ended(reservation, went_at=went_at, used=permit.tokens)
+                await client.ended(reservation, went_at=went_at, used=permit.tokens)
             else:
-                await desk.undo(reservation, went_at=went_at)
+                await client.undo(reservation, went_at=went_at)
 
     async def learn(self, bucket: str, limits: VendorLimits) -> None:
         """Pass on what an answer's headers said, a few times a second at most."""
@@ -131,7 +133,7 @@ class Limiter:
         self._learned_at[bucket] = now
         await self._database.execute(
             "quota/learn",
-            name=self._desks[bucket].bucket.name,
+            name=self._clients[bucket].bucket.name,
             requests_limit=limits.requests_limit,
             tokens_limit=limits.tokens_limit,
             requests_left=limits.requests_left,
@@ -140,7 +142,7 @@ class Limiter:
 
     async def block(self, bucket: str, seconds: float) -> None:
         """No call of this bucket goes for so many seconds, on any worker: the vendor said so."""
-        await self._database.execute("quota/block", name=self._desks[bucket].bucket.name, seconds=seconds)
+        await self._database.execute("quota/block", name=self._clients[bucket].bucket.name, seconds=seconds)
 
     def waiting(self) -> dict[str, int]:
         """How many callers of this process wait for the quota, by bucket."""
@@ -156,33 +158,33 @@ class Limiter:
 
     async def _refused(self, bucket: str, error: RateLimited) -> None:
         if error.code == SLOW_DOWN:
-            await self._database.execute("quota/slow_down", name=self._desks[bucket].bucket.name)
+            await self._database.execute("quota/slow_down", name=self._clients[bucket].bucket.name)
         await self.block(bucket, error.retry_after_s)
 
-    async def _granted(self, desk: Desk, ask: Ask) -> Reservation:
+    async def _granted(self, client: BucketClient, ask: Request) -> Reservation:
         """A reservation whose time has come. One that was overtaken by a change of the bucket is taken anew."""
         while True:
-            await desk.reserve(ask)
+            await client.reserve(ask)
             if ask.reservation is None:
-                message = f"the fleet's quota for {desk.bucket.name} is used up"
-                raise RateLimited(message, provider=desk.bucket.provider, code=OWN_QUOTA).after(ask.refused_s)
+                message = f"the fleet's quota for {client.bucket.name} is used up"
+                raise RateLimited(message, provider=client.bucket.provider, code=OWN_QUOTA).after(ask.refused_s)
             try:
-                if await self._holds_until_due(desk, ask.reservation):
+                if await self._holds_until_due(client, ask.reservation):
                     return ask.reservation
             except BaseException:
-                await desk.undo(ask.reservation)
+                await client.undo(ask.reservation)
                 raise
 
-    async def _holds_until_due(self, desk: Desk, reservation: Reservation) -> bool:
+    async def _holds_until_due(self, client: BucketClient, reservation: Reservation) -> bool:
         """Sleep to the reservation's time. False as soon as the bucket has changed since it was granted."""
-        while (left_s := desk.due_at(reservation) - current_time()) > 0:
-            if desk.epoch != reservation.epoch:
+        while (left_s := client.due_at(reservation) - current_time()) > 0:
+            if client.epoch != reservation.epoch:
                 return False
             with move_on_after(left_s if left_s < SHORT_S else min(left_s / 2, LOOK_S)):  # it may move up meanwhile
-                await desk.changed.wait()
+                await client.changed.wait()
                 return False
             if left_s > LOOK_S:
-                await desk.look(LOOK_S)
+                await client.look(LOOK_S)
         return True
 
 

@@ -36,12 +36,12 @@ class StoredCache:
     async def forget(self, key: str) -> None:
         await self._database.execute("stages/forget", key=key)
 
-    async def become_buyer(self, key: str, claim: Claim, *, ttl_s: float) -> bool:
-        row = await self._database.maybe("stages/become_buyer", **_right(key, claim), ttl_s=ttl_s)
+    async def acquire_single_flight(self, key: str, claim: Claim, *, ttl_s: float) -> bool:
+        row = await self._database.maybe("stages/acquire_single_flight", **_right(key, claim), ttl_s=ttl_s)
         return row is not None
 
-    async def end_buyer(self, key: str, claim: Claim) -> None:
-        await self._database.execute("stages/end_buyer", **_right(key, claim))
+    async def release_single_flight(self, key: str, claim: Claim) -> None:
+        await self._database.execute("stages/release_single_flight", **_right(key, claim))
 
 
 def _right(key: str, claim: Claim) -> dict[str, object]:

@@ -17,7 +17,7 @@ from blogworker.spend.budget import Refusal
 from blogworker.spend.ledger import NO_SPEND, Spend, columns
 from blogworker.stages.checkpoint_schema import misfits_of
 from blogworker.stages.library import DEPTH, FOUND, LEAST_SHARE
-from blogworker.stages.work import Output, Related, Reserved
+from blogworker.stages.work import ClaimedTitle, Output, Related
 from blogworker.telemetry import get_logger
 from blogworker.telemetry.facts import note
 
@@ -106,22 +106,22 @@ class StoredCheckpoints:
             await self._database.maybe("stages/store_post", **self._fence, post=Json(texts), image=post.get("image"))
         )
 
-    async def reserve_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> Reserved:
+    async def claim_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> ClaimedTitle:
         row = self._held(
             await self._database.maybe(
-                "stages/reserve_title",
+                "stages/claim_title",
                 **self._fence,
                 wanted=storable(list(wanted)),
                 source=source,
                 last_chance=last_chance,
             )
         )
-        return Reserved(None if row["place"] is None else row["place"] - 1, tuple(row["taken"]))
+        return ClaimedTitle(None if row["place"] is None else row["place"] - 1, tuple(row["taken"]))
 
-    async def reserve_slug(self, wanted: Sequence[str], *, stem: str) -> str:
+    async def claim_slug(self, wanted: Sequence[str], *, stem: str) -> str:
         slug: str = self._held(
             await self._database.maybe(
-                "stages/reserve_slug", **self._fence, wanted=storable(list(wanted)), stem=storable(stem)
+                "stages/claim_slug", **self._fence, wanted=storable(list(wanted)), stem=storable(stem)
             )
         )["slug"]
         return slug

@@ -32,7 +32,7 @@ from blogworker.stages import library
 from blogworker.stages.ideas import digest
 from blogworker.stages.source import material
 from blogworker.stages.work import Output, Related, Work
-from blogworker.stages.writing import Task, Unfit, writer_of, written
+from blogworker.stages.writing import InvalidOutput, Task, writer_of, written
 from blogworker.telemetry.facts import note
 
 TOKENS_A_WORD, TOKENS_AROUND = 3, 1_000  # of a post's JSON; languages other than English need most of it
@@ -61,7 +61,7 @@ async def run(work: Work) -> Output:
     def fit(text: str) -> Output:
         try:
             return read_post(text, source=source, idea=idea, site=site, related=related)
-        except Unfit as unfit:
+        except InvalidOutput as unfit:
             found.extend(unfit.defects)
             returned.extend(unfit.returned)
             raise
@@ -74,7 +74,7 @@ async def run(work: Work) -> Output:
     tags = reused(post["tags"], await work.checkpoints.site_tags())
     about = [source.get("name"), source.get("keyword"), *(idea.get("keywords") or []), title]
     told = allowed([str(text) for text in about if text], site)
-    free = await work.checkpoints.reserve_slug(choices(post["slug"], told), stem=stem(post["slug"]))
+    free = await work.checkpoints.claim_slug(choices(post["slug"], told), stem=stem(post["slug"]))
     defects = list(dict.fromkeys([*found, *returned, *post["defects"]]))
     note(defects=defects or None)
     output = {**post, "title": title, "slug": free, "tags": tags, "defects": defects}
@@ -95,7 +95,7 @@ async def run(work: Work) -> Output:
 async def _title(work: Work, source: Output, wanted: list[str]) -> str:
     """The writer's title, or the idea's, which is reserved, where the site has one like the writer's."""
     wanted = [title for title in wanted if title]
-    reserved = await work.checkpoints.reserve_title(wanted, source=digest(source), last_chance=True)
+    reserved = await work.checkpoints.claim_title(wanted, source=digest(source), last_chance=True)
     return wanted[reserved.place or 0]
 
 
@@ -122,14 +122,14 @@ def read_post(
     site: SiteSettings = ANY_SITE,
     related: Sequence[Related] = (),
 ) -> Output:
-    """The post in an answer, cleaned. Raises Unfit with what only its writer can mend. `related`: posts of the
+    """The post in an answer, cleaned. Raises InvalidOutput with what only its writer can mend. `related`: posts of the
     site that it may link to."""
     try:
         answer = json.loads(text)
     except ValueError:
-        raise Unfit(["the answer is not a JSON object"], returned=[WRONG_SHAPE]) from None
+        raise InvalidOutput(["the answer is not a JSON object"], returned=[WRONG_SHAPE]) from None
     if not isinstance(answer, dict):
-        raise Unfit(["the answer is not a JSON object"], returned=[WRONG_SHAPE])
+        raise InvalidOutput(["the answer is not a JSON object"], returned=[WRONG_SHAPE])
     links = library.links(related)
     checked = mended(answer, source=source, idea=idea, links=links)
     try:
@@ -137,14 +137,14 @@ def read_post(
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
         returned = [WRONG_SHAPE, *checked.returned]
-        raise Unfit([*wrong, *checked.faults], defects=_names(checked), returned=returned) from None
+        raise InvalidOutput([*wrong, *checked.faults], defects=_names(checked), returned=returned) from None
     own_url = str(source.get("url") or "")
     body = linked(post.body_markdown, name=str(source.get("name") or ""), own_url=own_url)
     words = render.word_count(body)
     lacking = faults_of(post, body, words=words, own_url=own_url, site=site)
     if faults := [*checked.faults, *(fault.told for fault in lacking)]:
         returned = [*checked.returned, *(fault.name for fault in lacking)]
-        raise Unfit(faults, defects=_names(checked), returned=returned)
+        raise InvalidOutput(faults, defects=_names(checked), returned=returned)
     body = library.closed(body, related, own_url=own_url)
     tags = allowed(post.tags, site)
     return {

@@ -24,7 +24,7 @@ from blogworker.post.site import usable
 from blogworker.stages import library
 from blogworker.stages.source import material
 from blogworker.stages.work import STAGE_DEADLINE_S, Later, Output, Related, Work
-from blogworker.stages.writing import Task, Unfit, writer_of, written
+from blogworker.stages.writing import InvalidOutput, Task, writer_of, written
 
 TITLE_LIMIT, GOOD_TITLE = 200, 70
 LEAST_SECTIONS, MOST_SECTIONS = 3, 8
@@ -148,23 +148,21 @@ class _Search:
         cache, claim = self._work.cache, self._work.claim
         ours = True  # until it is denied: the answer may be lost to a cancellation
         try:
-            ours = await cache.become_buyer(self._shelf, claim, ttl_s=STAGE_DEADLINE_S)
+            ours = await cache.acquire_single_flight(self._shelf, claim, ttl_s=STAGE_DEADLINE_S)
             if not ours and not paid:
                 raise Later(uniform(SOONEST_S, LATEST_S), "waits for ideas: another blog of the same source buys them")
             yield
         finally:
             if ours:  # whatever happened: who waits would wait for nothing
                 with move_on_after(END_BUYER_S, shield=True):
-                    await cache.end_buyer(self._shelf, claim)
+                    await cache.release_single_flight(self._shelf, claim)
 
     async def _chosen(self, ideas: list[Idea], *, task: Task | None = None, last_chance: bool = False) -> Output | None:
         """The best idea whose title the site can have, now reserved for this job. Without a task it was left over."""
         ideas = [idea for idea in ideas if idea.title not in self._unwanted] or ideas
         ranked = sorted(ideas, key=lambda idea: merit(idea, self.source), reverse=True)
         titles = [idea.title for idea in ranked]
-        reserved = await self._work.checkpoints.reserve_title(
-            titles, source=digest(self.source), last_chance=last_chance
-        )
+        reserved = await self._work.checkpoints.claim_title(titles, source=digest(self.source), last_chance=last_chance)
         if reserved.place is None:
             self._seen.update(titles)
             self.taken = list(dict.fromkeys([*self.taken, *reserved.taken]))
@@ -216,11 +214,11 @@ def _merged(known: list[Idea], offered: list[Idea]) -> list[Idea]:
 
 
 def read_ideas(text: str) -> list[Idea]:
-    """The usable ideas in an answer. Raises Unfit when there is none."""
+    """The usable ideas in an answer. Raises InvalidOutput when there is none."""
     try:
         offered = json.loads(text)["ideas"]
     except (ValueError, TypeError, KeyError):
-        raise Unfit(["the answer is not a JSON object with a list of ideas"]) from None
+        raise InvalidOutput(["the answer is not a JSON object with a list of ideas"]) from None
     ideas: list[Idea] = []
     faults: list[str] = []
     for number, offer in enumerate(offered if isinstance(offered, list) else [], 1):
@@ -229,7 +227,7 @@ def read_ideas(text: str) -> list[Idea]:
         except ValidationError as error:
             faults += [f"idea {number}, {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
     if not ideas:
-        raise Unfit(faults or ["there are no ideas in the answer"])
+        raise InvalidOutput(faults or ["there are no ideas in the answer"])
     return ideas
 
 

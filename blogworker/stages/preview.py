@@ -21,7 +21,7 @@ from blogworker.queue.job import Claim, Stage
 from blogworker.spend.ledger import Spend
 from blogworker.stages.cache import StoredCache
 from blogworker.stages.pipeline import STAGES
-from blogworker.stages.work import STAGE_DEADLINE_S, Output, Related, Reserved, Work
+from blogworker.stages.work import STAGE_DEADLINE_S, ClaimedTitle, Output, Related, Work
 
 ATTEMPTS = 4
 LONGEST_PAUSE_S = 60.0  # a person waits for it
@@ -98,10 +98,10 @@ class UnqueuedCheckpoints:
     async def hold_budget(self, usd: float) -> None:
         """A person asked for it: it is counted like any other spend, and not refused."""
 
-    async def reserve_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> Reserved:
-        return Reserved(place=0, taken=())  # titles belong to blogs that are to be published
+    async def claim_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> ClaimedTitle:
+        return ClaimedTitle(place=0, taken=())  # titles belong to blogs that are to be published
 
-    async def reserve_slug(self, wanted: Sequence[str], *, stem: str) -> str:
+    async def claim_slug(self, wanted: Sequence[str], *, stem: str) -> str:
         return wanted[0]
 
     async def draw_review(self, every: int) -> bool:
@@ -132,10 +132,10 @@ class Recalled(StoredCache):
     async def forget(self, key: str) -> None:
         pass
 
-    async def become_buyer(self, key: str, claim: Claim, *, ttl_s: float) -> bool:
+    async def acquire_single_flight(self, key: str, claim: Claim, *, ttl_s: float) -> bool:
         return True  # what it buys is its own: nobody waits for it, and it waits for nobody
 
-    async def end_buyer(self, key: str, claim: Claim) -> None:
+    async def release_single_flight(self, key: str, claim: Claim) -> None:
         pass
 
 

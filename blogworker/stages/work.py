@@ -59,11 +59,11 @@ class Checkpoints(Protocol):
     async def store_post(self, post: Output) -> None:
         """Insert or update the job's row in `blog_posts`; keys are column names."""
 
-    async def reserve_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> "Reserved":
+    async def claim_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> "ClaimedTitle":
         """Have the first of these titles that is not like another of the site. `source`: a digest of what they were
         made of; `last_chance`: the least alike rather than none, if it was made of something else."""
 
-    async def reserve_slug(self, wanted: Sequence[str], *, stem: str) -> str:
+    async def claim_slug(self, wanted: Sequence[str], *, stem: str) -> str:
         """Have the first of these slugs that no other post of the site has, else `stem` with a number behind it. The
         same for every attempt that wants the same."""
 
@@ -86,8 +86,8 @@ class Checkpoints(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Reserved:
-    """The answer of `reserve_title`."""
+class ClaimedTitle:
+    """The answer of `claim_title`."""
 
     place: int | None  # in what was wanted, from 0; None where none is free
     taken: tuple[str, ...]  # titles of the site that were in the way
@@ -137,11 +137,11 @@ class Cache(Protocol):
     async def forget(self, key: str) -> None:
         """Remove."""
 
-    async def become_buyer(self, key: str, claim: Claim, *, ttl_s: float) -> bool:
+    async def acquire_single_flight(self, key: str, claim: Claim, *, ttl_s: float) -> bool:
         """Have the right to buy what belongs under `key`, unless another attempt has it: one at a time in the fleet. It
-        ends with `end_buyer`, with the attempt, and after `ttl_s` in any case."""
+        ends with `release_single_flight`, with the attempt, and after `ttl_s` in any case."""
 
-    async def end_buyer(self, key: str, claim: Claim) -> None:
+    async def release_single_flight(self, key: str, claim: Claim) -> None:
         """Give it back, if it still is this attempt's."""
 
 

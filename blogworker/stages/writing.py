@@ -43,7 +43,7 @@ LONGEST_CALL_S = 540.0  # within the deadline of a stage
 log = get_logger()
 
 
-class Unfit(Exception):
+class InvalidOutput(Exception):
     """The text cannot be published; `faults` say why, in words the model can act on. `defects` name all that was found,
     `returned` those of them that only the writer can mend."""
 
@@ -69,11 +69,11 @@ class Task:
 
 
 async def written(work: Work, task: Task, *, fit: Callable[[str], T]) -> T:
-    """What `fit` makes of the model's answer. `fit` raises Unfit; after one repair that is final."""
+    """What `fit` makes of the model's answer. `fit` raises InvalidOutput; after one repair that is final."""
     draft = await _answer(work, task, name=f"{task.stage}.{task.draft}")
     try:
         return _judged(fit, draft)
-    except Unfit as unfit:
+    except InvalidOutput as unfit:
         again = replace(
             task,
             input=repairing(task.input, answer=draft, faults=unfit.faults),
@@ -82,7 +82,7 @@ async def written(work: Work, task: Task, *, fit: Callable[[str], T]) -> T:
     repaired = await _answer(work, again, name=f"{task.stage}.{task.repair}")
     try:
         return _judged(fit, repaired)
-    except Unfit as unfit:
+    except InvalidOutput as unfit:
         shown = "; ".join(unfit.faults[:FAULTS_SHOWN])
         raise Rejected(
             f"{task.model} wrote nothing fit for {task.stage}, even after a repair: {shown}",
@@ -96,7 +96,7 @@ def _judged(fit: Callable[[str], T], answer: str) -> T:
     try:
         return fit(answer)
     except (ArithmeticError, RecursionError, TypeError) as error:
-        raise Unfit([f"a value in the answer is not what the schema names: {error}"]) from error
+        raise InvalidOutput([f"a value in the answer is not what the schema names: {error}"]) from error
 
 
 def writer_of(work: Work, task: Task) -> str:

@@ -8,7 +8,7 @@ from anyio import create_task_group, fail_after, sleep
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.pacing import StageTimes, buckets, pacing
-from blogworker.db.patient import Weather
+from blogworker.db.patient import DatabaseHealth
 from blogworker.db.pool import Database
 from blogworker.queue.claim import claim
 from blogworker.queue.job import Done, Stage
@@ -62,9 +62,9 @@ def claimed(database: Database, worker_id, gate: Gate):
                     "values ('site', 'keyword', 'k', %s)",
                     (stage,),
                 )
-        passing = gate.passing()
+        passing = gate.claim_filter()
         assert passing is not None
-        found = await claim(database, worker_id, slots=50, site_window=20, passing=passing)
+        found = await claim(database, worker_id, slots=50, site_window=20, only=passing)
         return {c.stage for c in found.claims}
 
     return look
@@ -111,7 +111,7 @@ async def test_a_provider_is_probed_with_what_may_call_it(database, worker_id, l
     trial = await gate.trial()
 
     assert trial is not None
-    looks = [await claim(database, worker_id, slots=1, site_window=20, passing=p) for p in trial.passings]
+    looks = [await claim(database, worker_id, slots=1, site_window=20, only=p) for p in trial.filters]
     assert [[c.stage for c in look.claims] for look in looks] == [[], [Stage.CONTENT]]
 
 
@@ -128,7 +128,7 @@ async def test_a_backlog_is_not_taken_and_put_back_and_goes_on_when_a_person_lif
     await database.execute("bench/insert_by_hand", instance_id="site", jobs=50)
     await limiter.block(IDEAS, 86_400)
     await gate.sync()
-    incarnation = Incarnation(settings, database, Weather(), pipeline, gate=gate)
+    incarnation = Incarnation(settings, database, DatabaseHealth(), pipeline, gate=gate)
 
     async with create_task_group() as tasks:
         tasks.start_soon(lambda: incarnation.run(until_empty=False))

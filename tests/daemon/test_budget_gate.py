@@ -12,7 +12,7 @@ from blogworker.daemon.claimer import WITHIN_S
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.supervisor import warn_unpriced
-from blogworker.db.patient import Weather
+from blogworker.db.patient import DatabaseHealth
 from blogworker.db.pool import Database
 from blogworker.queue.job import Claim, Done, Outcome, OverBudget
 from blogworker.quota.breaker import Breakers
@@ -76,7 +76,7 @@ async def shut(till: Till, for_: str = "1 day") -> None:
 async def test_a_shut_gate_stops_every_claim_and_a_raise_opens_it(till: Till, settings: Settings) -> None:
     """A backlog must not be taken and put back a thousand times a second until midnight."""
     await shut(till)
-    incarnation = Incarnation(settings, till.database, Weather(), till, gate=open_gate(till.database))
+    incarnation = Incarnation(settings, till.database, DatabaseHealth(), till, gate=open_gate(till.database))
 
     async with create_task_group() as tasks:
         tasks.start_soon(lambda: incarnation.run(until_empty=False))
@@ -98,7 +98,7 @@ async def test_a_worker_that_runs_until_the_queue_is_empty_does_not_wait_for_tom
     await shut(till)
 
     with fail_after(WITHIN):
-        assert await Incarnation(settings, till.database, Weather(), till, gate=open_gate(till.database)).run(
+        assert await Incarnation(settings, till.database, DatabaseHealth(), till, gate=open_gate(till.database)).run(
             until_empty=True
         )
 
@@ -114,7 +114,9 @@ async def test_it_sees_what_is_paid_for_to_its_end(till: Till, settings: Setting
     )
 
     with fail_after(WITHIN):
-        await Incarnation(settings, till.database, Weather(), till, gate=open_gate(till.database)).run(until_empty=True)
+        await Incarnation(settings, till.database, DatabaseHealth(), till, gate=open_gate(till.database)).run(
+            until_empty=True
+        )
 
     assert till.done == 1
 
@@ -124,7 +126,9 @@ async def test_it_does_wait_for_a_gate_that_opens_in_a_moment(till, settings) ->
     assert WITHIN_S > 1
 
     with fail_after(WITHIN):
-        await Incarnation(settings, till.database, Weather(), till, gate=open_gate(till.database)).run(until_empty=True)
+        await Incarnation(settings, till.database, DatabaseHealth(), till, gate=open_gate(till.database)).run(
+            until_empty=True
+        )
 
     assert till.done == JOBS
 
@@ -133,7 +137,9 @@ async def test_a_worker_brings_sites_back_that_are_due(till: Till, settings: Set
     await till.sql("update sites set paused_at = now(), resume_at = now() + interval '1 second'")
 
     with fail_after(WITHIN):
-        await Incarnation(settings, till.database, Weather(), till, gate=open_gate(till.database)).run(until_empty=True)
+        await Incarnation(settings, till.database, DatabaseHealth(), till, gate=open_gate(till.database)).run(
+            until_empty=True
+        )
 
     assert till.done == JOBS
 

@@ -9,7 +9,7 @@ import pytest
 
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
-from blogworker.db.patient import Weather
+from blogworker.db.patient import DatabaseHealth
 from blogworker.db.pool import Database
 from blogworker.queue.job import Claim, Done, Outcome
 from blogworker.quota import Bucket
@@ -38,7 +38,12 @@ async def test_a_heartbeat_tells_the_last_minute_and_who_waits(
     async with limiter.permit(TEXT.name, tokens=4_000) as permit:
         permit.used(2_250)
     incarnation = Incarnation(
-        settings, database, Weather(), _pipeline, gate=Gate(Breakers(database), "wait"), waiting=lambda: {TEXT.name: 7}
+        settings,
+        database,
+        DatabaseHealth(),
+        _pipeline,
+        gate=Gate(Breakers(database), "wait"),
+        waiting=lambda: {TEXT.name: 7},
     )
     async with incarnation._lease_line:
         await incarnation._lease.begin()

@@ -14,7 +14,7 @@ from psycopg import AsyncConnection
 
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
-from blogworker.db.patient import Weather
+from blogworker.db.patient import DatabaseHealth
 from blogworker.db.pool import Database, Row, connect
 from blogworker.db.reserved import ReservedConnection
 from blogworker.queue.job import Claim, Done, Outcome
@@ -69,7 +69,7 @@ async def working(database: Database, settings: DatabaseSettings) -> AsyncIterat
         return Done()
 
     async def work(*, task_status: TaskStatus[Incarnation]) -> None:
-        incarnation = Incarnation(whole, database, Weather(), pipeline, gate=Gate(Breakers(database), "wait"))
+        incarnation = Incarnation(whole, database, DatabaseHealth(), pipeline, gate=Gate(Breakers(database), "wait"))
         task_status.started(incarnation)
         await incarnation.run(until_empty=False)
 

@@ -14,7 +14,7 @@ from anyio.abc import TaskStatus
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.worker import Worker
-from blogworker.db.patient import Weather
+from blogworker.db.patient import DatabaseHealth
 from blogworker.db.pool import Database
 from blogworker.queue.job import Claim, Done, Outcome
 from blogworker.queue.lease import Lease
@@ -54,7 +54,7 @@ async def test_a_claim_loop_that_keeps_finding_jobs_notices_its_end(backlog: Dat
         pipeline,
         queue=settings.queue,
         worker=settings.worker,
-        weather=Weather(),
+        health=DatabaseHealth(),
         gate=Gate(Breakers(backlog), "wait"),
     )
     async with create_task_group() as keepers:
@@ -79,7 +79,7 @@ async def test_a_lease_extended_just_after_the_jobs_were_stopped_does_not_end_th
 
     async def work(*, task_status: TaskStatus[Incarnation]) -> None:
         gate = Gate(Breakers(database), "wait")
-        incarnation = Incarnation(settings, database, Weather(), pipeline, gate=gate)
+        incarnation = Incarnation(settings, database, DatabaseHealth(), pipeline, gate=gate)
         task_status.started(incarnation)
         done.append(await incarnation.run(until_empty=False))
 

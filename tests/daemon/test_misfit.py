@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from blogworker.db import misfit as misfit_module
 from blogworker.db import patient as patient_module
 from blogworker.db.misfit import Fit, misfit
-from blogworker.db.patient import LONGEST_WAIT_S, PatientDatabase, Weather
+from blogworker.db.patient import LONGEST_WAIT_S, DatabaseHealth, RetryingDatabase
 from blogworker.db.pool import Database
 from blogworker.queue.admit import admit, arrivals
 from blogworker.queue.claim import claim
@@ -79,17 +79,17 @@ async def test_nothing_is_claimed_from_a_database_that_does_not_fit(
 async def test_a_job_waits_to_store_what_it_paid_for(bench: Bench, database: Database) -> None:
     """The ideas of sixty blogs were bought five times each, and then all were FAILED, for a grant that was missing."""
     jobs = await bench.add("a", "b", "c")
-    waiting, weather = Event(), Weather()
+    waiting, health = Event(), DatabaseHealth()
 
     async def pipeline(claim: Claim, saved: Mapping[str, Any]) -> Outcome:
         if claim.job_id == jobs[-1]:
             waiting.set()
-        await PatientDatabase(database, weather).rows("stages/load_image", job_id=claim.job_id)
+        await RetryingDatabase(database, health).rows("stages/load_image", job_id=claim.job_id)
         return Done()
 
     await run(database, "alter table blog_posts rename to posts_away")
     with capture_logs() as logs:
-        async with bench.working(pipeline, slots=3, weather=weather) as (worker, _):
+        async with bench.working(pipeline, slots=3, health=health) as (worker, _):
             await waiting.wait()
             await until(lambda: any(line["event"] == "misfit_found" for line in logs))
             await bench.add("d")
@@ -324,11 +324,11 @@ create trigger refuse_odd before update on blog_generations for each row execute
 async def test_an_outcome_that_does_not_fit_holds_no_other_up(bench: Bench, database: Database, code: str) -> None:
     await run(database, SETTLING_FAILS.format(code=code))
     await bench.add("odd", "a", "b", "odd", "c")
-    weather = Weather()
+    health = DatabaseHealth()
     settler = Settler(
-        PatientDatabase(database, weather),
+        RetryingDatabase(database, health),
         bench.worker_id,
-        strict=PatientDatabase(database, weather, waits_for_fit=False),
+        strict=RetryingDatabase(database, health, waits_for_fit=False),
     )
     statuses: dict[int, str | None] = {}
 
@@ -346,7 +346,7 @@ async def test_an_outcome_that_does_not_fit_holds_no_other_up(bench: Bench, data
 
     by_site = sorted((taken.instance_id, statuses[taken.job_id]) for taken in found.claims)
     assert by_site == [("a", "DONE"), ("b", "DONE"), ("c", "DONE"), ("odd", None), ("odd", None)]
-    assert weather.fit.room(9, in_flight=0) == 9
+    assert health.fit.room(9, in_flight=0) == 9
 
 
 async def test_a_row_that_alone_does_not_fit_is_not_waited_for(
@@ -357,8 +357,8 @@ async def test_a_row_that_alone_does_not_fit_is_not_waited_for(
     await run(database, SETTLING_FAILS.format(code="42501").replace("new.status = 'DONE'", "true"))
     await bench.add("odd", *"abcdefgh")
     odd, *others = [job["id"] for job in await bench.jobs()]
-    weather = Weather()
-    one = PatientDatabase(database, weather)
+    health = DatabaseHealth()
+    one = RetryingDatabase(database, health)
     refused = Event()
 
     async def alone() -> None:
@@ -369,7 +369,7 @@ async def test_a_row_that_alone_does_not_fit_is_not_waited_for(
     with capture_logs():
         async with create_task_group() as tasks:
             tasks.start_soon(alone)
-            await until(lambda: weather.fit.room(9, in_flight=0) == 0)
+            await until(lambda: health.fit.room(9, in_flight=0) == 0)
             assert not refused.is_set()
             for job_id in others[:3]:
                 await one.rows("queue/condemn", job_id=job_id, error="e")

@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint
 from blogworker.daemon import systemd
 from blogworker.daemon.isolation import Role
 from blogworker.daemon.supervisor import Supervisor
-from blogworker.db.patient import Weather
+from blogworker.db.patient import DatabaseHealth
 from blogworker.settings import load
 
 pytestmark = pytest.mark.anyio
@@ -55,7 +55,7 @@ class Lives:
         settings = load({"database": {"url": "postgresql://unused/d"}, "worker": {"name": "w", "drain_timeout": 60}})
         self.leases: list[Leaseless] = []
         nothing = cast("Any", None)  # no look at the database is due while statements fit
-        self.supervisor = Supervisor(self._begin, settings.worker, nothing, Weather(), Role(suspects=True))
+        self.supervisor = Supervisor(self._begin, settings.worker, nothing, DatabaseHealth(), Role(suspects=True))
 
     def _begin(self, *, former: object) -> Any:
         self.leases.append(Leaseless())

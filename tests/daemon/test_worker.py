@@ -16,7 +16,7 @@ from blogworker.daemon import claimer as claimer_module
 from blogworker.daemon import worker as worker_module
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.worker import Pipeline, Worker
-from blogworker.db.patient import Weather
+from blogworker.db.patient import DatabaseHealth
 from blogworker.db.pool import Database
 from blogworker.errors import LeaseLost
 from blogworker.queue.claim import Claimed, claim
@@ -89,7 +89,7 @@ class Bench:
 
     @asynccontextmanager
     async def working(
-        self, pipeline: Pipeline, *, slots: int, weather: Weather | None = None
+        self, pipeline: Pipeline, *, slots: int, health: DatabaseHealth | None = None
     ) -> AsyncIterator[tuple[Worker, TaskGroup]]:
         """A worker that claims while the block lasts, with the task group of its jobs."""
         settler = Settler(self.database, self.worker_id)
@@ -99,7 +99,7 @@ class Bench:
             pipeline,
             queue=QueueSettings(_env_file=None),
             worker=WorkerSettings(concurrency=slots, poll_interval=0.05, _env_file=None),
-            weather=weather or Weather(),
+            health=health or DatabaseHealth(),
             gate=Gate(Breakers(self.database), "wait"),
         )
         async with create_task_group() as keepers:

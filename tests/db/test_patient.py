@@ -12,7 +12,7 @@ from psycopg_pool import PoolTimeout
 from structlog.testing import capture_logs
 
 from blogworker.db.embedded import EmbeddedPostgres
-from blogworker.db.patient import PatientDatabase, Weather, passing
+from blogworker.db.patient import DatabaseHealth, RetryingDatabase, is_transient
 from blogworker.db.pool import Database
 from blogworker.queue.claim import claim
 from blogworker.queue.promote import promote
@@ -48,17 +48,17 @@ LASTING = [
 @pytest.mark.parametrize("state", LASTING)
 def test_what_fails_the_same_again_is_not_waited_for(state):
     """Told as "the database went away", people look for it in the wrong place."""
-    assert not passing(psycopg.errors.lookup(state)())
+    assert not is_transient(psycopg.errors.lookup(state)())
 
 
 @pytest.mark.parametrize("name", TROUBLES)
 def test_what_may_pass_is_waited_for(name):
-    assert passing(getattr(psycopg.errors, "".join(word.title() for word in name.split("_")))())
+    assert is_transient(getattr(psycopg.errors, "".join(word.title() for word in name.split("_")))())
 
 
 @pytest.mark.parametrize("error", [psycopg.OperationalError(), psycopg.InterfaceError(), TimeoutError(), PoolTimeout()])
 def test_where_no_server_spoke_it_may_be_back(error):
-    assert passing(error)
+    assert is_transient(error)
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ async def test_a_checkpoint_that_was_paid_for_outlasts_passing_trouble(
 ) -> None:
     """Dropping it would buy the same text again."""
     await refuse_checkpoints(database, trouble, times=3)
-    patient = PatientDatabase(database, Weather())
+    patient = RetryingDatabase(database, DatabaseHealth())
 
     with capture_logs() as logs, fail_after(20):
         saved = await patient.rows("stages/save_checkpoint", **checkpoint(worker_id, held_job))
@@ -134,7 +134,7 @@ async def test_a_database_that_is_read_only_is_not_back_because_it_can_be_read(
 ) -> None:
     """After a failover to a standby the log would say lost and back every second, and one believes the last line."""
     await refuse_checkpoints(database, "read_only_sql_transaction", times=3)
-    patient = PatientDatabase(database, Weather())
+    patient = RetryingDatabase(database, DatabaseHealth())
 
     async def look() -> None:
         while True:
@@ -165,7 +165,7 @@ async def test_a_refusal_for_good_is_not_repeated(database: Database, worker_id:
     wrong = checkpoint(worker_id, held_job) | {"stage": "no such stage"}
 
     with pytest.raises(psycopg.errors.CheckViolation):
-        await PatientDatabase(database, Weather()).rows("stages/save_checkpoint", **wrong)
+        await RetryingDatabase(database, DatabaseHealth()).rows("stages/save_checkpoint", **wrong)
 
 
 async def test_a_server_that_goes_and_comes_back_is_found_again(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ async def test_a_server_that_goes_and_comes_back_is_found_again(tmp_path: Path) 
     dsn = embedded.start()
     try:
         async with Database(DatabaseSettings(url=dsn, connect_timeout_s=1, _env_file=None)) as database:
-            patient = PatientDatabase(database, Weather())
+            patient = RetryingDatabase(database, DatabaseHealth())
             await patient.execute("queue/are_you_there")
             embedded.stop()
             with capture_logs() as logs, fail_after(60):
@@ -203,11 +203,11 @@ async def test_a_connection_that_leads_to_a_standby_is_given_up(database_url: st
             await admin.execute(f"alter database {name} reset default_transaction_read_only".encode())
 
             with fail_after(20):
-                await PatientDatabase(database, Weather()).execute("bench/enqueue_one", instance_id="shop")
+                await RetryingDatabase(database, DatabaseHealth()).execute("bench/enqueue_one", instance_id="shop")
                 assert await promote(database) == 0
 
 
 def test_our_own_mistakes_are_no_passing_trouble() -> None:
-    assert not passing(psycopg.errors.UndefinedTable("no such table"))
-    assert not passing(psycopg.errors.UniqueViolation("twice"))
-    assert passing(psycopg.errors.OperationalError("connection reset"))
+    assert not is_transient(psycopg.errors.UndefinedTable("no such table"))
+    assert not is_transient(psycopg.errors.UniqueViolation("twice"))
+    assert is_transient(psycopg.errors.OperationalError("connection reset"))

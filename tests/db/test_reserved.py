@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from blogworker.db import reserved
-from blogworker.db.patient import PatientDatabase, Weather
+from blogworker.db.patient import DatabaseHealth, RetryingDatabase
 from blogworker.db.pool import Database, connect
 from blogworker.db.reserved import ReservedConnection
 from blogworker.settings import DatabaseSettings
@@ -66,7 +66,7 @@ async def test_it_is_one_session_for_all_statements_and_ends_with_the_block(
 async def test_a_connection_that_was_cut_is_made_anew_and_the_trouble_told_once(
     database: Database, own: ReservedConnection
 ) -> None:
-    patient = PatientDatabase(own, Weather())
+    patient = RetryingDatabase(own, DatabaseHealth())
     first = await pid_of(own)
     async with database.connection() as connection:
         await connection.execute("select pg_terminate_backend(%s)", [first])
@@ -93,7 +93,7 @@ async def test_a_server_that_cannot_be_reached_is_waited_for(
     monkeypatch.setattr(reserved, "connect", refuse)
     with capture_logs() as logs, fail_after(10):
         async with reserve(database_settings) as own:
-            await PatientDatabase(own, Weather()).one("queue/are_you_there")
+            await RetryingDatabase(own, DatabaseHealth()).one("queue/are_you_there")
 
     assert refused == 3
     assert [line["event"] for line in logs] == ["database_lost", "database_back"]
@@ -130,6 +130,6 @@ async def test_of_two_ways_to_the_server_the_open_one_is_used(
 
     with fail_after(10):
         async with reserve(settings) as own:
-            await PatientDatabase(own, Weather()).execute("queue/are_you_there")
+            await RetryingDatabase(own, DatabaseHealth()).execute("queue/are_you_there")
             first = await pid_of(own)
             assert await pid_of(own) == first

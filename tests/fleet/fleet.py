@@ -21,7 +21,7 @@ from blogworker.daemon.incarnation import ADMIT_S, PROMOTE_S, RECONCILE_S, RESCU
 from blogworker.daemon.pacing import SITE_BURST_S, SITE_CALLS, StageTimes
 from blogworker.daemon.ticker import every
 from blogworker.daemon.worker import Worker
-from blogworker.db.patient import Weather
+from blogworker.db.patient import DatabaseHealth
 from blogworker.db.pool import Row
 from blogworker.errors import ProviderDown, ProviderError
 from blogworker.queue.admit import Reopening, admit
@@ -65,7 +65,7 @@ class Shut:
         return [provider for provider, until in self.until.items() if current_time() < until]
 
     def require(self, provider: str) -> None:
-        if provider in self.shut:
+        if provider in self.open_breakers:
             raise ProviderDown("down", provider=provider).after(self.until[provider] - current_time())
 
     async def refresh(self) -> None: ...
@@ -166,7 +166,7 @@ class Fleet:
             partial(self._attempt, worker_id, limiter, times),
             queue=QueueSettings(_env_file=None),
             worker=WorkerSettings(concurrency=slots, _env_file=None),
-            weather=Weather(),
+            health=DatabaseHealth(),
             gate=gate,
         )
         self.workers.append(worker)

@@ -7,7 +7,7 @@ from math import ceil
 
 from blogworker.bench.fairness import jain
 from blogworker.queue.job import Stage
-from blogworker.quota.desk import POLL_S
+from blogworker.quota.bucket_client import POLL_S
 from blogworker.quota.limiter import FEW_CALLS
 from blogworker.quota.limiter import LOOK_S as HEARS_S
 

@@ -9,7 +9,7 @@ import pytest
 from anyio import create_task_group, fail_after, sleep
 from psycopg import AsyncConnection
 
-from blogworker.db.patient import PatientDatabase, Weather
+from blogworker.db.patient import DatabaseHealth, RetryingDatabase
 from blogworker.db.pool import Database, connect
 from blogworker.queue.claim import Claimed, claim
 from blogworker.queue.settle import Settler
@@ -123,7 +123,7 @@ async def claimer(database: Database, worker_id: UUID) -> Claimer:
 @pytest.fixture
 async def settler(database: Database, worker_id: UUID) -> AsyncIterator[Settler]:
     """A settler that sends what it is given, as a worker runs it: it waits for a database that is away."""
-    settler = Settler(PatientDatabase(database, Weather()), worker_id)
+    settler = Settler(RetryingDatabase(database, DatabaseHealth()), worker_id)
     async with create_task_group() as tasks:
         tasks.start_soon(settler.run)
         yield settler

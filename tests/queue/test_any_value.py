@@ -27,7 +27,7 @@ from blogworker.db.sql import sql_dir
 from blogworker.ops.jobs import show_job
 from blogworker.post.site import usable
 from blogworker.queue.admit import Reopening
-from blogworker.queue.claim import ALL, Pacing, Passing, Scan, claim
+from blogworker.queue.claim import ALL, ClaimFilter, Pacing, Scan, claim
 from blogworker.queue.job import Claim, Done, Failure, Outcome, PauseSite, Reject
 from blogworker.queue.promote import promote
 from blogworker.queue.reconcile import reconcile
@@ -41,7 +41,7 @@ from .any_value import Write, writes
 EXAMPLES = 500 if settings.default.max_examples >= 300 else 50  # `make proof`, which CI runs, and `make test`
 ROUNDS = 40  # of claims, at most, until nothing is left
 PLAIN = ("plain 1", "plain 2", "plain 3")
-PACED = Passing(
+PACED = ClaimFilter(
     pacing=Pacing(
         [None, "openai/a", "openai/a", "replicate/predictions", None],
         [0, 2_000, 4_000, 0, 0],
@@ -147,7 +147,7 @@ class System:
     def rows(self, text: str) -> list[Any]:
         return self._run(text)
 
-    async def work(self, passing: Passing, attempted: "Attempts") -> None:
+    async def work(self, only: ClaimFilter, attempted: "Attempts") -> None:
         """A worker's life, without its waits: claim and settle until nothing is left."""
         settler = Settler(self.database, self.worker_id)
         scan = Scan()
@@ -155,7 +155,7 @@ class System:
             keepers.start_soon(settler.run)
             for _ in range(ROUNDS):
                 await promote(self.database)
-                found = await claim(self.database, self.worker_id, slots=50, site_window=20, passing=passing, scan=scan)
+                found = await claim(self.database, self.worker_id, slots=50, site_window=20, only=only, scan=scan)
                 saved = await load(self.database, [c.job_id for c in found.claims])
                 async with create_task_group() as jobs:
                     for taken in found.claims:

@@ -4,20 +4,20 @@ from collections import Counter
 
 import pytest
 
-from blogworker.queue.claim import Claimed, Passing, claim
+from blogworker.queue.claim import Claimed, ClaimFilter, claim
 from blogworker.queue.job import Stage
 
 pytestmark = pytest.mark.anyio
 
 TEXT = (Stage.SOURCE, Stage.IDEAS, Stage.CONTENT)
-NO_TEXT = Passing((Stage.IMAGE, Stage.PUBLISH))
-NO_PICTURES = Passing((*TEXT, Stage.PUBLISH), "wait")
+NO_TEXT = ClaimFilter((Stage.IMAGE, Stage.PUBLISH))
+NO_PICTURES = ClaimFilter((*TEXT, Stage.PUBLISH), "wait")
 
 
 @pytest.fixture
 def gated(database, claimer):
-    async def run(passing: Passing, slots: int = 100) -> Claimed:
-        return await claim(database, claimer.worker_id, slots=slots, site_window=20, passing=passing)
+    async def run(only: ClaimFilter, slots: int = 100) -> Claimed:
+        return await claim(database, claimer.worker_id, slots=slots, site_window=20, only=only)
 
     return run
 
@@ -129,7 +129,7 @@ async def test_a_site_that_waits_for_pictures_waits_where_the_others_do_not(psql
     for site in ("waits", "others"):
         await psql.insert(site, 1, stage="image")
 
-    found = await gated(Passing((*TEXT, Stage.PUBLISH), "skip"))
+    found = await gated(ClaimFilter((*TEXT, Stage.PUBLISH), "skip"))
 
     assert [c.instance_id for c in found.claims] == ["others"]
 
@@ -140,7 +140,7 @@ async def test_a_probe_takes_its_stages_only(psql, gated):
     await psql.insert("skips", 3, stage="image")
     await psql.insert("shop", 1, stage="ideas")
 
-    found = await gated(Passing((Stage.SOURCE, Stage.IDEAS)), slots=1)
+    found = await gated(ClaimFilter((Stage.SOURCE, Stage.IDEAS)), slots=1)
 
     assert [c.stage for c in found.claims] == [Stage.IDEAS]
 
@@ -162,7 +162,7 @@ async def test_products_that_are_in_a_shop_wait_while_the_shops_are_away(psql, g
     await psql.insert("shop", 1, source_type="product")
     await psql.insert("shop", 1, source_type="product", source_data='{"title": "Mug"}')
     await psql.insert("shop", 1, source_type="keyword")
-    no_shops = Passing((*TEXT, Stage.IMAGE), shop=False)
+    no_shops = ClaimFilter((*TEXT, Stage.IMAGE), shop=False)
 
     found = await gated(no_shops)
     again = await gated(no_shops)
@@ -179,7 +179,7 @@ async def test_a_shop_is_probed_with_a_product_that_is_in_it(psql, gated):
     await psql.insert("shop", 3, source_type="keyword")
     await psql.insert("shop", 1, source_type="product")
 
-    found = await gated(Passing((Stage.SOURCE,), shop=True), slots=1)
+    found = await gated(ClaimFilter((Stage.SOURCE,), shop=True), slots=1)
 
     assert [c.source_type for c in found.claims] == ["product"]
 
@@ -188,9 +188,9 @@ async def test_looking_for_a_product_in_vain_does_not_hide_the_other_blogs_of_a_
     """The shops are probed before each claim until there is something to probe them with. Sites that left the line for
     it would never be served."""
     await psql.insert("shop", 3, source_type="keyword")
-    no_shops = Passing((*TEXT, Stage.IMAGE), shop=False)
+    no_shops = ClaimFilter((*TEXT, Stage.IMAGE), shop=False)
 
-    probed = await gated(Passing((Stage.SOURCE,), shop=True), slots=1)
+    probed = await gated(ClaimFilter((Stage.SOURCE,), shop=True), slots=1)
     found = await gated(no_shops)
 
     assert probed.claims == ()
@@ -204,6 +204,6 @@ async def test_looking_for_a_product_gets_past_sites_that_have_none(psql, gated)
     await psql.run("update sites set ready = true, virtual_time = (instance_id = 'products')::int / 2.0")
     await psql.run("delete from site_arrivals")
 
-    looks = [await gated(Passing((Stage.SOURCE,), shop=True), slots=1) for _ in range(2)]
+    looks = [await gated(ClaimFilter((Stage.SOURCE,), shop=True), slots=1) for _ in range(2)]
 
     assert [[c.instance_id for c in look.claims] for look in looks] == [[], ["products"]]

@@ -19,7 +19,7 @@ from psycopg.types.json import Json
 
 from blogworker.db.pool import Database, connect
 from blogworker.db.sql import query
-from blogworker.queue.claim import ALL, Pacing, Passing, Scan, _wanted, claim
+from blogworker.queue.claim import ALL, ClaimFilter, Pacing, Scan, _wanted, claim
 from blogworker.queue.enqueue import enqueue_many
 from blogworker.queue.promote import promote
 from blogworker.queue.rescue import MOST, MOST_LONE
@@ -28,7 +28,7 @@ from blogworker.queue.validation import NewBlog
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 PACING = Pacing(["openai/q"] * 2 + [None] * 3, [0] * 5, [0.0] * 6, patience_s=1.0, site_rpm=600, site_calls=2)
-PACED = Passing(pacing=PACING)
+PACED = ClaimFilter(pacing=PACING)
 STORM_SITES = [f"shop{n}" for n in range(6)]
 TURNS = 40
 FORGOTTEN_SITES = """
@@ -47,9 +47,9 @@ def outcome(job_id: int, attempt: int, status: str = "DONE") -> dict[str, object
     return {"job_id": job_id, "attempt": attempt, "status": status, "delay_s": 0, "spent": False}
 
 
-def asked(worker_id: UUID, passing: Passing = ALL, *, slots: int = 100) -> dict[str, Any]:
+def asked(worker_id: UUID, only: ClaimFilter = ALL, *, slots: int = 100) -> dict[str, Any]:
     """The parameters of a claim."""
-    return {"worker_id": worker_id, "slots": slots, "site_window": 10} | _wanted(passing, Scan())
+    return {"worker_id": worker_id, "slots": slots, "site_window": 10} | _wanted(only, Scan())
 
 
 async def register(database: Database, worker_id: UUID, name: str) -> None:
@@ -103,7 +103,7 @@ class Storm:
     async def work(self, worker_id: UUID) -> int:
         """Claim, by the quotas or without them, then settle in any order and with any outcome, as a batch."""
         passing = self.random.choice([ALL, PACED])
-        found = await claim(self.database, worker_id, slots=12, site_window=4, passing=passing)
+        found = await claim(self.database, worker_id, slots=12, site_window=4, only=passing)
         held = self.shuffled(list(found.claims), 12)
         statuses = self.random.choices(["DONE", "PENDING", "SCHEDULED", "FAILED"], k=len(held))
         outcomes = [
@@ -375,10 +375,10 @@ async def test_claims_by_the_quotas_wait_for_each_other_and_for_nothing_else(psq
     await another_psql.run("begin")
     await another_psql.connection.execute(query("queue/claim_turn"))
 
-    waited = await claim(database, claimer.worker_id, slots=1, site_window=1, passing=PACED)
+    waited = await claim(database, claimer.worker_id, slots=1, site_window=1, only=PACED)
     free = await claim(database, claimer.worker_id, slots=1, site_window=1)
     await another_psql.run("commit")
-    then = await claim(database, claimer.worker_id, slots=1, site_window=1, passing=PACED)
+    then = await claim(database, claimer.worker_id, slots=1, site_window=1, only=PACED)
 
     assert (waited.claims, waited.look_again) == ((), True), "it gave up, and comes again within milliseconds"
     assert [len(free.claims), len(then.claims)] == [1, 1]

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from anyio import create_task_group
 
-from blogworker.queue.claim import Claimed, Pacing, Passing, Scan, claim
+from blogworker.queue.claim import Claimed, ClaimFilter, Pacing, Scan, claim
 from blogworker.queue.job import Stage
 
 pytestmark = pytest.mark.anyio
@@ -37,9 +37,9 @@ async def quotas(psql):
 @pytest.fixture
 def paced(database, claimer):
     async def run(slots: int = 100, pacing: Pacing = PACING, *, window: int = 100, scan: Scan | None = None) -> Claimed:
-        passing = Passing(pacing=pacing)
+        passing = ClaimFilter(pacing=pacing)
         return await claim(
-            database, claimer.worker_id, slots=slots, site_window=window, passing=passing, scan=scan or Scan()
+            database, claimer.worker_id, slots=slots, site_window=window, only=passing, scan=scan or Scan()
         )
 
     return run

@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Json
 
 from blogworker.db.sql import query
-from blogworker.queue.claim import ALL, Pacing, Passing, Scan, _wanted
+from blogworker.queue.claim import ALL, ClaimFilter, Pacing, Scan, _wanted
 from blogworker.queue.job import Stage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -201,8 +201,8 @@ PACING = Pacing(
 )
 
 
-def a_claim(passing: Passing, *, slots: int = 50) -> dict[str, Any]:
-    return {"worker_id": ME, "slots": slots, "site_window": 20} | _wanted(passing, Scan())
+def a_claim(only: ClaimFilter, *, slots: int = 50) -> dict[str, Any]:
+    return {"worker_id": ME, "slots": slots, "site_window": 20} | _wanted(only, Scan())
 
 
 BUCKETS = """
@@ -239,7 +239,7 @@ HOT = [
     ),
     Hot(
         "queue/claim",
-        a_claim(Passing((Stage.IMAGE, Stage.PUBLISH), "wait", shop=False)),
+        a_claim(ClaimFilter((Stage.IMAGE, Stage.PUBLISH), "wait", shop=False)),
         (
             "sites_in_line_idx",
             "blog_generations_part_done_idx",
@@ -249,7 +249,7 @@ HOT = [
     ),
     Hot(
         "queue/claim",
-        a_claim(Passing(pacing=PACING)),
+        a_claim(ClaimFilter(pacing=PACING)),
         (
             "sites_in_line_idx",
             "sites_pkey",
@@ -262,7 +262,7 @@ HOT = [
     ),
     Hot(
         "queue/claim",
-        a_claim(Passing((Stage.SOURCE,), shop=True, pacing=PACING), slots=1),
+        a_claim(ClaimFilter((Stage.SOURCE,), shop=True, pacing=PACING), slots=1),
         ("sites_in_line_idx", "blog_generations_pending_idx", "blog_generations_pkey", "quotas_pkey"),
         before=FLEET,
     ),
@@ -418,7 +418,9 @@ async def test_what_may_start_is_worked_out_by_indexes(large):
     await large.execute(FLEET.encode())
     before = await scans(large)
 
-    cursor = await large.execute(f"explain (analyze, format json) {ROOMS}".encode(), a_claim(Passing(pacing=PACING)))
+    cursor = await large.execute(
+        f"explain (analyze, format json) {ROOMS}".encode(), a_claim(ClaimFilter(pacing=PACING))
+    )
     (row,) = await cursor.fetchall()
 
     used = {node["Index Name"] for node in nodes_of(row) if "Index Name" in node}

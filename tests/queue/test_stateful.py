@@ -29,7 +29,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Json
 
 from blogworker.db.sql import query
-from blogworker.queue.claim import ALL, Pacing, Passing, Scan, _wanted
+from blogworker.queue.claim import ALL, ClaimFilter, Pacing, Scan, _wanted
 from blogworker.queue.job import Cancel, Done, Failure, Outcome, PauseSite, PutOff, Reject, Release, Retry, Stage, Wait
 from blogworker.queue.rescue import MOST, MOST_LONE
 from blogworker.queue.settle import move
@@ -38,11 +38,11 @@ EXAMPLES, STEPS, AT_LEAST = settings.default.max_examples // 3, 50, 1_000
 STAGES = ("source", "ideas", "content", "image", "publish")
 # As the daemon's: all quotas have room, so what a paced claim leaves is left for another reason.
 PACING = Pacing(["openai/q"] * 2 + [None] * 3, [0] * 5, [0.0] * 6, patience_s=0.05)
-PASSINGS = {
+FILTERS = {
     "any": ALL,
-    "paced": Passing(pacing=PACING),
-    "no text": Passing((Stage.IMAGE, Stage.PUBLISH)),
-    "text": Passing((Stage.SOURCE, Stage.IDEAS, Stage.CONTENT), pacing=PACING),
+    "paced": ClaimFilter(pacing=PACING),
+    "no text": ClaimFilter((Stage.IMAGE, Stage.PUBLISH)),
+    "text": ClaimFilter((Stage.SOURCE, Stage.IDEAS, Stage.CONTENT), pacing=PACING),
 }
 SITES = [f"site{n}" for n in range(5)]
 CAPS = {"site0": 1, "site1": 2}  # what histories begin with
@@ -351,21 +351,21 @@ class Queue(RuleBasedStateMachine):
         return [j for j in self.free("PENDING") if j.in_line]
 
     def claim(
-        self, name: str, slots: int, window: int, *, passing: str = "any", meanwhile: Session | None = None
+        self, name: str, slots: int, window: int, *, only: str = "any", meanwhile: Session | None = None
     ) -> list[Job]:
         """The statements of a claim, and all that must be true of what it took.
 
         `meanwhile` is committed before the last of them.
         """
         worker, good = self.leases[name]
-        stages = PASSINGS[passing].stages or STAGES
+        stages = FILTERS[only].stages or STAGES
         self.run("queue/admit_sites", batch=50, only=None, aside=[])
         waiting = [j for j in self.waiting() if j.stage in stages]
         for booked in self.run(
             "queue/reconcile_sites", batch=50, only=None, aside=[]
         ):  # the one that may turn it back: what was not used
             self.sites[booked["instance_id"]].virtual_time = float("-inf")
-        asked = {"slots": slots, "site_window": window} | _wanted(PASSINGS[passing], Scan())
+        asked = {"slots": slots, "site_window": window} | _wanted(FILTERS[only], Scan())
         rows = self.run("queue/claim", worker_id=worker, **asked)
         if meanwhile:
             self.commit_session(meanwhile)
@@ -513,9 +513,9 @@ class Queue(RuleBasedStateMachine):
 
     # Workers.
 
-    @rule(name=workers, slots=st.integers(1, 8), window=st.integers(1, 4), passing=st.sampled_from(sorted(PASSINGS)))
-    def claim_some(self, name: str, slots: int, window: int, passing: str) -> None:
-        self.claim(name, slots, window, passing=passing)
+    @rule(name=workers, slots=st.integers(1, 8), window=st.integers(1, 4), only=st.sampled_from(sorted(FILTERS)))
+    def claim_some(self, name: str, slots: int, window: int, only: str) -> None:
+        self.claim(name, slots, window, only=only)
 
     @rule(name=workers, session=sessions)
     @precondition(lambda self: any(session.jobs for session in self.server.sessions.values()))

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import psycopg
 
 from blogworker.db.sql import query
-from blogworker.quota.desk import AHEAD_S, POLL_S
+from blogworker.quota.bucket_client import AHEAD_S, POLL_S
 
 from .clocks import look, passed, round_of
 
@@ -81,7 +81,7 @@ class Line:
         self.passed_s += seconds
 
     def run(self, seconds: float, *processes: "Process") -> None:
-        """Let time pass while these processes ask several times a second, as a desk does."""
+        """Let time pass while these processes ask several times a second, as a client does."""
         for _ in range(round(seconds / POLL_S)):
             for process in processes:
                 self.pass_time(POLL_S / len(processes))

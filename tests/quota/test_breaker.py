@@ -161,7 +161,7 @@ async def test_one_broken_site_does_not_shut_the_vendor(ours, theirs, person, br
     await theirs.sync()
 
     assert await calls(ours, 8, failure(status=500), site="broken") == {"Unavailable": 8}
-    assert ours.shut == []
+    assert ours.open_breakers == []
     assert await calls(theirs, 3, site="well") == {"done": 3}
 
 
@@ -299,7 +299,7 @@ async def test_an_open_breaker_lets_nothing_through(ours, theirs, person):
     await theirs.sync()
 
     assert await calls(theirs, 3) == {"kept back": 3}
-    assert theirs.shut == ["openai"]
+    assert theirs.open_breakers == ["openai"]
     with pytest.raises(ProviderDown) as down:
         ours.require("openai")
     assert 0 <= down.value.retry_after_s <= 1 + room.JITTER_S
@@ -432,7 +432,7 @@ async def test_a_lesser_call_does_not_close_what_a_main_one_opened(ours, theirs,
     lesser = await call(ours, lesser=True)
     await theirs.sync()
 
-    assert (lesser, theirs.shut) == ("done", ["openai"])
+    assert (lesser, theirs.open_breakers) == ("done", ["openai"])
     assert await call(theirs, lesser=True) == "kept back"
     assert (await person.row())["probe"] == probe.id  # for the post that these ideas are for
     assert await call(ours) == "done"
@@ -510,7 +510,7 @@ async def test_a_closed_breaker_is_seen_within_a_look(ours, theirs, person):
     await person.run("update provider_health set state = 'closed' where provider = 'openai'")
 
     assert await theirs.sync() is True
-    assert theirs.shut == []
+    assert theirs.open_breakers == []
     assert await call(theirs) == "done"
 
 
@@ -561,13 +561,13 @@ async def test_an_account_without_credit_stops_the_keys_of_that_account_only(dat
     """Half of the fleet may be paid for by somebody else."""
     acme, globex = (Breakers(database, {"openai": f"openai@{name}"}) for name in ("acme", "globex"))
     for breakers in (acme, globex):
-        await breakers.open()
+        await breakers.start()
 
     await calls(acme, 1, Misconfigured("no credit", provider="openai", status=429, code="insufficient_quota"))
     for breakers in (acme, globex):
         await breakers.sync()
 
-    assert (acme.shut, globex.shut) == (["openai"], [])
+    assert (acme.open_breakers, globex.open_breakers) == (["openai"], [])
     with pytest.raises(ProviderDown, match="openai@acme is left alone"):
         acme.require("openai")
     globex.require("openai")

@@ -8,7 +8,7 @@ from psycopg.types.json import Json
 
 from blogworker.errors import RateLimited, Unavailable
 from blogworker.quota import Bucket
-from blogworker.quota.desk import Ask
+from blogworker.quota.bucket_client import Request
 from blogworker.quota.limiter import Limiter
 
 pytestmark = pytest.mark.anyio
@@ -75,12 +75,12 @@ async def test_calls_that_were_not_made_and_those_refused_used_nothing(two, data
 
 
 async def test_a_call_in_an_answer_nobody_waits_for_any_more_is_taken_out(two, database):
-    desk = two[0]._desks[BUCKET.name]
-    ask = Ask(500, 0)
-    await desk.reserve(ask)
+    client = two[0]._clients[BUCKET.name]
+    ask = Request(500, 0)
+    await client.reserve(ask)
     before = await figures(database)
 
-    await desk.undo(ask.reservation)
+    await client.undo(ask.reservation)
 
     after = await figures(database)
     assert (before["requests_in_last_minute"], before["tokens_in_last_minute"]) == (1, 500)

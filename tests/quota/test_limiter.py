@@ -268,7 +268,7 @@ async def test_a_new_limit_reaches_callers_that_wait_on_every_worker_within_a_se
 async def test_a_change_is_known_to_every_worker_that_waits(limiter, database, change):
     """What was granted before no longer holds: nobody goes by it."""
     another = Limiter(database, {BUCKET.name: BUCKET})
-    before = limiter._desks[BUCKET.name].epoch
+    before = limiter._clients[BUCKET.name].epoch
 
     async def wait(which: Limiter) -> None:
         async with which.permit(BUCKET.name, tokens=1):
@@ -279,7 +279,7 @@ async def test_a_change_is_known_to_every_worker_that_waits(limiter, database, c
             tasks.start_soon(wait, which)
         await until(lambda: limiter.waiting() == another.waiting() == {BUCKET.name: 1})
         await change(database)
-        await until(lambda: all(which._desks[BUCKET.name].epoch > before for which in (limiter, another)))
+        await until(lambda: all(which._clients[BUCKET.name].epoch > before for which in (limiter, another)))
         tasks.cancel_scope.cancel()
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blogworker.db.sql import query
-from blogworker.quota.desk import AHEAD_S, POLL_S
+from blogworker.quota.bucket_client import AHEAD_S, POLL_S
 
 from .clocks import ROUNDING_S, Vendor, bounded, near, overrun, round_of
 from .line import Call, Line, Process
@@ -346,7 +346,7 @@ def test_a_caller_whose_grant_was_taken_back_gives_nothing_back(session):
 
 
 def test_a_lost_answer_leaves_a_call_in_line_where_it_is(session):
-    """The desk asks again by the same name: twice in line it would take twice."""
+    """The client asks again by the same name: twice in line it would take twice."""
     line, one, another = busy(session, ahead_s=0.5)
     (first,) = one.ask(1, poll=False)
     one.poll(lost=True)

@@ -80,13 +80,13 @@ async def test_a_worker_forgets_the_sites_it_does_not_call(limiter, heard):
     for number in range(10):
         await call(limiter, site(f"s{number}"))
     for name in limiter._ensured:
-        limiter._desks[name].seen_at -= 2 * IDLE_S
+        limiter._clients[name].seen_at -= 2 * IDLE_S
     limiter._swept_at -= 2 * IDLE_S
 
     await call(limiter, site("another"))
 
     assert limiter._ensured == {"wix/another"}
-    assert set(limiter._desks) == {PICTURES.name, "wix/another"}
+    assert set(limiter._clients) == {PICTURES.name, "wix/another"}
     heard.statements.clear()
     await call(limiter, site("s1"))
     assert heard.statements == ["quota/ensure_bucket", "quota/round"]
@@ -124,7 +124,7 @@ async def test_a_bucket_that_was_removed_is_made_again(limiter, database):
     """A worker remembers a bucket for a fraction of the time after which it is removed."""
     assert 10 * IDLE_S < REMOVED_S
     await call(limiter, site("a"))
-    limiter._desks["wix/a"].seen_at -= 2 * IDLE_S
+    limiter._clients["wix/a"].seen_at -= 2 * IDLE_S
     await sql(database, "delete from quotas where name = 'wix/a'")
 
     await call(limiter, site("a"))
@@ -136,7 +136,7 @@ async def test_a_bucket_that_is_about_to_be_used_is_not_removed(limiter, databas
     """Between making sure of it and the call, a removal would leave the call without its bucket."""
     await call(limiter, site("a"))
     await sql(database, f"update quotas set updated_at = clock_timestamp() - make_interval(secs => {REMOVED_S + 60})")
-    limiter._desks["wix/a"].seen_at -= 2 * IDLE_S
+    limiter._clients["wix/a"].seen_at -= 2 * IDLE_S
 
     await limiter.ensure(site("a"))
     await tend(database)

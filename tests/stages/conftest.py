@@ -17,7 +17,7 @@ from blogworker.settings import OpenAISettings
 from blogworker.spend.budget import Refusal
 from blogworker.spend.ledger import Spend
 from blogworker.stages import publish
-from blogworker.stages.work import Output, Related, Reserved, Vendors, Work
+from blogworker.stages.work import ClaimedTitle, Output, Related, Vendors, Work
 
 from .pipeline_harness import Kitchen, opened_kitchen
 
@@ -76,12 +76,12 @@ class RecordedCheckpoints:
         json.dumps({key: value for key, value in post.items() if key != "image"})
         self.post |= {key: value for key, value in post.items() if value is not None}
 
-    async def reserve_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> Reserved:
+    async def claim_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> ClaimedTitle:
         self._held()
         free = [place for place, title in enumerate(wanted) if title not in self.titles]
-        return Reserved(free[0] if free else None, tuple(title for title in wanted if title in self.titles))
+        return ClaimedTitle(free[0] if free else None, tuple(title for title in wanted if title in self.titles))
 
-    async def reserve_slug(self, wanted: Sequence[str], *, stem: str) -> str:
+    async def claim_slug(self, wanted: Sequence[str], *, stem: str) -> str:
         self._held()
         return next(slug for slug in wanted if slug not in self.slugs)
 
@@ -128,10 +128,10 @@ class Remembered:
     async def forget(self, key: str) -> None:
         self.values.pop(key, None)
 
-    async def become_buyer(self, key: str, claim: Claim, *, ttl_s: float) -> bool:
+    async def acquire_single_flight(self, key: str, claim: Claim, *, ttl_s: float) -> bool:
         return True
 
-    async def end_buyer(self, key: str, claim: Claim) -> None:
+    async def release_single_flight(self, key: str, claim: Claim) -> None:
         pass
 
 

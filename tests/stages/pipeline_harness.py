@@ -12,7 +12,7 @@ from anyio import create_task_group
 from blogworker.cli.simulation import flags_for
 from blogworker.daemon.clients import opened_vendors
 from blogworker.daemon.pacing import buckets
-from blogworker.db.patient import PatientDatabase, Weather
+from blogworker.db.patient import DatabaseHealth, RetryingDatabase
 from blogworker.queue.claim import claim
 from blogworker.queue.job import Claim
 from blogworker.queue.settle import Settler
@@ -95,7 +95,7 @@ class Kitchen:
             taken, checkpoints, self.vendors, self.limiter, self.openai, self.breakers, cache, self.trouble
         )  # fmt: skip
         outcome = await attempt(work, retry_base_s=1, retry_cap_s=60)
-        settler = Settler(PatientDatabase(self.database, Weather()), self.worker_id)
+        settler = Settler(RetryingDatabase(self.database, DatabaseHealth()), self.worker_id)
         async with create_task_group() as tasks:
             tasks.start_soon(settler.run)
             await settler.settle(taken, outcome)

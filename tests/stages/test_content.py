@@ -7,7 +7,7 @@ import pytest
 from blogworker.post.judging import forbidden_in
 from blogworker.post.ricos import ricos
 from blogworker.stages import content
-from blogworker.stages.writing import Unfit
+from blogworker.stages.writing import InvalidOutput
 
 from .conftest import body, idea, post
 
@@ -110,13 +110,13 @@ def test_what_is_missing_is_filled_from_what_is_there():
     ],
 )
 def test_what_only_a_writer_can_mend_is_told(fields, told):
-    with pytest.raises(Unfit, match=told):
+    with pytest.raises(InvalidOutput, match=told):
         read(**fields)
 
 
 @pytest.mark.parametrize("answer", ["", "[]", '{"title":', "null"])
 def test_an_answer_that_is_no_post_is_unfit(answer):
-    with pytest.raises(Unfit):
+    with pytest.raises(InvalidOutput):
         content.read_post(answer, source=SOURCE, idea=idea())
 
 
@@ -131,7 +131,7 @@ def test_a_language_without_spaces_has_words_too(sentence):
     link = "[Mug](https://shop.example/mug)"
 
     assert 300 < read(body_markdown=f"{link}\n\n{sections}")["word_count"] < 1_200
-    with pytest.raises(Unfit, match="words"):
+    with pytest.raises(InvalidOutput, match="words"):
         read(body_markdown=f"## {sentence}\n\n{sentence}\n\n## {sentence}\n\n{sentence}")
     assert forbidden_in(sentence, [sentence[2:4]]) == [sentence[2:4]]
 

@@ -21,7 +21,7 @@ from blogworker.post.prompts import IDEAS, POST, fenced
 from blogworker.simulator.writer import Quality, write
 from blogworker.stages.content import read_post
 from blogworker.stages.source import material, normalised
-from blogworker.stages.writing import Unfit
+from blogworker.stages.writing import InvalidOutput
 
 OWN = "https://shop.example/mug"
 SOURCE = normalised(
@@ -508,7 +508,7 @@ def test_what_spoils_a_post_is_repaired_or_sent_back(language: str, case: Case) 
     assert post["body_markdown"] != BODIES[language], "nothing was planted"
 
     if not (case.gone or case.whole or case.keeps):
-        with pytest.raises(Unfit) as unfit:
+        with pytest.raises(InvalidOutput) as unfit:
             read(post)
         assert case.defect in unfit.value.defects
         return

@@ -7,7 +7,7 @@ import pytest
 
 from blogworker.errors import Rejected
 from blogworker.stages import ideas
-from blogworker.stages.writing import Unfit
+from blogworker.stages.writing import InvalidOutput
 
 from .conftest import claimed, idea
 
@@ -54,7 +54,7 @@ def test_an_idea_beside_the_topic_loses():
     "answer", ["", "[]", "{}", '{"ideas": 3}', '{"ideas": []}', json.dumps({"ideas": [idea(angle="")]})]
 )
 def test_an_answer_without_ideas_is_unfit(answer):
-    with pytest.raises(Unfit):
+    with pytest.raises(InvalidOutput):
         ideas.read_ideas(answer)
 
 

@@ -61,7 +61,7 @@ async def dying(kitchen: Kitchen) -> Claim:
     await kitchen.add(SITE)
     await kitchen.add(SITE)
     [taken] = await kitchen.claims(1)
-    assert await cache_of(kitchen).become_buyer(key, taken, ttl_s=STAGE_DEADLINE_S)
+    assert await cache_of(kitchen).acquire_single_flight(key, taken, ttl_s=STAGE_DEADLINE_S)
     return taken
 
 
@@ -168,11 +168,11 @@ async def test_a_buyer_that_is_stopped_lets_the_next_one_try(work, writer, check
         buying.set()
         return await sleep_forever()
 
-    async def end_buyer(key: str, claim: Claim) -> None:
+    async def release_single_flight(key: str, claim: Claim) -> None:
         await sleep(0.01)
         ended.append(claim)
 
-    writer.generate, cache.end_buyer = generate, end_buyer
+    writer.generate, cache.release_single_flight = generate, release_single_flight
 
     async with create_task_group() as tasks:
         tasks.start_soon(ideas.run, work)
@@ -234,11 +234,11 @@ async def test_ideas_that_came_while_one_became_the_buyer_are_not_bought_again(w
     checkpoints.saved["source"] = CURTAINS
     key = f"ideas/{SITE}/{ideas.digest(CURTAINS)}"
 
-    async def become_buyer(*_: Any, **__: Any) -> bool:
+    async def acquire_single_flight(*_: Any, **__: Any) -> bool:
         await cache.remember(key, [idea(title="Bought just now")], ttl_s=60)
         return True
 
-    cache.become_buyer = become_buyer
+    cache.acquire_single_flight = acquire_single_flight
 
     output = await ideas.run(work)
 
@@ -252,13 +252,13 @@ async def test_an_attempt_that_was_lost_does_not_end_the_right_of_the_next_one(k
     key = key.removesuffix("/buyer")
     await rescue(kitchen)
     [again] = await kitchen.claims(1)
-    assert await cache.become_buyer(key, again, ttl_s=60)
+    assert await cache.acquire_single_flight(key, again, ttl_s=60)
 
-    await cache.end_buyer(key, dying)
+    await cache.release_single_flight(key, dying)
     assert await buyers(kitchen) == [again.job_id]
-    assert await cache.become_buyer(key, again, ttl_s=60), "said again, as after a lost answer"
+    assert await cache.acquire_single_flight(key, again, ttl_s=60), "said again, as after a lost answer"
 
-    await cache.end_buyer(key, again)
+    await cache.release_single_flight(key, again)
     assert await buyers(kitchen) == []
 
 
@@ -268,7 +268,7 @@ async def test_of_many_that_ask_at_once_one_becomes_the_buyer(kitchen):
     cache, answers = cache_of(kitchen), []
 
     async def ask(taken: Claim) -> None:
-        answers.append(await cache.become_buyer("k", taken, ttl_s=60))
+        answers.append(await cache.acquire_single_flight("k", taken, ttl_s=60))
 
     async with create_task_group() as tasks:
         for taken in await kitchen.claims(BLOGS):

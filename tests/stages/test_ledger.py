@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from anyio import create_task_group
 
-from blogworker.db.patient import PatientDatabase, Weather
+from blogworker.db.patient import DatabaseHealth, RetryingDatabase
 from blogworker.db.pool import Database
 from blogworker.queue.claim import claim
 from blogworker.queue.job import Done, Outcome, OverBudget
@@ -80,7 +80,7 @@ async def desk(database: Database, work: Work) -> AsyncIterator[tuple[Books, Roo
         "queue/register_worker",
         name="w", worker_id=worker_id, host="h", pid=1, version="0", concurrency=9, lease_s=600,
     )  # fmt: skip
-    settler = Settler(PatientDatabase(database, Weather()), worker_id)
+    settler = Settler(RetryingDatabase(database, DatabaseHealth()), worker_id)
     async with simulated() as (vendors, room), create_task_group() as tasks:
         tasks.start_soon(settler.run)
         work = replace(work, vendors=replace(vendors, wix=None), limiter=OpenLimiter())

@@ -42,7 +42,7 @@ async def shop(database):
 
 
 async def reserve(job, text, *told):
-    return await job.reserve_slug(choices(slug(text), told), stem=stem(slug(text)))
+    return await job.claim_slug(choices(slug(text), told), stem=stem(slug(text)))
 
 
 @given(TEXTS, st.lists(TEXTS, max_size=3))

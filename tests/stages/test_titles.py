@@ -88,7 +88,7 @@ async def any_shop(request, database_url, empty_url):
 
 
 async def reserve(job, *wanted, source="s", last_chance=False):
-    return await job.reserve_title(wanted, source=source, last_chance=last_chance)
+    return await job.claim_title(wanted, source=source, last_chance=last_chance)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ async def test_jobs_of_one_site_that_choose_at_once_choose_differently(shop):
 
     async with create_task_group() as tasks, shop.database.transaction() as statements:
         in_hand = {**first._fence, "wanted": [CURTAINS], "source": "s", "last_chance": False}
-        await statements.one("stages/reserve_title", **in_hand)
+        await statements.one("stages/claim_title", **in_hand)
         tasks.start_soon(choose)
         waiting = "select pid from pg_locks where locktype = 'advisory' and not granted"
         with fail_after(10):
@@ -314,7 +314,7 @@ async def test_a_site_of_100_000_posts_is_searched_by_index(shop):
 
     async with shop.database.transaction() as statements:
         await statements.one(
-            "stages/reserve_title", worker_id=shop.worker_id, job_id=job._claim.job_id, attempt=1, wanted=[CURTAINS],
+            "stages/claim_title", worker_id=shop.worker_id, job_id=job._claim.job_id, attempt=1, wanted=[CURTAINS],
             source="s", last_chance=False,
         )  # fmt: skip
         cursor = await statements._connection.execute(

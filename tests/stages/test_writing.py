@@ -8,7 +8,7 @@ from blogworker.errors import OutcomeUnknown, Rejected, Unavailable
 from blogworker.post.prompts import POST, REPHRASE
 from blogworker.providers.openai_answers import ModelUnknown, Refused, Truncated
 from blogworker.quota import VendorLimits
-from blogworker.stages.writing import Task, Unfit, writer_of, written
+from blogworker.stages.writing import InvalidOutput, Task, writer_of, written
 
 from .conftest import Writer, generation
 
@@ -19,7 +19,7 @@ TASK = Task(stage="content", prompt=POST, input="<source>\n{}\n</source>", model
 
 def fit(text: str) -> str:
     if text != "good":
-        raise Unfit(["too short"])
+        raise InvalidOutput(["too short"])
     return text
 
 

@@ -70,7 +70,7 @@ async def run(plan: Plan, *, logs: Path | None = None, say: Callable[[str], None
         say(f"{len(opening)} blogs wait; {plan.workers} workers start; {plan.seconds:.0f} s of storm, seed {plan.seed}")
         fleet, poisoner = world.aims.fleet, world.aims.poisoner
         async with kept(fleet, plan.names):
-            await _weather(plan, world, producers, storm, say)
+            await _health(plan, world, producers, storm, say)
         report = Report(
             ledger=producers.ledger,
             tally=storm.tally,
@@ -85,7 +85,7 @@ async def run(plan: Plan, *, logs: Path | None = None, say: Callable[[str], None
         return judge(await gather(world.near, world.vendors, report))
 
 
-async def _weather(plan: Plan, world: World, producers: Producers, storm: Storm, say: Callable[[str], None]) -> None:
+async def _health(plan: Plan, world: World, producers: Producers, storm: Storm, say: Callable[[str], None]) -> None:
     """The storm, then the calm, until every producer was answered and the queue is empty, or time is up."""
     async with create_task_group() as watchers:
         watchers.start_soon(producers.operate)

@@ -8,7 +8,7 @@ from psycopg_pool import PoolTimeout
 from pydantic import SecretStr
 
 from blogworker.bench.chaos.producers import AGAIN_S, until_answered
-from blogworker.db.patient import passing
+from blogworker.db.patient import is_transient
 from blogworker.db.pool import Database
 from blogworker.errors import DatabaseAway
 from blogworker.settings import DatabaseSettings
@@ -38,7 +38,7 @@ class Crowd:
                         left -= sent
                         self.acts["notifications sent by a role without rights"] += sent
             except (psycopg.Error, PoolTimeout, DatabaseAway) as error:
-                if not (isinstance(error, DatabaseAway) or passing(error)):
+                if not (isinstance(error, DatabaseAway) or is_transient(error)):
                     raise
                 await sleep(AGAIN_S)
 

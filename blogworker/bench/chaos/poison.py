@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from blogworker.bench.chaos.producers import until_answered
-from blogworker.db.patient import passing
+from blogworker.db.patient import is_transient
 from blogworker.db.pool import Database
 
 SITE = "poison-"  # begins the name of each poisoned site: chaos_state.sql, chaos_blogs.sql and chaos_reset.sql know it
@@ -83,7 +83,7 @@ class Poisoner:
             await self._database.execute(statement, **row)
         except psycopg.Error as error:
             limit = (error.sqlstate or "").startswith(PROGRAM_LIMITS)
-            if passing(error) and not limit:
+            if is_transient(error) and not limit:
                 raise
             return error.sqlstate or type(error).__name__
         return None

@@ -16,7 +16,7 @@ from anyio import create_task_group, fail_after, sleep
 from psycopg_pool import PoolTimeout
 
 from blogworker.bench.chaos.plan import Plan
-from blogworker.db.patient import passing
+from blogworker.db.patient import is_transient
 from blogworker.db.pool import Database, Statements
 from blogworker.errors import QueueFull
 from blogworker.queue.enqueue import enqueue, enqueue_many
@@ -171,6 +171,6 @@ async def until_answered(act: Callable[[], Awaitable[T]], *, within_s: float = A
         except QueueFull:
             pass
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
-            if not passing(error):
+            if not is_transient(error):
                 raise
         await sleep(AGAIN_S)

@@ -19,7 +19,7 @@ from pydantic import SecretStr, TypeAdapter
 from blogworker.bench.quota.counted import Counted
 from blogworker.bench.quota.order import OURS, Order, Report
 from blogworker.bench.quota.seed import WIDTH, SeedLimiter
-from blogworker.db.patient import PatientDatabase, Weather
+from blogworker.db.patient import DatabaseHealth, RetryingDatabase
 from blogworker.db.pool import Database
 from blogworker.errors import RateLimited, Unavailable
 from blogworker.post.prompts import IDEAS, POST, Prompt, fenced
@@ -134,7 +134,7 @@ def bucket(order: Order) -> Bucket:
 @asynccontextmanager
 async def _database(order: Order) -> AsyncIterator[Counted]:
     async with Database(DatabaseSettings(url=SecretStr(order.dsn), pool_min=1, pool_max=4)) as database:
-        yield Counted(PatientDatabase(database, Weather()))
+        yield Counted(RetryingDatabase(database, DatabaseHealth()))
 
 
 if __name__ == "__main__":

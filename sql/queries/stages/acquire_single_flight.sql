@@ -1,4 +1,4 @@
--- become_buyer: have the right to buy what is kept under a key, unless another attempt at a job has it.
+-- acquire_single_flight: have the right to buy what is kept under a key, unless another attempt at a job has it.
 -- Takes  key; job_id, attempt: whose it is to be; ttl_s: seconds after which it ends by itself.
 -- Gives  one row: key, when the right is theirs, now or already; none when it is another's. It is no longer another's
 --        once it has expired, or its attempt is over: settled, or rescued from a dead worker.

@@ -1,4 +1,4 @@
--- end_buyer: give the right to buy back, if it still is this attempt's.
+-- release_single_flight: give the right to buy back, if it still is this attempt's.
 -- Takes  key; job_id; attempt.
 delete from cache as c
 where

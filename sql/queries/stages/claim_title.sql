@@ -1,4 +1,4 @@
--- reserve_title: give the job the first of these titles that is not like another of its site. Fenced.
+-- claim_title: give the job the first of these titles that is not like another of its site. Fenced.
 -- Takes  worker_id uuid; job_id; attempt; wanted text[], the best first; source: digest of what they were made of;
 --        last_chance: rather the least alike than none.
 -- Gives  one row, or none when the claim is no longer the caller's: place, from 1, null where none is free;

@@ -1,4 +1,4 @@
-"""The desk: many callers of one process, few statements."""
+"""The client: many callers of one process, few statements."""
 
 from datetime import timedelta
 from functools import partial
@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from blogworker.db.pool import Runner
 from blogworker.quota import Bucket
-from blogworker.quota.desk import AHEAD_S, POLL_S, ROUND_S, Ask, Desk, Told, Unused
+from blogworker.quota.bucket_client import AHEAD_S, POLL_S, ROUND_S, BucketClient, Request, Unused, UsageReport
 
 pytestmark = pytest.mark.anyio
 
@@ -61,23 +61,23 @@ async def wire(database):
 
 
 @pytest.fixture
-def desk(wire, monkeypatch):
+def client(wire, monkeypatch):
     """Its calls are granted however far ahead: how rounds share statements shows best where nobody waits in line."""
-    monkeypatch.setattr("blogworker.quota.desk.AHEAD_S", 3600)
-    return Desk(wire, BUCKET, longest_wait_s=7200)
+    monkeypatch.setattr("blogworker.quota.bucket_client.AHEAD_S", 3600)
+    return BucketClient(wire, BUCKET, longest_wait_s=7200)
 
 
 @pytest.fixture
 async def line(wire):
-    """A desk as it is, of a bucket that lets the next call go in three seconds: who comes stands in line."""
-    desk = Desk(wire, BUCKET, longest_wait_s=30)
-    await reserve(desk, 400, [])
-    return desk
+    """A client as it is, of a bucket that lets the next call go in three seconds: who comes stands in line."""
+    client = BucketClient(wire, BUCKET, longest_wait_s=30)
+    await reserve(client, 400, [])
+    return client
 
 
-async def reserve(desk, tokens, into, turn=0.0):
-    ask = Ask(tokens, turn)
-    await desk.reserve(ask)
+async def reserve(client, tokens, into, turn=0.0):
+    ask = Request(tokens, turn)
+    await client.reserve(ask)
     into.append(ask)
 
 
@@ -104,25 +104,25 @@ async def bucket_row(database):
         return await cursor.fetchone()
 
 
-async def test_callers_at_once_cost_two_statements(desk, wire):
+async def test_callers_at_once_cost_two_statements(client, wire):
     """The first goes alone, all who come meanwhile share the second."""
     asks = []
 
     async with create_task_group() as tasks:
         for _ in range(200):
-            tasks.start_soon(reserve, desk, 5, asks)
+            tasks.start_soon(reserve, client, 5, asks)
 
     assert len(asks) == 200
     assert len(wire.rounds) <= 2
 
 
-async def test_a_stream_of_callers_costs_a_bounded_number_of_statements(desk, wire):
+async def test_a_stream_of_callers_costs_a_bounded_number_of_statements(client, wire):
     asks = []
     began = current_time()
 
     async with create_task_group() as tasks:
         for _ in range(300):
-            tasks.start_soon(reserve, desk, 0, asks)
+            tasks.start_soon(reserve, client, 0, asks)
             await sleep(0.002)
     took_s = current_time() - began
 
@@ -130,31 +130,31 @@ async def test_a_stream_of_callers_costs_a_bounded_number_of_statements(desk, wi
     assert all(later - earlier >= 0.9 * ROUND_S for earlier, later in zip(wire.rounds, wire.rounds[1:], strict=False))
 
 
-async def test_the_line_is_served_in_order(desk):
+async def test_the_line_is_served_in_order(client):
     asks = []
 
     async with create_task_group() as tasks:
         for tokens in range(20, 40):
-            tasks.start_soon(reserve, desk, tokens, asks)
+            tasks.start_soon(reserve, client, tokens, asks)
 
     by_start = sorted(asks, key=lambda ask: ask.reservation.starts_at)
     assert [ask.tokens for ask in by_start] == list(range(20, 40))
 
 
-async def test_a_caller_that_does_the_round_may_be_cancelled(desk, wire, database):
+async def test_a_caller_that_does_the_round_may_be_cancelled(client, wire, database):
     """The others still get their answers, and what it had taken goes back."""
     asks, leading = [], CancelScope()
 
     async def lead() -> None:
         with leading:
-            await reserve(desk, 1000, asks)
+            await reserve(client, 1000, asks)
 
     wire.open = Event()
     async with create_task_group() as tasks:
         tasks.start_soon(lead)
         await until(lambda: wire.rounds)
         for _ in range(10):
-            tasks.start_soon(reserve, desk, 5, asks)
+            tasks.start_soon(reserve, client, 5, asks)
         await sleep(0.02)
         leading.cancel()
         wire.open.set()
@@ -163,18 +163,18 @@ async def test_a_caller_that_does_the_round_may_be_cancelled(desk, wire, databas
     assert await ahead_s(database) < 2, "11 seconds of the line, had nothing come back"
 
 
-async def test_a_caller_cancelled_while_another_asks_for_it_gets_it_given_back(desk, wire, database):
+async def test_a_caller_cancelled_while_another_asks_for_it_gets_it_given_back(client, wire, database):
     """Its answer comes when it has gone."""
     asks, leaving = [], CancelScope()
 
     async def leave() -> None:
         with leaving:
-            await reserve(desk, 2000, asks)
+            await reserve(client, 2000, asks)
 
     wire.open = Event()
     async with create_task_group() as tasks:
-        tasks.start_soon(reserve, desk, 5, asks)
-        tasks.start_soon(reserve, desk, 5, asks)
+        tasks.start_soon(reserve, client, 5, asks)
+        tasks.start_soon(reserve, client, 5, asks)
         tasks.start_soon(leave)
         await until(lambda: wire.rounds)
         leaving.cancel()
@@ -187,22 +187,22 @@ async def test_a_caller_cancelled_while_another_asks_for_it_gets_it_given_back(d
     assert await ahead_s(database) < 2
 
 
-async def test_a_caller_that_leaves_the_line_takes_nobody_along(desk, wire):
+async def test_a_caller_that_leaves_the_line_takes_nobody_along(client, wire):
     """Callers that want the same are still different callers."""
     asks, leaving = [], CancelScope()
 
     async def leave() -> None:
         with leaving:
-            await reserve(desk, 7, asks)
+            await reserve(client, 7, asks)
 
     wire.open = Event()
     async with create_task_group() as tasks:
-        tasks.start_soon(reserve, desk, 7, asks)
+        tasks.start_soon(reserve, client, 7, asks)
         await until(lambda: wire.rounds)
         for _ in range(3):
-            tasks.start_soon(reserve, desk, 7, asks)
+            tasks.start_soon(reserve, client, 7, asks)
         tasks.start_soon(leave)
-        tasks.start_soon(reserve, desk, 7, asks)
+        tasks.start_soon(reserve, client, 7, asks)
         await checkpoint()
         leaving.cancel()
         wire.open.set()
@@ -212,12 +212,12 @@ async def test_a_caller_that_leaves_the_line_takes_nobody_along(desk, wire):
     assert wire.given_back_s == pytest.approx(0)
 
 
-async def test_an_error_of_the_database_reaches_every_caller(desk, wire):
+async def test_an_error_of_the_database_reaches_every_caller(client, wire):
     errors = []
 
     async def ask() -> None:
         try:
-            await reserve(desk, 5, [])
+            await reserve(client, 5, [])
         except psycopg.OperationalError as error:
             errors.append(error)
 
@@ -229,13 +229,13 @@ async def test_an_error_of_the_database_reaches_every_caller(desk, wire):
     assert len(errors) == 10
 
 
-async def test_callers_who_were_not_told_of_an_error_are_served_by_the_next_round(desk, wire):
+async def test_callers_who_were_not_told_of_an_error_are_served_by_the_next_round(client, wire):
     """One of them hears of it; the round is done again by the next in line, no sooner than rounds follow each other."""
     asks, errors = [], []
 
     async def ask() -> None:
         try:
-            await reserve(desk, 5, asks)
+            await reserve(client, 5, asks)
         except psycopg.OperationalError as error:
             errors.append(error)
 
@@ -248,114 +248,114 @@ async def test_callers_who_were_not_told_of_an_error_are_served_by_the_next_roun
     assert wire.rounds[1] - wire.rounds[0] >= 0.9 * ROUND_S
 
 
-async def test_a_refund_whose_round_failed_goes_with_the_next(desk, wire):
+async def test_a_refund_whose_round_failed_goes_with_the_next(client, wire):
     asks = []
-    await reserve(desk, 500, asks)
+    await reserve(client, 500, asks)
     wire.failures = 1
 
     with pytest.raises(psycopg.OperationalError):
-        await desk.ended(asks[0].reservation, went_at=current_time(), used=100)
-    await reserve(desk, 5, asks)
+        await client.ended(asks[0].reservation, went_at=current_time(), used=100)
+    await reserve(client, 5, asks)
 
     assert wire.given_back_s == pytest.approx(4)
 
 
-async def test_a_refund_whose_answer_was_lost_is_heard_once(desk, wire, database):
+async def test_a_refund_whose_answer_was_lost_is_heard_once(client, wire, database):
     """Sent again because nobody knows whether it came: twice would print quota, and the vendor refuses the surplus."""
     asks = []
     for tokens in (100, 1000, 500):
-        await reserve(desk, tokens, asks)
+        await reserve(client, tokens, asks)
     before = await bucket_row(database)
     wire.lost = 2
 
     with pytest.raises(psycopg.OperationalError):
-        await desk.ended(asks[0].reservation, went_at=current_time(), used=50)
+        await client.ended(asks[0].reservation, went_at=current_time(), used=50)
     with pytest.raises(psycopg.OperationalError):
-        await desk.look(0)
-    await desk.undo(asks[2].reservation)
+        await client.look(0)
+    await client.undo(asks[2].reservation)
 
     after = await bucket_row(database)
     assert after["tokens_clock"] - before["tokens_clock"] == timedelta(seconds=-5.5)
     assert after["slot_tokens"][0] - before["slot_tokens"][0] == -50
 
 
-async def test_a_refund_the_database_will_always_refuse_is_dropped(desk, wire):
+async def test_a_refund_the_database_will_always_refuse_is_dropped(client, wire):
     """A vendor's nonsense of a count must not stop the bucket: sent again, it would be refused again, for ever."""
     asks = []
-    await reserve(desk, 500, asks)
-    desk._back.told.append(Told(current_time(), 0, 2**40))
+    await reserve(client, 500, asks)
+    client._back.told.append(UsageReport(current_time(), 0, 2**40))
     before = len(wire.rounds)
 
     with capture_logs() as logs, fail_after(5):
         async with create_task_group() as tasks:
             for tokens in (5, 6, 7):
-                tasks.start_soon(reserve, desk, tokens, asks)
+                tasks.start_soon(reserve, client, tokens, asks)
 
     assert [ask.reservation.tokens for ask in asks[1:]] == [5, 6, 7]
     assert len(wire.rounds) == before + 2
     assert [line["event"] for line in logs] == ["refund_dropped"]
 
 
-async def test_what_the_database_will_always_refuse_its_caller_is_told(desk, wire):
+async def test_what_the_database_will_always_refuse_its_caller_is_told(client, wire):
     asks = []
 
     with pytest.raises(psycopg.DataError), fail_after(5):
-        await reserve(desk, 2**40, asks)
-    await reserve(desk, 5, asks)
+        await reserve(client, 2**40, asks)
+    await reserve(client, 5, asks)
 
     assert [ask.reservation.tokens for ask in asks] == [5]
 
 
-async def test_refunds_of_many_callers_share_a_statement(desk, wire):
+async def test_refunds_of_many_callers_share_a_statement(client, wire):
     """Nobody waits for the refunds of those who came after."""
     asks = []
     async with create_task_group() as tasks:
         for _ in range(50):
-            tasks.start_soon(reserve, desk, 20, asks)
+            tasks.start_soon(reserve, client, 20, asks)
     before = len(wire.rounds)
 
     async with create_task_group() as tasks:
         for ask in asks:
-            tasks.start_soon(partial(desk.ended, ask.reservation, went_at=current_time(), used=10))
+            tasks.start_soon(partial(client.ended, ask.reservation, went_at=current_time(), used=10))
 
     assert wire.given_back_s == pytest.approx(50 * 0.1)
     assert len(wire.rounds) - before <= 2
 
 
-async def test_a_stream_of_refunds_does_not_keep_a_caller(desk):
+async def test_a_stream_of_refunds_does_not_keep_a_caller(client):
     asks = []
     for _ in range(2):
-        await reserve(desk, 20, asks)
+        await reserve(client, 20, asks)
     streaming = CancelScope()
 
     async def stream() -> None:
         with streaming:
             while True:
-                desk._back.requests_s += 0.001
+                client._back.requests_s += 0.001
                 await checkpoint()
 
     async with create_task_group() as tasks:
         tasks.start_soon(stream)
         began = current_time()
-        await desk.ended(asks[0].reservation, went_at=current_time(), used=10)
+        await client.ended(asks[0].reservation, went_at=current_time(), used=10)
         took_s = current_time() - began
         streaming.cancel()
 
     assert took_s < 4 * ROUND_S
 
 
-async def test_a_refund_of_before_a_change_is_not_given_back(desk, wire, database):
+async def test_a_refund_of_before_a_change_is_not_given_back(client, wire, database):
     asks = []
-    await reserve(desk, 2000, asks)
-    await reserve(desk, 1000, asks)
+    await reserve(client, 2000, asks)
+    await reserve(client, 1000, asks)
     await database.execute("quota/block", name=BUCKET.name, seconds=0.01)
     await sleep(ROUND_S)
-    await desk.look(ROUND_S / 2)
+    await client.look(ROUND_S / 2)
 
-    await desk.undo(asks[1].reservation)
+    await client.undo(asks[1].reservation)
 
     assert wire.given_back_s == 0
-    assert desk.epoch == asks[0].reservation.epoch + 1
+    assert client.epoch == asks[0].reservation.epoch + 1
 
 
 async def test_callers_are_granted_in_the_order_of_their_turns(line):
@@ -385,7 +385,7 @@ async def test_callers_in_line_cost_a_few_statements_a_second(line, wire):
 
 
 async def test_a_newcomer_does_not_wait_for_the_next_look_of_those_in_line(line, wire, database, monkeypatch):
-    monkeypatch.setattr("blogworker.quota.desk.POLL_S", 3600)
+    monkeypatch.setattr("blogworker.quota.bucket_client.POLL_S", 3600)
 
     async with create_task_group() as tasks:
         tasks.start_soon(reserve, line, 20, [])
@@ -397,7 +397,7 @@ async def test_a_newcomer_does_not_wait_for_the_next_look_of_those_in_line(line,
 
 
 async def test_a_refund_does_not_wait_for_the_next_look_of_those_in_line(line, wire, monkeypatch):
-    monkeypatch.setattr("blogworker.quota.desk.POLL_S", 3600)
+    monkeypatch.setattr("blogworker.quota.bucket_client.POLL_S", 3600)
     asks = []
 
     async with create_task_group() as tasks:
@@ -413,7 +413,7 @@ async def test_a_refund_does_not_wait_for_the_next_look_of_those_in_line(line, w
 
 async def test_a_caller_that_is_cancelled_in_line_leaves_no_trace(line, database, monkeypatch):
     """At once, not when the process is forgotten: those behind would wait for a call that nobody makes."""
-    monkeypatch.setattr("blogworker.quota.desk.POLL_S", 3600)
+    monkeypatch.setattr("blogworker.quota.bucket_client.POLL_S", 3600)
     before = await ahead_s(database)
 
     async with create_task_group() as tasks:
@@ -473,13 +473,13 @@ async def test_a_lost_answer_costs_nobody_his_place_in_line(line, wire, database
 
 async def test_a_caller_whose_wait_grows_beyond_its_patience_is_refused(wire):
     """Callers with earlier turns came. Its job waits better in the queue."""
-    desk, asks = Desk(wire, BUCKET, longest_wait_s=5), []
-    await reserve(desk, 400, [])
+    client, asks = BucketClient(wire, BUCKET, longest_wait_s=5), []
+    await reserve(client, 400, [])
 
     async with create_task_group() as tasks:
-        tasks.start_soon(reserve, desk, 20, asks, 2)
-        await until(lambda: desk._waiting and desk._waiting[0].waits)
-        tasks.start_soon(reserve, desk, 1000, [], 1)
+        tasks.start_soon(reserve, client, 20, asks, 2)
+        await until(lambda: client._waiting and client._waiting[0].waits)
+        tasks.start_soon(reserve, client, 1000, [], 1)
         await until(lambda: asks)
         tasks.cancel_scope.cancel()
 
@@ -489,11 +489,11 @@ async def test_a_caller_whose_wait_grows_beyond_its_patience_is_refused(wire):
 
 async def test_a_bucket_that_was_deleted_is_made_again(database):
     """By a person, or by a restore of an older state: the calls that need it are not to blame."""
-    desk = Desk(database, BUCKET, longest_wait_s=30)
+    client = BucketClient(database, BUCKET, longest_wait_s=30)
     granted = []
 
     with fail_after(10):
-        await reserve(desk, 10, granted)
+        await reserve(client, 10, granted)
 
     assert granted[0].reservation is not None
     assert [row["name"] for row in await database.rows("ops/quotas", name=None, every=True)] == [BUCKET.name]

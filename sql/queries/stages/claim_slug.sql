@@ -1,4 +1,4 @@
--- reserve_slug: give the job a slug that no other blog of its site has. Fenced.
+-- claim_slug: give the job a slug that no other blog of its site has. Fenced.
 -- Takes  worker_id uuid; job_id; attempt; wanted text[], the best first; stem: gets a number where none of them is free.
 -- Gives  slug; no row when the claim is no longer the caller's.
 -- Locks  the job, then an advisory lock on the site's titles.

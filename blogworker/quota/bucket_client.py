@@ -1,6 +1,6 @@
 """One process's side of one bucket: all that its callers want, and give back, goes in one statement.
 
-Whoever finds the desk free does the round for everybody who waits; those who come during it are in the next. Rounds
+Whoever finds the client free does the round for everybody who waits; those who come during it are in the next. Rounds
 keep a distance, so that a worker costs the database a few statements a second however many slots it has.
 
 Calls are granted shortly before they may go, in the order of their sites' turns over all processes. One that is not
@@ -17,7 +17,7 @@ import psycopg
 from anyio import CancelScope, Event, current_time, move_on_after, sleep_until
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from blogworker.db.patient import passing
+from blogworker.db.patient import is_transient
 from blogworker.db.pool import Row, Runner
 from blogworker.db.words import in_words
 from blogworker.quota.bucket import Bucket, Reservation
@@ -34,7 +34,7 @@ log = get_logger()
 
 
 @dataclass(slots=True, eq=False)
-class Ask:
+class Request:
     """One caller's wish and, after a round, its answer."""
 
     tokens: int
@@ -49,7 +49,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class UsageReport:
     """What the figures of the last minute are to take in."""
 
     at: float  # when the call went, by this process's monotonic clock
@@ -66,13 +66,13 @@ class Unused:
 
 
 @dataclass(slots=True, eq=False)
-class Back:
+class Refund:
     """What the next round has to give back and to report."""
 
     unused: list[Unused] = field(default_factory=list)
     requests_s: float = 0.0  # of calls that the vendor never saw
     tokens_s: float = 0.0  # of calls that have not started
-    told: list[Told] = field(default_factory=list)
+    told: list[UsageReport] = field(default_factory=list)
     left: bool = False  # a caller has left the line, which the database knows when it is not named any more
 
     def __bool__(self) -> bool:
@@ -80,7 +80,7 @@ class Back:
 
 
 @dataclass(slots=True)
-class Desk:
+class BucketClient:
     """One bucket, as one process knows it."""
 
     database: Runner
@@ -92,9 +92,9 @@ class Desk:
     desk_id: UUID = field(default_factory=uuid4)
     seen_at: float = -1e9  # when the last round was answered
     _begun_at: float = -1e9
-    _waiting: list[Ask] = field(default_factory=list)
-    _back: Back = field(default_factory=Back)
-    _sent: Back | None = None  # in a round whose answer has not come: it is sent again as it was, and heard once
+    _waiting: list[Request] = field(default_factory=list)
+    _back: Refund = field(default_factory=Refund)
+    _sent: Refund | None = None  # in a round whose answer has not come: it is sent again as it was, and heard once
     _number: int = 0  # of the rounds that gave back
     _busy: bool = False
     _done: Event = field(default_factory=Event)
@@ -104,7 +104,7 @@ class Desk:
     def _ahead_s(self) -> float:
         return min(AHEAD_S, self.longest_wait_s / 2)
 
-    async def reserve(self, ask: Ask) -> None:
+    async def reserve(self, ask: Request) -> None:
         """Have it answered. A caller that is cancelled meanwhile has everything given back."""
         ask.answered, ask.waits, ask.call_id = False, False, uuid4()
         self._waiting.append(ask)
@@ -130,7 +130,7 @@ class Desk:
     def went(self, reservation: Reservation) -> float:
         """Note that the call goes. Gives the time of it. The database has counted one that had not to wait."""
         if reservation.wait_s > 0:
-            self._back.told.append(Told(now := current_time(), 1, reservation.tokens))
+            self._back.told.append(UsageReport(now := current_time(), 1, reservation.tokens))
             return now
         return reservation.starts_at
 
@@ -138,7 +138,7 @@ class Desk:
         """Give back the tokens that were not used, or take those used beyond the estimate."""
         if used != reservation.tokens:
             self._note_unused(reservation, used)
-            self._back.told.append(Told(went_at, 0, used - reservation.tokens))
+            self._back.told.append(UsageReport(went_at, 0, used - reservation.tokens))
         elif reservation.wait_s <= 0:
             return  # all of it is known
         await self._settle()
@@ -148,7 +148,7 @@ class Desk:
         while current_time() - self.seen_at > older_than_s:
             await self._turn()
 
-    async def _abandon(self, ask: Ask) -> None:
+    async def _abandon(self, ask: Request) -> None:
         ask.abandoned = True
         if ask in self._waiting:
             self._waiting.remove(ask)
@@ -169,7 +169,7 @@ class Desk:
         elif reservation.wait_s <= 0:
             went_at = reservation.starts_at  # the database has counted it
         if went_at is not None:
-            self._back.told.append(Told(went_at, -1, -reservation.tokens))
+            self._back.told.append(UsageReport(went_at, -1, -reservation.tokens))
         if reservation.epoch == self.epoch:  # else the bucket has dropped it already
             self._back.requests_s += reservation.request_s
             self._back.tokens_s += 0.0 if started else reservation.tokens_s
@@ -213,7 +213,7 @@ class Desk:
         self._fresh = Event()
         asks, self._waiting = self._waiting, []
         if self._sent is None:
-            self._sent, self._back = self._back, Back()
+            self._sent, self._back = self._back, Refund()
             self._number += bool(self._sent)
         try:
             row = await self._ask_database(asks, self._sent)
@@ -241,13 +241,13 @@ class Desk:
 
     def _drop(self, error: BaseException) -> bool:
         """Whether the error was of what was sent, which is dropped: else no round would ever get through."""
-        if not self._sent or not isinstance(error, psycopg.Error) or passing(error):
+        if not self._sent or not isinstance(error, psycopg.Error) or is_transient(error):
             return False
         log.error("refund_dropped", quota=self.bucket.name, error_type=type(error).__name__, error=in_words(error))
         self._sent = None
         return True
 
-    async def _ask_database(self, asks: Sequence[Ask], back: Back) -> Row:
+    async def _ask_database(self, asks: Sequence[Request], back: Refund) -> Row:
         now = current_time()
         return await self.database.one(
             "quota/round",
@@ -270,7 +270,7 @@ class Desk:
             number=self._number,
         )
 
-    def _answer(self, ask: Ask, row: Row, place: int) -> None:
+    def _answer(self, ask: Request, row: Row, place: int) -> None:
         ask.answered, ask.reservation = True, None
         wait_s = row["waits"][place]
         if wait_s is None:
