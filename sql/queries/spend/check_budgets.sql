@@ -1,4 +1,4 @@
--- budget_tick: end the pauses whose time has come, and say whether the total budget lets anything be claimed.
+-- check_budgets: end the pauses whose time has come, and say whether the total budget lets anything be claimed.
 -- Takes  now timestamptz, null: the database's clock (tests set it).
 -- Gives  one row: resumed int; shut_reason, null while the gate is open; shut_s: seconds until it opens by itself.
 -- Locks  the sites, skipping those that others hold.

@@ -1,4 +1,4 @@
--- reserve_spend: may the attempt spend so much more? See the function.
+-- hold_budget: may the attempt spend so much more? See the function.
 -- Takes  job_id, attempt, worker_id uuid; usd; now timestamptz, null: the database's clock (tests set it).
 -- Gives  one row, or none when the claim is no longer the caller's: affordable, scope, reason, newly.
 -- Locks  the job, and whoever asks within the same budget.

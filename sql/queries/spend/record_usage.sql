@@ -1,4 +1,4 @@
--- record_spend: count one paid call that belongs to no job. `save_checkpoint` counts those of jobs.
+-- record_usage: count one paid call that belongs to no job. `save_checkpoint` counts those of jobs.
 -- Takes  instance_id: whom it is counted to, known as a site or not; provider, model, tokens_in, tokens_cached,
 --        tokens_out, cost_usd (null: no price is known).
 insert into provider_usage as u (
