@@ -57,7 +57,7 @@ class Aside:
                 raise
             for site, reason in refused.items():
                 self._until[site] = current_time() + ASIDE_S
-                log.error("site_set_aside", instance_id=site, error=reason)
+                log.error("site_skipped", instance_id=site, error=reason)
             return [row for rows in served for row in rows]
 
     async def _split(

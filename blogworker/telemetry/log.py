@@ -79,7 +79,7 @@ EVENTS = {
     "jobs_released": "jobs that wait for a database that does not fit are released, without using an attempt: count",
     "claim_failed": "data stops a claim; the worker looks for the job at fault: error_type, error",
     "job_condemned": "a job that stops every claim became FAILED, or its site was paused: job_id, instance_id, error",
-    "site_set_aside": "the database refuses a row of this site, so batches pass it over for now: instance_id, error",
+    "site_skipped": "the database refuses a row of this site, so batches pass it over for now: instance_id, error",
     "suspects_started": "a separate process runs the jobs that are suspected of killing workers: worker",
     "suspects_ended": "that process ended, as no suspect is left: worker, exit_code",
 }

@@ -126,7 +126,7 @@ async def test_all_other_sites_are_served(psql, database, name: str, odd: int, p
         await keep()
 
     assert await left(psql, kind) == odd_sites
-    assert sorted(line["instance_id"] for line in logs if line["event"] == "site_set_aside") == sorted(odd_sites)
+    assert sorted(line["instance_id"] for line in logs if line["event"] == "site_skipped") == sorted(odd_sites)
 
 
 @pytest.mark.parametrize("name", KINDS)
