@@ -77,15 +77,15 @@ class Claimer:
             self._stopped_by = told  # once for each
             log.error("claim_failed", error_type=type(error).__name__, error=in_words(error))
         try:
-            found = await self._without_admission()
-            for job in await condemn(self._database, self._site_window):
-                found = True
-                log.error("job_condemned", job_id=job.job_id, instance_id=job.instance_id, error=job.error)
+            condemned = await condemn(self._database, self._site_window)
+            unadmitted = await self._without_admission()  # last: where nothing fits, condemn has raised
         except (psycopg.Error, PoolTimeout) as other:
             if not misfit(other):  # that is known already, by the name of the claim
                 self._health.trouble(other, "queue/condemn")
             return
-        if found:
+        for job in condemned:
+            log.error("job_condemned", job_id=job.job_id, instance_id=job.instance_id, error=job.error)
+        if condemned or unadmitted:
             self._health.fit.passed("queue/claim")  # for all others
 
     async def _without_admission(self) -> bool:
