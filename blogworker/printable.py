@@ -21,7 +21,7 @@ _HIDDEN = (
 _ANY = re.compile(f"[{_HIDDEN}]")
 _BUT_LINES = re.compile(f"(?![\n\t])[{_HIDDEN}]")
 _NEITHER_QUOTED = re.compile(rf"[{_HIDDEN}\\']")
-_SEEN = re.compile(rf"[^{_HIDDEN}\s\u2800]")  # the last is braille without a dot; 0001_queue.sql has the same
+_SEEN = re.compile(rf"[^{_HIDDEN}\s\u2800]")  # the last is braille without a dot; schema/queue.sql has the same
 _SHORT = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}
 
 

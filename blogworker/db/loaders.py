@@ -1,7 +1,7 @@
 """Read whatever a column holds. A value that Python cannot represent must not take the whole answer with it.
 
-The constraints of the tables keep such values out (0015_bounds.sql). Rows that are older than those may hold them all
-the same, and one row would then stop every claim, or hide every other row of a list.
+The constraints of the tables keep such values out (`sql/schema`). A row that was stored without them, by a restore or
+by replication, would stop every claim, or hide every other row of a list.
 """
 
 import json

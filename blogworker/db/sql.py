@@ -1,4 +1,4 @@
-"""The only reader of `sql/`: statements by name, and the migrations in order."""
+"""The only reader of `sql/`: statements by name, the current schema, and the migrations in order."""
 
 from functools import cache
 from importlib.resources import files
@@ -20,3 +20,15 @@ def query(name: str) -> LiteralString:
     for part in ("queries", *f"{name}.sql".split("/")):
         path = path / part
     return path.read_text(encoding="utf-8")
+
+
+def schema_rooms() -> list[str]:
+    """The names of the files of `sql/schema`, in the order in which they are applied."""
+    lines = (sql_dir() / "schema" / "order").read_text(encoding="utf-8").splitlines()
+    return [line.split()[0] for line in lines if line and not line.startswith("#")]
+
+
+def schema() -> str:
+    """The whole of `sql/schema`. In an empty schema it creates what all migrations together create."""
+    folder = sql_dir() / "schema"
+    return "\n".join((folder / f"{room}.sql").read_text(encoding="utf-8") for room in schema_rooms())

@@ -1,4 +1,4 @@
-"""Makes values from outside storable: within what Postgres accepts and our tables allow (0015_bounds.sql), and without
+"""Makes values from outside storable: within what Postgres accepts and our tables allow (`sql/schema`), and without
 secrets."""
 
 from collections.abc import Mapping

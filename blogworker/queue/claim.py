@@ -16,8 +16,8 @@ reservation is reconciled. So a site's weight is its share of the tokens, and it
 predicts, nor how many claims a blog takes.
 
 What waits for a quota waits in this line. A claim takes only what can go on within a few seconds, so that slots hold
-what runs. New blogs start as fast as the narrowest quota lets others through (`stage_rooms` in 0013_line.sql). Within
-those seconds, calls go in the order of the turns that the claim gave their jobs.
+what runs. New blogs start as fast as the narrowest quota lets others through (`stage_rooms` in `sql/schema/gate.sql`).
+Within those seconds, calls go in the order of the turns that the claim gave their jobs.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Pacing:
-    """What the quotas let through: see `stage_rooms` in 0013_line.sql. Lists are in the order of the stages."""
+    """What the quotas let through: see `stage_rooms` in `sql/schema/gate.sql`. Lists are in the order of the stages."""
 
     buckets: list[str | None]  # of the call of each stage; None: it makes none that all sites share
     tokens: list[int]  # reserved for it

@@ -1,7 +1,7 @@
-"""A blog somebody wants, and every reason the queue would refuse it: the table's own checks, in words.
+"""A new blog, and every reason for which the queue would refuse it: the checks of the table, in words.
 
-The database checks all this again (`sql/migrations/0001_queue.sql`, `0015_bounds.sql`); there the first violation stops
-a whole batch, here each one is told to the producer before anything is sent.
+The database checks all this again (`sql/schema/queue.sql`); there the first violation stops a whole batch, here each
+one is reported to the producer before anything is sent.
 """
 
 import json

@@ -4,7 +4,7 @@ account where the fleet's keys belong to several.
     closed --failures--> open --its time has come--> half_open --the probe's success--> closed
                           ^-------------------------- its failure
 
-The state machine is in `sql/migrations/0007_breaker.sql`. Here is one process's part in it: its view, at most a second
+The state machine is in `sql/schema/breakers.sql`. Here is one process's part in it: its view, at most a second
 old; what it tells (a failure at once, several that come together in one statement; successes once a second); and the
 verdict on a failure. That is held back for a moment, because the first failures of an outage look like any other, and
 must cost their jobs no attempt: once the breaker is open, they were not the jobs' own.

@@ -7,7 +7,7 @@
 Wix has no key that makes a draft unique. So the intent to make one is saved first; an attempt that finds the intent but
 no draft asks Wix for it, and makes another only when the first can no longer come to be. To publish twice is harmless.
 From the moment that Wix is asked to publish, the post may be on the site: the blog does not fail until Wix has refused
-(`spare_published` in 0013_line.sql).
+(`spare_published` in `sql/schema/pipeline.sql`).
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Budgets: asked before paying, never overrun by blogs in hand, and undone by nobody but time or a person."""
+"""Budgets: asked before paying, never overrun by blogs in progress, and undone by nobody but time or a person."""
 
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -248,7 +248,7 @@ async def test_room_that_blogs_in_hand_hold_is_waited_for_by_the_second(purse, p
     answer = await purse.ask(second)
 
     assert answer["reason"] == (
-        "its budget of $0.03 a day has no room for a blog: $0.00 spent, up to $0.02 for blogs in hand, "
+        "its budget of $0.03 a day has no room for a blog: $0.00 spent, up to $0.02 for blogs in progress, "
         "one may cost $0.02; asked again in seconds"
     )
     assert (await purse.site())["resume_at"] == NOON + timedelta(seconds=5)

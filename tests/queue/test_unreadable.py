@@ -1,4 +1,4 @@
-"""Rows from before the bounds: one that cannot be read ends its own job, and stops no claim and no list."""
+"""Rows beyond the bounds: one that cannot be read ends its own job, and stops no claim and no list."""
 
 import pytest
 
@@ -15,7 +15,7 @@ DEEP = '{"keyword": "a", "n": ' + "[" * 3_000 + "]" * 3_000 + "}"
 
 
 async def without_bounds(psql, table: str) -> None:
-    """The table as it was before 0014."""
+    """The table without its bounds, as a restore or a replication may leave it."""
     for row in await psql.run(
         "select conname from pg_constraint where conrelid = %s::regclass and contype = 'c' and conname ~ "
         "'readable|date_time|bounded|_mb|incremented'",

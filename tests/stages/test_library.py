@@ -8,8 +8,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from blogworker.db.migrate import migrate, migrations
-from blogworker.db.pool import connect
 from blogworker.db.sql import query
 from blogworker.errors import LeaseLost
 from blogworker.post import render
@@ -261,33 +259,6 @@ def nodes(plan):
     yield plan
     for below in plan.get("Plans", ()):
         yield from nodes(below)
-
-
-async def test_posts_made_before_there_was_a_library_are_in_it(empty_url):
-    connection = await connect(empty_url, timeout_s=5)
-    async with connection:
-        await migrate(connection)
-        await connection.execute(
-            "insert into blog_generations (instance_id, source_type, source_id) values ('s', 'keyword', 'k')"
-        )
-        await connection.execute(
-            "insert into blog_posts (generation_id, instance_id, title, slug, excerpt, markdown, html, tags, "
-            "seo_title, seo_description, word_count, wix_post_id, url) "
-            "values (1, 's', 'Seasoning Cast-Iron Pans', '', '', '', '', '{Kitchen}', '', '', 1, 'p', %s)",
-            [PAN],
-        )
-        await connection.execute(
-            "insert into generation_stages (generation_id, stage, output, attempt) values "
-            """(1, 'ideas', '{"chosen": {"angle": "Thin layers beat thick ones."}}', 1)"""
-        )
-        for _ in range(2):  # it may be repeated
-            for statement in next(m for m in migrations() if m.name == "library").statements:
-                await connection.execute(statement.encode())
-        cursor = await connection.execute("select title, angle, url, terms from site_posts")
-        [row] = await cursor.fetchall()
-
-    assert (row["title"], row["angle"], row["url"]) == ("Seasoning Cast-Iron Pans", "Thin layers beat thick ones.", PAN)
-    assert set(row["terms"]) == set(terms_of(["Seasoning Cast-Iron Pans", "Kitchen"]))
 
 
 # --- linking -------------------------------------------------------------------------------------------------------

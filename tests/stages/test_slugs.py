@@ -3,15 +3,12 @@
 from dataclasses import replace
 from random import Random
 from urllib.parse import quote
-from uuid import uuid4
 
 import pytest
 from anyio import create_task_group
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blogworker.db.migrate import migrate, migrations
-from blogworker.db.pool import connect
 from blogworker.errors import LeaseLost
 from blogworker.post.plain import SLUG_LIMIT, slug
 from blogworker.post.slugs import choices, stem
@@ -173,23 +170,3 @@ async def test_a_blog_cancelled_before_it_is_written_gives_its_slug_back(shop):
     await shop.run("update blog_generations set status = 'CANCELLED'")
 
     assert await shop.run("select from site_slugs") == []
-
-
-async def test_slugs_from_before_the_migration_count(empty_url):
-    """Of two posts with one slug the first has it; one that is too long for an index is left out."""
-    async with await connect(empty_url, timeout_s=5) as connection:
-        await migrate(connection)
-        for slug_had in ("mug", "mug", "x" * 9_000, ""):
-            await connection.execute(
-                "with g as (insert into blog_generations (instance_id, source_type, source_id) "
-                "values ('s', 'keyword', %s) returning id) "
-                "insert into blog_posts (generation_id, instance_id, title, slug, excerpt, markdown, html, seo_title, "
-                "seo_description, word_count) select id, 's', id::text, %s, '', '', '', '', '', 1 from g",
-                [uuid4().hex, slug_had],
-            )
-        work = next(m for m in migrations() if m.name == "long_work")
-        [backfill] = [statement for statement in work.statements if "insert into site_slugs" in statement]
-        await connection.execute(backfill.encode())
-        cursor = await connection.execute("select slug, generation_id from site_slugs")
-
-        assert await cursor.fetchall() == [{"slug": "mug", "generation_id": 1}]

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from anyio import create_task_group, fail_after, sleep
 
-from blogworker.db.migrate import migrate, migrations
+from blogworker.db.migrate import migrate
 from blogworker.db.pool import Database, connect
 from blogworker.errors import LeaseLost
 from blogworker.queue.claim import claim
@@ -249,25 +249,6 @@ async def test_a_published_title_outlives_its_row(shop, status, kept):
     await shop.run("delete from blog_generations")
 
     assert await shop.titles() == kept
-
-
-async def test_posts_from_before_the_migration_count(empty_url):
-    connection = await connect(empty_url, timeout_s=5)
-    async with connection:
-        await migrate(connection)
-        await connection.execute(
-            "insert into blog_generations (instance_id, source_type, source_id) values ('s', 'keyword', 'k')"
-        )
-        await connection.execute(
-            "insert into blog_posts (generation_id, instance_id, title, slug, excerpt, markdown, html, seo_title, "
-            "seo_description, word_count) values (1, 's', 'A title', '', '', '', '', '', '', 1)"
-        )
-        work = next(m for m in migrations() if m.name == "long_work")
-        [backfill] = [statement for statement in work.statements if "insert into site_titles" in statement]
-        await connection.execute(backfill.encode())
-        cursor = await connection.execute("select key, generation_id from site_titles")
-
-        assert await cursor.fetchall() == [{"key": "a title", "generation_id": 1}]
 
 
 async def test_a_role_that_may_not_create_the_extension_migrates_all_the_same(server, empty_url):

@@ -1,2 +1,2 @@
--- compare_titles: make the functions that compare titles, by what the database has now; see 0010_ideas.sql.
+-- compare_titles: create the functions that compare titles, by what the database has now; see sql/schema/titles.sql.
 select compare_titles();

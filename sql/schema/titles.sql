@@ -1,30 +1,47 @@
--- The titles of each site: chosen for a blog, or published. A site never gets the same one twice, nor one much like it.
+-- Titles and slugs: a site never has the same title twice, nor two that are much alike, nor two posts with one slug.
+
+-- The titles of each site: chosen for a blog, or published.
 create table site_titles (
     instance_id text not null references sites,
-    key text not null, -- the title as titles are compared
+    key text not null, -- the title in the form that is compared
     title text not null,
-    source text not null default '', -- digest of what it was made of
-    generation_id bigint unique, -- null: the blog was pruned; its title stays the site's
+    source text not null default '', -- digest of its source
+    generation_id bigint unique, -- null: the blog was pruned; its title remains
     created_at timestamptz not null default now(),
-    primary key (instance_id, key)
+
+    primary key (instance_id, key),
+    constraint texts_are_bounded check (
+        length(key) <= 2000 and length(title) <= 2000 and length(source) <= 200
+    ),
+    constraint times_are_date_times check (
+        created_at between '0001-01-01 00:00:00+00' and '9999-12-31 23:59:59.999999+00'
+    )
 );
 
--- The slugs of each site's posts. No two posts of a site have the same one.
+-- The slugs of the posts of each site.
 create table site_slugs (
     instance_id text not null references sites,
     slug text not null,
-    generation_id bigint unique, -- null: the blog was pruned; its slug stays the site's
+    generation_id bigint unique, -- null: the blog was pruned; its slug remains
     created_at timestamptz not null default now(),
-    primary key (instance_id, slug)
+
+    primary key (instance_id, slug),
+    constraint texts_are_bounded check (length(slug) <= 200),
+    constraint times_are_date_times check (
+        created_at between '0001-01-01 00:00:00+00' and '9999-12-31 23:59:59.999999+00'
+    )
 );
 
--- A title without case, spacing and ASCII's punctuation. Whatever else there is stays: [:alnum:] knows no Cyrillic
--- where the locale is C.
+-- A title without case, spacing and the punctuation of ASCII. Other characters stay: in the C locale [:alnum:] knows
+-- no Cyrillic.
 create function title_key(title text) returns text language sql immutable parallel safe as $$
     select coalesce(nullif(btrim(regexp_replace(lower(title), '[[:space:]!-/:-@\[-`{-~]+', ' ', 'g')), ''), title)
 $$;
 
--- Trusted since Postgres 13: whoever may create in the database may create it. Absent, or not allowed, we do without.
+-- Comparing titles ---------------------------------------------------------------------------------------------------
+
+-- pg_trgm has been trusted since Postgres 13: who may create in the database may create it. Where it is missing or not
+-- allowed, titles are compared without it.
 do $$
 begin
     create extension if not exists pg_trgm;
@@ -33,19 +50,20 @@ exception when insufficient_privilege or feature_not_supported or undefined_file
 end
 $$;
 
--- How like two titles are, from 0 to 1: of the trigrams that either has, the part that both have.
--- titles_like gives the titles of a site that are like this one, but for those of one blog. title_limit says from where
--- on, and has to be asked before it in the same transaction.
+-- Creates the functions that compare titles, with pg_trgm if the database has it:
+--   title_likeness: how alike two titles are, from 0 to 1: trigrams that both have, divided by those that either has;
+--   titles_like: the titles of a site that are like this one, except those of one blog;
+--   title_limit: the least likeness that counts; it must be called first in the same transaction.
 --
--- With pg_trgm, among 100,000 titles of one site and as many of others: 38 ms by its index, 930 ms by comparing all of
--- the site's; without pg_trgm 110 ms among 10,000, in proportion to the site. Rejected: arrays of trigrams numbered by
--- site under a GIN index of Postgres' own, probed for any of a quarter of them (720 ms and more: half of the titles
--- share one of ten).
+-- Measured among 100,000 titles of one site and as many of other sites: 38 ms by the index of pg_trgm, 930 ms by
+-- comparing all titles of the site. Without pg_trgm 110 ms among 10,000, in proportion to the site. Rejected: arrays
+-- of numbered trigrams under a GIN index of Postgres itself, probed for any of a quarter of them (720 ms and more:
+-- half of the titles share one of ten).
 --
--- compare_titles makes them by what the database has, in whatever schema it is. The bodies are parsed when they are made,
--- so they need no schema on anybody's search_path, follow the extension to another one, and keep it from being dropped.
--- Dropped with cascade it takes them along: `blogworker migrate` then calls this again. An extension that comes when
--- there are many titles is not used: making its index would hold up whoever reserves one.
+-- The functions that use pg_trgm are parsed when they are created. So they work whatever schema it is in, follow it
+-- to another one, and keep it from being dropped. `drop extension ... cascade` drops them too: `blogworker migrate`
+-- then calls this again. An extension that is created when there are many titles is not used, because building its
+-- index would block everybody who reserves a title.
 create function compare_titles() returns void language plpgsql volatile as $do$
 declare
     home text; -- the schema of pg_trgm, quoted
@@ -59,7 +77,7 @@ begin
         and has_schema_privilege(n.oid, 'USAGE')
         and not exists (select from site_titles offset 10000);
     if found then
-        -- It sees ASCII's letters only where the locale is C.
+        -- In the C locale it sees only the letters of ASCII, and is of no use for other alphabets.
         execute format('select %s.similarity(t, t) = 1 from (values (chr($1))) as d (t)', home) using 1078 into of_use;
     end if;
     if of_use then
@@ -72,7 +90,7 @@ begin
         $sql$, home);
         create or replace function title_limit() returns real language plpgsql volatile as $$
         begin
-            perform title_likeness('', ''); -- loads the library: before that its setting is a stranger's, and refused
+            perform title_likeness('', ''); -- loads the library: only then is its setting known
             return set_config('pg_trgm.similarity_threshold', '0.75', true)::real;
         end
         $$;
@@ -104,7 +122,7 @@ begin
             cross join (select title_trigrams(one || ' ' || other) as grams) as u
         $$;
         create or replace function title_limit() returns real language sql immutable as $$ select 0.75::real $$;
-        -- Whether a trigram is in a title can be seen without taking the title apart: few are left to be compared.
+        -- Shared trigrams are counted by a text search, which is cheap: only titles with enough of them are compared.
         create or replace function titles_like(site text, wanted text, but_for bigint, least_likeness real)
         returns table (title text, key text, source text, likeness real) language sql stable as $$
             with asked as materialized (select title_trigrams(wanted) as grams)
@@ -128,7 +146,7 @@ begin
                 and l.likeness >= least_likeness
         $$;
     end if;
-    if to_regprocedure('secure_functions()') is not null then -- created by 0017
+    if to_regprocedure('secure_functions()') is not null then -- not yet while the schema is being created
         perform secure_functions();
     end if;
 end
@@ -136,13 +154,16 @@ $do$;
 
 select compare_titles();
 
--- Reserve the first of these titles that is not like another of the site's. Fenced by the claim.
--- Takes  wanted: the best first; made_of: digest of the source; last_chance: where all are like one, take the least
---        alike rather than none, but never the same title, nor one like a title of the same source.
--- Gives  no row when the claim is no longer the caller's; else one: place in wanted, null where none is free; taken:
---        the site's titles that were in the way.
--- Locks  the job; then the site's titles, by an advisory lock, until the end of the transaction: jobs of one site
---        choose one after the other, and each sees what those before it chose.
+-- Reserving ----------------------------------------------------------------------------------------------------------
+
+-- Reserves the first of these titles that is not like another title of the site.
+-- Takes  the fence of the attempt; wanted: titles, the best first; made_of: digest of the source; last_chance: if all
+--        are like others, take the least alike, but never the same title, nor one like a title of the same source.
+-- Gives  no row if the claim is lost; else one: place in wanted, null if no title is free; taken: the titles of the
+--        site that were in the way.
+-- Locks  the job; then an advisory lock for the titles of the site, until the end of the transaction: the jobs of one
+--        site choose one after the other, and each sees what those before it chose.
+-- Hints  Planned for each call, because sites differ in the number of their titles by five orders of magnitude.
 create function reserve_title(
     job bigint, job_attempt integer, worker uuid, wanted text[], made_of text, last_chance boolean
 )
@@ -179,7 +200,7 @@ begin
         if nearest.likeness is null and not exists (
             select from site_titles as t
             where t.instance_id = site and t.key = wanted_key and t.generation_id is distinct from job
-        ) then -- the same title, be it one without a letter
+        ) then -- catches the same title even if it has no letter, so no trigram
             place := n;
             exit;
         end if;
@@ -202,12 +223,11 @@ begin
 end
 $$;
 
--- Reserve a slug that no other blog of the site has: the first of these that is free, else stem-2, stem-3 and so on. A
--- blog keeps the one that it has if it is among these, so that a later attempt does not change an address. Fenced by the
--- claim.
--- Takes  wanted: the best first; stem: a slug with room for a number behind it.
--- Gives  null when the claim is no longer the caller's; else the slug.
--- Locks  as reserve_title.
+-- Reserves a slug that no other blog of the site has: the first of these that is free, else stem-2, stem-3 and so on.
+-- A blog that already has one of these keeps it, so that a later attempt does not change an address.
+-- Takes  the fence of the attempt; wanted: slugs, the best first; stem: a slug with room for a number behind it.
+-- Gives  the slug; null if the claim is lost.
+-- Locks  the same as reserve_title.
 create function reserve_slug(job bigint, job_attempt integer, worker uuid, wanted text[], stem text)
 returns text language plpgsql volatile as $$
 declare
@@ -253,9 +273,11 @@ begin
 end
 $$;
 
--- A blog cancelled before a word of it was bought gives its title back, and chooses again should a person want it after
--- all. One that FAILED keeps its title: it waits for a retry, and an idea that could not be written is no gift. The same
--- holds for slugs.
+-- Releasing ----------------------------------------------------------------------------------------------------------
+
+-- A blog cancelled before any of its text was paid for releases its title and its slug, and chooses again if a person
+-- retries it. A FAILED blog keeps them: it waits for a retry, and an idea that could not be written is of no use to
+-- others.
 create function release_title() returns trigger language plpgsql as $$
 begin
     if old.stage in ('ideas', 'content') and not exists (
@@ -272,9 +294,9 @@ $$;
 
 create trigger release_title before update on blog_generations
 for each row when (new.status = 'CANCELLED' and old.status is distinct from new.status)
-execute function release_title(); -- named to come after guard_update, which may make it CANCELLED
+execute function release_title();
 
--- What is published stays published, whatever becomes of its row.
+-- What is published keeps its title and slug, whatever happens to its row.
 create function keep_titles() returns trigger language plpgsql as $$
 begin
     delete from site_titles as t using old_rows as o where t.generation_id = o.id and o.status <> 'DONE';

@@ -1,4 +1,4 @@
--- Fairness as figures: service by site, how even it is, and who waits longest.
+-- Fairness in figures: service by site, how even it is, and who waits longest.
 
 -- Sites with work waiting or served in the last ten minutes. service: jobs started per unit of weight.
 create view site_service as
@@ -6,7 +6,7 @@ with started as (
     select g.instance_id, count(*) as jobs
     from blog_generations as g
     where
-        (g.status = 'PROCESSING' or g.finished_at > now() - interval '10 minutes') -- both by their index
+        (g.status = 'PROCESSING' or g.finished_at > now() - interval '10 minutes') -- each by its index
         and g.claimed_at > now() - interval '10 minutes'
     group by g.instance_id
 ),
@@ -38,8 +38,9 @@ left join started as b using (instance_id)
 left join waiting as w using (instance_id)
 where b.jobs > 0 or w.jobs > 0;
 
--- One row. Jain's index of service over the sites that are in line now: those that had work all along are to be served
--- alike, and 1 is even; a site that came a moment ago or asked for little pulls it down without being wronged.
+-- One row. Jain's index of service over the sites that are in line now; 1 is even. Sites that had work all the time
+-- should be served alike; a site that came a moment ago, or asked for little, lowers the index without being treated
+-- unfairly.
 create view service_fairness as
 select
     count(*) as sites_in_line,

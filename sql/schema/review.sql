@@ -1,0 +1,46 @@
+-- Review: one of so many posts of a site stays a draft, for a person to read.
+
+-- How many posts of a site passed since the last one that was held for review.
+create table site_reviews (
+    instance_id text primary key references sites on delete cascade,
+    passed integer not null check (passed between 0 and 1000)
+) with (fillfactor = 70);
+
+-- Decides whether the post of a job is held for review: the last of `every` consecutive posts of its site. The answer
+-- is stored as its checkpoint `publish.review`, in the same transaction as the count, so that no retry is counted
+-- again.
+-- Takes  the fence of the attempt; every.
+-- Gives  null if the claim is lost.
+-- Locks  the job, then the count of the site, so that workers draw one by one. Volatile: it sees what those before it
+--        wrote.
+create function draw_review(job bigint, job_attempt integer, worker uuid, every integer)
+returns boolean language plpgsql volatile as $$
+declare
+    site text;
+    held boolean;
+begin
+    select g.instance_id into site
+    from blog_generations as g
+    where g.id = job and g.attempt = job_attempt and g.worker_id = worker and g.status = 'PROCESSING'
+    for no key update;
+    if not found then
+        return null;
+    end if;
+    select (s.output -> 'held')::boolean into held
+    from generation_stages as s
+    where s.generation_id = job and s.stage = 'publish.review' and jsonb_typeof(s.output -> 'held') = 'boolean';
+    if found then
+        return held;
+    end if;
+    insert into site_reviews as r (instance_id, passed)
+    values (site, case when every <= 1 then 0 else 1 end)
+    on conflict (instance_id) do update
+    set passed = case when r.passed + 1 >= every then 0 else r.passed + 1 end
+    returning r.passed = 0 into held;
+    insert into generation_stages as s (generation_id, stage, output, attempt)
+    values (job, 'publish.review', jsonb_build_object('held', held, 'every', every), job_attempt)
+    on conflict (generation_id, stage) do update
+    set output = excluded.output, attempt = excluded.attempt;
+    return held;
+end
+$$;
