@@ -93,6 +93,16 @@ def test_every_query_file_opens_with_its_name_and_purpose() -> None:
         assert re.fullmatch(rf"-- {path.stem}: \S.*", first), named(path)
 
 
+def test_the_fence_of_an_attempt_is_written_once() -> None:
+    """A statement that spells it out may leave a part out, and store what a lost attempt did."""
+    spelled = re.compile(r"\bg\.attempt = %\(attempt\)s|\battempt = \w*attempt\b[^;]*?\bstatus = 'PROCESSING'")
+    places = [*QUERIES.rglob("*.sql"), *(ROOT / "sql" / "schema").glob("*.sql")]
+
+    found = {named(path): len(spelled.findall(path.read_text(encoding="utf-8"))) for path in places}
+
+    assert {name: count for name, count in found.items() if count} == {"sql/schema/queue.sql": 1}
+
+
 def test_migrations_are_numbered_without_a_gap() -> None:
     numbers = sorted(int(path.name[:4]) for path in (ROOT / "sql" / "migrations").glob("*.sql"))
 

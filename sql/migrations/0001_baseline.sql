@@ -373,6 +373,14 @@ create function needs_shop(g blog_generations) returns boolean language sql immu
     select g.source_type = 'product' and not g.source_data ?| array['name', 'title', 'product_name', 'productname']
 $$;
 
+-- The fence: whether a row is this attempt of this worker, and still in progress. Each statement that ends an
+-- attempt, or stores what it did, selects its rows by it; where it selects none, the claim is lost and nothing is
+-- written. It is inlined, so that the row is found by its primary key: tests/queue/test_plans.py shows that.
+create function is_attempt(g blog_generations, job_id bigint, attempt integer, worker_id uuid) returns boolean
+language sql immutable parallel safe as $$
+    select g.id = job_id and g.attempt = attempt and g.worker_id = worker_id and g.status = 'PROCESSING'
+$$;
+
 -- Announcements ------------------------------------------------------------------------------------------------------
 
 -- Announces sites that received PENDING jobs, and wakes the workers.
@@ -1290,7 +1298,7 @@ declare
 begin
     select g.instance_id into site
     from blog_generations as g
-    where g.id = job and g.attempt = job_attempt and g.worker_id = worker and g.status = 'PROCESSING'
+    where is_attempt(g, job, job_attempt, worker)
     for no key update;
     if not found then
         return;
@@ -1346,7 +1354,7 @@ declare
 begin
     select g.instance_id into site
     from blog_generations as g
-    where g.id = job and g.attempt = job_attempt and g.worker_id = worker and g.status = 'PROCESSING'
+    where is_attempt(g, job, job_attempt, worker)
     for no key update;
     if not found then
         return null;
@@ -1494,7 +1502,7 @@ declare
 begin
     select g.instance_id into site
     from blog_generations as g
-    where g.id = job and g.attempt = job_attempt and g.worker_id = worker and g.status = 'PROCESSING'
+    where is_attempt(g, job, job_attempt, worker)
     for no key update;
     if not found then
         return null;
@@ -2668,7 +2676,7 @@ declare
 begin
     select g.instance_id, g.reserved_for into j
     from blog_generations as g
-    where g.id = job and g.attempt = the_attempt and g.worker_id = holder and g.status = 'PROCESSING'
+    where is_attempt(g, job, the_attempt, holder)
     for no key update;
     if not found then
         return;
@@ -3733,8 +3741,8 @@ create function own_functions() returns text[] language sql immutable as $$
         'compare_titles', 'create_sites', 'draw_review', 'enqueue_blog', 'enqueue_blogs',
         'estimated_wait_minutes', 'expected_wait_s', 'fleet_blocked_s', 'fleet_budget_changed',
         'fleet_capacity', 'fleet_needs', 'forget_deleted_draft', 'forget_from', 'forget_rejected_work',
-        'forget_work', 'generation_errors_waste', 'give_way', 'in_hand_usd', 'is_published', 'is_shown',
-        'json_number', 'keep_all_titles', 'keep_titles', 'line_number', 'made_of', 'needs_shop',
+        'forget_work', 'generation_errors_waste', 'give_way', 'in_hand_usd', 'is_attempt', 'is_published',
+        'is_shown', 'json_number', 'keep_all_titles', 'keep_titles', 'line_number', 'made_of', 'needs_shop',
         'note_queue_size', 'over_budget', 'own_functions', 'pending_count', 'provider_health_by_hand',
         'provider_health_closed', 'provider_usage_summed', 'queue_size_limit', 'quota_ahead_s', 'quota_cost',
         'quota_counted', 'quota_last_minute', 'quota_moved_on', 'quota_pace', 'quota_round', 'quota_shown',

@@ -180,6 +180,14 @@ create function needs_shop(g blog_generations) returns boolean language sql immu
     select g.source_type = 'product' and not g.source_data ?| array['name', 'title', 'product_name', 'productname']
 $$;
 
+-- The fence: whether a row is this attempt of this worker, and still in progress. Each statement that ends an
+-- attempt, or stores what it did, selects its rows by it; where it selects none, the claim is lost and nothing is
+-- written. It is inlined, so that the row is found by its primary key: tests/queue/test_plans.py shows that.
+create function is_attempt(g blog_generations, job_id bigint, attempt integer, worker_id uuid) returns boolean
+language sql immutable parallel safe as $$
+    select g.id = job_id and g.attempt = attempt and g.worker_id = worker_id and g.status = 'PROCESSING'
+$$;
+
 -- Announcements ------------------------------------------------------------------------------------------------------
 
 -- Announces sites that received PENDING jobs, and wakes the workers.

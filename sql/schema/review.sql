@@ -21,7 +21,7 @@ declare
 begin
     select g.instance_id into site
     from blog_generations as g
-    where g.id = job and g.attempt = job_attempt and g.worker_id = worker and g.status = 'PROCESSING'
+    where is_attempt(g, job, job_attempt, worker)
     for no key update;
     if not found then
         return null;

@@ -286,7 +286,7 @@ declare
 begin
     select g.instance_id, g.reserved_for into j
     from blog_generations as g
-    where g.id = job and g.attempt = the_attempt and g.worker_id = holder and g.status = 'PROCESSING'
+    where is_attempt(g, job, the_attempt, holder)
     for no key update;
     if not found then
         return;

@@ -260,10 +260,11 @@ async def test_every_function_of_ours_is_known_and_fixed_in_its_names_and_closed
 async def test_what_claims_ask_for_each_row_is_still_inlined(logins: Logins) -> None:
     """A function with a setting cannot be inlined: it would be called for each row that a claim reads."""
     plan = logins.owner.execute(
-        b"explain (verbose, costs off) select line_number(g.stage, g.rescues), needs_shop(g) from blog_generations as g"
+        b"explain (verbose, costs off) select line_number(g.stage, g.rescues), needs_shop(g), "
+        b"is_attempt(g, 1, 1, gen_random_uuid()) from blog_generations as g"
     ).fetchall()
 
-    assert not any(name in str(plan) for name in ("line_number", "stage_number", "needs_shop"))
+    assert not any(name in str(plan) for name in ("line_number", "stage_number", "needs_shop", "is_attempt"))
 
 
 @pytest.fixture

@@ -16,8 +16,7 @@ with outcomes as (
 held as (
     select g.id, o.*
     from blog_generations as g
-    join outcomes as o on g.id = o.job_id and g.attempt = o.attempt
-    where g.status = 'PROCESSING' and g.worker_id = %(worker_id)s::uuid
+    join outcomes as o on is_attempt(g, o.job_id, o.attempt, %(worker_id)s)
     order by g.id
     for update of g skip locked
 ),
@@ -92,5 +91,5 @@ where o.status = 'DONE' and g.status = 'DONE'
 union all
 select g.id, null
 from outcomes as o
-join blog_generations as g on g.id = o.job_id and g.attempt = o.attempt
-where g.status = 'PROCESSING' and g.worker_id = %(worker_id)s::uuid and g.id not in (select h.id from held as h);
+join blog_generations as g on is_attempt(g, o.job_id, o.attempt, %(worker_id)s)
+where g.id not in (select h.id from held as h);

@@ -4,9 +4,4 @@
 select now() as now
 from blog_generations as g
 join workers as w using (worker_id)
-where
-    g.id = %(job_id)s
-    and g.attempt = %(attempt)s
-    and g.worker_id = %(worker_id)s::uuid
-    and g.status = 'PROCESSING'
-    and w.lease_until > now();
+where is_attempt(g, %(job_id)s, %(attempt)s, %(worker_id)s) and w.lease_until > now();

@@ -7,11 +7,7 @@
 with held as (
     select g.id, g.instance_id
     from blog_generations as g
-    where
-        g.id = %(job_id)s
-        and g.attempt = %(attempt)s
-        and g.worker_id = %(worker_id)s::uuid
-        and g.status = 'PROCESSING'
+    where is_attempt(g, %(job_id)s, %(attempt)s, %(worker_id)s)
     for no key update
 ),
 
