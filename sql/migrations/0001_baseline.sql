@@ -101,8 +101,7 @@ $$;
 -- The virtual time at which a site joins the line: the lowest one in line; if no site is in line, the highest of the
 -- sites at their cap; else the highest of all. So the site is served next, but earns no credit while it is idle.
 -- Bounded far below the constraint on virtual_time: one site set to that bound by hand would lift all others to it.
-create function service_floor() returns double precision language sql stable
-set enable_seqscan = off set enable_bitmapscan = off as $$
+create function service_floor() returns double precision language sql stable as $$
     select least(1e12, coalesce(
         (
             select s.virtual_time
@@ -118,15 +117,13 @@ set enable_seqscan = off set enable_bitmapscan = off as $$
 $$;
 
 -- Counts the sites in line, up to the limit.
-create function sites_in_line(up_to bigint) returns bigint language sql stable
-set enable_seqscan = off set enable_bitmapscan = off as $$
+create function sites_in_line(up_to bigint) returns bigint language sql stable as $$
     select count(*)
     from (select from sites as s where s.ready and not s.at_cap and s.paused_at is null limit up_to) as line
 $$;
 
 -- Counts the sites with waiting jobs, up to the limit: those in line and those at their cap.
-create function waiting_sites(up_to bigint) returns bigint language sql stable
-set enable_seqscan = off set enable_bitmapscan = off as $$
+create function waiting_sites(up_to bigint) returns bigint language sql stable as $$
     select
         sites_in_line(up_to)
         + (select count(*) from (select from sites as s where s.at_cap and s.ready limit up_to) as capped)
@@ -351,7 +348,7 @@ $$;
 -- Hints  A session that planned this on a small table read first the 60,000 blogs that had ended: 81 ms, 1 ms with the
 --        hint.
 create function pending_count(up_to bigint) returns bigint language sql stable
-set enable_seqscan = off set enable_bitmapscan = off as $$
+set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
     select count(*)
     from (select from blog_generations as g where g.status = 'PENDING' limit up_to) as waiting
 $$;
@@ -396,7 +393,7 @@ $$;
 -- Hints  A session that planned this for 3 sites and met 20,000 later read all of them: 56 ms a call, 2 ms with the
 --        hint.
 create function announce_sites(arrived text[]) returns void language plpgsql volatile
-set enable_seqscan = off as $$
+set enable_seqscan = off set jit = off as $$
 declare
     called boolean;
     kept text[]; -- locked: they stay ready until these jobs are committed
@@ -431,7 +428,7 @@ $$;
 -- Takes  the sites; null: none.
 -- Hints  As announce_sites: 12 ms a call, 2 ms with the hint.
 create function reopen_capped_sites(relieved text[]) returns void language plpgsql volatile
-set enable_seqscan = off as $$
+set enable_seqscan = off set jit = off as $$
 begin
     if relieved is null then
         return;
@@ -639,7 +636,7 @@ for each statement when (
 -- Hints  Planned for single rows, it compared each old row with each new one: cancelling 4,250 jobs took 27 s, 2 s
 --        with the hint.
 create function blog_generations_after_update() returns trigger language plpgsql
-set enable_nestloop = off as $$
+set enable_nestloop = off set jit = off as $$
 declare
     arrived text[];
     relieved text[];
@@ -1012,7 +1009,7 @@ $$;
 -- Locks  the rows of the ledger in one order, the same as save_checkpoint.sql.
 -- Hints  Planned on small tables, it read all blogs and checkpoints, 100,000 of each: 104 ms, 1 ms with the hints.
 create function generation_errors_waste() returns trigger language plpgsql
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 begin
     if not exists (
         select from new_rows as n where not n.retryable and n.kind in ('Rejected', 'Refused', 'Truncated')
@@ -2563,7 +2560,7 @@ $$;
 -- Reserved by attempts in progress, of a site or of all sites, except by the job but_not.
 -- Hints  Planned on a small table, it read all 100,000 blogs: 143 ms, 2 ms with the hint.
 create function in_hand_usd(site text, but_not bigint) returns numeric language plpgsql stable
-set enable_seqscan = off as $$
+set enable_seqscan = off set jit = off as $$
 begin
     if site is null then
         return (
@@ -3208,7 +3205,7 @@ $$;
 -- Takes  for_sites and counts, same order: how many more are meant for each.
 -- Hints  As announce_sites: planned for 3 sites, it reads all 20,000 at each call.
 create function require_site_room(for_sites text[], counts bigint[]) returns void language plpgsql volatile
-set enable_seqscan = off as $$
+set enable_seqscan = off set jit = off as $$
 declare
     site record;
     before bigint;
@@ -3274,7 +3271,7 @@ $$;
 -- see each other's blogs, so the queue may exceed its limit by what both insert.
 -- Hints  As announce_sites: planned for 3 sites, it reads all 20,000 at each insert.
 create function blog_generations_within_limits() returns trigger language plpgsql
-set enable_seqscan = off as $$
+set enable_seqscan = off set jit = off as $$
 declare
     most integer := queue_size_limit(null);
     coming bigint;

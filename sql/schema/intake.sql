@@ -71,7 +71,7 @@ $$;
 -- Takes  for_sites and counts, same order: how many more are meant for each.
 -- Hints  As announce_sites: planned for 3 sites, it reads all 20,000 at each call.
 create function require_site_room(for_sites text[], counts bigint[]) returns void language plpgsql volatile
-set enable_seqscan = off as $$
+set enable_seqscan = off set jit = off as $$
 declare
     site record;
     before bigint;
@@ -137,7 +137,7 @@ $$;
 -- see each other's blogs, so the queue may exceed its limit by what both insert.
 -- Hints  As announce_sites: planned for 3 sites, it reads all 20,000 at each insert.
 create function blog_generations_within_limits() returns trigger language plpgsql
-set enable_seqscan = off as $$
+set enable_seqscan = off set jit = off as $$
 declare
     most integer := queue_size_limit(null);
     coming bigint;

@@ -322,7 +322,7 @@ $$;
 -- Locks  the rows of the ledger in one order, the same as save_checkpoint.sql.
 -- Hints  Planned on small tables, it read all blogs and checkpoints, 100,000 of each: 104 ms, 1 ms with the hints.
 create function generation_errors_waste() returns trigger language plpgsql
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 begin
     if not exists (
         select from new_rows as n where not n.retryable and n.kind in ('Rejected', 'Refused', 'Truncated')

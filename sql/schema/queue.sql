@@ -158,7 +158,7 @@ $$;
 -- Hints  A session that planned this on a small table read first the 60,000 blogs that had ended: 81 ms, 1 ms with the
 --        hint.
 create function pending_count(up_to bigint) returns bigint language sql stable
-set enable_seqscan = off set enable_bitmapscan = off as $$
+set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
     select count(*)
     from (select from blog_generations as g where g.status = 'PENDING' limit up_to) as waiting
 $$;
@@ -203,7 +203,7 @@ $$;
 -- Hints  A session that planned this for 3 sites and met 20,000 later read all of them: 56 ms a call, 2 ms with the
 --        hint.
 create function announce_sites(arrived text[]) returns void language plpgsql volatile
-set enable_seqscan = off as $$
+set enable_seqscan = off set jit = off as $$
 declare
     called boolean;
     kept text[]; -- locked: they stay ready until these jobs are committed
@@ -238,7 +238,7 @@ $$;
 -- Takes  the sites; null: none.
 -- Hints  As announce_sites: 12 ms a call, 2 ms with the hint.
 create function reopen_capped_sites(relieved text[]) returns void language plpgsql volatile
-set enable_seqscan = off as $$
+set enable_seqscan = off set jit = off as $$
 begin
     if relieved is null then
         return;
@@ -446,7 +446,7 @@ for each statement when (
 -- Hints  Planned for single rows, it compared each old row with each new one: cancelling 4,250 jobs took 27 s, 2 s
 --        with the hint.
 create function blog_generations_after_update() returns trigger language plpgsql
-set enable_nestloop = off as $$
+set enable_nestloop = off set jit = off as $$
 declare
     arrived text[];
     relieved text[];

@@ -99,8 +99,7 @@ $$;
 -- The virtual time at which a site joins the line: the lowest one in line; if no site is in line, the highest of the
 -- sites at their cap; else the highest of all. So the site is served next, but earns no credit while it is idle.
 -- Bounded far below the constraint on virtual_time: one site set to that bound by hand would lift all others to it.
-create function service_floor() returns double precision language sql stable
-set enable_seqscan = off set enable_bitmapscan = off as $$
+create function service_floor() returns double precision language sql stable as $$
     select least(1e12, coalesce(
         (
             select s.virtual_time
@@ -116,15 +115,13 @@ set enable_seqscan = off set enable_bitmapscan = off as $$
 $$;
 
 -- Counts the sites in line, up to the limit.
-create function sites_in_line(up_to bigint) returns bigint language sql stable
-set enable_seqscan = off set enable_bitmapscan = off as $$
+create function sites_in_line(up_to bigint) returns bigint language sql stable as $$
     select count(*)
     from (select from sites as s where s.ready and not s.at_cap and s.paused_at is null limit up_to) as line
 $$;
 
 -- Counts the sites with waiting jobs, up to the limit: those in line and those at their cap.
-create function waiting_sites(up_to bigint) returns bigint language sql stable
-set enable_seqscan = off set enable_bitmapscan = off as $$
+create function waiting_sites(up_to bigint) returns bigint language sql stable as $$
     select
         sites_in_line(up_to)
         + (select count(*) from (select from sites as s where s.at_cap and s.ready limit up_to) as capped)
