@@ -40,7 +40,7 @@ TABLE = "blogworker_migrations"
 NO_TRANSACTION = "-- migrate: no transaction\n"
 NEXT = "-- migrate: next\n"
 FUNCTIONS = re.compile(r"^\s*create (?:or replace )?function (\w+)", re.MULTILINE)
-CREATED = re.compile(r"^create (?:or replace |unlogged )?(?:table|view) (?:if not exists )?(\w+)", re.MULTILINE)
+CREATED = re.compile(r"^create (?:or replace |unlogged )?(?:table|view) (\w+)", re.MULTILINE)
 
 TABLE_LOCK_S = 0.5  # writers wait behind a lock that is waited for; less than deadlock_timeout, so that we yield first
 VACUUM_LOCK_S = 1.5  # an autovacuum in the way yields to who has waited for deadlock_timeout, a second

@@ -58,7 +58,7 @@ create index sites_in_line_idx on sites (virtual_time, ready_at desc) where read
 create index sites_virtual_time_idx on sites (virtual_time); -- service_floor
 create index sites_at_cap_idx on sites (capped_until, instance_id) where at_cap; -- admit_sites.sql, reopen_sites.sql
 create index sites_at_cap_time_idx on sites (virtual_time) where at_cap; -- service_floor
-create index sites_resume_idx on sites (resume_at) where resume_at is not null; -- budget_tick.sql
+create index sites_resume_idx on sites (resume_at) where resume_at is not null; -- check_budgets.sql
 
 -- Sites that received work, or whose jobs ended. Producers and settles only append here, so that two of them never
 -- wait for each other's row of a site, however long their transactions stay open. admit_sites.sql empties it.
@@ -144,9 +144,8 @@ create trigger note_floor before update of paused_at, max_in_flight, resume_at, 
 on sites
 for each statement execute function sites_note_floor();
 
--- Takes  the site out of its cap, because jobs that end before this transaction commits may not see the new cap; the
---        next
--- claim counts again. Moves an unpaused site up to the floor and wakes the workers.
+-- Clears at_cap, because jobs that end before this transaction commits may not see the new cap; the next claim counts
+-- again. Moves an unpaused site up to the floor and wakes the workers.
 create function sites_rejoin() returns trigger language plpgsql as $$
 begin
     new.at_cap := false; -- the next claim counts again
@@ -1177,7 +1176,7 @@ $$;
 -- The functions that use pg_trgm are parsed when they are created. So they work whatever schema it is in, follow it
 -- to another one, and keep it from being dropped. `drop extension ... cascade` drops them too: `blogworker migrate`
 -- then calls this again. An extension that is created when there are many titles is not used, because building its
--- index would block everybody who reserves a title.
+-- index would block everybody who claims a title.
 create function compare_titles() returns void language plpgsql volatile as $do$
 declare
     home text; -- the schema of pg_trgm, quoted
@@ -1268,9 +1267,9 @@ $do$;
 
 select compare_titles();
 
--- Reserving ----------------------------------------------------------------------------------------------------------
+-- Claiming -----------------------------------------------------------------------------------------------------------
 
--- Reserves the first of these titles that is not like another title of the site.
+-- Claims the first of these titles that is not like another title of the site.
 -- Takes  the fence of the attempt; wanted: titles, the best first; made_of: digest of the source; last_chance: if all
 --        are like others, take the least alike, but never the same title, nor one like a title of the same source.
 -- Gives  no row if the claim is lost; else one: place in wanted, null if no title is free; taken: the titles of the
@@ -1278,7 +1277,7 @@ select compare_titles();
 -- Locks  the job; then an advisory lock for the titles of the site, until the end of the transaction: the jobs of one
 --        site choose one after the other, and each sees what those before it chose.
 -- Hints  Planned for each call, because sites differ in the number of their titles by five orders of magnitude.
-create function reserve_title(
+create function claim_title(
     job bigint, job_attempt integer, worker uuid, wanted text[], made_of text, last_chance boolean
 )
 returns table (place integer, taken text[]) language plpgsql volatile
@@ -1337,12 +1336,12 @@ begin
 end
 $$;
 
--- Reserves a slug that no other blog of the site has: the first of these that is free, else stem-2, stem-3 and so on.
+-- Claims a slug that no other blog of the site has: the first of these that is free, else stem-2, stem-3 and so on.
 -- A blog that already has one of these keeps it, so that a later attempt does not change an address.
 -- Takes  the fence of the attempt; wanted: slugs, the best first; stem: a slug with room for a number behind it.
 -- Gives  the slug; null if the claim is lost.
--- Locks  the same as reserve_title.
-create function reserve_slug(job bigint, job_attempt integer, worker uuid, wanted text[], stem text)
+-- Locks  the same as claim_title.
+create function claim_slug(job bigint, job_attempt integer, worker uuid, wanted text[], stem text)
 returns text language plpgsql volatile as $$
 declare
     site text;
@@ -1440,7 +1439,7 @@ for each statement execute function keep_all_titles();
 --
 -- A post is found by the words that it shares with another. site_terms is an index from a word to the posts that have
 -- it. A word that many posts have says little, and only its newest posts are looked at: so the cost of a search is
--- bounded on a site of any size (sql/queries/stages/related_posts.sql).
+-- bounded on a site of any size (related_posts.sql).
 --
 -- No foreign key leads to blog_generations: what is published stays in the library when its blog is pruned.
 create table site_posts (
@@ -3688,8 +3687,8 @@ begin
             has_function_privilege('public', p.oid, 'EXECUTE') as is_public,
             p.prorettype = 'trigger'::regtype and p.proname <> 'give_way' as is_trigger,
             p.proname in (
-                'enqueue_blog', 'enqueue_blogs', 'create_sites', 'draw_review', 'require_room', 'reserve_slug',
-                'reserve_spend', 'reserve_title'
+                'enqueue_blog', 'enqueue_blogs', 'create_sites', 'draw_review', 'require_room', 'claim_slug',
+                'reserve_spend', 'claim_title'
             ) as for_others
         from pg_proc as p
         join pg_language as l on l.oid = p.prolang
@@ -3735,8 +3734,8 @@ create function own_functions() returns text[] language sql immutable as $$
         'blog_generations_guard_columns', 'blog_generations_guard_insert', 'blog_generations_guard_line',
         'blog_generations_guard_reservation', 'blog_generations_guard_update', 'blog_generations_within_limits',
         'blogs_per_minute', 'breaker_end_probe', 'breaker_pause', 'breaker_report', 'bucket_needs',
-        'compare_titles', 'create_sites', 'draw_review', 'enqueue_blog', 'enqueue_blogs',
-        'estimated_wait_minutes', 'expected_wait_s', 'fleet_blocked_s', 'fleet_budget_changed',
+        'claim_slug', 'claim_title', 'compare_titles', 'create_sites', 'draw_review', 'enqueue_blog',
+        'enqueue_blogs', 'estimated_wait_minutes', 'expected_wait_s', 'fleet_blocked_s', 'fleet_budget_changed',
         'fleet_capacity', 'fleet_needs', 'forget_deleted_draft', 'forget_from', 'forget_rejected_work',
         'forget_work', 'generation_errors_waste', 'give_way', 'in_hand_usd', 'is_attempt', 'is_published',
         'is_shown', 'json_number', 'keep_all_titles', 'keep_titles', 'line_number', 'made_of', 'needs_shop',
@@ -3744,8 +3743,8 @@ create function own_functions() returns text[] language sql immutable as $$
         'provider_health_closed', 'provider_usage_summed', 'queue_size_limit', 'quota_ahead_s', 'quota_cost',
         'quota_counted', 'quota_last_minute', 'quota_moved_on', 'quota_pace', 'quota_round', 'quota_shown',
         'quota_slot', 'refuse_blogs', 'release_title', 'reopen_capped_sites', 'require_room',
-        'require_site_room', 'require_storable', 'reserve_slug', 'reserve_spend', 'reserve_title', 'restoring',
-        'retry_stage', 'secure_functions', 'service_floor', 'shell_word', 'site_has_pending', 'site_in_flight',
+        'require_site_room', 'require_storable', 'reserve_spend', 'restoring', 'retry_stage',
+        'secure_functions', 'service_floor', 'shell_word', 'site_has_pending', 'site_in_flight',
         'sites_budgeted', 'sites_guard_columns', 'sites_in_line', 'sites_note_floor', 'sites_rejoin',
         'spare_published', 'spending_at', 'spent_usd', 'stage_number', 'stage_rooms', 'standard_blog_tokens',
         'title_key', 'title_likeness', 'title_limit', 'title_trigrams', 'titles_like', 'usd_text', 'utc_day',

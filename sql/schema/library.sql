@@ -2,7 +2,7 @@
 --
 -- A post is found by the words that it shares with another. site_terms is an index from a word to the posts that have
 -- it. A word that many posts have says little, and only its newest posts are looked at: so the cost of a search is
--- bounded on a site of any size (sql/queries/stages/related_posts.sql).
+-- bounded on a site of any size (related_posts.sql).
 --
 -- No foreign key leads to blog_generations: what is published stays in the library when its blog is pruned.
 create table site_posts (

@@ -104,8 +104,8 @@ begin
             has_function_privilege('public', p.oid, 'EXECUTE') as is_public,
             p.prorettype = 'trigger'::regtype and p.proname <> 'give_way' as is_trigger,
             p.proname in (
-                'enqueue_blog', 'enqueue_blogs', 'create_sites', 'draw_review', 'require_room', 'reserve_slug',
-                'reserve_spend', 'reserve_title'
+                'enqueue_blog', 'enqueue_blogs', 'create_sites', 'draw_review', 'require_room', 'claim_slug',
+                'reserve_spend', 'claim_title'
             ) as for_others
         from pg_proc as p
         join pg_language as l on l.oid = p.prolang
@@ -151,8 +151,8 @@ create function own_functions() returns text[] language sql immutable as $$
         'blog_generations_guard_columns', 'blog_generations_guard_insert', 'blog_generations_guard_line',
         'blog_generations_guard_reservation', 'blog_generations_guard_update', 'blog_generations_within_limits',
         'blogs_per_minute', 'breaker_end_probe', 'breaker_pause', 'breaker_report', 'bucket_needs',
-        'compare_titles', 'create_sites', 'draw_review', 'enqueue_blog', 'enqueue_blogs',
-        'estimated_wait_minutes', 'expected_wait_s', 'fleet_blocked_s', 'fleet_budget_changed',
+        'claim_slug', 'claim_title', 'compare_titles', 'create_sites', 'draw_review', 'enqueue_blog',
+        'enqueue_blogs', 'estimated_wait_minutes', 'expected_wait_s', 'fleet_blocked_s', 'fleet_budget_changed',
         'fleet_capacity', 'fleet_needs', 'forget_deleted_draft', 'forget_from', 'forget_rejected_work',
         'forget_work', 'generation_errors_waste', 'give_way', 'in_hand_usd', 'is_attempt', 'is_published',
         'is_shown', 'json_number', 'keep_all_titles', 'keep_titles', 'line_number', 'made_of', 'needs_shop',
@@ -160,8 +160,8 @@ create function own_functions() returns text[] language sql immutable as $$
         'provider_health_closed', 'provider_usage_summed', 'queue_size_limit', 'quota_ahead_s', 'quota_cost',
         'quota_counted', 'quota_last_minute', 'quota_moved_on', 'quota_pace', 'quota_round', 'quota_shown',
         'quota_slot', 'refuse_blogs', 'release_title', 'reopen_capped_sites', 'require_room',
-        'require_site_room', 'require_storable', 'reserve_slug', 'reserve_spend', 'reserve_title', 'restoring',
-        'retry_stage', 'secure_functions', 'service_floor', 'shell_word', 'site_has_pending', 'site_in_flight',
+        'require_site_room', 'require_storable', 'reserve_spend', 'restoring', 'retry_stage',
+        'secure_functions', 'service_floor', 'shell_word', 'site_has_pending', 'site_in_flight',
         'sites_budgeted', 'sites_guard_columns', 'sites_in_line', 'sites_note_floor', 'sites_rejoin',
         'spare_published', 'spending_at', 'spent_usd', 'stage_number', 'stage_rooms', 'standard_blog_tokens',
         'title_key', 'title_likeness', 'title_limit', 'title_trigrams', 'titles_like', 'usd_text', 'utc_day',

@@ -56,7 +56,7 @@ create index sites_in_line_idx on sites (virtual_time, ready_at desc) where read
 create index sites_virtual_time_idx on sites (virtual_time); -- service_floor
 create index sites_at_cap_idx on sites (capped_until, instance_id) where at_cap; -- admit_sites.sql, reopen_sites.sql
 create index sites_at_cap_time_idx on sites (virtual_time) where at_cap; -- service_floor
-create index sites_resume_idx on sites (resume_at) where resume_at is not null; -- budget_tick.sql
+create index sites_resume_idx on sites (resume_at) where resume_at is not null; -- check_budgets.sql
 
 -- Sites that received work, or whose jobs ended. Producers and settles only append here, so that two of them never
 -- wait for each other's row of a site, however long their transactions stay open. admit_sites.sql empties it.
@@ -142,9 +142,8 @@ create trigger note_floor before update of paused_at, max_in_flight, resume_at, 
 on sites
 for each statement execute function sites_note_floor();
 
--- Takes  the site out of its cap, because jobs that end before this transaction commits may not see the new cap; the
---        next
--- claim counts again. Moves an unpaused site up to the floor and wakes the workers.
+-- Clears at_cap, because jobs that end before this transaction commits may not see the new cap; the next claim counts
+-- again. Moves an unpaused site up to the floor and wakes the workers.
 create function sites_rejoin() returns trigger language plpgsql as $$
 begin
     new.at_cap := false; -- the next claim counts again

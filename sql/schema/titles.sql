@@ -63,7 +63,7 @@ $$;
 -- The functions that use pg_trgm are parsed when they are created. So they work whatever schema it is in, follow it
 -- to another one, and keep it from being dropped. `drop extension ... cascade` drops them too: `blogworker migrate`
 -- then calls this again. An extension that is created when there are many titles is not used, because building its
--- index would block everybody who reserves a title.
+-- index would block everybody who claims a title.
 create function compare_titles() returns void language plpgsql volatile as $do$
 declare
     home text; -- the schema of pg_trgm, quoted
@@ -154,9 +154,9 @@ $do$;
 
 select compare_titles();
 
--- Reserving ----------------------------------------------------------------------------------------------------------
+-- Claiming -----------------------------------------------------------------------------------------------------------
 
--- Reserves the first of these titles that is not like another title of the site.
+-- Claims the first of these titles that is not like another title of the site.
 -- Takes  the fence of the attempt; wanted: titles, the best first; made_of: digest of the source; last_chance: if all
 --        are like others, take the least alike, but never the same title, nor one like a title of the same source.
 -- Gives  no row if the claim is lost; else one: place in wanted, null if no title is free; taken: the titles of the
@@ -164,7 +164,7 @@ select compare_titles();
 -- Locks  the job; then an advisory lock for the titles of the site, until the end of the transaction: the jobs of one
 --        site choose one after the other, and each sees what those before it chose.
 -- Hints  Planned for each call, because sites differ in the number of their titles by five orders of magnitude.
-create function reserve_title(
+create function claim_title(
     job bigint, job_attempt integer, worker uuid, wanted text[], made_of text, last_chance boolean
 )
 returns table (place integer, taken text[]) language plpgsql volatile
@@ -223,12 +223,12 @@ begin
 end
 $$;
 
--- Reserves a slug that no other blog of the site has: the first of these that is free, else stem-2, stem-3 and so on.
+-- Claims a slug that no other blog of the site has: the first of these that is free, else stem-2, stem-3 and so on.
 -- A blog that already has one of these keeps it, so that a later attempt does not change an address.
 -- Takes  the fence of the attempt; wanted: slugs, the best first; stem: a slug with room for a number behind it.
 -- Gives  the slug; null if the claim is lost.
--- Locks  the same as reserve_title.
-create function reserve_slug(job bigint, job_attempt integer, worker uuid, wanted text[], stem text)
+-- Locks  the same as claim_title.
+create function claim_slug(job bigint, job_attempt integer, worker uuid, wanted text[], stem text)
 returns text language plpgsql volatile as $$
 declare
     site text;

@@ -3,7 +3,7 @@
 -- Gives  slug; no row when the claim is no longer the caller's.
 -- Locks  the job, then an advisory lock on the site's titles.
 select r.slug
-from reserve_slug(
+from claim_slug(
     %(job_id)s::bigint, %(attempt)s::integer, %(worker_id)s::uuid, %(wanted)s::text[], %(stem)s::text
 ) as r (slug)
 where r.slug is not null;

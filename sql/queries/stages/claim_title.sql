@@ -5,7 +5,7 @@
 --        taken text[]: titles of the site that were in the way.
 -- Locks  the job, then an advisory lock on the site's titles.
 select r.place, r.taken
-from reserve_title(
+from claim_title(
     %(job_id)s::bigint, %(attempt)s::integer, %(worker_id)s::uuid, %(wanted)s::text[], %(source)s::text,
     %(last_chance)s::boolean
 ) as r;
