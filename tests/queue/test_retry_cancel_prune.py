@@ -120,8 +120,6 @@ async def test_all_that_failed_and_only_that_is_tried_again(failed, psql, databa
         ({"instance_ids": ["a"], "kinds": ["Unavailable"]}, []),
         ({"younger_than_s": 60}, [2, 3, 4]),
         ({"younger_than_s": 60, "instance_ids": ["a"]}, [2]),
-        ({"batch": 3}, [1, 2, 3]),
-        ({"batch": 3, "after_id": 3}, [4]),
     ],
 )
 async def test_each_way_to_choose_narrows_the_others(failed, psql, database, given, ids):
