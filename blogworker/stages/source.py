@@ -34,6 +34,7 @@ TEXT_LEAST = 500
 LEFT_OUT = ("pictures", "variants", "options", "details", "tags")
 UNTOLD = ("product_id", "image", "handle", "no_link")
 AS_THEY_ARE = ("kind", "product_id", "url", "image", "handle")
+PROSE = frozenset({"description", "text"})  # made of sentences
 V1_KNOWN_S = 86_400.0  # it may move to V3; from V3 no site moves
 
 
@@ -58,7 +59,10 @@ def normalised(kind: str, source_id: str | None, data: Mapping[str, Any]) -> Out
         source["keyword"] = plain(source_id, limit=KEYWORD_MAX)
     if kind == "text" and not source["text"]:
         source["text"], source["description"] = source["description"], ""
-    source = {word: value if word in AS_THEY_ARE else _without_tags(value) for word, value in source.items()}
+    source = {
+        word: value if word in AS_THEY_ARE else _without_tags(value, prose=word in PROSE)
+        for word, value in source.items()
+    }
     needed = {"keyword": "keyword", "text": "text", "product": "name"}.get(kind)
     if needed is None:
         raise _unusable(f"source_type {kind!r} is none of keyword, product, text")
@@ -137,13 +141,13 @@ async def _catalog(work: Work, wix: WixClient) -> tuple[bool, Catalog]:
     return False, catalog
 
 
-def _without_tags(value: Any) -> Any:
-    """The words without the tags of a shop's templates: a writer true to its source would publish them."""
+def _without_tags(value: Any, *, prose: bool) -> Any:
+    """The words without the tags of a shop's templates: a writer that is true to its source would publish them."""
     if isinstance(value, list):
-        return [words for entry in value if (words := _without_tags(entry))]
+        return [words for entry in value if (words := _without_tags(entry, prose=prose))]
     if not isinstance(value, str):
         return value
-    return "\n".join(words for line in value.split("\n") if (words := without_placeholders(line)))
+    return "\n".join(words for line in value.split("\n") if (words := without_placeholders(line, prose=prose)))
 
 
 def _unusable(message: str) -> Rejected:

@@ -21,7 +21,8 @@ TO_FILL = (
 )
 SQUARE = re.compile(rf"\[\s*(?:(?:{TO_FILL})\b[^\[\]\n]{{0,80}}|[A-Z]{{2,}}[_ ][A-Z_ ]{{2,40}})\](?!\()", re.I)
 CAPITALS = re.compile(r"\[[A-ZÄÖÜÉÈÁÍÓÚÑ]{2,}(?:[_ ][A-ZÄÖÜÉÈÁÍÓÚÑ]{2,})+\]")
-DOUBLE_CURLY = re.compile(r"\{\{[^{}]{0,200}\}\}|\{\{|\}\}(?!\s*$)")
+CLOSED_CURLY = re.compile(r"\{\{[^{}]{0,200}\}\}")
+DOUBLE_CURLY = re.compile(CLOSED_CURLY.pattern + r"|\{\{|\}\}(?!\s*$)")
 CURLY = re.compile(r"[$#]?\{\s*[^\W\d][\w.\-]{1,40}(?: [\w.\-]{1,20}){0,3}\s*\}")
 PERCENT = re.compile(
     r"(?<![\d%\w])%{1,2}[A-Za-z][A-Za-z_]{1,40}%{1,2}(?![\d%\w])|(?<![\d%\w])%(?:\d{1,2}\$)?(?:s|d|i|@|\.\d?f)(?![\w%])"
@@ -58,7 +59,7 @@ OF_A_FIELD = re.compile(
     r"[$#]?\{\s*(?:[a-z]+[_.][\w.]{1,40}|name|title|product|price|brand|vendor|sku|shop|store|value)\s*\}", re.I
 )
 FIELD_IN_SQUARE = re.compile(r"\[[a-z]+(?:_[a-z]+)+\](?!\()")
-STANDING_FOR_WORDS = (DOUBLE_CURLY, INSERT, PERCENT, OF_A_FIELD, FIELD_IN_SQUARE)
+STANDING_FOR_WORDS = (CLOSED_CURLY, INSERT, PERCENT, OF_A_FIELD, FIELD_IN_SQUARE)
 GAP = "\ue0fe"  # stands for a tag while sentences are judged; no text that was cleaned has it
 GAP_IN_WORDS = re.compile(rf"\w[ \t]+{GAP}")
 LEADING_SIGNS = re.compile(r"^[\s,;:.\u2013\u2014-]+(?=\w)")
@@ -103,17 +104,19 @@ def without_chat_marks(text: str, known: Known) -> str:
     return CHAT.sub("", text)
 
 
-def without_placeholders(text: str) -> str:
-    """A shop's words without the tags of its templates: what they stood for is not known.
+def without_placeholders(text: str, *, prose: bool = True) -> str:
+    """The words of a shop without the tags of its templates. What a tag stands for is unknown.
 
-    A sentence in which a tag follows a word loses its sense without it, as in `your {{ product }} ships from`: it is
-    left out. Of the others the rest stays: `{{ shop }}: holds 2 l` tells a fact.
+    In prose, a sentence in which a tag follows a word makes no sense without it, and is removed:
+    `your {{ product }} ships from`. The rest of other sentences stays: `{{ shop }}: holds 2 l` states a fact.
+    A name keeps all its other words.
     """
     cleaned = text
     for pattern in STANDING_FOR_WORDS:
         cleaned = pattern.sub(GAP, cleaned)
     if GAP in cleaned:
-        cleaned = "".join(part for part in sentences(cleaned) if not GAP_IN_WORDS.search(part)).replace(GAP, " ")
+        parts = sentences(cleaned) if prose else [cleaned]
+        cleaned = "".join(part for part in parts if not (prose and GAP_IN_WORDS.search(part))).replace(GAP, " ")
         cleaned = LEADING_SIGNS.sub("", cleaned)
     for pattern in (TEMPLATE, SHORTCODE, UNCLOSED):
         cleaned = pattern.sub(" ", cleaned)
