@@ -4,8 +4,11 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from blogworker.simulator.misbehaviours import MISBEHAVIOURS
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest does: the harness of the stages is there
 
 from .cases import cases
 from .evaluate import Cell, Outcome, evaluated

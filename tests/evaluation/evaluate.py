@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, TypeVar
 
+from stages.conftest import ClosedBreakers, OpenLimiter, RecordedCheckpoints, Remembered, generation
+
 from blogworker.errors import Rejected
 from blogworker.providers.openai_answers import Generation
 from blogworker.queue.job import Claim, Stage
@@ -14,7 +16,6 @@ from blogworker.settings import OpenAISettings
 from blogworker.stages import content
 from blogworker.stages.work import Output, Vendors, Work
 
-from ..stages.conftest import ClosedBreakers, OpenLimiter, RecordedCheckpoints, Remembered, generation
 from .cases import Case
 from .judge import TOKEN, Verdict, compared, published
 

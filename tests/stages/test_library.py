@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from blogworker.db.sql import query
@@ -32,6 +32,7 @@ from blogworker.stages.library import (
     terms_of,
 )
 from blogworker.stages.work import Related
+from blogworker.stages.writing import InvalidOutput
 
 from .conftest import body, idea, post
 from .test_titles import _open as opened
@@ -332,7 +333,10 @@ def test_only_allowed_addresses_survive_in_every_form_each_once(snippets, betwee
     text = f"{own_link}\n\n{body()}\n\n{between.join(snippets)}\n\n{body()}"
     answer = json.dumps(post(body_markdown=text))
 
-    made = read_post(answer, source={"url": OWN}, idea=idea(), related=RELATED)
+    try:
+        made = read_post(answer, source={"url": OWN}, idea=idea(), related=RELATED)
+    except InvalidOutput:  # such as a paragraph without an end: it is returned to its writer
+        reject()
 
     document = ricos(made["markdown"], own_url=made["own_url"], links=made["links"])
     in_html, in_ricos = HREF.findall(made["html"]), list(targets(document))

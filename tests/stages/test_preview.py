@@ -1,11 +1,11 @@
 """A blog without a row in the queue: made of the same stages, bought once, shown to nobody."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from blogworker.errors import Rejected, Unavailable
+from blogworker.spend.ledger import Spend
 from blogworker.stages.preview import ATTEMPTS, Preview, UnqueuedCheckpoints, preview
 from blogworker.stages.work import Work
 
@@ -18,9 +18,9 @@ class Ledger:
     """What was recorded as spent."""
 
     def __init__(self) -> None:
-        self.spends: list[dict[str, Any]] = []
+        self.spends: list[Spend] = []
 
-    async def record(self, spend: dict[str, Any]) -> None:
+    async def record(self, spend: Spend) -> None:
         self.spends.append(spend)
 
 
@@ -51,8 +51,8 @@ async def test_a_preview_is_a_whole_blog_that_is_published_nowhere(work: Work, l
     assert found.picture is not None
     assert found.trouble is None
     assert [call.name for call in found.calls] == ["ideas.draft", "content.draft", "image.prediction"]
-    assert [spend["model"] for spend in ledger.spends] == [call.spend.model for call in found.calls]
-    assert found.cost_usd == pytest.approx(sum(spend["cost_usd"] for spend in ledger.spends))
+    assert [spend.model for spend in ledger.spends] == [call.spend.model for call in found.calls]
+    assert found.cost_usd == pytest.approx(sum(spend.cost_usd for spend in ledger.spends))
 
 
 async def test_what_fails_in_passing_is_tried_again_and_nothing_is_bought_twice(work: Work, ledger: Ledger) -> None:

@@ -95,6 +95,7 @@ REQUESTS = {
         "media.upload": Wire(
             "PUT", r"/upload/.+", query=("filename",), headers={"content-type": "image/jpeg"}, authorized=False
         ),
+        "categories.query": Wire("POST", r"/blog/v3/categories/query", {"query": {"paging": PAGING}}),
         "tags.query": Wire("POST", r"/blog/v3/tags/query", {"query": {"filter?": dict, "paging": PAGING}}),
         "tags.create": Wire("POST", r"/blog/v3/tags", {"label": str, "language?": str}),
         "drafts.create": Wire(
