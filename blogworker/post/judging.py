@@ -124,7 +124,7 @@ def _word_faults(post: Post, body: str, site: SiteSettings) -> list[Shortfall]:
     elif site.language:
         paragraph, another = paragraph_in_another(_prose(body), site.language)
         if paragraph:
-            told = f"body_markdown has a paragraph in {another}, not {site.language}: {paragraph[:80]!r}"
+            told = f"body_markdown has a paragraph in the language {another}, not {site.language}: {paragraph[:80]!r}"
             faults.append(Shortfall("paragraph in another language", told))
     return faults
 
