@@ -19,7 +19,7 @@ from blogworker.section import load_section
 from blogworker.settings import DatabaseSettings, OpenAISettings, WorkerSettings, load
 from tests.forks import Forks
 
-NOBODY = 65534
+NO_ROLE = 65534
 URL = "postgresql://u@db.example/blogs"
 
 names = st.sampled_from(["A", "B_1", "DATABASE_URL", "_x"])
@@ -41,7 +41,7 @@ def stranger() -> Iterator[None]:
     """A user who cannot read files of mode 0. Root can, so the process becomes nobody for a moment."""
     root = os.geteuid() == 0
     if root:
-        os.seteuid(NOBODY)
+        os.seteuid(NO_ROLE)
     try:
         yield
     finally:

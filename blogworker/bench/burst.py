@@ -36,7 +36,7 @@ class Figure:
 async def measure(*, sites: int, slots: int) -> Figure:
     """One worker's claims and its tick of admission, as a worker runs them."""
     async with server() as dsn, database(dsn) as opened:
-        await Limiter(opened, {bucket.name: bucket for bucket in BUCKETS}).open()
+        await Limiter(opened, {bucket.name: bucket for bucket in BUCKETS}).start()
         worker_id = await registered(opened)
         for _ in range(5):  # what a connection prepares
             await claim(opened, worker_id, slots=slots, site_window=WINDOW, only=ClaimFilter(pacing=PACING))

@@ -82,7 +82,7 @@ async def load(loaded: Database, backlog: Backlog) -> None:
     await loaded.execute("bench/pass_triggers")
     await loaded.execute("bench/load_jobs", jobs=backlog.jobs, sites=backlog.sites)
     await loaded.execute("bench/use_triggers")
-    await Limiter(loaded, {bucket.name: bucket for bucket in BUCKETS}).open()
+    await Limiter(loaded, {bucket.name: bucket for bucket in BUCKETS}).start()
     await loaded.execute("bench/vacuum")
 
 

@@ -25,7 +25,7 @@ from blogworker.db.pool import Database, Row
 from blogworker.ops.retry import Choice, plan_retry, retry_jobs
 from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, Usage, in_force, text_cost
 from blogworker.queue.enqueue import enqueue_many
-from blogworker.queue.validation import NewBlog
+from blogworker.queue.validation import NewJob
 from blogworker.settings import OpenAISettings, ReplicateSettings
 
 PROBABILITY = 0.05
@@ -160,9 +160,9 @@ async def _enqueue(plan: Plan, opened: Database, simulator: Vendors) -> None:
         site = sites[n % plan.sites]
         shop = shops[site]
         if n // plan.sites % PRODUCTS_EVERY == 0:
-            blogs.append(NewBlog(site, "product", shop[n // plan.sites // PRODUCTS_EVERY % len(shop)], {}))
+            blogs.append(NewJob(site, "product", shop[n // plan.sites // PRODUCTS_EVERY % len(shop)], {}))
         else:
-            blogs.append(NewBlog(site, "keyword", None, {"keyword": f"topic {n} of the year"}))
+            blogs.append(NewJob(site, "keyword", None, {"keyword": f"topic {n} of the year"}))
     await enqueue_many(opened, blogs, counts=Counter(blog.instance_id for blog in blogs))
 
 

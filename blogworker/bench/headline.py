@@ -19,7 +19,7 @@ from blogworker.bench.scratch import server
 from blogworker.bench.seed_worker import Order
 from blogworker.db.pool import Row
 from blogworker.queue.enqueue import enqueue
-from blogworker.queue.validation import NewBlog
+from blogworker.queue.validation import NewJob
 
 LOOK_S = 0.5
 SAY_S = 20.0  # real seconds
@@ -122,7 +122,7 @@ async def _enqueue_late(world: World, plan: Plan, late: dict[int, float]) -> Non
     while (await world.database.one("bench/open_blogs", prefix=""))["begun"] < LATE_FROM * plan.blogs:
         await sleep(LOOK_S)
     for n in range(min(LATE, plan.sites)):
-        blog = NewBlog(f"site-{n}", "keyword", None, {"keyword": f"a late subject {n}"})
+        blog = NewJob(f"site-{n}", "keyword", None, {"keyword": f"a late subject {n}"})
         answer = await enqueue(world.database, blog)
         if answer.expected_start is not None:
             late[answer.job_id] = answer.expected_start.timestamp()

@@ -15,8 +15,8 @@ from pydantic import SecretStr
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.supervisor import Supervisor
-from blogworker.db.patient import DatabaseHealth
 from blogworker.db.pool import Database
+from blogworker.db.retrying import DatabaseHealth
 from blogworker.queue.job import Claim, Done, Outcome
 from blogworker.quota.breaker import Breakers
 from blogworker.settings import LogSettings, load

@@ -18,7 +18,7 @@ from blogworker.bench.load.world import Cpu, published_twice, refusals, used_tok
 from blogworker.bench.scratch import server
 from blogworker.queue.enqueue import Enqueued, enqueue
 from blogworker.queue.job import Stage
-from blogworker.queue.validation import NewBlog
+from blogworker.queue.validation import NewJob
 from blogworker.section import load_section
 from blogworker.settings import OpenAISettings
 
@@ -165,7 +165,7 @@ async def _come(plan: Plan, world: World) -> list[Enqueued]:
     answers: list[Enqueued] = []
 
     async def one(site: str) -> None:
-        answers.append(await enqueue(world.database, NewBlog(site, "keyword", f"{site} subject", {})))
+        answers.append(await enqueue(world.database, NewJob(site, "keyword", f"{site} subject", {})))
 
     async with create_task_group() as producers:
         for n in range(plan.new):

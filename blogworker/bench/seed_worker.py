@@ -19,10 +19,10 @@ from pydantic import TypeAdapter
 
 from blogworker.bench.quota.seed import WIDTH, SeedLimiter
 from blogworker.bench.scratch import registered
-from blogworker.daemon.clients import opened_vendors
+from blogworker.daemon.clients import open_clients
 from blogworker.db.pool import Database, Row
 from blogworker.queue.job import Claim, Done, Outcome, Retry, Stage, Status, Wait
-from blogworker.quota.bucket import Bucket, Reservation, VendorLimits
+from blogworker.quota.bucket import Bucket, ProviderLimits, Reservation
 from blogworker.quota.limiter import Limiter, Permit
 from blogworker.settings import OpenAISettings, Settings, load
 from blogworker.spend.ledger import Spend
@@ -67,7 +67,7 @@ class SeedLimits(Limiter):
     async def ensure(self, bucket: Bucket) -> None:
         pass
 
-    async def learn(self, bucket: str, limits: VendorLimits) -> None:
+    async def learn(self, bucket: str, limits: ProviderLimits) -> None:
         pass
 
 
@@ -144,7 +144,7 @@ async def main(order: Order) -> None:
     settings = load()
     async with Database(settings.database) as database:
         limits = SeedLimits(database, settings.openai, minute_s=60 / order.speed)
-        async with opened_vendors(settings, limits, connections=WIDTH) as vendors:
+        async with open_clients(settings, limits, connections=WIDTH) as vendors:
             worker_id = await registered(database, order.name)
             await SeedWorker(settings, database, vendors, limits).run(worker_id, poll_s=POLL_S / order.speed)
 

@@ -35,8 +35,8 @@ from blogworker.cli import (
 )
 from blogworker.cli.once import refuse_repeats
 from blogworker.cli.output import complain
-from blogworker.db.patient import is_transient
-from blogworker.db.words import in_words
+from blogworker.db.messages import message_of
+from blogworker.db.retrying import is_transient
 from blogworker.envfile import NAMED_BY, use_machine_file
 from blogworker.errors import BlogworkerError, DatabaseAway, DatabaseUnready, InvalidInput, QueueFull, SettingsError
 from blogworker.redact import SECRETS
@@ -152,15 +152,16 @@ def explain(error: BaseException) -> int:
             return _complain_each(error, USAGE)
         case psycopg.Error() | PoolTimeout() if is_transient(error):
             trouble = "cannot do this now" if isinstance(error, psycopg.Error) and answered(error) else "went away"
-            complain(f"the database {trouble}: {in_words(error)}. Try again")
+            complain(f"the database {trouble}: {message_of(error)}. Try again")
             return REFUSED
         case psycopg.errors.InsufficientPrivilege():
             complain(
-                f"the database refused: {in_words(error)}. `blogworker roles` creates roles with the privileges needed"
+                f"the database refused: {message_of(error)}. "
+                "`blogworker roles` creates roles with the privileges needed"
             )
             return USAGE
         case psycopg.Error():
-            complain(f"the database refused: {in_words(error)}")
+            complain(f"the database refused: {message_of(error)}")
             return FAILED
         case BlogworkerError():
             complain(str(error))

@@ -17,7 +17,7 @@ from blogworker.db.grants import PRODUCER
 from blogworker.errors import DatabaseAway, DatabaseUnready, QueueFull
 from blogworker.ops.forecast import Forecast, Prices, forecast, forecast_without_database
 from blogworker.queue.survey import room
-from blogworker.queue.validation import NewBlog
+from blogworker.queue.validation import NewJob
 from blogworker.section import load_section
 from blogworker.settings import OpenAISettings, ReplicateSettings, has_database
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from blogworker.spend.estimate import Use
 
 
-def dry_run(blogs: Iterable[NewBlog], found: Checked, *, limit: int | None, as_json: bool) -> None:
+def dry_run(blogs: Iterable[NewJob], found: Checked, *, limit: int | None, as_json: bool) -> None:
     """Say it; exit 75 when the queue would refuse them now. Postgres itself is told to let nothing be written."""
     seen = anyio.run(_look, blogs, found, limit)
     if as_json:
@@ -37,7 +37,7 @@ def dry_run(blogs: Iterable[NewBlog], found: Checked, *, limit: int | None, as_j
         raise typer.Exit(os.EX_TEMPFAIL)
 
 
-async def _look(jobs: Iterable[NewBlog], found: Checked, limit: int | None) -> Forecast:
+async def _look(jobs: Iterable[NewJob], found: Checked, limit: int | None) -> Forecast:
     prices = Prices(load_section(OpenAISettings), load_section(ReplicateSettings))
     reachable = has_database()
     if not reachable:

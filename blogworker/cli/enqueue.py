@@ -19,7 +19,7 @@ from blogworker.errors import SettingsError
 from blogworker.intake import Kind, at_rest
 from blogworker.queue.enqueue import Enqueued, enqueue_many
 from blogworker.queue.enqueue import enqueue as enqueue_one
-from blogworker.queue.validation import NewBlog, PublishMode, faults
+from blogworker.queue.validation import NewJob, PublishMode, faults
 from blogworker.section import load_section
 from blogworker.settings import QueueSettings
 
@@ -84,7 +84,7 @@ def enqueue(
     limit = load_section(QueueSettings).queue_size_limit
     if keyword and not files:
         few = [
-            NewBlog(
+            NewJob(
                 site[n % len(site)],
                 "keyword",
                 None,
@@ -126,13 +126,13 @@ def enqueue(
         (show_dry_run if dry_run else _bulk)(blogs, found, limit=limit, as_json=as_json)
 
 
-def _require_fit(blogs: Sequence[NewBlog]) -> None:
+def _require_fit(blogs: Sequence[NewJob]) -> None:
     wrong = [f"{blog.source_data['keyword']!r:.60}: {reason}" for blog in blogs for reason in faults(blog)]
     if wrong:
         raise SettingsError("\n".join(wrong))
 
 
-def _few(blogs: Sequence[NewBlog], *, limit: int | None) -> list[Enqueued]:
+def _few(blogs: Sequence[NewJob], *, limit: int | None) -> list[Enqueued]:
     """Blogs of the command line: all of them or none."""
 
     async def act(database: Database) -> list[Enqueued]:
@@ -165,7 +165,7 @@ def _answer(answers: Sequence[Enqueued], *, as_json: bool) -> None:
         console().print(f"blog {a.job_id}: {a.status}{place}{start}{held}{'' if a.created else ' (enqueued before)'}")
 
 
-def _bulk(blogs: Iterator[NewBlog], found: Checked, *, limit: int | None, as_json: bool) -> None:
+def _bulk(blogs: Iterator[NewJob], found: Checked, *, limit: int | None, as_json: bool) -> None:
     bar = track(
         blogs,
         total=found.blogs,

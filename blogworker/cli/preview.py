@@ -28,7 +28,7 @@ from blogworker.telemetry import configure
 from blogworker.telemetry.streams import trusted
 
 if TYPE_CHECKING:
-    from blogworker.daemon.preview import Wish
+    from blogworker.daemon.preview import PreviewRequest
     from blogworker.stages.preview import Preview
 
 SPEED = 10.0  # of the simulated vendors
@@ -67,19 +67,19 @@ def preview(
     if page is not None and not (page.parent.is_dir() and not page.is_dir()):
         raise SettingsError(f"--html {page} cannot be written: name a file in a folder that exists")
     blog = written_about(keyword=keyword, text=text, product=product, handle=handle, row=row, site=site)
-    from blogworker.daemon.preview import Wish  # the vendors' SDKs take half a second to load
+    from blogworker.daemon.preview import PreviewRequest  # the vendors' SDKs take half a second to load
 
     facts = {name: value for name, value in (("language", language), ("tone", tone)) if value}
-    found = _made(Wish(blog, facts, illustrated=not no_image), simulate=simulate)
+    found = _made(PreviewRequest(blog, facts, illustrated=not no_image), simulate=simulate)
     _show(found, form=form, page=page, show=show)
     if found.trouble:
         complain(found.trouble)
         raise typer.Exit(1)
 
 
-def _made(wish: "Wish", *, simulate: bool) -> "Preview":
+def _made(request: "PreviewRequest", *, simulate: bool) -> "Preview":
     with console(sys.stderr).status("") as status:  # shows nothing where there is no terminal
-        act = partial(_run, wish, simulate=simulate, say=lambda stage: status.update(DOING.get(stage, stage)))
+        act = partial(_run, request, simulate=simulate, say=lambda stage: status.update(DOING.get(stage, stage)))
         found = anyio.run(until_signal, act)
     if found is None:
         complain("stopped; nothing was left behind")
@@ -87,18 +87,18 @@ def _made(wish: "Wish", *, simulate: bool) -> "Preview":
     return found
 
 
-async def _run(wish: "Wish", *, simulate: bool, say: Callable[[str], None]) -> "Preview":
+async def _run(request: "PreviewRequest", *, simulate: bool, say: Callable[[str], None]) -> "Preview":
     from blogworker.daemon import preview as maker
 
     async with AsyncExitStack() as stack:
         flags = await _stand_ins(stack) if simulate else {}
         private = simulate or not has_database()
         settings = load({**flags, "database": PRIVATE if private else FEW})
-        require_keys(settings, illustrated=wish.illustrated)
+        require_keys(settings, illustrated=request.illustrated)
         if private:
             say("starting a private Postgres for the quota")
             settings = await _with_private_database(stack, settings)
-        return replace(await maker.run(settings, wish, say=say), simulated=simulate)
+        return replace(await maker.run(settings, request, say=say), simulated=simulate)
 
 
 async def _stand_ins(stack: AsyncExitStack) -> dict[str, dict[str, Any]]:

@@ -10,16 +10,16 @@ from pathlib import Path
 from blogworker.errors import Fault, SettingsError
 from blogworker.intake import Accepted, read
 from blogworker.intake.read import STDIN
-from blogworker.queue.validation import NewBlog, faults
+from blogworker.queue.validation import NewJob, faults
 
-NOBODY = "preview"  # whom the cost is counted to when no site is named
+NO_ROLE = "preview"  # whom the cost is counted to when no site is named
 NOTES_MAX = 65_536  # bytes, as source_data may have
 NAMED = 8
 
 
 def written_about(
     *, keyword: str | None, text: str | None, product: str | None, handle: str | None, row: int | None, site: str | None
-) -> NewBlog:
+) -> NewJob:
     """Raises SettingsError, in a line for the person who asked."""
     if [keyword, text, product].count(None) != 2:
         raise SettingsError("say what to write about: one of --keyword, --text and --product")
@@ -30,7 +30,7 @@ def written_about(
     if product is not None:
         return _chosen(product, handle=handle, row=row, site=site)
     subject = {"keyword": keyword} if text is None else {"text": _notes(text)}
-    blog = NewBlog(site or NOBODY, "keyword" if text is None else "text", None, subject)
+    blog = NewJob(site or NO_ROLE, "keyword" if text is None else "text", None, subject)
     if wrong := faults(blog):
         raise SettingsError("\n".join(wrong))
     return blog
@@ -50,9 +50,9 @@ def _notes(file: str) -> str:
         raise SettingsError(f"{file} is not UTF-8 at byte {error.start + 1}: save it as UTF-8") from error
 
 
-def _chosen(file: str, *, handle: str | None, row: int | None, site: str | None) -> NewBlog:
+def _chosen(file: str, *, handle: str | None, row: int | None, site: str | None) -> NewJob:
     bad: list[Fault] = []
-    blogs = _blogs(file, site or NOBODY, bad)
+    blogs = _blogs(file, site or NO_ROLE, bad)
     if row is not None:
         found = next(islice(blogs, row - 1, None), None)
         trouble = f"{file} holds fewer than {row} blogs"
@@ -65,7 +65,7 @@ def _chosen(file: str, *, handle: str | None, row: int | None, site: str | None)
     return replace(found, instance_id=site) if site else found
 
 
-def _blogs(file: str, site: str, bad: list[Fault]) -> Iterator[NewBlog]:
+def _blogs(file: str, site: str, bad: list[Fault]) -> Iterator[NewJob]:
     """The good rows; `bad` takes the others, which matter only to whoever asks for one of them."""
     for found in read(Path(file) if file != STDIN else file, sites=[site], include_hidden=True):
         if isinstance(found, Accepted):
@@ -74,7 +74,7 @@ def _blogs(file: str, site: str, bad: list[Fault]) -> Iterator[NewBlog]:
             bad.append(found)
 
 
-def _of_handle(file: str, blogs: Iterator[NewBlog], handle: str) -> tuple[NewBlog | None, str]:
+def _of_handle(file: str, blogs: Iterator[NewJob], handle: str) -> tuple[NewJob | None, str]:
     known: list[str] = []
     for blog in blogs:
         if blog.source_id == handle:
@@ -85,7 +85,7 @@ def _of_handle(file: str, blogs: Iterator[NewBlog], handle: str) -> tuple[NewBlo
     return None, f"{file} holds no blog with the handle {handle!r}{advice}"
 
 
-def _only(file: str, blogs: Iterator[NewBlog]) -> tuple[NewBlog | None, str]:
+def _only(file: str, blogs: Iterator[NewJob]) -> tuple[NewJob | None, str]:
     first = list(islice(blogs, NAMED + 1))
     if len(first) == 1:
         return first[0], ""
@@ -95,6 +95,6 @@ def _only(file: str, blogs: Iterator[NewBlog]) -> tuple[NewBlog | None, str]:
     raise SettingsError(f"{file} holds several blogs ({names}): choose one with --handle or --row")
 
 
-def _name(blog: NewBlog) -> str:
+def _name(blog: NewJob) -> str:
     data = blog.source_data
     return str(blog.source_id or data.get("keyword") or data.get("name") or data.get("text") or "")[:60]

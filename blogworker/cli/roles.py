@@ -8,12 +8,12 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
 from blogworker.cli.output import complain, console, emit_json, table
-from blogworker.db.alone import alone
 from blogworker.db.grants import ROLES
 from blogworker.db.migrate import ours, state
+from blogworker.db.migration_lock import migration_lock
 from blogworker.db.pool import connect
 from blogworker.db.roles import create, create_statements, grant, grant_statements
-from blogworker.db.server import look_at_server, quoted
+from blogworker.db.server import inspect_server, quoted
 from blogworker.section import load_section
 from blogworker.settings import DatabaseSettings
 
@@ -66,7 +66,7 @@ async def _print(settings: DatabaseSettings, as_json: bool) -> None:
 async def _make(settings: DatabaseSettings, as_json: bool) -> None:
     async with await connect(settings.direct, timeout_s=settings.connect_timeout_s) as connection:
         await _ready(connection)
-        async with alone(connection):
+        async with migration_lock(connection):
             created, refused = await create(connection)
             granted = await grant(connection, ours())
         made = Made(connection.info.user, created, refused, granted)
@@ -92,7 +92,7 @@ async def _make(settings: DatabaseSettings, as_json: bool) -> None:
 
 async def _ready(connection: AsyncConnection[DictRow]) -> str:
     """The schema of the tables. Raises DatabaseUnready unless it is migrated."""
-    server = await look_at_server(connection)
-    server.require_fit()
+    server = await inspect_server(connection)
+    server.require_ready()
     (await state(connection)).require_current()
     return server.schema or ""

@@ -13,7 +13,7 @@ from blogworker.cli.output import console, emit_json, table
 from blogworker.db.migrate import migrate as apply_migrations
 from blogworker.db.migrate import migrations, state
 from blogworker.db.pool import connect
-from blogworker.db.server import look_at_server
+from blogworker.db.server import inspect_server
 from blogworker.envfile import NAMED_BY
 from blogworker.section import load_section, misspelt
 from blogworker.settings import DatabaseSettings, LogSettings, Settings, load, require_keys
@@ -102,7 +102,7 @@ async def _migrate(settings: DatabaseSettings, as_json: bool) -> None:
 
 async def _status(settings: DatabaseSettings, as_json: bool) -> None:
     async with await connect(settings.direct, timeout_s=settings.connect_timeout_s) as connection:
-        (await look_at_server(connection)).require_fit()
+        (await inspect_server(connection)).require_ready()
         found = await state(connection)
     known = [
         {"version": m.version, "name": m.name, "state": "applied" if m.version in found.applied else "pending"}

@@ -6,9 +6,9 @@ from typing import TypeVar
 
 import anyio
 
-from blogworker.db.fit import require_fit
 from blogworker.db.grants import READER, Role
 from blogworker.db.pool import Database
+from blogworker.db.readiness import require_ready
 from blogworker.section import load_section
 from blogworker.settings import DatabaseSettings
 
@@ -21,7 +21,7 @@ async def opened(needs: Role = READER) -> AsyncIterator[Database]:
     settings = load_section(DatabaseSettings, pool_min=1, pool_max=4)
     async with Database(settings, application="blogworker cli") as database:
         async with database.connection() as connection:
-            await require_fit(connection, needs=needs)
+            await require_ready(connection, needs=needs)
         yield database
 
 

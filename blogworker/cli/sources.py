@@ -12,7 +12,7 @@ from blogworker.cli.session import with_database
 from blogworker.db.pool import Database
 from blogworker.errors import DatabaseUnready, Fault, InvalidInput, SettingsError
 from blogworker.intake import Accepted, Kind, Repeats, Skipped, read
-from blogworker.queue.validation import NewBlog, PublishMode
+from blogworker.queue.validation import NewJob, PublishMode
 from blogworker.settings import has_database
 
 FAULTS_KEPT = 1000  # per file; all are counted
@@ -49,7 +49,7 @@ class Source:
         ):
             yield replace(row, blog=self._timed(row.blog)) if isinstance(row, Accepted) else row
 
-    def _timed(self, blog: NewBlog) -> NewBlog:
+    def _timed(self, blog: NewJob) -> NewJob:
         return replace(
             blog,
             run_at=blog.run_at or self.run_at,
@@ -89,7 +89,7 @@ def check(sources: Sequence[Source], *, skip_bad: bool) -> Checked:
     return found
 
 
-def blogs(sources: Sequence[Source], found: Checked) -> Iterator[NewBlog]:
+def blogs(sources: Sequence[Source], found: Checked) -> Iterator[NewJob]:
     """The second pass. Raises SettingsError at its end if it differs from the first."""
     seen: Counter[str] = Counter()
     repeats = Repeats()

@@ -1,6 +1,6 @@
-"""The daemon: claims jobs into slots, runs their stages, keeps its lease, and leaves in good order.
+"""The daemon: claims jobs into slots, runs their stages, extends its lease, and shuts down gracefully.
 
-keepers   settle, lease, rescue, promote, listen, heartbeat      outlive the jobs
+keepers   settle, lease, rescue, promote, listen, heartbeat      background tasks; they outlive the jobs
   jobs    the claim loop and one task per attempt                drained before the keepers stop
 """
 

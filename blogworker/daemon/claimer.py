@@ -1,4 +1,4 @@
-"""What a worker takes from the queue, and whether there is more for it."""
+"""Claim jobs for one worker, and find out whether the queue is empty."""
 
 from functools import partial
 from time import monotonic
@@ -8,107 +8,119 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from blogworker.daemon.gate import Gate, ProbeClaim
-from blogworker.db.misfit import misfit
-from blogworker.db.patient import DatabaseHealth
+from blogworker.db.compatibility import is_incompatible
+from blogworker.db.messages import message_of
 from blogworker.db.pool import Database
-from blogworker.db.words import in_words
+from blogworker.db.retrying import DatabaseHealth
 from blogworker.queue.admit import admissible
 from blogworker.queue.claim import Claimed, Scan, claim
-from blogworker.queue.condemn import condemn
 from blogworker.queue.rescue import claim_suspect
+from blogworker.queue.unclaimable import fail_unclaimable
 from blogworker.telemetry import get_logger
 
-NOTHING = Claimed(claims=(), look_again=False)
-WITHIN_S = 600.0  # a worker that runs until the queue is empty waits for jobs scheduled no later than this
-SUSPECTS_WITHIN_S = 15.0  # one for suspects: for those that rest no longer than this
-UNADMITTED_S = 300.0  # that claims leave it to `admit` alone to put sites in line
+NO_CLAIMS = Claimed(claims=(), look_again=False)
+EMPTY_WITHIN_S = 600.0  # a worker that runs until the queue is empty waits for jobs that are due within this time
+SUSPECTS_WITHIN_S = 15.0  # a worker for suspects waits for those that rest no longer than this
+NO_ADMISSION_S = 300.0  # how long claims do not admit sites, after the database refused to admit one
 
 log = get_logger()
 
 
 class Claimer:
-    """The claims of one worker. `alone`: it takes suspects of killing workers, one at a time, and nothing else."""
+    """The claims of one worker. `suspects_only`: claim only jobs suspected of killing workers, one at a time."""
 
     def __init__(
-        self, database: Database, gate: Gate, health: DatabaseHealth, *, name: str, site_window: int, alone: bool
+        self,
+        database: Database,
+        gate: Gate,
+        health: DatabaseHealth,
+        *,
+        name: str,
+        site_window: int,
+        suspects_only: bool,
     ) -> None:
         self._database = database
         self._gate = gate
         self._health = health
         self._name = name
         self._site_window = site_window
-        self._alone = alone
+        self._suspects_only = suspects_only
         self._scan = Scan()
-        self._stopped_by: str | None = None  # the error that stops every claim
+        self._stopped_by: str | None = None  # the error that fails every claim
         self._admits_from = 0.0
 
     async def take(self, worker_id: UUID, slots: int) -> tuple[Claimed, ProbeClaim | None]:
-        """One job to probe a provider with and its permission, if it is time for that; otherwise as many as allowed."""
-        if self._alone:
-            return await self._suspect(worker_id), None
+        """Claim one job to probe a provider with, if a probe is due; otherwise as many jobs as possible."""
+        if self._suspects_only:
+            return await self._claim_suspect(worker_id), None
         admits = monotonic() >= self._admits_from
         take = partial(claim, self._database, worker_id, site_window=self._site_window, scan=self._scan, admits=admits)
-        if (trial := await self._gate.trial()) is not None:
-            for one in trial.filters:
-                found = self._answered(await take(slots=1, only=one))
+        if (probe_claim := await self._gate.take_probe_claim()) is not None:
+            for only in probe_claim.filters:
+                found = self._answered(await take(slots=1, only=only))
                 if found.claims:
-                    return found, trial
-            await self._gate.unused(trial)
+                    return found, probe_claim
+            await self._gate.return_probe_claim(probe_claim)
         if (allowed := self._gate.claim_filter()) is None:
-            return NOTHING, None
+            return NO_CLAIMS, None
         return self._answered(await take(slots=slots, only=allowed)), None
 
     def _answered(self, found: Claimed) -> Claimed:
-        self._health.found("queue/claim")
+        self._health.note_success("queue/claim")
         self._stopped_by = None
         return found
 
-    async def _suspect(self, worker_id: UUID) -> Claimed:
+    async def _claim_suspect(self, worker_id: UUID) -> Claimed:
         allowed = self._gate.claim_filter()
         if allowed is None:
-            return NOTHING
+            return NO_CLAIMS
         job = await claim_suspect(self._database, worker_id, allowed.stages)
-        return self._answered(NOTHING if job is None else Claimed(claims=(job,), look_again=True))
+        return self._answered(NO_CLAIMS if job is None else Claimed(claims=(job,), look_again=True))
 
-    async def single_out(self, error: Exception) -> None:
-        """An error that may be the fault of some row: end its job, otherwise no site is served. Where the row is one of
-        a site that is to join the line, claims do not admit sites for a while."""
-        if not misfit(error) and self._stopped_by != (told := f"{type(error).__name__}: {error}"):
-            self._stopped_by = told  # once for each
-            log.error("claim_failed", error_type=type(error).__name__, error=in_words(error))
+    async def isolate_faulty_job(self, error: Exception) -> None:
+        """Handle an error that the row of one job or site may cause and that would fail every claim.
+
+        End the job at fault. If the row belongs to a site that has to join the line, stop admitting sites in claims for
+        a while.
+        """
+        text = f"{type(error).__name__}: {error}"
+        if not is_incompatible(error) and self._stopped_by != text:
+            self._stopped_by = text  # log each error once
+            log.error("claim_failed", error_type=type(error).__name__, error=message_of(error))
         try:
-            condemned = await condemn(self._database, self._site_window)
-            unadmitted = await self._without_admission()  # last: where nothing fits, condemn has raised
+            ended = await fail_unclaimable(self._database, self._site_window)
+            unadmitted = await self._stopped_admission()  # last: if nothing works, the call before has raised
         except (psycopg.Error, PoolTimeout) as other:
-            if not misfit(other):  # that is known already, by the name of the claim
-                self._health.trouble(other, "queue/condemn")
+            if not is_incompatible(other):  # recorded already for the claim
+                self._health.note_error(other, "queue/fail_unclaimable")
             return
-        for job in condemned:
-            log.error("job_condemned", job_id=job.job_id, instance_id=job.instance_id, error=job.error)
-        if condemned or unadmitted:
-            self._health.fit.passed("queue/claim")  # for all others
+        for job in ended:
+            log.error("unclaimable_job_found", job_id=job.job_id, instance_id=job.instance_id, error=job.error)
+        if ended or unadmitted:
+            self._health.compatibility.succeeded("queue/claim")  # the fault was one row, not the database
 
-    async def _without_admission(self) -> bool:
-        """Whether claims admitted sites so far, and cannot."""
+    async def _stopped_admission(self) -> bool:
+        """Stop admitting sites in claims if the database refuses that. Return whether it was stopped now."""
         if monotonic() < self._admits_from or await admissible(self._database):
             return False
-        self._admits_from = monotonic() + UNADMITTED_S
+        self._admits_from = monotonic() + NO_ADMISSION_S
         return True
 
-    async def all_done(self) -> bool:
-        if self._alone:
+    async def queue_is_empty(self) -> bool:
+        """Return whether no job is left for this worker."""
+        if self._suspects_only:
             return not await self._suspects_wait()
-        stages = list(self._gate.affordable) if self._gate.budget.stopped_s > WITHIN_S else None
+        stages = list(self._gate.affordable) if self._gate.budget.stopped_s > EMPTY_WITHIN_S else None
         try:
-            left = await self._database.one("queue/outstanding", within_s=WITHIN_S, stages=stages)
+            outstanding = await self._database.one("queue/outstanding", within_s=EMPTY_WITHIN_S, stages=stages)
         except (psycopg.Error, PoolTimeout) as error:
-            self._health.trouble(error, "queue/outstanding")
+            self._health.note_error(error, "queue/outstanding")
             return False
-        return not any(left.values())
+        return not any(outstanding.values())
 
     async def _suspects_wait(self) -> bool:
         try:
             found = await self._database.one("queue/suspects", name=self._name, within_s=SUSPECTS_WITHIN_S)
         except (psycopg.Error, PoolTimeout) as error:
-            return self._health.trouble(error, "queue/suspects")
+            return self._health.note_error(error, "queue/suspects")
         return bool(found["waiting"])

@@ -1,4 +1,4 @@
-"""What making a blog needs of the world: the vendors' clients, each with the turns it has to wait for."""
+"""Open the provider clients that a job needs, each with the pace that its quotas allow."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
@@ -13,15 +13,15 @@ from blogworker.stages.work import Vendors
 
 
 @asynccontextmanager
-async def opened_vendors(
+async def open_clients(
     settings: Settings, limiter: Limiter, *, connections: int, illustrated: bool = True
 ) -> AsyncIterator[Vendors]:
-    """The clients, open as long as the block; that of the pictures only where there are to be any."""
-    painter = ReplicateClient(settings.replicate, connections=connections, pace=read_pace(limiter))
+    """Keep the clients open during the block. Without `illustrated`, do not open the client for pictures."""
+    picture_client = ReplicateClient(settings.replicate, connections=connections, pace=read_pace(limiter))
     sites = site_pace(limiter, rpm=settings.wix.rpm)
     async with (
         OpenAIClient(settings.openai, connections=connections) as openai,
-        painter if illustrated else nullcontext(painter) as replicate,
+        picture_client if illustrated else nullcontext(picture_client) as replicate,
         WixClient(settings.wix, connections=connections, pace=sites)
         if settings.wix.configured
         else nullcontext() as wix,

@@ -1,8 +1,8 @@
-"""What may be claimed now.
+"""Which jobs this worker may claim now.
 
-While the circuit breaker of a provider is open: nothing that needs it, but one job to probe it with. While the total
-budget has no room: only what is paid for and waits to be published. In addition the quotas limit what may be claimed;
-the claim itself works that out from their state (`Pacing`).
+While the circuit breaker of a provider is open, jobs whose next stage needs that provider stay in line, except one job
+as a probe. While the total budget is used up, only jobs that are paid for and wait to be published are claimed. The
+quotas limit claims in addition: the claim statement works that out from `Pacing`.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -19,15 +19,18 @@ from blogworker.stages.catalog import CATALOG, CATALOG_PROVIDER
 
 @dataclass(frozen=True, slots=True)
 class ProbeClaim:
-    """The right to have one job probe a provider; the claims to try for it, in order."""
+    """Permission to probe a provider with one job, and the filters to claim that job with, in order."""
 
     probe: Probe
     filters: tuple[ClaimFilter, ...]
 
 
 class Gate:
-    """One per process. `image_trouble`: what becomes of a blog without a picture, where its site does not say;
-    `pacing`: what the quotas are, as of now; None where there are no limits to keep."""
+    """One per process.
+
+    `image_trouble`: what happens to a job without a picture, if its site's settings do not say. `pacing`: returns the
+    current needs of quota; None: there are no quotas to keep.
+    """
 
     def __init__(self, breakers: Breakers, image_trouble: str, *, pacing: Callable[[], Pacing] | None = None) -> None:
         self.breakers = breakers
@@ -36,11 +39,11 @@ class Gate:
         self.budget = ALLOWED
 
     async def sync(self) -> bool:
-        """Look at the breakers. Whether there may be more to claim than before."""
+        """Synchronise the breakers with the database. Return whether more jobs may be claimable than before."""
         return await self.breakers.sync()
 
     def needs(self) -> dict[str, object]:
-        """What this worker's blogs need of the quotas, for the claims and estimates of the fleet."""
+        """Return the quota that this worker's jobs need. The fleet's claims and estimates use it."""
         if self._pacing is None:
             return {}
         pacing = self._pacing()
@@ -54,57 +57,62 @@ class Gate:
         }
 
     def apply(self, budget: Budget) -> bool:
-        """Keep to what the budget says. Whether there may be more to claim than before."""
-        opened = self.budget.stop_reason is not None and budget.stop_reason is None
+        """Use this state of the budget from now on. Return whether more jobs may be claimable than before."""
+        has_room_again = self.budget.stop_reason is not None and budget.stop_reason is None
         self.budget = budget
-        return opened or budget.resumed > 0
+        return has_room_again or budget.resumed > 0
 
-    async def trial(self) -> ProbeClaim | None:
-        """Permission to probe a provider, if it is time. End it with `unused` where no job took it into `trying`."""
+    async def take_probe_claim(self) -> ProbeClaim | None:
+        """Return permission to probe a provider, if a probe is due.
+
+        Return it with `return_probe_claim` if no job is claimed with it.
+        """
         await self.breakers.refresh()
         probe = await self.breakers.take_probe({CATALOG[stage].provider for stage in self.affordable})
         if probe is None:
             return None
         provider = probe.provider
         stages = self.affordable
-        pacing = self._pacing() if self._pacing is not None else None  # a job that may not call proves nothing
+        pacing = self._pacing() if self._pacing is not None else None  # a job that must wait for quota is no probe
         served = [stage for stage in stages if CATALOG[stage].provider == provider]
         quick = ClaimFilter(tuple(s for s in served if CATALOG[s].quick), shop=self._shop(), pacing=pacing)
         slow = ClaimFilter(tuple(s for s in served if not CATALOG[s].quick), pacing=pacing)
         shops = (Stage.SOURCE,) if provider == CATALOG_PROVIDER and Stage.SOURCE in stages else ()
         reads = ClaimFilter(shops, shop=True, pacing=pacing)
         # An input refused for a post may be accepted for ideas, so a quick call could close the breaker too early.
-        likely = (slow, quick, reads) if self.breakers.misconfigured(provider) else (quick, slow, reads)
-        return ProbeClaim(probe, tuple(each for each in likely if each.stages))
+        filters = (slow, quick, reads) if self.breakers.misconfigured(provider) else (quick, slow, reads)
+        return ProbeClaim(probe, tuple(each for each in filters if each.stages))
 
     @asynccontextmanager
-    async def trying(self, trial: ProbeClaim | None) -> AsyncIterator[None]:
-        """The attempt at a job, claimed for the trial if there is one. It may end without a call: the answer was stored
-        already, or a quota held the call back."""
+    async def probing(self, probe_claim: ProbeClaim | None) -> AsyncIterator[None]:
+        """Return the probe, if there is one and the attempt in the block ended without a call to the provider.
+
+        That happens if the response was stored already, or if a quota stopped the call.
+        """
         try:
             yield
         finally:
-            if trial is not None:
-                await self.unused(trial)
+            if probe_claim is not None:
+                await self.return_probe_claim(probe_claim)
 
-    async def unused(self, trial: ProbeClaim) -> None:
-        """The next job may have it, unless the call was made."""
-        await self.breakers.give_back(trial.probe)
+    async def return_probe_claim(self, probe_claim: ProbeClaim) -> None:
+        """Let another job take the probe, unless the call was made."""
+        await self.breakers.return_probe(probe_claim.probe)
 
     def claim_filter(self) -> ClaimFilter | None:
-        """What may be claimed now; None: nothing."""
-        shut = self.breakers.open_breakers
-        stages = tuple(stage for stage in self.affordable if CATALOG[stage].provider not in shut)
+        """Return which jobs may be claimed now, or None if none may be."""
+        open_breakers = self.breakers.open_breakers
+        stages = tuple(stage for stage in self.affordable if CATALOG[stage].provider not in open_breakers)
         pacing = self._pacing() if self._pacing is not None else None
         if stages == tuple(Stage):
             return ClaimFilter(pacing=pacing)
-        if CATALOG[Stage.IMAGE].provider in shut and Stage.IMAGE in self.affordable:
+        if CATALOG[Stage.IMAGE].provider in open_breakers and Stage.IMAGE in self.affordable:
             return ClaimFilter(stages, self._image_trouble, self._shop(), pacing)
         return ClaimFilter(stages, shop=self._shop(), pacing=pacing) if stages else None
 
     @property
     def affordable(self) -> tuple[Stage, ...]:
-        """The stages that the total budget has room for."""
+        """Return the stages that the total budget has room for."""
         return tuple(stage for stage in Stage if self.budget.stop_reason is None or not CATALOG[stage].paid)
 
     def _shop(self) -> bool | None:

@@ -1,9 +1,9 @@
-"""One lease, from its registration to its end, and the task groups that live by it.
+"""One incarnation of a worker: one lease, from its registration to its end, and the task groups that depend on it.
 
-    keepers   settle, lease, rescue, promote, breakers, listen, heartbeat      outlive the jobs
-      jobs    the claim loop and one task per attempt                drained before the keepers stop
+    keepers   settle, lease, rescue, promote, breakers, listen, heartbeat      background tasks; they outlive the jobs
+      jobs    the claim loop and one task per attempt                          drained before the keepers stop
 
-Their nesting is the order of shutdown.
+The nesting of the task groups is the order of shutdown.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,20 +19,20 @@ from blogworker.daemon.gate import Gate
 from blogworker.daemon.isolation import WORKER, Role
 from blogworker.daemon.ticker import every
 from blogworker.daemon.worker import Worker
-from blogworker.db.patient import DatabaseHealth, RetryingDatabase
+from blogworker.db.dedicated import DedicatedConnection
 from blogworker.db.pool import Database
-from blogworker.db.reserved import ReservedConnection
+from blogworker.db.retrying import DatabaseHealth, RetryingDatabase
 from blogworker.queue.admit import Reopening, admit, arrivals
-from blogworker.queue.aside import Aside
 from blogworker.queue.job import Claim, Outcome
 from blogworker.queue.lease import Lease, LeaseEnded, LeaseTaken
 from blogworker.queue.notify import Flag, Listener
 from blogworker.queue.promote import due, promote
 from blogworker.queue.reconcile import bills, reconcile
-from blogworker.queue.rescue import Former, release_strays, rescue, take_back
+from blogworker.queue.rescue import FormerLease, release_lost_claims, rescue, take_back
 from blogworker.queue.settle import Settler
+from blogworker.queue.skipped_sites import SkippedSites
 from blogworker.queue.sweep import Sweep
-from blogworker.quota.upkeep import tend
+from blogworker.quota.upkeep import clean_up
 from blogworker.settings import Settings
 from blogworker.spend.budget import check_budgets
 from blogworker.stages.work import Output
@@ -46,12 +46,12 @@ BREAKERS_S = 1.0
 RESCUE_S = 5.0
 RELISTEN_S = 5.0
 PARENT_S = 1.0
-WAKE_S = 0.1  # a claim loop that is woken looks again by itself for longer than that
+WAKE_S = 0.1  # shorter than the time in which a woken claim loop polls by itself
 CANCEL_S = 0.5
 SWEEP_S = 60.0
-TEND_S = 300.0
-GOODBYE_S = 3.0
-XMIN_HELD_S = 300.0  # a transaction this old keeps vacuum from cleaning the queue
+CLEAN_UP_S = 300.0
+END_LEASE_S = 3.0
+XMIN_HELD_S = 300.0  # a transaction this old prevents vacuum from cleaning the queue
 
 
 FencedPipeline = Callable[[UUID, Claim, Mapping[str, Output]], Awaitable[Outcome]]
@@ -60,7 +60,7 @@ log = get_logger()
 
 
 class Incarnation:
-    """The worker under one worker_id."""
+    """The worker with one worker_id. `former`: the lease before this one, in the same process."""
 
     def __init__(
         self,
@@ -72,28 +72,28 @@ class Incarnation:
         gate: Gate,
         waiting: Callable[[], Mapping[str, int]] = dict,
         role: Role = WORKER,
-        former: Former | None = None,
+        former: FormerLease | None = None,
     ) -> None:
         self._gate = gate
         self._role = role
         self._former = former
         self._settings = settings
-        self._waiting = waiting  # callers, by the quota they wait for
+        self._waiting = waiting  # how many callers wait for quota, by bucket
         self._database = database
-        self._lease_line = ReservedConnection(
+        self._lease_connection = DedicatedConnection(
             settings.database, answer_s=settings.worker.extend_s, application="blogworker lease"
         )
         self._lease = Lease(
-            RetryingDatabase(self._lease_line, health),
+            RetryingDatabase(self._lease_connection, health),
             name=settings.worker.name,
             lease_s=settings.worker.lease,
             concurrency=settings.worker.concurrency,
         )
-        self._patient = RetryingDatabase(database, health)
-        strict = RetryingDatabase(database, health, waits_for_fit=False)
-        self._settler = Settler(self._patient, self._lease.worker_id, strict=strict)
-        self._orphans, self._strays = Aside(), Aside()
-        self._arrivals, self._due, self._reopening, self._sweeping = arrivals(), due(), Reopening(), Sweep()
+        self._retrying = RetryingDatabase(database, health)
+        strict = RetryingDatabase(database, health, retries_incompatible=False)
+        self._settler = Settler(self._retrying, self._lease.worker_id, strict=strict)
+        self._rescue_skips, self._release_skips = SkippedSites(), SkippedSites()
+        self._arrivals, self._due, self._reopening, self._sweep_rounds = arrivals(), due(), Reopening(), Sweep()
         self.worker = Worker(
             database,
             self._settler,
@@ -102,32 +102,32 @@ class Incarnation:
             worker=settings.worker,
             health=health,
             gate=gate,
-            alone=role.suspects,
+            suspects_only=role.suspects,
         )
         self._work_flag, self._cancel_flag = Flag(), Flag()
         self._listener = Listener(settings.database, database, work=self._work_flag, cancel=self._cancel_flag)
-        self._beginning, self._claiming = CancelScope(), CancelScope()
+        self._registering, self._claiming = CancelScope(), CancelScope()
         self._drain_until: float | None = None
         self._keepers: TaskGroup | None = None
         self._jobs: TaskGroup | None = None
         self._xmin_held = False
 
     def drain(self, timeout_s: float) -> None:
-        """Claim no more; what runs may go on for so long, then it is released."""
+        """Stop claiming. Running jobs may continue for `timeout_s`, then they are released."""
         self._drain_until = current_time() + timeout_s
-        self._beginning.cancel()
+        self._registering.cancel()
         self._claiming.cancel()
-        self._limit()
+        self._set_jobs_deadline()
 
     async def run(self, *, until_empty: bool) -> bool:
-        """Whether the worker is done. False: it was silent for too long, and a new lease is needed to go on.
+        """Run until the worker is done. Return False if its lease ended, so that a new lease is needed to continue.
 
-        Raises LeaseTaken when another process took the name over.
+        Raises LeaseTaken when another process has taken over the name.
         """
-        async with self._lease_line:
-            with self._beginning:
-                await self._begin()
-            if self._beginning.cancelled_caught:
+        async with self._lease_connection:
+            with self._registering:
+                await self._register()
+            if self._registering.cancelled_caught:
                 return True
             ended: LeaseEnded | None = None
             try:
@@ -143,16 +143,16 @@ class Incarnation:
         return False
 
     @property
-    def former(self) -> Former:
-        """For the incarnation that follows."""
-        return Former(self._lease.worker_id, tuple(self.worker.lost))
+    def former(self) -> FormerLease:
+        """Return what the next incarnation takes back."""
+        return FormerLease(self._lease.worker_id, tuple(self.worker.unsettled))
 
-    async def _begin(self) -> None:
+    async def _register(self) -> None:
         registration = await self._lease.begin()
         if registration.replaced:
             log.warning("worker_replaced", worker=self._lease.name)
         if self._former is not None:
-            await take_back(self._patient, self._former)
+            await take_back(self._retrying, self._former)
         log.info(
             "worker_started",
             worker=self._lease.name,
@@ -165,14 +165,14 @@ class Incarnation:
         async with create_task_group() as self._keepers:
             self._keepers.start_soon(self._settler.run)
             async with create_task_group() as self._jobs:
-                self._limit()
+                self._set_jobs_deadline()
                 self._start_keepers(self._keepers)
                 systemd.notify("READY=1", f"STATUS=claiming as {self._lease.name}")
                 with self._claiming:
                     await self.worker.claim_loop(self._lease.worker_id, self._jobs, until_empty=until_empty)
-            # Asked of the drain, not of the clock: an extension may have come through while the jobs were stopping.
+            # Do not compare clocks here: the lease may have been extended while the jobs were stopping.
             if self._jobs.cancel_scope.cancelled_caught and self._drain_until is None:
-                raise LeaseEnded("the database was silent for so long that the lease ended")
+                raise LeaseEnded("the database did not answer before the lease ended")
             self._keepers.cancel_scope.cancel()
 
     def _start_keepers(self, keepers: TaskGroup) -> None:
@@ -183,19 +183,19 @@ class Incarnation:
         keepers.start_soon(every, "promote", PROMOTE_S, self._promote)
         keepers.start_soon(every, "sweep", SWEEP_S, self._sweep)
         keepers.start_soon(every, "reconcile", RECONCILE_S, partial(reconcile, self._database, bills()))
-        keepers.start_soon(every, "budget", BUDGET_S, self._look_at_budget)
+        keepers.start_soon(every, "budget", BUDGET_S, self._check_budget)
         keepers.start_soon(every, "breakers", BREAKERS_S, self._sync_breakers)
         keepers.start_soon(every, "listen", RELISTEN_S, self._listener.run)
-        # Notifications may come at any rate; `every` limits how often these act.
+        # Notifications may arrive at any rate; `every` limits how often they have an effect.
         keepers.start_soon(every, "wake", WAKE_S, self._wake_when_set)
         keepers.start_soon(partial(every, "cancel", CANCEL_S, self._cancel_when_set, fatal=(LeaseEnded,)))
-        keepers.start_soon(every, "quotas", TEND_S, partial(tend, self._database))
+        keepers.start_soon(every, "quotas", CLEAN_UP_S, partial(clean_up, self._database))
         if self._role.parent is not None:
-            keepers.start_soon(every, "parent", PARENT_S, self._end_with_parent)
+            keepers.start_soon(every, "parent", PARENT_S, self._drain_with_parent)
         keepers.start_soon(every, "heartbeat", worker.heartbeat_interval, self._heartbeat)
 
-    def _limit(self) -> None:
-        """Jobs stop by themselves before the lease ends, and when the drain has taken long enough."""
+    def _set_jobs_deadline(self) -> None:
+        """Cancel the jobs before the lease ends, or at the end of the drain."""
         if self._jobs is not None:
             good_until = self._lease.good_until
             self._jobs.cancel_scope.deadline = min(good_until, self._drain_until or good_until)
@@ -210,7 +210,7 @@ class Incarnation:
                 "needs": self._gate.needs(),
             },
         )
-        self._limit()
+        self._set_jobs_deadline()
         self.worker.cancel(cancelled)
 
     async def _wake_when_set(self) -> None:
@@ -219,16 +219,18 @@ class Incarnation:
 
     async def _cancel_when_set(self) -> None:
         await self._cancel_flag.wait_and_clear()
-        await self._extend()  # it brings the names of the cancelled
+        await self._extend()  # the answer names the cancelled jobs
 
     async def _rescue(self) -> None:
-        found = await rescue(self._database, self._orphans)
+        found = await rescue(self._database, self._rescue_skips)
         if found.jobs:
             log.warning("jobs_rescued", workers=list(found.workers), count=found.jobs, failed=found.failed)
-        strays = await release_strays(self._database, self._lease.worker_id, known=self.worker.held, aside=self._strays)
-        if strays:
-            log.warning("strays_released", count=strays)
-        if await self._reopening.look(self._database):
+        lost_claims = await release_lost_claims(
+            self._database, self._lease.worker_id, known=self.worker.job_ids, skipped=self._release_skips
+        )
+        if lost_claims:
+            log.warning("lost_claims_released", count=lost_claims)
+        if await self._reopening.run_once(self._database):
             self.worker.wake()
 
     async def _admit(self) -> None:
@@ -240,11 +242,11 @@ class Incarnation:
             log.debug("jobs_promoted", count=promoted)
 
     async def _sweep(self) -> None:
-        found = await self._sweeping.look(self._database)
+        found = await self._sweep_rounds.run_once(self._database)
         if found.sites or found.jobs:
             log.warning("rows_recovered", sites=found.sites, jobs=found.jobs)
 
-    async def _look_at_budget(self) -> None:
+    async def _check_budget(self) -> None:
         if self._gate.apply(await check_budgets(self._database)):
             self.worker.wake()
 
@@ -252,7 +254,7 @@ class Incarnation:
         if await self._gate.sync():
             self.worker.wake()
 
-    async def _end_with_parent(self) -> None:
+    async def _drain_with_parent(self) -> None:
         if self._role.orphaned and self._drain_until is None:
             self.drain(self._settings.worker.drain_timeout)
 
@@ -267,13 +269,13 @@ class Incarnation:
             pool=self._database.stats(),
             **fleet,
         )
-        held = (fleet["xmin_held_s"] or 0) > XMIN_HELD_S
-        if held and not self._xmin_held:
+        is_held = (fleet["xmin_held_s"] or 0) > XMIN_HELD_S
+        if is_held and not self._xmin_held:
             log.warning("vacuum_held_back", held_s=round(fleet["xmin_held_s"]))
-        self._xmin_held = held
+        self._xmin_held = is_held
 
     async def _end(self) -> None:
-        with move_on_after(GOODBYE_S):
+        with move_on_after(END_LEASE_S):
             await self._lease.end()
 
 
@@ -281,5 +283,5 @@ def _first(group: BaseExceptionGroup[LeaseEnded]) -> LeaseEnded:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    assert isinstance(error, LeaseEnded)  # noqa: S101 - except* gives no other
+    assert isinstance(error, LeaseEnded)  # noqa: S101 - except* catches no other
     return error

@@ -1,8 +1,8 @@
-"""Suspects of killing workers run in a process of their own, one at a time.
+"""Run suspects, one at a time, in a separate process.
 
-Each worker looks for suspects, and starts such a process while there are any. It is `blogworker run --suspects`, a
-worker like any other with a lease of its own: what kills it kills nothing else. It ends when no suspect is left, and
-when its parent has exited.
+A *suspect* is a job that may have killed its worker (`queue/rescue.py`). Each worker looks for suspects, and starts
+the process `blogworker run --suspects` while there are any. This process is a worker with its own lease, so a job that
+kills it affects no other job. It ends when no suspect is left, or when its parent has exited.
 """
 
 import os
@@ -18,32 +18,32 @@ from anyio.abc import Process
 from blogworker.db.pool import Database
 from blogworker.telemetry import get_logger
 
-FAILED_START_S = 10.0  # a process that ended with an error sooner than this did not get to work
+FAILED_START_S = 10.0  # a process that fails sooner than this did not start properly
 REST_S = 30.0
-STOP_S = 5.0  # beyond the drain of the job that it holds
+STOP_S = 5.0  # after the drain timeout, before the process is killed
 PARENT_ONLY = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-OOM_SCORE_ADJ = "1000"  # where memory runs out, the kernel ends it before its parent
+OOM_SCORE_ADJ = "1000"  # when memory runs out, the kernel kills this process before its parent
 
 log = get_logger()
 
 
 def name_of(worker: str) -> str:
-    """The name of the process that runs suspects for a worker."""
+    """Return the worker name of the process that runs suspects for a worker."""
     return f"{worker[:190]}/suspects"
 
 
 class Isolation:
-    """Starts the process when it is needed, and stops it with the worker."""
+    """Starts the process when suspects wait, and stops it with the worker."""
 
     def __init__(self, database: Database, worker: str, *, drain_timeout_s: float) -> None:
         self._database = database
         self._name = name_of(worker)
         self._drain_timeout_s = drain_timeout_s
         self._process: Process | None = None
-        self._stop_by: float | None = None  # set once it drains
+        self._stop_by: float | None = None  # set when it drains
 
     async def tick(self) -> None:
-        """If suspects wait that no process of this name runs: run them, until none is left."""
+        """If suspects wait and no process of this name runs, start one and wait until it ends."""
         if self._stop_by is not None:
             return
         found = await self._database.one("queue/suspects", name=self._name, within_s=0.0)
@@ -53,13 +53,13 @@ class Isolation:
         log.info("suspects_started", worker=self._name)
         code = await self._run()
         log.info("suspects_ended", worker=self._name, exit_code=code)
-        if code:  # what it held need not wait for the end of its lease
+        if code:  # its jobs can be rescued before its lease ends
             await self._database.execute("queue/end_lease_of", name=self._name)
         if code > 0 and current_time() - started < FAILED_START_S:
             await sleep(REST_S)
 
     def drain(self) -> None:
-        """Finish the job that it holds, and end; told twice: release the job at once."""
+        """Let the process finish its job and exit. A second call makes it release the job at once."""
         if self._stop_by is None:
             self._stop_by = current_time() + self._drain_timeout_s + STOP_S
         if self._process is not None and self._process.returncode is None:
@@ -69,7 +69,7 @@ class Isolation:
         environment = {key: value for key, value in os.environ.items() if key not in PARENT_ONLY}
         command = [sys.executable, "-m", "blogworker", "run", "--suspects", "--name", self._name]
         command += ["--parent", str(os.getpid()), "--drain-timeout", str(self._drain_timeout_s)]
-        # A session of its own, so that Ctrl-C reaches it once: by its parent, which drains.
+        # A new session, so that Ctrl-C does not reach it directly, only through its parent, which drains it.
         self._process = await open_process(
             command, stdin=subprocess.DEVNULL, stdout=None, stderr=None, env=environment, start_new_session=True
         )
@@ -81,7 +81,7 @@ class Isolation:
                     await self._stop(self._process)
 
     async def _stop(self, process: Process) -> None:
-        """It has as much time from the signal as the worker's own jobs have."""
+        """Stop the process. It has as much time to drain as the worker's own jobs."""
         if self._stop_by is None:
             self.drain()
         with move_on_after(max(0.0, (self._stop_by or 0.0) - current_time())):
@@ -92,17 +92,17 @@ class Isolation:
 
 
 def raise_oom_score() -> None:
-    """Have the kernel end this process first when memory runs out, where it lets us say so."""
+    """Ask the kernel to kill this process first when memory runs out, if that is permitted."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE_ADJ, encoding="ascii")
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What a worker is there for."""
+    """The kind of a worker."""
 
-    suspects: bool = False  # and nothing else, one at a time
-    parent: int | None = None  # the process that it ends with
+    suspects: bool = False  # it runs suspects only
+    parent: int | None = None  # the process id of the parent, with which it ends
 
     @property
     def orphaned(self) -> bool:

@@ -1,7 +1,7 @@
-"""The buckets that calls are charged to, the turns that clients wait for, and what claims need to know of both.
+"""The buckets of the providers, the pace of the clients, and the needs of quota that a claim considers.
 
-A permit is asked for by the stage where a call costs money: texts, pictures. The many small calls around them, looks at
-a prediction and everything about a Wix site, wait for their turns inside the clients, which know nothing of quotas.
+For calls that cost money (texts, pictures) the stage itself takes a permit. For the many small calls (reads of a
+prediction, all calls to a Wix site) the client waits through a callback, so clients do not depend on the quota package.
 """
 
 from collections import Counter
@@ -17,19 +17,20 @@ from blogworker.quota.limiter import Limiter
 from blogworker.settings import Settings
 from blogworker.stages.catalog import CATALOG, OPENAI, PREDICTIONS, READS, REPLICATE, WIX, paid_calls, text_quota
 
-# Wix counts the calls to a site by the minute, and whose minute it is nobody knows: in none may there be more. Three
-# quarters of the limit a minute, and a quarter minute's worth of that at once, make 15/16 of it in the busiest minute
-# (188 of 200). A post needs about ten calls, so four start at once without waiting; what is left over is for calls
-# that take longer to get there than others.
+# Wix counts calls per site and minute, and does not say when its minute starts. So no 60 seconds may exceed the limit.
+# A rate of 3/4 of the limit with a burst of 15 s makes at most 15/16 of the limit in any minute (188 of 200). The rest
+# is a margin for calls that arrive late. A post needs about ten calls, so four posts can start without waiting.
 SITE_RATE = 3 / 4
 SITE_BURST_S = 15.0
-SITE_CALLS = 9  # that a post takes, without the list of categories, which is read once an hour
-MEMORY = 10  # a stage's average is about this many of its last blogs
+SITE_CALLS = 9  # calls per post, without the list of categories, which is read once per hour
+AVERAGED_JOBS = 10  # a stage's average covers about this many jobs
 
 
 def buckets(settings: Settings) -> dict[str, Bucket]:
-    """The quotas that are known from the start, by what callers ask for: one a text model, two of Replicate. Which of
-    them are one, and whose, is in the bucket's own name."""
+    """Return the buckets known at the start, by the key that callers use: one per text model, two of Replicate.
+
+    Several keys may share one bucket: the bucket's name says which account and model family it belongs to.
+    """
     openai, replicate = settings.openai, settings.replicate
     texts = {text_quota(model): Bucket(openai.bucket(model), OPENAI, openai.rpm, openai.tpm) for model in openai.models}
     return {
@@ -40,16 +41,17 @@ def buckets(settings: Settings) -> dict[str, Bucket]:
 
 
 def site_bucket(instance_id: str, *, rpm: int) -> Bucket:
-    """The share of Wix's limit for one site that the fleet uses."""
+    """Return the bucket of one site: the part of Wix's limit per site that the fleet uses."""
     return Bucket(f"wix/{instance_id}", WIX, int(SITE_RATE * rpm), None, SITE_BURST_S)
 
 
 def read_pace(limiter: Limiter) -> Pace:
+    """Return what Replicate's client waits for before each read."""
     return partial(limiter.permit, READS)
 
 
 def site_pace(limiter: Limiter, *, rpm: int) -> SitePace:
-    """A bucket a site, made when the site is first called."""
+    """Return what the Wix client waits for before each call: one bucket per site, created at the first call."""
 
     @asynccontextmanager
     async def turn(instance_id: str) -> AsyncIterator[None]:
@@ -62,11 +64,11 @@ def site_pace(limiter: Limiter, *, rpm: int) -> SitePace:
 
 
 class StageTimes:
-    """How long each stage takes on this worker, without its waits for quotas: a moving average in seconds.
+    """The moving average of each stage's duration on this worker, in seconds, without waits for quotas.
 
-    The first guesses are low: until the first blogs have been measured too few run, and a quota may idle for moments.
-    The first blog measured replaces the guess: a worker sees few of the blogs, and if each took a tenth of the guess
-    away, a narrow quota was used to two thirds for minutes.
+    The initial guesses are low, so until the first jobs are measured too few run, and a quota may be idle briefly. The
+    first measurement replaces the guess completely: when each job changed the guess by a tenth only, a narrow quota was
+    used to two thirds for minutes, because one worker runs few jobs.
     """
 
     def __init__(self) -> None:
@@ -74,11 +76,12 @@ class StageTimes:
         self._measured: Counter[Stage] = Counter()
 
     def took(self, stage: Stage, seconds: float) -> None:
+        """Record the duration of one stage."""
         self._measured[stage] += 1
-        self._seconds[stage] += (max(0.0, seconds) - self._seconds[stage]) / min(self._measured[stage], MEMORY)
+        self._seconds[stage] += (max(0.0, seconds) - self._seconds[stage]) / min(self._measured[stage], AVERAGED_JOBS)
 
     def leads(self) -> list[float]:
-        """Seconds from the start of a blog to that of each stage, and to its end."""
+        """Return the seconds from the start of a job to the start of each stage, and to the end of the job."""
         leads = [0.0]
         for stage in Stage:
             leads.append(leads[-1] + self._seconds[stage])
@@ -86,7 +89,7 @@ class StageTimes:
 
 
 def pacing(settings: Settings, times: StageTimes) -> Pacing:
-    """What a claim has to know about the quotas, with the stage times measured so far."""
+    """Return the needs of quota for a claim, with the stage times measured so far."""
     calls = [paid_calls(settings.openai, settings.replicate).get(stage) for stage in Stage]
     return Pacing(
         buckets=[call.bucket if call else None for call in calls],

@@ -1,7 +1,6 @@
-"""Builds the world for one blog that is not queued, and makes it there.
+"""Run the stages for one post without the queue, and show the result.
 
-It is a guest of the fleet: it waits for the fleet's quota, whose limits it leaves as they are, and what it spends is
-counted under its site.
+A preview uses the fleet's quotas and does not change their limits. Its cost is recorded for its site.
 """
 
 from collections.abc import Mapping
@@ -10,15 +9,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from blogworker.daemon.clients import opened_vendors
+from blogworker.daemon.clients import open_clients
 from blogworker.daemon.pacing import buckets
-from blogworker.db.fit import require_fit
 from blogworker.db.grants import WORKER
 from blogworker.db.loaders import Unreadable
 from blogworker.db.pool import Database
+from blogworker.db.readiness import require_ready
 from blogworker.errors import SettingsError
 from blogworker.queue.job import Claim, Stage
-from blogworker.queue.validation import NewBlog
+from blogworker.queue.validation import NewJob
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import Settings
 from blogworker.spend.ledger import record_usage
@@ -28,27 +27,27 @@ from blogworker.stages.work import Related, Work
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What is to be shown."""
+class PreviewRequest:
+    """What to preview."""
 
-    blog: NewBlog
-    facts: Mapping[str, str] = field(default_factory=dict)  # of the site, laid over those it has
+    job: NewJob
+    facts: Mapping[str, str] = field(default_factory=dict)  # settings that replace the site's stored settings
     illustrated: bool = True
 
 
-async def run(settings: Settings, wish: Wish, *, say: Say) -> Preview:
-    """Make the blog; write nothing but its spend. Raises DatabaseUnready before anything is paid for."""
-    site = wish.blog.instance_id
+async def run(settings: Settings, request: PreviewRequest, *, say: Say) -> Preview:
+    """Make the post, and write nothing but its cost. Raises DatabaseUnready before anything is paid for."""
+    site = request.job.instance_id
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(settings.database, application="blogworker preview"))
         async with database.connection() as connection:
-            await require_fit(connection, needs=WORKER)
+            await require_ready(connection, needs=WORKER)
         limiter = Limiter(database, buckets(settings))
-        await limiter.join()
-        vendors = await stack.enter_async_context(
-            opened_vendors(settings, limiter, connections=1, illustrated=wish.illustrated)
+        await limiter.start_as_guest()
+        clients = await stack.enter_async_context(
+            open_clients(settings, limiter, connections=1, illustrated=request.illustrated)
         )
-        told = await database.one("stages/site", instance_id=site)
+        stored_site = await database.one("stages/site", instance_id=site)
 
         tags = await database.rows("stages/site_tags", instance_id=site, job_id=0, posts=POSTS_LOOKED_AT)
 
@@ -59,32 +58,32 @@ async def run(settings: Settings, wish: Wish, *, say: Say) -> Preview:
             partial(record_usage, database, site), tags=[row["tag"] for row in tags], library=library
         )
         cache = Recalled(database, product_s=settings.wix.product_ttl, ideas_s=settings.openai.ideas_ttl)
-        stored = told["settings"] or {}
+        stored = stored_site["settings"] or {}
         if isinstance(stored, Unreadable):
             raise SettingsError(f"the settings of site {site} cannot be read: {stored.reason}. Correct them with SQL")
-        claim = _claim(wish.blog, site=stored | dict(wish.facts), now=told["now"])
+        claim = _claim(request.job, site=stored | dict(request.facts), now=stored_site["now"])
         return await preview(
-            Work(claim, kept, vendors, limiter, settings.openai, Unguarded(), cache),
+            Work(claim, kept, clients, limiter, settings.openai, Unguarded(), cache),
             kept,
-            illustrated=wish.illustrated,
+            illustrated=request.illustrated,
             retry_base_s=settings.worker.retry_base,
             retry_cap_s=settings.worker.retry_cap,
             say=say,
         )
 
 
-def _claim(blog: NewBlog, *, site: dict[str, Any], now: Any) -> Claim:
-    """As a worker would have claimed it, but for its number, which is no job's."""
+def _claim(job: NewJob, *, site: dict[str, Any], now: Any) -> Claim:
+    """Return a claim as a worker would have it. The id 0 belongs to no job."""
     return Claim(
         job_id=0,
-        instance_id=blog.instance_id,
+        instance_id=job.instance_id,
         attempt=1,
         failures=0,
         max_attempts=1,
         stage=Stage.SOURCE,
-        source_type=blog.source_type,
-        source_id=blog.source_id,
-        source_data=blog.source_data,
+        source_type=job.source_type,
+        source_id=job.source_id,
+        source_data=job.source_data,
         site=site,
         created_at=now,
         publish_in_s=None,

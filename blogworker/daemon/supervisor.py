@@ -1,4 +1,4 @@
-"""Builds the world, runs one worker in it, and takes it down in order."""
+"""Open the database and the clients, run one worker, and shut everything down in order."""
 
 import signal
 from collections.abc import Callable, Mapping
@@ -9,20 +9,20 @@ from anyio import create_task_group, open_signal_receiver
 from anyio.abc import TaskStatus
 
 from blogworker.daemon import systemd
-from blogworker.daemon.clients import opened_vendors
+from blogworker.daemon.clients import open_clients
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.isolation import WORKER, Isolation, Role, raise_oom_score
 from blogworker.daemon.pacing import StageTimes, buckets, pacing
 from blogworker.daemon.ticker import every
 from blogworker.db import grants
-from blogworker.db.fit import require_fit
 from blogworker.db.migrate import state
-from blogworker.db.patient import DatabaseHealth, RetryingDatabase
 from blogworker.db.pool import Database
+from blogworker.db.readiness import require_ready
+from blogworker.db.retrying import DatabaseHealth, RetryingDatabase
 from blogworker.errors import DatabaseUnready
 from blogworker.queue.job import Claim, Outcome
-from blogworker.queue.rescue import Former
+from blogworker.queue.rescue import FormerLease
 from blogworker.quota.breaker import Breakers
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import Settings, WorkerSettings
@@ -32,9 +32,9 @@ from blogworker.stages.pipeline import attempt
 from blogworker.stages.work import Output, Work
 from blogworker.telemetry import get_logger
 
-FIT_S = 5.0
+COMPATIBILITY_S = 5.0
 SUSPECTS_S = 1.0
-RELEASE_AFTER_S = 60.0  # that a person may take to put the database right, before what waits to be stored is dropped
+RELEASE_AFTER_S = 60.0  # how long jobs wait for an incompatible database to be repaired, before they are released
 
 log = get_logger()
 
@@ -42,36 +42,46 @@ log = get_logger()
 async def run(settings: Settings, *, until_empty: bool = False, role: Role = WORKER) -> None:
     """Run one worker until a signal, or until the queue is empty.
 
-    Raises DatabaseUnready before anything is claimed, and when a newer version has migrated the database to what this
-    one does not fit; LeaseTaken when another process took the name over.
+    Raises DatabaseUnready before anything is claimed, or after a newer version has migrated the database. Raises
+    LeaseTaken when another process has taken over the worker's name.
     """
     if role.suspects:
         raise_oom_score()
     async with Database(settings.database, application=f"blogworker {settings.worker.name}"[:63]) as database:
         async with database.connection() as connection:
-            await require_fit(connection, needs=grants.WORKER)
+            await require_ready(connection, needs=grants.WORKER)
         health = DatabaseHealth()
-        patient = RetryingDatabase(database, health)
-        limiter = Limiter(patient, buckets(settings), longest_wait_s=settings.worker.quota_patience)
-        await limiter.open()
-        breakers = Breakers(patient, {"openai": settings.openai.credential, "replicate": settings.replicate.credential})
+        retrying = RetryingDatabase(database, health)
+        limiter = Limiter(retrying, buckets(settings), longest_wait_s=settings.worker.quota_patience)
+        await limiter.start()
+        breakers = Breakers(
+            retrying, {"openai": settings.openai.credential, "replicate": settings.replicate.credential}
+        )
         await breakers.start()
-        cache = StoredCache(patient, product_s=settings.wix.product_ttl, ideas_s=settings.openai.ideas_ttl)
+        cache = StoredCache(retrying, product_s=settings.wix.product_ttl, ideas_s=settings.openai.ideas_ttl)
         warn_unpriced(settings)
-        trouble, times = settings.replicate.image_trouble, StageTimes()
-        async with opened_vendors(settings, limiter, connections=settings.worker.concurrency) as vendors:
+        image_trouble, times = settings.replicate.image_trouble, StageTimes()
+        async with open_clients(settings, limiter, connections=settings.worker.concurrency) as clients:
 
             async def pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Output]) -> Outcome:
-                checkpoints = StoredCheckpoints(patient, worker_id, claim, saved)
+                checkpoints = StoredCheckpoints(retrying, worker_id, claim, saved)
                 worker = settings.worker
                 work = Work(
-                    claim, checkpoints, vendors, limiter, settings.openai, breakers, cache, trouble, worker.review_every
+                    claim,
+                    checkpoints,
+                    clients,
+                    limiter,
+                    settings.openai,
+                    breakers,
+                    cache,
+                    image_trouble,
+                    worker.review_every,
                 )
                 return await attempt(
                     work, retry_base_s=worker.retry_base, retry_cap_s=worker.retry_cap, timed=times.took
                 )
 
-            gate = Gate(breakers, trouble, pacing=partial(pacing, settings, times))
+            gate = Gate(breakers, image_trouble, pacing=partial(pacing, settings, times))
             await gate.sync()
             begin = partial(
                 Incarnation, settings, database, health, pipeline, gate=gate, waiting=limiter.waiting, role=role
@@ -80,7 +90,7 @@ async def run(settings: Settings, *, until_empty: bool = False, role: Role = WOR
 
 
 def warn_unpriced(settings: Settings) -> None:
-    """Once a process: its models' prices do not change while it runs."""
+    """Log each model without a price. Prices do not change while the process runs, so once is enough."""
     prices = {**settings.openai.prices, **settings.replicate.prices}
     for model in sorted({*settings.openai.models, settings.replicate.model}):
         if not prices.get(model):
@@ -88,15 +98,15 @@ def warn_unpriced(settings: Settings) -> None:
 
 
 def drain_signals() -> tuple[signal.Signals, ...]:
-    """The signals that drain a worker. SIGHUP is one, as it would kill it by default, unless `nohup` ignores it."""
+    """Return the signals that drain a worker. SIGHUP would kill it by default; `nohup` makes it ignored."""
     ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     return (signal.SIGTERM, signal.SIGINT) if ignored else (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Supervisor:
-    """Holds one lease after another: a worker whose database was silent for too long begins anew by itself.
+    """Runs one incarnation after another. When a lease ends, the worker registers again with a new lease.
 
-    `begin` makes each, unregistered.
+    `begin` creates an incarnation, not registered yet.
     """
 
     def __init__(
@@ -119,14 +129,14 @@ class Supervisor:
         self._outdated: DatabaseUnready | None = None
 
     async def run(self, *, until_empty: bool = False) -> None:
-        """Raises DatabaseUnready once it has drained because of a newer database."""
-        former: Former | None = None
+        """Run until the worker is done. Raises DatabaseUnready after a drain because of a newer database."""
+        former: FormerLease | None = None
         settled = released = 0
         async with create_task_group() as watches:
-            # With or without a lease: the process stays up while the database is away, even for hours.
+            # These run also without a lease: the process stays up while the database is unavailable, even for hours.
             watches.start_soon(systemd.feed_watchdog)
-            await watches.start(self._obey_signals)
-            watches.start_soon(every, "fit", FIT_S, self._look_at_fit)
+            await watches.start(self._handle_signals)
+            watches.start_soon(every, "compatibility", COMPATIBILITY_S, self._check_compatibility)
             if self._isolation is not None:
                 watches.start_soon(every, "suspects", SUSPECTS_S, self._isolation.tick)
             while not self._stopping:
@@ -143,12 +153,18 @@ class Supervisor:
         if self._outdated is not None:
             raise self._outdated
 
-    async def _look_at_fit(self) -> None:
-        """Where statements do not fit the database, release jobs that have waited too long. Drain if a newer version
-        has migrated it: then no waiting helps."""
-        if self._incarnation is None or self._stopping or (waited_s := self._health.fit.waited_s) == 0:
+    async def _check_compatibility(self) -> None:
+        """Handle an incompatible database: release jobs that have waited too long.
+
+        Drain if a newer version has migrated the database, because then waiting does not help.
+        """
+        if (
+            self._incarnation is None
+            or self._stopping
+            or (waited_s := self._health.compatibility.incompatible_for_s) == 0
+        ):
             return
-        if waited_s > RELEASE_AFTER_S and (count := self._incarnation.worker.release_all()):
+        if waited_s > RELEASE_AFTER_S and (count := self._incarnation.worker.release_running()):
             log.warning("jobs_released", count=count)
         async with self._database.connection() as connection:
             found = await state(connection)
@@ -158,10 +174,10 @@ class Supervisor:
             self._stopping = True
             self._drain(self._incarnation, self._worker.drain_timeout)
 
-    async def _obey_signals(self, *, task_status: TaskStatus[None]) -> None:
-        """The first signal drains; a second SIGTERM or SIGINT releases what is held at once.
+    async def _handle_signals(self, *, task_status: TaskStatus[None]) -> None:
+        """Drain at the first signal. At a second SIGTERM or SIGINT, release all jobs at once.
 
-        A terminal that closes may send SIGHUP twice, by itself and through its shell: the second changes nothing.
+        A terminal that closes may send SIGHUP twice, once itself and once through its shell: the second is ignored.
         """
         with open_signal_receiver(*drain_signals()) as signals:
             task_status.started()

@@ -1,6 +1,6 @@
-"""sd_notify: tell systemd that we are ready, alive, stopping. Does nothing when systemd did not start us.
+"""sd_notify: report to systemd that the process is ready, alive or stopping. Does nothing without systemd.
 
-The protocol is one datagram a message to the socket that NOTIFY_SOCKET names (sd_notify(3)).
+The protocol is one datagram per message to the socket named by NOTIFY_SOCKET, see sd_notify(3).
 """
 
 import os
@@ -13,9 +13,9 @@ from blogworker.printable import printable
 
 
 def notify(*facts: str) -> None:
-    """Send facts such as "READY=1" or "STATUS=draining". Never raises: work does not depend on being heard.
+    """Send facts such as "READY=1" or "STATUS=draining". Never raises, because work does not depend on systemd.
 
-    A fact is a line: one within it, such as in a worker's name, would be another fact.
+    Each fact is one line. Line breaks inside a fact, for example in a worker's name, are escaped.
     """
     path = os.environ.get("NOTIFY_SOCKET")
     if not path:
@@ -28,7 +28,7 @@ def notify(*facts: str) -> None:
 
 
 def watchdog_interval_s() -> float | None:
-    """Half of what the unit's WatchdogSec allows, or None when there is no watchdog for this process."""
+    """Return half of the unit's WatchdogSec, or None when there is no watchdog for this process."""
     allowed = os.environ.get("WATCHDOG_USEC", "")
     if not allowed.isdigit() or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None

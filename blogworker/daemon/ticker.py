@@ -1,11 +1,11 @@
-"""The only loop helper: call an act again and again."""
+"""The one helper for periodic tasks."""
 
 from collections.abc import Awaitable, Callable
 from random import uniform
 
 from anyio import sleep
 
-from blogworker.db.words import in_words
+from blogworker.db.messages import message_of
 from blogworker.telemetry import get_logger
 
 log = get_logger()
@@ -18,8 +18,11 @@ async def every(
     *,
     fatal: tuple[type[Exception], ...] = (),
 ) -> None:
-    """Call `tick` forever. A failing tick is tried again, and logged when it begins to fail, fails otherwise than
-    before, or works again; cancellation and `fatal` errors pass through."""
+    """Call `tick` forever, every `interval_s` seconds with a jitter of 10 %.
+
+    A tick that fails is called again. The first failure, a failure of another type and the recovery are logged.
+    Cancellation and `fatal` errors are raised.
+    """
     failing: str | None = None
     while True:
         try:
@@ -28,7 +31,7 @@ async def every(
             raise
         except Exception as error:
             if failing != (failing := type(error).__name__):
-                log.warning("tick_failed", tick=name, error_type=failing, error=in_words(error))
+                log.warning("tick_failed", tick=name, error_type=failing, error=message_of(error))
         else:
             if failing is not None:
                 log.info("tick_recovered", tick=name)

@@ -1,4 +1,4 @@
-"""Postgres: the pool, the SQL files, the migrations. No other room opens a connection or reads a .sql file."""
+"""Postgres: the connection pool, the SQL files, the migrations. No other package opens a connection or reads SQL."""
 
 from blogworker.db.pool import Database
 

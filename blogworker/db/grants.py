@@ -1,7 +1,7 @@
-"""The privileges of each group role: `blogworker roles` grants them, and every command checks them before it starts.
+"""The privileges of each group role. `blogworker roles` grants them, and every command checks them when it starts.
 
 Triggers, and the functions that producers call, run with the rights of the tables' owner. So no role needs privileges
-for what they write: sites of new blogs, announcements, totals of spending, reservations, titles.
+for the rows that they write: sites of new jobs, announcements, totals of spending, budget holds, titles.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ class Role:
     """A group role. `tables`: privileges besides SELECT, each followed by its columns if it is limited to some."""
 
     name: str
-    can: str  # shown to people
+    can: str  # shown by the CLI
     reads: bool = True  # SELECT on all tables and views, and EXECUTE on functions that change nothing
     tables: Tables = field(default_factory=dict)
     functions: Sequence[str] = ()
 
     @property
     def wanted(self) -> dict[str, list[str]]:
-        """`tables` as three lists in the same order: relations, privileges and columns ('' for all)."""
+        """Return `tables` as three lists in the same order: relations, privileges and columns ('' for all)."""
         rows = [
             (table, *privilege.partition(" ")[::2])
             for table, privileges in self.tables.items()
@@ -35,7 +35,7 @@ class Role:
         }
 
 
-# These write nothing; they are volatile so that they see rows newer than their statement.
+# These functions write nothing. They are volatile, so that they see rows that are newer than their statement.
 READS = ("site_in_flight", "site_has_pending")
 ENQUEUES = ("enqueue_blog", "enqueue_blogs", "create_sites", "require_room")
 ALL = ("INSERT", "UPDATE", "DELETE")
@@ -46,11 +46,11 @@ CLAIM = (
 )
 PLAN = "name plan weight max_in_flight max_pending settings"
 
-PRODUCER = Role("blogworker_producer", "adds blogs; reads nothing", reads=False, functions=ENQUEUES)
+PRODUCER = Role("blogworker_producer", "adds jobs; reads nothing", reads=False, functions=ENQUEUES)
 READER = Role("blogworker_reader", "reads everything", functions=READS)
 WORKER = Role(
     "blogworker_worker",
-    "makes blogs: `blogworker run` and `preview`",
+    "runs jobs: `blogworker run` and `preview`",
     tables={
         "blog_generations": (f"UPDATE {CLAIM}",),
         "sites": (f"UPDATE {LINE} {PAUSE}",),
@@ -83,7 +83,7 @@ WORKER = Role(
 )
 OPERATOR = Role(
     "blogworker_operator",
-    "reads everything; adds, retries, cancels and prunes blogs; changes sites, budgets, quotas and breakers",
+    "reads everything; adds, retries, cancels and prunes jobs; changes sites, budgets, quotas and breakers",
     tables={
         "blog_generations": (
             "UPDATE status priority run_at max_attempts publish_mode error cancel_requested_at retry_from",
@@ -101,5 +101,5 @@ OPERATOR = Role(
     },
     functions=(*READS, *ENQUEUES),
 )
-NOBODY = Role("", "does nothing", reads=False)
+NO_ROLE = Role("", "does nothing", reads=False)
 ROLES = (PRODUCER, WORKER, READER, OPERATOR)

@@ -1,7 +1,7 @@
-"""Read whatever a column holds. A value that Python cannot represent must not take the whole answer with it.
+"""Load every value that a column can hold, so that one value that Python cannot represent does not fail the query.
 
-The constraints of the tables keep such values out (`sql/schema`). A row that was stored without them, by a restore or
-by replication, would stop every claim, or hide every other row of a list.
+The constraints of the tables exclude such values (`sql/schema`). A restore or replication can store them all the same,
+and one such row would otherwise fail every claim or hide all other rows of a list.
 """
 
 import json
@@ -17,8 +17,8 @@ from psycopg.adapt import AdaptersMap, Loader
 from psycopg.pq import Format
 from psycopg.types.json import set_json_loads
 
-SHOWN = 200  # characters kept of what cannot be read
-NEVER = datetime.max.replace(tzinfo=UTC)  # stands for infinity, and for any time beyond Python's last
+SHOWN = 200  # characters of an unreadable value that are kept
+NEVER = datetime.max.replace(tzinfo=UTC)  # represents infinity, and any time after Python's latest
 BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
 
@@ -26,7 +26,7 @@ BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 class Unreadable:
     """A JSON value that Python cannot read."""
 
-    text: str  # its beginning
+    text: str  # the first characters of the value
     reason: str
 
     def __str__(self) -> str:
@@ -34,7 +34,7 @@ class Unreadable:
 
 
 def load_json(data: str | bytes) -> Any:
-    """The value, or Unreadable: PostgreSQL takes JSON that is nested deeper, and longer numbers, than Python does."""
+    """Return the value, or Unreadable: PostgreSQL accepts deeper nesting and longer numbers than Python does."""
     text = data if isinstance(data, str) else data.decode()
     try:
         return json.loads(text)
@@ -45,7 +45,7 @@ def load_json(data: str | bytes) -> Any:
 
 
 class _Tolerant(Loader):
-    """Gives the first or the last moment for a time that is out of reach."""
+    """Returns the earliest or the latest value for a time that Python cannot represent."""
 
     kind: str
     first: Any
@@ -53,7 +53,7 @@ class _Tolerant(Loader):
 
     def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
         super().__init__(oid, context)
-        # The driver's own, in C where there is one: asked only once for each column of an answer.
+        # The driver's loader, in C where available; looked up once for each column of a result.
         self._load: Callable[[Buffer], Any] = _driver_loader(self.kind)(oid, context).load
 
     def load(self, data: Buffer) -> Any:
@@ -74,7 +74,7 @@ class DateLoader(_Tolerant):
 
 @cache
 def tolerant() -> AdaptersMap:
-    """The adapters of every connection of ours."""
+    """Return the adapters that all our connections use."""
     found = AdaptersMap(adapters)
     set_json_loads(load_json, found)
     for loader in (TimestamptzLoader, DateLoader):

@@ -1,15 +1,15 @@
-"""Bring a database up to date: forward only, while producers and workers go on, safe when ten start at once.
+"""Migrate a database: forward only, while producers and workers run, and safely when several processes start it.
 
-A migration is one transaction, or, where its first line is `-- migrate: no transaction`, statements of their own,
-separated by `-- migrate: next`. The second kind is for what takes long: `create index concurrently`, and blocks that
-change a few thousand rows and commit. It is recorded when all of it is done. If one statement fails, the next `migrate`
-repeats all of them, so each has to allow that.
+A migration is one transaction. If its first line is `-- migrate: no transaction`, it is a list of separate statements,
+divided by `-- migrate: next`. That kind is for slow changes: `create index concurrently`, and blocks that change a few
+thousand rows and commit. It is recorded when all its statements are done. If one of them fails, the next `migrate`
+repeats all of them, so each must be repeatable.
 
-A lock that all others would have to wait behind is waited for half a second, given up, and tried again; later for
-longer, so that an autovacuum gives way.
+While a migration waits for a table lock, all other transactions wait behind it. So it gives up after half a second and
+retries. Later it waits longer, so that an autovacuum is cancelled in its favour.
 
-The migration libraries were tried and set aside: a lock that survives its owner's death, a driver or an ORM that
-nothing else here needs.
+Migration libraries were tried and rejected: their lock survives the death of its owner, or they need a driver or an ORM
+that nothing else here needs.
 """
 
 import hashlib
@@ -26,13 +26,13 @@ from psycopg.errors import DeadlockDetected, LockNotAvailable
 from psycopg.rows import DictRow
 
 from blogworker.backoff import backoff_s
-from blogworker.db.alone import alone
-from blogworker.db.grants import NOBODY, Role
-from blogworker.db.patient import is_transient
+from blogworker.db.grants import NO_ROLE, Role
+from blogworker.db.messages import message_of
+from blogworker.db.migration_lock import migration_lock
+from blogworker.db.retrying import is_transient
 from blogworker.db.roles import Ours, grant
-from blogworker.db.server import HOME, Server, look_at_relations, look_at_server, quoted
+from blogworker.db.server import HOME, Server, inspect_relations, inspect_server, quoted
 from blogworker.db.sql import query, sql_dir
-from blogworker.db.words import in_words
 from blogworker.errors import DatabaseUnready
 from blogworker.telemetry import get_logger
 
@@ -42,11 +42,11 @@ NEXT = "-- migrate: next\n"
 FUNCTIONS = re.compile(r"^\s*create (?:or replace )?function (\w+)", re.MULTILINE)
 CREATED = re.compile(r"^create (?:or replace |unlogged )?(?:table|view) (\w+)", re.MULTILINE)
 
-TABLE_LOCK_S = 0.5  # writers wait behind a lock that is waited for; less than deadlock_timeout, so that we yield first
-VACUUM_LOCK_S = 1.5  # an autovacuum in the way yields to who has waited for deadlock_timeout, a second
+TABLE_LOCK_S = 0.5  # writers wait behind this; less than deadlock_timeout, so that the migration gives up first
+VACUUM_LOCK_S = 1.5  # longer than deadlock_timeout (1 s), after which a blocking autovacuum is cancelled
 SHORT_WAITS = 3
-QUIET_LOCK_S = 60.0  # nobody waits behind those of a migration without a transaction
-PATIENCE_S = 60.0  # in which a lock is tried for again and again
+CONCURRENT_LOCK_S = 60.0  # for a migration without a transaction: nothing waits behind its locks
+LOCK_RETRY_S = 60.0  # how long a table lock is retried
 
 log = get_logger()
 
@@ -59,12 +59,12 @@ class Migration:
 
     @property
     def statements(self) -> list[str] | None:
-        """Of a migration without a transaction."""
+        """Return the statements of a migration without a transaction, else None."""
         return self.text.split(NEXT) if self.text.startswith(NO_TRANSACTION) else None
 
     @property
     def script(self) -> str:
-        """For psql."""
+        """Return the text as a script for psql."""
         head = f"-- migration {self.version:04} {self.name}\n"
         return head + (self.text if self.statements else f"begin;\n{self.text}commit;\n")
 
@@ -74,7 +74,7 @@ class Migration:
 
 
 def migrations() -> list[Migration]:
-    """All of them, in order. The file name is NNNN_what_changes.sql."""
+    """Return all migrations in order. The file name is NNNN_what_changes.sql."""
     return list(_files())
 
 
@@ -87,9 +87,9 @@ def _files() -> tuple[Migration, ...]:
     return tuple(sorted(found, key=lambda m: m.version))
 
 
-def created_relations(made_by: Iterable[Migration]) -> list[str]:
-    """The tables and views that these make."""
-    return sorted({name for migration in made_by for name in _created(migration.text)})
+def created_relations(creators: Iterable[Migration]) -> list[str]:
+    """Return the names of the tables and views that these migrations create."""
+    return sorted({name for migration in creators for name in _created(migration.text)})
 
 
 @cache
@@ -98,7 +98,7 @@ def _created(text: str) -> list[str]:
 
 
 def created_functions() -> list[str]:
-    """The names of all functions of ours."""
+    """Return the names of all our functions."""
     return sorted({name for migration in migrations() for name in FUNCTIONS.findall(migration.text)})
 
 
@@ -108,33 +108,33 @@ def ours() -> Ours:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a database has, against what this program has."""
+    """The migrations of a database compared with those of this program."""
 
     applied: tuple[int, ...]
     pending: tuple[Migration, ...]
     unknown: tuple[int, ...]  # applied by a newer program
-    changed: tuple[int, ...]  # the file is not what was applied
+    changed: tuple[int, ...]  # the file differs from the migration that was applied
 
     def require_current(self) -> None:
-        """Raise DatabaseUnready unless this program and the database fit."""
+        """Raise DatabaseUnready unless the database has exactly this program's migrations."""
         if self.unknown:
             raise self.newer()
         if self.changed:
             raise DatabaseUnready(
-                f"migration {self.changed[0]} is not the one this database was made with: install the matching version"
+                f"migration {self.changed[0]} differs from the one applied here: install the matching version"
             )
         if self.pending:
             raise DatabaseUnready(f"the database lacks {len(self.pending)} migration(s): run `blogworker migrate`")
 
     def newer(self) -> DatabaseUnready:
-        """What to say of a database that a newer program has migrated."""
+        """Return the error for a database that a newer version has migrated."""
         return DatabaseUnready(
             f"the database is newer than this program (it has migration {max(self.unknown)}): upgrade blogworker"
         )
 
 
 async def state(connection: AsyncConnection[DictRow]) -> State:
-    """Compare. Without our table nothing is applied. Raises DatabaseUnready for another program's table of its name."""
+    """Compare. Without our table no migration is applied. Raises DatabaseUnready if another program has that table."""
     known = await (await connection.execute(query("db/has_migrations"))).fetchone()
     rows = []
     if known is not None and known["foreign_table"]:
@@ -154,13 +154,13 @@ async def state(connection: AsyncConnection[DictRow]) -> State:
 
 
 async def migrate(connection: AsyncConnection[DictRow]) -> list[Migration]:
-    """Apply what is pending and give it. A second caller waits for the first, then finds nothing to do.
+    """Apply the pending migrations and return them. A second caller waits for the first and then has nothing to do.
 
-    Raises DatabaseUnready, before anything is changed where that can be foreseen; always with whole migrations applied.
+    Raises DatabaseUnready, if possible before anything is changed. No migration is ever applied in part.
     """
-    server = await look_at_server(connection)
-    server.require_fit()
-    async with alone(connection):
+    server = await inspect_server(connection)
+    server.require_ready()
+    async with migration_lock(connection):
         before = await state(connection)
         if before.unknown or before.changed:
             before.require_current()
@@ -171,25 +171,25 @@ async def migrate(connection: AsyncConnection[DictRow]) -> list[Migration]:
             await connection.execute(query("db/create_migrations"))
         for migration in before.pending:
             await _apply_or_explain(connection, migration)
-        await _mend_functions(connection, changed=bool(before.pending))
+        await _repair_functions(connection, changed=bool(before.pending))
     return list(before.pending)
 
 
 async def _require_room(connection: AsyncConnection[DictRow], server: Server, before: State) -> None:
-    """Raise DatabaseUnready unless the role may change what is ours, and the names of what is to be made are free."""
+    """Raise DatabaseUnready unless the role may alter our tables and the names of new relations are free."""
     if not server.may_create:
         raise DatabaseUnready(
             f"role {server.role} may not create tables in schema {server.schema}: migrate as its owner, "
             f"or grant create on schema {quoted(server.schema or '')} to {quoted(server.role)}"
         )
     ours = set(created_relations(m for m in migrations() if m.version in before.applied))
-    for relation in await look_at_relations(connection, sorted(ours)):
+    for relation in await inspect_relations(connection, sorted(ours)):
         if relation["foreign_owner"]:
             raise DatabaseUnready(
                 f"{relation['name']} belongs to {relation['foreign_owner']}, and role {server.role} may not change it: "
                 f"migrate as {relation['foreign_owner']}"
             )
-    for relation in await look_at_relations(connection, sorted(set(created_relations(before.pending)) - ours)):
+    for relation in await inspect_relations(connection, sorted(set(created_relations(before.pending)) - ours)):
         raise DatabaseUnready(
             f"schema {server.schema} already has a {relation['name']} of another program: "
             f"give blogworker a schema of its own: {HOME}"
@@ -197,7 +197,7 @@ async def _require_room(connection: AsyncConnection[DictRow], server: Server, be
 
 
 async def _require_names(connection: AsyncConnection[DictRow], server: Server) -> None:
-    """Before the first migration: also the names of functions and types are free."""
+    """Before the first migration, raise DatabaseUnready unless the names of functions and types are free."""
     parameters = {"functions": created_functions(), "relations": created_relations(migrations())}
     for found in await (await connection.execute(query("db/foreign_names"), parameters)).fetchall():
         raise DatabaseUnready(
@@ -206,9 +206,9 @@ async def _require_names(connection: AsyncConnection[DictRow], server: Server) -
         )
 
 
-async def _mend_functions(connection: AsyncConnection[DictRow], *, changed: bool) -> None:
-    """Restore the comparison of titles if pg_trgm was dropped with cascade; secure and grant what is new."""
-    row = await look_at_functions(connection, needs=NOBODY)
+async def _repair_functions(connection: AsyncConnection[DictRow], *, changed: bool) -> None:
+    """Restore the comparison of titles if pg_trgm was dropped with cascade. Secure and grant new functions."""
+    row = await inspect_functions(connection, needs=NO_ROLE)
     if row["can_compare"] and not row["compares"]:
         await connection.execute(query("db/compare_titles"))
     if changed and row["can_secure"]:
@@ -216,24 +216,24 @@ async def _mend_functions(connection: AsyncConnection[DictRow], *, changed: bool
         await grant(connection, ours())
 
 
-async def look_at_functions(connection: AsyncConnection[DictRow], *, needs: Role) -> DictRow:
+async def inspect_functions(connection: AsyncConnection[DictRow], *, needs: Role) -> DictRow:
     asked = {"reads": needs.reads, "functions": list(needs.functions), "own": created_functions()}
-    return await (await connection.execute(query("db/look_at_functions"), asked)).fetchone() or {}
+    return await (await connection.execute(query("db/inspect_functions"), asked)).fetchone() or {}
 
 
 async def _apply_or_explain(connection: AsyncConnection[DictRow], migration: Migration) -> None:
     try:
-        await _apply_patiently(connection, migration)
+        await _apply_with_retries(connection, migration)
     except PostgresError as error:
         if is_transient(error):
             raise
         raise DatabaseUnready(
             f"migration {migration.version} ({migration.name}) failed, and those before it are applied: "
-            f"{in_words(error)}. Mend that, and run `blogworker migrate` again"
+            f"{message_of(error)}. Fix that and run `blogworker migrate` again"
         ) from error
 
 
-async def _apply_patiently(connection: AsyncConnection[DictRow], migration: Migration) -> None:
+async def _apply_with_retries(connection: AsyncConnection[DictRow], migration: Migration) -> None:
     started = monotonic()
     failures = 0
     while True:
@@ -242,13 +242,13 @@ async def _apply_patiently(connection: AsyncConnection[DictRow], migration: Migr
             break
         except (LockNotAvailable, DeadlockDetected) as error:
             failures += 1
-            if monotonic() - started > PATIENCE_S:
+            if monotonic() - started > LOCK_RETRY_S:
                 raise DatabaseUnready(
                     f"migration {migration.version} ({migration.name}) is not applied: another transaction keeps its "
-                    "tables locked. Look for the oldest xact_start in pg_stat_activity, end that transaction, and run "
+                    "tables locked. Find the oldest xact_start in pg_stat_activity, end that transaction, and run "
                     "`blogworker migrate` again"
                 ) from error
-            log.info("migration_waited", version=migration.version, name=migration.name, error=in_words(error))
+            log.info("migration_waited", version=migration.version, name=migration.name, error=message_of(error))
         await sleep(backoff_s(failures, base_s=TABLE_LOCK_S, cap_s=5))
     log.info(
         "migration_applied",
@@ -266,7 +266,7 @@ async def _apply(connection: AsyncConnection[DictRow], migration: Migration, tab
             await connection.execute(migration.text.encode())
             await connection.execute(query("db/record_migration"), facts)
         return
-    await _limit_lock_wait(connection, QUIET_LOCK_S, within=False)
+    await _limit_lock_wait(connection, CONCURRENT_LOCK_S, within=False)
     for statement in migration.statements:
         await connection.execute(statement.encode())
     await _limit_lock_wait(connection, 0, within=False)

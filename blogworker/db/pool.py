@@ -1,8 +1,8 @@
 """A pool of connections that runs statements by name.
 
-Connections are in autocommit, each statement a transaction of its own. Statements that repeat are prepared, which saves
-their parsing and planning, where the session has its server connection to itself. Behind a pooler in transaction mode
-another client's statement might be run, so nothing is prepared there.
+Connections are in autocommit mode, so each statement is its own transaction. Statements that repeat are prepared, which
+saves parsing and planning. Behind a pooler in transaction mode nothing is prepared, because the server connection is
+shared and might run another client's statement of the same name.
 """
 
 from abc import ABC, abstractmethod
@@ -18,15 +18,15 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from blogworker.db.loaders import tolerant
+from blogworker.db.messages import message_of
 from blogworker.db.session import begin_session
 from blogworker.db.sql import query
-from blogworker.db.words import in_words
 from blogworker.errors import DatabaseAway, DatabaseUnready
 from blogworker.settings import DatabaseSettings
 
 Row = dict[str, Any]
 PREPARE_AFTER = 3  # times that a connection has run a statement
-RECONNECT_S = 3.0  # the pool's own back-off grows to half a minute; giving up early makes the next caller try at once
+RECONNECT_S = 3.0  # the pool's own backoff grows to 30 s; giving up early lets the next caller reconnect at once
 
 
 class Runner(ABC):
@@ -34,14 +34,14 @@ class Runner(ABC):
 
     @abstractmethod
     async def rows(self, name: str, /, **parameters: object) -> list[Row]:
-        """All rows of `sql/queries/<name>.sql`."""
+        """Return all rows of `sql/queries/<name>.sql`."""
 
     async def one(self, name: str, /, **parameters: object) -> Row:
-        """The row of a statement that always gives one."""
+        """Return the row of a statement that always gives one row."""
         return (await self.rows(name, **parameters))[0]
 
     async def maybe(self, name: str, /, **parameters: object) -> Row | None:
-        """The row of a statement that gives one or none."""
+        """Return the row of a statement that gives one row or no row."""
         return next(iter(await self.rows(name, **parameters)), None)
 
     async def execute(self, name: str, /, **parameters: object) -> None:
@@ -50,7 +50,7 @@ class Runner(ABC):
 
 
 class Statements(Runner):
-    """On one connection, for example within a transaction."""
+    """Runs statements on one connection, for example in a transaction."""
 
     def __init__(self, connection: AsyncConnection[DictRow]) -> None:
         self._connection = connection
@@ -61,7 +61,7 @@ class Statements(Runner):
 
 
 class Database(Runner):
-    """The pool. `open` fails with DatabaseUnready, in one line, when the server cannot be reached."""
+    """The pool. Entering it raises DatabaseUnready or DatabaseAway when the server cannot be used or reached."""
 
     def __init__(self, settings: DatabaseSettings, *, application: str = "blogworker") -> None:
         self._settings = settings
@@ -82,7 +82,7 @@ class Database(Runner):
             configure=_configure,
             open=False,
         )
-        await self._prove(settings)
+        await self._test_connection(settings)
         await pool.open()
         await pool.resize(settings.pool_min, settings.pool_max)
         self._pool = pool
@@ -92,8 +92,8 @@ class Database(Runner):
         if self._pool is not None:
             await self._pool.close()
 
-    async def _prove(self, settings: DatabaseSettings) -> None:
-        """Connect once by hand: the pool would hide why it cannot."""
+    async def _test_connection(self, settings: DatabaseSettings) -> None:
+        """Connect once without the pool, which would hide the reason of a failure."""
         connection = await connect(settings.url.get_secret_value(), timeout_s=settings.connect_timeout_s)
         await connection.close()
 
@@ -105,15 +105,15 @@ class Database(Runner):
             try:
                 yield connection
             except ReadOnlySqlTransaction:
-                await connection.close()  # it leads to what is a standby now, and would for up to an hour
+                await connection.close()  # its server has become a standby; the pool would keep it for up to an hour
                 raise
             except (FeatureNotSupported, InvalidSqlStatementName):
-                await connection.close()  # its prepared statements are of another schema, or lost
+                await connection.close()  # its prepared statements are lost, or belong to an older schema
                 raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Statements]:
-        """Statements that succeed or fail together. Never across a remote call."""
+        """Run statements that succeed or fail together. Do not call a provider in the block."""
         async with self.connection() as connection, connection.transaction():
             yield Statements(connection)
 
@@ -122,14 +122,14 @@ class Database(Runner):
             return await Statements(connection).rows(name, **parameters)
 
     async def briefly(self, *statements: tuple[str, Mapping[str, object]]) -> list[Row] | None:
-        """The rows of the last of these, which all give rows: one round trip, one transaction, in this order.
+        """Run statements in order in one transaction and one round trip. Return the rows of the last one.
 
-        None, and nothing done, when one of them met a lock that it would have had to wait for.
+        Returns None, and changes nothing, if a statement would have to wait for a lock. Each statement gives rows.
         """
         try:
-            async with self.connection() as connection, _prepared_anew_after_errors(connection), connection.pipeline():
-                wanted = (("db/wait_briefly", {}), *statements)
-                cursors = [await connection.execute(query(name), parameters) for name, parameters in wanted]
+            async with self.connection() as connection, _reset_prepared_after_errors(connection), connection.pipeline():
+                all_statements = (("db/wait_briefly", {}), *statements)
+                cursors = [await connection.execute(query(name), parameters) for name, parameters in all_statements]
                 return [await cursor.fetchall() for cursor in cursors][-1]
         except LockNotAvailable:
             return None
@@ -138,21 +138,21 @@ class Database(Runner):
         return self._pool.get_stats() if self._pool is not None else {}
 
 
-class OwnConnection(AsyncConnection[DictRow]):
-    """Closes at the end of its block, also when the block is cancelled.
+class ClosingConnection(AsyncConnection[DictRow]):
+    """A connection that is always closed at the end of its block, also when the block is cancelled.
 
-    The driver commits first, where it can be cancelled, and then leaves the connection open. In autocommit there is
-    nothing to commit.
+    The driver's own `__aexit__` commits first; if it is cancelled there, the connection stays open. In autocommit mode
+    there is nothing to commit.
     """
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
 
-async def connect(url: str, *, timeout_s: float, application: str = "blogworker") -> OwnConnection:
-    """One connection of our own, in autocommit. Raises DatabaseAway or DatabaseUnready, saying what to look at."""
+async def connect(url: str, *, timeout_s: float, application: str = "blogworker") -> ClosingConnection:
+    """Open one connection in autocommit mode. Raises DatabaseAway or DatabaseUnready with advice for the operator."""
     try:
-        connection = await OwnConnection.connect(url, **_options(timeout_s, application))
+        connection = await ClosingConnection.connect(url, **_options(timeout_s, application))
         try:
             await begin_session(connection)
         except BaseException:
@@ -160,15 +160,15 @@ async def connect(url: str, *, timeout_s: float, application: str = "blogworker"
             raise
         return connection
     except (OperationalError, PoolTimeout, ValueError) as error:
-        raise DatabaseAway(f"cannot connect to Postgres: {in_words(error)}. Check DATABASE_URL") from error
+        raise DatabaseAway(f"cannot connect to Postgres: {message_of(error)}. Check DATABASE_URL") from error
     except Exception as error:
         if type(error).__module__.startswith("psycopg"):
-            raise DatabaseUnready(f"DATABASE_URL is not usable: {in_words(error)}") from error
+            raise DatabaseUnready(f"DATABASE_URL is not usable: {message_of(error)}") from error
         raise
 
 
 def _options(connect_timeout_s: float, application: str) -> dict[str, Any]:
-    """How every connection of ours is made. The keepalives find a server that went away without a word in 15 s."""
+    """Return the options of all our connections. The keepalives detect a server that disappeared within 15 s."""
     return {
         "autocommit": True,
         "context": tolerant(),
@@ -185,24 +185,26 @@ def _options(connect_timeout_s: float, application: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _prepared_anew_after_errors(connection: AsyncConnection[DictRow]) -> AsyncIterator[None]:
-    """What the server skipped after an error in a pipeline is not prepared there, while psycopg believes that it is.
+async def _reset_prepared_after_errors(connection: AsyncConnection[DictRow]) -> AsyncIterator[None]:
+    """Reset prepared statements after an error in a pipeline.
 
-    Each later use of such a connection would fail."""
+    The server skips what follows the error, so it has not prepared those statements, but psycopg believes that it has.
+    Each later use of the connection would fail.
+    """
     try:
         yield
     except psycopg.Error:
         if connection.info.pipeline_status != PipelineStatus.OFF:
-            await connection.close()  # it could not be ended: answers are still on their way
+            await connection.close()  # the pipeline could not be ended: results are still arriving
         elif connection.prepare_threshold is not None and not connection.broken:
             async with connection.transaction(force_rollback=True):
-                pass  # a rollback makes psycopg forget them, here and at the server
+                pass  # a rollback makes psycopg deallocate all prepared statements
         raise
 
 
 async def _configure(connection: AsyncConnection[DictRow]) -> None:
-    """A connection of the pool: its statements repeat, so they are prepared where no pooler is between."""
-    # A pooler may forward notifications that another session listens for; the driver would keep each of them for ever.
+    """Configure a new connection of the pool. Prepare repeated statements unless a pooler is in between."""
+    # A pooler may forward notifications of other sessions, and the driver would store them all.
     connection.pgconn.notify_handler = None
     if await begin_session(connection):
         connection.prepare_threshold = PREPARE_AFTER

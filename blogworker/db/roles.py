@@ -1,4 +1,4 @@
-"""Creates the group roles and keeps their privileges equal to grants.py."""
+"""Create the group roles and set their privileges to those of grants.py."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ NAMES = [role.name for role in ROLES]
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """The names of all tables and views, and of all functions, that the migrations create."""
+    """The names of all tables, views and functions that the migrations create."""
 
     relations: Sequence[str]
     functions: Sequence[str]
 
 
 async def create_statements(connection: AsyncConnection[DictRow]) -> dict[str, str]:
-    """The statement for each role that the server lacks, by the role's name."""
+    """Return the CREATE ROLE statement of each missing role, by the role's name."""
     rows = await (await connection.execute(query("roles/create"), {"roles": NAMES})).fetchall()
     return {row["name"]: row["statement"] for row in rows}
 
 
 async def create(connection: AsyncConnection[DictRow]) -> tuple[list[str], list[str]]:
-    """Create the missing roles. Gives the names of those created, and of those that we may not create."""
+    """Create the missing roles. Return the names of those created, and of those that we may not create."""
     created, refused = [], []
     for name, statement in (await create_statements(connection)).items():
         try:
@@ -43,7 +43,7 @@ async def create(connection: AsyncConnection[DictRow]) -> tuple[list[str], list[
 
 
 async def grant_statements(connection: AsyncConnection[DictRow], role: Role, ours: Ours) -> list[str]:
-    """The statements that give the role its privileges in this schema and revoke all others."""
+    """Return the statements that grant the role its privileges in this schema and revoke all others."""
     asked = {
         "role": role.name,
         "reads": role.reads,
@@ -56,7 +56,7 @@ async def grant_statements(connection: AsyncConnection[DictRow], role: Role, our
 
 
 async def grant(connection: AsyncConnection[DictRow], ours: Ours) -> list[str]:
-    """Grant the existing roles their privileges, in one transaction. Gives their names.
+    """Grant the existing roles their privileges, in one transaction. Return their names.
 
     Raises DatabaseUnready if the caller does not own the tables.
     """

@@ -1,4 +1,4 @@
-"""Whether the program can work on a server, in this session, in this schema: told before anything is changed."""
+"""Check, before anything is changed, that the server, the session and the schema can be used."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
-from blogworker.db.grants import NOBODY, Role
+from blogworker.db.grants import NO_ROLE, Role
 from blogworker.db.sql import query
 from blogworker.errors import DatabaseAway, DatabaseUnready
 from blogworker.printable import printable
@@ -17,7 +17,7 @@ HOME = "create schema blogworker, and put ?options=-csearch_path%3Dblogworker at
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The row of look_at_server.sql."""
+    """The row of inspect_server.sql."""
 
     version: int
     version_name: str
@@ -28,10 +28,10 @@ class Server:
     schema: str | None
     wanted: str | None
     may_create: bool
-    unfit: list[str]
+    wrong_settings: list[str]
 
-    def require_fit(self) -> None:
-        """Raise DatabaseUnready, or DatabaseAway where it may be another one in a moment."""
+    def require_ready(self) -> None:
+        """Raise DatabaseUnready, or DatabaseAway if waiting may help."""
         if self.version < OLDEST * 10_000:
             raise DatabaseUnready(f"Postgres {self.version_name} is too old: blogworker needs {OLDEST} or newer")
         if self.encoding != "UTF8":
@@ -45,44 +45,45 @@ class Server:
                 f"the database is {kind}: point DATABASE_URL at the primary, or wait until it takes writes"
             )
         self._require_schema()
-        if self.unfit:
+        if self.wrong_settings:
             raise DatabaseUnready(
-                f"a setting of role {self.role}, its database or its server does not fit: "
-                f"alter role {quoted(self.role)} set {self.unfit[0]}"
+                f"a setting of role {self.role}, its database or its server is wrong: "
+                f"alter role {quoted(self.role)} set {self.wrong_settings[0]}"
             )
 
     def _require_schema(self) -> None:
         if self.wanted is not None and self.wanted.startswith("pg_"):
             raise DatabaseUnready(
-                f"the search_path begins with {self.wanted}, a schema of the system: begin it with that of the tables"
+                f"the search_path begins with {self.wanted}, a system schema: put the schema of the tables first"
             )
         if self.schema is None:
-            named = f"schema {self.wanted} does not exist, or" if self.wanted else "it names none, or"
+            named = f"schema {self.wanted} does not exist, or" if self.wanted else "it is empty, or"
             raise DatabaseUnready(
-                f"the search_path leads to no schema of tables: {named} role {self.role} lacks USAGE on it. "
-                "Create or grant it, or name another: alter role ... set search_path = ..."
+                f"the search_path has no usable schema: {named} role {self.role} lacks USAGE on it. "
+                "Create it, grant it, or set another one: alter role ... set search_path = ..."
             )
         if self.wanted is not None and self.schema not in (self.role, self.wanted):
             raise DatabaseUnready(
-                f"the search_path begins with schema {self.wanted}, which does not exist or is closed to role "
-                f"{self.role}: create schema {quoted(self.wanted)}, grant usage on it, or correct the search_path"
+                f"the search_path begins with schema {self.wanted}, which does not exist or which role "
+                f"{self.role} may not use: create schema {quoted(self.wanted)}, grant usage on it, or correct the "
+                "search_path"
             )
 
 
-async def look_at_server(connection: AsyncConnection[DictRow]) -> Server:
-    row = await (await connection.execute(query("db/look_at_server"))).fetchone()
+async def inspect_server(connection: AsyncConnection[DictRow]) -> Server:
+    row = await (await connection.execute(query("db/inspect_server"))).fetchone()
     return Server(**(row or {}))
 
 
-async def look_at_relations(
-    connection: AsyncConnection[DictRow], names: list[str], *, needs: Role = NOBODY
+async def inspect_relations(
+    connection: AsyncConnection[DictRow], names: list[str], *, needs: Role = NO_ROLE
 ) -> list[dict[str, Any]]:
     asked = {"names": names, "reads": needs.reads, **needs.wanted}
-    return await (await connection.execute(query("db/look_at_relations"), asked)).fetchall()
+    return await (await connection.execute(query("db/inspect_relations"), asked)).fetchall()
 
 
 def quoted(name: str) -> str:
-    """The name as an SQL identifier, quoted if necessary."""
+    """Return the name as an SQL identifier, quoted if necessary."""
     if name.isidentifier() and name == name.lower():
         return name
     double = name.replace('"', '""')

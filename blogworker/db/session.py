@@ -1,4 +1,4 @@
-"""How each session of ours begins: with what the program relies on, whoever configured the role or the server."""
+"""Begin each session with the settings that the program relies on, however the role and the server are configured."""
 
 from contextlib import suppress
 
@@ -9,11 +9,11 @@ from psycopg.rows import DictRow
 from blogworker.db.sql import query
 from blogworker.redact import SECRETS
 
-TRIES = 20  # a statement_timeout of a millisecond stops even what lifts it, now and then
+TRIES = 20  # a statement_timeout of 1 ms sometimes cancels even the statement that removes it
 
 
 async def begin_session(connection: AsyncConnection[DictRow]) -> bool:
-    """Set what we rely on, in one round trip. Gives whether the server session is this connection's own."""
+    """Set the session up in one round trip. Return whether the connection is direct, without a pooler in between."""
     known = connection.info
     if known.password not in (known.user, known.dbname):
         SECRETS.learn(known.password)  # it may come from PGPASSWORD or a password file
@@ -24,7 +24,7 @@ async def begin_session(connection: AsyncConnection[DictRow]) -> bool:
 
 
 async def _begin(connection: AsyncConnection[DictRow]) -> bool:
-    """Both statements are sent as one text, which makes them one transaction; so the client fills in the parameter."""
+    """Send both statements as one text, which is one transaction. Therefore the client has to insert the parameter."""
     cursor = AsyncClientCursor(connection, row_factory=connection.row_factory)
     both = query("db/no_statement_timeout") + query("db/begin_session")
     await cursor.execute(both, {"pid": connection.info.backend_pid})

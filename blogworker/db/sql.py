@@ -1,4 +1,4 @@
-"""The only reader of `sql/`: statements by name, the current schema, and the migrations in order."""
+"""The only module that reads `sql/`: statements by name, the current schema, and the migrations in order."""
 
 from functools import cache
 from importlib.resources import files
@@ -8,14 +8,14 @@ from typing import LiteralString
 
 
 def sql_dir() -> Traversable:
-    """`sql/`: inside the package in a wheel, beside it in a checkout or an editable install."""
+    """Return the folder `sql/`: inside the package in a wheel, beside it in a checkout or an editable install."""
     packaged = files("blogworker") / "sql"
     return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "sql"
 
 
 @cache
 def query(name: str) -> LiteralString:
-    """The text of `sql/queries/<name>.sql`, for example "queue/claim"."""
+    """Return the text of `sql/queries/<name>.sql`, for example for "queue/claim"."""
     path = sql_dir()
     for part in ("queries", *f"{name}.sql".split("/")):
         path = path / part

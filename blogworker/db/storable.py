@@ -1,5 +1,4 @@
-"""Makes values from outside storable: within what Postgres accepts and our tables allow (`sql/schema`), and without
-secrets."""
+"""Make external values storable: valid for Postgres and for the constraints of our tables, and without secrets."""
 
 from collections.abc import Mapping
 from math import isfinite
@@ -7,14 +6,15 @@ from typing import Any
 
 from blogworker.redact import SECRETS
 
-DEEPEST = 32  # objects and arrays around a value
+DEEPEST = 32  # the nesting of objects and arrays that is kept
 
 
 def storable(value: Any, *, level: int = 0) -> Any:
-    """A JSON value without secrets, and without what `jsonb` and `text` refuse: NUL, lone surrogates, NaN and Infinity.
-    What is nested too deeply and numbers that are too large become null.
+    """Return the JSON value without secrets and without what `jsonb` and `text` refuse.
 
-    A paid answer that is refused would be lost, and bought again by every attempt.
+    NUL and lone surrogates are removed or replaced. NaN, Infinity, too large numbers and values that are nested too
+    deeply become null. Otherwise a paid response that the database refuses would be lost, and every attempt would
+    pay for it again.
     """
     match value:
         case str():
@@ -34,20 +34,22 @@ def storable(value: Any, *, level: int = 0) -> Any:
 
 
 def too_large(number: float) -> bool:
-    """Whether it is beyond 1e308, either way, as it is written in decimals."""
+    """Return whether the number is above 1e308 or below -1e308."""
     return abs(number) > (1e308 if isinstance(number, float) else 10**308)
 
 
-def explained(text: str, longest: int) -> str:
-    """A message of a vendor or an exception for a column of `longest` characters. Secrets are hidden before it is cut,
-    because half a secret would not be recognised."""
-    return clipped(SECRETS.hide(_unbroken(text)), longest)
+def storable_message(text: str, longest: int) -> str:
+    """Return a provider's or an exception's message for a column of `longest` characters.
+
+    Secrets are hidden before the text is truncated, because half a secret would not be recognised.
+    """
+    return truncated(SECRETS.hide(_unbroken(text)), longest)
 
 
 def _unbroken(text: str) -> str:
     return text.replace("\0", "").encode(errors="replace").decode()
 
 
-def clipped(text: str, longest: int) -> str:
-    """The text, or as much of it as a column takes."""
+def truncated(text: str, longest: int) -> str:
+    """Return the text, shortened to `longest` characters if necessary."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"

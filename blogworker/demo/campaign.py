@@ -8,7 +8,7 @@ from itertools import count, product
 
 from blogworker.intake import Accepted, read
 from blogworker.post.plain import slug
-from blogworker.queue.validation import NewBlog
+from blogworker.queue.validation import NewJob
 
 DATA = files("blogworker.demo")
 # These fit any keyword, so that a large campaign has enough different ones.
@@ -22,10 +22,10 @@ class Shop:
     instance_id: str
     name: str
     size: int  # products in the catalogue
-    blogs: tuple[NewBlog, ...]
+    blogs: tuple[NewJob, ...]
 
 
-def campaign(blogs: int, sites: int) -> list[tuple[Shop, list[NewBlog]]]:
+def campaign(blogs: int, sites: int) -> list[tuple[Shop, list[NewJob]]]:
     """`blogs` blogs dealt out over `sites` sites in proportion to the size of their catalogues, one each at least.
 
     Raises ValueError when there are fewer blogs than sites.
@@ -39,15 +39,15 @@ def campaign(blogs: int, sites: int) -> list[tuple[Shop, list[NewBlog]]]:
 
 def shops() -> list[Shop]:
     """The shops of the catalogue, the largest first."""
-    products: dict[str, list[NewBlog]] = defaultdict(list)
+    products: dict[str, list[NewJob]] = defaultdict(list)
     with as_file(DATA / "catalog.csv") as path:
         for row in read(path, instance_id="demo"):
             if isinstance(row, Accepted):
                 products[str(row.blog.source_data["vendor"])].append(row.blog)
-    keywords: dict[str, list[NewBlog]] = defaultdict(list)
+    keywords: dict[str, list[NewJob]] = defaultdict(list)
     for line in (DATA / "keywords.txt").read_text(encoding="utf-8").splitlines():
         vendor, _, keyword = line.partition("\t")
-        keywords[vendor].append(NewBlog("demo", "keyword", None, {"keyword": keyword, "vendor": vendor}))
+        keywords[vendor].append(NewJob("demo", "keyword", None, {"keyword": keyword, "vendor": vendor}))
     found = [
         Shop(slug(vendor), vendor, len(blogs), tuple(blogs + keywords[vendor])) for vendor, blogs in products.items()
     ]
@@ -79,16 +79,16 @@ def _shares(sizes: list[int], blogs: int) -> list[int]:
     return shares
 
 
-def _take(shop: Shop, share: int) -> list[NewBlog]:
+def _take(shop: Shop, share: int) -> list[NewJob]:
     supply = _supply(shop)
     return [replace(next(supply), instance_id=shop.instance_id) for _ in range(share)]
 
 
-def _supply(shop: Shop) -> Iterator[NewBlog]:
+def _supply(shop: Shop) -> Iterator[NewJob]:
     """The shop's own blogs, then every keyword in every situation, then those again with a number."""
     yield from shop.blogs
     themes = [str(blog.source_data["keyword"]) for blog in shop.blogs if blog.source_type == "keyword"]
     for edition in count(1):
         suffix = "" if edition == 1 else f", part {edition}"
         for situation, theme in product(SITUATIONS, themes):
-            yield NewBlog("demo", "keyword", None, {"keyword": f"{theme} {situation}{suffix}", "vendor": shop.name})
+            yield NewJob("demo", "keyword", None, {"keyword": f"{theme} {situation}{suffix}", "vendor": shop.name})

@@ -1,4 +1,4 @@
-"""One JSON object a line, with the fields of NewBlog in snake_case or camelCase."""
+"""One JSON object a line, with the fields of NewJob in snake_case or camelCase."""
 
 import json
 from collections import Counter
@@ -12,7 +12,7 @@ from blogworker.errors import Fault
 from blogworker.intake import identifiers
 from blogworker.intake.lines import Lines, numbered
 from blogworker.intake.rows import Draft, Drafted
-from blogworker.queue.validation import NewBlog
+from blogworker.queue.validation import NewJob
 
 
 def _camel(name: str) -> str:
@@ -20,7 +20,7 @@ def _camel(name: str) -> str:
     return head + "".join(map(str.title, rest))
 
 
-FIELDS = tuple(field.name for field in fields(NewBlog))
+FIELDS = tuple(field.name for field in fields(NewJob))
 SPELLINGS = {name: name for name in FIELDS} | {_camel(name): name for name in FIELDS}
 SPREAD = {"[": "a JSON list", "[{": "a JSON list", "{": "JSON over several lines"}  # by the first line
 FLATTEN = {"a JSON list": ".[]", "JSON over several lines": "."}

@@ -18,7 +18,7 @@ from blogworker.intake import jsonl, keywords, products
 from blogworker.intake.lines import BOM, encoding_of, lines_of
 from blogworker.intake.repeats import Repeats
 from blogworker.intake.rows import Accepted, Draft, Drafted, Row
-from blogworker.queue.validation import IDEMPOTENCY_KEY_MAX, NewBlog, faults
+from blogworker.queue.validation import IDEMPOTENCY_KEY_MAX, NewJob, faults
 
 Kind = Literal["auto", "jsonl", "keywords", "csv"]
 KINDS: dict[str, Kind] = {
@@ -80,7 +80,7 @@ def read(
             fields = {"source_id": None, "source_data": {}, "priority": priority} | row.fields
             if "instance_id" not in fields:
                 fields["instance_id"] = next(turns, "")
-            blog = NewBlog(**fields)
+            blog = NewJob(**fields)
             reasons = faults(blog)
             if not reasons and idempotent and blog.idempotency_key is None:
                 blog = replace(blog, idempotency_key=_key(blog))
@@ -176,7 +176,7 @@ def _kind_of(head: bytes, name: str, *, told: Kind) -> Kind:
     return "csv" if "\t" in first_line.strip() or products.looks_like_products(first_line) else "keywords"
 
 
-def _key(blog: NewBlog) -> str:
+def _key(blog: NewJob) -> str:
     """`product:<handle>`, `keyword:<keyword>`, or a digest where that is too long or there is no such word."""
     data: dict[str, Any] = blog.source_data if isinstance(blog.source_data, dict) else {}
     word = {

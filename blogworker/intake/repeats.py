@@ -5,7 +5,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
-from blogworker.queue.validation import NewBlog
+from blogworker.queue.validation import NewJob
 
 
 class Repeats:
@@ -15,7 +15,7 @@ class Repeats:
     def __init__(self) -> None:
         self._seen: dict[int, tuple[int, str, int]] = {}  # digest of the key -> digest of the blog, file, line
 
-    def contradiction(self, blog: NewBlog, file: str, line: int) -> str | None:
+    def contradiction(self, blog: NewJob, file: str, line: int) -> str | None:
         """The fault of a blog whose key a different blog already has; None if there is none."""
         if blog.idempotency_key is None:
             return None
@@ -32,7 +32,7 @@ class Repeats:
         )
 
 
-def _content(blog: NewBlog) -> list[Any]:
+def _content(blog: NewJob) -> list[Any]:
     """All fields that make the blog. Letter case and spacing of a keyword do not count."""
     data = dict(blog.source_data)
     subject: object = None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from blogworker.errors import Fault
-from blogworker.queue.validation import NewBlog
+from blogworker.queue.validation import NewJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +12,7 @@ class Accepted:
     """A blog the queue will take."""
 
     line: int
-    blog: NewBlog
+    blog: NewJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The fields of NewBlog that a row itself gives; the rest comes from the caller."""
+    """The fields of NewJob that a row itself gives; the rest comes from the caller."""
 
     line: int
     fields: dict[str, Any]

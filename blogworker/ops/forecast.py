@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from blogworker.db.pool import Database, Row
 from blogworker.errors import DatabaseUnready, QueueFull
 from blogworker.queue.survey import Survey, room, survey
-from blogworker.queue.validation import NewBlog
+from blogworker.queue.validation import NewJob
 from blogworker.settings import OpenAISettings, ReplicateSettings
 from blogworker.spend.estimate import DAYS, LATEST, Estimate, estimate
 from blogworker.stages.catalog import paid_calls
@@ -47,7 +47,7 @@ class Prices:
 
 
 async def forecast(
-    database: Database, jobs: Iterable[NewBlog], *, counts: Counter[str], limit: int | None, prices: Prices
+    database: Database, jobs: Iterable[NewJob], *, counts: Counter[str], limit: int | None, prices: Prices
 ) -> Forecast:
     """Forecast with the database. `counts`: jobs by site that need room, if known before; `limit`: of the queue."""
     async with database.transaction() as statements:
@@ -65,7 +65,7 @@ async def forecast(
     return Forecast(surveyed, found, outlook, refusal, unknown)
 
 
-async def forecast_without_database(jobs: Iterable[NewBlog], *, prices: Prices) -> Forecast:
+async def forecast_without_database(jobs: Iterable[NewJob], *, prices: Prices) -> Forecast:
     """Forecast from the settings alone: no job is known, no average, no queue."""
     surveyed = await survey(None, jobs)
     return Forecast(surveyed, _estimate(_needs(surveyed.kinds, prices), [], [], prices))

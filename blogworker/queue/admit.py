@@ -1,17 +1,18 @@
-"""Put the sites that got work in line.
+"""Admit sites: put sites with new jobs into the line that claims serve.
 
-Each claim admits a few of those that came first, so that one new blog is served at once. When ten thousand sites get
-work in one statement, the rest follows here, batch by batch, and no claim waits for it. A site joins at the lowest
-virtual time that is in service when its batch is admitted, so it is next, whichever batch that is.
+A trigger announces each site that gets a job (table `site_arrivals`). Each claim admits a few of the first arrivals, so
+that a single new job is served at once. When one statement adds jobs of ten thousand sites, this module admits the rest
+batch by batch, and no claim waits for that. An admitted site gets the lowest virtual time in the line, so it is served
+next, whichever batch it is in.
 """
 
 from psycopg import Error
 
-from blogworker.db.patient import is_transient
 from blogworker.db.pool import Database, Statements
+from blogworker.db.retrying import is_transient
 from blogworker.queue.batches import Batches
 
-WITH_A_CLAIM = 50  # two or three milliseconds
+WITH_A_CLAIM = 50  # arrivals per claim: two or three milliseconds
 BATCH = 200
 
 
@@ -20,7 +21,7 @@ def arrivals() -> Batches:
 
 
 async def admit(database: Database, batches: Batches | None = None) -> int:
-    """All sites that have been announced; gives how many joined the line. Any worker may, at any time."""
+    """Admit all announced sites. Return how many joined the line. Any worker may do this at any time."""
     joined: int = sum(row["joined"] for row in await (batches or arrivals()).run(database))
     if not joined:
         await database.briefly(("queue/forget_arrivals", {}))
@@ -28,8 +29,8 @@ async def admit(database: Database, batches: Batches | None = None) -> int:
 
 
 async def admissible(database: Database) -> bool:
-    """Whether a claim can admit the first sites. Where the database refuses one, `admit` passes it over."""
-    asked: dict[str, object] = {"batch": WITH_A_CLAIM, "only": None, "aside": []}
+    """Return whether a claim can admit the first arrivals. If the database refuses one, only `admit` can skip it."""
+    asked: dict[str, object] = {"batch": WITH_A_CLAIM, "only": None, "skipped": []}
     try:
         async with database.connection() as connection, connection.transaction(force_rollback=True):
             await Statements(connection).execute("queue/admit_sites", **asked)
@@ -41,15 +42,15 @@ async def admissible(database: Database) -> bool:
 
 
 class Reopening:
-    """Looks for sites that are marked as at their cap and are not, a batch each time, from where it was before."""
+    """Finds sites that are marked as at their cap (`max_in_flight`) but are not, one batch per run."""
 
     BATCH = 500
 
     def __init__(self) -> None:
         self._after = ""
 
-    async def look(self, database: Database) -> int:
-        """One batch; gives how many sites came back into the line."""
+    async def run_once(self, database: Database) -> int:
+        """Check one batch. Return how many sites came back into the line."""
         rows = await database.briefly(("queue/reopen_sites", {"after": self._after, "batch": self.BATCH}))
         if not rows:
             return 0

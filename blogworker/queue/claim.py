@@ -1,23 +1,23 @@
-"""Take the next jobs, fairly.
+"""Claim the next jobs, fairly between sites.
 
-A site's `virtual_time` is the service it has received: jobs claimed, divided by its weight. Sites that may have work
-stand in a line ordered by it. A claim reads the head of the line, takes from each site at most a window of its jobs, in
-the order their turns would end, and charges each site for what it took. So sites are served in proportion to weight, a
-site that comes back joins at the lowest virtual time in service, and the cost does not depend on the backlog.
+This is weighted fair queueing. A site's `virtual_time` is the service it has received, divided by its weight. Sites
+with jobs stand in a *line* ordered by virtual time. A claim reads the head of the line, takes at most a *window* of
+jobs from each site, orders them by *turn* (the virtual time at which the site's service of that job would end), and
+charges each site for its jobs. So service is proportional to weight, a site that comes back joins at the lowest
+virtual time in the line, and the cost of a claim does not depend on the backlog.
 
-Four statements in two round trips: `claim_turn` makes claims that go by the quotas wait for each other, `admit_sites`
-puts the first of the sites that got work in line (admit.py the others), `claim` takes jobs, `retire_sites` takes sites
-without jobs out of the line. The last is a transaction of its own because it must see what was committed since the
-claim began.
+A claim runs four statements in two round trips. `claim_turn` serialises claims that depend on quotas. `admit_sites`
+puts the first sites with new jobs into the line (`admit.py` puts the others). `claim` takes jobs. `retire_sites` takes
+sites without jobs out of the line; it is a separate transaction, because it must see what was committed during the
+claim.
 
-Service is measured in standard blogs of 6,000 tokens: the claim charges the average of its site's blogs, the end of the
-attempt bills the difference to what it used, and `reconcile_sites` books the bills within a second, as a quota's
-reservation is reconciled. So a site's weight is its share of the tokens, and it does not matter how well the average
-predicts, nor how many claims a blog takes.
+Service is measured in standard posts of 6,000 tokens. A claim charges the average of the site's posts. The end of the
+attempt writes a *bill* for the difference to the real usage, and `reconcile_sites` books the bills within a second. So
+a site's weight is its share of the tokens, however well the average predicts and however many claims a job needs.
 
-What waits for a quota waits in this line. A claim takes only what can go on within a few seconds, so that slots hold
-what runs. New blogs start as fast as the narrowest quota lets others through (`stage_rooms` in `sql/schema/gate.sql`).
-Within those seconds, calls go in the order of the turns that the claim gave their jobs.
+Jobs that wait for a quota wait in this line, not in slots: a claim takes only jobs that can continue within a few
+seconds. New jobs start at the rate of the narrowest quota (`stage_rooms` in `sql/schema/gate.sql`). During those
+seconds in the slot, calls start in the order of the turns that the claim gave their jobs.
 """
 
 from collections.abc import Mapping
@@ -32,13 +32,16 @@ from blogworker.queue.admit import WITH_A_CLAIM
 from blogworker.queue.job import Claim, Stage
 
 STAGES = frozenset(Stage)
-DRY_ROUNDS = 50  # sites whose jobs all were cancelled or deleted; a claim has to end within its time limit
+DRY_ROUNDS = 50  # retries of a claim that met only sites without jobs; a claim has a time limit
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What one claim took. `look_again`: there may be more at once, which other claims, open producers or sites without
-    a job hide. `look_in_s`: how long to wait for quotas that hold jobs back; None: none is held back."""
+    """The result of one claim.
+
+    `look_again`: another claim at once may find more: this one took jobs, or met locks of other transactions or sites
+    without jobs. `look_in_s`: after how many seconds the quotas let waiting jobs continue; None: no job waits for them.
+    """
 
     claims: tuple[Claim, ...]
     look_again: bool
@@ -47,29 +50,30 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Pacing:
-    """What the quotas let through: see `stage_rooms` in `sql/schema/gate.sql`. Lists are in the order of the stages."""
+    """What a claim needs to know about quotas, for `stage_rooms`. Lists are in the order of the stages."""
 
-    buckets: list[str | None]  # of the call of each stage; None: it makes none that all sites share
-    tokens: list[int]  # reserved for it
-    leads: list[float]  # seconds from the claim of a new blog to the call of each stage, and to its end
-    patience_s: float  # the longest that a job may wait for a quota in its slot
-    site_rpm: int | None = None  # calls a minute to one site; None: sites are not called
-    site_calls: int = 1  # that a blog makes to its site
+    buckets: list[str | None]  # of each stage's paid call; None: the stage makes no call that uses a shared quota
+    tokens: list[int]  # reserved for that call
+    leads: list[float]  # seconds from the claim of a new job to the call of each stage, and to the end of the job
+    patience_s: float  # the longest that a job may wait for quota in its slot
+    site_rpm: int | None = None  # calls per minute to one site; None: sites are not called
+    site_calls: int = 1  # calls of one job to its site
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimFilter:
-    """Which jobs may be claimed: those whose next stage is one of `stages`; None: any.
+    """Which jobs may be claimed: those whose next stage is in `stages`; None: any.
 
-    `image_trouble`: of the sites that do not say what becomes of a blog without a picture. Where it need not wait, its
-    image stage may be claimed all the same. None: `stages` alone decides. `shop`: of those at the source stage only the
-    ones that have to read their product from the site's shop, or only the others; None: all.
+    `image_trouble`: what happens to a job without a picture where the site's settings do not say. A job that need not
+    wait for a picture may be claimed at the image stage even if `stages` excludes it. None: `stages` alone decides.
+    `shop`: at the source stage, True: only jobs that must read their product from the site's shop; False: only the
+    others; None: all.
     """
 
     stages: tuple[Stage, ...] | None = None
     image_trouble: str | None = None
     shop: bool | None = None
-    pacing: Pacing | None = None  # None: whatever the quotas say
+    pacing: Pacing | None = None  # None: ignore the quotas
 
 
 ALL = ClaimFilter()
@@ -77,7 +81,7 @@ ALL = ClaimFilter()
 
 @dataclass(slots=True)
 class Scan:
-    """How far a worker's claims have looked through the sites with part-done jobs, in the order of names."""
+    """How far a worker's claims have scanned the sites with unfinished jobs, in the order of their ids."""
 
     after: str = ""
 
@@ -92,20 +96,20 @@ async def claim(
     scan: Scan | None = None,
     admits: bool = True,
 ) -> Claimed:
-    """Take at most `slots` jobs, at most `site_window` of one site. `admits`: put sites that got work in line first.
+    """Claim up to `slots` jobs, at most `site_window` of one site. `admits`: admit sites with new jobs first.
 
-    A worker with one free slot looks at one site. Where it finds that site dry and retires it, it goes on to the next.
+    A claim for one slot reads only one site. If that site has no jobs, it is retired and the claim is repeated.
     """
     scan = scan or Scan()
     before: list[tuple[str, Mapping[str, object]]] = [("queue/claim_turn", {})] if only.pacing is not None else []
     if admits:
-        before.append(("queue/admit_sites", {"batch": WITH_A_CLAIM, "only": None, "aside": []}))
+        before.append(("queue/admit_sites", {"batch": WITH_A_CLAIM, "only": None, "skipped": []}))
     for _ in range(DRY_ROUNDS):
-        asked = {"worker_id": worker_id, "slots": slots, "site_window": site_window, **_wanted(only, scan)}
-        answer = await database.briefly(*before, ("queue/claim", asked))
-        if answer is None:
+        asked = {"worker_id": worker_id, "slots": slots, "site_window": site_window, **_filter_parameters(only, scan)}
+        result = await database.briefly(*before, ("queue/claim", asked))
+        if result is None:
             return Claimed(claims=(), look_again=True)
-        rows = answer
+        rows = result
         scan.after = rows[0]["scanned_to"]
         dry: list[str] = rows[0]["dry"]
         retired = await database.briefly(("queue/retire_sites", {"instance_ids": dry})) if dry else None
@@ -113,11 +117,11 @@ async def claim(
         claims = tuple(claim_of(row) for row in rows if row["job_id"] is not None)
         if claims or len(dry) == still_open:
             break
-    again = bool(claims) or rows[0]["contended"] or bool(dry)
-    return Claimed(claims=claims, look_again=again, look_in_s=rows[0]["look_in_s"])
+    look_again = bool(claims) or rows[0]["contended"] or bool(dry)
+    return Claimed(claims=claims, look_again=look_again, look_in_s=rows[0]["look_in_s"])
 
 
-def _wanted(only: ClaimFilter, scan: Scan) -> dict[str, Any]:
+def _filter_parameters(only: ClaimFilter, scan: Scan) -> dict[str, Any]:
     pacing = only.pacing
     return {
         "stages": None if only.stages is None else list(only.stages),
@@ -134,9 +138,9 @@ def _wanted(only: ClaimFilter, scan: Scan) -> dict[str, Any]:
 
 
 def claim_of(row: Row) -> Claim:
-    """What the database says of a job that was claimed.
+    """Return the claim of one row.
 
-    Never raises: a row that cannot be read ends its own job, and must not end the claim of the others.
+    Never raises: a row that cannot be read must fail its own job only, not the claim of the other jobs.
     """
     data, site, stage = row["source_data"], row["site"], row["stage"]
     return Claim(

@@ -1,4 +1,4 @@
-"""Add blogs, or refuse when the queue is full. The limits are the database's own, so every producer meets them."""
+"""Add jobs, or refuse when the queue is full. The limits are in the database, so they hold for every producer."""
 
 import json
 from collections import Counter
@@ -13,7 +13,7 @@ from psycopg.types.json import Json
 
 from blogworker.db.pool import Database, Statements
 from blogworker.errors import Fault, InvalidInput, QueueFull
-from blogworker.queue.validation import NewBlog, faults
+from blogworker.queue.validation import NewJob, faults
 
 BULK_ROWS = 500
 QUEUE_FULL = "BW503"
@@ -21,23 +21,23 @@ QUEUE_FULL = "BW503"
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """The answer to one blog."""
+    """The answer to one enqueued job."""
 
     job_id: int
     status: str
     created: bool  # False: this idempotency key was enqueued before
-    place: int | None  # among its site's waiting blogs, counted to 1,000
-    expected_start: datetime | None  # None: not known, or it has started
-    waits_for: str | None = None  # what holds it back beside its place in line
+    place: int | None  # the position among its site's waiting jobs, counted up to 1,000
+    expected_start: datetime | None  # None: unknown, or the job has started
+    waits_for: str | None = None  # what it waits for besides its place in line
 
 
-async def enqueue(database: Database | Statements, blog: NewBlog, *, queue_size_limit: int | None = None) -> Enqueued:
-    """Add one blog. Raises InvalidInput, or QueueFull."""
-    reasons = faults(blog)
+async def enqueue(database: Database | Statements, job: NewJob, *, queue_size_limit: int | None = None) -> Enqueued:
+    """Add one job. Raises InvalidInput or QueueFull."""
+    reasons = faults(job)
     if reasons:
         raise InvalidInput("blog", [Fault(1, reason) for reason in reasons])
     try:
-        columns = _columns(blog) | {"source_data": Json(blog.source_data), "queue_size_limit": queue_size_limit}
+        columns = _columns(job) | {"source_data": Json(job.source_data), "queue_size_limit": queue_size_limit}
         row = await database.one("queue/enqueue_blog", **columns)
     except psycopg.Error as error:
         raise refusal(error) from error
@@ -45,11 +45,11 @@ async def enqueue(database: Database | Statements, blog: NewBlog, *, queue_size_
 
 
 async def enqueue_many(
-    database: Database, blogs: Iterable[NewBlog], *, counts: Counter[str], queue_size_limit: int | None = None
+    database: Database, jobs: Iterable[NewJob], *, counts: Counter[str], queue_size_limit: int | None = None
 ) -> int:
-    """Add all of them or none; give how many are new. `counts` is how many there are of each site.
+    """Add all jobs or none. Return how many are new. `counts`: the number of jobs per site.
 
-    The rows are streamed, so `blogs` may be larger than memory; `counts` comes from the pass that checked them.
+    The jobs are streamed, so `jobs` may be larger than memory. `counts` comes from the pass that validated them.
     """
     sites = sorted(counts)
     created = 0
@@ -62,8 +62,8 @@ async def enqueue_many(
                 counts=[counts[site] for site in sites],
             )
             await statements.execute("queue/create_sites", instance_ids=sites)
-            for batch in _batches(blogs):
-                rows = [_columns(blog) for blog in batch]
+            for batch in _batches(jobs):
+                rows = [_columns(job) for job in batch]
                 created += (await statements.one("queue/enqueue_many", blogs=Json(rows, dumps=_dumps)))["created"]
     except psycopg.Error as error:
         raise refusal(error) from error
@@ -71,7 +71,7 @@ async def enqueue_many(
 
 
 def refusal(error: psycopg.Error) -> Exception:
-    """Our own error for what the database refused, else the error itself."""
+    """Return QueueFull if the database refused because of a limit, otherwise the error itself."""
     if error.sqlstate == QUEUE_FULL:
         detail = _detail(error)
         return QueueFull(
@@ -92,22 +92,22 @@ def _dumps(rows: object) -> str:
     return json.dumps(rows, default=datetime.isoformat)
 
 
-def _columns(blog: NewBlog) -> dict[str, Any]:
+def _columns(job: NewJob) -> dict[str, Any]:
     return {
-        "instance_id": blog.instance_id,
-        "source_type": blog.source_type,
-        "source_id": blog.source_id,
-        "source_data": blog.source_data,
-        "priority": blog.priority,
-        "run_at": blog.run_at,
-        "publish_at": blog.publish_at,
-        "idempotency_key": blog.idempotency_key,
-        "max_attempts": blog.max_attempts,
-        "publish_mode": blog.publish_mode,
+        "instance_id": job.instance_id,
+        "source_type": job.source_type,
+        "source_id": job.source_id,
+        "source_data": job.source_data,
+        "priority": job.priority,
+        "run_at": job.run_at,
+        "publish_at": job.publish_at,
+        "idempotency_key": job.idempotency_key,
+        "max_attempts": job.max_attempts,
+        "publish_mode": job.publish_mode,
     }
 
 
-def _batches(blogs: Iterable[NewBlog]) -> Iterator[list[NewBlog]]:
-    iterator = iter(blogs)
+def _batches(jobs: Iterable[NewJob]) -> Iterator[list[NewJob]]:
+    iterator = iter(jobs)
     while batch := list(islice(iterator, BULK_ROWS)):
         yield batch

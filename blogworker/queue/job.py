@@ -1,6 +1,6 @@
-"""A job, the claim on it, and the ways an attempt can end.
+"""Jobs, claims, and the outcomes of an attempt.
 
-Every outcome has one database move: `move` in `settle.py` names it, `sql/queries/queue/settle.sql` makes it.
+Each outcome is one change of the job's row: `move` in `settle.py` defines it, `sql/queries/queue/settle.sql` makes it.
 """
 
 from dataclasses import dataclass, field
@@ -31,12 +31,12 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One attempt at one job, ours while our worker's lease is extended."""
+    """One attempt at one job, valid while our worker's lease is extended."""
 
     job_id: int
     instance_id: str
-    attempt: int  # fencing token: a write with an older attempt writes nothing; never goes down
-    failures: int  # attempts that counted against max_attempts, before this one
+    attempt: int  # the fencing token: it only increases, and a write with an older attempt changes nothing
+    failures: int  # earlier attempts that counted against max_attempts
     max_attempts: int
     stage: Stage  # the first one without a checkpoint
     source_type: str
@@ -45,23 +45,23 @@ class Claim:
     site: dict[str, Any]  # the site's settings: language, tone, member_id ...
     created_at: datetime
     publish_in_s: float | None  # seconds until the post may be published, by the database clock at the claim
-    publish_mode: str | None = None  # the blog's own; None: as the site's settings say
-    turn: float = 0.0  # where its site stood in the round robin: its calls wait for a quota in this order
-    known_at: float = field(default_factory=monotonic, compare=False)  # when that was so, by this process's clock
-    unreadable: str | None = (
-        None  # why nothing can be made of the row, and what to do; then what was unreadable is empty
-    )
-    site_unreadable: str | None = None  # the same of its site's settings
+    publish_mode: str | None = None  # of this job; None: as in the site's settings
+    turn: float = 0.0  # the virtual time of its site at the claim; calls that wait for quota start in this order
+    known_at: float = field(
+        default_factory=monotonic, compare=False
+    )  # when publish_in_s was valid, by this process's clock
+    unreadable: str | None = None  # why the row cannot be read, and what to do; unreadable fields are empty then
+    site_unreadable: str | None = None  # the same for its site's settings
 
     @property
     def publish_left_s(self) -> float:
-        """Seconds from now until the post may be published; 0 where it may."""
+        """Return the seconds from now until the post may be published; 0 if it may be."""
         return max(0.0, (self.publish_in_s or 0.0) - (monotonic() - self.known_at))
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong, as stored in `generation_errors`."""
+    """An error of an attempt, as stored in `generation_errors`."""
 
     stage: str
     kind: str  # the error's class
@@ -74,12 +74,12 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The post is stored and, where the site can be reached, published."""
+    """The post is stored, and published if the site can be reached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A transient failure: PENDING again after `delay_s`, one attempt used; FAILED once all are used."""
+    """A transient failure: PENDING again after `delay_s`, one attempt used. FAILED after the last attempt."""
 
     failure: Failure
     delay_s: float
@@ -87,8 +87,11 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Not now: PENDING, no attempt used. It rests for `delay_s`, or keeps its place in line where that is 0: it is
-    claimed again when its quota allows. `failure` says why, where it was an error."""
+    """The job cannot continue now: PENDING again, no attempt used.
+
+    It rests for `delay_s`. With a delay of 0 it keeps its place in line, and is claimed again when its quota allows.
+    `failure`: the error, if an error is the reason.
+    """
 
     delay_s: float
     reason: str
@@ -97,7 +100,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class PutOff:
-    """Made ahead, as its owner asked: SCHEDULED until its time to be published, in `delay_s`."""
+    """The post was generated ahead of its publishing time: SCHEDULED for `delay_s`, until that time."""
 
     delay_s: float
     reason: str
@@ -105,34 +108,34 @@ class PutOff:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Refused for good: FAILED at once, with a message a person can act on."""
+    """A permanent failure: FAILED at once, with a message that a person can act on."""
 
     failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
 class PauseSite:
-    """The site, not the job, is at fault: the site is paused, the job stays PENDING, no attempt spent."""
+    """The site, not the job, is at fault: the site is paused, and the job is PENDING again, no attempt used."""
 
     failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
 class OverBudget:
-    """What the job may cost is not in a budget: PENDING again, nothing spent. The site is paused, or all are shut."""
+    """A budget has no room for the job's cost: PENDING again, no attempt used. The site, or every site, is stopped."""
 
     reason: str
-    everywhere: bool  # it is the total budget
+    everywhere: bool  # the total budget is used up, not the site's
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Released unfinished, at shutdown: PENDING at once, no attempt used."""
+    """Stopped before its end, for example at shutdown: PENDING at once, no attempt used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """A person asked for the running job to be stopped."""
+    """A person cancelled the running job."""
 
 
 Outcome = Done | Retry | Wait | PutOff | Reject | PauseSite | OverBudget | Release | Cancel

@@ -1,7 +1,7 @@
-"""A worker's right to the jobs it holds: one row of `workers`, extended while the worker lives.
+"""A worker's lease: its right to the jobs it has claimed. One row of `workers`, extended while the worker lives.
 
-Jobs of a worker whose lease ended belong to whoever rescues them. The worker must have let go of them by then, so it
-counts its own deadline from before the extension was sent, less a margin for stopping.
+When a lease ends, other workers may rescue the jobs. The worker must have stopped them by then. So it computes its own
+deadline from the time before the extension was sent, less a margin for stopping.
 """
 
 import os
@@ -16,21 +16,21 @@ from blogworker import __version__
 from blogworker.db.pool import Runner
 from blogworker.errors import BlogworkerError
 
-STOPPING_MARGIN_S = 2.0  # from "stop" to the last write of a cancelled job
+STOPPING_MARGIN_S = 2.0  # from the cancellation of a job to its last write
 
 
 class LeaseEnded(BlogworkerError):
-    """The worker's lease ended: it was silent for too long. What it held may be another's by now."""
+    """The worker's lease ended, because it was not extended in time. Other workers may have its jobs now."""
 
 
 class LeaseTaken(LeaseEnded):
-    """Another process took the worker's name over: two must not share one."""
+    """Another process has taken over the worker's name. Two processes must not share a name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
     worker_id: UUID
-    replaced: bool  # a live worker of this name was fenced out
+    replaced: bool  # a live worker of this name has lost its lease
 
 
 class Lease:
@@ -46,7 +46,7 @@ class Lease:
         self._extending = Lock()
 
     async def begin(self) -> Registration:
-        """Register, taking the name over from an earlier incarnation."""
+        """Register the worker. This takes over the name from an earlier incarnation."""
         asked_at = current_time()
         row = await self._database.one(
             "queue/register_worker",
@@ -62,9 +62,9 @@ class Lease:
         return Registration(self.worker_id, row["replaced"])
 
     async def extend(self, *, in_flight: int, draining: bool, stats: dict[str, object]) -> list[int]:
-        """Extend; give the jobs that a person asked to cancel. Raises LeaseEnded when it is too late.
+        """Extend the lease. Return the jobs that a person has cancelled. Raises LeaseEnded when it is too late.
 
-        One at a time: who asks during an extension waits for it, because it may have looked for the cancelled already.
+        Extensions run one at a time: one that is already running may have read the cancelled jobs too early.
         """
         async with self._extending:
             asked_at = current_time()
@@ -77,7 +77,7 @@ class Lease:
                 stats=Json(stats),
             )
         if row is None:
-            raise LeaseTaken(f"another process runs as {self.name} now: give each its own BLOGWORKER_NAME")
+            raise LeaseTaken(f"another process now runs as {self.name}: give each worker its own BLOGWORKER_NAME")
         if not row["extended"]:
             raise LeaseEnded(f"the lease of {self.name} ended before it could be extended")
         self._extended(asked_at)
@@ -85,7 +85,7 @@ class Lease:
         return cancelled
 
     async def end(self) -> None:
-        """Leave in good order."""
+        """End the lease at a normal exit."""
         await self._database.execute("queue/end_lease", worker_id=self.worker_id)
 
     def _extended(self, asked_at: float) -> None:

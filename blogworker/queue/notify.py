@@ -1,9 +1,8 @@
-"""LISTEN, so that an idle worker wakes at once. A hint only: polling is the truth.
+"""LISTEN for notifications, so that an idle worker wakes up at once. Notifications are hints; workers also poll.
 
-Anyone who may connect may notify, as often and as much as they like. So a notification only sets a flag, and its
-payload is compared and dropped. Past `MOST_PER_S` of them the listener disconnects, and polls until they end. Slow
-reading would not do: Postgres keeps what a listener has not read yet for all sessions together, and once that is full,
-enqueuing fails.
+Any role that may connect may notify, without a limit. So a notification only sets a flag; its payload is compared and
+dropped. When more than `MOST_PER_S` arrive, the listener disconnects and polls until they end. Reading slowly would not
+help: Postgres keeps unread notifications of all listeners in one queue, and when that queue is full, enqueuing fails.
 """
 
 from time import monotonic
@@ -22,26 +21,26 @@ from blogworker.settings import DatabaseSettings
 from blogworker.telemetry import get_logger
 
 WORK = b""  # a payload: there may be work
-CANCEL = b"cancel"  # another: somebody asked for a running job to be stopped
-PROBE_S = 10.0  # a connection that has been listened to for so long is asked whether it lives
+CANCEL = b"cancel"  # a payload: a person has cancelled a running job
+PING_S = 10.0  # between two tests that the connection still works
 ANSWER_S = 5.0
-MOST_PER_S = 1_000  # far more than all triggers and cancels of a fleet send
-HUNG_UP_S = 5.0
-POLL_S = 1.0  # meanwhile
+MOST_PER_S = 1_000  # far more than all triggers and cancellations of a fleet send
+DISCONNECTED_S = 5.0  # the pause before the next connection
+POLL_S = 1.0  # the poll interval during that pause
 
 log = get_logger()
 
 
 class NotDelivered(BlogworkerError):
-    """Notifications do not arrive on this connection: a pooler is in between, which drops them without a word."""
+    """Notifications do not arrive on this connection, because a pooler in between drops them."""
 
 
 class ListenFlooded(BlogworkerError):
-    """More notifications arrive than anything of ours sends."""
+    """More notifications arrive than this program ever sends."""
 
 
 class Flag:
-    """Set any number of times, it wakes its one waiter once."""
+    """An event for one waiter. Setting it several times wakes the waiter once."""
 
     def __init__(self) -> None:
         self._event = Event()
@@ -54,15 +53,15 @@ class Flag:
         return self._event.is_set()
 
     async def wait_and_clear(self) -> None:
-        """Wait until it is set, and clear it."""
+        """Wait until the flag is set, then clear it."""
         await self._event.wait()
         self._event = Event()
 
 
 class Reader:
-    """Sets a flag for each payload that means something, and drops all others.
+    """Sets the flag of each known payload, and drops all other notifications.
 
-    It reads the driver's own connection: the driver itself decodes and keeps whatever arrives while a statement runs.
+    It reads the libpq connection itself, because the driver would decode and store everything that arrives.
     """
 
     def __init__(self, connection: PGconn, flags: dict[bytes, Flag]) -> None:
@@ -73,10 +72,10 @@ class Reader:
         connection.notify_handler = self._receive
 
     async def listen(self) -> None:
-        """Wait for something to arrive, and read all that has. Raises OperationalError, ListenFlooded."""
+        """Wait for notifications and read all that have arrived. Raises OperationalError or ListenFlooded."""
         await wait_readable(self._connection.socket)
         more = True
-        while more:  # with TLS, what is left in its buffer would not make the socket readable again
+        while more:  # with TLS, data that is left in the buffer would not make the socket readable again
             self._connection.consume_input()
             more = False
             while notification := self._connection.notifies():
@@ -94,7 +93,7 @@ class Reader:
 
 
 class Listener:
-    """Sets `work` when there may be some, and `cancel` when jobs may have been cancelled."""
+    """Sets `work` when there may be work, and `cancel` when jobs may have been cancelled."""
 
     def __init__(self, settings: DatabaseSettings, database: Database, *, work: Flag, cancel: Flag) -> None:
         self._settings = settings
@@ -104,7 +103,7 @@ class Listener:
         self._flooded = False
 
     async def run(self) -> None:
-        """Listen for ever. Raises when the connection breaks or delivers nothing."""
+        """Listen forever. Raises when the connection breaks or does not deliver notifications."""
         while True:
             try:
                 await self._listen()
@@ -112,7 +111,7 @@ class Listener:
                 if not self._flooded:
                     log.warning("listen_flooded", most_per_s=MOST_PER_S, poll_s=POLL_S)
                 self._flooded = True
-            with move_on_after(HUNG_UP_S):
+            with move_on_after(DISCONNECTED_S):
                 await self._poll()
 
     async def _poll(self) -> None:
@@ -137,22 +136,22 @@ class Listener:
         flags = {WORK: self._work, CANCEL: self._cancel}
         reader = Reader(connection.pgconn, flags)
         await connection.execute(query("queue/listen"))
-        await self._prove_delivery(reader, flags)
+        await self._require_delivery(reader, flags)
         if not self._flooded:
             log.info("listen_connected")
-        self._set_both()  # what was sent before is lost
+        self._set_both()  # notifications from before this connection are lost
         while True:
-            with move_on_after(PROBE_S):
+            with move_on_after(PING_S):
                 while True:
                     await reader.listen()
-            with fail_after(ANSWER_S):  # a link that was cut without a word would stay silent for ever
-                await connection.execute(query("queue/are_you_there"))
+            with fail_after(ANSWER_S):  # a connection that was cut silently would never report it
+                await connection.execute(query("queue/ping"))
             if self._flooded:
                 self._flooded = False
                 log.info("listen_connected")
 
-    async def _prove_delivery(self, reader: Reader, flags: dict[bytes, Flag]) -> None:
-        """Notify ourselves over another connection, and wait for it."""
+    async def _require_delivery(self, reader: Reader, flags: dict[bytes, Flag]) -> None:
+        """Send a notification over another connection, and wait until it arrives here."""
         token, proof = f"probe {uuid4()}", Flag()
         flags[token.encode()] = proof
         try:
@@ -162,5 +161,5 @@ class Listener:
                     await reader.listen()
         except TimeoutError:
             raise NotDelivered(
-                "notifications do not arrive: set DATABASE_DIRECT_URL; polling serves meanwhile"
+                "notifications do not arrive: set DATABASE_DIRECT_URL; until then this worker polls"
             ) from None

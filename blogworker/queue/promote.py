@@ -1,4 +1,4 @@
-"""Put jobs whose time has come in line: SCHEDULED ones, and PENDING ones that rested."""
+"""Promote jobs that are due: put SCHEDULED jobs, and PENDING jobs whose rest is over, in line."""
 
 from blogworker.db.pool import Database
 from blogworker.queue.batches import Batches
@@ -11,5 +11,5 @@ def due() -> Batches:
 
 
 async def promote(database: Database, batches: Batches | None = None) -> int:
-    """All that are due; gives how many jobs joined the line. Any worker may, at any time."""
+    """Promote all due jobs. Return how many joined the line. Any worker may do this at any time."""
     return sum(row["promoted"] for row in await (batches or due()).run(database))

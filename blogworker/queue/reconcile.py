@@ -1,4 +1,4 @@
-"""Book what blogs used beyond, or short of, what their claims charged to their sites."""
+"""Reconcile each site's virtual time with the real usage of its jobs: book the bills of ended attempts."""
 
 from blogworker.db.pool import Database
 from blogworker.queue.batches import Batches
@@ -11,7 +11,7 @@ def bills() -> Batches:
 
 
 async def reconcile(database: Database, batches: Batches | None = None) -> int:
-    """All bills; gives how many sites were booked, once for each batch. Any worker may, at any time."""
+    """Book all bills. Return the number of sites booked, counted per batch. Any worker may do this at any time."""
     booked = await (batches or bills()).run(database)
     if not booked:
         await database.briefly(("queue/forget_bills", {}))

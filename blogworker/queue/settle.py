@@ -1,4 +1,4 @@
-"""End attempts: the outcome of each becomes one database move, many moves one statement."""
+"""Settle attempts: store the outcome of each attempt, many outcomes in one statement."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, assert_never
@@ -8,10 +8,10 @@ from anyio import Event, move_on_after
 from psycopg import Error
 from psycopg.types.json import Json
 
-from blogworker.db.misfit import misfit
+from blogworker.db.compatibility import is_incompatible
+from blogworker.db.messages import message_of
 from blogworker.db.pool import Runner
-from blogworker.db.storable import explained
-from blogworker.db.words import in_words
+from blogworker.db.storable import storable_message
 from blogworker.queue.job import (
     Cancel,
     Claim,
@@ -29,29 +29,29 @@ from blogworker.queue.job import (
 )
 from blogworker.telemetry import get_logger
 
-LONGEST_DELAY_S = 10 * 365 * 86_400.0  # a vendor's retry-after may be any number
+LONGEST_DELAY_S = 10 * 365 * 86_400.0  # a provider's retry-after may be any number
 PAUSE_S = 1.0
-REASON_MAX = 2_000  # characters of an error or a reason; a vendor's message may have any number
-WORD_MAX = 200  # of the words beside it: its kind, the vendor's code
-AGAIN_S = 0.25  # until a job whose row somebody holds is tried again
+REASON_MAX = 2_000  # characters of an error or a reason; a provider's message may be longer
+WORD_MAX = 200  # characters of the other fields of a failure, such as its kind and the provider's code
+LOCKED_RETRY_S = 0.25  # until an outcome is sent again whose row another transaction has locked
 
 log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What an outcome does to the job's row."""
+    """The change of the job's row that an outcome makes."""
 
     status: Status
-    delay_s: float = 0.0  # from now until it may be claimed
-    spent: bool = False  # counts against max_attempts; the last one makes the status FAILED
+    delay_s: float = 0.0  # from now until the job may be claimed
+    spent: bool = False  # the attempt counts against max_attempts; after the last one the status is FAILED
     error: str | None = None
     failure: Failure | None = None
     pauses_site: bool = False
 
 
 def move(outcome: Outcome) -> Move:
-    """The one place where outcomes become statuses."""
+    """Return the change for an outcome. Only this function maps outcomes to statuses."""
     match outcome:
         case Done():
             return Move(Status.DONE)
@@ -76,23 +76,26 @@ def move(outcome: Outcome) -> Move:
 
 
 class Settler:
-    """Collects outcomes while a statement is under way, and sends them together in the next: nothing ever waits for a
-    tick, and a busy worker settles many attempts at once. Runs on a patient database: an outage is waited for. A row
-    that somebody holds is not: it is sent again, and keeps its own slot only. Nor is a row that does not fit, where the
-    statement itself does: `strict` raises a misfit, by default `database` does."""
+    """Sends outcomes to the database. Outcomes that arrive during a statement go together in the next one.
+
+    So no outcome waits for a timer, and a busy worker settles many attempts at once. `database` retries while the
+    database is unavailable. A row that another transaction has locked is sent again later, and only its own slot waits.
+    `strict` raises when the database is incompatible, to distinguish a row that a trigger refuses from a
+    statement that the database refuses; by default it is `database`.
+    """
 
     def __init__(self, database: Runner, worker_id: UUID, *, strict: Runner | None = None) -> None:
         self._database = database
         self._strict = strict or database
         self._worker_id = worker_id
         self._waiting: list[tuple[Claim, Move, Settlement]] = []
-        self._unstored: dict[tuple[int, int], Settlement] = {}  # by job and attempt: waiting, or under way
+        self._unstored: dict[tuple[int, int], Settlement] = {}  # by job and attempt: waiting or being sent
         self._work = Event()
 
     async def settle(self, claim: Claim, outcome: Outcome) -> str | None:
-        """Store an outcome; give the job's new status, or None when the attempt was lost and nothing was written.
+        """Store an outcome. Return the job's new status, or None if the claim was lost and nothing was written.
 
-        The first outcome of an attempt stands: who is cancelled while it waits hands back what has ended already.
+        The first outcome of an attempt counts. A task that is cancelled here and then releases its job changes nothing.
         """
         attempt = claim.job_id, claim.attempt
         settlement = self._unstored.get(attempt)
@@ -104,9 +107,9 @@ class Settler:
         return settlement.status
 
     async def run(self) -> None:
-        """Send what is waiting, for ever."""
+        """Send waiting outcomes, forever."""
         while True:
-            with move_on_after(AGAIN_S if self._waiting else None):
+            with move_on_after(LOCKED_RETRY_S if self._waiting else None):
                 await self._work.wait()
             self._work = Event()
             batch, self._waiting = self._waiting, []
@@ -115,13 +118,13 @@ class Settler:
 
     async def _send(self, batch: list[tuple[Claim, Move, "Settlement"]]) -> None:
         try:
-            statuses = await self._store_fitting(batch)
+            statuses = await self._store_or_wait(batch)
         except Error as error:
-            if len(batch) > 1:  # one that is refused must not hold up the others
+            if len(batch) > 1:  # a refused outcome must not delay the others
                 for entry in batch:
                     await self._send([entry])
                 return
-            log.error("settle_failed", job_id=batch[0][0].job_id, error=in_words(error))
+            log.error("settle_failed", job_id=batch[0][0].job_id, error=message_of(error))
             statuses = {}
         for claim, made, settlement in batch:
             status = statuses.get(claim.job_id)
@@ -132,23 +135,25 @@ class Settler:
                 settlement.status = status
                 settlement.stored.set()
 
-    async def _store_fitting(self, batch: list[tuple[Claim, Move, "Settlement"]]) -> dict[int, str | None]:
-        """Waits for a database that does not fit; raises where it fits, and a row of the batch does not."""
+    async def _store_or_wait(self, batch: list[tuple[Claim, Move, "Settlement"]]) -> dict[int, str | None]:
+        """Wait while the database is incompatible. Raise if it is compatible and refuses a row of the batch."""
         try:
             return await self._store(batch)
         except Error as error:
-            if not misfit(error):
+            if not is_incompatible(error):
                 raise
         await self._database.rows("queue/settle", worker_id=self._worker_id, outcomes=Json([]))
         return await self._store(batch)
 
     async def _store(self, batch: list[tuple[Claim, Move, "Settlement"]]) -> dict[int, str | None]:
-        # Before the jobs are PENDING again, or else they are claimed at once.
+        # Pause before the jobs are PENDING again, otherwise they are claimed at once.
         pauses = {
-            claim.instance_id: explained(made.error or "", REASON_MAX) for claim, made, _ in batch if made.pauses_site
+            claim.instance_id: storable_message(made.error or "", REASON_MAX)
+            for claim, made, _ in batch
+            if made.pauses_site
         }
         for instance_id, reason in pauses.items():
-            # A site somebody holds is not waited for: nobody claims from it meanwhile, and its next job tries again.
+            # Do not wait long for a locked site: no claim takes its jobs meanwhile, and its next job pauses it.
             with move_on_after(PAUSE_S):
                 if await self._database.maybe("queue/pause_site", instance_id=instance_id, reason=reason) is not None:
                     log.warning("site_paused", instance_id=instance_id, error=reason)
@@ -161,7 +166,7 @@ class Settler:
 
 
 class Settlement:
-    """What became of one outcome."""
+    """The result of storing one outcome."""
 
     def __init__(self) -> None:
         self.stored = Event()
@@ -173,14 +178,14 @@ def _row(claim: Claim, made: Move) -> dict[str, Any]:
         "job_id": claim.job_id,
         "attempt": claim.attempt,
         "status": made.status,
-        "delay_s": min(max(0.0, made.delay_s), LONGEST_DELAY_S),  # in this order, which makes a NaN 0
+        "delay_s": min(max(0.0, made.delay_s), LONGEST_DELAY_S),  # this order of arguments turns a NaN into 0
         "spent": made.spent,
-        "error": None if made.error is None else explained(made.error, REASON_MAX),
+        "error": None if made.error is None else storable_message(made.error, REASON_MAX),
         "failure": _failure(made.failure) if made.failure else None,
     }
 
 
 def _failure(failure: Failure) -> dict[str, Any]:
     facts = asdict(failure).items()
-    row = {name: explained(value, WORD_MAX) if isinstance(value, str) else value for name, value in facts}
-    return row | {"message": explained(failure.message, REASON_MAX)}
+    row = {name: storable_message(value, WORD_MAX) if isinstance(value, str) else value for name, value in facts}
+    return row | {"message": storable_message(failure.message, REASON_MAX)}

@@ -1,4 +1,4 @@
-"""What an enqueue would do, found out without doing it."""
+"""Find out what an enqueue would do, without enqueuing."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -9,17 +9,17 @@ import psycopg
 from blogworker.db.pool import Database, Runner
 from blogworker.errors import DatabaseUnready, QueueFull
 from blogworker.queue.enqueue import BULK_ROWS, refusal
-from blogworker.queue.validation import NewBlog
+from blogworker.queue.validation import NewJob
 
 
 @dataclass(slots=True)
 class Survey:
-    """The blogs of a campaign, by what would become of them."""
+    """The number of jobs in a campaign, by what an enqueue would do with them."""
 
     kinds: Counter[str] = field(default_factory=Counter)  # new ones, by source type
     sites: Counter[str] = field(default_factory=Counter)  # new ones
-    known: int = 0  # their idempotency key was enqueued before
-    repeated: int = 0  # their key came earlier in the campaign
+    known: int = 0  # their idempotency key exists already
+    repeated: int = 0  # their idempotency key occurs earlier in the campaign
 
     @property
     def new(self) -> int:
@@ -30,23 +30,23 @@ class Survey:
         self.kinds[kind] += 1
 
 
-async def survey(database: Runner | None, blogs: Iterable[NewBlog]) -> Survey:
-    """Sort the blogs; without a database none is known. Of each it keeps a number, so a campaign may be large."""
+async def survey(database: Runner | None, jobs: Iterable[NewJob]) -> Survey:
+    """Count the jobs. Without a database no key is known. Keeps one number per job, so a campaign may be large."""
     found = Survey()
     seen: set[int] = set()
     batch: list[tuple[str, str, str]] = []
-    for blog in blogs:
-        if blog.idempotency_key is None:
-            found.add(blog.instance_id, blog.source_type)
+    for job in jobs:
+        if job.idempotency_key is None:
+            found.add(job.instance_id, job.source_type)
             continue
         mark = hash(
-            (blog.instance_id, blog.idempotency_key)
-        )  # 64 bits: a million blogs meet by chance once in 37 million
+            (job.instance_id, job.idempotency_key)
+        )  # 64 bits: a collision among a million jobs has a chance of one in 37 million
         if mark in seen:
             found.repeated += 1
             continue
         seen.add(mark)
-        batch.append((blog.instance_id, blog.idempotency_key, blog.source_type))
+        batch.append((job.instance_id, job.idempotency_key, job.source_type))
         if len(batch) == BULK_ROWS:
             await _sort(database, batch, found)
             batch = []
@@ -68,9 +68,9 @@ async def _sort(database: Runner | None, batch: list[tuple[str, str, str]], foun
 
 
 async def room(database: Database, counts: Counter[str], *, queue_size_limit: int | None = None) -> QueueFull | None:
-    """How the queue would refuse so many more blogs of these sites; None when it would take them.
+    """Return the refusal of an enqueue of so many jobs per site, or None if the queue would accept them.
 
-    Raises DatabaseUnready where the role may not ask: one that only reads.
+    Raises DatabaseUnready if the role may not check that.
     """
     sites = sorted(counts)
     try:
@@ -83,7 +83,9 @@ async def room(database: Database, counts: Counter[str], *, queue_size_limit: in
                 counts=[counts[site] for site in sites],
             )
     except psycopg.errors.InsufficientPrivilege as error:
-        raise DatabaseUnready("whether the queue would take them is known to members of blogworker_producer") from error
+        raise DatabaseUnready(
+            "only members of the role blogworker_producer can check whether the queue accepts more jobs"
+        ) from error
     except psycopg.Error as error:
         full = refusal(error)
         if not isinstance(full, QueueFull):

@@ -1,10 +1,10 @@
-"""Find what was inserted without firing the triggers: by a restore, by logical replication, by a COPY without them.
+"""Find rows that were inserted without firing the triggers: by a restore, logical replication, or a COPY without them.
 
-Such rows are valid, but no worker was notified: a site that has blogs and is not in line would never be served. Two
-cursors go round, one over the sites with PENDING jobs and one over all jobs. The first look of a worker goes all the
-way round, since workers are started after a restore; later ones take a step each, and go on to the end of the round
-once something is found. What else is wrong after a restore is put right by its own keeper: jobs of workers that are
-not alive by `rescue`, jobs whose time has come by `promote`, sites at their cap by `reopen_sites`.
+Such rows are valid, but no worker was notified, and their site is not in line, so it would never be served. Two cursors
+scan in rounds, one over the sites with PENDING jobs and one over all jobs. The first run of a worker scans a whole
+round, because workers are started after a restore. Each later run takes one step, and continues to the end of the round
+if it finds something. Other effects of a restore are repaired by their own keepers: jobs of dead workers by `rescue`,
+due jobs by `promote`, sites at their cap by `reopen_sites`.
 """
 
 from dataclasses import dataclass
@@ -12,34 +12,34 @@ from dataclasses import dataclass
 from blogworker.db.pool import Database
 
 BATCH = {"queue/sweep_sites": 100, "queue/sweep_jobs": 1_000}
-STEPS = 1  # of each kind in a look that finds nothing
+STEPS = 1  # of each cursor in a run that finds nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What was put right."""
+    """The number of rows repaired."""
 
     sites: int
     jobs: int
 
 
 class Round:
-    """One cursor."""
+    """One cursor and its current round."""
 
     def __init__(self, statement: str, start: str | int) -> None:
         self._statement = statement
         self._start = self._after = start
-        self._whole = True  # go on until the round ends
+        self._whole = True  # continue until the round ends
 
-    async def look(self, database: Database) -> int:
-        """Some steps, each a transaction of its own; gives how many rows were put right."""
+    async def run_once(self, database: Database) -> int:
+        """Run some steps, each in its own transaction. Return how many rows were repaired."""
         repaired: int = 0
         steps = 0
         while self._whole or steps < STEPS:
             batch = BATCH[self._statement] * (10 if self._whole else 1)
             rows = await database.briefly((self._statement, {"after": self._after, "batch": batch}))
             if not rows:
-                return repaired  # it met a lock; the next look takes this step again
+                return repaired  # a lock was in the way; the next run repeats this step
             steps += 1
             repaired += rows[0]["repaired"]
             self._whole = self._whole or repaired > 0
@@ -51,13 +51,13 @@ class Round:
 
 
 class Sweep:
-    """The rounds of one worker. Any worker may, at any time."""
+    """The rounds of one worker. Any worker may run them at any time."""
 
     def __init__(self) -> None:
         self._jobs = Round("queue/sweep_jobs", 0)
         self._sites = Round("queue/sweep_sites", "")
 
-    async def look(self, database: Database) -> Swept:
-        """Jobs first: sites are announced for those that are in line."""
-        jobs = await self._jobs.look(database)
-        return Swept(sites=await self._sites.look(database), jobs=jobs)
+    async def run_once(self, database: Database) -> Swept:
+        """Run both cursors. Jobs first, because sites are announced for jobs that are in line."""
+        jobs = await self._jobs.run_once(database)
+        return Swept(sites=await self._sites.run_once(database), jobs=jobs)

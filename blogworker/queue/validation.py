@@ -1,7 +1,7 @@
-"""A new blog, and every reason for which the queue would refuse it: the checks of the table, in words.
+"""Validate a new job: the table's constraints, with a message for each violation.
 
-The database checks all this again (`sql/schema/queue.sql`); there the first violation stops a whole batch, here each
-one is reported to the producer before anything is sent.
+The database checks the same again (`sql/schema/queue.sql`). There the first violation stops a whole batch; here all violations are reported to
+the producer before anything is sent.
 """
 
 import json
@@ -21,18 +21,18 @@ PublishMode = Literal["publish", "draft"]
 INSTANCE_ID_MAX = 200
 SOURCE_ID_MAX = 500
 IDEMPOTENCY_KEY_MAX = 200
-KEYWORD_MAX = 200  # characters that reach the model: a longer one would be cut, and another blog be paid for
+KEYWORD_MAX = 200  # characters; the model would get a truncated keyword, and another post would be paid for
 SOURCE_DATA_MAX = 65_536  # bytes, as jsonb prints it
-LEVELS_MAX = DEEPEST  # objects and arrays around a value of source_data
+LEVELS_MAX = DEEPEST  # the nesting of objects and arrays in source_data
 SMALLINT = range(-(2**15), 2**15)
 ATTEMPTS = range(1, 2**31)
-NAME_MAX, PLAN_MAX, REASON_MAX = 500, 100, 2_000  # characters of what is told of a site
-OFFSET_MAX = timedelta(hours=15, minutes=59)  # PostgreSQL reads no time zone beyond it
+NAME_MAX, PLAN_MAX, REASON_MAX = 500, 100, 2_000  # characters of a site's texts
+OFFSET_MAX = timedelta(hours=15, minutes=59)  # the largest offset from UTC that PostgreSQL accepts
 
 
 @dataclass(frozen=True, slots=True)
-class NewBlog:
-    """A blog to enqueue. Nothing about it is checked until `faults` is asked."""
+class NewJob:
+    """A job to enqueue, not validated. `faults` validates it."""
 
     instance_id: str
     source_type: SourceType
@@ -43,35 +43,35 @@ class NewBlog:
     publish_at: datetime | None = None  # aware
     idempotency_key: str | None = None
     max_attempts: int | None = None  # None: the table's default
-    publish_mode: PublishMode | None = None  # None: as the site's settings say
+    publish_mode: PublishMode | None = None  # None: as in the site's settings
 
 
-def faults(blog: NewBlog) -> list[str]:
-    """Each reason to refuse the blog, as a sentence that says what to do. Empty: it may be enqueued."""
-    return [*_identity(blog), *_data(blog.source_data), *_subject(blog), *_numbers(blog), *_times(blog), *_mode(blog)]
+def faults(job: NewJob) -> list[str]:
+    """Return each reason to refuse the job, with advice. Empty: the job may be enqueued."""
+    return [*_identity(job), *_data(job.source_data), *_subject(job), *_numbers(job), *_times(job), *_mode(job)]
 
 
 def site_faults(instance_id: object) -> list[str]:
-    """The same, for the id of a site alone."""
+    """Return each reason to refuse the id of a site."""
     if not isinstance(instance_id, str) or not instance_id.strip():
         return ["instance_id is missing: give the site's id as text"]
     return list(_text("instance_id", instance_id, INSTANCE_ID_MAX))
 
 
 def site_text_faults(**texts: str | None) -> list[str]:
-    """The same, for a site's name, its plan, and the reason of a pause."""
+    """Return each reason to refuse a site's name, its plan, or the reason of a pause."""
     longest = {"name": NAME_MAX, "plan": PLAN_MAX, "reason": REASON_MAX}
     return [fault for name, text in texts.items() if text is not None for fault in _text(name, text, longest[name])]
 
 
-def _identity(blog: NewBlog) -> Iterator[str]:
-    yield from site_faults(blog.instance_id)
-    if blog.source_id is not None:
-        yield from _text("source_id", blog.source_id, SOURCE_ID_MAX)
-    if blog.idempotency_key == "":
+def _identity(job: NewJob) -> Iterator[str]:
+    yield from site_faults(job.instance_id)
+    if job.source_id is not None:
+        yield from _text("source_id", job.source_id, SOURCE_ID_MAX)
+    if job.idempotency_key == "":
         yield "idempotency_key is empty: leave it out or give a key"
-    elif blog.idempotency_key is not None:
-        yield from _text("idempotency_key", blog.idempotency_key, IDEMPOTENCY_KEY_MAX)
+    elif job.idempotency_key is not None:
+        yield from _text("idempotency_key", job.idempotency_key, IDEMPOTENCY_KEY_MAX)
 
 
 def _text(name: str, value: object, longest: int) -> Iterator[str]:
@@ -87,7 +87,7 @@ def _text(name: str, value: object, longest: int) -> Iterator[str]:
 def _unstorable(text: str) -> str | None:
     if "\0" in text:
         return "a NUL character"
-    if any("\ud800" <= sign <= "\udfff" for sign in text):
+    if any("\ud800" <= character <= "\udfff" for character in text):
         return "half of a surrogate pair"
     return None
 
@@ -98,7 +98,7 @@ def _data(data: object) -> Iterator[str]:
         return
     extra = 0
     for path, value, level in _walk(data):
-        if fault := _misfit(path, value, level):
+        if fault := _json_fault(path, value, level):
             yield fault
             return
         if isinstance(value, float):
@@ -112,7 +112,7 @@ def _data(data: object) -> Iterator[str]:
         yield f"source_data has {size:,} bytes: at most {SOURCE_DATA_MAX:,} are allowed"
 
 
-def _misfit(path: str, value: object, level: int) -> str | None:
+def _json_fault(path: str, value: object, level: int) -> str | None:
     if level > LEVELS_MAX:
         return f"source_data is nested more than {LEVELS_MAX} levels deep: flatten it"
     match value:
@@ -130,9 +130,11 @@ def _misfit(path: str, value: object, level: int) -> str | None:
 
 
 def _walk(data: dict[Any, Any]) -> Iterator[tuple[str, Any, int]]:
-    """Each key and value with its path and its level; on a stack of our own, since a producer decides the depth."""
+    """Yield each key and value with its path and level. Not recursive, because the producer decides the depth."""
     waiting: list[tuple[str, object, int]] = [("source_data", data, 0)]
-    seen: dict[int, int] = {}  # the level of each object and array; one that is in itself is met ever deeper
+    seen: dict[
+        int, int
+    ] = {}  # the level of each object and array; one that contains itself is met at ever deeper levels
     while waiting:
         path, value, level = waiting.pop()
         yield path, value, level
@@ -143,29 +145,29 @@ def _walk(data: dict[Any, Any]) -> Iterator[tuple[str, Any, int]]:
             waiting += [(f"{path}[{place}]"[:100], item, level + 1) for place, item in enumerate(value)]
             continue
         for key, item in value.items():
-            # A key that is no text would be turned into text by json.dumps, and might then be there twice.
+            # json.dumps would turn a key that is not text into text, which might then exist twice.
             yield f"a key of {path}", key if isinstance(key, str) else object(), level
             step = f".{key}" if str(key).isidentifier() else f"[{key!r:.40}]"
             waiting.append((f"{path}{step}"[:100], item, level + 1))
 
 
-def _subject(blog: NewBlog) -> Iterator[str]:
-    data = blog.source_data if isinstance(blog.source_data, dict) else {}
-    match blog.source_type:
+def _subject(job: NewJob) -> Iterator[str]:
+    data = job.source_data if isinstance(job.source_data, dict) else {}
+    match job.source_type:
         case "keyword":
-            keyword = _first(data.get("keyword"), blog.source_id)
+            keyword = _first(data.get("keyword"), job.source_id)
             if _is_blank(keyword):
                 yield "a keyword blog needs its keyword: put it into source_data.keyword or source_id"
             elif (length := len(" ".join(str(keyword).split()))) > KEYWORD_MAX:
                 yield f"a keyword of {length:,} characters: at most {KEYWORD_MAX} are allowed"
         case "product":
-            if _is_blank(_first(data.get("name"), blog.source_id)):
+            if _is_blank(_first(data.get("name"), job.source_id)):
                 yield "a product blog needs source_data.name, or a source_id to read it from the shop"
         case "text":
             if _is_blank(data.get("text")):
                 yield "a text blog needs its text: put it into source_data.text"
         case _:
-            yield f"source_type {blog.source_type!r:.60} is unknown: use {', '.join(get_args(SourceType))}"
+            yield f"source_type {job.source_type!r:.60} is unknown: use {', '.join(get_args(SourceType))}"
 
 
 def _first(value: object, other: object) -> object:
@@ -173,21 +175,21 @@ def _first(value: object, other: object) -> object:
 
 
 def _is_blank(value: object) -> bool:
-    """Whether there is nothing to write about in it. A bare number is a word too: a keyword may be 1984."""
+    """Return whether the value gives nothing to write about. A number counts as text: a keyword may be 1984."""
     if isinstance(value, str):
         return not is_seen(value)
     return isinstance(value, bool) or not isinstance(value, (int, float))
 
 
-def _numbers(blog: NewBlog) -> Iterator[str]:
-    if type(blog.priority) is not int or blog.priority not in SMALLINT:
+def _numbers(job: NewJob) -> Iterator[str]:
+    if type(job.priority) is not int or job.priority not in SMALLINT:
         yield f"priority must be a whole number from {SMALLINT[0]:,} to {SMALLINT[-1]:,}"
-    if blog.max_attempts is not None and (type(blog.max_attempts) is not int or blog.max_attempts not in ATTEMPTS):
+    if job.max_attempts is not None and (type(job.max_attempts) is not int or job.max_attempts not in ATTEMPTS):
         yield "max_attempts must be a whole number from 1"
 
 
-def _times(blog: NewBlog) -> Iterator[str]:
-    for name, time in (("run_at", blog.run_at), ("publish_at", blog.publish_at)):
+def _times(job: NewJob) -> Iterator[str]:
+    for name, time in (("run_at", job.run_at), ("publish_at", job.publish_at)):
         if time is None:
             continue
         if not isinstance(time, datetime):
@@ -200,9 +202,9 @@ def _times(blog: NewBlog) -> Iterator[str]:
             yield f"{name} is outside the years 1 to 9999 in UTC: leave it out, or give a time that can come"
 
 
-def _mode(blog: NewBlog) -> Iterator[str]:
-    if blog.publish_mode is not None and blog.publish_mode not in get_args(PublishMode):
-        yield f"publish_mode {blog.publish_mode!r:.40} is unknown: use {', '.join(get_args(PublishMode))}"
+def _mode(job: NewJob) -> Iterator[str]:
+    if job.publish_mode is not None and job.publish_mode not in get_args(PublishMode):
+        yield f"publish_mode {job.publish_mode!r:.40} is unknown: use {', '.join(get_args(PublishMode))}"
 
 
 def _kind(value: object) -> str:

@@ -1,5 +1,10 @@
-"""The shared limiter: requests and tokens a minute, one row of `quotas` a bucket, for the whole fleet."""
+"""The shared rate limiter and the circuit breakers of the providers.
 
-from blogworker.quota.bucket import Bucket, Reservation, VendorLimits
+A *quota* is a limit of requests and tokens per minute: one row of `quotas`, shared by all workers. A *bucket* is the
+state of that quota (two GCRA clocks); `BucketClient` is one process's access to it. A *breaker* is a circuit breaker:
+one row of `provider_health` per provider account.
+"""
 
-__all__ = ["Bucket", "Reservation", "VendorLimits"]
+from blogworker.quota.bucket import Bucket, ProviderLimits, Reservation
+
+__all__ = ["Bucket", "ProviderLimits", "Reservation"]

@@ -1,15 +1,20 @@
-"""The circuit breakers of the providers, shared by the fleet: one row of `provider_health` each, and one for each
-account where the fleet's keys belong to several.
+"""The circuit breakers of the providers. All workers share them: one row of `provider_health` per provider account.
 
-    closed --failures--> open --its time has come--> half_open --the probe's success--> closed
-                          ^-------------------------- its failure
+    closed --failures--> open --after a delay--> half_open --the probe succeeds--> closed
+                          ^------------------------ the probe fails
 
-The state machine is in `sql/schema/breakers.sql`. Here is one process's part in it: its view, at most a second
-old; what it tells (a failure at once, several that come together in one statement; successes once a second); and the
-verdict on a failure. That is held back for a moment, because the first failures of an outage look like any other, and
-must cost their jobs no attempt: once the breaker is open, they were not the jobs' own.
+The state machine is in SQL (`sql/schema/breakers.sql`). This module is one process's part:
 
-A call that began before the breaker last opened belongs to that outage: it is not counted, and costs no attempt.
+- It keeps a snapshot of each breaker that is at most a second old.
+- It reports a failure at once; failures during a report go together in the next statement. It reports successes at most
+  once per second.
+- It decides whether a failure belongs to an outage. The first failures of an outage look like any other failure, but
+  must not cost their jobs an attempt. So a failed call waits for a moment: if the breaker opens, the failure belongs to
+  the outage.
+
+A call that started before the breaker last opened belongs to that outage: it is not counted, and costs no attempt.
+
+While a breaker is open, only a *probe* may call the provider: one test call of one worker of the fleet.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
@@ -21,119 +26,118 @@ from uuid import UUID, uuid4
 from anyio import CancelScope, Event, current_time, move_on_after
 
 from blogworker.db.pool import Row, Runner
-from blogworker.db.storable import explained
+from blogworker.db.storable import storable_message
 from blogworker.errors import (
     Misconfigured,
     ProviderDown,
     ProviderError,
-    RateLimited,
-    Rejected,
-    SiteUnavailable,
     Unavailable,
 )
-from blogworker.quota.breaker_snapshot import View
-from blogworker.quota.call import Call, Probe, Tally
-from blogworker.quota.limiter import OWN_QUOTA
+from blogworker.quota.breaker_snapshot import BreakerSnapshot
+from blogworker.quota.call import Call, Probe, Tally, is_answer
 from blogworker.telemetry import get_logger
 
 PROVIDERS = ("openai", "replicate", "wix")
-REASON_MAX = 2_000  # characters of what a provider said
-HOLD_S = 2.0  # how long a failure waits to be told from the beginning of an outage; its slot is kept
-PROBE_S = 10.0  # of silence after which a probe's worker is taken for dead
-FRESH_S = 0.25  # how old a view of an open breaker may be when jobs are about to be claimed by it
-JITTER_S = 1.0  # jobs that wait for the provider do not come back all at once
-STEP_BACK_S = 2.0  # a probe's job waits longer than others, so that a job at fault itself is not the next probe too
-GIVE_BACK_S = 2.0
-TELL_S = 10.0  # between two statements of successes where there are no failures to take back
-LATE = (408, 425)  # the statuses below 500 that a vendor in trouble gives
+REASON_MAX = 2_000  # characters of a provider's message
+VERDICT_S = 2.0  # how long a failed call waits to learn whether an outage begins; the job keeps its slot
+PROBE_S = 10.0  # a probe whose worker is silent for this long counts as dead
+FRESH_S = 0.25  # how old the snapshot of an open breaker may be before a claim
+JITTER_S = 1.0  # spreads the jobs that wait for the provider
+STEP_BACK_S = 2.0  # the job of a failed probe waits longer, so that a faulty job is not the next probe again
+END_PROBE_S = 2.0
+REPORT_S = 10.0  # the time between two reports of successes when there are no failures to reset
 
 log = get_logger()
 
 
 class Breakers:
-    """One a process; the state is in the database."""
+    """The breakers as one process sees them."""
 
     def __init__(self, database: Runner, credentials: Mapping[str, str] | None = None) -> None:
-        """`credentials`: the names of the rows of providers whose rows are not named like them."""
+        """`credentials`: the row's name for each provider whose row is not simply named after it (provider@account)."""
         self._database = database
         self._rows = {provider: (credentials or {}).get(provider, provider) for provider in PROVIDERS}
-        self._views = {provider: View() for provider in PROVIDERS}
+        self._snapshots = {provider: BreakerSnapshot() for provider in PROVIDERS}
         self._tallies = {provider: Tally() for provider in PROVIDERS}
         self._unsent: dict[str, Probe] = {}
         self._probing: set[UUID] = set()
-        self._looked_at = -1e9
-        self._news = Event()  # of a look: set once, then another one takes its place
+        self._refreshed_at = -1e9
+        self._refreshed = Event()  # set by each refresh, then replaced by a new event
 
     @property
     def open_breakers(self) -> list[str]:
-        """The providers that are left alone."""
-        return [provider for provider, view in self._views.items() if not view.closed]
+        """Return the providers whose breaker is open."""
+        return [provider for provider, snapshot in self._snapshots.items() if not snapshot.closed]
 
     def misconfigured(self, provider: str) -> bool:
-        """Whether a provider's breaker is open because of our settings or inputs."""
-        return self._views[provider].misconfigured
+        """Return whether the provider's breaker is open because of our settings or inputs."""
+        return self._snapshots[provider].misconfigured
 
     async def start(self) -> None:
-        """Make our rows known to the database, and look."""
+        """Create the missing rows and read all breakers."""
         await self._database.execute("quota/ensure_breakers", providers=list(self._rows.values()))
-        await self._look()
+        await self._read()
 
     async def sync(self) -> bool:
-        """Tell what has not been told, and look. Whether there may be more to claim than before."""
+        """Report successes and read all breakers. Return whether more jobs may be claimable than before."""
         before = self.open_breakers
-        told = self._successes()
-        if told or self._probing:
+        reported = self._take_successes()
+        if reported or self._probing:
             await self._database.execute(
                 "quota/breaker_succeeded",
-                providers=[self._rows[provider] for provider in told],
-                successes=list(told.values()),
-                sites=[self._tallies[provider].succeeded for provider in told],
+                providers=[self._rows[provider] for provider in reported],
+                successes=list(reported.values()),
+                sites=[self._tallies[provider].succeeded for provider in reported],
                 probes=list(self._probing),
                 probe_s=PROBE_S,
             )
-        await self._look()
+        await self._read()
         return bool(set(before) - set(self.open_breakers)) or any(
-            self._views[provider].due for provider in self.open_breakers
+            self._snapshots[provider].probe_due for provider in self.open_breakers
         )
 
-    def _successes(self) -> dict[str, int]:
-        """Those that are news. With no failures to take back they only say, now and then, that the provider works."""
-        told: dict[str, int] = {}
+    def _take_successes(self) -> dict[str, int]:
+        """Return the successes to report now, by provider.
+
+        Successes reset the count of failures. Without failures they only show, now and then, that the provider works.
+        """
+        reported: dict[str, int] = {}
         for provider, tally in self._tallies.items():
-            if tally.successes and (self._views[provider].strikes or current_time() - tally.succeeded_at >= TELL_S):
-                told[provider], tally.succeeded_at = tally.successes, current_time()
+            is_due = current_time() - tally.succeeded_at >= REPORT_S
+            if tally.successes and (self._snapshots[provider].strikes or is_due):
+                reported[provider], tally.succeeded_at = tally.successes, current_time()
             tally.successes = 0
-        return told
+        return reported
 
     async def refresh(self) -> None:
-        """Look again, if something is shut and was not looked at just now."""
-        if self.open_breakers and current_time() - self._looked_at > FRESH_S:
-            await self._look()
+        """Read the breakers again if one is open and the snapshot is not fresh."""
+        if self.open_breakers and current_time() - self._refreshed_at > FRESH_S:
+            await self._read()
 
     async def take_probe(self, wanted: Collection[str] = PROVIDERS) -> Probe | None:
-        """Leave to call one of the wanted providers, if it is time for that; the next call of this process has it."""
+        """Take the probe of one of the wanted providers if one is due. This process's next call to it is the probe."""
         for provider in self.open_breakers:
-            if provider in wanted and self._views[provider].due:
+            if provider in wanted and self._snapshots[provider].probe_due:
                 probe = Probe(uuid4(), provider, current_time() + PROBE_S)
                 taken = await self._database.maybe(
                     "quota/breaker_probe", provider=self._rows[provider], probe=probe.id, probe_s=PROBE_S
                 )
-                await self._look()
+                await self._read()
                 if taken is not None:
                     self._unsent[provider] = probe
                     return probe
         return None
 
-    async def give_back(self, probe: Probe) -> None:
-        """Let somebody else make the call, if it was not made; the fleet need not wait until this probe is dead."""
+    async def return_probe(self, probe: Probe) -> None:
+        """Return an unused probe, so that another worker can take it at once. Does nothing if the call was made."""
         if (unsent := self._unsent.get(probe.provider)) is not None and unsent.id == probe.id:
-            del self._unsent[probe.provider]  # first: a call made while it is given back would be a second one
+            del self._unsent[probe.provider]  # first: a call during the statement below would be a second probe
             await self._end_probe(probe.provider, probe.id, "unused")
 
-    def require(self, provider: str) -> None:
-        """Raise ProviderDown when the provider is left alone, and no probe of ours may be sent."""
-        view, probe = self._views[provider], self._unsent.get(provider)
-        if not view.closed and (probe is None or current_time() >= probe.good_until):
+    def require_closed(self, provider: str) -> None:
+        """Raise ProviderDown if the breaker is open and this process has no probe."""
+        snapshot, probe = self._snapshots[provider], self._unsent.get(provider)
+        if not snapshot.closed and (probe is None or current_time() >= probe.good_until):
             raise self._down(provider)
 
     @asynccontextmanager
@@ -141,148 +145,147 @@ class Breakers:
         self,
         provider: str,
         *,
-        own: Iterable[type[ProviderError]] = (),
+        exempt: Iterable[type[ProviderError]] = (),
         site: str | None = None,
-        lesser: bool = False,
+        secondary: bool = False,
     ) -> AsyncIterator[None]:
-        """A call to the provider. Raises ProviderDown when it is left alone, or when the failure of the call turns out
-        to be the provider's. `own`: errors that say nothing of the provider. `site`: whose call it is, where one site
-        may fail by itself. `lesser`: it does not carry what the provider's main call carries, which may be refused
-        where this one is taken."""
-        self.require(provider)
+        """Guard one call to the provider, made in the block.
+
+        Raises ProviderDown if the breaker is open, or if the failure of the call belongs to an outage. `exempt`: errors
+        that do not count as failures of the provider. `site`: the site of the call, where a single site can fail.
+        `secondary`: the call does not carry the input of the provider's main call, so the provider may accept it and
+        still refuse the main call.
+        """
+        self.require_closed(provider)
         probe = self._unsent.pop(provider, None)
-        call = Call(provider, site, self._views[provider].epoch, probe, lesser)
+        call = Call(provider, site, self._snapshots[provider].epoch, probe, secondary)
         self._probing |= {probe.id} if probe else set()
         try:
             yield
         except ProviderError as error:
-            await self._went_wrong(call, error, own=tuple(own))
+            await self._handle_failure(call, error, exempt=tuple(exempt))
             raise
         except BaseException:
-            await self._say(call, "unused")
+            await self._end_probe_of(call, "unused")
             raise
         else:
             tally = self._tallies[provider]
             tally.successes, tally.succeeded = tally.successes + 1, site
-            if call.probe is not None and self._is_inconclusive(call):  # the attempt goes on to the call that tells
+            if call.probe is not None and self._is_inconclusive(call):
+                # Keep the probe for the main call of this attempt.
                 self._unsent[provider] = replace(call.probe, good_until=current_time() + PROBE_S)
             else:
-                await self._say(call, "alive")
+                await self._end_probe_of(call, "alive")
         finally:
             self._probing -= {probe.id} if probe else set()
 
-    async def _went_wrong(self, call: Call, error: ProviderError, *, own: tuple[type[ProviderError], ...]) -> None:
-        """Return when the error stands as it is."""
-        if isinstance(error, own) or _is_answer(error):
-            await self._say(call, "unused" if self._is_inconclusive(call) else "alive")
+    async def _handle_failure(
+        self, call: Call, error: ProviderError, *, exempt: tuple[type[ProviderError], ...]
+    ) -> None:
+        """Count the failure. Return if the error is the call's own; raise ProviderDown if it belongs to an outage."""
+        if isinstance(error, exempt) or is_answer(error):
+            await self._end_probe_of(call, "unused" if self._is_inconclusive(call) else "alive")
         elif not isinstance(error, Unavailable | Misconfigured):
-            await self._say(call, "unused")
+            await self._end_probe_of(call, "unused")
         elif call.probe is not None:
-            await self._say(call, "down", error)
+            await self._end_probe_of(call, "down", error)
             raise self._down(call.provider, later_s=STEP_BACK_S) from error
         elif await self._is_outage(call, error):
             raise self._down(call.provider) from error
 
     def _is_inconclusive(self, call: Call) -> bool:
-        return call.lesser and self._views[call.provider].refused_main
+        return call.secondary and self._snapshots[call.provider].refused_main
 
     async def _is_outage(self, call: Call, error: ProviderError) -> bool:
-        """Whether the failure is one of many. In doubt that takes a moment to see."""
-        if not self._past(call):
-            await self._tell(call, error)
-            with move_on_after(HOLD_S):
-                while not self._past(call):
-                    await self._news.wait()
-            if not self._past(call):
-                await self._look()
-        return self._past(call)
+        """Return whether the failure belongs to an outage. Wait up to VERDICT_S for the breaker to open."""
+        if not self._opened_since(call):
+            await self._report_failure(call, error)
+            with move_on_after(VERDICT_S):
+                while not self._opened_since(call):
+                    await self._refreshed.wait()
+            if not self._opened_since(call):
+                await self._read()
+        return self._opened_since(call)
 
-    def _past(self, call: Call) -> bool:
-        """The breaker has opened since the call began."""
-        view = self._views[call.provider]
-        return not view.closed or view.epoch != call.epoch
+    def _opened_since(self, call: Call) -> bool:
+        """Return whether the breaker is open or has opened since the call started."""
+        snapshot = self._snapshots[call.provider]
+        return not snapshot.closed or snapshot.epoch != call.epoch
 
     def _down(self, provider: str, *, later_s: float = 0.0) -> ProviderDown:
-        view = self._views[provider]
-        reason = f": {view.reason}" if view.reason else ""
+        snapshot = self._snapshots[provider]
+        reason = f": {snapshot.reason}" if snapshot.reason else ""
         return ProviderDown(
-            f"{self._rows[provider]} is left alone for now{reason}", provider=provider, code="breaker"
-        ).after(view.wait_s() + later_s + uniform(0, JITTER_S))
+            f"the circuit breaker of {self._rows[provider]} is open{reason}", provider=provider, code="breaker"
+        ).after(snapshot.wait_s() + later_s + uniform(0, JITTER_S))
 
-    async def _tell(self, call: Call, error: ProviderError) -> None:
-        """Tell of a failure. Those that come while a statement is under way go together in the next."""
+    async def _report_failure(self, call: Call, error: ProviderError) -> None:
+        """Report a failure. Failures during a report go together in the next one."""
         tally = self._tallies[call.provider]
         refused = isinstance(error, Misconfigured)
         if refused or not tally.refused:
-            tally.why = explained(str(error), REASON_MAX)
+            tally.reason = storable_message(str(error), REASON_MAX)
         tally.failed.append(call.site)
         tally.refused |= refused
-        tally.main |= refused and not call.lesser
-        async with tally.telling:
+        tally.main |= refused and not call.secondary
+        async with tally.report_lock:
             if not tally.failed:
                 return
-            told = {name: getattr(tally, name) for name in ("successes", "succeeded", "failed", "refused", "main")}
-            told["reason"] = why = tally.why
+            report = {name: getattr(tally, name) for name in ("successes", "succeeded", "failed", "refused", "main")}
+            report["reason"] = reason = tally.reason
             tally.successes, tally.failed, tally.refused, tally.main = 0, [], False, False
             name = self._rows[call.provider]
-            row = await self._database.one("quota/breaker_report", provider=name, report=uuid4(), **told)
-            await self._look()
+            row = await self._database.one("quota/breaker_report", provider=name, report=uuid4(), **report)
+            await self._read()
             if row["opened"]:
-                retry_s = self._views[call.provider].retry_s or 0.0
-                log.error("breaker_opened", provider=name, reason=why, retry_in_s=round(retry_s, 1))
+                retry_s = self._snapshots[call.provider].retry_s or 0.0
+                log.error("breaker_opened", provider=name, reason=reason, retry_in_s=round(retry_s, 1))
 
-    async def _say(self, call: Call, verdict: str, error: ProviderError | None = None) -> None:
+    async def _end_probe_of(self, call: Call, verdict: str, error: ProviderError | None = None) -> None:
         if call.probe is not None:
-            await self._end_probe(call.provider, call.probe.id, verdict, error, main=not call.lesser)
+            await self._end_probe(call.provider, call.probe.id, verdict, error, main=not call.secondary)
 
     async def _end_probe(
         self, provider: str, probe: UUID, verdict: str, error: ProviderError | None = None, *, main: bool = False
     ) -> None:
-        # Shielded: a probe that is not ended keeps the fleet waiting until it is taken for dead.
-        with CancelScope(shield=True), move_on_after(GIVE_BACK_S):
+        # Shielded: otherwise the fleet waits PROBE_S before another worker may probe.
+        with CancelScope(shield=True), move_on_after(END_PROBE_S):
             row = await self._database.one(
                 "quota/breaker_end_probe",
                 probe=probe,
                 verdict=verdict,
                 refused=isinstance(error, Misconfigured),
                 main=main and isinstance(error, Misconfigured),
-                reason=explained(str(error), REASON_MAX) if error else None,
+                reason=storable_message(str(error), REASON_MAX) if error else None,
             )
-            await self._look()
+            await self._read()
             if row["open_s"] is not None:
                 log.info("breaker_closed", provider=self._rows[provider], open_s=round(row["open_s"], 1), by="probe")
             elif verdict == "down":
                 log.info("breaker_probe_failed", provider=self._rows[provider], reason=str(error))
 
-    async def _look(self) -> None:
-        rows = {row["provider"]: row for row in await self._database.rows("quota/breaker_look")}
-        self._looked_at = current_time()
+    async def _read(self) -> None:
+        rows = {row["provider"]: row for row in await self._database.rows("quota/breaker_states")}
+        self._refreshed_at = current_time()
         for provider, name in self._rows.items():
             if (row := rows.get(name)) is not None:
-                self._views[provider] = view = self._view(row)
-                if view.closed:
-                    self._unsent.pop(provider, None)  # good for the outage that is over, not for the next one
-        self._news.set()
-        self._news = Event()
+                self._snapshots[provider] = snapshot = self._snapshot(row)
+                if snapshot.closed:
+                    self._unsent.pop(provider, None)  # the probe belongs to the outage that is over
+        self._refreshed.set()
+        self._refreshed = Event()
         if any(row["by_hand"] for name, row in rows.items() if name in self._rows.values()):
-            await self._tell_by_hand()
+            await self._log_manual_changes()
 
-    async def _tell_by_hand(self) -> None:
-        """Log which breakers a person opened or closed, unless another worker has logged it."""
-        for row in await self._database.rows("quota/breaker_tell", providers=list(self._rows.values())):
+    async def _log_manual_changes(self) -> None:
+        """Log the breakers that a person opened or closed, unless another worker has logged them."""
+        for row in await self._database.rows("quota/breaker_manual_changes", providers=list(self._rows.values())):
             if row["by_hand"] == "opened":
                 log.error("breaker_opened", provider=row["provider"], reason=row["reason"])
             else:
                 log.info("breaker_closed", provider=row["provider"], open_s=round(row["open_s"], 1), by="hand")
 
-    def _view(self, row: Row) -> View:
-        probe_at = None if row["retry_s"] is None else self._looked_at + row["retry_s"]
+    def _snapshot(self, row: Row) -> BreakerSnapshot:
+        probe_at = None if row["retry_s"] is None else self._refreshed_at + row["retry_s"]
         names = ("state", "epoch", "strikes", "reason", "misconfigured", "refused_main")
-        return View(probe_at=probe_at, **{name: row[name] for name in names})
-
-
-def _is_answer(error: ProviderError) -> bool:
-    """Whether the provider is there and said no: to this call, this site, or this fast."""
-    if isinstance(error, Unavailable):
-        return error.status is not None and error.status < 500 and error.status not in LATE
-    return isinstance(error, RateLimited | Rejected | SiteUnavailable) and error.code != OWN_QUOTA
+        return BreakerSnapshot(probe_at=probe_at, **{name: row[name] for name in names})

@@ -1,12 +1,14 @@
-"""One process's side of one bucket: all that its callers want, and give back, goes in one statement.
+"""The client of one bucket in one process. It sends the requests of all callers to the database together.
 
-Whoever finds the client free does the round for everybody who waits; those who come during it are in the next. Rounds
-keep a distance, so that a worker costs the database a few statements a second however many slots it has.
+One statement, a *round*, carries everything: new requests for quota, refunds, and reports of real usage. The first
+caller that finds the client idle runs the round for all waiting callers. Callers that arrive during a round are served
+by the next one. Rounds keep a minimum distance, so a worker sends few statements per second, whatever its concurrency.
 
-Calls are granted shortly before they may go, in the order of their sites' turns over all processes. One that is not
-granted yet is asked for again in each round: the database keeps it in line meanwhile.
+The database grants a request shortly before its call may start, in the order of the sites' turns across all processes.
+A request that is not granted yet stays in line in the database, and each round names it again.
 
-Callers come and go: one that is cancelled leaves the line, or has what the round under way takes for it given back.
+A caller can be cancelled at any time. Then its request leaves the line, or the quota that the running round takes for
+it is refunded.
 """
 
 from collections.abc import Sequence
@@ -17,268 +19,273 @@ import psycopg
 from anyio import CancelScope, Event, current_time, move_on_after, sleep_until
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from blogworker.db.patient import is_transient
+from blogworker.db.messages import message_of
 from blogworker.db.pool import Row, Runner
-from blogworker.db.words import in_words
+from blogworker.db.retrying import is_transient
 from blogworker.quota.bucket import Bucket, Reservation
 from blogworker.telemetry import get_logger
 
-ROUND_S = 0.05  # the least distance between the beginnings of two rounds
-AHEAD_S = 1.0  # how long before it may go a call is granted; from then on no other call goes before it
-POLL_S = 0.25  # between rounds of callers that wait; several fit into AHEAD_S, so that callers learn of grants in time
-ANSWER_S = 5.0  # a round that takes longer is asked again, by a caller that is still there
+ROUND_S = 0.05  # the minimum time between the starts of two rounds
+AHEAD_S = 1.0  # a request is granted at most this long before its call starts; after that no request overtakes it
+POLL_S = 0.25  # between rounds when all callers are in line; less than AHEAD_S, so that grants arrive in time
+ANSWER_S = 5.0  # a round that takes longer is abandoned and sent again by a caller that still waits
 REFUND_GRACE_S = 2.0
-NO_SUCH_BUCKET = "BW404"  # our own SQLSTATE, see quota_round
+NO_SUCH_BUCKET = "BW404"  # the SQLSTATE that quota_round raises
 
 log = get_logger()
 
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One caller's wish and, after a round, its answer."""
+    """One caller's request for quota and, after a round, the answer to it."""
 
     tokens: int
-    turn: float  # of its site in the round robin; the earliest goes first
-    asked_at: float = field(default_factory=current_time)  # kept when it asks again
-    call_id: UUID = field(default_factory=uuid4)  # a new one each time it has to ask again
+    turn: float  # of the caller's site in the round robin; the lowest turn is served first
+    asked_at: float = field(default_factory=current_time)  # unchanged when the caller asks again
+    call_id: UUID = field(default_factory=uuid4)  # a new one each time the caller asks again
     answered: bool = False
     abandoned: bool = False
-    waits: bool = False  # the database has it in line
-    reservation: Reservation | None = None  # None, once answered: refused
-    refused_s: float = 0.0  # how long it would have had to wait
+    in_line: bool = False  # the database knows the request and has not granted it yet
+    reservation: Reservation | None = None  # None after the answer: refused
+    refused_s: float = 0.0  # the wait that was too long, when refused
 
 
 @dataclass(frozen=True, slots=True)
 class UsageReport:
-    """What the figures of the last minute are to take in."""
+    """A correction to the usage statistics of the last minute."""
 
-    at: float  # when the call went, by this process's monotonic clock
+    at: float  # when the call started, by this process's monotonic clock
     requests: int
     tokens: int
 
 
 @dataclass(frozen=True, slots=True)
 class Unused:
-    """What a call that started left of its estimate."""
+    """The tokens that a call reserved and did not use."""
 
-    tokens: int  # below zero: it used more
-    token_s: float  # how far each of them moved the clock
+    tokens: int  # negative: the call used more than its estimate
+    token_s: float  # how far each token moved the clock
 
 
 @dataclass(slots=True, eq=False)
 class Refund:
-    """What the next round has to give back and to report."""
+    """What the next round gives back and reports."""
 
     unused: list[Unused] = field(default_factory=list)
-    requests_s: float = 0.0  # of calls that the vendor never saw
+    requests_s: float = 0.0  # of calls that the provider never received
     tokens_s: float = 0.0  # of calls that have not started
-    told: list[UsageReport] = field(default_factory=list)
-    left: bool = False  # a caller has left the line, which the database knows when it is not named any more
+    reports: list[UsageReport] = field(default_factory=list)
+    caller_left: bool = False  # a caller has left the line; a round without its call_id informs the database
 
     def __bool__(self) -> bool:
-        return self.left or bool(self.told or self.unused) or any((self.requests_s, self.tokens_s))
+        return self.caller_left or bool(self.reports or self.unused) or any((self.requests_s, self.tokens_s))
 
 
 @dataclass(slots=True)
 class BucketClient:
-    """One bucket, as one process knows it."""
+    """One bucket as seen by one process."""
 
     database: Runner
     bucket: Bucket
     longest_wait_s: float
-    epoch: int = 0  # as of the last round
-    changed: Event = field(default_factory=Event)  # of the epoch: set once, then another one takes its place
+    epoch: int = 0  # of the bucket, as of the last round
+    changed: Event = field(default_factory=Event)  # set once when the epoch changes, then replaced by a new event
     returned_s: float = 0.0  # as of the last round
-    desk_id: UUID = field(default_factory=uuid4)
+    client_id: UUID = field(default_factory=uuid4)
     seen_at: float = -1e9  # when the last round was answered
-    _begun_at: float = -1e9
+    _round_started_at: float = -1e9
     _waiting: list[Request] = field(default_factory=list)
-    _back: Refund = field(default_factory=Refund)
-    _sent: Refund | None = None  # in a round whose answer has not come: it is sent again as it was, and heard once
-    _number: int = 0  # of the rounds that gave back
+    _refund: Refund = field(default_factory=Refund)
+    _sent: Refund | None = None  # in a round without an answer yet: sent again unchanged, and counted once
+    _number: int = 0  # of the rounds with a refund; the database ignores a number that it has seen
     _busy: bool = False
-    _done: Event = field(default_factory=Event)
-    _fresh: Event = field(default_factory=Event)  # a caller has come that is not in line yet, or one gives back
+    _round_done: Event = field(default_factory=Event)
+    _has_news: Event = field(default_factory=Event)  # a new request or a refund waits for the next round
 
     @property
     def _ahead_s(self) -> float:
         return min(AHEAD_S, self.longest_wait_s / 2)
 
-    async def reserve(self, ask: Request) -> None:
-        """Have it answered. A caller that is cancelled meanwhile has everything given back."""
-        ask.answered, ask.waits, ask.call_id = False, False, uuid4()
-        self._waiting.append(ask)
-        self._fresh.set()
+    async def reserve(self, request: Request) -> None:
+        """Wait until the request is answered. If the caller is cancelled meanwhile, everything is refunded."""
+        request.answered, request.in_line, request.call_id = False, False, uuid4()
+        self._waiting.append(request)
+        self._has_news.set()
         try:
-            while not ask.answered:
-                await self._turn()
-            await checkpoint_if_cancelled()  # a round is not interrupted, its caller may be gone all the same
+            while not request.answered:
+                await self._run_or_await_round()
+            await checkpoint_if_cancelled()  # a round is shielded, so its caller may be cancelled by now
         except BaseException:
-            await self._abandon(ask)
+            await self._abandon(request)
             raise
 
     def due_at(self, reservation: Reservation) -> float:
-        """When the call may go: what others gave back since it was granted moves it up."""
+        """Return when the call may start. Refunds since the grant move it forward."""
         moved_s = self.returned_s - reservation.returned_s
         return max(reservation.soonest_at, reservation.starts_at - moved_s)
 
-    async def undo(self, reservation: Reservation, *, went_at: float | None = None) -> None:
-        """Give back a call that never reached the vendor. `went_at`: as `went` gave it, if the call started."""
-        self._undo(reservation, went_at)
-        await self._settle()
+    async def refund(self, reservation: Reservation, *, started_at: float | None = None) -> None:
+        """Refund a call that never reached the provider. `started_at`: from `call_started`, if the call had started."""
+        self._add_refund(reservation, started_at)
+        await self._send_refunds()
 
-    def went(self, reservation: Reservation) -> float:
-        """Note that the call goes. Gives the time of it. The database has counted one that had not to wait."""
+    def call_started(self, reservation: Reservation) -> float:
+        """Record that the call starts. Return the time. The database has counted a call without a wait already."""
         if reservation.wait_s > 0:
-            self._back.told.append(UsageReport(now := current_time(), 1, reservation.tokens))
+            self._refund.reports.append(UsageReport(now := current_time(), 1, reservation.tokens))
             return now
         return reservation.starts_at
 
-    async def ended(self, reservation: Reservation, *, went_at: float, used: int) -> None:
-        """Give back the tokens that were not used, or take those used beyond the estimate."""
+    async def call_finished(self, reservation: Reservation, *, started_at: float, used: int) -> None:
+        """Refund the tokens that were not used, or charge those beyond the estimate."""
         if used != reservation.tokens:
             self._note_unused(reservation, used)
-            self._back.told.append(UsageReport(went_at, 0, used - reservation.tokens))
+            self._refund.reports.append(UsageReport(started_at, 0, used - reservation.tokens))
         elif reservation.wait_s <= 0:
-            return  # all of it is known
-        await self._settle()
+            return  # the database knows all of it
+        await self._send_refunds()
 
-    async def look(self, older_than_s: float) -> None:
-        """Learn the bucket's epoch, unless it was seen lately."""
+    async def refresh(self, older_than_s: float) -> None:
+        """Read the bucket's epoch again if the last round is older than this."""
         while current_time() - self.seen_at > older_than_s:
-            await self._turn()
+            await self._run_or_await_round()
 
-    async def _abandon(self, ask: Request) -> None:
-        ask.abandoned = True
-        if ask in self._waiting:
-            self._waiting.remove(ask)
-            if ask.waits:
-                self._back.left = True
-                await self._settle()
-        elif ask.answered:
-            if ask.reservation is not None:
-                await self.undo(ask.reservation)
-        else:  # the round under way answers it, and gives back what it gets
+    async def _abandon(self, request: Request) -> None:
+        request.abandoned = True
+        if request in self._waiting:
+            self._waiting.remove(request)
+            if request.in_line:
+                self._refund.caller_left = True
+                await self._send_refunds()
+        elif request.answered:
+            if request.reservation is not None:
+                await self.refund(request.reservation)
+        else:  # the running round answers the request and then refunds it
             with CancelScope(shield=True), move_on_after(REFUND_GRACE_S):
-                await self._done.wait()
-            await self._settle()
+                await self._round_done.wait()
+            await self._send_refunds()
 
-    def _undo(self, reservation: Reservation, went_at: float | None = None) -> None:
-        if started := went_at is not None:
+    def _add_refund(self, reservation: Reservation, started_at: float | None = None) -> None:
+        if started := started_at is not None:
             self._note_unused(reservation, 0)
         elif reservation.wait_s <= 0:
-            went_at = reservation.starts_at  # the database has counted it
-        if went_at is not None:
-            self._back.told.append(UsageReport(went_at, -1, -reservation.tokens))
-        if reservation.epoch == self.epoch:  # else the bucket has dropped it already
-            self._back.requests_s += reservation.request_s
-            self._back.tokens_s += 0.0 if started else reservation.tokens_s
+            started_at = reservation.starts_at  # the database has counted it
+        if started_at is not None:
+            self._refund.reports.append(UsageReport(started_at, -1, -reservation.tokens))
+        if reservation.epoch == self.epoch:  # after a change of the bucket its grants are void already
+            self._refund.requests_s += reservation.request_s
+            self._refund.tokens_s += 0.0 if started else reservation.tokens_s
 
     def _note_unused(self, reservation: Reservation, used: int) -> None:
         if reservation.token_s:
-            self._back.unused.append(Unused(reservation.tokens - used, reservation.token_s))
+            self._refund.unused.append(Unused(reservation.tokens - used, reservation.token_s))
 
-    async def _settle(self) -> None:
-        """Return once what has been given back so far has been sent, or cannot be for now: then a later round does."""
-        with CancelScope(shield=True), move_on_after(REFUND_GRACE_S):  # else the fleet loses this share
-            back = self._back
-            self._fresh.set()
-            while back and self._back is back:
-                await self._turn()
+    async def _send_refunds(self) -> None:
+        """Wait until the current refunds are sent, for a short time at most. A later round sends what is left."""
+        with CancelScope(shield=True), move_on_after(REFUND_GRACE_S):  # otherwise the fleet loses this quota
+            refund = self._refund
+            self._has_news.set()
+            while refund and self._refund is refund:
+                await self._run_or_await_round()
 
-    async def _turn(self) -> None:
-        """Do a round, or wait for the one that is under way."""
+    async def _run_or_await_round(self) -> None:
+        """Run a round, or wait for the one that is running."""
         if self._busy:
-            await self._done.wait()
+            await self._round_done.wait()
             return
         self._busy = True
         try:
-            await self._time_for_a_round()
-            with CancelScope(shield=True), move_on_after(ANSWER_S):  # cut off, it would lose what it took for others
+            await self._await_round_time()
+            with CancelScope(shield=True), move_on_after(ANSWER_S):  # cancelled, it would lose quota
                 await self._round()
         finally:
             self._busy = False
-            self._done.set()
-            self._done = Event()
+            self._round_done.set()
+            self._round_done = Event()
 
-    async def _time_for_a_round(self) -> None:
-        """A moment after the last round where there are new callers; later where all are in line already."""
-        await sleep_until(self._begun_at + ROUND_S)
-        if self._waiting and not self._back and self._sent is None and all(ask.waits for ask in self._waiting):
-            with move_on_after(self._begun_at + min(POLL_S, self._ahead_s / 4) - current_time()):
-                await self._fresh.wait()
+    async def _await_round_time(self) -> None:
+        """Wait ROUND_S after the last round, and up to POLL_S when all callers are in line already."""
+        await sleep_until(self._round_started_at + ROUND_S)
+        idle = not self._refund and self._sent is None
+        if idle and self._waiting and all(request.in_line for request in self._waiting):
+            with move_on_after(self._round_started_at + min(POLL_S, self._ahead_s / 4) - current_time()):
+                await self._has_news.wait()
 
     async def _round(self) -> None:
-        self._begun_at = current_time()
-        self._fresh = Event()
-        asks, self._waiting = self._waiting, []
+        self._round_started_at = current_time()
+        self._has_news = Event()
+        requests, self._waiting = self._waiting, []
         if self._sent is None:
-            self._sent, self._back = self._back, Refund()
+            self._sent, self._refund = self._refund, Refund()
             self._number += bool(self._sent)
         try:
-            row = await self._ask_database(asks, self._sent)
+            row = await self._send(requests, self._sent)
         except BaseException as error:
-            self._waiting += [ask for ask in asks if not ask.abandoned]
+            self._waiting += [request for request in requests if not request.abandoned]
             if isinstance(error, psycopg.Error) and error.sqlstate == NO_SUCH_BUCKET:  # deleted, or not restored
                 await self.database.execute("quota/ensure_bucket", **asdict(self.bucket))
-            elif not self._drop(error):
+            elif not self._drop_refund(error):
                 raise
             return
         self._sent = None
         self.seen_at = current_time()
-        if row["epoch"] != self.epoch:
-            self.epoch = row["epoch"]
-            self._back.requests_s = self._back.tokens_s = 0  # those calls are out of the line already
-            self.changed.set()
-            self.changed = Event()
+        self._note_epoch(row["epoch"])
         self.returned_s = row["returned_s"]
-        for place, ask in enumerate(asks):
-            if row["waits"][place] is None and not row["refused"][place] and not ask.abandoned:
-                ask.waits = True
-                self._waiting.append(ask)
+        for place, request in enumerate(requests):
+            if row["waits"][place] is None and not row["refused"][place] and not request.abandoned:
+                request.in_line = True
+                self._waiting.append(request)
             else:
-                self._answer(ask, row, place)
+                self._answer(request, row, place)
 
-    def _drop(self, error: BaseException) -> bool:
-        """Whether the error was of what was sent, which is dropped: else no round would ever get through."""
+    def _note_epoch(self, epoch: int) -> None:
+        if epoch == self.epoch:
+            return
+        self.epoch = epoch
+        self._refund.requests_s = self._refund.tokens_s = 0  # the change of the bucket has voided those grants already
+        self.changed.set()
+        self.changed = Event()
+
+    def _drop_refund(self, error: BaseException) -> bool:
+        """Drop a refund that the database refuses, because no round could succeed with it. Return whether it did."""
         if not self._sent or not isinstance(error, psycopg.Error) or is_transient(error):
             return False
-        log.error("refund_dropped", quota=self.bucket.name, error_type=type(error).__name__, error=in_words(error))
+        log.error("refund_dropped", quota=self.bucket.name, error_type=type(error).__name__, error=message_of(error))
         self._sent = None
         return True
 
-    async def _ask_database(self, asks: Sequence[Request], back: Refund) -> Row:
+    async def _send(self, requests: Sequence[Request], refund: Refund) -> Row:
         now = current_time()
         return await self.database.one(
             "quota/round",
             name=self.bucket.name,
-            call_ids=[ask.call_id for ask in asks],
-            turns=[ask.turn for ask in asks],
-            tokens=[ask.tokens for ask in asks],
-            waited_s=[now - ask.asked_at for ask in asks],
-            unused_tokens=[unused.tokens for unused in back.unused],
-            unused_token_s=[unused.token_s for unused in back.unused],
-            back_requests_s=back.requests_s,
-            back_tokens_s=back.tokens_s,
-            back_epoch=self.epoch,
+            call_ids=[request.call_id for request in requests],
+            turns=[request.turn for request in requests],
+            tokens=[request.tokens for request in requests],
+            waited_s=[now - request.asked_at for request in requests],
+            unused_tokens=[unused.tokens for unused in refund.unused],
+            unused_token_s=[unused.token_s for unused in refund.unused],
+            refund_requests_s=refund.requests_s,
+            refund_tokens_s=refund.tokens_s,
+            refund_epoch=self.epoch,
             longest_wait_s=self.longest_wait_s,
             ahead_s=self._ahead_s,
-            told_s=[now - told.at for told in back.told],
-            told_requests=[told.requests for told in back.told],
-            told_tokens=[told.tokens for told in back.told],
-            desk_id=self.desk_id,
+            reported_s=[now - report.at for report in refund.reports],
+            reported_requests=[report.requests for report in refund.reports],
+            reported_tokens=[report.tokens for report in refund.reports],
+            client_id=self.client_id,
             number=self._number,
         )
 
-    def _answer(self, ask: Request, row: Row, place: int) -> None:
-        ask.answered, ask.reservation = True, None
+    def _answer(self, request: Request, row: Row, place: int) -> None:
+        request.answered, request.reservation = True, None
         wait_s = row["waits"][place]
         if wait_s is None:
-            self._back.left |= not row["refused"][place]
-            ask.refused_s = row["expected_s"][place]
+            self._refund.caller_left |= not row["refused"][place]
+            request.refused_s = row["expected_s"][place]
             return
-        ask.reservation = Reservation(
-            tokens=ask.tokens,
+        request.reservation = Reservation(
+            tokens=request.tokens,
             wait_s=wait_s,
             starts_at=self.seen_at + wait_s,
             soonest_at=self.seen_at + row["soonest"][place],
@@ -287,5 +294,5 @@ class BucketClient:
             request_s=row["request_s"][place],
             token_s=row["token_s"][place],
         )
-        if ask.abandoned:
-            self._undo(ask.reservation)
+        if request.abandoned:
+            self._add_refund(request.reservation)

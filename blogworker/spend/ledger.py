@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from blogworker.db.pool import Runner
-from blogworker.db.storable import explained
+from blogworker.db.storable import storable_message
 
 TOKENS_MAX = 100_000_000  # of one call: a provider may report any number
 USD_MAX = 100_000.0
@@ -34,7 +34,7 @@ def columns(spend: Spend) -> dict[str, Any]:
     for name in ("tokens_in", "tokens_cached", "tokens_out"):
         values[name] = max(0, min(TOKENS_MAX, values[name]))
     for name in ("model", "prompt_version", "provider"):
-        values[name] = None if values[name] is None else explained(values[name], TEXT_MAX)
+        values[name] = None if values[name] is None else storable_message(values[name], TEXT_MAX)
     if spend.cost_usd is not None:
         values["cost_usd"] = max(0.0, min(USD_MAX, spend.cost_usd))
     return values

@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg.types.json import Json
 
 from blogworker.db.pool import Row, Runner
-from blogworker.db.storable import clipped, storable
+from blogworker.db.storable import storable, truncated
 from blogworker.errors import LeaseLost, Rejected
 from blogworker.queue.job import Claim, Stage
 from blogworker.spend.budget import Refusal
@@ -203,5 +203,5 @@ def _made_of(claim: Claim) -> list[Any]:
 
 def _post_column(name: str, value: Any) -> Any:
     if isinstance(value, str):
-        return clipped(value, POST_MAX.get(name, POST_TEXT_MAX))
+        return truncated(value, POST_MAX.get(name, POST_TEXT_MAX))
     return value[:TAGS_MAX] if isinstance(value, list) else value

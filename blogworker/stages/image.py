@@ -35,7 +35,7 @@ from blogworker.providers.replicate_answers import (
     PredictionDied,
     PredictionGone,
 )
-from blogworker.quota import VendorLimits
+from blogworker.quota import ProviderLimits
 from blogworker.settings import ImageTrouble
 from blogworker.spend.ledger import Spend
 from blogworker.stages.catalog import PREDICTIONS
@@ -162,9 +162,9 @@ async def _kept(work: Work, content: Mapping[str, Any], prediction_id: str, *, p
     """The picture of a prediction, once it is there, checked, and stored with its post."""
     replicate = work.vendors.replicate
     # One prediction that died or one file that is refused says nothing of the vendor.
-    async with work.breakers.guarding(PROVIDER, own=(PredictionGone, PredictionDied), lesser=True):
+    async with work.breakers.guarding(PROVIDER, exempt=(PredictionGone, PredictionDied), secondary=True):
         url = await replicate.wait(prediction_id)
-    async with work.breakers.guarding(PROVIDER, own=(PredictionGone, PredictionDied), lesser=True):
+    async with work.breakers.guarding(PROVIDER, exempt=(PredictionGone, PredictionDied), secondary=True):
         data = await replicate.download(url)
     width, height = _shape(data)
     await work.checkpoints.store_post(
@@ -196,7 +196,7 @@ def _shape(data: bytes) -> tuple[int, int]:
 
 
 async def _started(work: Work, *, name: str, prompt: str) -> str:
-    work.breakers.require(PROVIDER)  # before it takes of the quota
+    work.breakers.require_closed(PROVIDER)  # before it takes of the quota
     prediction_id = await _lost(work, name=name, prompt=prompt) or await _asked_for(work, name=name, prompt=prompt)
     replicate = work.vendors.replicate
     spend = Spend(provider=PROVIDER, model=replicate.model, cost_usd=replicate.cost_usd)
@@ -210,7 +210,7 @@ async def _lost(work: Work, *, name: str, prompt: str) -> str | None:
     asked = work.checkpoints.get(f"{name}_asked") or {}
     if "seed" not in asked or asked.get("instead_of") != _known(work, name):
         return None
-    async with work.breakers.guarding(PROVIDER, lesser=True):
+    async with work.breakers.guarding(PROVIDER, secondary=True):
         return await work.vendors.replicate.find(prompt, seed=asked["seed"])
 
 
@@ -224,7 +224,7 @@ async def _asked_for(work: Work, *, name: str, prompt: str) -> str:
         except (RateLimited, Misconfigured, Rejected, Unsent) as error:
             await work.checkpoints.save(f"{name}_asked", {})  # nothing was made, so there is nothing to look for
             if isinstance(error, RateLimited):
-                await work.limiter.learn(PREDICTIONS, VendorLimits(requests_limit=error.requests_per_minute))
+                await work.limiter.learn(PREDICTIONS, ProviderLimits(requests_limit=error.requests_per_minute))
             if isinstance(error, Rejected):
                 log.warning("picture_refused", error=str(error), prompt=prompt)
             raise

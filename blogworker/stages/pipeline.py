@@ -8,7 +8,7 @@ from anyio import fail_after
 from psycopg_pool import PoolTimeout
 
 from blogworker.backoff import backoff_s
-from blogworker.db.patient import is_transient
+from blogworker.db.retrying import is_transient
 from blogworker.errors import (
     Misconfigured,
     ProviderDown,
@@ -110,7 +110,7 @@ def outcome(error: Exception, *, stage: str, delay_s: float) -> Outcome:
         case Rejected():
             return Reject(failed)
         case psycopg.Error() if not is_transient(error):
-            return Reject(failed)  # it refuses what was made: the same would be made, and paid for, again
+            return Reject(failed)  # it refuses the result: the same would be made, and paid for, again
         case psycopg.Error() | PoolTimeout():
             return Wait(DATABASE_WAIT_S, f"the database was away: {failed.message}")
         case _:

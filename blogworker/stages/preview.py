@@ -142,7 +142,7 @@ class Recalled(StoredCache):
 class Unguarded:
     """A guest's calls say nothing to the fleet of a provider's health: their key may be another."""
 
-    def require(self, provider: str) -> None:
+    def require_closed(self, provider: str) -> None:
         pass
 
     @asynccontextmanager
@@ -150,9 +150,9 @@ class Unguarded:
         self,
         provider: str,
         *,
-        own: Iterable[type[ProviderError]] = (),
+        exempt: Iterable[type[ProviderError]] = (),
         site: str | None = None,
-        lesser: bool = False,
+        secondary: bool = False,
     ) -> AsyncIterator[None]:
         yield
 

@@ -108,7 +108,7 @@ async def _from_shop(work: Work) -> dict[str, Any]:
     key = f"product/{claim.instance_id}/{claim.source_id}"
     if (known := await work.cache.recall(key)) is not None:
         return dict(known)
-    async with work.breakers.guarding(PROVIDER, site=work.claim.instance_id, lesser=True):
+    async with work.breakers.guarding(PROVIDER, site=work.claim.instance_id, secondary=True):
         product: dict[str, Any] = storable(await _read(work, work.vendors.wix, claim.source_id))
     await work.cache.remember(key, product, ttl_s=work.cache.product_s)
     await learn(work, product)

@@ -106,20 +106,19 @@ class Related:
 class Guard(Protocol):
     """What is known of the providers' health; `quota.breaker` implements it for the fleet."""
 
-    def require(self, provider: str) -> None:
-        """Raise ProviderDown when the provider is left alone."""
+    def require_closed(self, provider: str) -> None:
+        """Raise ProviderDown if the circuit breaker of the provider is open."""
 
     def guarding(
         self,
         provider: str,
         *,
-        own: Iterable[type[ProviderError]] = (),
+        exempt: Iterable[type[ProviderError]] = (),
         site: str | None = None,
-        lesser: bool = False,
+        secondary: bool = False,
     ) -> AbstractAsyncContextManager[None]:
-        """A call to the provider. `own`: errors that say nothing of it; `site`: whose call it is, where one site may
-        fail by itself; `lesser`: it lacks what the provider may refuse of its main call. Raises ProviderDown, as
-        `require` does and when the failure turns out to be the provider's."""
+        """Guard one call to the provider, made in the block; see `quota.breaker`. `exempt`: errors that do not count as
+        failures of the provider. Raises ProviderDown if the breaker is open or the failure belongs to an outage."""
 
 
 class Cache(Protocol):

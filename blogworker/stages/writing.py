@@ -157,10 +157,10 @@ def _fallback(work: Work, task: Task) -> str | None:
 async def _buy(work: Work, task: Task, *, name: str) -> str:
     bucket = text_quota(task.model)
     replaceable = (ModelUnknown,) if _fallback(work, task) else ()
-    work.breakers.require(PROVIDER)  # before it takes of the quota
+    work.breakers.require_closed(PROVIDER)  # before it takes of the quota
     async with (
         work.permit(bucket, tokens=task.tokens) as permit,
-        work.breakers.guarding(PROVIDER, own=replaceable, lesser=task.stage == Stage.IDEAS),
+        work.breakers.guarding(PROVIDER, exempt=replaceable, secondary=task.stage == Stage.IDEAS),
     ):
         try:
             generation = await work.vendors.openai.generate(

@@ -251,7 +251,7 @@ def test_a_migration_that_was_edited_after_it_ran_is_found_out(cli: Any, sql: Sq
     sql("update blogworker_migrations set checksum = 'edited' where version = 1")
 
     for command in (["list"], ["migrate"]):
-        complained(cli(*command), code=USAGE, of="migration 1 is not the one this database was made with")
+        complained(cli(*command), code=USAGE, of="migration 1 differs from the one applied here")
 
 
 def test_a_role_that_may_only_read_is_told_when_it_writes(cli: Any, sql: Sql, database_url: str) -> None:

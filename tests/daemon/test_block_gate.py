@@ -8,8 +8,8 @@ from anyio import create_task_group, fail_after, sleep
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.pacing import StageTimes, buckets, pacing
-from blogworker.db.patient import DatabaseHealth
 from blogworker.db.pool import Database
+from blogworker.db.retrying import DatabaseHealth
 from blogworker.queue.claim import claim
 from blogworker.queue.job import Done, Stage
 from blogworker.quota.breaker import Breakers
@@ -36,7 +36,7 @@ def settings(database_url: str) -> Settings:
 @pytest.fixture
 async def limiter(database: Database, settings: Settings) -> Limiter:
     limiter = Limiter(database, buckets(settings))
-    await limiter.open()
+    await limiter.start()
     return limiter
 
 
@@ -108,10 +108,10 @@ async def test_a_provider_is_probed_with_what_may_call_it(database, worker_id, l
         )
     await gate.sync()
 
-    trial = await gate.trial()
+    probe_claim = await gate.take_probe_claim()
 
-    assert trial is not None
-    looks = [await claim(database, worker_id, slots=1, site_window=20, only=p) for p in trial.filters]
+    assert probe_claim is not None
+    looks = [await claim(database, worker_id, slots=1, site_window=20, only=p) for p in probe_claim.filters]
     assert [[c.stage for c in look.claims] for look in looks] == [[], [Stage.CONTENT]]
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
-from blogworker.db.patient import DatabaseHealth
 from blogworker.db.pool import Database
+from blogworker.db.retrying import DatabaseHealth
 from blogworker.queue.job import Claim, Done, Outcome
 from blogworker.quota import Bucket
 from blogworker.quota.breaker import Breakers
@@ -34,7 +34,7 @@ async def test_a_heartbeat_tells_the_last_minute_and_who_waits(
     configure(LogSettings(level="info", format="json"))
     settings = load({"database": {"url": database_settings.url}, "worker": {"name": "w"}})
     limiter = Limiter(database, {TEXT.name: TEXT})
-    await limiter.open()
+    await limiter.start()
     async with limiter.permit(TEXT.name, tokens=4_000) as permit:
         permit.used(2_250)
     incarnation = Incarnation(
@@ -45,7 +45,7 @@ async def test_a_heartbeat_tells_the_last_minute_and_who_waits(
         gate=Gate(Breakers(database), "wait"),
         waiting=lambda: {TEXT.name: 7},
     )
-    async with incarnation._lease_line:
+    async with incarnation._lease_connection:
         await incarnation._lease.begin()
 
         await incarnation._extend()

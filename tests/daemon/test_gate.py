@@ -9,8 +9,8 @@ from anyio import create_task_group, fail_after, sleep
 
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.worker import Worker
-from blogworker.db.patient import DatabaseHealth
 from blogworker.db.pool import Database
+from blogworker.db.retrying import DatabaseHealth
 from blogworker.errors import ProviderDown, Unavailable
 from blogworker.queue.job import Claim, Done, Outcome, Stage, Wait
 from blogworker.queue.lease import Lease
@@ -46,7 +46,7 @@ class Fleet:
             f"select 'site' || n, '{source_type}', 'k', '{stage}' from generate_series(1, {count}) as n"
         )
 
-    async def shut(self, provider: str) -> None:
+    async def open_breaker(self, provider: str) -> None:
         """Open, with the next probe due now."""
         self.down.add(provider)
         await self.sql(
@@ -88,7 +88,7 @@ class Fleet:
 
     async def _keep(self, breakers: Breakers, worker: Worker) -> None:
         while True:
-            await self.database.one("queue/promote", batch=100, only=None, aside=[])
+            await self.database.one("queue/promote", batch=100, only=None, skipped=[])
             if await breakers.sync():
                 worker.wake()
             await sleep(0.05)
@@ -120,7 +120,7 @@ async def fleet(database: Database) -> Fleet:
 
 async def test_what_needs_the_provider_waits_and_the_rest_goes_on(fleet):
     """Claimed and given back again and again, a thousand jobs would keep the database busy for nothing."""
-    await fleet.open_breakers("openai")
+    await fleet.open_breaker("openai")
     await fleet.add(Stage.IDEAS, 30)
     await fleet.add(Stage.PUBLISH, 5)
 
@@ -141,7 +141,7 @@ async def test_what_needs_the_provider_waits_and_the_rest_goes_on(fleet):
 
 async def test_workers_until_empty_wait_for_a_provider(fleet):
     """They would else end with the work half done, as if there were none."""
-    await fleet.open_breakers("wix")
+    await fleet.open_breaker("wix")
     await fleet.sql("update provider_health set retry_at = null where provider = 'wix'")
     await fleet.add(Stage.PUBLISH, 3)
     fleet.down.clear()
@@ -155,7 +155,7 @@ async def test_workers_until_empty_wait_for_a_provider(fleet):
 
 
 async def test_a_probe_finds_the_provider_back_and_lets_everybody_in(fleet):
-    await fleet.open_breakers("openai")
+    await fleet.open_breaker("openai")
     await fleet.add(Stage.CONTENT, 4)
     fleet.down.clear()
 
@@ -169,7 +169,7 @@ async def test_a_probe_finds_the_provider_back_and_lets_everybody_in(fleet):
 async def test_a_job_that_ends_without_a_call_leaves_the_probe_to_the_next(fleet, monkeypatch):
     """The fleet would stand still until the probe is taken for dead, and once more for each such job."""
     monkeypatch.setattr(breaker, "PROBE_S", 3600.0)
-    await fleet.open_breakers("openai")
+    await fleet.open_breaker("openai")
     await fleet.add(Stage.IDEAS, 6)
     fleet.down.clear()
     fleet.silent = 2
@@ -183,7 +183,7 @@ async def test_a_job_that_ends_without_a_call_leaves_the_probe_to_the_next(fleet
 
 async def test_shops_are_found_back_by_a_product_where_there_is_nothing_to_publish(fleet):
     """A campaign of products begins with what the shops know of them: nobody would ever call Wix again."""
-    await fleet.open_breakers("wix")
+    await fleet.open_breaker("wix")
     await fleet.add(Stage.SOURCE, 6, source_type="product")
 
     async with create_task_group() as tasks:
@@ -199,33 +199,33 @@ async def test_shops_are_found_back_by_a_product_where_there_is_nothing_to_publi
 
 async def test_a_probe_is_quick_where_it_can_be(fleet):
     """A post takes half a minute to write, and the fleet waits for the answer."""
-    await fleet.open_breakers("openai")
+    await fleet.open_breaker("openai")
     await fleet.add(Stage.CONTENT, 6)
     await fleet.add(Stage.IDEAS, 1)
     breakers = Breakers(fleet.database)
     await breakers.sync()
 
-    trial = await Gate(breakers, "wait").trial()
+    probe_claim = await Gate(breakers, "wait").take_probe_claim()
 
-    assert trial is not None
-    assert [passing.stages for passing in trial.filters] == [(Stage.SOURCE, Stage.IDEAS), (Stage.CONTENT,)]
+    assert probe_claim is not None
+    assert [passing.stages for passing in probe_claim.filters] == [(Stage.SOURCE, Stage.IDEAS), (Stage.CONTENT,)]
 
 
 async def test_a_probe_of_what_is_ours_is_the_call_that_may_be_refused(fleet):
     """If only posts are refused, a probe with ideas would close the breaker, and all would be refused again."""
-    await fleet.open_breakers("openai")
+    await fleet.open_breaker("openai")
     await fleet.sql("update provider_health set misconfigured = true where provider = 'openai'")
     breakers = Breakers(fleet.database)
     await breakers.sync()
 
-    trial = await Gate(breakers, "wait").trial()
+    probe_claim = await Gate(breakers, "wait").take_probe_claim()
 
-    assert trial is not None
-    assert [passing.stages for passing in trial.filters] == [(Stage.CONTENT,), (Stage.SOURCE, Stage.IDEAS)]
+    assert probe_claim is not None
+    assert [passing.stages for passing in probe_claim.filters] == [(Stage.CONTENT,), (Stage.SOURCE, Stage.IDEAS)]
 
 
 async def test_an_open_breaker_nobody_has_work_for_is_tried_once_there_is_some(fleet):
-    await fleet.open_breakers("openai")
+    await fleet.open_breaker("openai")
     fleet.down.clear()
 
     with fail_after(WITHIN_S):

@@ -14,9 +14,9 @@ from psycopg import AsyncConnection
 
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
-from blogworker.db.patient import DatabaseHealth
+from blogworker.db.dedicated import DedicatedConnection
 from blogworker.db.pool import Database, Row, connect
-from blogworker.db.reserved import ReservedConnection
+from blogworker.db.retrying import DatabaseHealth
 from blogworker.queue.job import Claim, Done, Outcome
 from blogworker.queue.notify import MOST_PER_S
 from blogworker.quota.breaker import Breakers
@@ -39,7 +39,7 @@ class Statements:
         self.most: Counter[str] = Counter()
         monkeypatch.setattr(Database, "rows", self._counting(Database.rows))
         monkeypatch.setattr(Database, "briefly", self._counting(Database.briefly))
-        monkeypatch.setattr(ReservedConnection, "rows", self._counting(ReservedConnection.rows))
+        monkeypatch.setattr(DedicatedConnection, "rows", self._counting(DedicatedConnection.rows))
 
     def _counting(self, run: Callable[..., Any]) -> Callable[..., Any]:
         async def counted(database: object, *statement: Any, **parameters: object) -> list[Row]:

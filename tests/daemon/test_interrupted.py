@@ -14,8 +14,8 @@ from anyio.abc import TaskStatus
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.worker import Worker
-from blogworker.db.patient import DatabaseHealth
 from blogworker.db.pool import Database
+from blogworker.db.retrying import DatabaseHealth
 from blogworker.queue.job import Claim, Done, Outcome
 from blogworker.queue.lease import Lease
 from blogworker.queue.settle import Settler

@@ -9,7 +9,7 @@ import pytest
 from anyio import create_task_group, sleep
 
 from blogworker.daemon import pacing
-from blogworker.daemon.clients import opened_vendors
+from blogworker.daemon.clients import open_clients
 from blogworker.db.pool import Database
 from blogworker.errors import RateLimited
 from blogworker.providers.replicate import ReplicateClient
@@ -159,7 +159,7 @@ async def test_looks_at_predictions_stay_below_their_own_limit(database):
     """Fifty slots of a few workers look more often than Replicate allows."""
     reads = Bucket(pacing.READS, "replicate", 600, None)
     limiters = [Limiter(database, {pacing.READS: reads}) for _ in range(2)]
-    await limiters[0].open()
+    await limiters[0].start()
     async with simulated(replicate_read_rpm=620, replicate_burst=1 / 30) as room:
         settings = ReplicateSettings(api_token=KEY, base_url=f"{room.url}/replicate", _env_file=None)
         async with (
@@ -182,8 +182,8 @@ async def test_the_clients_of_a_worker_are_paced(database):
     async with simulated() as room:
         settings = settings_of(room.url)
         limiter = Limiter(database, pacing.buckets(settings))
-        await limiter.open()
-        async with opened_vendors(settings, limiter, connections=1) as vendors:
+        await limiter.start()
+        async with open_clients(settings, limiter, connections=1) as vendors:
             await look(vendors.wix, BUSY)
             prediction_id = await vendors.replicate.create("a mug", aspect_ratio="16:9")
             await vendors.replicate.look(prediction_id)
@@ -197,7 +197,7 @@ async def test_the_clients_of_a_worker_are_paced(database):
 
 async def test_a_look_that_is_refused_holds_up_the_looks_of_the_fleet(database):
     limiters = [Limiter(database, {pacing.READS: Bucket(pacing.READS, "replicate", 600, None)}) for _ in range(2)]
-    await limiters[0].open()
+    await limiters[0].start()
     async with simulated() as room:
         await room.fault(vendor="replicate", operation="predictions.get", kind="throttle", retry_after_s=50)
         settings = ReplicateSettings(api_token=KEY, base_url=f"{room.url}/replicate", _env_file=None)
@@ -225,7 +225,7 @@ async def test_models_that_share_a_limit_share_a_bucket(database, monkeypatch):
         monkeypatch, BLOGWORKER_MODEL_FAMILIES='{"gpt-6-luna": "gpt-6", "gpt-6.1-terra": "gpt-6"}', OPENAI_RPM="60"
     )
     limiter = Limiter(database, pacing.buckets(settings))
-    await limiter.open()
+    await limiter.start()
 
     async with limiter.permit("openai/gpt-6-luna", tokens=10), limiter.permit("openai/gpt-6.1-terra", tokens=10):
         pass
@@ -241,8 +241,8 @@ async def test_keys_of_two_accounts_draw_from_quotas_of_their_own(database, monk
         Limiter(database, pacing.buckets(of_accounts(monkeypatch, OPENAI_ACCOUNT=name, REPLICATE_ACCOUNT=name)))
         for name in ("acme", "globex")
     )
-    await first.open()
-    await second.open()
+    await first.start()
+    await second.start()
 
     with pytest.raises(RateLimited):
         async with first.permit("openai/gpt-6-luna", tokens=10):
@@ -261,7 +261,7 @@ async def test_callers_who_wait_are_counted_by_the_buckets_own_name(database, mo
     """The queue length of a quota is found by it."""
     settings = of_accounts(monkeypatch, OPENAI_ACCOUNT="acme", OPENAI_RPM="60")
     limiter = Limiter(database, pacing.buckets(settings))
-    await limiter.open()
+    await limiter.start()
     async with create_task_group() as tasks:
         for _ in range(3):
             tasks.start_soon(_take, limiter)

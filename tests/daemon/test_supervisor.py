@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint
 from blogworker.daemon import systemd
 from blogworker.daemon.isolation import Role
 from blogworker.daemon.supervisor import Supervisor
-from blogworker.db.patient import DatabaseHealth
+from blogworker.db.retrying import DatabaseHealth
 from blogworker.settings import load
 
 pytestmark = pytest.mark.anyio

@@ -12,18 +12,18 @@ from anyio import CancelScope, Event, create_task_group, fail_after, sleep
 from anyio.abc import TaskGroup
 from structlog.testing import capture_logs
 
+from blogworker.daemon import claim_backoff
 from blogworker.daemon import claimer as claimer_module
-from blogworker.daemon import worker as worker_module
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.worker import Pipeline, Worker
-from blogworker.db.patient import DatabaseHealth
 from blogworker.db.pool import Database
+from blogworker.db.retrying import DatabaseHealth
 from blogworker.errors import LeaseLost
 from blogworker.queue.claim import Claimed, claim
 from blogworker.queue.enqueue import enqueue
 from blogworker.queue.job import Claim, Done, Failure, Outcome, Reject, Retry, Wait
 from blogworker.queue.settle import Settler
-from blogworker.queue.validation import NewBlog
+from blogworker.queue.validation import NewJob
 from blogworker.quota.breaker import Breakers
 from blogworker.settings import QueueSettings, WorkerSettings
 
@@ -73,7 +73,7 @@ class Bench:
     worker_id: UUID
 
     async def add(self, *sites: str, max_attempts: int = 5) -> list[int]:
-        blogs = [NewBlog(site, "keyword", None, {"keyword": "k"}, max_attempts=max_attempts) for site in sites]
+        blogs = [NewJob(site, "keyword", None, {"keyword": "k"}, max_attempts=max_attempts) for site in sites]
         return [(await enqueue(self.database, blog)).job_id for blog in blogs]
 
     async def jobs(self) -> list[dict[str, Any]]:
@@ -141,7 +141,7 @@ class Bench:
     async def rescue(self) -> None:
         """As another worker does when this one was silent for too long."""
         await self.database.execute("queue/end_lease", worker_id=self.worker_id)
-        await self.database.rows("queue/rescue", batch=10, most_lone=3, most=12, only=None, aside=[])
+        await self.database.rows("queue/rescue", batch=10, most_lone=3, most=12, only=None, skipped=[])
 
 
 @pytest.fixture
@@ -289,7 +289,7 @@ async def test_an_attempt_that_was_rescued_makes_way_for_the_next_one_here(bench
         await stage.until_started(2)
         await until(lambda: worker.outcomes["lost"] == 1)
         assert [claim.attempt for claim in stage.started] == [1, 2]
-        assert (stage.running, worker.in_flight, worker.held) == (1, 1, {job_id})
+        assert (stage.running, worker.in_flight, worker.job_ids) == (1, 1, {job_id})
         stage.gate(job_id).set()
         await until(lambda: worker.in_flight == 0)
 
@@ -374,7 +374,7 @@ async def test_a_worker_outlives_any_number_of_looks_in_vain(bench: Bench, monke
         return Claimed(claims=(), look_again=True)
 
     monkeypatch.setattr(claimer_module, "claim", more_behind)
-    monkeypatch.setattr(worker_module, "LOOK_AGAIN_CAP_S", 0)
+    monkeypatch.setattr(claim_backoff, "CONTENDED_MAX_S", 0)
 
     async with bench.working(Stage(), slots=1):
         await until(lambda: looks > 1_100)

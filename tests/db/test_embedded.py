@@ -18,7 +18,7 @@ from blogworker.db.embedded import EmbeddedPostgres, find_pg_bin, place, program
 from blogworker.errors import DatabaseUnready, SettingsError
 
 REPOSITORY = Path(__file__).parents[2]
-NOBODY = 65534
+NO_ROLE = 65534
 COMMAND = [sys.executable, "-m", "blogworker.db.embedded"]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a server as somebody else")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes through /proc")
@@ -242,7 +242,7 @@ def test_root_starts_a_server_of_nobody_and_opens_no_parent(ground: Path, monkey
     with EmbeddedPostgres(closed / "pg", durable=False) as server:
         assert ask(server.start(), "select 1") == 1
         assert server.home.parent == shared
-        assert server.home.stat().st_uid == NOBODY
+        assert server.home.stat().st_uid == NO_ROLE
 
     server.remove()
     assert list(shared.iterdir()) == []
@@ -277,9 +277,9 @@ def test_programs_that_nobody_cannot_reach_are_copied_once(ground: Path, monkeyp
 @needs_root
 def test_an_ordinary_user_runs_a_server_as_himself_and_root_may_stop_it(ground: Path) -> None:
     (ground / "home").mkdir()
-    os.chown(ground / "home", NOBODY, NOBODY)
+    os.chown(ground / "home", NO_ROLE, NO_ROLE)
     # Imported as root, since root's own Python may be closed to others; then we become the other for good.
-    become = f"import os; os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})"
+    become = f"import os; os.setgroups([]); os.setgid({NO_ROLE}); os.setuid({NO_ROLE})"
     code = f"import sys; from blogworker.db.embedded.__main__ import main; {become}; sys.exit(main(sys.argv[1:]))"
     started = subprocess.run(
         [sys.executable, "-c", code, ground / "home" / "pg"], cwd=REPOSITORY, capture_output=True, text=True, timeout=50
@@ -287,7 +287,7 @@ def test_an_ordinary_user_runs_a_server_as_himself_and_root_may_stop_it(ground: 
 
     assert ask(started.stdout.strip(), "select 1") == 1
     assert f"{ground / 'home' / 'pg'} --stop" in started.stderr
-    assert (ground / "home" / "pg").stat().st_uid == NOBODY
+    assert (ground / "home" / "pg").stat().st_uid == NO_ROLE
     assert run(ground / "home" / "pg", "--stop").returncode == 0
     assert processes_in(ground) == []
 

@@ -12,12 +12,12 @@ from anyio import create_task_group, fail_after, sleep
 from psycopg.types.json import Json
 from structlog.testing import capture_logs
 
-from blogworker.db import alone
 from blogworker.db import migrate as room
-from blogworker.db.fit import require_fit
+from blogworker.db import migration_lock
 from blogworker.db.grants import WORKER
 from blogworker.db.migrate import Migration, migrate, migrations, state
 from blogworker.db.pool import Database, connect
+from blogworker.db.readiness import require_ready
 from blogworker.errors import DatabaseUnready
 from blogworker.queue.claim import claim
 from blogworker.settings import DatabaseSettings
@@ -112,7 +112,7 @@ async def test_a_migration_that_was_edited_after_it_ran_is_noticed(migrated, mon
     first, *others = migrations()
     monkeypatch.setattr(room, "migrations", lambda: [replace(first, text=first.text + "\n-- edited"), *others])
 
-    with pytest.raises(DatabaseUnready, match="migration 1 is not the one this database was made with"):
+    with pytest.raises(DatabaseUnready, match="migration 1 differs from the one applied here"):
         (await state(migrated)).require_current()
     with pytest.raises(DatabaseUnready, match="migration 1 is not the one"):
         await migrate(migrated)
@@ -184,10 +184,10 @@ async def sleeps(connection, pid: int) -> bool:
 
 
 async def test_a_migrator_that_never_ends_is_named(empty, empty_url, monkeypatch):
-    monkeypatch.setattr(alone, "LOCK_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(migration_lock, "LOCK_TIMEOUT_S", 0.3)
     another = await connect(empty_url, timeout_s=5)
     async with another:
-        await alone._lock(another)
+        await migration_lock._lock(another)
 
         with pytest.raises(DatabaseUnready, match="pg_stat_activity"):
             await migrate(empty)
@@ -313,7 +313,7 @@ async def test_a_lock_that_is_not_free_is_given_up_and_tried_again(empty, empty_
 
 
 async def test_a_lock_that_never_comes_free_is_told(empty, empty_url, monkeypatch):
-    monkeypatch.setattr(room, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(room, "LOCK_RETRY_S", 0.1)
     offer(monkeypatch, "create table a ()")
     await migrate(empty)
     offer(monkeypatch, "create table a ()", "create table b (); alter table a add column b int")
@@ -383,7 +383,7 @@ async def test_pg_trgm_is_used_from_any_schema(empty, path):
     await migrate(empty)
     await empty.execute("set search_path = public")
 
-    await require_fit(empty, needs=WORKER)
+    await require_ready(empty, needs=WORKER)
     assert await likeness(empty) == 1
     await empty.execute("alter extension pg_trgm set schema public")
     assert await likeness(empty) == 1
@@ -395,11 +395,11 @@ async def test_titles_are_compared_again_after_pg_trgm_was_dropped(migrated):
     """It takes along what needs it; another migrate makes do without."""
     await migrated.execute("drop extension pg_trgm cascade")
     with pytest.raises(DatabaseUnready, match="titles cannot be compared since pg_trgm was dropped: run `blogworker"):
-        await require_fit(migrated, needs=WORKER)
+        await require_ready(migrated, needs=WORKER)
 
     assert await migrate(migrated) == []
 
-    await require_fit(migrated, needs=WORKER)
+    await require_ready(migrated, needs=WORKER)
     assert await likeness(migrated) == 1
     await migrated.execute("create extension pg_trgm")
     assert await likeness(migrated) == 1

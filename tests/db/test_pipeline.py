@@ -13,7 +13,7 @@ async def test_a_connection_is_of_use_after_an_error_whenever_it_comes(database_
     settings = database_settings.model_copy(update={"pool_max": 1, "pool_min": 1})
     another = await connect(settings.url.get_secret_value(), timeout_s=5)
     async with another, Database(settings) as database:
-        steps = (("queue/claim_turn", {}), ("queue/admit_sites", {"batch": 1, "only": None, "aside": []}))
+        steps = (("queue/claim_turn", {}), ("queue/admit_sites", {"batch": 1, "only": None, "skipped": []}))
         for _ in range(before):
             assert await database.briefly(*steps) is not None
         async with another.transaction():

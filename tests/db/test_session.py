@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Json
 
-from blogworker.db.fit import require_fit
 from blogworker.db.grants import WORKER
 from blogworker.db.pool import Database, connect
+from blogworker.db.readiness import require_ready
 from blogworker.queue.claim import claim
 from blogworker.settings import DatabaseSettings
 
@@ -49,11 +49,11 @@ async def story(url: str) -> list[Any]:
     worker = {"name": site, "worker_id": worker_id, "host": "h", "pid": 1, "version": "0", "concurrency": 9}
     async with Database(DatabaseSettings(url=url, pool_min=1, pool_max=2, _env_file=None)) as database:
         async with database.connection() as connection:
-            await require_fit(connection, needs=WORKER)
+            await require_ready(connection, needs=WORKER)
         await database.execute("queue/register_worker", **worker, lease_s=600)
         for _ in range(2):
             await database.execute("bench/enqueue_one", instance_id=site)
-        await database.execute("queue/admit_sites", batch=50, only=None, aside=[])
+        await database.execute("queue/admit_sites", batch=50, only=None, skipped=[])
         found = (await claim(database, worker_id, slots=5, site_window=5)).claims
         done = [{"job_id": job.job_id, "attempt": job.attempt, "status": "DONE", "spent": False} for job in found]
         settled = await database.rows("queue/settle", worker_id=worker_id, outcomes=Json(done))

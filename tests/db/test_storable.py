@@ -5,7 +5,7 @@ from math import inf, nan
 import pytest
 from psycopg.types.json import Json
 
-from blogworker.db.storable import explained, storable
+from blogworker.db.storable import storable, storable_message
 from blogworker.redact import HIDDEN, SECRETS
 
 pytestmark = pytest.mark.anyio
@@ -33,7 +33,7 @@ async def test_no_secret_is_kept():
     SECRETS.learn("k3y-of-a-vendor")
     SECRETS.learn("postgres")
 
-    assert explained("k3y-of-a-vendor was refused", 20) == f"{HIDDEN} was refused"
-    assert explained("no: k3y-of-a-\0vendor", 11) == f"no: {HIDDEN[:6]}…"
+    assert storable_message("k3y-of-a-vendor was refused", 20) == f"{HIDDEN} was refused"
+    assert storable_message("no: k3y-of-a-\0vendor", 11) == f"no: {HIDDEN[:6]}…"
     assert storable({"k3y-of-a-vendor": ["a k3y-of-a-vendor", 7]}) == {HIDDEN: [f"a {HIDDEN}", 7]}
     assert storable("Learn postgres in a day") == "Learn postgres in a day"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from blogworker.demo.campaign import SITUATIONS, campaign, shops
 from blogworker.post.prompts import IDEAS, POST, fenced
-from blogworker.queue.validation import NewBlog
+from blogworker.queue.validation import NewJob
 from blogworker.simulator.writer import Quality, write
 from blogworker.simulator.writer.kinds import ANY, PRODUCT, Kind, kinds
 from blogworker.simulator.writer.subject import read_subject
@@ -28,7 +28,7 @@ UNITS = "seconds?|minutes?|hours?|days?|weeks?|months?|years?|degrees?|millimetr
 MEASURE = re.compile(rf"\b(?:{COUNTS})[ -](?:{UNITS})\b", re.IGNORECASE)
 
 
-def source_of(blog: NewBlog) -> dict[str, Any]:
+def source_of(blog: NewJob) -> dict[str, Any]:
     return {**normalised(blog.source_type, blog.source_id, blog.source_data), "site": {}}
 
 

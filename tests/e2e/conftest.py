@@ -221,7 +221,7 @@ class Queue:
     def count(self, condition: str) -> int:
         return int(self.value(f"select count(*) from blog_generations where {condition}"))
 
-    def all_done(self) -> bool:
+    def queue_is_empty(self) -> bool:
         return self.count("status <> 'DONE'") == 0
 
     def told(self) -> str:

@@ -21,7 +21,7 @@ from PIL import Image
 from blogworker.db.embedded import EmbeddedPostgres
 
 MARK = "BLOGWORKER_TEST_MARK"
-NOBODY = 65534
+NO_ROLE = 65534
 WITHIN_S = 60.0
 SHARED = "/var/tmp"  # noqa: S108 - every user reaches it, and the path of a socket in it is short enough
 ROOT = Path(__file__).parents[2]
@@ -206,8 +206,8 @@ def interpreter_for_all() -> tuple[Path, dict[str, str]]:
                 timeout=30,
                 env={"PYTHONPATH": packages},
                 cwd="/",
-                user=NOBODY,
-                group=NOBODY,
+                user=NO_ROLE,
+                group=NO_ROLE,
                 extra_groups=[],
             )
         except OSError:
@@ -224,14 +224,16 @@ def test_the_demo_runs_as_an_ordinary_user(start: Start, monkeypatch: pytest.Mon
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     folder = Path(tempfile.mkdtemp(prefix="bw-", dir=SHARED))
-    os.chown(folder, NOBODY, NOBODY)
+    os.chown(folder, NO_ROLE, NO_ROLE)
     try:
-        demo = start("--blogs", "4", "--sites", "2", "--speed", "50", folder=folder, python=(str(python),), user=NOBODY)
+        demo = start(
+            "--blogs", "4", "--sites", "2", "--speed", "50", folder=folder, python=(str(python),), user=NO_ROLE
+        )
         code, said = demo.finish()
 
         assert code == 0, said
         is_complete(demo.posts, 4)
-        assert {path.stat().st_uid for path in demo.posts.rglob("*")} == {NOBODY}
+        assert {path.stat().st_uid for path in demo.posts.rglob("*")} == {NO_ROLE}
         assert demo.relatives() == []
     finally:
         shutil.rmtree(folder)

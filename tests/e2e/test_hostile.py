@@ -17,9 +17,9 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
-from blogworker.db.fit import require_fit
 from blogworker.db.grants import WORKER
 from blogworker.db.pool import PREPARE_AFTER, Database, connect
+from blogworker.db.readiness import require_ready
 from blogworker.errors import DatabaseUnready
 from blogworker.settings import DatabaseSettings
 
@@ -93,7 +93,7 @@ async def test_statements_are_prepared_only_where_no_pooler_is_between(pooled_ur
     for url, prepares in ((database_url, True), (pooled_url, False)):
         async with Database(DatabaseSettings(url=SecretStr(url), _env_file=None)) as database:
             for _ in range(2 * PREPARE_AFTER):
-                await database.one("queue/are_you_there")
+                await database.one("queue/ping")
             async with database.connection() as connection:
                 assert (connection.prepare_threshold is not None) is prepares
 
@@ -119,7 +119,7 @@ async def test_behind_a_pooler_only_this_clients_settings_are_changed(pooled_url
     async with Database(DatabaseSettings(url=SecretStr(pooled_url), _env_file=None)) as database:
         for _ in range(9):
             async with database.connection() as connection:
-                await require_fit(connection, needs=WORKER)
+                await require_ready(connection, needs=WORKER)
                 row = await (await connection.execute(shown)).fetchone()
             assert row is not None
             assert (row["zone"], row["most"]) == ("UTC", "7s")
@@ -131,7 +131,7 @@ async def test_behind_a_pooler_what_we_cannot_set_is_told(pooled_url: str, datab
 
     async with await connect(pooled_url, timeout_s=5) as connection:
         with pytest.raises(DatabaseUnready, match="set default_transaction_isolation = 'read committed'"):
-            await require_fit(connection, needs=WORKER)
+            await require_ready(connection, needs=WORKER)
 
 
 def test_a_direct_connection_beside_the_pooler_wakes_the_worker(

@@ -40,7 +40,7 @@ def test_an_outage_of_seconds_costs_no_attempt(vendors: Vendors, queue: Queue, s
     for worker in workers:
         assert worker.ended(within_s=90) == 0, worker.said()
     assert running == [True, True], "a queue that waits for a provider is not empty"
-    assert queue.all_done(), queue.told()
+    assert queue.queue_is_empty(), queue.told()
     assert spent(queue) == []
     assert probes <= 3
     assert reclaims <= 4, "what waits is not claimed again and again"
@@ -82,7 +82,7 @@ def test_no_credit_stops_the_lane_at_once_and_keeps_the_jobs(
     vendors.forgive()
 
     assert worker.ended(within_s=60) == 0, worker.said()
-    assert queue.all_done(), queue.told()
+    assert queue.queue_is_empty(), queue.told()
     assert spent(queue) == []
     assert len(worker.events("breaker_opened")) == len(worker.events("breaker_closed")) == 1
 
@@ -118,7 +118,7 @@ def test_posts_go_out_without_a_picture_where_that_is_wanted(
     until(lambda: queue.count("status = 'DONE'") == 8, of=queue.told)
     until(lambda: queue.count("stage = 'image' and status <> 'PROCESSING'") == 2, of=queue.told)
     reasons = queue.run("select distinct output ->> 'reason' as reason from generation_stages where stage = 'image'")
-    assert all(row["reason"].startswith("no picture: replicate is left alone") for row in reasons)
+    assert all(row["reason"].startswith("no picture: the circuit breaker of replicate is open") for row in reasons)
     vendors.forgive()
     queue.run("update provider_health set state = 'closed' where provider = 'replicate'")
     until(queue.all_done, of=queue.told)

@@ -45,7 +45,7 @@ def test_a_mixture_of_sources_becomes_published_illustrated_posts(
     worker = start(vendors, "--until-empty", "--name", "one", **KEYS)
 
     assert worker.ended() == 0, worker.said()
-    assert queue.all_done(), queue.told()
+    assert queue.queue_is_empty(), queue.told()
     posts = queue.run("select p.*, g.failures from blog_posts as p join blog_generations as g on g.id = generation_id")
     assert len(posts) == 10
     assert len({(post["instance_id"], post["title"]) for post in posts}) == 10
@@ -185,7 +185,7 @@ def test_jobs_of_a_killed_worker_are_rescued_and_published_once(
 
     assert rescuer.ended() == 0, rescuer.said()
     assert held >= 4
-    assert queue.all_done(), queue.told()
+    assert queue.queue_is_empty(), queue.told()
     assert sum(event["count"] for event in rescuer.events("jobs_rescued")) == held
     assert {name for event in rescuer.events("jobs_rescued") for name in event["workers"]} == {"victim"}
     assert queue.count("failures = 0 and attempt = 2") == held
@@ -212,7 +212,7 @@ def test_a_new_process_of_the_same_name_takes_over_at_once(
     assert complaint.count("\n") == 1, complaint
     assert first.events("lease_lost")
     assert second.ended() == 0, second.said()
-    assert queue.all_done(), queue.told()
+    assert queue.queue_is_empty(), queue.told()
     assert queue.count("failures > 0") == 0
     assert len(vendors.posts(site)) == 3
     assert vendors.duplicates(site) == []
@@ -235,7 +235,7 @@ def test_a_worker_that_was_frozen_past_its_lease_begins_anew(
     assert worker.events("lease_lost")
     first, second = worker.events("worker_started")
     assert first["worker_id"] != second["worker_id"]
-    assert queue.all_done(), queue.told()
+    assert queue.queue_is_empty(), queue.told()
     assert queue.count("failures > 0") == 0
     assert len(vendors.posts(site)) == 2
     assert vendors.duplicates(site) == []
@@ -359,7 +359,7 @@ def test_a_site_that_left_is_paused_and_the_others_go_on(
     paid = vendors.get("stats")["vendors"]["openai"]["requests"]
     queue.run("update sites set paused_at = null")
     assert start(vendors, "--until-empty").ended() == 0
-    assert queue.all_done(), queue.told()
+    assert queue.queue_is_empty(), queue.told()
     assert vendors.get("stats")["vendors"]["openai"]["requests"] == paid
     assert len(vendors.posts(gone)) == 2
     assert vendors.duplicates(gone, here) == []
@@ -379,7 +379,7 @@ def test_connections_cut_by_the_database_cost_nothing(vendors: Vendors, queue: Q
 
     assert len(cut) >= 2
     assert worker.ended() == 0, worker.said()
-    assert queue.all_done(), queue.told()
+    assert queue.queue_is_empty(), queue.told()
     assert queue.count("failures > 0 or rescues > 0") == 0
     assert len(vendors.posts(site)) == 6
     assert vendors.duplicates(site) == []

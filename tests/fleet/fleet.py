@@ -21,8 +21,8 @@ from blogworker.daemon.incarnation import ADMIT_S, PROMOTE_S, RECONCILE_S, RESCU
 from blogworker.daemon.pacing import SITE_BURST_S, SITE_CALLS, StageTimes
 from blogworker.daemon.ticker import every
 from blogworker.daemon.worker import Worker
-from blogworker.db.patient import DatabaseHealth
 from blogworker.db.pool import Row
+from blogworker.db.retrying import DatabaseHealth
 from blogworker.errors import ProviderDown, ProviderError
 from blogworker.queue.admit import Reopening, admit
 from blogworker.queue.claim import Pacing
@@ -64,7 +64,7 @@ class Shut:
     def shut(self) -> list[str]:
         return [provider for provider, until in self.until.items() if current_time() < until]
 
-    def require(self, provider: str) -> None:
+    def require_closed(self, provider: str) -> None:
         if provider in self.open_breakers:
             raise ProviderDown("down", provider=provider).after(self.until[provider] - current_time())
 
@@ -158,7 +158,7 @@ class Fleet:
         await database.execute("queue/register_worker", name=f"worker{n}", worker_id=worker_id, **about)
         gate = Gate(self.breakers, "wait", pacing=partial(self._pacing, times))
         limiter = Limiter(database, self.buckets, longest_wait_s=PATIENCE_S)
-        await limiter.open()
+        await limiter.start()
         settler = Settler(database, worker_id)
         worker = Worker(
             database,
@@ -180,7 +180,7 @@ class Fleet:
         await self.database.execute("queue/extend_lease", worker_id=worker_id, **facts)
 
     async def _reopen(self) -> None:
-        if await self._reopening.look(self.database):
+        if await self._reopening.run_once(self.database):
             self._wake()
 
     def _pacing(self, times: StageTimes) -> Pacing:
@@ -214,7 +214,7 @@ class Fleet:
         if stage == Stage.SOURCE:
             return None
         dice = Random(f"{self.story.seed} {claim.job_id} {stage}")
-        self.breakers.require(CATALOG[stage].provider)
+        self.breakers.require_closed(CATALOG[stage].provider)
         if stage == Stage.PUBLISH:
             bucket = self.site_bucket(claim.instance_id)
             while self._published[claim.job_id] < SITE_CALLS:

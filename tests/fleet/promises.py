@@ -9,7 +9,7 @@ from blogworker.bench.fairness import jain
 from blogworker.queue.job import Stage
 from blogworker.quota.bucket_client import POLL_S
 from blogworker.quota.limiter import FEW_CALLS
-from blogworker.quota.limiter import LOOK_S as HEARS_S
+from blogworker.quota.limiter import REFRESH_S as HEARS_S
 
 from .fleet import PATIENCE_S, TOKENS, USED, Fleet
 from .story import FREE_RPM

@@ -6,24 +6,24 @@ from typing import Any
 
 import pytest
 
-from blogworker.queue.validation import NewBlog, faults
+from blogworker.queue.validation import NewJob, faults
 
-KEYWORD = NewBlog("site", "keyword", None, {"keyword": "sourdough"})
+KEYWORD = NewJob("site", "keyword", None, {"keyword": "sourdough"})
 
 
 @pytest.mark.parametrize(
     "blog",
     [
         KEYWORD,
-        NewBlog("site", "keyword", "sourdough", {}),
-        NewBlog("site", "keyword", None, {"keyword": 1984}),
-        NewBlog("site", "product", "p1", {}),
-        NewBlog("site", "product", None, {"name": "Lamp", "tags": ["a", None, 1.5, {"deep": True}]}),
-        NewBlog("site", "text", None, {"text": "We open on Sunday. 🎉"}),
+        NewJob("site", "keyword", "sourdough", {}),
+        NewJob("site", "keyword", None, {"keyword": 1984}),
+        NewJob("site", "product", "p1", {}),
+        NewJob("site", "product", None, {"name": "Lamp", "tags": ["a", None, 1.5, {"deep": True}]}),
+        NewJob("site", "text", None, {"text": "We open on Sunday. 🎉"}),
         replace(KEYWORD, priority=-32768, run_at=datetime.now(UTC), idempotency_key="k" * 200, max_attempts=1),
     ],
 )
-def test_a_good_blog_has_no_faults(blog: NewBlog) -> None:
+def test_a_good_blog_has_no_faults(blog: NewJob) -> None:
     assert faults(blog) == []
 
 
@@ -68,7 +68,7 @@ def test_a_bad_blog_is_told_what_to_change(change: dict[str, Any], told: str) ->
 def test_source_data_is_measured_as_the_table_measures_it() -> None:
     """jsonb puts a space behind each colon, keeps letters as they are, and writes 1e300 out in full."""
     frame = len('{"text": ""}')
-    text = NewBlog("site", "text", None, {})
+    text = NewJob("site", "text", None, {})
     fits = replace(text, source_data={"text": "é" * ((65_536 - frame) // 2)})
     over = replace(text, source_data={"text": "x" * (65_537 - frame)})
     exponents = replace(KEYWORD, source_data={"keyword": "x", "numbers": [1e300] * 300})

@@ -9,8 +9,8 @@ import pytest
 from anyio import create_task_group, fail_after, sleep
 from psycopg import AsyncConnection
 
-from blogworker.db.patient import DatabaseHealth, RetryingDatabase
 from blogworker.db.pool import Database, connect
+from blogworker.db.retrying import DatabaseHealth, RetryingDatabase
 from blogworker.queue.claim import Claimed, claim
 from blogworker.queue.settle import Settler
 

@@ -126,7 +126,7 @@ async def test_whatever_waits_is_in_line_in_the_end(module_url, kinds, batch):
                 connection.execute("insert into site_arrivals (instance_id, notified) values (%s, false)", [f"s{n}"])
         connection.execute("set local session_replication_role = origin")
         while (
-            connection.execute(query("queue/admit_sites"), {"batch": batch, "only": None, "aside": []}).fetchone()[0]
+            connection.execute(query("queue/admit_sites"), {"batch": batch, "only": None, "skipped": []}).fetchone()[0]
             == batch
         ):
             pass
@@ -236,7 +236,7 @@ async def test_sites_at_their_cap_by_mistake_are_found_in_turn(psql, database, m
 
     reopening = Reopening()
 
-    assert [await reopening.look(database) for _ in range(5)] == [0, 0, 0, 0, 1]
+    assert [await reopening.run_once(database) for _ in range(5)] == [0, 0, 0, 0, 1]
 
 
 async def test_many_sites_resume_at_the_lowest_virtual_time(psql):

@@ -167,7 +167,7 @@ class System:
                 await settler.settle(taken, attempted(taken, saved[taken.job_id]))
             await rescue(self.database)
             await reconcile(self.database)
-            await Reopening().look(self.database)
+            await Reopening().run_once(self.database)
             keepers.cancel_scope.cancel()
 
     async def look(self, job_ids: list[int]) -> None:

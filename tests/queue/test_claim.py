@@ -331,7 +331,7 @@ async def test_a_site_left_at_its_cap_by_mistake_is_healed(psql, claimer, databa
     await psql.run("delete from site_arrivals")
     await psql.run("update sites set at_cap = true where instance_id = 'capped'")
 
-    healed = await Reopening().look(database)
+    healed = await Reopening().run_once(database)
 
     assert healed == 1
     assert await psql.value("select at_cap from sites where instance_id = 'capped'") is False

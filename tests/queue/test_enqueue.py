@@ -11,13 +11,13 @@ from psycopg.types.json import Json
 
 from blogworker.errors import InvalidInput, QueueFull
 from blogworker.queue.enqueue import BULK_ROWS, enqueue, enqueue_many
-from blogworker.queue.validation import NewBlog
+from blogworker.queue.validation import NewJob
 
 pytestmark = pytest.mark.anyio
 
 
-def blog(site: str = "shop", keyword: str = "mugs", **columns) -> NewBlog:
-    return NewBlog(site, "keyword", None, {"keyword": keyword}, **columns)
+def blog(site: str = "shop", keyword: str = "mugs", **columns) -> NewJob:
+    return NewJob(site, "keyword", None, {"keyword": keyword}, **columns)
 
 
 async def add_all(database, blogs, **limits) -> int:
@@ -87,7 +87,7 @@ async def test_the_function_alone_is_a_whole_producer(psql):
 
 async def test_every_column_arrives(database, psql):
     later = datetime.now(UTC) + timedelta(days=1)
-    given = NewBlog(
+    given = NewJob(
         "shop",
         "product",
         "p1",
@@ -304,7 +304,7 @@ async def test_the_expected_start_grows_with_the_place_and_the_sites_in_line(dat
     for n in range(10):
         await psql.insert(f"other{n}", 100)
     await psql.insert("shop", 9)
-    await database.execute("queue/admit_sites", batch=50, only=None, aside=[])
+    await database.execute("queue/admit_sites", batch=50, only=None, skipped=[])
 
     answer = await enqueue(database, blog())
 
@@ -317,7 +317,7 @@ async def test_nobody_is_told_to_wait_for_more_than_what_waits(database, psql):
     for n in range(10):
         await psql.insert(f"other{n}", 2)
     await psql.insert("shop", 99)
-    await database.execute("queue/admit_sites", batch=50, only=None, aside=[])
+    await database.execute("queue/admit_sites", batch=50, only=None, skipped=[])
 
     answer = await enqueue(database, blog())
 
@@ -384,7 +384,7 @@ async def test_a_bulk_adds_all_and_tells_how_many_are_new(database, psql):
 async def test_a_bulk_with_one_bad_row_adds_nothing(database, psql):
     """All or nothing, also when the bad row comes after whole batches; no site is left behind either."""
     many = [blog(f"shop{n % 7}", f"k{n}") for n in range(BULK_ROWS + 20)]
-    many[BULK_ROWS + 10] = NewBlog("shop1", "text", None, {})
+    many[BULK_ROWS + 10] = NewJob("shop1", "text", None, {})
 
     with pytest.raises(psycopg.errors.CheckViolation):
         await add_all(database, many)

@@ -9,7 +9,7 @@ from blogworker.errors import QueueFull
 from blogworker.queue.enqueue import enqueue
 from blogworker.queue.job import Failure, Release, Retry, Stage, Wait
 from blogworker.queue.promote import promote
-from blogworker.queue.validation import NewBlog
+from blogworker.queue.validation import NewJob
 
 pytestmark = pytest.mark.anyio
 
@@ -191,7 +191,7 @@ async def test_what_rests_counts_against_the_share_of_its_site(psql, database, c
     await rest(psql, claimer, 3)
 
     with pytest.raises(QueueFull, match="site shop is full"):
-        await enqueue(database, NewBlog("shop", "keyword", "k", {}))
+        await enqueue(database, NewJob("shop", "keyword", "k", {}))
 
 
 async def test_a_worker_until_empty_waits_for_what_rests_for_a_while_and_not_for_tomorrow(psql, database, claimer):

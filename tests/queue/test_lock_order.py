@@ -19,11 +19,11 @@ from psycopg.types.json import Json
 
 from blogworker.db.pool import Database, connect
 from blogworker.db.sql import query
-from blogworker.queue.claim import ALL, ClaimFilter, Pacing, Scan, _wanted, claim
+from blogworker.queue.claim import ALL, ClaimFilter, Pacing, Scan, _filter_parameters, claim
 from blogworker.queue.enqueue import enqueue_many
 from blogworker.queue.promote import promote
 from blogworker.queue.rescue import MOST, MOST_LONE
-from blogworker.queue.validation import NewBlog
+from blogworker.queue.validation import NewJob
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -49,7 +49,7 @@ def outcome(job_id: int, attempt: int, status: str = "DONE") -> dict[str, object
 
 def asked(worker_id: UUID, only: ClaimFilter = ALL, *, slots: int = 100) -> dict[str, Any]:
     """The parameters of a claim."""
-    return {"worker_id": worker_id, "slots": slots, "site_window": 10} | _wanted(only, Scan())
+    return {"worker_id": worker_id, "slots": slots, "site_window": 10} | _filter_parameters(only, Scan())
 
 
 async def register(database: Database, worker_id: UUID, name: str) -> None:
@@ -122,13 +122,13 @@ class Storm:
     async def stray(self, worker_id: UUID) -> int:
         await claim(self.database, worker_id, slots=6, site_window=2)
         rows = await self.database.rows(
-            "queue/release_strays", worker_id=worker_id, known=[], older_than_s=-1, only=None, aside=[]
+            "queue/release_lost_claims", worker_id=worker_id, known=[], older_than_s=-1, only=None, skipped=[]
         )
         return len(rows)
 
     async def rescue(self) -> int:
         return len(
-            await self.database.rows("queue/rescue", batch=10, most_lone=MOST_LONE, most=MOST, only=None, aside=[])
+            await self.database.rows("queue/rescue", batch=10, most_lone=MOST_LONE, most=MOST, only=None, skipped=[])
         )
 
     async def promote(self) -> int:
@@ -149,7 +149,7 @@ class Storm:
 
     async def enqueue(self) -> int:
         sites = self.shuffled([*STORM_SITES, *(f"new{n}" for n in range(40))], 6)
-        blogs = [NewBlog(site, "keyword", "k", {}) for site in sites for _ in range(2)]
+        blogs = [NewJob(site, "keyword", "k", {}) for site in sites for _ in range(2)]
         return await enqueue_many(self.database, blogs, counts=Counter(blog.instance_id for blog in blogs))
 
     async def put_off_and_bring_forward(self) -> int:
@@ -276,19 +276,19 @@ class Stage:
         )
         every = [row["id"] for row in await self.psql.run("select id from blog_generations")]
         parameters = {
-            "queue/admit_sites": {"batch": 50, "only": None, "aside": []},
-            "queue/reconcile_sites": {"batch": 50, "only": None, "aside": []},
+            "queue/admit_sites": {"batch": 50, "only": None, "skipped": []},
+            "queue/reconcile_sites": {"batch": 50, "only": None, "skipped": []},
             "queue/claim": asked(self.worker_id),
             "queue/claim paced": asked(self.worker_id, PACED),
             "queue/retire_sites": {"instance_ids": ["capped", "free"]},
-            "queue/promote": {"batch": 100, "only": None, "aside": []},
-            "queue/rescue": {"batch": 100, "most_lone": MOST_LONE, "most": MOST, "only": None, "aside": []},
-            "queue/release_strays": {
+            "queue/promote": {"batch": 100, "only": None, "skipped": []},
+            "queue/rescue": {"batch": 100, "most_lone": MOST_LONE, "most": MOST, "only": None, "skipped": []},
+            "queue/release_lost_claims": {
                 "worker_id": self.worker_id,
                 "known": [],
                 "older_than_s": -1,
                 "only": None,
-                "aside": [],
+                "skipped": [],
             },
             "queue/retry": {"job_ids": every, "retry_from": None},
             "ops/prune": {"older_than_s": 0, "batch": 100},
@@ -312,7 +312,7 @@ async def stage(psql, database, claimer, worker_id) -> Stage:
 AT_HELD_SITES = {
     "queue/promote": 2,
     "queue/rescue": 2,
-    "queue/release_strays": 2,
+    "queue/release_lost_claims": 2,
     "queue/retry": 2,
     "ops/prune": 2,
     "queue/settle": 2,
@@ -326,7 +326,7 @@ NEVER_WAIT = [
     "queue/retire_sites",
     "queue/promote",
     "queue/rescue",
-    "queue/release_strays",
+    "queue/release_lost_claims",
     "queue/retry",
     "ops/prune",
 ]

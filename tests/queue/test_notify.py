@@ -116,7 +116,7 @@ async def test_too_many_end_it_while_the_connection_is_asked_whether_it_lives(he
     await heard.sender.execute(SENT_OFTEN, [LONGEST, 5_000])
 
     with pytest.raises(ListenFlooded):
-        await again_and_again(partial(heard.connection.execute, query("queue/are_you_there")))
+        await again_and_again(partial(heard.connection.execute, query("queue/ping")))
 
 
 async def again_and_again(act: Callable[[], Awaitable[object]]) -> None:
@@ -129,7 +129,7 @@ async def test_a_flooded_listener_polls_says_so_once_and_listens_again(
     database: Database, database_settings: DatabaseSettings, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A blog that is enqueued meanwhile must not wait for the poll of an idle worker."""
-    for name, seconds in {"HUNG_UP_S": 0.3, "POLL_S": 0.05, "PROBE_S": 0.5}.items():
+    for name, seconds in {"DISCONNECTED_S": 0.3, "POLL_S": 0.05, "PING_S": 0.5}.items():
         monkeypatch.setattr(notify, name, seconds)
     begun = begun_listening(monkeypatch)
     work, cancel = Flag(), Flag()
@@ -178,8 +178,8 @@ async def test_a_connection_of_the_pool_keeps_no_notification(database: Database
     async with database.connection() as pooled, await connect(database_url, timeout_s=5) as sender:
         await pooled.execute(query("queue/listen"))
         await sender.execute(SENT_OFTEN, [100, 50])
-        await pooled.execute(query("queue/are_you_there"))
-        await pooled.execute(query("queue/are_you_there"))
+        await pooled.execute(query("queue/ping"))
+        await pooled.execute(query("queue/ping"))
 
         kept = [notification async for notification in pooled.notifies(timeout=0)]
     assert kept == []

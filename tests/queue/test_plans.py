@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Json
 
 from blogworker.db.sql import query
-from blogworker.queue.claim import ALL, ClaimFilter, Pacing, Scan, _wanted
+from blogworker.queue.claim import ALL, ClaimFilter, Pacing, Scan, _filter_parameters
 from blogworker.queue.job import Stage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -205,7 +205,7 @@ PACING = Pacing(
 
 
 def a_claim(only: ClaimFilter, *, slots: int = 50) -> dict[str, Any]:
-    return {"worker_id": ME, "slots": slots, "site_window": 20} | _wanted(only, Scan())
+    return {"worker_id": ME, "slots": slots, "site_window": 20} | _filter_parameters(only, Scan())
 
 
 BUCKETS = """
@@ -272,17 +272,20 @@ HOT = [
     Hot("queue/claim_turn"),
     Hot(
         "queue/admit_sites",
-        {"batch": 500, "only": None, "aside": []},
+        {"batch": 500, "only": None, "skipped": []},
         ("site_arrivals_pkey", "sites_pkey"),
         before=ARRIVALS,
     ),
     Hot(
-        "queue/admit_sites", {"batch": 500, "only": None, "aside": []}, ("sites_at_cap_idx", "sites_pkey"), before=SHUT
+        "queue/admit_sites",
+        {"batch": 500, "only": None, "skipped": []},
+        ("sites_at_cap_idx", "sites_pkey"),
+        before=SHUT,
     ),
     Hot("queue/reopen_sites", {"after": "s1", "batch": 500}, ("sites_at_cap_idx", "sites_pkey"), before=SHUT),
     Hot(
         "queue/reconcile_sites",
-        {"batch": 500, "only": None, "aside": []},
+        {"batch": 500, "only": None, "skipped": []},
         ("site_bills_pkey", "sites_pkey"),
         before=BILLS,
     ),
@@ -292,12 +295,12 @@ HOT = [
     Hot("queue/settle", {"worker_id": ME, "outcomes": outcomes()}, ("blog_generations_pkey",)),
     Hot(
         "queue/promote",
-        {"batch": 1000, "only": None, "aside": []},
+        {"batch": 1000, "only": None, "skipped": []},
         ("blog_generations_scheduled_idx", "blog_generations_resting_idx", "blog_generations_pkey"),
     ),
     Hot(
         "queue/rescue",
-        {"batch": 500, "most_lone": 3, "most": 12, "only": None, "aside": []},
+        {"batch": 500, "most_lone": 3, "most": 12, "only": None, "skipped": []},
         ("blog_generations_pkey",),
     ),
     Hot(
@@ -311,8 +314,8 @@ HOT = [
         ("blog_generations_held_idx",),
     ),
     Hot(
-        "queue/release_strays",
-        {"worker_id": ME, "known": mine(), "older_than_s": 20, "only": None, "aside": []},
+        "queue/release_lost_claims",
+        {"worker_id": ME, "known": mine(), "older_than_s": 20, "only": None, "skipped": []},
         ("blog_generations_held_idx",),
     ),
     Hot("queue/require_room", {"queue_size_limit": 50_000, "instance_ids": ["s5", "s6"], "counts": [3, 4]}),
@@ -351,15 +354,15 @@ HOT = [
             "waited_s": [0.0, 0.0],
             "unused_tokens": [50.0],
             "unused_token_s": [0.01],
-            "back_requests_s": 0.0,
-            "back_tokens_s": 0.0,
-            "back_epoch": 0,
+            "refund_requests_s": 0.0,
+            "refund_tokens_s": 0.0,
+            "refund_epoch": 0,
             "longest_wait_s": 1.0,
             "ahead_s": 1.0,
-            "told_s": [1.0],
-            "told_requests": [1],
-            "told_tokens": [1],
-            "desk_id": uuid4(),
+            "reported_s": [1.0],
+            "reported_requests": [1],
+            "reported_tokens": [1],
+            "client_id": uuid4(),
             "number": 2,
         },
         before=FLEET,

@@ -77,7 +77,7 @@ async def test_the_end_of_a_rest_wakes_a_worker_and_brings_the_site_back(psql, a
 
 async def a_batch(database, batch: int) -> int:
     """How many jobs one transaction promotes."""
-    (row,) = await database.briefly(("queue/promote", {"batch": batch, "only": None, "aside": []}))
+    (row,) = await database.briefly(("queue/promote", {"batch": batch, "only": None, "skipped": []}))
     return row["promoted"]
 
 

@@ -6,17 +6,17 @@ import psycopg
 import pytest
 from anyio import create_task_group, fail_after
 
-from blogworker.queue.condemn import condemn
 from blogworker.queue.rescue import (
+    LOST_AFTER_S,
     MOST,
     MOST_LONE,
-    STRAY_AFTER_S,
-    Former,
+    FormerLease,
     claim_suspect,
-    release_strays,
+    release_lost_claims,
     rescue,
     take_back,
 )
+from blogworker.queue.unclaimable import fail_unclaimable
 
 pytestmark = pytest.mark.anyio
 
@@ -205,7 +205,7 @@ async def test_what_a_process_held_is_not_held_against_its_jobs_while_it_lives(p
     async with psql.connection.transaction():
         await psql.run("select from blog_generations where id = 1 for update")
         await rescue(database)  # another worker was sooner, but for one of them
-    freed = await take_back(database, Former(claimer.worker_id, held))
+    freed = await take_back(database, FormerLease(claimer.worker_id, held))
 
     rows = await psql.run("select status, rescues, line, failures from blog_generations order by id")
     assert freed == 3
@@ -218,7 +218,7 @@ async def test_what_others_lost_is_not_taken_back_with_it(psql, database, claime
     await die(psql)
     await rescue(database)
 
-    assert await take_back(database, Former(claimer.worker_id, held)) == 0
+    assert await take_back(database, FormerLease(claimer.worker_id, held)) == 0
     assert (await psql.job())["rescues"] == 1
 
 
@@ -230,7 +230,7 @@ async def test_many_rescuers_take_each_job_once(psql, database, claimer):
     taken: Counter[int] = Counter()
 
     async def one() -> None:
-        rows = await database.rows("queue/rescue", batch=20, most_lone=MOST_LONE, most=MOST, only=None, aside=[])
+        rows = await database.rows("queue/rescue", batch=20, most_lone=MOST_LONE, most=MOST, only=None, skipped=[])
         taken.update(row["job_id"] for row in rows)
 
     async with create_task_group() as tasks:
@@ -288,14 +288,14 @@ async def test_a_worker_hands_back_what_it_holds_without_knowing(psql, database,
         await psql.run("set local session_replication_role = replica")
         await psql.run(
             "update blog_generations set claimed_at = now() - make_interval(secs => %s) where id in (1, 2)",
-            STRAY_AFTER_S + 1,
+            LOST_AFTER_S + 1,
         )
         await psql.run(
             "update blog_generations set status = 'PROCESSING', worker_id = gen_random_uuid(), "
             "claimed_at = now() - interval '1 day' where id = 4"
         )
 
-    released = await release_strays(database, claimer.worker_id, known=[2])
+    released = await release_lost_claims(database, claimer.worker_id, known=[2])
 
     rows = await psql.run("select id, status, failures from blog_generations order by id")
     assert released == 1
@@ -318,7 +318,7 @@ async def test_a_suspect_that_cannot_be_claimed_is_ended_and_the_others_go_on(ps
     with pytest.raises(psycopg.errors.RaiseException):
         await claim_suspect(database, claimer.worker_id, None)
 
-    ended = await condemn(database, 20)
+    ended = await fail_unclaimable(database, 20)
 
     assert [job.job_id for job in ended] == [1]
     assert await claim_alone(database, claimer.worker_id) == 2
@@ -332,7 +332,7 @@ async def test_a_blog_whose_post_is_on_its_site_does_not_end_failed_by_being_unu
         "values (1, 'publish.post', '{\"id\": \"p\"}', 1)"
     )
 
-    await database.execute("queue/condemn", job_id=1, error="the database refuses to claim it")
+    await database.execute("queue/fail_unclaimable", job_id=1, error="the database refuses to claim it")
 
     job = await psql.job()
     assert (job["status"], job["error"]) == ("DONE", None)

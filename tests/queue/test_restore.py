@@ -134,7 +134,7 @@ async def test_what_was_restored_is_made(psql, database, database_url, restored_
         me = await register(restored, uuid4(), "new")
         await rescue(restored)
         await promote(restored)
-        await Sweep().look(restored)
+        await Sweep().run_once(restored)
         await admit(restored)
         found = await claim(restored, me, slots=100, site_window=100)
 

@@ -12,7 +12,7 @@ from psycopg.types.json import Json
 
 from blogworker.errors import Rejected
 from blogworker.printable import is_seen
-from blogworker.queue.validation import NewBlog, faults
+from blogworker.queue.validation import NewJob, faults
 from blogworker.stages.source import normalised
 
 CHARACTERS = [chr(code) for code in range(1, sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF]
@@ -45,9 +45,9 @@ def test_the_table_and_the_program_agree_on_every_character(module_url: str) -> 
 def test_what_shows_nothing_is_refused_at_each_door(module_url: str, kind: Any, word: str) -> None:
     """A post about one zero-width space was made and paid for."""
     data = {NAMED[kind]: word}
-    assert faults(NewBlog("s", kind, None, data))
+    assert faults(NewJob("s", kind, None, data))
     if kind != "text":
-        assert faults(NewBlog("s", kind, word, {}))
+        assert faults(NewJob("s", kind, word, {}))
     with pytest.raises(Rejected):
         normalised(kind, None, data)
     with psycopg.connect(module_url, autocommit=True) as connection:
@@ -72,7 +72,7 @@ def test_what_shows_nothing_is_refused_at_each_door(module_url: str, kind: Any, 
 @pytest.mark.parametrize("word", ["1984", "👍🏽", "❤️", "می‌خواهم", "क्‍ष", "\u200bmugs", "."])
 def test_a_word_with_something_to_see_is_taken(module_url: str, word: str) -> None:
     """The joiners shape emoji, Persian and Indic words."""
-    assert faults(NewBlog("s", "keyword", None, {"keyword": word})) == []
+    assert faults(NewJob("s", "keyword", None, {"keyword": word})) == []
     with psycopg.connect(module_url) as connection:
         connection.execute("select enqueue_blog('s', 'keyword', source_data => %s::jsonb)", (Json({"keyword": word}),))
         connection.rollback()

@@ -29,7 +29,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Json
 
 from blogworker.db.sql import query
-from blogworker.queue.claim import ALL, ClaimFilter, Pacing, Scan, _wanted
+from blogworker.queue.claim import ALL, ClaimFilter, Pacing, Scan, _filter_parameters
 from blogworker.queue.job import Cancel, Done, Failure, Outcome, PauseSite, PutOff, Reject, Release, Retry, Stage, Wait
 from blogworker.queue.rescue import MOST, MOST_LONE
 from blogworker.queue.settle import move
@@ -359,13 +359,13 @@ class Queue(RuleBasedStateMachine):
         """
         worker, good = self.leases[name]
         stages = FILTERS[only].stages or STAGES
-        self.run("queue/admit_sites", batch=50, only=None, aside=[])
+        self.run("queue/admit_sites", batch=50, only=None, skipped=[])
         waiting = [j for j in self.waiting() if j.stage in stages]
         for booked in self.run(
-            "queue/reconcile_sites", batch=50, only=None, aside=[]
+            "queue/reconcile_sites", batch=50, only=None, skipped=[]
         ):  # the one that may turn it back: what was not used
             self.sites[booked["instance_id"]].virtual_time = float("-inf")
-        asked = {"slots": slots, "site_window": window} | _wanted(FILTERS[only], Scan())
+        asked = {"slots": slots, "site_window": window} | _filter_parameters(FILTERS[only], Scan())
         rows = self.run("queue/claim", worker_id=worker, **asked)
         if meanwhile:
             self.commit_session(meanwhile)
@@ -660,7 +660,7 @@ class Queue(RuleBasedStateMachine):
             }
             for job in orphans
         ]
-        rows = self.run("queue/rescue", batch=batch, most_lone=MOST_LONE, most=MOST, only=None, aside=[])
+        rows = self.run("queue/rescue", batch=batch, most_lone=MOST_LONE, most=MOST, only=None, skipped=[])
         self.rescue_rounds += 1
         for job, verdict in zip(orphans, verdicts, strict=True):
             job.rescue(**verdict)
@@ -706,11 +706,13 @@ class Queue(RuleBasedStateMachine):
         self.claim(heir, 8, 4)
 
     @rule(name=workers, known=st.booleans())
-    def release_strays(self, name: str, known: bool) -> None:
+    def release_lost_claims(self, name: str, known: bool) -> None:
         worker, _ = self.leases[name]
         mine = [j for j in self.free("PROCESSING") if j.worker == worker]
         kept = [j.id for j in mine[:1]] if known else []
-        rows = self.run("queue/release_strays", worker_id=worker, known=kept, older_than_s=-1, only=None, aside=[])
+        rows = self.run(
+            "queue/release_lost_claims", worker_id=worker, known=kept, older_than_s=-1, only=None, skipped=[]
+        )
         for job in mine:
             if job.id not in kept:
                 job.go("PENDING")
@@ -724,7 +726,7 @@ class Queue(RuleBasedStateMachine):
             ids = [j.id for j in self.free("SCHEDULED")]
             self.sql("update blog_generations set run_at = now() - interval '1 second' where id = any (%s)", ids)
         due = {j.id for j in self.free("SCHEDULED") if j.due}
-        (row,) = self.run("queue/promote", batch=batch, only=None, aside=[])
+        (row,) = self.run("queue/promote", batch=batch, only=None, skipped=[])
         assert row["promoted"] == min(batch, len(due))
         promoted = self.sql("select id from blog_generations where id = any (%s) and status = 'PENDING'", list(due))
         assert len(promoted) == row["promoted"]
@@ -742,7 +744,7 @@ class Queue(RuleBasedStateMachine):
         self.sql("update blog_generations set run_at = now() - interval '1 second' where id = %s", job.id)
         self.sql("set session_replication_role = origin")
         job.due = True
-        (row,) = self.run("queue/promote", batch=batch, only=None, aside=[])
+        (row,) = self.run("queue/promote", batch=batch, only=None, skipped=[])
         assert row["promoted"] == 1 + min(batch, len(due))
         for found in self.sql("select id from blog_generations where status = 'PENDING'"):
             if self.jobs[found["id"]].status == "SCHEDULED":

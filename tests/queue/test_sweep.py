@@ -33,7 +33,7 @@ async def test_blogs_that_came_past_the_triggers_are_made(psql, database, claime
     assert (await claimer()).claims == ()
 
     await promote(database)
-    await Sweep().look(database)
+    await Sweep().run_once(database)
     await admit(database)
 
     assert len(set(await claimer.sites())) == 40
@@ -43,17 +43,17 @@ async def test_the_first_look_goes_all_the_way_round(psql, database, monkeypatch
     monkeypatch.setattr(sweep, "BATCH", {"queue/sweep_sites": 1, "queue/sweep_jobs": 1})
     await replicate(psql, 35, line=0)
 
-    assert await Sweep().look(database) == Swept(sites=35, jobs=0)
+    assert await Sweep().run_once(database) == Swept(sites=35, jobs=0)
 
 
 async def test_later_looks_take_a_step_each_until_something_is_found(psql, database, monkeypatch):
     monkeypatch.setattr(sweep, "BATCH", {"queue/sweep_sites": 2, "queue/sweep_jobs": 2})
     sweeping = Sweep()
-    assert await sweeping.look(database) == NOTHING
+    assert await sweeping.run_once(database) == NOTHING
     await replicate(psql, 9, line=0)
     await psql.run("update sites set ready = true where instance_id < 's3'")
 
-    found = [(await sweeping.look(database)).sites for _ in range(3)]
+    found = [(await sweeping.run_once(database)).sites for _ in range(3)]
 
     assert found == [0, 7, 0]
 
@@ -71,7 +71,7 @@ async def test_later_looks_take_a_step_each_until_something_is_found(psql, datab
 async def test_a_job_gets_the_place_that_its_row_says(psql, database, columns, line):
     await replicate(psql, 1, **columns)
 
-    assert (await Sweep().look(database)).jobs == 1
+    assert (await Sweep().run_once(database)).jobs == 1
 
     assert (await psql.job())["line"] == line
 
@@ -82,7 +82,7 @@ async def test_a_site_held_back_by_a_clock_that_was_ahead_is_freed(psql, databas
     await psql.run("update sites set at_cap = true, capped_until = now() + interval '1 year'")
     assert (await claimer()).claims == ()
 
-    assert (await Sweep().look(database)).sites == 1
+    assert (await Sweep().run_once(database)).sites == 1
 
     assert await claimer.sites() == ["shop"]
 
@@ -93,4 +93,4 @@ async def test_nothing_is_found_where_nothing_is_wrong(psql, database, claimer):
     await psql.insert("later", 1, run_at="2100-01-01Z")
     await claimer(10)
 
-    assert await Sweep().look(database) == NOTHING
+    assert await Sweep().run_once(database) == NOTHING

@@ -146,7 +146,7 @@ class Process:
     """One that waits. Each call it asks for is in its rounds until it is answered."""
 
     line: Line
-    desk_id: UUID = field(default_factory=uuid4)
+    client_id: UUID = field(default_factory=uuid4)
     number: int = 0
     epoch: int = 0
     waiting: list[Call] = field(default_factory=list)
@@ -174,7 +174,7 @@ class Process:
     def undo(self, call: Call) -> None:
         """A caller whose grant was heard of is cancelled before it goes."""
         call.gone = self.line.rounds + 1
-        self.poll(back_requests_s=call.request_s, back_tokens_s=call.tokens_s, back_epoch=call.epoch)
+        self.poll(refund_requests_s=call.request_s, refund_tokens_s=call.tokens_s, refund_epoch=call.epoch)
 
     def poll(self, *, lost: bool = False, waited_s: float = 0.0, **back: Any) -> dict[str, Any]:
         """One round. `lost`: its answer does not come. `waited_s`: of each call that the database does not know."""
@@ -192,9 +192,9 @@ class Process:
                 waited_s=[waited_s] * len(asks),
                 longest_wait_s=line.longest_wait_s,
                 ahead_s=line.ahead_s,
-                desk_id=self.desk_id,
+                client_id=self.client_id,
                 number=self.number,
-                **({"back_epoch": self.epoch} | back),
+                **({"refund_epoch": self.epoch} | back),
             ),
         ).fetchone()
         each = ("waits", "soonest", "returned_at_s", "expected_s", "refused", "request_s", "token_s")

@@ -39,13 +39,13 @@ async def call(
     breakers: Breakers,
     error: BaseException | None = None,
     *,
-    own=(),
+    exempt=(),
     site: str | None = None,
-    lesser: bool = False,
+    secondary: bool = False,
 ) -> str:
     """How a call ends that ends so."""
     try:
-        async with breakers.guarding("openai", own=own, site=site, lesser=lesser):
+        async with breakers.guarding("openai", exempt=exempt, site=site, secondary=secondary):
             if error is not None:
                 raise error
     except ProviderDown as down:
@@ -99,7 +99,7 @@ async def person(database: Database) -> Person:
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """A verdict is not held back for long."""
-    monkeypatch.setattr(room, "HOLD_S", 0.05)
+    monkeypatch.setattr(room, "VERDICT_S", 0.05)
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ async def test_in_good_times_successes_are_rarely_told(ours, person, monkeypatch
         await call(ours)
         await ours.sync()
 
-    assert sent == {"quota/breaker_succeeded": 1, "quota/breaker_look": 5}
+    assert sent == {"quota/breaker_succeeded": 1, "quota/breaker_states": 5}
 
 
 async def test_the_reason_of_an_opening_is_what_a_person_can_act_on(ours, person):
@@ -284,7 +284,7 @@ async def test_a_refusal_is_no_failure(ours, person, error):
 
 async def test_a_stages_own_failures_are_not_the_providers(ours, person):
     for _ in range(6):
-        assert await call(ours, failure(OutcomeUnknown, status=None), own=(OutcomeUnknown,)) == "OutcomeUnknown"
+        assert await call(ours, failure(OutcomeUnknown, status=None), exempt=(OutcomeUnknown,)) == "OutcomeUnknown"
 
     assert (await person.row())["strikes"] == 0
 
@@ -301,7 +301,7 @@ async def test_an_open_breaker_lets_nothing_through(ours, theirs, person):
     assert await calls(theirs, 3) == {"kept back": 3}
     assert theirs.open_breakers == ["openai"]
     with pytest.raises(ProviderDown) as down:
-        ours.require("openai")
+        ours.require_closed("openai")
     assert 0 <= down.value.retry_after_s <= 1 + room.JITTER_S
 
 
@@ -383,7 +383,7 @@ async def test_a_probe_that_is_cancelled_is_handed_back(ours, person):
 
     row = await person.row()
     assert (row["state"], row["openings"]) == ("open", 1)
-    assert ours._views["openai"].state == "open", "it lived to hear the answer"
+    assert ours._snapshots["openai"].state == "open", "it lived to hear the answer"
 
 
 async def test_a_probe_given_back_is_anybodys_and_only_the_one_that_was_taken(ours, theirs, person):
@@ -391,16 +391,16 @@ async def test_a_probe_given_back_is_anybodys_and_only_the_one_that_was_taken(ou
     await probing(ours, person)
     first = ours._unsent["openai"]
 
-    await ours.give_back(first)
+    await ours.return_probe(first)
     await person.due()
     await theirs.sync()
     second = await theirs.take_probe()
-    await ours.give_back(first)
+    await ours.return_probe(first)
 
     assert await call(ours) == "kept back"
     assert second is not None
     assert (await person.row())["probe"] == second.id
-    await theirs.give_back(first)
+    await theirs.return_probe(first)
     assert await call(theirs) == "done"
 
 
@@ -429,11 +429,11 @@ async def test_a_long_probe_keeps_its_right(ours, person):
 async def test_a_lesser_call_does_not_close_what_a_main_one_opened(ours, theirs, person):
     """A schema that is refused for posts alone: each probe with ideas let the whole fleet buy ideas, and be refused."""
     probe = await probing(ours, person, open_by=call(ours, failure(Misconfigured, status=400)))
-    lesser = await call(ours, lesser=True)
+    secondary = await call(ours, secondary=True)
     await theirs.sync()
 
-    assert (lesser, theirs.open_breakers) == ("done", ["openai"])
-    assert await call(theirs, lesser=True) == "kept back"
+    assert (secondary, theirs.open_breakers) == ("done", ["openai"])
+    assert await call(theirs, secondary=True) == "kept back"
     assert (await person.row())["probe"] == probe.id  # for the post that these ideas are for
     assert await call(ours) == "done"
     assert [(await person.row())[name] for name in ("state", "refused_main")] == ["closed", False]
@@ -442,8 +442,8 @@ async def test_a_lesser_call_does_not_close_what_a_main_one_opened(ours, theirs,
 @pytest.mark.parametrize("error", [None, failure(Rejected, status=400)], ids=["taken", "refused for itself"])
 async def test_a_lesser_call_that_no_main_one_follows_leaves_the_probe_to_others(ours, theirs, person, error):
     probe = await probing(ours, person, open_by=call(ours, failure(Misconfigured, status=400)))
-    await call(ours, error, lesser=True)
-    await ours.give_back(probe)
+    await call(ours, error, secondary=True)
+    await ours.return_probe(probe)
 
     row = await person.row()
     assert (row["state"], row["probe"], row["openings"]) == ("open", None, 1)
@@ -455,14 +455,14 @@ async def test_a_lesser_call_that_no_main_one_follows_leaves_the_probe_to_others
 
 async def test_a_lesser_call_closes_what_a_lesser_one_opened(ours, person):
     """A new key is found at once, not after the half minute that a post takes."""
-    await probing(ours, person, open_by=call(ours, failure(Misconfigured, status=401), lesser=True))
+    await probing(ours, person, open_by=call(ours, failure(Misconfigured, status=401), secondary=True))
 
-    assert await call(ours, lesser=True) == "done"
+    assert await call(ours, secondary=True) == "done"
     assert (await person.row())["state"] == "closed"
 
 
 async def test_a_main_call_that_is_refused_as_a_probe_is_remembered(ours, person):
-    await probing(ours, person, open_by=call(ours, failure(Misconfigured, status=401), lesser=True))
+    await probing(ours, person, open_by=call(ours, failure(Misconfigured, status=401), secondary=True))
     await call(ours, failure(Misconfigured, status=400))
 
     assert (await person.row())["refused_main"] is True
@@ -520,7 +520,7 @@ async def test_a_provider_shut_by_hand_is_left_alone(ours, person):
     assert await ours.sync() is False
     assert await ours.take_probe() is None
     with pytest.raises(ProviderDown, match="works until six") as down:
-        ours.require("openai")
+        ours.require_closed("openai")
     assert PARK_S <= down.value.retry_after_s <= PARK_S + room.JITTER_S
 
 
@@ -531,7 +531,7 @@ async def test_a_job_is_never_put_off_for_the_whole_of_a_long_pause(ours, person
     await ours.sync()
 
     with pytest.raises(ProviderDown) as down:
-        ours.require("openai")
+        ours.require_closed("openai")
     assert down.value.retry_after_s <= PARK_S + room.JITTER_S
 
 
@@ -568,6 +568,6 @@ async def test_an_account_without_credit_stops_the_keys_of_that_account_only(dat
         await breakers.sync()
 
     assert (acme.open_breakers, globex.open_breakers) == (["openai"], [])
-    with pytest.raises(ProviderDown, match="openai@acme is left alone"):
-        acme.require("openai")
-    globex.require("openai")
+    with pytest.raises(ProviderDown, match="the circuit breaker of openai@acme is open"):
+        acme.require_closed("openai")
+    globex.require_closed("openai")

@@ -267,14 +267,14 @@ def test_a_person_shuts_a_provider_in_psql(breaker):
     breaker.sql("update provider_health set state = 'open', reason = 'works' where provider = 'openai'")
 
     assert breaker.probe() is None
-    (look,) = [row for row in breaker.run("breaker_look") if row["provider"] == "openai"]
+    (look,) = [row for row in breaker.run("breaker_states") if row["provider"] == "openai"]
     assert (look["state"], look["retry_s"]) == ("open", None)
 
 
 def test_another_providers_breaker_is_not_touched(breaker):
     breaker.report(5)
 
-    states = {row["provider"]: row["state"] for row in breaker.run("breaker_look")}
+    states = {row["provider"]: row["state"] for row in breaker.run("breaker_states")}
 
     assert states == {"openai": "open", "replicate": "closed", "wix": "closed"}
 

@@ -54,7 +54,7 @@ class Tap:
     burst_s: float = 1.0
     passed_s: float = 0.0
     epoch: int = 0
-    desk_id: UUID = field(default_factory=uuid4)
+    client_id: UUID = field(default_factory=uuid4)
     sent: int = 0
     granted: list[Call] = field(default_factory=list)
 
@@ -73,10 +73,10 @@ class Tap:
         *,
         longest_wait_s=3600.0,
         unused=(),
-        back_requests_s=0.0,
-        back_tokens_s=0.0,
-        back_epoch=None,
-        told_s=(),
+        refund_requests_s=0.0,
+        refund_tokens_s=0.0,
+        refund_epoch=None,
+        reported_s=(),
         told=(),
     ):
         """The answer to a process that wants these calls, and gives back so much."""
@@ -87,12 +87,12 @@ class Tap:
                 tokens,
                 longest_wait_s=longest_wait_s,
                 unused=unused,
-                back_requests_s=back_requests_s,
-                back_tokens_s=back_tokens_s,
-                back_epoch=self.row()["epoch"] if back_epoch is None else back_epoch,
-                told_s=told_s,
+                refund_requests_s=refund_requests_s,
+                refund_tokens_s=refund_tokens_s,
+                refund_epoch=self.row()["epoch"] if refund_epoch is None else refund_epoch,
+                reported_s=reported_s,
                 told=told,
-                desk_id=self.desk_id,
+                client_id=self.client_id,
                 number=self.sent,
             ),
         ).fetchone()
@@ -144,7 +144,7 @@ class Tap:
 
     def undo(self, call: Call) -> None:
         """Give back a call that was not made."""
-        self.round(back_requests_s=call.request_s, back_tokens_s=call.tokens_s, back_epoch=call.epoch)
+        self.round(refund_requests_s=call.request_s, refund_tokens_s=call.tokens_s, refund_epoch=call.epoch)
 
     def reconcile(self, call: Call, used: int) -> None:
         """Tell the real usage of a call that was made."""
@@ -838,7 +838,7 @@ def test_a_minute_holds_what_went_in_it_and_nothing_older(session, told, then_s)
     """In whatever order the news come, each is booked when its call went. The oldest slot counts in part."""
     tap = Tap(session, rpm=6000, tpm=6000)
     for ago_s, requests, tokens in told:
-        tap.round(told_s=[ago_s], told=[(requests, tokens)])
+        tap.round(reported_s=[ago_s], told=[(requests, tokens)])
     tap.pass_time(then_s)
 
     found = session.execute("select * from v_quotas").fetchone()

@@ -41,7 +41,7 @@ class Wire(Runner):
             self.lost -= 1
             raise psycopg.OperationalError("the answer is lost")
         await self.open.wait()  # the database has done it, and its answer is on the way
-        self.given_back_s += parameters["back_tokens_s"] + sum(
+        self.given_back_s += parameters["refund_tokens_s"] + sum(
             map(mul, parameters["unused_tokens"], parameters["unused_token_s"])
         )
         return rows
@@ -254,7 +254,7 @@ async def test_a_refund_whose_round_failed_goes_with_the_next(client, wire):
     wire.failures = 1
 
     with pytest.raises(psycopg.OperationalError):
-        await client.ended(asks[0].reservation, went_at=current_time(), used=100)
+        await client.call_finished(asks[0].reservation, started_at=current_time(), used=100)
     await reserve(client, 5, asks)
 
     assert wire.given_back_s == pytest.approx(4)
@@ -269,10 +269,10 @@ async def test_a_refund_whose_answer_was_lost_is_heard_once(client, wire, databa
     wire.lost = 2
 
     with pytest.raises(psycopg.OperationalError):
-        await client.ended(asks[0].reservation, went_at=current_time(), used=50)
+        await client.call_finished(asks[0].reservation, started_at=current_time(), used=50)
     with pytest.raises(psycopg.OperationalError):
-        await client.look(0)
-    await client.undo(asks[2].reservation)
+        await client.refresh(0)
+    await client.refund(asks[2].reservation)
 
     after = await bucket_row(database)
     assert after["tokens_clock"] - before["tokens_clock"] == timedelta(seconds=-5.5)
@@ -283,7 +283,7 @@ async def test_a_refund_the_database_will_always_refuse_is_dropped(client, wire)
     """A vendor's nonsense of a count must not stop the bucket: sent again, it would be refused again, for ever."""
     asks = []
     await reserve(client, 500, asks)
-    client._back.told.append(UsageReport(current_time(), 0, 2**40))
+    client._refund.reports.append(UsageReport(current_time(), 0, 2**40))
     before = len(wire.rounds)
 
     with capture_logs() as logs, fail_after(5):
@@ -316,7 +316,7 @@ async def test_refunds_of_many_callers_share_a_statement(client, wire):
 
     async with create_task_group() as tasks:
         for ask in asks:
-            tasks.start_soon(partial(client.ended, ask.reservation, went_at=current_time(), used=10))
+            tasks.start_soon(partial(client.call_finished, ask.reservation, started_at=current_time(), used=10))
 
     assert wire.given_back_s == pytest.approx(50 * 0.1)
     assert len(wire.rounds) - before <= 2
@@ -331,13 +331,13 @@ async def test_a_stream_of_refunds_does_not_keep_a_caller(client):
     async def stream() -> None:
         with streaming:
             while True:
-                client._back.requests_s += 0.001
+                client._refund.requests_s += 0.001
                 await checkpoint()
 
     async with create_task_group() as tasks:
         tasks.start_soon(stream)
         began = current_time()
-        await client.ended(asks[0].reservation, went_at=current_time(), used=10)
+        await client.call_finished(asks[0].reservation, started_at=current_time(), used=10)
         took_s = current_time() - began
         streaming.cancel()
 
@@ -350,9 +350,9 @@ async def test_a_refund_of_before_a_change_is_not_given_back(client, wire, datab
     await reserve(client, 1000, asks)
     await database.execute("quota/block", name=BUCKET.name, seconds=0.01)
     await sleep(ROUND_S)
-    await client.look(ROUND_S / 2)
+    await client.refresh(ROUND_S / 2)
 
-    await client.undo(asks[1].reservation)
+    await client.refund(asks[1].reservation)
 
     assert wire.given_back_s == 0
     assert client.epoch == asks[0].reservation.epoch + 1
@@ -389,9 +389,9 @@ async def test_a_newcomer_does_not_wait_for_the_next_look_of_those_in_line(line,
 
     async with create_task_group() as tasks:
         tasks.start_soon(reserve, line, 20, [])
-        await until(lambda: line._waiting and line._waiting[0].waits)
+        await until(lambda: line._waiting and line._waiting[0].in_line)
         tasks.start_soon(reserve, line, 20, [])
-        await until(lambda: len(line._waiting) == 2 and all(ask.waits for ask in line._waiting))
+        await until(lambda: len(line._waiting) == 2 and all(ask.in_line for ask in line._waiting))
         assert await in_line(database) == 2
         tasks.cancel_scope.cancel()
 
@@ -402,10 +402,10 @@ async def test_a_refund_does_not_wait_for_the_next_look_of_those_in_line(line, w
 
     async with create_task_group() as tasks:
         tasks.start_soon(reserve, line, 20, asks)
-        await until(lambda: line._waiting and line._waiting[0].waits)
-        line._back.unused.append(Unused(300, 0.01))
+        await until(lambda: line._waiting and line._waiting[0].in_line)
+        line._refund.unused.append(Unused(300, 0.01))
         with fail_after(5):
-            await line._settle()
+            await line._send_refunds()
             await until(lambda: asks)
 
     assert asks[0].reservation is not None, "what came back is granted in the same round"
@@ -419,7 +419,7 @@ async def test_a_caller_that_is_cancelled_in_line_leaves_no_trace(line, database
     async with create_task_group() as tasks:
         for _ in range(3):
             tasks.start_soon(reserve, line, 1000, [])
-        await until(lambda: len(line._waiting) == 3 and all(ask.waits for ask in line._waiting))
+        await until(lambda: len(line._waiting) == 3 and all(ask.in_line for ask in line._waiting))
         assert await in_line(database) == 3
         tasks.cancel_scope.cancel()
 
@@ -459,7 +459,7 @@ async def test_a_lost_answer_costs_nobody_his_place_in_line(line, wire, database
     async with create_task_group() as tasks:
         for turn in (1, 2, 3):
             tasks.start_soon(ask, turn)
-        await until(lambda: len(line._waiting) == 3 and all(ask.waits for ask in line._waiting))
+        await until(lambda: len(line._waiting) == 3 and all(ask.in_line for ask in line._waiting))
         names = {ask.turn: ask.call_id for ask in line._waiting}
         wire.lost = 1
         await until(lambda: errors)
@@ -478,7 +478,7 @@ async def test_a_caller_whose_wait_grows_beyond_its_patience_is_refused(wire):
 
     async with create_task_group() as tasks:
         tasks.start_soon(reserve, client, 20, asks, 2)
-        await until(lambda: client._waiting and client._waiting[0].waits)
+        await until(lambda: client._waiting and client._waiting[0].in_line)
         tasks.start_soon(reserve, client, 1000, [], 1)
         await until(lambda: asks)
         tasks.cancel_scope.cancel()

@@ -22,7 +22,7 @@ WORKER = {"host": "h", "pid": 1, "version": "0", "concurrency": 5, "lease_s": 60
 async def two(database):
     """Two workers' limiters."""
     limiters = [Limiter(database, {bucket.name: bucket for bucket in (BUCKET, IMAGES)}) for _ in range(2)]
-    await limiters[0].open()
+    await limiters[0].start()
     return limiters
 
 
@@ -80,7 +80,7 @@ async def test_a_call_in_an_answer_nobody_waits_for_any_more_is_taken_out(two, d
     await client.reserve(ask)
     before = await figures(database)
 
-    await client.undo(ask.reservation)
+    await client.refund(ask.reservation)
 
     after = await figures(database)
     assert (before["requests_in_last_minute"], before["tokens_in_last_minute"]) == (1, 500)

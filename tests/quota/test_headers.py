@@ -2,7 +2,7 @@
 
 import pytest
 
-from blogworker.quota import VendorLimits
+from blogworker.quota import ProviderLimits
 from blogworker.quota.headers import limits_in
 
 
@@ -14,20 +14,20 @@ def headers(kind: str, limit: str, left: str | None = None, full: str | None = N
 @pytest.mark.parametrize(
     ("found", "limits"),
     [
-        ({}, VendorLimits()),
-        (headers("requests", "60", "59", "1s"), VendorLimits(requests_limit=60, requests_left=59 / 60)),
-        (headers("requests", "60"), VendorLimits(requests_limit=60)),
-        (headers("tokens", "150000", "75000", "30s"), VendorLimits(tokens_limit=150_000, tokens_left=0.5)),
+        ({}, ProviderLimits()),
+        (headers("requests", "60", "59", "1s"), ProviderLimits(requests_limit=60, requests_left=59 / 60)),
+        (headers("requests", "60"), ProviderLimits(requests_limit=60)),
+        (headers("tokens", "150000", "75000", "30s"), ProviderLimits(tokens_limit=150_000, tokens_left=0.5)),
         (
             headers("tokens", "150000", "149984", "6ms") | headers("project-tokens", "60000", "30000", "30s"),
-            VendorLimits(tokens_limit=60_000, tokens_left=0.5),
+            ProviderLimits(tokens_limit=60_000, tokens_left=0.5),
         ),
-        (headers("project-tokens", "60000", "57000", "3s"), VendorLimits(tokens_limit=60_000, tokens_left=0.95)),
-        (headers("requests", "many", "59", "1s"), VendorLimits()),
-        (headers("requests", "0", "0", "1s"), VendorLimits()),
-        (headers("requests", "60", "61", "0s"), VendorLimits(requests_limit=60, requests_left=1.0)),
-        (headers("tokens", "9" * 12, "9" * 12), VendorLimits(tokens_limit=2**31 - 1, tokens_left=1.0)),
-        (headers("tokens", "9" * 5_000, "5"), VendorLimits()),
+        (headers("project-tokens", "60000", "57000", "3s"), ProviderLimits(tokens_limit=60_000, tokens_left=0.95)),
+        (headers("requests", "many", "59", "1s"), ProviderLimits()),
+        (headers("requests", "0", "0", "1s"), ProviderLimits()),
+        (headers("requests", "60", "61", "0s"), ProviderLimits(requests_limit=60, requests_left=1.0)),
+        (headers("tokens", "9" * 12, "9" * 12), ProviderLimits(tokens_limit=2**31 - 1, tokens_left=1.0)),
+        (headers("tokens", "9" * 5_000, "5"), ProviderLimits()),
     ],
 )
 def test_limits_are_read_from_what_is_there(found, limits):

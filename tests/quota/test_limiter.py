@@ -6,7 +6,7 @@ import pytest
 from anyio import create_task_group, current_time, fail_after, move_on_after, sleep
 
 from blogworker.errors import ProviderDown, RateLimited, Unavailable, Unsent
-from blogworker.quota import Bucket, VendorLimits
+from blogworker.quota import Bucket, ProviderLimits
 from blogworker.quota.headers import limits_in
 from blogworker.quota.limiter import Limiter
 
@@ -20,7 +20,7 @@ BUCKET = Bucket("openai/mini", "openai", requests_per_minute=600, tokens_per_min
 @pytest.fixture
 async def limiter(database):
     limiter = Limiter(database, {BUCKET.name: BUCKET})
-    await limiter.open()
+    await limiter.start()
     return limiter
 
 
@@ -107,10 +107,10 @@ async def test_the_estimate_stays_charged_when_nobody_knows_the_usage(limiter, d
 @pytest.mark.parametrize(
     ("error", "cause", "kept_s"),
     [
-        (ProviderDown("left alone", provider="openai"), None, 0),
+        (ProviderDown("breaker open", provider="openai"), None, 0),
         (Unsent("could not connect", provider="openai"), None, 0),
-        (ProviderDown("left alone", provider="openai"), Unsent("could not connect", provider="openai"), 0),
-        (ProviderDown("left alone", provider="openai"), Unavailable("503", provider="openai", status=503), 20),
+        (ProviderDown("breaker open", provider="openai"), Unsent("could not connect", provider="openai"), 0),
+        (ProviderDown("breaker open", provider="openai"), Unavailable("503", provider="openai", status=503), 20),
     ],
     ids=["refused by the breaker", "not connected", "not connected in an outage", "answered in an outage"],
 )
@@ -138,7 +138,7 @@ async def test_a_call_that_waited_and_was_refused_counts_nowhere(limiter, databa
     async def refused_in_the_end() -> None:
         async with limiter.permit(BUCKET.name, tokens=400) as permit:
             assert permit.waited_s > 0.1
-            raise ProviderDown("left alone", provider="openai")
+            raise ProviderDown("breaker open", provider="openai")
 
     with pytest.raises(ProviderDown):
         await refused_in_the_end()
@@ -197,7 +197,7 @@ async def test_opening_again_forgets_nothing(limiter, database):
     async with limiter.permit(BUCKET.name, tokens=2000):
         pass
 
-    await limiter.open()
+    await limiter.start()
 
     assert (await ahead_s(database))[1] > 15
 
@@ -337,7 +337,7 @@ async def test_callers_of_two_workers_go_in_the_order_of_their_turns(limiter, da
 async def test_a_limiter_waits_no_longer_than_its_longest_wait(database):
     """Jobs have a line to go back to; who has none waits longer."""
     hurried = Limiter(database, {BUCKET.name: BUCKET}, longest_wait_s=1)
-    await hurried.open()
+    await hurried.start()
 
     async with hurried.permit(BUCKET.name, tokens=400):
         with pytest.raises(RateLimited) as refused:
@@ -348,8 +348,8 @@ async def test_a_limiter_waits_no_longer_than_its_longest_wait(database):
 
 
 async def test_what_the_vendor_says_slows_the_fleet(limiter, database):
-    await limiter.learn(BUCKET.name, VendorLimits(requests_limit=600, tokens_limit=6000, tokens_left=0.1))
-    await limiter.learn(BUCKET.name, VendorLimits(requests_limit=600, tokens_limit=6000, tokens_left=0.9))
+    await limiter.learn(BUCKET.name, ProviderLimits(requests_limit=600, tokens_limit=6000, tokens_left=0.1))
+    await limiter.learn(BUCKET.name, ProviderLimits(requests_limit=600, tokens_limit=6000, tokens_left=0.9))
 
     (row,) = await database.rows("ops/quotas", name=None, every=True)
     assert row["pace"] == pytest.approx(0.2, abs=0.05), "a few times a second is enough"
@@ -366,7 +366,7 @@ async def test_a_limit_beyond_all_bounds_is_learned_as_the_most_there_is(limiter
 async def test_an_answer_without_headers_teaches_nothing(limiter, database):
     before = (await database.rows("ops/quotas", name=None, every=True))[0]["pace"]
 
-    await limiter.learn(BUCKET.name, VendorLimits())
+    await limiter.learn(BUCKET.name, ProviderLimits())
 
     assert (await database.rows("ops/quotas", name=None, every=True))[0]["pace"] == before == 1
 
@@ -376,7 +376,7 @@ async def test_a_guest_makes_what_is_missing_and_changes_nothing_else(limiter, d
     other = Bucket("openai/max", "openai", requests_per_minute=5, tokens_per_minute=50)
     poorer = Bucket(BUCKET.name, "openai", requests_per_minute=1, tokens_per_minute=1)
 
-    await Limiter(database, {BUCKET.name: poorer, other.name: other}).join()
+    await Limiter(database, {BUCKET.name: poorer, other.name: other}).start_as_guest()
 
     found = {
         row["name"]: row["requests_per_minute"] for row in await database.rows("ops/quotas", name=None, every=True)

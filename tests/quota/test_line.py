@@ -379,7 +379,7 @@ def test_a_call_that_takes_what_the_same_round_gives_back_is_counted(session):
     (undone,) = one.ask(1)
 
     another.ask(1, poll=False)
-    another.poll(back_requests_s=undone.request_s)
+    another.poll(refund_requests_s=undone.request_s)
 
     assert sum(line.bucket()["slot_requests"]) == 3
 
@@ -400,8 +400,8 @@ def test_lines_of_two_buckets_have_nothing_to_do_with_each_other(session):
     line, one, _ = busy(session)
     calls = one.ask(*[1] * 5)
     session.execute("insert into quotas (name, provider, requests_per_minute, burst_s) values ('other', 'p', 60, 0)")
-    there = round_of([0, 0], name="other", turns=[8, 9], ahead_s=1.5, desk_id=one.desk_id)
-    more = round_of([0], name="other", turns=[9], ahead_s=1.5, desk_id=uuid4())
+    there = round_of([0, 0], name="other", turns=[8, 9], ahead_s=1.5, client_id=one.client_id)
+    more = round_of([0], name="other", turns=[9], ahead_s=1.5, client_id=uuid4())
 
     rows = [session.execute(query("quota/round"), parameters).fetchone() for parameters in (there, more, more)]
 
@@ -479,7 +479,7 @@ class Story:
             self.poll(process)
         else:
             call.gone = self.line.rounds + 1
-            self.poll(process, back_requests_s=call.request_s, back_tokens_s=call.tokens_s, back_epoch=call.epoch)
+            self.poll(process, refund_requests_s=call.request_s, refund_tokens_s=call.tokens_s, refund_epoch=call.epoch)
 
     def use(self, process: Process, call: Call, percent: int) -> None:
         self.used[call] = call.tokens * percent // 100

@@ -4,10 +4,10 @@ import pytest
 from anyio import create_task_group
 
 from blogworker.db.pool import Database, Row, Runner, connect
-from blogworker.quota import Bucket, VendorLimits
+from blogworker.quota import Bucket, ProviderLimits
 from blogworker.quota.limiter import IDLE_S, Limiter
 from blogworker.quota.upkeep import IDLE_S as REMOVED_S
-from blogworker.quota.upkeep import TOLD_S, tend
+from blogworker.quota.upkeep import LIMITS_EXPIRE_S, clean_up
 
 pytestmark = pytest.mark.anyio
 
@@ -38,7 +38,7 @@ def heard(database: Database) -> Heard:
 @pytest.fixture
 async def limiter(heard: Heard) -> Limiter:
     limiter = Limiter(heard, {PICTURES.name: PICTURES})
-    await limiter.open()
+    await limiter.start()
     heard.statements.clear()
     return limiter
 
@@ -115,7 +115,7 @@ async def test_only_buckets_of_sites_long_idle_are_removed(limiter, database):
     await sql(database, f"update quotas set updated_at = {long_ago} where name <> 'wix/used'")
     await sql(database, "update quotas set blocked_until = now() where name = 'wix/stopped'")
 
-    await tend(database)
+    await clean_up(database)
 
     assert await names(database) == {PICTURES.name, "wix/used", "wix/stopped", "wix/set"}
 
@@ -139,19 +139,19 @@ async def test_a_bucket_that_is_about_to_be_used_is_not_removed(limiter, databas
     limiter._clients["wix/a"].seen_at -= 2 * IDLE_S
 
     await limiter.ensure(site("a"))
-    await tend(database)
+    await clean_up(database)
 
     assert "wix/a" in await names(database)
 
 
 async def test_a_limit_that_a_vendor_told_of_long_ago_no_longer_holds(limiter, database):
     """Replicate says that it has lowered a limit, and never that it has raised it again."""
-    await limiter.learn(PICTURES.name, VendorLimits(requests_limit=6))
-    await tend(database)
+    await limiter.learn(PICTURES.name, ProviderLimits(requests_limit=6))
+    await clean_up(database)
     told = [row["vendor_requests_per_minute"] for row in await database.rows("ops/quotas", name=None, every=True)]
-    await sql(database, f"update quotas set learned_at = learned_at - make_interval(secs => {TOLD_S + 1})")
+    await sql(database, f"update quotas set learned_at = learned_at - make_interval(secs => {LIMITS_EXPIRE_S + 1})")
 
-    await tend(database)
+    await clean_up(database)
 
     assert told == [6]
     assert [row["vendor_requests_per_minute"] for row in await database.rows("ops/quotas", name=None, every=True)] == [
@@ -167,7 +167,7 @@ async def test_desks_of_long_ago_are_forgotten(limiter, database):
     )
     await sql(database, "insert into quota_rounds select gen_random_uuid(), 7, now()")
 
-    await tend(database)
+    await clean_up(database)
 
     async with database.connection() as connection:
         rows = await (await connection.execute("select number from quota_rounds")).fetchall()
@@ -178,15 +178,15 @@ async def test_upkeep_waits_for_nobody(limiter, database, database_url):
     """It locks many buckets, in any order: it must not wait for one while it holds another."""
     for name in ("held", "idle"):
         await call(limiter, site(name))
-    await limiter.learn(PICTURES.name, VendorLimits(requests_limit=6))
+    await limiter.learn(PICTURES.name, ProviderLimits(requests_limit=6))
     await sql(database, "update quotas set updated_at = to_timestamp(0), learned_at = to_timestamp(0)")
 
     async with await connect(database_url, timeout_s=5) as another:
         await another.execute("begin")
         await another.execute("select from quotas where name in ('wix/held', 'replicate/predictions') for update")
-        await tend(database)
+        await clean_up(database)
         await another.execute("rollback")
 
     assert await names(database) == {PICTURES.name, "wix/held"}
-    await tend(database)
+    await clean_up(database)
     assert await names(database) == {PICTURES.name}

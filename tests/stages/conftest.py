@@ -12,7 +12,7 @@ import pytest
 from blogworker.errors import LeaseLost
 from blogworker.providers.openai_answers import Generation
 from blogworker.queue.job import Claim, Stage
-from blogworker.quota import VendorLimits, breaker
+from blogworker.quota import ProviderLimits, breaker
 from blogworker.settings import OpenAISettings
 from blogworker.spend.budget import Refusal
 from blogworker.spend.ledger import Spend
@@ -149,9 +149,9 @@ class OpenLimiter:
     """Grants at once, and remembers to whom and for how much in the end."""
 
     granted: list[Granted] = field(default_factory=list)
-    learned: list[tuple[str, VendorLimits]] = field(default_factory=list)
+    learned: list[tuple[str, ProviderLimits]] = field(default_factory=list)
 
-    async def learn(self, bucket: str, limits: VendorLimits) -> None:
+    async def learn(self, bucket: str, limits: ProviderLimits) -> None:
         self.learned.append((bucket, limits))
 
     @asynccontextmanager
@@ -164,12 +164,12 @@ class OpenLimiter:
 class ClosedBreakers:
     """Let every call through."""
 
-    def require(self, provider: str) -> None:
+    def require_closed(self, provider: str) -> None:
         pass
 
     @asynccontextmanager
     async def guarding(
-        self, provider: str, *, own: object = (), site: str | None = None, lesser: bool = False
+        self, provider: str, *, exempt: object = (), site: str | None = None, secondary: bool = False
     ) -> AsyncIterator[None]:
         yield
 
@@ -245,7 +245,7 @@ def work(
 async def kitchen(database, worker_id, monkeypatch) -> AsyncIterator[Kitchen]:
     """A queue with one blog in it. What is waited for by the second is waited for by the tenth of it."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://unused")
-    monkeypatch.setattr(breaker, "HOLD_S", 0.1)
+    monkeypatch.setattr(breaker, "VERDICT_S", 0.1)
     monkeypatch.setattr(publish, "QUERY_LAG_S", 0.1)
     monkeypatch.setattr(publish, "SLOWEST_DRAFT_S", 0.1)
     async with opened_kitchen(database, worker_id) as made:

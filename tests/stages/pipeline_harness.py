@@ -10,9 +10,9 @@ import httpx2
 from anyio import create_task_group
 
 from blogworker.cli.simulation import flags_for
-from blogworker.daemon.clients import opened_vendors
+from blogworker.daemon.clients import open_clients
 from blogworker.daemon.pacing import buckets
-from blogworker.db.patient import DatabaseHealth, RetryingDatabase
+from blogworker.db.retrying import DatabaseHealth, RetryingDatabase
 from blogworker.queue.claim import claim
 from blogworker.queue.job import Claim
 from blogworker.queue.settle import Settler
@@ -140,9 +140,9 @@ async def opened_kitchen(database: Any, worker_id: UUID, **options: Any) -> Asyn
     async with running_simulator(dials) as url, httpx2.AsyncClient(base_url=url) as http:
         settings = _settings(url)
         limiter, breakers = Limiter(database, buckets(settings)), Breakers(database)
-        await limiter.open()
+        await limiter.start()
         await breakers.sync()
-        async with opened_vendors(settings, limiter, connections=4) as vendors:
+        async with open_clients(settings, limiter, connections=4) as vendors:
             openai = settings.openai.model_copy(update={"fallback_model": None})
             yield Kitchen(database, vendors, Room(http), worker_id, openai, limiter, breakers)
 

@@ -68,7 +68,7 @@ async def dying(kitchen: Kitchen) -> Claim:
 async def rescue(kitchen: Kitchen) -> None:
     """What the fleet does when a worker's lease has ended; the worker begins another one."""
     await kitchen.run("update workers set lease_until = now() - interval '1 s'")
-    await kitchen.database.execute("queue/rescue", batch=10, most_lone=MOST_LONE, most=MOST, only=None, aside=[])
+    await kitchen.database.execute("queue/rescue", batch=10, most_lone=MOST_LONE, most=MOST, only=None, skipped=[])
     await kitchen.run("update workers set lease_until = now() + interval '1 h'")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from blogworker.errors import LeaseLost, RateLimited
 from blogworker.providers.replicate_answers import PredictionDied, PredictionGone
-from blogworker.quota import VendorLimits
+from blogworker.quota import ProviderLimits
 from blogworker.stages import image
 from blogworker.stages.content import read_post
 from blogworker.stages.work import Work
@@ -60,8 +60,8 @@ async def test_an_account_low_on_credit_slows_the_fleet(world, limiter):
 
     await image.run(work)
 
-    assert [(bucket, limits) for bucket, limits in limiter.learned if limits != VendorLimits()] == [
-        ("replicate/predictions", VendorLimits(requests_limit=600))  # six at the simulator's speed
+    assert [(bucket, limits) for bucket, limits in limiter.learned if limits != ProviderLimits()] == [
+        ("replicate/predictions", ProviderLimits(requests_limit=600))  # six at the simulator's speed
     ]
 
 

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 from anyio import create_task_group
 
-from blogworker.db.patient import DatabaseHealth, RetryingDatabase
 from blogworker.db.pool import Database
+from blogworker.db.retrying import DatabaseHealth, RetryingDatabase
 from blogworker.queue.claim import claim
 from blogworker.queue.job import Done, Outcome, OverBudget
 from blogworker.queue.settle import Settler

@@ -1,4 +1,4 @@
-"""Stages while a provider is left alone, and what a failure there means for the attempt."""
+"""Stages while the circuit breaker of a provider is open, and what a failure there means for the attempt."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -50,7 +50,7 @@ class Wary:
 
 @pytest.fixture
 async def wary(work: Work, database: Database, monkeypatch) -> AsyncIterator[Wary]:
-    monkeypatch.setattr(room_of_breakers, "HOLD_S", 0.05)
+    monkeypatch.setattr(room_of_breakers, "VERDICT_S", 0.05)
     breakers = Breakers(database)
     async with simulated() as (vendors, room):
         wary = Wary(replace(work, vendors=vendors, breakers=breakers), room, database, breakers)
@@ -147,7 +147,7 @@ async def test_a_post_goes_without_its_picture_where_that_is_wanted(wary, writte
     output = await image.run(claimed(replace(wary.work, image_trouble=setting), site={"image_trouble": own}))
 
     assert output["url"] is None
-    assert output["reason"].startswith("no picture: replicate is left alone for now: 503")
+    assert output["reason"].startswith("no picture: the circuit breaker of replicate is open: 503")
     assert output["alt"]
 
 

@@ -7,7 +7,7 @@ import pytest
 from blogworker.errors import OutcomeUnknown, Rejected, Unavailable
 from blogworker.post.prompts import POST, REPHRASE
 from blogworker.providers.openai_answers import ModelUnknown, Refused, Truncated
-from blogworker.quota import VendorLimits
+from blogworker.quota import ProviderLimits
 from blogworker.stages.writing import InvalidOutput, Task, writer_of, written
 
 from .conftest import Writer, generation
@@ -37,7 +37,7 @@ async def test_a_good_draft_is_bought_once_and_booked(work, writer, checkpoints,
 async def test_a_paid_answer_is_stored_before_anything_else(work, writer, checkpoints, limiter, monkeypatch):
     """Whoever is stopped over the vendor's headers would have to buy it again."""
 
-    async def trip(bucket: str, limits: VendorLimits) -> None:
+    async def trip(bucket: str, limits: ProviderLimits) -> None:
         raise RuntimeError
 
     monkeypatch.setattr(limiter, "learn", trip)

@@ -8,8 +8,8 @@ from psycopg_pool import PoolTimeout
 from pydantic import SecretStr
 
 from blogworker.bench.chaos.producers import AGAIN_S, until_answered
-from blogworker.db.patient import is_transient
 from blogworker.db.pool import Database
+from blogworker.db.retrying import is_transient
 from blogworker.errors import DatabaseAway
 from blogworker.settings import DatabaseSettings
 

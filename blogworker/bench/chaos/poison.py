@@ -13,8 +13,8 @@ from typing import Any
 import psycopg
 
 from blogworker.bench.chaos.producers import until_answered
-from blogworker.db.patient import is_transient
 from blogworker.db.pool import Database
+from blogworker.db.retrying import is_transient
 
 SITE = "poison-"  # begins the name of each poisoned site: chaos_state.sql, chaos_blogs.sql and chaos_reset.sql know it
 PROGRAM_LIMITS = "54"  # class of SQLSTATEs, as nested too deeply: operational errors to the driver, yet refusals

@@ -16,11 +16,11 @@ from anyio import create_task_group, fail_after, sleep
 from psycopg_pool import PoolTimeout
 
 from blogworker.bench.chaos.plan import Plan
-from blogworker.db.patient import is_transient
 from blogworker.db.pool import Database, Statements
+from blogworker.db.retrying import is_transient
 from blogworker.errors import QueueFull
 from blogworker.queue.enqueue import enqueue, enqueue_many
-from blogworker.queue.validation import NewBlog
+from blogworker.queue.validation import NewJob
 
 T = TypeVar("T")
 
@@ -50,9 +50,9 @@ class Ledger:
         self._made += 1
         return f"{SUBJECTS[self._made % len(SUBJECTS)]} no. {self._made}"
 
-    def blog(self, site: str) -> NewBlog:
+    def blog(self, site: str) -> NewJob:
         topic = self.topic()
-        return NewBlog(site, "keyword", topic, {}, idempotency_key=topic)
+        return NewJob(site, "keyword", topic, {}, idempotency_key=topic)
 
 
 async def in_bulk(database: Database, ledger: Ledger, *, each: int) -> list[str]:

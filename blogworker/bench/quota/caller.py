@@ -19,8 +19,8 @@ from pydantic import SecretStr, TypeAdapter
 from blogworker.bench.quota.counted import Counted
 from blogworker.bench.quota.order import OURS, Order, Report
 from blogworker.bench.quota.seed import WIDTH, SeedLimiter
-from blogworker.db.patient import DatabaseHealth, RetryingDatabase
 from blogworker.db.pool import Database
+from blogworker.db.retrying import DatabaseHealth, RetryingDatabase
 from blogworker.errors import RateLimited, Unavailable
 from blogworker.post.prompts import IDEAS, POST, Prompt, fenced
 from blogworker.providers.openai import OpenAIClient
@@ -112,7 +112,7 @@ async def main(order: Order) -> None:
     async with OpenAIClient(settings, connections=order.slots) as client, _database(order) as database:
         limiter = Limiter(database, {order.model: bucket(order)})
         if order.limiter == OURS:
-            await limiter.open()
+            await limiter.start()
         print("ready", flush=True)  # noqa: T201 - to the process that started us
         await run_sync(sys.stdin.readline)
         began, before = process_time(), database.statements

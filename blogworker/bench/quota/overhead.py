@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from blogworker.bench.quota.counted import Counted
 from blogworker.bench.scratch import database, server
 from blogworker.db.pool import Database
-from blogworker.quota import Bucket, VendorLimits
+from blogworker.quota import Bucket, ProviderLimits
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import DatabaseSettings
 
@@ -59,7 +59,7 @@ async def overhead(*, per_s: int, seconds: float, rounds: int, progress: Callabl
     async with server() as dsn, database(dsn, pool_max=4) as opened:
         counted = Counted(opened)
         limiter = Limiter(counted, {NAME: Bucket(NAME, "openai", per_s * 120, per_s * 120 * TOKENS)})
-        await limiter.open()
+        await limiter.start()
         waits: list[float] = []
         for turn in range(rounds):
             bare.append(await _stream(per_s, seconds, _sleep))
@@ -107,7 +107,7 @@ async def _worker(url: str, bucket: Bucket) -> AsyncIterator[tuple[Limiter, Coun
     async with Database(DatabaseSettings(url=SecretStr(url), pool_min=1, pool_max=1)) as opened:
         counted = Counted(opened)
         limiter = Limiter(counted, {bucket.name: bucket})
-        await limiter.open()
+        await limiter.start()
         yield limiter, counted
 
 
@@ -137,5 +137,5 @@ async def _limited(limiter: Limiter, waits: list[float]) -> None:
     async with limiter.permit(NAME, tokens=TOKENS) as permit:
         await sleep(CALL_S)
         permit.used(USED)
-        await limiter.learn(NAME, VendorLimits(60_000, 60_000_000, 0.9, 0.9))
+        await limiter.learn(NAME, ProviderLimits(60_000, 60_000_000, 0.9, 0.9))
     waits.append(permit.waited_s)

@@ -1,27 +1,28 @@
 -- begin_session: set what the program relies on, whatever ALTER ROLE, ALTER DATABASE, postgresql.conf or the
 -- environment of libpq say.
--- Takes  pid int: the process id that the client was told when it connected.
--- Gives  one row: direct boolean, whether the server session is the client's own. A pooler hands out process ids of its
---        own: where the server knows the session by another, one is between. settings bigint.
+-- Takes  pid int: the process id of the server session as the client received it when it connected.
+-- Gives  one row: direct boolean: no pooler is in between. A pooler gives its own process ids to clients, so the
+--        server's process id differs then. settings bigint.
 --
--- anywhere: poolers in transaction mode keep these for each client (PgBouncer does so since 1.0). The others would stay
--- with a server session that serves other programs too, so they are left alone there: look_at_server.sql finds what is
--- unfit. The search_path is never touched: it says whose tables are meant.
+-- Column anywhere: set this also behind a pooler. Poolers in transaction mode keep such settings per client (PgBouncer
+-- since 1.0). The other settings would stay in a server session that other programs use too, so they are not set behind
+-- a pooler; inspect_server.sql reports the wrong ones. The search_path is never set, because it decides whose tables
+-- are used.
 with wanted (name, value, anywhere) as (
     values
-    ('DateStyle', 'ISO, MDY', true), -- the driver reads no other
+    ('DateStyle', 'ISO, MDY', true), -- the driver reads only this format
     ('TimeZone', 'UTC', true),
     ('standard_conforming_strings', 'on', true),
-    ('IntervalStyle', 'postgres', false), -- the driver reads no other
-    ('check_function_bodies', 'on', false), -- off: the triggers take the session for one that restores a dump
-    ('array_nulls', 'on', false), -- off: a null in an array that we send is the word NULL
-    ('extra_float_digits', '1', false), -- less: a number read and sent back is another number
-    ('default_transaction_isolation', 'read committed', false), -- claims look again after they have locked
+    ('IntervalStyle', 'postgres', false), -- the driver reads only this format
+    ('check_function_bodies', 'on', false), -- off means to our triggers that a dump is being restored
+    ('array_nulls', 'on', false), -- off: a null in an array that we send becomes the text NULL
+    ('extra_float_digits', '1', false), -- with less, a number changes when it is read and sent back
+    ('default_transaction_isolation', 'read committed', false), -- claims read rows again after they have locked them
     ('default_transaction_deferrable', 'off', false),
     ('plan_cache_mode', 'auto', false),
-    ('gin_fuzzy_search_limit', '0', false), -- else a like title is found at random
+    ('gin_fuzzy_search_limit', '0', false), -- with a limit, similar titles are found at random
     ('transform_null_equals', 'off', false),
-    ('statement_timeout', '0', false), -- callers have limits of their own
+    ('statement_timeout', '0', false), -- callers have their own limits
     ('lock_timeout', '0', false),
     ('idle_in_transaction_session_timeout', '0', false),
     ('idle_session_timeout', '0', false), -- since Postgres 14

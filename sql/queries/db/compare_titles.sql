@@ -1,2 +1,2 @@
--- compare_titles: create the functions that compare titles, by what the database has now; see sql/schema/titles.sql.
+-- compare_titles: create the functions that compare titles, depending on the extensions that the database has.
 select compare_titles();

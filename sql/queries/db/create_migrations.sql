@@ -1,5 +1,5 @@
--- create_migrations: the table that says what this database has. Its name is our own: Rails, golang-migrate, dbmate and
--- Ecto keep a `schema_migrations` each.
+-- create_migrations: create the table of applied migrations. The name differs from `schema_migrations`, which Rails,
+-- golang-migrate, dbmate and Ecto use.
 create table if not exists blogworker_migrations (
     version integer primary key,
     name text not null,

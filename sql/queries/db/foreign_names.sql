@@ -1,5 +1,5 @@
--- foreign_names: what stands in the first schema of the search_path under names that functions of ours are to have, and
--- types and indexes under those of our tables.
+-- foreign_names: find objects in the first schema of the search_path that have the names of our functions, types or
+-- indexes.
 -- Takes  functions text[]; relations text[].
 -- Gives  rows: kind; name.
 select 'function' as kind, p.proname::text as name

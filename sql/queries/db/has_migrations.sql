@@ -1,5 +1,5 @@
--- has_migrations: was this database ever migrated? Looks only where unqualified names would be created.
--- Gives  one row: present boolean; foreign_table boolean, a table of that name is another program's.
+-- has_migrations: was this database ever migrated? Checks only the schema in which unqualified names are created.
+-- Gives  one row: present boolean; foreign_table boolean: another program has a table of that name.
 select
     c.oid is not null as present,
     c.oid is not null and 4 > (

@@ -1,3 +1,3 @@
--- limit_lock_wait: a migration that cannot have its lock fails, rather than queueing everybody behind itself.
--- Takes  wait: with its unit; within boolean: for the transaction under way only, or the session.
+-- limit_lock_wait: limit how long a migration waits for a lock, because other transactions queue behind it meanwhile.
+-- Takes  wait: with its unit; within boolean: for the current transaction only, or for the session.
 select set_config('lock_timeout', %(wait)s, %(within)s);

@@ -1,3 +1,3 @@
--- no_statement_timeout: for the rest of the transaction under way. A role's own may be shorter than what begins a
--- session takes; behind a pooler the server session is not ours to change for longer.
+-- no_statement_timeout: remove the timeout for the rest of the current transaction. A role's own timeout may be shorter
+-- than the beginning of a session takes. Behind a pooler the server session must not be changed for longer.
 set local statement_timeout = 0;

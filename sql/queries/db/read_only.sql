@@ -1,2 +1,2 @@
--- read_only: let the transaction under way write nothing, whatever it is asked to.
+-- read_only: make the current transaction read-only.
 set transaction read only;

@@ -1,2 +1,2 @@
--- secure_functions: give all our functions a fixed search_path and revoke EXECUTE from PUBLIC; see sql/schema/rights.sql.
+-- secure_functions: give all our functions a fixed search_path and revoke EXECUTE from PUBLIC.
 select secure_functions();

@@ -1,2 +1,2 @@
--- unlock_migrations: let the next migrator in.
+-- unlock_migrations: release the lock, so that the next migration can run.
 select pg_advisory_unlock(7221904512387);

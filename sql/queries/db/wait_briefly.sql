@@ -1,13 +1,13 @@
--- wait_briefly: from here to the end of the transaction no lock is waited for longer than a tenth of a second; what
--- would wait longer fails with 55P03.
+-- wait_briefly: limit lock waits to a tenth of a second until the end of the transaction. A longer wait fails with
+-- 55P03.
 --
--- Skip locked is not quite never: when the row it looks at was changed by a transaction that ends at that very moment,
--- Postgres waits for whoever holds the new version. A claim that holds some sites and waits for another, against a
--- statement of a person that holds it and waits for one of those, was a deadlock in one of fifteen storms
--- of test_lock_order.py. A tenth of the default deadlock_timeout makes the claim the one that yields.
+-- SKIP LOCKED can still wait: if a transaction that has changed the row ends at that moment, Postgres waits for the
+-- transaction that has the new version. A claim that has locked some sites and waits for another one can then deadlock
+-- with a person's statement that has that site and waits for one of the claim's. This happened in one of fifteen runs
+-- of test_lock_order.py. A tenth of the default deadlock_timeout makes the claim the one that gives up.
 --
--- These transactions are short and go by indexes. Their plans are kept by the connection, and a table that was small when
--- a plan was made, or for which statistics are missing, must not make it read all of it for each row later.
+-- These transactions are short and use indexes. The connection keeps their plans. So a plan that was made for a small
+-- table, or without statistics, must not scan the whole table later: sequential scans are off.
 select
     set_config('lock_timeout', '100ms', true) as lock_timeout,
     set_config('enable_seqscan', 'off', true) as enable_seqscan,

@@ -1,15 +1,15 @@
--- admit_sites: put sites back into the line: those that got work, those that may run more again (reopen_capped_sites),
--- and those that left it for a moment because nothing of theirs could start (capped_until). Run before every claim with
--- a small batch, which is all that a claim waits for; admit.py sees to the rest.
--- Takes  batch int: most arrivals, and most sites of the last kind; only text[]: these sites alone, null = all; aside
---        text[]: sites to pass over, see aside.py.
--- Gives  one row: looked_at int: of the kind of which there were more; a full batch tells that more wait; joined int:
---        sites that joined.
--- Locks  arrivals and their sites, skipping what others have locked: it never waits, and sites that are locked hold up no
---        others.
+-- admit_sites: put sites into the line: sites with new jobs (site_arrivals), sites that may run more jobs again
+-- (reopen_capped_sites), and sites that left the line for a moment because none of their jobs could start
+-- (capped_until). Run before every claim with a small batch, so that the claim waits little; admit.py admits the rest.
+-- Takes  batch int: most arrivals, and most sites of the last kind; only text[]: these sites alone, null = all; skipped
+--        text[]: sites to skip, see skipped_sites.py.
+-- Gives  one row: looked_at int: arrivals or sites of the last kind, whichever is more; a full batch means that more
+--        wait; joined int: sites that joined the line.
+-- Locks  arrivals and their sites, skipping those that other transactions have locked: it never waits, and locked sites
+--        do not delay others.
 --
--- Each step goes through the batch once, whatever the planner expects: 10,000 sites take 0.2 s. As a join of the arrivals
--- with the sites that were locked it compared each with each, 8.6 s.
+-- Each step scans the batch once, whatever the planner expects: 10,000 sites take 0.2 s. A join of the arrivals with
+-- the locked sites compared each with each and took 8.6 s.
 with announced as materialized (
     select a.id, s.instance_id, s.ready, s.at_cap, s.capped_until, s.max_in_flight
     from (
@@ -17,7 +17,7 @@ with announced as materialized (
         from site_arrivals as n
         where
             (%(only)s::text[] is null or n.instance_id = any (%(only)s::text[]))
-            and n.instance_id <> all (%(aside)s::text[])
+            and n.instance_id <> all (%(skipped)s::text[])
         order by n.id
         limit 10000
     ) as oldest
@@ -26,10 +26,10 @@ with announced as materialized (
     order by a.id
     limit %(batch)s::integer
     for update of a skip locked
-    for no key update of s skip locked -- as they are now: the snapshot may show what they were before a retire
+    for no key update of s skip locked -- reads the current row: the snapshot may be older than a retire
 ),
 
--- Sites that had nothing to start when they were last looked at. Not by clock_timestamp(), which no index is used for.
+-- Sites that had nothing to start at the last claim. Not with clock_timestamp(), for which no index can be used.
 capped as materialized (
     select s.instance_id, s.ready, s.at_cap, s.capped_until, s.max_in_flight
     from sites as s
@@ -38,7 +38,7 @@ capped as materialized (
         and s.ready
         and s.capped_until <= statement_timestamp()
         and (%(only)s::text[] is null or s.instance_id = any (%(only)s::text[]))
-        and s.instance_id <> all (%(aside)s::text[])
+        and s.instance_id <> all (%(skipped)s::text[])
     order by s.capped_until
     limit %(batch)s::integer
     for no key update skip locked
@@ -50,7 +50,7 @@ gone as (
 
 lowest as materialized (select service_floor() as virtual_time),
 
--- full: it runs as many as it may; when a job of it ends it is announced.
+-- full: the site runs as many jobs as it may; it is announced when one of them ends.
 joining as materialized (
     select
         j.*,
@@ -71,9 +71,9 @@ joined as (
     set
         ready = true,
         ready_at = case
-            when j.ready then s.ready_at else statement_timestamp() + j.nth * interval '1 microsecond' -- in their order
+            when j.ready then s.ready_at else statement_timestamp() + j.nth * interval '1 microsecond' -- arrival order
         end,
-        at_cap = j.full, -- of one that was not, the claim finds out
+        at_cap = j.full, -- for a site that was not, the claim finds out
         capped_until = null,
         virtual_time = case
             when j.full then s.virtual_time else greatest(s.virtual_time, (select l.virtual_time from lowest as l))
@@ -82,7 +82,7 @@ joined as (
     where
         s.instance_id = j.instance_id
         and (
-            (not j.ready and (j.max_in_flight is null or site_has_pending(j.instance_id))) -- it may only have ended one
+            (not j.ready and (j.max_in_flight is null or site_has_pending(j.instance_id))) -- maybe only a job ended
             or (j.at_cap and (not j.full or j.capped_until is not null))
         )
     returning j.full

@@ -1,6 +1,6 @@
--- cancel: end jobs that a person no longer wants. What waits ends at once; what runs is stopped by its worker.
+-- cancel: cancel jobs. A waiting job ends at once; a running job is stopped by its worker.
 -- Takes  job_ids bigint[].
--- Gives  job_id, status of each that had not ended: CANCELLED, or PROCESSING where its worker has been told.
+-- Gives  job_id, status of each job that had not ended: CANCELLED, or PROCESSING if its worker was notified.
 -- Locks  the jobs, in id order.
 with wanted as (
     select g.id
@@ -21,4 +21,4 @@ asked as (
     returning g.id, g.status
 )
 
-select a.id as job_id, a.status, pg_notify('blogworker_jobs', 'cancel') as told from asked as a;
+select a.id as job_id, a.status, pg_notify('blogworker_jobs', 'cancel') as notified from asked as a;

@@ -1,32 +1,32 @@
--- claim: take the next jobs that can start, fairly over the sites, for one worker.
--- Takes  worker_id uuid, whose lease must not have ended, or nothing is taken; slots int: most jobs to take;
---        site_window int: most of one site.
---        stages text[]: only jobs whose next stage is one of these, null = any; image_trouble text: what becomes of a
---        site's jobs without a picture where the site does not say (wait, skip, fail): those that would not wait are
---        taken at the image stage whatever stages says; null = stages alone; shop boolean: of the jobs at the source
---        stage only those whose product has to be read from the site's shop (true), only the others (false), null = all.
---        buckets text[], tokens int[], leads double precision[], patience_s: see stage_rooms (0013): only jobs whose
---        quotas let them go on; buckets null = whatever the quotas say. site_rpm int: calls a minute that the fleet
---        makes to one site, null = none are made; site_calls int: of one blog. part_done_after text: scanned_to of the
---        claim before, at first ''.
--- Gives  one row a job, in the order of their turns; when there is none, one row whose job_id is null. Each row repeats
---        facts of the claim:
---        dry text[]: sites it emptied or found empty, for retire_sites; contended boolean: ready sites or their jobs
---        were left out because other transactions have locked them, so a second look within milliseconds may find
---        more; look_in_s: when to look again for what is held back, null = nothing is; scanned_to.
--- Locks  sites, then their jobs, skipping what others have locked: it never waits.
+-- claim: claim the next jobs that can start, fairly between sites, for one worker.
+-- Takes  worker_id uuid: if its lease has ended, nothing is claimed; slots int: most jobs to claim; site_window int:
+--        most jobs of one site; stages text[]: only jobs whose next stage is one of these, null = any; image_trouble
+--        text: what happens to a job without a picture if its site does not say (wait, skip, fail): a job that would
+--        not wait is claimed at the image stage whatever stages says, null = stages alone decides; shop boolean: at the
+--        source stage, true = only jobs that must read their product from the site's shop, false = only the others,
+--        null = all; buckets text[], tokens int[], leads double precision[], patience_s: see stage_rooms: only jobs
+--        that their quotas allow to continue, buckets null = ignore the quotas; site_rpm int: calls per minute of the
+--        fleet to one site, null = none; site_calls int: calls of one job to its site; part_done_after text: scanned_to
+--        of the previous claim, at first ''.
+-- Gives  one row per job, in the order of their turns; if there is no job, one row whose job_id is null. Each row
+--        repeats facts of the claim: dry text[]: sites without jobs after this claim, for retire_sites; contended
+--        boolean: sites or jobs were left out because other transactions have locked them, so another claim within
+--        milliseconds may find more; look_in_s: when to claim again for jobs that wait for a quota, null = no job does;
+--        scanned_to.
+-- Locks  sites, then their jobs, skipping those that other transactions have locked: it never waits.
 --
--- Cost does not grow with the backlog: the line of sites is read from its head, and each site's jobs from theirs. What
--- is part done goes before what is new of its site. Where not every stage is open, sites come from the head of the line
--- only while new blogs may start, and beside them from what is part done, which is little.
+-- The cost does not grow with the backlog: the line of sites is read from its head, and the jobs of each site from
+-- theirs. Unfinished jobs go before new jobs of the same site. If some stages are closed, sites come from the head of
+-- the line only while new jobs may start; in addition, sites come from the unfinished jobs, which are few.
+--
 -- Rejected: ranking the whole backlog (1,143 ms at 1,000,000 jobs of 5,000 sites); a loose index scan for the sites
 -- (175 ms at 5,000 sites); a window over the oldest 5,000 jobs (8.5 ms, but fair only among those).
 with live as (
     select from workers as k where k.worker_id = %(worker_id)s::uuid and k.lease_until > now()
 ),
 
--- The longest that any worker knows: one that has made no blogs yet guesses low, and while others hold more blogs than
--- its guess allows it would never get one to learn from.
+-- The longest stage times that any worker reports. A new worker guesses low times, and while others run more jobs than
+-- its guess allows, it would never get a job to learn from.
 pace as materialized (
     select
         array(
@@ -60,7 +60,7 @@ rooms as materialized (
     where exists (select from live)
 ),
 
--- The stages at which anything may be claimed; only_some: jobs at image of sites that need not wait for a picture.
+-- The stages whose jobs may be claimed; only_some: at the image stage, only jobs that need not wait for a picture.
 open as materialized (
     select
         r.line,
@@ -98,12 +98,12 @@ line as (
         and s.paused_at is null
         and exists (select from open)
         and (select g.starts or not g.closed from gates as g)
-    order by s.virtual_time, s.ready_at desc -- a tie goes to the newcomer; served once, it is behind the others
+    order by s.virtual_time, s.ready_at desc -- on a tie the site that joined last goes first
     limit greatest(%(slots)s::integer, (select case when g.closed then 50 end from gates as g))
     for no key update skip locked
 ),
 
--- Sites with jobs that are part done, by name, from where the last scan ended: those of one site cannot hide the others.
+-- Sites with unfinished jobs, by id, from where the last scan ended, so that every site is reached.
 scanned as (
     select n.instance_id
     from (
@@ -144,13 +144,13 @@ part_done as (
     select s.instance_id, s.virtual_time, s.weight, s.max_in_flight, s.turn_cost, false as in_line
     from sites as s
     where
-        s.instance_id = any (array(select n.instance_id from scanned as n)) -- by the primary key
+        s.instance_id = any (array(select n.instance_id from scanned as n)) -- uses the primary key
         and s.paused_at is null
         and s.instance_id not in (select l.instance_id from line as l)
     for no key update skip locked
 ),
 
--- What the limits of its own leave of each site. competes: it could start a new blog if it had a slot.
+-- What each site's own limits allow. competes: the site could start a new job if it had a slot.
 own as materialized (
     select
         l.*,
@@ -185,10 +185,10 @@ own as materialized (
         ) as r
         where t.paced
     ) as a on true
-    -- By the site's own quota of Wix: a new blog starts when the quota will let it through at its end. As many finished
-    -- posts are published at the same time as use the quota up. No more are claimed than get a call behind those that
-    -- wait for one: another would be refused at once, and claimed again at once. A product is read from the shop while
-    -- the posts leave room for it.
+    -- The site's own quota of Wix. A new job starts if the quota will allow its calls when it is published. Finished
+    -- posts are published in parallel up to the quota. A job that could not get a call behind those that wait for one
+    -- is not claimed: it would be refused and claimed again at once. Products are read from the shop while posts leave
+    -- room.
     left join lateral (
         select
             greatest(
@@ -223,9 +223,9 @@ own as materialized (
     ) as w on true
 ),
 
--- While other sites wait, no site gets more of the fleet's slots than its share by weight. A site that its own limits
--- hold back waits for no slot, and leaves its share to the others. Those of a worker that drains count while they are in
--- use, as the jobs in them do.
+-- While other sites wait, no site gets more of the fleet's slots than its share by weight. A site that is stopped by
+-- its own limits does not wait for a slot, and the others share its part. Slots of a draining worker count while jobs
+-- run in them.
 fleet as (
     select
         (
@@ -254,10 +254,10 @@ served as (
                 )
         end as image_trouble,
         least(
-            -- The heaviest site may fill the window, the others their proportion of it, or else slots that the window
-            -- keeps from the heaviest would go to the lightest: a claim rather takes less, and the next one follows
-            -- at once. When the line is longer than the slots, a site's turn is just its weight, counted in turns of the
-            -- lightest: the virtual times could not tell a site of weight 0.5 from one of 1 if both got one job a claim.
+            -- The site with the largest weight may fill the window, the others a part of it in proportion. Otherwise
+            -- slots that the window denies to the heaviest site would go to the lightest. So a claim may take fewer
+            -- jobs, and the next claim follows at once. If the line is longer than the slots, a site gets its weight
+            -- divided by the smallest weight: with one job per claim, weights 0.5 and 1 would be served equally.
             case
                 when (select count(*) from line) < %(slots)s::integer
                     then greatest(
@@ -284,7 +284,7 @@ served as (
     cross join fleet as e
 ),
 
--- The jobs that may be claimed. One more than the share is read, to know whether the site has any left after this claim.
+-- The jobs that may be claimed. One more than the share is read, to see whether the site has jobs left afterwards.
 waiting as (
     select
         v.instance_id,
@@ -355,7 +355,7 @@ ranked as (
     where w.turn <= w.share
 ),
 
--- Those that the shared quotas carry, in the order of the sites' turns. Stages may share a bucket: source and ideas do.
+-- The jobs that the shared quotas allow, in the order of turns. Stages may share a bucket, as source and ideas do.
 chosen as (
     select r.id, r.instance_id, r.turn_cost, r.turn, r.served_at
     from (
@@ -375,14 +375,14 @@ chosen as (
     limit %(slots)s::integer
 ),
 
-held as (
+locked as (
     select g.id
     from blog_generations as g
     where
         g.id = any (array(select c.id from chosen as c))
         and g.status = 'PENDING'
         and g.line is not null
-        and g.attempt < 2000000000 -- the most that it may hold
+        and g.attempt < 2000000000 -- close to the maximum of the column
     order by g.id
     for update skip locked
 ),
@@ -394,7 +394,7 @@ claimed as (
         attempt = g.attempt + 1,
         worker_id = %(worker_id)s::uuid,
         charged = c.turn_cost
-    from held as h
+    from locked as h
     join chosen as c using (id)
     where g.id = h.id
     returning g.*, c.served_at, c.turn
@@ -416,8 +416,7 @@ tally as (
     left join (select instance_id, count(*) as found from waiting group by instance_id) as w using (instance_id)
 ),
 
--- Sites of which everything that may be claimed is taken. left_over: they have more in line, which may not be claimed
--- now.
+-- Sites whose claimable jobs are all taken. left_over: more of their jobs are in line, but may not be claimed now.
 emptied as (
     select
         t.instance_id,
@@ -433,10 +432,10 @@ emptied as (
     where t.in_line and t.found = t.taken
 ),
 
--- A visit to a site that has nothing in line, or nothing that can be claimed (its jobs may be in an open transaction,
--- or locked by one), costs the site a turn, so that such sites cannot stay at the head of the line. A site whose jobs may
--- not be claimed now leaves the line for a moment instead, as one at its cap does. This does not hold for claims that tell
--- products of shops from other jobs, while Wix is down: the next may look for the jobs that this one passed over.
+-- A site with no job in line, or with no job that can be locked (its jobs are in an open transaction, or locked by
+-- one), is charged one turn, so that such sites do not stay at the head of the line. A site whose jobs may not be
+-- claimed now leaves the line for a moment instead, like a site at its cap. Not so in claims with `shop`, while Wix is
+-- unavailable: the next claim may look for the jobs that this one has left out.
 charged as (
     update sites as s
     set
@@ -445,30 +444,30 @@ charged as (
             s.virtual_time
             + (
                 case
-                    when t.taken = 0 and (t.offered > 0 or (t.found = 0 and e.shut is not true)) then 1
+                    when t.taken = 0 and (t.offered > 0 or (t.found = 0 and e.leaves is not true)) then 1
                     else t.taken
                 end
             )
             * t.turn_cost / s.weight
         ),
-        at_cap = coalesce(t.in_flight + t.taken >= t.max_in_flight, false) or e.shut is true,
+        at_cap = coalesce(t.in_flight + t.taken >= t.max_in_flight, false) or e.leaves is true,
         capped_until = case
             when t.in_flight + t.taken >= t.max_in_flight then null
-            when e.shut is true
+            when e.leaves is true
                 then clock_timestamp() + make_interval(secs => least(2, coalesce(%(patience_s)s::double precision, 5) / 5))
         end
     from tally as t
     left join (
-        select m.instance_id, m.left_over and %(shop)s::boolean is null as shut from emptied as m
+        select m.instance_id, m.left_over and %(shop)s::boolean is null as leaves from emptied as m
     ) as e using (instance_id)
     where
-        s.instance_id = any (array(select v.instance_id from served as v)) -- by the primary key
+        s.instance_id = any (array(select v.instance_id from served as v)) -- uses the primary key
         and s.instance_id = t.instance_id
         and (
             t.offered > 0
             or (t.in_line and t.found = 0)
             or t.max_in_flight is not null
-            or e.shut is true
+            or e.leaves is true
         )
 ),
 
@@ -491,7 +490,7 @@ facts as (
                     and s.paused_at is null
                     and exists (select from open)
                     and (select g.starts or not g.closed from gates as g)
-                order by s.virtual_time, s.ready_at desc -- by the index, past all idle sites
+                order by s.virtual_time, s.ready_at desc -- uses the index, so idle sites are not read
                 limit greatest(%(slots)s::integer, (select case when g.closed then 50 end from gates as g))
             ) as in_line
         ) as contended,
@@ -503,14 +502,14 @@ facts as (
                         select s.instance_id
                         from sites as s
                         where s.ready and not s.at_cap and s.paused_at is null
-                        order by s.virtual_time, s.ready_at desc -- by the index of the line
+                        order by s.virtual_time, s.ready_at desc -- uses the index of the line
                         limit 1
                     ) is not null
                     or (
                         select s.instance_id
                         from sites as s
                         where s.at_cap and s.ready and s.paused_at is null
-                        order by s.capped_until -- by the index of those at their cap
+                        order by s.capped_until -- uses the index of sites at their cap
                         limit 1
                     ) is not null
                 )
@@ -547,5 +546,5 @@ from facts as f
 left join claimed as c on true
 left join sites as s using (instance_id)
 left join scheduled_blogs as p on p.blog_generation_id = c.id
--- Those of one turn in no order, or else the oldest backlogs would always be first.
+-- Sites with equal turns in random order, otherwise the sites with the oldest backlogs would always be first.
 order by c.served_at, c.turn, random();

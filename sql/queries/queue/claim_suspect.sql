@@ -1,8 +1,8 @@
--- claim_suspect: take one job that is suspected of killing its workers, for a worker that holds nothing else.
--- Takes  worker_id uuid, whose lease must not have ended; stages text[]: only a job whose next stage is one of these,
---        null = any.
--- Gives  no row, or one like a job's of claim.sql.
--- Locks  the job and its site, skipping those that others have locked.
+-- claim_suspect: claim one job that is suspected of killing its workers, for a worker without other jobs.
+-- Takes  worker_id uuid: if its lease has ended, nothing is claimed; stages text[]: only a job whose next stage is one
+--        of these, null = any.
+-- Gives  no row, or one like a job's row of claim.sql.
+-- Locks  the job and its site, skipping those that other transactions have locked.
 with chosen as (
     select g.id
     from blog_generations as g
@@ -18,7 +18,7 @@ with chosen as (
         and not exists (
             select from blog_generations as h where h.status = 'PROCESSING' and h.worker_id = %(worker_id)s::uuid
         )
-    order by g.claimed_at nulls first, g.run_at -- one that has to wait lets the others go first
+    order by g.claimed_at nulls first, g.run_at -- a job that has to wait goes behind the others
     limit 1
     for no key update of g, s skip locked
 ),

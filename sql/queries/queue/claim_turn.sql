@@ -1,5 +1,5 @@
--- claim_turn: claims that go by the quotas of the fleet take turns, so that each counts what those before it took. Run
--- before claim in the same transaction.
+-- claim_turn: serialise claims that depend on the fleet's quotas, so that each claim counts the jobs of those before
+-- it. Run before claim in the same transaction.
 -- Gives  one row without meaning.
--- Locks  an advisory lock until the end of the transaction; it waits for it as long as wait_briefly allows.
+-- Locks  an advisory lock until the end of the transaction. It waits for the lock as long as wait_briefly allows.
 select pg_advisory_xact_lock(hashtext('blogworker claim'))::text as taken;

@@ -1,3 +1,3 @@
--- end_lease: the worker leaves in good order. Jobs it still holds are free for rescue at once.
+-- end_lease: end the lease of a worker that exits normally. Jobs that it still has can be rescued at once.
 -- Takes  worker_id uuid.
 delete from workers as w where w.worker_id = %(worker_id)s::uuid;

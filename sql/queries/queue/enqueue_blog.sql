@@ -1,4 +1,4 @@
--- enqueue_blog: add one blog through the function that every producer shares; its contract is in the migration.
+-- enqueue_blog: add one job with the function that every producer uses; the function has the contract.
 -- Takes  instance_id, source_type, source_id, source_data, priority, run_at, publish_at, idempotency_key, max_attempts,
 --        queue_size_limit, publish_mode: its arguments by name.
 select q.id, q.status, q.created, q.place, q.expected_start, q.waits_for

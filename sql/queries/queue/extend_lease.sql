@@ -1,7 +1,7 @@
--- extend_lease: the worker lives. One row covers all its jobs.
+-- extend_lease: extend a worker's lease. One row covers all its jobs.
 -- Takes  worker_id uuid; lease_s; in_flight; draining; stats jsonb.
--- Gives  one row, or none when another incarnation of the name has taken over: extended boolean, false when the lease
---        had ended; cancelled bigint[], the jobs it holds that a person asked to cancel.
+-- Gives  one row; no row if another incarnation has taken over the name: extended boolean: false if the lease had
+--        ended; cancelled bigint[]: its jobs that a person has cancelled.
 with extended as (
     update workers as w
     set

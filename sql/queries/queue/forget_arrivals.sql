@@ -1,4 +1,4 @@
--- forget_arrivals: drop announcements of sites that were deleted since: nothing would ever lock or remove them.
+-- forget_arrivals: delete arrivals of sites that were deleted, because nothing else would remove them.
 -- Gives  one row: gone int.
 with gone as (
     delete from site_arrivals as a

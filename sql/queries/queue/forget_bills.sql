@@ -1,4 +1,4 @@
--- forget_bills: drop bills of sites that were deleted since: nothing would ever book or remove them.
+-- forget_bills: delete bills of sites that were deleted, because nothing else would remove them.
 -- Gives  one row: gone int.
 with gone as (
     delete from site_bills as b

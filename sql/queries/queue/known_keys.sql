@@ -1,6 +1,6 @@
--- known_keys: which of these blogs were enqueued before, by their idempotency keys?
+-- known_keys: which of these jobs were enqueued before, by their idempotency keys?
 -- Takes  instance_ids text[]; idempotency_keys text[], same order.
--- Gives  place: of each that was, counted from 1.
+-- Gives  place of each that was, counted from 1.
 select k.place
 from unnest(%(instance_ids)s::text[], %(idempotency_keys)s::text[])
     with ordinality as k (instance_id, idempotency_key, place)

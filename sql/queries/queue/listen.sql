@@ -1,2 +1,2 @@
--- listen: be told of work on this connection.
+-- listen: receive notifications on this connection.
 listen blogworker_jobs;

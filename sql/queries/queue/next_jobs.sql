@@ -1,6 +1,6 @@
--- next_jobs: the jobs that claims would take next, suspects among them, without their data.
--- Takes  sites int, jobs int: how many sites from the head of the line, and as many of those that are to join it; how many
---        jobs of each.
+-- next_jobs: the jobs that claims would take next, also suspects, without their data.
+-- Takes  sites int: how many sites from the head of the line, and how many of those that are to join it; jobs int: how
+--        many jobs of each.
 -- Gives  rows: job_id, instance_id.
 with heads as (
     select s.instance_id

@@ -1,3 +1,3 @@
--- notify: tell all that listen.
+-- notify: notify all listeners.
 -- Takes  payload.
 select pg_notify('blogworker_jobs', %(payload)s);

@@ -1,5 +1,6 @@
--- outlook: what stands before a blog that is enqueued now, and how fast it goes away.
--- Gives  one row: waiting (counted to 1,000,000); a_minute: blogs ended a minute over the last ten (counted to 100,000).
+-- outlook: how many jobs wait before a job that is enqueued now, and how fast they are done.
+-- Gives  one row: waiting (counted up to 1,000,000); a_minute: jobs ended per minute in the last ten (counted up to
+--        100,000).
 select
     pending_count(1000000) as waiting,
     (

@@ -1,7 +1,7 @@
--- outstanding: is there work left that a worker started with until-empty should see to the end?
--- Takes  within_s: jobs that are SCHEDULED, or rest, for longer than this are left to other workers; stages text[]: only
---        jobs whose next stage is one of these, null = any.
--- Gives  one row: pending (sites left out that stay paused), processing, scheduled; each counted to 1,000.
+-- outstanding: which jobs are left for a worker that runs until the queue is empty?
+-- Takes  within_s: jobs that are SCHEDULED, or rest, for longer than this are left to other workers; stages text[]:
+--        only jobs whose next stage is one of these, null = any.
+-- Gives  one row: pending (without sites that stay paused), processing, scheduled; each counted up to 1,000.
 select
     (
         select count(*)
@@ -14,7 +14,7 @@ select
                 and (g.line >= 0 or g.run_at <= now() + make_interval(secs => %(within_s)s))
                 and (%(stages)s::text[] is null or g.stage = any (%(stages)s::text[]))
                 and (s.paused_at is null or s.resume_at <= now() + make_interval(secs => %(within_s)s))
-            order by g.instance_id, g.line desc, g.priority desc, g.id -- by the index of what waits
+            order by g.instance_id, g.line desc, g.priority desc, g.id -- uses the index of waiting jobs
             limit 1000
         ) as p
     ) as pending,

@@ -1,8 +1,7 @@
--- promote: jobs whose time has come may be claimed: SCHEDULED ones become PENDING, PENDING ones end their rest. The
--- oldest first.
--- Takes  batch int; only text[]: these sites alone, null = all; aside text[]: sites to pass over, see aside.py.
--- Gives  one row: promoted int; looked_at int: of the kind of which there were more; a full batch tells that more are due.
--- Locks  the jobs, skipping those that others have locked; several workers may promote at once.
+-- promote: put due jobs in line, the oldest first: SCHEDULED jobs become PENDING, PENDING jobs end their rest.
+-- Takes  batch int; only text[]: these sites alone, null = all; skipped text[]: sites to skip, see skipped_sites.py.
+-- Gives  one row: promoted int; looked_at int: jobs of the more frequent kind; a full batch means that more are due.
+-- Locks  the jobs, skipping those that other transactions have locked; several workers may promote at once.
 with due as materialized (
     select g.id
     from blog_generations as g
@@ -10,7 +9,7 @@ with due as materialized (
         g.status = 'SCHEDULED'
         and g.run_at <= now()
         and (%(only)s::text[] is null or g.instance_id = any (%(only)s::text[]))
-        and g.instance_id <> all (%(aside)s::text[])
+        and g.instance_id <> all (%(skipped)s::text[])
     order by g.run_at
     limit %(batch)s::integer
     for update skip locked
@@ -24,7 +23,7 @@ rested as materialized (
         and g.line is null
         and g.run_at <= now()
         and (%(only)s::text[] is null or g.instance_id = any (%(only)s::text[]))
-        and g.instance_id <> all (%(aside)s::text[])
+        and g.instance_id <> all (%(skipped)s::text[])
     order by g.run_at
     limit %(batch)s::integer
     for update skip locked
@@ -36,7 +35,7 @@ promoted as (
     where
         g.id = any (
             array(select d.id from due as d union all select r.id from rested as r)
-        ) -- as a join, a full batch is reason enough to scan the table
+        ) -- as a join, a full batch would make the planner scan the table
     returning g.id
 )
 

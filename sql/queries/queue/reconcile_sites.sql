@@ -1,12 +1,12 @@
--- reconcile_sites: book what ended attempts used beyond, or short of, what their claims charged, and learn what a blog
--- of the site takes. Run every second.
--- Takes  batch int: most bills; only text[]: these sites alone, null = all; aside text[]: sites to pass over, see
---        aside.py.
--- Gives  instance_id, blogs: how many it learned from, of each site; looked_at int: bills that it booked, of all.
--- Locks  bills and their sites, skipping what others have locked: it never waits, and bills of a site that is locked hold
---        up no others; they stay for later.
+-- reconcile_sites: book the difference between what ended attempts used and what their claims charged, and update the
+-- average cost of the site's posts. Run every second.
+-- Takes  batch int: most bills; only text[]: these sites alone, null = all; skipped text[]: sites to skip, see
+--        skipped_sites.py.
+-- Gives  per site: instance_id, blogs: how many posts changed the average; looked_at int: bills booked, of all sites.
+-- Locks  bills and their sites, skipping those that other transactions have locked: it never waits. Bills of a locked
+--        site stay for later and do not delay others.
 --
--- The average moves an eighth of the way with each blog; those of one round count together, by their mean.
+-- Each post moves the average by an eighth of the difference. Posts of one run count together, by their mean.
 with bills as materialized (
     select b.id, b.instance_id, b.correction, b.blog_cost
     from (
@@ -14,7 +14,7 @@ with bills as materialized (
         from site_bills as n
         where
             (%(only)s::text[] is null or n.instance_id = any (%(only)s::text[]))
-            and n.instance_id <> all (%(aside)s::text[])
+            and n.instance_id <> all (%(skipped)s::text[])
         order by n.id
         limit 10000
     ) as oldest
@@ -40,7 +40,7 @@ booked as (
             b.instance_id,
             sum(b.correction) as correction,
             count(b.blog_cost) as blogs,
-            coalesce(avg(b.blog_cost), 0) as blog_cost -- times no blogs: nothing
+            coalesce(avg(b.blog_cost), 0) as blog_cost -- multiplied by zero posts
         from bills as b
         group by b.instance_id
     ) as u

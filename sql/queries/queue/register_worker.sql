@@ -1,6 +1,6 @@
--- register_worker: begin a lease. A live worker of the same name is fenced out: its id is no longer known.
+-- register_worker: begin a lease. A live worker of the same name loses its lease, because its worker_id is replaced.
 -- Takes  name, worker_id uuid, host, pid, version, concurrency, lease_s.
--- Gives  one row: replaced boolean, whether an incarnation of this name with a live lease was there.
+-- Gives  one row: replaced boolean: an incarnation of this name had a live lease.
 with before as (
     select w.lease_until from workers as w where w.name = %(name)s
 ),

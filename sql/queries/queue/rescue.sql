@@ -1,14 +1,14 @@
--- rescue: take back the jobs of workers whose lease has ended or whose incarnation was replaced.
--- Takes  batch int; most_lone int: so many lone deaths condemn a job; most int: so many deaths do, if the last was alone,
---        whatever else may explain them; only text[]: these sites alone, null = all; aside text[]: sites to pass over,
---        see aside.py.
--- Gives  job_id, attempt, status, rescues, lone_rescues; worker_id of the worker that lost it; worker: its name, or its id
---        if a new incarnation has the name.
--- Locks  the jobs, in id order, skipping those that others have locked.
+-- rescue: requeue the jobs of workers whose lease has ended or whose incarnation was replaced.
+-- Takes  batch int; most_lone int: this many lone deaths make a job FAILED; most int: this many deaths do if the last
+--        one was lone, even if other workers died too; only text[]: these sites alone, null = all; skipped text[]:
+--        sites to skip, see skipped_sites.py.
+-- Gives  job_id, attempt, status, rescues, lone_rescues; worker_id of the worker that lost it; worker: its name, or its
+--        id if a new incarnation has the name.
+-- Locks  the jobs, in id order, skipping those that other transactions have locked.
 --
--- Any job that a worker held may have been what killed it. A job is held against itself alone: only a death of a worker
--- that held nothing else counts as lone, and not even that while other workers die too, for then something else
--- kills them (a bad host, a person). A suspect that died alone rests before it runs again, so that a storm can pass.
+-- Any job that ran in a worker when it died may have killed it. Only a *lone* death counts against a job: the worker
+-- ran no other job, and no other worker died at that time, because then something else kills workers (a bad host, a
+-- person). A suspect whose worker died alone rests before it runs again, so that such an incident can end.
 with orphaned as (
     select g.id, g.worker_id, g.rescues, g.lone_rescues
     from blog_generations as g
@@ -18,7 +18,7 @@ with orphaned as (
             select from workers as w where w.worker_id = g.worker_id and w.lease_until > now()
         )
         and (%(only)s::text[] is null or g.instance_id = any (%(only)s::text[]))
-        and g.instance_id <> all (%(aside)s::text[])
+        and g.instance_id <> all (%(skipped)s::text[])
     order by g.id
     limit %(batch)s::integer
     for update of g skip locked

@@ -1,4 +1,4 @@
--- resume_site: claim from the site again; it joins the line at the present virtual time.
+-- resume_site: claim jobs of the site again. It joins the line at the current virtual time.
 -- Takes  instance_id.
 -- Gives  one row if the site exists and was paused.
 update sites as s

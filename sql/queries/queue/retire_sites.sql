@@ -1,14 +1,14 @@
--- retire_sites: take sites without a PENDING job out of the line. Run after a claim that found them dry.
+-- retire_sites: take sites without a PENDING job out of the line. Run after a claim that found no jobs of them.
 -- Takes  instance_ids text[].
--- Gives  one row: open int, how many of them stay in the line; a look at those soon may find a job.
--- Locks  the sites, skipping those that others hold. An uncommitted insert holds a key share lock on its site, so its
---        site is skipped; whoever committed before the lock was had is seen by site_has_pending, which is why that
---        function must not share this statement's snapshot.
+-- Gives  one row: open int: how many of them stay in the line; a claim soon may find a job there.
+-- Locks  the sites, skipping those that other transactions have locked. An uncommitted insert has a key share lock on
+--        its site, so that site is skipped. Inserts that committed before this lock are seen by site_has_pending;
+--        therefore that function must not share this statement's snapshot.
 with quiet as materialized (
     select s.instance_id
     from sites as s
     where s.instance_id = any (%(instance_ids)s::text[]) and s.ready
-    order by s.instance_id -- as announce_sites
+    order by s.instance_id -- the same order as announce_sites
     for update skip locked
 ),
 

@@ -1,9 +1,10 @@
--- retry: put ended jobs back into the queue with a full set of attempts. Each continues from its last checkpoint, or from
--- the stage that has to be made again (`retry_stage`).
--- Takes  job_ids bigint[]: as chosen by `retry_outlook`; retry_from: the stage to begin at, null: what has changed decides.
--- Gives  job_id of each job that is PENDING again. A job is left out if it has not ended, if its post is published, and,
---        with retry_from, if its site may have a draft.
--- Locks  the jobs in id order. It skips those that another transaction has locked.
+-- retry: requeue ended jobs with a full set of attempts. Each continues from its last checkpoint, or from the stage
+-- that has to be repeated (`retry_stage`).
+-- Takes  job_ids bigint[]: as chosen by `retry_outlook`; retry_from: the stage to begin at, null: what has changed
+--        decides.
+-- Gives  job_id of each job that is PENDING again. A job is left out if it has not ended, if its post is published,
+--        and, with retry_from, if its site may have a draft.
+-- Locks  the jobs in id order, skipping those that other transactions have locked.
 with wanted as (
     select g.id
     from blog_generations as g

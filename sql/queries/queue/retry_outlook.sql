@@ -1,10 +1,10 @@
--- retry_outlook: the jobs that a retry may put back, why others are refused, and which paid stages they still need.
+-- retry_outlook: the jobs that a retry may requeue, why others are refused, and which paid stages they still need.
 -- Takes  job_ids bigint[], null: all FAILED jobs; instance_ids text[]; kinds text[]: of the last error; younger_than_s:
---        since they failed; each null: any. retry_from: the stage to begin at, null: what has changed decides.
---        A job named by id is in the answer whatever its status.
--- Gives  job_id; status; refusal, null: it would be retried: running, waits, done, published or shown; post: its address
---        or id at Wix; source_type; first: the stage from which it is made anew, null: from its last checkpoint; to_pay
---        text[]: the paid stages left.
+--        since they failed; each null: any. retry_from: the stage to begin at, null: what has changed decides. A job
+--        named by id is in the result whatever its status is.
+-- Gives  job_id; status; refusal, null: it would be retried: running, waits, done, published or shown; post: its
+--        address or id at Wix; source_type; first: the stage from which it is repeated, null: from its last checkpoint;
+--        to_pay text[]: the paid stages left.
 with wanted as (
     select g as job, g.*
     from blog_generations as g

@@ -1,4 +1,4 @@
--- set_site: make a site, or change what is given of it; a null leaves its column as it is.
+-- set_site: create a site, or change the given columns of it; null leaves a column unchanged.
 -- Takes  instance_id, name, plan, weight, max_in_flight, max_pending, settings jsonb (merged key by key).
 -- Gives  the site.
 insert into sites as s (instance_id, name, plan, weight, max_in_flight, max_pending, settings)

@@ -1,11 +1,11 @@
 -- settle: end attempts, many in one statement.
--- Takes  worker_id uuid; outcomes jsonb: an array of objects
---        job_id, attempt, status, delay_s (until run_at; 0 keeps it), spent (counts against max_attempts), error, failure
---        (a row for generation_errors, or null).
--- Leaves a bill to the site of each blog, for reconcile_sites.
--- Gives  job_id, status of each attempt settled; status null: another transaction has locked the row, send it again.
---        One that is missing was lost: another worker holds the job.
--- Locks  the named jobs, in id order, skipping those that others have locked.
+-- Takes  worker_id uuid; outcomes jsonb: an array of objects: job_id, attempt, status, delay_s (until run_at; 0 keeps
+--        it), spent (counts against max_attempts), error, failure (a row for generation_errors, or null).
+-- Gives  job_id, status of each attempt settled; status null: another transaction has locked the row, send it again. A
+--        missing attempt was lost: another worker has the job.
+-- Locks  the named jobs, in id order, skipping those that other transactions have locked.
+--
+-- It also writes a bill for the site of each job, which reconcile_sites books.
 with outcomes as (
     select o.*
     from jsonb_to_recordset(%(outcomes)s::jsonb) as o (
@@ -13,7 +13,7 @@ with outcomes as (
     )
 ),
 
-held as (
+locked as (
     select g.id, o.*
     from blog_generations as g
     join outcomes as o on is_attempt(g, o.job_id, o.attempt, %(worker_id)s)
@@ -34,7 +34,7 @@ settled as (
             else g.run_at
         end,
         error = h.error
-    from held as h
+    from locked as h
     where g.id = h.id
     returning g.id, g.attempt, g.status, g.instance_id, g.charged
 ),
@@ -45,16 +45,16 @@ recorded as (
     )
     select s.id, s.attempt, f.stage, f.kind, f.message, f.provider, f.status, f.code, f.request_id, s.status <> 'FAILED'
     from settled as s
-    join held as h using (id)
+    join locked as h using (id)
     cross join lateral jsonb_to_record(h.failure) as f (
         stage text, kind text, message text, provider text, status integer, code text, request_id text
     )
     where h.failure is not null
 ),
 
--- What the claim charged was an estimate. DONE costs what this attempt used, and a tenth of a blog at least; one that
--- goes back to the line without a fault (it found the quota used up, or was released) what it used; any other end as
--- much as was charged, or else a site of nothing but bad blogs would hold the head of the line.
+-- The claim charged an estimate. A DONE attempt costs what it used, at least a tenth of a post. A job that is requeued
+-- without an error (no quota left, or released) costs what it used. Any other end costs at least the estimate,
+-- otherwise a site with bad jobs only would stay at the head of the line.
 billed as (
     insert into site_bills (instance_id, correction, blog_cost)
     select
@@ -66,7 +66,7 @@ billed as (
         end - s.charged,
         case when s.status = 'DONE' and u.in_all > 0 then u.in_all end
     from settled as s
-    join held as h using (id)
+    join locked as h using (id)
     cross join lateral (
         select
             least(100000, coalesce(sum(c.tokens_in + c.tokens_out), 0) / standard_blog_tokens()) as in_all,
@@ -83,7 +83,7 @@ billed as (
 
 select s.id as job_id, s.status from settled as s
 union all
--- Sent again because the first answer was lost: nobody else could have ended this very attempt as DONE.
+-- The outcome is sent again because the first answer was lost: only this worker could end this attempt as DONE.
 select g.id, g.status
 from outcomes as o
 join blog_generations as g on g.id = o.job_id and g.attempt = o.attempt
@@ -92,4 +92,4 @@ union all
 select g.id, null
 from outcomes as o
 join blog_generations as g on is_attempt(g, o.job_id, o.attempt, %(worker_id)s)
-where g.id not in (select h.id from held as h);
+where g.id not in (select h.id from locked as h);

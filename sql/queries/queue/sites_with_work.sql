@@ -1,5 +1,5 @@
--- sites_with_work: sites that have something for a statement which takes a batch of many sites: jobs that are due or
--- held, announcements, bills. Asked only when a row of one of them may have made such a statement fail.
+-- sites_with_work: sites that a batch statement could serve: they have due or running jobs, arrivals, or bills. Used
+-- only when a row of one of them may have made such a statement fail.
 -- Takes  most int: most sites, at random.
 -- Gives  rows: instance_id.
 select w.instance_id

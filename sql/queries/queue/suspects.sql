@@ -1,6 +1,6 @@
--- suspects: is there work for a process that runs suspects, and does one run already?
--- Takes  name text: of that process; within_s: suspects that rest no longer than this count as well.
--- Gives  one row: waiting boolean; served boolean, a live worker of that name is there.
+-- suspects: are there suspects to run, and does a process for them run already?
+-- Takes  name text: the worker name of that process; within_s: suspects that rest no longer than this count too.
+-- Gives  one row: waiting boolean; served boolean: a live worker of that name exists.
 select
     exists (
         select from blog_generations as g

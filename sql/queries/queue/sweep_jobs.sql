@@ -1,8 +1,8 @@
--- sweep_jobs: give jobs the place in line that their status, time and stage say, where rows that came past the triggers
--- have another. What is PENDING and out of line is promoted when its time has come, see promote.
--- Takes  after bigint: the id to go on from, at first 0; batch int: most jobs to look at.
--- Gives  one row: looked_at int; repaired int; last bigint: the id it came to.
--- Locks  the jobs that it repairs, skipping those that others have locked.
+-- sweep_jobs: correct the place in line of jobs where it does not match their status, time and stage, because they were
+-- inserted without triggers. PENDING jobs that are due but not in line are promoted, see promote.
+-- Takes  after bigint: the id to continue from, at first 0; batch int: most jobs to check.
+-- Gives  one row: looked_at int; repaired int; last bigint: the last id checked.
+-- Locks  the jobs that it repairs, skipping those that other transactions have locked.
 with seen as materialized (
     select g.id, g.status, g.line, g.stage, g.run_at, g.rescues
     from blog_generations as g
@@ -20,7 +20,7 @@ wrong as materialized (
         and (
             s.status <> 'PENDING'
             or s.line <> line_number(s.stage, s.rescues)
-            or s.run_at > now() + interval '1 minute' -- a second of another server's clock is nothing wrong
+            or s.run_at > now() + interval '1 minute' -- a small difference to another server's clock is no fault
         )
     for no key update of g skip locked
 ),

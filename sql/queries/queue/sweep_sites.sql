@@ -1,11 +1,11 @@
--- sweep_sites: announce sites that have jobs in line and do not stand in it: rows that came past the triggers (a restore,
--- replication) told nobody. And let sites at their cap be looked at again that would have to wait for very long: the clock
--- was ahead when that was written.
--- Takes  after text: the instance_id to go on from, at first ''; batch int: most sites with PENDING jobs to look at.
--- Gives  one row: looked_at int; repaired int; last text: the instance_id it came to.
--- Locks  the sites that it repairs, skipping those that others have locked.
+-- sweep_sites: announce sites that have jobs in line but are not in the line of sites, because the jobs were inserted
+-- without triggers (a restore, replication). Also let sites at their cap be checked again if capped_until is far in the
+-- future, because a clock was ahead when it was written.
+-- Takes  after text: the instance_id to continue from, at first ''; batch int: most sites with PENDING jobs to check.
+-- Gives  one row: looked_at int; repaired int; last text: the last instance_id checked.
+-- Locks  the sites that it repairs, skipping those that other transactions have locked.
 --
--- Goes from site to site by the index of what waits: a site costs the same with one job and with a million.
+-- It jumps from site to site in the index of waiting jobs: a site costs the same with one job and with a million.
 with recursive next_site as (
     (
         select g.instance_id, 1 as n

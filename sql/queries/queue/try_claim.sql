@@ -1,4 +1,4 @@
--- try_claim: what a claim does to one job and its site. Run in a transaction that is rolled back.
+-- try_claim: make the changes of a claim to one job and its site. Run in a transaction that is rolled back.
 -- Takes  job_id.
 -- Locks  the job and its site, unless another transaction has locked one of them.
 with one as (

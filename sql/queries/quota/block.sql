@@ -1,4 +1,4 @@
--- block: no call of this bucket for so many seconds, on any worker. A longer block in force stays.
+-- block: stop all calls of this bucket for some seconds, on every worker. A longer block that is in force stays.
 -- Takes  name; seconds.
 update quotas as q
 set

@@ -1,7 +1,7 @@
--- breaker_probe: take the one call that an open breaker lets through, once its time has come.
--- Takes  provider; probe uuid; probe_s: how long its worker may be silent before another takes its place.
--- Gives  provider, or no row: it is not yet time, somebody else has it, or it is closed.
--- Locks  the provider's row; who comes second finds it taken.
+-- breaker_probe: take the one call that an open breaker allows, if it is due.
+-- Takes  provider; probe uuid; probe_s: how long the worker of a probe may be silent before another worker takes it.
+-- Gives  provider; no row if a probe is not due yet, another worker has it, or the breaker is closed.
+-- Locks  the provider's row; a second caller waits for the first, then finds the probe taken.
 update provider_health as h
 set
     state = 'half_open',

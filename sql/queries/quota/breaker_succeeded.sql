@@ -1,16 +1,16 @@
--- breaker_succeeded: tell of successes, and that probes are still under way. Once a second at most.
--- Takes  providers text[], successes int[], sites text[] of the last of each (same order); probes uuid[], of calls that
---        are being made; probe_s: how long each of them may be silent.
+-- breaker_succeeded: report successes, and that probes are still running. Called at most once per second.
+-- Takes  providers text[], successes int[], sites text[] of the last success of each (same order); probes uuid[] of
+--        running calls; probe_s: how long the worker of a probe may be silent.
 -- Locks  the providers' rows, in key order.
-with told as (
+with reported as (
     select t.provider, t.successes, t.site
     from unnest(%(providers)s::text[], %(successes)s::integer[], %(sites)s::text[]) as t (provider, successes, site)
 ),
 
-held as (
+locked as (
     select h.provider
     from provider_health as h
-    where h.provider in (select t.provider from told as t) or h.probe = any (%(probes)s::uuid[])
+    where h.provider in (select t.provider from reported as t) or h.probe = any (%(probes)s::uuid[])
     order by h.provider
     for no key update
 )
@@ -24,6 +24,6 @@ set
         when h.probe = any (%(probes)s::uuid[]) then clock_timestamp() + make_interval(secs => %(probe_s)s)
         else h.probe_until
     end
-from held as l
-left join told as t using (provider)
+from locked as l
+left join reported as t using (provider)
 where h.provider = l.provider;

@@ -1,5 +1,5 @@
--- ensure_bucket: make a bucket that is asked for, or keep it from being removed as idle; its limits are the caller's
---                unless a person has set them.
+-- ensure_bucket: create a bucket before its use, or keep it from being removed as idle. It gets the caller's limits
+-- unless a person has set them.
 -- Takes  name, provider, requests_per_minute, tokens_per_minute (null: not counted), burst_s.
 insert into quotas as q (name, provider, requests_per_minute, tokens_per_minute, burst_s)
 values (%(name)s, %(provider)s, %(requests_per_minute)s::integer, %(tokens_per_minute)s::integer, %(burst_s)s::real)

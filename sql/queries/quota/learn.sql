@@ -1,5 +1,6 @@
--- learn: what the vendor's headers said of its own bucket. The latest news counts.
--- Takes  name; requests_limit, tokens_limit (null: not said); requests_left, tokens_left: fractions, null: not said.
+-- learn: store what the provider's headers report about its own bucket. The latest report counts.
+-- Takes  name; requests_limit, tokens_limit (null: not reported); requests_left, tokens_left: fractions, null: not
+--        reported.
 update quotas as q
 set
     vendor_requests_per_minute = coalesce(%(requests_limit)s::integer, q.vendor_requests_per_minute),

@@ -1,8 +1,8 @@
--- remove_idle: remove the buckets of sites that were not called for long; none that a person has set.
+-- remove_idle: remove the buckets of sites that were not called for a long time, unless a person has set their limits.
 -- Takes  idle_s.
 -- Gives  the name of each bucket removed.
--- Locks  those buckets, skipping the ones that others hold.
--- A worker that has a bucket in memory used it lately, or makes sure of it first: ensure_bucket.
+-- Locks  those buckets, skipping the ones that other transactions have locked. A worker that has a bucket in memory has
+--        used it recently, or creates it again before its use: see ensure_bucket.
 delete from quotas as q
 where q.name in (
     select i.name

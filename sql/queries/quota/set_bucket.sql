@@ -1,7 +1,7 @@
--- set_bucket: change a bucket's limits for the whole fleet, now. Calls granted under the old ones ask again.
--- Takes  name; requests_per_minute, tokens_per_minute, null: as it is; pinned boolean: whether they outlast a worker's
---        settings.
--- Gives  the bucket, or no row when there is none of that name, or it counts no tokens and shall have a limit of them.
+-- set_bucket: change a bucket's limits for the whole fleet at once. Granted calls that have not started ask again.
+-- Takes  name; requests_per_minute, tokens_per_minute, null: unchanged; pinned boolean: workers' settings do not
+--        replace these limits.
+-- Gives  the bucket; no row if it does not exist, or if it counts no tokens and a token limit is given.
 update quotas as q
 set
     requests_per_minute = coalesce(%(requests_per_minute)s::integer, q.requests_per_minute),

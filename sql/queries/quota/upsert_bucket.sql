@@ -1,4 +1,4 @@
--- upsert_bucket: make a bucket, or give it the limits of the settings now in force, unless a person has set them.
+-- upsert_bucket: create a bucket, or set its limits to those of the settings unless a person has set them.
 -- Takes  name, provider, requests_per_minute, tokens_per_minute (null: not counted), burst_s.
 insert into quotas as q (name, provider, requests_per_minute, tokens_per_minute, burst_s)
 values (%(name)s, %(provider)s, %(requests_per_minute)s::integer, %(tokens_per_minute)s::integer, %(burst_s)s::real)

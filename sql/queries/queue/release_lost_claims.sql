@@ -1,8 +1,9 @@
--- release_strays: hand back what this worker holds without knowing: a claim was committed and its answer lost.
--- Takes  worker_id uuid; known bigint[]: the jobs it runs; older_than_s: younger claims may still be on their way to it;
---        only text[]: these sites alone, null = all; aside text[]: sites to pass over, see aside.py.
+-- release_lost_claims: release jobs of this worker that it does not know: the claim was committed and its answer was
+-- lost.
+-- Takes  worker_id uuid; known bigint[]: the jobs it runs; older_than_s: the answers of younger claims may still
+--        arrive; only text[]: these sites alone, null = all; skipped text[]: sites to skip, see skipped_sites.py.
 -- Gives  job_id of each.
--- Locks  the jobs, in id order, skipping those that others hold.
+-- Locks  the jobs, in id order, skipping those that other transactions have locked.
 with strays as (
     select g.id
     from blog_generations as g
@@ -12,7 +13,7 @@ with strays as (
         and g.id <> all (%(known)s::bigint[])
         and g.claimed_at < now() - make_interval(secs => %(older_than_s)s)
         and (%(only)s::text[] is null or g.instance_id = any (%(only)s::text[]))
-        and g.instance_id <> all (%(aside)s::text[])
+        and g.instance_id <> all (%(skipped)s::text[])
     order by g.id
     for update skip locked
 )

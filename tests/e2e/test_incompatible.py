@@ -71,11 +71,11 @@ def test_a_grant_that_is_missing_for_a_while_costs_nothing(
     worker.logged("worker_started")
 
     queue.run(f"revoke {privilege} on {table} from {name}")
-    worker.logged("misfit_found")
+    worker.logged("schema_mismatch_found")
     queue.run(f"grant {privilege} on {table} to {name}")
 
     assert worker.ended(within_s=50) == 0, worker.said()
-    assert queue.all_done(), queue.told()
+    assert queue.queue_is_empty(), queue.told()
     assert unspent(queue)
     assert worker.events("database_lost") == []
     calls = vendors.get("stats")
@@ -92,9 +92,9 @@ def test_a_function_that_is_missing_for_a_while_costs_nothing(
     worker.logged("worker_started")
 
     queue.run(HOLD)
-    worker.logged("misfit_found")
+    worker.logged("schema_mismatch_found")
     queue.run("alter function quota_round_away rename to quota_round")
 
     assert worker.ended(within_s=50) == 0, worker.said()
-    assert queue.all_done(), queue.told()
+    assert queue.queue_is_empty(), queue.told()
     assert unspent(queue)

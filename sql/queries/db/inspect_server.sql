@@ -1,8 +1,8 @@
--- look_at_server: what decides whether the program can work on this server, in this session, in this schema.
+-- inspect_server: the facts that decide whether the program can use this server, session and schema.
 -- Gives  one row: version int, as server_version_num, version_name; encoding; standby, read_only boolean; role; schema,
---        null: none can be used; wanted: the schema that the search_path names first, null where that is the role's own
---        or empty; may_create boolean: in the schema; unfit: settings that begin_session.sql could not make what the
---        program relies on, as `name = value`, each as it has to be.
+--        null: none can be used; wanted: the schema that the search_path names first, null if it is the role's own
+--        schema or empty; may_create boolean: in the schema; wrong_settings: settings that begin_session.sql could not
+--        correct, as `name = value` with the required value.
 select
     current_setting('server_version_num')::integer as version,
     current_setting('server_version') as version_name,
@@ -17,11 +17,11 @@ select
         select r.name || ' = ' || quote_literal(r.value)
         from (
             values
-            ('session_replication_role', 'origin'), -- else triggers do not fire
+            ('session_replication_role', 'origin'), -- otherwise triggers do not fire
             ('default_transaction_isolation', 'read committed'),
             ('IntervalStyle', 'postgres'),
             ('array_nulls', 'on'),
-            ('check_function_bodies', 'on'), -- else triggers take what is inserted for a dump
+            ('check_function_bodies', 'on'), -- otherwise triggers treat inserted rows as a restored dump
             ('DateStyle', 'ISO, MDY'),
             ('standard_conforming_strings', 'on')
         ) as r (name, value)
@@ -32,7 +32,7 @@ select
         where current_setting(t.name) <> '0' and current_setting(t.name)::interval < interval '1 second'
         union all
         select 'extra_float_digits = 1' where current_setting('extra_float_digits')::integer < 1
-    ) as unfit
+    ) as wrong_settings
 from (
     -- The first entry, or the second where the first is the role's own schema, which need not exist.
     select nullif(

@@ -1,4 +1,4 @@
-"""One-line messages for database errors, without the driver's and libpq's internals."""
+"""One-line messages for database errors, without internals of the driver and of libpq."""
 
 import re
 
@@ -12,7 +12,7 @@ _PLACE = re.compile(
 _CALL = re.compile(r"^(?:[a-z ]+ (?:failed|is bad): )+")  # the name of a libpq call
 _SEVERITY = re.compile(r"^(?:FATAL|ERROR|PANIC): +")
 _HOST = re.compile(r"^failed to resolve host '(?P<host>.*)': (?:\[Errno -?\d+\] )?(?P<reason>.*)$")
-_OURS = (
+_REPLACEMENTS = (
     (
         re.compile(r"^(?:couldn't get a connection|pool initialization incomplete) after ([\d.]+) sec"),
         r"no connection within \1 s",
@@ -26,28 +26,28 @@ _OURS = (
 )
 
 
-def in_words(error: BaseException) -> str:
-    """The message in one line; that of an error of any other kind is unchanged."""
+def message_of(error: BaseException) -> str:
+    """Return the error's message in one line. The message of an error that is not Postgres's is unchanged."""
     if not isinstance(error, psycopg.Error | PoolTimeout):
         return str(error)
     lines = [line.strip() for line in str(error).split("\n") if line.strip()]
     if not lines:
         return type(error).__name__
     if error.sqlstate is None:
-        return _drivers(lines)
+        return _driver_message(lines)
     return _SEVERITY.sub("", lines[0])
 
 
-def _drivers(lines: list[str]) -> str:
-    """Each address that was tried, with the reason; if there is none, the first line."""
+def _driver_message(lines: list[str]) -> str:
+    """Return each address that was tried with its reason, or the first line if there is no address."""
     places = [place for line in lines if (place := _PLACE.search(line)) is not None]
     if places:
         return "; ".join(dict.fromkeys(map(_at, places)))
     said = _SEVERITY.sub("", _CALL.sub("", lines[0]))
     if (unknown := _HOST.match(said)) is not None:
         return f"{unknown['host']}: {unknown['reason']}"
-    for theirs, ours in _OURS:
-        if (found := theirs.match(said)) is not None:
+    for pattern, ours in _REPLACEMENTS:
+        if (found := pattern.match(said)) is not None:
             return found.expand(ours)
     return said.rstrip(".")
 

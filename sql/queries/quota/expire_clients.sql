@@ -1,8 +1,8 @@
--- forget_desks: drop what is known of desks that gave back nothing for long, whose rounds cannot be sent again, and the
--- calls that they left in line.
+-- expire_clients: delete the state of bucket clients that have sent no refund for a long time, and the requests that
+-- such clients have left in line.
 -- Takes  idle_s.
 -- Gives  one row: forgotten int.
--- Locks  those desks, skipping the ones that others have locked.
+-- Locks  those clients, skipping the ones that other transactions have locked.
 with idle as (
     select r.desk_id
     from quota_rounds as r

@@ -11,10 +11,10 @@ from structlog.testing import capture_logs
 
 from blogworker.db.pool import Database
 from blogworker.queue.admit import admit, arrivals
-from blogworker.queue.aside import Aside
 from blogworker.queue.promote import due, promote
 from blogworker.queue.reconcile import bills, reconcile
-from blogworker.queue.rescue import release_strays, rescue
+from blogworker.queue.rescue import release_lost_claims, rescue
+from blogworker.queue.skipped_sites import SkippedSites
 
 pytestmark = pytest.mark.anyio
 
@@ -36,7 +36,7 @@ class Keepers:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._due, self._arrivals, self._bills = due(), arrivals(), bills()
-        self._orphans, self._strays = Aside(), Aside()
+        self._orphans, self._strays = SkippedSites(), SkippedSites()
 
     async def promote(self) -> None:
         await promote(self._database, self._due)
@@ -50,8 +50,8 @@ class Keepers:
     async def rescue(self) -> None:
         await rescue(self._database, self._orphans)
 
-    async def release_strays(self) -> None:
-        await release_strays(self._database, MINE, known=[], aside=self._strays)
+    async def release_lost_claims(self) -> None:
+        await release_lost_claims(self._database, MINE, known=[], skipped=self._strays)
 
 
 SITES = "from unnest(%s::text[]) as u (site)"
@@ -65,7 +65,7 @@ WHICH = "select instance_id from blog_generations where status = '{}'"
 KINDS = {
     "promote": Kind("blog_generations", "old.status = 'SCHEDULED'", LATER, WHICH.format("SCHEDULED")),
     "rescue": Kind("blog_generations", "old.status = 'PROCESSING'", HELD, WHICH.format("PROCESSING")),
-    "release_strays": Kind("blog_generations", "old.status = 'PROCESSING'", HELD, WHICH.format("PROCESSING")),
+    "release_lost_claims": Kind("blog_generations", "old.status = 'PROCESSING'", HELD, WHICH.format("PROCESSING")),
     "admit": Kind(
         "sites",
         "new.ready",

@@ -12,8 +12,8 @@ from psycopg_pool import PoolTimeout
 from structlog.testing import capture_logs
 
 from blogworker.db.embedded import EmbeddedPostgres
-from blogworker.db.patient import DatabaseHealth, RetryingDatabase, is_transient
 from blogworker.db.pool import Database
+from blogworker.db.retrying import DatabaseHealth, RetryingDatabase, is_transient
 from blogworker.queue.claim import claim
 from blogworker.queue.promote import promote
 from blogworker.settings import DatabaseSettings
@@ -75,7 +75,7 @@ async def held_job(database: Database, worker_id: UUID) -> int:
         lease_s=600,
     )
     await database.execute("bench/enqueue_one", instance_id="shop")
-    await database.execute("queue/admit_sites", batch=50, only=None, aside=[])
+    await database.execute("queue/admit_sites", batch=50, only=None, skipped=[])
     return (await claim(database, worker_id, slots=1, site_window=1)).claims[0].job_id
 
 
@@ -126,7 +126,9 @@ async def test_a_checkpoint_that_was_paid_for_outlasts_passing_trouble(
         saved = await patient.rows("stages/save_checkpoint", **checkpoint(worker_id, held_job))
 
     assert [row["job_id"] for row in saved] == [held_job]
-    assert [entry["event"] for entry in logs] == ["database_lost", "database_back"], "once per change, however long"
+    assert [entry["event"] for entry in logs] == ["database_lost", "database_recovered"], (
+        "once per change, however long"
+    )
 
 
 async def test_a_database_that_is_read_only_is_not_back_because_it_can_be_read(
@@ -138,7 +140,7 @@ async def test_a_database_that_is_read_only_is_not_back_because_it_can_be_read(
 
     async def look() -> None:
         while True:
-            await patient.execute("queue/are_you_there")
+            await patient.execute("queue/ping")
 
     with capture_logs() as logs, fail_after(20):
         async with create_task_group() as tasks:
@@ -146,7 +148,7 @@ async def test_a_database_that_is_read_only_is_not_back_because_it_can_be_read(
             await patient.rows("stages/save_checkpoint", **checkpoint(worker_id, held_job))
             tasks.cancel_scope.cancel()
 
-    assert [entry["event"] for entry in logs] == ["database_lost", "database_back"]
+    assert [entry["event"] for entry in logs] == ["database_lost", "database_recovered"]
 
 
 async def test_saving_twice_counts_the_money_once(database: Database, worker_id: UUID, held_job: int) -> None:
@@ -175,15 +177,15 @@ async def test_a_server_that_goes_and_comes_back_is_found_again(tmp_path: Path) 
     try:
         async with Database(DatabaseSettings(url=dsn, connect_timeout_s=1, _env_file=None)) as database:
             patient = RetryingDatabase(database, DatabaseHealth())
-            await patient.execute("queue/are_you_there")
+            await patient.execute("queue/ping")
             embedded.stop()
             with capture_logs() as logs, fail_after(60):
                 async with create_task_group() as tasks:
-                    tasks.start_soon(patient.one, "queue/are_you_there")
+                    tasks.start_soon(patient.one, "queue/ping")
                     while not logs:
                         await sleep(0.02)
                     embedded.start()
-            assert [entry["event"] for entry in logs] == ["database_lost", "database_back"]
+            assert [entry["event"] for entry in logs] == ["database_lost", "database_recovered"]
     finally:
         embedded.remove()
 

@@ -8,10 +8,10 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
-from blogworker.db.fit import require_fit
 from blogworker.db.grants import PRODUCER, READER, WORKER, Role
 from blogworker.db.migrate import TABLE, Migration, created_relations, migrate, migrations, ours
 from blogworker.db.pool import connect
+from blogworker.db.readiness import require_ready
 from blogworker.db.roles import create, grant
 from blogworker.errors import DatabaseAway, DatabaseUnready
 
@@ -58,13 +58,13 @@ async def relations(connection: Connection) -> list[str]:
 
 async def refused(connection: Connection, *, needs: Role = WORKER) -> str:
     with pytest.raises(DatabaseUnready) as error:
-        await require_fit(connection, needs=needs)
+        await require_ready(connection, needs=needs)
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
 async def test_the_grants_of_the_readme_are_enough(worker: Connection) -> None:
-    await require_fit(worker, needs=WORKER)
+    await require_ready(worker, needs=WORKER)
 
 
 async def test_all_tables_and_views_of_the_migrations_are_looked_at(owner: Connection) -> None:
@@ -79,7 +79,7 @@ async def test_a_look_reads_only_the_catalog(owner: Connection) -> None:
         "where schemaname = 'public' and relname <> 'blogworker_migrations'"
     )
     async with owner.transaction():
-        await require_fit(owner, needs=WORKER)
+        await require_ready(owner, needs=WORKER)
         row = await (await owner.execute(reads.encode())).fetchone()
 
     assert row == {"reads": 0}
@@ -91,7 +91,7 @@ async def test_row_level_security_that_hides_rows_is_told(owner: Connection, wor
     await run(owner, f"alter table {table} enable row level security")
 
     assert f"row level security hides rows of {table}" in await refused(worker)
-    await require_fit(owner, needs=WORKER)
+    await require_ready(owner, needs=WORKER)
 
 
 async def test_forced_row_level_security_hides_rows_from_the_owner_too(owner: Connection) -> None:
@@ -124,7 +124,7 @@ async def test_a_policy_that_lets_all_through_hides_nothing(
     await run(owner, f"alter table sites enable row level security; create policy p on sites {policy}")
 
     if fits:
-        await require_fit(worker, needs=WORKER)
+        await require_ready(worker, needs=WORKER)
     else:
         assert "hides rows of sites" in await refused(worker)
 
@@ -143,9 +143,9 @@ async def test_missing_privileges_are_named_with_what_mends_them(owner: Connecti
 
     told = await refused(worker)
 
-    assert "lacks INSERT on blog_posts, INSERT on cache, UPDATE on sites and 2 more; let the owner" in told
+    assert "lacks INSERT on blog_posts, INSERT on cache, UPDATE on sites and 2 more; as the owner" in told
     await grant(owner, ours())  # what `blogworker roles` does
-    await require_fit(worker, needs=WORKER)
+    await require_ready(worker, needs=WORKER)
 
 
 async def test_a_login_without_a_role_is_told_which_it_needs(owner: Connection, worker: Connection) -> None:
@@ -156,7 +156,7 @@ async def test_a_login_without_a_role_is_told_which_it_needs(owner: Connection, 
 
     assert told.endswith(f"grant blogworker_worker to {user}")
     await run(owner, told.rpartition(": ")[2])
-    await require_fit(worker, needs=WORKER)
+    await require_ready(worker, needs=WORKER)
 
 
 async def test_what_is_needed_is_what_the_command_does(owner: Connection, worker: Connection) -> None:
@@ -164,13 +164,13 @@ async def test_what_is_needed_is_what_the_command_does(owner: Connection, worker
     user = worker.info.user
     await run(owner, f"revoke blogworker_worker from {user}; grant blogworker_reader to {user}")
 
-    await require_fit(worker, needs=READER)
+    await require_ready(worker, needs=READER)
     assert "lacks" in await refused(worker)
     assert "may not execute create_sites, enqueue_blog" in await refused(worker, needs=PRODUCER)
     await run(owner, "revoke select on v_waiting from blogworker_reader")
     assert "lacks SELECT on v_waiting" in await refused(worker, needs=READER)
     await run(owner, f"revoke blogworker_reader from {user}; grant blogworker_producer to {user}")
-    await require_fit(worker, needs=PRODUCER)
+    await require_ready(worker, needs=PRODUCER)
     assert "lacks SELECT" in await refused(worker, needs=READER)
 
 
@@ -202,12 +202,12 @@ async def test_only_utf8_is_taken(server: str, owner: Connection, encoding: str)
 @pytest.mark.parametrize(
     ("path", "told"),
     [
-        ("", "leads to no schema"),
+        ("", "has no usable schema"),
         ("nowhere", "schema nowhere does not exist"),
         ("nowhere, public", "begins with schema nowhere, which does not exist"),
         ('"$user", "No Where", public', "begins with schema No Where, which does not exist"),
-        ("pg_catalog, public", "begins with pg_catalog, a schema of the system"),
-        ("pg_temp, public", "begins with pg_temp, a schema of the system"),
+        ("pg_catalog, public", "begins with pg_catalog, a system schema"),
+        ("pg_temp, public", "begins with pg_temp, a system schema"),
     ],
 )
 async def test_a_search_path_that_leads_elsewhere_is_told(empty: Connection, path: str, told: str) -> None:
@@ -225,7 +225,7 @@ async def test_search_paths_that_lead_somewhere_are_taken(empty: Connection, pat
 
     await migrate(empty)
 
-    await require_fit(empty, needs=WORKER)
+    await require_ready(empty, needs=WORKER)
 
 
 @pytest.mark.parametrize("setting", ["session_replication_role = replica", "IntervalStyle = iso_8601"])
@@ -235,9 +235,9 @@ async def test_settings_that_are_not_ours_to_change_are_told(owner: Connection, 
 
     told = await refused(owner)
 
-    assert "does not fit: alter role postgres set" in told
+    assert "is wrong: alter role postgres set" in told
     await run(owner, told.partition("alter role postgres ")[2])
-    await require_fit(owner, needs=WORKER)
+    await require_ready(owner, needs=WORKER)
 
 
 async def test_a_database_that_takes_no_writes_may_do_so_later(owner: Connection) -> None:
@@ -245,7 +245,7 @@ async def test_a_database_that_takes_no_writes_may_do_so_later(owner: Connection
     await run(owner, "set default_transaction_read_only = on")
 
     with pytest.raises(DatabaseAway, match="read-only"):
-        await require_fit(owner, needs=WORKER)
+        await require_ready(owner, needs=WORKER)
     with pytest.raises(DatabaseAway, match="read-only"):
         await migrate(owner)
 
@@ -266,7 +266,7 @@ async def test_another_tools_schema_migrations_are_no_concern_of_ours(empty: Con
 
     await migrate(empty)
 
-    await require_fit(empty, needs=WORKER)
+    await require_ready(empty, needs=WORKER)
 
 
 async def test_a_role_that_may_not_create_is_told_before_anything_is_made(empty: Connection) -> None:

@@ -1,4 +1,4 @@
-"""Whether a migrated database lets a role work with it. Cheap enough to be asked again while a worker runs."""
+"""Check that a database is migrated and that the role may do all that a command needs. The checks are cheap."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,21 +7,21 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
 from blogworker.db.grants import Role
-from blogworker.db.migrate import TABLE, look_at_functions, ours, state
-from blogworker.db.server import Server, look_at_relations, look_at_server, quoted
+from blogworker.db.migrate import TABLE, inspect_functions, ours, state
+from blogworker.db.server import Server, inspect_relations, inspect_server, quoted
 from blogworker.errors import DatabaseUnready
 
 NAMED = 3
 
 
-async def require_fit(connection: AsyncConnection[DictRow], *, needs: Role) -> None:
-    """Raise DatabaseUnready, in one line that says what to do, unless the database permits all that will be done.
+async def require_ready(connection: AsyncConnection[DictRow], *, needs: Role) -> None:
+    """Raise DatabaseUnready, with a message that says what to do, unless the database is ready.
 
-    `needs`: the group role of grants.py whose privileges that takes.
+    `needs`: the group role of grants.py whose privileges the command requires.
     """
-    server = await look_at_server(connection)
-    server.require_fit()
-    found = await look_at_relations(connection, list(ours().relations), needs=needs)
+    server = await inspect_server(connection)
+    server.require_ready()
+    found = await inspect_relations(connection, list(ours().relations), needs=needs)
     if needs.reads:
         _require_rows(found, server)
     _require_privileges(found, server, needs)
@@ -46,7 +46,7 @@ def _require_privileges(found: Sequence[dict[str, Any]], server: Server, needs: 
 
 
 async def _require_functions(connection: AsyncConnection[DictRow], server: Server, needs: Role) -> None:
-    row = await look_at_functions(connection, needs=needs)
+    row = await inspect_functions(connection, needs=needs)
     if row["missing"]:
         raise DatabaseUnready(f"there is no function {_first(row['missing'])}: run `blogworker migrate`")
     if row["forbidden"]:
@@ -54,11 +54,13 @@ async def _require_functions(connection: AsyncConnection[DictRow], server: Serve
             f"role {server.role} may not execute {_first(row['forbidden'])}; {_advice(server, needs)}"
         )
     if not row["compares"]:
-        raise DatabaseUnready("titles cannot be compared since pg_trgm was dropped: run `blogworker migrate`")
+        raise DatabaseUnready(
+            "titles cannot be compared because the extension pg_trgm was dropped: run `blogworker migrate`"
+        )
 
 
 def _advice(server: Server, needs: Role) -> str:
-    return f"let the owner of the tables run `blogworker roles`, then: grant {needs.name} to {quoted(server.role)}"
+    return f"as the owner of the tables run `blogworker roles`, then: grant {needs.name} to {quoted(server.role)}"
 
 
 def _first(names: Sequence[str]) -> str:

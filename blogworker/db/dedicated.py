@@ -1,4 +1,4 @@
-"""A connection that only one part of a worker uses, so that it never waits for the others."""
+"""A connection for one part of a worker, so that this part never waits for a connection of the pool."""
 
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -13,16 +13,16 @@ from blogworker.errors import DatabaseAway
 from blogworker.settings import DatabaseSettings
 
 
-class ReservedConnection(Runner):
-    """Connects when it is first used, and again after anything went wrong. One statement at a time.
+class DedicatedConnection(Runner):
+    """Connects at its first use and again after any error. Runs one statement at a time.
 
-    It goes past a pooler where there is a way, because a pooler has a queue of its own. Where that way turns out to be
-    closed, it goes through the pooler.
+    It prefers a direct connection that bypasses the pooler, because a pooler has its own queue. When the direct
+    connection fails, it connects through the pooler.
     """
 
     def __init__(self, settings: DatabaseSettings, *, answer_s: float, application: str) -> None:
         self._settings = settings
-        self._answer_s = answer_s  # a link that takes longer is given up for a new one
+        self._answer_s = answer_s  # a connection that takes longer is replaced by a new one
         self._application = application
         self._direct = True
         self._connection: AsyncConnection[DictRow] | None = None
@@ -36,9 +36,9 @@ class ReservedConnection(Runner):
         await self._close()
 
     async def rows(self, name: str, /, **parameters: object) -> list[Row]:
-        """Raises OperationalError or TimeoutError when the database cannot be reached."""
+        """Run a statement. Raises OperationalError or TimeoutError when the database cannot be reached."""
         async with AsyncExitStack() as failed:
-            # Cancelled or broken: nobody knows what state it is in, nor which server it leads to after a failover.
+            # After an error or a cancellation the state of the connection is unknown, also which server it leads to.
             failed.push_async_callback(self._close)
             with fail_after(self._answer_s):
                 rows = await Statements(await self._opened()).rows(name, **parameters)
@@ -49,7 +49,7 @@ class ReservedConnection(Runner):
         if self._connection is None:
             settings = self._settings
             url = settings.direct if self._direct else settings.url.get_secret_value()
-            self._direct = not self._direct  # the other way next time, should this one fail or take too long
+            self._direct = not self._direct  # try the other address next time, if this one fails or takes too long
             try:
                 self._connection = await connect(
                     url, timeout_s=settings.connect_timeout_s, application=self._application

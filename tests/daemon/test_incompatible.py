@@ -1,4 +1,4 @@
-"""A database that does not fit is nobody's fault: no job pays for it, and nothing is claimed meanwhile."""
+"""An incompatible database is no fault of a job: no job loses an attempt, and nothing is claimed meanwhile."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -9,11 +9,11 @@ import pytest
 from anyio import Event, create_task_group, sleep
 from structlog.testing import capture_logs
 
-from blogworker.db import misfit as misfit_module
-from blogworker.db import patient as patient_module
-from blogworker.db.misfit import Fit, misfit
-from blogworker.db.patient import LONGEST_WAIT_S, DatabaseHealth, RetryingDatabase
+from blogworker.db import compatibility as compatibility_module
+from blogworker.db import retrying as retrying_module
+from blogworker.db.compatibility import Compatibility, is_incompatible
 from blogworker.db.pool import Database
+from blogworker.db.retrying import LONGEST_WAIT_S, DatabaseHealth, RetryingDatabase
 from blogworker.queue.admit import admit, arrivals
 from blogworker.queue.claim import claim
 from blogworker.queue.job import Claim, Done, Outcome
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 @pytest.fixture
 def quiet_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     """Still longer than the longest wait between two tries of a statement."""
-    monkeypatch.setattr(misfit_module, "QUIET_S", 1.5 * LONGEST_WAIT_S)
+    monkeypatch.setattr(compatibility_module, "QUIET_S", 1.5 * LONGEST_WAIT_S)
 
 
 AWAY = "alter function stage_rooms rename to stage_rooms_away"
@@ -62,7 +62,7 @@ async def test_nothing_is_claimed_from_a_database_that_does_not_fit(
     with capture_logs() as logs:
         async with bench.working(stage, slots=2) as (worker, _):
             await run(database, breaks)
-            await until(lambda: any(line["event"] == "misfit_found" for line in logs))
+            await until(lambda: any(line["event"] == "schema_mismatch_found" for line in logs))
             await run(database, mends)
             first, second, third = await bench.add("a", "b", "c")
             await stage.until_started(2)
@@ -72,7 +72,7 @@ async def test_nothing_is_claimed_from_a_database_that_does_not_fit(
 
     events = [line["event"] for line in logs]
     assert "database_lost" not in events
-    assert (events.count("misfit_found"), events.count("misfit_ended")) == (1, 1)
+    assert (events.count("schema_mismatch_found"), events.count("schema_mismatch_ended")) == (1, 1)
     assert {(job["status"], job["failures"], job["attempt"]) for job in await bench.jobs()} == {("DONE", 0, 1)}
 
 
@@ -91,7 +91,7 @@ async def test_a_job_waits_to_store_what_it_paid_for(bench: Bench, database: Dat
     with capture_logs() as logs:
         async with bench.working(pipeline, slots=3, health=health) as (worker, _):
             await waiting.wait()
-            await until(lambda: any(line["event"] == "misfit_found" for line in logs))
+            await until(lambda: any(line["event"] == "schema_mismatch_found" for line in logs))
             await bench.add("d")
             assert worker.in_flight == 3
             assert worker.outcomes == {}
@@ -107,7 +107,7 @@ async def test_jobs_that_are_released_have_used_no_attempt(bench: Bench) -> None
 
     async with bench.working(stage, slots=2) as (worker, _):
         await stage.until_started(2)
-        claimed_again = worker.release_all() + 2
+        claimed_again = worker.release_running() + 2
         await stage.until_started(claimed_again)
         assert worker.outcomes == {"PENDING": 2}
 
@@ -129,37 +129,41 @@ def undefined_function() -> psycopg.Error:
 
 
 def test_one_job_is_let_through_when_nobody_waits_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where those who met the misfit have been released, somebody has to try again; not fifty at once."""
+    """When all jobs with refused statements are released, one job has to try again, not fifty."""
     clock = [100.0]
-    monkeypatch.setattr(misfit_module, "monotonic", lambda: clock[0])
-    fit = Fit()
-    assert fit.room(50, in_flight=0) == 50
+    monkeypatch.setattr(compatibility_module, "monotonic", lambda: clock[0])
+    compatibility = Compatibility()
+    assert compatibility.usable_slots(50, in_flight=0) == 50
 
-    fit.refused(undefined_function(), "stages/store_post")
+    compatibility.failed(undefined_function(), "stages/store_post")
     clock[0] += 10
-    assert (fit.room(50, in_flight=0), fit.waited_s) == (0, 10)
-    clock[0] += misfit_module.QUIET_S
-    assert (fit.room(50, in_flight=0), fit.room(49, in_flight=1), fit.waited_s) == (1, 0, 0)
-    fit.refused(undefined_function(), "stages/store_post")
+    assert (compatibility.usable_slots(50, in_flight=0), compatibility.incompatible_for_s) == (0, 10)
+    clock[0] += compatibility_module.QUIET_S
+    assert (
+        compatibility.usable_slots(50, in_flight=0),
+        compatibility.usable_slots(49, in_flight=1),
+        compatibility.incompatible_for_s,
+    ) == (1, 0, 0)
+    compatibility.failed(undefined_function(), "stages/store_post")
     clock[0] += 1
-    assert (fit.room(50, in_flight=0), fit.waited_s) == (0, 1)
-    fit.passed("stages/save_checkpoint")  # another statement says nothing of this one
-    assert fit.room(50, in_flight=0) == 0
-    fit.passed("stages/store_post")
-    assert fit.room(50, in_flight=0) == 50
+    assert (compatibility.usable_slots(50, in_flight=0), compatibility.incompatible_for_s) == (0, 1)
+    compatibility.succeeded("stages/save_checkpoint")  # another statement says nothing of this one
+    assert compatibility.usable_slots(50, in_flight=0) == 0
+    compatibility.succeeded("stages/store_post")
+    assert compatibility.usable_slots(50, in_flight=0) == 50
 
 
 def test_a_job_that_needed_nothing_that_is_missing_ends_the_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr(misfit_module, "monotonic", lambda: clock[0])
-    fit = Fit()
-    fit.refused(undefined_function(), "stages/site_tags")
+    monkeypatch.setattr(compatibility_module, "monotonic", lambda: clock[0])
+    compatibility = Compatibility()
+    compatibility.failed(undefined_function(), "stages/site_tags")
 
-    fit.tried()
-    assert fit.room(50, in_flight=0) == 0  # others still wait
-    clock[0] += misfit_module.QUIET_S + 1
-    fit.tried()
-    assert fit.room(50, in_flight=0) == 50
+    compatibility.job_succeeded()
+    assert compatibility.usable_slots(50, in_flight=0) == 0  # others still wait
+    clock[0] += compatibility_module.QUIET_S + 1
+    compatibility.job_succeeded()
+    assert compatibility.usable_slots(50, in_flight=0) == 50
 
 
 @pytest.mark.parametrize(
@@ -178,8 +182,8 @@ def test_a_job_that_needed_nothing_that_is_missing_ends_the_doubt(monkeypatch: p
         (ValueError, False),
     ],
 )
-def test_what_is_a_misfit(error: type[Exception], expected: bool) -> None:
-    assert misfit(error()) is expected
+def test_which_errors_mean_an_incompatible_database(error: type[Exception], expected: bool) -> None:
+    assert is_incompatible(error()) is expected
 
 
 async def test_a_prepared_statement_whose_table_changed_is_prepared_anew(database: Database) -> None:
@@ -231,7 +235,7 @@ async def test_a_job_that_stops_every_claim_is_ended_and_the_others_go_on(
     assert poison["status"] == "FAILED"
     assert poison["error"] == "the database refuses to claim it: no blog about poison"
     assert {job["status"] for job in others} == {"DONE"}
-    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["claim_failed", "job_condemned"]
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["claim_failed", "unclaimable_job_found"]
 
 
 MISFIT_CODES = ["42501", "42703", "42883", "42P01", "3F000", "0A000"]
@@ -266,7 +270,7 @@ async def test_a_row_that_does_not_fit_pauses_its_site_and_costs_no_attempt(
     (site,) = await database.rows("ops/sites", most=9, instance_id="odd")
     assert site["pause_reason"].endswith("the database refuses to claim it: no blog about poison")
     events = [line["event"] for line in logs if line["log_level"] in {"error", "warning"}]
-    assert events == ["misfit_found", "job_condemned"]
+    assert events == ["schema_mismatch_found", "unclaimable_job_found"]
 
 
 ADMISSION_FAILS = """
@@ -328,7 +332,7 @@ async def test_an_outcome_that_does_not_fit_holds_no_other_up(bench: Bench, data
     settler = Settler(
         RetryingDatabase(database, health),
         bench.worker_id,
-        strict=RetryingDatabase(database, health, waits_for_fit=False),
+        strict=RetryingDatabase(database, health, retries_incompatible=False),
     )
     statuses: dict[int, str | None] = {}
 
@@ -346,14 +350,14 @@ async def test_an_outcome_that_does_not_fit_holds_no_other_up(bench: Bench, data
 
     by_site = sorted((taken.instance_id, statuses[taken.job_id]) for taken in found.claims)
     assert by_site == [("a", "DONE"), ("b", "DONE"), ("c", "DONE"), ("odd", None), ("odd", None)]
-    assert health.fit.room(9, in_flight=0) == 9
+    assert health.compatibility.usable_slots(9, in_flight=0) == 9
 
 
 async def test_a_row_that_alone_does_not_fit_is_not_waited_for(
     bench: Bench, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same statement gets through for others, so it is not the database that has to change."""
-    monkeypatch.setattr(patient_module, "LONGEST_WAIT_S", 0.05)
+    monkeypatch.setattr(retrying_module, "LONGEST_WAIT_S", 0.05)
     await run(database, SETTLING_FAILS.format(code="42501").replace("new.status = 'DONE'", "true"))
     await bench.add("odd", *"abcdefgh")
     odd, *others = [job["id"] for job in await bench.jobs()]
@@ -363,16 +367,16 @@ async def test_a_row_that_alone_does_not_fit_is_not_waited_for(
 
     async def alone() -> None:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            await one.rows("queue/condemn", job_id=odd, error="e")
+            await one.rows("queue/fail_unclaimable", job_id=odd, error="e")
         refused.set()
 
     with capture_logs():
         async with create_task_group() as tasks:
             tasks.start_soon(alone)
-            await until(lambda: health.fit.room(9, in_flight=0) == 0)
+            await until(lambda: health.compatibility.usable_slots(9, in_flight=0) == 0)
             assert not refused.is_set()
             for job_id in others[:3]:
-                await one.rows("queue/condemn", job_id=job_id, error="e")
+                await one.rows("queue/fail_unclaimable", job_id=job_id, error="e")
             await refused.wait()
 
 

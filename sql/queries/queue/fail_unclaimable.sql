@@ -1,5 +1,5 @@
--- condemn: end a job that cannot be claimed.
--- Takes  job_id; error. A blog whose post is on its site is DONE instead, see spare_published.
+-- fail_unclaimable: end a job that cannot be claimed.
+-- Takes  job_id; error. If the job's post is published, the job becomes DONE instead, see spare_published.
 -- Locks  the job.
 with ended as (
     update blog_generations as g

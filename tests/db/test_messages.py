@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
 
-from blogworker.db.words import in_words
+from blogworker.db.messages import message_of
 
 ASKS = "\n\tIs the server running on that host and accepting TCP/IP connections?"
 TCP = f'connection to server at "127.0.0.1", port 1 failed: Connection refused{ASKS}'
@@ -44,19 +44,19 @@ TCP = f'connection to server at "127.0.0.1", port 1 failed: Connection refused{A
     ],
 )
 def test_the_drivers_words_become_ours(said: str, told: str) -> None:
-    assert in_words(psycopg.OperationalError(said)) == told
+    assert message_of(psycopg.OperationalError(said)) == told
 
 
 def test_a_pool_that_gives_no_connection_says_how_long_it_was_waited_for() -> None:
-    assert in_words(PoolTimeout("couldn't get a connection after 5.00 sec")) == "no connection within 5.00 s"
+    assert message_of(PoolTimeout("couldn't get a connection after 5.00 sec")) == "no connection within 5.00 s"
 
 
 def test_the_row_that_a_statement_failed_on_is_left_out() -> None:
     """The DETAIL of a violated constraint repeats the whole row."""
     error = psycopg.errors.CheckViolation("new row violates check constraint\nDETAIL:  Failing row contains (secret).")
 
-    assert in_words(error) == "new row violates check constraint"
+    assert message_of(error) == "new row violates check constraint"
 
 
 def test_an_error_of_another_kind_is_told_as_it_is() -> None:
-    assert in_words(TimeoutError("late")) == "late"
+    assert message_of(TimeoutError("late")) == "late"

@@ -1,9 +1,9 @@
--- look_at_relations: what this role may not do with tables and views of the first schema of the search_path.
--- Takes  names text[]: the tables and views to look for; reads boolean: SELECT is needed on each; relations, privileges,
---        columns text[] (same order): the other privileges that are needed, see grants.py.
--- Gives  a row per relation that exists: name; hidden boolean, whether row level security hides rows of it from the role;
---        lacks text[]: missing privileges; readable boolean; foreign_owner: the owner's name, null if the role may alter
---        the relation.
+-- inspect_relations: which privileges on tables and views of the first schema of the search_path this role lacks.
+-- Takes  names text[]: the tables and views to look for; reads boolean: SELECT is needed on each; relations,
+--        privileges, columns text[] (same order): the other privileges that are needed, see grants.py.
+-- Gives  a row per relation that exists: name; hidden boolean: row level security hides rows of it from the role; lacks
+--        text[]: missing privileges; readable boolean; foreign_owner: the owner's name, null if the role may alter the
+--        relation.
 select
     c.relname::text as name,
     -- A policy that lets the role read and write every row hides none.

@@ -1,8 +1,8 @@
--- look_at_functions: which functions this role may not call, and whether titles can be compared.
--- Takes  reads boolean: it calls all functions that change nothing; functions text[]: the others that it calls; own text[]:
---        the names of all our functions.
--- Gives  one row: forbidden text[]: functions that it calls but may not execute; missing text[]: those of `functions` that
---        do not exist; compares boolean: whether titles can be compared (not after pg_trgm was dropped with cascade);
+-- inspect_functions: which functions this role may not call, and whether titles can be compared.
+-- Takes  reads boolean: it calls all functions that change nothing; functions text[]: the others that it calls; own
+--        text[]: the names of all our functions.
+-- Gives  one row: forbidden text[]: functions that it calls but may not execute; missing text[]: those of `functions`
+--        that do not exist; compares boolean: titles can be compared (not after pg_trgm was dropped with cascade);
 --        can_compare boolean: compare_titles exists, which restores that; can_secure boolean: secure_functions exists.
 select
     array(

@@ -1,7 +1,7 @@
-"""One migrator at a time.
+"""The lock that lets one migration run at a time.
 
-The lock is polled with `pg_try_advisory_lock`; a waiting `pg_advisory_lock` deadlocks with CREATE INDEX CONCURRENTLY,
-which waits for every older snapshot, the waiter's among them.
+The lock is polled with `pg_try_advisory_lock`. A waiting `pg_advisory_lock` would deadlock with CREATE INDEX
+CONCURRENTLY, which waits for every older snapshot, and the waiter has one.
 """
 
 from collections.abc import AsyncIterator
@@ -19,8 +19,8 @@ LOCK_TIMEOUT_S = 300.0
 
 
 @asynccontextmanager
-async def alone(connection: AsyncConnection[DictRow]) -> AsyncIterator[None]:
-    """Hold the lock that every change of the schema or of privileges takes."""
+async def migration_lock(connection: AsyncConnection[DictRow]) -> AsyncIterator[None]:
+    """Hold the lock during the block. Every change of the schema or of privileges takes it."""
     await _lock(connection)
     try:
         yield

@@ -1,7 +1,8 @@
--- forget_told: drop the limits that a vendor told of long ago; those of the settings hold again until it tells anew.
+-- expire_provider_limits: delete limits that a provider reported long ago. The limits of the settings hold again until
+-- the provider reports new ones.
 -- Takes  older_than_s.
 -- Gives  the name of each bucket changed.
--- Locks  those buckets, skipping the ones that others hold.
+-- Locks  those buckets, skipping the ones that other transactions have locked.
 update quotas as q
 set vendor_requests_per_minute = null, vendor_tokens_per_minute = null
 where q.name in (

@@ -10,10 +10,10 @@ from anyio import fail_after
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from blogworker.db import reserved
-from blogworker.db.patient import DatabaseHealth, RetryingDatabase
+from blogworker.db import dedicated
+from blogworker.db.dedicated import DedicatedConnection
 from blogworker.db.pool import Database, connect
-from blogworker.db.reserved import ReservedConnection
+from blogworker.db.retrying import DatabaseHealth, RetryingDatabase
 from blogworker.settings import DatabaseSettings
 
 pytestmark = pytest.mark.anyio
@@ -21,18 +21,18 @@ pytestmark = pytest.mark.anyio
 NOWHERE = SecretStr("postgresql://postgres@127.0.0.1:1/nothing")
 
 
-def reserve(settings: DatabaseSettings, *, answer_s: float = 5.0) -> ReservedConnection:
-    return ReservedConnection(settings, answer_s=answer_s, application="reserved")
+def reserve(settings: DatabaseSettings, *, answer_s: float = 5.0) -> DedicatedConnection:
+    return DedicatedConnection(settings, answer_s=answer_s, application="reserved")
 
 
 @pytest.fixture
-async def own(database_settings: DatabaseSettings) -> AsyncIterator[ReservedConnection]:
+async def own(database_settings: DatabaseSettings) -> AsyncIterator[DedicatedConnection]:
     async with reserve(database_settings) as connection:
         yield connection
 
 
-async def pid_of(connection: ReservedConnection) -> int:
-    await connection.execute("queue/are_you_there")
+async def pid_of(connection: DedicatedConnection) -> int:
+    await connection.execute("queue/ping")
     assert connection._connection is not None
     return connection._connection.info.backend_pid
 
@@ -48,7 +48,7 @@ async def test_it_goes_through_while_the_pool_has_no_connection_left(database_se
     narrow = database_settings.model_copy(update={"pool_min": 1, "pool_max": 1})
     async with Database(narrow) as pool, pool.connection(), reserve(narrow) as own:
         with fail_after(2):
-            assert await own.one("queue/are_you_there") == {"yes": 1}
+            assert await own.one("queue/ping") == {"yes": 1}
 
 
 async def test_it_is_one_session_for_all_statements_and_ends_with_the_block(
@@ -64,7 +64,7 @@ async def test_it_is_one_session_for_all_statements_and_ends_with_the_block(
 
 
 async def test_a_connection_that_was_cut_is_made_anew_and_the_trouble_told_once(
-    database: Database, own: ReservedConnection
+    database: Database, own: DedicatedConnection
 ) -> None:
     patient = RetryingDatabase(own, DatabaseHealth())
     first = await pid_of(own)
@@ -72,11 +72,11 @@ async def test_a_connection_that_was_cut_is_made_anew_and_the_trouble_told_once(
         await connection.execute("select pg_terminate_backend(%s)", [first])
 
     with capture_logs() as logs:
-        await patient.execute("queue/are_you_there")
+        await patient.execute("queue/ping")
     second = await pid_of(own)
 
     assert second != first
-    assert [line["event"] for line in logs] == ["database_lost", "database_back"]
+    assert [line["event"] for line in logs] == ["database_lost", "database_recovered"]
 
 
 async def test_a_server_that_cannot_be_reached_is_waited_for(
@@ -90,13 +90,13 @@ async def test_a_server_that_cannot_be_reached_is_waited_for(
         refused += 1
         return await connect(NOWHERE.get_secret_value() if refused < 3 else url, **options)
 
-    monkeypatch.setattr(reserved, "connect", refuse)
+    monkeypatch.setattr(dedicated, "connect", refuse)
     with capture_logs() as logs, fail_after(10):
         async with reserve(database_settings) as own:
-            await RetryingDatabase(own, DatabaseHealth()).one("queue/are_you_there")
+            await RetryingDatabase(own, DatabaseHealth()).one("queue/ping")
 
     assert refused == 3
-    assert [line["event"] for line in logs] == ["database_lost", "database_back"]
+    assert [line["event"] for line in logs] == ["database_lost", "database_recovered"]
 
 
 async def test_a_link_that_does_not_answer_is_given_up_for_a_new_one(
@@ -113,11 +113,11 @@ async def test_a_link_that_does_not_answer_is_given_up_for_a_new_one(
         assert await pid_of(own) != first
 
 
-async def test_a_statement_that_is_refused_leaves_a_connection_that_works(own: ReservedConnection) -> None:
+async def test_a_statement_that_is_refused_leaves_a_connection_that_works(own: DedicatedConnection) -> None:
     with pytest.raises(psycopg.Error):
         await own.execute("queue/end_lease", worker_id="no uuid")
 
-    assert await own.one("queue/are_you_there") == {"yes": 1}
+    assert await own.one("queue/ping") == {"yes": 1}
 
 
 @pytest.mark.parametrize("closed", ["direct_url", "url"])
@@ -130,6 +130,6 @@ async def test_of_two_ways_to_the_server_the_open_one_is_used(
 
     with fail_after(10):
         async with reserve(settings) as own:
-            await RetryingDatabase(own, DatabaseHealth()).execute("queue/are_you_there")
+            await RetryingDatabase(own, DatabaseHealth()).execute("queue/ping")
             first = await pid_of(own)
             assert await pid_of(own) == first

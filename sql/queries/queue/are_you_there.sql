@@ -1,2 +1,0 @@
--- are_you_there: does the connection live?
-select 1 as yes;

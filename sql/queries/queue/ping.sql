@@ -1,0 +1,2 @@
+-- ping: does the connection work?
+select 1 as yes;
