@@ -1,4 +1,4 @@
-"""Network addresses: which base URLs are valid, what an origin is, which IP addresses are public.
+"""Checks network addresses: base URLs, origins, and public IP addresses.
 
 The ranges are listed here, because `ipaddress.is_global` differs between Python's patch releases and is true for
 addresses that cloud providers use internally.
@@ -44,7 +44,7 @@ class Origin:
 
     @classmethod
     def of(cls, url: str) -> Self:
-        """The origin of a URL that `web_address` has accepted."""
+        """Return the origin of a URL that `web_address` accepted."""
         parts = urlsplit(url)
         return cls(parts.scheme, parts.hostname or "", parts.port or PORTS[parts.scheme])
 
@@ -63,7 +63,7 @@ class Origin:
 
 
 def web_address(url: str) -> str:
-    """The base URL, unchanged. Raises ValueError if it is not valid, or if URL parsers may read it differently."""
+    """Return the base URL unchanged. Raises ValueError if it is not valid, or if URL parsers disagree about it."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -81,14 +81,14 @@ def web_address(url: str) -> str:
 
 
 def literal(host: str) -> IPAddress | None:
-    """The IP address that a host is written as, in any form that resolvers accept: 127.1, 0x7f000001, ::1."""
+    """Return a host as an IP address, in any form that resolvers accept: 127.1, 0x7f000001, ::1. None for a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
         pass
     try:
         return ipaddress.IPv4Address(socket.inet_aton(host.rstrip(".")))
-    except (OSError, ValueError):  # it is a name
+    except (OSError, ValueError):  # a name
         return None
 
 
@@ -100,7 +100,7 @@ def is_public(address: IPAddress) -> bool:
 
 
 def translated(address: IPAddress) -> IPAddress:
-    """The IPv4 address within a NAT64 address, as a resolver returns it on an IPv6-only network."""
+    """Return the IPv4 address in a NAT64 address, which a resolver returns on an IPv6-only network."""
     if address in NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address

@@ -1,7 +1,7 @@
-"""The settings file of the systemd units, which commands typed by a person read too.
+"""Reads the settings file of the systemd units, which commands on a terminal read too.
 
-It is parsed as systemd parses an `EnvironmentFile=`, so that a worker and `blogworker status` see the same values: `$`
-is not expanded, and a comment stands on a line of its own.
+The file is parsed like an `EnvironmentFile=` of systemd, so that a worker and `blogworker status` see the same values:
+`$` is not expanded, and a comment is on its own line.
 """
 
 import os
@@ -51,7 +51,7 @@ def use_machine_file(environment: MutableMapping[str, str]) -> None:
 
 
 def local_file() -> Path | None:
-    """`.env` of the current folder, if there is one. Raises SettingsError when it cannot be read."""
+    """Return the path of `.env` in the current folder, or None. Raises SettingsError if it cannot be read."""
     try:
         exists = LOCAL_FILE.is_file()
     except PermissionError:
@@ -62,12 +62,12 @@ def local_file() -> Path | None:
 
 
 def local_values() -> Mapping[str, str | None]:
-    """The variables that the local `.env` sets."""
+    """Return the variables that the local `.env` sets."""
     return {} if (path := local_file()) is None else dotenv_values(path)
 
 
-def unread() -> str:
-    """A hint for a missing setting: it may be in the machine's file, which this user cannot read."""
+def unreadable_hint() -> str:
+    """Return a hint for a missing setting: it may be in the machine's file, which this user cannot read."""
     if os.environ.get(NAMED_BY) is None:
         try:
             read(MACHINE_FILE)
@@ -77,7 +77,7 @@ def unread() -> str:
 
 
 def read(path: Path) -> str:
-    """The text of a file. Raises SettingsError, in one line, when it cannot be read."""
+    """Return the text of a file. Raises SettingsError, with one line, if it cannot be read."""
     try:
         text = path.read_bytes().decode()
     except OSError as error:
@@ -85,12 +85,12 @@ def read(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path} is not text in UTF-8") from error
     if "\0" in text:
-        raise SettingsError(f"{path} is not text: it holds a NUL byte")
+        raise SettingsError(f"{path} is not text: it contains a NUL byte")
     return text
 
 
 def parse(text: str) -> dict[str, str]:
-    """The variables of an environment file. The last value of a name wins; lines that set nothing are skipped."""
+    """Return the variables of an environment file. The last value of a name wins; other lines are skipped."""
     found: dict[str, str] = {}
     at = 0
     while at < len(text):
@@ -111,6 +111,6 @@ def _unquoted(match: re.Match[str]) -> str:
 
 
 def _bare(text: str) -> str:
-    """An unquoted value without trailing blanks, unless they are escaped."""
-    kept = re.sub(r"((?:\\.|[^\\])*?)[ \t]*\Z", r"\1", text, count=1, flags=re.DOTALL)
-    return re.sub(r"\\(.)", lambda escaped: escaped[1].strip("\n\r"), kept, flags=re.DOTALL)
+    """Return an unquoted value without trailing blanks, unless they are escaped."""
+    trimmed = re.sub(r"((?:\\.|[^\\])*?)[ \t]*\Z", r"\1", text, count=1, flags=re.DOTALL)
+    return re.sub(r"\\(.)", lambda escaped: escaped[1].strip("\n\r"), trimmed, flags=re.DOTALL)

@@ -1,21 +1,21 @@
-"""What can go wrong, by what the caller must do about it.
+"""The errors. Each class says what the caller must do.
 
 BlogworkerError
-|-- SettingsError                    settings or usage: show every fault at once, exit 2
+|-- SettingsError                    wrong settings or usage: show all faults at once, exit 2
 |-- DatabaseUnready                  not migrated, or newer than this program: exit 2
 |   `-- DatabaseAway                 cannot be reached: try again later, as systemd does with a worker, exit 75
 |-- QueueFull        retry_after_s   intake is closed for now: exit 75, HTTP 503
-|-- InvalidInput     faults          rows a producer brought are wrong: nothing was enqueued, exit 2
-|-- LeaseLost        job_id attempt  the claim is another worker's: stop, write nothing
+|-- InvalidInput     faults          rows of a producer are wrong: nothing was enqueued, exit 2
+|-- LeaseLost        job_id attempt  another worker has the job: stop, write nothing
 `-- ProviderError    provider status code request_id
     |-- RateLimited  retry_after_s   wait; costs no attempt
-    |-- ProviderDown retry_after_s   its breaker is open: wait; costs no attempt
+    |-- ProviderDown retry_after_s   the circuit breaker is open: wait; costs no attempt
     |-- Unavailable                  retry with backoff
-    |   `-- Unsent                   the same: the vendor never heard of the call
-    |-- OutcomeUnknown               sent, never answered: look it up before repeating it
-    |-- Misconfigured                our key, credit or model: wait, a person must act; costs no attempt
-    |-- SiteUnavailable              this site revoked or lacks what we need: pause the site
-    `-- Rejected                     our request or its content is refused: fail the job
+    |   |-- Unsent                   retry with backoff: the call never reached the provider
+    |   `-- OutcomeUnknown           sent, but not answered: check its effect before a retry
+    |-- Misconfigured                wrong key, no credit, unknown model: wait for a person; costs no attempt
+    |-- SiteUnavailable              this site cannot be served: pause it
+    `-- Rejected                     the request or its content is refused: fail the job
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,19 +33,19 @@ class BlogworkerError(Exception):
 
 
 class SettingsError(BlogworkerError):
-    """Settings or arguments are unusable; the message names each fault on a line of its own."""
+    """Settings or arguments are not valid. The message has one line per fault."""
 
 
 class DatabaseUnready(BlogworkerError):
-    """The database cannot be used as it is; the message says what to do."""
+    """The database cannot be used in its current state. The message says what to do."""
 
 
 class DatabaseAway(DatabaseUnready):
-    """The database cannot be reached: it may be back in a moment, or its address may be wrong."""
+    """The database cannot be reached: it may be restarting, or its address may be wrong."""
 
 
 class QueueFull(BlogworkerError):
-    """The queue, or one site's share of it, takes no more for now."""
+    """The queue, or the part of one site, accepts no more jobs for now."""
 
     def __init__(self, message: str, *, queue_size: int, limit: int, estimated_wait_minutes: int) -> None:
         super().__init__(message)
@@ -60,14 +60,14 @@ class QueueFull(BlogworkerError):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with one row a producer brought."""
+    """One fault of one row of a producer."""
 
     line: int  # the first line of the row in its file, from 1
     reason: str
 
 
 class InvalidInput(BlogworkerError):
-    """Rows that cannot be enqueued, each with its line and reason."""
+    """Some rows cannot be enqueued. Each fault has its line and reason."""
 
     def __init__(self, source: str, faults: Sequence[Fault], *, more: int = 0) -> None:
         super().__init__(f"{source}: {len(faults) + more} bad row(s)")
@@ -77,18 +77,18 @@ class InvalidInput(BlogworkerError):
 
 
 class LeaseLost(BlogworkerError):
-    """The attempt is no longer ours. Nothing was written."""
+    """Another worker has claimed the job, or it was settled. Nothing was written."""
 
     def __init__(self, job_id: int, attempt: int) -> None:
-        super().__init__(f"attempt {attempt} of job {job_id} is no longer ours")
+        super().__init__(f"attempt {attempt} of job {job_id} is no longer current")
         self.job_id = job_id
         self.attempt = attempt
 
 
 class ProviderError(BlogworkerError):
-    """A remote call failed. `code` is the vendor's error code, if it gave one.
+    """A remote call failed. `code` is the error code of the provider, if there is one.
 
-    A vendor may echo a key in any of these texts, and they are shown and stored: secrets in them are hidden here.
+    A provider may echo a key in any of these texts. They are shown and stored, so secrets in them are hidden here.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class ProviderError(BlogworkerError):
         super().__init__(SECRETS.hide(str(message)))
         self.provider = provider
         self.status = status
-        self.code = None if code is None else SECRETS.hide(str(code))  # a vendor's code may be a number
+        self.code = None if code is None else SECRETS.hide(str(code))  # a provider's code may be a number
         self.request_id = None if request_id is None else SECRETS.hide(str(request_id))
 
     def __str__(self) -> str:
@@ -115,48 +115,50 @@ class ProviderError(BlogworkerError):
 
 
 class RateLimited(ProviderError):
-    """The vendor, or our own quota, says not yet."""
+    """The provider, or our own quota, allows no call yet."""
 
     retry_after_s: float = 30.0
-    requests_per_minute: int | None = None  # the limit the vendor says is in force now, where it names one
-    headers: Mapping[str, str] = MappingProxyType({})  # of the vendor's answer; they say how full its buckets are
+    requests_per_minute: int | None = None  # the current limit, if the provider names it
+    headers: Mapping[str, str] = MappingProxyType(
+        {}
+    )  # of the response; they report the state of the provider's buckets
 
     def after(self, seconds: float) -> "RateLimited":
-        """The same error, with the wait the vendor named."""
+        """Set the time until the next call, and return this error."""
         self.retry_after_s = seconds
         return self
 
 
 class ProviderDown(ProviderError):
-    """The provider's breaker is open. Its cause, where it has one, is the failure that was met."""
+    """The circuit breaker of the provider is open. `__cause__` is the failure that opened it, if known."""
 
     retry_after_s: float = 5.0
 
     def after(self, seconds: float) -> "ProviderDown":
-        """The same error, with the time until the provider is worth another look."""
+        """Set the time until the next probe, and return this error."""
         self.retry_after_s = seconds
         return self
 
 
 class Unavailable(ProviderError):
-    """Connection, timeout, 5xx: likely to work later."""
+    """A connection error, a timeout or a 5xx. A retry is likely to work."""
 
 
 class Unsent(Unavailable):
-    """No connection could be made: the vendor has neither counted nor done anything."""
+    """No connection could be made, so the provider has not received the call."""
 
 
 class OutcomeUnknown(Unavailable):
-    """The request was sent and no answer came back, so its effect may exist."""
+    """The request was sent, but no response arrived. It may have had its effect."""
 
 
 class Misconfigured(ProviderError):
-    """Wrong key, no credit, unknown model: no job can succeed until a person acts."""
+    """Wrong key, no credit or unknown model: no job can succeed until a person acts."""
 
 
 class SiteUnavailable(ProviderError):
-    """This one site cannot be served: app removed, token revoked, blog not installed."""
+    """This site cannot be served: its owner removed the app or revoked the token, or it has no blog."""
 
 
 class Rejected(ProviderError):
-    """The vendor refuses this request or its content for good."""
+    """The provider refuses this request or its content permanently."""

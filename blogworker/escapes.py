@@ -1,8 +1,9 @@
-r"""Undoes the escapes that a text may have gone through: %2F of URLs, &amp; and &#x2F; of HTML, \/ and \u002f of JSON,
-\x2f of Python. A text that was escaped twice is undone twice.
+r"""Removes escapes from a text: %2F of URLs, &amp; and &#x2F; of HTML, \/ and \u002f of JSON, \x2f of Python.
 
-Which characters are escaped, and how, is up to each program: quotes only, what is not ASCII, all. So a known text is
-found in an escaped one by undoing the escapes, not by listing how it may look.
+A text that was escaped twice is unescaped twice.
+
+Each program decides which characters it escapes: only quotes, everything that is not ASCII, or all. So a known text is
+found by unescaping, not by listing its possible forms.
 """
 
 import html
@@ -12,8 +13,8 @@ from collections.abc import Iterator
 
 Span = tuple[int, int]
 
-MARKS = ("%", "&", "\\")  # a text without them holds no escape
-MOST_UNDONE = 20_000  # of one text: megabytes of backslashes must not hold up the loop
+MARKS = ("%", "&", "\\")  # a text without them has no escapes
+MOST_UNESCAPED = 20_000  # in one text, so that megabytes of backslashes do not block the event loop
 ESCAPE = re.compile(
     r"""
     (?P<bytes>(?:%[0-9A-Fa-f]{2}){1,3000})
@@ -29,55 +30,55 @@ ONE = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
 class Layer:
-    """A text, or what becomes of it when its escapes are undone, and where each part of that comes from."""
+    """A text, or its unescaped form, with the position in the original text that each part comes from."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.begins = [0]  # where a part begins, here
-        self.origins: list[Span] = [(0, 0)]  # and in the first text; an empty span: what begins there, as it is
+        self.begins = [0]  # where each part begins in this text
+        self.origins: list[Span] = [(0, 0)]  # and its span in the original; an empty span: unchanged from there
         self.length = 0
 
     def source(self, span: Span) -> Span:
-        """Where the first text has what stands here in the span, which is not empty."""
+        """Return the span of the original text for a span of this text, which must not be empty."""
         return self.origin(span[0])[0], self.origin(span[1] - 1)[1]
 
     def inside(self, span: Span) -> Span:
-        """What of this text comes from within a span of the first one: empty if nothing does."""
+        """Return the span of this text that comes from a span of the original; it may be empty."""
         places = range(len(self.text))
         begin = bisect_left(places, span[0], key=lambda place: self.origin(place)[0])
         return begin, bisect_right(places, span[1], key=lambda place: self.origin(place)[1])
 
     def unescaped(self) -> "Layer | None":
-        """The next layer; None where there is nothing to undo."""
+        """Return the text unescaped once; None if it has no escapes."""
         if not any(mark in self.text for mark in MARKS):
             return None
         parts: list[str] = []
         found = Layer("")
         done = 0
         for escape in ESCAPE.finditer(self.text):
-            if len(found.begins) > MOST_UNDONE:
+            if len(found.begins) > MOST_UNESCAPED:
                 break
-            found.keep(self, done, escape.start(), parts)
-            for sign, span in _parts(escape):
-                found.put(sign, self.source(span), parts)
+            found.copy(self, done, escape.start(), parts)
+            for character, span in _parts(escape):
+                found.append(character, self.source(span), parts)
             done = escape.end()
         if not done:
             return None
-        found.keep(self, done, len(self.text), parts)
+        found.copy(self, done, len(self.text), parts)
         found.text = "".join(parts)
         return found
 
-    def keep(self, outer: "Layer", begin: int, end: int, parts: list[str]) -> None:
-        """Take a stretch as it is, in the pieces that it came in."""
+    def copy(self, outer: "Layer", begin: int, end: int, parts: list[str]) -> None:
+        """Copy a stretch without changes, with the same parts."""
         while begin < end:
             part = bisect_right(outer.begins, begin) - 1
             upto = min(end, outer.begins[part + 1] if part + 1 < len(outer.begins) else end)
             source = outer.origin(begin)
             plain = outer.origins[part][0] == outer.origins[part][1]
-            self.put(outer.text[begin:upto], (source[0], source[0]) if plain else source, parts)
+            self.append(outer.text[begin:upto], (source[0], source[0]) if plain else source, parts)
             begin = upto
 
-    def put(self, text: str, source: Span, parts: list[str]) -> None:
+    def append(self, text: str, source: Span, parts: list[str]) -> None:
         if self.begins[-1] == self.length:
             self.origins[-1] = source
         else:
@@ -95,8 +96,8 @@ class Layer:
         return begin, begin + 1
 
 
-def undoings(text: str, most: int) -> Iterator[Layer]:
-    """The text with its escapes undone once, twice and so on, as long as there are any."""
+def unescaped_layers(text: str, most: int) -> Iterator[Layer]:
+    """Yield the text unescaped once, twice and so on, until it has no escapes."""
     layer = Layer(text)
     for _ in range(most):
         if (inner := layer.unescaped()) is None:
@@ -106,19 +107,19 @@ def undoings(text: str, most: int) -> Iterator[Layer]:
 
 
 def _parts(found: re.Match[str]) -> Iterator[tuple[str, Span]]:
-    """Each character that an escape stands for, with its own part of it."""
+    """Yield each character of an escape with the span of its own part."""
     begin, (kind, value) = found.start(), (found.lastgroup, found[found.lastgroup or 0])
     match kind:
         case "bytes":
-            for sign in bytes.fromhex(value.replace("%", "")).decode(errors="surrogateescape"):
-                end = begin + 3 * len(sign.encode(errors="surrogateescape"))
-                yield sign, (begin, end)
+            for character in bytes.fromhex(value.replace("%", "")).decode(errors="surrogateescape"):
+                end = begin + 3 * len(character.encode(errors="surrogateescape"))
+                yield character, (begin, end)
                 begin = end
         case "units":
             units = bytes.fromhex(value.replace("\\u", ""))
-            for sign in units.decode("utf-16-be", errors="surrogatepass"):
-                end = begin + 3 * len(sign.encode("utf-16-be", errors="surrogatepass"))
-                yield sign, (begin, end)
+            for character in units.decode("utf-16-be", errors="surrogatepass"):
+                end = begin + 3 * len(character.encode("utf-16-be", errors="surrogatepass"))
+                yield character, (begin, end)
                 begin = end
         case "byte" | "code" | "braced":
             yield chr(int(value, 16)), found.span()

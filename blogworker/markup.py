@@ -1,8 +1,8 @@
-"""The text that a reader sees of a piece of HTML.
+"""Extracts the text of HTML that a reader sees.
 
-`html.parser` raises on some declarations and on references of thousands of digits, and takes a minute for 60 KB of tags
-that never end. This parser accepts any input, in time proportional to its length: its patterns are possessive, so they
-do not backtrack, and none searches twice for an end that is missing.
+`html.parser` raises on some declarations and on references with thousands of digits, and needs a minute for 60 KB of
+unclosed tags. This parser accepts any input, and its time is proportional to the length: its patterns are possessive,
+so they do not backtrack, and none searches twice for a missing end.
 """
 
 import re
@@ -21,17 +21,17 @@ TOKEN = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 REFERENCE = re.compile(r"&#0*+([0-9]*+)")
-DIGITS_MAX = 8  # more than any character's number has; int() refuses numbers of thousands of digits
+DIGITS_MAX = 8  # more than any code point has; int() refuses thousands of digits
 NOT_SHOWN = frozenset({"head", "noscript", "template", "title"})
 
 
 def visible_text(html: str, is_break: Callable[[str], object], *, mark: str) -> str:
-    """The text of the markup, with `mark` in place of each tag for whose name, in lower case, `is_break` is true."""
+    """Return the text of the markup, with `mark` for each tag if `is_break` is true for its lower-case name."""
     return marked_text(html, lambda name: mark if is_break(name.removeprefix("/")) else "")
 
 
 def marked_text(html: str, mark: Callable[[str], str]) -> str:
-    """The text of the markup, with a mark in place of each tag: of `td` for its start, and of `/td` for its end.
+    """Return the text of the markup, with `mark(name)` for each tag: `td` for a start tag, `/td` for an end tag.
 
     No tag can end after the last `>`: the rest is text.
     """
@@ -56,7 +56,7 @@ def marked_text(html: str, mark: Callable[[str], str]) -> str:
 
 
 def references(text: str) -> str:
-    """The text with its character references (`&amp;`, `&#8364;`) replaced."""
+    """Replace the character references (`&amp;`, `&#8364;`) in a text."""
     return unescape(REFERENCE.sub(lambda found: f"&#{found[1][:DIGITS_MAX] or '0'}", text)) if "&" in text else text
 
 

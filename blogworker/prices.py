@@ -1,8 +1,8 @@
-"""What the vendors charge, by the date, and what one call cost.
+"""The prices of the providers, by date, and the cost of one call.
 
-A table names each model with rows: what it costs, `from` which day (none: always), and when a person last `checked` the
-vendor's page. The row in force on the day of the call is used. A model without a row is recorded with its tokens and no
-cost, and shows as unpriced.
+A table has rows for each model: the price, `from` which day it applies (empty: always), and the day on which a person
+last `checked` it on the provider's page. The row of the day of the call is used. Calls of a model without a row are
+recorded without a cost, and shown as unpriced.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,12 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-CACHE_WRITE_FACTOR = 1.25  # of the input price, where a row does not say; models that do not bill writes report none
-LONG_PROMPT = 272_000  # input tokens above which the whole call costs more
+CACHE_WRITE_FACTOR = (
+    1.25  # times the input price, unless a row has its own; models that do not bill cache writes report none
+)
+LONG_PROMPT = 272_000  # input tokens; a longer call costs more as a whole
 LONG_INPUT_FACTOR, LONG_OUTPUT_FACTOR = 2.0, 1.5
-TIER_FACTORS = {"flex": 0.5, "batch": 0.5, "priority": 2.0, "fast": 2.0}  # of the tier that the answer names
+TIER_FACTORS = {"flex": 0.5, "batch": 0.5, "priority": 2.0, "fast": 2.0}  # by the tier that the response names
 MILLION = 1_000_000
 CHECKED = date(2026, 11, 23)
 
@@ -26,8 +28,8 @@ class Dated(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
-    since: date | None = Field(None, alias="from", description="the first day it holds, UTC; unset: always")
-    checked: date | None = Field(None, description="when a person last compared it with the vendor's page")
+    since: date | None = Field(None, alias="from", description="the first day on which it applies, UTC; unset: always")
+    checked: date | None = Field(None, description="when a person last checked it on the provider's page")
 
 
 class TextPrice(Dated):
@@ -50,7 +52,7 @@ P = TypeVar("P", bound=Dated)
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a vendor counted for one call."""
+    """The tokens that a provider counted for one call."""
 
     tokens_in: int  # cached and cache-written ones included
     cached: int = 0
@@ -59,7 +61,7 @@ class Usage:
 
 
 def text_cost(price: TextPrice, usage: Usage, *, tier: str | None = None) -> float:
-    """USD for one call, billed by the tier that the answer echoes."""
+    """Return the cost of one call in USD, at the service tier of the response."""
     fresh = max(0, usage.tokens_in - usage.cached - usage.written)
     input_usd = fresh * price.input + usage.cached * price.cached + usage.written * _write_price(price)
     output_usd = usage.tokens_out * price.output
@@ -69,12 +71,12 @@ def text_cost(price: TextPrice, usage: Usage, *, tier: str | None = None) -> flo
 
 
 def in_force(rows: Sequence[P], on: date) -> P | None:
-    """The row for that day; None where there is none yet."""
+    """Return the row that applies on this day; None if there is none."""
     return next((row for row in reversed(rows) if row.since is None or row.since <= on), None)
 
 
-def dearest(rows: Sequence[TextPrice]) -> float:
-    """USD for a token in and a token out, at the most that any row asks; 0 where nothing is known."""
+def highest_token_price(rows: Sequence[TextPrice]) -> float:
+    """Return the highest USD of any row for one input and one output token; 0 without rows."""
     return max((max(row.input, _write_price(row)) + row.output for row in rows), default=0.0) / MILLION
 
 
@@ -83,7 +85,7 @@ def _write_price(price: TextPrice) -> float:
 
 
 def _rows(value: object) -> object:
-    """A model's only row may stand without its list, and a picture's price as a bare number."""
+    """Accept a single row without a list, and the price of a picture as a number."""
     if isinstance(value, bool | int | float):
         value = {"usd": value}
     return [value] if isinstance(value, Mapping | Dated) else value
@@ -93,7 +95,7 @@ def _in_order(rows: tuple[P, ...]) -> tuple[P, ...]:
     ordered = tuple(sorted(rows, key=lambda row: row.since or date.min))
     for earlier, later in pairwise(ordered):
         if earlier.since == later.since:
-            raise ValueError(f"two rows of one model hold from {later.since or 'the beginning'}")
+            raise ValueError(f"two rows of one model apply from {later.since or 'the beginning'}")
     return ordered
 
 

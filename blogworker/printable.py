@@ -1,15 +1,15 @@
-r"""Makes text from outside safe to show on a terminal and to paste into a shell.
+r"""Makes external text safe for a terminal and a shell.
 
-Titles, errors, site ids and file names come from shops, vendors and models. Escape sequences in them can recolour,
-retitle and overwrite a terminal, bidirectional controls reorder a line, and zero-width characters hide in an id. Such
-characters are shown as escapes that Python, C and bash know: \n, \x1b, \u202e, \U000e0041.
+Titles, errors, site ids and file names come from shops, providers and models. Escape sequences in them can change the
+colours, the title and the content of a terminal, bidirectional controls reorder a line, and zero-width characters are
+invisible in an id. Such characters are shown as escapes of Python, C and bash: \n, \x1b, \u202e, \U000e0041.
 """
 
 import os
 import re
 import shlex
 
-_PRESENTATION = "\ufe0e\ufe0f"  # text or emoji style: terminals disagree about the width of the character before
+_PRESENTATION = "\ufe0e\ufe0f"  # text or emoji style; terminals differ in the width of the character before it
 # Unicode's categories Cc, Cf, Cs, Co, Zl and Zp, the rest of Default_Ignorable_Code_Point, and the noncharacters.
 _NONCHARACTERS = "".join(f"\\U{plane:04x}fffe-\\U{plane:04x}ffff" for plane in range(15))
 _HIDDEN = (
@@ -26,27 +26,27 @@ _SHORT = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}
 
 
 def printable(text: str, *, encoding: str = "utf-8") -> str:
-    """The text on one line, with hidden characters escaped."""
+    """Return the text on one line, with hidden characters escaped."""
     return _shown(_ANY, text, encoding)
 
 
 def printable_lines(text: str, *, encoding: str = "utf-8") -> str:
-    """The same, but line breaks and tabs are kept."""
+    """Return the text with hidden characters escaped, except line breaks and tabs."""
     return _shown(_BUT_LINES, text, encoding)
 
 
 def printable_json(text: str) -> str:
-    """JSON with the same meaning. Only strings in it can hold such characters."""
+    """Escape hidden characters in JSON. Only its strings can contain them, so its meaning does not change."""
     return _BUT_LINES.sub(_json_escape, text)
 
 
 def is_seen(text: str) -> bool:
-    """Whether a person sees anything of it."""
+    """Whether the text has a visible character."""
     return _SEEN.search(text) is not None
 
 
 def typed(word: str) -> str:
-    """The word, quoted for a shell. Hidden characters need the $'...' of bash, zsh, ksh and POSIX 2024."""
+    """Quote a word for a shell. Hidden characters need the $'...' of bash, zsh, ksh and POSIX 2024."""
     if not _ANY.search(word):
         return shlex.quote(word)
     return "$'" + _NEITHER_QUOTED.sub(_shell_escape, word) + "'"
@@ -58,7 +58,7 @@ def _shown(hidden: re.Pattern[str], text: str, encoding: str) -> str:
     for mark in _PRESENTATION:
         text = text.replace(mark, "")
     text = hidden.sub(_escape, text)
-    # Here, not when the text is written: escaping makes it longer, and callers measure it.
+    # Encode here, not on output: escapes make the text longer, and callers measure its length.
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 

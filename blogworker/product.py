@@ -1,7 +1,7 @@
-"""What is known of one product, whoever told it: a shop's export, a producer's JSON or the shop's API.
+"""The data of one product, from any source: a shop's export, a producer's JSON or the API of the shop.
 
-A fact that was not told is empty. Amounts, weights and measures are texts, as they were told: a number that is rounded,
-or given a unit by a guess, is no fact.
+An unknown fact is empty. Amounts, weights and measures are the texts of the source, because a rounded number or a
+guessed unit would not be a fact.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Availability = Literal["in stock", "out of stock", ""]
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What a buyer chooses, such as the size, and from which values."""
+    """An option that a buyer chooses, such as the size, and its values."""
 
     name: str
     values: tuple[str, ...]
@@ -26,7 +26,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One combination of an option's values, where it differs from others in price, weight or availability."""
+    """One combination of option values with its own price, weight or availability."""
 
     choices: tuple[str, ...]
     price: str = ""
@@ -38,7 +38,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """A measure or another property with its name, such as `weight`, `1.2 kg`."""
+    """A measure or another property with its name, such as `weight` and `1.2 kg`."""
 
     name: str
     value: str
@@ -53,14 +53,14 @@ class Image:
 @dataclass(frozen=True, slots=True)
 class Product:
     name: str
-    description: str = ""  # text; a line is a paragraph, a list item or a row of a table
+    description: str = ""  # text; each line is a paragraph, a list item or a table row
     price: str = ""  # the lowest
     price_max: str = ""  # the highest, if there are several
-    compare_at_price: str = ""  # what the product cost before
-    currency: str = ""  # as told, never guessed
+    compare_at_price: str = ""  # the former price
+    currency: str = ""  # as in the source, never guessed
     availability: Availability = ""
     options: tuple[Option, ...] = ()
-    variants: tuple[Variant, ...] = ()  # the most telling first
+    variants: tuple[Variant, ...] = ()  # the most distinctive first
     sku: str = ""
     vendor: str = ""
     categories: tuple[str, ...] = ()
@@ -72,14 +72,14 @@ class Product:
 
     @property
     def discount(self) -> str:
-        """In whole percent, if the product has one price and had a higher one before."""
+        """Return the discount in whole percent, if the product has a single price and a higher former price."""
         now, before = number(self.price), number(self.compare_at_price)
         if self.price_max or now is None or before is None or not now < before:
             return ""
         return f"{100 * (before - now) / before:.0f}%"
 
     def as_data(self) -> dict[str, Any]:
-        """As `source_data`: JSON without what is not known."""
+        """Return the product as `source_data`: JSON without unknown facts."""
         images = [{"url": image.url, "alt": image.alt} if image.alt else image.url for image in self.images]
         data = {
             "name": self.name,
@@ -116,9 +116,9 @@ def _variant(variant: Variant) -> dict[str, Any]:
     return {name: value for name, value in data.items() if value}
 
 
-def telling(variants: list[Variant]) -> tuple[Variant, ...]:
-    """Those that say more than the product does, at most VARIANTS_MAX: each price once before any price again, the
-    lowest and the highest first. None where all are alike."""
+def distinct_variants(variants: list[Variant]) -> tuple[Variant, ...]:
+    """Return at most VARIANTS_MAX variants: the lowest and the highest price first, then one for each other price, then
+    the rest. Empty if all have the same price, availability and weight."""
     if len({(one.price, one.compare_at_price, one.availability, one.weight) for one in variants}) < 2:
         return ()
     if len(variants) <= VARIANTS_MAX:
@@ -129,15 +129,15 @@ def telling(variants: list[Variant]) -> tuple[Variant, ...]:
     return tuple(dict.fromkeys([*ends, *reversed(each.values()), *variants]))[:VARIANTS_MAX]
 
 
-def availability_of(known: list[Availability]) -> Availability:
-    """Of a product whose variants are available so: one that can be bought is enough."""
-    if "in stock" in known:
+def availability_of(variants: list[Availability]) -> Availability:
+    """Return the availability of a product with these variants. One variant in stock is enough."""
+    if "in stock" in variants:
         return "in stock"
-    return "out of stock" if known and all(known) else ""
+    return "out of stock" if variants and all(variants) else ""
 
 
 def number(amount: str) -> Decimal | None:
-    """The amount, if its text is nothing but a number."""
+    """Return the amount, if its text is only a number."""
     try:
         found = Decimal(amount) if amount.isascii() else None
     except InvalidOperation:

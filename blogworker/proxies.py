@@ -1,7 +1,7 @@
-"""Which proxy of the environment a call goes through.
+"""Chooses the proxy for a call, from the environment.
 
-HTTPS_PROXY, HTTP_PROXY and ALL_PROXY name proxies. NO_PROXY lists hosts that are reached directly: `host`, `.domain`,
-an address or a network, each with an optional port, or `*`. This machine is always reached directly.
+HTTPS_PROXY, HTTP_PROXY and ALL_PROXY name proxies. NO_PROXY lists hosts without a proxy: `host`, `.domain`, an
+address or a network, each with an optional port, or `*`. Loopback addresses never use a proxy.
 """
 
 import ipaddress
@@ -16,14 +16,14 @@ from blogworker.errors import SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """The proxy settings, read once when a client is opened."""
+    """The proxy settings. They are read when a client is opened."""
 
     by_scheme: dict[str, str]
     exempt: tuple[str, ...]
 
     @classmethod
     def of_environment(cls) -> Self:
-        """The proxies that are set. Raises SettingsError when one is not valid."""
+        """Return the proxies of the environment. Raises SettingsError if one is not valid."""
         given = getproxies_environment()
         named = {scheme: given.get(scheme) or given.get("all") for scheme in ("http", "https")}
         faults = [
@@ -37,8 +37,8 @@ class Proxies:
         return cls({scheme: _completed(url) for scheme, url in named.items() if url}, exempt)
 
     def for_origin(self, origin: Origin) -> str | None:
-        """The URL of the proxy; None for a direct connection."""
-        if origin.loopback or any(_names(entry, origin) for entry in self.exempt):
+        """Return the URL of the proxy; None for a direct connection."""
+        if origin.loopback or any(_matches(entry, origin) for entry in self.exempt):
             return None
         return self.by_scheme.get(origin.scheme)
 
@@ -55,29 +55,29 @@ def _usable(url: str) -> bool:
         return False
 
 
-def _names(entry: str, origin: Origin) -> bool:
+def _matches(entry: str, origin: Origin) -> bool:
     """Whether an entry of NO_PROXY matches this origin."""
     if entry == "*":
         return True
-    named, port = _parted(entry)
+    named, port = _host_and_port(entry)
     if port and port != str(origin.port):
         return False
     host = origin.host.rstrip(".")
     if (address := literal(host)) is not None:
-        return _holds(named, address)
+        return _contains(named, address)
     return host.endswith(named) if named.startswith(".") else f".{host}".endswith(f".{named}")
 
 
-def _parted(entry: str) -> tuple[str, str]:
-    """Host and port of an entry. An IPv6 address without brackets has no port."""
+def _host_and_port(entry: str) -> tuple[str, str]:
+    """Return host and port of an entry. An IPv6 address without brackets has no port."""
     host, _, port = entry.rpartition(":")
     if not host or not port.isdecimal() or (":" in host and not host.endswith("]")):
         host, port = entry, ""
     return host.strip("[]").removeprefix("*").rstrip("."), port
 
 
-def _holds(network: str, address: IPAddress) -> bool:
+def _contains(network: str, address: IPAddress) -> bool:
     try:
         return address in ipaddress.ip_network(network, strict=False)
-    except ValueError:  # a name
+    except ValueError:  # the entry is a name
         return False

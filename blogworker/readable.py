@@ -1,11 +1,11 @@
-"""The text a reader would see of a piece of HTML: its paragraphs, list items and table rows are lines of their own."""
+"""Converts HTML to the text that a reader sees. Each paragraph, list item and table row is a line."""
 
 import re
 from collections.abc import Iterator
 
 from blogworker.markup import marked_text, references
 
-HTML_MAX = 1_000_000  # characters that are read, without pictures; a hundred times what a description needs
+HTML_MAX = 1_000_000  # characters that are read, without pictures; a description has about a hundredth
 TAG = re.compile(r"<[a-zA-Z/!?]")
 BLOCKS = re.compile(
     "address|article|aside|blockquote|br|d[dlt]|div|fieldset|figcaption|figure|footer|form|h[1-6]|header|hr|li|main|"
@@ -14,15 +14,15 @@ BLOCKS = re.compile(
 ROWS = re.compile("caption|dl|dt|tbody|tfoot|thead|tr")
 CELLS = ("td", "th", "dd")
 BLOCK_TAG = re.compile(rf"</?(?:{BLOCKS.pattern}|{ROWS.pattern}|table|t[dh])\b", re.IGNORECASE)
-PICTURE = re.compile(r"data:[\w.+-]++/[\w.+-]++;base64,[\w+/=%\s-]*+")  # pasted into the text, often megabytes
+PICTURE = re.compile(r"data:[\w.+-]++/[\w.+-]++;base64,[\w+/=%\s-]*+")  # inline pictures, often megabytes
 EMPTY_LINE = re.compile(r"\n[^\S\n]*+\n")
 PARAGRAPH, ROW, CELL, TABLE = "\x1e", "\x1d", "\x1f", "\x1c"
-HEAD = "\x1a"  # begins a cell that names its column or its row
-CELL_LONGEST = 300  # characters; a longer cell holds part of a page's layout, not a value
+HEAD = "\x1a"  # starts a header cell of a column or a row
+CELL_LONGEST = 300  # characters; a longer cell is part of a layout, not a value
 
 
 def readable(html: str, *, longest: int) -> str:
-    """One line per paragraph, at most `longest` characters, cut between words. Text without markup keeps its lines."""
+    """Return one line per paragraph, truncated to `longest` characters. Text without markup keeps its lines."""
     html = PICTURE.sub("", html)[:HTML_MAX]
     text = _of_markup(html) if TAG.search(html) else PARAGRAPH.join(references(html).splitlines())
     lines = (line for table in text.split(TABLE) for line in _of_table(table.split(ROW)))
@@ -30,7 +30,7 @@ def readable(html: str, *, longest: int) -> str:
 
 
 def _of_table(rows: list[str]) -> Iterator[str]:
-    """Where the first row names the columns, the others cannot be read as a name and its value."""
+    """Yield the lines of a table. After a header row, two cells of a row are not a name and its value."""
     is_headed = False
     for row in rows:
         cells = row.split(CELL)[1:]
@@ -39,7 +39,7 @@ def _of_table(rows: list[str]) -> Iterator[str]:
 
 
 def _of_markup(html: str) -> str:
-    """In HTML a line break is a space. Where a shop adds the paragraphs itself, line breaks separate them."""
+    """Convert markup to text. A line break is a space, but in text without block tags it separates paragraphs."""
     html = html.replace("\r\n", "\n").replace("\r", "\n")
     html = EMPTY_LINE.sub(PARAGRAPH, html) if BLOCK_TAG.search(html) else html.replace("\n", PARAGRAPH)
     return marked_text(html, _mark)
@@ -57,12 +57,12 @@ def _mark(tag: str) -> str:
 
 
 def _lines(row: str, *, is_headed: bool) -> list[str]:
-    """Two cells of a row as `name: value`, more with bars between them. What is laid out in cells stays paragraphs."""
+    """Return a row of two cells as `name: value`, of more with bars, and the cells of a layout as paragraphs."""
     cells = [_spaced(cell) for cell in row.split(CELL)]
     if not cells[0]:
-        cells = cells[1:]  # what stands before the first cell
-    told = [cell for cell in cells if cell]
-    if len(told) < 2 or max(map(len, told)) > CELL_LONGEST:
+        cells = cells[1:]  # text before the first cell
+    filled = [cell for cell in cells if cell]
+    if len(filled) < 2 or max(map(len, filled)) > CELL_LONGEST:
         return [line for line in map(_spaced, re.split(f"[{PARAGRAPH}{CELL}]", row)) if line]
     if len(cells) == 2 and not is_headed:
         return [f"{cells[0].removesuffix(':').rstrip()}: {cells[1]}"]
@@ -74,7 +74,7 @@ def _spaced(text: str) -> str:
 
 
 def shortened(text: str, longest: int) -> str:
-    """The text, or as many of its whole words as fit."""
+    """Truncate the text to `longest` characters after a whole word, with an ellipsis."""
     if len(text) <= longest:
         return text
     return (text[: longest - 1].rsplit(None, 1) or [""])[0] + "…"

@@ -1,17 +1,16 @@
-"""Hides secrets in text: known ones by their value, others by their shape.
+"""Hides secrets in text: known secrets by their value, others by their shape.
 
-A vendor may echo a key anywhere: in a message, a code or a header, escaped in JSON or HTML, in base64, in hex, masked
-or cut. So a known secret is hidden in each of these forms, and wherever a text shares PIECE characters in a row with
-it.
-`SECRETS` is global to the process, like logging, because an error can be raised where no redactor can be passed.
+A provider may echo a key anywhere: in a message, a code or a header, escaped in JSON or HTML, in base64, in hex, masked
+or truncated. So a known secret is hidden in each of these forms, and wherever a text has PIECE consecutive characters
+of it. `SECRETS` is global to the process, like logging, because an error can be raised where no redactor can be passed.
 
-An index maps every GRAM characters of each form (a gram) to the form and offset. A text is probed every STEP characters
-only: any SHORTEST characters in a row contain a whole gram that begins at a probed place. A match is then extended in
-both directions. Tokens are as many as sites, so only every 2^n-th of their grams is indexed: as STEP is odd, a match of
-2^n * STEP + GRAM characters still contains one of them.
+An index maps every GRAM characters of each form (a gram) to the form and offset. A text is probed only every STEP
+characters: any SHORTEST consecutive characters contain a whole gram that starts at a probed place. A match is then
+extended in both directions. There are as many tokens as sites, so only every 2^n-th of their grams is indexed. As STEP
+is odd, a match of 2^n * STEP + GRAM characters still contains one of them.
 
-Secrets shorter than SHORTEST would blank out half of a log; they are hidden only where a credential is expected, such
-as in a URL. A secret that is a plain word ("postgres") is hidden in errors and logs, but not in posts and tables.
+Secrets shorter than SHORTEST would match half of a log. They are hidden only where a credential is expected, such as in
+a URL. A secret that is a plain word ("postgres") is hidden in errors and logs, but not in posts and tables.
 """
 
 import html
@@ -22,18 +21,18 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from blogworker.escapes import Span, undoings
+from blogworker.escapes import Span, unescaped_layers
 
 HIDDEN = "[secret]"
-SHORTEST = 8  # characters of a secret that is hidden by its value
-PIECE = 12  # characters of a longer one, in a row, that are hidden
+SHORTEST = 8  # characters; a shorter secret is not hidden by its value
+PIECE = 12  # consecutive characters of a longer secret that are hidden
 GRAM = 4
 STEP = SHORTEST - GRAM + 1
 LONGEST_WORD = 15
-REPLACED_KEPT = 1_000  # replaced tokens that are still hidden: an answer may echo one late
+REPLACED_MAX = 1_000  # replaced tokens that are still hidden, because a late response may echo one
 DEEPEST = 32
-MOST_ESCAPES = 4  # layers: JSON in JSON, in a repr, in a log
-SHOWN_HEAD, SHOWN_TAIL = 3, 4  # characters that a vendor shows of a masked key
+MOST_ESCAPES = 4  # levels: JSON in JSON, in a repr, in a log
+SHOWN_HEAD, SHOWN_TAIL = 3, 4  # characters of a masked key that a provider shows
 
 # Characters not percent-encoded in a path, in queries by the common clients, by JavaScript, and by the strictest.
 UNQUOTED = ("/", "/!$&'()*+,;=:@", "/!$&'()*+,;=:@?", "!'()*", "")
@@ -43,7 +42,7 @@ SHAPES = {
     mark: re.compile(shape)
     for mark, shape in (
         ("Bearer", r"Bearer\s+\S+"),
-        ("bearer", r"bearer\s+(?=\S*\d)\S{8,}"),  # in prose, a bearer is a person
+        ("bearer", r"bearer\s+(?=\S*\d)\S{8,}"),  # "bearer" may also be an English word
         ("Basic", r"Basic\s+[\w+/=-]{8,}"),
         ("OauthNG", r"OauthNG\S+"),
         *((key, rf"\b{key}[-_][\w*.-]{{4,}}") for key in ("sk", "r8", "rk", "pk")),
@@ -57,7 +56,7 @@ PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 class Redactor:
-    """The known secrets."""
+    """Hides the secrets that it has learned."""
 
     def __init__(self) -> None:
         self._grams: dict[str, dict[tuple[str, int], None]] = {}  # gram -> forms that contain it, with the offset
@@ -86,11 +85,11 @@ class Redactor:
             self._add(form, _stride(form))
 
     def forget_token(self, token: str) -> None:
-        """Mark a token as replaced. It stays hidden until REPLACED_KEPT others have been replaced."""
+        """Mark a token as replaced. It stays hidden until REPLACED_MAX other tokens are replaced."""
         if token not in self._tokens:
             return
         self._replaced[token] = None
-        if len(self._replaced) > REPLACED_KEPT:
+        if len(self._replaced) > REPLACED_MAX:
             oldest = next(iter(self._replaced))
             del self._replaced[oldest]
             for form in self._tokens.pop(oldest):
@@ -102,7 +101,7 @@ class Redactor:
             known.clear()
 
     def hide(self, text: str, *, shapes: bool = True, words: bool = True) -> str:
-        """The text without secrets. `shapes`: also what looks like one; `words`: also secrets that are plain words."""
+        """Hide the secrets in a text. `shapes`: also what looks like one; `words`: also those that are plain words."""
         if len(text) < SHORTEST:
             return text
         spans = [*_shaped(text)] if shapes else []
@@ -111,7 +110,7 @@ class Redactor:
         return _without(text, spans)
 
     def hide_all(self, value: Any, *, shapes: bool = True, words: bool = True, level: int = 0) -> Any:
-        """A value with secrets hidden in every string, at any depth. Any other object that shows one becomes text."""
+        """Hide secrets in every string of a value, at any depth. Another object that shows a secret becomes text."""
         match value:
             case str():
                 return self.hide(value, shapes=shapes, words=words)
@@ -146,11 +145,11 @@ class Redactor:
                 self._grams.pop(gram, None)
 
     def _escaped(self, text: str, *, words: bool, hidden: Collection[Span]) -> list[Span]:
-        """Where the text holds secrets whose characters are escaped, once or several times."""
+        """Return where the text has secrets that are escaped, once or several times."""
         spans: list[Span] = []
-        for layer in undoings(text, MOST_ESCAPES):
-            passed_over = [layer.inside(span) for span in hidden]
-            spans += map(layer.source, self._found(layer.text, words=words, hidden=passed_over))
+        for layer in unescaped_layers(text, MOST_ESCAPES):
+            skipped = [layer.inside(span) for span in hidden]
+            spans += map(layer.source, self._found(layer.text, words=words, hidden=skipped))
         return spans
 
     def _found(self, text: str, *, words: bool, hidden: Collection[Span]) -> Iterator[Span]:
@@ -159,8 +158,8 @@ class Redactor:
             yield from self._masked(text)
 
     def _stretches(self, text: str, *, words: bool, hidden: Collection[Span]) -> Iterator[Span]:
-        """What the text shares with known forms. What is `hidden` is not looked into: of thousands of tokens that begin
-        alike, each would be compared."""
+        """Yield what the text has in common with known forms. Spans in `hidden` are skipped: there, thousands of
+        tokens with the same beginning would be compared."""
         grams = self._grams
         places = [at for at in range(0, len(text) - GRAM + 1, STEP) if text[at : at + GRAM] in grams]
         covered = 0
@@ -174,7 +173,7 @@ class Redactor:
                     yield begin, end
 
     def _masked(self, text: str) -> Iterator[Span]:
-        """Keys as vendors mask them: the first and last characters, with stars or dots between."""
+        """Yield masked keys: their first and last characters, with stars or dots between."""
         if not ("**" in text or ".." in text or "…" in text or "••" in text):  # faster than the pattern
             return
         for mask in MASK.finditer(text):
@@ -189,7 +188,7 @@ SECRETS = Redactor()
 
 
 def forms(secret: str) -> set[str]:
-    """The forms in which a secret may appear in a text: unchanged, escaped, encoded."""
+    """Return the forms in which a secret may appear in a text: unchanged, escaped, encoded."""
     raw = secret.encode(errors="surrogatepass")
     if PLAIN.fullmatch(secret):  # no escape changes it
         return {form for form in (secret, *_in_base64(raw)) if _hideable(form)}
@@ -203,14 +202,14 @@ def forms(secret: str) -> set[str]:
     escaped |= {tags.replace('"', "&#34;").replace("'", "&#39;"), html.escape(secret).replace("&#x27;", "&#39;")}
     quoted = {quote(raw, safe=safe) for safe in UNQUOTED} | {quote_plus(raw)}
     quoted |= {re.sub("%..", lambda found: found[0].lower(), form) for form in quoted}
-    # Undoing the escapes of a text undoes what only looks like one in a secret, too.
-    undone = {layer.text for layer in undoings(secret, MOST_ESCAPES)}
-    found = {secret, *undone, " ".join(secret.split())} | escaped | quoted | set(_in_base64(raw))
+    # Unescaping a text also changes parts of a secret that only look like an escape.
+    unescaped = {layer.text for layer in unescaped_layers(secret, MOST_ESCAPES)}
+    found = {secret, *unescaped, " ".join(secret.split())} | escaped | quoted | set(_in_base64(raw))
     return {form for form in found if _hideable(form)}
 
 
 def _in_base64(raw: bytes) -> Iterator[str]:
-    """The base64 characters that do not depend on the bytes around the secret, for each of three alignments."""
+    """Yield the base64 characters that do not depend on the bytes around the secret, for each of three alignments."""
     for before in range(3):
         begin, end = -(-before * 4 // 3), (before + len(raw)) * 8 // 6
         for encode in (b64encode, urlsafe_b64encode):
@@ -218,10 +217,10 @@ def _in_base64(raw: bytes) -> Iterator[str]:
 
 
 def _in_hex(raw: bytes) -> Iterator[str]:
-    """As bytes are dumped, or quoted in all characters. Tokens, which are many, are not looked for in it."""
-    for told in (raw.hex(), raw.hex(" "), raw.hex(":"), "".join(f"%{byte:02x}" for byte in raw)):
-        yield told
-        yield told.upper()
+    """Yield hex dumps, and all characters percent-encoded. Not used for tokens, because there are many."""
+    for form in (raw.hex(), raw.hex(" "), raw.hex(":"), "".join(f"%{byte:02x}" for byte in raw)):
+        yield form
+        yield form.upper()
 
 
 def _hideable(secret: str) -> bool:
@@ -229,7 +228,7 @@ def _hideable(secret: str) -> bool:
 
 
 def _stride(form: str) -> int:
-    """The distance between indexed grams of a token: the largest power of two that cannot miss a whole token."""
+    """Return the distance between indexed grams of a token: the largest power of two that cannot miss a whole token."""
     stride = 1
     while 2 * stride * STEP + GRAM <= len(form):
         stride *= 2
@@ -237,7 +236,7 @@ def _stride(form: str) -> int:
 
 
 def _extended(text: str, at: int, form: str, offset: int) -> Span:
-    """The longest span around a matching gram that text and form share."""
+    """Return the longest span around a matching gram that text and form have in common."""
     begin, end = at, at + GRAM
     shift = offset - at
     while begin > 0 and begin + shift > 0 and text[begin - 1] == form[begin + shift - 1]:
@@ -248,7 +247,7 @@ def _extended(text: str, at: int, form: str, offset: int) -> Span:
 
 
 def _shown_before(secret: str, text: str, end: int) -> int:
-    """How many of the secret's first characters end there; 0 if too few to identify it."""
+    """Return how many first characters of the secret end at `end`; 0 if too few to identify it."""
     if secret[:SHOWN_HEAD] not in text[max(0, end - len(secret)) : end]:
         return 0
     lengths = range(min(len(secret), end), SHOWN_HEAD - 1, -1)
@@ -256,7 +255,7 @@ def _shown_before(secret: str, text: str, end: int) -> int:
 
 
 def _shown_after(secret: str, text: str, begin: int) -> int:
-    """How many of the secret's last characters begin there; 0 if too few to identify it."""
+    """Return how many last characters of the secret start at `begin`; 0 if too few to identify it."""
     if secret[-SHOWN_TAIL:] not in text[begin : begin + len(secret)]:
         return 0
     lengths = range(len(secret), SHOWN_TAIL - 1, -1)
@@ -281,7 +280,7 @@ def _without(text: str, spans: list[Span]) -> str:
 
 
 def _merged(spans: list[Span]) -> Iterator[Span]:
-    """The spans in order, with touching and overlapping ones joined."""
+    """Yield the spans in order, with adjacent and overlapping spans joined."""
     begin, end = -1, -1
     for first, last in sorted(spans):
         if first > end:

@@ -1,4 +1,4 @@
-"""What the sections of the settings share: where values come from, and how faults are told."""
+"""The base of all settings sections: where values come from, and how faults are reported."""
 
 import json
 import os
@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from blogworker.addresses import Origin, web_address
-from blogworker.envfile import LOCAL_FILE, local_file, local_values, read, unread
+from blogworker.envfile import LOCAL_FILE, local_file, local_values, read, unreadable_hint
 from blogworker.errors import SettingsError
 from blogworker.redact import SECRETS
 
@@ -36,7 +36,7 @@ WebAddress = Annotated[str, AfterValidator(web_address)]
 
 
 class Section(BaseSettings):
-    """A room's settings. An empty variable counts as one that is not set."""
+    """The settings of a room. An empty variable counts as not set."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -51,7 +51,7 @@ class Section(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _learn(cls, value: object, info: ValidationInfo) -> object:
-        """Register secrets with the redactor, before validation, so that a secret that is not valid is hidden too."""
+        """Register secrets with the redactor before validation, so that an invalid secret is hidden too."""
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if isinstance(text, str):
             annotation = cls.model_fields[info.field_name or ""].annotation
@@ -64,11 +64,11 @@ PASSWORDS = ("password", "sslpassword")
 USERINFO = re.compile(r"(?:^|://)[^/?#:@]*:(?P<password>[^/?#@]+)@")
 
 
-class VendorSettings(Section):
-    """Settings that every vendor has: where its calls go."""
+class ProviderSettings(Section):
+    """The settings that every provider has: the address of its API."""
 
     base_url: WebAddress
-    allow_http: bool = Field(default=False, description="keys and posts may go unencrypted to a base URL of http://")
+    allow_http: bool = Field(default=False, description="allow unencrypted keys and posts to a base URL with http://")
 
     @model_validator(mode="after")
     def _encrypted(self) -> Self:
@@ -85,9 +85,9 @@ S = TypeVar("S", bound=Section)
 
 
 def load_section(section: type[S], **flags: Any) -> S:
-    """One section, for a command that needs no other: faults of other sections do not stop it."""
+    """Load one section. Faults of other sections do not matter to a command that needs only this one."""
     given = {key: value for key, value in flags.items() if value is not None}
-    if faults := [*_unreadable_credentials(section)]:
+    if faults := [*_unreadable_hintable_credentials(section)]:
         raise SettingsError("\n".join(faults))
     try:
         return section(_env_file=local_file(), _secrets_dir=os.environ.get(CREDENTIALS) or None, **given)
@@ -95,8 +95,8 @@ def load_section(section: type[S], **flags: Any) -> S:
         raise SettingsError("\n".join(_fault(section, dict(e)) for e in error.errors(include_input=False))) from error
 
 
-def _unreadable_credentials(section: type[BaseSettings]) -> Iterable[str]:
-    """One line for each credential of the section that exists and cannot be read."""
+def _unreadable_hintable_credentials(section: type[BaseSettings]) -> Iterable[str]:
+    """Yield one line for each credential of the section that exists but cannot be read."""
     if not (folder := os.environ.get(CREDENTIALS)):
         return
     try:
@@ -114,8 +114,8 @@ def _unreadable_credentials(section: type[BaseSettings]) -> Iterable[str]:
 
 
 def learn_secrets(sections: Iterable[type[Section]]) -> None:
-    """Register the secrets of all sections, even if the command uses few of them: what it shows may come from a worker
-    that uses the others."""
+    """Register the secrets of all sections, even of those that the command does not use: it may show text of a worker
+    that uses them."""
     for section in sections:
         with suppress(SettingsError, ValueError, OSError):  # the command that needs the section reports the fault
             load_section(section)
@@ -125,10 +125,10 @@ def learn_secrets(sections: Iterable[type[Section]]) -> None:
 
 
 def secrets_of(text: str, *, secret: bool) -> set[str]:
-    """The secret parts of a setting: the passwords in a URL or connection string, as written and decoded; of any other
-    secret the whole value.
+    """Return the secret parts of a setting: the passwords in a URL or connection string, as written and decoded, or the
+    whole value of any other secret.
 
-    A password that equals the user, database or host name is left out: hiding it would hide those names."""
+    A password that equals the user, database or host name is not included, because that would hide these names."""
     if not secret:
         found = {match["password"] for match in USERINFO.finditer(text)}
         return found | {unquote(password) for password in found}
@@ -136,7 +136,9 @@ def secrets_of(text: str, *, secret: bool) -> set[str]:
         parsed = conninfo_to_dict(text)
     except (ProgrammingError, ValueError):
         parsed = {}
-    written = text.partition("://")[2].rpartition("@")[0].partition(":")[2]  # to the last @: a password may contain one
+    written = (
+        text.partition("://")[2].rpartition("@")[0].partition(":")[2]
+    )  # up to the last @, as a password may contain one
     found = {written, unquote(written), *(str(parsed.get(name) or "") for name in PASSWORDS)}
     address = text.strip().removeprefix("postgresql://").removeprefix("postgres://")
     if not parsed and (address == text.strip() or not written):
@@ -145,7 +147,7 @@ def secrets_of(text: str, *, secret: bool) -> set[str]:
 
 
 def variable(section: type[BaseSettings], field: str) -> str:
-    """The environment variable that sets a field."""
+    """Return the environment variable that sets a field."""
     alias = section.model_fields[field].validation_alias
     if isinstance(alias, AliasChoices):
         return str(alias.choices[0])
@@ -161,22 +163,26 @@ def from_json(value: object) -> object:
         raise ValueError(f"not JSON: {error}") from None
 
 
-def misspelt(sections: Iterable[type[BaseSettings]], *, prefix: str, besides: Collection[str]) -> dict[str, str | None]:
-    """The variables of our prefix that set nothing, here or in `.env`; with each the one it may have meant."""
+def unknown_variables(
+    sections: Iterable[type[BaseSettings]], *, prefix: str, besides: Collection[str]
+) -> dict[str, str | None]:
+    """Return unknown variables with our prefix, here or in `.env`, each with the most similar known one."""
     known = {*besides, *(variable(section, field) for section in sections for field in section.model_fields)}
     given = {name.upper() for name in (*os.environ, *local_values())}
-    strange = sorted(name for name in given - known if name.startswith(prefix))
-    return {name: next(iter(get_close_matches(name, known, n=1)), None) for name in strange}
+    unknown = sorted(name for name in given - known if name.startswith(prefix))
+    return {name: next(iter(get_close_matches(name, known, n=1)), None) for name in unknown}
 
 
-def pasted(value: object) -> object:
-    """A secret without the line break it was pasted with. What no header can carry is refused here, by name."""
+def without_line_break(value: object) -> object:
+    """Remove a line break pasted with a secret. Raises ValueError for characters that a header cannot have."""
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     if not isinstance(text, str):
         return value
     text = text.strip()
-    if not all("!" <= sign <= "~" for sign in text):
-        raise ValueError("holds a blank, a line break or a character beyond ASCII: copy it again, without quotes")
+    if not all("!" <= character <= "~" for character in text):
+        raise ValueError(
+            "contains a blank, a line break or a character that is not ASCII: copy it again, without quotes"
+        )
     return text or None
 
 
@@ -191,6 +197,6 @@ def _fault(section: type[BaseSettings], detail: dict[str, Any]) -> str:
         return message
     name = variable(section, field) if field in section.model_fields else field
     if detail["type"] == "missing" and len(detail["loc"]) == 1:
-        return f"{name} is not set{unread()}"
+        return f"{name} is not set{unreadable_hint()}"
     place = "".join(f"{part}: " for part in detail["loc"][1:])  # within a table of prices
     return f"{name}: {place}{message[0].lower()}{message[1:]}"

@@ -1,7 +1,7 @@
-"""Every setting: its name, bounds, unit and default. Read once, in `cli`; each room is handed its own section.
+"""All settings, with name, bounds, unit and default. They are read once, in `cli`; each room gets its section.
 
-A flag overrides the environment, then `.env`, the machine's file (`envfile.py`) and the default. A value may also come
-from a file of its lower-case name in `CREDENTIALS_DIRECTORY`, where systemd puts the credentials of a unit.
+A flag overrides the environment, then `.env`, the file of the machine (`envfile.py`) and the default. A value may also
+come from a file with its lower-case name in `CREDENTIALS_DIRECTORY`, where systemd puts the credentials of a unit.
 """
 
 import os
@@ -15,24 +15,24 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from blogworker.envfile import unread
+from blogworker.envfile import unreadable_hint
 from blogworker.errors import SettingsError
 from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, ImagePrices, TextPrices
 from blogworker.proxies import Proxies
-from blogworker.section import Section, VendorSettings, WebAddress, from_json, load_section, pasted
+from blogworker.section import ProviderSettings, Section, WebAddress, from_json, load_section, without_line_break
 
 LogLevel = Literal["error", "warning", "info", "debug"]
 ImageTrouble = Literal["wait", "skip", "fail"]
 SEED_LEVELS = {"0": "error", "1": "warning", "2": "info", "3": "debug", "4": "debug"}
 SEED_LEVELS |= {"warn": "warning", "trace": "debug"}
 EXAMPLE_URL = "postgresql://user:password@host:5432/database"
-Secret = Annotated[SecretStr | None, BeforeValidator(pasted)]
-MOST_A_MINUTE = 2**31 - 1  # of requests or tokens: what a bucket's row holds
+Secret = Annotated[SecretStr | None, BeforeValidator(without_line_break)]
+MOST_A_MINUTE = 2**31 - 1  # requests or tokens: the range of the column
 EXTEND_TO_LEASE = 3  # two extensions may be lost before the lease ends
 
 
 def _level(value: object) -> object:
-    """Accept names in any case, and the numbers 0 to 4 of the system this one takes over from."""
+    """Accept names in any case, and the numbers 0 to 4 of the previous system."""
     word = str(value).strip().lower()
     return SEED_LEVELS.get(word, word)
 
@@ -45,14 +45,14 @@ class LogSettings(Section):
 
 
 def _connectable(url: SecretStr) -> SecretStr:
-    """Refuse what libpq would misread, in our words: its own quote the string, password and all."""
+    """Refuse what libpq would misread. The messages of libpq would quote the string with its password."""
     try:
-        told = conninfo_to_dict(url.get_secret_value())
+        parts = conninfo_to_dict(url.get_secret_value())
     except ProgrammingError:
         raise ValueError(f"not a connection string of Postgres, such as {EXAMPLE_URL}") from None
-    hosts, ports = (str(told.get(name) or "").split(",") for name in ("host", "port"))
+    hosts, ports = (str(parts.get(name) or "").split(",") for name in ("host", "port"))
     misread = any("@" in host[1:] and not host.startswith("/") for host in hosts)  # a socket may have one in its path
-    misread = misread or any(mark in str(told.get("dbname") or "") for mark in "@/")
+    misread = misread or any(mark in str(parts.get("dbname") or "") for mark in "@/")
     if misread or any(port and not port.isdigit() for port in ports):
         raise ValueError(
             "its host or port is wrong: in a password, write / as %2F, @ as %40 and : as %3A, "
@@ -65,12 +65,12 @@ DatabaseUrl = Annotated[SecretStr, AfterValidator(_connectable)]
 
 
 class DatabaseSettings(Section):
-    url: DatabaseUrl = Field(validation_alias="DATABASE_URL", description="how to reach Postgres")
+    url: DatabaseUrl = Field(validation_alias="DATABASE_URL", description="the connection string of Postgres")
     direct_url: DatabaseUrl | None = Field(
-        None, validation_alias="DATABASE_DIRECT_URL", description="past a pooler: LISTEN, the lease, migrations"
+        None, validation_alias="DATABASE_DIRECT_URL", description="bypasses a pooler: for LISTEN, the lease, migrations"
     )
     pool_min: int = Field(2, ge=1, validation_alias="DB_POOL_MIN", description="connections kept open")
-    pool_max: int = Field(20, ge=1, validation_alias="DB_POOL_MAX", description="most connections of one worker's pool")
+    pool_max: int = Field(20, ge=1, validation_alias="DB_POOL_MAX", description="most connections per worker")
     connect_timeout_s: float = Field(5, gt=0, le=600, validation_alias="BLOGWORKER_DB_CONNECT_TIMEOUT")
     idle_timeout_s: float = Field(30, gt=0, le=86_400, validation_alias="BLOGWORKER_DB_IDLE_TIMEOUT")
 
@@ -85,8 +85,8 @@ class DatabaseSettings(Section):
         return self
 
 
-class _Whereabouts(Section):
-    """For commands that can do without a database: whether there is one to open, before its settings are judged."""
+class _DatabaseAddress(Section):
+    """For commands that also work without a database: reads whether one is configured, without validation."""
 
     url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")
 
@@ -94,15 +94,15 @@ class _Whereabouts(Section):
 class QueueSettings(Section):
     model_config = SettingsConfigDict(env_prefix="BLOGWORKER_")
 
-    batch_size: int = Field(100, ge=1, le=1000, description="most jobs one claim takes")
-    max_per_instance: int = Field(20, ge=1, le=1000, description="most jobs of one site one claim takes: the window")
+    batch_size: int = Field(100, ge=1, le=1000, description="most jobs in one claim")
+    max_per_instance: int = Field(20, ge=1, le=1000, description="most jobs of one site in one claim: the window")
     queue_size_limit: int | None = Field(
-        None, ge=1, description="waiting jobs at which intake is refused; unset: the database's own, 10,000"
+        None, ge=1, description="waiting jobs above which enqueueing is refused; unset: the database's limit, 10,000"
     )
 
 
 def default_name() -> str:
-    """Stable under systemd, where BLOGWORKER_NAME is set; else unique to this process."""
+    """Return a name that is unique to this process. Under systemd, BLOGWORKER_NAME sets a stable one."""
     return f"{socket.gethostname()}/{os.getpid()}"
 
 
@@ -110,15 +110,15 @@ class WorkerSettings(Section):
     model_config = SettingsConfigDict(env_prefix="BLOGWORKER_")
 
     name: str = Field(default_factory=default_name, min_length=1, max_length=200, description="this worker's name")
-    concurrency: int = Field(50, ge=1, le=1000, description="jobs at once: slots")
-    poll_interval: float = Field(10, gt=0, le=3_600, description="seconds until an idle worker looks unasked")
+    concurrency: int = Field(50, ge=1, le=1000, description="concurrent jobs: slots")
+    poll_interval: float = Field(10, gt=0, le=3_600, description="seconds between polls of an idle worker")
     heartbeat_interval: float = Field(30, gt=0, le=3_600, description="seconds between heartbeat log lines")
-    lease: float = Field(15, ge=3, le=3_600, description="seconds of silence after which a worker loses its jobs")
-    drain_timeout: float = Field(60, ge=0, le=86_400, description="seconds held jobs may take to finish after SIGTERM")
+    lease: float = Field(15, ge=3, le=3_600, description="seconds after which an unextended lease expires")
+    drain_timeout: float = Field(60, ge=0, le=86_400, description="seconds for running jobs to finish after SIGTERM")
     quota_patience: float = Field(
-        5, gt=0, le=300, description="longest a running job waits for a quota before it gives its slot back, in seconds"
+        5, gt=0, le=300, description="longest wait of a running job for quota before it releases its slot, in seconds"
     )
-    review_every: int | None = Field(None, ge=1, le=1_000, description="of how many posts one stays a draft")
+    review_every: int | None = Field(None, ge=1, le=1_000, description="one of this many posts stays a draft")
     retry_base: float = Field(2, gt=0, le=86_400, description="seconds of backoff after the first failure")
     retry_cap: float = Field(300, gt=0, le=604_800, description="longest backoff in seconds")
 
@@ -127,41 +127,41 @@ class WorkerSettings(Section):
         return self.lease / EXTEND_TO_LEASE
 
 
-# The name of the account that a key belongs to, where the keys of one fleet belong to several.
+# The name of the account that a key belongs to, if the keys of a fleet belong to several accounts.
 Account = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
 Family = Annotated[str, Field(pattern=r"^\S{1,100}$")]
 
 
 def _credential(provider: str, account: str | None) -> str:
-    """What quotas and breakers are kept for: those of one account say nothing of another's."""
+    """Return the name that quotas and breakers belong to. Each account has its own."""
     return provider if account is None else f"{provider}@{account}"
 
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-# Always sent: the vendor's default, medium, spends output tokens unseen. None: the model takes no effort at all.
+# Always sent, because the default of the provider, medium, uses hidden output tokens. None: the model has no effort.
 TEXT_EFFORTS: dict[str, Effort | None] = {"gpt-4.1-mini": None, "gpt-4o-mini": None}
 
 
-class OpenAISettings(VendorSettings):
+class OpenAISettings(ProviderSettings):
     model_config = SettingsConfigDict(env_prefix="OPENAI_")
 
     api_key: Secret = None
-    account: Account | None = Field(None, description="whose limits the key draws from; unset: all keys are of one")
+    account: Account | None = Field(None, description="the account of the key; unset: all keys belong to the same")
     base_url: WebAddress = "https://api.openai.com/v1"
-    rpm: int = Field(450, ge=1, le=MOST_A_MINUTE, description="requests a minute, for the whole fleet")
-    tpm: int = Field(450_000, ge=1, le=MOST_A_MINUTE, description="tokens a minute, for the whole fleet")
+    rpm: int = Field(450, ge=1, le=MOST_A_MINUTE, description="requests per minute, for the whole fleet")
+    tpm: int = Field(450_000, ge=1, le=MOST_A_MINUTE, description="tokens per minute, for the whole fleet")
     timeout: float = Field(180, gt=0, description="seconds one call may take")
     ideas_model: str = Field("gpt-6-luna", validation_alias="BLOGWORKER_IDEAS_MODEL")
     content_model: str = Field("gpt-6.1-terra", validation_alias="BLOGWORKER_CONTENT_MODEL")
-    fallback_model: str | None = Field(None, validation_alias="BLOGWORKER_FALLBACK_MODEL")  # where one is unknown
+    fallback_model: str | None = Field(None, validation_alias="BLOGWORKER_FALLBACK_MODEL")  # if a model is unknown
     families: Annotated[dict[str, Family], NoDecode, BeforeValidator(from_json)] = Field(
         {},
         validation_alias="BLOGWORKER_MODEL_FAMILIES",
-        description="of the models that share one limit: model -> name",
+        description="models that share one limit: model -> name of the limit",
     )
     efforts: Annotated[dict[str, Effort | None], NoDecode, BeforeValidator(from_json)] = Field(
         TEXT_EFFORTS, validation_alias="BLOGWORKER_TEXT_EFFORTS"
-    )  # others: low
+    )  # other models: low
     ideas_ttl: float = Field(30 * 86_400, gt=0, validation_alias="BLOGWORKER_IDEAS_TTL", description="seconds")
     ideas_tokens: int = Field(
         2_000, ge=500, validation_alias="BLOGWORKER_IDEAS_TOKENS", description="tokens reserved for one ideas call"
@@ -182,22 +182,22 @@ class OpenAISettings(VendorSettings):
         return _credential("openai", self.account)
 
     def bucket(self, model: str) -> str:
-        """The name of the quota that calls of a model are charged to."""
+        """Return the name of the quota for calls of a model."""
         return f"{self.credential}/{self.families.get(model, model)}"
 
 
-class ReplicateSettings(VendorSettings):
+class ReplicateSettings(ProviderSettings):
     model_config = SettingsConfigDict(env_prefix="REPLICATE_")
 
     api_token: Secret = None
-    account: Account | None = Field(None, description="whose limits the token draws from; unset: all are of one")
+    account: Account | None = Field(None, description="the account of the token; unset: all belong to the same")
     base_url: WebAddress = "https://api.replicate.com"
-    rpm: int = Field(600, ge=1, le=MOST_A_MINUTE, description="predictions created a minute, for the whole fleet")
+    rpm: int = Field(600, ge=1, le=MOST_A_MINUTE, description="predictions created per minute, for the whole fleet")
     reads_rpm: int = Field(
-        3_000, ge=1, le=MOST_A_MINUTE, description="other calls a minute, looks above all, for the whole fleet"
+        3_000, ge=1, le=MOST_A_MINUTE, description="other calls per minute, mostly polls, for the whole fleet"
     )
     timeout: float = Field(60, gt=0, description="seconds one HTTP call may take")
-    poll_interval: float = Field(0.5, gt=0, description="seconds between looks at a prediction")
+    poll_interval: float = Field(0.5, gt=0, description="seconds between polls of a prediction")
     deadline: float = Field(120, ge=5, description="seconds one prediction may take")
     model: str = Field(
         "black-forest-labs/flux-schnell", pattern=r"^[^/]+/[^/]+$", validation_alias="BLOGWORKER_IMAGE_MODEL"
@@ -205,7 +205,7 @@ class ReplicateSettings(VendorSettings):
     image_trouble: ImageTrouble = Field(
         "wait",
         validation_alias="BLOGWORKER_IMAGE_TROUBLE",
-        description="a picture that cannot be had: wait for it, skip it, or fail the blog; a site may have its own",
+        description="if a picture cannot be made: wait for it, skip it, or fail the job; a site may override this",
     )
     prices: Annotated[dict[str, ImagePrices], NoDecode, BeforeValidator(from_json)] = Field(
         IMAGE_PRICES, validation_alias="BLOGWORKER_IMAGE_PRICES", description="USD per picture: see prices.py"
@@ -216,28 +216,26 @@ class ReplicateSettings(VendorSettings):
         return _credential("replicate", self.account)
 
     def bucket(self, calls: Literal["predictions", "reads"]) -> str:
-        """The name of the quota of creating predictions, or of all else."""
+        """Return the name of the quota for creating predictions, or for all other calls."""
         return f"{self.credential}/{calls}"
 
 
-class WixSettings(VendorSettings):
+class WixSettings(ProviderSettings):
     model_config = SettingsConfigDict(env_prefix="WIX_")
 
     app_id: str | None = None
     app_secret: Secret = None
     base_url: WebAddress = "https://www.wixapis.com"
-    rpm: int = Field(
-        200, ge=8, le=MOST_A_MINUTE, description="calls a minute that Wix takes for one site; the fleet keeps below it"
-    )
-    timeout: float = Field(60, gt=0, description="seconds one call may take; a draft has been seen to take 30")
+    rpm: int = Field(200, ge=8, le=MOST_A_MINUTE, description="calls per minute that Wix allows for one site")
+    timeout: float = Field(60, gt=0, description="seconds one call may take; a draft can take 30")
     product_ttl: float = Field(3_600, gt=0, validation_alias="BLOGWORKER_PRODUCT_TTL", description="seconds")
     media_timeout: float = Field(30, gt=0, description="seconds an import may take to become READY")
-    media_poll_interval: float = Field(1, gt=0, description="seconds between looks at an import")
+    media_poll_interval: float = Field(1, gt=0, description="seconds between polls of an import")
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> Self:
         if (self.app_id is None) != (self.app_secret is None):
-            raise ValueError("set both WIX_APP_ID and WIX_APP_SECRET, or neither (posts are then kept unpublished)")
+            raise ValueError("set both WIX_APP_ID and WIX_APP_SECRET, or neither (then posts are not published)")
         return self
 
     @property
@@ -247,7 +245,7 @@ class WixSettings(VendorSettings):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All of them, for the one place that builds the world."""
+    """All sections."""
 
     log: LogSettings
     database: DatabaseSettings
@@ -259,9 +257,9 @@ class Settings:
 
 
 def load(overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
-    """The settings in force. `overrides` are flags: section -> field -> value, a None meaning "not given".
+    """Load all settings. `overrides` are flags: section -> field -> value, where None means "not given".
 
-    Raises SettingsError naming every fault at once.
+    Raises SettingsError with all faults at once.
     """
     sections: dict[str, Any] = {}
     faults: list[str] = []
@@ -280,14 +278,14 @@ def load(overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
 
 
 def has_database() -> bool:
-    """Whether DATABASE_URL is set, rightly or wrongly, wherever settings may come from."""
-    return load_section(_Whereabouts).url is not None
+    """Whether DATABASE_URL is set in any source of settings, valid or not."""
+    return load_section(_DatabaseAddress).url is not None
 
 
 def require_keys(settings: Settings, *, illustrated: bool = True) -> None:
-    """Raise SettingsError unless the vendors that no job can do without have their keys."""
+    """Raise SettingsError if a provider that every job needs has no key."""
     missing = [
-        f"{name} is not set{unread()}: the worker cannot {purpose} without it. "
+        f"{name} is not set{unreadable_hint()}: the worker cannot {purpose} without it. "
         "For a trial without keys: blogworker demo"
         for name, value, purpose in (
             ("OPENAI_API_KEY", settings.openai.api_key, "write"),

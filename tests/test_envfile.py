@@ -186,7 +186,7 @@ def test_a_missing_machine_file_is_not_spoken_of() -> None:
 UNREADABLE = {
     "folder": (lambda path: path.mkdir(), "is a directory"),
     "binary": (lambda path: path.write_bytes(b"\xff\xfe\x00k"), "is not text in UTF-8"),
-    "nul": (lambda path: path.write_bytes(b"sk-\0"), "holds a NUL byte"),
+    "nul": (lambda path: path.write_bytes(b"sk-\0"), "contains a NUL byte"),
     "loop": (lambda path: path.symlink_to(path), "too many levels of symbolic links"),
 }
 

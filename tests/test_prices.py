@@ -11,7 +11,7 @@ from blogworker.prices import (
     TEXT_PRICES,
     TextPrice,
     Usage,
-    dearest,
+    highest_token_price,
     in_force,
     text_cost,
 )
@@ -65,8 +65,8 @@ def test_a_price_holds_from_its_day_on():
     assert in_force(rows, DECEMBER).input == 2
     assert in_force(rows[1:], NOVEMBER) is None
     assert in_force((), DECEMBER) is None
-    assert dearest(rows) == 4.5 / 1e6  # cache writes at 1.25 of the input
-    assert dearest(()) == 0
+    assert highest_token_price(rows) == 4.5 / 1e6  # cache writes at 1.25 of the input
+    assert highest_token_price(()) == 0
 
 
 def test_the_environment_takes_the_simple_form_and_the_dated_one(monkeypatch):

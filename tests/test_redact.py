@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from blogworker.errors import BlogworkerError, ProviderError
-from blogworker.redact import HIDDEN, PIECE, REPLACED_KEPT, SHORTEST, Redactor
+from blogworker.redact import HIDDEN, PIECE, REPLACED_MAX, SHORTEST, Redactor
 from blogworker.section import Section, learn_secrets
 from blogworker.settings import DatabaseSettings, OpenAISettings, ReplicateSettings, WixSettings
 
@@ -257,7 +257,7 @@ def test_a_token_is_hidden_from_when_it_came(tokens: list[str]) -> None:
 
 def test_a_replaced_token_is_hidden_for_a_while_and_then_let_go() -> None:
     """An answer may echo a token after it was replaced; memory must not grow without limit."""
-    first, *others = (sha256(bytes([number % 256, number // 256])).hexdigest() for number in range(REPLACED_KEPT + 1))
+    first, *others = (sha256(bytes([number % 256, number // 256])).hexdigest() for number in range(REPLACED_MAX + 1))
     known = Redactor()
     known.learn_token(first)
     known.forget_token(first)

@@ -329,7 +329,7 @@ def test_a_secret_loses_the_line_break_it_was_pasted_with(monkeypatch: pytest.Mo
 def test_a_secret_that_no_header_can_carry_is_refused_unseen(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", value)
 
-    with pytest.raises(SettingsError, match=r"^OPENAI_API_KEY: holds a blank") as caught:
+    with pytest.raises(SettingsError, match=r"^OPENAI_API_KEY: contains a blank") as caught:
         load_section(OpenAISettings)
 
     assert "hunter2" not in str(caught.value)

@@ -44,7 +44,7 @@ from blogworker.section import learn_secrets
 from blogworker.settings import Settings
 from blogworker.telemetry import quiet_libraries
 from blogworker.telemetry.journal import is_journal, marked
-from blogworker.telemetry.streams import take_over
+from blogworker.telemetry.streams import replace_standard_streams
 
 DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, os.EX_TEMPFAIL, 130
 FAULTS_SHOWN = 50
@@ -106,7 +106,7 @@ def command() -> Any:
 
 def main() -> NoReturn:
     """Run a command; turn every error into one clear line and the right exit code."""
-    output = take_over()
+    output = replace_standard_streams()
     quiet_libraries()
     sys.excepthook = crash
     learn_secrets(get_type_hints(Settings).values())

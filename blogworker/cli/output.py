@@ -20,7 +20,7 @@ from blogworker.db.loaders import BEFORE_ALL, NEVER
 from blogworker.printable import printable, printable_json, printable_lines
 from blogworker.redact import SECRETS
 from blogworker.telemetry.journal import is_journal, marked
-from blogworker.telemetry.streams import coloured, spoken, trusted
+from blogworker.telemetry.streams import coloured, encoding_of, trusted
 
 USUAL_WIDTH = 80  # of a terminal that does not know its own
 UNLIMITED = 100_000  # columns without a terminal: each row is one line, for grep
@@ -76,11 +76,11 @@ def _width(file: TextIO) -> int:
 
 def prose(text: str) -> Text:
     """Text of many lines, wrapped at spaces."""
-    return Text(printable_lines(text, encoding=spoken(sys.stdout)))
+    return Text(printable_lines(text, encoding=encoding_of(sys.stdout)))
 
 
 def heading(text: str) -> Text:
-    return Text(printable(text, encoding=spoken(sys.stdout)), style="bold")
+    return Text(printable(text, encoding=encoding_of(sys.stdout)), style="bold")
 
 
 def complain(message: str) -> None:
@@ -93,7 +93,7 @@ def json_text(value: object) -> str:
     """JSON that is safe to show on a terminal, in characters that the output can encode."""
     plain = json.loads(json.dumps(value, default=_plain))
     cleaned = SECRETS.hide_all(plain, shapes=False, words=False)
-    return printable_json(json.dumps(cleaned, ensure_ascii=codecs.lookup(spoken(sys.stdout)).name != "utf-8"))
+    return printable_json(json.dumps(cleaned, ensure_ascii=codecs.lookup(encoding_of(sys.stdout)).name != "utf-8"))
 
 
 def emit_json(value: object) -> None:
@@ -139,7 +139,7 @@ def cell(value: object) -> Cell:
 
 def _text(text: str, style: str = "") -> Cell:
     """Without secrets, which a worker with other settings may have stored. Secrets that are plain words stay."""
-    return Cell(printable(SECRETS.hide(text, shapes=False, words=False), encoding=spoken(sys.stdout)), style)
+    return Cell(printable(SECRETS.hide(text, shapes=False, words=False), encoding=encoding_of(sys.stdout)), style)
 
 
 def ago(moment: datetime) -> str:

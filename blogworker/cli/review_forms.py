@@ -21,7 +21,7 @@ def parts(review: Review) -> Iterator[Any]:
     yield from (Text(), *_findings(review))
     if review.verdict.facts:
         stated = [
-            (fact.told, fact.kind, NAMES.get(fact.field, fact.field), "yes" if fact.held else "no")
+            (fact.text, fact.kind, NAMES.get(fact.field, fact.field), "yes" if fact.in_source else "no")
             for fact in review.verdict.facts
         ]
         yield from (

@@ -15,10 +15,10 @@ from blogworker.db.migrate import migrations, state
 from blogworker.db.pool import connect
 from blogworker.db.server import inspect_server
 from blogworker.envfile import NAMED_BY
-from blogworker.section import load_section, misspelt
+from blogworker.section import load_section, unknown_variables
 from blogworker.settings import DatabaseSettings, LogSettings, Settings, load, require_keys
 from blogworker.telemetry import configure, get_logger
-from blogworker.telemetry.streams import miss_readers
+from blogworker.telemetry.streams import report_closed_pipes
 
 NOT_OF_A_WORKER = (NAMED_BY, "BLOGWORKER_API_TOKEN", "BLOGWORKER_PG_BIN", "BLOGWORKER_TEST_DATABASE_URL")
 ALONE = {"concurrency": 1, "quota_patience": 120.0}  # nothing else waits for it
@@ -61,7 +61,7 @@ def run(
     )
     require_keys(settings)
     configure(settings.log)
-    miss_readers(sys.stdout)
+    report_closed_pipes(sys.stdout)
     _tell_misspelt()
     from blogworker import daemon  # the vendors' SDKs take half a second to load, which no other command should wait
 
@@ -72,7 +72,7 @@ def run(
 def _tell_misspelt() -> None:
     """Not refused: during a rolling upgrade an old worker meets the settings of the new one."""
     sections = get_type_hints(Settings).values()
-    for name, meant in misspelt(sections, prefix="BLOGWORKER_", besides=NOT_OF_A_WORKER).items():
+    for name, meant in unknown_variables(sections, prefix="BLOGWORKER_", besides=NOT_OF_A_WORKER).items():
         log.warning("setting_ignored", name=name, meant=meant)
 
 

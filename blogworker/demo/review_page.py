@@ -98,10 +98,10 @@ def _findings(review: Review) -> str:
 
 
 def _finding(cost: Cost, where: str) -> str:
-    stands = ' class="stands"' if cost.outcome is Outcome.STANDS else ""
+    mark = ' class="remaining"' if cost.outcome is Outcome.REMAINING else ""
     told = f'<span class="where" dir="auto">{_text(where)}</span>' if where else ""
     name = escape(f"{cost.name}: {cost.outcome}")
-    return f'<li><span{stands}>{name}</span><span class="points">\u2212{cost.points}</span>{told}</li>'
+    return f'<li><span{mark}>{name}</span><span class="points">\u2212{cost.points}</span>{told}</li>'
 
 
 def _passed(review: Review) -> str:
@@ -113,8 +113,8 @@ def _stated(review: Review) -> str:
     if not review.verdict.facts:
         return ""
     rows = "\n".join(
-        f"<tr><td>{_text(fact.told)}</td><td>{escape(_name(fact.field))}</td>"
-        + ("<td>yes</td></tr>" if fact.held else '<td class="no">no</td></tr>')
+        f"<tr><td>{_text(fact.text)}</td><td>{escape(_name(fact.field))}</td>"
+        + ("<td>yes</td></tr>" if fact.in_source else '<td class="no">no</td></tr>')
         for fact in review.verdict.facts
     )
     return fill("review_facts.html", job_id=review.job_id, rows=rows)

@@ -10,7 +10,7 @@ from blogworker.intake.money import Point, amount, currency
 from blogworker.intake.properties import properties
 from blogworker.intake.visibility import folded
 from blogworker.intake.words import NO
-from blogworker.product import Availability, Option, Variant, availability_of, telling
+from blogworker.product import Availability, Option, Variant, availability_of, distinct_variants
 
 OPTIONS = range(1, 7)
 COLUMNS = {
@@ -145,7 +145,7 @@ class Offers:
 
     @property
     def variants(self) -> tuple[Variant, ...]:
-        return telling(
+        return distinct_variants(
             [
                 Variant(
                     choices=choices,

@@ -9,7 +9,7 @@ from typing import Any
 from blogworker.post import render
 from blogworker.post.defects.table import DEFECTS
 from blogworker.post.judging import ALT_LIMIT, SEO_DESCRIPTION_LIMIT, SEO_TITLE_LIMIT
-from blogworker.post.language import likeliest
+from blogworker.post.language import most_likely_language
 from blogworker.post.product_url import page_of
 from blogworker.post.score import Cost, Outcome, score_of
 from blogworker.post.site import usable
@@ -64,7 +64,9 @@ class Review:
 
     def where(self, cost: Cost) -> str:
         """The field and what was found there, of a finding that can still be seen."""
-        seen = {Outcome.STANDS: self.verdict.stands, Outcome.OFF_BRIEF: self.verdict.off_brief}.get(cost.outcome, ())
+        seen = {Outcome.REMAINING: self.verdict.remaining, Outcome.OFF_BRIEF: self.verdict.off_brief}.get(
+            cost.outcome, ()
+        )
         return "; ".join(
             f"{NAMES.get(finding.field, finding.field)}: {finding.found}"
             for finding in seen
@@ -142,7 +144,7 @@ def _facts(
 
 
 def _language(post: Mapping[str, Any], source: Mapping[str, Any]) -> str:
-    seen = likeliest(re.findall(r"[^\W\d_]+", render.text(post["markdown"]).lower())) or "not known"
+    seen = most_likely_language(re.findall(r"[^\W\d_]+", render.text(post["markdown"]).lower())) or "not known"
     asked = _object(source.get("site")).get("language")
     return f"{seen}; asked for {asked}" if asked else f"{seen}; none was asked for"
 

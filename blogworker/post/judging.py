@@ -1,4 +1,4 @@
-"""What makes a post fit to publish: its lengths, its sections, its language, and the words of its site."""
+"""Checks whether a post can be published: its lengths, sections and language, and the forbidden words of its site."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field
 
 from blogworker.post import render
-from blogworker.post.language import paragraph_in_another, plainly_another
+from blogworker.post.language import other_language, paragraph_in_other_language
 from blogworker.post.plain import cut_clean, plain
 from blogworker.post.site import SiteSettings
 
@@ -16,7 +16,7 @@ TITLE_LIMIT, EXCERPT_LIMIT, SEO_TITLE_LIMIT, SEO_DESCRIPTION_LIMIT, ALT_LIMIT = 
 TAG_LIMIT, MOST_TAGS = 30, 10
 IMAGE_PROMPT_LIMIT = 1_000
 LEAST_WORDS, LEAST_SECTIONS = 300, 2
-SHORTEST, LONGEST = 0.6, 1.8  # of the length that the site asks for
+SHORTEST, LONGEST = 0.6, 1.8  # times the length in the settings of the site
 SECTION = re.compile(r"^ {0,3}##[ \t]+\S", re.M)
 
 
@@ -50,7 +50,7 @@ class Post(BaseModel):
 
 
 def linked(body: str, *, name: str, own_url: str) -> str:
-    """With a link to the product: its first mention in a paragraph, where the writer forgot to."""
+    """Link the first mention of the product in a paragraph, if the body does not link the product yet."""
     if not own_url or not name or _links(body, own_url):
         return body
     mention = re.compile(
@@ -60,75 +60,77 @@ def linked(body: str, *, name: str, own_url: str) -> str:
 
 
 def _links(body: str, url: str) -> bool:
-    """Whether the body has this address, and not only one that begins with it."""
+    """Whether the body contains this address, not only a longer one that begins with it."""
     return re.search(rf"{re.escape(url)}(?=[>)\s]|\Z)", body) is not None
 
 
 def forbidden_in(text: str, words: Sequence[str]) -> list[str]:
-    """The forbidden words that a text holds, in whatever case, as words of their own where a script parts words."""
+    """Return the forbidden words in a text, in any case. In scripts with spaces only whole words match."""
 
     def pattern(word: str) -> str:
-        parted = not render.UNSPACED.search(word)
-        return rf"(?<!\w){re.escape(word)}(?!\w)" if parted else re.escape(word)
+        has_spaces = not render.UNSPACED.search(word)
+        return rf"(?<!\w){re.escape(word)}(?!\w)" if has_spaces else re.escape(word)
 
     return [word for word in words if re.search(pattern(word), text, re.I)]
 
 
 @dataclass(frozen=True, slots=True)
-class Shortfall:
-    """What only the writer can mend: its name beside those of the defects, and what the writer is told."""
+class PostFault:
+    """A fault that only the model can repair. Its name is different from those of the defects."""
 
     name: str
-    told: str
+    message: str  # for the model
 
 
-def faults_of(post: Post, body: str, *, words: int, own_url: str, site: SiteSettings) -> list[Shortfall]:
-    """What only its writer can mend, in words that say how."""
+def faults_of(post: Post, body: str, *, words: int, own_url: str, site: SiteSettings) -> list[PostFault]:
+    """Return the faults of a post that only the model can repair."""
     return [*_length_faults(words, site), *_body_faults(body, own_url), *_word_faults(post, body, site)]
 
 
-def _length_faults(words: int, site: SiteSettings) -> list[Shortfall]:
+def _length_faults(words: int, site: SiteSettings) -> list[PostFault]:
     least = LEAST_WORDS if site.words is None else max(LEAST_WORDS, int(site.words * SHORTEST))
-    better = "800 to 1,100" if site.words is None else f"{site.words:,}"
+    target = "800 to 1,100" if site.words is None else f"{site.words:,}"
     if words < least:
-        return [Shortfall("too short", f"body_markdown has {words} words: write at least {least}, better {better}")]
+        return [PostFault("too short", f"body_markdown has {words} words: write at least {least}, preferably {target}")]
     if site.words is not None and words > site.words * LONGEST:
-        return [Shortfall("too long", f"body_markdown has {words} words: the site asks for about {site.words:,}")]
+        return [PostFault("too long", f"body_markdown has {words} words: the site asks for about {site.words:,}")]
     return []
 
 
-def _body_faults(body: str, own_url: str) -> list[Shortfall]:
-    faults: list[Shortfall] = []
+def _body_faults(body: str, own_url: str) -> list[PostFault]:
+    faults: list[PostFault] = []
     if (sections := len(SECTION.findall(body))) < LEAST_SECTIONS:
-        told = f"body_markdown has {sections} sections under a ## heading: it needs five to seven"
-        faults.append(Shortfall("too few sections", told))
+        message = f"body_markdown has {sections} sections under a ## heading: it needs five to seven"
+        faults.append(PostFault("too few sections", message))
     if own_url and not _links(body, own_url):
-        told = "body_markdown does not link the product: link its url once, unchanged"
-        faults.append(Shortfall("product not linked", told))
+        message = "body_markdown does not link the product: link its url once, unchanged"
+        faults.append(PostFault("product not linked", message))
     return faults
 
 
-def _word_faults(post: Post, body: str, site: SiteSettings) -> list[Shortfall]:
+def _word_faults(post: Post, body: str, site: SiteSettings) -> list[PostFault]:
     fields = {
         "title": post.title, "excerpt": post.excerpt, "seo_title": post.seo_title, "body_markdown": body,
         "seo_description": post.seo_description, "image_alt": post.image_alt,
     }  # fmt: skip
     faults = [
-        Shortfall("forbidden word", f"{name} holds what the site forbids: {', '.join(found)}")
+        PostFault("forbidden word", f"{name} contains words that the site forbids: {', '.join(found)}")
         for name, text in fields.items()
         if (found := forbidden_in(text, site.forbidden_words))
     ]
-    if site.language and (another := plainly_another(render.text(body), site.language)):
-        told = f"the post is written in {another}: the site's language is {site.language}"
-        faults.append(Shortfall("another language", told))
+    if site.language and (language := other_language(render.text(body), site.language)):
+        message = f"the post is written in {language}: the site's language is {site.language}"
+        faults.append(PostFault("another language", message))
     elif site.language:
-        paragraph, another = paragraph_in_another(_prose(body), site.language)
+        paragraph, language = paragraph_in_other_language(_prose(body), site.language)
         if paragraph:
-            told = f"body_markdown has a paragraph in the language {another}, not {site.language}: {paragraph[:80]!r}"
-            faults.append(Shortfall("paragraph in another language", told))
+            message = (
+                f"body_markdown has a paragraph in the language {language}, not {site.language}: {paragraph[:80]!r}"
+            )
+            faults.append(PostFault("paragraph in another language", message))
     return faults
 
 
 def _prose(body: str) -> list[str]:
-    """The paragraphs that are no quotations."""
+    """Return the paragraphs, without quotations, code and tables."""
     return [block for block in body.split("\n\n") if not block.lstrip().startswith((">", "```", "|"))]

@@ -1,7 +1,7 @@
-"""Whether a text is plainly in another language than asked for: by its script, else by its commonest words.
+"""Detects a text that is clearly in another language than the site's: by its script, or by its most common words.
 
-A sieve for the gross mistake of a model that answers in English whatever it was asked, not a judge of style: where it
-knows too little of a language, or a text is too short, it says nothing.
+It finds a model that answers in English instead of the requested language. It does not judge style, and it reports
+nothing for a short text or a language that it does not know.
 """
 
 import re
@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterable
 
 LEAST_WORDS = 80
-PLAINLY = 3  # times as many of another language's common words as of the right one's
-TELLING = 8  # of them at least: single words are common to many languages
-TELLING_OF_ONE = 6  # in one paragraph
+CLEARLY = 3  # times as many common words of another language as of the expected one
+LEAST_COMMON = 8  # common words at least, because languages share single words
+LEAST_IN_PARAGRAPH = 6
 SCRIPTS = {
     "ar": "ARABIC", "fa": "ARABIC", "ur": "ARABIC", "he": "HEBREW", "el": "GREEK", "hi": "DEVANAGARI", "th": "THAI",
     "ko": "HANGUL", "zh": "CJK", "ja": "HIRAGANA", "ru": "CYRILLIC", "uk": "CYRILLIC", "bg": "CYRILLIC",
@@ -40,47 +40,47 @@ COMMON = {
 STOP_WORDS = {language: frozenset(words.split()) for language, words in COMMON.items()}
 
 
-def plainly_another(text: str, language: str) -> str | None:
-    """The tag of the language the text is in, if that is plainly not this one; else None."""
+def other_language(text: str, language: str) -> str | None:
+    """Return the tag of the text's language if it is clearly not `language`, otherwise None."""
     wanted = language.lower().partition("-")[0]
     words = re.findall(r"[^\W\d_]+", text.lower())
     if len(words) < LEAST_WORDS:
         return None
     script = SCRIPTS.get(wanted)
     if script is not None:
-        return None if _share(text, script) > 0.2 else likeliest(words) or "another script"
+        return None if _share(text, script) > 0.2 else most_likely_language(words) or "another script"
     if wanted not in STOP_WORDS:
         return None
     counts = _counts(words)
     best = max(counts, key=lambda tag: counts[tag])
-    return best if counts[best] >= max(TELLING, PLAINLY * counts[wanted]) else None
+    return best if counts[best] >= max(LEAST_COMMON, CLEARLY * counts[wanted]) else None
 
 
-def paragraph_in_another(paragraphs: Iterable[str], language: str) -> tuple[str, str]:
-    """The first of these that is plainly in another language, and the tag of that; empty if there is none."""
+def paragraph_in_other_language(paragraphs: Iterable[str], language: str) -> tuple[str, str]:
+    """Return the first paragraph that is clearly in another language, and that language; otherwise empty texts."""
     wanted = language.lower().partition("-")[0]
     for paragraph in paragraphs if wanted in STOP_WORDS else ():
         words = re.findall(r"[^\W\d_]+", paragraph.lower())
         counts = _counts(words)
         best = max(counts, key=lambda tag: counts[tag])
-        if counts[best] >= max(TELLING_OF_ONE, PLAINLY * counts[wanted]):
+        if counts[best] >= max(LEAST_IN_PARAGRAPH, CLEARLY * counts[wanted]):
             return paragraph, best
     return "", ""
 
 
 def _share(text: str, script: str) -> float:
-    """Of the letters, those of a script."""
-    letters = [sign for sign in text if sign.isalpha()]
-    return sum(unicodedata.name(sign, "").startswith(script) for sign in letters) / max(1, len(letters))
+    """Return the share of the letters that are of this script."""
+    letters = [character for character in text if character.isalpha()]
+    return sum(unicodedata.name(letter, "").startswith(script) for letter in letters) / max(1, len(letters))
 
 
 def _counts(words: list[str]) -> Counter[str]:
-    """Different ones: a text that repeats itself proves nothing."""
+    """Count the common words of each language. A repeated word counts once."""
     return Counter({tag: len(common.intersection(words)) for tag, common in STOP_WORDS.items()})
 
 
-def likeliest(words: list[str]) -> str | None:
-    """The language whose common words are most among these; None without any."""
+def most_likely_language(words: list[str]) -> str | None:
+    """Return the language with the most common words among these; None if there are none."""
     counts = _counts(words)
     best = max(counts, key=lambda tag: counts[tag])
     return best if counts[best] else None

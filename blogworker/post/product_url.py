@@ -1,4 +1,4 @@
-"""The template of a site's product pages, `https://shop.example/product-page/{handle}`: checked, filled in, learnt."""
+"""The URL template of a site's product pages, such as `https://shop.example/product-page/{handle}`."""
 
 import re
 import unicodedata
@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from blogworker.post.plain import SLUG_LIMIT, slug
 
-PLACEHOLDERS = {  # and the words that producers use for their values, the surest first; all in lower case
+PLACEHOLDERS = {  # placeholder -> names of its field in producers' data, the most reliable first, in lower case
     "handle": ("handle", "slug", "url_handle"),
     "id": ("id", "product_id"),
     "sku": ("sku", "variant_sku"),
@@ -19,53 +19,55 @@ EXAMPLE = "write it as https://shop.example/product-page/{handle}"
 NO_ADDRESS = "the source has no url and the site no --product-url"
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 LONGEST, LONGEST_VALUE = 500, 200
-LETTERS = "/:?#[]@!$&'()*+,;=%~"  # that an address may hold as they are; of these a value may hold none
+RESERVED = "/:?#[]@!$&'()*+,;=%~"  # allowed in a template, but encoded in a value
 UNSAFE = re.compile(r"[\s<>\"\\^`|]")
 HOST = re.compile(r"localhost|(?:(?!-)[a-z0-9_-]{1,63}(?<!-)\.)+(?!-)[a-z0-9-]{1,63}(?<!-)")
 PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 ENCODED = re.compile(r"[\w.~-]*%[0-9A-F]{2}(?:[\w.~-]|%[0-9A-F]{2})*", re.A | re.I)
-PAGE_HANDLE = re.compile(r"[^\W_]+(?:-+[^\W_]+)*")  # as shops make it of a name
-WIX_ID = re.compile(r"product_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I)  # of Wix's older export, on no page
+PAGE_HANDLE = re.compile(r"[^\W_]+(?:-+[^\W_]+)*")  # as shops derive it from a name
+WIX_ID = re.compile(
+    r"product_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I
+)  # in Wix's older export; no address has it
 
 
 def checked_template(text: str) -> str:
-    """The template, percent-encoded. Raises ValueError with what is wrong with it, which does not quote it."""
+    """Return the template, percent-encoded. Raises ValueError with a message that does not quote the template."""
     text = text.strip()
     if len(text) > LONGEST:
         raise ValueError(f"has more than {LONGEST} characters")
-    if any(unicodedata.category(sign)[0] == "C" for sign in text):
-        raise ValueError("holds a control or invisible character")
+    if any(unicodedata.category(character)[0] == "C" for character in text):
+        raise ValueError("contains a control or invisible character")
     if UNSAFE.search(text) or PERCENT.search(text):
-        raise ValueError(f"holds a space or another sign that an address cannot hold: {EXAMPLE}")
+        raise ValueError(f"contains a space or another character that is not allowed in an address: {EXAMPLE}")
     try:
         parts = urlsplit(text)
         if "@" in parts.netloc:
-            raise _Unfit("holds a user name or a password: leave out what stands before the @")
+            raise _InvalidHost("contains a user name or a password: remove the part before the @")
         if "{" in parts.netloc or "}" in parts.netloc:
-            raise _Unfit("has a placeholder in its host: all products are on one host")
+            raise _InvalidHost("has a placeholder in its host: all products are on one host")
         origin = _origin(parts)
-    except _Unfit:
+    except _InvalidHost:
         raise
     except ValueError:
         raise ValueError(f"is not a web address: {EXAMPLE}") from None
     rest = text[len(f"{parts.scheme}://{parts.netloc}") :]
     _check_placeholders(rest)
-    return origin + quote(rest, safe=f"{LETTERS}{{}}")
+    return origin + quote(rest, safe=f"{RESERVED}{{}}")
 
 
-class _Unfit(ValueError):
+class _InvalidHost(ValueError):
     pass
 
 
 def _origin(parts: SplitResult) -> str:
-    """Scheme, host and port as browsers send them. Raises ValueError."""
+    """Return scheme, host and port as browsers send them. Raises ValueError."""
     host, port = (parts.hostname or "").removesuffix("."), parts.port
     if not host.isascii():
-        raise _Unfit("has a host in other letters than ASCII: write it as browsers send it, xn--...")
+        raise _InvalidHost("has a host that is not ASCII: write it as browsers send it, xn--...")
     if ":" in host:
         host = f"[{IPv6Address(host)}]"
     if parts.scheme not in ("http", "https") or not (host.startswith("[") or HOST.fullmatch(host)):
-        raise ValueError("no web address")
+        raise ValueError("not a web address")
     return f"{parts.scheme}://{host}" if port is None else f"{parts.scheme}://{host}:{port}"
 
 
@@ -74,14 +76,14 @@ def _check_placeholders(text: str) -> None:
     if unknown := [name for name in names if name not in PLACEHOLDERS]:
         raise ValueError(f"has the unknown placeholder {{{unknown[0][:40]}}}; known are {KNOWN}")
     if re.search("[{}]", PLACEHOLDER.sub("", text)):
-        raise ValueError(f"has a brace that does not belong to a placeholder; known are {KNOWN}")
+        raise ValueError(f"has a brace outside of a placeholder; known are {KNOWN}")
     if not names:
-        raise ValueError(f"has no placeholder, so all products would have one address: put in {KNOWN}")
+        raise ValueError(f"has no placeholder, so all products would have the same address: add {KNOWN}")
 
 
 def filled(template: str, product: Mapping[str, Any], source_id: str | None) -> tuple[str, str]:
-    """The address of a product's page, or why it has none; one of the two is empty. `product`: its source_data by
-    words in lower case."""
+    """Return the address of a product's page, or the reason why it has none; the other one is empty. `product` is its
+    source_data with keys in lower case."""
     values: dict[str, str] = {}
     for name in dict.fromkeys(PLACEHOLDER.findall(template)):
         value = _value(product, name) or (_text(source_id) if name == "id" else "")
@@ -96,17 +98,17 @@ def filled(template: str, product: Mapping[str, Any], source_id: str | None) -> 
 
 
 def _fault(name: str, value: str) -> str:
-    if len(value) > LONGEST_VALUE or any(unicodedata.category(sign)[0] == "C" for sign in value):
+    if len(value) > LONGEST_VALUE or any(unicodedata.category(character)[0] == "C" for character in value):
         return "cannot be part of an address"
     if not value.strip("."):
         return "would lead to another page"  # `..`
     if name == "handle" and WIX_ID.fullmatch(value):
-        return "is Wix's own number, which is not part of its address"
+        return "is an id of Wix, which is not part of its address"
     return ""
 
 
 def learnt(url: object, handle: object) -> str | None:
-    """The template that gives this product of a shop its address, if one does."""
+    """Return the template that produces this address of a product, if there is one."""
     if not isinstance(url, str) or not isinstance(handle, str) or not PAGE_HANDLE.fullmatch(handle):
         return None
     start, slash, last = url.rpartition("/")
@@ -119,8 +121,8 @@ def learnt(url: object, handle: object) -> str | None:
 
 
 def for_learnt(product: Mapping[str, Any], *, name: str) -> bool:
-    """Whether the shop that a template was learnt from is likely to have made this product's handle: of its name, as
-    shops do, perhaps with a number. A producer's own number, or a handle of another shop, would make a dead link."""
+    """Whether a learnt template applies to this product: its handle must consist of words of its name, as shops derive
+    it, perhaps with a number. A producer's own number, or a handle of another shop, would give a dead link."""
     handle = _value(product, "handle")
     words = [word for word in slug(handle).split("-") if not word.isdigit()]
     made_of = slug(name, limit=10 * SLUG_LIMIT).split("-")
@@ -128,7 +130,7 @@ def for_learnt(product: Mapping[str, Any], *, name: str) -> bool:
 
 
 def page_of(source: Mapping[str, Any]) -> str | None:
-    """The address that posts about this source link to, or why there is none, in one line; None if it is no product."""
+    """Return the address that posts about this product link to, or why there is none. None if it is not a product."""
     if source.get("kind") != "product":
         return None
     return str(source.get("url") or f"no link: {source.get('no_link') or NO_ADDRESS}")

@@ -1,8 +1,7 @@
-"""Markdown as the model writes it, into tokens that are safe to publish, and those into HTML.
+"""Converts the Markdown of the model to tokens that are safe to publish, and the tokens to HTML.
 
-The tokens are the one source of every form of a post: HTML here, Ricos in `ricos`. So what is removed here (links to
-anywhere but the product's own page and the related posts, foreign pictures, raw HTML, level-one headings) is in none of
-them.
+All formats of a post are made from the tokens: HTML here, Ricos in `ricos`. So no format contains what is removed here:
+links to other pages than the product's and the related posts, foreign pictures, raw HTML, first-level headings.
 """
 
 import re
@@ -14,9 +13,9 @@ from markdown_it.token import Token
 
 from blogworker.post.plain import printable
 
-TOP_LEVEL, LOWEST_LEVEL = 2, 6  # the title is the page's level one
-DEEPEST = 100  # blocks within blocks: what nests deeper, the parser would drop without a word
-UNCLOSED_MAX = 50  # the parser searches the end of each bracket separately: 20,000 unclosed ones take minutes
+TOP_LEVEL, LOWEST_LEVEL = 2, 6  # level one is the title of the page
+DEEPEST = 100  # nested blocks; the parser silently drops deeper ones
+UNCLOSED_MAX = 50  # unclosed brackets; the parser searches the end of each one, so 20,000 take minutes
 PARSER = MarkdownIt("commonmark", {"html": False, "maxNesting": DEEPEST}).enable("table")
 PLAIN = MarkdownIt("zero")
 BRACKETS = re.compile(r"[\[\]]")
@@ -25,16 +24,16 @@ MARKS = re.compile(r"[\\`*_<>~|&]")
 UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+|[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef\U00020000-\U0003ffff]+"
 )
-THAI_WORD, HAN_WORD = 4, 2  # letters of a word, about
+THAI_WORD, HAN_WORD = 4, 2  # average letters per word
 
 
 def tokens(
     markdown: str, *, own_url: str = "", links: Iterable[str] = (), pictures: Container[str] = ()
 ) -> list[Token]:
-    """The document, safe and with its headings between the second and the sixth level.
+    """Return the document, safe to publish, with headings of the levels two to six.
 
-    Of links only those to `own_url` and `links` are kept, of pictures only those at the given addresses; of others the
-    words.
+    Links stay only if they lead to `own_url` or `links`, and pictures only at the given addresses. Others are replaced
+    by their words.
     """
     text = printable(markdown)
     if text.count("[") - text.count("]") > UNCLOSED_MAX:
@@ -53,29 +52,29 @@ def tokens(
 
 
 def html(markdown: str, *, own_url: str = "", links: Iterable[str] = ()) -> str:
-    """The post's body as HTML that closes every tag it opens."""
+    """Return the body of a post as HTML in which every tag is closed."""
     return str(PARSER.renderer.render(tokens(markdown, own_url=own_url, links=links), PARSER.options, {})).strip()
 
 
 def linked_in(markdown: str, *, own_url: str = "", links: Iterable[str] = ()) -> set[str]:
-    """The addresses among these that the post links to."""
+    """Return those of the addresses that the post links to."""
     found = (token.children or [] for token in tokens(markdown, own_url=own_url, links=links))
     return {str(child.attrGet("href")) for children in found for child in children if child.type == "link_open"}
 
 
 def link_to(url: str, words: str) -> str:
-    """A link in Markdown whose words are these, whatever marks they hold."""
+    """Return a Markdown link with these words, in which marks are escaped."""
     label = MARKS.sub(r"\\\g<0>", BRACKETS.sub("", words))
     return f"[{label}](<{url}>)"
 
 
 def text(markdown: str) -> str:
-    """What a reader reads, without marks."""
+    """Return the text that a reader sees, without Markdown marks."""
     return "\n".join(inline_text(token.children or []) for token in tokens(markdown) if token.type == "inline")
 
 
 def word_count(markdown: str) -> int:
-    """Words between spaces; of scripts that write none between them, as many as their letters make."""
+    """Return the number of words. In scripts without spaces it is estimated from the number of letters."""
     read = text(markdown)
     unspaced = sum(len(run) / letters for run, letters in _runs(read))
     return len(UNSPACED.sub(" ", read).split()) + round(unspaced)
@@ -89,38 +88,38 @@ def inline_text(children: Sequence[Token]) -> str:
     return "".join(" " if child.type in ("softbreak", "hardbreak") else child.content for child in children)
 
 
-def the_same(address: str, pages: Iterable[str]) -> str:
-    """Which of these pages an address leads to; empty: none."""
+def matching_page(address: str, pages: Iterable[str]) -> str:
+    """Return the page that the address leads to, or an empty text."""
     return next((page for page in pages if same_page(address, page)), "")
 
 
 def same_page(one: str, other: str) -> bool:
-    """Whether two addresses lead to the same page: scheme, `www.`, a last slash, the query, and which letters are
-    percent-encoded do not count."""
+    """Whether two addresses lead to the same page. Scheme, `www.`, a trailing slash, the query and percent-encoding are
+    ignored."""
     return bool(one and other) and _page(one) == _page(other)
 
 
 def _page(address: str) -> tuple[str, str]:
     try:
-        parts = urlsplit(PARSER.normalizeLink(address))  # as the parser gives the links it finds
+        parts = urlsplit(PARSER.normalizeLink(address))  # as the parser normalises links
     except ValueError:
         return address, ""
     return (parts.hostname or "").removeprefix("www."), unquote(parts.path).rstrip("/")
 
 
 def _safe(children: Iterable[Token], allowed: Sequence[str], pictures: Container[str]) -> Iterable[Token]:
-    """Inline tokens without foreign links (their words stay) and with strange pictures as their alternative text."""
-    kept: list[bool] = []  # for each link that is open, whether it stays
+    """Replace foreign links in inline tokens by their words, and unknown pictures by their alternative text."""
+    allowed_links: list[bool] = []  # for each open link, whether it is allowed
     for child in children:
         match child.type:
             case "link_open":
-                page = the_same(str(child.attrGet("href") or ""), allowed)
-                kept.append(bool(page))
+                page = matching_page(str(child.attrGet("href") or ""), allowed)
+                allowed_links.append(bool(page))
                 if page:
                     child.attrSet("href", page)
                     yield child
             case "link_close":
-                if kept.pop():
+                if allowed_links.pop():
                     yield child
             case "image" if str(child.attrGet("src")) not in pictures:
                 yield Token("text", "", 0, content=child.content)

@@ -1,7 +1,7 @@
-"""Markdown into Ricos, the rich content of a Wix post.
+"""Converts Markdown to Ricos, the rich content of a Wix post.
 
-Ricos nests less than Markdown does: a quote holds one paragraph, a list item holds no quote, code or table, and no
-paragraph a line break. What does not fit is turned into paragraphs that read the same. Rules: `ricos_rules`.
+Ricos allows less nesting than Markdown: a quote contains one paragraph, a list item cannot contain a quote, code or a
+table, and a paragraph has no line break. Such blocks become paragraphs with the same text. Rules: `ricos_rules`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,21 +12,21 @@ from typing import Literal
 from markdown_it.tree import SyntaxTreeNode
 
 from blogworker.post import render
-from blogworker.post.ricos_inline import Line, Node, Run, Shown, bold, joined, lines, pieces, texts
+from blogworker.post.ricos_inline import InlineImage, Line, Node, Run, bold, joined, lines, pieces, texts
 
-Place = Literal["root", "item", "flat"]  # flat: only paragraphs may stand here
+Place = Literal["root", "item", "flat"]  # flat: only paragraphs are allowed
 
 TEXT_STYLE = {"textStyle": {"textAlignment": "AUTO"}}
-BULLET = "• "  # where a list may not stand
+BULLET = "• "  # where a list is not allowed
 DEEPEST_LIST = 8
-ROW_HEIGHT, NARROWEST_COLUMN = 47, 120  # pixels, as Wix's own editor has them
+ROW_HEIGHT, NARROWEST_COLUMN = 47, 120  # pixels, as in the editor of Wix
 TAB = " " * 4
-NOTHING = Run("\N{EN DASH}")  # an empty cell, told
+EMPTY_CELL = Run("\N{EN DASH}")
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A file in the site's media, as Wix wants one shown inside a post."""
+    """A file in the media of the site, with what Wix needs to show it inside a post."""
 
     file_id: str
     width: int
@@ -40,9 +40,9 @@ def ricos(
     links: Iterable[str] = (),
     pictures: Mapping[str, Picture] | None = None,
 ) -> Node:
-    """The document of a post's body. Identical Markdown gives an identical document.
+    """Return the document of a post's body. Identical Markdown gives an identical document.
 
-    `pictures` are those of the site's media by the address that the text knows them by; of others the words are kept.
+    `pictures` maps addresses in the text to files in the media of the site. Other pictures are replaced by their words.
     """
     known = pictures or {}
     tree = SyntaxTreeNode(render.tokens(markdown, own_url=own_url, links=links, pictures=known))
@@ -50,14 +50,14 @@ def ricos(
 
 
 class _Builder:
-    """Makes nodes, each with an id of its own."""
+    """Makes nodes, each with a unique id."""
 
     def __init__(self, pictures: Mapping[str, Picture]) -> None:
         self._ids = count(1)
         self._pictures = pictures
 
     def spaced(self, blocks: Sequence[SyntaxTreeNode]) -> list[Node]:
-        """The top level. Wix puts no space between blocks; an empty paragraph does, except below a heading."""
+        """Return the top level. Wix adds no space between blocks: empty paragraphs do, except after a heading."""
         nodes: list[Node] = []
         for block in blocks:
             made = self._block(block, "root")
@@ -100,23 +100,25 @@ class _Builder:
         return self._node("ORDERED_LIST", items, {"indentation": 0, "start": max(1, _start(block))})
 
     def _item(self, item: SyntaxTreeNode, depth: int) -> Node:
-        held = [node for block in item.children for node in self._block(block, "item", depth=depth + 1)]
-        if not held or held[0]["type"].endswith("_LIST"):
-            held.insert(0, self._paragraph([]))
-        return self._node("LIST_ITEM", held, None)
+        children = [node for block in item.children for node in self._block(block, "item", depth=depth + 1)]
+        if not children or children[0]["type"].endswith("_LIST"):
+            children.insert(0, self._paragraph([]))
+        return self._node("LIST_ITEM", children, None)
 
     def _flat_list(self, block: SyntaxTreeNode) -> list[Node]:
         nodes: list[Node] = []
         for number, item in enumerate(block.children, _start(block)):
-            held = self._flat(item)
-            held[0]["nodes"][:0] = texts([Run(BULLET if block.type == "bullet_list" else f"{number}. ")])
-            nodes += held
+            paragraphs = self._flat(item)
+            paragraphs[0]["nodes"][:0] = texts([Run(BULLET if block.type == "bullet_list" else f"{number}. ")])
+            nodes += paragraphs
         return nodes
 
     def _quote(self, block: SyntaxTreeNode, place: Place) -> list[Node]:
-        """One after the other the paragraphs of a quote, for one quote holds only one."""
-        held = self._flat(block)
-        return held if place != "root" else [self._node("BLOCKQUOTE", [node], {"indentation": 0}) for node in held]
+        """Return a quote for each paragraph, because a Ricos quote contains only one."""
+        paragraphs = self._flat(block)
+        if place != "root":
+            return paragraphs
+        return [self._node("BLOCKQUOTE", [node], {"indentation": 0}) for node in paragraphs]
 
     def _flat(self, block: SyntaxTreeNode) -> list[Node]:
         return [node for child in block.children for node in self._block(child, "flat")] or [self._paragraph([])]
@@ -153,13 +155,13 @@ class _Builder:
         return self._node("TABLE_CELL", [paragraph], {})
 
     def _flat_table(self, block: SyntaxTreeNode) -> list[Node]:
-        """A paragraph for each row: **column:** cell; **column:** cell."""
+        """Return a paragraph for each row: **column:** cell; **column:** cell."""
         head, *body = [[_one_line(cell) for cell in row] for row in _rows(block)]
-        told = [[_named(name, cell) for name, cell in zip(head, row, strict=False)] for row in body] or [head]
-        return [self._paragraph(joined(row, "; ")) for row in told]
+        parts = [[_named(name, cell) for name, cell in zip(head, row, strict=False)] for row in body] or [head]
+        return [self._paragraph(joined(row, "; ")) for row in parts]
 
-    def _piece(self, piece: Line | Shown) -> Node:
-        if not isinstance(piece, Shown):
+    def _piece(self, piece: Line | InlineImage) -> Node:
+        if not isinstance(piece, InlineImage):
             return self._paragraph(piece)
         picture = self._pictures[piece.address]
         data = {
@@ -195,15 +197,15 @@ def _one_line(block: SyntaxTreeNode) -> Line:
 
 
 def _width(cell: SyntaxTreeNode) -> int:
-    """How much room a cell asks for, within what keeps its neighbours readable."""
+    """Return the relative width of a cell, limited so that other columns stay readable."""
     return min(40, max(8, sum(len(run.text) for run in _one_line(cell))))
 
 
 def _named(name: Line, cell: Line) -> Line:
-    return [*bold(name), Run(": "), *(cell or [NOTHING])] if name else cell
+    return [*bold(name), Run(": "), *(cell or [EMPTY_CELL])] if name else cell
 
 
 def _indented(line: str) -> str:
-    """Spaces at the beginning of a paragraph would not be seen."""
+    """Keep the indentation with no-break spaces: Wix does not show spaces at the start of a paragraph."""
     bare = line.lstrip(" ")
     return "\N{NO-BREAK SPACE}" * (len(line) - len(bare)) + bare

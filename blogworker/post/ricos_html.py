@@ -1,6 +1,6 @@
-"""A Ricos document as HTML: the page that a reader of the site gets, which is not quite the Markdown's own.
+"""Converts a Ricos document to HTML, as a reader of the site sees it. It may differ from the HTML of the Markdown.
 
-All text is escaped, and only web addresses become links: a document may come from anywhere.
+All text is escaped, and only web addresses become links, because the document may come from any source.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ SIDES = frozenset({"LEFT", "RIGHT", "CENTER", "JUSTIFY"})
 
 
 def ricos_html(document: Node) -> str:
-    """The blocks of a document, a line each. A paragraph that only makes room is an empty one here too."""
+    """Return the blocks of a document, one per line. A paragraph for spacing is an empty paragraph here too."""
     return "\n".join(_block(node) for node in _nodes(document))
 
 
@@ -43,7 +43,7 @@ def _block(node: Node) -> str:
             first = f' start="{start}"' if start != 1 else ""
             return f"<ol{first}>{_blocks(node)}</ol>"
         case "LIST_ITEM":
-            return f"<li>{_held(node)}</li>"
+            return f"<li>{_content(node)}</li>"
         case kind:
             return f"<{TAGS[kind]}>{_blocks(node)}</{TAGS[kind]}>"
 
@@ -52,8 +52,8 @@ def _blocks(node: Node) -> str:
     return "".join(_block(child) for child in _nodes(node))
 
 
-def _held(node: Node) -> str:
-    """What an item or a cell holds; one paragraph alone needs no tag."""
+def _content(node: Node) -> str:
+    """Return the content of a list item or a cell. A single paragraph needs no tag."""
     lines = [child for child in _nodes(node) if child["type"] == "PARAGRAPH"]
     return "".join(_line(child) if lines == [child] else _block(child) for child in _nodes(node))
 
@@ -70,7 +70,7 @@ def _rows(rows: Iterable[Node], tag: str) -> str:
 
 
 def _cell(cell: Node, tag: str) -> str:
-    return f"<{tag}{_side(_nodes(cell)[0])}>{_held(cell)}</{tag}>"
+    return f"<{tag}{_side(_nodes(cell)[0])}>{_content(cell)}</{tag}>"
 
 
 def _image(data: Node) -> str:
@@ -86,7 +86,7 @@ def _side(node: Node) -> str:
 
 
 def _line(node: Node) -> str:
-    """The text of a line; a link is one link though its looks change."""
+    """Return the text of a line. A link with several styles is still one link."""
     made = []
     for address, group in groupby(_nodes(node), _address):
         inner = "".join(_text(text) for text in group)
@@ -96,16 +96,16 @@ def _line(node: Node) -> str:
 
 def _text(node: Node) -> str:
     text = escape(str(node["textData"]["text"]))
-    looks = {look["type"] for look in node["textData"].get("decorations", [])}
+    styles = {style["type"] for style in node["textData"].get("decorations", [])}
     for kind, tag in (("ITALIC", "em"), ("BOLD", "strong")):
-        text = f"<{tag}>{text}</{tag}>" if kind in looks else text
+        text = f"<{tag}>{text}</{tag}>" if kind in styles else text
     return text
 
 
 def _address(node: Node) -> str:
-    for look in node["textData"].get("decorations", []):
-        if look["type"] == "LINK":
-            return web_address(look["linkData"]["link"].get("url"))
+    for style in node["textData"].get("decorations", []):
+        if style["type"] == "LINK":
+            return web_address(style["linkData"]["link"].get("url"))
     return ""
 
 

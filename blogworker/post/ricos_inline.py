@@ -1,4 +1,4 @@
-"""What stands inside a block: runs of text of one look each, in the lines their author broke by hand, and pictures."""
+"""The inline content of a block: runs of text with one style each, in lines with hard breaks, and pictures."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,14 +15,14 @@ ITALIC: Node = {"type": "ITALIC", "italicData": True}
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Text of one look."""
+    """Text with one style."""
 
     text: str
-    looks: tuple[Node, ...] = ()
+    styles: tuple[Node, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class InlineImage:
     """A picture in the text."""
 
     address: str
@@ -32,25 +32,25 @@ class Shown:
 Line = list[Run]
 
 
-def pieces(block: SyntaxTreeNode) -> list[Line | Shown]:
-    """A block's inline content: its lines, and the pictures between them; one empty line if there is nothing."""
-    found: list[Line | Shown] = []
+def pieces(block: SyntaxTreeNode) -> list[Line | InlineImage]:
+    """Return the lines of a block and the pictures between them; one empty line if there is nothing."""
+    found: list[Line | InlineImage] = []
     for kind, group in groupby(_below(block, ()), type):
         if kind is Run:
             found.append([run for run in group if isinstance(run, Run)])
         else:
-            found += [shown for shown in group if isinstance(shown, Shown)]
+            found += [image for image in group if isinstance(image, InlineImage)]
     return found or [[]]
 
 
 def lines(block: SyntaxTreeNode) -> list[Line]:
-    """A block's inline content where no picture may stand: its words are there instead."""
+    """Return the lines of a block in which pictures are not allowed and are replaced by their words."""
     found: list[Line] = [[]]
     for piece in _below(block, ()):
         match piece:
             case Run():
                 found[-1].append(piece)
-            case Shown():
+            case InlineImage():
                 found[-1].append(Run(piece.words))
             case None:
                 found.append([])
@@ -65,44 +65,44 @@ def joined(parts: Iterable[Line], mark: str) -> Line:
 
 
 def bold(line: Line) -> Line:
-    return [replace(run, looks=_with(run.looks, BOLD)) for run in line]
+    return [replace(run, styles=_with(run.styles, BOLD)) for run in line]
 
 
 def texts(line: Line) -> list[Node]:
-    """The nodes of a line; what looks alike is one node."""
+    """Return the nodes of a line. Adjacent text with the same style is one node."""
     return [
-        {"type": "TEXT", "id": "", "nodes": [], "textData": {"text": text, "decorations": list(looks)}}
-        for looks, runs in groupby(line, lambda run: run.looks)
+        {"type": "TEXT", "id": "", "nodes": [], "textData": {"text": text, "decorations": list(styles)}}
+        for styles, runs in groupby(line, lambda run: run.styles)
         if (text := "".join(run.text for run in runs))
     ]
 
 
-def _below(node: SyntaxTreeNode, looks: tuple[Node, ...]) -> Iterator[Run | Shown | None]:
-    """The runs and pictures below a node; None is a line break."""
+def _below(node: SyntaxTreeNode, styles: tuple[Node, ...]) -> Iterator[Run | InlineImage | None]:
+    """Yield the runs and pictures below a node; None is a line break."""
     for child in node.children:
-        yield from _found(child, looks)
+        yield from _found(child, styles)
 
 
-def _found(node: SyntaxTreeNode, looks: tuple[Node, ...]) -> Iterator[Run | Shown | None]:
+def _found(node: SyntaxTreeNode, styles: tuple[Node, ...]) -> Iterator[Run | InlineImage | None]:
     match node.type:
         case "text" | "code_inline":
-            yield Run(" ".join(node.content.splitlines()), looks)
+            yield Run(" ".join(node.content.splitlines()), styles)
         case "softbreak":
-            yield Run(" ", looks)
+            yield Run(" ", styles)
         case "hardbreak":
             yield None
         case "image":
-            yield Shown(str(node.attrs.get("src", "")), node.content)
+            yield InlineImage(str(node.attrs.get("src", "")), node.content)
         case "strong":
-            yield from _below(node, _with(looks, BOLD))
+            yield from _below(node, _with(styles, BOLD))
         case "em":
-            yield from _below(node, _with(looks, ITALIC))
+            yield from _below(node, _with(styles, ITALIC))
         case "link":
             link = {"url": str(node.attrs.get("href", "")), "target": "SELF"}
-            yield from _below(node, _with(looks, {"type": "LINK", "linkData": {"link": link}}))
+            yield from _below(node, _with(styles, {"type": "LINK", "linkData": {"link": link}}))
         case _:
-            yield from _below(node, looks)
+            yield from _below(node, styles)
 
 
-def _with(looks: Sequence[Node], look: Node) -> tuple[Node, ...]:
-    return tuple(looks) if look in looks else (*looks, look)
+def _with(styles: Sequence[Node], style: Node) -> tuple[Node, ...]:
+    return tuple(styles) if style in styles else (*styles, style)

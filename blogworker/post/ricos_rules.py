@@ -1,8 +1,8 @@
-"""The rules of Ricos that our documents must keep, checked before one is sent: Wix refuses a post for any breach.
+"""The rules of Ricos, checked before a document is sent: Wix refuses a post that breaks one of them.
 
-The kinds of node are those that we write. Of them, all that Wix's own schema refuses is refused here (a test sets the
-two side by side), and a little more that the schema lets pass and a page does not: an empty post, a picture without
-its size, a seventh level of heading, a line break inside a line, an id used twice.
+Only the kinds of node that we write are allowed. Everything that the schema of Wix refuses is refused here; a test
+compares both. Some faults that the schema accepts are refused too, because the page would be wrong: an empty post, a
+picture without its size, a heading of level seven, a line break inside a line, a duplicate id.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 Node = Mapping[str, Any]
-# A value's type, whole numbers or words it may be, what a list is of, or an object's keys, none of them required.
+# A type, a range of integers, a set of words, a list with the spec of its entries, or an object with optional keys.
 Spec = type | range | frozenset[str] | list[Any] | Mapping[str, Any]
 
 INT, SIZE = range(-(2**31), 2**31), range(2**32)
@@ -18,7 +18,7 @@ TEXT = frozenset({"TEXT"})
 LISTS = frozenset({"BULLETED_LIST", "ORDERED_LIST"})
 LINES = frozenset({"PARAGRAPH", "HEADING"})
 BLOCKS = LINES | LISTS | {"BLOCKQUOTE", "CODE_BLOCK", "IMAGE", "DIVIDER"}
-HOLDS: Mapping[str, frozenset[str]] = {  # those not listed hold nothing
+CHILDREN: Mapping[str, frozenset[str]] = {  # kind -> allowed children; kinds not listed have none
     "document": BLOCKS | {"TABLE"},
     "PARAGRAPH": TEXT,
     "HEADING": TEXT,
@@ -77,7 +77,7 @@ DATA: Mapping[str, tuple[str, Spec]] = {
     ),
     "TABLE_CELL": ("tableCellData", {"cellStyle": {"verticalAlignment": frozenset({"TOP", "MIDDLE", "BOTTOM"})}}),
 }
-BARE = frozenset({"LIST_ITEM", "TABLE_ROW"})  # nodes without data of their own
+WITHOUT_DATA = frozenset({"LIST_ITEM", "TABLE_ROW"})
 DECORATIONS: Mapping[str, tuple[str, Spec]] = {
     "BOLD": ("fontWeightValue", float),
     "ITALIC": ("italicData", bool),
@@ -89,33 +89,33 @@ DEEPEST = 30
 
 
 def ricos_faults(document: Node) -> list[str]:
-    """Every rule the document breaks, with the place; empty if it may be sent."""
+    """Return every rule that the document breaks, with the place; empty if it can be sent."""
     faults = [f"document: unknown property {key}" for key in document if key != "nodes"]
-    return faults + list(_held("document", document.get("nodes"), "document", ids=set(), depth=0))
+    return faults + list(_child_faults("document", document.get("nodes"), "document", ids=set(), depth=0))
 
 
-def _held(kind: str, nodes: object, path: str, *, ids: set[str], depth: int) -> Iterator[str]:
-    """What is wrong with the children of a node, and below."""
+def _child_faults(kind: str, nodes: object, path: str, *, ids: set[str], depth: int) -> Iterator[str]:
+    """Yield the faults of the children of a node, and of their children."""
     if not isinstance(nodes, list):
         yield f"{path}: nodes must be a list"
         return
     if not nodes and kind in NEVER_EMPTY:
-        yield f"{path}: {kind} must hold something"
+        yield f"{path}: {kind} must not be empty"
     if kind == "BLOCKQUOTE" and len(nodes) > 1:
-        yield f"{path}: a quote holds one paragraph"
+        yield f"{path}: a quote contains one paragraph"
     if nodes and kind == "LIST_ITEM" and _kind(nodes[0]) in LISTS:
-        yield f"{path}: a list item may not begin with a list"
+        yield f"{path}: a list item must not begin with a list"
     if kind == "TABLE" and len({len(_children(row)) for row in nodes}) > 1:
-        yield f"{path}: the rows of a table must be of one length"
+        yield f"{path}: all rows of a table must have the same length"
     for index, node in enumerate(nodes):
         place = f"{path}.{index}"
-        if _kind(node) not in HOLDS.get(kind, frozenset()):
-            yield f"{place}: {_kind(node)} may not stand in {kind}"
+        if _kind(node) not in CHILDREN.get(kind, frozenset()):
+            yield f"{place}: {_kind(node)} is not allowed in {kind}"
         elif depth > DEEPEST:
             yield f"{place}: nested deeper than {DEEPEST}"
         else:
-            yield from _own(node, place, ids, parent=kind)
-            yield from _held(_kind(node), node.get("nodes", []), place, ids=ids, depth=depth + 1)
+            yield from _node_faults(node, place, ids, parent=kind)
+            yield from _child_faults(_kind(node), node.get("nodes", []), place, ids=ids, depth=depth + 1)
 
 
 def _kind(node: object) -> str:
@@ -127,15 +127,15 @@ def _children(node: object) -> list[Any]:
     return nodes if isinstance(nodes, list) else []
 
 
-def _own(node: Node, path: str, ids: set[str], *, parent: str) -> Iterator[str]:
-    """What is wrong with a node itself."""
+def _node_faults(node: Node, path: str, ids: set[str], *, parent: str) -> Iterator[str]:
+    """Yield the faults of a node itself."""
     kind = _kind(node)
-    name, spec = ("", {}) if kind in BARE else DATA[kind]
+    name, spec = ("", {}) if kind in WITHOUT_DATA else DATA[kind]
     for key in node.keys() - {"type", "id", "nodes", name}:
         yield f"{path}: unknown property {key}"
     yield from _id(node.get("id", ""), path, ids)
     data = node.get(name, {})
-    if faults := list(_unlike(data, spec, f"{path}: {name}")):
+    if faults := list(_mismatches(data, spec, f"{path}: {name}")):
         yield from faults
         return
     match kind:
@@ -149,22 +149,22 @@ def _own(node: Node, path: str, ids: set[str], *, parent: str) -> Iterator[str]:
 
 def _id(own_id: object, path: str, ids: set[str]) -> Iterator[str]:
     if not isinstance(own_id, str) or not ID.fullmatch(own_id):
-        yield f"{path}: an id is made of letters, digits, - and _"
+        yield f"{path}: an id consists of letters, digits, - and _"
     elif own_id and own_id in ids:
-        yield f"{path}: id {own_id} is used twice"
+        yield f"{path}: duplicate id {own_id}"
     else:
         ids.add(own_id)
 
 
-def _unlike(value: object, spec: Spec, path: str) -> Iterator[str]:
-    """Where a value is not of its shape."""
+def _mismatches(value: object, spec: Spec, path: str) -> Iterator[str]:
+    """Yield where a value does not match its spec."""
     if isinstance(spec, Mapping):
         if not isinstance(value, Mapping):
             yield f"{path} must be an object"
             return
         for key in value:
             if key in spec:
-                yield from _unlike(value[key], spec[key], f"{path}.{key}")
+                yield from _mismatches(value[key], spec[key], f"{path}.{key}")
             else:
                 yield f"{path}: unknown property {key}"
     elif isinstance(spec, list):
@@ -172,7 +172,7 @@ def _unlike(value: object, spec: Spec, path: str) -> Iterator[str]:
             yield f"{path} must be a list"
             return
         for entry in value:
-            yield from _unlike(entry, spec[0], path)
+            yield from _mismatches(entry, spec[0], path)
     elif isinstance(spec, frozenset):
         if not isinstance(value, str) or value not in spec:
             yield f"{path}: {value!r} is not one of {', '.join(sorted(spec))}"
@@ -191,10 +191,10 @@ def _text(data: Node, path: str, *, may_break: bool) -> Iterator[str]:
     if not text:
         yield f"{path}: text must not be empty"
     elif "\n" in text and not may_break:
-        yield f"{path}: text must not hold a line break"
+        yield f"{path}: text must not contain a line break"
     kinds = [_kind(decoration) for decoration in data.get("decorations", [])]
     for kind in sorted({kind for kind in kinds if kinds.count(kind) > 1}):
-        yield f"{path}: decoration {kind} is there twice"
+        yield f"{path}: duplicate decoration {kind}"
     for decoration in data.get("decorations", []):
         yield from _decoration(decoration, path)
 
@@ -205,11 +205,11 @@ def _decoration(decoration: Any, path: str) -> Iterator[str]:
         yield f"{path}: unknown decoration {kind}"
         return
     name, spec = DECORATIONS[kind]
-    look = {key: value for key, value in decoration.items() if key != "type"}
-    if faults := list(_unlike(look, {name: spec}, f"{path}: {kind}")):
+    style = {key: value for key, value in decoration.items() if key != "type"}
+    if faults := list(_mismatches(style, {name: spec}, f"{path}: {kind}")):
         yield from faults
     elif kind == "LINK":
-        link = look.get(name, {}).get("link", {})
+        link = style.get(name, {}).get("link", {})
         if bool(link.get("url")) + bool(link.get("anchor")) != 1 or {"url", "anchor"} <= link.keys():
             yield f"{path}: a link needs a url or an anchor"
 

@@ -1,7 +1,7 @@
-"""A Ricos document within so many bytes, for Wix takes no larger post.
+"""Truncates a Ricos document to a number of bytes, because Wix refuses a larger post.
 
-First goes what nobody sees: ids, and fields that say what is so without them. Then the last sections, each whole, so
-that what is left ends where an author would end. (A post that long is one the model could not stop writing.)
+First it removes what nobody sees: ids, and fields with their default value. Then it removes whole sections from the
+end, so that the document ends where an author could end it. (Such a long post is an answer that did not stop.)
 """
 
 import json
@@ -11,33 +11,33 @@ from typing import Any
 
 Node = Mapping[str, Any]
 
-UNSEEN: tuple[Any, ...] = ([], {}, {"indentation": 0}, {"textStyle": {"textAlignment": "AUTO"}})
+DEFAULTS: tuple[Any, ...] = ([], {}, {"indentation": 0}, {"textStyle": {"textAlignment": "AUTO"}})
 
 
 def size_of(value: object) -> int:
-    """Bytes of a JSON value as it is sent."""
+    """Return the size in bytes of a JSON value as it is sent."""
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-def fitted(document: Node, *, room: int) -> Node | None:
-    """The document itself, or as much of it as `room` bytes hold; None if that is not even its first section."""
+def truncated(document: Node, *, room: int) -> Node | None:
+    """Return the document, truncated to `room` bytes. None if not even its first section is that small."""
     if size_of(document) <= room:
         return document
-    nodes = [lean(node) for node in document["nodes"]]
+    nodes = [compact(node) for node in document["nodes"]]
     needed = list(accumulate((size_of(node) + 1 for node in nodes), initial=size_of({**document, "nodes": []})))
     ends = [len(nodes), *(place for place, node in enumerate(nodes) if place and node["type"] == "HEADING")]
     end = max((end for end in ends if needed[end] <= room), default=None)
     return None if end is None else {**document, "nodes": _without_last_gap(nodes[:end])}
 
 
-def lean(node: Node) -> dict[str, Any]:
-    """A node that looks the same in fewer bytes."""
-    kept = {name: value for name, value in node.items() if name != "id" and value not in UNSEEN}
-    if "nodes" in kept:
-        kept["nodes"] = [lean(child) for child in kept["nodes"]]
-    if "textData" in kept:
-        kept["textData"] = {name: value for name, value in kept["textData"].items() if value != []}
-    return kept
+def compact(node: Node) -> dict[str, Any]:
+    """Return a node that looks the same but has fewer bytes."""
+    fields = {name: value for name, value in node.items() if name != "id" and value not in DEFAULTS}
+    if "nodes" in fields:
+        fields["nodes"] = [compact(child) for child in fields["nodes"]]
+    if "textData" in fields:
+        fields["textData"] = {name: value for name, value in fields["textData"].items() if value != []}
+    return fields
 
 
 def _without_last_gap(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:

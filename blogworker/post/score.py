@@ -1,15 +1,15 @@
-"""How good a post is by its checks, from 0 to 100. This is the whole formula:
+"""The score of a post, from 0 to 100. This is the whole formula:
 
-    score = 100 - the sum of what its findings cost, and at least 0
+    score = 100 - the sum of the costs of its findings, and at least 0
 
-                      a usual one   a grave one
-    repaired                    1             2   found in what the writer gave, and put right without it
-    off the brief               2             4   asked of the writer, not kept to, and published all the same
-    sent back                   6            12   only the writer could mend it: the post was written again
-    stands                     20            40   is in the post that readers see
+                      normal finding   grave finding
+    repaired                       1               2   found in the answer of the model, and repaired by our code
+    off the brief                  2               4   a request of the prompt that the model did not follow
+    sent back                      6              12   only the model could repair it: the post was written again
+    remaining                     20              40   is still in the published post
 
-Each finding counts once, by its name, where it cost most. Grave is what misleads a reader (GRAVE). So one more finding
-never raises a score, and none is free. The model's money is not part of it: `costs` shows both.
+Findings with the same name count once, with the highest cost. A grave finding misleads a reader (GRAVE). One more
+finding never raises a score. The score does not include what the model charged: `blogworker costs` shows both.
 """
 
 from collections.abc import Iterable
@@ -27,20 +27,20 @@ GRAVE = frozenset(
 
 
 class Outcome(StrEnum):
-    """What became of a finding."""
+    """What happened to a finding."""
 
     REPAIRED = "repaired"
     OFF_BRIEF = "off the brief"
     SENT_BACK = "sent back"
-    STANDS = "stands"
+    REMAINING = "remaining"
 
 
-COSTS = {Outcome.REPAIRED: 1, Outcome.OFF_BRIEF: 2, Outcome.SENT_BACK: 6, Outcome.STANDS: 20}
+COSTS = {Outcome.REPAIRED: 1, Outcome.OFF_BRIEF: 2, Outcome.SENT_BACK: 6, Outcome.REMAINING: 20}
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One finding, and what it takes from the score."""
+    """One finding, and the points that it costs."""
 
     name: str
     outcome: Outcome
@@ -49,11 +49,11 @@ class Cost:
 
 def costs_of(
     *, repaired: Iterable[str] = (), off_brief: Iterable[str] = (), sent_back: Iterable[str] = (),
-    stands: Iterable[str] = (),
+    remaining: Iterable[str] = (),
 ) -> list[Cost]:  # fmt: skip
-    """The findings, by name, the costliest first."""
+    """Return the cost of each finding, the highest first."""
     outcomes = dict.fromkeys(repaired, Outcome.REPAIRED) | dict.fromkeys(off_brief, Outcome.OFF_BRIEF)
-    outcomes |= dict.fromkeys(sent_back, Outcome.SENT_BACK) | dict.fromkeys(stands, Outcome.STANDS)
+    outcomes |= dict.fromkeys(sent_back, Outcome.SENT_BACK) | dict.fromkeys(remaining, Outcome.REMAINING)
     costs = [Cost(name, outcome, COSTS[outcome] * (1 + (name in GRAVE))) for name, outcome in outcomes.items()]
     return sorted(costs, key=lambda cost: (-cost.points, cost.name))
 

@@ -1,7 +1,7 @@
-"""What a site's owner asks of every post: `sites.settings`, as `blogworker sites set --settings` takes them.
+"""The settings of a site for its posts: the column `sites.settings`, set by `blogworker sites set --settings`.
 
-A person's mistake is told to that person, all of it at once. A worker that meets a setting it cannot use, because
-somebody wrote it with SQL, goes on without that one.
+The command reports all faults at once. If a setting that was written with SQL is not valid, a worker ignores that
+setting.
 """
 
 from collections.abc import Mapping
@@ -18,48 +18,48 @@ LONGEST = 300
 WORD_LENGTH = 60
 LEAST_WORDS, MOST_WORDS = 300, 3_000
 MOST_EVERY = 1_000
-UNTOLD = {"member_id", "publish_mode", "image_trouble", "product_url", "review_every"}
+NOT_FOR_WRITER = {"member_id", "publish_mode", "image_trouble", "product_url", "review_every"}
 LANGUAGE_TAG = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 
 
-def _told(text: str) -> str:
+def _cleaned(text: str) -> str:
     if not (cleaned := plain(text, limit=LONGEST)):
         raise ValueError("is empty")
     return cleaned
 
 
-Told = Annotated[str, Field(max_length=LONGEST), AfterValidator(_told)]
+Text = Annotated[str, Field(max_length=LONGEST), AfterValidator(_cleaned)]
 Template = Annotated[str, AfterValidator(checked_template)]
-Word = Annotated[str, Field(min_length=1, max_length=WORD_LENGTH), AfterValidator(_told)]
+Word = Annotated[str, Field(min_length=1, max_length=WORD_LENGTH), AfterValidator(_cleaned)]
 
 
 class SiteSettings(BaseModel):
-    """All of them; what is not given is left to the writer."""
+    """All settings of a site. The model decides what is not set."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     language: str | None = Field(None, pattern=LANGUAGE_TAG, description="a tag such as en, de or pt-BR")
-    tone: Told | None = None
-    name: Told | None = None  # of the shop
-    about: Told | None = None
-    audience: Told | None = None
-    country: Told | None = None
-    brand_words: list[Word] = Field([], max_length=30, description="to be written exactly so")
-    forbidden_words: list[Word] = Field([], max_length=200, description="that no post may hold")
+    tone: Text | None = None
+    name: Text | None = None  # of the shop
+    about: Text | None = None
+    audience: Text | None = None
+    country: Text | None = None
+    brand_words: list[Word] = Field([], max_length=30, description="words to be spelled exactly like this")
+    forbidden_words: list[Word] = Field([], max_length=200, description="words that no post may contain")
     words: int | None = Field(None, ge=LEAST_WORDS, le=MOST_WORDS, description="length of a post")
     member_id: str | None = Field(None, min_length=1, max_length=100, description="the author at Wix")
-    image_trouble: ImageTrouble | None = Field(None, description="what becomes of a post without a picture")
+    image_trouble: ImageTrouble | None = Field(None, description="what happens to a post if its picture cannot be made")
     publish_mode: Literal["publish", "draft"] | None = Field(None, description="draft: the owner publishes by hand")
-    review_every: int | None = Field(None, ge=1, le=MOST_EVERY, description="of how many posts one stays a draft")
-    product_url: Template | None = None  # of the pages that posts link to, where a product has no url
+    review_every: int | None = Field(None, ge=1, le=MOST_EVERY, description="one of this many posts stays a draft")
+    product_url: Template | None = None  # for the link of a post to a product that has no url
 
     def facts(self) -> dict[str, Any]:
-        """What the writer is told."""
-        return self.model_dump(exclude_defaults=True, exclude=UNTOLD)
+        """Return the settings that are part of the prompt."""
+        return self.model_dump(exclude_defaults=True, exclude=NOT_FOR_WRITER)
 
 
 def checked(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings to store: those given, cleaned; null stays null and takes a setting back. Raises SettingsError."""
+    """Return the given settings, cleaned, to be stored. A null removes a setting. Raises SettingsError."""
     try:
         settings = SiteSettings.model_validate({key: value for key, value in given.items() if value is not None})
         SiteSettings.model_validate({key: None for key in given if key not in SiteSettings.model_fields})
@@ -69,7 +69,7 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def usable(stored: Mapping[str, Any]) -> SiteSettings:
-    """What of the stored settings can be used."""
+    """Return the stored settings that are valid."""
     known = {key: value for key, value in stored.items() if key in SiteSettings.model_fields and value is not None}
     try:
         return SiteSettings.model_validate(known)
@@ -83,5 +83,5 @@ def _fault(fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         return f"{path} is not a setting of a site; known are {', '.join(SiteSettings.model_fields)}"
     field = SiteSettings.model_fields.get(str(fault["loc"][0]))
-    told = f" ({field.description})" if field is not None and field.description else ""
-    return f"{path}: {fault['msg'].removeprefix('Value error, ')}{told}"
+    hint = f" ({field.description})" if field is not None and field.description else ""
+    return f"{path}: {fault['msg'].removeprefix('Value error, ')}{hint}"

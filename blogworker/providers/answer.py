@@ -1,7 +1,7 @@
-"""Reads values from a vendor's answer. Each function accepts any input, and gives a value of its type or None.
+"""Reads values from the response of a provider. Each function accepts any input, and returns its type or None.
 
-New models, gateways and faults send answers that differ from the published schema. What is null, of another type,
-absurdly large or too deeply nested is read as absent, so parsers built on these functions need no `except`.
+New models, gateways and faults send responses that differ from the published schema. A value that is null, of another
+type, implausibly large or too deeply nested is read as absent, so parsers need no `except`.
 """
 
 import json
@@ -15,17 +15,17 @@ import httpx2
 
 from blogworker.db.storable import storable
 
-LONGEST_WORDS = 4_000  # characters of an explanation that are kept
+LONGEST_WORDS = 4_000  # characters of an explanation; the rest is dropped
 LONGEST_ID = 200
 LONGEST_ADDRESS = 8_000
-DIGITS = 15  # a number with more is read as absent: no vendor counts that far
-ID = re.compile(r"[!-~]+")  # visible ASCII: it goes into a path, a header and a log
+DIGITS = 15  # a number with more digits is read as absent
+ID = re.compile(r"[!-~]+")  # visible ASCII, because it is used in paths, headers and logs
 SENDABLE = re.compile(r"[ -~]{1,8000}")
 COUNT = re.compile(r"[0-9]{1,15}")
 
 
 def object_of(body: bytes | str) -> dict[str, Any] | None:
-    """The body as a JSON object. Bytes that cannot be decoded are replaced, so that a paid answer is not lost."""
+    """Return the body as a JSON object. Invalid bytes are replaced, so that a paid response is not lost."""
     try:
         text = body if isinstance(body, str) else body.decode(json.detect_encoding(body), "replace")
         value = json.loads(
@@ -37,26 +37,26 @@ def object_of(body: bytes | str) -> dict[str, Any] | None:
 
 
 def at(value: Any, *path: str) -> Any:
-    """The value at a path of names; None if there is none."""
+    """Return the value at a path of names, or None."""
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
 
 
 def objects(value: Any) -> list[dict[str, Any]]:
-    """The objects of a list; a single object counts as a list of one."""
+    """Return the objects of a list. A single object counts as a list of one."""
     found = value if isinstance(value, list) else [value]
     return [entry for entry in found if isinstance(entry, dict)]
 
 
 def text(value: Any) -> str | None:
-    """A text that is not empty, without characters that cannot be stored or sent."""
+    """Return a text that is not empty, without characters that cannot be stored or sent."""
     cleaned: str = storable(value) if isinstance(value, str) else ""
     return cleaned or None
 
 
 def words(value: Any) -> str:
-    """An explanation as text; a list of faults or another value as JSON."""
+    """Return an explanation as text; a list of faults or another value as JSON."""
     if value is None or isinstance(value, str):
         return text((value or "")[:LONGEST_WORDS]) or ""
     try:
@@ -66,24 +66,24 @@ def words(value: Any) -> str:
 
 
 def code(value: Any) -> str | None:
-    """A vendor's error code or status, which may be a number."""
+    """Return an error code or a status, which may be a number."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return (text(value) or "")[:LONGEST_ID].strip() or None
 
 
 def identifier(value: Any) -> str | None:
-    """An id that can be used in a path or a header."""
+    """Return an id that can be used in a path or a header."""
     found = value.strip() if isinstance(value, str) else code(value)
     return found if found is not None and ID.fullmatch(found) and len(found) <= LONGEST_ID else None
 
 
 def address(value: Any) -> str | None:
-    """An absolute http or https URL."""
+    """Return an absolute http or https URL."""
     if not isinstance(value, str) or len(value) > LONGEST_ADDRESS or not ID.fullmatch(value.strip()):
         return None
     found = value.strip()
-    try:  # httpx2 accepts some that are not valid, and raises on others
+    try:  # httpx2 accepts some invalid URLs, and raises for others
         known = urlsplit(found).hostname and httpx2.URL(found).scheme in ("http", "https")
     except (httpx2.InvalidURL, ValueError):
         return None
@@ -91,7 +91,7 @@ def address(value: Any) -> str | None:
 
 
 def number(value: Any) -> float | None:
-    """A finite number, also one that is written as text."""
+    """Return a finite number, also from a text."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -102,7 +102,7 @@ def number(value: Any) -> float | None:
 
 
 def count(value: Any, *, most: int = 10**DIGITS) -> int:
-    """A positive whole number; 0 if there is none, or none that is plausible."""
+    """Return a positive whole number; 0 if there is no plausible one."""
     if isinstance(value, str):
         value = int(value) if COUNT.fullmatch(value) else None
     if isinstance(value, float) and value.is_integer():
@@ -111,12 +111,12 @@ def count(value: Any, *, most: int = 10**DIGITS) -> int:
 
 
 def header(headers: Mapping[str, str], name: str) -> str | None:
-    """A header that holds an id, such as the request's."""
+    """Return a header that contains an id, such as the id of the request."""
     return identifier(headers.get(name))
 
 
 def sendable(headers: Mapping[str, str], name: str) -> str | None:
-    """A header that may be sent back unchanged."""
+    """Return a header that may be sent back unchanged."""
     value = headers.get(name, "").strip()
     return value if SENDABLE.fullmatch(value) else None
 

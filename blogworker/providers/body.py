@@ -1,7 +1,7 @@
-"""Reads the whole body of an answer, decompressed in small steps up to a limit.
+"""Reads the whole body of a response, decompressed in small steps up to a limit.
 
-A few kilobytes of gzip may decompress to gigabytes. So each step gives at most STEP bytes, the event loop runs after
-each step, and reading ends at the limit.
+A few kilobytes of gzip may decompress to gigabytes. So each step returns at most STEP bytes, the event loop runs
+after each step, and reading stops at the limit.
 """
 
 import zlib
@@ -16,11 +16,11 @@ PIECES_IN_A_TURN = 32  # pieces received before the event loop runs: a server ma
 
 
 class TooLarge(httpx2.DecodingError):
-    """The body is above its limit."""
+    """The body is larger than the limit."""
 
 
 async def read(parts: AsyncIterable[bytes], *, encoding: str, limit: int) -> bytes:
-    """The decompressed body. Raises TooLarge, or DecodingError if its encoding was not asked for or is corrupt."""
+    """Return the decompressed body. Raises TooLarge, or DecodingError if it is corrupt or has another encoding."""
     unpacker = _unpacker(encoding)
     body = bytearray()
     received = pieces = 0
@@ -33,7 +33,7 @@ async def read(parts: AsyncIterable[bytes], *, encoding: str, limit: int) -> byt
                 break
             await checkpoint()
         if max(received, len(body)) > limit:
-            raise TooLarge(f"the body is above {limit} bytes")
+            raise TooLarge(f"the body is larger than {limit} bytes")
         if pieces % PIECES_IN_A_TURN == 0:
             await checkpoint()
     if received and not unpacker.complete:
@@ -67,7 +67,7 @@ class _Zlib:
                 raise httpx2.DecodingError(f"the compressed body is corrupt: {error}") from error
             yield piece
             part = self._stream.unconsumed_tail
-            if not part and len(piece) < STEP:  # otherwise zlib may hold more output
+            if not part and len(piece) < STEP:  # otherwise zlib may have more output
                 return
 
     def _wbits_of(self, part: bytes) -> int:
@@ -84,4 +84,4 @@ def _unpacker(encoding: str) -> _Plain | _Zlib:
         case ["gzip" | "x-gzip" | "deflate" as coding]:
             return _Zlib(coding)
         case _:
-            raise httpx2.DecodingError("the body has an encoding that was not asked for")
+            raise httpx2.DecodingError("the body has an encoding that was not requested")

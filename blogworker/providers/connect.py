@@ -1,6 +1,6 @@
-"""Connections to URLs that a vendor names (files, uploads), to public IP addresses only.
+"""Connects to URLs from a provider (files, uploads), but only at public IP addresses.
 
-A name is resolved once, and the connection goes to the address that was checked, because a second lookup might give
+A name is resolved once, and the connection uses the address that was checked, because a second lookup might return
 another. A proxy resolves names itself, so with a proxy only the URL can be checked.
 """
 
@@ -16,11 +16,11 @@ from blogworker.addresses import IPAddress, Origin, is_public, is_public_name, l
 
 
 class NotAllowed(httpx2.ConnectError):
-    """Our policy forbids this request; it was not sent."""
+    """Our policy does not allow this request. It was not sent."""
 
 
 def require_public(origin: Origin, *, loopback: bool) -> None:
-    """Raise NotAllowed unless the URL's host may be public. `loopback`: this machine is allowed too."""
+    """Raise NotAllowed unless the host may be public. `loopback`: loopback addresses are allowed too."""
     if loopback and origin.loopback:
         return
     address = literal(origin.host)
@@ -29,7 +29,7 @@ def require_public(origin: Origin, *, loopback: bool) -> None:
 
 
 class PublicTransport(httpx2.AsyncHTTPTransport):
-    """A transport that connects to public addresses only, whatever a name resolves to."""
+    """A transport that connects only to public addresses, whatever a name resolves to."""
 
     def __init__(self, *, verify: ssl.SSLContext, limits: httpx2.Limits, loopback: bool) -> None:
         super().__init__(verify=verify, limits=limits)
@@ -55,7 +55,7 @@ class _PublicBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """A connection to the first of the host's addresses that accepts one."""
+        """Connect to the first address of the host that accepts a connection."""
         failure: Exception = NotAllowed(f"{host} has no public address")
         for address in await self._addresses(host, port, timeout):
             try:
@@ -65,7 +65,7 @@ class _PublicBackend(httpcore2.AsyncNetworkBackend):
         raise failure
 
     async def _addresses(self, host: str, port: int, timeout: float | None) -> list[IPAddress]:
-        """The allowed addresses of a host; IPv4 first, because IPv6 is the one that may be configured but broken."""
+        """Return the allowed addresses of a host. IPv4 is first, because IPv6 is more often configured but broken."""
         try:
             with fail_after(timeout):
                 found = await getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -74,10 +74,10 @@ class _PublicBackend(httpcore2.AsyncNetworkBackend):
         except (OSError, UnicodeError) as error:
             raise httpcore2.ConnectError(f"{host} could not be resolved: {error}") from error
         addresses = {literal(str(place[0])) for *_, place in found}
-        allowed = [address for address in addresses if address is not None and self._may(address)]
+        allowed = [address for address in addresses if address is not None and self._is_allowed(address)]
         return sorted(allowed, key=lambda address: (address.version, int(address)))
 
-    def _may(self, address: IPAddress) -> bool:
+    def _is_allowed(self, address: IPAddress) -> bool:
         return is_public(translated(address)) or (self._loopback and address.is_loopback)
 
     async def sleep(self, seconds: float) -> None:

@@ -1,7 +1,7 @@
-"""What the three clients share: how long a vendor asks us to wait, and which error a failure becomes.
+"""Shared by the three clients: how long a provider asks us to wait, and which error a failure becomes.
 
-One question parts the failures: may the request have had its effect? Not sent, or refused: it has none. Sent and never
-answered: nobody knows, and only a caller that looks it up may repeat it.
+Failures differ in whether the request may have had its effect. A request that was not sent, or was refused, had none.
+For one without a response it is unknown, and the caller must check before it repeats the request.
 """
 
 import re
@@ -26,19 +26,26 @@ from blogworker.errors import (
 )
 from blogworker.redact import SECRETS
 
-LONGEST_WAIT_S = 86_400.0  # daily limits exist; nothing a vendor names is believed beyond a day
-SHORTEST_WAIT_S = 1.0  # for "at once", and for a date that has passed: said with a refusal, they would make a loop
+LONGEST_WAIT_S = 86_400.0  # daily limits exist; a longer wait is not believed
+SHORTEST_WAIT_S = 1.0  # instead of 0 or a date in the past, which would make a loop
 LONGEST_MESSAGE = 400
 LONGEST_EXPLANATION = 4_000  # characters that are searched for a wait
 LONGEST_HEADER = 100  # characters; no number of seconds and no date is longer
 REFUSED_INPUT = (400, 422)
-REFUSED_PROTOCOL = (405, 406, 411, 415, 421, 426)  # about method, media type or host, which all our calls share
+REFUSED_PROTOCOL = (
+    405,
+    406,
+    411,
+    415,
+    421,
+    426,
+)  # about the method, media type or host, which are the same in all calls
 
 Turn = AbstractAsyncContextManager[object]
-Pace = Callable[[], Turn]  # waits for the turn of one call, which is made inside; raises RateLimited if it is far off
+Pace = Callable[[], Turn]  # waits until a call is allowed; the call is made inside. Raises RateLimited for a long wait
 SitePace = Callable[[str], Turn]  # the same for the calls to one site
 
-# httpx serves the replicate SDK, httpx2 the openai SDK and ourselves; they share names, not classes.
+# The Replicate SDK uses httpx; the OpenAI SDK and our code use httpx2. The classes differ.
 TransportError = (httpx.TransportError, httpx.DecodingError, httpx2.TransportError, httpx2.DecodingError)
 UNSENT = (
     *(httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError),
@@ -54,22 +61,22 @@ IN_WORDS_S = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86_400.0}
 
 
 def safe(text: object) -> str:
-    """A vendor's message on one line, without secrets, then cut: cut first, half a key could remain."""
+    """Return a message on one line, without secrets, then truncated: the other order could leave half a key."""
     line = " ".join(SECRETS.hide(str(text)).split())
     return line if len(line) <= LONGEST_MESSAGE else f"{line[: LONGEST_MESSAGE - 1]}…"
 
 
 def named_wait_s(headers: Mapping[str, str], message: str = "") -> float | None:
-    """The wait a vendor asked for, in any of the forms in use; None if it named none.
+    """Return the wait that the provider asks for, in any of the usual forms, or None.
 
-    Of several the longest counts, since each is "at the least".
+    If there are several, return the longest, because each is a minimum.
     """
     waits = [
         _milliseconds(headers.get("retry-after-ms", "")),
         _seconds_or_date(headers.get("retry-after", ""), now=headers.get("date", "")),
         *(
-            float(number) * IN_WORDS_S[unit.lower()] if number else go_duration_s(told)
-            for told, number, unit in NAMED_WAIT.findall(message[:LONGEST_EXPLANATION])
+            float(number) * IN_WORDS_S[unit.lower()] if number else go_duration_s(text)
+            for text, number, unit in NAMED_WAIT.findall(message[:LONGEST_EXPLANATION])
         ),
     ]
     named = [wait if wait > 0 else SHORTEST_WAIT_S for wait in waits if wait is not None]
@@ -77,19 +84,19 @@ def named_wait_s(headers: Mapping[str, str], message: str = "") -> float | None:
 
 
 def lost(error: BaseException, *, provider: str, repeatable: bool = False) -> Unavailable:
-    """A call that ended without an answer. `repeatable` calls have no effect that could be doubled."""
+    """Return the error of a call without a response. A `repeatable` call has no effect that could happen twice."""
     if isinstance(error, UNSENT):
         return Unsent(f"could not connect: {safe(error) or type(error).__name__}", provider=provider)
     what = f"connection lost: {safe(error) or type(error).__name__}"
     if isinstance(error, TimeoutError | httpx.TimeoutException | httpx2.TimeoutException):
-        what = "no answer in time"
+        what = "no response in time"
     elif isinstance(error, httpx2.DecodingError):
-        what = f"unreadable answer: {safe(error)}"
+        what = f"unreadable response: {safe(error)}"
     return (Unavailable if repeatable else OutcomeUnknown)(what, provider=provider)
 
 
-def said(status: int) -> str:
-    """The message for an answer that explains nothing but its status."""
+def status_message(status: int) -> str:
+    """Return the message for a response that has only a status."""
     redirect = ": a redirect, which is not followed; check the base URL" if 300 <= status < 400 else ""
     return f"status {status}{redirect}"
 
@@ -97,7 +104,7 @@ def said(status: int) -> str:
 def refused(
     status: int, message: str, *, provider: str, code: str | None = None, request_id: str | None = None
 ) -> ProviderError:
-    """The error of a status that means the same to every vendor. Callers handle their own exceptions before."""
+    """Return the error of a status. It is the same for all providers; callers handle exceptions to it before."""
     kind: type[ProviderError]
     match status:
         case 429:
@@ -126,12 +133,12 @@ def _seconds_or_date(text: str, *, now: str) -> float | None:
         return seconds
     if (due := _date(text)) is None:
         return None
-    # Measured from the vendor's own clock where it tells it, so that ours may be wrong.
+    # Measured by the provider's clock if the response has it, so that ours may be wrong.
     return max(0.0, (due - (_date(now) or datetime.now(UTC))).total_seconds())
 
 
 def _seconds(text: str) -> float | None:
-    """A number, or the largest of several: two proxies may each have added a header."""
+    """Return a number, or the largest of several: two proxies may each have added a header."""
     if len(text) > LONGEST_HEADER or not text.isascii():
         return None
     try:
@@ -144,5 +151,5 @@ def _seconds(text: str) -> float | None:
 def _date(text: str) -> datetime | None:
     try:
         return parsedate_to_datetime(text[:LONGEST_HEADER]).astimezone(UTC)
-    except (TypeError, ValueError, IndexError, OverflowError):  # the parser raises all of these for other texts
+    except (TypeError, ValueError, IndexError, OverflowError):  # the parser raises all of these
         return None

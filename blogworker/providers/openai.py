@@ -1,8 +1,8 @@
 """Text from OpenAI's Responses API.
 
-Every answer with status 200 was paid for, so each comes back as a Generation, the unusable ones too: the caller records
-what it cost, and only then asks for its text with `checked()`. All retries are left to the queue, which sees the code
-of an error where the SDK would see only its status.
+Every response with status 200 was paid for, so `generate` returns a Generation even if its text is not usable: the
+caller records its cost first, and then gets the text with `checked()`. The queue does all retries, because it sees the
+code of an error, while the SDK sees only the status.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ from blogworker.settings import Effort, OpenAISettings
 
 
 class OpenAIClient:
-    """One a process."""
+    """One per process."""
 
     def __init__(self, settings: OpenAISettings, *, connections: int) -> None:
         self._settings = settings
@@ -70,15 +70,15 @@ class OpenAIClient:
         timeout_s: float | None = None,
         cache_key: str | None = None,
     ) -> Generation:
-        """One answer of `model`, as JSON that fits `schema`; `max_output_tokens` covers its reasoning too.
+        """Return one answer of `model`, as JSON that matches `schema`. `max_output_tokens` includes reasoning.
 
-        `effort` is None for models that take none; `timeout_s` of None is the settings'.
+        `effort` is None for models without it. `timeout_s` of None is the timeout of the settings.
         """
         allowed_s = timeout_s or self._settings.timeout
         if self._sdk is None:
             raise RuntimeError("the client is not open")
         try:
-            with fail_after(allowed_s):  # httpx2 bounds each read, not their sum
+            with fail_after(allowed_s):  # httpx2 limits each read, not the total
                 raw = await self._sdk.responses.with_raw_response.create(
                     model=model,
                     instructions=instructions,
@@ -96,21 +96,21 @@ class OpenAIClient:
             raise self._refusal(error.response, input) from error
         except (OpenAIError, TimeoutError, ValueError, RecursionError, *http.TransportError) as error:
             raise _lost(error) from error
-        self._blame.taken()
+        self._blame.accepted()
         prices = self._settings.prices.get(model, ())
         return generation_of(raw.http_response.content, raw.headers, model=model, prices=prices)
 
-    def _refusal(self, answer: httpx2.Response, blog: str) -> ProviderError:
+    def _refusal(self, answer: httpx2.Response, job: str) -> ProviderError:
         failure = refusal(answer.status_code, answer.content, answer.headers)
-        return self._blame.judged(failure, ours=is_ours(answer.content), blog=blog)
+        return self._blame.attributed(failure, ours=is_ours(answer.content), job=job)
 
 
 def _lost(error: Exception) -> ProviderError:
-    """What an exception of the SDK means to us."""
+    """Return the error for an exception of the SDK."""
     match error:
         case APIConnectionError():
             return http.lost(error.__cause__ or error, provider=PROVIDER)
-        case OpenAIError() | ValueError() | RecursionError():  # an answer that the SDK cannot parse
-            return OutcomeUnknown(f"unreadable answer: {type(error).__name__}", provider=PROVIDER)
+        case OpenAIError() | ValueError() | RecursionError():  # a response that the SDK cannot parse
+            return OutcomeUnknown(f"unreadable response: {type(error).__name__}", provider=PROVIDER)
         case _:
             return http.lost(error, provider=PROVIDER)

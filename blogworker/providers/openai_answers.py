@@ -1,6 +1,6 @@
-"""What OpenAI's answers mean: a generation that was paid for, or an error that says what to do.
+"""Converts responses of OpenAI to a Generation that was paid for, or to an error.
 
-The functions take bytes, so that every answer can be tested without a connection.
+The functions take bytes, so that every response can be tested without a connection.
 """
 
 import re
@@ -18,9 +18,9 @@ from blogworker.redact import SECRETS
 
 PROVIDER = "openai"
 UNKNOWN_MODEL = "model_not_found"
-DEFAULT_WAIT_S = 20.0  # a 429 that names no wait
+DEFAULT_WAIT_S = 20.0  # for a 429 without a wait
 EMPTY, UNFINISHED = "empty", "unfinished"
-NO_TEXT = (EMPTY, UNFINISHED)  # codes of answers that were paid for and hold no text
+NO_TEXT = (EMPTY, UNFINISHED)  # codes of paid responses without a text
 OUT_OF_MONEY = {
     "insufficient_quota",
     "credit_balance_exhausted",
@@ -33,20 +33,20 @@ OUT_OF_MONEY = {
 TRANSIENT = {"server_error", "server_is_overloaded", "vector_store_timeout"}
 THROTTLED = {"rate_limit_exceeded", "slow_down"}
 REQUESTED = re.compile(r"\bRequested ([0-9]{1,12})\b")
-TOO_LARGE = re.compile(r"^Request too large\b")  # above the key's limit of a whole minute: waiting does not help
+TOO_LARGE = re.compile(r"^Request too large\b")  # larger than the limit per minute: waiting does not help
 TOO_LONG = "context_length_exceeded"
-SENT_WITH_ALL = {"model", "instructions", "text", "reasoning", "max_output_tokens", "store", "prompt_cache_key"}
-OF_THE_BLOG = re.compile(r"context|content|policy|prompt|safety|moderation|too_long|too_large|above_max", re.I)
+SENT_WITH_EVERY_JOB = {"model", "instructions", "text", "reasoning", "max_output_tokens", "store", "prompt_cache_key"}
+OF_THE_JOB = re.compile(r"context|content|policy|prompt|safety|moderation|too_long|too_large|above_max", re.I)
 OURS = {"unknown_parameter", "unsupported_parameter", "unsupported_value", "missing_required_parameter",
         "invalid_json_schema"}  # fmt: skip
 
 
 class ModelUnknown(Misconfigured):
-    """The vendor does not have the model, or no longer: another model may work."""
+    """The provider does not have this model. Another model may work."""
 
 
 class Truncated(Rejected):
-    """The answer reached its cap: a larger cap may work."""
+    """The answer reached `max_output_tokens`. A larger limit may work."""
 
 
 class Refused(Rejected):
@@ -55,13 +55,13 @@ class Refused(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One paid answer."""
+    """One response that was paid for."""
 
     text: str
     model: str
-    tokens_in: int  # cached ones included
+    tokens_in: int  # including cached tokens
     tokens_cached: int
-    tokens_out: int  # reasoning included
+    tokens_out: int  # including reasoning
     request_id: str | None = None
     cost_usd: float | None = None  # None: the model has no price in the settings
     fault: ProviderError | None = None  # why the text is not usable
@@ -70,11 +70,11 @@ class Generation:
 
     @property
     def tokens(self) -> int:
-        """All of them, as the vendor's quota counts."""
+        """All tokens, as the quota of the provider counts them."""
         return self.tokens_in + self.tokens_out
 
     def checked(self) -> str:
-        """The text, or the fault raised."""
+        """Return the text. Raises the fault if it is not usable."""
         if self.fault is not None:
             raise self.fault
         return self.text
@@ -83,63 +83,65 @@ class Generation:
 def generation_of(
     body: bytes, headers: Mapping[str, str], *, model: str, prices: Sequence[TextPrice] = ()
 ) -> Generation:
-    """The generation in a 2xx. Raises OutcomeUnknown if the body is not a response object: its cost is unknown."""
-    told, request_id = answer.object_of(body), answer.header(headers, "x-request-id")
-    if told is None or not _is_response(told):
-        raise OutcomeUnknown("the answer is not a response object", provider=PROVIDER, request_id=request_id)
-    usage, tier = usage_of(told), tier_of(told)
-    price = in_force(prices, _day(told))
+    """Return the generation in a 2xx. Raises OutcomeUnknown, as the cost is unknown, if it is not a response object."""
+    content, request_id = answer.object_of(body), answer.header(headers, "x-request-id")
+    if content is None or not _is_response(content):
+        raise OutcomeUnknown("the body is not a response object", provider=PROVIDER, request_id=request_id)
+    usage, tier = usage_of(content), tier_of(content)
+    price = in_force(prices, _day(content))
     return Generation(
-        text=SECRETS.hide(text_of(told), shapes=False, words=False),  # it is published
-        model=SECRETS.hide(answer.text(told.get("model")) or model),
+        text=SECRETS.hide(text_of(content), shapes=False, words=False),  # it is published
+        model=SECRETS.hide(answer.text(content.get("model")) or model),
         tokens_in=usage.tokens_in,
         tokens_cached=usage.cached,
         tokens_out=usage.tokens_out,
         request_id=request_id,
         cost_usd=None if price is None else text_cost(price, usage, tier=tier),
-        fault=_fault(told, request_id),
+        fault=_fault(content, request_id),
         tier=tier,
         headers=headers,
     )
 
 
-def _is_response(told: Mapping[str, Any]) -> bool:
-    """Whether the model may have run: an answer whose `output` is null was paid for like any other."""
-    return told.get("object") == "response" or any(told.get(name) for name in ("output", "usage", "status", "error"))
+def _is_response(content: Mapping[str, Any]) -> bool:
+    """Whether the model may have run. A response whose `output` is null was paid for too."""
+    return content.get("object") == "response" or any(
+        content.get(name) for name in ("output", "usage", "status", "error")
+    )
 
 
-def _day(told: Mapping[str, Any]) -> date:
-    """The day by the clock of the vendor, who bills; by ours if the answer has no time."""
-    seconds = answer.number(told.get("created_at"))
+def _day(content: Mapping[str, Any]) -> date:
+    """Return the day by the clock of the provider, who bills, or by ours if the response has no time."""
+    seconds = answer.number(content.get("created_at"))
     try:
         return datetime.fromtimestamp(seconds, UTC).date() if seconds else datetime.now(UTC).date()
     except (ValueError, OverflowError, OSError):
         return datetime.now(UTC).date()
 
 
-def _fault(told: Mapping[str, Any], request_id: str | None) -> ProviderError | None:
-    """Why the text of a 200 is not usable; None if it is. With an unknown status a text is still usable."""
-    match told.get("status"):
+def _fault(content: Mapping[str, Any], request_id: str | None) -> ProviderError | None:
+    """Return why the text of a 200 is not usable, or None. With an unknown status, a text is usable."""
+    match content.get("status"):
         case "failed":
-            return _failed_in_body(told, request_id)
+            return _failed_in_body(content, request_id)
         case "incomplete":
-            reason = answer.code(answer.at(told, "incomplete_details", "reason"))
+            reason = answer.code(answer.at(content, "incomplete_details", "reason"))
             kind = Truncated if reason == "max_output_tokens" else Refused
             return kind("the answer is incomplete", provider=PROVIDER, code=reason, request_id=request_id)
         case "cancelled" | "queued" | "in_progress" as status:
             return Unavailable(f"the answer is {status}", provider=PROVIDER, code=UNFINISHED, request_id=request_id)
-    if refusal := refusal_of(told):
+    if refusal := refusal_of(content):
         return Refused(f"refused: {http.safe(refusal)}", provider=PROVIDER, code="refusal", request_id=request_id)
-    if text_of(told):
+    if text_of(content):
         return None
-    if isinstance(told.get("error"), dict):
-        return _failed_in_body(told, request_id)
-    return Unavailable("the answer holds no text", provider=PROVIDER, code=EMPTY, request_id=request_id)
+    if isinstance(content.get("error"), dict):
+        return _failed_in_body(content, request_id)
+    return Unavailable("the answer has no text", provider=PROVIDER, code=EMPTY, request_id=request_id)
 
 
-def _failed_in_body(told: Mapping[str, Any], request_id: str | None) -> ProviderError:
-    code = answer.code(answer.at(told, "error", "code"))
-    message = http.safe(answer.words(answer.at(told, "error", "message")) or "failed without a reason")
+def _failed_in_body(content: Mapping[str, Any], request_id: str | None) -> ProviderError:
+    code = answer.code(answer.at(content, "error", "code"))
+    message = http.safe(answer.words(answer.at(content, "error", "message")) or "failed without a reason")
     if code in THROTTLED:
         limited = RateLimited(message, provider=PROVIDER, code=code, request_id=request_id)
         return limited.after(http.named_wait_s({}, message) or DEFAULT_WAIT_S)
@@ -148,12 +150,12 @@ def _failed_in_body(told: Mapping[str, Any], request_id: str | None) -> Provider
 
 
 def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> ProviderError:
-    """What an answer of 300 and above means."""
-    told = answer.object_of(body) or {}
-    fault = told["error"] if isinstance(told.get("error"), dict) else told
+    """Return the error for a response with a status of 300 or more."""
+    content = answer.object_of(body) or {}
+    fault = content["error"] if isinstance(content.get("error"), dict) else content
     code, exhausted = answer.code(fault.get("code")), answer.code(fault.get("type"))
-    said = fault.get("message") or (told.get("error") if isinstance(told.get("error"), str) else None)
-    message = answer.words(said) or http.said(status)
+    said = fault.get("message") or (content.get("error") if isinstance(content.get("error"), str) else None)
+    message = answer.words(said) or http.status_message(status)
     failure = _kind(status, code, exhausted, message, answer.code(fault.get("param")))(
         http.safe(message), provider=PROVIDER, status=status, code=code,
         request_id=answer.header(headers, "x-request-id"),
@@ -171,28 +173,28 @@ def _kind(status: int, code: str | None, exhausted: str | None, message: str, pa
         return Misconfigured
     if status == 429 and TOO_LARGE.match(message):
         return Rejected
-    if code in THROTTLED:  # older endpoints say slow_down with a 503
+    if code in THROTTLED:  # older endpoints send slow_down with a 503
         return RateLimited
     return type(http.refused(status, "", provider=PROVIDER))
 
 
 def is_ours(body: bytes) -> bool | None:
-    """Whether the refused input is what we send with every blog, or this blog's; None if the answer names no field."""
+    """Whether a field was refused that we send with every job. False: a field of this job. None: no field is named."""
     fault = answer.at(answer.object_of(body), "error")
     code, param = answer.code(answer.at(fault, "code")), answer.code(answer.at(fault, "param"))
     named = re.split(r"[.\[]", param)[0] if param else None
-    if named in SENT_WITH_ALL and code != TOO_LONG:
+    if named in SENT_WITH_EVERY_JOB and code != TOO_LONG:
         return True
-    if named == "input" or (code is not None and OF_THE_BLOG.search(code)):
+    if named == "input" or (code is not None and OF_THE_JOB.search(code)):
         return False
     return True if named is not None or code in OURS else None
 
 
 def _wait_s(headers: Mapping[str, str], message: str, *, exhausted: str | None) -> float:
-    """The wait that the vendor names; otherwise the time until its exhausted buckets have room for the call.
+    """Return the wait that the provider names, otherwise the time until its exhausted buckets allow the call.
 
-    A named wait says when the next call may go. The time until a bucket is full says less: it concerns the pace after
-    that, as the same headers do in every answer.
+    A named wait says when the next call is allowed. The time until a bucket is full does not; it only limits the rate
+    after that, like the same headers in every response.
     """
     if (named := http.named_wait_s(headers, message)) is not None:
         return named
@@ -207,9 +209,9 @@ def _wait_s(headers: Mapping[str, str], message: str, *, exhausted: str | None) 
 
 
 def _room_s(headers: Mapping[str, str], kind: str, wanted: int | None) -> float | None:
-    """Seconds until a bucket holds `wanted` (None: unknown how much); None if this bucket is not exhausted.
+    """Return the seconds until a bucket has `wanted` (None: unknown) units; None if it is not exhausted.
 
-    The header says when the bucket will be full, which for a daily limit is a day; it refills continuously.
+    The header gives the time until the bucket is full, a day for a daily limit. The bucket refills continuously.
     """
     left, limit = (_count(headers.get(f"x-ratelimit-{fact}-{kind}")) for fact in ("remaining", "limit"))
     full_s = go_duration_s(headers.get(f"x-ratelimit-reset-{kind}", ""))

@@ -1,17 +1,17 @@
-"""The type and the size of a picture, from its bytes alone."""
+"""Detects the type and the size of a picture from its bytes."""
 
 from base64 import b64decode
 from urllib.parse import unquote
 
 STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # JPEG markers without a length
-FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # those that say how large the picture is
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers with the size of the picture
 
-LARGEST_IMAGE = 10 * 1024 * 1024  # bytes; the most that Wix advises to upload
+LARGEST_IMAGE = 10 * 1024 * 1024  # bytes; the recommended maximum of Wix
 LONGEST_INLINE = 2 * LARGEST_IMAGE  # characters
 
 
 def picture_type(data: bytes) -> str | None:
-    """The media type of a picture, by its first bytes; None if it is not one that we can publish."""
+    """Return the media type of a picture, by its first bytes. None if we cannot publish it."""
     if data.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -20,7 +20,7 @@ def picture_type(data: bytes) -> str | None:
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height of a JPEG; None if it is not a JPEG, or is cut before it says so."""
+    """Return width and height of a JPEG. None if it is not a JPEG, or is truncated before the size."""
     if not data.startswith(b"\xff\xd8\xff"):
         return None
     at = 2
@@ -36,12 +36,12 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def inline(url: str) -> bytes | None:
-    """The picture within a `data:` URL; None if there is none that we can publish."""
+    """Return the picture in a `data:` URL. None if there is none that we can publish."""
     head, comma, payload = url.partition(",")
     if not comma or len(payload) > LONGEST_INLINE or head[:5].lower() != "data:":
         return None
     if not head.lower().endswith(";base64"):
-        return None  # percent-encoded, which is not used for pictures
+        return None  # percent-encoded; not used for pictures
     try:
         data = b64decode(unquote(payload).encode("ascii") + b"==", validate=False)
     except ValueError:

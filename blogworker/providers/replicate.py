@@ -1,7 +1,8 @@
-"""Pictures from Replicate, through its SDK 1.0.7 on a transport of ours (`replicate_wire`).
+"""Pictures from Replicate, through its SDK 1.0.7 on our transport (`replicate_wire`).
 
-Nothing is kept beyond an hour, and no key of ours finds a prediction again: its id is stored before it is waited for.
-Where the answer that would have told it was lost, the prompt and seed we sent are looked for among the latest.
+Replicate deletes predictions after an hour, and has no idempotency key. So the id of a prediction is stored before the
+wait for its picture. If the response with the id was lost, the prediction is searched in the list of the latest ones by
+its prompt and seed.
 """
 
 from collections.abc import Iterator
@@ -23,29 +24,29 @@ from blogworker.providers.body import TooLarge
 from blogworker.providers.picture import LARGEST_IMAGE, inline, picture_type
 from blogworker.providers.replicate_answers import (
     PROVIDER,
-    Look,
-    PictureUseless,
-    PredictionDied,
+    PredictionFailed,
     PredictionGone,
+    PredictionState,
+    UnusablePicture,
     found_in,
     is_ours,
     picture,
     refusal,
     unreadable,
 )
-from blogworker.providers.replicate_wire import Wire, look_in
+from blogworker.providers.replicate_wire import Wire, state_in
 from blogworker.settings import ReplicateSettings
 
 SLOWEST_POLL_S = 5.0
-POLL_GROWTH = 1.25  # a cold model takes a minute: the longer it has taken, the less one more look is worth
-PAGES_LOOKED_AT = 10  # of a hundred: what a fleet at the vendor's limit creates while a dead worker's lease runs out
+POLL_GROWTH = 1.25  # a cold model takes a minute, so the interval between polls grows
+PAGES_SEARCHED = 10  # of 100: more than a fleet at the rate limit creates until the lease of a dead worker expires
 
 
 class ReplicateClient:
-    """One a process."""
+    """One per process."""
 
     def __init__(self, settings: ReplicateSettings, *, connections: int, pace: http.Pace = nullcontext) -> None:
-        """`pace` is for looks and cancels, which the vendor counts apart from what it creates."""
+        """`pace` is for polls and cancellations, which have another rate limit than creations."""
         self._settings = settings
         self._connections = connections
         self._pace = pace
@@ -60,7 +61,7 @@ class ReplicateClient:
 
     @property
     def cost_usd(self) -> float | None:
-        """The price of one picture made today, if the settings know it."""
+        """The price of one picture today; None if the settings have none."""
         price = in_force(self._settings.prices.get(self._settings.model, ()), datetime.now(UTC).date())
         return None if price is None else price.usd
 
@@ -89,56 +90,57 @@ class ReplicateClient:
         await self.aclose()
 
     async def create(self, prompt: str, *, aspect_ratio: str, seed: int | None = None) -> str:
-        """Start a picture; its prediction id."""
+        """Start a prediction, and return its id."""
         owner, name = self._settings.model.split("/", 1)
         inputs: dict[str, Any] = {"prompt": prompt, "aspect_ratio": aspect_ratio, "output_format": "jpg"}
         if seed is not None:
             inputs["seed"] = seed
         try:
-            with self._answered(repeatable=False):
+            with self._call(repeatable=False):
                 prediction = await self._sdk().models.predictions.async_create(model=(owner, name), input=inputs)
         except Rejected as error:
-            raise self._blame.judged(error, ours=is_ours(error.args[0]), blog=prompt) from error
-        self._blame.taken()
+            raise self._blame.attributed(error, ours=is_ours(error.args[0]), job=prompt) from error
+        self._blame.accepted()
         return prediction.id
 
     async def wait(self, prediction_id: str) -> str:
-        """The picture's address, once there is one. Past the deadline the prediction is cancelled."""
+        """Wait for the picture, and return its address. After the deadline the prediction is cancelled."""
         interval_s = self._settings.poll_interval
         with move_on_after(self._settings.deadline):
             while True:
-                if (url := picture(await self.look(prediction_id))) is not None:
+                if (url := picture(await self.get(prediction_id))) is not None:
                     return url
                 await sleep(interval_s)
                 interval_s = min(max(SLOWEST_POLL_S, self._settings.poll_interval), interval_s * POLL_GROWTH)
         await self.cancel(prediction_id)
-        raise PredictionDied(f"no picture in {self._settings.deadline:g} s", provider=PROVIDER, code="deadline")
+        raise PredictionFailed(f"no picture in {self._settings.deadline:g} s", provider=PROVIDER, code="deadline")
 
-    async def look(self, prediction_id: str) -> Look:
+    async def get(self, prediction_id: str) -> PredictionState:
         try:
             async with self._pace():
-                with self._answered(repeatable=True):
+                with self._call(repeatable=True):
                     prediction = await self._sdk().predictions.async_get(prediction_id)
         except Rejected as error:
             if error.status not in (404, 410):
                 raise
-            raise PredictionGone("the prediction is not kept", provider=PROVIDER, status=error.status) from error
-        return look_in(prediction.output)
+            raise PredictionGone("the prediction was deleted", provider=PROVIDER, status=error.status) from error
+        return state_in(prediction.output)
 
     async def find(self, prompt: str, *, seed: int) -> str | None:
-        """The prediction of this prompt and seed, if it is among the latest. For a creation that was not answered.
+        """Return the id of the prediction with this prompt and seed, if it is among the latest. Used after a creation
+        without a response.
 
-        Not through the SDK: to its model class a single aborted prediction spoils the whole page.
+        This call does not use the SDK, whose model class refuses a whole page because of one aborted prediction.
         """
         url: str | None = f"{self._settings.base_url.rstrip('/')}/v1/predictions"
-        for _ in range(PAGES_LOOKED_AT):
+        for _ in range(PAGES_SEARCHED):
             if url is None:
                 break
             page = await self._page(url)
             if (found := found_in(page, prompt, seed=seed)) is not None:
                 return found
             url = address(following := page.get("next"))
-            if following and url is None:  # ending the search here could buy the picture again
+            if following and url is None:  # to end the search here could pay for the picture twice
                 raise Unavailable("the list cannot be read", provider=PROVIDER, code="unreadable")
         return None
 
@@ -146,7 +148,7 @@ class ReplicateClient:
         if self._files is None:
             raise RuntimeError("the client is not open")
         async with self._pace():
-            with self._answered(repeatable=True):
+            with self._call(repeatable=True):
                 answer = await self._files.get(transport.parsed(url), headers=self._authorization())
                 if answer.status_code != 200:
                     raise refusal(answer.status_code, answer.content, answer.headers)
@@ -155,37 +157,37 @@ class ReplicateClient:
         return page
 
     async def cancel(self, prediction_id: str) -> None:
-        """Ask a prediction to stop. If that fails, `Cancel-After` stops it at the vendor's own clock."""
+        """Cancel a prediction. If that fails, Replicate cancels it because of `Cancel-After`."""
         try:
             async with self._pace():
-                with self._answered(repeatable=True):
+                with self._call(repeatable=True):
                     await self._sdk().predictions.async_cancel(prediction_id)
         except ProviderError:
             return
 
     async def download(self, url: str) -> bytes:
-        """The picture itself. Raises PredictionGone when the vendor has deleted it, an hour after it was made."""
+        """Return the bytes of the picture. Raises PredictionGone if Replicate deleted it, after an hour."""
         if self._files is None:
             raise RuntimeError("the client is not open")
         if (data := inline(url)) is not None:
             return data
-        with self._answered(repeatable=True):
+        with self._call(repeatable=True):
             answer = await self._file(self._files, transport.parsed(url))
         if answer.status_code != 200:
             raise unreadable(answer.status_code)
         if picture_type(answer.content) is None:
-            raise PictureUseless("the file is not a picture", provider=PROVIDER, code="not_a_picture")
+            raise UnusablePicture("the file is not a picture", provider=PROVIDER, code="not_a_picture")
         return answer.content
 
     async def _file(self, files: httpx2.AsyncClient, address: httpx2.URL) -> httpx2.Response:
-        """The file at an address. The token is sent only to the origin that it is for."""
+        """Return the file at an address. The token is sent only to the origin of the base URL."""
         at_home = transport.origin_of(address) == Origin.of(self._settings.base_url)
         headers = self._authorization() if at_home else {}
         try:
             return await transport.fetch(files, address, headers=headers, largest=LARGEST_IMAGE)
         except TooLarge:
             reason = f"the picture is larger than {LARGEST_IMAGE} bytes"
-            raise PictureUseless(reason, provider=PROVIDER, code="too_large") from None
+            raise UnusablePicture(reason, provider=PROVIDER, code="too_large") from None
 
     def _sdk(self) -> Client:
         if self._client is None:
@@ -197,13 +199,13 @@ class ReplicateClient:
         return {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
 
     @contextmanager
-    def _answered(self, *, repeatable: bool) -> Iterator[None]:
-        """Bound a call in time, and turn the ways it can end without an answer into our errors."""
+    def _call(self, *, repeatable: bool) -> Iterator[None]:
+        """Limit the duration of a call, and convert failures without a response to our errors."""
         try:
             with fail_after(self._settings.timeout):
                 yield
         except (TimeoutError, *http.TransportError) as error:
             raise http.lost(error, provider=PROVIDER, repeatable=repeatable) from error
-        except (ValueError, TypeError, httpx2.InvalidURL) as error:  # an answer or URL that cannot be parsed
+        except (ValueError, TypeError, httpx2.InvalidURL) as error:  # a response or URL that cannot be parsed
             kind = Unavailable if repeatable else OutcomeUnknown
-            raise kind(f"unreadable answer: {type(error).__name__}", provider=PROVIDER) from error
+            raise kind(f"unreadable response: {type(error).__name__}", provider=PROVIDER) from error

@@ -1,12 +1,12 @@
-"""Between the Replicate SDK and our transport: what is added to requests, and which errors refusals become.
+"""Connects the Replicate SDK to our transport.
 
 The SDK uses httpx, everything else httpx2. Its requests are passed on as httpx2 requests, so that the same policy
-applies to them; the SDK opens no connection of its own.
+applies to them. The SDK itself opens no connection.
 
-On the way out it adds what SDK 1.0.7 cannot say: `Cancel-After`, and a timeout for POSTs, which would have none. On the
-way back it raises our errors itself, so that the SDK neither retries a refused GET ten times by the vendor's uncapped
-Retry-After, nor fails on an error body that is not an object, nor drops its `retry_after`; and it gives the SDK
-predictions in the one form that its model class accepts.
+It adds what SDK 1.0.7 cannot send: `Cancel-After`, and a timeout for POSTs, which would have none. It also raises our
+errors. Otherwise the SDK would retry a refused GET ten times after an unlimited Retry-After, would fail for an error
+body that is not an object, and would drop its `retry_after`. Predictions are converted to the only form that the model
+class of the SDK accepts.
 """
 
 import json
@@ -16,15 +16,15 @@ import httpx2
 
 from blogworker.errors import OutcomeUnknown, Unavailable
 from blogworker.providers import answer
-from blogworker.providers.replicate_answers import PROVIDER, Look, look_of, refusal
+from blogworker.providers.replicate_answers import PROVIDER, PredictionState, refusal, state_of
 from blogworker.providers.transport import CONNECT_TIMEOUT_S, Transport
 from blogworker.settings import ReplicateSettings
 
-SHORTEST_DEADLINE_S = 5  # the least that Cancel-After takes
+SHORTEST_DEADLINE_S = 5  # the minimum of Cancel-After
 
 
 class Wire(httpx.AsyncBaseTransport):
-    """A transport for the SDK on top of ours, which its owner closes."""
+    """A transport for the SDK on top of our transport, which its owner closes."""
 
     def __init__(self, settings: ReplicateSettings, transport: Transport) -> None:
         self._transport = transport
@@ -55,23 +55,23 @@ def _creates(request: httpx.Request) -> bool:
 
 
 def enveloped(body: bytes, *, creates: bool) -> bytes:
-    """A prediction in the one form that the SDK's model accepts, with the original answer inside `output`. The model
-    refuses statuses and types that are in use, and would lose a prediction because of its logs.
+    """Return a prediction in the form that the model class of the SDK accepts, with the original response in `output`.
+    The class refuses statuses and types that are in use, and would lose a prediction because of its logs.
 
-    Raises OutcomeUnknown if a created prediction has no usable id: it may be found among the latest.
+    Raises OutcomeUnknown if a created prediction has no usable id: it can be searched among the latest.
     """
-    told = answer.object_of(body) or {}
-    name = answer.identifier(told.get("id"))
-    if (creates and name is None) or (not creates and look_of(told) is None):
+    prediction = answer.object_of(body) or {}
+    name = answer.identifier(prediction.get("id"))
+    if (creates and name is None) or (not creates and state_of(prediction) is None):
         kind = OutcomeUnknown if creates else Unavailable
-        raise kind("the answer is not a prediction", provider=PROVIDER, code="unreadable")
+        raise kind("the response is not a prediction", provider=PROVIDER, code="unreadable")
     form = {"id": name or "", "model": "", "version": "", "status": "processing", "output": body.decode("latin-1")}
     return json.dumps(form).encode()
 
 
-def look_in(output: object) -> Look:
-    """The prediction that `enveloped` put into `output`."""
-    look = look_of(answer.object_of(output.encode("latin-1")) or {}) if isinstance(output, str) else None
-    if look is None:
+def state_in(output: object) -> PredictionState:
+    """Return the prediction that `enveloped` put into `output`."""
+    state = state_of(answer.object_of(output.encode("latin-1")) or {}) if isinstance(output, str) else None
+    if state is None:
         raise Unavailable("unreadable prediction", provider=PROVIDER, code="unreadable")
-    return look
+    return state

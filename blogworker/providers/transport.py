@@ -1,14 +1,14 @@
-"""The policy for every call to a vendor, whichever client makes it. Nothing else opens a connection.
+"""The policy for every call to a provider. Nothing else opens a connection to one.
 
-    home        the origin (scheme, host, port) of the base URL. Credentials go there and nowhere else.
-    elsewhere   an address that the vendor names: a file, an upload. https, public, and without credentials.
+    home        the origin (scheme, host, port) of the base URL. Credentials are sent only there.
+    elsewhere   another address in a response: a file, an upload. Must be https and public; no credentials are sent.
 
-- Plain http is allowed for this machine, and for a base URL whose setting allows it.
-- Other addresses may be on this machine only while home is, as with the simulator.
-- Redirects are followed for files only: a few, within one origin.
-- An answer has one time limit, from the connection to the last byte of its body, and limits on headers and body.
-- Cookies are not kept: one site's would be sent with another's calls.
-- The proxies of the environment apply to all vendors alike (`proxies`).
+- Plain http is allowed for loopback addresses, and for a base URL whose setting allows it.
+- Other addresses may be loopback only if home is, as with the simulator.
+- Redirects are followed only for files, at most MOST_REDIRECTS times and within one origin.
+- A response has one time limit, from the connection to the last byte of its body, and limits on headers and body.
+- Cookies are not stored, because those of one site would be sent with the calls of another.
+- The proxies of the environment apply to all providers (`proxies`).
 """
 
 import ssl
@@ -23,23 +23,23 @@ from blogworker.addresses import PORTS, Origin
 from blogworker.providers import body
 from blogworker.providers.connect import NotAllowed, PublicTransport, require_public
 from blogworker.proxies import Proxies
-from blogworker.section import VendorSettings
+from blogworker.section import ProviderSettings
 
 CONNECT_TIMEOUT_S = 5.0
-SPARE_CONNECTIONS = 10  # besides one per slot: for token requests and downloads
+SPARE_CONNECTIONS = 10  # in addition to one per slot: for token requests and downloads
 LARGEST_ANSWER = 8 * 1024 * 1024  # bytes, decompressed: a hundred predictions, or products with long descriptions
 MOST_HEADERS = 200
 MOST_HEADER_BYTES = 64 * 1024
 MOST_REDIRECTS = 3
 CREDENTIALS = ("authorization", "cookie", "proxy-authorization")
-ABOUT_THE_WIRE = {b"content-encoding", b"content-length", b"transfer-encoding", b"set-cookie"}
-LARGEST = "largest_body"  # request extension: the limit for this answer, in bytes
+DROPPED_HEADERS = {b"content-encoding", b"content-length", b"transfer-encoding", b"set-cookie"}
+LARGEST = "largest_body"  # request extension: the limit for this response, in bytes
 
 
 class Transport(httpx2.AsyncBaseTransport):
-    """One per vendor, shared by its clients. An answer has its whole body, decompressed."""
+    """One per provider, shared by its clients. A response has its whole body, decompressed."""
 
-    def __init__(self, settings: VendorSettings, *, connections: int) -> None:
+    def __init__(self, settings: ProviderSettings, *, connections: int) -> None:
         """Raises SettingsError for a proxy that is not valid."""
         self.home = Origin.of(settings.base_url)
         self._plain = settings.allow_http
@@ -55,7 +55,7 @@ class Transport(httpx2.AsyncBaseTransport):
         }
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Raises NotAllowed before anything is sent; TooLarge, DecodingError or ReadTimeout for a bad answer."""
+        """Raises NotAllowed before anything is sent; TooLarge, DecodingError or ReadTimeout for a bad response."""
         route = self._route(request)
         request.headers["Accept-Encoding"] = body.ACCEPTED
         limit_s = request.extensions.get("timeout", {}).get("read")
@@ -63,21 +63,21 @@ class Transport(httpx2.AsyncBaseTransport):
             with fail_after(limit_s):
                 return await _answer(route, request)
         except TimeoutError as error:
-            raise httpx2.ReadTimeout(f"no complete answer within {limit_s:g} s", request=request) from error
+            raise httpx2.ReadTimeout(f"no complete response within {limit_s:g} s", request=request) from error
 
     async def aclose(self) -> None:
         for route in (self._near, self._far, *self._proxied.values()):
             await route.aclose()
 
     def _route(self, request: httpx2.Request) -> httpx2.AsyncHTTPTransport:
-        """The transport for a request: direct, public addresses only, or a proxy. Raises NotAllowed."""
+        """Choose the transport for a request: direct, public addresses only, or a proxy. Raises NotAllowed."""
         origin = origin_of(request.url)
         at_home = origin == self.home
         if origin.scheme == "http" and not origin.loopback and not (at_home and self._plain):
             raise NotAllowed(f"{origin} is not encrypted")
         if not at_home:
             if request.url.userinfo or any(name in request.headers for name in CREDENTIALS):
-                raise NotAllowed(f"credentials go to {self.home} only, not to {origin}")
+                raise NotAllowed(f"credentials are sent only to {self.home}, not to {origin}")
             require_public(origin, loopback=self.home.loopback)
         if (proxy := self._proxies.for_origin(origin)) is not None:
             return self._proxied[proxy]
@@ -85,13 +85,13 @@ class Transport(httpx2.AsyncBaseTransport):
 
 
 def client(transport: Transport, *, base_url: str = "", timeout_s: float) -> httpx2.AsyncClient:
-    """A client on top of a transport. `timeout_s` limits each answer as a whole."""
+    """Return a client on top of a transport. `timeout_s` limits each response as a whole."""
     timeout = httpx2.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
     return httpx2.AsyncClient(base_url=base_url, transport=transport, timeout=timeout, trust_env=False)
 
 
 def parsed(url: str) -> httpx2.URL:
-    """A URL that a vendor names. Raises NotAllowed unless it is a web address."""
+    """Parse a URL from a provider. Raises NotAllowed unless it is a web address."""
     try:
         found = httpx2.URL(url)
     except (httpx2.InvalidURL, ValueError) as error:
@@ -101,7 +101,7 @@ def parsed(url: str) -> httpx2.URL:
 
 
 def origin_of(url: httpx2.URL) -> Origin:
-    """The origin of a URL. Raises NotAllowed for schemes other than http and https, and without a host."""
+    """Return the origin of a URL. Raises NotAllowed for schemes other than http and https, and without a host."""
     if url.scheme not in PORTS or not url.host:
         raise NotAllowed(f"{url.scheme or 'a relative address'} is neither https nor http")
     return Origin(url.scheme, url.raw_host.decode("ascii"), url.port or PORTS[url.scheme])
@@ -110,7 +110,7 @@ def origin_of(url: httpx2.URL) -> Origin:
 async def fetch(
     client: httpx2.AsyncClient, url: httpx2.URL, *, headers: dict[str, str], largest: int
 ) -> httpx2.Response:
-    """A file of at most `largest` bytes. Follows redirects within its origin; raises NotAllowed for any other."""
+    """Fetch a file of at most `largest` bytes. Follows redirects within its origin; raises NotAllowed for others."""
     for _ in range(MOST_REDIRECTS + 1):
         answer = await client.get(url, headers=headers, extensions={LARGEST: largest})
         following = answer.next_request
@@ -124,7 +124,7 @@ async def fetch(
 
 @cache
 def _trusted() -> ssl.SSLContext:
-    """The trusted certificates. Read once: it is the slowest part of opening a client."""
+    """Return the trusted certificates, cached because reading them is the slowest part of opening a client."""
     return httpx2.create_ssl_context()
 
 
@@ -133,11 +133,11 @@ async def _answer(route: httpx2.AsyncHTTPTransport, request: httpx2.Request) -> 
     try:
         headers = answer.headers.raw
         if len(headers) > MOST_HEADERS or sum(len(name) + len(value) for name, value in headers) > MOST_HEADER_BYTES:
-            raise httpx2.RemoteProtocolError("the answer's headers are too many or too long", request=request)
+            raise httpx2.RemoteProtocolError("the response has too many headers, or too long ones", request=request)
         content = await _content(answer, request.extensions.get(LARGEST, LARGEST_ANSWER))
     finally:
         await answer.aclose()
-    kept = [(name, _readable(name, value)) for name, value in headers if name.lower() not in ABOUT_THE_WIRE]
+    kept = [(name, _readable(name, value)) for name, value in headers if name.lower() not in DROPPED_HEADERS]
     extensions: dict[str, Any] = {
         name: value for name, value in answer.extensions.items() if name in ("http_version", "reason_phrase")
     }
@@ -145,14 +145,14 @@ async def _answer(route: httpx2.AsyncHTTPTransport, request: httpx2.Request) -> 
 
 
 def _readable(name: bytes, value: bytes) -> bytes:
-    """A media type without its charset: all vendors write UTF-8, and a client that obeys a wrong one reads nothing."""
+    """Remove the charset of a media type. All providers send UTF-8, and a wrong charset would break decoding."""
     return value.partition(b";")[0] if name.lower() == b"content-type" else value
 
 
 async def _content(answer: httpx2.Response, limit: int) -> bytes:
-    told = answer.headers.get("content-length", "")
-    if told.isdecimal() and len(told) < 20 and int(told) > limit:
-        raise body.TooLarge(f"the body is above {limit} bytes")
+    length = answer.headers.get("content-length", "")
+    if length.isdecimal() and len(length) < 20 and int(length) > limit:
+        raise body.TooLarge(f"the body is larger than {limit} bytes")
     encoding = answer.headers.get("content-encoding", "")
-    async with aclosing(answer.aiter_raw()) as parts:  # not closed by itself if reading ends early
+    async with aclosing(answer.aiter_raw()) as parts:  # it does not close itself if reading stops early
         return await body.read(parts, encoding=encoding, limit=limit)

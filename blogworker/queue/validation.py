@@ -1,7 +1,7 @@
 """Validate a new job: the table's constraints, with a message for each violation.
 
-The database checks the same again (`sql/schema/queue.sql`). There the first violation stops a whole batch; here all violations are reported to
-the producer before anything is sent.
+The database checks the same again (`sql/schema/queue.sql`). There the first violation stops a whole batch; here all
+violations are reported to the producer before anything is sent.
 """
 
 import json

@@ -29,7 +29,7 @@ async def category_ids(work: Work, wix: WixClient, content: Mapping[str, Any]) -
     try:
         known = await _known(work, wix)
     except (Misconfigured, Rejected, SiteUnavailable, Unavailable) as error:
-        log.warning("categories_missed", error=str(error))
+        log.warning("categories_skipped", error=str(error))
         return []
     source = work.checkpoints.get("source") or {}
     idea = (work.checkpoints.get("ideas") or {}).get("chosen") or {}

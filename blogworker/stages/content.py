@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from blogworker.post import render
-from blogworker.post.defects import Mended, mended
+from blogworker.post.defects import Repaired, repair_fields
 from blogworker.post.judging import (
     ALT_LIMIT,
     SEO_DESCRIPTION_LIMIT,
@@ -105,7 +105,7 @@ def _usable_posts(related: Sequence[Related], site: SiteSettings) -> list[Relate
 
 def titles_of(idea: Mapping[str, Any], source: Mapping[str, Any]) -> list[str]:
     """The idea's title, repaired as a post's; none if only a writer could mend it."""
-    checked = mended({"title": str(idea.get("title") or "")}, source=source, idea=idea)
+    checked = repair_fields({"title": str(idea.get("title") or "")}, source=source, idea=idea)
     return [] if checked.faults else [str(checked.fields["title"])]
 
 
@@ -131,7 +131,7 @@ def read_post(
     if not isinstance(answer, dict):
         raise InvalidOutput(["the answer is not a JSON object"], returned=[WRONG_SHAPE])
     links = library.links(related)
-    checked = mended(answer, source=source, idea=idea, links=links)
+    checked = repair_fields(answer, source=source, idea=idea, links=links)
     try:
         post = Post.model_validate(checked.fields)
     except ValidationError as error:
@@ -142,7 +142,7 @@ def read_post(
     body = linked(post.body_markdown, name=str(source.get("name") or ""), own_url=own_url)
     words = render.word_count(body)
     lacking = faults_of(post, body, words=words, own_url=own_url, site=site)
-    if faults := [*checked.faults, *(fault.told for fault in lacking)]:
+    if faults := [*checked.faults, *(fault.message for fault in lacking)]:
         returned = [*checked.returned, *(fault.name for fault in lacking)]
         raise InvalidOutput(faults, defects=_names(checked), returned=returned)
     body = library.closed(body, related, own_url=own_url)
@@ -163,7 +163,7 @@ def read_post(
     }
 
 
-def _names(checked: Mended) -> list[str]:
+def _names(checked: Repaired) -> list[str]:
     """Of the defects that were found, each once."""
     return list(dict.fromkeys([*checked.repaired, *checked.returned]))
 

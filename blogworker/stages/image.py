@@ -31,9 +31,9 @@ from blogworker.providers.replicate_answers import (
     NO_OUTPUT,
     NSFW,
     PROVIDER,
-    PictureUseless,
-    PredictionDied,
+    PredictionFailed,
     PredictionGone,
+    UnusablePicture,
 )
 from blogworker.quota import ProviderLimits
 from blogworker.settings import ImageTrouble
@@ -132,7 +132,7 @@ async def _illustrated(work: Work, content: Mapping[str, Any], *, effect: str, p
     if (earlier := _known(work, name)) is not None:
         try:
             return await _counted(work, content, earlier, prompt=prompt)
-        except (PredictionGone, PredictionDied):
+        except (PredictionGone, PredictionFailed):
             pass  # it ended without a picture in an earlier attempt: only a new one can help
     return await _counted(work, content, await _started(work, name=name, prompt=prompt), prompt=prompt)
 
@@ -141,7 +141,7 @@ async def _counted(work: Work, content: Mapping[str, Any], prediction_id: str, *
     """The picture of a prediction. A prediction that was paid for and is not usable is noted, for any reason."""
     try:
         return await _kept(work, content, prediction_id, prompt=prompt)
-    except (PredictionGone, PictureUseless, Rejected) as error:
+    except (PredictionGone, UnusablePicture, Rejected) as error:
         if isinstance(error, Rejected) and error.code != NO_OUTPUT:
             raise
         noted = (work.checkpoints.get(USELESS) or {}).get("ids") or []
@@ -162,9 +162,9 @@ async def _kept(work: Work, content: Mapping[str, Any], prediction_id: str, *, p
     """The picture of a prediction, once it is there, checked, and stored with its post."""
     replicate = work.vendors.replicate
     # One prediction that died or one file that is refused says nothing of the vendor.
-    async with work.breakers.guarding(PROVIDER, exempt=(PredictionGone, PredictionDied), secondary=True):
+    async with work.breakers.guarding(PROVIDER, exempt=(PredictionGone, PredictionFailed), secondary=True):
         url = await replicate.wait(prediction_id)
-    async with work.breakers.guarding(PROVIDER, exempt=(PredictionGone, PredictionDied), secondary=True):
+    async with work.breakers.guarding(PROVIDER, exempt=(PredictionGone, PredictionFailed), secondary=True):
         data = await replicate.download(url)
     width, height = _shape(data)
     await work.checkpoints.store_post(
@@ -184,14 +184,14 @@ async def _kept(work: Work, content: Mapping[str, Any], prediction_id: str, *, p
 
 
 def _shape(data: bytes) -> tuple[int, int]:
-    """Width and height. Raises PictureUseless for a file that cannot be a cover."""
+    """Width and height. Raises UnusablePicture for a file that cannot be a cover."""
     size = jpeg_size(data)
     if size is None:
-        raise PictureUseless("the file is not a JPEG", provider=PROVIDER, code="not_a_jpeg")
+        raise UnusablePicture("the file is not a JPEG", provider=PROVIDER, code="not_a_jpeg")
     width, height = size
     if width < LEAST_WIDTH or not 1 - AMISS <= width / max(height, 1) / RATIO <= 1 + AMISS:
         message = f"the picture is {width} x {height}, not {ASPECT_RATIO} and at least {LEAST_WIDTH} wide"
-        raise PictureUseless(message, provider=PROVIDER, code="wrong_shape")
+        raise UnusablePicture(message, provider=PROVIDER, code="wrong_shape")
     return size
 
 

@@ -19,7 +19,7 @@ from blogworker.errors import (
     Unavailable,
     Unsent,
 )
-from blogworker.prices import dearest
+from blogworker.prices import highest_token_price
 from blogworker.queue.job import Done, Failure, Outcome, OverBudget, PauseSite, PutOff, Reject, Retry, Stage, Wait
 from blogworker.quota.limiter import OWN_QUOTA, waits_of_attempt
 from blogworker.stages import content, ideas, image, publish, source
@@ -85,7 +85,7 @@ def still_to_pay(work: Work) -> float | None:
     repeated or repaired. A model without a price counts as 0.
     """
     costs = {
-        stage: call.tokens * dearest(work.openai.prices.get(call.model, ()))
+        stage: call.tokens * highest_token_price(work.openai.prices.get(call.model, ()))
         for stage, call in text_calls(work.openai).items()
     } | {Stage.IMAGE: work.vendors.replicate.cost_usd or 0.0}
     left = [usd for stage, usd in costs.items() if work.checkpoints.get(stage) is None]

@@ -94,7 +94,7 @@ async def _address(work: Work, wix: WixClient, post_id: str) -> str | None:
     try:
         return await wix.post_url(work.claim.instance_id, post_id)
     except (Rejected, SiteUnavailable) as error:
-        log.warning("post_unlisted", error=str(error))
+        log.warning("post_url_omitted", error=str(error))
         return None
 
 

@@ -1,4 +1,4 @@
-"""What the program tells the world: structured logs."""
+"""Structured logs, and the standard streams."""
 
 from blogworker.telemetry.log import EVENTS, configure, get_logger, keys_of, quiet_libraries
 

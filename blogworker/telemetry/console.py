@@ -7,23 +7,23 @@ QUOTAS_SHOWN = 3  # the most used ones
 
 
 def in_one_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """A processor of structlog."""
+    """Shorten a heartbeat; a processor of structlog."""
     if event.get("event") != "heartbeat":
         return event
-    told: dict[str, Any] = {key: event[key] for key in ("event", "level", "timestamp", "worker") if key in event}
-    told["slots"] = f"{event.get('in_flight', 0)}/{event.get('slots', 0)}"
-    told |= {key: event[key] for key in ("pending", "finished_last_minute", "workers") if key in event}
+    line: dict[str, Any] = {key: event[key] for key in ("event", "level", "timestamp", "worker") if key in event}
+    line["slots"] = f"{event.get('in_flight', 0)}/{event.get('slots', 0)}"
+    line |= {key: event[key] for key in ("pending", "finished_last_minute", "workers") if key in event}
     if (oldest_wait_s := event.get("oldest_wait_s")) is not None:
-        told["oldest_wait_s"] = round(oldest_wait_s)
+        line["oldest_wait_s"] = round(oldest_wait_s)
     outcomes = sorted((event.get("outcomes") or {}).items())
-    told |= {"pending_again" if status == "PENDING" else status.lower(): count for status, count in outcomes}
+    line |= {"pending_again" if status == "PENDING" else status.lower(): count for status, count in outcomes}
     if quotas := _most_used(event.get("quotas") or {}):
-        told["quotas"] = quotas
+        line["quotas"] = quotas
     if (spent := event.get("spent_today_usd")) is not None:
-        told["spent_today_usd"] = round(spent, 2)
-    if left_alone := event.get("left_alone"):
-        told["left_alone"] = " ".join(left_alone)
-    return told | {key: event[key] for key in ("budget_shut", "sites_blocked") if event.get(key)}
+        line["spent_today_usd"] = round(spent, 2)
+    if open_breakers := event.get("open_breakers"):
+        line["open_breakers"] = " ".join(open_breakers)
+    return line | {key: event[key] for key in ("budget_exhausted", "sites_blocked") if event.get(key)}
 
 
 def _most_used(quotas: dict[str, dict[str, Any]]) -> str:

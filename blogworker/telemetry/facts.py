@@ -1,7 +1,7 @@
 """Collects facts from deep in the call stack for one log line of the caller.
 
-The line of an attempt is written where its outcome is stored; its cost and title are known some calls further down.
-Facts gathered in a part (a stage of an attempt) count for the whole too.
+The log line of an attempt is written where its outcome is stored, but its cost and title are known deeper in the call
+stack. Facts that are gathered for a part (a stage of an attempt) are added to the whole too.
 """
 
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-DECIMALS = 6  # places that sums are rounded to, as the ledger's dollars are
+DECIMALS = 6  # sums are rounded like the dollars of the ledger
 Facts = dict[str, Any]
 _gathering: ContextVar[Facts | None] = ContextVar("gathering", default=None)
 
 
 @contextmanager
 def gathered() -> Iterator[Facts]:
-    """The facts that are noted while the block runs."""
+    """Gather the facts that are noted while the block runs."""
     whole, facts = _gathering.get(), Facts()
     token = _gathering.set(facts)
     try:

@@ -8,8 +8,8 @@ PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
 
 
 def is_journal(stream: TextIO | None) -> bool:
-    """Whether the stream leads to the journal: JOURNAL_STREAM holds its device and inode. A stream that has been
-    redirected has others."""
+    """Whether the stream is connected to the journal: JOURNAL_STREAM contains its device and inode. A redirected stream
+    has others."""
     try:
         facts = os.fstat(stream.fileno()) if stream is not None else None
     except (OSError, ValueError):
@@ -18,7 +18,7 @@ def is_journal(stream: TextIO | None) -> bool:
 
 
 def marked(text: str, level: str) -> str:
-    """The text with the prefix of its priority on each line, since each line is a separate entry."""
+    """Add the prefix of the priority to each line, because each line is a separate entry."""
     return "\n".join(f"<{PRIORITIES[level]}>{line}" for line in text.splitlines() or [""])
 
 

@@ -1,9 +1,9 @@
-"""Structured logs: one event a line, JSON to standard output, colours on a terminal.
+"""Structured logs: one event per line, JSON on standard output, colours on a terminal.
 
 `EVENTS` is the table of all events and their keys; a key with a ? is only in some lines. A test compares it with the
-source. `info` is normal operation, `warning` recovers by itself, `error` needs a person. Keys mean the same everywhere:
-worker_id, job_id, instance_id, attempt, stage, provider, model, duration_s, wait_s, tokens, error_type, error. Lines
-of an attempt also have its job_id, instance_id and attempt. No line shows a secret.
+source. `info` is normal operation, a `warning` recovers by itself, an `error` needs a person. A key has the same
+meaning everywhere: worker_id, job_id, instance_id, attempt, stage, provider, model, duration_s, wait_s, tokens,
+error_type, error. Lines of an attempt also have its job_id, instance_id and attempt. No line contains a secret.
 """
 
 import logging
@@ -25,45 +25,45 @@ from blogworker.telemetry.journal import ForJournal, is_journal, marked
 from blogworker.telemetry.streams import coloured, trusted
 
 EVENTS = {
-    "worker_started": "a worker has a lease and claims jobs: worker, worker_id, version, concurrency",
-    "worker_replaced": "a worker of the same name had a live lease and has lost it: worker",
-    "worker_stopped": "the process ends normally; attempts settled and released since its start: worker, settled, "
+    "worker_started": "a worker holds a lease and claims jobs: worker, worker_id, version, concurrency",
+    "worker_replaced": "a worker of the same name had a live lease; it can write nothing any more: worker",
+    "worker_stopped": "the process exits normally; attempts settled and released since its start: worker, settled, "
     "released",
-    "drain_started": "after a signal no more jobs are claimed: signal, in_flight, drain_timeout_s",
+    "drain_started": "a signal arrived, and no more jobs are claimed: signal, in_flight, drain_timeout_s",
     "drain_cut_short": "jobs in progress are released unfinished: in_flight",
-    "lease_lost": "the worker takes a new lease, or ends because its name was taken over: worker, error",
-    "heartbeat": "every 30 s, the worker, the fleet and its quotas: worker, slots, in_flight, outcomes (since it "
-    "started), pool, pending, ready_sites, oldest_wait_s, finished_last_minute, workers, xmin_held_s, spent_today_usd, "
-    "budget_shut, left_alone, quotas, sites_blocked",
+    "lease_lost": "the worker takes a new lease, or exits because another worker took its name: worker, error",
+    "heartbeat": "every 30 s: the worker, the fleet and its quotas: worker, slots, in_flight, outcomes (since it "
+    "started), pool, pending, ready_sites, oldest_wait_s, finished_last_minute, workers, xmin_held_s, "
+    "spent_today_usd, budget_exhausted, open_breakers, quotas, sites_blocked",
     "jobs_claimed": "a claim found jobs: count, sites, duration_s",
-    "job_settled": "an attempt ended, one line each; tokens and cost_usd of this attempt: outcome, status, duration_s, "
+    "job_settled": "an attempt ended; one line per attempt, with its tokens and cost_usd: outcome, status, duration_s, "
     "title?, score? (of the post), tokens?, cost_usd?, stage?, error_type?, error?",
-    "attempt_lost": "the claim was lost before the attempt ended, so nothing was written: duration_s",
-    "stage_completed": "a stage stored its checkpoint; with what it paid for, and the defects found in what a model "
-    "wrote: stage, duration_s, model?, tokens?, cost_usd?, defects?, score? (of the post, 0 to 100)",
-    "checkpoint_ignored": "a checkpoint of an older version cannot be read and is made again: name, error",
-    "post_shortened": "a post was larger than Wix accepts; its end was left out: size_before, size, blocks_left_out",
-    "model_replaced": "the vendor does not know a model; the fallback was used: model, replacement",
-    "picture_refused": "the vendor refused to make a picture from a prompt: error, prompt",
+    "attempt_lost": "another worker held the job when the attempt ended, so nothing was written: duration_s",
+    "stage_completed": "a stage stored its checkpoint; with its tokens and cost, and the defects found in the answer "
+    "of a model: stage, duration_s, model?, tokens?, cost_usd?, defects?, score? (of the post, 0 to 100)",
+    "checkpoint_ignored": "a checkpoint of an older version cannot be read, and its stage runs again: name, error",
+    "post_truncated": "a post was larger than Wix accepts; its end was removed: size_before, size, blocks_removed",
+    "model_replaced": "the provider does not know a model; the fallback was used: model, replacement",
+    "picture_refused": "the provider refused to make a picture from a prompt: error, prompt",
     "author_replaced": "Wix does not know the author of a post; the site's owner is used instead: member_id",
-    "post_unlisted": "a post is published, but Wix did not give its address; its row has no url: error",
-    "categories_missed": "the site's categories could not be read; a post is published without: error",
-    "tags_refused": "Wix refused a post's tags; it is published without: error",
-    "jobs_rescued": "jobs of dead workers were requeued: workers (that lost them), count, failed",
+    "post_url_omitted": "a post is published, but Wix did not return its address; its row has no url: error",
+    "categories_skipped": "the categories of the site could not be read; its post is published without them: error",
+    "tags_refused": "Wix refused the tags of a post; it is published without them: error",
+    "jobs_rescued": "jobs of dead workers were taken back: workers (that lost them), count, failed",
     "lost_claims_released": "the answer to a claim was lost, so its jobs were released: count",
     "jobs_promoted": "scheduled jobs became due: count",
-    "rows_recovered": "rows that were inserted without firing the triggers (a restore) were put in line: sites, jobs",
+    "rows_recovered": "rows that were inserted without triggers (a restore) were added to the queue: sites, jobs",
     "budget_reached": "a budget is used up; claims of a site, or all, stop until there is room again: scope, error",
-    "setting_ignored": "a BLOGWORKER_ variable is set that no worker reads: name, meant (the one closest to it)",
+    "setting_ignored": "an unknown BLOGWORKER_ variable is set: name, meant (the most similar known one)",
     "model_unpriced": "a model has no price, so budgets do not count its cost: model",
-    "site_paused": "a site cannot be served; one line in the fleet: instance_id, error",
-    "listen_connected": "notifications wake this worker",
-    "listen_flooded": "too many notifications; until they end the worker polls instead: most_per_s, poll_s",
-    "settle_failed": "the database permanently refused an outcome; the job will be released: job_id, error",
-    "attempt_crashed": "an unexpected error ended an attempt; the job will be tried again: exception",
-    "tick_failed": "a periodic task began to fail and is tried again: tick, error_type, error",
+    "site_paused": "a site cannot be served; one line per fleet: instance_id, error",
+    "listen_connected": "the worker listens for notifications",
+    "listen_flooded": "too many notifications; the worker polls until they stop: most_per_s, poll_s",
+    "settle_failed": "the database refused an outcome permanently; the job will be released: job_id, error",
+    "attempt_crashed": "an unexpected error ended an attempt; the job will be retried: exception",
+    "tick_failed": "a periodic task started to fail, and is retried: tick, error_type, error",
     "tick_recovered": "the task works again: tick",
-    "vacuum_held_back": "a transaction this old keeps vacuum from cleaning the queue: held_s",
+    "vacuum_held_back": "an old transaction prevents vacuum from cleaning the queue: held_s",
     "migration_applied": "a migration ran: version, name, duration_s",
     "migration_waited": "a migration did not get a lock and will be retried: version, name, error",
     "limiter_waited": "a call waited for its quota in its slot: quota, wait_s",
@@ -92,7 +92,7 @@ KEY = re.compile(r"([a-z_]+)([?]?)(?: [(].*?[)])?(?:, |$)")
 
 
 def keys_of(event: str) -> tuple[set[str], set[str]]:
-    """The documented keys of an event: those that each line has, and those that it may have."""
+    """Return the documented keys of an event: those in every line, and the optional ones."""
     _, colon, names = EVENTS[event].rpartition(": ")
     found = KEY.findall(names) if colon else []
     return {name for name, mark in found if not mark}, {name for name, mark in found if mark}
@@ -112,7 +112,7 @@ class Lines:
 def configure(settings: LogSettings) -> None:
     """Set structlog up for the process. Called once, by `cli`."""
     console = settings.format == "console" or (settings.format == "auto" and sys.stdout.isatty())
-    # Tracebacks without local variables: those hold keys, prompts and pictures.
+    # Tracebacks have no local variables, because these contain keys, prompts and pictures.
     frames = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     traceback_text = structlog.dev.plain_traceback
     renderer: Any = (
@@ -126,7 +126,7 @@ def configure(settings: LogSettings) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info if console else structlog.processors.ExceptionRenderer(frames),
-            without_secrets,  # after exceptions became text, before anything is escaped
+            without_secrets,  # after exceptions are text, before anything is escaped
             *([in_one_line, _printable] if console else []),
             ForJournal(renderer) if is_journal(sys.stdout) else renderer,
         ],
@@ -138,17 +138,17 @@ def configure(settings: LogSettings) -> None:
 
 
 def quiet_libraries() -> None:
-    """Keep the libraries' own messages off the terminal, except errors: our errors and events report the rest."""
+    """Show only errors of the libraries on the terminal; our errors and events report the rest."""
     libraries = logging.StreamHandler(sys.stderr)
     libraries.setFormatter(WithoutSecrets(logging.BASIC_FORMAT))
     logging.basicConfig(handlers=[libraries], level=logging.ERROR)
-    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it sets its own; `database_lost` says what it would
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # psycopg sets its own level; `database_lost` reports the same
     sys.unraisablehook = _unraisable
     threading.excepthook = _in_a_thread
 
 
 class WithoutSecrets(logging.Formatter):
-    """For the lines that libraries log."""
+    """A formatter for the lines that libraries log."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = SECRETS.hide(super().format(record))
@@ -156,21 +156,21 @@ class WithoutSecrets(logging.Formatter):
 
 
 def _unraisable(found: "sys.UnraisableHookArgs") -> None:
-    """Ignore what psycopg cannot raise, as when a connection is closed during a statement."""
+    """Ignore errors that psycopg cannot raise, as when a connection is closed during a statement."""
     if not found.exc_type.__module__.startswith("psycopg"):
         what = f"{found.err_msg or 'Exception ignored in'} {found.object!r}"
-        _tell_of(what, found.exc_type, found.exc_value, found.exc_traceback)
+        _report(what, found.exc_type, found.exc_value, found.exc_traceback)
 
 
 def _in_a_thread(ended: threading.ExceptHookArgs) -> None:
     if ended.exc_type is not SystemExit:
-        _tell_of("a thread ended", ended.exc_type, ended.exc_value, ended.exc_traceback)
+        _report("a thread ended", ended.exc_type, ended.exc_value, ended.exc_traceback)
 
 
-def _tell_of(
+def _report(
     what: str, kind: type[BaseException], error: BaseException | None, trace: types.TracebackType | None
 ) -> None:
-    """As a library would: in the form of all that stands on standard error, without secrets."""
+    """Log an error like a library: on standard error, without secrets."""
     logging.getLogger("python").error(what, exc_info=(kind, error or kind(), trace))
 
 

@@ -1,10 +1,11 @@
 """Standard output and standard error that never fail.
 
-Standard output may be closed, on a full disk, a pipe whose reader leaves, or ASCII only. A command must not stop half
-way because of that, nor a worker with paid work in progress. Output that cannot be written is dropped; the first
-failure is reported once on standard error, and in the exit code.
+Standard output may be closed, on a full disk, a pipe whose reader has exited, or ASCII only. Neither a command nor a
+worker with paid work in progress must stop because of that. Output that cannot be written is dropped; the first failure
+is reported on standard error and in the exit code.
 
-All text is made printable when it is written. Only callers that have done so, and add colours, write to `trusted`.
+All text is made printable when it is written. Only callers whose text is already printable and has colours write to
+`trusted`.
 """
 
 import codecs
@@ -25,7 +26,7 @@ STANDARD = (0, 1, 2)
 
 
 class _Drain(io.FileIO):
-    """Writes what can be written; never raises."""
+    """Writes what it can; never raises."""
 
     def __init__(self, descriptor: int, on_failure: Callable[[OSError], None]) -> None:
         super().__init__(descriptor, "w", closefd=False)
@@ -35,7 +36,7 @@ class _Drain(io.FileIO):
     def write(self, data: "ReadableBuffer", /) -> int:
         try:
             while (written := super().write(data)) is None:
-                select.select([], [self], [])  # someone else made the terminal non-blocking
+                select.select([], [self], [])  # another program made the terminal non-blocking
         except OSError as error:
             if self.failure is None:
                 self.failure = error
@@ -50,7 +51,7 @@ class Stream(io.TextIOWrapper):
     def __init__(self, drain: _Drain, *, encoding: str, by_line: bool) -> None:
         buffer = io.BufferedWriter(drain)
         ascii_only = codecs.lookup(encoding).name == "ascii"
-        # Typer bypasses an ASCII stream and writes UTF-8 itself; so claim UTF-8, as all text here is ASCII already.
+        # Typer bypasses an ASCII stream and writes UTF-8. So this stream reports UTF-8; its text is ASCII anyway.
         super().__init__(buffer, "utf-8" if ascii_only else encoding, line_buffering=by_line, write_through=True)
         self.drain = drain
         self.trusted = io.TextIOWrapper(
@@ -59,7 +60,7 @@ class Stream(io.TextIOWrapper):
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether output was lost that someone wanted; not if the reader of a pipe has left."""
+        """Whether output was lost. Not if the reader of a pipe has exited, because then nobody wants it."""
         return self.drain.failure is not None and self.drain.failure.errno != errno.EPIPE
 
     def write(self, text: str, /) -> int:
@@ -67,34 +68,34 @@ class Stream(io.TextIOWrapper):
         return len(text)
 
 
-def take_over() -> Stream:
-    """Replace sys.stdout and sys.stderr by streams of ours. Gives the first, which knows whether output was lost."""
-    _occupy()
+def replace_standard_streams() -> Stream:
+    """Replace sys.stdout and sys.stderr, and return the new stdout, which knows whether output was lost."""
+    _open_standard_descriptors()
     if cast("TextIO | None", sys.stdin) is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 - as long as the process lives
     given_out, given_err = cast("TextIO | None", sys.stdout), cast("TextIO | None", sys.stderr)
     for given in (given_out, given_err):
         if given is not None:
             given.flush()
-    out = Stream(_Drain(1, _complain), encoding=_encoding(given_out), by_line=os.isatty(1))
+    out = Stream(_Drain(1, _report_unless_pipe_closed), encoding=_encoding(given_out), by_line=os.isatty(1))
     sys.stderr = Stream(_Drain(2, lambda _: None), encoding=_encoding(given_err), by_line=True)
     sys.stdout = out
     return out
 
 
-def miss_readers(stream: TextIO) -> None:
-    """Report also a pipe whose reader leaves: a worker runs on for days, unlike `list | head -1`."""
+def report_closed_pipes(stream: TextIO) -> None:
+    """Also report a pipe whose reader exits: a worker runs for days, unlike `list | head -1`."""
     if isinstance(stream, Stream):
-        stream.drain.on_failure = _tell
+        stream.drain.on_failure = _report
 
 
 def trusted(stream: TextIO) -> TextIO:
-    """The stream for text that is already printable and may contain colours."""
+    """Return the stream for text that is already printable and may contain colours."""
     return stream.trusted if isinstance(stream, Stream) else stream
 
 
-def spoken(stream: TextIO) -> str:
-    """The encoding of the output."""
+def encoding_of(stream: TextIO) -> str:
+    """Return the encoding of the output."""
     return trusted(stream).encoding or "utf-8"
 
 
@@ -107,10 +108,10 @@ def coloured(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
 
 
-def _occupy() -> None:
-    """Open closed descriptors: otherwise the next file or connection would get one, and receive what is printed.
+def _open_standard_descriptors() -> None:
+    """Open closed standard descriptors. Otherwise the next file or connection gets one and receives the output.
 
-    Opened for reading only, they fail each write as a closed one does.
+    They are opened read-only, so that each write fails as on a closed one.
     """
     while (taken := os.open(os.devnull, os.O_RDONLY)) in STANDARD:
         os.set_inheritable(taken, True)  # noqa: FBT003 - its signature
@@ -121,11 +122,11 @@ def _encoding(given: TextIO | None) -> str:
     return (given and given.encoding) or "utf-8"
 
 
-def _complain(error: OSError) -> None:
-    if error.errno != errno.EPIPE:  # otherwise the reader has read enough, as in `| head -1`
-        _tell(error)
+def _report_unless_pipe_closed(error: OSError) -> None:
+    if error.errno != errno.EPIPE:  # the reader has read enough, as in `| head -1`
+        _report(error)
 
 
-def _tell(error: OSError) -> None:
+def _report(error: OSError) -> None:
     reason = "it is closed" if error.errno == errno.EBADF else error.strerror
     sys.stderr.write(f"blogworker: standard output cannot be written: {reason}. The command continues without it\n")

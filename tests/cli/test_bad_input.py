@@ -341,7 +341,7 @@ def test_a_site_that_is_full_refuses_for_itself_only(cli: Any) -> None:
         (["set", "s", "--product-url", "https://shop.example/{handle"], "--product-url has a brace"),
         (
             ["set", "s", "--settings", '{"product_url": "https://a:b@shop.example/{id}"}'],
-            "product_url: holds a user name",
+            "product_url: contains a user name",
         ),
         (["set", " "], "instance_id is missing"),
         (["set", "s" * 300], "instance_id has 300 characters"),

@@ -123,13 +123,13 @@ def test_a_review_says_what_was_repaired_what_went_back_and_what_stands() -> Non
 
     outcomes = {cost.name: str(cost.outcome) for cost in review.costs}
     assert outcomes["footnote"] == "repaired"
-    assert outcomes["too short"] == "stands", "it went back, and is too short all the same"
-    assert outcomes["price not in the source"] == outcomes["placeholder in square brackets"] == "stands"
+    assert outcomes["too short"] == "remaining", "it went back, and is too short all the same"
+    assert outcomes["price not in the source"] == outcomes["placeholder in square brackets"] == "remaining"
     assert review.checks["footnote"] == "repaired"
     assert review.checks["glued table"] == "passed"
     assert review.facts["slug unique"] == "no: blog 9 has it"
     assert review.facts["title unique"] == "yes"
-    stated = {(fact.told, fact.field): fact.held for fact in review.verdict.facts}
+    stated = {(fact.text, fact.field): fact.in_source for fact in review.verdict.facts}
     assert stated == {("$26.00", "body_markdown"): True, ("€99", "excerpt"): False}
     assert (review.score, review.score_now) == (70, 0)
 
@@ -310,7 +310,7 @@ def test_how_many_posts_are_held_is_a_setting_of_the_site(cli: Any, sql: Any) ->
         ran = cli("sites", "set", "shop", "--settings", f'{{"review_every": {wrong}}}')
         assert (ran.code, len(ran.complaints)) == (USAGE, 1)
         assert "review_every" in ran.err
-        assert "of how many posts one stays a draft" in ran.err
+        assert "one of this many posts stays a draft" in ran.err
     assert cli("sites", "set", "shop", "--review-every", "1001").code == USAGE
     ran = cli("run", "--until-empty", **KEYS, BLOGWORKER_REVIEW_EVERY="0")
     assert (ran.code, len(ran.complaints)) == (USAGE, 1)

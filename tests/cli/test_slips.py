@@ -23,7 +23,7 @@ def shop(cli: Any) -> Any:
 
 @pytest.mark.parametrize("command", ["retry", "costs", "quotas", "list"])
 def test_a_site_that_is_not_there_is_told_with_those_that_are(shop: Any, command: str) -> None:
-    """At night, `0 blogs` or an empty table of a misspelt site is taken for good news."""
+    """At night, `0 blogs` or an empty table of a unknown_variables site is taken for good news."""
     ran = shop(command, "--site", "linen-shp")
 
     assert (ran.code, ran.out) == (2, "")

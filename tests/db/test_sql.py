@@ -79,7 +79,7 @@ def test_every_statement_has_a_user(name):
 
 
 def test_every_name_used_has_a_file():
-    """A misspelt name is otherwise found by the one customer who gets there."""
+    """A unknown_variables name is otherwise found by the one customer who gets there."""
     rooms = "|".join(sorted({name.partition("/")[0] for name in NAMES}))
     used = {
         name

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from blogworker.errors import Misconfigured, ProviderError, Unavailable, Unsent
 from blogworker.providers import connect
 from blogworker.providers.openai import OpenAIClient
-from blogworker.providers.replicate import LARGEST_IMAGE, PictureUseless, ReplicateClient
+from blogworker.providers.replicate import LARGEST_IMAGE, ReplicateClient, UnusablePicture
+from blogworker.providers.wix import auth as wix_auth
 from blogworker.providers.wix.client import WixClient
-from blogworker.providers.wix.client import auth as wix_auth
 from blogworker.settings import OpenAISettings, ReplicateSettings, WixSettings
 
 from .hostile import Behaviour, Hostile, Write, answer, listening
@@ -178,7 +178,7 @@ async def test_a_body_without_an_end_is_left():
 async def test_a_body_in_a_form_nobody_asked_for_is_not_read(encoding):
     found = await ends(answer(b"{}", content_encoding=encoding))
 
-    assert all("unreadable answer: the body has an encoding" in str(error) for error in found.errors.values())
+    assert all("unreadable response: the body has an encoding" in str(error) for error in found.errors.values())
 
 
 @pytest.mark.parametrize("part", ["head", "body"])
@@ -195,7 +195,7 @@ async def test_an_answer_that_drips_is_not_waited_for(part):
     with fail_after(20):
         found = await ends(dripping, timeout=0.4)
 
-    assert all("no answer in time" in str(error) for error in found.errors.values())
+    assert all("no response in time" in str(error) for error in found.errors.values())
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -217,7 +217,7 @@ async def test_no_call_follows_a_redirect(status, away, elsewhere):
 async def test_headers_have_a_limit(headers):
     found = await ends(answer(JPEG, **headers))
 
-    assert all("connection lost: the answer's headers" in str(error) for error in found.errors.values())
+    assert all("connection lost: the response has too many headers" in str(error) for error in found.errors.values())
 
 
 @pytest.mark.parametrize("charset", ["rot13", "idna", "undefined", "utf-7", "utf-16", "unicode_escape", "\xe9", ""])
@@ -298,7 +298,7 @@ async def test_a_picture_that_is_too_large_is_not_read_to_its_end():
 
     found = await ends(boasting, ["replicate file"], timeout=30)
 
-    assert found.kinds() == {PictureUseless}
+    assert found.kinds() == {UnusablePicture}
     assert found.errors["replicate file"].code == "too_large"
 
 
@@ -502,5 +502,5 @@ def test_whatever_a_server_writes_a_call_ends_as_one_of_our_errors(answers):
                         continue
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(wix_auth, "HOLD_S", 0)  # of a refused token, to see whether other sites are refused too
+        patched.setattr(wix_auth, "REFUSAL_WAIT_S", 0)  # of a refused token, to see whether other sites are refused too
         asyncio.run(met())

@@ -12,21 +12,13 @@ import pytest
 
 from blogworker.errors import ProviderDown, ProviderError, RateLimited
 from blogworker.prices import TEXT_PRICES
-from blogworker.providers import (
-    http,
-    openai_answers,
-    replicate_answers,
-    wix,
-    wix_author,
-    wix_products,
-    wix_site,
-    wix_tags,
-)
+from blogworker.providers import http, openai_answers, replicate_answers
 from blogworker.providers.answer import object_of, objects
 from blogworker.providers.openai import OpenAIClient
 from blogworker.providers.picture import inline
 from blogworker.providers.replicate import ReplicateClient
-from blogworker.providers.replicate_wire import enveloped, look_in
+from blogworker.providers.replicate_wire import enveloped, state_in
+from blogworker.providers.wix import author, client, products, site, tags
 from blogworker.providers.wix.auth import token_of
 from blogworker.providers.wix.client import WixClient
 from blogworker.quota.headers import limits_in
@@ -120,26 +112,26 @@ V1 = {"product": {"name": "Mug", "slug": "mug", "description": "x", "brand": "B"
 WIX: dict[str, tuple[dict[str, Any], Any]] = {
     "media": (
         {"file": {"id": "abc~mv2.jpg", "url": "https://x.example/f", "operationStatus": "READY"}},
-        wix.media_file_of,
+        client.media_file_of,
     ),
-    "draft": ({"draftPost": {"id": "d1", "status": "UNPUBLISHED"}}, lambda told: wix.id_at(told, "draftPost", "id")),
+    "draft": ({"draftPost": {"id": "d1", "status": "UNPUBLISHED"}}, lambda told: client.id_at(told, "draftPost", "id")),
     "drafts": (
         {"draftPosts": [{"id": "d1", **DRAFT, "editedDate": "2026-11-26T10:00:00Z"}]},
-        lambda told: wix.draft_id_in(told, DRAFT, since="2026"),
+        lambda told: client.draft_id_in(told, DRAFT, since="2026"),
     ),
-    "post": ({"post": {"url": {"base": "https://x.example", "path": "/post/m"}}}, wix.post_url_of),
+    "post": ({"post": {"url": {"base": "https://x.example", "path": "/post/m"}}}, client.post_url_of),
     "members": (
         {"members": [{"id": "m1", "loginEmail": "O@x.example"}]},
-        lambda told: wix_author.member_in(told, "o@x.example"),
+        lambda told: author.member_in(told, "o@x.example"),
     ),
-    "owner": (SITE, lambda told: wix_author.owner_of(told.get("site"))),
+    "owner": (SITE, lambda told: author.owner_of(told.get("site"))),
     "tags": (
         {"tags": [{"id": "t1", "label": "Mugs"}, {"id": "t2", "label": "Tea"}]},
-        lambda told: wix_tags.ids_of(objects(told.get("tags"))),
+        lambda told: tags.ids_of(objects(told.get("tags"))),
     ),
-    "catalog": ({"catalogVersion": "V3_CATALOG"}, wix_products.catalog_in),
-    "product": (V3, lambda told: wix_products.product_in(told, catalog="V3_CATALOG")),
-    "old product": (V1, lambda told: wix_products.product_in(told, catalog="V1_CATALOG")),
+    "catalog": ({"catalogVersion": "V3_CATALOG"}, products.catalog_in),
+    "product": (V3, lambda told: products.product_in(told, catalog="V3_CATALOG")),
+    "old product": (V1, lambda told: products.product_in(told, catalog="V1_CATALOG")),
 }  # fmt: skip
 WIX_FAULT = {"message": "no", "details": {"applicationError": {"code": "X_NOT_INSTALLED", "description": "x"},
              "validationError": {"fieldViolations": [{"field": "draftPost.title", "description": "x",
@@ -207,7 +199,7 @@ def test_every_answer_of_replicate_is_a_picture_or_an_error_of_ours(seed):
                 told = object_of(end)
                 assert told is not None
                 sound(told["id"])
-                end = outcome(lambda: replicate_answers.picture(look_in(told["output"])), ProviderError)  # noqa: B023
+                end = outcome(lambda: replicate_answers.picture(state_in(told["output"])), ProviderError)  # noqa: B023
             sound(replicate_answers.found_in(object_of(body) or {}, "a mug", seed=7))
             if isinstance(end, str):
                 assert end.startswith(("http", "data:"))
@@ -228,16 +220,16 @@ def test_every_answer_of_wix_is_a_value_or_an_error_of_ours(seed):
     for name, (template, parser) in WIX.items():
         for body, chance in bodies([template], count=TRIES // len(WIX), seed=13 + 10 * seed):
             end = outcome(
-                lambda: parser(wix_site.read(body, headers(chance), repeatable=True)),  # noqa: B023
+                lambda: parser(site.read(body, headers(chance), repeatable=True)),  # noqa: B023
                 ProviderError,
             )
             sound(end)
             ends[type(end).__name__ if isinstance(end, ProviderError) else name] += 1
     for body, chance in bodies([WIX_FAULT, TOKEN], count=TRIES // 2, seed=14 + 10 * seed):
-        sound(wix_site.refusal(chance.choice(STATUSES), body, headers(chance)))
+        sound(site.refusal(chance.choice(STATUSES), body, headers(chance)))
         status = chance.choice((200, 200, *STATUSES))
         sent = headers(chance)
-        sound(outcome(lambda: token_of(status, body, sent, asked_at=0.0), ProviderError))  # noqa: B023
+        sound(outcome(lambda: token_of(status, body, sent, requested_at=0.0), ProviderError))  # noqa: B023
     assert set(ends) >= {*WIX, "Unavailable"}, ends
 
 
@@ -254,7 +246,7 @@ async def test_no_client_stumbles_over_an_odd_answer(vendor: Vendor) -> None:
     ):
         calls["openai"] = [GENERATION, FAILED, FAULT], lambda: openai.generate(**ASK)
         calls["create"] = [PREDICTION, PROBLEM], lambda: replicate.create("a mug", aspect_ratio="16:9", seed=7)
-        calls["look"] = [PREDICTION, DEAD, PROBLEM], lambda: replicate.look("p1")
+        calls["look"] = [PREDICTION, DEAD, PROBLEM], lambda: replicate.get("p1")
         calls["find"] = [PAGE], lambda: replicate.find("another", seed=7)
         calls["author"] = [SITE, WIX["members"][0], WIX_FAULT], lambda: wix_client.member_id("site", instead_of="m1")
         calls["draft"] = [WIX["draft"][0], WIX_FAULT], lambda: wix_client.create_draft("site", DRAFT)

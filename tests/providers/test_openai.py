@@ -134,7 +134,7 @@ async def test_an_answer_in_no_known_form_is_counted_and_useless(openai, vendor,
     generation = await openai.generate(**ASK)
 
     assert generation.tokens == 1200
-    with pytest.raises(Unavailable, match="holds no text"):
+    with pytest.raises(Unavailable, match="has no text"):
         generation.checked()
 
 

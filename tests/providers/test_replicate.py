@@ -10,13 +10,13 @@ from blogworker.errors import Misconfigured, OutcomeUnknown, RateLimited, Reject
 from blogworker.providers.picture import LARGEST_IMAGE, picture_type
 from blogworker.providers.replicate import ReplicateClient
 from blogworker.providers.replicate_answers import (
-    Look,
-    PictureUseless,
-    PredictionDied,
+    PredictionFailed,
     PredictionGone,
+    PredictionState,
+    UnusablePicture,
+    explanation_of,
     is_ours,
     picture,
-    said,
 )
 from blogworker.settings import ReplicateSettings
 
@@ -82,7 +82,7 @@ INLINE = "data:image/jpeg;base64,/9j/AAAA"
     ],
 )
 def test_the_first_picture_of_an_output_is_found(output, address):
-    assert picture(Look("succeeded", output)) == address
+    assert picture(PredictionState("succeeded", output)) == address
 
 
 @pytest.mark.parametrize(
@@ -93,16 +93,16 @@ def test_the_first_picture_of_an_output_is_found(output, address):
 )  # fmt: skip
 def test_an_output_without_a_picture_is_one_that_was_left_out(output):
     with pytest.raises(Rejected) as raised:
-        picture(Look("succeeded", output))
+        picture(PredictionState("succeeded", output))
 
     assert raised.value.code == "no_output"
 
 
 def test_a_status_that_nobody_told_us_of_is_waited_for_until_it_ends():
     """If it counted as failed, each attempt would buy another picture."""
-    assert picture(Look("queued")) is None
-    with pytest.raises(PredictionDied):
-        picture(Look("expired", ended=True))
+    assert picture(PredictionState("queued")) is None
+    with pytest.raises(PredictionFailed):
+        picture(PredictionState("expired", ended=True))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_status_that_nobody_told_us_of_is_waited_for_until_it_ends():
     ],
 )
 def test_a_refused_input_is_ours_unless_it_is_the_prompt(detail, ours):
-    assert is_ours(said({"detail": detail})) is ours
+    assert is_ours(explanation_of({"detail": detail})) is ours
 
 
 @pytest.mark.parametrize("fields", [{"logs": 5}, {"error": None, "input": "x"}, {"metrics": []}, {"status": "queued"},
@@ -147,10 +147,10 @@ async def test_waiting_ends_with_the_picture(replicate, vendor, output):
     [
         (prediction("failed", error="NSFW content detected. Try running it again."), Rejected, "nsfw"),
         (prediction("failed", error="flagged (E005)"), Rejected, "nsfw"),
-        (prediction("failed", error="CUDA out of memory"), PredictionDied, "failed"),
-        (prediction("failed"), PredictionDied, "failed"),
-        (prediction("canceled"), PredictionDied, "canceled"),
-        (prediction("aborted"), PredictionDied, "aborted"),
+        (prediction("failed", error="CUDA out of memory"), PredictionFailed, "failed"),
+        (prediction("failed"), PredictionFailed, "failed"),
+        (prediction("canceled"), PredictionFailed, "canceled"),
+        (prediction("aborted"), PredictionFailed, "aborted"),
         (prediction("succeeded", output=None, data_removed=True), PredictionGone, "data_removed"),
         (prediction("succeeded", output=[]), Rejected, "no_output"),
         (Answer(404, {"detail": "not found"}), PredictionGone, None),
@@ -174,7 +174,7 @@ async def test_past_its_deadline_a_prediction_is_cancelled(replicate, vendor):
     replicate._settings = replicate._settings.model_copy(update={"deadline": 0.1})
     vendor.will(prediction("starting"))
 
-    with pytest.raises(PredictionDied) as raised:
+    with pytest.raises(PredictionFailed) as raised:
         await replicate.wait("p1")
 
     assert raised.value.code == "deadline"
@@ -247,11 +247,11 @@ async def test_a_picture_is_fetched_with_its_bytes(replicate, vendor):
     [
         (Answer(404, "gone"), PredictionGone),
         (Answer(410, "gone"), PredictionGone),
-        (Answer(400, "no"), PictureUseless),
-        (Answer(403, "its signature has expired"), PictureUseless),
+        (Answer(400, "no"), UnusablePicture),
+        (Answer(403, "its signature has expired"), UnusablePicture),
         (Answer(500, "oops"), Unavailable),
-        (Answer(200, "<html>sorry</html>"), PictureUseless),
-        (Answer(200, b"\xff\xd8\xff" + bytes(LARGEST_IMAGE)), PictureUseless),
+        (Answer(200, "<html>sorry</html>"), UnusablePicture),
+        (Answer(200, b"\xff\xd8\xff" + bytes(LARGEST_IMAGE)), UnusablePicture),
         pytest.param(Answer(silent=True), Unavailable, marks=pytest.mark.silence),
     ],
 )

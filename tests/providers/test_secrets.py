@@ -18,9 +18,9 @@ from blogworker.providers.answer import object_of
 from blogworker.providers.openai import OpenAIClient
 from blogworker.providers.replicate import ReplicateClient
 from blogworker.providers.replicate_answers import picture
+from blogworker.providers.wix import auth as wix_auth
+from blogworker.providers.wix import site as wix_site
 from blogworker.providers.wix.client import WixClient
-from blogworker.providers.wix.client import auth as wix_auth
-from blogworker.providers.wix.client import site as wix_site
 from blogworker.redact import HIDDEN, SHORTEST, forms
 from blogworker.settings import LogSettings, OpenAISettings, ReplicateSettings, WixSettings
 from blogworker.telemetry import configure, get_logger
@@ -130,7 +130,7 @@ async def test_replicate_may_repeat_the_token(vendor: Vendor, capsys: pytest.Cap
     async with ReplicateClient(made, connections=2) as replicate:
         for call in (
             lambda: replicate.create("a mug", aspect_ratio="1:1"),
-            lambda: replicate.look("p1"),
+            lambda: replicate.get("p1"),
             lambda: replicate.find("a mug", seed=1),
             lambda: replicate.download(f"{vendor.url}/a.jpg"),
         ):
@@ -139,7 +139,7 @@ async def test_replicate_may_repeat_the_token(vendor: Vendor, capsys: pytest.Cap
             body = {"id": "p1", "model": "m", "version": "v", "status": status, "error": f"{KEY} is {KEY!r}"}
             vendor.will(Answer(body=body))
             with pytest.raises(ProviderError) as caught:
-                picture(await replicate.look("p1"))
+                picture(await replicate.get("p1"))
             assert KEY not in f"{caught.value} {caught.value.code}".replace(HIDDEN, "\0")
 
 
@@ -147,7 +147,7 @@ async def test_wix_may_repeat_the_secret_and_the_token(
     vendor: Vendor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The token came from Wix itself, for one site and a few hours."""
-    monkeypatch.setattr(wix_auth, "HOLD_S", 0)
+    monkeypatch.setattr(wix_auth, "REFUSAL_WAIT_S", 0)
     made = WixSettings(app_id="app", app_secret=KEY, base_url=vendor.url, timeout=30, _env_file=None)
     granted = Answer(body={"access_token": TOKEN, "token_type": "Bearer", "expires_in": 14_400})
     async with WixClient(made, connections=2) as wix:

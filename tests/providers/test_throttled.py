@@ -229,7 +229,7 @@ async def test_wix_is_waited_for_a_minute_unless_it_says_otherwise(world, told, 
 
 
 async def test_wix_may_throttle_the_giving_of_tokens(world):
-    world.wix._sites._tokens._held.clear()
+    world.wix._sites._tokens._tokens.clear()
     await world.fault(vendor="wix", operation="oauth.token", kind="throttle")
 
     assert (await world.refusal("wix")).retry_after_s == 60

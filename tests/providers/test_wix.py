@@ -8,9 +8,9 @@ import pytest
 from anyio import create_task_group
 
 from blogworker.errors import Misconfigured, OutcomeUnknown, RateLimited, Rejected, SiteUnavailable, Unavailable
+from blogworker.providers.wix import author as wix_author
 from blogworker.providers.wix.auth import Token
 from blogworker.providers.wix.client import WixClient
-from blogworker.providers.wix.client import author as wix_author
 from blogworker.settings import WixSettings
 
 from .conftest import Answer, Vendor
@@ -100,7 +100,7 @@ async def test_a_token_of_unknown_life_is_a_token(wix, vendor, told):
 async def test_a_stale_token_serves_while_no_new_one_can_be_had(wix, vendor):
     vendor.will(Answer(503, {}), at="/oauth2/token")
     vendor.will(Answer(body={"postId": "d1"}))
-    wix._sites._tokens._held[SITE] = Token("old", stale_at=0, dead_at=1e12)
+    wix._sites._tokens._tokens[SITE] = Token("old", stale_at=0, expires_at=1e12)
 
     assert await wix.publish(SITE, "d1") == "d1"
 

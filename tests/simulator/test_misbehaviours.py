@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from blogworker.post.language import likeliest, plainly_another
+from blogworker.post.language import most_likely_language, other_language
 from blogworker.post.render import text
 from blogworker.simulator.misbehaviours import MISBEHAVIOURS, misbehaved
 from blogworker.simulator.misbehaviours.draft import words_of
@@ -41,8 +41,8 @@ def test_a_site_is_written_for_in_its_language(language: str) -> None:
     ideas = answered(prompt(language), IDEAS)["ideas"]
 
     read = text(post["body_markdown"])
-    assert plainly_another(read, language) is None
-    assert likeliest(re.findall(r"[^\W\d_]+", read.lower())) == language
+    assert other_language(read, language) is None
+    assert most_likely_language(re.findall(r"[^\W\d_]+", read.lower())) == language
     assert "{" not in json.dumps(post, ensure_ascii=False).removeprefix("{")
     assert post["body_markdown"].count(f"]({MUG['url']})") == 1
     assert "54" in post["body_markdown"]

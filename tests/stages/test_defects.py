@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from blogworker.demo.campaign import shops
-from blogworker.post.defects import DEFECTS, mended
+from blogworker.post.defects import DEFECTS, repair_fields
 from blogworker.post.prompts import IDEAS, POST, fenced
 from blogworker.simulator.writer import Quality, write
 from blogworker.stages.content import read_post
@@ -532,7 +532,7 @@ def test_a_plain_field_is_plain(language: str, name: str, spoilt: str, expected:
     post = good(language)
     post[name] = spoilt.format(post[name])
 
-    checked = mended(post, source=SOURCE, idea={})
+    checked = repair_fields(post, source=SOURCE, idea={})
 
     assert defect in [*checked.repaired, *checked.returned]
     if expected is not None:
@@ -549,7 +549,7 @@ def test_every_defect_of_the_table_is_planted() -> None:
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
 def test_a_defect_has_a_repair_or_a_sentence_for_its_writer(defect: Any) -> None:
-    assert (defect.repair is None) == (defect.find is not None) == bool(defect.told)
+    assert (defect.repair is None) == (defect.find is not None) == bool(defect.message)
 
 
 def test_posts_of_every_kind_that_the_simulator_writes_pass_unchanged() -> None:
@@ -561,7 +561,7 @@ def test_posts_of_every_kind_that_the_simulator_writes_pass_unchanged() -> None:
         asked = f"{prompt}\n\n{fenced('idea', ideas[number % len(ideas)])}"
         post = write(asked, POST.schema, seed=1, take=1, quality=Quality.GOOD)
 
-        checked = mended(post, source=source, idea={})
+        checked = repair_fields(post, source=source, idea={})
 
         assert (checked.repaired, checked.faults) == ([], []), post["title"]
 
@@ -587,7 +587,7 @@ def test_a_writer_that_cannot_stop_is_cleaned_up_after_in_one_pass(sign: str, mo
     def seconds(length: int) -> float:
         text = sign * (length // len(sign))
         started = process_time()
-        mended({"title": text, "body_markdown": text}, source=SOURCE, idea={})
+        repair_fields({"title": text, "body_markdown": text}, source=SOURCE, idea={})
         return process_time() - started
 
     assert seconds(8_000) < max(0.1, 24 * seconds(1_000))

@@ -12,7 +12,7 @@ from blogworker.post.draft import AROUND_POST, LARGEST_POST, covered, draft_of
 from blogworker.post.ricos import ricos
 from blogworker.post.ricos_html import ricos_html
 from blogworker.post.ricos_rules import ricos_faults
-from blogworker.post.ricos_size import fitted, lean, size_of
+from blogworker.post.ricos_size import compact, size_of, truncated
 from blogworker.simulator.ricos_rules import violations
 from blogworker.stages.content import read_post
 
@@ -74,7 +74,7 @@ def test_what_nobody_sees_goes_before_any_word():
     markdown = "\n\n".join(["a"] * 200)
     whole = ricos(markdown)
 
-    kept = fitted(whole, room=size_of(whole) * 2 // 3)
+    kept = truncated(whole, room=size_of(whole) * 2 // 3)
 
     assert ricos_html(kept) == ricos_html(whole)
 
@@ -83,7 +83,7 @@ def test_a_post_without_an_end_to_leave_out_is_refused_in_words():
     """Better than Wix's answer: it says what a person can do."""
     long = "## One\n\n## Two\n\n" + "words and words " * 30_000
 
-    with pytest.raises(Rejected, match="no section to leave out"):
+    with pytest.raises(Rejected, match="no section that can be removed"):
         draft_of(
             {**read_post(json.dumps(post()), source={}, idea=idea()), "markdown": long.removeprefix("## One\n\n")},
             member_id="m",
@@ -94,9 +94,9 @@ def test_a_post_without_an_end_to_leave_out_is_refused_in_words():
 
 @settings(max_examples=200)
 @given(BLOCKS)
-def test_a_lean_document_looks_the_same(markdown):
+def test_a_compact_document_looks_the_same(markdown):
     whole = ricos(f"opening\n\n{markdown}", own_url=OWN, pictures=PICTURES)
-    lighter = {"nodes": [lean(node) for node in whole["nodes"]]}
+    lighter = {"nodes": [compact(node) for node in whole["nodes"]]}
 
     assert ricos_html(lighter) == ricos_html(whole)
     assert ricos_faults(lighter) == []

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blogworker.post.defects.endings import broken_off
-from blogworker.post.defects.glyphs import well_read, without_emoji, without_thoughts
-from blogworker.post.defects.kind import Known
+from blogworker.post.defects.glyphs import decoded_again, without_emoji, without_thoughts
+from blogworker.post.defects.kind import PostContext
 
-KNOWN = Known({"kind": "product", "name": "Mug \U0001f31e"}, {}, "")
+KNOWN = PostContext({"kind": "product", "name": "Mug \U0001f31e"}, {}, "")
 LETTERS = "abcdefghijklmnopqrstuvwxyzäöüßéèêàâçñáíóúãõìò"
 WORDS = st.text(LETTERS, min_size=1, max_size=9)
 SENTENCES = st.lists(WORDS, min_size=8, max_size=14).map(lambda words: f"{' '.join(words).capitalize()}.")
@@ -47,13 +47,13 @@ def test_signs_that_say_something_stay(kept: str) -> None:
 def test_a_broken_encoding_is_put_right(text: str) -> None:
     broken = misread(text)
 
-    assert well_read(broken, KNOWN) == text or broken.count("\u00c3") < 2
-    assert well_read(text, KNOWN) == text
+    assert decoded_again(broken, KNOWN) == text or broken.count("\u00c3") < 2
+    assert decoded_again(text, KNOWN) == text
 
 
 @pytest.mark.parametrize("whole", ["CAFÉ…", "IRMÃ” disse", "À la carte", "¡SÍ!", "Größe: 5 \u2013 6", "Âge d\u2019or"])
 def test_capitals_with_accents_are_no_broken_encoding(whole: str) -> None:
-    assert well_read(whole, KNOWN) == whole
+    assert decoded_again(whole, KNOWN) == whole
 
 
 @given(sentences=st.lists(SENTENCES, min_size=1, max_size=4), cut=st.integers(2, 20))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from blogworker.errors import LeaseLost, RateLimited
-from blogworker.providers.replicate_answers import PredictionDied, PredictionGone
+from blogworker.providers.replicate_answers import PredictionFailed, PredictionGone
 from blogworker.quota import ProviderLimits
 from blogworker.stages import image
 from blogworker.stages.content import read_post
@@ -91,7 +91,7 @@ async def test_a_post_may_go_without_a_picture(world, checkpoints):
 async def test_a_prediction_that_died_is_made_anew_by_the_next_attempt(world, checkpoints):
     work, room = world
     await room.fault(kind="aborted", vendor="replicate", times=1)
-    with pytest.raises(PredictionDied):
+    with pytest.raises(PredictionFailed):
         await image.run(work)
 
     output = await image.run(work)

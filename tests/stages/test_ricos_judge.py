@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from blogworker.post.draft import draft_of
 from blogworker.post.prompts import POST, fenced
 from blogworker.post.ricos import ricos
-from blogworker.post.ricos_rules import DATA, DECORATIONS, HOLDS, ricos_faults
-from blogworker.post.ricos_size import lean
+from blogworker.post.ricos_rules import CHILDREN, DATA, DECORATIONS, ricos_faults
+from blogworker.post.ricos_size import compact
 from blogworker.simulator import ricos_rules as simulated
 from blogworker.simulator.writer import Quality, write
 from blogworker.stages.content import read_post
@@ -41,17 +41,17 @@ EACH_ONCE = "".join(
 )
 # What Wix's schema lets pass, and we refuse all the same.
 OURS = (
-    "document must hold something",
+    "document must not be empty",
     "heading level",
-    "text must not hold a line break",
+    "text must not contain a line break",
     "an image needs",  # its size; and an id that is not empty
     "a link needs",  # a url that is not empty
-    "is used twice",
-    "rows of a table must be of one length",
+    "duplicate id",
+    "rows of a table must have the same length",
     "nested deeper",
 )
 SIMULATED = ("UNIQUE", "INVALID_CHARACTER", "MAX_DEPTH", "INVALID_SIZE", "INVALID_VALUE", "REQUIRED_FIELD")
-KINDS = sorted({*HOLDS, *DATA, "LIST_ITEM", "TABLE_ROW", "VERSE"} - {"document"})
+KINDS = sorted({*CHILDREN, *DATA, "LIST_ITEM", "TABLE_ROW", "VERSE"} - {"document"})
 VALUES = [None, True, 0, -1, 1.5, 2**40, "", "x\ny", [], ["a"], [-1], {}, {"a": 1}]
 
 
@@ -81,7 +81,7 @@ def test_whatever_is_written_is_accepted(judge, markdown):
     written = document(markdown)
 
     assert judge.faults(written) == []
-    assert judge.faults({"nodes": [lean(node) for node in written["nodes"]]}) == []
+    assert judge.faults({"nodes": [compact(node) for node in written["nodes"]]}) == []
 
 
 @pytest.mark.parametrize("subject", ["product", "keyword"])

@@ -37,7 +37,7 @@ def scored(found: dict[str, Outcome]) -> int:
             repaired=names[Outcome.REPAIRED],
             off_brief=names[Outcome.OFF_BRIEF],
             sent_back=names[Outcome.SENT_BACK],
-            stands=names[Outcome.STANDS],
+            remaining=names[Outcome.REMAINING],
         )
     )
 
@@ -55,11 +55,11 @@ def test_one_more_finding_never_raises_a_score(found: dict[str, Outcome], name: 
 
 
 @given(st.lists(st.sampled_from(NAMES)), st.lists(st.sampled_from(NAMES)))
-def test_a_finding_counts_once_where_it_cost_most(repaired: list[str], stands: list[str]) -> None:
-    costs = costs_of(repaired=repaired, stands=stands)
+def test_a_finding_counts_once_where_it_cost_most(repaired: list[str], remaining: list[str]) -> None:
+    costs = costs_of(repaired=repaired, remaining=remaining)
 
-    assert sorted(cost.name for cost in costs) == sorted({*repaired, *stands})
-    assert {cost.name for cost in costs if cost.outcome is Outcome.STANDS} == set(stands)
+    assert sorted(cost.name for cost in costs) == sorted({*repaired, *remaining})
+    assert {cost.name for cost in costs if cost.outcome is Outcome.REMAINING} == set(remaining)
 
 
 def test_the_later_a_defect_is_caught_the_more_it_costs() -> None:
@@ -85,12 +85,12 @@ NAMED = body(sections=6, paragraphs=7).replace("A mug that stands", "A Low Water
 def test_a_good_post_has_no_findings() -> None:
     verdict = judged(body_markdown=NAMED)
 
-    assert (verdict.stands, verdict.off_brief, verdict.mentions) == ((), (), 3)
+    assert (verdict.remaining, verdict.off_brief, verdict.mentions) == ((), (), 3)
     assert score_of(verdict.costs({"repaired": [], "returned": []})) == BEST
 
 
 @pytest.mark.parametrize(
-    ("planted", "name", "held"),
+    ("planted", "name", "in_source"),
     [
         ("The Low Water Mug costs €26.", None, True),
         ("The Low Water Mug holds 320 ml.", None, True),
@@ -102,12 +102,12 @@ def test_a_good_post_has_no_findings() -> None:
     ],
 )
 def test_each_fact_of_a_post_is_told_with_whether_the_source_holds_it(
-    planted: str, name: str | None, held: bool
+    planted: str, name: str | None, in_source: bool
 ) -> None:
     verdict = judged(body_markdown=f"{NAMED}\n\n{planted}")
 
-    assert [fact.held for fact in verdict.facts] == [held]
-    assert [finding.name for finding in verdict.stands] == ([name] if name else [])
+    assert [fact.in_source for fact in verdict.facts] == [in_source]
+    assert [finding.name for finding in verdict.remaining] == ([name] if name else [])
 
 
 async def written(work: Work, writer: Writer, *answers: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from blogworker.errors import SettingsError
 from blogworker.post import judging, tags
 from blogworker.post.judging import faults_of, linked
-from blogworker.post.language import plainly_another
+from blogworker.post.language import other_language
 from blogworker.post.site import SiteSettings, checked, usable
 from blogworker.stages import content
 
@@ -60,13 +60,13 @@ def faults(*, text=None, own_url="", **settings):
     made = judging.Post.model_validate(post(**({"body_markdown": text} if text else {})))
     words = len(made.body_markdown.split())
     found = faults_of(made, made.body_markdown, words=words, own_url=own_url, site=SiteSettings(**settings))
-    return [fault.told for fault in found]
+    return [fault.message for fault in found]
 
 
 def test_the_length_is_the_sites():
     assert faults(words=600) == []
     assert "asks for about 300" in faults(words=300, text=body(sections=9))[0]
-    assert "better 3,000" in faults(words=3000)[0]
+    assert "preferably 3,000" in faults(words=3000)[0]
 
 
 def test_forbidden_words_are_found_everywhere_as_words():
@@ -100,7 +100,7 @@ def test_a_forbidden_tag_is_left_out():
     ],
 )
 def test_only_plainly_another_language_is_a_fault(text, language, found):
-    assert plainly_another(text, language) == found
+    assert other_language(text, language) == found
 
 
 def test_a_forgotten_link_is_set_at_the_first_mention_in_a_paragraph():

@@ -333,7 +333,7 @@ async def test_a_picture_that_is_no_cover_counts_as_failed(kitchen, monkeypatch,
 
     job = await kitchen.attempt()
 
-    assert (job["status"], job["kind"], job["code"]) == ("PENDING", "PictureUseless", "wrong_shape")
+    assert (job["status"], job["kind"], job["code"]) == ("PENDING", "UnusablePicture", "wrong_shape")
     monkeypatch.undo()
     monkeypatch.setenv("DATABASE_URL", "postgresql://unused")
     assert (await kitchen.attempt())["status"] == "DONE"

@@ -7,7 +7,7 @@ what stands on the site.
 import pytest
 
 from blogworker.post import draft
-from blogworker.providers.wix.client import auth as wix_auth
+from blogworker.providers.wix import auth as wix_auth
 
 from .conftest import SITE, ClosedBreakers
 
@@ -94,7 +94,7 @@ async def test_of_many_sites_one_without_a_token_is_paused_alone(kitchen):
 
 async def test_when_no_site_gets_a_token_it_is_the_credentials(kitchen, monkeypatch):
     """Wix does not say which: a worker that took it for the sites would pause every one of them."""
-    monkeypatch.setattr(wix_auth, "HOLD_S", 0.01)
+    monkeypatch.setattr(wix_auth, "REFUSAL_WAIT_S", 0.01)
     for site in OTHERS:
         await kitchen.add(site)
     await kitchen.room.fault(vendor="wix", operation="oauth.token", kind="revoked")
@@ -124,7 +124,7 @@ async def test_a_missing_permission_pauses_the_site_and_says_so_to_its_owner(kit
     job = await kitchen.attempt()
 
     assert (job["status"], job["failures"]) == ("PENDING", 0)
-    assert "lacks a permission on this site, its owner has to grant it" in job["pause_reason"]
+    assert "lacks a permission on this site, which its owner must grant" in job["pause_reason"]
 
 
 async def test_rich_content_is_made_here_so_the_converter_cannot_throttle(kitchen):

@@ -297,8 +297,8 @@ BEAT = {
     "workers": 4,
     "xmin_held_s": None,
     "spent_today_usd": 1.2345,
-    "budget_shut": None,
-    "left_alone": ["openai"],
+    "budget_exhausted": None,
+    "open_breakers": ["openai"],
     "quotas": {
         f"openai/{n}": {"requests_percent": float(n), "tokens_percent": None, "max_requests": 450} for n in range(20)
     },
@@ -318,8 +318,8 @@ def test_a_heartbeat_is_one_line_that_a_person_can_read(capsys: pytest.CaptureFi
     assert told.split() == [
         "done=40",
         "finished_last_minute=25",
-        "left_alone=openai",
         "oldest_wait_s=12",
+        "open_breakers=openai",
         "pending=340",
         "pending_again=3",
         *("quotas='openai/19", "19", "%,", "openai/18", "18", "%,", "openai/17", "17", "%'"),
@@ -392,8 +392,8 @@ def test_what_python_says_by_itself_holds_no_secret_and_no_escape() -> None:
 import threading
 from blogworker.redact import SECRETS
 from blogworker.telemetry import quiet_libraries
-from blogworker.telemetry.streams import take_over
-take_over()
+from blogworker.telemetry.streams import replace_standard_streams
+replace_standard_streams()
 quiet_libraries()
 SECRETS.learn("hunter2-of-no-shape")
 

@@ -12,7 +12,7 @@ from blogworker.bench.chaos.evidence import Evidence
 from blogworker.bench.chaos.logbook import NEVER_AGAIN
 
 # Worn out, not refused.
-DOCUMENTED = ("LeaseLost", "OutcomeUnknown", "Unavailable", "PredictionDied", "PredictionGone")
+DOCUMENTED = ("LeaseLost", "OutcomeUnknown", "Unavailable", "PredictionFailed", "PredictionGone")
 LONGEST_PAUSE_S = 30.0  # between two claims: a link that is silent, then a grant that is missing, then a new process
 SHOWN = 5
 

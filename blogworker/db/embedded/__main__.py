@@ -7,7 +7,7 @@ from pathlib import Path
 
 from blogworker.db.embedded import EmbeddedPostgres
 from blogworker.errors import BlogworkerError
-from blogworker.telemetry.streams import take_over
+from blogworker.telemetry.streams import replace_standard_streams
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    output = take_over()
+    output = replace_standard_streams()
     code = main()
     output.flush()
     sys.exit(code or int(output.is_incomplete))

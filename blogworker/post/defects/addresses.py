@@ -1,104 +1,104 @@
-"""Addresses and links: to the product's own page and to related posts of the site, each once, to nowhere else."""
+"""Addresses and links. A post may link to the product's page and to related posts of its site, once each."""
 
 import re
 
 from blogworker.post import render
-from blogworker.post.defects.kind import Known
+from blogworker.post.defects.kind import PostContext
 from blogworker.post.defects.sentences import sentences, without
 
 AUTOLINK = re.compile(r"<(https?://[^<>\s]+|mailto:[^<>\s]+)>")
 LINK = re.compile(r"\[([^\[\]]*)\]\(\s*+(<[^<>\n]*>|[^\s()]*+(?:\([^\s()]*\)[^\s()]*+)*+)(?:\s[^)\[\n]*)?\)")
 PICTURE = re.compile(f"!{LINK.pattern}")
 OWN_LINK = re.compile(r"\[([^\[\]]*)\]\((<[^<>\n]*>)\)|(<https?://[^<>\s]+>)")
-# Balanced parentheses belong to an address, a closing one alone to the sentence around it.
+# Balanced parentheses belong to an address. A single closing one belongs to the sentence.
 BARE = re.compile(
     r"(?<![(\w<])https?://(?:[^\s<>()\]]|\([^\s<>()]*\))+|(?<=\()(?<!\]\()https?://(?:[^\s<>()\]]|\([^\s<>()]*\))+"
 )
-SENTENCE_ENDS = ".,;:!?\"'*_"  # behind a bare address, no part of it
-ELSEWHERE = re.compile(
+SENTENCE_ENDS = ".,;:!?\"'*_"  # not part of a bare address that they follow
+FOREIGN_ADDRESS = re.compile(
     r"https?://[^\s<>)\]]+|(?<![\w.@/-])www\.[\w-]+\.[a-z]{2,}"
     r"|(?<![\w.+-])[\w+-]{1,64}(?:\.[\w+-]{1,64}){0,8}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
     r"|(?<![\w.@/-])[a-z0-9][a-z0-9-]{1,62}\.(?-i:com|net|org|info|shop|store|io|co\.uk|example)(?![\w-]|\.\w)(?:/[^\s<>)\]]*)?"
     r"|(?<![\w.@/-])[a-z0-9][a-z0-9-]{1,62}\.(?-i:de|at|ch|fr|es|it|nl|be|eu)/[^\s<>)\]]*",
     re.I,
 )
-HIDDEN = "\ue0ff"  # stands for an allowed address while others are looked for; no printable text has these signs
+HIDDEN = "\ue0ff"  # replaces an allowed address during the search; printable text has no such character
 FIRST_HIDDEN = 0xE0F0
 
 
-def without_pictures(text: str, known: Known) -> str:
+def without_pictures(text: str, context: PostContext) -> str:
     return PICTURE.sub("", text) if "![" in text else text
 
 
-def without_foreign_links(text: str, known: Known) -> str:
-    """Links to elsewhere as their words."""
-    return LINK.sub(lambda found: found[0] if _home(found[2], known) else found[1], text)
+def without_foreign_links(text: str, context: PostContext) -> str:
+    """Return the text with each link to another address replaced by its words."""
+    return LINK.sub(lambda found: found[0] if _allowed_page(found[2], context) else found[1], text)
 
 
-def own_links(text: str, known: Known) -> str:
-    """The allowed addresses, wherever they are written, as links that every parser reads alike. A related post's bare
-    address becomes a link with the post's title."""
-    if not known.allowed:
+def own_links(text: str, context: PostContext) -> str:
+    """Write each allowed address as a link that all parsers read the same way. The bare address of a related post
+    becomes a link with the title of the post."""
+    if not context.allowed:
         return text
 
     def bare(found: re.Match[str]) -> str:
-        address = found[0] if _home(found[0], known) else found[0].rstrip(SENTENCE_ENDS)
-        home = _home(address, known)
-        return f"{_titled(home, known)}{found[0][len(address) :]}" if home else found[0]
+        address = found[0] if _allowed_page(found[0], context) else found[0].rstrip(SENTENCE_ENDS)
+        page = _allowed_page(address, context)
+        return f"{_titled(page, context)}{found[0][len(address) :]}" if page else found[0]
 
     def auto(found: re.Match[str]) -> str:
-        home = _home(found[1], known)
-        if home and found.string.startswith("](", max(0, found.start() - 2)):
-            return f"<{home}>"  # the target of a link
-        return _titled(home, known) if home else found[1]
+        page = _allowed_page(found[1], context)
+        if page and found.string.startswith("](", max(0, found.start() - 2)):
+            return f"<{page}>"  # the target of a link
+        return _titled(page, context) if page else found[1]
 
     def link(found: re.Match[str]) -> str:
-        home = _home(found[2], known)
-        return f"[{found[1]}](<{home}>)" if home else found[0]
+        page = _allowed_page(found[2], context)
+        return f"[{found[1]}](<{page}>)" if page else found[0]
 
     normal = AUTOLINK.sub(auto, LINK.sub(link, text))
-    targets = "|".join(re.escape(f"<{url}>") for url in known.allowed)
+    targets = "|".join(re.escape(f"<{url}>") for url in context.allowed)
     parts = re.split(f"({targets})", normal)
     parts[::2] = [BARE.sub(bare, part) for part in parts[::2]]
     return "".join(parts)
 
 
-def _titled(url: str, known: Known) -> str:
-    title = known.links.get(url)
+def _titled(url: str, context: PostContext) -> str:
+    title = context.links.get(url)
     return render.link_to(url, title) if title else f"<{url}>"
 
 
-def without_addresses(text: str, known: Known) -> str:
-    """Without the sentences that send a reader elsewhere: without its address, the rest of one says nothing."""
-    own = [f"<{url}>" for url in known.allowed]
-    hidden = AUTOLINK.sub(lambda found: found[0] if found[0] in own else found[1], own_links(text, known))
+def without_addresses(text: str, context: PostContext) -> str:
+    """Remove the sentences that contain a foreign address: without the address, such a sentence has no meaning."""
+    own = [f"<{url}>" for url in context.allowed]
+    hidden = AUTOLINK.sub(lambda found: found[0] if found[0] in own else found[1], own_links(text, context))
     for place, url in enumerate(own):
         hidden = hidden.replace(url, chr(FIRST_HIDDEN + place))
-    if not _elsewhere(hidden, known):
+    if not _has_foreign_address(hidden, context):
         return text
-    kept = without(hidden, lambda part: _elsewhere(part, known))
+    remaining = without(hidden, lambda part: _has_foreign_address(part, context))
     for place, url in enumerate(own):
-        kept = kept.replace(chr(FIRST_HIDDEN + place), url)
-    return kept.strip()
+        remaining = remaining.replace(chr(FIRST_HIDDEN + place), url)
+    return remaining.strip()
 
 
-def line_without_addresses(text: str, known: Known) -> str:
-    """As `without_addresses`, for a field that holds no link, not even the product's."""
-    if not _elsewhere(text, known):
+def line_without_addresses(text: str, context: PostContext) -> str:
+    """Do the same for a field that must not contain any link, not even to the product."""
+    if not _has_foreign_address(text, context):
         return text
-    return "".join(part for part in sentences(text) if not _elsewhere(part, known)).strip()
+    return "".join(part for part in sentences(text) if not _has_foreign_address(part, context)).strip()
 
 
-def one_link(text: str, known: Known) -> str:
-    """The first link to each address stays, those after it are their words."""
-    normal = own_links(text, known)
-    kept = normal
-    for url in known.allowed:
-        kept = _once(kept, f"<{url}>")
-    return text if kept == normal else kept
+def one_link(text: str, context: PostContext) -> str:
+    """Keep the first link to each address, and replace later ones by their words."""
+    normal = own_links(text, context)
+    once = normal
+    for url in context.allowed:
+        once = _linked_once(once, f"<{url}>")
+    return text if once == normal else once
 
 
-def _once(text: str, target: str) -> str:
+def _linked_once(text: str, target: str) -> str:
     found = [link for link in OWN_LINK.finditer(text) if target in (link[2], link[3])]
     if len(found) < 2:
         return text
@@ -113,11 +113,12 @@ def _once(text: str, target: str) -> str:
     return text[:end] + (without(rest, lambda part: HIDDEN in part) if HIDDEN in rest else rest)
 
 
-def _home(address: str, known: Known) -> str:
-    """The allowed address that leads to the same page; empty: none."""
-    return render.the_same(address.strip("<>"), known.allowed)
+def _allowed_page(address: str, context: PostContext) -> str:
+    """Return the allowed address of the same page, or an empty text."""
+    return render.matching_page(address.strip("<>"), context.allowed)
 
 
-def _elsewhere(text: str, known: Known) -> bool:
-    """Whether a text has an address. A name such as `Etsy.com` is none where the source has it."""
-    return any(found[0].lower().startswith("http") or not known.holds(found[0]) for found in ELSEWHERE.finditer(text))
+def _has_foreign_address(text: str, context: PostContext) -> bool:
+    """Whether a text contains a foreign address. A name such as `Etsy.com` is not one if the source contains it."""
+    addresses = (found[0] for found in FOREIGN_ADDRESS.finditer(text))
+    return any(address.lower().startswith("http") or not context.source_has(address) for address in addresses)

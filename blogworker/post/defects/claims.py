@@ -1,7 +1,7 @@
-"""Facts that a post tells of a product, held against its source: prices, measures, counts; `materials` has those.
+"""Compares the prices, measures and counts that a post states with the source. `materials` compares materials.
 
-General advice has numbers of its own (times, temperatures, common sizes), so a measure counts only in a sentence that
-names the product, or in the one behind it that goes on with `it`. A price counts everywhere.
+General advice contains other numbers (times, temperatures, common sizes). So a measure is checked only in a sentence
+that names the product, or in the next one if it continues with a word such as `it`. A price is checked everywhere.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from blogworker.post.defects.kind import Known
+from blogworker.post.defects.kind import PostContext
 from blogworker.post.defects.repeats import main_name
 from blogworker.post.defects.sentences import sentences
 
@@ -19,8 +19,11 @@ CURRENCIES = {
     "GBP": r"£|\bGBP\b|\bpounds? sterling\b", "CHF": r"\bCHF\b|\bFranken\b", "PLN": r"\bzł|\bPLN\b",
     "SEK": r"\bSEK\b|\bkronor\b", "JPY": r"¥|\bJPY\b|\byen\b", "INR": r"₹|\bINR\b",
 }  # fmt: skip
-SIGNS = "|".join(CURRENCIES.values())
-PRICE = re.compile(rf"(?:(?P<before>{SIGNS})\s?(?P<a>{AMOUNT}))|(?<![\w.,])(?P<b>{AMOUNT})\s?(?P<behind>{SIGNS})", re.I)
+CURRENCY_SYMBOLS = "|".join(CURRENCIES.values())
+PRICE = re.compile(
+    rf"(?:(?P<before>{CURRENCY_SYMBOLS})\s?(?P<a>{AMOUNT}))|(?<![\w.,])(?P<b>{AMOUNT})\s?(?P<behind>{CURRENCY_SYMBOLS})",
+    re.I,
+)
 DOLLARS = frozenset({"USD", "CAD", "AUD", "NZD", "SGD", "HKD", "MXN"})
 BOUND = re.compile(
     r"\b(?:under|below|less than|up to|over|above|more than|unter|weniger als|bis|über|mehr als|moins de"
@@ -29,7 +32,7 @@ BOUND = re.compile(
     r"|tot)\s*(?:[€$£]\s?)?$",
     re.I,
 )
-UNITS = {  # of a unit: its kind, and how many of the base unit it is
+UNITS = {  # unit -> kind, and its size in the base unit
     "mm": ("length", 0.001), "cm": ("length", 0.01), "m": ("length", 1.0), "inch": ("length", 0.0254),
     "inches": ("length", 0.0254), "in": ("length", 0.0254), "zoll": ("length", 0.0254), "pouces": ("length", 0.0254),
     "pulgadas": ("length", 0.0254), "ft": ("length", 0.3048), "feet": ("length", 0.3048),
@@ -54,20 +57,20 @@ MEASURE = re.compile(
     rf"(?<![\w.,])(\d{{1,9}}(?:[.,]\d{{1,6}})?)[\s\u00a0-]?({UNIT})(?!\w)",
     re.I,
 )
-NEAR = 0.03  # of a measure: rounding in another unit
-GOES_ON = re.compile(
+NEAR = 0.03  # share of a measure: the tolerance for rounding in another unit
+CONTINUES = re.compile(
     r"(?:It|Its|They|Er|Sie|Es|Seine?|Ihre?|Il|Elle|Son|Sa|Su|Pesa|Mide|È|Misura|Contiene|Ele|Ela|Mede|Leva|Het|Hij|Zijn)\b"
 )
-OTHERS = {  # of a language: words of a sentence that compares, or tells of a case
+COMPARING = {  # language -> words of a sentence that compares the product, or describes a hypothetical case
     "en": r"most|other|usual|ordinary|typical|(?<!more )than|compared|unlike|if|for example",
     "de": r"andere[nmrs]?|übliche[nmrs]?|(?<!mehr )als|statt|wenn", "fr": r"autres?|que|si", "es": r"otr[oa]s?|que|si",
     "it": r"altr[oaie]|che|rispetto|se",
     "pt": r"outr[oa]s?|que|quando|(?<!-)se", "nl": r"andere|gewone|(?<!meer )dan|als",
 }  # fmt: skip
-COMPARED = {tag: re.compile(rf"(?<!\w)(?:{words})\b", re.I) for tag, words in OTHERS.items()}
-COMPARED[""] = re.compile(rf"\b(?:{'|'.join(OTHERS[tag] for tag in ('en', 'de', 'fr', 'es'))})\b", re.I)
+COMPARED = {tag: re.compile(rf"(?<!\w)(?:{words})\b", re.I) for tag, words in COMPARING.items()}
+COMPARED[""] = re.compile(rf"\b(?:{'|'.join(COMPARING[tag] for tag in ('en', 'de', 'fr', 'es'))})\b", re.I)
 NUMBER = re.compile(r"\d[\d.,'’\u00a0\u202f]*")
-NUMERALS = {  # in the seven languages
+NUMERALS = {  # in seven languages
     word: number
     for number, words in {
         2: "two zwei deux dos due dois duas twee", 3: "three drei trois tres tre três drie",
@@ -78,8 +81,8 @@ NUMERALS = {  # in the seven languages
     }.items()
     for word in words.split()
 }  # fmt: skip
-FACTS_KEPT = 32  # sources whose facts are remembered: each is asked for by every field of a post
-SHORT = 3  # letters of a numeral that other words begin with: `sei`, `due`, `tre`
+FACTS_CACHED = 32  # sources whose facts are cached, because each field of a post needs them
+SHORT = 3  # letters of a numeral that other words may begin with: `sei`, `due`, `tre`
 COUNTED = "|".join(NUMERALS)
 SET = re.compile(
     rf"\b(?:sets?|packs?|boxe?s?|pairs?|pieces?|lot|jeu|coffret|juego|paquete|pack|caja|confezione|conjunto|kit|pacote|pak|doos)\s(?:of|de|von|mit"
@@ -92,100 +95,101 @@ SET = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A fact that a text states, and whether the source holds it."""
+    """A fact that a text states."""
 
-    told: str
-    held: bool
-
-
-def price_unknown(text: str, known: Known) -> str:
-    """The first price that the source does not hold, or whose currency it does not."""
-    return first_unknown(prices(text, known))
+    text: str
+    in_source: bool
 
 
-def measure_unknown(text: str, known: Known) -> str:
-    """The first measure of the product that the source does not hold, in no unit."""
-    return first_unknown(measures(text, known))
+def price_unknown(text: str, context: PostContext) -> str:
+    """Return the first price whose amount or currency is not in the source."""
+    return first_unknown(prices(text, context))
 
 
-def count_unknown(text: str, known: Known) -> str:
-    return first_unknown(counts(text, known))
+def measure_unknown(text: str, context: PostContext) -> str:
+    """Return the first measure of the product that is not in the source in any unit."""
+    return first_unknown(measures(text, context))
+
+
+def count_unknown(text: str, context: PostContext) -> str:
+    return first_unknown(counts(text, context))
 
 
 def first_unknown(claims: Iterator[Claim]) -> str:
-    return next((claim.told for claim in claims if not claim.held), "")
+    return next((claim.text for claim in claims if not claim.in_source), "")
 
 
-def prices(text: str, known: Known) -> Iterator[Claim]:
-    """Each price, and whether the source holds it in this currency."""
-    if known.source.get("kind") not in ("product", "text"):
+def prices(text: str, context: PostContext) -> Iterator[Claim]:
+    """Yield each price. It is in the source if both its amount and its currency are."""
+    if context.source.get("kind") not in ("product", "text"):
         return
-    held = numbers_in(known.facts)
+    known = numbers_in(context.facts)
     for found in PRICE.finditer(text):
-        bound = bool(BOUND.search(text[max(0, found.start() - 30) : found.start()]))
-        is_held = _is_held(found["a"] or found["b"], held, bound=bound)
-        yield Claim(found[0].strip(), is_held and _currency_held(found["before"] or found["behind"], known))
+        is_bound = bool(BOUND.search(text[max(0, found.start() - 30) : found.start()]))
+        in_source = _is_amount_in_source(found["a"] or found["b"], known, is_bound=is_bound)
+        in_source = in_source and _is_currency_in_source(found["before"] or found["behind"], context)
+        yield Claim(found[0].strip(), in_source)
 
 
-def _is_held(amount: str, held: frozenset[float], *, bound: bool) -> bool:
+def _is_amount_in_source(amount: str, known: frozenset[float], *, is_bound: bool) -> bool:
     values = set(_readings(amount))
-    if values & held:
+    if values & known:
         return True
     whole = {value for value in values if value == int(value)}
-    near = any(abs(value - price) < 1 for value in whole for price in held)  # 29.99 is about 30
-    return near or (bound and any(0.7 * value <= price <= 1.3 * value for value in values for price in held))
+    near = any(abs(value - price) < 1 for value in whole for price in known)  # 29.99 is about 30
+    return near or (is_bound and any(0.7 * value <= price <= 1.3 * value for value in values for price in known))
 
 
-def _currency_held(sign: str, known: Known) -> bool:
-    stated = str(known.source.get("currency") or "").strip()
-    code = next(code for code, pattern in CURRENCIES.items() if re.fullmatch(pattern, sign, re.I))
+def _is_currency_in_source(symbol: str, context: PostContext) -> bool:
+    stated = str(context.source.get("currency") or "").strip()
+    code = next(code for code, pattern in CURRENCIES.items() if re.fullmatch(pattern, symbol, re.I))
     if stated:
         return (
             stated.upper() == code
             or bool(re.fullmatch(CURRENCIES[code], stated, re.I))
             or (code == "USD" and stated.upper() in DOLLARS)
         )
-    return bool(re.search(CURRENCIES[code], known.facts, re.I))
+    return bool(re.search(CURRENCIES[code], context.facts, re.I))
 
 
-def measures(text: str, known: Known) -> Iterator[Claim]:
-    held = {measure for found in MEASURE.finditer(known.facts) if (measure := _measure(found))}
-    numbers = numbers_in(known.facts)
-    for sentence in about(text, known):
+def measures(text: str, context: PostContext) -> Iterator[Claim]:
+    known = {measure for found in MEASURE.finditer(context.facts) if (measure := _measure(found))}
+    numbers = numbers_in(context.facts)
+    for sentence in about(text, context):
         for found in MEASURE.finditer(sentence):
             kind, size = _measure(found)
-            near = any(kind == other and abs(size - value) <= NEAR * value for other, value in held)
+            near = any(kind == other and abs(size - value) <= NEAR * value for other, value in known)
             yield Claim(found[0], near or bool(set(_readings(found[1])) & numbers))
 
 
-def counts(text: str, known: Known) -> Iterator[Claim]:
-    numbers = numbers_in(known.facts) | {
+def counts(text: str, context: PostContext) -> Iterator[Claim]:
+    numbers = numbers_in(context.facts) | {
         float(n)
         for word, n in NUMERALS.items()
-        if re.search(rf"\b{word}" if len(word) > SHORT else rf"\b{word}\b", known.facts)
+        if re.search(rf"\b{word}" if len(word) > SHORT else rf"\b{word}\b", context.facts)
     }
-    for sentence in about(text, known):
+    for sentence in about(text, context):
         for found in SET.finditer(sentence):
             counted = (found[1] or found[2]).casefold()
             yield Claim(found[0], float(NUMERALS.get(counted, counted)) in numbers)
 
 
-def about(text: str, known: Known) -> tuple[str, ...]:
-    """The sentences that tell of the product itself. One that compares it with others, or tells of a case, does not."""
-    if text not in known.about:
-        known.about[text] = tuple(_about(text, known))
-    return known.about[text]
+def about(text: str, context: PostContext) -> tuple[str, ...]:
+    """Return the sentences about the product itself, without those that compare it or describe a hypothetical case."""
+    if text not in context.about:
+        context.about[text] = tuple(_about(text, context))
+    return context.about[text]
 
 
-def _about(text: str, known: Known) -> Iterator[str]:
-    if known.source.get("kind") != "product" or not (name := main_name(known).casefold()):
+def _about(text: str, context: PostContext) -> Iterator[str]:
+    if context.source.get("kind") != "product" or not (name := main_name(context).casefold()):
         return
-    compares = COMPARED.get(known.language, COMPARED[""])
-    for paragraph in known.read(text).split("\n"):
-        told = False
+    compares = COMPARED.get(context.language, COMPARED[""])
+    for paragraph in context.text_of(text).split("\n"):
+        is_about = False
         for sentence in sentences(paragraph) if name in paragraph.casefold() else ():
-            told = name in sentence.casefold() or (told and bool(GOES_ON.match(sentence)))
-            if told and not compares.search(sentence):
+            is_about = name in sentence.casefold() or (is_about and bool(CONTINUES.match(sentence)))
+            if is_about and not compares.search(sentence):
                 yield sentence
 
 
@@ -199,19 +203,19 @@ def _numbers(text: str) -> Iterator[float]:
         yield from _readings(found[0])
 
 
-@lru_cache(maxsize=FACTS_KEPT)
+@lru_cache(maxsize=FACTS_CACHED)
 def numbers_in(facts: str) -> frozenset[float]:
     return frozenset(_numbers(facts))
 
 
-@lru_cache(maxsize=FACTS_KEPT)
+@lru_cache(maxsize=FACTS_CACHED)
 def _in_words(facts: str) -> frozenset[float]:
     words = {word: word if len(word) > SHORT else rf"{word}\b" for word in NUMERALS}
     return frozenset(float(NUMERALS[word]) for word, pattern in words.items() if re.search(rf"\b{pattern}", facts))
 
 
 def _readings(number: str) -> Iterator[float]:
-    """A number as it may be meant: `1.299` is one thousand and more, or one and a bit."""
+    """Yield the possible values of a number: `1.299` is 1299 in some countries, and 1.299 in others."""
     digits = re.sub(r"['’\u00a0\u202f ]", "", number).strip(".,")[:30]
     for decimal, group in ((".", ","), (",", ".")):
         read = digits.replace(group, "").replace(decimal, ".")

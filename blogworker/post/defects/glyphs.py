@@ -1,10 +1,10 @@
-"""Signs that were no part of the text: emoji, text in a broken encoding, and what a model thought before it wrote."""
+"""Removes what is not text: emoji, characters of a broken encoding, and the reasoning of a model."""
 
 import re
 
-from blogworker.post.defects.kind import Known
+from blogworker.post.defects.kind import PostContext
 
-# Those that are shown as pictures by themselves, and any sign that is asked to be. ✓, ★ and ° are text.
+# Characters that are pictures by default, and any character with an emoji selector. ✓, ★ and ° are text.
 PICTURE = (
     "(?:[\U0001f1e6-\U0001f1ff]{2}|[\U0001f300-\U0001faff\u231a\u231b\u23e9-\u23ec\u23f0\u23f3\u25fd\u25fe\u2614\u2615\u2648-\u2653"
     "\u267f\u2693\u26a1\u26aa\u26ab\u26bd\u26be\u26c4\u26c5\u26ce\u26d4\u26ea\u26f2\u26f3\u26f5\u26fa\u26fd\u2705\u270a\u270b"
@@ -17,47 +17,47 @@ RUN = re.compile(
 )
 THINKS = "think|thinking|thought|reasoning|scratchpad|reflection"
 THOUGHTS = re.compile(rf"<({THINKS})>(?:(?!<(?:{THINKS})>).)*?</\1>\s*", re.S | re.I)
-# UTF-8 read as Windows text: what its second and third bytes become.
+# UTF-8 that was read as Windows-1252: what its second and third bytes become.
 BEHIND = (
     "[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013\u2014\u2018-\u201a\u201c-\u201e\u2020-\u2022"
     "\u2026\u2030\u2039\u203a\u20ac\u2122]"
 )
 MISREAD = re.compile(f"[\u00c2-\u00c5]{BEHIND}|\u00e2{BEHIND}{{2}}|\u00f0\u0178{BEHIND}{{2}}")
 SURE = re.compile("\u00c3[\u00a0-\u00bf]|\u00c2[\u00a0-\u00bf]|\u00e2\u20ac")
-LEAST_MISREAD = 2  # of signs that a text in capitals may hold: `CAFÉ…` is written so
+LEAST_MISREAD = 2  # matches: a correct text in capitals, such as `CAFÉ…`, may contain one
 
 
-def without_emoji(text: str, known: Known) -> str:
-    """In a table a mark may be all that a cell says, and a shop may have one in a name: these stay."""
+def without_emoji(text: str, context: PostContext) -> str:
+    """Remove emoji. They stay in a table, where one may be the whole content of a cell, and in names of the shop."""
     if not EMOJI.search(text):
         return text
 
-    def gone(found: re.Match[str]) -> str:
-        if any(known.holds(one[0]) for one in EMOJI.finditer(found[3])):
+    def removed(found: re.Match[str]) -> str:
+        if any(context.source_has(one[0]) for one in EMOJI.finditer(found[3])):
             return found[0]
         if found[1] is not None:
             return found[1]
         return " " if found[3][-1] in " \t" else ""
 
     lines = text.split("\n")
-    return "\n".join(line if line.lstrip().startswith("|") else RUN.sub(gone, line) for line in lines)
+    return "\n".join(line if line.lstrip().startswith("|") else RUN.sub(removed, line) for line in lines)
 
 
-def well_read(text: str, known: Known) -> str:
-    """The text as it was written, where its bytes were read in the wrong encoding."""
+def decoded_again(text: str, context: PostContext) -> str:
+    """Restore a text whose bytes were decoded with the wrong encoding."""
     found = MISREAD.findall(text)
     if len(found) < LEAST_MISREAD and not SURE.search(text):
         return text
-    return MISREAD.sub(lambda one: _read(one[0]), text)
+    return MISREAD.sub(lambda one: _decoded(one[0]), text)
 
 
-def _read(signs: str) -> str:
-    raw = b"".join(bytes([ord(sign)]) if ord(sign) < 256 else sign.encode("cp1252") for sign in signs)
+def _decoded(characters: str) -> str:
+    raw = b"".join(bytes([ord(one)]) if ord(one) < 256 else one.encode("cp1252") for one in characters)
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        return signs
+        return characters
 
 
-def without_thoughts(text: str, known: Known) -> str:
+def without_thoughts(text: str, context: PostContext) -> str:
     return THOUGHTS.sub("", text)

@@ -1,4 +1,4 @@
-"""A defect as a value: its name, the fields it is looked for in, and its repair or what its writer is told."""
+"""A defect: its name, the fields that are searched for it, and either its repair or the message for the model."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -12,21 +12,21 @@ BODY = frozenset({"body_markdown"})
 TITLES = frozenset({"title", "seo_title"})
 LINES = TITLES | {"excerpt", "seo_description", "image_alt", "tags"}  # plain text, no Markdown
 NO_FACTS = ("url", "image", "product_id", "site")
-READ = BODY | LINES  # all that a reader sees
+READ = BODY | LINES  # all fields that a reader sees
 
 
 @dataclass(frozen=True)
-class Known:
-    """What a post is held against."""
+class PostContext:
+    """What a post is checked against: its source, its idea, and the posts that it may link to."""
 
     source: Mapping[str, Any]
     idea: Mapping[str, Any]
     title: str  # of the post
-    links: Mapping[str, str] = field(default_factory=dict)  # other addresses that it may link to, with their titles
+    links: Mapping[str, str] = field(default_factory=dict)  # address -> title, of posts that it may link to
 
     @cached_property
     def name(self) -> str:
-        """The product's name; empty where the post is about no product."""
+        """The name of the product; empty if the post is not about a product."""
         return str(self.source.get("name") or "")
 
     @cached_property
@@ -40,56 +40,56 @@ class Known:
 
     @cached_property
     def language(self) -> str:
-        """Of the site, such as `de`; empty where none is set."""
+        """The language of the site, such as `de`; empty if it is not set."""
         return str((self.source.get("site") or {}).get("language") or "").lower().partition("-")[0]
 
     @cached_property
-    def words(self) -> str:
+    def source_text(self) -> str:
         """The whole source as text, in lower case."""
         return json.dumps(self.source, ensure_ascii=False).casefold()
 
     @cached_property
     def facts(self) -> str:
-        """What the source says of its subject, as text in lower case, without its settings and addresses."""
-        told = {name: value for name, value in self.source.items() if name not in NO_FACTS}
-        return json.dumps(told, ensure_ascii=False).casefold()
+        """The source without settings and addresses, as text in lower case."""
+        facts = {name: value for name, value in self.source.items() if name not in NO_FACTS}
+        return json.dumps(facts, ensure_ascii=False).casefold()
 
     @cached_property
-    def _read(self) -> dict[str, str]:
+    def _texts(self) -> dict[str, str]:
         return {}
 
     @cached_property
     def about(self) -> dict[str, tuple[str, ...]]:
-        """Of a text, the sentences about the product, once they were looked for."""
+        """A cache: text -> its sentences about the product."""
         return {}
 
-    def read(self, markdown: str) -> str:
-        """What a reader reads of it; parsed once."""
-        if markdown not in self._read:
-            self._read[markdown] = render.text(markdown)
-        return self._read[markdown]
+    def text_of(self, markdown: str) -> str:
+        """Return the text that a reader sees, which is cached."""
+        if markdown not in self._texts:
+            self._texts[markdown] = render.text(markdown)
+        return self._texts[markdown]
 
     def unlinked(self, text: str) -> str:
-        """Without the titles of other posts, where they are the words of links to these."""
+        """Remove links to other posts whose words are the title of the post."""
         for url, title in self.links.items():
             text = text.replace(render.link_to(url, title), "").replace(f"[{title}](<{url}>)", "")
         return text
 
-    def holds(self, text: str) -> bool:
-        """Whether the source has this text, so that it is the shop's own."""
-        return text.casefold() in self.words
+    def source_has(self, text: str) -> bool:
+        """Whether the source contains this text, so that it comes from the shop."""
+        return text.casefold() in self.source_text
 
 
-Repair = Callable[[str, Known], str]  # gives the text unchanged where it finds nothing
-Find = Callable[[str, Known], str]  # gives what it found; empty: nothing
+Repair = Callable[[str, PostContext], str]  # returns the text unchanged if it has no such defect
+Find = Callable[[str, PostContext], str]  # returns what it found, or an empty text
 
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One way in which a text is not fit to publish. It has either one right repair, or goes back to its writer."""
+    """One reason not to publish a text. It either has one right repair, or the model must write the post again."""
 
     name: str
     fields: frozenset[str]
     repair: Repair | None = None
     find: Find | None = None
-    told: str = ""  # to the writer, behind the field's name; {found} stands for what was found
+    message: str = ""  # for the model, after the name of the field; {found} is replaced by what was found

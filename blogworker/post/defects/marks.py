@@ -1,12 +1,13 @@
-"""Marks that a post has no use for: of footnotes, citations, tasks, struck-out words, and of other formats.
+"""Removes marks that do not belong in a post: footnotes, citations, tasks, struck-out words, other formats.
 
-Each pattern stops where the next could begin: a model that repeats one sign without end costs as much time as it wrote.
+Each match ends where the next one could begin. So the time is proportional to the length of the text, even if a model
+repeats one character thousands of times.
 """
 
 import json
 import re
 
-from blogworker.post.defects.kind import Known
+from blogworker.post.defects.kind import PostContext
 from blogworker.post.plain import HEADINGS
 
 FENCED_WHOLE = re.compile(r"\A\s*```(?:markdown|md|html|json)?[ \t]*\n(.*)\n```\s*\Z", re.S)
@@ -75,19 +76,19 @@ PICTURE_OF = re.compile(
 )
 QUOTED = re.compile(r"^\s*([\"“„«'‘])(.*)([\"”“»'’])\s*$", re.S)
 QUOTES = re.compile('["“”„«»]')
-GOOD_TITLE, SHORT_TITLE = 65, 100  # characters that a search page shows, and that are sent back without a repair
+GOOD_TITLE, LONG_TITLE = 65, 100  # characters: what a search page shows; what the model must shorten
 LEAST_TITLE = 20
 SUBTITLES = re.compile(r"(?:[:;|–—?!]|(?<=\s)-)\s")
 PARTS_OF_A_TITLE = re.compile(r"(?:[:;|–—?!,]|(?<=\s)-)\s")
 
 
-def without_fence(text: str, known: Known) -> str:
+def without_fence(text: str, context: PostContext) -> str:
     found = FENCED_WHOLE.match(text)
     return found[1] if found and "\n```" not in found[1] else text
 
 
-def without_wrapping(text: str, known: Known) -> str:
-    """The body alone, where it holds the whole answer once more, as JSON."""
+def without_wrapping(text: str, context: PostContext) -> str:
+    """Return the body alone, if it contains the whole answer as JSON."""
     if not text.lstrip().startswith("{") or "body_markdown" not in text:
         return text
     try:
@@ -98,12 +99,12 @@ def without_wrapping(text: str, known: Known) -> str:
     return body if isinstance(body, str) else text
 
 
-def with_line_ends(text: str, known: Known) -> str:
-    """A text escaped twice has the letters `\\n` for its line ends."""
+def with_line_ends(text: str, context: PostContext) -> str:
+    """Restore line ends in a text that was escaped twice, where they are the letters `\\n`."""
     return ESCAPED.sub("\n", text) if text.count("\\n") > 1 and text.count("\n") < text.count("\\n") else text
 
 
-def without_notes(text: str, known: Known) -> str:
+def without_notes(text: str, context: PostContext) -> str:
     def raised(found: re.Match[str]) -> str:
         is_power = found[1] in ("2", "3") and UNIT_BEFORE.search(text[max(0, found.start() - 4) : found.start()])
         return {"2": "²", "3": "³"}[found[1]] if is_power else ""
@@ -111,8 +112,8 @@ def without_notes(text: str, known: Known) -> str:
     return RAISED.sub(raised, NOTE_MARK.sub("", NOTE.sub("", text)))
 
 
-def without_references(text: str, known: Known) -> str:
-    """Links by reference as links where their target is told, else as their words."""
+def without_references(text: str, context: PostContext) -> str:
+    """Replace links by reference with inline links if the target is defined, otherwise with their words."""
     targets = {found[1].casefold(): found[2] for found in DEFINITION.finditer(text)}
 
     def link(found: re.Match[str]) -> str:
@@ -128,34 +129,34 @@ def without_references(text: str, known: Known) -> str:
     return SHORTCUT.sub(shortcut, REFERENCE.sub(link, DEFINITION.sub("", text)))
 
 
-def without_brackets(text: str, known: Known) -> str:
-    """Words in brackets that lead nowhere, as words. An editor's `[sic]` and numbers stay."""
+def without_brackets(text: str, context: PostContext) -> str:
+    """Remove square brackets that are not part of a link. `[sic]` and numbers stay."""
     return SHORTCUT.sub(
         lambda found: found[1] if re.match(r"[^\W\d_]{2}", found[1]) and found[1] not in ("sic", "INST") else found[0],
         text,
     )
 
 
-def without_struck(text: str, known: Known) -> str:
-    """What is struck out is what the writer does not say."""
+def without_struck(text: str, context: PostContext) -> str:
+    """Remove struck-out words."""
     if "~~" not in text:
         return text
     return re.sub(r"(?<=\S)[ \t]{2,}(?=\S)", " ", STRUCK.sub("", text)).replace("~~", "")
 
 
-def without_tasks(text: str, known: Known) -> str:
+def without_tasks(text: str, context: PostContext) -> str:
     return TASK.sub(r"\1", text)
 
 
-def without_citations(text: str, known: Known) -> str:
+def without_citations(text: str, context: PostContext) -> str:
     def source(found: re.Match[str]) -> str:
-        return found[0] if any(url in found[0] for url in known.allowed) else ""
+        return found[0] if any(url in found[0] for url in context.allowed) else ""
 
     return CITATION.sub("", LINKED_SOURCE.sub(source, text))
 
 
-def without_html(text: str, known: Known) -> str:
-    """HTML as the Markdown that says the same; tags without such are left out."""
+def without_html(text: str, context: PostContext) -> str:
+    """Replace HTML tags by the same Markdown, and remove tags that Markdown does not have."""
     if "<" not in text:
         return text
     pieces: list[str] = []
@@ -201,8 +202,9 @@ def _markdown_of(tag: re.Match[str], name: str, *, ends: bool, links: list[str])
     return {"li": "" if ends else "\n- ", "br": "\n", "hr": "\n\n---\n\n"}.get(name, "\n\n" if name in APART else "")
 
 
-def without_markdown(text: str, known: Known) -> str:
-    """A plain line: the words of its links, without marks. A `#` before a number, and a lone star, are no marks."""
+def without_markdown(text: str, context: PostContext) -> str:
+    """Return a line as plain text: links as their words, without Markdown marks. `#` before a number stays, as does a
+    single star."""
     plain = CLOSING_HASHES.sub("", LINE_MARK.sub("", text)) if LINE_MARK.match(text) else text
     plain = PLAIN_LINK.sub(r"\1", plain)
     for pattern in EMPHASIS:
@@ -210,27 +212,27 @@ def without_markdown(text: str, known: Known) -> str:
     return plain
 
 
-def without_label(text: str, known: Known) -> str:
-    """`Title: Mugs` is a label and its value."""
+def without_label(text: str, context: PostContext) -> str:
+    """Remove the label from a text such as `Title: Mugs`."""
     return LABEL.sub("", text)
 
 
-def without_picture_of(text: str, known: Known) -> str:
-    """`Image of a mug` is a mug: who hears the text knows that it stands for a picture."""
+def without_picture_of(text: str, context: PostContext) -> str:
+    """Shorten `Image of a mug` to `A mug`: a screen reader already announces an image."""
     found = PICTURE_OF.match(text)
     if not found:
         return text
     return f"{text[found.end() : found.end() + 1].upper()}{text[found.end() + 1 :]}"
 
 
-def without_quotes(text: str, known: Known) -> str:
-    """A title as a whole in quotation marks is not a quotation."""
+def without_quotes(text: str, context: PostContext) -> str:
+    """Remove quotation marks around a whole title."""
     found = QUOTED.match(text)
     return found[2] if found and not QUOTES.search(found[2]) and len(found[2]) > 3 else text
 
 
-def shorter_title(text: str, known: Known) -> str:
-    """Its first parts that fit, where it has parts: a subtitle goes rather than half of a list."""
+def shorter_title(text: str, context: PostContext) -> str:
+    """Cut a long title between its parts. A subtitle is removed first, then the end of a list."""
     if len(text) <= GOOD_TITLE:
         return text
     for parts in (SUBTITLES, PARTS_OF_A_TITLE):
@@ -240,5 +242,5 @@ def shorter_title(text: str, known: Known) -> str:
     return text
 
 
-def long_title(text: str, known: Known) -> str:
-    return f"{len(text)} characters" if len(text) > SHORT_TITLE else ""
+def long_title(text: str, context: PostContext) -> str:
+    return f"{len(text)} characters" if len(text) > LONG_TITLE else ""

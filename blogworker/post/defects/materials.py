@@ -1,11 +1,11 @@
-"""What a product is said to be made of, held against its source, in the seven languages that `NAMES` has."""
+"""Compares the material that a post states for a product with the source, in the seven languages of `NAMES`."""
 
 import re
 from collections.abc import Iterator
 
 from blogworker.post.defects.claims import Claim, about, first_unknown
-from blogworker.post.defects.kind import Known
-from blogworker.post.language import likeliest
+from blogworker.post.defects.kind import PostContext
+from blogworker.post.language import most_likely_language
 
 MADE_OF = re.compile(
     r"\b(?:made (?:of|from|out of|in)|crafted (?:of|from)|built from|woven from"
@@ -46,31 +46,31 @@ MATERIALS = {word: material for material in NAMES.splitlines() for word in mater
 AMBIGUOUS = frozenset(
     {"or", "lin", "piel", "argent", "gold", "silver", "glass", "glas", "verre", "pelle", "noce", "leer", "seta"}
 )
-WITHIN = 4  # letters of a name that is looked for inside of others
-JUDGED = frozenset({"en", "de", "fr", "es", "it", "pt", "nl"})  # languages whose words for materials are known
+WITHIN = 4  # a name with more letters is also found inside a longer word
+LANGUAGES = frozenset({"en", "de", "fr", "es", "it", "pt", "nl"})  # whose words for materials are in NAMES
 
 
-def material_unknown(text: str, known: Known) -> str:
-    """The first material that the product is said to be made of and that its source does not name, in any language."""
-    return first_unknown(materials(text, known))
+def material_unknown(text: str, context: PostContext) -> str:
+    """Return the first statement of a material that the source does not name in any language."""
+    return first_unknown(materials(text, context))
 
 
-def materials(text: str, known: Known) -> Iterator[Claim]:
-    """Each material that the product is said to be made of."""
-    said = [found for sentence in about(text, known) for found in MADE_OF.finditer(sentence)]
-    if not said:
+def materials(text: str, context: PostContext) -> Iterator[Claim]:
+    """Yield each material that the text states for the product."""
+    statements = [found for sentence in about(text, context) for found in MADE_OF.finditer(sentence)]
+    if not statements:
         return
-    named = _named(known.facts)
-    described = re.findall(r"\w+", str(known.source.get("description") or "").casefold())
-    if not named and likeliest(described) not in JUDGED:
+    named = _named(context.facts)
+    described = re.findall(r"\w+", str(context.source.get("description") or "").casefold())
+    if not named and most_likely_language(described) not in LANGUAGES:
         return
-    for found in said:
+    for found in statements:
         for word in re.findall(r"\w+", found[1].casefold()):
             if word not in AMBIGUOUS and word in MATERIALS:
                 yield Claim(found[0], MATERIALS[word] in named)
 
 
 def _named(facts: str) -> set[str]:
-    """Also within a longer word: `Schurwolle` is wool."""
-    told = set(re.findall(r"\w+", facts))
-    return {material for word, material in MATERIALS.items() if word in told or (len(word) > WITHIN and word in facts)}
+    """Return the materials in a text, also within longer words: `Schurwolle` is wool."""
+    words = set(re.findall(r"\w+", facts))
+    return {material for word, material in MATERIALS.items() if word in words or (len(word) > WITHIN and word in facts)}

@@ -1,16 +1,16 @@
-"""Places that somebody was to fill in: `[insert name]`, `{{ product }}`, `%name%`, and template tags.
+"""Finds placeholders: `[insert name]`, `{{ product }}`, `%name%`, and template tags.
 
-In a post they go back to its writer. In a shop's own words they are cleaned before a model reads them: a writer that is
-true to its source would repeat them.
+A post with one goes back to the model. In the text of a shop they are removed before a model reads it, because a model
+that follows its source would repeat them.
 """
 
 import re
 
-from blogworker.post.defects.kind import Known
+from blogworker.post.defects.kind import PostContext
 from blogworker.post.defects.sentences import sentences
 
-# The words that begin a place to fill in, in six languages. Behind them a bracket may hold anything.
-TO_FILL = (
+# The first words of a placeholder, in six languages. Any text may follow them within the brackets.
+PLACEHOLDER_WORDS = (
     r"insert|add|enter|fill|replace|your|our|company|brand|business|shop|store|customer|product|link|url|image|photo"
     r"|picture|name|date|price|placeholder|todo|tbd|tk|xxx+|cta|phone|email|address|city"
     r"|hier|füge|bitte|ihre?n?|deine?n?|unternehmen|firma|firmenname|marke|produkt\w*|preis|bild|datum|stadt"
@@ -19,7 +19,9 @@ TO_FILL = (
     r"|inserire|inserisci|nome|prodotto|azienda|prezzo|vostr[oa]|tuo|tua|inserir|insira|produto|seu|sua|invoegen|naam"
     r"|bedrijf|uw|jouw"
 )
-SQUARE = re.compile(rf"\[\s*(?:(?:{TO_FILL})\b[^\[\]\n]{{0,80}}|[A-Z]{{2,}}[_ ][A-Z_ ]{{2,40}})\](?!\()", re.I)
+SQUARE = re.compile(
+    rf"\[\s*(?:(?:{PLACEHOLDER_WORDS})\b[^\[\]\n]{{0,80}}|[A-Z]{{2,}}[_ ][A-Z_ ]{{2,40}})\](?!\()", re.I
+)
 CAPITALS = re.compile(r"\[[A-ZÄÖÜÉÈÁÍÓÚÑ]{2,}(?:[_ ][A-ZÄÖÜÉÈÁÍÓÚÑ]{2,})+\]")
 CLOSED_CURLY = re.compile(r"\{\{[^{}]{0,200}\}\}")
 DOUBLE_CURLY = re.compile(CLOSED_CURLY.pattern + r"|\{\{|\}\}(?!\s*$)")
@@ -43,7 +45,7 @@ FILLERS = re.compile(r"lorem ipsum|dolor sit amet|\bTODO\s*:|\bTBD\b|\bX{4,}\b|\
 TEMPLATE = re.compile(
     r"\{%[^{}\n]{0,200}%\}|<%[^<>\n]{0,200}%>|\[/?[a-z]+_[a-z_]+(?:\s[^\[\]\n]{0,200})?\]|\{/?(?:if|for|each|end)\b[^{}\n]{0,80}\}"
 )
-# The marks of a chat that models are trained on: they mean nothing to a reader, and nothing is lost with them.
+# Chat markers from the training data of models. They have no meaning for a reader.
 CHAT = re.compile(r"<\|[^<>|\n]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?s>(?=\s|$)")
 LATIN_FILLER = re.compile(r"\b(?:lorem ipsum|consectetur adipi|incididunt ut labore|dolor sit amet)", re.I)
 SENTENCE = re.compile(r"[^.!?]*[.!?]*\s*")
@@ -59,65 +61,65 @@ OF_A_FIELD = re.compile(
     r"[$#]?\{\s*(?:[a-z]+[_.][\w.]{1,40}|name|title|product|price|brand|vendor|sku|shop|store|value)\s*\}", re.I
 )
 FIELD_IN_SQUARE = re.compile(r"\[[a-z]+(?:_[a-z]+)+\](?!\()")
-STANDING_FOR_WORDS = (CLOSED_CURLY, INSERT, PERCENT, OF_A_FIELD, FIELD_IN_SQUARE)
-GAP = "\ue0fe"  # stands for a tag while sentences are judged; no text that was cleaned has it
+IN_PLACE_OF_WORDS = (CLOSED_CURLY, INSERT, PERCENT, OF_A_FIELD, FIELD_IN_SQUARE)
+GAP = "\ue0fe"  # replaces a tag while sentences are checked; cleaned text has no such character
 GAP_IN_WORDS = re.compile(rf"\w[ \t]+{GAP}")
-LEADING_SIGNS = re.compile(r"^[\s,;:.\u2013\u2014-]+(?=\w)")
+LEADING_PUNCTUATION = re.compile(r"^[\s,;:.\u2013\u2014-]+(?=\w)")
 SPACES = re.compile(r"[ \t]{2,}")
 BEFORE_A_STOP = re.compile(r"(?<=\w)[ \t]+(?=[.,;:!?](?:\s|$))")
 
 
-def _found(pattern: re.Pattern[str], text: str, known: Known) -> str:
-    """The first that the shop did not write itself."""
-    return next((found[0] for found in pattern.finditer(text) if not known.holds(found[0])), "")
+def _found(pattern: re.Pattern[str], text: str, context: PostContext) -> str:
+    """Return the first match that does not come from the shop."""
+    return next((found[0] for found in pattern.finditer(text) if not context.source_has(found[0])), "")
 
 
-def square(text: str, known: Known) -> str:
-    return _found(CAPITALS, text, known) or _found(SQUARE, text, known)
+def square(text: str, context: PostContext) -> str:
+    return _found(CAPITALS, text, context) or _found(SQUARE, text, context)
 
 
-def curly(text: str, known: Known) -> str:
-    return _found(DOUBLE_CURLY, text, known) or _found(CURLY, text, known)
+def curly(text: str, context: PostContext) -> str:
+    return _found(DOUBLE_CURLY, text, context) or _found(CURLY, text, context)
 
 
-def percent(text: str, known: Known) -> str:
-    return _found(PERCENT, text, known)
+def percent(text: str, context: PostContext) -> str:
+    return _found(PERCENT, text, context)
 
 
-def angle(text: str, known: Known) -> str:
-    return _found(ANGLE_CAPITALS, text, known) or _found(ANGLE, text, known)
+def angle(text: str, context: PostContext) -> str:
+    return _found(ANGLE_CAPITALS, text, context) or _found(ANGLE, text, context)
 
 
-def underscores(text: str, known: Known) -> str:
-    return _found(UNDERSCORES, text, known) if "_" in text else ""
+def underscores(text: str, context: PostContext) -> str:
+    return _found(UNDERSCORES, text, context) if "_" in text else ""
 
 
-def fillers(text: str, known: Known) -> str:
-    return _found(FILLERS, text, known)
+def fillers(text: str, context: PostContext) -> str:
+    return _found(FILLERS, text, context)
 
 
-def template(text: str, known: Known) -> str:
-    return _found(TEMPLATE, text, known)
+def template(text: str, context: PostContext) -> str:
+    return _found(TEMPLATE, text, context)
 
 
-def without_chat_marks(text: str, known: Known) -> str:
+def without_chat_marks(text: str, context: PostContext) -> str:
     return CHAT.sub("", text)
 
 
 def without_placeholders(text: str, *, prose: bool = True) -> str:
-    """The words of a shop without the tags of its templates. What a tag stands for is unknown.
+    """Remove the template tags from a shop's text, because their values are not known.
 
-    In prose, a sentence in which a tag follows a word makes no sense without it, and is removed:
-    `your {{ product }} ships from`. The rest of other sentences stays: `{{ shop }}: holds 2 l` states a fact.
+    In prose, a sentence in which a tag follows a word has no meaning without it, and is removed:
+    `your {{ product }} ships from`. Otherwise the rest of the sentence stays: `{{ shop }}: holds 2 l` states a fact.
     A name keeps all its other words.
     """
     cleaned = text
-    for pattern in STANDING_FOR_WORDS:
+    for pattern in IN_PLACE_OF_WORDS:
         cleaned = pattern.sub(GAP, cleaned)
     if GAP in cleaned:
         parts = sentences(cleaned) if prose else [cleaned]
         cleaned = "".join(part for part in parts if not (prose and GAP_IN_WORDS.search(part))).replace(GAP, " ")
-        cleaned = LEADING_SIGNS.sub("", cleaned)
+        cleaned = LEADING_PUNCTUATION.sub("", cleaned)
     for pattern in (TEMPLATE, SHORTCODE, UNCLOSED):
         cleaned = pattern.sub(" ", cleaned)
     if LATIN_FILLER.search(cleaned):

@@ -1,14 +1,14 @@
-"""What nobody can promise but the shop, and nobody quote but who has heard it: prizes, ratings, guarantees, studies.
+"""Finds statements that need a source: awards, ratings, guarantees, studies and quotations.
 
-In English, German, French, Spanish, Italian, Portuguese and Dutch. A source that says anything of the kind may be
-repeated; what exactly it says is for its writer to get right.
+In English, German, French, Spanish, Italian, Portuguese and Dutch. If the source has a statement of the same kind, the
+post may have one too; whether both agree is not checked.
 """
 
 import re
 from collections.abc import Iterable
 
 from blogworker.post.defects.claims import about
-from blogworker.post.defects.kind import Known
+from blogworker.post.defects.kind import PostContext
 from blogworker.post.defects.sentences import sentences
 
 NEAR = r"[^.!?\n]{0,60}?"
@@ -73,31 +73,31 @@ SAYS = (
 SPEAKS = re.compile(rf"[”“»\"]\s?,?\s?(?:{SAYS})\s((?:[^\W\d_]+\s?){{1,2}})", re.I)
 
 
-def award_unknown(text: str, known: Known) -> str:
-    return _unknown(AWARD, known, about(text, known))
+def award_unknown(text: str, context: PostContext) -> str:
+    return _unknown(AWARD, context, about(text, context))
 
 
-def rating_unknown(text: str, known: Known) -> str:
-    return _unknown(RATING, known, about(text, known))
+def rating_unknown(text: str, context: PostContext) -> str:
+    return _unknown(RATING, context, about(text, context))
 
 
-def guarantee_unknown(text: str, known: Known) -> str:
-    return _unknown(GUARANTEE, known, about(text, known))
+def guarantee_unknown(text: str, context: PostContext) -> str:
+    return _unknown(GUARANTEE, context, about(text, context))
 
 
-def study_unknown(text: str, known: Known) -> str:
-    return _unknown(STUDY, known, (text,))
+def study_unknown(text: str, context: PostContext) -> str:
+    return _unknown(STUDY, context, (text,))
 
 
-def quotation_unknown(text: str, known: Known) -> str:
-    """The words of somebody whom the source does not name."""
+def quotation_unknown(text: str, context: PostContext) -> str:
+    """Return the attribution of a quotation to a person whom the source does not name."""
     for sentence in sentences(text) if SPEAKS.search(text) else ():
         found = SPEAKS.search(sentence)
-        if found and not known.holds(found[1].strip()):
+        if found and not context.source_has(found[1].strip()):
             return found[0].strip()
     return ""
 
 
-def _unknown(pattern: re.Pattern[str], known: Known, texts: Iterable[str]) -> str:
+def _unknown(pattern: re.Pattern[str], context: PostContext, texts: Iterable[str]) -> str:
     found = next((found[0] for text in texts if (found := pattern.search(text))), "")
-    return "" if found and pattern.search(known.facts) else found
+    return "" if found and pattern.search(context.facts) else found

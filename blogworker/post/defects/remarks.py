@@ -1,8 +1,8 @@
-"""What a model says about its answer, not about the subject: in English, German, French, Spanish and some others."""
+"""Finds what a model writes about its answer instead of its subject, in English, German, French, Spanish and others."""
 
 import re
 
-from blogworker.post.defects.kind import Known
+from blogworker.post.defects.kind import PostContext
 from blogworker.post.defects.sentences import BETWEEN_BLOCKS, sentences
 
 WORK = (
@@ -73,9 +73,9 @@ LABEL_LINE = re.compile(
     r"\s?\*{0,2}:\*{0,2}(?:\s|$)",
     re.I,
 )
-NEAR_LINK = 120  # characters: `click here` may be the words of the product's link
+NEAR_LINK = 120  # characters: `click here` may be the text of the link to the product
 RULE = re.compile(r"^\s*(?:-{3,}|\*{3,}|_{3,}|={3,})\s*$")
-# Of itself, anywhere: it is never about the subject, and what the rest of the sentence says cannot be kept.
+# The model writes about itself. This is wrong at any place, and the rest of the sentence cannot be repaired.
 OF_ITSELF = re.compile(
     r"""\bas\ an?\ (?:ai|artificial\ intelligence|(?:large\ )?language\ model)\b | \bI(?:['’]m|\ am)\ an\ ai\b
     | \bmy\ (?:training\ data|(?:last\ )?knowledge\ (?:cut-?off|update)|last\ (?:knowledge\ )?update)\b
@@ -104,7 +104,7 @@ OF_ITSELF = re.compile(
       |as\ requested\ in\ the\ prompt)\b""",
     re.I | re.X,
 )
-# What a page asks of its visitors and a post has no place for: a button, a form, a list of subscribers.
+# A request to the visitor of a page. A post has no button, no form and no list of subscribers.
 OF_A_PAGE = re.compile(
     r"""\bclick\ (?:here|below|the\ (?:link|button))\b | \bsubscribe\ to\ (?:our|the|my)\b
     | \bsign\ up\ (?:below|for\ our)\b
@@ -134,26 +134,26 @@ HEADING = re.compile(
 )
 
 
-def without_remarks(text: str, known: Known) -> str:
-    """The Markdown without what its writer says at its start and its end."""
+def without_remarks(text: str, context: PostContext) -> str:
+    """Remove the remarks of the model at the start and the end of the Markdown."""
     parts = BETWEEN_BLOCKS.split(text.strip())
     blocks = parts[::2]
-    start, end, left = 0, len(blocks), ""
-    while start < end and (RULE.match(blocks[start]) or not (left := _opened(blocks[start]))):
+    start, end, rest = 0, len(blocks), ""
+    while start < end and (RULE.match(blocks[start]) or not (rest := _without_first_remarks(blocks[start]))):
         start += 1
     if start < end:
-        blocks[start] = left
-    while end > start and (RULE.match(blocks[end - 1]) or not (left := _closed(blocks[end - 1]))):
+        blocks[start] = rest
+    while end > start and (RULE.match(blocks[end - 1]) or not (rest := _without_last_remarks(blocks[end - 1]))):
         end -= 1
     if end > start:
-        blocks[end - 1] = left
+        blocks[end - 1] = rest
     if blocks == parts[::2] and (start, end) == (0, len(blocks)):
         return text
     return "\n\n".join(blocks[start:end])
 
 
-def _opened(block: str) -> str:
-    """A block without the remarks that it begins with. The writer's own title behind a label is no part of the post."""
+def _without_first_remarks(block: str) -> str:
+    """Remove the remarks at the start of a block, and lines with a label such as `Title:`."""
     lines = block.split("\n")
     while lines and LABEL_LINE.match(lines[0]):
         lines.pop(0)
@@ -165,15 +165,15 @@ def _opened(block: str) -> str:
     return "".join(pieces)
 
 
-def _closed(block: str) -> str:
+def _without_last_remarks(block: str) -> str:
     pieces = sentences(block)
     while pieces and (ENDS.match(pieces[-1].strip()) or LABEL_LINE.match(pieces[-1])):
         pieces.pop()
     return "".join(pieces).rstrip() if pieces else ""
 
 
-def line_without_remark(text: str, known: Known) -> str:
-    """As `without_remarks`, for a field of one line."""
+def line_without_remark(text: str, context: PostContext) -> str:
+    """Do the same as `without_remarks` for a field of one line."""
     if (found := BEGINS.match(text)) and (rest := text[found.end() :].lstrip(' :!.–-\n"')):
         text = rest
     pieces = sentences(text)
@@ -182,21 +182,21 @@ def line_without_remark(text: str, known: Known) -> str:
     return "".join(pieces).rstrip() if len(pieces) < len(sentences(text)) else text
 
 
-def of_itself(text: str, known: Known) -> str:
+def of_itself(text: str, context: PostContext) -> str:
     found = OF_ITSELF.search(text)
-    return found[0] if found and not known.holds(found[0]) else ""
+    return found[0] if found and not context.source_has(found[0]) else ""
 
 
-def of_a_page(text: str, known: Known) -> str:
+def of_a_page(text: str, context: PostContext) -> str:
     for found in OF_A_PAGE.finditer(text):
-        links = known.own_url and known.own_url in text[found.start() : found.start() + NEAR_LINK]
-        if not links and not known.holds(found[0]):
+        links = context.own_url and context.own_url in text[found.start() : found.start() + NEAR_LINK]
+        if not links and not context.source_has(found[0]):
             return found[0]
     return ""
 
 
-def unlabelled(text: str, known: Known) -> str:
-    """Headings without a label in front; a heading that is a label alone says nothing, and goes."""
+def unlabelled(text: str, context: PostContext) -> str:
+    """Remove labels such as `Introduction:` from headings, and headings that are only a label."""
 
     def heading(found: re.Match[str]) -> str:
         rest = (found[3] or "").strip(" *_#")

@@ -1,24 +1,24 @@
-"""What stands twice, and how often the product is named."""
+"""Removes repeated paragraphs, repairs tables, and checks how often the product is named."""
 
 import re
 
-from blogworker.post.defects.kind import Known
+from blogworker.post.defects.kind import PostContext
 from blogworker.post.defects.sentences import BETWEEN_BLOCKS, sentences
 
-LEAST_WORDS = 8  # of a paragraph that nobody repeats on purpose
+LEAST_WORDS = 8  # of a paragraph whose repetition is an error
 HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+\S")
 TARGET = re.compile(r"(?<=\])\(<?https?://[^\s<>]*>?\)")
 OFTEN = 10  # mentions
 MAIN_PART = re.compile(r",\s|:\s|\s[-\u2013\u2014|/]\s|\s?[(|]")
 MOST_WORDS, SHORT_NAME = 0.6, 3
-TELLING = 2  # letters that a word of a name has at least
+SHORT_WORD = 2  # letters: shorter words of a name are ignored
 ROW = re.compile(r"^[ \t]*\|.*\|[ \t]*$", re.M)
 CELL = re.compile(r":?-+:?")
 GLUED_DELIMITER = re.compile(r"\|(?:[ \t]*:?-{2,}:?[ \t]*\|)+")
 
 
-def once(text: str, known: Known) -> str:
-    """Each paragraph once, and no section that has nothing left but its heading."""
+def once(text: str, context: PostContext) -> str:
+    """Remove repeated paragraphs, and sections of which only the heading remains."""
     parts = BETWEEN_BLOCKS.split(text)
     seen: set[str] = set()
     kept: list[str] = []
@@ -44,41 +44,41 @@ def _is_empty_section(blocks: list[str], place: int) -> bool:
     return following is not None and len(following[1]) <= len(heading[1])
 
 
-def main_name(known: Known) -> str:
-    """The name without what follows a comma, dash or bracket: a size, a colour, a code."""
-    first = MAIN_PART.split(known.name.strip(), maxsplit=1)[0].strip()
-    return first if len(first) > TELLING else known.name.strip()
+def main_name(context: PostContext) -> str:
+    """Return the name without the part after a comma, dash or bracket, such as a size, a colour or a code."""
+    first = MAIN_PART.split(context.name.strip(), maxsplit=1)[0].strip()
+    return first if len(first) > SHORT_WORD else context.name.strip()
 
 
-def unnamed(text: str, known: Known) -> str:
-    """The product's name, if no sentence has it, nor most of its words where it has many."""
-    if not known.name or known.source.get("kind") not in (None, "product"):
+def unnamed(text: str, context: PostContext) -> str:
+    """Return the name of the product if no sentence has it, or most of its words if it is long."""
+    if not context.name or context.source.get("kind") not in (None, "product"):
         return ""
-    name, read = main_name(known).casefold(), " ".join(known.read(text).casefold().split())
-    words = {word for word in re.findall(r"\w+", name) if len(word) > TELLING} or {name}
+    name, read = main_name(context).casefold(), " ".join(context.text_of(text).casefold().split())
+    words = {word for word in re.findall(r"\w+", name) if len(word) > SHORT_WORD} or {name}
     if name in read or any(_share(words, part) >= MOST_WORDS for part in sentences(read)):
         return ""
-    return known.name
+    return context.name
 
 
 def _share(words: set[str], sentence: str) -> float:
-    """Of the words of a name, those that a sentence has, whatever their endings; of a short name all count, or none."""
-    told = sum(bool(re.search(rf"\b{re.escape(word)}", sentence)) for word in words)
-    return told / len(words) if len(words) > SHORT_NAME else float(told == len(words))
+    """Return the share of a name's words in a sentence, with any endings. For a short name it is 0 or 1."""
+    found = sum(bool(re.search(rf"\b{re.escape(word)}", sentence)) for word in words)
+    return found / len(words) if len(words) > SHORT_NAME else float(found == len(words))
 
 
-def named_everywhere(text: str, known: Known) -> str:
-    """The product's name, if most sentences have it. A name in small letters is a word like others."""
-    name = main_name(known)
+def named_everywhere(text: str, context: PostContext) -> str:
+    """Return the name of the product if most sentences have it. A name in lower case is an ordinary word."""
+    name = main_name(context)
     if not name or name == name.lower() or (" " not in name and len(name) < 4):
         return ""
-    read = [part for part in sentences(" ".join(known.read(text).split())) if part.strip()]
+    read = [part for part in sentences(" ".join(context.text_of(text).split())) if part.strip()]
     mentions = sum(name in part for part in read)
-    return known.name if mentions >= OFTEN and 2 * mentions > len(read) else ""
+    return context.name if mentions >= OFTEN and 2 * mentions > len(read) else ""
 
 
-def whole_tables(text: str, known: Known) -> str:
-    """Tables with each row on a line of its own, and with the line below their head."""
+def whole_tables(text: str, context: PostContext) -> str:
+    """Put each table row on its own line, and add a missing delimiter row below the head."""
     if "|" not in text:
         return text
     parts = BETWEEN_BLOCKS.split(text)
@@ -106,7 +106,7 @@ def _table(block: str) -> str:
 
 
 def _split(line: str, width: int) -> list[str]:
-    """The rows that a line holds: more than one where each but the last is followed by an empty cell."""
+    """Return the rows of a line. In a line with several rows, an empty cell follows each row but the last."""
     cells = _cells(line)
     glued = len(cells) > width and (len(cells) + 1) % (width + 1) == 0
     if not glued or any(cells[width :: width + 1]) or not line.lstrip().startswith("|"):
@@ -118,8 +118,8 @@ def _cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip().removeprefix("|").removesuffix("|").split("|")]
 
 
-def ragged_table(text: str, known: Known) -> str:
-    """The first row of a table that has more cells than its head: they would be lost."""
+def ragged_table(text: str, context: PostContext) -> str:
+    """Return the first table row with more cells than the head, because the renderer drops them."""
     if "|" not in text:
         return ""
     for block in BETWEEN_BLOCKS.split(text)[::2]:

@@ -1,8 +1,8 @@
-"""What the models are told, and the shape their answers must have.
+"""The prompts for the models, and the schemas of their answers.
 
-The instructions and the schema never change between calls, so they come first and the vendor's prompt cache serves
-them; the data of one post comes last. Data is fenced as one JSON object in which no angle bracket survives, so nothing
-that a shop or a stranger wrote can close its fence.
+The instructions and the schema are the same in every call. They come first, so that the prompt cache of the provider
+can serve them; the data of one post comes last. Data is a JSON object between tags. Its angle brackets are escaped, so
+that no text of a shop or of a third party can close the tag.
 """
 
 import json
@@ -14,17 +14,17 @@ from typing import Any
 
 REPAIR = (files("blogworker.post") / "prompts" / "repair.md").read_text("utf-8")
 REPHRASE = (files("blogworker.post") / "prompts" / "rephrase.md").read_text("utf-8")
-VERSION_SIGNS = 8
-# Angle brackets, and what a model may read as one, as JSON escapes.
+VERSION_CHARACTERS = 8
+# Angle brackets and similar characters -> JSON escapes.
 BRACKETS = {
-    ord(sign): f"\\u{ord(sign):04x}"
-    for sign in "<>\uff1c\uff1e\ufe64\ufe65\u2039\u203a\u3008\u3009\u2329\u232a\u27e8\u27e9"
+    ord(bracket): f"\\u{ord(bracket):04x}"
+    for bracket in "<>\uff1c\uff1e\ufe64\ufe65\u2039\u203a\u3008\u3009\u2329\u232a\u27e8\u27e9"
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Instructions and the schema of their answer. `version` changes when either does."""
+    """Instructions and the schema of the answer. `version` changes with both."""
 
     name: str
     instructions: str
@@ -33,18 +33,18 @@ class Prompt:
 
 
 def fenced(tag: str, data: object) -> str:
-    """`data` as JSON between `<tag>` and `</tag>`."""
+    """Return `data` as JSON between `<tag>` and `</tag>`."""
     text = json.dumps(data, ensure_ascii=False, indent=1).translate(BRACKETS)
     return f"<{tag}>\n{text}\n</{tag}>"
 
 
 def rephrased(task: str) -> str:
-    """The same task, asked in a way that leaves out whatever was refused."""
+    """Return the task with the request to leave out what was refused."""
     return f"{task}\n\n{REPHRASE.strip()}"
 
 
 def repairing(task: str, *, answer: str, faults: Sequence[str]) -> str:
-    """The same task once more, with the answer it had and what is wrong with it."""
+    """Return the task with the previous answer and its faults."""
     return "\n\n".join([task, REPAIR.strip(), fenced("answer", answer), fenced("faults", list(faults))])
 
 
@@ -57,14 +57,14 @@ def _texts(about: str) -> dict[str, Any]:
 
 
 def _object(**properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Strict in the vendor's sense: nothing more, nothing less. Lengths are checked by us, not on the wire."""
+    """Return a strict schema of the provider: all properties are required, no others are allowed. We check lengths."""
     return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
 
 
 def _prompt(name: str, schema: Mapping[str, Any]) -> Prompt:
     instructions = (files("blogworker.post") / "prompts" / f"{name}.md").read_text("utf-8").strip()
     content = f"{instructions}\n{REPAIR}\n{REPHRASE}\n{json.dumps(schema, sort_keys=True)}"
-    return Prompt(name, instructions, schema, f"{name}-{sha256(content.encode()).hexdigest()[:VERSION_SIGNS]}")
+    return Prompt(name, instructions, schema, f"{name}-{sha256(content.encode()).hexdigest()[:VERSION_CHARACTERS]}")
 
 
 IDEA_SCHEMA = _object(
@@ -97,4 +97,3 @@ POST = _prompt(
         image_alt=_text("what the picture shows, at most 125 characters"),
     ),
 )
-IDEAS_VERSION, POST_VERSION = IDEAS.version, POST.version

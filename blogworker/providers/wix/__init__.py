@@ -1,1 +1,1 @@
-"""Wix: one client for the blog, the catalogs and the media of all sites, with a token per site."""
+"""The client for the blog, the catalogs and the media of all Wix sites, with one access token per site."""

@@ -1,4 +1,4 @@
-"""A product as the shop's old catalog (V1) or its new one (V3) tells it. Whatever is absent or odd is left out."""
+"""Reads a product of the old catalog (V1) or the new one (V3) of a shop. Absent and invalid values are ignored."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -15,8 +15,8 @@ from blogworker.product import (
     Option,
     Product,
     Variant,
+    distinct_variants,
     number,
-    telling,
 )
 from blogworker.providers.answer import at, code, objects, text
 from blogworker.readable import readable, shortened
@@ -49,7 +49,7 @@ def of_v3(product: Mapping[str, Any]) -> Product:
         currency=_short(product.get("currency")),
         availability=AVAILABLE.get(code(at(product, "inventory", "availabilityStatus")) or "", ""),
         options=_bounded(options),
-        variants=telling(variants),
+        variants=distinct_variants(variants),
         sku=_short(first.get("sku")),
         vendor=_short(at(product, "brand", "name")),
         categories=tuple(dict.fromkeys(filter(None, crumbs)))[:CATEGORIES_MAX],
@@ -65,7 +65,7 @@ def of_v1(product: Mapping[str, Any]) -> Product:
     prices = [
         price for price in (_amount(at(product, "priceRange", "maxValue")), *(one.price for one in variants)) if price
     ]
-    if now and _higher(full, now):  # the range is told without the discount
+    if now and _higher(full, now):  # the range does not include the discount
         prices = [one.price for one in variants if one.price]
     low = min([now or full, *prices], key=_number) if now or full else min(prices, key=_number, default="")
     options = [
@@ -81,7 +81,7 @@ def of_v1(product: Mapping[str, Any]) -> Product:
         currency=_short(at(product, "priceData", "currency")),
         availability=_stock(product.get("stock")),
         options=_bounded(options),
-        variants=telling(variants),
+        variants=distinct_variants(variants),
         sku=_short(product.get("sku")),
         vendor=_short(product.get("brand")),
         images=_images(at(product, "media", "mainMedia"), at(product, "media", "items")),
@@ -90,12 +90,12 @@ def of_v1(product: Mapping[str, Any]) -> Product:
 
 
 def _worded(product: Mapping[str, Any], sections: list[dict[str, Any]], *, words: str) -> Product:
-    """Its names, and its description with the sections that stand beside it, such as care or materials."""
+    """Return a product with its name and its description, including sections such as care or materials."""
     lines = [readable(text(product.get(words)) or "", longest=DESCRIPTION_LONGEST)]
     for section in sections[:SECTIONS_MAX]:
-        if told := readable(text(section.get(words)) or "", longest=DESCRIPTION_LONGEST):
+        if content := readable(text(section.get(words)) or "", longest=DESCRIPTION_LONGEST):
             title = _short(section.get("title"))
-            lines.append(f"{title}: {told}" if title else told)
+            lines.append(f"{title}: {content}" if title else content)
     return Product(
         name=(text(product.get("name")) or "")[:NAME_LONGEST],
         description=shortened("\n".join(filter(None, lines)), DESCRIPTION_LONGEST),
@@ -107,11 +107,11 @@ def _variants_of_v3(product: Mapping[str, Any]) -> Iterator[Variant]:
     options = {option.get("id"): option for option in objects(product.get("options")) if code(option.get("id"))}
     unit = _unit_of_v3(product)
     for variant in objects(at(product, "variantsInfo", "variants")):
-        told = [_choice_of_v3(choice, options) for choice in objects(variant.get("choices"))]
+        names = [_choice_of_v3(choice, options) for choice in objects(variant.get("choices"))]
         price = _amount(at(variant, "price", "actualPrice", "amount"))
         weight = _amount(at(variant, "physicalProperties", "weight"))
         in_stock = at(variant, "inventoryStatus", "inStock")
-        if variant.get("visible") is not False and (choices := tuple(filter(None, told))):
+        if variant.get("visible") is not False and (choices := tuple(filter(None, names))):
             yield Variant(
                 choices=choices[:OPTIONS_MAX],
                 price=price,
@@ -123,7 +123,7 @@ def _variants_of_v3(product: Mapping[str, Any]) -> Iterator[Variant]:
 
 
 def _choice_of_v3(choice: Mapping[str, Any], options: Mapping[Any, Mapping[str, Any]]) -> str:
-    """The name of a variant's choice, given with it, or to be looked up by its id."""
+    """Return the name of a variant's choice, from the choice itself or by its id."""
     if named := _short(at(choice, "optionChoiceNames", "choiceName")):
         return named
     option, wanted = (code(at(choice, "optionChoiceIds", name)) for name in ("optionId", "choiceId"))
@@ -133,28 +133,28 @@ def _choice_of_v3(choice: Mapping[str, Any], options: Mapping[Any, Mapping[str, 
 
 def _variants_of_v1(product: Mapping[str, Any]) -> Iterator[Variant]:
     for entry in objects(product.get("variants")):
-        choices, told = entry.get("choices"), entry.get("variant")
+        choices, details = entry.get("choices"), entry.get("variant")
         named = tuple(filter(None, map(_short, choices.values()))) if isinstance(choices, Mapping) else ()
-        full, now = _amount(at(told, "priceData", "price")), _amount(at(told, "priceData", "discountedPrice"))
-        if named and at(told, "visible") is not False:
+        full, now = _amount(at(details, "priceData", "price")), _amount(at(details, "priceData", "discountedPrice"))
+        if named and at(details, "visible") is not False:
             yield Variant(
                 choices=named[:OPTIONS_MAX],
                 price=now or full,
                 compare_at_price=_higher(full, now),
                 availability=_stock(entry.get("stock")),
-                sku=_short(at(told, "sku")),
+                sku=_short(at(details, "sku")),
             )
 
 
 def _before(low: str, variants: list[Variant], of_product: Any) -> str:
-    """What the cheapest cost before."""
+    """Return the former price of the cheapest variant."""
     of_cheapest = (one.compare_at_price for one in variants if one.price == low and one.compare_at_price)
     is_each_its_own = any(one.compare_at_price for one in variants)
     return next(of_cheapest, "") or ("" if is_each_its_own else _higher(_amount(of_product), low))
 
 
 def _higher(amount: str, other: str) -> str:
-    """The amount, if it is higher."""
+    """Return the amount if it is higher than the other."""
     return amount if amount and other and _number(amount) > _number(other) else ""
 
 
@@ -168,8 +168,8 @@ def _stock(stock: Any) -> Availability:
 
 def _unit_of_v3(product: Mapping[str, Any]) -> str:
     properties = product.get("physicalProperties")
-    told = at(properties, "weightMeasurementUnitInfo", "weightMeasurementUnit")
-    unit = code(told) or code(at(properties, "weightMeasurementUnit")) or ""
+    info = at(properties, "weightMeasurementUnitInfo", "weightMeasurementUnit")
+    unit = code(info) or code(at(properties, "weightMeasurementUnit")) or ""
     return unit.lower() if unit in ("KG", "LB") else ""
 
 
@@ -183,8 +183,8 @@ def _weight_of_v3(product: Mapping[str, Any]) -> tuple[Detail, ...]:
 
 def _choices(choices: Any, *names: str) -> tuple[str, ...]:
     seen = [choice for choice in objects(choices) if choice.get("visible") is not False]
-    told = (next(filter(None, (_short(choice.get(name)) for name in names)), "") for choice in seen)
-    return tuple(dict.fromkeys(filter(None, told)))[:VALUES_MAX]
+    found = (next(filter(None, (_short(choice.get(name)) for name in names)), "") for choice in seen)
+    return tuple(dict.fromkeys(filter(None, found)))[:VALUES_MAX]
 
 
 def _bounded(options: list[Option]) -> tuple[Option, ...]:
@@ -192,7 +192,7 @@ def _bounded(options: list[Option]) -> tuple[Option, ...]:
 
 
 def _images(main: Any, others: Any) -> tuple[Image, ...]:
-    """A picture is given as its address or as an object that holds it; its alternative text beside it or in it."""
+    """Read pictures. A picture is an address, or an object with one. The alternative text is in it or next to it."""
     found: dict[str, str] = {}
     for item in objects(main) + objects(others):
         image = item.get("image")
@@ -208,12 +208,12 @@ def _short(value: Any) -> str:
 
 
 def _amount(value: Any) -> str:
-    """A plausible number, or its text, as plain digits."""
+    """Return a plausible number, or the text of one, as plain digits."""
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER:
         return f"{value:f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-    told = _short(value)
-    amount = number(told)
-    return told if amount is not None and 0 <= amount < LARGEST_NUMBER and told.replace(".", "").isdigit() else ""
+    written = _short(value)
+    amount = number(written)
+    return written if amount is not None and 0 <= amount < LARGEST_NUMBER and written.replace(".", "").isdigit() else ""
 
 
 def _number(amount: str) -> float:

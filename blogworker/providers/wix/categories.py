@@ -1,15 +1,15 @@
-"""Categories of a site's blog. They are its owner's: none is made here."""
+"""Categories of the blog of a site. Only its owner creates them."""
 
 from blogworker.providers.answer import identifier, objects, text
 from blogworker.providers.wix.site import WixSites
 
 PAGE = 100
-MOST_PAGES = 5  # 500 categories: of a site with more, the others are not used
+MOST_PAGES = 5  # 500 categories; others of the site are not used
 LONGEST_LABEL = 200
 
 
 async def categories_of(sites: WixSites, instance_id: str) -> dict[str, str]:
-    """The labels of the categories by their ids, as the site lists them."""
+    """Return id -> label of the categories, in the order of the site."""
     found: dict[str, str] = {}
     for page in range(MOST_PAGES):
         query = {"paging": {"limit": PAGE, "offset": page * PAGE}}

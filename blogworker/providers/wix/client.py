@@ -1,7 +1,7 @@
 """Wix sites: authors, media, blog posts and products.
 
-A post is made in two steps that are stored apart: a draft, which no key of ours makes unique (so it is looked up before
-it may be made again), and its publication, which may be repeated.
+A post is made in two steps with a checkpoint each: a draft, for which Wix has no idempotency key (so it is searched
+before it is created again), and its publication, which may be repeated.
 """
 
 import re
@@ -29,16 +29,16 @@ from blogworker.redact import SECRETS
 from blogworker.settings import WixSettings
 
 READY, PENDING, FAILED = "READY", "PENDING", "FAILED"
-DELETED = "DELETED"  # of a draft: it is in the bin
+DELETED = "DELETED"  # status of a draft in the trash
 NOT_FOUND = 404
-DRAFTS_LOOKED_AT = 20
-LATEST_LOOKED_AT = 100
-MENDED = re.compile("member|owner|large", re.I)  # in refusals that concern one site or post, and are handled for it
+DRAFTS_SEARCHED = 20
+LATEST_SEARCHED = 100
+REPAIRABLE = re.compile("member|owner|large", re.I)  # refusals that concern one site or post; the caller repairs it
 
 
 @dataclass(frozen=True, slots=True)
 class MediaFile:
-    """A file in a site's media manager. `status` is PENDING until Wix has it, then READY or FAILED."""
+    """A file in the media manager of a site. `status` is PENDING until Wix has processed it, then READY or FAILED."""
 
     id: str
     url: str
@@ -46,7 +46,7 @@ class MediaFile:
 
 
 class WixClient:
-    """One a process, for all sites."""
+    """One per process, for all sites."""
 
     def __init__(self, settings: WixSettings, *, connections: int, pace: http.SitePace = nullcontext) -> None:
         self._settings = settings
@@ -86,7 +86,7 @@ class WixClient:
         return self._open_sites
 
     async def member_id(self, instance_id: str, *, instead_of: str | None = None) -> str:
-        """The author of a site's posts: its owner, made a member if need be. Raises SiteUnavailable without one."""
+        """Return the member id of the site's owner, the author of its posts. Raises SiteUnavailable without one."""
         if self._authors is None:
             raise RuntimeError("the client is not open")
         return await self._authors.get(instance_id, instead_of=instead_of)
@@ -94,13 +94,13 @@ class WixClient:
     async def import_media(
         self, instance_id: str, url: str, *, name: str, media_type: str = "image/jpeg", before: Before | None = None
     ) -> MediaFile:
-        """Have Wix fetch a picture. Its address must live until the file is READY."""
+        """Let Wix fetch a picture. Its address must be valid until the file is READY."""
         body = {"url": url, "mimeType": media_type, "mediaType": "IMAGE", "displayName": name}
         answer = await self._sites.post(instance_id, "/site-media/v1/files/import", body=body, before=before)
         return media_file_of(answer)
 
     async def await_media(self, instance_id: str, file_id: str) -> MediaFile:
-        """The file once it is READY or FAILED, or still PENDING when the settings' time is up."""
+        """Wait until the file is READY or FAILED. It is still PENDING after the timeout of the settings."""
         give_up_at = current_time() + self._settings.media_timeout
         while True:
             answer = await self._sites.get(
@@ -114,13 +114,13 @@ class WixClient:
     async def upload_media(
         self, instance_id: str, data: bytes, *, name: str, media_type: str, before: Before | None = None
     ) -> MediaFile:
-        """Hand over the bytes, where Wix cannot fetch them."""
+        """Upload the bytes, if Wix cannot fetch them."""
         body = {"mimeType": media_type, "fileName": name}
         answer = await self._sites.post(
             instance_id, "/site-media/v1/files/generate-upload-url", body=body, repeatable=True
         )
         if (url := address(answer.get("uploadUrl"))) is None:
-            raise Unavailable("the answer lacks uploadUrl", provider=PROVIDER, code=UNREADABLE)
+            raise Unavailable("the response lacks uploadUrl", provider=PROVIDER, code=UNREADABLE)
         params: Params = {"filename": name}
         with _hidden(url):
             answer = await self._sites.put(
@@ -129,38 +129,38 @@ class WixClient:
         return media_file_of(answer)
 
     async def create_draft(self, instance_id: str, draft: Mapping[str, Any], *, before: Before | None = None) -> str:
-        """Make a draft; its id. After OutcomeUnknown or Unavailable, ask `find_draft` before making another."""
+        """Create a draft, and return its id. After OutcomeUnknown or Unavailable, call `find_draft` before a retry."""
         body = {"draftPost": draft, "publish": False, "fieldsets": []}
         try:
             answer = await self._sites.post(instance_id, "/blog/v3/draft-posts", body=body, before=before)
         except Rejected as error:
-            ours = False if MENDED.search(str(error)) else None
-            raise self._blame.judged(error, ours=ours, blog=instance_id) from error
-        self._blame.taken()
+            ours = False if REPAIRABLE.search(str(error)) else None
+            raise self._blame.attributed(error, ours=ours, job=instance_id) from error
+        self._blame.accepted()
         return id_at(answer, "draftPost", "id")
 
     async def find_draft(self, instance_id: str, draft: Mapping[str, Any], *, since: datetime) -> str | None:
-        """The id of this draft if Wix already has it: same title and excerpt, edited since.
+        """Return the id of this draft if Wix already has it: same title and excerpt, edited after `since`.
 
-        Wix may change a slug, and an author may have been replaced: neither can tell drafts apart.
+        The slug and the author are not compared: Wix may change a slug, and an author may have been replaced.
         """
         edited_since = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         query = {
             "filter": {"title": {"$eq": draft["title"]}, "editedDate": {"$gte": edited_since}},
-            "paging": {"limit": DRAFTS_LOOKED_AT, "offset": 0},
+            "paging": {"limit": DRAFTS_SEARCHED, "offset": 0},
         }
         answer = await self._sites.post(
             instance_id, "/blog/v3/draft-posts/query", body={"query": query}, repeatable=True
         )
-        # The list of the latest does not go by the index of the query, which may be behind.
-        latest: Params = {"sort": "EDITING_DATE_DESC", "paging.limit": LATEST_LOOKED_AT}
+        # The list does not use the index of the query, which may be behind.
+        latest: Params = {"sort": "EDITING_DATE_DESC", "paging.limit": LATEST_SEARCHED}
         if (found := draft_id_in(answer, draft)) is not None:
             return found
         answer = await self._sites.get(instance_id, "/blog/v3/draft-posts", params=latest)
         return draft_id_in(answer, draft, since=edited_since)
 
     async def publish(self, instance_id: str, draft_id: str, *, before: Before | None = None) -> str:
-        """Publish a draft; the post's id. A second call publishes the same post again, and nothing else."""
+        """Publish a draft, and return the id of the post. The call is idempotent."""
         answer = await self._sites.post(
             instance_id,
             f"/blog/v3/draft-posts/{quote(draft_id, safe='')}/publish",
@@ -171,40 +171,40 @@ class WixClient:
         return id_at(answer, "postId")
 
     async def is_deleted(self, instance_id: str, draft_id: str) -> bool:
-        """Whether a draft is gone for good, or in the bin, and no post of it is there."""
-        draft = await self._shown(instance_id, f"/blog/v3/draft-posts/{quote(draft_id, safe='')}", "draftPost")
+        """Whether a draft is deleted or in the trash, and its post does not exist."""
+        draft = await self._get_or_none(instance_id, f"/blog/v3/draft-posts/{quote(draft_id, safe='')}", "draftPost")
         if draft is not None and draft.get("status") != DELETED:
             return False
         return not await self.is_published(instance_id, draft_id)
 
     async def is_published(self, instance_id: str, draft_id: str) -> bool:
-        """Whether a post of a draft is on the site."""
-        return await self._shown(instance_id, f"/blog/v3/posts/{quote(draft_id, safe='')}", "post") is not None
+        """Whether the post of a draft is published."""
+        return await self._get_or_none(instance_id, f"/blog/v3/posts/{quote(draft_id, safe='')}", "post") is not None
 
     async def post_url(self, instance_id: str, post_id: str) -> str | None:
-        """Where a published post can be read."""
+        """Return the address of a published post."""
         path = f"/blog/v3/posts/{quote(post_id, safe='')}"
         answer = await self._sites.get(instance_id, path, params={"fieldsets": ["URL"]})
         return post_url_of(answer)
 
     async def catalog(self, instance_id: str) -> Catalog:
-        """Which catalog the site's shop has. Raises SiteUnavailable without a shop."""
+        """Return which catalog the shop of the site has. Raises SiteUnavailable without a shop."""
         return await catalog_of(self._sites, instance_id)
 
     async def product(self, instance_id: str, product_id: str, *, catalog: Catalog) -> dict[str, Any]:
-        """A product of the site's shop, in the words of `source_data`. Raises Rejected when it is gone."""
+        """Return a product of the shop in the format of `source_data`. Raises Rejected if it does not exist."""
         return await product_of(self._sites, instance_id, product_id, catalog=catalog)
 
     async def tag_ids(self, instance_id: str, labels: Sequence[str], *, language: str | None) -> list[str]:
-        """The ids of these tags of the site's blog, made where it has none of the name."""
+        """Return the ids of the tags with these labels. Missing tags are created."""
         return await tag_ids_of(self._sites, instance_id, labels, language=language)
 
     async def categories(self, instance_id: str) -> dict[str, str]:
-        """The labels of the categories of the site's blog, by id."""
+        """Return id -> label of the categories of the blog."""
         return await categories_of(self._sites, instance_id)
 
-    async def _shown(self, instance_id: str, path: str, name: str) -> Mapping[str, Any] | None:
-        """What is at a path; None for a 404."""
+    async def _get_or_none(self, instance_id: str, path: str, name: str) -> Mapping[str, Any] | None:
+        """Return the object at a path; None for a 404."""
         try:
             found = (await self._sites.get(instance_id, path)).get(name)
         except Rejected as error:
@@ -216,7 +216,7 @@ class WixClient:
 
 @contextmanager
 def _hidden(url: str) -> Iterator[None]:
-    """Hide the parts of an upload address, which is itself a credential, while it is in use."""
+    """Hide the parts of an upload address in logs while it is in use, because it is a credential."""
     path, _, query = url.partition("?")
     tokens = [path.rpartition("/")[2], *(value for _, value in parse_qsl(query))]
     for token in tokens:
@@ -234,7 +234,7 @@ def post_url_of(answer: Mapping[str, Any]) -> str | None:
 
 
 def draft_id_in(answer: Mapping[str, Any], draft: Mapping[str, Any], *, since: str = "") -> str | None:
-    """The id of this draft among those of an answer."""
+    """Return the id of this draft in a response."""
     for found in objects(answer.get("draftPosts")):
         if (
             _same(found.get("title"), draft["title"])
@@ -247,12 +247,12 @@ def draft_id_in(answer: Mapping[str, Any], draft: Mapping[str, Any], *, since: s
 
 
 def _same(found: object, ours: object) -> bool:
-    """Equal but for spacing. What Wix does not show cannot tell two drafts apart."""
+    """Whether two texts are equal, ignoring spaces. A text that Wix does not return counts as equal."""
     return not isinstance(found, str) or ours is None or found.split() == str(ours).split()
 
 
 def media_file_of(answer: Mapping[str, Any]) -> MediaFile:
-    """The file in an answer. An unknown status counts as pending."""
+    """Return the file in a response. An unknown status counts as pending."""
     file_id, status = id_at(answer, "file", "id"), code(at(answer, "file", "operationStatus"))
     return MediaFile(
         file_id, address(at(answer, "file", "url")) or "", status if status in (READY, FAILED) else PENDING
@@ -261,5 +261,5 @@ def media_file_of(answer: Mapping[str, Any]) -> MediaFile:
 
 def id_at(answer: Mapping[str, Any], *path: str) -> str:
     if (found := identifier(at(answer, *path))) is None:
-        raise Unavailable(f"the answer lacks {'.'.join(path)}", provider=PROVIDER, code=UNREADABLE)
+        raise Unavailable(f"the response lacks {'.'.join(path)}", provider=PROVIDER, code=UNREADABLE)
     return found

@@ -1,4 +1,4 @@
-"""Products of a site's shop. A site keeps them in catalog V1 or V3; it moves from V1 to V3 once and never back."""
+"""Products of the shop of a site. A site has catalog V1 or V3. It can migrate from V1 to V3, but not back."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -11,20 +11,20 @@ from blogworker.providers.wix.catalogs import of_v1, of_v3
 from blogworker.providers.wix.site import WixSites
 
 Catalog = Literal["V1_CATALOG", "V3_CATALOG"]
-V3_FIELDS = (  # an unknown one is refused with the whole call
+V3_FIELDS = (  # Wix refuses a call with an unknown field
     "URL", "PLAIN_DESCRIPTION", "CURRENCY", "MEDIA_ITEMS_INFO", "INFO_SECTION", "INFO_SECTION_PLAIN_DESCRIPTION",
     "BREADCRUMBS_INFO", "VARIANT_OPTION_CHOICE_NAMES", "WEIGHT_MEASUREMENT_UNIT_INFO",
 )  # fmt: skip
-OTHER_CATALOG = 428  # the status where a product is asked for in the catalog that the site does not have
+OTHER_CATALOG = 428  # the status of a request for the catalog that the site does not have
 
 
 async def catalog_of(sites: WixSites, instance_id: str) -> Catalog:
-    """Which catalog the site has. Raises SiteUnavailable without a shop."""
+    """Return which catalog the site has. Raises SiteUnavailable without a shop."""
     return catalog_in(await sites.get(instance_id, "/stores/v3/provision/version"))
 
 
 def catalog_in(answer: Mapping[str, Any]) -> Catalog:
-    """Raises Unavailable for an unknown version, which does not say whether there is a shop."""
+    """Return the catalog version. Raises Unavailable for an unknown one: it may or may not mean a shop."""
     version = code(answer.get("catalogVersion"))
     if version == "V1_CATALOG":
         return "V1_CATALOG"
@@ -36,7 +36,7 @@ def catalog_in(answer: Mapping[str, Any]) -> Catalog:
 
 
 async def product_of(sites: WixSites, instance_id: str, product_id: str, *, catalog: Catalog) -> dict[str, Any]:
-    """A product in the words of `source_data`. Raises Rejected when it is gone."""
+    """Return a product in the format of `source_data`. Raises Rejected if it does not exist."""
     path = f"/stores/v3/products/{quote(product_id, safe='')}"
     params: dict[str, tuple[str, ...]] | None = {"fields": V3_FIELDS}
     if catalog == "V1_CATALOG":
@@ -55,6 +55,6 @@ async def product_of(sites: WixSites, instance_id: str, product_id: str, *, cata
 def product_in(answer: Mapping[str, Any], *, catalog: Catalog) -> dict[str, Any]:
     product = answer.get("product")
     if not isinstance(product, dict):
-        raise Unavailable("the answer holds no product", provider=PROVIDER, code=UNREADABLE)
+        raise Unavailable("the response has no product", provider=PROVIDER, code=UNREADABLE)
     read = of_v1 if catalog == "V1_CATALOG" else of_v3
     return read(product).as_data()

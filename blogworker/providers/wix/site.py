@@ -1,10 +1,9 @@
-"""One call to one Wix site: its token, its turn, and what a refusal means: for the job, the site, or nobody at all.
+"""One call to one Wix site: its token, its pacing, and the meaning of a refusal for the job, the site or all sites.
 
-Wix counts every call to a site against one quota, so each waits for the site's turn: queries, polls, second tries. A
-429 is raised inside the turn, where whoever hands out turns hears of it.
+Wix counts every call to a site against one quota, so each call waits on `pace`: queries, polls and retries too. A 429
+is raised inside the `pace` context, which reports it to the quota.
 
-What Wix gives as `X-Wix-Consistent` with an answer goes back with the site's next call, which then sees what was
-written.
+The header `X-Wix-Consistent` of a response is sent with the next call to the site, which then sees earlier writes.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -27,12 +26,12 @@ from blogworker.providers.answer import at, header, object_of, objects, sendable
 from blogworker.providers.answer import code as a_code
 from blogworker.providers.connect import NotAllowed
 from blogworker.providers.transport import parsed
-from blogworker.providers.wix.auth import DEFAULT_WAIT_S, PASSING, PROVIDER, UNREADABLE, Tokens
+from blogworker.providers.wix.auth import DEFAULT_WAIT_S, PROVIDER, TRANSIENT, UNREADABLE, Tokens
 from blogworker.settings import WixSettings
 
 Params = Mapping[str, str | int | Sequence[str]]
-Before = Callable[[], Awaitable[object]]  # done when the call's turn has come, right before it is sent
-CATALOG = "CATALOG_V"  # a shop being set up, or moved between catalogs: both pass
+Before = Callable[[], Awaitable[object]]  # awaited after the wait for quota, right before the call is sent
+CATALOG = "CATALOG_V"  # a shop that is being created or migrated: a retry will succeed
 PROVISIONING, PROVISIONING_S = "PROVISIONING", 10.0
 CONSISTENT = "X-Wix-Consistent"
 INSTANCE = "/apps/v1/instance"
@@ -43,7 +42,7 @@ FIXED = frozenset(
 
 
 class WixSites:
-    """Calls as the app, on behalf of any site that has it installed."""
+    """Makes calls as the app, for any site that has it installed."""
 
     def __init__(self, settings: WixSettings, wire: httpx2.AsyncClient, *, pace: http.SitePace) -> None:
         self._settings = settings
@@ -64,13 +63,13 @@ class WixSites:
         repeatable: bool = False,
         before: Before | None = None,
     ) -> dict[str, Any]:
-        """`repeatable`: a query, or an act that done twice is done once."""
+        """`repeatable`: a query, or an idempotent call."""
         return await self._call(instance_id, "POST", path, body=body, repeatable=repeatable, before=before)
 
     async def put(
         self, instance_id: str, url: str, *, data: bytes, content_type: str, params: Params, before: Before | None
     ) -> dict[str, Any]:
-        """Send a file to an upload address, which carries its own permission."""
+        """Send a file to an upload address. The address is its own credential."""
         try:
             where = parsed(url)
         except NotAllowed as error:
@@ -82,8 +81,10 @@ class WixSites:
         if answer.is_success:
             return object_of(answer.content) or {}
         failure = refusal(answer.status_code, answer.content, answer.headers)
-        if isinstance(failure, SiteUnavailable | Misconfigured):  # about the upload address, which is for one file
-            kind = Unavailable if 300 <= answer.status_code < 400 else Rejected  # after a redirect, ask for another
+        if isinstance(failure, SiteUnavailable | Misconfigured):  # concerns the upload address of this file only
+            kind = (
+                Unavailable if 300 <= answer.status_code < 400 else Rejected
+            )  # after a redirect, request another address
             raise kind(failure.args[0], provider=PROVIDER, status=failure.status, request_id=failure.request_id)
         raise failure
 
@@ -98,7 +99,7 @@ class WixSites:
         repeatable: bool,
         before: Before | None = None,
     ) -> dict[str, Any]:
-        async def answered() -> httpx2.Response:
+        async def send() -> httpx2.Response:
             token = await self._tokens.get(instance_id)
             headers = {"Authorization": f"Bearer {token}"}
             if (seen := self._consistent.get(instance_id)) is not None:
@@ -111,17 +112,17 @@ class WixSites:
                 self._consistent[instance_id] = seen
             return answer
 
-        answer = await answered()
+        answer = await send()
         if answer.status_code == 401:
-            answer = await answered()
+            answer = await send()
         if answer.status_code == 401:
-            raise await self._shut_out(answer, instance_id, path)
+            raise await self._unauthorized(answer, instance_id, path)
         if not answer.is_success:
             raise refusal(answer.status_code, answer.content, answer.headers)
         return read(answer.content, answer.headers, repeatable=repeatable)
 
-    async def _shut_out(self, answer: httpx2.Response, instance_id: str, path: str) -> SiteUnavailable:
-        """Why a fresh token was refused: the app is gone from the site, or may not do this one thing there."""
+    async def _unauthorized(self, answer: httpx2.Response, instance_id: str, path: str) -> SiteUnavailable:
+        """Return why a new token was refused: the app was removed from the site, or lacks a permission."""
         installed = path != INSTANCE
         if installed:
             try:
@@ -135,7 +136,7 @@ class WixSites:
     async def _send(
         self, instance_id: str, request: httpx2.Request, *, repeatable: bool, before: Before | None
     ) -> httpx2.Response:
-        """The answer, had in the site's turn. Raises RateLimited when the turn is far off, and for a 429."""
+        """Send a request after the wait for quota. Raises RateLimited if the wait would be long, and for a 429."""
         async with self._pace(instance_id):
             if before is not None:
                 await before()
@@ -150,32 +151,32 @@ class WixSites:
 
 
 def read(content: bytes, headers: Mapping[str, str], *, repeatable: bool) -> dict[str, Any]:
-    """The body of a 2xx. One that breaks off says nothing: to read it as empty would find no draft where there is one,
-    no shop, and no owner."""
+    """Return the body of a 2xx. A truncated body raises: an empty result would mean that a draft, a shop or an owner
+    does not exist."""
     if (body := object_of(content)) is not None:
         return body
     kind = Unavailable if repeatable else OutcomeUnknown
-    raise kind("the answer is not a JSON object", provider=PROVIDER, code=UNREADABLE, request_id=_id(headers))
+    raise kind("the response is not a JSON object", provider=PROVIDER, code=UNREADABLE, request_id=_id(headers))
 
 
 def refusal(status: int, content: bytes, headers: Mapping[str, str]) -> ProviderError:
-    """The error of an answer that is neither 2xx nor 401."""
+    """Return the error of a response that is neither 2xx nor 401."""
     body = object_of(content) or {}
     code = _code(body)
-    said = http.safe(_explanation(body) or http.said(status))
+    message = http.safe(_explanation(body) or http.status_message(status))
     if status == 403:
-        said = f"the app lacks a permission on this site, its owner has to grant it: {said}"
+        message = f"the app lacks a permission on this site, which its owner must grant: {message}"
     kind = Misconfigured if _ours(status, body) else _kind(status, code)
-    failure = kind(said, provider=PROVIDER, status=status, code=code, request_id=_id(headers))
+    failure = kind(message, provider=PROVIDER, status=status, code=code, request_id=_id(headers))
     if isinstance(failure, RateLimited):
-        wait_s = http.named_wait_s(headers, said)
+        wait_s = http.named_wait_s(headers, message)
         default_s = DEFAULT_WAIT_S if status == 429 else PROVISIONING_S
         failure.after(default_s if wait_s is None else wait_s)
     return failure
 
 
 def _ours(status: int, body: Mapping[str, Any]) -> bool:
-    """Whether the refusal is about the protocol, or a field that is the same in every call of its kind."""
+    """Whether the refusal concerns the protocol, or a field that is the same in every call of its kind."""
     fields = {words(violation.get("field")) for violation in _violations(body)}
     return status in http.REFUSED_PROTOCOL or (status in http.REFUSED_INPUT and not fields.isdisjoint(FIXED))
 
@@ -194,7 +195,7 @@ def _kind(status: int, code: str | None) -> type[ProviderError]:
             return SiteUnavailable
         case _ if 300 <= status < 400:
             return Misconfigured
-        case _ if status in PASSING:
+        case _ if status in TRANSIENT:
             return Unavailable
         case _:
             return Unavailable if status >= 500 or status < 400 else Rejected
@@ -209,13 +210,13 @@ def _code(body: Mapping[str, Any]) -> str | None:
 
 
 def _explanation(body: Mapping[str, Any]) -> str:
-    """Wix's message, with each field it objects to."""
+    """Return the message of Wix, with each refused field."""
     faults = [
         f"{words(violation.get('field'))}: {words(violation.get('description') or violation.get('violatedRule'))}"
         for violation in _violations(body)
     ]
-    told = body.get("message") or at(body, "details", "applicationError", "description")
-    return "; ".join(filter(None, [words(told), *faults]))
+    explanation = body.get("message") or at(body, "details", "applicationError", "description")
+    return "; ".join(filter(None, [words(explanation), *faults]))
 
 
 def _id(headers: Mapping[str, str]) -> str | None:

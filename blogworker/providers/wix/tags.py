@@ -1,4 +1,4 @@
-"""Tags of a site's blog. Wix knows a tag by its label, whatever its case, and has each once."""
+"""Tags of the blog of a site. Wix identifies a tag by its label, ignoring case, so each exists once."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,26 +7,26 @@ from blogworker.errors import Rejected
 from blogworker.providers.answer import at, identifier, objects, text
 from blogworker.providers.wix.site import WixSites
 
-MOST_TAGS = 30  # of one post
+MOST_TAGS = 30  # per post
 PAGE = 100
-MOST_PAGES = 20  # 2,000 tags: a site with more gets its posts without those that are further back
+MOST_PAGES = 20  # 2,000 tags; later ones of a larger site are not used
 EXISTS = 409
 
 
 async def tag_ids_of(sites: WixSites, instance_id: str, labels: Sequence[str], *, language: str | None) -> list[str]:
-    """The ids of these labels, in order, made where the site has none."""
+    """Return the ids of the tags with these labels, in order. Missing tags are created."""
     wanted = list(dict.fromkeys(label for label in labels if label.strip()))[:MOST_TAGS]
     known = await _named(sites, instance_id, wanted)
     found: dict[str, None] = {}
     for label in wanted:
-        tag_id = known.get(label.casefold()) or await _made(sites, instance_id, label, language)
+        tag_id = known.get(label.casefold()) or await _created(sites, instance_id, label, language)
         if tag_id is not None:
             found[tag_id] = None
     return list(found)
 
 
-async def _made(sites: WixSites, instance_id: str, label: str, language: str | None) -> str | None:
-    """A new tag's id; the existing tag's, if it was just made or differs only in letter case."""
+async def _created(sites: WixSites, instance_id: str, label: str, language: str | None) -> str | None:
+    """Create a tag, and return its id, or the id of an existing tag whose label differs only in case."""
     body = {"label": label} | ({"language": language} if language else {})
     try:
         answer = await sites.post(instance_id, "/blog/v3/tags", body=body, repeatable=True)
@@ -62,6 +62,6 @@ async def _query(sites: WixSites, instance_id: str, query: dict[str, Any]) -> li
 
 
 def ids_of(tags: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """The ids of usable tags by label, in lower case."""
+    """Return label in lower case -> id of the usable tags."""
     named = [(text(tag.get("label")), identifier(tag.get("id"))) for tag in tags]
     return {label.casefold(): tag_id for label, tag_id in named if label is not None and tag_id is not None}

@@ -1,12 +1,12 @@
--- heartbeat: the fleet's queue and quota at a glance, for the log line every worker writes.
--- Gives  one row: pending (counted to 100,000), ready_sites (to 10,000), oldest_wait_s (of the sites at the head of
---        the line, which is who a fair queue keeps waiting longest), finished_last_minute, workers,
---        xmin_held_s: age of the oldest transaction that keeps vacuum from cleaning up, null: none is seen;
---        spent_today_usd (UTC); budget_shut: why the total budget stops what costs money, null: it does not;
---        left_alone text[]: the providers whose breaker is open;
---        quotas jsonb: name -> queue_length; requests_in_last_minute, max_requests, requests_percent; the same of tokens;
---        requests_ahead_s, tokens_ahead_s, how far what is granted reaches into the future. The 20 most used, without
---        those of single sites, of which there may be thousands; sites_blocked: how many a 429 has stopped.
+-- heartbeat: queue and quotas in short, for the log line that every worker writes.
+-- Gives  one row: pending (counted to 100,000); ready_sites (to 10,000); oldest_wait_s (of the sites at the head of
+--        the line, where waits are longest); finished_last_minute; workers;
+--        xmin_held_s: age of the oldest transaction that keeps vacuum from removing dead rows, null: there is none;
+--        spent_today_usd (UTC); budget_exhausted: why the total budget stops paid stages, null: it does not;
+--        open_breakers text[]: the providers whose circuit breaker is open;
+--        quotas jsonb: name -> queue_length; requests_in_last_minute, max_requests, requests_percent; same for tokens;
+--        requests_ahead_s, tokens_ahead_s: how many seconds into the future calls were granted. Only the 20 most used,
+--        without the quotas of sites, of which there may be thousands; sites_blocked: how many of those a 429 blocked.
 select
     pending_count(100000) as pending,
     sites_in_line(10000) as ready_sites,
@@ -36,8 +36,8 @@ select
         where a.backend_xmin is not null and a.pid <> pg_backend_pid()
     ) as xmin_held_s,
     (select s.on_day::double precision from spent_usd(null, now()) as s) as spent_today_usd,
-    (select b.shut_reason from fleet_budget as b where b.shut_until > now()) as budget_shut,
-    array(select h.provider from provider_health as h where h.state <> 'closed' order by h.provider) as left_alone,
+    (select b.shut_reason from fleet_budget as b where b.shut_until > now()) as budget_exhausted,
+    array(select h.provider from provider_health as h where h.state <> 'closed' order by h.provider) as open_breakers,
     (
         select coalesce(
             jsonb_object_agg(
