@@ -20,7 +20,7 @@ from blogworker.db.retrying import DatabaseHealth
 from blogworker.queue.job import Claim, Done, Outcome
 from blogworker.quota.breaker import Breakers
 from blogworker.settings import LogSettings, load
-from blogworker.stages.work import Output
+from blogworker.stages.records import Output
 from blogworker.telemetry import configure
 
 

@@ -35,7 +35,7 @@ from blogworker.queue.sweep import Sweep
 from blogworker.quota.upkeep import clean_up
 from blogworker.settings import Settings
 from blogworker.spend.budget import check_budgets
-from blogworker.stages.work import Output
+from blogworker.stages.records import Output
 from blogworker.telemetry import get_logger
 
 ADMIT_S = 0.5

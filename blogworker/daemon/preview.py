@@ -21,7 +21,7 @@ from blogworker.queue.validation import NewJob
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import Settings
 from blogworker.spend.ledger import record_usage
-from blogworker.stages.checkpoint import POSTS_LOOKED_AT, related_posts
+from blogworker.stages.checkpoint import POSTS_READ, related_posts
 from blogworker.stages.preview import Preview, Recalled, Say, Unguarded, UnqueuedCheckpoints, preview
 from blogworker.stages.work import Related, Work
 
@@ -49,7 +49,7 @@ async def run(settings: Settings, request: PreviewRequest, *, say: Say) -> Previ
         )
         stored_site = await database.one("stages/site", instance_id=site)
 
-        tags = await database.rows("stages/site_tags", instance_id=site, job_id=0, posts=POSTS_LOOKED_AT)
+        tags = await database.rows("stages/site_tags", instance_id=site, job_id=0, posts=POSTS_READ)
 
         async def library(terms: Mapping[str, int], language: str | None) -> list[Related]:
             return await related_posts(database, site, terms, language=language)

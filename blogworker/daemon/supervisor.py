@@ -29,7 +29,8 @@ from blogworker.settings import Settings, WorkerSettings
 from blogworker.stages.cache import StoredCache
 from blogworker.stages.checkpoint import StoredCheckpoints
 from blogworker.stages.pipeline import attempt
-from blogworker.stages.work import Output, Work
+from blogworker.stages.records import Output
+from blogworker.stages.work import Work
 from blogworker.telemetry import get_logger
 
 COMPATIBILITY_S = 5.0

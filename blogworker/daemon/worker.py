@@ -27,7 +27,7 @@ from blogworker.queue.settle import Settler
 from blogworker.settings import QueueSettings, WorkerSettings
 from blogworker.spend.budget import Budget
 from blogworker.stages.checkpoint import load
-from blogworker.stages.work import Output
+from blogworker.stages.records import Output
 from blogworker.telemetry import get_logger
 from blogworker.telemetry.facts import Facts, gathered
 

@@ -14,7 +14,7 @@ from blogworker.post.product_url import page_of
 from blogworker.post.score import Cost, Outcome, score_of
 from blogworker.post.site import usable
 from blogworker.post.verdict import Verdict, verdict_of
-from blogworker.stages.source import material
+from blogworker.stages.material import material
 
 LINKS = re.compile(r'<a href="([^"]*)"')
 LIMITS = {"seo_title": SEO_TITLE_LIMIT, "seo_description": SEO_DESCRIPTION_LIMIT, "image_alt": ALT_LIMIT}

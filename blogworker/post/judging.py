@@ -74,6 +74,11 @@ def forbidden_in(text: str, words: Sequence[str]) -> list[str]:
     return [word for word in words if re.search(pattern(word), text, re.I)]
 
 
+def without_forbidden(texts: Sequence[str], site: SiteSettings) -> list[str]:
+    """Return the texts that have no forbidden word of the site. Ideas may have such words, posts may not."""
+    return [text for text in texts if not forbidden_in(text, site.forbidden_words)]
+
+
 @dataclass(frozen=True, slots=True)
 class PostFault:
     """A fault that only the model can repair. Its name is different from those of the defects."""

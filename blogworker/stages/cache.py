@@ -1,9 +1,9 @@
-"""What is worth remembering between jobs: products as the shop told them, catalog versions, ideas that are left over;
-and who is buying what is not there yet, so that no two pay for the same.
+"""The cache that jobs share: products of a shop, catalog versions, unused ideas; and the single-flight locks, so that
+no two jobs pay for the same ideas.
 
-Kept in Postgres for all workers, in a table that a crash of the server may empty: losing it costs a call, not a blog.
-Ideas are remembered by site. Two sites never share them, even for the same keyword: the same post on two sites harms
-both with search engines, and what one owner wrote is none of the other's business.
+It is stored in Postgres for all workers, in an unlogged table that a crash of the server may empty: this costs a call,
+not a job. Ideas are cached per site. Two sites never share them, even for the same keyword: the same post on two sites
+harms the search rank of both, and the notes of one owner are private.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ class StoredCache:
     async def recall(self, key: str) -> Any:
         row = await self._database.maybe("stages/recall", key=key)
         if row is None or isinstance(row["value"], Unreadable):
-            return None  # what cannot be read is made again
+            return None  # an unreadable value counts as missing
         return row["value"]
 
     async def remember(self, key: str, value: object, *, ttl_s: float | None) -> None:
@@ -37,12 +37,12 @@ class StoredCache:
         await self._database.execute("stages/forget", key=key)
 
     async def acquire_single_flight(self, key: str, claim: Claim, *, ttl_s: float) -> bool:
-        row = await self._database.maybe("stages/acquire_single_flight", **_right(key, claim), ttl_s=ttl_s)
+        row = await self._database.maybe("stages/acquire_single_flight", **_lock(key, claim), ttl_s=ttl_s)
         return row is not None
 
     async def release_single_flight(self, key: str, claim: Claim) -> None:
-        await self._database.execute("stages/release_single_flight", **_right(key, claim))
+        await self._database.execute("stages/release_single_flight", **_lock(key, claim))
 
 
-def _right(key: str, claim: Claim) -> dict[str, object]:
+def _lock(key: str, claim: Claim) -> dict[str, object]:
     return {"key": f"{key}/buyer", "job_id": claim.job_id, "attempt": claim.attempt}

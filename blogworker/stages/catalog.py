@@ -11,7 +11,7 @@ from blogworker.spend.estimate import PaidCall
 
 OPENAI, REPLICATE, WIX = "openai", "replicate", "wix"
 PREDICTIONS, READS = "replicate/predictions", "replicate/reads"  # the names that callers of the limiter use
-LARGER_CAP = 2  # times the first cap, when that truncated the answer
+LARGER_CAP = 2  # times the first token limit, after a truncated answer
 MOST_TEXT_CALLS = 4  # a draft and a repair, each requested twice
 MOST_PICTURES = 2
 
@@ -21,8 +21,8 @@ class Needs:
     """What one stage needs before it can start."""
 
     provider: str  # its circuit breaker must be closed
-    quick: bool  # its calls take seconds, so a probe with it is cheap; a post takes half a minute
-    guess_s: float  # its duration until one has been measured, without waits for quotas
+    quick: bool  # its calls take seconds, so it is a cheap probe; a post takes half a minute
+    guess_s: float  # assumed duration until one is measured, without waits for quotas
     paid: bool = False  # the total budget may stop it
 
 
@@ -37,12 +37,12 @@ CATALOG_PROVIDER = WIX  # the source stage needs it too, where it reads the prod
 
 
 def text_quota(model: str) -> str:
-    """The name under which callers of the limiter ask for a text model."""
+    """Return the name of a text model for the limiter."""
     return f"{OPENAI}/{model}"
 
 
 def text_calls(openai: OpenAISettings) -> dict[Stage, PaidCall]:
-    """The paid calls for text, by stage."""
+    """Return the paid calls for text, by stage."""
     return {
         Stage.IDEAS: _text(Stage.IDEAS, openai, openai.ideas_model, openai.ideas_tokens),
         Stage.CONTENT: _text(Stage.CONTENT, openai, openai.content_model, openai.content_tokens),
@@ -50,7 +50,7 @@ def text_calls(openai: OpenAISettings) -> dict[Stage, PaidCall]:
 
 
 def paid_calls(openai: OpenAISettings, replicate: ReplicateSettings) -> dict[Stage, PaidCall]:
-    """All paid calls, by stage."""
+    """Return all paid calls, by stage."""
     picture = PaidCall(
         Stage.IMAGE, replicate.model, replicate.bucket("predictions"), tokens=0, most_calls=MOST_PICTURES
     )

@@ -1,63 +1,64 @@
-"""The categories of the site's blog that a post belongs to: those that its owner made, and no others.
+"""Choose the categories of a post among those that the owner has created in the blog of the site.
 
-A category fits a post that has its label as a tag, or as a category of its product, or has the label among the words
-of a tag, a keyword or the product's name. Labels are compared as tags are, so `Mugs` is `mug`, in whatever language.
+A category matches a post if its label is a tag of the post or a category of its product, or if the words of the label
+are in a tag, in a keyword or in the name of the product. Labels are compared like tags: `Mugs` equals `mug`, in any
+language.
 
-A post without categories is better than none: if the list cannot be read, that is logged, and the post goes on. Wix
-drops the ids of categories that were deleted since.
+If the list of categories cannot be read, this is logged and the post gets no category. Wix ignores the ids of
+categories that were deleted in the meantime.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from blogworker.errors import Misconfigured, Rejected, SiteUnavailable, Unavailable
 from blogworker.post.render import UNSPACED
 from blogworker.post.tags import tag_key
 from blogworker.providers.wix.client import WixClient
+from blogworker.stages.records import IDEAS, SOURCE, Source
 from blogworker.stages.work import Work
 from blogworker.telemetry import get_logger
 
-KNOWN_S = 3_600.0  # a category that the owner makes is used from then on
-MOST = 3  # of one post; Wix takes 10
+CACHED_S = 3_600.0  # a new category is used after this time at the latest
+MOST = 3  # per post; Wix accepts 10
 
 log = get_logger()
 
 
-async def category_ids(work: Work, wix: WixClient, content: Mapping[str, Any]) -> list[str]:
-    """The ids of the categories of the post, the best first."""
+async def category_ids(work: Work, wix: WixClient, tags: Sequence[str]) -> list[str]:
+    """Return the ids of the categories of a post with these tags, the best match first."""
     try:
-        known = await _known(work, wix)
+        labels = await _labels(work, wix)
     except (Misconfigured, Rejected, SiteUnavailable, Unavailable) as error:
         log.warning("categories_skipped", error=str(error))
         return []
-    source = work.checkpoints.get("source") or {}
-    idea = (work.checkpoints.get("ideas") or {}).get("chosen") or {}
-    return fitting(
-        known,
-        names=[*_texts(source.get("categories")), *_texts(content.get("tags")), *_texts(source.get("tags"))],
-        phrases=[*_texts(source.get("name")), *_texts(source.get("keyword")), *_texts(idea.get("keywords"))],
+    source, ideas = work.load(SOURCE) or Source(), work.load(IDEAS)
+    keywords = ideas.chosen.keywords if ideas is not None else None
+    return matching(
+        labels,
+        names=[*_texts(source.categories), *tags, *_texts(source.tags)],
+        phrases=[*_texts(source.name), *_texts(source.keyword), *_texts(keywords)],
     )
 
 
-def fitting(known: Mapping[str, str], *, names: Iterable[str], phrases: Iterable[str]) -> list[str]:
-    """The ids of the categories that fit, the best first. `known`: labels by id; `names`: what may be a label as it is;
-    `phrases`: what may hold one."""
+def matching(labels: Mapping[str, str], *, names: Iterable[str], phrases: Iterable[str]) -> list[str]:
+    """Return the ids of the categories that match, the best first. `labels`: label by id. `names`: texts that may equal
+    a label. `phrases`: texts that may contain a label."""
     keys = [key for name in names if (key := tag_key(name))]
     parts = [*keys, *(tag_key(phrase) for phrase in phrases)]
     ranks: dict[str, tuple[int, int]] = {}
-    for category_id, label in known.items():
+    for category_id, label in labels.items():
         if not (wanted := tag_key(label)):
             continue
         if wanted in keys:
             ranks[category_id] = (0, keys.index(wanted))
-        elif (place := next((n for n, part in enumerate(parts) if _holds(part, wanted)), None)) is not None:
+        elif (place := next((n for n, part in enumerate(parts) if _contains(part, wanted)), None)) is not None:
             ranks[category_id] = (1, place)
     return sorted(ranks, key=ranks.__getitem__)[:MOST]
 
 
-def _holds(text: str, label: str) -> bool:
-    """Whether the words of a label stand in a text, one behind the other."""
+def _contains(text: str, label: str) -> bool:
+    """Whether a text contains the words of a label, one after the other."""
     if UNSPACED.search(label):
         return len(label) > 1 and label in text
     return re.search(rf"(?<!\w){re.escape(label)}(?!\w)", text) is not None
@@ -67,10 +68,10 @@ def _texts(value: object) -> Iterator[str]:
     yield from (text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str))
 
 
-async def _known(work: Work, wix: WixClient) -> dict[str, str]:
+async def _labels(work: Work, wix: WixClient) -> dict[str, str]:
     key = f"categories/{work.claim.instance_id}"
-    if isinstance(known := await work.cache.recall(key), dict):
-        return {str(category_id): str(label) for category_id, label in known.items()}
-    known = await wix.categories(work.claim.instance_id)
-    await work.cache.remember(key, known, ttl_s=KNOWN_S)
-    return known
+    if isinstance(cached := await work.cache.recall(key), dict):
+        return {str(category_id): str(label) for category_id, label in cached.items()}
+    labels = await wix.categories(work.claim.instance_id)
+    await work.cache.remember(key, labels, ttl_s=CACHED_S)
+    return labels

@@ -1,4 +1,4 @@
-"""The checkpoints of one attempt, in the database, each write fenced by the claim."""
+"""The checkpoints of one attempt in the database. Each write is fenced by the claim."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -15,18 +15,19 @@ from blogworker.errors import LeaseLost, Rejected
 from blogworker.queue.job import Claim, Stage
 from blogworker.spend.budget import Refusal
 from blogworker.spend.ledger import NO_SPEND, Spend, columns
-from blogworker.stages.checkpoint_schema import misfits_of
+from blogworker.stages.checkpoint_schema import invalid_checkpoints
+from blogworker.stages.effects import REVIEW, ReviewDraw
 from blogworker.stages.library import DEPTH, FOUND, LEAST_SHARE
-from blogworker.stages.work import ClaimedTitle, Output, Related
+from blogworker.stages.records import Output
+from blogworker.stages.work import ClaimedTitle, Related
 from blogworker.telemetry import get_logger
 from blogworker.telemetry.facts import note
 
 ORDER = tuple(Stage)
-REVIEW = "publish.review"
-TITLED = (Stage.IDEAS, Stage.CONTENT)  # in order: the writer may change the title of the idea
-POSTS_LOOKED_AT = 200  # for the tags in use
+TITLED = (Stage.IDEAS, Stage.CONTENT)  # in order: the post may have another title than its idea
+POSTS_READ = 200  # for the tags in use
 OUTPUT_MAX = 2_000_000  # bytes as JSON
-POST_MAX = dict.fromkeys(("markdown", "html"), 1_000_000)  # characters; of each other text of a post as below
+POST_MAX = dict.fromkeys(("markdown", "html"), 1_000_000)  # characters; other texts: POST_TEXT_MAX
 POST_TEXT_MAX = 10_000
 TAGS_MAX = 100
 
@@ -34,28 +35,28 @@ log = get_logger()
 
 
 class StoredCheckpoints:
-    """Implements `work.Checkpoints`. `saved` is what earlier attempts left, of this version or another."""
+    """Implements `work.Checkpoints`. `saved`: what earlier attempts have stored, of this or another version."""
 
     def __init__(self, database: Runner, worker_id: UUID, claim: Claim, saved: Mapping[str, Output]) -> None:
         self._database = database
         self._fence = {"worker_id": worker_id, "job_id": claim.job_id, "attempt": claim.attempt}
         self._claim = claim
-        again, self._unusable = misfits_of(saved)
-        self._saved = {name: output for name, output in saved.items() if name not in again}
+        missing, self._invalid = invalid_checkpoints(saved)
+        self._saved = {name: output for name, output in saved.items() if name not in missing}
         self._since = monotonic()
-        for name, fault in again.items():
+        for name, fault in missing.items():
             log.warning("checkpoint_ignored", name=name, error=fault)
         for stage in TITLED:
             _note_post(stage, self._saved.get(stage, {}))
 
     def get(self, name: str) -> Output | None:
-        """Raises Rejected for one that is not understood and must not be made again."""
-        if (fault := self._unusable.get(name)) is not None:
+        """Raises Rejected for an invalid checkpoint whose stage must not run again."""
+        if (fault := self._invalid.get(name)) is not None:
             raise Rejected(
-                f"the checkpoint {name} of this blog is not one of this version ({fault}), and its post may be on the "
-                "site already: put it right in generation_stages, then retry the blog",
+                f"the checkpoint {name} of this job is not valid for this version ({fault}), and its post may be "
+                "on the site already: correct it in generation_stages, then retry the job",
                 provider="checkpoints",
-                code="unfit_checkpoint",
+                code="invalid_checkpoint",
             )
         return self._saved.get(name)
 
@@ -66,7 +67,7 @@ class StoredCheckpoints:
         text = json.dumps(output)
         if len(text) > OUTPUT_MAX:
             raise Rejected(
-                f"what {name} made has {len(text):,} bytes: at most {OUTPUT_MAX:,} can be stored",
+                f"the result of {name} has {len(text):,} bytes: at most {OUTPUT_MAX:,} can be stored",
                 provider="checkpoints",
                 code="too_large",
             )
@@ -127,15 +128,15 @@ class StoredCheckpoints:
         return slug
 
     async def draw_review(self, every: int) -> bool:
-        if (decided := self._saved.get(REVIEW)) is not None:
-            return bool(decided["held"])
+        if (drawn := self._saved.get(REVIEW.name)) is not None:
+            return ReviewDraw.load(drawn).held
         row = self._held(await self._database.maybe("stages/draw_review", **self._fence, every=every))
-        self._saved[REVIEW] = {"held": row["held"], "every": every}
+        self._saved[REVIEW.name] = ReviewDraw(held=row["held"], every=every).dump()
         return bool(row["held"])
 
     async def site_tags(self) -> list[str]:
         rows = await self._database.rows(
-            "stages/site_tags", instance_id=self._claim.instance_id, job_id=self._claim.job_id, posts=POSTS_LOOKED_AT
+            "stages/site_tags", instance_id=self._claim.instance_id, job_id=self._claim.job_id, posts=POSTS_READ
         )
         return [row["tag"] for row in rows]
 
@@ -153,7 +154,7 @@ class StoredCheckpoints:
         return None if row is None else row["image"]
 
     def _after(self, name: str) -> str | None:
-        """The stage that follows a finished one, and is not finished yet; None after an effect, and after the last."""
+        """Return the next unfinished stage after a finished one; None after an effect and after the last stage."""
         later = ORDER[ORDER.index(Stage(name)) + 1 :] if name in ORDER else ()
         return next((stage for stage in later if stage not in self._saved), None)
 
@@ -166,7 +167,7 @@ class StoredCheckpoints:
 async def related_posts(
     database: Runner, instance_id: str, terms: Mapping[str, int], *, language: str | None, job_id: int = 0
 ) -> list[Related]:
-    """Posts of a site that are found by these terms, but for the job's own."""
+    """Return posts of a site that match these terms, without the post of this job."""
     rows = await database.rows(
         "stages/related_posts",
         instance_id=instance_id,
@@ -182,7 +183,7 @@ async def related_posts(
 
 
 async def load(database: Runner, job_ids: list[int]) -> dict[int, dict[str, Output]]:
-    """The checkpoints of several jobs, in one statement: job_id -> name -> output."""
+    """Load the checkpoints of several jobs in one statement: job_id -> name -> output."""
     found: dict[int, dict[str, Output]] = {job_id: {} for job_id in job_ids}
     for row in await database.rows("stages/load_checkpoints", job_ids=job_ids):
         found[row["job_id"]][row["stage"]] = row["output"]
@@ -197,7 +198,7 @@ def _note_post(name: str, output: Output) -> None:
 
 
 def _made_of(claim: Claim) -> list[Any]:
-    """What a source is made of, to see later whether a person has changed it."""
+    """Return the input of a source, to see later whether a person has changed it."""
     return [claim.source_type, claim.source_id, claim.source_data, claim.site]
 
 

@@ -1,116 +1,53 @@
-"""Checkpoints that cannot be gone on from: an older version's, or changed by hand.
+"""Find checkpoints that do not match their record: written by another version, or changed by hand.
 
-One that can be made again counts as missing, and costs at most what it cost before. Once something may have been shown
-to the world none is made again: the post there would be another than the one here, or be there twice.
+Most of them count as missing, and the stage runs again, at most at the cost of its first run. This is not safe once the
+post may be on the site: the regenerated post would differ from it, or be there twice. Then the invalid checkpoint stops
+the job.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 
 from blogworker.db.loaders import Unreadable
+from blogworker.stages import effects, records
+from blogworker.stages.records import Checkpoint, Output, Record
 
-Saved = Mapping[str, dict[str, Any]]
-SHOWN = ("publish.intent", "publish.draft", "publish.asked", "publish.post")
-
-
-class _Any(BaseModel):
-    pass
-
-
-class _Answer(BaseModel):
-    text: str
-
-
-class _Ideas(BaseModel):
-    chosen: dict[str, Any]
-
-
-class _Review(BaseModel):
-    held: bool
+KNOWN: tuple[Checkpoint[Any], ...] = (
+    records.SOURCE, records.IDEAS, records.CONTENT, records.IMAGE, records.PUBLISH,
+    *effects.ANSWERS, effects.IDEAS_FORGOTTEN,
+    *(kind(answer.name) for answer in effects.ANSWERS
+      for kind in (effects.truncated, effects.refused, effects.useless, effects.unanswered)),
+    effects.PREDICTION, effects.SOFTENED, effects.PREDICTION_ASKED, effects.SOFTENED_ASKED,
+    effects.USELESS_PREDICTIONS, effects.WITHOUT_COVER,
+    effects.REVIEW, effects.MEDIA, effects.TAGS, effects.INTENT, effects.DRAFT, effects.PUBLISH_ASKED,
+    effects.PUBLISHED_POST, effects.DELETED_DRAFT,
+)  # fmt: skip
+RECORDS = {checkpoint.name: checkpoint.record for checkpoint in KNOWN}
+ON_SITE = tuple(  # once one of these is stored, the post may be on the site
+    checkpoint.name for checkpoint in (effects.INTENT, effects.DRAFT, effects.PUBLISH_ASKED, effects.PUBLISHED_POST)
+)
 
 
-class _Content(BaseModel):
-    title: str
-    slug: str
-    excerpt: str
-    markdown: str
-    html: str
-    tags: list[str]
-    seo_title: str
-    seo_description: str
-    word_count: int
-    image_alt: str
-    image_prompt: str
-    score: int | None = Field(None, ge=0, le=100)
-    repaired: list[str] = []
-    returned: list[str] = []
-
-
-class _Forgotten(BaseModel):
-    titles: list[str]
-
-
-class _Made(BaseModel):
-    id: str
-
-
-class _Tags(BaseModel):
-    ids: list[str]
-    categories: list[str] = []
-
-
-class _Useless(BaseModel):
-    ids: list[str] = []
-
-
-class _Media(BaseModel):
-    id: str
-    status: str
-
-
-class _Intent(BaseModel):
-    started_at: datetime
-
-
-SHAPES: dict[str, type[BaseModel]] = {
-    "ideas": _Ideas,
-    "content": _Content,
-    **{f"ideas.{answer}": _Answer for answer in ("draft", "repair", "more", "more_repair")},
-    **{f"content.{answer}": _Answer for answer in ("draft", "repair")},
-    "ideas.forgotten": _Forgotten,
-    "image.prediction": _Made,
-    "image.softened": _Made,
-    "image.useless": _Useless,
-    "publish.tags": _Tags,
-    "publish.media": _Media,
-    "publish.intent": _Intent,
-    "publish.review": _Review,
-    "publish.draft": _Made,
-    "publish.asked": _Made,
-    "publish.post": _Made,
-}
-
-
-def misfits_of(saved: Saved) -> tuple[dict[str, str], dict[str, str]]:
-    """Names of checkpoints and what is wrong with each: those to be made again, and those that stop the blog."""
+def invalid_checkpoints(saved: Mapping[str, Output]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return two mappings of checkpoint names to their faults: those that count as missing, and those that stop the
+    job."""
     found = {name: fault for name, output in saved.items() if (fault := _fault(name, output)) is not None}
     if "ideas" in found and "content" in saved:
-        found.setdefault("content", "it was written from an idea that does not fit")
-    lasting = {name for name in found if name in SHOWN}
-    if any(name in saved for name in SHOWN):
+        found.setdefault("content", "it was written from an idea that is not valid")
+    lasting = {name for name in found if name in ON_SITE}
+    if any(name in saved for name in ON_SITE):
         lasting |= {name for name in found if not name.startswith(("image", "publish"))}
-    again = {name: fault for name, fault in found.items() if name not in lasting}
-    return again, {name: found[name] for name in lasting}
+    missing = {name: fault for name, fault in found.items() if name not in lasting}
+    return missing, {name: found[name] for name in lasting}
 
 
 def _fault(name: str, output: object) -> str | None:
     if isinstance(output, Unreadable):
         return f"it cannot be read: {output.reason}"
     try:
-        SHAPES.get(name, _Any).model_validate(output)
+        RECORDS.get(name, Record).load(output)
     except ValidationError as error:
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"

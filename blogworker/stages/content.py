@@ -1,10 +1,11 @@
-"""Stage 3: the post itself, written, cleaned and judged.
+"""Stage 3: get the post from a model, repair it and check it.
 
-What has one right repair is repaired here (see `defects`); what only a writer can mend is returned to the model once.
+A defect with one correct repair is repaired here (see `defects`). All other faults go back to the model once.
 """
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,8 +19,8 @@ from blogworker.post.judging import (
     Post,
     clean_tags,
     faults_of,
-    forbidden_in,
     linked,
+    without_forbidden,
 )
 from blogworker.post.plain import cut, cut_clean, slug
 from blogworker.post.prompts import POST, fenced
@@ -29,89 +30,107 @@ from blogworker.post.slugs import choices, stem
 from blogworker.post.tags import reused
 from blogworker.post.verdict import verdict_of
 from blogworker.stages import library
-from blogworker.stages.ideas import digest
-from blogworker.stages.source import material
-from blogworker.stages.work import Output, Related, Work
+from blogworker.stages.effects import Answer
+from blogworker.stages.material import digest, material
+from blogworker.stages.records import CONTENT, IDEAS, SOURCE, Checkpoint, ChosenIdea, Content, Output, Source
+from blogworker.stages.work import Related, Work
 from blogworker.stages.writing import InvalidOutput, Task, writer_of, written
 from blogworker.telemetry.facts import note
 
-TOKENS_A_WORD, TOKENS_AROUND = 3, 1_000  # of a post's JSON; languages other than English need most of it
+TOKENS_PER_WORD, TOKENS_AROUND = 3, 1_000  # of a post as JSON; languages other than English need most of it
 WRONG_SHAPE = "answer of the wrong shape"
 ANY_SITE = SiteSettings()
 
 
-async def run(work: Work) -> Output:
-    source, ideas = work.checkpoints.get("source") or {}, work.checkpoints.get("ideas") or {}
-    idea, site = ideas.get("chosen") or {}, usable(source.get("site") or {})
-    related = _usable_posts(library.known(ideas.get("related")), site)
-    task = Task(
-        stage="content",
-        prompt=POST,
-        input="\n\n".join(
-            fenced(tag, data)
-            for tag, data in (("source", material(source)), ("idea", idea), ("related", library.shown(related)))
-            if data or tag != "related"
-        ),
-        model=work.openai.content_model,
-        tokens=max(work.openai.content_tokens, (site.words or 0) * TOKENS_A_WORD + TOKENS_AROUND),
-    )
-    found: list[str] = []
-    returned: list[str] = []
-
-    def fit(text: str) -> Output:
-        try:
-            return read_post(text, source=source, idea=idea, site=site, related=related)
-        except InvalidOutput as unfit:
-            found.extend(unfit.defects)
-            returned.extend(unfit.returned)
-            raise
-
-    post = await written(work, task, fit=fit)
-    if not returned and work.checkpoints.get("content.repair") is not None:
-        returned.append(WRONG_SHAPE)
-    own = allowed(titles_of(idea, source), site)
+async def run(work: Work) -> Content:
+    brief = _brief(work)
+    source, idea, site = brief.source, brief.idea, brief.site
+    task = _task(work, brief)
+    post, found, returned = await _written(work, task, brief)
+    own = without_forbidden(titles_of(idea, source), site)
     title = await _title(work, source, [post["title"], *own])
     tags = reused(post["tags"], await work.checkpoints.site_tags())
-    about = [source.get("name"), source.get("keyword"), *(idea.get("keywords") or []), title]
-    told = allowed([str(text) for text in about if text], site)
-    free = await work.checkpoints.claim_slug(choices(post["slug"], told), stem=stem(post["slug"]))
+    about = library.about_post(source, idea, title=title)
+    words = without_forbidden([str(text) for text in about if text], site)
+    slug_of_post = await work.checkpoints.claim_slug(choices(post["slug"], words), stem=stem(post["slug"]))
     defects = list(dict.fromkeys([*found, *returned, *post["defects"]]))
     note(defects=defects or None)
-    output = {**post, "title": title, "slug": free, "tags": tags, "defects": defects}
+    output = {**post, "title": title, "slug": slug_of_post, "tags": tags, "defects": defects}
     output["returned"] = list(dict.fromkeys(returned))
     output["repaired"] = [name for name in defects if name not in returned]
-    links = library.links(related)
-    output["score"] = score_of(verdict_of(output, source=source, idea=idea, site=site, links=links).costs(output))
-    await work.checkpoints.store_post(columns(output))
+    verdict = verdict_of(output, source=source, idea=idea, site=site, links=library.links(brief.related))
+    output["score"] = score_of(verdict.costs(output))
+    content = Content.load({**output, "model": writer_of(work, task), "prompt_version": POST.version})
+    await work.checkpoints.store_post(content.columns())
     await work.checkpoints.record_post(
         title=title,
         angle=str(idea.get("angle") or ""),
         language=site.language,
-        terms=list(library.terms_of(library.about_post(source, idea, title=title))),
+        terms=list(library.terms_of(about)),
     )
-    return {**output, "model": writer_of(work, task), "prompt_version": POST.version}
+    return content
 
 
-async def _title(work: Work, source: Output, wanted: list[str]) -> str:
-    """The writer's title, or the idea's, which is reserved, where the site has one like the writer's."""
+@dataclass(frozen=True, slots=True)
+class _Brief:
+    """What the post is written from."""
+
+    source: Output
+    idea: Output
+    site: SiteSettings
+    related: Sequence[Related]  # posts of the site that it may link to
+
+
+def _brief(work: Work) -> _Brief:
+    source, ideas = work.load(SOURCE) or Source(), work.load(IDEAS)
+    site = usable(source.site or {})
+    related = library.known(ideas.related) if ideas is not None else []
+    allowed = [post for post in related if without_forbidden([post.title], site)]
+    return _Brief(source.dump(), (ideas.chosen if ideas is not None else ChosenIdea()).dump(), site, allowed)
+
+
+def _task(work: Work, brief: _Brief) -> Task:
+    blocks = [("source", material(brief.source)), ("idea", brief.idea)]
+    related = [("related", library.shown(brief.related))] if brief.related else []
+    return Task(
+        stage="content",
+        prompt=POST,
+        input="\n\n".join(fenced(tag, data) for tag, data in [*blocks, *related]),
+        model=work.openai.content_model,
+        tokens=max(work.openai.content_tokens, (brief.site.words or 0) * TOKENS_PER_WORD + TOKENS_AROUND),
+    )
+
+
+async def _written(work: Work, task: Task, brief: _Brief) -> tuple[Output, list[str], list[str]]:
+    """Return the post, the names of the defects in answers that were not accepted, and those sent back to the model."""
+    found: list[str] = []
+    returned: list[str] = []
+
+    def accept(text: str) -> Output:
+        try:
+            return read_post(text, source=brief.source, idea=brief.idea, site=brief.site, related=brief.related)
+        except InvalidOutput as invalid:
+            found.extend(invalid.defects)
+            returned.extend(invalid.returned)
+            raise
+
+    post = await written(work, task, accept=accept)
+    if not returned and work.load(Checkpoint(f"{CONTENT.name}.{task.repair}", Answer)) is not None:
+        returned.append(WRONG_SHAPE)
+    return post, found, returned
+
+
+async def _title(work: Work, source: Mapping[str, Any], wanted: list[str]) -> str:
+    """Claim the title that the model wrote, or the title of the idea if the site has one similar to the model's."""
     wanted = [title for title in wanted if title]
-    reserved = await work.checkpoints.claim_title(wanted, source=digest(source), last_chance=True)
-    return wanted[reserved.place or 0]
-
-
-def _usable_posts(related: Sequence[Related], site: SiteSettings) -> list[Related]:
-    return [post for post in related if allowed([post.title], site)]
+    claimed = await work.checkpoints.claim_title(wanted, source=digest(source), last_chance=True)
+    return wanted[claimed.place or 0]
 
 
 def titles_of(idea: Mapping[str, Any], source: Mapping[str, Any]) -> list[str]:
-    """The idea's title, repaired as a post's; none if only a writer could mend it."""
+    """Return the title of the idea, repaired like the title of a post. Empty if the repair needs a model."""
     checked = repair_fields({"title": str(idea.get("title") or "")}, source=source, idea=idea)
     return [] if checked.faults else [str(checked.fields["title"])]
-
-
-def allowed(texts: Sequence[str], site: SiteSettings) -> list[str]:
-    """Those without a word that the site forbids. Ideas are not judged by it, only what is made of them."""
-    return [text for text in texts if not forbidden_in(text, site.forbidden_words)]
 
 
 def read_post(
@@ -122,8 +141,8 @@ def read_post(
     site: SiteSettings = ANY_SITE,
     related: Sequence[Related] = (),
 ) -> Output:
-    """The post in an answer, cleaned. Raises InvalidOutput with what only its writer can mend. `related`: posts of the
-    site that it may link to."""
+    """Return the post in an answer, repaired. Raises InvalidOutput with the faults that only the model can repair.
+    `related`: posts of the site that the post may link to."""
     try:
         answer = json.loads(text)
     except ValueError:
@@ -145,14 +164,14 @@ def read_post(
     if faults := [*checked.faults, *(fault.message for fault in lacking)]:
         returned = [*checked.returned, *(fault.name for fault in lacking)]
         raise InvalidOutput(faults, defects=_names(checked), returned=returned)
-    body = library.closed(body, related, own_url=own_url)
-    tags = allowed(post.tags, site)
+    body = library.with_list(body, related, own_url=own_url)
+    tags = without_forbidden(post.tags, site)
     return {
         **post.model_dump(exclude={"body_markdown"}),
         "slug": slug(post.slug or post.title),
         "seo_title": post.seo_title or cut_clean(post.title, SEO_TITLE_LIMIT),
         "seo_description": post.seo_description or cut(post.excerpt, SEO_DESCRIPTION_LIMIT),
-        "tags": tags or allowed(clean_tags(list(idea.get("keywords") or [post.title])), site),
+        "tags": tags or without_forbidden(clean_tags(list(idea.get("keywords") or [post.title])), site),
         "image_alt": post.image_alt or cut(post.title, ALT_LIMIT),
         "markdown": body,
         "html": render.html(body, own_url=own_url, links=links),
@@ -164,12 +183,5 @@ def read_post(
 
 
 def _names(checked: Repaired) -> list[str]:
-    """Of the defects that were found, each once."""
+    """Return the names of all defects that were found, each once."""
     return list(dict.fromkeys([*checked.repaired, *checked.returned]))
-
-
-def columns(content: Mapping[str, Any]) -> Output:
-    """The part of a post that its row in `blog_posts` holds."""
-    names = "title slug excerpt markdown html tags seo_title seo_description word_count image_alt"
-    scored = {"score": content["score"]} if "score" in content else {}  # a post of an older version has none
-    return {name: content[name] for name in names.split()} | scored

@@ -1,16 +1,15 @@
-"""Stage 2: several ideas for a post, and the choice of one that the site has not had.
+"""Stage 2: get several ideas for a post, and choose one that the site does not have yet.
 
-    left over from an earlier call for the same source -> a call -> another call, with the titles that were in the way
+    cached ideas of the same source -> a call -> a second call, which names the titles that were taken
 
-Each call names the posts that the site has about the same thing. A title is reserved in the database as it is chosen,
-so that no two jobs of a site choose the same, or much the same.
+Each call names the posts of the site about the same subject. A title is claimed in the database when it is chosen, so
+that no two jobs of a site choose the same title or a similar one.
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from hashlib import sha256
 from random import uniform
 from typing import Annotated, Any, Literal
 
@@ -19,11 +18,14 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from blogworker.errors import Rejected
 from blogworker.post.plain import cut_clean, plain
-from blogworker.post.prompts import IDEAS, fenced
+from blogworker.post.prompts import IDEAS as PROMPT
+from blogworker.post.prompts import fenced
 from blogworker.post.site import usable
 from blogworker.stages import library
-from blogworker.stages.source import material
-from blogworker.stages.work import STAGE_DEADLINE_S, Later, Output, Related, Work
+from blogworker.stages.effects import IDEAS_FORGOTTEN, Answer
+from blogworker.stages.material import digest, material
+from blogworker.stages.records import SOURCE, Checkpoint, ChosenIdea, Ideas, Source
+from blogworker.stages.work import STAGE_DEADLINE_S, Later, Related, Work
 from blogworker.stages.writing import InvalidOutput, Task, writer_of, written
 
 TITLE_LIMIT, GOOD_TITLE = 200, 70
@@ -33,13 +35,11 @@ WORN = ("ultimate guide", "complete guide", "everything you need to know", "in t
 LONG_TITLE_COSTS, WORN_TITLE_COSTS, THIN_OUTLINE_COSTS, OFF_TOPIC_COSTS = 5, 15, 10, 10
 WELL_OUTLINED = 5
 NEUTRAL_SCORE = 50  # of 100
-ROUNDS = (("draft", "repair"), ("more", "more_repair"))  # the checkpoints of each
-FORGOTTEN = "ideas.forgotten"
+ROUNDS = (("draft", "repair"), ("more", "more_repair"))  # the names of the checkpoints of each call
 TITLES_SHOWN, MOST_TAKEN = 3, 40
-MOST_KEPT = 60  # ideas of one source that are remembered
-DIGEST_SIGNS = 24
-SOONEST_S, LATEST_S = 4.0, 10.0  # until a blog looks again whether another's call, of 3 to 15 s, has brought ideas
-END_BUYER_S = 2.0
+MOST_CACHED = 60  # ideas of one source
+SOONEST_S, LATEST_S = 4.0, 10.0  # until a waiting job checks again; a call for ideas takes 3 to 15 s
+RELEASE_S = 2.0
 
 
 def _line(limit: int) -> BeforeValidator:
@@ -57,7 +57,7 @@ def _lines(limit: int, *, most: int) -> BeforeValidator:
 
 
 def _score(value: Any) -> int:
-    """What is no number says nothing of the idea: it costs neither the idea nor those beside it."""
+    """Return a neutral score for what is not a number, so that neither this idea nor the others are lost."""
     try:
         return min(100, max(0, int(value)))
     except (TypeError, ValueError, OverflowError):
@@ -65,7 +65,7 @@ def _score(value: Any) -> int:
 
 
 class Idea(BaseModel):
-    """One post that could be written."""
+    """A post that could be written, as a model has answered it."""
 
     title: Annotated[str, BeforeValidator(lambda value: cut_clean(plain(value, limit=400), TITLE_LIMIT))] = Field(
         min_length=5
@@ -78,15 +78,16 @@ class Idea(BaseModel):
     score: Annotated[int, BeforeValidator(_score)]
 
 
-async def run(work: Work) -> Output:
-    """An idea that the site has left over; else one of those bought; else one of a second call, told of those."""
+async def run(work: Work) -> Ideas:
+    """Choose a cached idea, else one of a first call, else one of a second call. The second call names the titles that
+    were taken in the first."""
     search = _Search(work)
     for draft, repair in ROUNDS:
-        if (output := await search.round(draft, repair)) is not None:
-            return output
+        if (ideas := await search.round(draft, repair)) is not None:
+            return ideas
     shown = "; ".join(repr(title) for title in search.taken[:TITLES_SHOWN])
     raise Rejected(
-        f"the site has posts like every idea for this {search.source.get('kind', 'source')}: {shown}. "
+        f"the site has a similar post for every idea about this {search.source.get('kind', 'source')}: {shown}. "
         "Ask for something else, or for another side of it",
         provider="ideas",
         code="nothing_new",
@@ -94,90 +95,91 @@ async def run(work: Work) -> Output:
 
 
 class _Search:
-    """One attempt's way to an idea. `taken`: titles that were in the way of what it has looked at, and those of the
-    ideas that a person had made anew."""
+    """The search of one attempt for an idea. `taken`: titles of the site that are similar to the ideas seen so far, and
+    titles that a person has rejected."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self.source = work.checkpoints.get("source") or {}
-        self._shelf = f"ideas/{work.claim.instance_id}/{digest(self.source)}"
-        self.taken: list[str] = list((work.checkpoints.get(FORGOTTEN) or {}).get("titles") or [])
-        self._unwanted = frozenset(self.taken)
+        self.source = (work.load(SOURCE) or Source()).dump()
+        self._key = f"ideas/{work.claim.instance_id}/{digest(self.source)}"
+        forgotten = work.load(IDEAS_FORGOTTEN)
+        self.taken: list[str] = list(forgotten.titles) if forgotten is not None else []
+        self._rejected = frozenset(self.taken)
         self._seen: set[str] = set(self.taken)
         self._language = usable(self.source.get("site") or {}).language
 
-    async def round(self, draft: str, repair: str) -> Output | None:
-        """One of the ideas left over, else of those under these checkpoints, bought if they are not there. None: the
-        site has them all. Raises Later while another blog buys ideas of this source."""
-        paid = self._work.checkpoints.get(f"ideas.{draft}") is not None
-        if not paid and (output := await self._left_over()) is not None:
-            return output
-        async with self._buying(paid=paid):
-            output = None if paid else await self._left_over()  # from who has just been the buyer
-            return output or await self._bought(draft, repair)
+    async def round(self, draft: str, repair: str) -> Ideas | None:
+        """Choose a cached idea, else one of the call with these checkpoints. Return None if the site has a similar post
+        for each of them. Raises Later while another job requests ideas for this source."""
+        paid = self._work.load(Checkpoint(f"ideas.{draft}", Answer)) is not None
+        if not paid and (ideas := await self._from_cache()) is not None:
+            return ideas
+        async with self._single_flight(paid=paid):
+            ideas = None if paid else await self._from_cache()  # another job may have just released the lock
+            return ideas or await self._requested(draft, repair)
 
-    async def _left_over(self) -> Output | None:
-        shelved = _known(await self._work.cache.recall(self._shelf))
-        ideas = [idea for idea in shelved if idea.title not in self._seen]
+    async def _from_cache(self) -> Ideas | None:
+        cached = _valid(await self._work.cache.recall(self._key))
+        ideas = [idea for idea in cached if idea.title not in self._seen]
         return await self._chosen(ideas) if ideas else None
 
-    async def _bought(self, draft: str, repair: str) -> Output | None:
-        known = library.told(await self._related(library.about_source(self.source)))
+    async def _requested(self, draft: str, repair: str) -> Ideas | None:
+        existing = library.lines(await self._related(library.about_source(self.source)))
         task = replace(
-            _task(self._work, self.source, [*known, *self.taken]),
+            _task(self._work, self.source, [*existing, *self.taken]),
             draft=draft,
             repair=repair,
             replaces=() if (draft, repair) == ROUNDS[0] else tuple(f"ideas.{name}" for name in ROUNDS[0]),
         )
-        offered = await written(self._work, task, fit=read_ideas)
-        output = await self._chosen(offered, task=task, last_chance=(draft, repair) == ROUNDS[-1])
-        cache = self._work.cache  # only now, that others may not leave the buyer without one
-        ideas = _merged(_known(await cache.recall(self._shelf)), offered)
-        await cache.remember(self._shelf, [idea.model_dump() for idea in ideas], ttl_s=cache.ideas_s)
-        return output
+        offered = await written(self._work, task, accept=read_ideas)
+        ideas = await self._chosen(offered, task=task, last_chance=(draft, repair) == ROUNDS[-1])
+        cache = self._work.cache  # filled only now, so that other jobs do not claim all the ideas before this one
+        merged = _merged(_valid(await cache.recall(self._key)), offered)
+        await cache.remember(self._key, [idea.model_dump() for idea in merged], ttl_s=cache.ideas_s)
+        return ideas
 
     async def _related(self, about: list[object]) -> list[Related]:
         return await self._work.checkpoints.related_posts(library.terms_of(about), language=self._language)
 
     @asynccontextmanager
-    async def _buying(self, *, paid: bool) -> AsyncIterator[None]:
-        """The right to buy for the shelf, which one blog of the fleet has at a time. Who has `paid` waits for nobody.
+    async def _single_flight(self, *, paid: bool) -> AsyncIterator[None]:
+        """Hold the single-flight lock of the cache key. A job that has already `paid` does not wait for the lock.
 
-        A buyer that lives is done by the end of its stage, so the right need not be good for longer.
+        The lock need not outlive the stage, because the call ends with the stage.
         """
         cache, claim = self._work.cache, self._work.claim
-        ours = True  # until it is denied: the answer may be lost to a cancellation
+        ours = True  # until it is denied: a cancellation may lose the answer
         try:
-            ours = await cache.acquire_single_flight(self._shelf, claim, ttl_s=STAGE_DEADLINE_S)
+            ours = await cache.acquire_single_flight(self._key, claim, ttl_s=STAGE_DEADLINE_S)
             if not ours and not paid:
-                raise Later(uniform(SOONEST_S, LATEST_S), "waits for ideas: another blog of the same source buys them")
+                raise Later(uniform(SOONEST_S, LATEST_S), "waits for ideas that another job of this source requests")
             yield
         finally:
-            if ours:  # whatever happened: who waits would wait for nothing
-                with move_on_after(END_BUYER_S, shield=True):
-                    await cache.release_single_flight(self._shelf, claim)
+            if ours:  # after any outcome: otherwise other jobs would wait for a call that has ended
+                with move_on_after(RELEASE_S, shield=True):
+                    await cache.release_single_flight(self._key, claim)
 
-    async def _chosen(self, ideas: list[Idea], *, task: Task | None = None, last_chance: bool = False) -> Output | None:
-        """The best idea whose title the site can have, now reserved for this job. Without a task it was left over."""
-        ideas = [idea for idea in ideas if idea.title not in self._unwanted] or ideas
+    async def _chosen(self, ideas: list[Idea], *, task: Task | None = None, last_chance: bool = False) -> Ideas | None:
+        """Choose the best idea whose title this job can claim. `task`: None for cached ideas."""
+        ideas = [idea for idea in ideas if idea.title not in self._rejected] or ideas
         ranked = sorted(ideas, key=lambda idea: merit(idea, self.source), reverse=True)
         titles = [idea.title for idea in ranked]
-        reserved = await self._work.checkpoints.claim_title(titles, source=digest(self.source), last_chance=last_chance)
-        if reserved.place is None:
+        claimed = await self._work.checkpoints.claim_title(titles, source=digest(self.source), last_chance=last_chance)
+        if claimed.place is None:
             self._seen.update(titles)
-            self.taken = list(dict.fromkeys([*self.taken, *reserved.taken]))
+            self.taken = list(dict.fromkeys([*self.taken, *claimed.taken]))
             return None
-        chosen = ranked.pop(reserved.place)
-        return {
-            "chosen": chosen.model_dump(),
-            "related": library.stored(await self._recorded(chosen)),
-            "others": [idea.model_dump() for idea in ranked],
-            "model": writer_of(self._work, task) if task is not None else None,
-            "prompt_version": IDEAS.version,
-        }
+        chosen = ranked.pop(claimed.place)
+        return Ideas(
+            chosen=ChosenIdea.load(chosen.model_dump()),
+            related=library.stored(await self._recorded(chosen)),
+            others=[idea.model_dump() for idea in ranked],
+            model=writer_of(self._work, task) if task is not None else None,
+            prompt_version=PROMPT.version,
+        )
 
     async def _recorded(self, chosen: Idea) -> list[Related]:
-        """Put the post to be written into the site's library; the posts there that are related to it."""
+        """Add the planned post to the library of the site. Return the related posts there."""
         about = library.about_post(self.source, chosen.model_dump(), title=chosen.title)
         await self._work.checkpoints.record_post(
             title=chosen.title, angle=chosen.angle, language=self._language, terms=list(library.terms_of(about))
@@ -185,36 +187,30 @@ class _Search:
         return library.offered(await self._related(about), own_url=str(self.source.get("url") or ""))
 
 
-def digest(source: Output) -> str:
-    """Of all that ideas are made of: what the model reads of the source, and the words that ask for them."""
-    text = json.dumps([material(source), IDEAS.version], sort_keys=True, ensure_ascii=False)
-    return sha256(text.encode()).hexdigest()[:DIGEST_SIGNS]
-
-
-def _task(work: Work, source: Output, taken: list[str]) -> Task:
+def _task(work: Work, source: Mapping[str, Any], taken: list[str]) -> Task:
     block = fenced("source", material(source))
     return Task(
         stage="ideas",
-        prompt=IDEAS,
+        prompt=PROMPT,
         input=f"{block}\n\n{fenced('taken', taken[:MOST_TAKEN])}" if taken else block,
         model=work.openai.ideas_model,
         tokens=work.openai.ideas_tokens,
     )
 
 
-def _known(value: Any) -> list[Idea]:
+def _valid(value: Any) -> list[Idea]:
     try:
         return [Idea.model_validate(idea) for idea in value or []]
     except ValidationError:
         return []
 
 
-def _merged(known: list[Idea], offered: list[Idea]) -> list[Idea]:
-    return list({idea.title: idea for idea in [*known, *offered]}.values())[-MOST_KEPT:]
+def _merged(cached: list[Idea], offered: list[Idea]) -> list[Idea]:
+    return list({idea.title: idea for idea in [*cached, *offered]}.values())[-MOST_CACHED:]
 
 
 def read_ideas(text: str) -> list[Idea]:
-    """The usable ideas in an answer. Raises InvalidOutput when there is none."""
+    """Return the valid ideas in an answer. Raises InvalidOutput if there are none."""
     try:
         offered = json.loads(text)["ideas"]
     except (ValueError, TypeError, KeyError):
@@ -231,17 +227,17 @@ def read_ideas(text: str) -> list[Idea]:
     return ideas
 
 
-def merit(idea: Idea, source: Output) -> int:
-    """The model's own score, less what we know makes a post worse."""
+def merit(idea: Idea, source: Mapping[str, Any]) -> int:
+    """Return the score that the model gave, minus a penalty for each weakness that we can see."""
     title = idea.title.lower()
     topic = {word for word in _words(source.get("keyword") or source.get("name") or "") if len(word) > 3}
-    said = set(_words(" ".join([idea.title, *idea.keywords])))
+    words = set(_words(" ".join([idea.title, *idea.keywords])))
     return (
         idea.score
         - LONG_TITLE_COSTS * (len(idea.title) > GOOD_TITLE)
         - WORN_TITLE_COSTS * any(phrase in title for phrase in WORN)
         - THIN_OUTLINE_COSTS * (len(idea.outline) < WELL_OUTLINED)
-        - OFF_TOPIC_COSTS * (bool(topic) and not topic & said)
+        - OFF_TOPIC_COSTS * (bool(topic) and not topic & words)
     )
 
 

@@ -1,20 +1,19 @@
-"""Stage 4: the cover picture, made, fetched and kept with the post.
+"""Stage 4: create the cover picture, download it and store it with the post.
 
-A picture that the model calls unsafe, or leaves out of its output, is requested once more in softer words. The bytes
-are fetched at once, since the vendor deletes them within the hour. A picture that is not a complete JPEG of the shape
-requested is not usable: the next attempt fetches it again, then makes another. No blog pays for a third: its post is
-published without a picture, or fails if `image_trouble` is `fail`.
+If the model refuses a picture as unsafe, or its output has no picture, one more is requested with a softer prompt. The
+file is downloaded at once, because the provider deletes it within an hour. A file that is not a complete JPEG of the
+requested shape is not usable: the next attempt downloads it again, then requests another picture. No job pays for a
+third picture: the post is published without one, or the job fails if `image_trouble` is `fail`.
 
-A creation whose answer was lost, because the connection or the worker died, may have been paid for: the next
-attempt looks for it before it makes another.
+If the response to a creation was lost, because the connection or the worker died, the prediction may exist and cost
+money. The next attempt searches for it before it creates another.
 
-What becomes of a post whose picture cannot be had is a setting, and a site may have its own: it waits, goes out without
-one (skip), or fails.
+`image_trouble`, of the site or of the fleet, decides what happens to a post without a picture: `wait`, `skip` (publish
+it without a picture) or `fail`.
 """
 
-from collections.abc import Mapping
 from random import getrandbits
-from typing import Any, get_args
+from typing import get_args
 
 from blogworker.errors import (
     Misconfigured,
@@ -38,118 +37,120 @@ from blogworker.providers.replicate_answers import (
 from blogworker.quota import ProviderLimits
 from blogworker.settings import ImageTrouble
 from blogworker.spend.ledger import Spend
+from blogworker.stages import effects
 from blogworker.stages.catalog import PREDICTIONS
-from blogworker.stages.content import columns
-from blogworker.stages.work import Output, Work
+from blogworker.stages.effects import PREDICTION, SOFTENED, USELESS_PREDICTIONS
+from blogworker.stages.records import CONTENT, Checkpoint, Content, Cover
+from blogworker.stages.work import Work
 from blogworker.telemetry import get_logger
 
 ASPECT_RATIO, RATIO = "16:9", 16 / 9
-AMISS = 0.1  # models round to what they can draw: 1344 x 768 is 1.6 % off
-LEAST_WIDTH = 512  # pixels; the smallest that is drawn on purpose has 672
+RATIO_TOLERANCE = 0.1  # models round the size: 1344 x 768 is 1.6 % off
+LEAST_WIDTH = 512  # pixels; the narrowest picture that models draw on purpose has 672
 STYLE = "Natural light, sharp focus, editorial photograph, no text, no logos, no watermark."
-SOFTENED = "A calm still life of everyday objects that suggests the topic “{title}”, with no people. "
-TRIES = 2  # of a picture that fails, besides the first
-
-USELESS, USELESS_MOST = "image.useless", 2  # predictions that were paid for and gave no usable picture
+SOFTER = "A calm still life of everyday objects that suggests the topic “{title}”, with no people. "
+RETRIES = 2  # failed attempts after which no picture is expected soon
+USELESS_MOST = 2  # predictions that were paid for and gave no usable picture
 SOFTENED_FOR = (NSFW, NO_OUTPUT)
-EFFECTS = ("prediction", "softened")  # in order: the second replaces the first
+PREDICTIONS_IN_ORDER = (PREDICTION, SOFTENED)  # the second replaces the first
+REQUEST_OF = {PREDICTION.name: effects.PREDICTION_ASKED, SOFTENED.name: effects.SOFTENED_ASKED}
+
+Name = Checkpoint[effects.Prediction]
 
 log = get_logger()
 
 
 class NoPicture(Rejected):
-    """All that may help was tried; another picture would cost as much and would not be usable either."""
+    """No usable picture, and no further one may be paid for."""
 
 
-async def run(work: Work) -> Output:
+async def run(work: Work) -> Cover:
     try:
         return await _cover(work)
     except NoPicture as error:
         if trouble_of(work) != "fail":
             return await _without(work, str(error))
-        await work.checkpoints.save(USELESS, {})  # so that `blogworker retry` pays for new pictures
-        raise _given_up(error) from error
+        await work.save(USELESS_PREDICTIONS, effects.UselessPredictions())  # so that a retried job may pay for new ones
+        raise _failed(error) from error
     except ProviderError as error:
         trouble = trouble_of(work)
-        if trouble == "wait" or not _hopeless(work, error):
+        if trouble == "wait" or not _is_lasting(work, error):
             raise
         if trouble == "skip":
             return await _without(work, str(error))
-        raise _given_up(error) from error
+        raise _failed(error) from error
 
 
-def _given_up(error: ProviderError) -> Rejected:
-    message = f"no picture could be made: {error}. Retry the blog later, or set image_trouble to wait or skip"
+def _failed(error: ProviderError) -> Rejected:
+    message = f"no picture could be made: {error}. Retry the job later, or set image_trouble to wait or skip"
     return Rejected(message, provider=PROVIDER, code="no_picture")
 
 
 def trouble_of(work: Work) -> str:
-    """What becomes of this post without a picture: the site's own word, else the setting."""
+    """Return what happens to this post without a picture: the setting of the site, else that of the fleet."""
     own = work.claim.site.get("image_trouble")
     return str(own) if own in get_args(ImageTrouble) else work.image_trouble
 
 
-def _hopeless(work: Work, error: ProviderError) -> bool:
-    """Whether there will be no picture soon."""
+def _is_lasting(work: Work, error: ProviderError) -> bool:
+    """Whether no picture is to be expected soon."""
     if isinstance(error, Unavailable):
-        return work.claim.failures >= TRIES
+        return work.claim.failures >= RETRIES
     return isinstance(error, ProviderDown | Misconfigured | Rejected)
 
 
-async def _without(work: Work, reason: str) -> Output:
-    paid = [f"image.{effect}" for effect in EFFECTS]
-    await work.checkpoints.save("image.without", {"reason": reason}, replaces=paid)
-    content = work.checkpoints.get("content") or {}
-    return {
-        "url": None,
-        "reason": f"no picture: {reason}",
-        "prompt": f"{content['image_prompt']} {STYLE}",
-        "alt": content["image_alt"],
-    }
+async def _without(work: Work, reason: str) -> Cover:
+    record = effects.WithoutCover(reason=reason)
+    await work.save(effects.WITHOUT_COVER, record, replaces=PREDICTIONS_IN_ORDER)
+    content = work.require(CONTENT)
+    return Cover(url=None, reason=f"no picture: {reason}", prompt=_prompt(content), alt=content.image_alt)
 
 
-async def _cover(work: Work) -> Output:
-    content = work.checkpoints.get("content") or {}
-    prompt = f"{content['image_prompt']} {STYLE}"
+def _prompt(content: Content) -> str:
+    return f"{content.image_prompt} {STYLE}"
+
+
+async def _cover(work: Work) -> Cover:
+    content = work.require(CONTENT)
     try:
-        return await _illustrated(work, content, effect="prediction", prompt=prompt)
+        return await _illustrated(work, content, PREDICTION, prompt=_prompt(content))
     except Rejected as error:
         if isinstance(error, NoPicture) or error.code not in SOFTENED_FOR:
             raise
-    softer = SOFTENED.format(title=content["title"]) + STYLE
+    softer = SOFTER.format(title=content.title) + STYLE
     try:
-        return await _illustrated(work, content, effect="softened", prompt=softer)
+        return await _illustrated(work, content, SOFTENED, prompt=softer)
     except Rejected as error:
         if isinstance(error, NoPicture) or error.code not in SOFTENED_FOR:
             raise
         raise _no_picture(error) from error
 
 
-async def _illustrated(work: Work, content: Mapping[str, Any], *, effect: str, prompt: str) -> Output:
-    """One picture, stored with its post. Raises Rejected when the model withholds it, NoPicture when no more may be
-    paid for."""
-    name = f"image.{effect}"
-    if (earlier := _known(work, name)) is not None:
+async def _illustrated(work: Work, content: Content, name: Name, *, prompt: str) -> Cover:
+    """Return one picture, stored with its post. Raises Rejected if the model withholds it, and NoPicture if no further
+    picture may be paid for."""
+    if (earlier := _prediction_id(work, name)) is not None:
         try:
             return await _counted(work, content, earlier, prompt=prompt)
         except (PredictionGone, PredictionFailed):
-            pass  # it ended without a picture in an earlier attempt: only a new one can help
-    return await _counted(work, content, await _started(work, name=name, prompt=prompt), prompt=prompt)
+            pass  # it ended without a picture in an earlier attempt, so only a new one can help
+    return await _counted(work, content, await _started(work, name, prompt=prompt), prompt=prompt)
 
 
-async def _counted(work: Work, content: Mapping[str, Any], prediction_id: str, *, prompt: str) -> Output:
-    """The picture of a prediction. A prediction that was paid for and is not usable is noted, for any reason."""
+async def _counted(work: Work, content: Content, prediction_id: str, *, prompt: str) -> Cover:
+    """Return the picture of a prediction. Record the prediction if it was paid for and gave no usable picture."""
     try:
-        return await _kept(work, content, prediction_id, prompt=prompt)
+        return await _stored(work, content, prediction_id, prompt=prompt)
     except (PredictionGone, UnusablePicture, Rejected) as error:
         if isinstance(error, Rejected) and error.code != NO_OUTPUT:
             raise
-        noted = (work.checkpoints.get(USELESS) or {}).get("ids") or []
-        if prediction_id not in noted:
-            noted = [*noted, prediction_id]
-            unused = [name for effect in EFFECTS if _known(work, name := f"image.{effect}") in noted]
-            await work.checkpoints.save(USELESS, {"ids": noted, "reason": str(error)}, replaces=unused)
-        if len(noted) >= USELESS_MOST:
+        useless = (work.load(USELESS_PREDICTIONS) or effects.UselessPredictions()).ids
+        if prediction_id not in useless:
+            useless = [*useless, prediction_id]
+            unused = [name for name in PREDICTIONS_IN_ORDER if _prediction_id(work, name) in useless]
+            record = effects.UselessPredictions(ids=useless, reason=str(error))
+            await work.save(USELESS_PREDICTIONS, record, replaces=unused)
+        if len(useless) >= USELESS_MOST:
             raise _no_picture(error) from error
         raise
 
@@ -158,71 +159,73 @@ def _no_picture(error: ProviderError) -> NoPicture:
     return NoPicture(error.args[0], provider=PROVIDER, status=error.status, code=error.code)
 
 
-async def _kept(work: Work, content: Mapping[str, Any], prediction_id: str, *, prompt: str) -> Output:
-    """The picture of a prediction, once it is there, checked, and stored with its post."""
+async def _stored(work: Work, content: Content, prediction_id: str, *, prompt: str) -> Cover:
+    """Wait for the picture of a prediction, check it, and store it with its post."""
     replicate = work.vendors.replicate
-    # One prediction that died or one file that is refused says nothing of the vendor.
+    # One prediction that died, or one refused file, does not mean that the provider fails.
     async with work.breakers.guarding(PROVIDER, exempt=(PredictionGone, PredictionFailed), secondary=True):
         url = await replicate.wait(prediction_id)
     async with work.breakers.guarding(PROVIDER, exempt=(PredictionGone, PredictionFailed), secondary=True):
         data = await replicate.download(url)
     width, height = _shape(data)
     await work.checkpoints.store_post(
-        {**columns(content), "image": data, "image_type": picture_type(data), "image_prompt": prompt}
+        {**content.columns(), "image": data, "image_type": picture_type(data), "image_prompt": prompt}
     )
-    return {
-        "url": address(url),  # None: the picture came in a data: URL, and its bytes are uploaded to Wix
-        "prediction_id": prediction_id,
-        "prompt": prompt,
-        "alt": content["image_alt"],
-        "type": picture_type(data),
-        "bytes": len(data),
-        "width": width,
-        "height": height,
-        "model": replicate.model,
-    }
+    return Cover(
+        url=address(url),  # None: the picture came in a data: URL, and its bytes are uploaded to Wix
+        prediction_id=prediction_id,
+        prompt=prompt,
+        alt=content.image_alt,
+        type=picture_type(data),
+        bytes=len(data),
+        width=width,
+        height=height,
+        model=replicate.model,
+    )
 
 
 def _shape(data: bytes) -> tuple[int, int]:
-    """Width and height. Raises UnusablePicture for a file that cannot be a cover."""
+    """Return width and height. Raises UnusablePicture for a file that cannot be a cover."""
     size = jpeg_size(data)
     if size is None:
         raise UnusablePicture("the file is not a JPEG", provider=PROVIDER, code="not_a_jpeg")
     width, height = size
-    if width < LEAST_WIDTH or not 1 - AMISS <= width / max(height, 1) / RATIO <= 1 + AMISS:
+    if width < LEAST_WIDTH or not 1 - RATIO_TOLERANCE <= width / max(height, 1) / RATIO <= 1 + RATIO_TOLERANCE:
         message = f"the picture is {width} x {height}, not {ASPECT_RATIO} and at least {LEAST_WIDTH} wide"
         raise UnusablePicture(message, provider=PROVIDER, code="wrong_shape")
     return size
 
 
-async def _started(work: Work, *, name: str, prompt: str) -> str:
-    work.breakers.require_closed(PROVIDER)  # before it takes of the quota
-    prediction_id = await _lost(work, name=name, prompt=prompt) or await _asked_for(work, name=name, prompt=prompt)
+async def _started(work: Work, name: Name, *, prompt: str) -> str:
+    work.breakers.require_closed(PROVIDER)  # before the request takes quota
+    prediction_id = await _lost(work, name, prompt=prompt) or await _created(work, name, prompt=prompt)
     replicate = work.vendors.replicate
     spend = Spend(provider=PROVIDER, model=replicate.model, cost_usd=replicate.cost_usd)
-    replaces = [f"image.{effect}" for effect in EFFECTS[: EFFECTS.index(name.removeprefix("image."))]]
-    await work.checkpoints.save(name, {"id": prediction_id, "prompt": prompt}, spend, replaces=replaces)
+    replaces = PREDICTIONS_IN_ORDER[: PREDICTIONS_IN_ORDER.index(name)]
+    await work.save(name, effects.Prediction(id=prediction_id, prompt=prompt), spend, replaces=replaces)
     return prediction_id
 
 
-async def _lost(work: Work, *, name: str, prompt: str) -> str | None:
-    """The prediction that an earlier attempt asked for, and did not live to hear of."""
-    asked = work.checkpoints.get(f"{name}_asked") or {}
-    if "seed" not in asked or asked.get("instead_of") != _known(work, name):
+async def _lost(work: Work, name: Name, *, prompt: str) -> str | None:
+    """Find the prediction of an earlier attempt that did not receive the creation response."""
+    request = work.load(REQUEST_OF[name.name])
+    if request is None or request.seed is None or request.instead_of != _prediction_id(work, name):
         return None
     async with work.breakers.guarding(PROVIDER, secondary=True):
-        return await work.vendors.replicate.find(prompt, seed=asked["seed"])
+        return await work.vendors.replicate.find(prompt, seed=request.seed)
 
 
-async def _asked_for(work: Work, *, name: str, prompt: str) -> str:
-    """A new prediction. What is needed to find it again is stored first: the worker may die before the answer comes."""
+async def _created(work: Work, name: Name, *, prompt: str) -> str:
+    """Create a prediction. First store what is needed to find it: the worker may die before the response arrives."""
     seed = getrandbits(31)
     async with work.permit(PREDICTIONS), work.breakers.guarding(PROVIDER):
-        await work.checkpoints.save(f"{name}_asked", {"seed": seed, "instead_of": _known(work, name)})
+        request = effects.PredictionRequest(seed=seed, instead_of=_prediction_id(work, name))
+        await work.save(REQUEST_OF[name.name], request)
         try:
             return await work.vendors.replicate.create(prompt, aspect_ratio=ASPECT_RATIO, seed=seed)
         except (RateLimited, Misconfigured, Rejected, Unsent) as error:
-            await work.checkpoints.save(f"{name}_asked", {})  # nothing was made, so there is nothing to look for
+            # No prediction was created, so there is nothing to look for.
+            await work.save(REQUEST_OF[name.name], effects.PredictionRequest())
             if isinstance(error, RateLimited):
                 await work.limiter.learn(PREDICTIONS, ProviderLimits(requests_limit=error.requests_per_minute))
             if isinstance(error, Rejected):
@@ -230,6 +233,7 @@ async def _asked_for(work: Work, *, name: str, prompt: str) -> str:
             raise
 
 
-def _known(work: Work, name: str) -> str | None:
-    """The latest prediction that we have the id of."""
-    return (work.checkpoints.get(name) or {}).get("id")
+def _prediction_id(work: Work, name: Name) -> str | None:
+    """Return the id of the latest prediction."""
+    prediction = work.load(name)
+    return prediction.id if prediction is not None else None

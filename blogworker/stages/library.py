@@ -1,13 +1,12 @@
-"""The posts that a site has: what the writer is told of those about the same thing, and which of them it may link to.
+"""The existing posts of a site: which of them the model sees, and which of them a new post may link to.
 
-    source -> terms -> related posts -> <taken>: the ideas are to be others
-    idea   -> terms -> related posts -> <related>: not to be repeated; those published may be linked, each once
+    source -> terms -> related posts -> <taken>: ideas must differ from these
+    idea   -> terms -> related posts -> <related>: the post must not repeat these, and may link the published ones once
 
-A writer that links none leaves readers without a way to the site's other posts. Then the closest are listed below the
-post, by their titles alone: a list needs no words in the post's language, and no sentence is bent to hold a link. Posts
-that are less closely related are not listed.
+If the model links none of them, the most similar posts are listed below the post by their titles. A list of titles
+needs no words in the language of the post, and no sentence has to change. Less similar posts are not listed.
 
-A post that its owner unpublishes, deletes or moves on the site stays in the library: nothing tells us.
+A post that the owner unpublishes, deletes or moves on the site stays in the library, because we do not learn of it.
 """
 
 import re
@@ -20,25 +19,28 @@ from typing import Any
 from blogworker.post import render
 from blogworker.post.plain import cut, web_address
 from blogworker.post.slugs import COMMON
-from blogworker.stages.work import Output, Related
+from blogworker.stages.records import Output
+from blogworker.stages.work import Related
 
 MOST_TERMS = 24  # of one post
-TERM_LETTERS = 6  # of a word: what follows is mostly its ending
-LEAST_LETTERS = 3  # of a word in Latin letters
-LONGEST_TEXT = 600  # characters of one text that terms are taken from
+TERM_LETTERS = 6  # of a word; the rest is mostly its ending
+LEAST_LETTERS = 3  # of a word in a script that separates words
+LONGEST_TEXT = 600  # characters of one text that are read for terms
 UNSPACED_TERM = 2  # letters of a term in a script that writes no spaces
-DEPTH = 200  # newest posts with a term that are looked at
-LEAST_SHARE, CLOSE_SHARE = 0.2, 0.4  # of the terms, for a post to be related, and to be listed below another
-FOUND, SHOWN, MOST_LINKS = 12, 4, 2  # posts: looked at, shown to the writer, linked
-TAKEN_SHOWN = 6  # posts that the ideas are told of
+DEPTH = 200  # newest posts with a term that are compared
+LEAST_SHARE, CLOSE_SHARE = 0.2, 0.4  # share of common terms for a related post, and for a post that may be listed
+FOUND, SHOWN, MOST_LINKS = 12, 4, 2  # number of posts: found, shown to the model, linked
+TAKEN_SHOWN = 6  # posts that the prompt for ideas names
 TITLE_SHOWN, ANGLE_SHOWN = 120, 160  # characters
 LONGEST_ADDRESS = 500
 RULE = "---"
 
 
 def terms_of(texts: Iterable[object]) -> dict[str, int]:
-    """What a post about these texts is found by: the beginnings of its words, in any script, each with the number of
-    texts that have it; the most frequent first."""
+    """Return the terms by which a post about these texts is found, the most frequent first.
+
+    A term is the beginning of a word, in any script. Its value is the number of texts that have it.
+    """
     counts: Counter[str] = Counter()
     for text in texts:
         words = unicodedata.normalize("NFKC", str(text or "")[:LONGEST_TEXT]).casefold()
@@ -57,17 +59,17 @@ def _terms(word: str) -> list[str]:
 
 
 def about_source(source: Mapping[str, Any]) -> list[object]:
-    """The texts that say what a source is about."""
+    """Return the texts that describe the subject of a source."""
     return [source.get("name"), source.get("keyword"), None if source.get("name") else source.get("text")]
 
 
 def about_post(source: Mapping[str, Any], idea: Mapping[str, Any], *, title: str) -> list[object]:
-    """The texts that say what a post is about."""
+    """Return the texts that describe the subject of a post."""
     return [source.get("name"), source.get("keyword"), *(idea.get("keywords") or []), title]
 
 
-def told(related: Sequence[Related]) -> list[str]:
-    """Posts of the site in a line each, as the writer of ideas is told of them."""
+def lines(related: Sequence[Related]) -> list[str]:
+    """Return one line per post, for the prompt for ideas."""
     return [_line(post) for post in related[:TAKEN_SHOWN]]
 
 
@@ -77,7 +79,7 @@ def _line(post: Related) -> str:
 
 
 def offered(found: Sequence[Related], *, own_url: str) -> list[Related]:
-    """The posts that the writer of a post is told of. At most MOST_LINKS have an address."""
+    """Return the posts that the prompt for a post names. At most MOST_LINKS of them have an address."""
     linkable: list[Related] = []
     for post in found:
         pages = [own_url, *(str(other.url) for other in linkable)]
@@ -98,7 +100,7 @@ def stored(related: Sequence[Related]) -> list[Output]:
 
 
 def known(value: object) -> list[Related]:
-    """The related posts of a checkpoint; what is not usable is left out, whoever wrote it."""
+    """Return the related posts of a checkpoint, without entries that are not valid."""
     posts: list[Related] = []
     for entry in value if isinstance(value, list) else []:
         match entry:
@@ -110,7 +112,7 @@ def known(value: object) -> list[Related]:
 
 
 def shown(related: Sequence[Related]) -> list[Output]:
-    """What the model reads of them."""
+    """Return what the model reads of these posts."""
     return [
         {"title": cut(post.title, TITLE_SHOWN), "angle": cut(post.angle, ANGLE_SHOWN)}
         | ({"url": post.url} if post.url else {})
@@ -119,18 +121,18 @@ def shown(related: Sequence[Related]) -> list[Output]:
 
 
 def links(related: Sequence[Related]) -> dict[str, str]:
-    """The addresses that a post may link to, each with the title of what is there."""
+    """Return the addresses that a post may link to, each with the title of its post."""
     return {post.url: post.title for post in related if post.url}
 
 
-def closed(body: str, related: Sequence[Related], *, own_url: str) -> str:
-    """The body, with the closest posts listed below it where it links to none."""
+def with_list(body: str, related: Sequence[Related], *, own_url: str) -> str:
+    """Return the body. If it links no other post, the most similar posts are listed below it."""
     known_links = links(related)
     if render.linked_in(body, own_url=own_url, links=known_links) - {own_url}:
         return body
     close = [post for post in related if post.url and post.share >= CLOSE_SHARE]
     listed = "\n".join(f"- {render.link_to(str(post.url), post.title)}" for post in close)
     longer = f"{body}\n\n{RULE}\n\n{listed}"
-    # In a body that leaves its last block open, the list would be part of it.
+    # In a body whose last block is not closed, the list would become part of that block.
     complete = {str(post.url) for post in close} <= render.linked_in(longer, own_url=own_url, links=known_links)
     return longer if listed and complete else body

@@ -1,57 +1,55 @@
-"""The cover picture, brought into a site's media manager: fetched by Wix, in two tries, or else handed over by us."""
-
-from collections.abc import Mapping
-from typing import Any
+"""Put the cover picture into the media manager of the site: Wix imports it, or else we upload it."""
 
 from blogworker.errors import Rejected
 from blogworker.providers.picture import picture_type
 from blogworker.providers.wix.client import FAILED, PENDING, READY, MediaFile, WixClient
+from blogworker.stages.effects import MEDIA, Media
+from blogworker.stages.records import Cover
 from blogworker.stages.work import Work
 
-SAVED = "publish.media"
 ENDINGS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 
 
-async def cover(work: Work, wix: WixClient, *, slug: str, image: Mapping[str, Any]) -> str | None:
-    """The id of the cover's file, None when the post goes without one. Each file is made once."""
-    saved = work.checkpoints.get(SAVED) or {}
-    if saved.get("status") == READY:
-        return str(saved["id"])
-    if not image.get("url") and not image.get("bytes"):
+async def cover(work: Work, wix: WixClient, *, slug: str, image: Cover) -> str | None:
+    """Return the id of the cover file; None if the post has no cover. No file is created twice."""
+    saved = work.load(MEDIA)
+    if saved is not None and saved.status == READY:
+        return saved.id
+    if not image.url and not image.bytes:
         return None
     site = work.claim.instance_id
-    name = f"{slug}.{ENDINGS.get(image.get('type') or '', 'jpg')}"
-    if saved.get("status") == PENDING:
-        file: MediaFile | None = await wix.await_media(site, str(saved["id"]))
+    name = f"{slug}.{ENDINGS.get(image.type or '', 'jpg')}"
+    if saved is not None and saved.status == PENDING:
+        file: MediaFile | None = await wix.await_media(site, saved.id)
     else:
-        file = await _fetched(work, wix, image, name=name)
+        file = await _imported(work, wix, image, name=name)
     if file is not None and file.status == FAILED:
-        file = await _fetched(work, wix, image, name=name)
+        file = await _imported(work, wix, image, name=name)
     if file is None or file.status != READY:
         file = await _uploaded(work, wix, name=name) or file
     if file is None or file.status not in (READY, PENDING):
         return None
-    await work.checkpoints.save(SAVED, {"id": file.id, "url": file.url, "status": file.status})
+    await work.save(MEDIA, Media(id=file.id, url=file.url, status=file.status))
     return file.id
 
 
-async def _fetched(work: Work, wix: WixClient, image: Mapping[str, Any], *, name: str) -> MediaFile | None:
-    """The file as Wix fetched it; None if Wix refused to fetch it, or the picture has no address."""
-    if not image.get("url"):
+async def _imported(work: Work, wix: WixClient, image: Cover, *, name: str) -> MediaFile | None:
+    """Return the file that Wix has imported; None if Wix refused, or the picture has no address."""
+    if not image.url:
         return None
-    site, media_type = work.claim.instance_id, image.get("type") or "image/jpeg"
+    site, media_type = work.claim.instance_id, image.type or "image/jpeg"
     try:
         file = await wix.import_media(
-            site, image["url"], name=name, media_type=media_type, before=work.checkpoints.confirm
+            site, image.url, name=name, media_type=media_type, before=work.checkpoints.confirm
         )
     except Rejected:
         return None
-    await work.checkpoints.save(SAVED, {"id": file.id, "url": file.url, "status": file.status})
+    await work.save(MEDIA, Media(id=file.id, url=file.url, status=file.status))
     return await wix.await_media(site, file.id)
 
 
 async def _uploaded(work: Work, wix: WixClient, *, name: str) -> MediaFile | None:
-    """The file from the bytes kept with the post; None when there are none, or Wix does not take them."""
+    """Upload the bytes stored with the post. Return None if there are none, or Wix refused them."""
     data = await work.checkpoints.image_bytes()
     if data is None:
         return None
@@ -60,5 +58,5 @@ async def _uploaded(work: Work, wix: WixClient, *, name: str) -> MediaFile | Non
         file = await wix.upload_media(site, data, name=name, media_type=media_type, before=work.checkpoints.confirm)
     except Rejected:
         return None
-    await work.checkpoints.save(SAVED, {"id": file.id, "url": file.url, "status": file.status})
+    await work.save(MEDIA, Media(id=file.id, url=file.url, status=file.status))
     return await wix.await_media(site, file.id)

@@ -1,6 +1,6 @@
-"""One attempt at one job: its stages in order, from the first without a checkpoint, and how it ended."""
+"""Run one attempt at one job: its stages in order, from the first without a checkpoint, and the outcome."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import monotonic
 
 import psycopg
@@ -24,11 +24,12 @@ from blogworker.queue.job import Done, Failure, Outcome, OverBudget, PauseSite, 
 from blogworker.quota.limiter import OWN_QUOTA, waits_of_attempt
 from blogworker.stages import content, ideas, image, publish, source
 from blogworker.stages.catalog import text_calls
+from blogworker.stages.records import Record
 from blogworker.stages.work import STAGE_DEADLINE_S, Later, MadeAhead, Work
 from blogworker.telemetry import get_logger
 from blogworker.telemetry.facts import gathered
 
-STAGES = {
+STAGES: dict[Stage, Callable[[Work], Awaitable[Record]]] = {
     Stage.SOURCE: source.run,
     Stage.IDEAS: ideas.run,
     Stage.CONTENT: content.run,
@@ -37,7 +38,7 @@ STAGES = {
 }
 MISCONFIGURED_WAIT_S = 60.0
 DATABASE_WAIT_S = 5.0
-LONGEST_REST_S = 300.0  # a block may end or a limit may rise meanwhile, and a job that rests does not learn of it
+LONGEST_WAIT_S = 300.0  # a block may end or a limit may rise meanwhile, and a waiting job is not notified of it
 
 log = get_logger()
 
@@ -45,8 +46,8 @@ log = get_logger()
 async def attempt(
     work: Work, *, retry_base_s: float, retry_cap_s: float, timed: Callable[[Stage, float], None] | None = None
 ) -> Outcome:
-    """Run what is left of the job, if the budgets allow. `timed` is called with each stage that ended well and the
-    seconds it took without its waits for quotas. Raises LeaseLost, and errors that were not foreseen."""
+    """Run the remaining stages of the job, if the budgets allow. `timed` is called with each successful stage and its
+    duration in seconds, without waits for quotas. Raises LeaseLost, and unexpected errors."""
     stage = work.claim.stage
     waits: list[float] = []
     waits_of_attempt.set(waits)
@@ -61,11 +62,11 @@ async def attempt(
             started, waited_s = monotonic(), sum(waits)
             with gathered() as paid:
                 with fail_after(STAGE_DEADLINE_S):
-                    output = await run(work)
-                await work.checkpoints.save(stage, output)
+                    record = await run(work)
+                await work.checkpoints.save(stage, record.dump())
             duration_s = monotonic() - started
-            told = {key: paid[key] for key in ("model", "tokens", "cost_usd", "defects", "score") if key in paid}
-            log.info("stage_completed", stage=stage, duration_s=round(duration_s, 3), **told)
+            facts = {key: paid[key] for key in ("model", "tokens", "cost_usd", "defects", "score") if key in paid}
+            log.info("stage_completed", stage=stage, duration_s=round(duration_s, 3), **facts)
             if timed is not None:
                 timed(stage, duration_s - (sum(waits) - waited_s))
     except MadeAhead as later:
@@ -79,9 +80,9 @@ async def attempt(
 
 
 def still_to_pay(work: Work) -> float | None:
-    """The cost in USD of one clean run of the paid stages without a checkpoint; None when there are none.
+    """Return the cost in USD of the paid stages without a checkpoint, each run once; None if there are none.
 
-    It takes the reserved tokens as input and as output, at the highest price: a call costs more only if it has to be
+    A call counts its reserved tokens as input and as output, at the highest price. It costs more only if it has to be
     repeated or repaired. A model without a price counts as 0.
     """
     costs = {
@@ -93,13 +94,13 @@ def still_to_pay(work: Work) -> float | None:
 
 
 def outcome(error: Exception, *, stage: str, delay_s: float) -> Outcome:
-    """What an error means for the attempt: who is at fault decides whether it is spent."""
+    """Return what an error means for the attempt: whether it is used, and when the job runs again."""
     failed = failure(error, stage)
     match error:
         case RateLimited(code=code) if code == OWN_QUOTA:
             return Wait(0.0, failed.message)
         case RateLimited():
-            return Wait(min(error.retry_after_s, LONGEST_REST_S), failed.message, failed)
+            return Wait(min(error.retry_after_s, LONGEST_WAIT_S), failed.message, failed)
         case ProviderDown():
             met = failure(error.__cause__, stage) if isinstance(error.__cause__, ProviderError) else None
             return Wait(error.retry_after_s, failed.message, met)
@@ -110,16 +111,16 @@ def outcome(error: Exception, *, stage: str, delay_s: float) -> Outcome:
         case Rejected():
             return Reject(failed)
         case psycopg.Error() if not is_transient(error):
-            return Reject(failed)  # it refuses the result: the same would be made, and paid for, again
+            return Reject(failed)  # it refuses the data: a retry would pay for the same data again
         case psycopg.Error() | PoolTimeout():
-            return Wait(DATABASE_WAIT_S, f"the database was away: {failed.message}")
+            return Wait(DATABASE_WAIT_S, f"the database was unavailable: {failed.message}")
         case _:
             return Retry(failed, delay_s)
 
 
 def failure(error: Exception, stage: str) -> Failure:
-    """The row that `generation_errors` keeps."""
-    kind = (Unavailable if isinstance(error, Unsent) else type(error)).__name__  # one word to retry by
+    """Return the row to store in `generation_errors`."""
+    kind = (Unavailable if isinstance(error, Unsent) else type(error)).__name__  # one error type to retry by
     if isinstance(error, ProviderError):
         return Failure(stage, kind, str(error), error.provider, error.status, error.code, error.request_id)
     if isinstance(error, TimeoutError) and not str(error):

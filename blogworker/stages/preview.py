@@ -1,9 +1,9 @@
-"""One blog that has no row in the queue: made by the real stages, published nowhere, kept by nobody but its asker.
+"""Write one post without a row in the queue: with the real stages, but not published and not stored.
 
     source -> ideas -> content -> image
 
-What it pays for is counted like that of any blog. An attempt that fails in passing is made again from what it has
-bought so far, as the queue would; there is no other worker to leave it to.
+Its calls count in the ledger like those of any job. After a transient error the stage runs again from its checkpoints,
+like a job of the queue, but in this process.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -21,14 +21,15 @@ from blogworker.queue.job import Claim, Stage
 from blogworker.spend.ledger import Spend
 from blogworker.stages.cache import StoredCache
 from blogworker.stages.pipeline import STAGES
-from blogworker.stages.work import STAGE_DEADLINE_S, ClaimedTitle, Output, Related, Work
+from blogworker.stages.records import Output, Record
+from blogworker.stages.work import STAGE_DEADLINE_S, ClaimedTitle, Related, Work
 
 ATTEMPTS = 4
-LONGEST_PAUSE_S = 60.0  # a person waits for it
+LONGEST_PAUSE_S = 60.0  # a person waits for the preview
 
-Record = Callable[[Spend], Awaitable[None]]
+RecordSpend = Callable[[Spend], Awaitable[None]]
 Say = Callable[[str], None]
-Library = Callable[[Mapping[str, int], str | None], Awaitable[list[Related]]]  # of terms and a language
+Library = Callable[[Mapping[str, int], str | None], Awaitable[list[Related]]]  # called with terms and a language
 
 
 async def no_posts(terms: Mapping[str, int], language: str | None) -> list[Related]:
@@ -46,28 +47,28 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A blog as it would be published, and what it took."""
+    """A post as it would be published, and the calls that it needed."""
 
     source: Output
     ideas: Output
     post: Output
-    image: Output | None  # None: not asked for, or not to be had
+    image: Output | None  # None: not requested, or not available
     picture: bytes | None
     calls: tuple[Call, ...]
-    trouble: str | None = None  # why there is no picture, where one was asked for
-    simulated: bool = False  # stand-ins of ours took the vendors' place
+    trouble: str | None = None  # why a requested picture is missing
+    simulated: bool = False  # the providers were simulated
 
     @property
     def cost_usd(self) -> float | None:
-        """Of all calls; None when the price of one is not known."""
+        """Return the cost of all calls; None if the price of one is unknown."""
         costs = [call.spend.cost_usd for call in self.calls]
         return None if None in costs else sum(cost for cost in costs if cost is not None)
 
 
 class UnqueuedCheckpoints:
-    """Implements `work.Checkpoints` for one blog without a job: nothing of it outlives this object but what it cost."""
+    """Implements `work.Checkpoints` for a post without a job, in memory. Only the spend is recorded."""
 
-    def __init__(self, record: Record, *, tags: Sequence[str] = (), library: Library = no_posts) -> None:
+    def __init__(self, record: RecordSpend, *, tags: Sequence[str] = (), library: Library = no_posts) -> None:
         self._record = record
         self._library = library
         self._tags = list(tags)
@@ -87,25 +88,25 @@ class UnqueuedCheckpoints:
         if spend is not None:
             self.calls.append(Call(name, now - self._since, spend))
             await self._record(spend)
-        elif self.calls and self.calls[-1].name.startswith(f"{name}."):  # waiting for its picture, reading its answer
+        elif self.calls and self.calls[-1].name.startswith(f"{name}."):  # it belongs to the last call
             last = self.calls[-1]
             self.calls[-1] = replace(last, seconds=last.seconds + now - self._since)
         self._since = now
 
     async def confirm(self) -> datetime:
-        raise RuntimeError("a preview has nothing to show to the world")
+        raise RuntimeError("a preview is not published")
 
     async def hold_budget(self, usd: float) -> None:
-        """A person asked for it: it is counted like any other spend, and not refused."""
+        """Hold nothing: a person has requested the preview. Its spend is counted, but no budget refuses it."""
 
     async def claim_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> ClaimedTitle:
-        return ClaimedTitle(place=0, taken=())  # titles belong to blogs that are to be published
+        return ClaimedTitle(place=0, taken=())  # only posts that will be published claim titles
 
     async def claim_slug(self, wanted: Sequence[str], *, stem: str) -> str:
         return wanted[0]
 
     async def draw_review(self, every: int) -> bool:
-        raise RuntimeError("a preview has nothing to show to the world")
+        raise RuntimeError("a preview is not published")
 
     async def site_tags(self) -> list[str]:
         return self._tags
@@ -114,7 +115,7 @@ class UnqueuedCheckpoints:
         return await self._library(terms, language)
 
     async def record_post(self, *, title: str, angle: str, language: str | None, terms: Sequence[str]) -> None:
-        """A preview is not a post of the site."""
+        """Record nothing: a preview is not a post of the site."""
 
     async def store_post(self, post: Output) -> None:
         self.post |= {key: value for key, value in post.items() if value is not None}
@@ -124,7 +125,7 @@ class UnqueuedCheckpoints:
 
 
 class Recalled(StoredCache):
-    """What the fleet remembers, left as it is: a preview uses no idea up."""
+    """The cache of the fleet, read only: a preview does not use up ideas."""
 
     async def remember(self, key: str, value: object, *, ttl_s: float | None) -> None:
         pass
@@ -133,14 +134,14 @@ class Recalled(StoredCache):
         pass
 
     async def acquire_single_flight(self, key: str, claim: Claim, *, ttl_s: float) -> bool:
-        return True  # what it buys is its own: nobody waits for it, and it waits for nobody
+        return True  # its ideas are not shared, so no job waits for them
 
     async def release_single_flight(self, key: str, claim: Claim) -> None:
         pass
 
 
 class Unguarded:
-    """A guest's calls say nothing to the fleet of a provider's health: their key may be another."""
+    """Circuit breakers that are always closed. A preview reports nothing to the fleet: it may use another API key."""
 
     def require_closed(self, provider: str) -> None:
         pass
@@ -160,18 +161,18 @@ class Unguarded:
 async def preview(
     work: Work, kept: UnqueuedCheckpoints, *, illustrated: bool, retry_base_s: float, retry_cap_s: float, say: Say
 ) -> Preview:
-    """Make the blog. Raises the ProviderError that stands in its way; without its picture it is still one to read."""
+    """Write the post. Raises the ProviderError that prevents it. A missing picture does not raise."""
     trouble: str | None = None
     for stage in (Stage.SOURCE, Stage.IDEAS, Stage.CONTENT, *([Stage.IMAGE] if illustrated else [])):
         say(stage)
         try:
-            output = await _made(work, stage, retry_base_s=retry_base_s, retry_cap_s=retry_cap_s)
+            record = await _attempted(work, stage, retry_base_s=retry_base_s, retry_cap_s=retry_cap_s)
         except ProviderError as error:
             if stage is not Stage.IMAGE:
                 raise
             trouble = str(error)
         else:
-            await kept.save(stage, output)
+            await kept.save(stage, record.dump())
     image = kept.get(Stage.IMAGE)
     return Preview(
         source=kept.get(Stage.SOURCE) or {},
@@ -184,7 +185,7 @@ async def preview(
     )
 
 
-async def _made(work: Work, stage: Stage, *, retry_base_s: float, retry_cap_s: float) -> Output:
+async def _attempted(work: Work, stage: Stage, *, retry_base_s: float, retry_cap_s: float) -> Record:
     for failures in count(1):
         try:
             with fail_after(STAGE_DEADLINE_S):

@@ -1,5 +1,7 @@
-"""The product in any source_data: our own words, those of a shop's API, or the columns of an export, cleaned and
-bounded. What is of no use is left out; nothing raises."""
+"""Read the product from any source_data: our own keys, those of a shop's API, or the columns of an export.
+
+Values are cleaned and bounded. What is not usable is omitted. Nothing raises.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -23,7 +25,7 @@ from blogworker.product import (
     number,
 )
 
-NAMES = {  # our word -> the words producers use for it, the surest first
+NAMES = {  # our key -> the keys that producers use for it, the most reliable first
     "name": ("name", "title", "product_name", "productname"),
     "description": ("description", "plain_description", "plaindescription", "body_html", "body_(html)", "body"),
     "price": ("price", "variant_price", "price_min", "min_price", "amount"),
@@ -46,17 +48,26 @@ NAMES = {  # our word -> the words producers use for it, the surest first
 }
 STATED = ("weight", "dimensions", "length", "width", "height", "depth", "diameter", "volume", "material", "color",
           "colour", "size")  # fmt: skip
-NESTED = ("value", "name", "title", "label", "amount", "url", "src", "description")  # where an object has its text
+NESTED = (
+    "value",
+    "name",
+    "title",
+    "label",
+    "amount",
+    "url",
+    "src",
+    "description",
+)  # keys under which an object has its text
 IN_STOCK = frozenset({"instock", "true", "yes", "available", "limitedavailability"})
 OUT_OF_STOCK = frozenset({"outofstock", "false", "no", "soldout", "unavailable"})
 NAME_MAX, DESCRIPTION_MAX, PRICE_MAX, CURRENCY_MAX, SHORT = 200, 6_000, 40, 10, 120
 TAGS_MAX, TAG_LONGEST = 12, 40
-ENTRIES_MAX = 64  # of a list that are cleaned
+ENTRIES_MAX = 64  # entries of a list that are read
 CATEGORIES_MAX, CHOICE_LONGEST, ALT_LONGEST = 6, 40, 125
 
 
 def words_of(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The data under names in lower case with underscores: `Variant Price` is `variant_price`."""
+    """Return the data with keys in lower case with underscores: `Variant Price` becomes `variant_price`."""
     return {re.sub(r"\s+", "_", str(key).strip().lower()): value for key, value in data.items()}
 
 
@@ -65,7 +76,7 @@ def first(known: Mapping[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def read_product(data: Mapping[str, Any]) -> Product:
-    """Its name is empty where there is none."""
+    """Return the product. Its name is empty if the data has none."""
     known = words_of(data)
     found = {word: first(known, names) for word, names in NAMES.items()}
     variants = [_variant(entry) for entry in _entries(found["variants"])]
@@ -98,12 +109,12 @@ def _variant(entry: Any) -> Variant:
         choices = [known.get(f"option{n}") for n in (1, 2, 3)]
     if isinstance(choices, Mapping):
         choices = list(choices.values())
-    told = _texts(choices, "", CHOICE_LONGEST, most=OPTIONS_MAX) or _texts(
+    values = _texts(choices, "", CHOICE_LONGEST, most=OPTIONS_MAX) or _texts(
         first(known, ("title", "name")), "/", CHOICE_LONGEST
     )
     price = _price(first(known, NAMES["price"]))
     return Variant(
-        choices=told[:OPTIONS_MAX],
+        choices=values[:OPTIONS_MAX],
         price=price,
         compare_at_price=_above(_price(first(known, NAMES["compare_at_price"])), price),
         availability=_availability(first(known, NAMES["availability"])),
@@ -113,10 +124,10 @@ def _variant(entry: Any) -> Variant:
 
 
 def _range(low: str, high: str, variants: list[Variant]) -> tuple[str, str]:
-    """The lowest and the highest of all prices; the second is empty where there is one."""
+    """Return the lowest and the highest of all prices. The second is empty if there is only one price."""
     prices = [price for price in (low, high, *(one.price for one in variants)) if price]
     amounts = {price: amount for price in prices if (amount := number(price)) is not None}
-    if len(amounts) < len(set(prices)):  # one is in words
+    if len(amounts) < len(set(prices)):  # one of them is not a number
         return low or high, high if low and high != low else ""
     lowest, highest = (
         min(amounts, key=amounts.__getitem__, default=""),
@@ -126,7 +137,7 @@ def _range(low: str, high: str, variants: list[Variant]) -> tuple[str, str]:
 
 
 def _above(before: str, now: str) -> str:
-    """A price that was not higher is no reduction."""
+    """Return the former price, if it is higher than the present one or is not a number."""
     compared, price = number(before), number(now)
     if compared is None or price is None:
         return before if compared is None else ""
@@ -147,13 +158,13 @@ def _details(value: Any, known: Mapping[str, Any]) -> Iterator[Detail]:
     named = value.items() if isinstance(value, Mapping) else ()
     pairs = [*named, *((entry.get("name"), entry.get("value")) for entry in _entries(value) if "value" in _keys(entry))]
     pairs += [(name, _measure(known, name)) for name in STATED]
-    for name, told in pairs:
-        if (title := _text(name, CHOICE_LONGEST)) and (text := _text(told, SHORT)):
+    for name, value in pairs:
+        if (title := _text(name, CHOICE_LONGEST)) and (text := _text(value, SHORT)):
             yield Detail(title, text)
 
 
 def _measure(known: Mapping[str, Any], name: str) -> str:
-    """As it was told, with its unit. A number alone says nothing."""
+    """Return the measure with its unit. A number without a unit is omitted."""
     unit = _text(known.get(f"{name}_unit"), CURRENCY_MAX)
     value = _price(known.get(name))
     if number(value) is None:
@@ -170,7 +181,7 @@ def _images(main: Any, others: Any, alt: str) -> tuple[Image, ...]:
     if found and alt:
         main_url = next(iter(found))
         found[main_url] = found[main_url] or alt
-    return tuple(Image(url, told) for url, told in found.items())[:IMAGES_MAX]
+    return tuple(Image(url, text) for url, text in found.items())[:IMAGES_MAX]
 
 
 def _availability(value: Any) -> Availability:
@@ -190,15 +201,15 @@ def _text(value: Any, limit: int) -> str:
 
 
 def _texts(value: Any, separators: str, limit: int, *, most: int = ENTRIES_MAX) -> tuple[str, ...]:
-    """The texts of a list, or the parts of one text."""
+    """Return the texts of a list, or the parts of one text."""
     entries = _entries(value)
     if separators and len(entries) == 1 and isinstance(entries[0], str):
         entries = re.split(f"[{separators}]", entries[0])
-    return tuple(dict.fromkeys(told for entry in entries[:most] if (told := _text(entry, limit))))
+    return tuple(dict.fromkeys(text for entry in entries[:most] if (text := _text(entry, limit))))
 
 
 def _nested(value: Any, joint: str) -> Any:
-    """The scalar in an object or a list of a few; None for what holds none."""
+    """Return the scalar in an object, or the joined scalars of a list; None if there is none."""
     if isinstance(value, Mapping):
         value = first(value, NESTED)
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""A product in the few words that a model reads."""
+"""The facts of a product in the short form that a model reads."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ OPTION_LONGEST, VARIANT_LONGEST = 300, 140
 
 
 def facts(product: Product) -> dict[str, Any]:
-    """Each fact under its name; empty where it is not known."""
+    """Return each fact under its name. An unknown fact is empty."""
     return {
         "name": product.name,
         "description": product.description,
@@ -19,7 +19,7 @@ def facts(product: Product) -> dict[str, Any]:
         "currency": product.currency,
         "availability": product.availability,
         "options": [_option(option.name, option.values) for option in product.options],
-        "variants": [_told(variant)[:VARIANT_LONGEST] for variant in product.variants],
+        "variants": [_variant(variant)[:VARIANT_LONGEST] for variant in product.variants],
         "sku": product.sku,
         "vendor": product.vendor,
         "product_type": ", ".join(product.categories),
@@ -37,7 +37,7 @@ def _range(product: Product) -> str:
 
 
 def _before(product: Product) -> str:
-    """Beside a range it is told only where it is above all of it: else it is that of some variant, which tells it."""
+    """Return the former price. With a price range, only if it is above the whole range and no variant shows its own."""
     before, highest = number(product.compare_at_price), number(product.price_max)
     if product.price_max and (before is None or highest is None or before <= highest):
         return ""
@@ -50,11 +50,11 @@ def _option(name: str, values: tuple[str, ...]) -> str:
     kept = list(values)
     while len(", ".join(kept)) > OPTION_LONGEST:
         kept.pop()
-    told = ", ".join(kept) + (" and more" if len(kept) < len(values) else "")
-    return f"{name}: {told}" if name else told
+    listed = ", ".join(kept) + (" and more" if len(kept) < len(values) else "")
+    return f"{name}: {listed}" if name else listed
 
 
-def _told(variant: Variant) -> str:
+def _variant(variant: Variant) -> str:
     before = f"before {variant.compare_at_price}" if variant.compare_at_price else ""
     facts = filter(None, [variant.price, before, variant.weight, variant.availability])
     return f"{' / '.join(variant.choices)}: {', '.join(facts)}".removesuffix(": ")

@@ -1,8 +1,8 @@
-"""Stage 1: what the post is about, in one clean shape whatever a producer or a shop sent.
+"""Stage 1: bring what the post is about into one clean shape, whatever a producer or a shop has sent.
 
 keyword   a search phrase
 text      the owner's own notes
-product   something the shop sells: in the row itself, or only its id, then read from the site's shop
+product   a product of the shop: given in the row, or read from the shop of the site if the row has only its id
 """
 
 import json
@@ -18,37 +18,39 @@ from blogworker.printable import is_seen
 from blogworker.providers.wix.auth import PROVIDER
 from blogworker.providers.wix.client import WixClient
 from blogworker.providers.wix.products import OTHER_CATALOG, Catalog
+from blogworker.stages.material import material
 from blogworker.stages.product_data import NAMES as PRODUCT_NAMES
 from blogworker.stages.product_data import first, read_product, words_of
 from blogworker.stages.product_facts import facts
-from blogworker.stages.way_back import learn, with_link
-from blogworker.stages.work import Output, Work
+from blogworker.stages.product_link import learn, with_link
+from blogworker.stages.records import Output, Source
+from blogworker.stages.work import Work
 
-NAMES = {  # our word -> the words producers use for it, the surest first
+NAMES = {  # our key -> the keys that producers use for it, the most reliable first
     "keyword": ("keyword", "keywords", "topic", "query"),
     "text": ("text", "notes", "content"),
 }
 KEYWORD_MAX, TEXT_MAX = 200, 12_000
 MATERIAL_MAX = 14_000  # characters of JSON
 TEXT_LEAST = 500
-LEFT_OUT = ("pictures", "variants", "options", "details", "tags")
-UNTOLD = ("product_id", "image", "handle", "no_link")
-AS_THEY_ARE = ("kind", "product_id", "url", "image", "handle")
+OMITTED_FIRST = ("pictures", "variants", "options", "details", "tags")  # in order, where the material is too long
+NOT_CLEANED = ("kind", "product_id", "url", "image", "handle")
 PROSE = frozenset({"description", "text"})  # made of sentences
-V1_KNOWN_S = 86_400.0  # it may move to V3; from V3 no site moves
+V1_CACHED_S = 86_400.0  # a site may move from V1 to V3, and never back
 
 
-async def run(work: Work) -> Output:
+async def run(work: Work) -> Source:
     claim = work.claim
     data: Mapping[str, Any] = claim.source_data
     if claim.source_type == "product" and not _has_product(data):
         data = {**data, **await _from_shop(work)}
     source = await with_link(work, data, normalised(claim.source_type, claim.source_id, data))
-    return {**source, "site": usable(claim.site).facts()}
+    return Source.load({**source, "site": usable(claim.site).facts()})
 
 
 def normalised(kind: str, source_id: str | None, data: Mapping[str, Any]) -> Output:
-    """Raises Rejected, with words for whoever enqueued it, when there is nothing to write about."""
+    """Return the facts of a source under our keys. Raises Rejected, with a message for the producer, when there is
+    nothing to write about."""
     product = read_product(data)
     known = words_of(data)
     keyword, text = (first(known, names) for names in NAMES.values())
@@ -60,29 +62,25 @@ def normalised(kind: str, source_id: str | None, data: Mapping[str, Any]) -> Out
     if kind == "text" and not source["text"]:
         source["text"], source["description"] = source["description"], ""
     source = {
-        word: value if word in AS_THEY_ARE else _without_tags(value, prose=word in PROSE)
+        word: value if word in NOT_CLEANED else _without_tags(value, prose=word in PROSE)
         for word, value in source.items()
     }
     needed = {"keyword": "keyword", "text": "text", "product": "name"}.get(kind)
     if needed is None:
-        raise _unusable(f"source_type {kind!r} is none of keyword, product, text")
+        raise _unusable(f"source_type {kind!r} is not keyword, product or text")
     if not is_seen(source[needed]):
         raise _unusable(f"source_data of this {kind} has no {needed}: add it and retry the job")
-    return _fitted(source)
+    return _truncated(source)
 
 
-def material(source: Mapping[str, Any]) -> Output:
-    """The part of a source that a model is to read: what is known of it."""
-    return {word: value for word, value in source.items() if value not in (None, "", []) and word not in UNTOLD}
-
-
-def _fitted(source: Output) -> Output:
-    """What the model reads of it, within MATERIAL_MAX: long texts are cut first, then lists are left out."""
+def _truncated(source: Output) -> Output:
+    """Return the source with at most MATERIAL_MAX characters for the model: first long texts are truncated, then lists
+    are omitted."""
     texts = ("text", "description") if source["kind"] == "product" else ("description", "text")
     for word in texts:
         room = MATERIAL_MAX - _size({**source, word: ""})
         source = {**source, word: cut(source[word], max(TEXT_LEAST, room))}
-    for word in LEFT_OUT:
+    for word in OMITTED_FIRST:
         if _size(source) > MATERIAL_MAX:
             source = {**source, word: []}
     return source
@@ -116,7 +114,7 @@ async def _from_shop(work: Work) -> dict[str, Any]:
 
 
 async def _read(work: Work, wix: WixClient, product_id: str) -> dict[str, Any]:
-    """The product as the shop has it now. A shop that moved to the other catalog is asked there."""
+    """Return the product as the shop has it now. If the shop has moved to the other catalog version, read it there."""
     site = work.claim.instance_id
     known, catalog = await _catalog(work, wix)
     try:
@@ -126,23 +124,23 @@ async def _read(work: Work, wix: WixClient, product_id: str) -> dict[str, Any]:
             raise
         await work.cache.forget(f"catalog/{site}")
         if not known or isinstance(error, RateLimited):
-            raise  # the catalog was named just now, or the shop is still being set up: the next attempt asks again
+            raise  # the version was read just now, or the shop is still being set up: the next attempt reads it again
     _, catalog = await _catalog(work, wix)
     return await wix.product(site, product_id, catalog=catalog)
 
 
 async def _catalog(work: Work, wix: WixClient) -> tuple[bool, Catalog]:
-    """Whether the shop's catalog was known before, and which it is."""
+    """Return whether the catalog version of the shop was cached, and the version."""
     key = f"catalog/{work.claim.instance_id}"
     if (known := await work.cache.recall(key)) is not None:
         return True, known
     catalog = await wix.catalog(work.claim.instance_id)
-    await work.cache.remember(key, catalog, ttl_s=V1_KNOWN_S if catalog == "V1_CATALOG" else None)
+    await work.cache.remember(key, catalog, ttl_s=V1_CACHED_S if catalog == "V1_CATALOG" else None)
     return False, catalog
 
 
 def _without_tags(value: Any, *, prose: bool) -> Any:
-    """The words without the tags of a shop's templates: a writer that is true to its source would publish them."""
+    """Return the value without the template tags of a shop: a model that keeps to its source would publish them."""
     if isinstance(value, list):
         return [words for entry in value if (words := _without_tags(entry, prose=prose))]
     if not isinstance(value, str):

@@ -1,16 +1,16 @@
-"""What a stage is handed, and what it hands back.
+"""What a stage receives, and how it reports that it has to wait.
 
-A stage is a module of this room with one function, `async def run(work: Work) -> Output`. It raises a ProviderError
-when a vendor stops it, and Later when it has to wait; the pipeline turns that into an outcome. Whatever it pays for or
-shows to the world before its end it saves as a checkpoint of its own, named `<stage>.<effect>`, so that no later
-attempt does it again.
+A stage is a module of this room with one function, `async def run(work: Work) -> Record`. It raises a ProviderError
+when a provider stops it, and Later when it has to wait; the pipeline turns both into an outcome. A paid call or a
+change on the site is saved at once as a checkpoint of its own, named `<stage>.<effect>` (see `effects`), so that no
+later attempt repeats it.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from blogworker.errors import BlogworkerError, ProviderError
 from blogworker.providers.openai import OpenAIClient
@@ -21,13 +21,14 @@ from blogworker.quota.limiter import Limiter, Permit
 from blogworker.settings import ImageTrouble, OpenAISettings
 from blogworker.spend.budget import Refusal
 from blogworker.spend.ledger import Spend
+from blogworker.stages.records import Checkpoint, Output, Record
 
-Output = dict[str, Any]
-STAGE_DEADLINE_S = 600.0  # a lease says that the worker lives, this says that a call hangs
+R = TypeVar("R", bound=Record)
+STAGE_DEADLINE_S = 600.0  # ends a stage whose call hangs; the lease only shows that the worker is alive
 
 
 class Later(BlogworkerError):
-    """Nothing went wrong, but it is not yet time: the job rests for `seconds`; the message says why."""
+    """Nothing failed, but the job has to wait for `seconds`. The message says why."""
 
     def __init__(self, seconds: float, reason: str) -> None:
         super().__init__(reason)
@@ -35,76 +36,82 @@ class Later(BlogworkerError):
 
 
 class MadeAhead(Later):
-    """All is ready, and its owner wants it published later."""
+    """The post is ready and is scheduled to be published later."""
 
 
 class Checkpoints(Protocol):
-    """One attempt's view of its job's checkpoints. Every write is fenced."""
+    """The checkpoints of one job, as JSON, for one attempt. Every write is fenced.
+
+    Stages use the typed methods of `Work`: `load`, `require` and `save`.
+    """
 
     def get(self, name: str) -> Output | None:
-        """What was saved under `name` by this attempt or an earlier one."""
+        """Return what this attempt or an earlier one has saved under `name`."""
 
     async def save(
         self, name: str, output: Output, spend: Spend | None = None, *, replaces: Collection[str] = ()
     ) -> None:
-        """Store. `replaces`: checkpoints whose paid calls are wasted from now on, because the post does not use them.
-        Raises LeaseLost if the claim is no longer ours."""
+        """Store `output` under `name`. `replaces`: checkpoints whose paid calls count as wasted from now on, because
+        the post does not use them. Raises LeaseLost if the attempt has lost its claim."""
 
     async def confirm(self) -> datetime:
-        """The database's time. Asked before each visible effect: raises LeaseLost unless the claim is still ours."""
+        """Return the time of the database. Called before each visible effect. Raises LeaseLost if the attempt has lost
+        its claim."""
 
     async def hold_budget(self, usd: float) -> Refusal | None:
-        """Hold the most that this attempt may still cost, in USD. Raises LeaseLost if the claim is no longer ours."""
+        """Hold the most that this attempt may still cost, in USD. Return None, or the budget that refuses it. Raises
+        LeaseLost if the attempt has lost its claim."""
 
     async def store_post(self, post: Output) -> None:
-        """Insert or update the job's row in `blog_posts`; keys are column names."""
+        """Insert or update the row of the job in `blog_posts`. Keys are column names."""
 
     async def claim_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> "ClaimedTitle":
-        """Have the first of these titles that is not like another of the site. `source`: a digest of what they were
-        made of; `last_chance`: the least alike rather than none, if it was made of something else."""
+        """Claim the first of these titles that is not similar to another title of the site. `source`: the digest of the
+        source. `last_chance`: if all are similar, claim the least similar one, unless the similar post has the same
+        source."""
 
     async def claim_slug(self, wanted: Sequence[str], *, stem: str) -> str:
-        """Have the first of these slugs that no other post of the site has, else `stem` with a number behind it. The
-        same for every attempt that wants the same."""
+        """Claim the first of these slugs that no other post of the site has, else `stem` with a number added. Every
+        attempt with the same `wanted` gets the same slug."""
 
     async def draw_review(self, every: int) -> bool:
-        """Whether this post is the one of `every` consecutive posts of its site that is held for review. The same
-        answer for every attempt."""
+        """Return whether this post is the one of `every` consecutive posts of its site that is held for review. Every
+        attempt gets the same answer."""
 
     async def site_tags(self) -> list[str]:
-        """The tags of the site's latest posts, the most used first."""
+        """Return the tags of the latest posts of the site, the most used first."""
 
     async def related_posts(self, terms: Mapping[str, int], *, language: str | None) -> list["Related"]:
-        """Other posts of the site that are found by these terms (see `library`), the most alike first."""
+        """Return other posts of the site that match these terms (see `library`), the most similar first."""
 
     async def record_post(self, *, title: str, angle: str, language: str | None, terms: Sequence[str]) -> None:
-        """Put the post into the site's library, to be found by these terms. Raises LeaseLost if the claim is no longer
-        ours."""
+        """Add the post to the library of the site, to be found by these terms. Raises LeaseLost if the attempt has lost
+        its claim."""
 
     async def image_bytes(self) -> bytes | None:
-        """The picture stored with the post, if there is one."""
+        """Return the picture that is stored with the post, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedTitle:
     """The answer of `claim_title`."""
 
-    place: int | None  # in what was wanted, from 0; None where none is free
-    taken: tuple[str, ...]  # titles of the site that were in the way
+    place: int | None  # index in `wanted`; None: no title could be claimed
+    taken: tuple[str, ...]  # titles of the site that are similar to the wanted ones
 
 
 @dataclass(frozen=True, slots=True)
 class Related:
-    """A post of the site that is about much the same as another."""
+    """A post of the site about a similar subject."""
 
     title: str
     angle: str
-    url: str | None  # None: not published, or not to be linked
-    share: float  # of what the other is about, from 0 to 1
+    url: str | None  # None: it is not published, or must not be linked
+    share: float  # of the terms that both posts have, from 0 to 1
 
 
 class Guard(Protocol):
-    """What is known of the providers' health; `quota.breaker` implements it for the fleet."""
+    """The circuit breakers of the providers. `quota.breaker` implements it for the fleet."""
 
     def require_closed(self, provider: str) -> None:
         """Raise ProviderDown if the circuit breaker of the provider is open."""
@@ -117,36 +124,39 @@ class Guard(Protocol):
         site: str | None = None,
         secondary: bool = False,
     ) -> AbstractAsyncContextManager[None]:
-        """Guard one call to the provider, made in the block; see `quota.breaker`. `exempt`: errors that do not count as
-        failures of the provider. Raises ProviderDown if the breaker is open or the failure belongs to an outage."""
+        """Report the result of the enclosed call to the circuit breaker. `exempt`: errors that do not count as failures
+        of the provider; `site`: the site of the call, for calls that may fail for one site alone; `secondary`: its
+        success does not prove that the main call of the provider works. Raises ProviderDown like `require_closed`, and
+        when the failure opens the breaker."""
 
 
 class Cache(Protocol):
-    """What is remembered between jobs, for all workers. Lifetimes in seconds."""
+    """A cache that all workers share. Lifetimes are in seconds."""
 
     product_s: float
     ideas_s: float
 
     async def recall(self, key: str) -> Any:
-        """The value, or None."""
+        """Return the value, or None."""
 
     async def remember(self, key: str, value: object, *, ttl_s: float | None) -> None:
-        """Store; None: for good."""
+        """Store the value. `ttl_s` None: without expiry."""
 
     async def forget(self, key: str) -> None:
-        """Remove."""
+        """Remove the value."""
 
     async def acquire_single_flight(self, key: str, claim: Claim, *, ttl_s: float) -> bool:
-        """Have the right to buy what belongs under `key`, unless another attempt has it: one at a time in the fleet. It
-        ends with `release_single_flight`, with the attempt, and after `ttl_s` in any case."""
+        """Acquire the single-flight lock of `key`: only one attempt of the fleet requests what is missing. Return False
+        if another attempt has the lock. The lock ends with `release_single_flight`, with the attempt, or after
+        `ttl_s`."""
 
     async def release_single_flight(self, key: str, claim: Claim) -> None:
-        """Give it back, if it still is this attempt's."""
+        """Release the lock, if this attempt still has it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vendors:
-    """The remote side. `wix` is None when there are no Wix credentials."""
+    """The clients of the providers. `wix` is None when there are no Wix credentials."""
 
     openai: OpenAIClient
     replicate: ReplicateClient
@@ -161,12 +171,35 @@ class Work:
     checkpoints: Checkpoints
     vendors: Vendors
     limiter: Limiter
-    openai: OpenAISettings  # models, and the tokens to reserve for a call
+    openai: OpenAISettings  # models, and the tokens to reserve per call
     breakers: Guard
     cache: Cache
-    image_trouble: ImageTrouble = "wait"  # where the site does not say
-    review_every: int | None = None  # likewise: of how many posts one stays a draft
+    image_trouble: ImageTrouble = "wait"  # unless the site has its own setting
+    review_every: int | None = None  # likewise; one of so many posts stays a draft
+
+    def load(self, checkpoint: Checkpoint[R]) -> R | None:
+        """Return what this attempt or an earlier one has saved."""
+        output = self.checkpoints.get(checkpoint.name)
+        return None if output is None else checkpoint.record.load(output)
+
+    def require(self, checkpoint: Checkpoint[R]) -> R:
+        """Return the record of an earlier stage."""
+        if (record := self.load(checkpoint)) is None:
+            raise LookupError(f"the stage {checkpoint.name} has to run first")
+        return record
+
+    async def save(
+        self,
+        checkpoint: Checkpoint[R],
+        record: R,
+        spend: Spend | None = None,
+        *,
+        replaces: Collection[Checkpoint[Any]] = (),
+    ) -> None:
+        """Store a record. See `Checkpoints.save`."""
+        names = [replaced.name for replaced in replaces]
+        await self.checkpoints.save(checkpoint.name, record.dump(), spend, replaces=names)
 
     def permit(self, bucket: str, *, tokens: int = 0) -> AbstractAsyncContextManager[Permit]:
-        """Wait for the quota of one call; calls of all sites go in the order of their turns."""
+        """Wait for the quota of one call. Calls of all sites are served in the order of their turns."""
         return self.limiter.permit(bucket, tokens=tokens, turn=self.claim.turn)

@@ -1,14 +1,14 @@
-"""Having a model write something, paying for each answer once.
+"""Get a text from a model, and pay for each answer once.
 
-    draft --fit--> done
-      |  |-cut off--> draft again with a larger cap
-      |  `-refused--> draft again, rephrased
-      `-unfit--> repair --fit--> done
-                    `-unfit--> Rejected
+    draft --valid--> done
+      |  |-truncated--> draft again with a larger token limit
+      |  `-refused----> draft again, rephrased
+      `-invalid--> repair --valid--> done
+                     `-invalid--> Rejected
 
-Each of these happens once: a second answer that is cut off, refused, unfit or without text is final. Every answer is
-stored with its cost as soon as it arrives, also one that is not usable, so a later attempt continues from there: it
-judges the stored answer again instead of buying another, and knows the outcome of earlier calls.
+Each of these happens once. A second answer that is truncated, refused, invalid or without text is final. Every answer,
+usable or not, is stored with its cost as soon as it arrives. A later attempt continues from there: it checks the stored
+answer again, without a new call, and it knows the outcomes of earlier calls.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,24 +28,26 @@ from blogworker.providers.openai_answers import (
 from blogworker.queue.job import Stage
 from blogworker.quota.headers import limits_in
 from blogworker.spend.ledger import Spend
+from blogworker.stages import effects
 from blogworker.stages.catalog import LARGER_CAP, text_quota
-from blogworker.stages.work import Output, Work
+from blogworker.stages.records import Checkpoint
+from blogworker.stages.work import Work
 from blogworker.telemetry import get_logger
 
 T = TypeVar("T")
 
-USELESS_MOST = 2  # answers without text that one blog pays for; if no blog gets text, the breaker opens
+USELESS_MOST = 2  # answers without text that one job pays for; if no job gets text, the circuit breaker opens
 FAULTS_SHOWN = 5
-PATIENCE = 2  # unanswered calls after which the next is given longer
+UNANSWERED_MOST = 2  # unanswered calls until the next call gets a longer timeout
 LONGER = 2  # times the usual timeout
-LONGEST_CALL_S = 540.0  # within the deadline of a stage
+LONGEST_CALL_S = 540.0  # less than the deadline of a stage
 
 log = get_logger()
 
 
 class InvalidOutput(Exception):
-    """The text cannot be published; `faults` say why, in words the model can act on. `defects` name all that was found,
-    `returned` those of them that only the writer can mend."""
+    """The text cannot be published. `faults` say why, in words that a model can act on. `defects` are the names of all
+    defects found, `returned` the names of those that only the model can repair."""
 
     def __init__(self, faults: list[str], *, defects: Sequence[str] = (), returned: Sequence[str] = ()) -> None:
         super().__init__("; ".join(faults))
@@ -56,77 +58,85 @@ class InvalidOutput(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One thing to be written."""
+    """One text to request."""
 
     stage: str
     prompt: Prompt
     input: str
     model: str
-    tokens: int  # reserved for the call, and the cap of its answer
-    draft: str = "draft"  # the checkpoints of its answers: `ideas.draft`, `ideas.repair`
+    tokens: int  # reserved for the call, and the limit of its answer
+    draft: str = "draft"  # names of the checkpoints of its answers: `ideas.draft`, `ideas.repair`
     repair: str = "repair"
-    replaces: tuple[str, ...] = ()  # checkpoints that the answer takes the place of
+    replaces: tuple[str, ...] = ()  # checkpoints whose answers are wasted once this answer has arrived
 
 
-async def written(work: Work, task: Task, *, fit: Callable[[str], T]) -> T:
-    """What `fit` makes of the model's answer. `fit` raises InvalidOutput; after one repair that is final."""
+async def written(work: Work, task: Task, *, accept: Callable[[str], T]) -> T:
+    """Return what `accept` reads from the answer of the model.
+
+    `accept` raises InvalidOutput for an invalid answer. After one repair this is final.
+    """
     draft = await _answer(work, task, name=f"{task.stage}.{task.draft}")
     try:
-        return _judged(fit, draft)
-    except InvalidOutput as unfit:
+        return _accepted(accept, draft)
+    except InvalidOutput as invalid:
         again = replace(
             task,
-            input=repairing(task.input, answer=draft, faults=unfit.faults),
+            input=repairing(task.input, answer=draft, faults=invalid.faults),
             replaces=(f"{task.stage}.{task.draft}",),
         )
     repaired = await _answer(work, again, name=f"{task.stage}.{task.repair}")
     try:
-        return _judged(fit, repaired)
-    except InvalidOutput as unfit:
-        shown = "; ".join(unfit.faults[:FAULTS_SHOWN])
+        return _accepted(accept, repaired)
+    except InvalidOutput as invalid:
+        shown = "; ".join(invalid.faults[:FAULTS_SHOWN])
         raise Rejected(
-            f"{task.model} wrote nothing fit for {task.stage}, even after a repair: {shown}",
+            f"{task.model} wrote no valid answer for {task.stage}, even after a repair: {shown}",
             provider=PROVIDER,
-            code="unfit_text",
-        ) from unfit
+            code="invalid_text",
+        ) from invalid
 
 
-def _judged(fit: Callable[[str], T], answer: str) -> T:
-    """What `fit` makes of an answer, which may hold anything where the schema has a number or a list."""
+def _accepted(accept: Callable[[str], T], answer: str) -> T:
+    """Return what `accept` reads from an answer, which may have any value where the schema has a number or a list."""
     try:
-        return fit(answer)
+        return accept(answer)
     except (ArithmeticError, RecursionError, TypeError) as error:
-        raise InvalidOutput([f"a value in the answer is not what the schema names: {error}"]) from error
+        raise InvalidOutput([f"a value in the answer does not match the schema: {error}"]) from error
 
 
 def writer_of(work: Work, task: Task) -> str:
-    """The model that wrote what `written` gave: the fallback, where the vendor did not know the task's."""
-    last = work.checkpoints.get(f"{task.stage}.{task.repair}") or work.checkpoints.get(f"{task.stage}.{task.draft}")
-    return str((last or {}).get("model") or task.model)
+    """Return the model that wrote the accepted answer: the fallback model if the provider did not know the task's."""
+    repair, draft = (work.load(_answer_of(f"{task.stage}.{name}")) for name in (task.repair, task.draft))
+    last = repair or draft
+    return (last.model if last is not None else None) or task.model
+
+
+def _answer_of(name: str) -> Checkpoint[effects.Answer]:
+    return Checkpoint(name, effects.Answer)
 
 
 async def _answer(work: Work, task: Task, *, name: str) -> str:
-    """The text stored under `name`, bought if it is not there."""
-    if (bought := work.checkpoints.get(name)) is not None:
-        return str(bought["text"])
-    cut_off = work.checkpoints.get(f"{name}_truncated") is not None
-    refused = work.checkpoints.get(f"{name}_refused") is not None
+    """Return the text stored under `name`. Request it if it is not stored."""
+    if (stored := work.load(_answer_of(name))) is not None:
+        return stored.text
+    truncated = work.load(effects.truncated(name)) is not None
+    refused = work.load(effects.refused(name)) is not None
     while True:
-        asked = replace(task, tokens=task.tokens * LARGER_CAP) if cut_off else task
-        asked = replace(asked, input=rephrased(task.input)) if refused else asked
+        call = replace(task, tokens=task.tokens * LARGER_CAP) if truncated else task
+        call = replace(call, input=rephrased(task.input)) if refused else call
         try:
-            return await _buy(work, asked, name=name)
+            return await _request(work, call, name=name)
         except Truncated:
-            if cut_off:
+            if truncated:
                 raise
-            cut_off = True
+            truncated = True
         except Refused:
             if refused:
                 raise
             refused = True
         except Unavailable as error:
-            if error.code in NO_TEXT and _useless(work, name) >= USELESS_MOST:
-                raise _worthless(task, error) from error
+            if error.code in NO_TEXT and _times(work, effects.useless(name)) >= USELESS_MOST:
+                raise _without_text(task, error) from error
             raise
         except ModelUnknown:
             if (fallback := _fallback(work, task)) is None:
@@ -135,12 +145,12 @@ async def _answer(work: Work, task: Task, *, name: str) -> str:
             task = replace(task, model=fallback)
 
 
-def _useless(work: Work, name: str) -> int:
-    """How many answers without text were paid for."""
-    return int((work.checkpoints.get(f"{name}_useless") or {}).get("times", 0))
+def _times(work: Work, checkpoint: Checkpoint[effects.UnusableAnswer]) -> int:
+    answer = work.load(checkpoint)
+    return answer.times if answer is not None else 0
 
 
-def _worthless(task: Task, error: Unavailable) -> Rejected:
+def _without_text(task: Task, error: Unavailable) -> Rejected:
     return Rejected(
         f"{task.model} gave {USELESS_MOST} answers without text for {task.stage}: {error.args[0]}",
         provider=PROVIDER,
@@ -154,10 +164,10 @@ def _fallback(work: Work, task: Task) -> str | None:
     return None if model == task.model else model
 
 
-async def _buy(work: Work, task: Task, *, name: str) -> str:
+async def _request(work: Work, task: Task, *, name: str) -> str:
     bucket = text_quota(task.model)
     replaceable = (ModelUnknown,) if _fallback(work, task) else ()
-    work.breakers.require_closed(PROVIDER)  # before it takes of the quota
+    work.breakers.require_closed(PROVIDER)  # before the request takes quota
     async with (
         work.permit(bucket, tokens=task.tokens) as permit,
         work.breakers.guarding(PROVIDER, exempt=replaceable, secondary=task.stage == Stage.IDEAS),
@@ -182,50 +192,46 @@ async def _buy(work: Work, task: Task, *, name: str) -> str:
             raise
         if generation.tokens:
             permit.used(generation.tokens)
-        await _store(work, task, name=name, generation=generation)  # first: it is paid for
+        await _store(work, task, name=name, generation=generation)  # first, because it is paid for
         await work.limiter.learn(bucket, limits_in(generation.headers))
         return generation.checked()
 
 
-def _unanswered(work: Work, name: str) -> int:
-    return int((work.checkpoints.get(f"{name}_unanswered") or {}).get("times", 0))
-
-
 def _timeout_s(work: Work, name: str) -> float:
-    longer = LONGER if _unanswered(work, name) >= PATIENCE else 1
+    longer = LONGER if _times(work, effects.unanswered(name)) >= UNANSWERED_MOST else 1
     return min(work.openai.timeout * longer, max(LONGEST_CALL_S, work.openai.timeout))
 
 
 async def _note_unanswered(work: Work, task: Task, *, name: str) -> None:
-    """It may have been made, and be billed: counted as a request, its tokens stay charged to the quota."""
-    times = _unanswered(work, name) + 1
+    """Record a call that the provider may bill. It counts as a request, and its tokens stay charged to the quota."""
+    checkpoint = effects.unanswered(name)
+    times = _times(work, checkpoint) + 1
     spend = Spend(PROVIDER, task.model, task.prompt.version, cost_usd=0.0, wasted=True)
-    await work.checkpoints.save(f"{name}_unanswered", {"times": times, "tokens_at_most": times * task.tokens}, spend)
+    await work.save(checkpoint, effects.UnusableAnswer(times=times, tokens_at_most=times * task.tokens), spend)
 
 
 async def _store(work: Work, task: Task, *, name: str, generation: Generation) -> None:
-    """Under its own name if it is of use, else under one that tells what became of it."""
-    output: Output = {
-        "text": generation.text,
-        "request_id": generation.request_id,
-        "model": task.model,
-        "tier": generation.tier,
-    }
+    """Store a usable answer under its own name, any other under a name that says what is wrong with it."""
+    fields = {"request_id": generation.request_id, "model": task.model, "tier": generation.tier}
+    spend = _spend(task, generation)
+    if generation.fault is None:
+        answer = effects.Answer(text=generation.text, **fields)
+        replaces = [_answer_of(replaced) for replaced in task.replaces]
+        await work.save(_answer_of(name), answer, spend, replaces=replaces)
+        return
+    unusable = effects.UnusableAnswer.load({"text": generation.text, **fields})
     textless = False
     match generation.fault:
-        case None:
-            kept = name
         case Truncated():
-            kept = f"{name}_truncated"
+            checkpoint = effects.truncated(name)
         case Refused():
-            kept = f"{name}_refused"
+            checkpoint = effects.refused(name)
         case fault:
-            kept = f"{name}_useless"
+            checkpoint = effects.useless(name)
             textless = fault.code in NO_TEXT
-            output["times"] = _useless(work, name) + textless
-    if generation.fault is None or generation.tokens or textless:
-        replaces = task.replaces if kept == name else ()
-        await work.checkpoints.save(kept, output, _spend(task, generation), replaces=replaces)
+            unusable = effects.UnusableAnswer.load(unusable.dump() | {"times": _times(work, checkpoint) + textless})
+    if generation.tokens or textless:
+        await work.save(checkpoint, unusable, spend)
 
 
 def _spend(task: Task, generation: Generation) -> Spend:

@@ -17,7 +17,8 @@ from blogworker.simulator.writer.kinds import ANY, PRODUCT, Kind, kinds
 from blogworker.simulator.writer.subject import read_subject
 from blogworker.stages.content import read_post
 from blogworker.stages.ideas import read_ideas
-from blogworker.stages.source import material, normalised
+from blogworker.stages.material import material
+from blogworker.stages.source import normalised
 
 KNOWN = {name: kind for name, kind in kinds().items() if name != ANY}
 BLOGS = [(shop.name, blog) for shop in shops() for blog in shop.blogs]

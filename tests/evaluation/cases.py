@@ -14,8 +14,9 @@ from blogworker.simulator.misbehaviours import misbehaved
 from blogworker.simulator.writer import Quality, write
 from blogworker.stages.content import read_post
 from blogworker.stages.ideas import merit, read_ideas
-from blogworker.stages.source import material, normalised
-from blogworker.stages.work import Output
+from blogworker.stages.material import material
+from blogworker.stages.records import Output
+from blogworker.stages.source import normalised
 
 from .judge import Published, published
 

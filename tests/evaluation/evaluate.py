@@ -14,7 +14,8 @@ from blogworker.providers.openai_answers import Generation
 from blogworker.queue.job import Claim, Stage
 from blogworker.settings import OpenAISettings
 from blogworker.stages import content
-from blogworker.stages.work import Output, Vendors, Work
+from blogworker.stages.records import Output
+from blogworker.stages.work import Vendors, Work
 
 from .cases import Case
 from .judge import TOKEN, Verdict, compared, published
@@ -76,7 +77,7 @@ def evaluated(case: Case, kind: str, *, stubborn: bool = False) -> Cell:
         return Cell(case, kind, Outcome.UNPLANTED)
     model = Model(case, kind, stubborn)
     try:
-        post = at_once(content.run(_work(case, model)))
+        post = at_once(content.run(_work(case, model))).dump()
     except Rejected as rejected:
         return Cell(case, kind, Outcome.REFUSED, str(rejected))
     return _judged(case, kind, post, calls=model.calls)

@@ -37,7 +37,7 @@ from blogworker.spend.ledger import Spend
 from blogworker.stages.catalog import CATALOG
 from blogworker.stages.checkpoint import StoredCheckpoints
 from blogworker.stages.pipeline import outcome
-from blogworker.stages.work import Output
+from blogworker.stages.records import Output
 
 from .story import FREE_RPM, Call, Site, Story, Trouble
 from .virtual import Look, VirtualDatabase, VirtualLoop

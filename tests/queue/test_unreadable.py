@@ -6,7 +6,7 @@ from blogworker.db.loaders import Unreadable
 from blogworker.ops.jobs import show_job
 from blogworker.queue.job import Done, Failure, Reject, Retry, Stage
 from blogworker.stages.checkpoint import load
-from blogworker.stages.checkpoint_schema import misfits_of
+from blogworker.stages.checkpoint_schema import invalid_checkpoints
 
 pytestmark = pytest.mark.anyio
 
@@ -82,8 +82,8 @@ async def test_an_unreadable_checkpoint_is_reported_for_its_own_blog(psql, datab
 
     saved = await load(database, [1, 2])
 
-    assert misfits_of(saved[2]) == ({}, {})
-    assert misfits_of(saved[1]) == ({"ideas.draft": "it cannot be read: it is nested too deeply"}, {})
+    assert invalid_checkpoints(saved[2]) == ({}, {})
+    assert invalid_checkpoints(saved[1]) == ({"ideas.draft": "it cannot be read: it is nested too deeply"}, {})
 
 
 async def test_what_cannot_be_read_of_a_blog_hides_nothing_else_of_it(psql, database):

@@ -16,7 +16,8 @@ from blogworker.simulator.writer.kinds import PRODUCT, goods
 from blogworker.simulator.writer.record import pairs
 from blogworker.stages.content import read_post
 from blogworker.stages.ideas import read_ideas
-from blogworker.stages.source import material, normalised
+from blogworker.stages.material import material
+from blogworker.stages.source import normalised
 
 LANGUAGES = sorted(goods())
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")

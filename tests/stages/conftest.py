@@ -17,7 +17,8 @@ from blogworker.settings import OpenAISettings
 from blogworker.spend.budget import Refusal
 from blogworker.spend.ledger import Spend
 from blogworker.stages import publish
-from blogworker.stages.work import ClaimedTitle, Output, Related, Vendors, Work
+from blogworker.stages.records import Output
+from blogworker.stages.work import ClaimedTitle, Related, Vendors, Work
 
 from .pipeline_harness import Kitchen, opened_kitchen
 

@@ -50,8 +50,8 @@ async def test_a_shop_is_asked_once_for_a_product_and_its_catalog(work, stored):
         another_id = (await room.products(SITE))[1]["id"]
         work = replace(work, vendors=vendors, cache=stored)
 
-        first = await source.run(claimed(work, source_id=product_id, source_data={}))
-        again = await source.run(claimed(work, source_id=product_id, source_data={}))
+        first = (await source.run(claimed(work, source_id=product_id, source_data={}))).dump()
+        again = (await source.run(claimed(work, source_id=product_id, source_data={}))).dump()
         await source.run(claimed(work, source_id=another_id, source_data={}))
 
         asked = [name for name in await room.operations("wix") if name.startswith("stores.")]
@@ -69,7 +69,7 @@ async def test_a_shop_that_has_moved_to_the_new_catalog_is_asked_again_at_once(w
         cache.values[f"catalog/{SITE}"] = wrong
         work = claimed(replace(work, vendors=vendors), source_id=product_id, source_data={})
 
-        assert (await source.run(work))["name"]
+        assert (await source.run(work)).dump()["name"]
     assert cache.values[f"catalog/{SITE}"] == answer
     assert cache.lifetimes[f"catalog/{SITE}"] == (None if answer == "V3_CATALOG" else source.V1_KNOWN_S)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from blogworker.errors import RateLimited
 from blogworker.stages import publish
-from blogworker.stages.categories import KNOWN_S, MOST, category_ids, fitting
+from blogworker.stages.categories import CACHED_S, MOST, category_ids, matching
 
 from .conftest import SITE, Remembered, claimed, idea, post
 from .vendors import simulated
@@ -32,24 +32,24 @@ LABELS = st.text("abs ßé-&陶器ไ1", max_size=12)
     ],
 )
 def test_a_category_fits_in_whatever_spelling(label, names, phrases):
-    assert fitting({"c": label, "d": "Something else"}, names=names, phrases=phrases) == ["c"]
+    assert matching({"c": label, "d": "Something else"}, names=names, phrases=phrases) == ["c"]
 
 
 @pytest.mark.parametrize("label", ["Smug", "News", "", "&", "Coffee pots"])
 def test_a_category_that_a_post_only_resembles_does_not_fit(label):
-    assert fitting({"c": label}, names=["mug"], phrases=["heavy coffee mug"]) == []
+    assert matching({"c": label}, names=["mug"], phrases=["heavy coffee mug"]) == []
 
 
 @given(st.dictionaries(st.text("0123", min_size=1), LABELS, max_size=8), st.lists(LABELS), st.lists(LABELS))
 def test_at_most_three_of_the_known_ones_each_once_and_exact_ones_first(known, names, phrases):
-    found = fitting(known, names=names, phrases=phrases)
+    found = matching(known, names=names, phrases=phrases)
 
     assert len(found) == len(set(found)) <= MOST
     assert set(found) <= set(known)
-    assert fitting(known, names=names, phrases=phrases) == found
+    assert matching(known, names=names, phrases=phrases) == found
     for category in known:
         if re.search(r"\w", known[category]) and len(known) <= MOST:
-            assert category in fitting(known, names=[known[category].upper()], phrases=[]) or "ß" in known[category]
+            assert category in matching(known, names=[known[category].upper()], phrases=[]) or "ß" in known[category]
 
 
 @pytest.fixture
@@ -95,12 +95,12 @@ async def test_a_site_of_many_categories_is_read_page_by_page_and_once(world):
     work, room = world
     ids = await categories(work, *(f"Topic {number}" for number in range(103)), "Mugs")
 
-    found = [await category_ids(work, work.vendors.wix, {"tags": ["mug"]}) for _ in range(3)]
+    found = [await category_ids(work, work.vendors.wix, ["mug"]) for _ in range(3)]
 
     assert found == [[ids["Mugs"]]] * 3
     assert (await room.operations("wix")).count("categories.query") == 2
     cache: Remembered = work.cache
-    assert cache.lifetimes == {f"categories/{SITE}": KNOWN_S}
+    assert cache.lifetimes == {f"categories/{SITE}": CACHED_S}
 
 
 @pytest.mark.parametrize(

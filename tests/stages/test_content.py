@@ -24,7 +24,7 @@ async def test_a_post_is_written_cleaned_and_stored(work, writer, checkpoints):
     checkpoints.saved |= {"source": SOURCE, "ideas": {"chosen": idea(), "others": []}}
     writer.will_write(post())
 
-    output = await content.run(work)
+    output = (await content.run(work)).dump()
 
     assert output["word_count"] >= 300
     assert output["html"].startswith("<p>")
@@ -144,7 +144,7 @@ async def test_a_forbidden_word_does_not_come_back_from_the_idea(work, writer, c
     checkpoints.titles = [own["title"]]
     writer.will_write(own)
 
-    output = await content.run(work)
+    output = (await content.run(work)).dump()
 
     assert output["title"] == own["title"]
     assert output["tags"] == ["stoneware mug"]

@@ -20,7 +20,8 @@ from blogworker.post.defects import DEFECTS, repair_fields
 from blogworker.post.prompts import IDEAS, POST, fenced
 from blogworker.simulator.writer import Quality, write
 from blogworker.stages.content import read_post
-from blogworker.stages.source import material, normalised
+from blogworker.stages.material import material
+from blogworker.stages.source import normalised
 from blogworker.stages.writing import InvalidOutput
 
 OWN = "https://shop.example/mug"

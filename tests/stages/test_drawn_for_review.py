@@ -146,7 +146,7 @@ async def test_the_blog_says_first_then_its_site_then_the_fleet(
     work: Work = replace(claimed(world[0], publish_mode=own, site=site), review_every=fleet)
     checkpoints.drawn = True
 
-    output = await publish.run(work)
+    output = (await publish.run(work)).dump()
 
     assert output["published"] is published
     drawn = [event for event in checkpoints.events if event.startswith("draw")]
@@ -168,7 +168,7 @@ async def test_what_was_drawn_stays_when_the_settings_change_before_the_next_att
     with pytest.raises(Unavailable):
         await publish.run(claimed(work, site={"review_every": 4}))
 
-    output = await publish.run(claimed(work, site={}))
+    output = (await publish.run(claimed(work, site={}))).dump()
 
     assert output["reason"] == "left as a draft for review: one of every 4 posts"
     assert await room.posts(str(work.claim.instance_id)) == []
@@ -185,7 +185,7 @@ async def test_a_draft_that_was_made_before_the_draw_is_published_as_it_was_mean
     with pytest.raises(Unavailable):
         await publish.run(claimed(work, site={}))
 
-    assert (await publish.run(claimed(work, site={"review_every": 1})))["published"] is True
+    assert (await publish.run(claimed(work, site={"review_every": 1}))).dump()["published"] is True
 
 
 @pytest.mark.anyio

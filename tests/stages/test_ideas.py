@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from blogworker.errors import Rejected
-from blogworker.stages import ideas
+from blogworker.stages import ideas, material
 from blogworker.stages.writing import InvalidOutput
 
 from .conftest import claimed, idea
@@ -18,7 +18,7 @@ async def test_the_best_idea_is_chosen_and_the_rest_kept(work, writer, checkpoin
     checkpoints.saved["source"] = {"kind": "product", "name": "Low Water Mug", "url": ""}
     writer.will_write({"ideas": [idea(score=60), idea(score=90, title="A mug for a heavy morning"), idea(score=10)]})
 
-    output = await ideas.run(work)
+    output = (await ideas.run(work)).dump()
 
     assert output["chosen"]["title"] == "A mug for a heavy morning"
     assert [other["score"] for other in output["others"]] == [60, 10]
@@ -30,7 +30,7 @@ async def test_ideas_without_use_do_not_spoil_the_rest(work, writer, checkpoints
     checkpoints.saved["source"] = {"keyword": "mug"}
     writer.will_write({"ideas": [idea(outline=[]), idea(title=""), idea()]})
 
-    output = await ideas.run(work)
+    output = (await ideas.run(work)).dump()
 
     assert output["others"] == []
 
@@ -87,7 +87,7 @@ async def test_the_next_blog_of_a_source_takes_an_idea_that_was_left_over(work, 
     await ideas.run(work)
     checkpoints.saved, checkpoints.titles = {"source": SOURCE}, ["The first title"]
 
-    output = await ideas.run(work)
+    output = (await ideas.run(work)).dump()
 
     assert output["chosen"]["title"] == "The second title"
     assert len(writer.asked) == 1
@@ -100,17 +100,17 @@ async def test_another_site_is_given_ideas_of_its_own(work, writer, checkpoints)
     await ideas.run(work)
     checkpoints.saved = {"source": SOURCE}
 
-    output = await ideas.run(claimed(work, instance_id="another"))
+    output = (await ideas.run(claimed(work, instance_id="another"))).dump()
 
     assert output["chosen"]["title"] == "Bought there"
 
 
 async def test_other_words_to_the_model_or_another_source_want_other_ideas(work, cache, monkeypatch):
-    before = ideas.digest(SOURCE)
+    before = material.digest(SOURCE)
 
-    assert ideas.digest({**SOURCE, "keyword": "cup"}) != before
-    monkeypatch.setattr(ideas, "IDEAS", replace(ideas.IDEAS, version="ideas-2"))
-    assert ideas.digest(SOURCE) != before
+    assert material.digest({**SOURCE, "keyword": "cup"}) != before
+    monkeypatch.setattr(material, "IDEAS", replace(material.IDEAS, version="ideas-2"))
+    assert material.digest(SOURCE) != before
 
 
 async def test_where_all_are_taken_others_are_asked_for_once(work, writer, checkpoints):
@@ -118,7 +118,7 @@ async def test_where_all_are_taken_others_are_asked_for_once(work, writer, check
     checkpoints.saved["source"], checkpoints.titles = SOURCE, ["Taken title"]
     writer.will_write({"ideas": [idea(title="Taken title")]}, {"ideas": [idea(title="Something new")]})
 
-    output = await ideas.run(work)
+    output = (await ideas.run(work)).dump()
 
     assert output["chosen"]["title"] == "Something new"
     assert '<taken>\n[\n "Taken title"\n]\n</taken>' in writer.asked[1]["input"]
@@ -129,7 +129,7 @@ async def test_a_source_that_gives_nothing_new_ends_its_blog_with_the_reason(wor
     checkpoints.saved["source"], checkpoints.titles = SOURCE, ["Taken title"]
     writer.will_write({"ideas": [idea(title="Taken title")]}, {"ideas": [idea(title="Taken title")]})
 
-    with pytest.raises(Rejected, match="posts like every idea for this keyword: 'Taken title'") as raised:
+    with pytest.raises(Rejected, match="a similar post for every idea about this keyword: 'Taken title'") as raised:
         await ideas.run(work)
 
     assert raised.value.code == "nothing_new"

@@ -12,7 +12,7 @@ from blogworker.providers.openai_answers import Generation
 from blogworker.queue.job import Claim
 from blogworker.queue.rescue import MOST, MOST_LONE
 from blogworker.settings import OpenAISettings
-from blogworker.stages import ideas
+from blogworker.stages import ideas, material
 from blogworker.stages.cache import StoredCache
 from blogworker.stages.ideas import LATEST_S, SOONEST_S
 from blogworker.stages.preview import Recalled, UnqueuedCheckpoints, preview
@@ -102,7 +102,7 @@ async def test_who_waits_for_ideas_holds_no_slot_spends_no_attempt_and_says_why(
     waiting = await kitchen.attempts()
 
     assert {(job["status"], job["failures"], job["kind"]) for job in waiting} == {("PENDING", 0, None)}
-    assert {job["error"] for job in waiting} == {"waits for ideas: another blog of the same source buys them"}
+    assert {job["error"] for job in waiting} == {"waits for ideas that another job of this source requests"}
     assert all(SOONEST_S - 3 < job["wait_s"] <= LATEST_S for job in waiting)
     assert max(job["wait_s"] for job in waiting) > 1 + min(job["wait_s"] for job in waiting), "19 of 6 seconds"
     assert await ideas_calls(kitchen) == 1, "the one before all this"
@@ -232,7 +232,7 @@ async def test_a_preview_waits_for_nobody_and_nobody_for_it(kitchen, dying):
 async def test_ideas_that_came_while_one_became_the_buyer_are_not_bought_again(work, writer, checkpoints, cache):
     """Between its look at the shelf and its turn to buy another one may have filled it."""
     checkpoints.saved["source"] = CURTAINS
-    key = f"ideas/{SITE}/{ideas.digest(CURTAINS)}"
+    key = f"ideas/{SITE}/{material.digest(CURTAINS)}"
 
     async def acquire_single_flight(*_: Any, **__: Any) -> bool:
         await cache.remember(key, [idea(title="Bought just now")], ttl_s=60)
@@ -240,7 +240,7 @@ async def test_ideas_that_came_while_one_became_the_buyer_are_not_bought_again(w
 
     cache.acquire_single_flight = acquire_single_flight
 
-    output = await ideas.run(work)
+    output = (await ideas.run(work)).dump()
 
     assert output["chosen"]["title"] == "Bought just now"
     assert writer.asked == []

@@ -28,7 +28,7 @@ async def world(work: Work, checkpoints) -> AsyncIterator[tuple[Work, Room]]:
 async def test_a_picture_is_made_paid_for_and_kept(world, checkpoints, limiter):
     work, _ = world
 
-    output = await image.run(work)
+    output = (await image.run(work)).dump()
 
     assert output["url"].startswith("http")
     assert output["type"] == "image/jpeg"
@@ -43,9 +43,9 @@ async def test_a_picture_is_made_paid_for_and_kept(world, checkpoints, limiter):
 
 async def test_a_prediction_already_paid_for_is_taken_up_again(world, checkpoints):
     work, room = world
-    first = await image.run(work)
+    first = (await image.run(work)).dump()
 
-    second = await image.run(work)
+    second = (await image.run(work)).dump()
 
     assert second["prediction_id"] == first["prediction_id"]
     assert (await room.operations("replicate")).count("predictions.create") == 1
@@ -69,7 +69,7 @@ async def test_an_unsafe_picture_is_asked_for_in_softer_words(world, checkpoints
     work, room = world
     await room.fault(kind="nsfw", vendor="replicate", times=1)
 
-    output = await image.run(work)
+    output = (await image.run(work)).dump()
 
     assert output["url"]
     assert "calm still life" in output["prompt"]
@@ -81,7 +81,7 @@ async def test_a_post_may_go_without_a_picture(world, checkpoints):
     work, room = world
     await room.fault(kind="nsfw", vendor="replicate")
 
-    output = await image.run(work)
+    output = (await image.run(work)).dump()
 
     assert output["url"] is None
     assert "NSFW" in output["reason"]
@@ -94,7 +94,7 @@ async def test_a_prediction_that_died_is_made_anew_by_the_next_attempt(world, ch
     with pytest.raises(PredictionFailed):
         await image.run(work)
 
-    output = await image.run(work)
+    output = (await image.run(work)).dump()
 
     assert output["url"]
     assert (await room.operations("replicate")).count("predictions.create") == 2
@@ -104,7 +104,7 @@ async def test_a_prediction_nobody_remembers_is_made_anew(world, checkpoints):
     work, _ = world
     checkpoints.saved["image.prediction"] = {"id": "forgotten", "prompt": "x"}
 
-    assert (await image.run(work))["url"]
+    assert (await image.run(work)).dump()["url"]
 
 
 async def test_nothing_is_kept_for_a_lost_claim(world, checkpoints):
@@ -125,7 +125,7 @@ async def test_no_mixture_of_faults_buys_a_third_picture(world, checkpoints):
         await image.run(work)
     await room.fault(kind="altered", vendor="replicate", operation="predictions.get", body={"output": []})
 
-    output = await image.run(work)
+    output = (await image.run(work)).dump()
 
     assert output["url"] is None
     assert (await room.operations("replicate")).count("predictions.create") == 2

@@ -25,11 +25,11 @@ from blogworker.stages.library import (
     MOST_LINKS,
     MOST_TERMS,
     SHOWN,
-    closed,
     known,
     offered,
     stored,
     terms_of,
+    with_list,
 )
 from blogworker.stages.work import Related
 from blogworker.stages.writing import InvalidOutput
@@ -353,12 +353,12 @@ def test_only_allowed_addresses_survive_in_every_form_each_once(snippets, betwee
 def test_a_post_that_links_none_lists_the_closest_by_its_title(title, url):
     closest = Related(title, "", url, CLOSE_SHARE)
 
-    made = closed("Words.", [closest, Related("Loosely related", "", None, 1.0)], own_url=OWN)
+    made = with_list("Words.", [closest, Related("Loosely related", "", None, 1.0)], own_url=OWN)
 
     read = " ".join(render.text(made).split())
     assert read == " ".join(f"Words. {re.sub(r'[][]', '', title)}".split())
     assert render.linked_in(made, links=[url]) == {url}
-    assert closed(made, [closest], own_url=OWN) == made
+    assert with_list(made, [closest], own_url=OWN) == made
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ def test_a_post_that_links_none_lists_the_closest_by_its_title(title, url):
     ],
 )
 def test_nothing_is_listed_without_need_or_where_it_would_not_be_a_link(text, post):
-    assert closed(text, [post], own_url=OWN) == text
+    assert with_list(text, [post], own_url=OWN) == text
 
 
 def test_a_bare_address_of_a_related_post_becomes_its_title():
@@ -386,7 +386,7 @@ async def test_both_writers_are_told_what_the_site_has(work, checkpoints, writer
     checkpoints.library = [*RELATED, *(Related(f"Post {n}", "a" * 900, None, 0.3) for n in range(10))]
     checkpoints.saved["source"] = {"kind": "keyword", "keyword": "Low Water Mug", "site": {"language": "en"}}
     writer.will_write({"ideas": [idea()]}, post())
-    checkpoints.saved["ideas"] = await ideas.run(work)
+    checkpoints.saved["ideas"] = (await ideas.run(work)).dump()
 
     await content.run(work)
 
@@ -406,7 +406,7 @@ async def test_an_older_checkpoint_of_ideas_has_no_related_posts(work, checkpoin
     checkpoints.saved |= {"source": {"kind": "keyword", "keyword": "low water mug"}, "ideas": {"chosen": idea()}}
     writer.will_write(post())
 
-    made = await content.run(work)
+    made = (await content.run(work)).dump()
 
     assert made["links"] == []
     assert "<related>" not in writer.asked[0]["input"]

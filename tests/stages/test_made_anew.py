@@ -82,7 +82,7 @@ async def test_a_source_that_was_refused_is_not_paid_for_twice(kitchen):
     """The writer used a word that the site forbids by mistake: the owner takes it back, and retries."""
     await kitchen.run("""update sites set settings = '{"forbidden_words": ["the", "and", "a"]}'""")
     job = await kitchen.attempt()
-    assert (job["status"], job["code"]) == ("FAILED", "unfit_text")
+    assert (job["status"], job["code"]) == ("FAILED", "invalid_text")
     await kitchen.run("update sites set settings = '{}'")
 
     await kitchen.run(RETRY, None)

@@ -15,7 +15,7 @@ from blogworker.quota.breaker_snapshot import PARK_S
 from blogworker.quota.limiter import OWN_QUOTA
 from blogworker.stages import image
 from blogworker.stages.content import read_post
-from blogworker.stages.pipeline import LONGEST_REST_S, attempt, failure, outcome
+from blogworker.stages.pipeline import LONGEST_WAIT_S, attempt, failure, outcome
 from blogworker.stages.work import Work
 
 from .conftest import SITE, claimed, idea, post
@@ -144,7 +144,7 @@ async def test_a_post_waits_for_its_picture_unless_told_otherwise(wary, written,
 async def test_a_post_goes_without_its_picture_where_that_is_wanted(wary, written, setting, own):
     await wary.shut("replicate")
 
-    output = await image.run(claimed(replace(wary.work, image_trouble=setting), site={"image_trouble": own}))
+    output = (await image.run(claimed(replace(wary.work, image_trouble=setting), site={"image_trouble": own}))).dump()
 
     assert output["url"] is None
     assert output["reason"].startswith("no picture: the circuit breaker of replicate is open: 503")
@@ -163,7 +163,7 @@ async def test_a_post_fails_for_want_of_a_picture_where_that_is_wanted(wary, wri
     assert "set image_trouble to wait or skip" in ended.failure.message
 
 
-@pytest.mark.parametrize(("named_s", "rests_s"), [(20, 20), (86_400, LONGEST_REST_S)])
+@pytest.mark.parametrize(("named_s", "rests_s"), [(20, 20), (86_400, LONGEST_WAIT_S)])
 def test_no_refusal_keeps_a_job_at_rest_for_long(named_s, rests_s):
     """A block that is lifted in a minute would else keep the jobs that met it for days."""
     refused = RateLimited("no", provider="openai", code="rate_limit_exceeded").after(named_s)
@@ -190,7 +190,7 @@ async def test_a_picture_is_tried_three_times_before_it_is_done_without(wary, wr
     for failures in (0, 1):
         with pytest.raises(Unavailable):
             await image.run(claimed(skipping, failures=failures))
-    output = await image.run(claimed(skipping, failures=2))
+    output = (await image.run(claimed(skipping, failures=2))).dump()
 
     assert output["url"] is None
 
@@ -199,7 +199,7 @@ async def test_a_prompt_that_is_refused_is_done_without(wary, written):
     body = {"detail": "- input.prompt: too long"}
     await wary.room.fault(kind="status", vendor="replicate", operation="predictions.create", status=422, body=body)
 
-    output = await image.run(replace(wary.work, image_trouble="skip"))
+    output = (await image.run(replace(wary.work, image_trouble="skip"))).dump()
 
     assert output["url"] is None
     with pytest.raises(Rejected):

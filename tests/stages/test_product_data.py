@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blogworker.product import Detail, Image, Option, Product, Variant
+from blogworker.stages.material import material
 from blogworker.stages.product_data import read_product
 from blogworker.stages.product_facts import facts
-from blogworker.stages.source import MATERIAL_MAX, material, normalised
+from blogworker.stages.source import MATERIAL_MAX, normalised
 
 TEXT = st.text("abcdeäß漢 ", min_size=1, max_size=30).map(lambda text: " ".join(text.split())).filter(bool)
 AMOUNT = st.decimals(1, 999, places=2).map(str)

@@ -29,7 +29,7 @@ async def world(work: Work, checkpoints, monkeypatch) -> AsyncIterator[tuple[Wor
     }
     async with simulated() as (vendors, room):
         illustrated = replace(work, vendors=vendors)
-        checkpoints.saved["image"] = await image.run(illustrated)
+        checkpoints.saved["image"] = (await image.run(illustrated)).dump()
         checkpoints.events.clear()
         yield illustrated, room
 
@@ -37,7 +37,7 @@ async def world(work: Work, checkpoints, monkeypatch) -> AsyncIterator[tuple[Wor
 async def test_a_post_is_published_with_its_cover(world, checkpoints):
     work, room = world
 
-    output = await publish.run(work)
+    output = (await publish.run(work)).dump()
 
     assert output["published"] is True
     assert output["url"].startswith("http")
@@ -85,7 +85,7 @@ async def test_a_draft_whose_answer_was_lost_is_found_not_made_again(world, chec
     with pytest.raises(Unavailable):
         await publish.run(work)
 
-    output = await publish.run(work)
+    output = (await publish.run(work)).dump()
 
     assert output["published"] is True
     creations = [
@@ -101,7 +101,7 @@ async def test_a_draft_that_never_came_to_be_is_made(world, checkpoints):
     with pytest.raises(Unavailable):
         await publish.run(work)
 
-    assert (await publish.run(work))["published"] is True
+    assert (await publish.run(work)).dump()["published"] is True
     assert len(await room.posts(SITE)) == 1
 
 
@@ -126,7 +126,7 @@ async def test_a_draft_that_was_refused_is_asked_for_again_at_once(world, checkp
     with pytest.raises(RateLimited):
         await publish.run(work)
 
-    assert (await publish.run(work))["published"] is True
+    assert (await publish.run(work)).dump()["published"] is True
     assert len(await room.posts(SITE)) == 1
 
 
@@ -208,7 +208,7 @@ async def test_a_finished_draft_waits_for_its_time(world, checkpoints):
     assert 0 < later.value.seconds < 90
     assert checkpoints.get("publish.draft")
     assert checkpoints.get("publish.post") is None
-    assert (await publish.run(claimed(work, publish_in_s=-1.0)))["published"] is True
+    assert (await publish.run(claimed(work, publish_in_s=-1.0))).dump()["published"] is True
 
 
 async def test_the_time_an_attempt_took_is_not_waited_for_again(world):
@@ -218,7 +218,7 @@ async def test_the_time_an_attempt_took_is_not_waited_for_again(world):
     with pytest.raises(Later) as later:
         await publish.run(claimed(work, publish_in_s=90.0, known_at=monotonic() - 60))
     assert later.value.seconds < 31
-    assert (await publish.run(claimed(work, publish_in_s=90.0, known_at=monotonic() - 91)))["published"] is True
+    assert (await publish.run(claimed(work, publish_in_s=90.0, known_at=monotonic() - 91))).dump()["published"] is True
 
 
 @pytest.mark.parametrize("status", [404, 403])
@@ -227,7 +227,7 @@ async def test_a_post_that_wix_does_not_show_yet_is_published_all_the_same(world
     work, room = world
     await room.fault(vendor="wix", operation="posts.get", kind="status", status=status, body={"message": "no post"})
 
-    output = await publish.run(work)
+    output = (await publish.run(work)).dump()
 
     assert (output["published"], output["url"]) == (True, None)
     assert checkpoints.post["wix_post_id"] == output["wix_post_id"]
@@ -247,7 +247,7 @@ async def test_settings_written_by_hand_that_cannot_be_used_are_gone_without(wor
 async def test_a_site_that_publishes_by_hand_gets_a_draft(world, checkpoints):
     work, _ = world
 
-    output = await publish.run(claimed(work, site={"publish_mode": "draft"}))
+    output = (await publish.run(claimed(work, site={"publish_mode": "draft"}))).dump()
 
     assert output["published"] is False
     assert output["wix_draft_id"]
@@ -259,7 +259,7 @@ async def test_a_site_that_publishes_by_hand_gets_a_draft(world, checkpoints):
 async def test_a_blogs_own_way_goes_before_its_sites(world, own, sites, published):
     work, room = world
 
-    output = await publish.run(claimed(work, publish_mode=own, site={"publish_mode": sites}))
+    output = (await publish.run(claimed(work, publish_mode=own, site={"publish_mode": sites}))).dump()
 
     assert output["published"] is published
     assert len(await room.posts(SITE)) == published
@@ -268,7 +268,7 @@ async def test_a_blogs_own_way_goes_before_its_sites(world, own, sites, publishe
 async def test_a_draft_for_review_is_there_at_once_whatever_its_time(world):
     work, _ = world
 
-    output = await publish.run(claimed(work, publish_mode="draft", publish_in_s=3_600.0))
+    output = (await publish.run(claimed(work, publish_mode="draft", publish_in_s=3_600.0))).dump()
 
     assert output["wix_draft_id"]
 
@@ -277,7 +277,7 @@ async def test_a_failed_import_falls_back_to_the_bytes(world, checkpoints):
     work, room = world
     await room.fault(kind="import_failed", vendor="wix")
 
-    output = await publish.run(work)
+    output = (await publish.run(work)).dump()
 
     assert output["wix_media_id"]
     assert any("upload" in operation for operation in await room.operations("wix"))
@@ -289,7 +289,7 @@ async def test_a_picture_that_cannot_be_had_is_not_named_as_the_cover(world, che
     await room.fault(kind="import_failed", vendor="wix")
     del checkpoints.post["image"]
 
-    output = await publish.run(work)
+    output = (await publish.run(work)).dump()
 
     assert output["published"] is True
     assert output["wix_media_id"] is None
@@ -299,7 +299,7 @@ async def test_a_post_without_a_picture_is_published_bare(world, checkpoints):
     work, _ = world
     checkpoints.saved["image"] = {"url": None, "reason": "no picture"}
 
-    output = await publish.run(work)
+    output = (await publish.run(work)).dump()
 
     assert output["published"] is True
     assert output["wix_media_id"] is None
@@ -317,7 +317,7 @@ async def test_without_wix_the_post_is_kept(world, checkpoints: RecordedCheckpoi
     work, _ = world
     vendors = Vendors(work.vendors.openai, work.vendors.replicate, None)
 
-    output = await publish.run(replace(work, vendors=vendors))
+    output = (await publish.run(replace(work, vendors=vendors))).dump()
 
     assert output == {"published": False, "reason": "no Wix credentials: post kept in blog_posts"}
     assert checkpoints.post["title"] == post()["title"]
@@ -336,4 +336,4 @@ async def test_a_post_whose_tags_are_refused_is_published_without(world, checkpo
     work, room = world
     await room.fault(kind="status", vendor="wix", operation="tags.create", status=400)
 
-    assert (await publish.run(work))["published"] is True
+    assert (await publish.run(work)).dump()["published"] is True

@@ -12,8 +12,9 @@ from blogworker.post.score import BEST, COSTS, GRAVE, Outcome, costs_of, score_o
 from blogworker.post.site import SiteSettings
 from blogworker.post.verdict import verdict_of
 from blogworker.stages import content
-from blogworker.stages.checkpoint_schema import misfits_of
-from blogworker.stages.content import WRONG_SHAPE, columns
+from blogworker.stages.checkpoint_schema import invalid_checkpoints
+from blogworker.stages.content import WRONG_SHAPE
+from blogworker.stages.records import Content
 from blogworker.stages.work import Work
 
 from .conftest import Writer, body, idea, post
@@ -113,9 +114,9 @@ def test_each_fact_of_a_post_is_told_with_whether_the_source_holds_it(
 async def written(work: Work, writer: Writer, *answers: dict[str, Any]) -> dict[str, Any]:
     work.checkpoints.saved |= {"source": SOURCE, "ideas": {"chosen": idea(), "others": []}}  # type: ignore[attr-defined]
     writer.will_write(*answers)
-    made = await content.run(work)
-    assert misfits_of({"content": json.loads(json.dumps(made))}) == ({}, {})
-    assert columns(made)["score"] == made["score"]
+    made = (await content.run(work)).dump()
+    assert invalid_checkpoints({"content": json.loads(json.dumps(made))}) == ({}, {})
+    assert Content.load(made).columns()["score"] == made["score"]
     return made
 
 
@@ -158,4 +159,4 @@ async def test_whatever_was_sent_back_has_a_name(work: Work, writer: Writer, unf
 def test_a_post_of_an_older_version_is_stored_without_a_score() -> None:
     made = {"markdown": "m", "html": "h", "word_count": 1, **post()}
 
-    assert "score" not in columns(made)
+    assert "score" not in Content.load(made).columns()

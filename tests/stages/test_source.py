@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_product_is_cleaned(work):
-    output = await source.run(work)
+    output = (await source.run(work)).dump()
 
     assert output["kind"] == "product"
     assert output["name"] == "Low Water Mug"
@@ -31,7 +31,7 @@ async def test_the_columns_of_a_shop_export_are_understood(work):
         "Image Src": "https://x.example/a.jpg",
     }
 
-    output = await source.run(claimed(work, source_data=row))
+    output = (await source.run(claimed(work, source_data=row))).dump()
 
     assert (output["name"], output["description"], output["price"]) == ("Mug", "Blue", "5")
     assert output["image"] == "https://x.example/a.jpg"
@@ -39,7 +39,7 @@ async def test_the_columns_of_a_shop_export_are_understood(work):
 
 async def test_a_keyword_may_be_its_own_id(work):
     """The seed's producers put the phrase into source_id."""
-    output = await source.run(claimed(work, source_type="keyword", source_id="best mug", source_data={}))
+    output = (await source.run(claimed(work, source_type="keyword", source_id="best mug", source_data={}))).dump()
 
     assert output["keyword"] == "best mug"
 

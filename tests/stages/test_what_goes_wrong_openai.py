@@ -225,7 +225,7 @@ async def test_a_poor_post_is_repaired_once_then_refused(kitchen, kind):
 
     job = await kitchen.attempt()
 
-    assert (job["status"], job["kind"], job["code"]) == ("FAILED", "Rejected", "unfit_text")
+    assert (job["status"], job["kind"], job["code"]) == ("FAILED", "Rejected", "invalid_text")
     assert await kitchen.calls("openai", "responses.create") == 3  # ideas, draft, repair
 
 

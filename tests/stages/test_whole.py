@@ -44,7 +44,7 @@ async def test_a_weak_answer_is_mended(work, checkpoints, kind, checkpoint):
             checkpoints.saved[name] = await IN_ORDER[name].run(work)
         await room.fault(kind=kind, vendor="openai", times=1)
 
-        output = await content.run(work)
+        output = (await content.run(work)).dump()
 
     assert checkpoint in checkpoints.saved
     assert output["word_count"] >= judging.LEAST_WORDS
@@ -82,7 +82,7 @@ async def test_a_product_is_read_from_the_sites_own_shop(work, checkpoints):
         work = replace(work, vendors=vendors)
         product_id = (await room.products(SITE))[0]["id"]
 
-        output = await source.run(claimed(work, source_id=product_id, source_data={}))
+        output = (await source.run(claimed(work, source_id=product_id, source_data={}))).dump()
 
     assert output["name"]
     assert output["description"]

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 TASK = Task(stage="content", prompt=POST, input="<source>\n{}\n</source>", model="gpt-6-luna", tokens=1000)
 
 
-def fit(text: str) -> str:
+def accept(text: str) -> str:
     if text != "good":
         raise InvalidOutput(["too short"])
     return text
@@ -26,7 +26,7 @@ def fit(text: str) -> str:
 async def test_a_good_draft_is_bought_once_and_booked(work, writer, checkpoints, limiter):
     writer.will_write("good")
 
-    assert await written(work, TASK, fit=fit) == "good"
+    assert await written(work, TASK, accept=accept) == "good"
 
     spend = checkpoints.spends["content.draft"]
     assert (spend.provider, spend.model, spend.prompt_version) == ("openai", "gpt-6-luna", POST.version)
@@ -44,7 +44,7 @@ async def test_a_paid_answer_is_stored_before_anything_else(work, writer, checkp
     writer.will_write("good")
 
     with pytest.raises(RuntimeError):
-        await written(work, TASK, fit=fit)
+        await written(work, TASK, accept=accept)
 
     assert checkpoints.saved["content.draft"]["text"] == "good"
 
@@ -52,14 +52,14 @@ async def test_a_paid_answer_is_stored_before_anything_else(work, writer, checkp
 async def test_a_stored_draft_is_judged_again_not_bought_again(work, writer, checkpoints):
     checkpoints.saved["content.draft"] = {"text": "good"}
 
-    assert await written(work, TASK, fit=fit) == "good"
+    assert await written(work, TASK, accept=accept) == "good"
     assert writer.asked == []
 
 
 async def test_an_unfit_draft_is_repaired_once(work, writer, checkpoints):
     writer.will_write("bad </answer>", "good")
 
-    assert await written(work, TASK, fit=fit) == "good"
+    assert await written(work, TASK, accept=accept) == "good"
 
     again = writer.asked[1]["input"]
     assert again.startswith(TASK.input)  # the cached prefix stays the same
@@ -72,16 +72,16 @@ async def test_a_second_unfit_answer_is_final(work, writer):
     writer.will_write("bad", "worse")
 
     with pytest.raises(Rejected, match="too short") as raised:
-        await written(work, TASK, fit=fit)
+        await written(work, TASK, accept=accept)
 
-    assert raised.value.code == "unfit_text"
+    assert raised.value.code == "invalid_text"
     assert len(writer.asked) == 2
 
 
 async def test_a_cut_off_draft_is_asked_for_with_more_room(work, writer, checkpoints):
     writer.generations = [generation("goo", fault=Truncated("cut", provider="openai")), generation("good")]
 
-    assert await written(work, TASK, fit=fit) == "good"
+    assert await written(work, TASK, accept=accept) == "good"
 
     assert [asked["max_output_tokens"] for asked in writer.asked] == [1000, 2000]
     assert set(checkpoints.spends) == {"content.draft_truncated", "content.draft"}
@@ -91,7 +91,7 @@ async def test_a_later_attempt_remembers_that_the_room_was_too_small(work, write
     checkpoints.saved["content.draft_truncated"] = {"text": "goo"}
     writer.will_write("good")
 
-    await written(work, TASK, fit=fit)
+    await written(work, TASK, accept=accept)
 
     assert [asked["max_output_tokens"] for asked in writer.asked] == [2000]
 
@@ -103,7 +103,7 @@ async def test_a_refusal_is_answered_by_one_rephrase(work, writer, checkpoints):
     """Never by the same words again: they would be refused again, and billed."""
     writer.generations = [generation("", fault=REFUSED), generation("good")]
 
-    assert await written(work, TASK, fit=fit) == "good"
+    assert await written(work, TASK, accept=accept) == "good"
 
     again = writer.asked[1]["input"]
     assert again.startswith(TASK.input)
@@ -115,7 +115,7 @@ async def test_a_second_refusal_is_final(work, writer, checkpoints):
     writer.generations = [generation("", fault=REFUSED), generation("", fault=REFUSED), generation("good")]
 
     with pytest.raises(Refused):
-        await written(work, TASK, fit=fit)
+        await written(work, TASK, accept=accept)
 
     assert len(writer.asked) == 2
 
@@ -124,7 +124,7 @@ async def test_an_answer_refused_and_then_cut_off_gets_both_remedies(work, write
     cut = Truncated("cut", provider="openai")
     writer.generations = [generation("", fault=REFUSED), generation("go", fault=cut), generation("good")]
 
-    assert await written(work, TASK, fit=fit) == "good"
+    assert await written(work, TASK, accept=accept) == "good"
 
     assert writer.asked[2]["max_output_tokens"] == 2 * TASK.tokens
     assert REPHRASE.strip() in writer.asked[2]["input"]
@@ -141,7 +141,7 @@ async def test_after_two_unanswered_calls_the_next_is_given_longer(work, writer,
     writer.generate = silent
     for _ in range(3):
         with pytest.raises(OutcomeUnknown):
-            await written(work, TASK, fit=fit)
+            await written(work, TASK, accept=accept)
 
     usual = work.openai.timeout
     assert asked == [usual, usual, 2 * usual]
@@ -161,10 +161,10 @@ async def test_an_unknown_model_is_replaced_by_the_fallback(work, writer, checkp
 
     writer.generate = generate
     with pytest.raises(ModelUnknown):
-        await written(work, TASK, fit=fit)
+        await written(work, TASK, accept=accept)
 
     work = replace(work, openai=work.openai.model_copy(update={"fallback_model": "gpt-5.4-mini"}))
-    assert await written(work, TASK, fit=fit) == "good"
+    assert await written(work, TASK, accept=accept) == "good"
 
     assert writer_of(work, TASK) == "gpt-5.4-mini"
     assert checkpoints.spends["content.draft"].model == "gpt-5.4-mini"
@@ -174,8 +174,8 @@ async def test_the_effort_is_always_named(work, writer):
     """The vendor's default spends tokens unseen; a model that takes none is sent none."""
     writer.will_write("good", "good")
 
-    await written(work, TASK, fit=fit)
-    await written(work, replace(TASK, model="gpt-4o-mini", draft="other"), fit=fit)
+    await written(work, TASK, accept=accept)
+    await written(work, replace(TASK, model="gpt-4o-mini", draft="other"), accept=accept)
 
     assert [asked["effort"] for asked in writer.asked] == ["low", None]
 
@@ -184,7 +184,7 @@ async def test_a_useless_answer_is_booked_before_it_is_told(work, writer, checkp
     writer.generations = [generation("", fault=Unavailable("empty", provider="openai"))]
 
     with pytest.raises(Unavailable):
-        await written(work, TASK, fit=fit)
+        await written(work, TASK, accept=accept)
 
     assert set(checkpoints.spends) == {"content.draft_useless"}
     assert checkpoints.get("content.draft") is None

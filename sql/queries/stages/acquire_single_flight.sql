@@ -1,8 +1,8 @@
--- acquire_single_flight: have the right to buy what is kept under a key, unless another attempt at a job has it.
--- Takes  key; job_id, attempt: whose it is to be; ttl_s: seconds after which it ends by itself.
--- Gives  one row: key, when the right is theirs, now or already; none when it is another's. It is no longer another's
---        once it has expired, or its attempt is over: settled, or rescued from a dead worker.
--- Locks  the key's row.
+-- acquire_single_flight: acquire the single-flight lock of a key, unless another attempt has it.
+-- Takes  key; job_id, attempt: the new owner; ttl_s: seconds until the lock expires.
+-- Gives  one row: key, if the caller has the lock, now or already; no row if another attempt has it. A lock also ends
+--        when it expires, and when the attempt of its owner ends: settled, or rescued from a dead worker.
+-- Locks  the row of the key.
 insert into cache as c (key, value, expires_at)
 values (
     %(key)s,
@@ -18,7 +18,7 @@ where
         select from blog_generations as g
         where
             g.id = (c.value ->> 'job_id')::bigint
-            -- Older than the buyer's is what a statement sees that began before the buyer's claim: it tells of no end.
+            -- A statement that began before the owner's claim sees an older attempt: the owner may still run.
             and g.attempt >= (c.value ->> 'attempt')::integer
             and (g.attempt > (c.value ->> 'attempt')::integer or g.status <> 'PROCESSING')
     )

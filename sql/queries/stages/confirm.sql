@@ -1,6 +1,6 @@
--- confirm: is the claim still the caller's? Asked right before each visible effect.
+-- confirm: check that the attempt still has its claim. Runs right before each visible effect.
 -- Takes  worker_id uuid; job_id; attempt.
--- Gives  one row, or none: now, the database's clock.
+-- Gives  one row: now, the database clock; no row if the attempt has lost its claim.
 select now() as now
 from blog_generations as g
 join workers as w using (worker_id)

@@ -1,3 +1,3 @@
--- forget: remove what was remembered under a key.
+-- forget: remove the cached value of a key.
 -- Takes  key.
 delete from cache as c where c.key = %(key)s;

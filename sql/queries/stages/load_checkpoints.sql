@@ -1,4 +1,4 @@
--- load_checkpoints: what earlier attempts at these jobs finished.
+-- load_checkpoints: load what earlier attempts at these jobs have stored.
 -- Takes  job_ids bigint[].
 -- Gives  job_id, stage, output.
 select s.generation_id as job_id, s.stage, s.output

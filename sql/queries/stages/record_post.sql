@@ -1,6 +1,6 @@
--- record_post: put the job's post into its site's library, or change what the library has of it. Fenced.
--- Takes  worker_id uuid; job_id; attempt; title; angle; language, null: unknown; terms text[]: what it is found by.
--- Gives  one row, or none when the claim is no longer the caller's: then nothing was written.
+-- record_post: add the post of the job to the library of its site, or update it there. Fenced.
+-- Takes  worker_id uuid; job_id; attempt; title; angle; language, null: unknown; terms text[], by which it is found.
+-- Gives  one row; no row if the attempt has lost its claim: then nothing was written.
 -- Locks  the job.
 with held as (
     select g.id, g.instance_id

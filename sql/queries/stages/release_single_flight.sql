@@ -1,4 +1,4 @@
--- release_single_flight: give the right to buy back, if it still is this attempt's.
+-- release_single_flight: release the single-flight lock of a key, if this attempt still has it.
 -- Takes  key; job_id; attempt.
 delete from cache as c
 where

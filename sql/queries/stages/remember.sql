@@ -1,5 +1,5 @@
--- remember: store a value under a key, in place of what was there. `prune` removes what has expired.
--- Takes  key; value jsonb; ttl_s: seconds it is good for, null: for good.
+-- remember: cache a value under a key, in place of an earlier one. `prune` removes expired values.
+-- Takes  key; value jsonb; ttl_s: seconds until it expires, null: never.
 insert into cache as c (key, value, expires_at)
 values (
     %(key)s,

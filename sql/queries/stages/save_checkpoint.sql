@@ -1,11 +1,11 @@
--- save_checkpoint: store a finished stage or effect, and name the stage that comes next. Fenced. The same once more,
--- because an answer was lost, changes nothing; another output of the same name adds its cost to the first's.
+-- save_checkpoint: store a finished stage or effect, and the next stage. Fenced. Idempotent: the same call repeated
+-- after a lost response changes nothing. Another output of the same name adds its cost to that of the first.
 -- Takes  worker_id uuid; job_id; attempt; stage: the checkpoint's name; output jsonb; next_stage, null: unchanged;
 --        model, prompt_version, tokens_in, tokens_cached, tokens_out, cost_usd, duration_s, provider;
---        wasted boolean: the call was paid and its answer cannot be used; replaces text[]: checkpoints whose calls are
---        wasted now, because this one takes their place in the post (a paid one always replaces its own name);
---        made_of jsonb: of the source, what it was made of: source_type, source_id, source_data, settings; else null.
--- Gives  one row, or none when the claim is no longer the caller's: then nothing was written.
+--        wasted boolean: the call was paid for and its answer is not usable; replaces text[]: checkpoints whose calls
+--        are wasted now, because the post uses this one instead (a paid one always replaces its own name);
+--        made_of jsonb: for the source, its input: source_type, source_id, source_data, settings; else null.
+-- Gives  one row; no row if the attempt has lost its claim: then nothing was written.
 -- Locks  the job.
 with held as (
     select g.id, g.instance_id
@@ -14,7 +14,7 @@ with held as (
     for no key update
 ),
 
--- Calls that were paid and are no part of the post, as this checkpoint takes their place.
+-- Paid calls that the post does not use, because this checkpoint replaces them.
 replaced as (
     select s.stage, s.provider, s.model, s.requests - s.wasted as calls, coalesce(s.cost_usd, 0) - s.wasted_usd as usd
     from generation_stages as s
@@ -75,7 +75,7 @@ saved as (
     returning s.generation_id
 ),
 
--- What a person's retry has forgotten, and the ledger does not have as waste yet.
+-- Calls that a retry by a person has removed, and that the ledger does not count as waste yet.
 owed as (
     select s.stage, b.provider, b.model, b.calls, b.usd
     from held as h
@@ -106,7 +106,7 @@ wasted as (
         and exists (select from saved)
 ),
 
--- What was paid is in the ledger now, and reserved no more.
+-- The cost is in the ledger now, so the hold ends.
 advanced as (
     update blog_generations as g
     set
@@ -122,7 +122,7 @@ advanced as (
     where g.id = h.id and (%(next_stage)s::text is not null or (g.reserved_for = %(attempt)s and p.paid_usd > 0))
 ),
 
--- A post's score, beside the money of the model that wrote it.
+-- The score of the post, for the model that wrote it.
 scored as (
     select s.provider, s.model, (%(output)s::jsonb ->> 'score')::integer as score
     from held as h

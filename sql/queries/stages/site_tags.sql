@@ -1,6 +1,6 @@
--- site_tags: the tags that a site's latest posts have, the most used first.
--- Takes  instance_id; job_id, whose own do not count; posts int: how many posts to look at.
--- Gives  tag, in the spelling that is used most.
+-- site_tags: read the tags of the latest posts of a site, the most used first.
+-- Takes  instance_id; job_id, whose own tags are excluded; posts int: how many posts are read.
+-- Gives  tag, in its most used spelling.
 -- Plan   blog_posts_site_idx, from its newest entry.
 select (array_agg(u.tag order by u.uses desc, u.tag))[1] as tag
 from (

@@ -1,8 +1,8 @@
--- store_post: insert or update the job's post; a null leaves what is stored. Once it is published and has an address, the
--- site's library has that too. Fenced.
--- Takes  worker_id uuid; job_id; attempt; post jsonb: columns of blog_posts by name, without the image's bytes;
+-- store_post: insert or update the post of the job; a null keeps the stored value. Once the post is published and has
+-- an address, the library of the site gets the address too. Fenced.
+-- Takes  worker_id uuid; job_id; attempt; post jsonb: columns of blog_posts by name, without the bytes of the image;
 --        image bytea.
--- Gives  one row, or none when the claim is no longer the caller's: then nothing was written.
+-- Gives  one row; no row if the attempt has lost its claim: then nothing was written.
 -- Locks  the job.
 with held as (
     select g.id, g.instance_id

@@ -9,8 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blogworker.intake import Accepted, identifiers, read
-from blogworker.stages import content, source, way_back
-from blogworker.stages.source import material
+from blogworker.stages import content, product_link, source
+from blogworker.stages.material import material
+from blogworker.stages.records import Output
+from blogworker.stages.work import Work
 
 from .conftest import SITE, body, claimed, idea, post
 from .vendors import simulated
@@ -20,6 +22,11 @@ pytestmark = pytest.mark.anyio
 PAGE = "https://shop.example/product-page/{handle}"
 NO_ADDRESS = "the source has no url and the site no --product-url"
 MUG = {"name": "Low Water Mug", "handle": "low-water-mug", "sku": "LW 1"}
+
+
+async def dumped(work: Work) -> Output:
+    """The source as it is stored."""
+    return (await source.run(work)).dump()
 
 
 def about(work, data, **site):
@@ -37,7 +44,7 @@ def about(work, data, **site):
     ],
 )
 async def test_a_product_without_an_address_gets_that_of_its_site(work, data, template, url):
-    output = await source.run(about(work, data, product_url=template))
+    output = await dumped(about(work, data, product_url=template))
 
     assert output["url"] == url
     assert "no_link" not in output
@@ -54,7 +61,7 @@ async def test_a_product_without_an_address_gets_that_of_its_site(work, data, te
     ],
 )
 async def test_why_there_is_no_link_is_kept_for_people_only(work, data, site, reason):
-    output = await source.run(about(work, data, **site))
+    output = await dumped(about(work, data, **site))
 
     assert (output["url"], output["no_link"]) == ("", reason)
     assert "no_link" not in material(output)
@@ -62,7 +69,9 @@ async def test_why_there_is_no_link_is_kept_for_people_only(work, data, site, re
 
 
 async def test_what_is_no_product_has_no_product_page(work):
-    output = await source.run(claimed(work, source_type="keyword", source_data={"keyword": "mugs", "handle": "mug"}))
+    output = (
+        await source.run(claimed(work, source_type="keyword", source_data={"keyword": "mugs", "handle": "mug"}))
+    ).dump()
 
     assert (output["url"], output.get("no_link")) == ("", None)
 
@@ -71,11 +80,11 @@ async def test_what_is_no_product_has_no_product_page(work):
 async def test_a_post_links_its_product_once_or_not_at_all(work, writer, checkpoints, site, links):
     """Whatever its writer does: it forgets the link, or invents one."""
     work = about(work, MUG, **site)
-    checkpoints.saved |= {"source": await source.run(work), "ideas": {"chosen": idea(), "others": []}}
+    checkpoints.saved |= {"source": await dumped(work), "ideas": {"chosen": idea(), "others": []}}
     invented = "Look at [it](https://shop.example/low-water-mug) and <https://else.example>."
     writer.will_write(post(body_markdown=f"The Low Water Mug is heavy. {invented}\n\n{body()}"))
 
-    output = await content.run(work)
+    output = (await content.run(work)).dump()
 
     assert output["html"].count("href=") == output["html"].count("https://") == links
     assert output["html"].count('href="https://shop.example/product-page/low-water-mug"') == links
@@ -87,18 +96,20 @@ async def test_a_shops_own_addresses_are_learnt_for_products_of_files(work, cach
         sites = {await vendors.wix.catalog(site): site for site in (f"site-{n}" for n in range(9))}
         for site in sites.values():
             [first, second, *_] = await room.products(site)
-            live = await source.run(
-                claimed(replace(work, vendors=vendors), instance_id=site, source_id=first["id"], source_data={})
-            )
+            live = (
+                await source.run(
+                    claimed(replace(work, vendors=vendors), instance_id=site, source_id=first["id"], source_data={})
+                )
+            ).dump()
             there = claimed(work, instance_id=site)
             row = {"name": second["name"], "handle": second["slug"]}
 
-            assert (await source.run(about(there, row)))["url"] == live["url"].replace(first["slug"], second["slug"])
-            assert cache.lifetimes[f"product_url/{site}"] == way_back.LEARNT_S
+            assert (await dumped(about(there, row)))["url"] == live["url"].replace(first["slug"], second["slug"])
+            assert cache.lifetimes[f"product_url/{site}"] == product_link.LEARNT_S
             # What a person has set comes first, and what the shop did not name has no page.
-            assert (await source.run(about(there, row, product_url=PAGE)))["url"] == PAGE.format(handle=row["handle"])
-            assert (await source.run(about(there, row | {"handle": "p-01"})))["no_link"] == NO_ADDRESS
-            assert (await source.run(about(work, row)))["no_link"] == NO_ADDRESS  # another site
+            assert (await dumped(about(there, row, product_url=PAGE)))["url"] == PAGE.format(handle=row["handle"])
+            assert (await dumped(about(there, row | {"handle": "p-01"})))["no_link"] == NO_ADDRESS
+            assert (await dumped(about(work, row)))["no_link"] == NO_ADDRESS  # another site
     assert sites.keys() == {"V1_CATALOG", "V3_CATALOG"}
 
 
@@ -106,7 +117,7 @@ async def test_a_shops_own_addresses_are_learnt_for_products_of_files(work, cach
 async def test_what_is_no_template_any_more_is_not_used(work, cache, remembered):
     cache.values[f"product_url/{SITE}"] = remembered
 
-    assert (await source.run(about(work, MUG)))["no_link"] == NO_ADDRESS
+    assert (await dumped(about(work, MUG)))["no_link"] == NO_ADDRESS
 
 
 NAMES = st.text("abc ABC éüßШщ陶器 -'&/#?%", min_size=1, max_size=20).filter(lambda name: name.strip(" -'&/#?%"))
@@ -123,6 +134,6 @@ async def test_every_product_of_a_file_gets_an_address_or_a_reason(work, product
 
     assert rows or any(identifiers.complaint(handle.strip()) for handle, _ in products)
     for blog in rows:
-        output = await source.run(claimed(work, source_data=blog.source_data, site={"product_url": PAGE}))
+        output = await dumped(claimed(work, source_data=blog.source_data, site={"product_url": PAGE}))
         assert bool(output["url"]) is not bool(output.get("no_link"))
         assert output["url"].startswith(PAGE.partition("{")[0]) or output["no_link"]
