@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from blogworker.plurals import counted
 from blogworker.redact import SECRETS
 
 
@@ -70,7 +71,7 @@ class InvalidInput(BlogworkerError):
     """Some rows cannot be enqueued. Each fault has its line and reason."""
 
     def __init__(self, source: str, faults: Sequence[Fault], *, more: int = 0) -> None:
-        super().__init__(f"{source}: {len(faults) + more} bad row(s)")
+        super().__init__(f"{source}: {counted(len(faults) + more, 'bad row')}")
         self.source = source
         self.faults = tuple(faults)
         self.more = more  # bad rows beyond those in `faults`

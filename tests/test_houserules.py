@@ -87,6 +87,17 @@ def test_every_query_file_is_used_and_every_used_query_has_its_file() -> None:
     assert used - files == set()
 
 
+def test_commands_name_no_statement() -> None:
+    """The command line parses, calls and prints. What an operator can do is a function that every interface calls."""
+    files = {str(path.relative_to(QUERIES).with_suffix("")) for path in QUERIES.rglob("*.sql")}
+    commands = [*(PACKAGE / "cli").rglob("*.py"), *(PACKAGE / "bench" / "commands").rglob("*.py")]
+
+    found = [f"{named(path)}:{line} {text}" for path in commands for line, text in texts(path) if text in files]
+
+    assert len(commands) > 20
+    assert found == []
+
+
 def test_every_query_file_opens_with_its_name_and_purpose() -> None:
     for path in QUERIES.rglob("*.sql"):
         first = path.read_text(encoding="utf-8").splitlines()[0]

@@ -110,7 +110,7 @@ def test_an_installed_wheel_migrates_a_database(installed: Path, empty_url: str,
 def test_an_installed_wheel_shows_the_demo(installed: Path, tmp_path: Path) -> None:
     command = installed.parent / "blogworker"
 
-    said = run(command, "demo", "--blogs", "4", "--sites", "2", "--speed", "50", "--out", "posts", folder=tmp_path)
+    said = run(command, "demo", "--posts", "4", "--sites", "2", "--speed", "50", "--out", "posts", folder=tmp_path)
 
     assert "4 published for 2 sites, 0 failed" in said
     assert len(list((tmp_path / "posts" / "posts").glob("*.html"))) == 4

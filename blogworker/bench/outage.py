@@ -108,9 +108,7 @@ async def _watched(plan: Plan, opened: Database, simulator: Vendors, progress: C
     await sleep(plan.after_s)
     end = await opened.one("bench/outage_state")
     if end["left"] < slots:
-        raise BlogworkerError(
-            f"{plan.blogs} blogs were too few: only {end['left']} are left; ask for more with --blogs"
-        )
+        raise BlogworkerError(f"{plan.blogs} jobs were too few: only {end['left']} are left; use a larger --jobs")
     return Marks(before, outage, after, end, calls)
 
 

@@ -1,1 +1,4 @@
-"""The command line: parse, call a room, print. Exit 0 done, 1 failed, 2 usage or settings, 75 refused for now."""
+"""The command line: parse, call a room, print.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 75 try later.
+"""

@@ -1,4 +1,4 @@
-"""`blogworker`: the commands, and what each error means to the shell."""
+"""`blogworker`: the list of commands, and the exit code of each error."""
 
 import os
 import sys
@@ -13,17 +13,12 @@ from psycopg_pool import PoolTimeout
 
 from blogworker import __version__
 from blogworker.cli import (
-    bench,
-    bench_fairness,
-    bench_faults,
-    bench_headline,
-    bench_outage,
-    bench_storm,
     breakers,
     costs,
     demo,
+    developers,
     enqueue,
-    ops,
+    jobs,
     preview,
     queue,
     quotas,
@@ -48,11 +43,12 @@ from blogworker.telemetry.streams import replace_standard_streams
 
 DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, os.EX_TEMPFAIL, 130
 FAULTS_SHOWN = 50
-SELF_CONTAINED = ("bench", "demo", "simulate")  # commands that bring their own database and vendors
+SELF_CONTAINED = ("bench", "demo", "simulate")  # commands that start their own database and providers
 
 app = typer.Typer(
     name="blogworker",
-    help="Rows of a Postgres table become published, illustrated blog posts.",
+    cls=developers.Panels,
+    help="Turn rows of a Postgres table into published, illustrated blog posts.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -65,14 +61,9 @@ for room in (
     queue,
     review,
     retry,
-    ops,
-    bench,
-    bench_fairness,
-    bench_faults,
-    bench_headline,
-    bench_outage,
-    bench_storm,
+    jobs,
     demo,
+    developers,
 ):
     room.register(app)
 app.add_typer(sites.app, name="sites")
@@ -92,20 +83,20 @@ def options(
     context: typer.Context,
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
 ) -> None:
-    """Rows of a Postgres table become published, illustrated blog posts."""
+    """Turn rows of a Postgres table into published, illustrated blog posts."""
     if context.invoked_subcommand in SELF_CONTAINED:
-        os.environ[NAMED_BY] = ""  # neither they nor their workers use this machine's settings
+        os.environ[NAMED_BY] = ""  # these commands and their workers do not use this machine's settings
     use_machine_file(os.environ)
 
 
 @cache
 def command() -> Any:
-    """The command line that typer makes of our functions."""
+    """Return the command line that typer builds from our functions."""
     return refuse_repeats(typer.main.get_command(app))
 
 
 def main() -> NoReturn:
-    """Run a command; turn every error into one clear line and the right exit code."""
+    """Run a command. Report every error as one line and the right exit code."""
     output = replace_standard_streams()
     quiet_libraries()
     sys.excepthook = crash
@@ -123,7 +114,7 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
-    """The exit code typer chose. It shows a wrong command or option by itself, and leaves our errors to us."""
+    """Return the exit code of typer. It reports a wrong command or option itself; our errors pass through."""
     try:
         command()()
     except SystemExit as ended:
@@ -132,7 +123,7 @@ def _run() -> int:
 
 
 def explain(error: BaseException) -> int:
-    """Say what is wrong and what to do; give the exit code."""
+    """Print what is wrong and what to do; return the exit code."""
     match error:
         case InvalidInput():
             for fault in error.faults[:FAULTS_SHOWN]:
@@ -151,8 +142,8 @@ def explain(error: BaseException) -> int:
         case DatabaseUnready():
             return _complain_each(error, USAGE)
         case psycopg.Error() | PoolTimeout() if is_transient(error):
-            trouble = "cannot do this now" if isinstance(error, psycopg.Error) and answered(error) else "went away"
-            complain(f"the database {trouble}: {message_of(error)}. Try again")
+            problem = "cannot do this now" if isinstance(error, psycopg.Error) and answered(error) else "is unavailable"
+            complain(f"the database {problem}: {message_of(error)}. Try again")
             return REFUSED
         case psycopg.errors.InsufficientPrivilege():
             complain(
@@ -173,7 +164,7 @@ def explain(error: BaseException) -> int:
 
 
 def _complain_each(error: BlogworkerError, code: int) -> int:
-    """Each line of the message is a separate fault."""
+    """Print each line of the message as a separate fault; return the exit code."""
     for line in str(error).split("\n"):
         complain(line)
     return code
@@ -186,12 +177,12 @@ def crash(kind: type[BaseException], error: BaseException, trace: TracebackType 
 
 
 def answered(error: psycopg.Error) -> bool:
-    """Whether a running server refused: it is full, a lock is held, or it cancelled the statement."""
+    """Return whether a running server refused: it is full, a row is locked, or it cancelled the statement."""
     return error.sqlstate is not None and not error.sqlstate.startswith(("08", "57P"))
 
 
 def first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first error that was not itself a group: task groups wrap what their tasks raise."""
+    """Return the first error that is not itself a group: task groups wrap what their tasks raise."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

@@ -7,24 +7,27 @@ from blogworker.cli.session import with_database
 from blogworker.db.pool import Row
 from blogworker.ops.breakers import close_breaker, list_breakers
 
-app = typer.Typer(help="The circuit breakers: which providers are not called, and why.", invoke_without_command=True)
+app = typer.Typer(
+    help="Show the circuit breakers: which providers are not called, and why.", invoke_without_command=True
+)
 
-JSON = typer.Option(False, "--json", help="For machines.")
+JSON = typer.Option(False, "--json", help="Print JSON.")
 
 
 @app.callback()
 def breakers(context: typer.Context, as_json: bool = JSON) -> None:
-    """The circuit breaker of each provider: its state, for how long it has been open, why, and when it is probed."""
+    """Show the circuit breaker of each provider: its state, how long it has been open, why, and the next probe."""
     if context.invoked_subcommand is None:
         _show(with_database(list_breakers), as_json=as_json)
 
 
 @app.command()
 def close(
-    provider: str = typer.Argument(help="openai, replicate or wix; openai@NAME of one account."),
+    provider: str = typer.Argument(help="openai, replicate or wix; openai@NAME for one account."),
     as_json: bool = JSON,
 ) -> None:
-    """Use a provider again at once: the credit is topped up, the key replaced. Workers notice within a second."""
+    """Close a circuit breaker at once, for example after adding credit or replacing a key. Workers notice within a
+    second."""
     _show(with_database(lambda database: close_breaker(database, provider)), as_json=as_json)
 
 
@@ -36,7 +39,7 @@ def _show(rows: list[Row], *, as_json: bool) -> None:
 
 
 def breaker_table(rows: list[Row]) -> object:
-    columns = ["provider", "state", "open for", "next probe", "tries", "reason"]
+    columns = ["provider", "state", "open for", "next probe", "openings", "reason"]
     cells = [
         (
             row["provider"],

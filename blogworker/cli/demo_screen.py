@@ -1,4 +1,4 @@
-"""What a person sees of the demo, and how it ends."""
+"""The live view of the demo, its summary and its exit code."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -14,15 +14,16 @@ from blogworker.demo import show
 from blogworker.demo.progress import Progress
 from blogworker.demo.show import Plan, Result
 from blogworker.errors import SettingsError
+from blogworker.plurals import counted
 from blogworker.printable import typed
 from blogworker.settings import LogSettings
 from blogworker.telemetry import configure
 
-LINE_EVERY_S = 2.0  # where there is no terminal
+LINE_EVERY_S = 2.0  # without a terminal
 
 
 class View:
-    """A live view on a terminal; elsewhere a line of text every LINE_EVERY_S."""
+    """A live view on a terminal; without a terminal, a line of text every LINE_EVERY_S."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
@@ -52,15 +53,17 @@ class View:
             self._live.stop()
 
 
-def exhibit(plan: Plan) -> None:
-    """Run the demo; exit 1 when a blog failed, 130 when a signal ended it."""
+def run_demo(plan: Plan) -> None:
+    """Run the demo. Exit 1 if a job failed, 130 if a signal ended it."""
     if plan.blogs < plan.sites:
-        raise SettingsError(f"{plan.blogs} blogs cannot serve {plan.sites} sites: ask for at least one each")
+        raise SettingsError(
+            f"{counted(plan.blogs, 'post')} for {counted(plan.sites, 'site')} are too few: each site needs at least one"
+        )
     configure(LogSettings(level="warning"))
     screen = console()
     result = anyio.run(partial(_run, plan, screen))
     if result is None:
-        screen.print("stopped; nothing was left running", style="dim")
+        screen.print("stopped; nothing is left running", style="dim")
         raise typer.Exit(130)
     _summarise(screen, plan, result)
     if result.failed:
@@ -85,11 +88,11 @@ def _summarise(screen: Screen, plan: Plan, result: Result) -> None:
     screen.print(
         facts(
             {
-                "posts": f"{found.posts} published for {found.sites} sites, {result.failed} failed",
-                "time": f"{found.elapsed_s:.1f} s, {found.posts_per_minute:,.0f} posts a minute",
-                "fairness": f"{found.jain:.3f} (Jain's index halfway; 1 is even)",
+                "posts": f"{found.posts:,} published for {counted(found.sites, 'site')}, {result.failed:,} failed",
+                "time": f"{found.elapsed_s:.1f} s, {found.posts_per_minute:,.0f} posts per minute",
+                "fairness": f"{found.jain:.3f} (Jain's index at half time; 1 means that all sites got the same)",
                 "published twice": str(found.duplicates),
-                "cost": f"${found.cost_usd:.3f} if the vendors were real; nothing was paid",
+                "cost": f"${found.cost_usd:.3f} at real prices; nothing was paid",
                 "use": f"{found.tokens:,} tokens, {found.requests:,} calls, all simulated",
                 **{name.lower(): value for name, value in found.facts.items()},
                 "gallery": str(result.index),

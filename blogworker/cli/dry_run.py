@@ -1,4 +1,4 @@
-"""`blogworker enqueue --dry-run`: what would be enqueued, what it would cost, how long it would take."""
+"""`blogworker enqueue --dry-run`: what would be enqueued, its cost and how long it would take."""
 
 import os
 from collections import Counter
@@ -16,6 +16,7 @@ from blogworker.cli.sources import Checked
 from blogworker.db.grants import PRODUCER
 from blogworker.errors import DatabaseAway, DatabaseUnready, QueueFull
 from blogworker.ops.forecast import Forecast, Prices, forecast, forecast_without_database
+from blogworker.plurals import counted
 from blogworker.queue.survey import room
 from blogworker.queue.validation import NewJob
 from blogworker.section import load_section
@@ -25,28 +26,30 @@ if TYPE_CHECKING:
     from blogworker.spend.estimate import Use
 
 
-def dry_run(blogs: Iterable[NewJob], found: Checked, *, limit: int | None, as_json: bool) -> None:
-    """Say it; exit 75 when the queue would refuse them now. Postgres itself is told to let nothing be written."""
-    seen = anyio.run(_look, blogs, found, limit)
+def dry_run(jobs: Iterable[NewJob], found: Checked, *, limit: int | None, as_json: bool) -> None:
+    """Print the forecast; exit 75 if the queue would refuse the jobs now. The transaction is read-only."""
+    seen = anyio.run(_forecast, jobs, found, limit)
     if as_json:
-        emit_json(_machine(seen, found))
+        emit_json(_json(seen, found))
     else:
-        _tell(seen, found)
+        _show(seen, found)
     if seen.refusal is not None:
         complain(f"would be refused now: {seen.refusal}")
         raise typer.Exit(os.EX_TEMPFAIL)
 
 
-async def _look(jobs: Iterable[NewJob], found: Checked, limit: int | None) -> Forecast:
+async def _forecast(jobs: Iterable[NewJob], found: Checked, limit: int | None) -> Forecast:
     prices = Prices(load_section(OpenAISettings), load_section(ReplicateSettings))
     reachable = has_database()
     if not reachable:
-        complain("DATABASE_URL is not set: what was enqueued before, the queue and real averages are not known")
+        complain(
+            "DATABASE_URL is not set: without a database, jobs enqueued before, the queue and real averages are unknown"
+        )
     else:
         try:
             async with opened() as database:
                 seen = await forecast(database, jobs, counts=found.counts, limit=limit, prices=prices)
-        except DatabaseUnready as error:  # raised while it is opened, before a job is taken from the files
+        except DatabaseUnready as error:  # raised while the database is opened, before a row is read from the files
             complain(f"{error}; continuing without the database")
             reachable = not isinstance(error, DatabaseAway)
         else:
@@ -59,7 +62,7 @@ async def _look(jobs: Iterable[NewJob], found: Checked, limit: int | None) -> Fo
 
 
 async def _refusal_of_producer(counts: Counter[str], limit: int | None) -> QueueFull | None:
-    """A producer may read nothing, and yet ask for room."""
+    """Ask for room as a producer does: this role may not read tables."""
     try:
         async with opened(PRODUCER) as database:
             return await room(database, counts, queue_size_limit=limit)
@@ -67,7 +70,7 @@ async def _refusal_of_producer(counts: Counter[str], limit: int | None) -> Queue
         return None
 
 
-def _machine(seen: Forecast, found: Checked) -> dict[str, Any]:
+def _json(seen: Forecast, found: Checked) -> dict[str, Any]:
     surveyed, full = seen.survey, seen.refusal
     return {
         "dry_run": True,
@@ -97,32 +100,32 @@ def _machine(seen: Forecast, found: Checked) -> dict[str, Any]:
     }
 
 
-def _tell(seen: Forecast, found: Checked) -> None:
-    surveyed, told = seen.survey, seen.estimate
+def _show(seen: Forecast, found: Checked) -> None:
+    surveyed, estimate = seen.survey, seen.estimate
     lines: dict[str, object] = {
-        "would be enqueued": f"{surveyed.new:,} blogs for {len(surveyed.sites):,} sites",
-        "enqueued before": "not known" if seen.outlook is None else f"{surveyed.known:,}",
+        "would be enqueued": f"{counted(surveyed.new, 'job')} for {counted(len(surveyed.sites), 'site')}",
+        "enqueued before": "unknown" if seen.outlook is None else f"{surveyed.known:,}",
         "repeated in the file": f"{surveyed.repeated + found.skipped['repeated']:,}",
-        "cost": f"{_usd(told.usd)} likely, {_usd(told.usd_at_most)} at most",
-        "time": f"at least {_minutes(told.minutes)} of quota{_of(told.narrowest)}",
+        "cost": f"{_usd(estimate.usd)} likely, {_usd(estimate.usd_at_most)} at most",
+        "time": f"at least {_minutes(estimate.minutes)} of quota{_of(estimate.narrowest)}",
     }
     if seen.outlook is not None:
         lines["waiting before them"] = f"{seen.outlook['waiting']:,}{_behind(seen)}"
-        lines["at the present pace"] = _pace(seen)
-    columns = ["source", "blogs", "stage", "model", "calls", "tokens", "cost", "at most", "estimated from"]
-    console().print(table("Each blog", columns, map(_row, told.uses)))
+        lines["at the current rate"] = _pace(seen)
+    columns = ["source", "jobs", "stage", "model", "calls", "tokens", "cost", "at most", "estimated from"]
+    console().print(table("Each job", columns, map(_row, estimate.uses)))
     console().print()
     console().print(facts(lines))
-    for line in found.told():
+    for line in found.skipped_lines():
         console().print(Text(line))
     console().print(Text("nothing was enqueued"))
 
 
 def _row(use: "Use") -> tuple[object, ...]:
-    basis = f"{use.seen:,} finished blogs ({use.seen_of})" if use.seen else "the reservation of a call"
+    basis = f"{counted(use.seen, 'finished job')} ({use.seen_of})" if use.seen else "the reservation of a call"
     tokens = f"{use.tokens:,.0f}" if use.tokens else None
     costs = (_usd(use.usd, digits=4), _usd(use.usd_at_most, digits=4))
-    return use.source_type, use.blogs, use.stage, use.model, f"{use.calls:.2f}", tokens, *costs, basis
+    return use.source_type, use.jobs, use.stage, use.model, f"{use.calls:.2f}", tokens, *costs, basis
 
 
 def _usd(cost: float | None, *, digits: int = 2) -> str:
@@ -139,11 +142,11 @@ def _of(narrowest: str | None) -> str:
 
 def _behind(seen: Forecast) -> str:
     together = seen.minutes_behind_waiting
-    return "" if together is None else f", so {_minutes(together)} of quota if they are alike"
+    return "" if together is None else f", so {_minutes(together)} of quota for both, if they are like these"
 
 
 def _pace(seen: Forecast) -> str:
     pace = seen.minutes_at_pace
     if seen.outlook is None or pace is None:
-        return "no blog ended in the last ten minutes"
-    return f"{_minutes(pace)} ({seen.outlook['a_minute']:,.1f} blogs a minute over the last ten)"
+        return "no job ended in the last ten minutes"
+    return f"{_minutes(pace)} ({seen.outlook['a_minute']:,.1f} jobs per minute over the last ten)"

@@ -1,4 +1,4 @@
-"""Commands that need more than the core install say so in one line."""
+"""Commands that need an extra of the package report a missing one in one line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from blogworker.errors import SettingsError
 
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """Import what an extra brings inside this block."""
+    """Context for the imports that need an extra. Raises SettingsError when a module is not installed."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Tables and records that fit a given width without cutting a value.
+"""Tables and records that fit a given width without truncating a value.
 
 A table that is too wide first wraps its headings, then its prose columns. If that is not enough, the columns that do
 not fit are printed below each row. A narrow terminal gets a record per row, one field per line. A word that is longer
@@ -57,9 +57,9 @@ class Grid:
         natural = {index: max(cell.width for cell in self._column(index)) for index in range(len(self.columns))}
         if _together(natural) <= room:
             return self._table(natural, room)
-        told = [index for index in natural if not self.rows or not all(row[index].empty for row in self.rows)]
-        natural = {index: natural[index] for index in told}
-        tight = {index: self._tight(index) for index in told}
+        filled = [index for index in natural if not self.rows or not all(row[index].empty for row in self.rows)]
+        natural = {index: natural[index] for index in filled}
+        tight = {index: self._tight(index) for index in filled}
         for widths in (natural, self._prose_broken(natural, room), tight, self._prose_broken(tight, room)):
             if _together(widths) <= room:
                 return self._table(widths, room)
@@ -75,7 +75,7 @@ class Grid:
         return [self.columns[index], *(row[index] for row in self.rows)]
 
     def _tight(self, index: int) -> int:
-        """The width of its widest value, with a heading of at most two lines."""
+        """Return the width of the widest value of a column, with a heading of at most two lines."""
         heading, *cells = self._column(index)
         width = max([_longest_word(heading), *(cell.width for cell in cells)])
         while len(_wrapped(heading, width)) > HEADING_LINES:
@@ -93,7 +93,7 @@ class Grid:
         return broken
 
     def _table(self, widths: Mapping[int, int], room: int) -> Iterator[list[Cell]]:
-        """The columns of these widths; the others follow each row."""
+        """Yield lines with the columns of these widths. The other columns follow below each row."""
         right = {index for index in widths if self._has_figures(index)}
         heads = {index: Cell(self.columns[index].text, "bold") for index in widths}
         yield from _side_by_side(heads, widths, right)
@@ -102,8 +102,8 @@ class Grid:
             yield from self._details(row, widths, room)
 
     def _has_figures(self, index: int) -> bool:
-        told = [row[index] for row in self.rows if not row[index].empty]
-        return bool(told) and all(cell.is_figure for cell in told)
+        filled = [row[index] for row in self.rows if not row[index].empty]
+        return bool(filled) and all(cell.is_figure for cell in filled)
 
     def _details(self, row: Sequence[Cell], shown: Container[int], room: int) -> Iterator[list[Cell]]:
         line: list[Cell] = []
@@ -123,7 +123,7 @@ class Grid:
             yield line
 
     def _kept_whole(self, row: Sequence[Cell]) -> list[Cell]:
-        """What may be an id is not broken, in whatever script it is."""
+        """Mark the cells that may be ids: they are not broken, whatever their script."""
         return [cell._replace(whole=index not in self.prose) for index, cell in enumerate(row)]
 
     def _records(self, room: int) -> Iterator[list[Cell]]:
@@ -137,7 +137,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Record:
-    """Names and values, one a line."""
+    """Names and values, one pair per line."""
 
     fields: Sequence[tuple[Cell, Cell]]
 
@@ -153,7 +153,7 @@ def records(fields: Iterable[tuple[Cell, Cell]], room: int, *, empty: bool = Fal
 
 
 def _field(name: Cell, value: Cell, column: int, room: int, *, indent: str = "") -> Iterator[list[Cell]]:
-    """A value beside its name, or below it where the value would have to be cut."""
+    """Yield a value beside its name, or below it where the value would not fit."""
     if _longest_word(value) > room - column - len(indent):
         yield [Cell(indent), Cell(name.text.rstrip(), name.style)]
         indent += GAP if _longest_word(value) <= room - len(indent + GAP) else ""
@@ -165,7 +165,7 @@ def _field(name: Cell, value: Cell, column: int, room: int, *, indent: str = "")
 
 
 def _side_by_side(cells: Mapping[int, Cell], widths: Mapping[int, int], right: Container[int]) -> Iterator[list[Cell]]:
-    """The lines of one row."""
+    """Yield the lines of one row."""
     columns = {index: _wrapped(cell, widths[index]) for index, cell in cells.items()}
     for number in range(max(map(len, columns.values()), default=0)):
         line: list[Cell] = []
@@ -178,7 +178,7 @@ def _side_by_side(cells: Mapping[int, Cell], widths: Mapping[int, int], right: C
 
 
 def _wrapped(cell: Cell, width: int) -> list[Cell]:
-    """Lines of whole words. Only scripts that write without spaces are broken between any two characters."""
+    """Return lines of whole words. Only scripts without spaces are broken between any two characters."""
     if cell.width <= width:
         return [cell]
     lines = [""]

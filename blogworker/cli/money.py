@@ -1,4 +1,4 @@
-"""Amounts of money as people type and read them."""
+"""Amounts of money: parsing and display."""
 
 from decimal import Decimal, InvalidOperation
 
@@ -10,14 +10,15 @@ BUDGET_HELP = "USD, for example 5 or 0.50; none removes it."
 
 
 def budget(text: str | None, *, option: str) -> dict[str, object]:
-    """The parameters of a statement that sets, removes or leaves a budget."""
+    """Return the parameters of a statement that sets, removes or keeps a budget."""
     amount = None if text is None or text.strip().lower() == REMOVED else _usd(text, option)
     name = option.removeprefix("--").replace("-", "_")
     return {f"{name}_usd": amount, f"set_{name}": text is not None}
 
 
 def dollars(amount: object) -> str | None:
-    """To the cent from a dollar up, finer below where it is not whole cents. As usd_text in the database."""
+    """Return the amount in dollars: whole cents from one dollar up, four decimals below where cents would round it.
+    `usd_text` in the database formats the same way."""
     if amount is None:
         return None
     value = Decimal(str(amount))
@@ -27,9 +28,9 @@ def dollars(amount: object) -> str | None:
 
 
 def budgets(day: object, month: object) -> str | None:
-    """Both in one cell."""
-    told = [f"{dollars(usd)} a {period}" for usd, period in ((day, "day"), (month, "month")) if usd is not None]
-    return ", ".join(told) or None
+    """Return both budgets for one table cell."""
+    parts = [f"{dollars(usd)} per {period}" for usd, period in ((day, "day"), (month, "month")) if usd is not None]
+    return ", ".join(parts) or None
 
 
 def _usd(text: str, option: str) -> Decimal:
@@ -39,6 +40,6 @@ def _usd(text: str, option: str) -> Decimal:
         amount = Decimal(-1)
     if not amount.is_finite() or not 0 <= amount <= MOST or amount != round(amount, 6):
         raise SettingsError(
-            f"{option} {text!r} is no budget: use USD from 0 to {MOST:,} with at most 6 decimals, or {REMOVED}"
+            f"{option} {text!r} is not a budget: use USD from 0 to {MOST:,} with at most 6 decimals, or {REMOVED}"
         )
     return amount

@@ -1,4 +1,4 @@
-"""An option that takes one value is refused when it is given twice: the first value would be dropped in silence."""
+"""Refuse an option with one value that is given twice: the first value would be dropped silently."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import typer
 
 
 def refuse_repeats(command: Any) -> Any:
-    """The command, and those under it, with this rule. Options that take several values, and plain flags, are free."""
+    """Return the command with this rule, for subcommands too. Options with several values and flags may repeat."""
     for below in getattr(command, "commands", {}).values():
         refuse_repeats(below)
     make_parser = command.make_parser
@@ -30,7 +30,7 @@ def refuse_repeats(command: Any) -> Any:
 
 
 def _require_once(given: Sequence[Any]) -> None:
-    """`given`: the parameters in the order of the command line, each as often as it was given."""
+    """Raise BadParameter for a repeated option. `given`: the parameters in the order of the command line."""
     for param, times in Counter(given).items():
         repeatable = param.multiple or (param.is_flag and not param.secondary_opts) if _is_option(param) else True
         if times > 1 and not repeatable:

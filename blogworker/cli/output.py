@@ -1,4 +1,4 @@
-"""What commands print: tables for people, JSON for machines, one line per error."""
+"""Output of commands: tables for people, JSON for programs, one line per error."""
 
 import codecs
 import json
@@ -22,8 +22,8 @@ from blogworker.redact import SECRETS
 from blogworker.telemetry.journal import is_journal, marked
 from blogworker.telemetry.streams import coloured, encoding_of, trusted
 
-USUAL_WIDTH = 80  # of a terminal that does not know its own
-UNLIMITED = 100_000  # columns without a terminal: each row is one line, for grep
+USUAL_WIDTH = 80  # of a terminal that does not report its width
+UNLIMITED = 100_000  # columns, without a terminal: each row is one line, for grep
 STATUS_COLOURS = {
     "DONE": "green",
     "FAILED": "red",
@@ -35,7 +35,7 @@ STATUS_COLOURS = {
 
 
 class Screen(Console):
-    """Prints strings without interpreting markup, makes data printable, and crops no line."""
+    """A console that prints strings without interpreting markup, escapes hidden characters, and crops no line."""
 
     def print(self, *objects: Any, crop: bool = False, **options: Any) -> None:
         super().print(*objects, crop=crop, **options)
@@ -50,7 +50,7 @@ class Screen(Console):
 
 
 def console(stream: TextIO | None = None) -> Screen:
-    """On standard output, or on `stream`."""
+    """Return a screen on standard output, or on `stream`."""
     file = stream or sys.stdout
     return Screen(
         file=trusted(file),
@@ -64,7 +64,7 @@ def console(stream: TextIO | None = None) -> Screen:
 
 
 def _width(file: TextIO) -> int:
-    """What COLUMNS says, else the width of the terminal."""
+    """Return the value of COLUMNS, else the width of the terminal."""
     asked = os.environ.get("COLUMNS", "")
     if re.fullmatch("0*[1-9][0-9]{0,4}", asked):
         return int(asked)
@@ -75,7 +75,7 @@ def _width(file: TextIO) -> int:
 
 
 def prose(text: str) -> Text:
-    """Text of many lines, wrapped at spaces."""
+    """Return text of many lines, wrapped at spaces."""
     return Text(printable_lines(text, encoding=encoding_of(sys.stdout)))
 
 
@@ -90,7 +90,7 @@ def complain(message: str) -> None:
 
 
 def json_text(value: object) -> str:
-    """JSON that is safe to show on a terminal, in characters that the output can encode."""
+    """Return JSON that is safe to show on a terminal, in characters that the output can encode."""
     plain = json.loads(json.dumps(value, default=_plain))
     cleaned = SECRETS.hide_all(plain, shapes=False, words=False)
     return printable_json(json.dumps(cleaned, ensure_ascii=codecs.lookup(encoding_of(sys.stdout)).name != "utf-8"))
@@ -103,7 +103,7 @@ def emit_json(value: object) -> None:
 def table(
     title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]], *, fold: Sequence[str] = ()
 ) -> Grid:
-    """A table with figures aligned right. Only the columns in `fold` are wrapped."""
+    """Return a table with figures aligned right. Only the columns in `fold` are wrapped."""
     return Grid(
         None if title is None else _text(title, "bold"),
         [_text(column) for column in columns],
@@ -113,7 +113,7 @@ def table(
 
 
 def show_rows(rows: Sequence[Mapping[str, object]], title: str, *, as_json: bool) -> None:
-    """Rows of the same keys, as a table or for machines."""
+    """Print rows with the same keys, as a table or as JSON."""
     if as_json:
         emit_json(rows)
     else:
@@ -138,19 +138,21 @@ def cell(value: object) -> Cell:
 
 
 def _text(text: str, style: str = "") -> Cell:
-    """Without secrets, which a worker with other settings may have stored. Secrets that are plain words stay."""
+    """Return a cell without secrets: a worker with other settings may have stored one. Secrets that are plain words
+    stay."""
     return Cell(printable(SECRETS.hide(text, shapes=False, words=False), encoding=encoding_of(sys.stdout)), style)
 
 
 def ago(moment: datetime) -> str:
-    """How long ago, or how far ahead, in one unit. Display only: no decision hangs on this machine's clock."""
+    """Return how long ago or how far ahead a time is, in one unit. For display only: no decision uses this machine's
+    clock."""
     if moment == NEVER:
         return "never"
     if moment == BEFORE_ALL:
         return "always"
     seconds = (datetime.now(UTC) - moment).total_seconds()
-    words = duration(abs(seconds))
-    return f"{words} ago" if seconds >= 0 else f"in {words}"
+    length = duration(abs(seconds))
+    return f"{length} ago" if seconds >= 0 else f"in {length}"
 
 
 def duration(seconds: float) -> str:
@@ -161,7 +163,7 @@ def duration(seconds: float) -> str:
 
 
 def facts(pairs: Mapping[str, object]) -> Record:
-    """Names and values, one per line."""
+    """Return names and values, one pair per line."""
     return Record([(_text(name), cell(value)) for name, value in pairs.items()])
 
 

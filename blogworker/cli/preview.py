@@ -1,4 +1,4 @@
-"""`blogworker preview`: one blog, made as the fleet would make it and published nowhere."""
+"""`blogworker preview`: one post, made as a worker would make it, and not published."""
 
 import sys
 import tempfile
@@ -31,11 +31,16 @@ if TYPE_CHECKING:
     from blogworker.daemon.preview import PreviewRequest
     from blogworker.stages.preview import Preview
 
-SPEED = 10.0  # of the simulated vendors
-POLL_S = 0.5  # between looks at a picture, in life
+SPEED = 10.0  # of the clock of the simulated providers
+POLL_S = 0.5  # between polls of a picture, on the provider's clock
 FEW = {"pool_min": 1, "pool_max": 4}  # connections
-PRIVATE = {"url": "postgresql://", "direct_url": "postgresql://", **FEW}  # until the server has told its address
-DOING = {"source": "reading", "ideas": "finding ideas", "content": "writing the post", "image": "painting the cover"}
+PRIVATE = {"url": "postgresql://", "direct_url": "postgresql://", **FEW}  # until the address of the server is known
+PROGRESS = {
+    "source": "reading the source",
+    "ideas": "finding ideas",
+    "content": "writing the post",
+    "image": "making the picture",
+}
 
 Form = Literal["md", "html", "json"]
 
@@ -48,29 +53,29 @@ def preview(
     keyword: str | None = typer.Option(None, help="Write about this keyword."),
     text: str | None = typer.Option(None, metavar="FILE|-", help="Write from the notes in this file."),
     product: str | None = typer.Option(
-        None, metavar="FILE|-", help="Write about one row of a file enqueue would read."
+        None, metavar="FILE|-", help="Write about one row of a file that `enqueue` can read."
     ),
-    handle: str | None = typer.Option(None, help="Which product of the file, by its handle."),
-    row: int | None = typer.Option(None, min=1, help="Which blog of the file, counted from 1."),
-    site: str | None = typer.Option(None, help="Its instance_id: write with its settings, count the cost to it."),
-    language: str | None = typer.Option(None, help="Write in this language, whatever the site's is."),
-    tone: str | None = typer.Option(None, help="Write in this tone, whatever the site's is."),
-    no_image: bool = typer.Option(False, "--no-image", help="Without the cover picture."),
+    handle: str | None = typer.Option(None, help="The product of the file with this handle."),
+    row: int | None = typer.Option(None, min=1, help="The row of the file, counted from 1."),
+    site: str | None = typer.Option(None, help="The site's instance_id: use its settings, add the cost to it."),
+    language: str | None = typer.Option(None, help="Write in this language instead of the site's."),
+    tone: str | None = typer.Option(None, help="Write in this tone instead of the site's."),
+    no_image: bool = typer.Option(False, "--no-image", help="Make no cover picture."),
     form: Form = typer.Option("md", "--format", help="What to print."),
-    page: Path | None = typer.Option(None, "--html", metavar="FILE", help="Write a page with the picture in it, too."),
+    page: Path | None = typer.Option(None, "--html", metavar="FILE", help="Also write an HTML page with the picture."),
     show: bool = typer.Option(False, "--open", help="Open that page in the browser."),
-    simulate: bool = typer.Option(False, "--simulate", help="With stand-ins for the vendors: no keys, no cost."),
+    simulate: bool = typer.Option(False, "--simulate", help="Use simulated providers: no keys, no cost."),
 ) -> None:
-    """Make one blog with the real vendors and show it: nothing is queued, nothing published. It costs what a blog
-    costs; with DATABASE_URL it waits for the fleet's quota and counts what it spends. Exit 1: a vendor refused."""
+    """Make one post with the real providers and show it. Nothing is enqueued or published. It costs as much as a
+    job; with DATABASE_URL it waits for the shared quota and records what it spends. Exit 1: a provider refused."""
     configure(LogSettings(level="error"))
     if page is not None and not (page.parent.is_dir() and not page.is_dir()):
         raise SettingsError(f"--html {page} cannot be written: name a file in a folder that exists")
-    blog = written_about(keyword=keyword, text=text, product=product, handle=handle, row=row, site=site)
-    from blogworker.daemon.preview import PreviewRequest  # the vendors' SDKs take half a second to load
+    job = written_about(keyword=keyword, text=text, product=product, handle=handle, row=row, site=site)
+    from blogworker.daemon.preview import PreviewRequest  # the providers' SDKs take half a second to import
 
     facts = {name: value for name, value in (("language", language), ("tone", tone)) if value}
-    found = _made(PreviewRequest(blog, facts, illustrated=not no_image), simulate=simulate)
+    found = _made(PreviewRequest(job, facts, illustrated=not no_image), simulate=simulate)
     _show(found, form=form, page=page, show=show)
     if found.trouble:
         complain(found.trouble)
@@ -79,10 +84,10 @@ def preview(
 
 def _made(request: "PreviewRequest", *, simulate: bool) -> "Preview":
     with console(sys.stderr).status("") as status:  # shows nothing where there is no terminal
-        act = partial(_run, request, simulate=simulate, say=lambda stage: status.update(DOING.get(stage, stage)))
+        act = partial(_run, request, simulate=simulate, say=lambda stage: status.update(PROGRESS.get(stage, stage)))
         found = anyio.run(until_signal, act)
     if found is None:
-        complain("stopped; nothing was left behind")
+        complain("stopped; nothing is left running")
         raise typer.Exit(130)
     return found
 
@@ -91,7 +96,7 @@ async def _run(request: "PreviewRequest", *, simulate: bool, say: Callable[[str]
     from blogworker.daemon import preview as maker
 
     async with AsyncExitStack() as stack:
-        flags = await _stand_ins(stack) if simulate else {}
+        flags = await _simulated(stack) if simulate else {}
         private = simulate or not has_database()
         settings = load({**flags, "database": PRIVATE if private else FEW})
         require_keys(settings, illustrated=request.illustrated)
@@ -101,8 +106,8 @@ async def _run(request: "PreviewRequest", *, simulate: bool, say: Callable[[str]
         return replace(await maker.run(settings, request, say=say), simulated=simulate)
 
 
-async def _stand_ins(stack: AsyncExitStack) -> dict[str, dict[str, Any]]:
-    """Vendors of our own, and the settings that lead to them."""
+async def _simulated(stack: AsyncExitStack) -> dict[str, dict[str, Any]]:
+    """Start simulated providers. Return the settings that point to them."""
     with extra("demo"):
         from blogworker.cli import simulation
     url = await stack.enter_async_context(simulation.running_simulator(simulation.SimulatorOptions(speed=SPEED)))
@@ -122,11 +127,11 @@ def _show(found: "Preview", *, form: Form, page: Path | None, show: bool) -> Non
     from blogworker.cli import preview_forms as forms
     from blogworker.demo.page import preview_page
 
-    written = {"md": forms.markdown, "json": forms.machine, "html": preview_page}[form]
+    written = {"md": forms.markdown, "json": forms.as_json, "html": preview_page}[form]
     # On a terminal hidden characters are escaped; a file gets the text unchanged.
     (sys.stdout if sys.stdout.isatty() else trusted(sys.stdout)).write(written(found).rstrip("\n") + "\n")
     sys.stdout.flush()
-    console(sys.stderr).print(forms.bill(found))
+    console(sys.stderr).print(forms.costs(found))
     if page is None and show:
         with tempfile.NamedTemporaryFile(prefix="blogworker-preview-", suffix=".html", delete=False) as kept:
             page = Path(kept.name)

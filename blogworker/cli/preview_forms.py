@@ -1,4 +1,4 @@
-"""A preview as a person reads it in a terminal, as a script reads it, and what it cost."""
+"""A preview as Markdown, as JSON, and the table of its costs."""
 
 from base64 import b64encode
 from typing import Any
@@ -15,7 +15,7 @@ SIMULATED = "stand-ins for OpenAI and Replicate made the text and the picture"
 
 
 def markdown(found: Preview) -> str:
-    """The facts of the post and the ideas it was chosen from, then its body."""
+    """Return the facts of the post, its ideas, then its body."""
     post, ideas = found.post, [found.ideas["chosen"], *found.ideas["others"]]
     facts = {
         "Slug": post["slug"],
@@ -24,8 +24,7 @@ def markdown(found: Preview) -> str:
         "Tags": ", ".join(post["tags"]),
         "Length": f"{post['word_count']:,} words",
         "Picture": _picture(found),
-        "Site": ", ".join(f"{name} {value}" for name, value in found.source["site"].items())
-        or "no settings of its own",
+        "Site": ", ".join(f"{name} {value}" for name, value in found.source["site"].items()) or "no settings",
     }
     if (page := page_of(found.source)) is not None:
         facts["Product page"] = page
@@ -39,13 +38,13 @@ def markdown(found: Preview) -> str:
     return f"# {post['title']}\n\n> {post['excerpt']}\n\n{head}\n\nIdeas:\n\n{listed}\n\n---\n\n{post['markdown']}\n"
 
 
-def machine(found: Preview) -> str:
-    """One JSON object; the picture's bytes in base64."""
+def as_json(found: Preview) -> str:
+    """Return one JSON object, with the picture in base64."""
     image: dict[str, Any] | None = None
     if found.image is not None and found.picture is not None:
         image = {name: found.image[name] for name in ("alt", "prompt", "type", "bytes", "model")}
         image["base64"] = b64encode(found.picture).decode("ascii")
-    told = {
+    document = {
         "post": {name: value for name, value in found.post.items() if name not in ("model", "prompt_version")},
         "image": image,
         "ideas": [found.ideas["chosen"], *found.ideas["others"]],
@@ -55,11 +54,11 @@ def machine(found: Preview) -> str:
         "trouble": found.trouble,
         "simulated": found.simulated,
     }
-    return json_text(told)
+    return json_text(document)
 
 
-def bill(found: Preview) -> Group:
-    """What each call took, and all of them."""
+def costs(found: Preview) -> Group:
+    """Return what each call used, and the total."""
     columns = ["call", "model", "tokens in", "cached", "out", "cost", "seconds"]
     rows = [
         (
@@ -74,8 +73,8 @@ def bill(found: Preview) -> Group:
         for call in found.calls
     ]
     total = sum(call.seconds for call in found.calls)
-    cost = dollars(found.cost_usd) or "a cost unknown: a model has no price in the settings"
-    paid = f"{cost}, which nobody is billed: {SIMULATED}" if found.simulated else cost
+    cost = dollars(found.cost_usd) or "unknown cost: a model has no price in the settings"
+    paid = f"{cost}, not billed: {SIMULATED}" if found.simulated else cost
     return Group(table(None, columns, rows), Text(f"nothing was published; {total:.1f} s, {paid}"))
 
 
@@ -103,5 +102,5 @@ def _counted(text: str, limit: int) -> str:
 
 def _picture(found: Preview) -> str:
     if found.image is None or found.picture is None:
-        return found.trouble or "not asked for"
+        return found.trouble or "not requested"
     return f"{found.image['type']}, {len(found.picture) / 1024:,.0f} KB: {found.image['alt']}"

@@ -18,10 +18,11 @@ from blogworker.db.pool import Database, Row
 from blogworker.errors import BlogworkerError
 from blogworker.ops import jobs
 from blogworker.ops.status import fleet_status
+from blogworker.plurals import counted
 from blogworker.post.product_url import page_of
 from blogworker.queue.job import Status
 
-JSON = typer.Option(False, "--json", help="For machines.")
+JSON = typer.Option(False, "--json", help="Print JSON.")
 SOURCE_MAX = 200  # characters of a source that `show` prints
 
 
@@ -32,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(as_json: bool = JSON) -> None:
-    """The queue by state, why blogs wait, the workers, the pace, the quotas, and the circuit breakers that are open."""
+    """Show the queue by status, why jobs wait, the workers, the rate, the quotas and the open circuit breakers."""
     found = asdict(with_database(fleet_status))
     if as_json:
         emit_json(found)
@@ -50,17 +51,17 @@ def _status_tables(found: dict[str, Any]) -> list[Any]:
         "finished": "{finished_last_minute:,} in the last minute, {finished_last_10_minutes:,} in the last ten".format(
             **fleet
         ),
-        "wait": f"about {fleet['estimated_wait_minutes']} min until the waiting blogs are done",
+        "wait": f"about {fleet['estimated_wait_minutes']} min until the waiting jobs are done",
         "spent today": f"{dollars(fleet['usd_today'])}, {dollars(fleet['usd_month'])} this month (UTC)",
         "total budget": budgets(fleet["budget_day_usd"], fleet["budget_month_usd"]),
         "stopped": _stopped(found),
     }
     if not any(worker["alive"] for worker in found["workers"]):
-        pace["workers"] = "none is alive: nothing is claimed until one is started (blogworker run)"
-    queue = table("Queue", ["status", "blogs", "oldest", "newest"], [list(row.values()) for row in found["queue"]])
+        pace["workers"] = "none is alive: no job is claimed until one is started (blogworker run)"
+    queue = table("Queue", ["status", "jobs", "oldest", "newest"], [list(row.values()) for row in found["queue"]])
     waiting = table(
-        "Why blogs wait",
-        ["blogs", "reason", "oldest", "until"],
+        "Why jobs wait",
+        ["jobs", "reason", "oldest", "until"],
         [(w["jobs"], w["reason"], w["oldest"], w["until"]) for w in found["waiting"]],
         fold=["reason"],
     )
@@ -78,26 +79,26 @@ def _status_tables(found: dict[str, Any]) -> list[Any]:
         ["site", "pending", "processing", "done (24 h)", "failed (24 h)"],
         [(s["instance_id"], s["pending"], s["processing"], s["done"], s["failed"]) for s in found["busiest_sites"]],
     )
-    shut = [row for row in found["breakers"] if row["state"] != "closed"]
+    not_closed = [row for row in found["breakers"] if row["state"] != "closed"]
     waits = [waiting] if found["waiting"] else []
-    breakers = [breaker_table(shut)] if shut else []
+    breakers = [breaker_table(not_closed)] if not_closed else []
     return [queue, *waits, facts(pace), *breakers, workers, quotas, sites]
 
 
 def _stopped(found: dict[str, Any]) -> str:
-    """What is not claimed now, and why."""
-    told = [found["fleet"]["shut_reason"]] if found["fleet"]["shut_reason"] else []
-    told += [
-        f"what needs {row['provider']}: its circuit breaker is {'open' if row['state'] == 'open' else 'half open'}"
+    """Return what is not claimed now, and why."""
+    reasons = [found["fleet"]["shut_reason"]] if found["fleet"]["shut_reason"] else []
+    reasons += [
+        f"stages that need {row['provider']}: its circuit breaker is {row['state'].replace('_', '-')}"
         for row in found["breakers"]
         if row["state"] != "closed"
     ]
-    return "; ".join(told) or "nothing"
+    return "; ".join(reasons) or "nothing"
 
 
-def _tries(job: Row) -> str:
-    """Attempts that counted, and their limit. The attempt in progress counts, and so does one that ended the blog at
-    once, such as a refusal; a blog that a person or a claim ended may have had none."""
+def _attempts(job: Row) -> str:
+    """Return the attempts that counted, and their limit. The attempt in progress counts, and one that failed the job
+    at once, such as a refusal. A job that was cancelled, or failed by a claim, may have none."""
     failures, most = job["failures"], job["max_attempts"]
     match Status(job["status"]):
         case Status.FAILED if failures < most:
@@ -117,13 +118,13 @@ def _health(worker: Row) -> str:
 
 
 def list_jobs(
-    wanted: Status | None = typer.Option(None, "--status", case_sensitive=False, help="Only these."),
-    site: str | None = typer.Option(None, help="Only this site's."),
-    before: int | None = typer.Option(None, min=1, max=2**63 - 1, help="Go on from this id."),
+    wanted: Status | None = typer.Option(None, "--status", case_sensitive=False, help="Only jobs with this status."),
+    site: str | None = typer.Option(None, help="Only this site."),
+    before: int | None = typer.Option(None, min=1, max=2**63 - 1, help="Only ids below this one, to continue a list."),
     most: int = typer.Option(20, "--limit", min=1, max=10_000, help="How many."),
     as_json: bool = JSON,
 ) -> None:
-    """Blogs, newest first."""
+    """List jobs, newest first."""
 
     async def act(database: Database) -> list[Row]:
         return await jobs.list_jobs(database, status=wanted, site=site, before=before, most=most)
@@ -132,7 +133,7 @@ def list_jobs(
     if as_json:
         emit_json(rows)
         return
-    columns = ["id", "site", "source", "status", "stage", "tries", "created", "title or error"]
+    columns = ["id", "site", "source", "status", "stage", "attempts", "created", "title or error"]
     cells = [
         (
             str(row["id"]),
@@ -140,7 +141,7 @@ def list_jobs(
             f"{row['source_type']}: {row['source']}",
             row["status"],
             row["stage"],
-            _tries(row),
+            _attempts(row),
             row["created_at"],
             row["error"] or row["title"],
         )
@@ -150,13 +151,13 @@ def list_jobs(
 
 
 def show(
-    job_id: int = typer.Argument(help="The blog's id."),
+    job_id: int = typer.Argument(help="The id of the job."),
     as_json: bool = JSON,
 ) -> None:
-    """All that is known of one blog: its state, its checkpoints, its errors, its post."""
+    """Show everything about one job: its status, checkpoints, errors and post."""
     found = with_database(lambda database: jobs.show_job(database, job_id))
     if found is None:
-        raise BlogworkerError(f"there is no blog {job_id}: see `blogworker list`")
+        raise BlogworkerError(f"there is no job {job_id}: see `blogworker list`")
     if as_json:
         emit_json(found)
     else:
@@ -170,8 +171,8 @@ def _job_parts(found: Row) -> list[Any]:
         "source": _source(job["source_data"]),
         "product page": _product_page(found),
         "priority": job["priority"],
-        "tries": _tries(job),
-        "attempts": f"{job['attempt']}, of which {job['rescues']} lost their worker",
+        "attempts": f"{_attempts(job)} counted; {counted(job['attempt'], 'claim')}, "
+        f"{counted(job['rescues'], 'lost worker')}",
         "created": _moment(job["created_at"]),
         "run at": _moment(job["run_at"]),
         "finished": _moment(job["finished_at"]),
@@ -179,7 +180,7 @@ def _job_parts(found: Row) -> list[Any]:
         "worker": found["worker"],
         "error": job["error"],
     }
-    parts: list[Any] = [heading(f"Blog {job['id']}"), facts(head)]
+    parts: list[Any] = [heading(f"Job {job['id']}"), facts(head)]
     if found["checkpoints"]:
         rows = [
             (
@@ -214,29 +215,29 @@ def _job_parts(found: Row) -> list[Any]:
             "url",
             "published_at",
         )
-        told = {key: post[key] for key in shown} | {"published_at": _moment(post["published_at"])}
+        stored = {key: post[key] for key in shown} | {"published_at": _moment(post["published_at"])}
         if isinstance(post["tags"], list):
-            told["tags"] = ", ".join(map(str, post["tags"]))
-        parts += [Text(), heading("Post"), facts(told)]
+            stored["tags"] = ", ".join(map(str, post["tags"]))
+        parts += [Text(), heading("Post"), facts(stored)]
         parts += [Text(), prose(post["markdown"])]
     return parts
 
 
 def _source(data: object) -> str | None:
-    """What the blog is about: its keyword, the name of its product, or how its text begins."""
+    """Return the subject of the job: its keyword, the name of its product, or the beginning of its text."""
     known = data if isinstance(data, Mapping) else {}
     about = next((str(known[key]) for key in ("keyword", "name", "text") if known.get(key)), None)
     return about if about is None or len(about) <= SOURCE_MAX else f"{about[: SOURCE_MAX - 1]}…"
 
 
 def _product_page(found: Row) -> str | None:
-    """What posts about the product link to, or why they have no link; None as long as its source was not read."""
+    """Return what posts about the product link to, or why they have no link; None until its source was read."""
     source = next((saved["output"] for saved in found["checkpoints"] if saved["stage"] == "source"), None)
     return page_of(source) if isinstance(source, Mapping) else None
 
 
 def _moment(stored: object) -> object:
-    """A time as it comes in JSON, to the second; anything else unchanged."""
+    """Return a time of the JSON row, to the second; anything else unchanged."""
     try:
         return f"{datetime.fromisoformat(str(stored)).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     except (ValueError, OverflowError):

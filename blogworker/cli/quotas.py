@@ -1,4 +1,4 @@
-"""Commands about quotas: look, set, unblock."""
+"""Commands about quotas: show, set, unblock."""
 
 import typer
 
@@ -9,21 +9,24 @@ from blogworker.ops.quotas import list_quotas, unblock_quota
 from blogworker.ops.quotas import set_quota as change_quota
 from blogworker.settings import MOST_A_MINUTE as MOST
 
-app = typer.Typer(help="The limits the fleet keeps to.", invoke_without_command=True)
+app = typer.Typer(
+    help="Show and set the quotas: how many calls and tokens the fleet may use per minute.", invoke_without_command=True
+)
 
-JSON = typer.Option(False, "--json", help="For machines.")
+JSON = typer.Option(False, "--json", help="Print JSON.")
 
 
 @app.callback()
 def quotas(
     context: typer.Context,
-    every: bool = typer.Option(False, "--all", help="The sites that are far from their limit too."),
-    site: str | None = typer.Option(None, help="This site only."),
+    every: bool = typer.Option(False, "--all", help="Also the sites that are far from their limit."),
+    site: str | None = typer.Option(None, help="Only this site."),
     as_json: bool = JSON,
 ) -> None:
-    """How much of each quota the fleet used in the last minute, who waits, and what the vendors say of theirs.
+    """Show how much of each quota was used in the last minute, how many calls wait, and the limits that providers
+    report.
 
-    Of the sites of Wix, those that are stopped or near their limit.
+    Quotas of Wix sites are listed only if they are blocked or near their limit.
     """
     if context.invoked_subcommand is None:
         rows = with_database(lambda database: list_quotas(database, site=site, every=every))
@@ -35,23 +38,24 @@ def quotas(
 
 @app.command("set")
 def set_quota(
-    name: str = typer.Argument(help="The bucket, for example openai/gpt-6-luna."),
-    rpm: int | None = typer.Option(None, min=1, max=MOST, help="Requests a minute."),
-    tpm: int | None = typer.Option(None, min=1, max=MOST, help="Tokens a minute."),
-    unpin: bool = typer.Option(False, "--unpin", help="Let the settings of the next worker that starts decide again."),
+    name: str = typer.Argument(help="The name of the quota, for example openai/gpt-6-luna."),
+    rpm: int | None = typer.Option(None, min=1, max=MOST, help="Requests per minute."),
+    tpm: int | None = typer.Option(None, min=1, max=MOST, help="Tokens per minute."),
+    unpin: bool = typer.Option(False, "--unpin", help="Use the settings of the next worker that starts."),
     as_json: bool = JSON,
 ) -> None:
-    """Change a bucket for the whole fleet, within a second. It outlasts restarts until it is unpinned."""
+    """Change a quota for all workers, within a second. Restarts keep it until it is unpinned."""
     rows = with_database(lambda database: change_quota(database, name, rpm=rpm, tpm=tpm, pinned=not unpin))
     show(rows, as_json=as_json)
 
 
 @app.command()
 def unblock(
-    name: str = typer.Argument(help="The bucket, for example openai/gpt-6-luna."),
+    name: str = typer.Argument(help="The name of the quota, for example openai/gpt-6-luna."),
     as_json: bool = JSON,
 ) -> None:
-    """End the block of a 429 at once: the vendor has raised the limit. Workers notice within a second."""
+    """End the block after a 429 at once, for example when the provider has raised the limit. Workers notice within a
+    second."""
     show(with_database(lambda database: unblock_quota(database, name)), as_json=as_json)
 
 
@@ -63,14 +67,14 @@ def show(rows: list[Row], *, as_json: bool) -> None:
 
 
 def quota_table(rows: list[Row]) -> object:
-    columns = ["bucket", "waiting", "requests", "tokens", "vendor's limits", "pace", "ahead", "blocked", "set"]
+    columns = ["quota", "waiting", "requests", "tokens", "provider's limits", "pace", "ahead", "blocked", "set"]
     cells = [
         (
             row["name"],
             row["queue_length"],
             _share(row["requests_in_last_minute"], row["max_requests"], row["requests_percent"]),
             _share(row["tokens_in_last_minute"], row["max_tokens"], row["tokens_percent"]),
-            _vendors(row),
+            _reported(row),
             f"{100 * row['pace']:.0f} %",
             f"{max(row['requests_ahead_s'], row['tokens_ahead_s']):.1f} s",
             f"{row['blocked_s']:.0f} s" if row["blocked_s"] else None,
@@ -78,13 +82,13 @@ def quota_table(rows: list[Row]) -> object:
         )
         for row in rows
     ]
-    return table("Quotas: the last minute against the limits in force", columns, cells)
+    return table("Quotas: the last minute and the limits in force", columns, cells)
 
 
 def _share(used: int, limit: int | None, percent: float | None) -> str | None:
     return None if limit is None else f"{used:,} of {limit:,}, {percent or 0:.1f} %"
 
 
-def _vendors(row: Row) -> str | None:
-    said = [row["vendor_requests_per_minute"], row["vendor_tokens_per_minute"]]
-    return " / ".join("-" if limit is None else f"{limit:,}" for limit in said) if any(said) else None
+def _reported(row: Row) -> str | None:
+    limits = [row["vendor_requests_per_minute"], row["vendor_tokens_per_minute"]]
+    return " / ".join("-" if limit is None else f"{limit:,}" for limit in limits) if any(limits) else None

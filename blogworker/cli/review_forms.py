@@ -1,4 +1,4 @@
-"""A reviewed post as a person reads it in a terminal, and as a script reads it."""
+"""A reviewed post as text for a terminal, and as JSON."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -13,8 +13,8 @@ SHOWN = ("title", "excerpt", "slug", "seo_title", "seo_description", "tags", "im
 
 
 def parts(review: Review) -> Iterator[Any]:
-    """The source, the post, and what the checks say: in the order in which a reader compares them."""
-    yield heading(f"Blog {review.job_id}: {review.post['title']}")
+    """Yield the source, the post and the findings, in the order in which a reader compares them."""
+    yield heading(f"Job {review.job_id}: {review.post['title']}")
     yield facts(_head(review))
     yield from (Text(), heading("Source, as the model read it"), facts(_named(_source(review))))
     yield from (Text(), heading("Post"), facts(_named(_post(review)) | dict(review.facts)))
@@ -31,8 +31,8 @@ def parts(review: Review) -> Iterator[Any]:
     yield from (Text(), prose(review.post["markdown"]), Text())
 
 
-def machine(review: Review) -> dict[str, Any]:
-    """All of it, for JSON."""
+def as_json(review: Review) -> dict[str, Any]:
+    """Return the whole review, for JSON."""
     return {
         "id": review.job_id,
         "instance_id": review.instance_id,
@@ -52,10 +52,10 @@ def machine(review: Review) -> dict[str, Any]:
 
 
 def scored(review: Review) -> str:
-    """The stored score, and that of today's checks where they differ."""
+    """Return the stored score, and the score of this version where it differs."""
     if review.score is None:
-        return f"none was stored; {review.score_now} by the checks of this version"
-    differs = "" if review.score == review.score_now else f"; {review.score_now} by the checks as they are now"
+        return f"not stored; {review.score_now} by the checks of this version"
+    differs = "" if review.score == review.score_now else f"; {review.score_now} by the checks of this version"
     return f"{review.score} of 100{differs}"
 
 
@@ -79,7 +79,7 @@ def _source(review: Review) -> dict[str, object]:
 
 
 def flat(value: object) -> str:
-    """A value of a source in one line."""
+    """Return a value of a source on one line."""
     match value:
         case Mapping():
             return "; ".join(f"{name}: {flat(one)}" for name, one in value.items())
@@ -107,4 +107,4 @@ def _findings(review: Review) -> Iterator[Any]:
     if review.costs:
         rows = [(cost.name, str(cost.outcome), f"-{cost.points}", review.where(cost) or None) for cost in review.costs]
         yield table("Findings", ["finding", "outcome", "points", "where"], rows, fold=["where"])
-    yield Text(f"{passed(review)}{'' if review.costs else ': nothing was found'}")
+    yield Text(f"{passed(review)}{'' if review.costs else ': no findings'}")

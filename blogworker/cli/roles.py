@@ -13,7 +13,7 @@ from blogworker.db.migrate import ours, state
 from blogworker.db.migration_lock import migration_lock
 from blogworker.db.pool import connect
 from blogworker.db.roles import create, create_statements, grant, grant_statements
-from blogworker.db.server import inspect_server, quoted
+from blogworker.db.server import quoted
 from blogworker.section import load_section
 from blogworker.settings import DatabaseSettings
 
@@ -22,7 +22,7 @@ NOT_ALL_CREATED = 2
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Which roles were created, refused and granted their privileges."""
+    """Which roles were created, could not be created, and got their privileges."""
 
     caller: str
     created: list[str]
@@ -41,11 +41,11 @@ def register(app: typer.Typer) -> None:
 
 def roles(
     print_only: bool = typer.Option(
-        False, "--print", help="Change nothing: print the SQL, for someone who may run it."
+        False, "--print", help="Change nothing; print the SQL, to be run by a role with the right."
     ),
-    as_json: bool = typer.Option(False, "--json", help="For machines."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Create the group roles and grant each the privileges it needs. Run it as the owner of the tables."""
+    """Create the group roles and grant each the privileges it needs. Run this as the owner of the tables."""
     settings = load_section(DatabaseSettings)
     anyio.run(_print if print_only else _make, settings, as_json)
 
@@ -84,14 +84,14 @@ async def _make(settings: DatabaseSettings, as_json: bool) -> None:
         console().print("To make a login a member, run in psql: grant blogworker_worker to alice", highlight=False)
     if made.refused:
         complain(
-            f"role {made.caller} may not create {', '.join(made.refused)}: run what `blogworker roles --print` prints "
-            "as a superuser or as a role with CREATEROLE"
+            f"role {made.caller} may not create {', '.join(made.refused)}: run the output of `blogworker roles "
+            "--print` as a superuser or as a role with CREATEROLE"
         )
         raise typer.Exit(NOT_ALL_CREATED)
 
 
 async def _ready(connection: AsyncConnection[DictRow]) -> str:
-    """The schema of the tables. Raises DatabaseUnready unless it is migrated."""
+    """Return the schema of the tables. Raises DatabaseUnready unless it is migrated."""
     server = await inspect_server(connection)
     server.require_ready()
     (await state(connection)).require_current()

@@ -1,4 +1,4 @@
-"""Commands that start things: run, migrate, simulate."""
+"""Commands that start a worker, migrate the database, or serve the simulator."""
 
 import sys
 from functools import partial
@@ -8,6 +8,7 @@ from typing import get_type_hints
 import anyio
 import typer
 
+from blogworker.cli.developers import PANEL
 from blogworker.cli.extras import extra
 from blogworker.cli.output import console, emit_json, table
 from blogworker.db.migrate import migrate as apply_migrations
@@ -18,40 +19,39 @@ from blogworker.envfile import NAMED_BY
 from blogworker.section import load_section, unknown_variables
 from blogworker.settings import DatabaseSettings, LogSettings, Settings, load, require_keys
 from blogworker.telemetry import configure, get_logger
-from blogworker.telemetry.streams import report_closed_pipes
 
 NOT_OF_A_WORKER = (NAMED_BY, "BLOGWORKER_API_TOKEN", "BLOGWORKER_PG_BIN", "BLOGWORKER_TEST_DATABASE_URL")
-ALONE = {"concurrency": 1, "quota_patience": 120.0}  # nothing else waits for it
+ALONE = {"concurrency": 1, "quota_patience": 120.0}  # nothing else waits for this worker
 log = get_logger()
 
 
 def register(app: typer.Typer) -> None:
     app.command()(run)
     app.command()(migrate)
-    app.command()(simulate)
+    app.command(rich_help_panel=PANEL)(simulate)
 
 
 def run(
     concurrency: int | None = typer.Option(None, help="Jobs at once. [BLOGWORKER_CONCURRENCY, 50]"),
     name: str | None = typer.Option(None, help="This worker's stable name. [BLOGWORKER_NAME, host/pid]"),
-    batch_size: int | None = typer.Option(None, help="Most jobs one claim takes. [BLOGWORKER_BATCH_SIZE, 100]"),
+    batch_size: int | None = typer.Option(None, help="Jobs per claim, at most. [BLOGWORKER_BATCH_SIZE, 100]"),
     max_per_instance: int | None = typer.Option(
-        None, help="Most jobs of one site one claim takes. [BLOGWORKER_MAX_PER_INSTANCE, 20]"
+        None, help="Jobs of one site per claim, at most. [BLOGWORKER_MAX_PER_INSTANCE, 20]"
     ),
     drain_timeout: float | None = typer.Option(
-        None, help="Seconds that held jobs may take after SIGTERM. [BLOGWORKER_DRAIN_TIMEOUT, 60]"
+        None, help="Seconds for running jobs after SIGTERM. [BLOGWORKER_DRAIN_TIMEOUT, 60]"
     ),
-    until_empty: bool = typer.Option(False, "--until-empty", help="Exit when nothing is left to do."),
+    until_empty: bool = typer.Option(False, "--until-empty", help="Exit when no job is left."),
     suspects: bool = typer.Option(
         False,
         "--suspects",
-        help="Run only blogs that are suspected of killing their workers, one at a time, until none is left. "
+        help="Run only jobs that are suspected of killing their workers, one at a time, until none is left. "
         "Workers start this by themselves.",
     ),
-    parent: int | None = typer.Option(None, hidden=True, help="The process to end with."),
+    parent: int | None = typer.Option(None, hidden=True, help="Exit when this process exits."),
 ) -> None:
-    """Run one worker: claim blogs, make them, publish them. SIGTERM, SIGINT or SIGHUP drains it; a second SIGTERM or
-    SIGINT releases what it holds at once."""
+    """Run one worker: claim jobs, write the posts, publish them. SIGTERM, SIGINT or SIGHUP drains it; a second SIGTERM
+    or SIGINT releases its jobs at once."""
     settings = load(
         {
             "worker": {"concurrency": concurrency, "name": name, "drain_timeout": drain_timeout}
@@ -62,26 +62,28 @@ def run(
     require_keys(settings)
     configure(settings.log)
     report_closed_pipes(sys.stdout)
-    _tell_misspelt()
-    from blogworker import daemon  # the vendors' SDKs take half a second to load, which no other command should wait
+    _warn_of_unknown_variables()
+    from blogworker import (
+        daemon,
+    )  # the providers' SDKs take half a second to import: no other command should wait for it
 
     role = daemon.Role(suspects=suspects, parent=parent)
     anyio.run(partial(daemon.run, settings, until_empty=until_empty or suspects, role=role))
 
 
-def _tell_misspelt() -> None:
-    """Not refused: during a rolling upgrade an old worker meets the settings of the new one."""
+def _warn_of_unknown_variables() -> None:
+    """Warn, but do not refuse: during a rolling upgrade an old worker gets the settings of the new one."""
     sections = get_type_hints(Settings).values()
     for name, meant in unknown_variables(sections, prefix="BLOGWORKER_", besides=NOT_OF_A_WORKER).items():
         log.warning("setting_ignored", name=name, meant=meant)
 
 
 def migrate(
-    status: bool = typer.Option(False, "--status", help="Only say what is applied and what is not."),
-    sql: bool = typer.Option(False, "--sql", help="Print the migrations and connect to nothing."),
-    as_json: bool = typer.Option(False, "--json", help="For machines."),
+    status: bool = typer.Option(False, "--status", help="Only show which migrations are applied."),
+    sql: bool = typer.Option(False, "--sql", help="Print the migrations; do not connect."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Bring the database of DATABASE_URL (or DATABASE_DIRECT_URL) up to date. Safe to start many at once."""
+    """Migrate the database of DATABASE_URL (or DATABASE_DIRECT_URL). Several may start at the same time."""
     if sql:
         for migration in migrations():
             typer.echo(migration.script)
@@ -120,16 +122,20 @@ async def _status(settings: DatabaseSettings, as_json: bool) -> None:
 
 def simulate(
     host: str = typer.Option("127.0.0.1", help="Address to listen on."),
-    port: int = typer.Option(8400, min=0, max=65535, help="Port to listen on; 0 takes a free one."),
-    speed: float | None = typer.Option(None, min=0.01, help="Run the vendors' clock so many times faster. Default: 1."),
+    port: int = typer.Option(8400, min=0, max=65535, help="Port to listen on; 0 means any free port."),
+    speed: float | None = typer.Option(
+        None, min=0.01, help="Run the clock of the providers this many times faster. Default: 1."
+    ),
     seed: int | None = typer.Option(None, help="Seed of latencies and faults. Default: 1."),
-    openai_rpm: int | None = typer.Option(None, min=1, help="OpenAI requests a minute, per model. Default: 450."),
-    openai_tpm: int | None = typer.Option(None, min=1, help="OpenAI tokens a minute, per model. Default: 450,000."),
-    replicate_rpm: int | None = typer.Option(None, min=1, help="Replicate predictions a minute. Default: 600."),
-    scenario: Path | None = typer.Option(None, help="A TOML file of dials and timed faults; flags beat its dials."),
-    url_file: Path | None = typer.Option(None, help="Write the base URL here once it listens."),
+    openai_rpm: int | None = typer.Option(None, min=1, help="OpenAI requests per minute and model. Default: 450."),
+    openai_tpm: int | None = typer.Option(None, min=1, help="OpenAI tokens per minute and model. Default: 450,000."),
+    replicate_rpm: int | None = typer.Option(None, min=1, help="Replicate predictions per minute. Default: 600."),
+    scenario: Path | None = typer.Option(
+        None, help="A TOML file with options and timed faults. Flags override its options."
+    ),
+    url_file: Path | None = typer.Option(None, help="Write the base URL to this file once the server listens."),
 ) -> None:
-    """Serve stand-ins for OpenAI, Replicate and Wix: their endpoints, quotas, latencies and faults."""
+    """Simulate OpenAI, Replicate and Wix: endpoints, quotas, latencies and faults."""
     with extra("demo"):
         from blogworker.cli import simulation
     simulation.serve(

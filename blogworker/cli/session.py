@@ -1,4 +1,4 @@
-"""What every command that talks to the database needs."""
+"""Open the database for a command."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def opened(needs: Role = READER) -> AsyncIterator[Database]:
-    """The database of DATABASE_URL, migrated, with as few connections as a command needs."""
+    """Open the database of DATABASE_URL with few connections. Raises DatabaseUnready unless it is migrated."""
     settings = load_section(DatabaseSettings, pool_min=1, pool_max=4)
     async with Database(settings, application="blogworker cli") as database:
         async with database.connection() as connection:

@@ -1,4 +1,4 @@
-"""Commands that start things take them down again, whatever ends the command."""
+"""Stop a command on a signal, after it has cleaned up what it started."""
 
 import signal
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 async def until_signal(act: Callable[[], Awaitable[T]]) -> T | None:
-    """What `act` gives; None when a signal ended it, after it has cleaned up."""
+    """Return the result of `act`; None if a signal cancelled it. `act` has cleaned up then."""
     result: T | None = None
     async with anyio.create_task_group() as tasks:
         await tasks.start(_cancel_on_signal, tasks.cancel_scope)

@@ -1,4 +1,4 @@
-"""The vendors' simulator on the command line, once its extra is known to be installed."""
+"""The simulator of the providers on the command line. Importing this module needs the extra `demo`."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -21,7 +21,7 @@ __all__ = ["SimulatorOptions", "running_simulator", "serve"]
 def serve(
     flags: Mapping[str, Any], *, host: str, port: int, url_file: Path | None, scenario_file: Path | None = None
 ) -> None:
-    """Serve until a signal; print the settings that point a worker here. A flag that was given beats the scenario.
+    """Serve until a signal, and print the settings that point a worker here. Flags override the scenario.
 
     Raises SettingsError when the scenario cannot be used.
     """
@@ -52,7 +52,7 @@ async def _serve(options: SimulatorOptions, *, host: str, port: int, url_file: P
 
 
 def settings_for(url: str) -> dict[str, str]:
-    """The environment that makes a worker talk to a simulator."""
+    """Return the environment variables that point a worker to a simulator."""
     sections = get_type_hints(Settings)
     return {
         variable(sections[section], name): value
@@ -62,7 +62,7 @@ def settings_for(url: str) -> dict[str, str]:
 
 
 def flags_for(url: str) -> dict[str, dict[str, Any]]:
-    """The same as flags of `settings.load`."""
+    """Return the same as arguments of `settings.load`."""
     return {
         "openai": {"base_url": f"{url}/openai/v1", "api_key": "simulated-key"},
         "replicate": {"base_url": f"{url}/replicate", "api_token": "simulated-key"},

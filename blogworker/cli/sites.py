@@ -14,8 +14,8 @@ from blogworker.ops import sites
 from blogworker.post.product_url import KNOWN, checked_template
 from blogworker.post.site import MOST_EVERY, checked, usable
 
-MOST = 2**31 - 1  # what the column holds
-app = typer.Typer(help="Look at sites and change how they are served.", no_args_is_help=True)
+MOST = 2**31 - 1  # limit of the column
+app = typer.Typer(help="Show sites, pause them and change their settings.", no_args_is_help=True)
 
 COLUMNS = {
     "site": "instance_id",
@@ -38,55 +38,56 @@ COLUMNS = {
 @app.command("list")
 def list_sites(
     most: int = typer.Option(50, "--limit", min=1, max=MOST, help="How many."),
-    as_json: bool = typer.Option(False, "--json", help="For machines."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """The busiest sites first."""
+    """List sites, the busiest first."""
     _show(with_database(lambda database: sites.list_sites(database, most=most)), as_json=as_json)
 
 
 @app.command()
 def pause(
-    site: str = typer.Argument(help="Its instance_id."),
-    reason: str = typer.Option("paused by hand", help="Shown wherever the pause is."),
+    site: str = typer.Argument(help="The site's instance_id."),
+    reason: str = typer.Option("paused by an operator", help="Shown with the pause."),
 ) -> None:
-    """Claim nothing of a site until it is resumed. What runs goes on."""
+    """Claim no job of a site until it is resumed. Running jobs continue."""
     with_database(lambda database: sites.pause_site(database, site, reason=reason))
 
 
 @app.command()
-def resume(site: str = typer.Argument(help="Its instance_id.")) -> None:
-    """Claim from a site again."""
+def resume(site: str = typer.Argument(help="The site's instance_id.")) -> None:
+    """Claim jobs of a site again."""
     with_database(lambda database: sites.resume_site(database, site))
 
 
 @app.command("set")
 def set_site(
-    site: str = typer.Argument(help="Its instance_id; made if new."),
-    name: str | None = typer.Option(None, help="What people call it."),
-    plan: str | None = typer.Option(None, help="Its plan."),
-    weight: float | None = typer.Option(None, min=0.001, max=1000, help="Its share of service; 1 is normal."),
-    max_in_flight: int | None = typer.Option(
-        None, min=1, max=MOST, help="Most blogs of it at once, over the whole fleet."
+    site: str = typer.Argument(help="The site's instance_id. A new site is created."),
+    name: str | None = typer.Option(None, help="Display name."),
+    plan: str | None = typer.Option(None, help="Name of its plan."),
+    weight: float | None = typer.Option(
+        None, min=0.001, max=1000, help="Its share of the fleet relative to other sites; 1 is normal."
     ),
-    max_pending: int | None = typer.Option(None, min=1, max=MOST, help="Most blogs of it that may wait."),
-    budget_day: str | None = typer.Option(None, help=f"What it may spend a UTC day: {BUDGET_HELP}"),
-    budget_month: str | None = typer.Option(None, help=f"What it may spend a UTC month: {BUDGET_HELP}"),
+    max_in_flight: int | None = typer.Option(
+        None, min=1, max=MOST, help="Jobs of the site that may run at once, over all workers."
+    ),
+    max_pending: int | None = typer.Option(None, min=1, max=MOST, help="Jobs of the site that may wait, at most."),
+    budget_day: str | None = typer.Option(None, help=f"Budget per UTC day: {BUDGET_HELP}"),
+    budget_month: str | None = typer.Option(None, help=f"Budget per UTC month: {BUDGET_HELP}"),
     product_url: str | None = typer.Option(
         None,
         metavar="TEMPLATE",
-        help=f"The address of a product that has none: https://shop.example/product-page/{{handle}} ({KNOWN}); "
-        "'' removes it.",
+        help=f"URL of products without one: https://shop.example/product-page/{{handle}} ({KNOWN}); '' removes it.",
     ),
     review_every: int | None = typer.Option(
         None,
         min=0,
         max=MOST_EVERY,
-        help="Leave one of so many posts as a draft, for `blogworker review`; 0 removes it.",
+        help="Leave one of this many posts as a draft, for `blogworker review`; 0 removes it.",
     ),
     settings: str | None = typer.Option(None, help='More settings as JSON, for example \'{"language": "de"}\'.'),
-    as_json: bool = typer.Option(False, "--json", help="For machines."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Make a site, or change what is given; the rest stays."""
+    """Create a site, or change it. Options that are not given keep their values."""
     changes = sites.SiteChanges(name, plan, weight, max_in_flight, max_pending)
     sites.check_site(site, changes)
     merged = _settings(settings, product_url)
@@ -129,26 +130,26 @@ def _show(rows: list[Row], *, as_json: bool) -> None:
     if as_json:
         emit_json(rows)
     else:
-        learned = any(row["turn_cost"] != 1 for row in rows)  # 1 until blogs of the site have ended
+        learned = any(row["turn_cost"] != 1 for row in rows)  # 1 until jobs of the site have ended
         addressed = any(row["product_url"] for row in rows)
-        left_out = ([] if learned else ["turn_cost"]) + ([] if addressed else ["product_url"])
-        left_out += [] if any(map(_review, rows)) else ["review"]
-        columns = {head: key for head, key in COLUMNS.items() if key not in left_out}
-        told = [
+        hidden = ([] if learned else ["turn_cost"]) + ([] if addressed else ["product_url"])
+        hidden += [] if any(map(_review, rows)) else ["review"]
+        columns = {head: key for head, key in COLUMNS.items() if key not in hidden}
+        shown = [
             row
             | {"budget": budgets(row["budget_day_usd"], row["budget_month_usd"])}
             | {"product_url": _product_url(row), "review": _review(row)}
             for row in rows
         ]
-        lines = [[row[key] for key in columns.values()] for row in told]
+        lines = [[row[key] for key in columns.values()] for row in shown]
         console().print(table(None, list(columns), lines, fold=["product url", "paused"]))
 
 
 def _review(row: Row) -> str | None:
-    """Which of the site's posts stay drafts, for a person to look at."""
+    """Return which of the site's posts stay drafts for a review."""
     every = usable(row["settings"]).review_every if isinstance(row["settings"], dict) else None
     return None if every is None else f"1 of {every:,}"
 
 
 def _product_url(row: Row) -> str | None:
-    return f"{row['product_url']} (learnt)" if row["product_url_learnt"] else row["product_url"]
+    return f"{row['product_url']} (detected)" if row["product_url_learnt"] else row["product_url"]

@@ -1,4 +1,4 @@
-"""The files given to `enqueue`: read once to check them, and again to enqueue the good rows."""
+"""The files of `enqueue`: read once to check them, and again to enqueue the good rows."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,15 +9,16 @@ from pathlib import Path
 
 from blogworker.cli.output import complain
 from blogworker.cli.session import with_database
-from blogworker.db.pool import Database
 from blogworker.errors import DatabaseUnready, Fault, InvalidInput, SettingsError
 from blogworker.intake import Accepted, Kind, Repeats, Skipped, read
+from blogworker.ops.jobs import database_time
+from blogworker.plurals import counted
 from blogworker.queue.validation import NewJob, PublishMode
 from blogworker.settings import has_database
 
 FAULTS_KEPT = 1000  # per file; all are counted
-# Kinds of skipped rows with their text; every other kind is a product that shoppers cannot see.
-COUNTED = {"repeated": "{:,} repeated in the files", "variant": "{:,} rows of variants"}
+# Kinds of skipped rows with their text. Every other kind is a product that is not visible in its shop.
+COUNTED = {"repeated": "skipped: {}, repeated in the files", "variant": "skipped: {} of variants"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,14 @@ class Source:
             repeats=repeats,
             now=_now,
         ):
-            yield replace(row, blog=self._timed(row.blog)) if isinstance(row, Accepted) else row
+            yield replace(row, job=self._timed(row.job)) if isinstance(row, Accepted) else row
 
-    def _timed(self, blog: NewJob) -> NewJob:
+    def _timed(self, job: NewJob) -> NewJob:
         return replace(
-            blog,
-            run_at=blog.run_at or self.run_at,
-            publish_at=blog.publish_at or self.publish_at,
-            publish_mode=blog.publish_mode or self.mode,
+            job,
+            run_at=job.run_at or self.run_at,
+            publish_at=job.publish_at or self.publish_at,
+            publish_mode=job.publish_mode or self.mode,
         )
 
 
@@ -62,42 +63,44 @@ class Source:
 class Checked:
     """What the first pass over the files found."""
 
-    counts: Counter[str] = field(default_factory=Counter)  # blogs per site
+    counts: Counter[str] = field(default_factory=Counter)  # jobs per site
     skipped: Counter[str] = field(default_factory=Counter)  # rows per kind
     bad: int = 0
 
     @property
-    def blogs(self) -> int:
+    def jobs(self) -> int:
         return self.counts.total()
 
-    def told(self) -> list[str]:
-        """A line for each kind of good rows that were skipped."""
-        lines = [words.format(self.skipped[kind]) for kind, words in COUNTED.items() if self.skipped[kind]]
+    def skipped_lines(self) -> list[str]:
+        """Return one line per kind of good rows that were skipped."""
+        lines = [
+            text.format(counted(self.skipped[kind], "row")) for kind, text in COUNTED.items() if self.skipped[kind]
+        ]
         hidden = {kind: count for kind, count in sorted(self.skipped.items()) if kind not in COUNTED}
         if hidden:
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in hidden.items())
-            total = f"{sum(hidden.values()):,} not visible in the shop and skipped"
-            lines.append(f"{total}: {kinds} (--include-hidden enqueues them)")
+            total = counted(sum(hidden.values()), "product")
+            lines.append(f"skipped: {total} not visible in the shop: {kinds} (--include-hidden enqueues them)")
         return lines
 
 
 def check(sources: Sequence[Source], *, skip_bad: bool) -> Checked:
-    """The first pass: count good rows and report bad ones. Raises InvalidInput, unless bad rows are skipped."""
+    """Read the files a first time: count good rows and report bad ones. Raises InvalidInput unless `skip_bad`."""
     found, repeats = Checked(), Repeats()
     for source in sources:
         _check(source, found, repeats, skip_bad=skip_bad)
     return found
 
 
-def blogs(sources: Sequence[Source], found: Checked) -> Iterator[NewJob]:
-    """The second pass. Raises SettingsError at its end if it differs from the first."""
+def jobs(sources: Sequence[Source], found: Checked) -> Iterator[NewJob]:
+    """Read the files again and yield the jobs. Raises SettingsError at the end if a file has changed."""
     seen: Counter[str] = Counter()
     repeats = Repeats()
     for source in sources:
         for row in source.rows(repeats):
             if isinstance(row, Accepted):
-                seen[row.blog.instance_id] += 1
-                yield row.blog
+                seen[row.job.instance_id] += 1
+                yield row.job
     if seen != found.counts:
         raise SettingsError("a file changed while it was read, so nothing was enqueued: try again")
 
@@ -107,8 +110,8 @@ def _check(source: Source, found: Checked, repeats: Repeats, *, skip_bad: bool) 
     more = 0
     for row in source.rows(repeats):
         match row:
-            case Accepted(blog=blog):
-                found.counts[blog.instance_id] += 1
+            case Accepted(job=job):
+                found.counts[job.instance_id] += 1
             case Skipped(kind=kind):
                 found.skipped[kind] += 1
             case Fault() if len(faults) < FAULTS_KEPT:
@@ -126,13 +129,8 @@ def _check(source: Source, found: Checked, repeats: Repeats, *, skip_bad: bool) 
 
 @cache
 def _now() -> datetime:
-    """The database's time; this machine's if there is no database, as then only `--dry-run` can follow."""
-
-    async def act(database: Database) -> datetime:
-        time: datetime = (await database.one("db/clock"))["now"]
-        return time
-
+    """Return the time of the database; of this machine if there is no database, because then only `--dry-run` works."""
     try:
-        return with_database(act) if has_database() else datetime.now(UTC)
+        return with_database(database_time) if has_database() else datetime.now(UTC)
     except DatabaseUnready:
         return datetime.now(UTC)

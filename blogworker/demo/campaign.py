@@ -43,7 +43,7 @@ def shops() -> list[Shop]:
     with as_file(DATA / "catalog.csv") as path:
         for row in read(path, instance_id="demo"):
             if isinstance(row, Accepted):
-                products[str(row.blog.source_data["vendor"])].append(row.blog)
+                products[str(row.job.source_data["vendor"])].append(row.job)
     keywords: dict[str, list[NewJob]] = defaultdict(list)
     for line in (DATA / "keywords.txt").read_text(encoding="utf-8").splitlines():
         vendor, _, keyword = line.partition("\t")

@@ -17,7 +17,8 @@ from string import Template
 from urllib.parse import SplitResult, quote, urlsplit
 
 from blogworker.demo.summary import GallerySummary, described, facts, figures, headline
-from blogworker.demo.wording import dollars, initial, plural, reading_time
+from blogworker.demo.wording import dollars, initial, reading_time
+from blogworker.plurals import counted
 
 __all__ = ["GalleryPost", "GallerySummary", "write_gallery"]
 
@@ -114,7 +115,7 @@ def index_page(shown: Sequence[GalleryPost], sites: Mapping[str, Site], summary:
             figures(summary, words=sum(post.words for post in shown), per_site=[site.posts for site in sites.values()])
         ),
         facts=facts(summary.facts),
-        count=plural(len(shown), "post"),
+        count=counted(len(shown), "post"),
         chips="\n".join(site_chips(sites.values(), total=len(shown))),
         cards="\n".join(cards(shown, sites)),
         empty_hidden=" hidden" if shown else "",
@@ -132,7 +133,7 @@ def site_chips(sites: Iterable[Site], *, total: int) -> Iterator[str]:
             f"{escape(site.name)} <span>{site.posts}</span></button>"
         )
     if len(chips) > SITES_AS_CHIPS:
-        smaller = plural(len(chips) - SITES_AS_CHIPS, "smaller site")
+        smaller = counted(len(chips) - SITES_AS_CHIPS, "smaller site")
         yield f'<span class="more">and {smaller}, found by name</span>'
 
 

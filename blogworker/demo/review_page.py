@@ -6,8 +6,8 @@ from html import escape
 from statistics import mean
 
 from blogworker.demo.gallery import fill, tag_list, text_of
-from blogworker.demo.wording import plural
 from blogworker.ops.review import LIMITS, NAMES, Review
+from blogworker.plurals import counted
 from blogworker.post import render
 from blogworker.post.score import Cost, Outcome
 from blogworker.printable import printable_lines
@@ -21,7 +21,7 @@ def review_page(found: Sequence[Review], pictures: Mapping[int, bytes]) -> str:
     """The page. What is written in posts and sources stands in it as text."""
     return fill(
         "review.html",
-        count=plural(len(found), "post"),
+        count=counted(len(found), "post"),
         summary=_summary(found),
         contents=_contents(found) if len(found) > 1 else "",
         posts="\n".join(_post(review, pictures.get(review.job_id)) for review in found),
@@ -83,7 +83,7 @@ def _score_note(review: Review) -> str:
 
 
 def _meta(review: Review) -> Iterator[str]:
-    yield f"Blog {review.job_id}"
+    yield f"Job {review.job_id}"
     yield review.site
     yield review.state
     if review.model:

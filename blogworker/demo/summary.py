@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from html import escape
 from re import sub
 
-from blogworker.demo.wording import dollars, duration, plural, short
+from blogworker.demo.wording import dollars, duration, short
+from blogworker.plurals import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,8 @@ def headline(summary: GallerySummary) -> str:
     if not summary.posts:
         return "No posts yet"
     whole = round(summary.elapsed_s)
-    time = plural(whole, "second") if whole < 100 else plural(round(whole / 60), "minute")
-    return f"<em>{plural(summary.posts, 'post')}</em> for <em>{plural(summary.sites, 'site')}</em> in <em>{time}</em>"
+    time = counted(whole, "second") if whole < 100 else counted(round(whole / 60), "minute")
+    return f"<em>{counted(summary.posts, 'post')}</em> for <em>{counted(summary.sites, 'site')}</em> in <em>{time}</em>"
 
 
 def figures(summary: GallerySummary, *, words: int, per_site: Sequence[int]) -> Iterator[str]:
@@ -53,7 +54,7 @@ def figure(name: str, value: str, note: str, *, mood: str = "plain") -> str:
 
 def shares(per_site: Sequence[int]) -> str:
     low, high = min(per_site, default=0), max(per_site, default=0)
-    return f"{plural(high, 'post')} each" if low == high else f"{low:,} to {high:,} posts each"
+    return f"{counted(high, 'post')} each" if low == high else f"{low:,} to {high:,} posts each"
 
 
 def facts(lines: Mapping[str, str]) -> str:

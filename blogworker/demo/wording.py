@@ -27,10 +27,6 @@ def short(number: int) -> str:
     return f"{number / 1_000:,.0f}k" if number < 999_500 else f"{number / 1_000_000:,.2f}M"
 
 
-def plural(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def initial(text: str) -> str:
     """The first letter or digit, to stand for a picture."""
     return next((sign.upper() for sign in text if sign.isalnum()), "¶")

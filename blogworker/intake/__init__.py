@@ -1,11 +1,11 @@
-"""Intake: files that producers bring become new blogs, row by row.
+"""Intake: read files of producers and turn each row into a new job.
 
     path, stdin or stream -> jsonl | keywords | products -> Draft -> checked -> Accepted
                                      '-> Fault (line, reason), Skipped (line, reason)
 
-`read` streams: it holds one row (or one product) and the keys it needs to detect repeated rows. Products that are not
-visible in their shop are skipped. A caller that wants all or nothing reads twice, first for the faults, then for the
-blogs; `at_rest` makes stdin readable twice.
+`read` streams: it keeps one row (or one product) and the keys that detect repeated rows. Products that are not visible
+in their shop are skipped. A caller that enqueues all rows or none reads twice: first for the faults, then for the
+jobs. `at_rest` makes stdin readable twice.
 """
 
 from blogworker.intake.read import Kind, at_rest, read

@@ -1,4 +1,4 @@
-"""The decimal sign of a file, which its prices show: beside 12,50 a price of 1.299 is above a thousand."""
+"""The decimal separator of a file, found from its prices: in a file with 12,50 the price 1.299 means 1299."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,24 +8,24 @@ from blogworker.intake.money import OTHER, Point, is_ambiguous, point_of
 from blogworker.intake.table import TableRow
 
 PRICES = ("price", "sale_price", "compare_at_price", "surcharge", "discount_value")
-CLEARLY = 4  # times as many prices show the one sign as the other: what is left are slips
-AHEAD_ROWS, AHEAD_CHARACTERS = 5_000, 16 << 20  # read ahead at most, in search of a price that shows the sign
+CLEARLY = 4  # times as many prices must show one separator as the other; the others are mistakes
+AHEAD_ROWS, AHEAD_CHARACTERS = 5_000, 16 << 20  # limits for reading ahead to a price that shows the separator
 
 
-class DecimalSign:
-    """Passes rows on, and knows the sign by the time a price needs it.
+class DecimalSeparator:
+    """Yields the rows, and knows the decimal separator before a row that needs it.
 
-    It reads ahead only for a price that can be read in two ways, and only where no price before it showed the sign.
+    It reads ahead only for an ambiguous price, and only if no price before it showed the separator.
     """
 
     def __init__(self, rows: Iterator[TableRow]) -> None:
         self._rows = rows
         self._shown: Counter[Point] = Counter()
-        self._broken: OSError | None = None  # what ended the reading ahead, for its own place in the file
+        self._broken: OSError | None = None  # raised while reading ahead; raised again at its place in the file
 
     @property
     def point(self) -> Point | None:
-        """None where no price shows it, or where too many prices contradict the others."""
+        """Return the separator; None if no price shows it, or if too many prices contradict the others."""
         return next((one for one, other in OTHER.items() if self._shown[one] > CLEARLY * self._shown[other]), None)
 
     def __iter__(self) -> Iterator[TableRow]:

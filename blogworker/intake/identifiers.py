@@ -1,8 +1,8 @@
-"""Identifiers that a spreadsheet has rewritten as numbers or dates. Two products may then have the same one."""
+"""Identifiers that a spreadsheet has rewritten as numbers or dates. Two products may then have the same identifier."""
 
 import re
 
-MONTH = (  # as spreadsheets shorten them in English, German, French, Spanish, Italian, Portuguese and Dutch
+MONTH = (  # abbreviations of spreadsheets in English, German, French, Spanish, Italian, Portuguese and Dutch
     "(?:jan|ene|gen|feb|f[eé]v|m[aä]r|mrt|mrz|apr|avr|abr|ma[iy]|mei|mag|jui?n|giu|jui?l|lug|aug|ago|ao[uû]|se[pt]|"
     "oct|okt|ott|out|nov|de[czs]|d[eé]c|dic)"
 )
@@ -20,14 +20,15 @@ SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
 def rewritten(identifier: str) -> str | None:
-    """What a spreadsheet seems to have turned it into. A shop's own handle, such as `12-mar`, is in lower case."""
+    """Return what a spreadsheet seems to have turned it into, or None. Handles of shops, such as `12-mar`, are lower
+    case."""
     if SLUG.fullmatch(identifier) and not re.fullmatch(r"\d{4}-\d{1,2}-\d{1,2}", identifier):
         return None
     return next((what for shape, what in SHAPES if shape.fullmatch(identifier)), None)
 
 
 def complaint(identifier: str) -> str | None:
-    """The same, as a message that says what to do."""
+    """Return the same as a message that says what to do."""
     if (what := rewritten(identifier)) is None:
         return None
     return (

@@ -1,4 +1,4 @@
-"""One JSON object a line, with the fields of NewJob in snake_case or camelCase."""
+"""JSON Lines: one object per line, with the fields of NewJob in snake_case or camelCase."""
 
 import json
 from collections import Counter
@@ -22,15 +22,15 @@ def _camel(name: str) -> str:
 
 FIELDS = tuple(field.name for field in fields(NewJob))
 SPELLINGS = {name: name for name in FIELDS} | {_camel(name): name for name in FIELDS}
-SPREAD = {"[": "a JSON list", "[{": "a JSON list", "{": "JSON over several lines"}  # by the first line
+SPREAD = {"[": "a JSON list", "[{": "a JSON list", "{": "JSON over several lines"}  # by their first line
 FLATTEN = {"a JSON list": ".[]", "JSON over several lines": "."}
-SUBJECTS = ("keyword", "name", "text")  # people put them beside source_data instead of into it
+SUBJECTS = ("keyword", "name", "text")  # often put beside source_data instead of into it
 
 
 def drafts(lines: Lines) -> Iterator[Drafted]:
-    """The blog of each line, or why it has none. Blank lines are skipped.
+    """Yield the job of each line, or its fault. Blank lines are skipped.
 
-    JSON that is written over several lines is one fault, not one for each of its lines.
+    JSON that spans several lines is one fault, not one per line.
     """
     is_first = True
     for row in numbered(lines):
@@ -39,7 +39,7 @@ def drafts(lines: Lines) -> Iterator[Drafted]:
         elif row[1].strip():
             line, text = row
             if is_first and (form := SPREAD.get(text.strip())):
-                yield Fault(line, f"the file is {form}: write one object a line, as `jq -c {FLATTEN[form]}` does")
+                yield Fault(line, f"the file is {form}: write one object per line, as `jq -c {FLATTEN[form]}` does")
                 return
             try:
                 yield Draft(line, _fields(_object(text)))
@@ -52,7 +52,7 @@ def _object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text, parse_constant=_refuse, parse_int=_whole, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
-        hint = ": write one object a line, not a list" if text.lstrip().startswith(("[", "]")) else ""
+        hint = ": write one object per line, not a list" if text.lstrip().startswith(("[", "]")) else ""
         raise ValueError(f"not JSON: {error.msg} at column {error.colno}{hint}") from None
     except RecursionError:
         raise ValueError("not usable: the JSON is nested too deeply") from None
@@ -62,7 +62,7 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object in which no key is repeated; json.loads silently keeps the last value of a repeated key."""
+    """Return an object without repeated keys: json.loads silently keeps the last value of a repeated key."""
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
@@ -73,16 +73,16 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _whole(digits: str) -> int:
     try:
         return int(digits)
-    except ValueError:  # Python reads no more digits than it can in a bearable time
-        raise ValueError(f"not usable: a number of {len(digits):,} digits: put it into a string") from None
+    except ValueError:  # Python limits the number of digits
+        raise ValueError(f"not usable: a number with {len(digits):,} digits: write it as a string") from None
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"not JSON: {constant} is no JSON value: use a number or null")
+    raise ValueError(f"not JSON: {constant} is not a JSON value: use a number or null")
 
 
 def _fields(row: dict[str, Any]) -> dict[str, Any]:
-    """Raises ValueError with the reason for the producer."""
+    """Return the fields of a row. Raises ValueError with a reason for the producer."""
     given: dict[str, Any] = {}
     for spelling, value in row.items():
         name = SPELLINGS.get(spelling)

@@ -1,4 +1,4 @@
-"""A list of keywords, one per line. Blank lines and lines that begin with # are skipped."""
+"""Keyword lists: one keyword per line. Blank lines and lines that begin with # are skipped."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from blogworker.queue.validation import KEYWORD_MAX
 
 
 def drafts(lines: Lines) -> Iterator[Drafted]:
-    """A keyword blog for each keyword. A repeated keyword is skipped, whatever its case."""
+    """Yield a keyword job for each keyword. A repeated keyword is skipped; letter case does not count."""
     first: dict[str, int] = {}
     for row in numbered(lines):
         if isinstance(row, Fault):
@@ -21,9 +21,10 @@ def drafts(lines: Lines) -> Iterator[Drafted]:
             continue
         if len(keyword) > KEYWORD_MAX:
             yield Fault(
-                line, f"a keyword of {len(keyword):,} characters: at most {KEYWORD_MAX} are allowed, one a line"
+                line,
+                f"a keyword of {len(keyword):,} characters: at most {KEYWORD_MAX} are allowed, one keyword per line",
             )
         elif (before := first.setdefault(keyword.casefold(), line)) != line:
-            yield Skipped(line, f"the keyword of line {before} again")
+            yield Skipped(line, f"it repeats the keyword of line {before}")
         else:
             yield Draft(line, {"source_type": "keyword", "source_data": {"keyword": keyword}})

@@ -1,5 +1,7 @@
-"""The numbered lines of a byte stream: UTF-8, UTF-16 as Excel saves "Unicode text", or Windows-1252 as it saves "CSV",
-with or without a byte order mark; lines may end in LF, CRLF or CR, also mixed."""
+"""The numbered lines of a byte stream: UTF-8, UTF-16 (Excel's "Unicode text") or Windows-1252 (Excel's "CSV").
+
+A byte order mark is optional. Lines end in LF, CRLF or CR, also mixed.
+"""
 
 import codecs
 import io
@@ -11,28 +13,28 @@ from blogworker.errors import Fault
 from blogworker.intake.legacy import CODE_PAGE, is_western
 from blogworker.intake.legacy import SAMPLE as LEGACY_SAMPLE
 
-LINE_MAX = 1 << 20  # characters held at once; a row of 64 KiB of data is shorter, however it is escaped
+LINE_MAX = 1 << 20  # characters kept at once; a row with 64 KiB of data is shorter in every escaping
 BOM = "\ufeff"
 MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16: it begins with that mark
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is its beginning
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-SAMPLE = 400  # bytes in which to look for the NULs of UTF-16 without a mark
+SAMPLE = 400  # bytes checked for the NULs of UTF-16 without a mark
 UNDECODED = re.compile("[\udc80-\udcff]")  # bytes kept by surrogateescape
 REPLACED = "\ufffd"
 
 
 class Lines:
-    """The physical lines, with their line ends. A line longer than LINE_MAX is given in pieces, never held whole."""
+    """The physical lines, with their line ends. A line longer than LINE_MAX is yielded in pieces, never kept whole."""
 
     def __init__(self, text: io.TextIOWrapper) -> None:
-        self.number = 0  # of the last line given, from 1
+        self.number = 0  # of the last yielded line, from 1
         self.is_cut = False  # whether that line continues
         self.encoding = text.encoding.upper()
         self._text = text
-        self._kept = ""  # read, but not given yet
+        self._kept = ""  # read, but not yielded yet
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -49,7 +51,7 @@ class Lines:
         return self._cut_safely(piece) if len(piece) >= LINE_MAX else piece
 
     def _cut_safely(self, piece: str) -> str:
-        """The piece, cut neither between CR and LF nor between two quotes of a CSV cell."""
+        """Return the piece, cut neither between CR and LF nor between two quotes of a CSV cell."""
         if piece.endswith("\r"):
             self._kept = self._text.readline(1)
             if self._kept == "\n":
@@ -61,12 +63,12 @@ class Lines:
         return bare or piece
 
     def skip_rest(self) -> None:
-        """Skip the rest of a line that was given in part."""
+        """Skip the rest of a line that was yielded in part."""
         while self.is_cut and next(self, None) is not None:
             pass
 
     def unreadable(self, text: str) -> str | None:
-        """The place of the first byte or character in a text of this file that could not be decoded."""
+        """Return the position of the first byte or character of the text that could not be decoded, or None."""
         if self._text.errors != "surrogateescape":
             return f"character {text.index(REPLACED) + 1}" if REPLACED in text else None
         if (found := UNDECODED.search(text)) is None:
@@ -76,7 +78,7 @@ class Lines:
 
 @contextmanager
 def lines_of(stream: io.BufferedReader, *, is_unicode: bool = False) -> Iterator[Lines]:
-    """The stream stays open. `is_unicode`: the format allows no other encoding."""
+    """Open the lines of a stream, which stays open. `is_unicode`: the format allows no other encoding."""
     encoding = encoding_of(stream.peek())
     if encoding == "utf-8" and not is_unicode and is_western(_beginning(stream)):
         encoding = CODE_PAGE
@@ -98,7 +100,7 @@ def _beginning(stream: io.BufferedReader) -> bytes:
 
 
 def encoding_of(head: bytes) -> str:
-    """By the byte order mark, or by the NULs of UTF-16 beside each Latin letter, delimiter and line end."""
+    """Return the encoding, by the byte order mark or by the NULs that UTF-16 has beside Latin letters."""
     for mark, encoding in MARKS:
         if head.startswith(mark):
             return encoding
@@ -110,7 +112,7 @@ def encoding_of(head: bytes) -> str:
 
 
 def numbered(lines: Lines) -> Iterator[tuple[int, str] | Fault]:
-    """Each line, numbered from 1, without its line end, or why it cannot be read."""
+    """Yield each line with its number, without its line end, or the fault of a line that cannot be read."""
     for line in lines:
         number = lines.number
         if lines.is_cut:

@@ -12,13 +12,13 @@ CURRENCIES = {
     "₩": "KRW",
     "₺": "TRY",
     "zł": "PLN",
-}  # $ and ¥ are several
+}  # $ and ¥ belong to several currencies
 PRICE = re.compile(
     r"(?P<before>[^\d\s.,+-]{0,4}|[^\W\d_]{1,3}\.)\s*"
     r"(?P<number>\d[\d.,'\u2019\s]{0,20})(?P<dash>(?<=[.,])[-\u2010-\u2015\u2212]{1,2})?\s*"
     r"(?P<after>[^\d\s.,+-]{0,4}|[^\W\d_]{1,3}\.)"
 )
-# The first that matches wins, so that 1,299 is above a thousand and 1.299 below two, as exports write them.
+# The first that matches wins: as exports write prices, 1,299 means 1299 and 1.299 has three decimals.
 SHAPES = (
     (re.compile(r"(\d+|\d{1,3}(,\d{2,3})*,\d{3})(\.\d*)?"), ",", "."),
     (re.compile(r"(\d+|\d{1,3}(\.\d{3})+)(,\d*)?"), ".", ","),
@@ -29,7 +29,7 @@ OTHER: dict[Point, Point] = {".": ",", ",": "."}
 
 
 def amount(text: str, point: Point | None = None) -> Decimal:
-    """`point`: the decimal sign of what else is known to stand beside it. Raises ValueError when it is no price."""
+    """Return the amount. `point`: the decimal separator of the file, if known. Raises ValueError for bad text."""
     number = _number(text)
     if point is not None and AMBIGUOUS.fullmatch(number):
         return Decimal(number.replace(OTHER[point], "").replace(point, "."))
@@ -44,23 +44,23 @@ def is_ambiguous(text: str) -> bool:
 
 
 def point_of(text: str) -> Point | None:
-    """The decimal sign that a price shows, by its decimals or by the sign that groups its thousands."""
+    """Return the decimal separator that a price shows, by its decimals or by the separator of its thousands."""
     number = _number(text)
     if AMBIGUOUS.fullmatch(number) or not any(shape.fullmatch(number) for shape, _, _ in SHAPES):
         return None
     points, commas = number.count("."), number.count(",")
     if points and commas:
         return "." if number.rfind(".") > number.rfind(",") else ","
-    if points > 1 or commas > 1:  # a sign that comes twice groups thousands
+    if points > 1 or commas > 1:  # a separator that occurs twice groups thousands
         return "," if points else "."
     return "." if points else "," if commas else None
 
 
 def currency(text: str) -> str | None:
-    """The ISO code of a price that carries one, or a sign that means one currency only."""
+    """Return the ISO code in a price, or the code of a symbol that only one currency uses."""
     found = PRICE.fullmatch(text.strip())
-    sign = (found["before"] or found["after"]) if found else ""
-    return sign if re.fullmatch("[A-Z]{3}", sign) else CURRENCIES.get(sign)
+    mark = (found["before"] or found["after"]) if found else ""
+    return mark if re.fullmatch("[A-Z]{3}", mark) else CURRENCIES.get(mark)
 
 
 def _number(text: str) -> str:

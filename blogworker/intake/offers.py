@@ -1,4 +1,4 @@
-"""What the rows of an export offer: each a variant with its price, or the product itself."""
+"""The offers of a product: each row of an export is a variant with its price, or the product itself."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ COLUMNS = {
 WITHOUT_OPTIONS = ("title", "default title")  # what Shopify writes for a product without variants
 COLOUR = re.compile(r"^#[0-9a-f]{3,8}:|:#[0-9a-f]{3,8}$", re.IGNORECASE)  # Wix: `#000000:Black`, `Black:#000000`
 CHOICE_LONGEST = 60
-CHOSEN = ("colour", "size")  # columns that are a buyer's choice, where the rows of a product differ in them
+CHOSEN = ("colour", "size")  # columns that become options if the rows of a product differ in them
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +44,19 @@ class Offer:
 
 
 class Offers:
-    """The offers of one product, row by row."""
+    """The offers of one product, added row by row."""
 
     def __init__(self) -> None:
         self.currency: str | None = None
         self.details: dict[str, list[str]] = {}
         self._offers: list[Offer] = []
-        self._base: Decimal | None = None  # the product's own price, to which Wix's variants add
+        self._base: Decimal | None = None  # the price of the product, to which Wix adds the surcharge of a variant
         self._discount: tuple[str, Decimal] = ("", Decimal(0))
         self._names: dict[int, str] = {}
         self._values: dict[int, list[str]] = {}
 
     def add(self, cells: Mapping[str, str], point: Point | None, *, of_product: bool) -> None:
-        """`of_product`: the row lists the values of each option. Raises ValueError naming the bad price."""
+        """Add a row. `of_product`: the row lists the values of each option. Raises ValueError with the bad price."""
         price, compare_at = self._prices(cells, point)
         found = properties(cells, point)
         choices = self._choices(cells, listed=of_product)
@@ -72,17 +72,19 @@ class Offers:
             self._offers.append(Offer(choices, price, compare_at, available, sku, found.get("weight", ""), differing))
 
     def _prices(self, cells: Mapping[str, str], point: Point | None) -> tuple[Decimal | None, Decimal | None]:
-        told = {name: _amount(name, cells, point) for name in ("price", "compare_at_price", "surcharge", "sale_price")}
-        price, compare_at = told["price"], told["compare_at_price"]
+        amounts = {
+            name: _amount(name, cells, point) for name in ("price", "compare_at_price", "surcharge", "sale_price")
+        }
+        price, compare_at = amounts["price"], amounts["compare_at_price"]
         if price is not None:
             self.currency = self.currency or currency(cells["price"])
             self._base = price if self._base is None else self._base
             self._discount = _discount(cells, point) or self._discount
-        elif told["surcharge"] is not None and self._base is not None:
-            price = self._base + told["surcharge"]
+        elif amounts["surcharge"] is not None and self._base is not None:
+            price = self._base + amounts["surcharge"]
         if folded(cells.get("on_sale", "")) in NO:
-            told["sale_price"] = None
-        if price is not None and (lower := told["sale_price"] or self._reduced(price)) and lower < price:
+            amounts["sale_price"] = None
+        if price is not None and (lower := amounts["sale_price"] or self._reduced(price)) and lower < price:
             price, compare_at = lower, price
         return price, compare_at if price is None or compare_at is None or compare_at > price else None
 
@@ -112,7 +114,7 @@ class Offers:
 
     @property
     def compare_at(self) -> Decimal | None:
-        """What the cheapest offer cost before; else what the product cost before, if that is above all its prices."""
+        """Return the old price of the cheapest offer; else an old price of the product that is above all its prices."""
         offers = [offer for offer in self._offers if offer.compare_at is not None]
         lowest = min(self.prices, default=None)
         of_lowest = (offer.compare_at for offer in offers if offer.price == lowest)
@@ -121,18 +123,18 @@ class Offers:
 
     @property
     def _chosen(self) -> list[int]:
-        """The places in CHOSEN of what the rows differ in, in a product without options of its own."""
+        """Return the positions in CHOSEN where the rows differ, for a product without options."""
         if any(offer.choices for offer in self._offers):
             return []
-        told = [{offer.differing[place] for offer in self._offers} - {""} for place in range(len(CHOSEN))]
-        return [place for place, values in enumerate(told) if len(values) > 1]
+        found = [{offer.differing[place] for offer in self._offers} - {""} for place in range(len(CHOSEN))]
+        return [place for place, values in enumerate(found) if len(values) > 1]
 
     @property
     def options(self) -> tuple[Option, ...]:
         if chosen := self._chosen:
             values = ([offer.differing[place] for offer in self._offers] for place in chosen)
-            told = zip(chosen, values, strict=True)
-            return tuple(Option(CHOSEN[place], tuple(dict.fromkeys(filter(None, each)))) for place, each in told)
+            named = zip(chosen, values, strict=True)
+            return tuple(Option(CHOSEN[place], tuple(dict.fromkeys(filter(None, each)))) for place, each in named)
         return tuple(
             Option(self._names.get(place, "")[:CHOICE_LONGEST], tuple(values))
             for place, values in self._values.items()
@@ -140,8 +142,8 @@ class Offers:
         )
 
     def _choices_of(self, offer: Offer) -> tuple[str, ...]:
-        told = offer.choices or tuple(offer.differing[place] for place in self._chosen)
-        return tuple(choice[:CHOICE_LONGEST] for choice in told if choice)
+        choices = offer.choices or tuple(offer.differing[place] for place in self._chosen)
+        return tuple(choice[:CHOICE_LONGEST] for choice in choices if choice)
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -167,12 +169,12 @@ class Offers:
 
 
 def written(price: Decimal | None) -> str:
-    """Without decimals where it has none to tell, else with at least two."""
+    """Return the price without decimals if it is whole, else with at least two."""
     if price is None:
         return ""
-    told = f"{price:f}"
-    whole, point, cents = told.partition(".")
-    return (whole if cents == "0" else f"{told}0") if point and len(cents) == 1 else told
+    text = f"{price:f}"
+    whole, point, cents = text.partition(".")
+    return (whole if cents == "0" else f"{text}0") if point and len(cents) == 1 else text
 
 
 def _first(offers: Sequence[Offer]) -> Decimal | None:

@@ -12,12 +12,15 @@ from blogworker.readable import readable, shortened
 
 AGREED = ("name", "description", "vendor", "product_type", "url")  # rows that differ in these are different products
 OF_A_VARIANT = frozenset({"variant", "media"})  # kinds of Wix rows that do not state the product's visibility
-DESCRIPTION_MAX = 12_000  # characters; at four bytes each they still fit into source_data, with all else
-SECTIONS = range(1, 7)  # texts with a title beside the description, in exports of Wix
+DESCRIPTION_MAX = 12_000  # characters; even at four bytes each they fit into source_data with the other fields
+SECTIONS = range(1, 7)  # texts with a title, beside the description, in exports of Wix
 NOTES = ("ribbon", "customization")
 COLUMNS = {
-    "ribbon": ("ribbon",),  # Wix: what is written across the product's picture
-    "customization": ("customtextfield1", "personalizationoptiontitle1"),  # Wix: what a buyer has written on it
+    "ribbon": ("ribbon",),  # Wix: the label on the product's picture
+    "customization": (
+        "customtextfield1",
+        "personalizationoptiontitle1",
+    ),  # Wix: the text that a buyer may have printed on it
     "image_alt": ("imagealttext", "mediaalttext", "imagealt", "alttext"),
     **{f"section_title_{n}": (f"additionalinfotitle{n}",) for n in SECTIONS},
     **{f"section_{n}": (f"additionalinfodescription{n}",) for n in SECTIONS},
@@ -31,31 +34,31 @@ WIX_FILE = re.compile(r"[\w.-]+~mv2[\w.]*\.\w{2,5}")
 
 
 class ProductRows:
-    """One product, row by row."""
+    """One product, added row by row."""
 
     def __init__(self, line: int, handle: str) -> None:
         self.line = line
         self.handle = handle
-        self.is_spoiled = False
-        self.told: dict[str, str] = {}  # the first value of each column that is not empty
+        self.has_fault = False
+        self.values: dict[str, str] = {}  # the first value of each column that is not empty
         self._lines: dict[str, int] = {}  # the line of that value
         self._offers = Offers()
         self._images: dict[str, str] = {}  # address -> alternative text
         self._variant_images: list[str] = []
 
     def add(self, line: int, cells: dict[str, str], point: Point | None) -> str | None:
-        """Add a row. Gives the reason if the row is bad."""
+        """Add a row. Return the fault if the row is bad."""
         kind = cells.get("kind", "").casefold()
         agreed = AGREED if kind in OF_A_VARIANT else (*AGREED, *visibility.COLUMNS)
         for name in SINGLE if kind in OF_A_VARIANT else (*SINGLE, *visibility.COLUMNS):
             if not (cell := cells.get(name)):
                 continue
-            if name in agreed and cell.split() != self.told.get(name, cell).split():
+            if name in agreed and cell.split() != self.values.get(name, cell).split():
                 return self._contradiction(name, cell)
-            self.told.setdefault(name, cell)
+            self.values.setdefault(name, cell)
             self._lines.setdefault(name, line)
         for place, address in enumerate(_addresses(cells.get("image", ""))):
-            alt = "" if place else cells.get("image_alt", "")  # which says what the first of them shows
+            alt = "" if place else cells.get("image_alt", "")  # describes the first picture
             self._images[address] = self._images.get(address) or alt
         self._variant_images += _addresses(cells.get("variant_image", ""))
         try:
@@ -66,53 +69,55 @@ class ProductRows:
 
     def _contradiction(self, name: str, cell: str) -> str:
         return (
-            f"{name} {cell!r:.40} contradicts {self.told[name]!r:.40} on line {self._lines[name]}: two products have "
+            f"{name} {cell!r:.40} contradicts {self.values[name]!r:.40} on line {self._lines[name]}: two products have "
             f"the identifier {self.handle!r:.60}; give each its own, and do not save exports with a spreadsheet"
         )
 
     def product(self) -> Product:
-        told, offers = self.told, self._offers
+        values, offers = self.values, self._offers
         low, high = (min(offers.prices), max(offers.prices)) if offers.prices else (None, None)
         return Product(
-            name=readable(told["name"], longest=500),
+            name=readable(values["name"], longest=500),
             description=self._description(),
             price=written(low),
             price_max=written(high) if high != low else "",
             compare_at_price=written(offers.compare_at),
-            currency=told.get("currency") or offers.currency or "",
+            currency=values.get("currency") or offers.currency or "",
             availability=offers.availability,
             options=tuple(Option(one.name, one.values[:VALUES_MAX]) for one in offers.options[:OPTIONS_MAX]),
             variants=offers.variants,
-            sku="" if identifiers.rewritten(told.get("sku", "")) else told.get("sku", ""),
-            vendor=told.get("vendor", ""),
-            categories=tuple(_parts(told.get("product_type", ""), ";")),
-            tags=tuple(_parts(told.get("tags", ""), ",;")),
+            sku="" if identifiers.rewritten(values.get("sku", "")) else values.get("sku", ""),
+            vendor=values.get("vendor", ""),
+            categories=tuple(_parts(values.get("product_type", ""), ";")),
+            tags=tuple(_parts(values.get("tags", ""), ",;")),
             details=tuple(self._details())[:DETAILS_MAX],
             images=tuple(self._pictures()[:IMAGES_MAX]),
             handle=self.handle,
-            url=next(iter(_addresses(told.get("url", ""))), ""),
+            url=next(iter(_addresses(values.get("url", ""))), ""),
         )
 
     def _description(self) -> str:
-        """With the sections that Wix shows beside it. WooCommerce writes a line break as a backslash and an n."""
-        text = self.told.get("description", "").replace("\\r\\n", "\n").replace("\\n", "\n")
+        """Return the description with the sections of Wix. WooCommerce writes a line break as a backslash and an n."""
+        text = self.values.get("description", "").replace("\\r\\n", "\n").replace("\\n", "\n")
         lines = [readable(text, longest=DESCRIPTION_MAX)]
         for number in SECTIONS:
-            if section := readable(self.told.get(f"section_{number}", ""), longest=DESCRIPTION_MAX):
-                title = readable(self.told.get(f"section_title_{number}", ""), longest=PART_LONGEST)
+            if section := readable(self.values.get(f"section_{number}", ""), longest=DESCRIPTION_MAX):
+                title = readable(self.values.get(f"section_title_{number}", ""), longest=PART_LONGEST)
                 lines.append(f"{title}: {section}" if title else section)
         return shortened("\n".join(filter(None, lines)), DESCRIPTION_MAX)
 
     def _details(self) -> list[Detail]:
-        """Of what differs between the rows, the variants tell a weight; other measures are told if they are few."""
+        """Return the details. Variants state their own weight; other measures with a few values are listed."""
         options = {option.name.casefold() for option in self._offers.options}
-        told = {name: values for name, values in self._offers.details.items() if name not in options}
+        found = {name: values for name, values in self._offers.details.items() if name not in options}
         details = [
             Detail(name, ", ".join(values)[: 2 * CHOICE_LONGEST])
-            for name, values in told.items()
+            for name, values in found.items()
             if len(values) == 1 or name in PROPERTIES or (name != "weight" and len(values) <= MEASURES_MAX)
         ]
-        notes = [Detail(name, readable(text, longest=PART_LONGEST)) for name in NOTES if (text := self.told.get(name))]
+        notes = [
+            Detail(name, readable(text, longest=PART_LONGEST)) for name in NOTES if (text := self.values.get(name))
+        ]
         return details + notes
 
     def _pictures(self) -> list[Image]:
@@ -126,7 +131,7 @@ def _parts(text: str, separators: str) -> list[str]:
 
 
 def _addresses(cell: str) -> list[str]:
-    """The web addresses in a cell. Shops join several with semicolons, commas or spaces; Wix may give a bare name."""
+    """Return the URLs in a cell. Shops join several with semicolons, commas or spaces; Wix may write a file name."""
     parts = SEPARATORS.split(cell)
     whole = (WIX_MEDIA + part if WIX_FILE.fullmatch(part) else part for part in map(str.strip, parts))
     return list(dict.fromkeys(part for part in whole if _is_address(part)))

@@ -1,9 +1,9 @@
-"""Product exports of Shopify, Wix Stores (classic and new catalog) and other shops: one blog per product.
+"""Product exports of Shopify, Wix Stores (classic and new catalog) and other shops: one job per product.
 
-A product is a run of consecutive rows with one identifier. One row carries the name and the description; the others add
-variants with their prices, or images. So the reader holds one product at a time, and an identifier that appears again
-later is a fault. A product with a bad row is skipped as a whole, since its prices would be incomplete. A product that
-is not visible in its shop is skipped too, unless `include_hidden` is set.
+A product is a sequence of rows with one identifier. One row has the name and the description; the others add variants
+with their prices, or pictures. So the reader keeps one product at a time, and an identifier that appears again later
+is a fault. A product with a bad row is refused as a whole, because its prices would be incomplete. A product that is
+not visible in its shop is skipped, unless `include_hidden` is set.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from datetime import datetime
 
 from blogworker.errors import Fault
 from blogworker.intake import identifiers, offers, product, properties, stock, visibility
-from blogworker.intake.decimals import DecimalSign
+from blogworker.intake.decimals import DecimalSeparator
 from blogworker.intake.lines import Lines
 from blogworker.intake.product import ProductRows
 from blogworker.intake.rows import Draft, Drafted, Skipped
@@ -53,7 +53,7 @@ COLUMNS = {
         "variantprice", "price", "regularprice", "preis", "verkaufspreis", "bruttopreis", "preisbrutto", "prix",
         "prixttc", "prixdevente", "precio", "precioventa", "pvp", "prezzo", "prezzodivendita", "prijs", "preco",
     ),
-    "surcharge": ("surcharge",),  # Wix classic: what a variant costs above its product
+    "surcharge": ("surcharge",),  # Wix classic: added to the price of the product
     "compare_at_price": (
         "variantcompareatprice", "compareatprice", "strikethroughprice", "streichpreis", "originalprice", "oldprice",
         "preisalt", "alterpreis", "stattpreis", "listenpreis", "uvp", "msrp", "rrp", "prixbarre", "ancienprix",
@@ -82,20 +82,20 @@ OF_ANOTHER = frozenset({"variation", "sku", "rule"})  # kinds of rows that have 
 
 
 def drafts(lines: Lines, *, include_hidden: bool, now: Callable[[], datetime]) -> Iterator[Drafted]:
-    """A product blog for each product, with the line of the product's first row."""
+    """Yield a product job for each product, with the line of its first row."""
     try:
         yield from _drafts(
-            DecimalSign(table(lines, COLUMNS, REQUIRED, several=visibility.COLUMNS, own=properties.metafield)),
+            DecimalSeparator(table(lines, COLUMNS, REQUIRED, several=visibility.COLUMNS, own=properties.metafield)),
             include_hidden,
             now,
         )
     except HeaderError as error:
         shown = ", ".join(cell.strip()[:40] for cell in error.found[:12])
-        found = "".join(sign if sign.isprintable() else "?" for sign in shown)
+        found = "".join(letter if letter.isprintable() else "?" for letter in shown)
         yield Fault(error.line, f"unknown columns: found {found or 'none'}; expected {EXPECTED}")
 
 
-def _drafts(rows: DecimalSign, include_hidden: bool, now: Callable[[], datetime]) -> Iterator[Drafted]:  # noqa: FBT001
+def _drafts(rows: DecimalSeparator, include_hidden: bool, now: Callable[[], datetime]) -> Iterator[Drafted]:  # noqa: FBT001
     found: ProductRows | None = None
     begun: dict[str, int] = {}
     for row in rows:
@@ -114,13 +114,13 @@ def _drafts(rows: DecimalSign, include_hidden: bool, now: Callable[[], datetime]
         if found is None:
             found = ProductRows(row.line, handle)
             if (first := begun.setdefault(handle, row.line)) != row.line:
-                found.is_spoiled = True
+                found.has_fault = True
                 yield Fault(row.line, f"product {handle!r:.60} began on line {first}: keep its rows together")
             elif reason := identifiers.complaint(handle):
-                found.is_spoiled = True
+                found.has_fault = True
                 yield Fault(row.line, reason)
         if reason := row.fault or found.add(row.line, row.cells, rows.point):
-            found.is_spoiled = True
+            found.has_fault = True
             yield Fault(row.line, reason)
     if found is not None:
         yield from _finished(found, include_hidden=include_hidden, now=now)
@@ -131,18 +131,18 @@ def looks_like_products(first_line: str) -> bool:
 
 
 def _finished(found: ProductRows, *, include_hidden: bool, now: Callable[[], datetime]) -> Iterator[Drafted]:
-    if found.is_spoiled:
+    if found.has_fault:
         return
-    if not found.told.get("name"):
+    if not found.values.get("name"):
         yield Fault(found.line, f"product {found.handle!r:.60} has no title in any of its rows")
         return
     try:
-        reason = None if include_hidden else visibility.left_out_for(found.told, now)
+        reason = None if include_hidden else visibility.why_hidden(found.values, now)
     except visibility.UnknownState as error:
         yield Fault(found.line, f"product {found.handle!r:.60}: {error}")
         return
     if reason is not None:
-        yield Skipped(found.line, f"product {found.handle!r:.60} is not for sale: {reason}", reason)
+        yield Skipped(found.line, f"product {found.handle!r:.60} is not visible in the shop: {reason}", reason)
     else:
         data = found.product().as_data()
         yield Draft(found.line, {"source_type": "product", "source_id": found.handle, "source_data": data})

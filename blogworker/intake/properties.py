@@ -1,5 +1,7 @@
-"""Columns that state a measure or another property of a product, with the unit of the measure in the column's name or
-in the cell. A number without a unit is left out: nobody can say whether it means grams or kilograms."""
+"""Columns with a measure or another property of a product. The unit is in the name of the column or in the cell.
+
+A number without a unit is ignored: it could be grams or kilograms.
+"""
 
 import json
 import re
@@ -45,7 +47,7 @@ COLUMNS |= {f"attribute_name_{n}": (f"attribute{n}name",) for n in ATTRIBUTES}  
 COLUMNS |= {f"attribute_value_{n}": (f"attribute{n}values", f"attribute{n}value") for n in ATTRIBUTES}
 COLUMNS["weight_g"] += ("variantgrams", "grams", "weightvaluegrams", "variantweightgrams")
 COLUMNS["weight_unit"] = ("variantweightunit", "weightunit", "weightunitfordisplay", "gewichtseinheit")
-OWN = "own "  # begins the names of columns for properties that a shop made itself
+OWN = "own "  # prefix of the names of columns for properties that a shop defined
 METAFIELD = re.compile(r"(.+?)\s*\(product\.metafields\.([\w-]+)\.[\w-]+\)")
 NO_PROPERTIES = frozenset(
     {"reviews", "seo", "global", "google", "mm-google-shopping", "shopify--discovery--product_recommendation"}
@@ -58,13 +60,13 @@ WITH_UNIT = re.compile(r"\d.*[^\W\d_]|\d.*[\"']")
 
 
 def metafield(header: str) -> str | None:
-    """The name of the column for a property of a Shopify shop's own: `Care (product.metafields.custom.care)`."""
+    """Return our name for a property that a Shopify shop defined: `Care (product.metafields.custom.care)`."""
     found = METAFIELD.fullmatch(header)
     return f"{OWN}{found[1][:LONGEST]}" if found and found[2] not in NO_PROPERTIES else None
 
 
 def properties(cells: Mapping[str, str], point: Point | None) -> dict[str, str]:
-    """What a row states: `weight` -> `1.5 kg`."""
+    """Return the properties of a row: `weight` -> `1.5 kg`."""
     found = {name: cells[name] for name in PROPERTIES if cells.get(name)}
     for n in ATTRIBUTES:
         if (name := cells.get(f"attribute_name_{n}")) and (cell := cells.get(f"attribute_value_{n}")):
@@ -79,25 +81,25 @@ def properties(cells: Mapping[str, str], point: Point | None) -> dict[str, str]:
             if value := _positive(cells.get(f"{name}_{unit}"), point):
                 found[name] = _weight(value, cells) if (name, unit) == ("weight", "g") else f"{_written(value)} {unit}"
     for name, cell in cells.items():
-        if name.startswith(OWN) and (told := _told(cell)):
-            found.setdefault(name.removeprefix(OWN), told)
+        if name.startswith(OWN) and (text := _text(cell)):
+            found.setdefault(name.removeprefix(OWN), text)
     return {name: " ".join(value.split())[:LONGEST] for name, value in found.items()}
 
 
-def _told(cell: str) -> str:
-    """The words of a metafield. One that holds a number without a unit, a reference or a structure says nothing."""
+def _text(cell: str) -> str:
+    """Return the text of a metafield; empty for a number without a unit, a reference or a structure."""
     if cell.startswith("["):
         try:
             entries = json.loads(cell)
         except (ValueError, RecursionError):
             return ""
-        return ", ".join(filter(None, (_told(one) for one in entries if isinstance(one, str))))
+        return ", ".join(filter(None, (_text(one) for one in entries if isinstance(one, str))))
     text = readable(cell, longest=LONGEST * 2)
     return "" if NO_WORDS.match(text) or not WORDS.search(text) else text
 
 
 def _positive(cell: str | None, point: Point | None) -> Decimal | None:
-    """None also for what can be read in two ways: 1,250 kg may be a sack or a van."""
+    """Return the number; None also if it is ambiguous: 1,250 kg may mean 1.25 or 1250."""
     try:
         if not cell or (point is None and is_ambiguous(cell)):
             return None
@@ -107,7 +109,7 @@ def _positive(cell: str | None, point: Point | None) -> Decimal | None:
 
 
 def _weight(grams: Decimal, cells: Mapping[str, str]) -> str:
-    """Shopify exports grams, and the unit in which the shop shows them."""
+    """Return the weight in the unit of the shop: Shopify exports grams and the unit that the shop shows."""
     unit = cells.get("weight_unit", "").lower()
     if unit not in GRAMS:
         unit = "g"

@@ -1,4 +1,4 @@
-"""Open what a producer brought, find out its kind, and give its rows as blogs that the queue will take."""
+"""Open a file of a producer, detect its kind, and yield its rows as jobs that the queue accepts."""
 
 import hashlib
 import io
@@ -29,7 +29,7 @@ KINDS: dict[str, Kind] = {
     ".tsv": "csv",
 }
 _ARCHIVE = "a workbook or an archive: save the sheet as CSV UTF-8"
-_PACKED = "compressed: unpack it, or pipe it in with `gunzip -c` or its like"
+_PACKED = "compressed: unpack it, or pipe it in, for example with `gunzip -c`"
 _PAGE = "a page or XML: export the rows as CSV or JSONL"
 _PICTURE = "a picture: export the rows as CSV or JSONL"
 UNREADABLE = {  # kinds of files by their first bytes, with what to do
@@ -39,7 +39,7 @@ UNREADABLE = {  # kinds of files by their first bytes, with what to do
     **dict.fromkeys((b"\x89PNG", b"\xff\xd8\xff", b"GIF8"), _PICTURE),
     b"%PDF": "a PDF: export the rows as CSV or JSONL",
 }
-MARKUP = {  # by how its text begins, in lower case
+MARKUP = {  # by the beginning of the text, in lower case
     **dict.fromkeys(("<!", "<?", "<html", "<head", "<meta", "<body", "<table", "<div", "<rss"), _PAGE),
     "{\\rtf": "a formatted text: save it as plain text in UTF-8",
 }
@@ -60,19 +60,19 @@ def read(
     repeats: Repeats | None = None,
     now: Callable[[], datetime] | None = None,
 ) -> Generator[Row, None, None]:
-    """Each row of a file, of stdin (`-`) or of a stream. Raises SettingsError, at the first row, if there is none.
+    """Yield each row of a file, of stdin (`-`) or of a stream. Raises SettingsError at the first row if it is unusable.
 
-    A row that names no site goes to `instance_id`, or to the next of `sites`. `idempotent` gives each blog a key made
-    of its product or keyword, so that a file read again adds nothing. `name` is what complaints call the source.
-    `repeats` holds the keys of the files read before; `now` decides which products are published later.
+    A row without a site goes to `instance_id`, or to the next of `sites`. `idempotent` gives each job a key made of its
+    product or keyword, so that the same file adds nothing a second time. `name` names the source in messages.
+    `repeats` has the keys of the files read before. Products that are published after `now` are skipped.
     """
     repeats = repeats or Repeats()
     turns = cycle(sites or filter(None, [instance_id]))
     name = name or _name_of(source)
     with _opened(source, name) as stream:
-        kind = _kind_of(stream.peek(), name, told=kind)
+        kind = _kind_of(stream.peek(), name, given=kind)
         if kind != "jsonl" and not (sites or instance_id):
-            raise SettingsError(f"{name} does not say which site its blogs are for: pass --site")
+            raise SettingsError(f"{name} does not name a site: pass --site")
         for row in _drafts(stream, kind=kind, include_hidden=include_hidden, now=now or _this_machine):
             if not isinstance(row, Draft):
                 yield row
@@ -80,13 +80,13 @@ def read(
             fields = {"source_id": None, "source_data": {}, "priority": priority} | row.fields
             if "instance_id" not in fields:
                 fields["instance_id"] = next(turns, "")
-            blog = NewJob(**fields)
-            reasons = faults(blog)
-            if not reasons and idempotent and blog.idempotency_key is None:
-                blog = replace(blog, idempotency_key=_key(blog))
-            if not reasons and (reason := repeats.contradiction(blog, name, row.line)):
+            job = NewJob(**fields)
+            reasons = faults(job)
+            if not reasons and idempotent and job.idempotency_key is None:
+                job = replace(job, idempotency_key=_key(job))
+            if not reasons and (reason := repeats.contradiction(job, name, row.line)):
                 reasons = [reason]
-            yield Fault(row.line, "; ".join(reasons)) if reasons else Accepted(row.line, blog)
+            yield Fault(row.line, "; ".join(reasons)) if reasons else Accepted(row.line, job)
 
 
 def _name_of(source: str | Path | BinaryIO) -> str:
@@ -99,7 +99,7 @@ def _this_machine() -> datetime:
 
 @contextmanager
 def at_rest(source: str | Path) -> Iterator[Path]:
-    """A regular file to read more than once with what `source` holds: of stdin or a pipe, a temporary copy."""
+    """Return a regular file that can be read several times: the source, or a temporary copy of stdin or a pipe."""
     if source != STDIN and Path(source).is_file():
         yield Path(source)
         return
@@ -118,7 +118,7 @@ def at_rest(source: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def _opened(source: str | Path | BinaryIO, name: str) -> Iterator[io.BufferedReader]:
-    """Raises SettingsError when it cannot be opened, or read to its end."""
+    """Open the source. Raises SettingsError if it cannot be opened or read to its end."""
     try:
         with ExitStack() as stack:
             if isinstance(source, (str, Path)) and source != STDIN:
@@ -129,7 +129,7 @@ def _opened(source: str | Path | BinaryIO, name: str) -> Iterator[io.BufferedRea
                 yield stream
                 return
             buffered: io.BufferedReader = io.BufferedReader(cast("Any", stream))
-            stack.callback(buffered.detach)  # else closing ours would close the caller's
+            stack.callback(buffered.detach)  # else closing this reader would close the caller's stream
             yield buffered
     except OSError as error:
         raise SettingsError(f"{name} cannot be read: {error.strerror or error}") from error
@@ -155,12 +155,12 @@ def _drafts(
                 yield from keywords.drafts(lines)
 
 
-def _kind_of(head: bytes, name: str, *, told: Kind) -> Kind:
-    """As given, else by the file name, else by the content. Raises SettingsError for a file that cannot hold rows."""
+def _kind_of(head: bytes, name: str, *, given: Kind) -> Kind:
+    """Return the kind: given, by the file name, or by the content. Raises SettingsError for a file without rows."""
     if not head:
         raise SettingsError(f"{name} is empty")
-    if told != "auto":
-        return told
+    if given != "auto":
+        return given
     text = head.decode(encoding_of(head), errors="replace").lstrip(BOM)
     begins = text.lstrip()[:9].lower()
     unreadable = [what for mark, what in UNREADABLE.items() if head.startswith(mark)]
@@ -176,15 +176,15 @@ def _kind_of(head: bytes, name: str, *, told: Kind) -> Kind:
     return "csv" if "\t" in first_line.strip() or products.looks_like_products(first_line) else "keywords"
 
 
-def _key(blog: NewJob) -> str:
-    """`product:<handle>`, `keyword:<keyword>`, or a digest where that is too long or there is no such word."""
-    data: dict[str, Any] = blog.source_data if isinstance(blog.source_data, dict) else {}
+def _key(job: NewJob) -> str:
+    """Return `product:<handle>` or `keyword:<keyword>`; a digest if that is too long or missing."""
+    data: dict[str, Any] = job.source_data if isinstance(job.source_data, dict) else {}
     word = {
-        "product": blog.source_id or data.get("name"),
-        "keyword": " ".join(str(data.get("keyword") or blog.source_id or "").split()).casefold(),
-    }.get(str(blog.source_type))
-    key = f"{blog.source_type}:{word}"
+        "product": job.source_id or data.get("name"),
+        "keyword": " ".join(str(data.get("keyword") or job.source_id or "").split()).casefold(),
+    }.get(str(job.source_type))
+    key = f"{job.source_type}:{word}"
     if word and len(key) <= IDEMPOTENCY_KEY_MAX:
         return key
     digest = hashlib.sha256(repr(word or data).encode(errors="replace")).hexdigest()
-    return f"{str(blog.source_type)[:20]}:sha256:{digest}"
+    return f"{str(job.source_type)[:20]}:sha256:{digest}"

@@ -1,4 +1,4 @@
-"""What reading a row can give."""
+"""The results of reading a row."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,15 +9,15 @@ from blogworker.queue.validation import NewJob
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A blog the queue will take."""
+    """A job that the queue accepts."""
 
     line: int
-    blog: NewJob
+    job: NewJob
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A good row without a blog of its own: repeated, of a variant, or of a product not visible in its shop."""
+    """A good row without a job: a repeated row, a variant, or a product that is not visible in its shop."""
 
     line: int
     reason: str
@@ -26,7 +26,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The fields of NewJob that a row itself gives; the rest comes from the caller."""
+    """The fields of NewJob that a row has; the caller adds the others."""
 
     line: int
     fields: dict[str, Any]

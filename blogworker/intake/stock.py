@@ -1,4 +1,4 @@
-"""Whether a row of an export says that its product can be bought."""
+"""Whether the product of a row is in stock."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -32,12 +32,12 @@ CONTINUE = frozenset({"continue", *YES})
 
 
 def availability(cells: Mapping[str, str], point: Point | None) -> Availability:
-    """Empty where the row does not say, where stock is not counted, and where the shop sells without any in stock."""
+    """Return the availability; empty if it is unknown, if stock is not tracked, or if the shop sells without stock."""
     cell = cells.get("stock", "")
     word = folded(cell)
     if word in _words():
         return _words()[word]
-    if not any(sign.isdigit() for sign in cell) or cells.get("stock_tracker") == "":
+    if not any(letter.isdigit() for letter in cell) or cells.get("stock_tracker") == "":
         return ""
     if cell.startswith("-"):
         is_left = False
@@ -53,8 +53,8 @@ def availability(cells: Mapping[str, str], point: Point | None) -> Availability:
 
 @cache
 def _words() -> dict[str, Availability]:
-    told: dict[str, Availability] = {}
-    told |= {folded(word): "in stock" for word in (*IN_STOCK, *(word for word in YES if not word.isdigit()))}
-    return told | {
+    words: dict[str, Availability] = {}
+    words |= {folded(word): "in stock" for word in (*IN_STOCK, *(word for word in YES if not word.isdigit()))}
+    return words | {
         folded(word): "out of stock" for word in (*OUT_OF_STOCK, *(word for word in NO if not word.isdigit()))
     }

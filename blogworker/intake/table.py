@@ -10,18 +10,20 @@ from itertools import chain
 from blogworker.intake.lines import LINE_MAX, Lines
 
 DELIMITERS = ",;\t|"
-# Characters. Pictures pasted into a description take a megabyte or two; an unclosed quote turns the rest of the file
-# into one cell, which must not be held whole.
+# Characters. Pictures pasted into a description need one or two megabytes. An unclosed quote turns the rest of the file
+# into one cell, which must not be kept in memory.
 CELL_MAX = 8 << 20
-OTHER_ENDS = re.compile("[\0\x0b\x0c\x1c-\x1e\x85\u2028\u2029\udc85]")  # of lines: the header would be all of the file
+OTHER_ENDS = re.compile(
+    "[\0\x0b\x0c\x1c-\x1e\x85\u2028\u2029\udc85]"
+)  # of lines; with them, the header would be the whole file
 AS_TEXT = re.compile(r'="(.*)"', re.S)  # keeps a spreadsheet from reading the cell as a number
-APART = "\x1f"  # ASCII's separator of units
+APART = "\x1f"  # the unit separator of ASCII
 
 Places = Mapping[str, Sequence[int]]  # our name -> the columns with that name
 
 
 class HeaderError(ValueError):
-    """No delimiter makes the wanted columns out of the first line."""
+    """No delimiter gives the required columns in the first line."""
 
     def __init__(self, line: int, found: Sequence[str]) -> None:
         super().__init__("unknown header")
@@ -31,7 +33,7 @@ class HeaderError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """The known cells of a row, stripped. Those of a row with a `fault` may stand in wrong columns."""
+    """The known cells of a row, stripped. The cells of a row with a `fault` may be in wrong columns."""
 
     line: int
     cells: dict[str, str]
@@ -46,10 +48,10 @@ def table(
     several: Collection[str] = (),
     own: Callable[[str], str | None] = lambda header: None,
 ) -> Iterator[TableRow]:
-    """Each row that is not blank. `columns`: our name -> spellings of it in a header, as `spelled` gives them.
+    """Yield each row that is not blank. `columns`: our name -> its spellings in a header, normalised by `spelled`.
 
-    Of two columns of one name the first counts; of the names in `several` all do, and stand in its cell as lines.
-    `own` names a column by its header, if nothing in `columns` does.
+    If two columns have one name, the first is used; for names in `several` all are used, joined by APART.
+    `own` returns our name for a header that is not in `columns`.
     """
     csv.field_size_limit(CELL_MAX)  # global to the csv module, which only this reader uses
     first = _first_line(lines)
@@ -75,7 +77,7 @@ def table(
 
 
 def _rows(reader: Iterator[list[str]], lines: Lines) -> Iterator[tuple[int, list[str] | str]]:
-    """Each row with its first line, or what is wrong with it."""
+    """Yield each row with its first line, or its fault."""
     while True:
         line = lines.number + 1
         try:
@@ -104,12 +106,12 @@ def _extent(line: int, lines: Lines) -> str:
 
 
 def spelled(header: str) -> str:
-    """A normalised header cell: `Body (HTML)`, `body_html` and `BodyHTML` are equal, and so are é and e."""
+    """Return a normalised header cell: `Body (HTML)`, `body_html` and `BodyHTML` are equal, and so are é and e."""
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", header.casefold())))
 
 
 def header_of(line: str, columns: Mapping[str, Sequence[str]]) -> tuple[str, Places, list[str]]:
-    """The delimiter that makes the most of a header line, where our columns then are, and all its cells."""
+    """Return the delimiter that finds most columns in a header line, the positions of our columns, and all cells."""
 
     def reading(delimiter: str) -> tuple[str, Places, list[str]]:
         try:
@@ -131,12 +133,12 @@ def _places(header: Sequence[str], columns: Mapping[str, Sequence[str]]) -> Plac
 
 
 def _first_line(lines: Lines) -> str:
-    """The header. Blank lines and Excel's `sep=;` may come before it."""
+    """Return the header. Blank lines and Excel's `sep=;` may come before it."""
     return next((line for line in lines if line.strip() and not re.fullmatch(r"sep=.\s*", line)), "")
 
 
 def _row(line: int, row: list[str], places: Places, width: int, lines: Lines) -> TableRow:
-    """A row's cells by our names. Missing cells are empty: Excel leaves out empty cells at the end of a row."""
+    """Return the cells of a row by our names. Missing cells are empty: Excel omits empty cells at the end of a row."""
     cells = {name: _cells(row[place] for place in found if place < len(row)) for name, found in places.items()}
     if any(cell.strip() for cell in row[width:]):
         return TableRow(

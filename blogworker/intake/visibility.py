@@ -1,8 +1,8 @@
 """Whether a product is visible in its shop, by the columns and words of many shops.
 
-A column states it in one of four ways: yes or no (`visible`), no or yes (`hidden`), a word (`status`), or the time from
-which the product is visible. A word means the same in every column. An unknown word is a fault, because a product that
-nobody can buy must not be written about by accident.
+There are four kinds of columns: yes means visible (`visible`), yes means hidden (`hidden`), a word (`status`), or the
+time from which the product is visible. A word means the same in every column. An unknown word is a fault, so that no
+post is written about a product that nobody can buy.
 """
 
 import re
@@ -77,11 +77,11 @@ FORMS = (
 
 
 class UnknownState(ValueError):
-    """A column of visibility holds an unknown word."""
+    """A column about visibility has an unknown word."""
 
 
-def left_out_for(cells: Mapping[str, str], now: Callable[[], datetime]) -> str | None:
-    """Why the product is not visible (`draft`, `hidden`, ...); None if it is. Raises UnknownState."""
+def why_hidden(cells: Mapping[str, str], now: Callable[[], datetime]) -> str | None:
+    """Return why the product is not visible (`draft`, `hidden`, ...); None if it is visible. Raises UnknownState."""
     if cells.get("magento") and cells.get("visibility") == "1":
         return "hidden"
     for column in COLUMNS:
@@ -91,7 +91,8 @@ def left_out_for(cells: Mapping[str, str], now: Callable[[], datetime]) -> str |
 
 
 def _reason_of(column: str, values: str, now: Callable[[], datetime]) -> str | None:
-    """A table may have several columns for one thing. What no list knows matters only where no other one says it."""
+    """Return the reason in the columns of one name. An unknown word is an error only if no other of these columns has a
+    known one."""
     unknown: list[UnknownState] = []
     several = values.split(APART)
     for value in several:
@@ -131,7 +132,7 @@ def _reason(column: str, value: str, now: Callable[[], datetime]) -> str | None:
 
 
 def folded(text: str) -> str:
-    """In lower case, without accents, with spaces in place of punctuation."""
+    """Return the text in lower case, without accents, with spaces instead of punctuation."""
     bare = (char for char in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(char))
     return " ".join("".join(char if char.isalnum() else " " for char in bare).split())
 
@@ -144,7 +145,7 @@ def _words() -> dict[str, str | None]:
 
 
 def _times(value: str) -> list[datetime]:
-    """The times it may mean: 03/04/2027 is in March or in April; the caller takes the later one, to be safe."""
+    """Return the times that the value may mean: 03/04/2027 is in March or in April. The caller uses the latest."""
     found = []
     for read in (datetime.fromisoformat, *(_reader(form) for form in FORMS)):
         try:

@@ -1,7 +1,7 @@
-"""What an operator can see and do. The CLI, the bench and every other face call these functions.
+"""Operations: what an operator can see and do. The command line and every other interface call these functions.
 
-    jobs  retry  sites  quotas  breakers  status  costs  forecast
+    jobs  retry  posts  review  sites  quotas  breakers  status  costs  forecast
 
-Each function takes an open database, checks what it is asked, and returns rows or a frozen dataclass. Each raises
-SettingsError for bad input, with what to do instead. Nothing here prints or exits.
+Each function takes an open database, checks its arguments, and returns rows or a frozen dataclass. Bad input raises
+SettingsError with what to do instead. Nothing here prints or exits.
 """

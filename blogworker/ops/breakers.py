@@ -6,7 +6,7 @@ from blogworker.printable import typed
 
 
 async def list_breakers(database: Database) -> list[Row]:
-    """One row per provider."""
+    """Return one row per provider."""
     return await database.rows("ops/breakers")
 
 

@@ -15,13 +15,13 @@ from blogworker.stages.catalog import paid_calls
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What an enqueue would do. `outlook` is None when there was no database to read."""
+    """What an enqueue would do. `outlook` is None without a database."""
 
     survey: Survey
     estimate: Estimate
     outlook: Row | None = None
     refusal: QueueFull | None = None
-    room_unknown: str | None = None  # why the queue could not be asked for room
+    room_unknown: str | None = None  # why it is unknown whether the queue has room
 
     @property
     def minutes_behind_waiting(self) -> float | None:
@@ -49,7 +49,7 @@ class Prices:
 async def forecast(
     database: Database, jobs: Iterable[NewJob], *, counts: Counter[str], limit: int | None, prices: Prices
 ) -> Forecast:
-    """Forecast with the database. `counts`: jobs by site that need room, if known before; `limit`: of the queue."""
+    """Return the forecast with the database. `counts`: jobs per site, if known before; `limit`: of the queue."""
     async with database.transaction() as statements:
         await statements.execute("db/read_only")
         surveyed = await survey(statements, jobs)
@@ -66,7 +66,7 @@ async def forecast(
 
 
 async def forecast_without_database(jobs: Iterable[NewJob], *, prices: Prices) -> Forecast:
-    """Forecast from the settings alone: no job is known, no average, no queue."""
+    """Return the forecast from the settings alone, without jobs enqueued before, averages and the queue."""
     surveyed = await survey(None, jobs)
     return Forecast(surveyed, _estimate(_needs(surveyed.kinds, prices), [], [], prices))
 
@@ -78,7 +78,8 @@ async def forecast_cost(
     openai: OpenAISettings,
     replicate: ReplicateSettings,
 ) -> tuple[float | None, float | None]:
-    """USD likely and at most, for jobs by source type and paid stage; None when a model has no price."""
+    """Return the likely and the highest cost in USD of jobs by source type and paid stage; None if a model has no
+    price."""
     usage = await database.rows("spend/usage", days=DAYS, most=LATEST)
     found = _estimate(needs, usage, [], Prices(openai, replicate))
     return found.usd, found.usd_at_most

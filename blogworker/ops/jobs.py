@@ -1,6 +1,7 @@
 """Jobs: list, show, cancel, prune."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 
 from anyio import sleep
 
@@ -15,13 +16,19 @@ PAUSE_S = 0.02  # between batches, so that claims come first
 async def list_jobs(
     database: Database, *, status: Status | None, site: str | None, before: int | None, most: int
 ) -> list[Row]:
-    """Jobs, newest first. `before`: only ids below this one."""
+    """Return jobs, newest first. `before`: only ids below this one."""
     await require_site(database, site)
     return await database.rows("ops/list_jobs", status=status, instance_id=site, before=before, most=most)
 
 
+async def database_time(database: Database) -> datetime:
+    """Return the time of the database, the only clock that decides when a job is due."""
+    now: datetime = (await database.one("db/clock"))["now"]
+    return now
+
+
 async def show_job(database: Database, job_id: int) -> Row | None:
-    """Everything known about a job; None if there is no such job. A value that cannot be read is an Unreadable."""
+    """Return everything about a job; None if it does not exist. A value that cannot be read is an `Unreadable`."""
     found = await database.maybe("ops/show_job", job_id=job_id)
     if found is None:
         return None
@@ -38,13 +45,13 @@ async def cancel_jobs(database: Database, job_ids: Sequence[int]) -> dict[int, s
 
 
 async def count_prunable(database: Database, *, older_than_s: float) -> int:
-    """How many jobs `prune_jobs` would delete."""
+    """Return how many jobs `prune_jobs` would delete."""
     jobs: int = (await database.one("ops/prunable", older_than_s=older_than_s))["jobs"]
     return jobs
 
 
 async def prune_jobs(database: Database, *, older_than_s: float, batch: int) -> int:
-    """Delete jobs that ended longer ago, in transactions of `batch` jobs. Return how many were deleted."""
+    """Delete jobs that ended more than `older_than_s` ago, in transactions of `batch` jobs. Return their number."""
 
     async def one_batch() -> int:
         pruned: int = (await database.one("ops/prune", older_than_s=older_than_s, batch=batch))["pruned"]

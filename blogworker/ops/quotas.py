@@ -5,11 +5,11 @@ from blogworker.errors import SettingsError
 from blogworker.ops.sites import require_site
 from blogworker.printable import typed
 
-SITES = "wix/"  # prefix of the quota of a site; it exists for a day after the last call
+SITES = "wix/"  # prefix of the quotas of sites; each exists for a day after the last call
 
 
 async def list_quotas(database: Database, *, site: str | None = None, every: bool = False) -> list[Row]:
-    """The quotas of the fleet, or of one site. `every`: also those of sites that are far from their limit."""
+    """Return the quotas of the fleet, or of one site. `every`: also of sites that are far from their limit."""
     rows = await database.rows("ops/quotas", name=None if site is None else SITES + site, every=every)
     if not rows:
         await require_site(database, site)
@@ -43,5 +43,5 @@ async def _named(database: Database, name: str) -> list[Row]:
     if found := await database.rows("ops/quotas", name=name, every=False):
         return found
     known = [typed(row["name"]) for row in await database.rows("ops/quotas", name=None, every=False)]
-    existing = ", ".join(known) or "none: a worker makes them when it starts"
-    raise SettingsError(f"there is no bucket {typed(name)}; known are {existing}")
+    existing = ", ".join(known) or "none: a worker creates them when it starts"
+    raise SettingsError(f"there is no quota {typed(name)}; known are {existing}")

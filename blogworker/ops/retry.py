@@ -1,4 +1,4 @@
-"""Retry: put ended jobs back into the queue, after stating what that costs."""
+"""Retry: put ended jobs back into the queue, after a plan with the cost."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,27 +14,26 @@ from blogworker.ops.sites import require_sites
 from blogworker.settings import OpenAISettings, ReplicateSettings
 
 From = Literal["source", "ideas", "content", "image"]
-LOCKED = "another transaction has locked it: try again"
+LOCKED = "locked by another transaction: try again"
 REFUSALS = {
     "running": "it is running: cancel it first",
-    "waits": "it waits to run already: cancel it first",
+    "waits": "it is already waiting to run: cancel it first",
     "done": "it is DONE",
-    "published": "its post is up{post}",
-    "shown": "its site may have a draft of it: without --from it goes on to publish that",
-    "unknown": "there is no such blog, or not among those chosen",
-    "held": LOCKED,
+    "published": "its post is published{post}",
+    "shown": "its site may have a draft of the post: without --from the retry publishes that draft",
+    "unknown": "it does not exist, or other options exclude it",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which jobs to retry; a job has to match all that is given. None: not limited by this."""
+    """Which jobs to retry. A job has to match everything that is given; None matches every job."""
 
     job_ids: Sequence[int] | None = None
     instance_ids: Sequence[str] | None = None
     kinds: Sequence[str] | None = None  # of their last error
     younger_than_s: float | None = None  # since they failed
-    retry_from: From | None = None  # None: from the last checkpoint that still holds
+    retry_from: From | None = None  # None: from the last valid checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +41,23 @@ class RetryPlan:
     """What a retry would do."""
 
     rows: list[Row]  # of the jobs to retry
-    refused: dict[int, str]  # jobs named by id, and why each is not retried
-    left_out: int  # others that are not, because their site may show them
+    refused: dict[int, str]  # jobs given by id that are not retried, and why
+    skipped: int  # other jobs that are not retried: published, or the site may have a draft
     usd: float | None  # None: a model has no price
     usd_at_most: float | None
-    unknown_kinds: tuple[str, ...] = ()  # kinds that no FAILED job has
+    unknown_kinds: tuple[str, ...] = ()  # kinds of errors that no FAILED job has
     known_kinds: tuple[str, ...] = ()
 
     @property
     def to_pay(self) -> Counter[tuple[str, str]]:
-        """Jobs by source type and paid stage."""
+        """Count jobs by source type and paid stage."""
         return Counter((row["source_type"], stage) for row in self.rows for stage in row["to_pay"])
 
 
 async def plan_retry(
     database: Database, choice: Choice, *, openai: OpenAISettings, replicate: ReplicateSettings
 ) -> RetryPlan:
-    """Find the jobs and the cost without changing anything. Raises SettingsError for a site that is unknown."""
+    """Return the jobs and the cost without changing anything. Raises SettingsError for an unknown site."""
     await require_sites(database, choice.instance_ids or [])
     found = await database.rows("queue/retry_outlook", **asdict(choice))
     rows = [row for row in found if row["refusal"] is None]
@@ -73,11 +72,11 @@ async def plan_retry(
     if not plan.to_pay:
         return plan
     usd, usd_at_most = await forecast_cost(database, plan.to_pay, openai=openai, replicate=replicate)
-    return RetryPlan(rows, plan.refused, plan.left_out, usd, usd_at_most, unknown, plan.known_kinds)
+    return RetryPlan(rows, plan.refused, plan.skipped, usd, usd_at_most, unknown, plan.known_kinds)
 
 
 async def retry_jobs(database: Database, plan: RetryPlan, *, retry_from: From | None) -> list[int]:
-    """Carry the plan out. Return the ids that are PENDING again: only jobs of the plan, each once."""
+    """Retry the jobs of the plan. Return the ids that are PENDING again: only jobs of the plan, each once."""
     retried: list[int] = []
     for start in range(0, len(plan.rows), BATCH):
         ids = [row["job_id"] for row in plan.rows[start : start + BATCH]]

@@ -1,4 +1,4 @@
-"""One post for a person to judge: beside its source as the model read it, with what every check says of it now."""
+"""Review of one post: its source as the model read it, and the findings of all checks of this version."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from html import unescape
 from typing import Any
 
+from blogworker.db.pool import Database
+from blogworker.ops.posts import PostChoice, find_posts
 from blogworker.post import render
 from blogworker.post.defects.table import DEFECTS
 from blogworker.post.judging import ALT_LIMIT, SEO_DESCRIPTION_LIMIT, SEO_TITLE_LIMIT
@@ -35,35 +37,35 @@ BY_REPAIR_OR_RETURN = frozenset(defect.name for defect in DEFECTS if defect.repa
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A post, its source and what is known of both. Texts are as they are stored."""
+    """A post, its source and the findings. Texts are as stored."""
 
     job_id: int
     instance_id: str
-    site: str  # as people call it
-    finished_at: Any  # null while it is not
-    state: str  # whether it is published, in words
-    waits: bool  # as a draft on its site
+    site: str  # display name
+    finished_at: Any  # None while the job is running
+    state: str  # whether it is published, as text
+    waits: bool  # it is a draft on its site
     source: Mapping[str, Any]  # what the model read
     post: Mapping[str, Any]
     model: str
     verdict: Verdict
     costs: Sequence[Cost]
-    score: int | None  # as it was stored; None: the post was made before posts were scored
-    facts: Mapping[str, str]  # lengths, links, language and the like, in words
+    score: int | None  # as stored; None: the post is older than scores
+    facts: Mapping[str, str]  # lengths, links, language and others, as text
 
     @property
     def score_now(self) -> int:
-        """By the checks of this version, on the post as it is now."""
+        """Return the score of the post by the checks of this version."""
         return score_of(self.costs)
 
     @property
     def checks(self) -> dict[str, str]:
-        """Each defect of the table, and what became of it: `passed`, or its outcome."""
+        """Return `passed` or the outcome, for each defect of the table."""
         outcomes = {cost.name: str(cost.outcome) for cost in self.costs}
         return {defect.name: outcomes.get(defect.name, "passed") for defect in DEFECTS}
 
     def where(self, cost: Cost) -> str:
-        """The field and what was found there, of a finding that can still be seen."""
+        """Return the field and the text of a finding that is still in the post."""
         seen = {Outcome.REMAINING: self.verdict.remaining, Outcome.OFF_BRIEF: self.verdict.off_brief}.get(
             cost.outcome, ()
         )
@@ -74,8 +76,23 @@ class Review:
         )
 
 
+async def read_reviews(
+    database: Database, choice: PostChoice, *, with_pictures: bool
+) -> tuple[list[Review], dict[int, bytes]]:
+    """Return the chosen posts with their reviews, and their pictures by job id if `with_pictures`."""
+    rows = await find_posts(database, choice)
+    ids = list(choice.job_ids or [row["id"] for row in rows])
+    reviews = [review_of(row) for row in await database.rows("ops/reviewed_posts", job_ids=ids)]
+    pictures: dict[int, bytes] = {}
+    for review in reviews if with_pictures else ():
+        row = await database.maybe("stages/load_image", job_id=review.job_id)
+        if row is not None and row["image"] is not None:
+            pictures[review.job_id] = bytes(row["image"])
+    return reviews, pictures
+
+
 def review_of(row: Mapping[str, Any]) -> Review:
-    """`row`: of ops/reviewed_posts. What cannot be read in it counts as missing."""
+    """Return the review of a row of `reviewed_posts`. A value that cannot be read counts as missing."""
     source, idea, written, ended = (_object(row[name]) for name in ("source", "idea", "written", "ended"))
     post = dict(row["post"])
     post |= {name: str(post.get(name) or "") for name in TEXTS} | {"tags": [str(tag) for tag in post["tags"] or []]}
@@ -102,7 +119,7 @@ def review_of(row: Mapping[str, Any]) -> Review:
 
 
 def _place(name: str) -> tuple[int, str]:
-    """Of a fact of the source among the others; the database does not keep their order."""
+    """Return the position of a field of the source: the database does not keep the order of fields."""
     return (ORDER.index(name) if name in ORDER else len(ORDER), name)
 
 
@@ -111,7 +128,7 @@ def _object(value: object) -> dict[str, Any]:
 
 
 def _outcomes(written: Mapping[str, Any]) -> dict[str, list[str]]:
-    """What was repaired and what was sent back. Older versions stored both as `defects`."""
+    """Return what was repaired and what was returned to the model. Older versions stored both as `defects`."""
     names = {name: [str(one) for one in written.get(name) or []] for name in ("repaired", "returned", "defects")}
     if "returned" in written:
         return names
@@ -125,7 +142,7 @@ def _state(post: Mapping[str, Any], ended: Mapping[str, Any], status: str) -> st
     if post["wix_post_id"]:
         return f"published: {post['url']}" if post["url"] else "published"
     if status != "DONE":
-        return f"not published: the blog is {status}"
+        return f"not published: the job is {status}"
     return str(ended.get("reason") or "not published")
 
 
@@ -140,24 +157,24 @@ def _facts(
         "title unique": _unique(row["title_of"], row["id"]),
         "slug unique": _unique(row["slug_of"], row["id"]),
     }
-    return {name: told for name, told in known.items() if told is not None}
+    return {name: text for name, text in known.items() if text is not None}
 
 
 def _language(post: Mapping[str, Any], source: Mapping[str, Any]) -> str:
-    seen = most_likely_language(re.findall(r"[^\W\d_]+", render.text(post["markdown"]).lower())) or "not known"
+    seen = most_likely_language(re.findall(r"[^\W\d_]+", render.text(post["markdown"]).lower())) or "unknown"
     asked = _object(source.get("site")).get("language")
-    return f"{seen}; asked for {asked}" if asked else f"{seen}; none was asked for"
+    return f"{seen}; requested: {asked}" if asked else f"{seen}; none was requested"
 
 
 def _links(post: Mapping[str, Any], source: Mapping[str, Any]) -> str:
     found = [unescape(address) for address in LINKS.findall(post["html"])]
     own = [address for address in found if render.same_page(address, str(source.get("url") or ""))]
     others = [address for address in found if address not in own]
-    told = [f"to its product: {_times(len(own))}"] if own else []
-    told += [f"to elsewhere: {', '.join(dict.fromkeys(others))}"] if others else []
-    if not told and source.get("url"):
+    links = [f"to its product: {_times(len(own))}"] if own else []
+    links += [f"to elsewhere: {', '.join(dict.fromkeys(others))}"] if others else []
+    if not links and source.get("url"):
         return f"none; its product is at {source['url']}"
-    return "; ".join(told) or page_of(source) or "none"
+    return "; ".join(links) or page_of(source) or "none"
 
 
 def _times(number: int) -> str:
@@ -165,9 +182,9 @@ def _times(number: int) -> str:
 
 
 def _unique(holder: int | None, own: int) -> str:
-    """Whether no other post of the site has it. `holder`: the blog that it is reserved for, 0 if that is pruned."""
+    """Return whether no other post of the site has it. `holder`: the job that claimed it, 0 if that job was pruned."""
     if holder is None:
-        return "not reserved"
+        return "not claimed"
     if holder == own:
         return "yes"
-    return f"no: blog {holder} has it" if holder else "no: a blog that was pruned has it"
+    return f"no: job {holder} has it" if holder else "no: a job that was pruned has it"

@@ -17,7 +17,7 @@ SUGGESTIONS = 5
 
 @dataclass(frozen=True, slots=True)
 class SiteChanges:
-    """What to change of a site. None leaves a column as it is."""
+    """What to change of a site. None keeps the value."""
 
     name: str | None = None
     plan: str | None = None
@@ -27,7 +27,7 @@ class SiteChanges:
 
 
 async def list_sites(database: Database, *, most: int) -> list[Row]:
-    """The busiest sites first."""
+    """Return sites, the busiest first."""
     return await database.rows("ops/sites", most=most, instance_id=None)
 
 
@@ -36,7 +36,7 @@ async def pause_site(database: Database, instance_id: str, *, reason: str) -> No
     if faults := site_text_faults(reason=reason):
         raise SettingsError("\n".join(faults))
     if await database.maybe("queue/pause_site", instance_id=instance_id, reason=reason) is None:
-        raise SettingsError(f"site {instance_id} is unknown, or paused already: see `blogworker sites list`")
+        raise SettingsError(f"site {instance_id} is unknown, or already paused: see `blogworker sites list`")
 
 
 async def resume_site(database: Database, instance_id: str) -> None:
@@ -46,7 +46,7 @@ async def resume_site(database: Database, instance_id: str) -> None:
 
 
 def check_site(instance_id: str, changes: SiteChanges) -> None:
-    """Raise SettingsError with everything that is wrong with these changes."""
+    """Raise SettingsError with every fault of these changes."""
     if faults := site_faults(instance_id) + site_text_faults(name=changes.name, plan=changes.plan):
         raise SettingsError("\n".join(faults))
 

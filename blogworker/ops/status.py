@@ -1,4 +1,4 @@
-"""The state of the queue and the fleet, in one answer."""
+"""Status: the queue and the workers."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ MOST_REASONS, MOST_SITES = 10, 10
 
 @dataclass(frozen=True, slots=True)
 class FleetStatus:
-    """Rows of the queries of the same names."""
+    """Rows of the queries with the same names."""
 
     queue: list[Row]
     waiting: list[Row]
@@ -21,7 +21,7 @@ class FleetStatus:
 
 
 async def fleet_status(database: Database) -> FleetStatus:
-    """Read all of it; each part is a statement of its own."""
+    """Return the status. Each part is a separate statement, so parts may differ by some milliseconds."""
     return FleetStatus(
         queue=await database.rows("ops/queue_counts"),
         waiting=await database.rows("ops/waiting", most=MOST_REASONS),

@@ -1,7 +1,7 @@
-"""Budgets: an attempt holds money before it pays, and a worker checks the total before it claims.
+"""Budgets: an attempt holds money before its paid calls, and a worker checks the total before it claims.
 
-An attempt holds the most that it may cost. The hold is a column of its job. It counts while that attempt runs; each
-payment moves its amount from the hold to the ledger. A site whose budget is used up is paused and resumes by itself.
+An attempt holds the highest cost it may have. The hold is a column of its job and counts while the attempt runs. Each
+paid call moves its cost from the hold to the ledger. A site whose budget is used up is paused and resumes by itself.
 When the total budget is used up, every worker stops claiming paid stages within a second.
 """
 
@@ -30,10 +30,10 @@ class Refusal:
 
     scope: Literal["site", "fleet"]
     reason: str
-    newly: bool  # the first refusal since the budget last had room
+    newly: bool  # the first refusal since the budget was last below its limit
 
 
 async def check_budgets(database: Runner, *, now: datetime | None = None) -> Budget:
-    """Resume the sites whose pause is over, and report the total budget. Any worker may do this at any time."""
+    """Resume the sites whose pause is over, and return the total budget. Any worker may call this at any time."""
     row = await database.one("spend/check_budgets", now=now)
     return Budget(row["resumed"], row["shut_reason"], row["shut_s"])

@@ -1,11 +1,11 @@
-"""What a campaign costs and how long the quotas make it take, before anything is paid.
+"""Estimate of the cost of jobs, and of the time that the quotas allow, before anything is paid.
 
-Likely: the average of the jobs that finished last, by kind of source and model, at today's prices. With fewer than
-ENOUGH of them: the tokens reserved for each call, all at the output price. That is usually more than a job uses.
+Likely: the average of the last finished jobs, by source type and model, at today's prices. With fewer than ENOUGH
+finished jobs: the tokens reserved for each call, all at the output price. That is usually more than a job uses.
 
-At most: every text is truncated, requested again with the larger cap and fails its checks, and its repair is truncated
-and requested again, each call with as many input tokens as are reserved for it; and a second picture. Only calls whose
-answer was lost could add to that.
+At most: every text is truncated and requested again with the higher limit, then fails its checks; its repair is also
+truncated and requested again; each call has as many input tokens as are reserved for it; and a second picture. Only
+calls whose answer was lost can cost more.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from blogworker.prices import Usage, in_force, text_cost
 from blogworker.settings import OpenAISettings, ReplicateSettings
 
 ENOUGH = 20  # jobs whose average is a better estimate than the reservation
-DAYS, LATEST = 30, 2_000  # how far to look back for them
+DAYS, LATEST = 30, 2_000  # which finished jobs to average
 ANY = "any"
 USED = ("calls", "tokens_in", "tokens_cached", "tokens_out")
 
@@ -36,10 +36,10 @@ class PaidCall:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What one stage uses for each of these jobs."""
+    """What one stage uses per job, for jobs of one source type."""
 
     source_type: str
-    blogs: int
+    jobs: int
     stage: str
     model: str
     bucket: str
@@ -47,8 +47,8 @@ class Use:
     tokens: float
     usd: float | None  # None: the model has no price in the settings
     usd_at_most: float | None
-    seen: int  # blogs the averages come from; 0: what is reserved
-    seen_of: str | None  # their kind of source
+    seen: int  # finished jobs in the average; 0: the reservation is used instead
+    seen_of: str | None  # their source type
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,8 @@ def estimate(
     openai: OpenAISettings,
     replicate: ReplicateSettings,
 ) -> Estimate:
-    """`needs`: jobs by source type and paid stage; `usage` and `quotas`: rows of the queries of that name, or none."""
+    """Return the estimate. `needs`: jobs by source type and paid stage; `usage` and `quotas`: rows of the queries with
+    these names, may be empty."""
     uses = tuple(
         _use(kind, needs[kind, call.stage], call, usage, openai, replicate)
         for kind in sorted({kind for kind, _ in needs})
@@ -79,8 +80,8 @@ def estimate(
     minutes, narrowest = _time(uses, _limits(quotas, openai, replicate))
     return Estimate(
         uses,
-        _total((use.usd, use.blogs) for use in uses),
-        _total((use.usd_at_most, use.blogs) for use in uses),
+        _total((use.usd, use.jobs) for use in uses),
+        _total((use.usd_at_most, use.jobs) for use in uses),
         minutes,
         narrowest,
     )
@@ -89,7 +90,7 @@ def estimate(
 def price(
     model: str, *, tokens_in: float, cached: float, out: float, openai: OpenAISettings, replicate: ReplicateSettings
 ) -> float | None:
-    """USD for these tokens of a text model, or for one picture; None when the settings have no price for the model."""
+    """Return the USD of these tokens of a text model, or of one picture; None if the model has no price."""
     today = datetime.now(UTC).date()
     if (text := in_force(openai.prices.get(model, ()), today)) is not None:
         usage = Usage(tokens_in=round(tokens_in), cached=round(cached), tokens_out=round(out))
@@ -99,7 +100,7 @@ def price(
 
 
 def _use(
-    kind: str, blogs: int, call: PaidCall, usage: Sequence[Row], openai: OpenAISettings, replicate: ReplicateSettings
+    kind: str, jobs: int, call: PaidCall, usage: Sequence[Row], openai: OpenAISettings, replicate: ReplicateSettings
 ) -> Use:
     def usd(*, calls: float, tokens_in: float = 0, cached: float = 0, out: float = 0) -> float | None:
         cost = price(call.model, tokens_in=tokens_in, cached=cached, out=out, openai=openai, replicate=replicate)
@@ -114,12 +115,12 @@ def _use(
         calls, tokens, likely = 1.0, float(call.tokens), usd(calls=1, out=call.tokens)
     most = usd(calls=call.most_calls, tokens_in=call.most_calls * call.tokens, out=call.most_tokens_out)
     return Use(
-        kind, blogs, call.stage, call.model, call.bucket, calls, tokens, likely, most, _sum(seen, "blogs"), seen_of
+        kind, jobs, call.stage, call.model, call.bucket, calls, tokens, likely, most, _sum(seen, "blogs"), seen_of
     )
 
 
 def _seen(kind: str, call: PaidCall, usage: Sequence[Row]) -> tuple[str | None, list[Row]]:
-    """The finished jobs to average: of this kind, else of any kind, if there are enough."""
+    """Return the finished jobs to average: of this source type, else of any type, if there are enough."""
     alike = [row for row in usage if (row["stage"], row["model"]) == (call.stage, call.model)]
     for name, rows in ((kind, [row for row in alike if row["source_type"] == kind]), (ANY, alike)):
         if _sum(rows, "blogs") >= ENOUGH:
@@ -133,17 +134,17 @@ def _sum(rows: Iterable[Row], name: str) -> int:
 
 def _total(parts: Iterable[tuple[float | None, int]]) -> float | None:
     total = 0.0
-    for each, blogs in parts:
+    for each, jobs in parts:
         if each is None:
             return None
-        total += each * blogs
+        total += each * jobs
     return total
 
 
 def _limits(
     quotas: Sequence[Row], openai: OpenAISettings, replicate: ReplicateSettings
 ) -> dict[str, tuple[float, float | None]]:
-    """Requests and tokens per minute of each quota: those in force, else those of the settings."""
+    """Return requests and tokens per minute of each quota: in force, else from the settings."""
     limits: dict[str, tuple[float, float | None]] = {
         openai.bucket(model): (openai.rpm, openai.tpm) for model in (openai.ideas_model, openai.content_model)
     }
@@ -162,10 +163,10 @@ def _time(uses: Sequence[Use], limits: Mapping[str, tuple[float, float | None]])
 
 
 def _times(uses: Sequence[Use], limits: Mapping[str, tuple[float, float | None]]) -> Iterator[tuple[float, str]]:
-    """The minutes that each quota alone would take, and its name."""
+    """Yield the minutes that each quota alone requires, and its name."""
     for bucket in {use.bucket for use in uses}:
         here = [use for use in uses if use.bucket == bucket]
         requests, tokens = limits[bucket]
-        yield sum(use.calls * use.blogs for use in here) / requests, f"{bucket} requests"
+        yield sum(use.calls * use.jobs for use in here) / requests, f"{bucket} requests"
         if tokens is not None:
-            yield sum(use.tokens * use.blogs for use in here) / tokens, f"{bucket} tokens"
+            yield sum(use.tokens * use.jobs for use in here) / tokens, f"{bucket} tokens"

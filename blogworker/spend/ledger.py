@@ -15,7 +15,7 @@ TEXT_MAX = 200  # characters of a provider, a model and a prompt version
 class Spend:
     """What one paid call used, stored beside its checkpoint."""
 
-    provider: str | None  # None, as the model, where nothing was paid
+    provider: str | None  # None, like the model, where nothing was paid
     model: str | None
     prompt_version: str | None = None
     tokens_in: int = 0
@@ -29,7 +29,7 @@ NO_SPEND = Spend(provider=None, model=None)
 
 
 def columns(spend: Spend) -> dict[str, Any]:
-    """The values of a call's row, within what the columns can store."""
+    """Return the values of a call's row, within the limits of the columns."""
     values = asdict(spend)
     for name in ("tokens_in", "tokens_cached", "tokens_out"):
         values[name] = max(0, min(TOKENS_MAX, values[name]))
@@ -41,7 +41,7 @@ def columns(spend: Spend) -> dict[str, Any]:
 
 
 async def record_usage(database: Runner, instance_id: str, spend: Spend) -> None:
-    """Add a call that belongs to no job to the ledger. Saving a checkpoint adds the calls of jobs."""
+    """Add a call without a job to the ledger. Saving a checkpoint adds the calls of a job."""
     values = columns(spend)
     del values["prompt_version"], values["wasted"]
     await database.execute("spend/record_usage", instance_id=instance_id, **values)

@@ -146,9 +146,9 @@ def test_a_keyword_that_is_no_text_is_refused(cli: Any, sql: Sql) -> None:
         (["missing.jsonl"], "missing.jsonl cannot be read: No such file or directory"),
         (["."], ". cannot be read: Is a directory"),
         (["empty.txt", "--site", "s"], "empty.txt is empty"),
-        (["words.txt"], "words.txt does not say which site"),
+        (["words.txt"], "words.txt does not name a site"),
         (["words.txt", "--site", "s", "--keyword", "k"], "give either files or --keyword"),
-        (["--site", "s", "--keyword", "a", "--keyword", "b", "--key", "k"], "--key names one blog"),
+        (["--site", "s", "--keyword", "a", "--keyword", "b", "--key", "k"], "--key belongs to one job"),
     ],
 )
 def test_a_wrong_use_of_enqueue_is_one_line(offline: Any, arguments: list[str], reason: str) -> None:
@@ -308,7 +308,7 @@ def test_settings_that_cannot_work_stop_a_worker_before_it_starts(
 
 
 def test_a_blog_that_does_not_exist_cannot_be_shown(cli: Any) -> None:
-    complained(cli("show", "999"), code=FAILED, of="there is no blog 999")
+    complained(cli("show", "999"), code=FAILED, of="there is no job 999")
 
 
 def test_a_full_queue_refuses_for_now(cli: Any, sql: Sql) -> None:
@@ -334,7 +334,7 @@ def test_a_site_that_is_full_refuses_for_itself_only(cli: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["pause", "nobody"], "site nobody is unknown, or paused already"),
+        (["pause", "nobody"], "site nobody is unknown, or already paused"),
         (["resume", "nobody"], "site nobody is unknown, or not paused"),
         (["set", "s", "--settings", "{"], "--settings is not JSON"),
         (["set", "s", "--settings", "[1]"], "--settings must be a JSON object"),

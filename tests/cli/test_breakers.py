@@ -27,14 +27,14 @@ def test_status_names_the_provider_the_reason_and_the_next_probe(cli: Cli, open_
     assert "You exceeded your current quota" in shown
     assert "5 min" in shown
     assert "replicate" not in shown.partition("Circuit breakers")[2].partition("Workers")[0]
-    assert re.search(r"^ *stopped +what needs openai: its circuit breaker is open *$", shown, re.MULTILINE)
+    assert re.search(r"^ *stopped +stages that need openai: its circuit breaker is open *$", shown, re.MULTILINE)
 
 
 def test_status_tells_all_that_is_stopped(cli: Cli, sql: Rows, open_breaker: None) -> None:
     """`status` said "stopped -" while a circuit breaker was open: it considered budgets only."""
     sql("update fleet_budget set shut_until = now() + interval '1 h', shut_reason = 'no room for a blog'")
 
-    stopped = "no room for a blog; what needs openai: its circuit breaker is open"
+    stopped = "no room for a blog; stages that need openai: its circuit breaker is open"
     assert re.search(rf"^ *stopped +{stopped} *$", cli("status").out, re.MULTILINE)
 
 

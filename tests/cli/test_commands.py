@@ -94,7 +94,7 @@ def test_jsonl_brings_every_kind_of_source_in_either_spelling(cli: Any, sql: Sql
 
     ran = cli("enqueue", "rows.jsonl")
 
-    assert (ran.code, ran.out, ran.err) == (0, "3 blogs enqueued for 3 sites\n", "")
+    assert (ran.code, ran.out, ran.err) == (0, "3 jobs enqueued for 3 sites\n", "")
     assert [row[:3] for row in enqueued(sql)] == [
         ("a", "keyword", "mugs"),
         ("b", "product", None),
@@ -143,9 +143,9 @@ def test_a_file_given_again_adds_nothing_unless_asked_to(cli: Any, sql: Sql) -> 
     first, again = cli(*command), cli(*command)
     more = cli(*command, "--repeatable", "--json")
 
-    assert first.out == "2 blogs enqueued for 1 sites\n"
-    assert again.out.startswith("0 blogs enqueued")
-    assert "2 were enqueued before" in again.out
+    assert first.out == "2 jobs enqueued for 1 site\n"
+    assert again.out.startswith("0 jobs enqueued")
+    assert "enqueued before: 2 rows" in again.out
     assert more.json["created"] == 2
     assert len(enqueued(sql)) == 4
 
@@ -193,7 +193,7 @@ def test_status_tells_the_queue_the_fleet_and_the_sites(told: Any) -> None:
     for_people, for_machines = told("status"), told("status", "--json")
 
     assert (for_people.code, for_people.err) == (0, "")
-    for word in ("Queue", "PENDING", "FAILED", "Why blogs wait", "Workers", "Quotas", "Busiest sites", "spent today"):
+    for word in ("Queue", "PENDING", "FAILED", "Why jobs wait", "Workers", "Quotas", "Busiest sites", "spent today"):
         assert word in for_people.out
     found = for_machines.json
     assert found.keys() == {"queue", "waiting", "fleet", "workers", "quotas", "breakers", "busiest_sites"}
@@ -211,7 +211,7 @@ def test_status_says_so_when_no_worker_is_alive(cli: Any, sql: Any) -> None:
     )
     served = cli("status").out
 
-    assert "none is alive: nothing is claimed until one is started" in alone
+    assert "none is alive: no job is claimed until one is started" in alone
     assert "none is alive" not in served
 
 
@@ -238,7 +238,7 @@ def test_show_tells_all_that_is_known_of_a_blog(told: Any) -> None:
     assert found.keys() == {"job", "post", "checkpoints", "errors", "publish_at", "worker"}
     assert (found["job"]["status"], found["post"]) == ("FAILED", None)
     assert [error["request_id"] for error in found["errors"]] == ["req_1"]
-    for word in (f"Blog {job_id}", "FAILED", "Errors", "Rejected", "req_1"):
+    for word in (f"Job {job_id}", "FAILED", "Errors", "Rejected", "req_1"):
         assert word in for_people.out
 
 
@@ -288,7 +288,7 @@ def test_the_address_of_products_is_set_shown_and_removed(cli: Any, sql: Sql) ->
 
     assert page in made.out
     assert page in shown
-    assert "https://wix.example/p/{handle} (learnt)" in shown
+    assert "https://wix.example/p/{handle} (detected)" in shown
     assert (rows["s"]["product_url"], rows["s"]["product_url_learnt"]) == (page, False)
     assert rows["s"]["settings"] == {"tone": "dry", "product_url": page}
     assert (rows["wix"]["product_url"], rows["wix"]["product_url_learnt"]) == ("https://wix.example/p/{handle}", True)
@@ -436,7 +436,7 @@ def test_a_person_ends_the_block_of_a_429(cli: Any, sql: Sql) -> None:
     assert (ended.code, ended.err) == (0, "")
     assert sql("select epoch, blocked_until <= clock_timestamp() from quotas") == [(1, True)]
     assert (again.code, "openai/mini is not blocked" in again.err) == (2, True)
-    assert (unknown.code, "there is no bucket openai/max; known are openai/mini" in unknown.err) == (2, True)
+    assert (unknown.code, "there is no quota openai/max; known are openai/mini" in unknown.err) == (2, True)
 
 
 def test_limits_that_no_bucket_can_have_are_refused_in_words(cli: Any, sql: Sql) -> None:

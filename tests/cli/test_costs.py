@@ -51,8 +51,8 @@ def test_costs_are_told_by_model_time_and_site_with_what_was_wasted(cli, ledger)
     assert (found["models"][0]["wasted"], found["models"][0]["wasted_usd"]) == (2, 0.25)
     assert [row["cost_usd"] for row in found["periods"]] == [1.51]
     assert [(row["instance_id"], row["cost_usd"]) for row in found["sites"]] == [("shop-a", 1.5), ("shop-b", 0.01)]
-    blogs = {key: found["blogs"][key] for key in ("done", "unanswered", "cut_off")}
-    assert blogs == {"done": 1, "unanswered": 1, "cut_off": 0}  # a draft on Wix is not billed
+    jobs = {key: found["jobs"][key] for key in ("done", "unanswered", "cut_off")}
+    assert jobs == {"done": 1, "unanswered": 1, "cut_off": 0}  # a draft on Wix is not billed
     assert any("no price for gpt-9" in warning for warning in found["warnings"])
 
 
@@ -62,7 +62,7 @@ def test_the_page_for_people_holds_the_same(cli, ledger):
     page = cli("costs").out
 
     told = ["$1.51 spent, $3.49 left of a budget of $5.00", "1, which cost $0.38", "$0.25 (16.6 %) in 2 calls"]
-    for words in (*told, "1 calls without an answer", "gpt-6.1-terra", "shop-b", "2026-11-23", "no price for gpt-9"):
+    for words in (*told, "1 call without an answer", "gpt-6.1-terra", "shop-b", "2026-11-23", "no price for gpt-9"):
         assert words in page, (words, page)
 
 
@@ -80,8 +80,8 @@ def test_a_blog_s_average_is_of_finished_blogs_and_of_enough_of_them(cli, sql):
     )
 
     assert "12, about $0.0125 each" in cli("costs").out
-    blogs = cli("costs", "--json").json["blogs"]
-    assert (blogs["done"], blogs["done_seen"], blogs["done_usd"]) == (12, 12, 0.15)
+    jobs = cli("costs", "--json").json["jobs"]
+    assert (jobs["done"], jobs["done_seen"], jobs["done_usd"]) == (12, 12, 0.15)
 
     sql("delete from blog_generations where source_id::integer > 3")
     assert "3, which cost $0.0375" in cli("costs").out
@@ -138,7 +138,7 @@ def test_a_shut_gate_is_seen_in_status_and_opened_by_a_raise(cli, sql):
 
 def test_a_sites_budget_is_set_kept_and_removed(cli, sql):
     ran = cli("sites", "set", "shop", "--budget-day", "5", "--budget-month", "50.5")
-    assert "$5.00 a day, $50.50 a month" in ran.out
+    assert "$5.00 per day, $50.50 per month" in ran.out
 
     cli("sites", "set", "shop", "--weight", "2")
     assert sql("select budget_day_usd, budget_month_usd from sites") == [(5, 50.5)]

@@ -79,7 +79,7 @@ def test_every_row_is_counted_once_and_for_what_it_is(
         ]
         given.append(source(Path(folder) / "l.jsonl", "\n" + "".join(map(line, range(len(lines)), lines)), **options))
         found = sources.check(given, skip_bad=True)
-        stored = list(sources.blogs(given, found))
+        stored = list(sources.jobs(given, found))
 
     rows = Counter(sort for table in tables for sort in table)
     repeated = [sort for sort in lines if sort in ("repeated", "contradicting")]
@@ -88,7 +88,7 @@ def test_every_row_is_counted_once_and_for_what_it_is(
     unknown = 0 if include_hidden else rows["unknown"]
     assert found.bad == rows["bad"] + unknown + lines.count("bad") + differing
     assert found.skipped.total() == hidden
-    assert found.blogs == rows.total() + len(lines) - found.bad - hidden
+    assert found.jobs == rows.total() + len(lines) - found.bad - hidden
     assert Counter(blog.instance_id for blog in stored) == found.counts
 
 
@@ -116,9 +116,9 @@ def test_a_file_with_over_a_thousand_bad_rows_is_counted_to_its_end(cli: Any, sq
         "bad": 1_200,
     }
     assert ran.complaints[-1] == "blogworker: shop.csv: ... and 200 more (skipped)"
-    assert "0 blogs enqueued for 2 sites" in again.out
-    assert "70 not visible in the shop and skipped: 70 draft (--include-hidden enqueues them)" in again.out
-    assert "2 repeated in the files" in again.out
+    assert "0 jobs enqueued for 2 sites" in again.out
+    assert "skipped: 70 products not visible in the shop: 70 draft (--include-hidden enqueues them)" in again.out
+    assert "skipped: 2 rows, repeated in the files" in again.out
 
 
 def test_bad_rows_that_are_not_told_are_counted(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_products_left_out_are_taken_when_they_are_asked_for(cli: Any, sql: Sql)
 
     assert left_out["created"] == 1
     assert left_out["skipped_by"] == {"draft": 1, "unlisted": 1, "unpublished": 1, "scheduled": 1}
-    assert "4 not visible in the shop and skipped: 1 draft, 1 scheduled, 1 unlisted, 1 unpub" in dry.out
+    assert "skipped: 4 products not visible in the shop: 1 draft, 1 scheduled, 1 unlisted, 1 unpub" in dry.out
     assert (taken["created"], taken["known"], taken["skipped"]) == (4, 1, 0)
     assert sql("select count(*) from blog_generations") == [(5,)]
 
@@ -153,7 +153,7 @@ def test_a_file_that_changes_between_its_two_readings_is_not_enqueued(tmp_path: 
     (tmp_path / "words.txt").write_text("mugs\nbowls\n")
 
     with pytest.raises(SettingsError, match="changed while it was read"):
-        list(sources.blogs(given, found))
+        list(sources.jobs(given, found))
 
 
 def test_files_of_one_command_that_contradict_each_other_are_a_fault(tmp_path: Path) -> None:

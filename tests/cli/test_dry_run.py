@@ -81,7 +81,7 @@ def test_a_person_is_told_in_a_table(files: Any) -> None:
     ran = files("enqueue", "words.txt", "--site", "s", "--dry-run")
 
     assert (ran.code, ran.err) == (DONE, "")
-    for words in ("2 blogs for 1 sites", "$0.05 likely, $0.30 at most", "the reservation of a call"):
+    for words in ("2 jobs for 1 site", "$0.05 likely, $0.30 at most", "the reservation of a call"):
         assert words in ran.out
     assert ran.out.endswith("nothing was enqueued\n")
 

@@ -43,9 +43,9 @@ def export(offline: Any) -> Path:
         (("--keyword", "mugs", "--product", "export.csv"), "one of --keyword, --text and --product"),
         (("--keyword", " "), "a keyword blog needs its keyword"),
         (("--keyword", "mugs", "--row", "1"), "use them with --product"),
-        (("--product", "export.csv"), "holds several blogs (mug, bowl): choose one with --handle or --row"),
+        (("--product", "export.csv"), "has several rows (mug, bowl): choose one with --handle or --row"),
         (("--product", "export.csv", "--row", "1", "--handle", "mug"), "either --handle or --row"),
-        (("--product", "export.csv", "--handle", "mugs"), "no blog with the handle 'mugs': is it mug?"),
+        (("--product", "export.csv", "--handle", "mugs"), "no row with the handle 'mugs': did you mean mug?"),
         (("--product", "nowhere.csv", "--row", "1"), "nowhere.csv cannot be read: No such file"),
         (("--text", "nowhere.txt"), "nowhere.txt cannot be read: No such file"),
         (("--text", "empty.txt"), "a text blog needs its text"),
@@ -70,7 +70,7 @@ def test_a_row_that_is_not_there_is_explained_by_the_bad_ones(offline: Any, expo
 
     assert (ran.code, ran.out) == (USAGE, "")
     assert ran.complaints[0].startswith("blogworker: export.csv:4: price 'cheap' is not a price")
-    assert ran.complaints[1] == "blogworker: export.csv holds fewer than 3 blogs"
+    assert ran.complaints[1] == "blogworker: export.csv has fewer than 3 rows"
 
 
 @pytest.mark.parametrize(("given", "missing"), [("REPLICATE_API_TOKEN", "OPENAI_API_KEY"), ("OPENAI_API_KEY", "REPL")])
@@ -105,11 +105,11 @@ def test_a_post_of_stand_ins_says_so_in_every_form(simulated: bool) -> None:
     )
 
     bill = Console(file=io.StringIO(), width=200)
-    bill.print(forms.bill(made))
+    bill.print(forms.costs(made))
     told = [forms.markdown(made), preview_page(made), bill.file.getvalue()]
 
     assert ["stand-ins for openai" in text.lower() for text in told] == [simulated] * 3
-    assert json.loads(forms.machine(made))["simulated"] is simulated
+    assert json.loads(forms.as_json(made))["simulated"] is simulated
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from blogworker.cli.once import refuse_repeats
 def options(command: Any) -> Iterator[tuple[Any, Any]]:
     """Every option of every command, with its command."""
     yield from ((command, param) for param in command.params if param.param_type_name == "option")
-    for below in getattr(command, "commands", {}).values():
-        yield from options(below)
+    if hasattr(command, "list_commands"):
+        for name in command.list_commands(None):
+            yield from options(command.get_command(None, name))
 
 
 EVERY = [

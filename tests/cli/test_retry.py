@@ -38,10 +38,10 @@ def test_what_it_costs_at_most_is_said_first(shop: Any, sql: Any) -> None:
     ran = shop("retry", "1", "2")
 
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out.splitlines()[0].startswith("2 blogs to retry (2 from the last checkpoint): it costs $")
+    assert ran.out.splitlines()[0].startswith("2 jobs to retry (2 from the last checkpoint): $")
     assert " at most, $" in ran.out
-    assert shop("retry", "3").out == "1 blog to retry (1 from the last checkpoint): nothing has to be paid\n" + (
-        "1 blog is PENDING again\n"
+    assert shop("retry", "3").out == "1 job to retry (1 from the last checkpoint): no cost\n" + (
+        "1 job is PENDING again\n"
     )
     assert pending(sql) == [1, 2, 3]
 
@@ -60,7 +60,7 @@ def test_machines_are_told_the_same(shop: Any, sql: Any, first: str | None, to_p
     told = shop("retry", "1", "3", "--json", *(["--from", first] if first else [])).json
 
     assert (told["retried"], told["to_pay"], told["refused"]) == ([1, 3], to_pay, [])
-    assert told["anew_from"] == ({"1": first, "3": first} if first else {})
+    assert told["regenerate_from"] == ({"1": first, "3": first} if first else {})
     assert 0 < told["usd"] < told["usd_at_most"] < 2
 
 
@@ -69,9 +69,9 @@ def test_each_blog_that_is_not_retried_has_its_reason_in_one_line(shop: Any, sql
 
     assert ran.code == 1
     assert ran.err == (
-        "blogworker: not retried: 4: it is running: cancel it first; 5: it is DONE; 6: it waits to run already: "
-        "cancel it first; 7: its site may have a draft of it: without --from it goes on to publish that; "
-        "8: its post is up; 99: there is no such blog, or not among those chosen\n"
+        "blogworker: not retried: 4: it is running: cancel it first; 5: it is DONE; 6: it is already waiting to run: "
+        "cancel it first; 7: its site may have a draft of the post: without --from the retry publishes that draft; "
+        "8: its post is published; 99: it does not exist, or other options exclude it\n"
     )
     assert pending(sql) == [1, 9]
 
@@ -115,5 +115,5 @@ def test_on_a_terminal_it_asks_before_it_spends(
     os.close(theirs)
 
     assert " at most, $" in shown
-    assert ("Go on? [y/N]" in shown, code) == (not options, int(not ids))
+    assert ("Continue? [y/N]" in shown, code) == (not options, int(not ids))
     assert pending(sql) == ids

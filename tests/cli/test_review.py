@@ -127,7 +127,7 @@ def test_a_review_says_what_was_repaired_what_went_back_and_what_stands() -> Non
     assert outcomes["price not in the source"] == outcomes["placeholder in square brackets"] == "remaining"
     assert review.checks["footnote"] == "repaired"
     assert review.checks["glued table"] == "passed"
-    assert review.facts["slug unique"] == "no: blog 9 has it"
+    assert review.facts["slug unique"] == "no: job 9 has it"
     assert review.facts["title unique"] == "yes"
     stated = {(fact.text, fact.field): fact.in_source for fact in review.verdict.facts}
     assert stated == {("$26.00", "body_markdown"): True, ("€99", "excerpt"): False}
@@ -139,7 +139,7 @@ def test_findings_of_a_version_that_did_not_tell_repairs_from_returns_are_told_a
 
     outcomes = {cost.name: str(cost.outcome) for cost in review.costs}
     assert (outcomes["footnote"], outcomes["product never named"]) == ("repaired", "sent back")
-    assert "none was stored" in drawn(review, 80)
+    assert "not stored" in drawn(review, 80)
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -190,11 +190,11 @@ def test_whatever_a_post_and_its_source_hold_all_forms_show_it_and_obey_none_of_
 
     text = drawn(review, width)
     page = safe(review_page([review], {}))
-    told = json.loads(json_text([forms.machine(review)]))
+    told = json.loads(json_text([forms.as_json(review)]))
 
     assert not [sign for sign in text if sign != "\n" and category(sign) in HIDDEN]
-    assert f"Blog {review.job_id}" in text
-    assert f"Blog {review.job_id}" in page.text
+    assert f"Job {review.job_id}" in text
+    assert f"Job {review.job_id}" in page.text
     assert told[0]["score_now"] == review.score_now
     assert 0 <= review.score_now <= 100
 
@@ -267,7 +267,7 @@ def test_a_blog_without_a_post_is_named_and_the_others_are_shown(cli: Any) -> No
 
     assert (ran.code, len(ran.complaints)) == (FAILED, 1)
     assert "Title 1" in ran.out
-    assert "no post: 5, 99" in ran.err
+    assert "no post for job 5, 99" in ran.err
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_a_number_out_of_bounds_is_refused(cli: Any, number: str) -> None:
 def test_nothing_waits_at_first(cli: Any) -> None:
     ran = cli("review")
 
-    assert (ran.code, ran.out, ran.err) == (DONE, "no post waits as a draft\n", "")
+    assert (ran.code, ran.out, ran.err) == (DONE, "no post is a draft\n", "")
 
 
 def test_how_many_posts_are_held_is_a_setting_of_the_site(cli: Any, sql: Any) -> None:

@@ -64,12 +64,12 @@ def test_a_kind_of_error_that_nothing_failed_with_is_told_with_those_that_are(sh
 
     slip, meant = shop("retry", "--kind", "Rejcted"), shop("retry", "--kind", "Rejected")
 
-    assert (slip.code, slip.out) == (0, "0 blogs are PENDING again\n")
-    assert slip.err == "blogworker: no FAILED blog is of kind Rejcted: they are of Rejected\n"
-    assert (meant.code, meant.out.splitlines()[1:], meant.err) == (0, ["1 blog is PENDING again"], "")
+    assert (slip.code, slip.out) == (0, "0 jobs are PENDING again\n")
+    assert slip.err == "blogworker: no FAILED job has an error of kind Rejcted: existing kinds are Rejected\n"
+    assert (meant.code, meant.out.splitlines()[1:], meant.err) == (0, ["1 job is PENDING again"], "")
 
 
-@pytest.mark.parametrize(("time", "told"), [("tomorrow", "is no time"), ("2026-12-01T08:00:00", "has no time zone")])
+@pytest.mark.parametrize(("time", "told"), [("tomorrow", "is not a time"), ("2026-12-01T08:00:00", "has no time zone")])
 def test_a_time_that_cannot_be_read_is_answered_with_one_that_can(cli: Any, time: str, told: str) -> None:
     """Nobody knows the signs of strptime by heart."""
     ran = cli("enqueue", "--site", "s", "--keyword", "mugs", "--run-at", time)

@@ -124,7 +124,7 @@ def is_complete(posts: Path, count: int) -> None:
 
 
 def test_the_demo_makes_illustrated_posts_and_leaves_nothing_running(start: Start) -> None:
-    demo = start("--blogs", "12", "--sites", "4", "--speed", "20")
+    demo = start("--posts", "12", "--sites", "4", "--speed", "20")
     code, said = demo.finish()
 
     assert code == 0, said
@@ -137,20 +137,20 @@ def test_the_demo_makes_illustrated_posts_and_leaves_nothing_running(start: Star
 
 def test_a_demo_cut_short_leaves_nothing_running(start: Start) -> None:
     """Ctrl-C in the middle: two workers, a simulator and a Postgres are on their way."""
-    demo = start("--blogs", "200", "--sites", "4", "--speed", "1")
+    demo = start("--posts", "200", "--sites", "4", "--speed", "1")
     until_running(demo, "demo --out", "simulate", "demo/1", "demo/2", "postgres")
 
     demo.process.send_signal(signal.SIGINT)
     code, said = demo.finish(within_s=10)
 
     assert code == 130, said
-    assert "nothing was left running" in said
+    assert "nothing is left running" in said
     assert "Traceback" not in said
     assert demo.relatives() == []
 
 
 def test_a_demo_cut_short_while_its_database_starts_leaves_nothing_running(start: Start) -> None:
-    demo = start("--blogs", "4", "--sites", "2")
+    demo = start("--posts", "4", "--sites", "2")
     until_running(demo, "initdb")
 
     demo.process.send_signal(signal.SIGTERM)
@@ -161,7 +161,7 @@ def test_a_demo_cut_short_while_its_database_starts_leaves_nothing_running(start
 
 
 def test_a_demo_that_is_kept_leaves_a_server_to_look_at(start: Start, tmp_path: Path) -> None:
-    demo = start("--blogs", "4", "--sites", "2", "--speed", "50", "--keep")
+    demo = start("--posts", "4", "--sites", "2", "--speed", "50", "--keep")
     kept = EmbeddedPostgres(demo.posts / "postgres")
     try:
         code, said = demo.finish()
@@ -185,7 +185,7 @@ def test_a_demo_that_is_kept_leaves_a_server_to_look_at(start: Start, tmp_path: 
 
 
 def test_more_sites_than_blogs_is_refused_in_one_line(start: Start) -> None:
-    demo = start("--blogs", "2", "--sites", "5")
+    demo = start("--posts", "2", "--sites", "5")
     code, said = demo.finish()
 
     assert (code, said) == (2, "blogworker: 2 blogs cannot serve 5 sites: ask for at least one each\n")
@@ -227,7 +227,7 @@ def test_the_demo_runs_as_an_ordinary_user(start: Start, monkeypatch: pytest.Mon
     os.chown(folder, NO_ROLE, NO_ROLE)
     try:
         demo = start(
-            "--blogs", "4", "--sites", "2", "--speed", "50", folder=folder, python=(str(python),), user=NO_ROLE
+            "--posts", "4", "--sites", "2", "--speed", "50", folder=folder, python=(str(python),), user=NO_ROLE
         )
         code, said = demo.finish()
 

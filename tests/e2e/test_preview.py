@@ -102,7 +102,7 @@ def test_a_newcomer_sees_a_post_with_its_picture_without_keys_or_servers(ask: As
     assert told["image"]["base64"] in page
     assert "http://" not in page.replace(told["post"]["html"], "")
     assert told["post"]["html"] in page
-    assert (told["simulated"], '<span class="simulated">' in page, "nobody is billed: stand-ins" in err) == (True,) * 3
+    assert (told["simulated"], '<span class="simulated">' in page, "not billed: stand-ins" in err) == (True,) * 3
     assert preview.relatives() == []
     assert list(preview.temporary.iterdir()) == []
 
@@ -119,7 +119,7 @@ def test_an_interrupted_preview_leaves_nothing_behind(ask: Ask, number: signal.S
     preview.process.send_signal(number)
     code, out, err = preview.finish()
 
-    assert (code, out, err) == (130, "", "blogworker: stopped; nothing was left behind\n")
+    assert (code, out, err) == (130, "", "blogworker: stopped; nothing is left running\n")
     assert preview.relatives() == []
     assert list(preview.temporary.iterdir()) == []
 

@@ -36,7 +36,7 @@ cup;Product;Cup;<p>Thrown.</p>;Cups;Table;20,00;;PERCENT;25;InStock;0.3;Glaze;CO
 
 def one(rows: list[Row]) -> dict[str, Any]:
     assert isinstance(rows[0], Accepted), rows
-    return rows[0].blog.source_data
+    return rows[0].job.source_data
 
 
 def test_a_shopify_export_tells_variants_stock_weight_and_pictures(rows_of: Reads) -> None:

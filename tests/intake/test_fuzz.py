@@ -17,7 +17,7 @@ from blogworker.errors import Fault, SettingsError
 from blogworker.intake import Accepted, Kind, Row, Skipped, read
 from blogworker.intake.identifiers import rewritten
 from blogworker.intake.money import amount, currency
-from blogworker.intake.visibility import UnknownState, left_out_for
+from blogworker.intake.visibility import UnknownState, why_hidden
 from blogworker.queue.validation import faults
 from blogworker.readable import readable
 
@@ -94,7 +94,7 @@ def test_a_file_that_is_nearly_right_is_read_to_its_end(samples: list[str], kind
 def check(row: Row) -> None:
     assert row.line >= 1
     match row:
-        case Accepted(blog=blog):
+        case Accepted(job=blog):
             assert faults(blog) == []
             json.dumps(blog.source_data, allow_nan=False)
         case Skipped(reason=reason) | Fault(reason=reason):
@@ -140,7 +140,7 @@ def test_any_word_says_whether_a_product_can_be_seen_or_is_unknown(seed: int) ->
     for text in mutated(samples, seed=seed):
         column = columns.choice(("status", "published", "hidden", "visibility", "published_at"))
         try:
-            found = left_out_for({column: text}, lambda: datetime(2027, 1, 1, tzinfo=UTC))
+            found = why_hidden({column: text}, lambda: datetime(2027, 1, 1, tzinfo=UTC))
         except UnknownState as error:
             unknown.append(str(error))
             continue

@@ -40,7 +40,7 @@ def test_an_identifier_that_was_written_as_text_is_the_text(rows_of: Reads) -> N
     (row,) = rows_of('Handle,Title\n"=""00123""",Mug\n', kind="csv")
 
     assert isinstance(row, Accepted)
-    assert row.blog.source_id == "00123"
+    assert row.job.source_id == "00123"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ Reads = Callable[..., list[Row]]
 def test_each_line_is_a_blog_in_either_spelling(data: Path) -> None:
     rows = list(read(data / "blogs.jsonl", instance_id="shop", priority=2))
 
-    blogs = {row.line: row.blog for row in rows if isinstance(row, Accepted)}
+    blogs = {row.line: row.job for row in rows if isinstance(row, Accepted)}
     assert list(blogs) == [1, 3, 4]
     assert (blogs[1].instance_id, blogs[1].source_id, blogs[1].priority) == ("shop", "how to darn a sock", 2)
     assert (blogs[3].instance_id, blogs[3].source_data, blogs[3].priority) == ("site-9", {"name": "Sock"}, 5)
@@ -27,10 +27,10 @@ def test_each_line_is_a_blog_in_either_spelling(data: Path) -> None:
     [
         ('{"source_type": "keyword"', "not JSON: Expecting ',' delimiter at column 26"),
         ("[1, 2]", "not an object"),
-        ("[", "write one object a line, not a list"),
+        ("[", "write one object per line, not a list"),
         ("[" * 100_000, "nested too deeply"),
         ('"text"', "not an object"),
-        ('{"source_type": "keyword", "source_data": {"keyword": "a", "n": NaN}}', "NaN is no JSON value"),
+        ('{"source_type": "keyword", "source_data": {"keyword": "a", "n": NaN}}', "NaN is not a JSON value"),
         ('{"source_type": "keyword", "source_data": {"keyword": "a", "n": 1e999}}', "source_data.n is inf"),
         ('{"source_type": "keyword", "source_data": {"keyword": "a", "n": ' + "9" * 5000 + "}}", "5,000 digits"),
         ('{"source_typ": "keyword"}', "unknown field 'source_typ': did you mean source_type?"),

@@ -77,7 +77,7 @@ def test_a_spreadsheets_file_tells_what_its_shop_wrote(rows_of: Reads) -> None:
     rows = rows_of(content.encode("cp1252"), kind="csv")
 
     assert isinstance(rows[0], Accepted)
-    found: dict[str, Any] = rows[0].blog.source_data
+    found: dict[str, Any] = rows[0].job.source_data
     assert (found["name"], found["price"], found["currency"]) == ("Gießkanne „Föhr“", "12.50", "EUR")
     assert found["description"] == "Größe: 30 cm \u2013 für Bäume"
 
@@ -86,7 +86,7 @@ def test_a_list_of_keywords_is_read_so_too_but_no_json(rows_of: Reads) -> None:
     rows = rows_of("schöne Gießkannen\r\nfür Bäume\r\n".encode("cp1252"), kind="keywords")
     lines = rows_of('{"source_type": "keyword", "source_data": {"keyword": "Öl"}}'.encode("cp1252"), kind="jsonl")
 
-    assert [row.blog.source_data["keyword"] for row in rows if isinstance(row, Accepted)] == [
+    assert [row.job.source_data["keyword"] for row in rows if isinstance(row, Accepted)] == [
         "schöne Gießkannen",
         "für Bäume",
     ]

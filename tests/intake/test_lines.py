@@ -21,9 +21,7 @@ WORD = st.text("abcdefghijk é", min_size=1).map(lambda text: f"rye{text}").map(
 def subjects(rows: list[Row]) -> list[tuple[int, object]]:
     assert all(isinstance(row, Accepted) for row in rows), rows
     return [
-        (row.line, row.blog.source_data.get("keyword") or row.blog.source_id)
-        for row in rows
-        if isinstance(row, Accepted)
+        (row.line, row.job.source_data.get("keyword") or row.job.source_id) for row in rows if isinstance(row, Accepted)
     ]
 
 
@@ -37,7 +35,7 @@ def test_a_keyword_list_is_the_same_with_any_line_ends_and_in_any_encoding(
     rows = list(read(io.BytesIO(content), instance_id="shop", kind="keywords"))
 
     assert [row.line for row in rows] == list(range(1, len(words) + 1))
-    kept = [row.blog.source_data["keyword"] for row in rows if isinstance(row, Accepted)]
+    kept = [row.job.source_data["keyword"] for row in rows if isinstance(row, Accepted)]
     assert kept == list({word: " ".join(word.split()) for word, _ in words}.values())
 
 
@@ -88,7 +86,7 @@ def test_a_picture_in_a_description_is_no_part_of_its_text(rows_of: Reads) -> No
     (row,) = rows_of(f'Handle,Title,Body (HTML)\nmug,Mug,"<p>Good</p>{picture}"\n', kind="csv")
 
     assert isinstance(row, Accepted)
-    assert row.blog.source_data["description"] == "Good\nand strong."
+    assert row.job.source_data["description"] == "Good\nand strong."
 
 
 def test_a_quote_that_is_never_closed_is_one_fault(rows_of: Reads) -> None:
@@ -130,7 +128,7 @@ def test_json_over_several_lines_is_one_fault(rows_of: Reads, content: str) -> N
     (row,) = rows_of(content, kind="jsonl")
 
     assert isinstance(row, Fault)
-    assert "write one object a line" in row.reason
+    assert "write one object per line" in row.reason
 
 
 @pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1e", "\x85", "\u2028"])

@@ -19,7 +19,7 @@ HEADER = "Handle,Title,Variant Price,Image Src\n"
 
 def products(rows: list[Row]) -> dict[str, dict[str, Any]]:
     assert all(isinstance(row, Accepted) for row in rows), rows
-    return {str(row.blog.source_id): row.blog.source_data for row in rows if isinstance(row, Accepted)}
+    return {str(row.job.source_id): row.job.source_data for row in rows if isinstance(row, Accepted)}
 
 
 def test_a_shopify_product_is_joined_from_its_rows(data: Path) -> None:
@@ -96,7 +96,10 @@ def test_a_new_wix_product_has_media_rows(data: Path) -> None:
 
 @pytest.mark.parametrize(
     ("file", "hidden"),
-    [("shopify.csv", "'tin-whistle' is not for sale: draft"), ("wix_classic.csv", "'p-02' is not for sale: hidden")],
+    [
+        ("shopify.csv", "'tin-whistle' is not visible in the shop: draft"),
+        ("wix_classic.csv", "'p-02' is not visible in the shop: hidden"),
+    ],
 )
 def test_products_that_cannot_be_seen_are_skipped_unless_they_are_asked_for(data: Path, file: str, hidden: str) -> None:
     everything = list(read(data / file, instance_id="shop", include_hidden=True))
@@ -128,7 +131,7 @@ def test_a_bad_row_is_named_with_its_line(rows_of: Reads, body: str, line: int, 
     faults = [row for row in rows if isinstance(row, Fault)]
     assert [fault.line for fault in faults] == [line]
     assert told in faults[0].reason
-    assert all(row.blog.source_id != "mug" or row.line < line for row in rows if isinstance(row, Accepted))
+    assert all(row.job.source_id != "mug" or row.line < line for row in rows if isinstance(row, Accepted))
 
 
 def test_an_unknown_header_tells_what_was_found_and_what_is_expected(rows_of: Reads) -> None:
@@ -144,7 +147,7 @@ def test_the_header_may_come_late_in_any_case_and_with_any_delimiter(rows_of: Re
 
     assert isinstance(row, Accepted)
     assert row.line == 5
-    assert row.blog.source_data == {"name": "Mug", "price": "4", "handle": "mug"}
+    assert row.job.source_data == {"name": "Mug", "price": "4", "handle": "mug"}
 
 
 def test_only_ten_images_are_kept(rows_of: Reads) -> None:

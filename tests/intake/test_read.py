@@ -36,7 +36,7 @@ def test_the_kind_is_found_out_from_the_content(rows_of: Reads, content: str, so
     (row,) = rows_of(content)
 
     assert isinstance(row, Accepted)
-    assert row.blog.source_type == source_type
+    assert row.job.source_type == source_type
 
 
 def test_a_suffix_says_the_kind(tmp_path: Path) -> None:
@@ -45,13 +45,13 @@ def test_a_suffix_says_the_kind(tmp_path: Path) -> None:
     (row,) = read(tmp_path / "a.txt", instance_id="shop")
 
     assert isinstance(row, Accepted)
-    assert row.blog.source_data == {"keyword": '{"looks": "like JSON"}'}
+    assert row.job.source_data == {"keyword": '{"looks": "like JSON"}'}
 
 
 def test_sites_take_turns(rows_of: Reads) -> None:
     rows = rows_of("a\nb\na\nc\n", instance_id="unused", sites=["one", "two"])
 
-    assert [row.blog.instance_id for row in rows if isinstance(row, Accepted)] == ["one", "two", "one"]
+    assert [row.job.instance_id for row in rows if isinstance(row, Accepted)] == ["one", "two", "one"]
     assert len(rows_of("a\n", sites=())) == 1  # no sites: instance_id takes it
 
 
@@ -61,14 +61,14 @@ def test_idempotent_blogs_carry_a_key_of_what_they_are_about(rows_of: Reads) -> 
     long = f'{{"source_type": "product", "source_id": "{"p" * 300}"}}\n'
 
     rows = rows_of(JSON_LINE.replace("rye", "Rye ") + own + text + long, idempotent=True)
-    keys = [row.blog.idempotency_key or "" for row in rows if isinstance(row, Accepted)]
+    keys = [row.job.idempotency_key or "" for row in rows if isinstance(row, Accepted)]
     again = rows_of(text, idempotent=True)[0]
 
     assert keys[:2] == ["keyword:rye bread", "mine"]
     assert keys[2].startswith("text:sha256:")
     assert keys[3].startswith("product:sha256:")
     assert isinstance(again, Accepted)
-    assert again.blog.idempotency_key == keys[2]
+    assert again.job.idempotency_key == keys[2]
 
 
 def test_an_unusable_file_is_one_clear_line(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_an_unusable_file_is_one_clear_line(tmp_path: Path) -> None:
     assert told("absent.csv") == "absent.csv cannot be read: No such file or directory"
     assert told("").endswith("cannot be read: Is a directory")
     assert told("empty.csv") == "empty.csv is empty"
-    assert told("words.txt") == "words.txt does not say which site its blogs are for: pass --site"
+    assert told("words.txt") == "words.txt does not name a site: pass --site"
 
 
 class Broken(io.RawIOBase):

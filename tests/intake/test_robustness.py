@@ -38,8 +38,8 @@ def check(content: bytes, kind: Kind) -> list[Row]:
         assert isinstance(row, (Accepted, Skipped, Fault))
         assert 1 <= row.line <= lines
         if isinstance(row, Accepted):
-            assert faults(row.blog) == []
-            assert "\\u0000" not in json.dumps(row.blog.source_data, allow_nan=False).replace("\\\\", "")
+            assert faults(row.job) == []
+            assert "\\u0000" not in json.dumps(row.job.source_data, allow_nan=False).replace("\\\\", "")
         else:
             assert row.reason
             assert "\n" not in row.reason

@@ -85,7 +85,7 @@ def test_a_product_that_cannot_be_seen_is_skipped_and_its_neighbour_is_not(heade
     hidden, other = rows_of(header, cell)
     taken = rows_of(header, cell, include_hidden=True)
 
-    assert hidden == Skipped(2, f"product 'mug' is not for sale: {kind}", kind)
+    assert hidden == Skipped(2, f"product 'mug' is not visible in the shop: {kind}", kind)
     assert isinstance(other, Accepted)
     assert [type(row) for row in taken] == [Accepted, Accepted]
 
@@ -127,7 +127,7 @@ def test_variants_with_an_identifier_of_their_own_are_no_products() -> None:
     variant, product = list(read(io.BytesIO(WOOCOMMERCE), kind="csv", instance_id="shop"))
 
     assert isinstance(product, Accepted)
-    assert product.blog.source_data["images"] == ["https://a/1.jpg", "https://a/2.jpg"]
+    assert product.job.source_data["images"] == ["https://a/1.jpg", "https://a/2.jpg"]
     assert isinstance(variant, Skipped)
     assert variant.kind == "variant"
 
@@ -143,7 +143,7 @@ def test_variants_without_an_identifier_belong_to_the_product_above() -> None:
     mug, jug = list(read(io.BytesIO(SQUARESPACE), kind="csv", instance_id="shop"))
 
     assert isinstance(mug, Accepted)
-    assert (mug.blog.source_data["price"], mug.blog.source_data["price_max"]) == ("3", "4")
+    assert (mug.job.source_data["price"], mug.job.source_data["price_max"]) == ("3", "4")
     assert isinstance(jug, Skipped)
 
 

@@ -129,7 +129,7 @@ async def test_every_product_of_a_file_gets_an_address_or_a_reason(work, product
     export = io.StringIO()
     csv.writer(export).writerows([["Handle", "Title", "Variant Price"], *([*pair, "9.00"] for pair in products)])
     rows = [
-        row.blog for row in read(io.BytesIO(export.getvalue().encode()), instance_id=SITE) if isinstance(row, Accepted)
+        row.job for row in read(io.BytesIO(export.getvalue().encode()), instance_id=SITE) if isinstance(row, Accepted)
     ]
 
     assert rows or any(identifiers.complaint(handle.strip()) for handle, _ in products)

@@ -1,6 +1,6 @@
--- breakers: which providers are used, and which are left alone, why, since when, and when they are tried next.
--- The migrations make one for each provider. Where the keys belong to accounts, which have breakers of their own, that one
--- is left out unless somebody used it in the last day.
+-- breakers: the circuit breakers of providers: state, reason, how long they are open, and the next probe.
+-- Gives  one row per provider. Where API keys belong to accounts, each account has its own breaker, and the provider
+--        itself is listed only if it was used in the last day.
 select
     h.provider,
     h.state,

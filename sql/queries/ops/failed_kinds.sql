@@ -1,4 +1,4 @@
--- failed_kinds: the kinds of error that FAILED blogs ended with, the most frequent first.
+-- failed_kinds: the kinds of the last errors of FAILED jobs, the most frequent first.
 -- Takes  nothing.
 -- Gives  kind.
 select e.kind

@@ -1,6 +1,7 @@
--- fleet: the figures beside the counts.
--- Gives  one row: sites, ready, paused, at_cap; finished in the last minute and ten; estimated_wait_minutes;
---        usd_today, usd_month (UTC), budget_day_usd, budget_month_usd, shut_reason: why nothing that costs money is claimed, null: it is.
+-- fleet: the totals of `status`.
+-- Gives  one row: sites, ready, paused, at_cap; finished in the last minute and ten minutes; estimated_wait_minutes;
+--        usd_today, usd_month (UTC), budget_day_usd, budget_month_usd; shut_reason: why no paid stage is claimed,
+--        null: paid stages are claimed.
 select
     (select count(*) from sites) as sites,
     (select count(*) from sites as s where s.ready and s.paused_at is null) as ready,

@@ -1,5 +1,5 @@
--- list_jobs: blogs, newest first.
--- Takes  status, instance_id (null: any); before: an id to go on from, null: the newest; most.
+-- list_jobs: jobs, newest first.
+-- Takes  status, instance_id (null: any); before: only ids below this one, null: all; most.
 select
     g.id,
     g.instance_id,

@@ -1,10 +1,9 @@
--- posts_to_review: the posts that a person wants to look at.
--- Takes  job_ids bigint[], null: those that were finished in the last `within_s` seconds; instance_id, null: of all sites;
---        drafts boolean: only those left as drafts on their site; by: 'worst' (score), 'sample' (random) or 'newest';
---        most.
--- Gives  rows: id, instance_id, title, score (null: it was made before posts were scored), finished_at, draft: it is left
---        as a draft, as far as is known here; reason: why it is not published.
--- Plan   blog_generations_finished_idx, then the key of each post.
+-- posts_to_review: posts for a person to read.
+-- Takes  job_ids bigint[], null: jobs that finished in the last `within_s` seconds; instance_id, null: all sites;
+--        drafts boolean: only drafts on their site; by: 'worst' (score), 'sample' (random) or 'newest'; most.
+-- Gives  rows: id, instance_id, title, score (null: the post is older than scores), finished_at; draft: it is a draft, as
+--        far as the database knows; reason: why it is not published.
+-- Plan   blog_generations_finished_idx, then the primary key of each post.
 with chosen as (
     select g.id, g.finished_at
     from unnest(%(job_ids)s::bigint[]) as w (id)

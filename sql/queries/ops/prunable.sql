@@ -1,4 +1,4 @@
--- prunable: how many jobs prune would delete.
+-- prunable: how many jobs `prune` would delete.
 -- Takes  older_than_s.
 -- Gives  one row: jobs.
 select count(*) as jobs

@@ -1,7 +1,7 @@
 -- prune: delete a batch of jobs that ended long ago, with their checkpoints, errors and posts, the oldest first.
 -- Takes  older_than_s; batch.
 -- Gives  one row: pruned int.
--- Locks  the jobs, skipping those that others hold; claims never meet them, since they have ended.
+-- Locks  the jobs, skipping those locked by other transactions. Claims never lock jobs that have ended.
 with old as (
     select g.id
     from blog_generations as g

@@ -1,4 +1,5 @@
--- prune_leftovers: what else grows: expired cache, workers long gone, usage by the hour and by the day after more than a year.
+-- prune_leftovers: delete other old rows: expired cache entries, workers that exited long ago, usage per hour and per day
+--        that is older than a year.
 -- Gives  one row: pruned int.
 with cached as (delete from cache as c where c.expires_at < now() returning 1 as one),
 

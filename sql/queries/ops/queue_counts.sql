@@ -1,4 +1,4 @@
--- queue_counts: jobs by status. What waits and runs is counted from partial indexes; what ended, over the last day.
+-- queue_counts: jobs by status. Jobs that have not ended are counted from partial indexes; ended ones, of the last day.
 -- Gives  rows: status, jobs, oldest (created_at), newest.
 select
     g.status,

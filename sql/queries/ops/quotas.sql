@@ -1,9 +1,8 @@
--- quotas: the limits in force, and how far the fleet uses them.
--- Takes  name text: this bucket only, or null; every boolean: with the sites of Wix that are not stopped, not set by a
---        person and not near their limit, which is that half of what may go at once has gone. There may be tens of
---        thousands of them, and each row's figures take a moment to work out.
--- Gives  name, provider, queue_length; requests and tokens: in_last_minute, max_, _percent; pace; requests_ahead_s,
---        tokens_ahead_s: seconds that what is granted reaches into the future; blocked_s; and the limits set.
+-- quotas: the limits in force, and how much of them is used.
+-- Takes  name text: only this quota, or null; every boolean: also Wix sites that are not blocked, not pinned and not near
+--        their limit (near: half of the burst is used). There may be tens of thousands, and each row costs time.
+-- Gives  name, provider, queue_length; for requests and tokens: in_last_minute, max_, _percent; pace; requests_ahead_s,
+--        tokens_ahead_s: how many seconds into the future calls were granted; blocked_s; and the limits set.
 select
     v.name,
     v.provider,

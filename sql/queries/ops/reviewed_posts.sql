@@ -1,9 +1,9 @@
--- reviewed_posts: posts with what they were made from, as the stages stored it.
+-- reviewed_posts: posts with the checkpoints they were made from.
 -- Takes  job_ids bigint[].
--- Gives  rows in that order, none where there is no post: id, instance_id, site (its name), status, finished_at; post
---        without its image; source, idea, written (the content checkpoint without its text), ended (the publish
---        checkpoint), each null where there is none; title_of, slug_of: the blog that has the site's right to it, 0 where
---        that one is pruned, null where nobody has.
+-- Gives  rows in the order of job_ids, no row for a job without a post: id, instance_id, site (its name), status,
+--        finished_at; post without its image; source, idea, written (the content checkpoint without its text), ended (the
+--        publish checkpoint), each null if it is missing; title_of, slug_of: the job that has claimed the title or slug on
+--        this site, 0 if that job was pruned, null if it is not claimed.
 select
     p.generation_id as id,
     p.instance_id,

@@ -1,8 +1,8 @@
--- show_job: one blog with all that is known of it; the image only by its size.
+-- show_job: everything about one job; of the image only its size.
 -- Takes  job_id.
--- Gives  one row or none: job without source_data, source_data; post (null: none yet); checkpoints without output,
---        outputs jsonb[] in the same order; errors; publish_at; worker (who holds it). What anybody may have written stands
---        apart, so that a value which cannot be read hides nothing else.
+-- Gives  no row if it does not exist, else: job without source_data; source_data; post (null: not written yet);
+--        checkpoints without output; outputs jsonb[] in the same order; errors; publish_at; worker (which runs it). Values
+--        that any program may have written are separate columns, so that one that cannot be read hides no other.
 select
     to_jsonb(g) - 'source_data' as job,
     g.source_data,

@@ -1,6 +1,6 @@
--- site_known: whether there is such a site, and if not, which there are.
+-- site_known: whether a site exists, and if not, which sites exist.
 -- Takes  instance_id.
--- Gives  known: it has a row, or something was spent for it; others: if not, the ids of at most 10,000 sites.
+-- Gives  known: it has a row, or money was spent for it; others: if it is unknown, the ids of at most 10,000 sites.
 with asked as (
     select
         exists (select from sites as s where s.instance_id = %(instance_id)s)

@@ -1,7 +1,7 @@
--- sites: the busiest first.
+-- sites: sites with their jobs, the busiest first.
 -- Takes  most; instance_id, null: all.
--- Gives  rows: the site and its jobs by status (what ended: over the last day); product_url: where its products are, as it
---        is set, else as the site's shop told it (product_url_learnt).
+-- Gives  rows: the site and its jobs by status (ended ones: of the last day); product_url: the template that is set, else
+--        the one detected from the shop (then product_url_learnt).
 with chosen as (
     select s.*
     from sites as s

@@ -1,4 +1,4 @@
--- workers: who is alive, and who should be.
+-- workers: registered workers, and whether they are alive.
 select
     w.name,
     w.host,

@@ -1,7 +1,7 @@
--- check_budgets: end the pauses whose time has come, and say whether the total budget lets anything be claimed.
+-- check_budgets: end the pauses that are over, and report whether the total budget allows paid stages.
 -- Takes  now timestamptz, null: the database's clock (tests set it).
--- Gives  one row: resumed int; shut_reason, null while the gate is open; shut_s: seconds until it opens by itself.
--- Locks  the sites, skipping those that others hold.
+-- Gives  one row: resumed int; shut_reason, null: paid stages may be claimed; shut_s: seconds until they may be again.
+-- Locks  the sites, skipping those locked by other transactions.
 with due as (
     select s.instance_id
     from sites as s

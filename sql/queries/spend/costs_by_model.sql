@@ -1,7 +1,7 @@
--- costs_by_model: what was spent with whom.
--- Takes  days: today and those before it, UTC; instance_id, null: all sites.
--- Gives  rows: provider, model, and the ledger's sums; posts: that the model wrote and that were scored; score: of these on
---        average, null without any; the costliest first.
+-- costs_by_model: what was spent, by provider and model.
+-- Takes  days: today and the days before it, UTC; instance_id, null: all sites.
+-- Gives  rows: provider, model, and the sums of the ledger; posts: with a score, written by the model; score: their
+--        average, null without posts; the most expensive first.
 select
     u.provider,
     u.model,

@@ -1,6 +1,6 @@
--- costs_by_period: what was spent when.
--- Takes  period: day or month; days: today and those before it, UTC; instance_id, null: all sites.
--- Gives  rows: begins (date), and the ledger's sums; posts that were scored, score on average; the newest first.
+-- costs_by_period: what was spent, by day or month.
+-- Takes  period: day or month; days: today and the days before it, UTC; instance_id, null: all sites.
+-- Gives  rows: begins (date), and the sums of the ledger; posts with a score, their average score; the newest first.
 select
     date_trunc(%(period)s, u.hour at time zone 'UTC')::date as begins,
     sum(u.requests)::bigint as requests,

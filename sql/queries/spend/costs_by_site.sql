@@ -1,6 +1,7 @@
--- costs_by_site: the costliest sites.
--- Takes  days: today and those before it, UTC; instance_id, null: all; most.
--- Gives  rows: instance_id, name, cost_usd, today_usd, posts (that were scored), score (on average), budget_day_usd, budget_month_usd, pause_reason.
+-- costs_by_site: the most expensive sites.
+-- Takes  days: today and the days before it, UTC; instance_id, null: all; most.
+-- Gives  rows: instance_id, name, cost_usd, today_usd, posts (with a score), score (average), budget_day_usd,
+--        budget_month_usd, pause_reason.
 select
     u.instance_id,
     s.name,

@@ -1,9 +1,9 @@
--- costs_of_blogs: what finished and failed blogs cost, and what may have been billed without our knowing.
--- Takes  days: today and those before it, UTC; instance_id, null: all sites.
---        most: how many of the last finished blogs the average cost is taken from.
--- Gives  one row: done: finished blogs; done_usd: the cost of the last done_seen of them; failed: failed blogs, which cost
---        failed_usd; unanswered: paid calls to vendors whose answer never came; cut_off: attempts in a paid stage that
---        lost their worker. Pruned blogs are not counted.
+-- costs_of_blogs: what finished and failed jobs cost, and calls that may have been billed without an answer.
+-- Takes  days: today and the days before it, UTC; instance_id, null: all sites.
+--        most: how many of the last finished jobs the average cost is computed from.
+-- Gives  one row: done: finished jobs; done_usd: the cost of the last done_seen of them; failed: failed jobs, and
+--        failed_usd: their cost; unanswered: paid calls without an answer; cut_off: attempts in a paid stage whose
+--        worker died. Pruned jobs are not counted.
 with ended as (
     select g.id, g.status
     from blog_generations as g
@@ -31,7 +31,7 @@ paid as (
         select coalesce(sum(s.cost_usd), 0) as cost_usd
         from generation_stages as s
         where s.generation_id = l.id
-        offset 0 -- by the key of each blog, as in spend/usage
+        offset 0 -- forces one index lookup per job, as in spend/usage
     ) as c
 ),
 

@@ -1,6 +1,6 @@
--- record_usage: count one paid call that belongs to no job. `save_checkpoint` counts those of jobs.
--- Takes  instance_id: whom it is counted to, known as a site or not; provider, model, tokens_in, tokens_cached,
---        tokens_out, cost_usd (null: no price is known).
+-- record_usage: record one paid call without a job. `save_checkpoint` records the calls of jobs.
+-- Takes  instance_id: the site it is recorded for, which need not exist; provider, model, tokens_in, tokens_cached,
+--        tokens_out, cost_usd (null: the model has no price).
 insert into provider_usage as u (
     hour, provider, model, instance_id, requests, tokens_in, tokens_cached, tokens_out, cost_usd, unpriced
 )

@@ -1,5 +1,5 @@
--- set_fleet_budget: what the whole fleet may spend.
--- Takes  day_usd, month_usd; set_day, set_month boolean: true where a null of theirs means that there is no budget.
+-- set_fleet_budget: set the budget of all sites together.
+-- Takes  day_usd, month_usd; set_day, set_month boolean: change this value; a null then removes the budget.
 -- Gives  one row: day_usd, month_usd.
 -- Locks  the row of the total budget.
 update fleet_budget as b

@@ -1,6 +1,7 @@
--- set_site_budget: what a site may spend. A pause for want of money ends with any change: the next attempt asks anew.
--- Takes  instance_id; budget_day_usd, budget_month_usd; set_budget_day, set_budget_month boolean: true where a null of
---        theirs means that there is no budget.
+-- set_site_budget: set the budget of a site. A pause because of the budget ends with any change; the next attempt checks
+--        the new budget.
+-- Takes  instance_id; budget_day_usd, budget_month_usd; set_budget_day, set_budget_month boolean: change this value; a
+--        null then removes the budget.
 -- Gives  one row if the site exists.
 update sites as s
 set

@@ -1,6 +1,7 @@
--- usage: what each stage of the blogs that were finished last has used, by what it was made from and by model.
--- Takes  days: how far to look back; most: blogs to look at, the latest.
--- Gives  rows: source_type, stage, model, blogs, and sums over them: calls, tokens_in, tokens_cached, tokens_out.
+-- usage: what each stage of the last finished jobs used, by source type and model.
+-- Takes  days: how far to look back; most: how many jobs, the latest ones.
+-- Gives  rows: source_type, stage, model, blogs (the number of jobs), and sums: calls, tokens_in, tokens_cached,
+--        tokens_out.
 with finished as (
     select g.id, g.source_type
     from blog_generations as g
@@ -23,6 +24,6 @@ cross join lateral (
     select c.stage, c.model, c.tokens_in, c.tokens_cached, c.tokens_out
     from generation_stages as c
     where c.generation_id = f.id and c.model is not null
-    offset 0 -- by the key of each blog: read whole, the table is as long as the history, to compare with a few thousand
+    offset 0 -- forces one index lookup per job: the whole table is the history, and only a few thousand jobs are needed
 ) as s
 group by f.source_type, split_part(s.stage, '.', 1), s.model;

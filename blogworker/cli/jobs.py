@@ -9,12 +9,13 @@ from blogworker.cli.session import with_database
 from blogworker.db.pool import Database
 from blogworker.errors import BlogworkerError, SettingsError
 from blogworker.ops.jobs import BATCH, cancel_jobs, count_prunable, prune_jobs
+from blogworker.plurals import counted
 
 AGE = re.compile(r"(\d+(?:[.]\d+)?)\s*(s|min|h|d)?")
 LONGEST_S = 100 * 366 * 86_400
 BIGGEST_ID = 2**63 - 1
 SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
-JSON = typer.Option(False, "--json", help="For machines.")
+JSON = typer.Option(False, "--json", help="Print JSON.")
 
 
 def register(app: typer.Typer) -> None:
@@ -23,28 +24,28 @@ def register(app: typer.Typer) -> None:
 
 
 def cancel(
-    job_ids: list[int] = typer.Argument(min=1, max=BIGGEST_ID, help="Blogs that are no longer wanted."),
+    job_ids: list[int] = typer.Argument(min=1, max=BIGGEST_ID, help="Jobs to cancel."),
     as_json: bool = JSON,
 ) -> None:
-    """End blogs that have not ended. One that runs is stopped by its worker within seconds."""
+    """Cancel jobs that have not ended. The worker of a running job stops it within seconds."""
     found = with_database(lambda database: cancel_jobs(database, job_ids))
     if as_json:
         emit_json([{"id": job_id, "status": status} for job_id, status in found.items()])
     else:
         for job_id, status in found.items():
-            told = "its worker has been told to stop" if status == "PROCESSING" else "cancelled"
-            console().print(f"blog {job_id}: {told}", highlight=False)
+            outcome = "its worker will stop it" if status == "PROCESSING" else "cancelled"
+            console().print(f"job {job_id}: {outcome}", highlight=False)
     if missing := set(job_ids) - set(found):
-        raise BlogworkerError(f"ended already, or unknown: {', '.join(map(str, sorted(missing)))}")
+        raise BlogworkerError(f"already ended, or unknown: {', '.join(map(str, sorted(missing)))}")
 
 
 def prune(
-    older_than: str = typer.Option("30d", help="Delete blogs that ended longer ago than this: 90d, 12h."),
-    batch: int = typer.Option(BATCH, min=1, max=10_000, help="Blogs in one transaction."),
-    dry_run: bool = typer.Option(False, "--dry-run", help="Only say how many."),
+    older_than: str = typer.Option("30d", help="Delete jobs that ended longer ago than this: 90d, 12h."),
+    batch: int = typer.Option(BATCH, min=1, max=10_000, help="Jobs in one transaction."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Only show how many."),
     as_json: bool = JSON,
 ) -> None:
-    """Delete blogs that ended long ago, with their posts and checkpoints, in batches that hold up no claim."""
+    """Delete jobs that ended long ago, with their posts and checkpoints, in batches that do not delay claims."""
     age_s = seconds(older_than)
 
     async def act(database: Database) -> int:
@@ -56,14 +57,14 @@ def prune(
     if as_json:
         emit_json({"pruned": pruned, "dry_run": dry_run})
     else:
-        console().print(f"{pruned:,} blogs {'would be ' if dry_run else ''}deleted", highlight=False)
+        console().print(f"{counted(pruned, 'job')} {'would be ' if dry_run else ''}deleted", highlight=False)
 
 
 def seconds(age: str) -> float:
-    """Seconds in "90s", "30min", "12h" or "7d"; a bare number means seconds."""
+    """Return the seconds of "90s", "30min", "12h" or "7d". A number without a unit means seconds."""
     match = AGE.fullmatch(age.strip())
     if match is None:
-        raise SettingsError(f"{age!r} is no time: use a number with s, min, h or d, for example 12h")
+        raise SettingsError(f"{age!r} is not a duration: use a number with s, min, h or d, for example 12h")
     wanted = float(match[1]) * SECONDS[match[2] or "s"]
     if wanted > LONGEST_S:
         raise SettingsError(f"{age!r} is longer than a hundred years")

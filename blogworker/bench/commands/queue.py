@@ -1,43 +1,28 @@
-"""`blogworker bench`: measure on this machine."""
+"""`blogworker bench claim`, `queue`, `enqueue`, `sustained`, `settle`, `recovery`: the queue itself."""
 
 from functools import partial
 
 import anyio
 import typer
 
-from blogworker.cli.bench_burst import burst, show_burst
-from blogworker.cli.bench_quota import limiter, quota
+from blogworker.bench.commands.burst import show_burst
 from blogworker.cli.extras import extra
 from blogworker.cli.output import console
 from blogworker.cli.output import show_rows as _show
 from blogworker.settings import LogSettings
 from blogworker.telemetry import configure
 
-bench = typer.Typer(
-    help="Measure on this machine, on a Postgres of its own: medians, side by side.", no_args_is_help=True
-)
 
-
-bench.command()(quota)
-bench.command()(limiter)
-bench.command()(burst)
-
-
-def register(app: typer.Typer) -> None:
-    app.add_typer(bench, name="bench")
-
-
-@bench.command()
 def claim(
-    jobs: int = typer.Option(1_000_000, min=1_000, help="The large backlog."),
-    sites: int = typer.Option(5_000, min=50, help="Its sites."),
-    slots: int = typer.Option(100, min=1, max=1_000, help="Jobs a claim takes."),
+    jobs: int = typer.Option(1_000_000, min=1_000, help="Jobs of the large backlog."),
+    sites: int = typer.Option(5_000, min=50, help="Sites of the large backlog."),
+    slots: int = typer.Option(100, min=1, max=1_000, help="Jobs per claim."),
     rounds: int = typer.Option(50, min=1, help="Claims from each backlog."),
-    arriving: int = typer.Option(100_000, min=0, help="Sites that get work at once, for the last figures; 0: none."),
-    as_json: bool = typer.Option(False, "--json", help="For machines."),
+    arriving: int = typer.Option(100_000, min=0, help="Sites that get work at once, for the last table; 0: skip it."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """How long a claim takes from a small and from a large backlog, beside the seed's query; then while very many sites
-    get work at once."""
+    """Measure a claim from a small and from a large backlog, beside the seed's query; then while very many sites get
+    work at once."""
     with extra("demo"):
         from blogworker.bench.claim import Backlog, measure
     configure(LogSettings(level="warning"))
@@ -63,15 +48,14 @@ def claim(
         show_burst(sites=arriving, slots=50, as_json=as_json)
 
 
-@bench.command()
 def queue(
     jobs: int = typer.Option(20_000, min=100, help="Jobs that do nothing."),
-    sites: int = typer.Option(200, min=1, help="Their sites."),
-    workers: int = typer.Option(10, min=1, help="Worker processes, beside one."),
-    concurrency: int = typer.Option(50, min=1, help="Slots of each."),
-    as_json: bool = typer.Option(False, "--json", help="For machines."),
+    sites: int = typer.Option(200, min=1, help="Sites of these jobs."),
+    workers: int = typer.Option(10, min=1, help="Worker processes of the second run; the first has one."),
+    concurrency: int = typer.Option(50, min=1, help="Jobs at once, of each."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Throughput of claim and settle: one worker, then many, on the same backlog."""
+    """Measure the throughput of claim and settle: one worker, then many, on the same backlog."""
     with extra("demo"):
         from blogworker.bench.queue import measure
     configure(LogSettings(level="warning"))
@@ -92,37 +76,35 @@ def queue(
     _show(rows, "Jobs that do nothing, from claim to DONE", as_json=as_json)
 
 
-@bench.command()
 def enqueue(
-    producers: int = typer.Option(8, min=1, help="Producers at once."),
-    blogs: int = typer.Option(300, min=10, help="Blogs of each in a round, each a commit."),
+    producers: int = typer.Option(8, min=1, help="Concurrent producers."),
+    jobs: int = typer.Option(300, min=10, help="Jobs of each producer per round, each committed alone."),
     rounds: int = typer.Option(7, min=1, help="Pairs of rounds."),
-    as_json: bool = typer.Option(False, "--json", help="For machines."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """What waking workers costs producers: NOTIFY on against off."""
+    """Measure what NOTIFY costs producers: on and off, in pairs of rounds."""
     with extra("demo"):
         from blogworker.bench.enqueue import measure
     configure(LogSettings(level="warning"))
     progress = (lambda _: None) if as_json else console().print
-    found = anyio.run(partial(measure, producers=producers, blogs=blogs, rounds=rounds, progress=progress))
+    found = anyio.run(partial(measure, producers=producers, blogs=jobs, rounds=rounds, progress=progress))
     row = {
         "producers": producers,
         "with_notify_per_s": round(found.on_per_s, 1),
         "without_per_s": round(found.off_per_s, 1),
         "ratio": round(found.on_to_off, 3),
     }
-    _show([row], "Blogs enqueued a second", as_json=as_json)
+    _show([row], "Jobs enqueued per second", as_json=as_json)
 
 
-@bench.command()
 def sustained(
     jobs: int = typer.Option(500_000, min=1_000, help="Jobs in all."),
-    backlog: int = typer.Option(5_000, min=100, help="Jobs that wait at any time."),
-    sites: int = typer.Option(500, min=1, help="Their sites."),
-    stretches: int = typer.Option(10, min=2, help="Figures to print."),
-    as_json: bool = typer.Option(False, "--json", help="For machines."),
+    backlog: int = typer.Option(5_000, min=100, help="Jobs waiting at any time."),
+    sites: int = typer.Option(500, min=1, help="Sites of these jobs."),
+    stretches: int = typer.Option(10, min=2, help="Rows to print."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Claim time and bloat while many jobs pass through, with autovacuum and prune at work."""
+    """Measure claim time and bloat while many jobs pass through, with autovacuum and prune running."""
     with extra("demo"):
         from blogworker.bench.sustained import measure
     configure(LogSettings(level="warning"))
@@ -145,12 +127,11 @@ def sustained(
     _show(rows, "Claim of 100 and settle of 100, medians of each stretch", as_json=as_json)
 
 
-@bench.command()
 def settle(
     outcomes: int = typer.Option(2_000, min=200, help="Outcomes at each rate."),
-    as_json: bool = typer.Option(False, "--json", help="For machines."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """How long the end of an attempt takes to be visible in the database."""
+    """Measure the time from the end of an attempt until it is stored."""
     with extra("demo"):
         from blogworker.bench.settle import measure
     configure(LogSettings(level="warning"))
@@ -168,13 +149,12 @@ def settle(
     _show(rows, "From the end of an attempt until it is stored", as_json=as_json)
 
 
-@bench.command()
 def recovery(
-    rounds: int = typer.Option(3, min=1, help="Times each case is measured."),
-    jobs: int = typer.Option(5, min=1, max=50, help="Jobs the worker holds when it is killed."),
-    as_json: bool = typer.Option(False, "--json", help="For machines."),
+    rounds: int = typer.Option(3, min=1, help="Rounds per case."),
+    jobs: int = typer.Option(5, min=1, max=50, help="Running jobs of the worker when it is killed."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """How soon the jobs of a killed worker run again. Exit 1: later than promised."""
+    """Measure how soon the jobs of a killed worker run again. Exit 1: later than promised."""
     with extra("demo"):
         from blogworker.bench.recovery import measure
     configure(LogSettings(level="error"))

@@ -1,4 +1,4 @@
-"""`blogworker bench fairness`: who is served when, by the claim alone or by a real fleet whose quota is short."""
+"""`blogworker bench fairness`: how soon sites are served, by the claim alone or by real workers with a small quota."""
 
 from dataclasses import asdict
 from functools import partial
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import anyio
 import typer
 
-from blogworker.cli.bench import bench
 from blogworker.cli.extras import extra
 from blogworker.cli.output import console, emit_json, show_rows, table
 from blogworker.settings import LogSettings
@@ -17,26 +16,24 @@ if TYPE_CHECKING:
     from blogworker.bench.newcomers import Plan
 
 
-def register(app: typer.Typer) -> None:
-    bench.command()(fairness)
-
-
 def fairness(
     busy: int = typer.Option(5, min=1, help="Sites with an old backlog."),
-    backlog: int | None = typer.Option(None, min=1, help="Blogs of each. Default: 2,000; --quota-bound: 250."),
-    new: int | None = typer.Option(None, min=1, help="New sites with one blog each. Default: 200; --quota-bound: 20."),
-    slots: int = typer.Option(50, min=1, help="Jobs a claim takes; --quota-bound: slots of each worker."),
-    by_tokens: bool = typer.Option(False, help="Instead: who gets the tokens of a quota that is short."),
-    quota_bound: bool = typer.Option(False, help="Instead: real workers that wait for a real quota. Options below."),
-    workers: str = typer.Option("2,6,12", help="Numbers of worker processes, by commas."),
-    speed: float = typer.Option(5, min=0.1, help="Run the vendors' clock this many times faster."),
-    warm: float = typer.Option(60, min=0, help="Vendor seconds before the newcomers come."),
-    watch: float = typer.Option(240, min=1, help="Vendor seconds measured after that."),
-    wix_rpm: int = typer.Option(200, min=8, help="Calls a minute that Wix takes for one site."),
-    idle: bool = typer.Option(True, help="First measure the newcomers alone on an idle fleet."),
-    as_json: bool = typer.Option(False, "--json", help="For machines."),
+    backlog: int | None = typer.Option(None, min=1, help="Jobs of each. Default: 2,000; --quota-bound: 250."),
+    new: int | None = typer.Option(None, min=1, help="New sites with one job each. Default: 200; --quota-bound: 20."),
+    slots: int = typer.Option(50, min=1, help="Jobs per claim; --quota-bound: jobs at once, of each worker."),
+    by_tokens: bool = typer.Option(False, help="Instead: how the tokens of a small quota are shared."),
+    quota_bound: bool = typer.Option(
+        False, help="Instead: real workers that wait for a quota, with the options below."
+    ),
+    workers: str = typer.Option("2,6,12", help="Numbers of worker processes, separated by commas."),
+    speed: float = typer.Option(5, min=0.1, help="Run the clock of the providers this many times faster."),
+    warm: float = typer.Option(60, min=0, help="Seconds on the providers' clock before the new sites arrive."),
+    watch: float = typer.Option(240, min=1, help="Seconds on the providers' clock measured after that."),
+    wix_rpm: int = typer.Option(200, min=8, help="Calls per minute that Wix accepts for one site."),
+    idle: bool = typer.Option(True, help="First measure the new sites alone on idle workers."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """How soon new sites are served beside old backlogs: by the number of claims, by tokens, or by a real fleet."""
+    """Measure how soon new sites are served beside old backlogs: in claims, in tokens, or with real workers."""
     with extra("demo"):
         from blogworker.bench.newcomers import Plan
     configure(LogSettings(level="error" if quota_bound else "warning"))
@@ -57,19 +54,19 @@ def _claims(busy: int, backlog: int, new: int, slots: int, *, as_json: bool) -> 
     row = {
         "busy_sites": busy,
         "new_sites": new,
-        "all_blogs": found.blogs,
+        "all_jobs": found.blogs,
         "last_new_site_at": found.last_new_at,
         "share_percent": round(100 * found.last_new_at / found.blogs, 2),
         "jain_of_busy": round(found.jain, 4),
     }
-    show_rows([row], "Blogs claimed until the last new site was served", as_json=as_json)
+    show_rows([row], "Jobs claimed until the last new site was served", as_json=as_json)
 
 
 def _token_share(*, as_json: bool) -> None:
     from blogworker.bench.token_share import measure
 
     found = anyio.run(partial(measure, sites=3, seconds=1_000, slots=40))
-    title = "Tokens of a site of blogs of 20,000 and of 5,000, quota short"
+    title = "Tokens of sites whose jobs use 20,000 and 5,000, with a small quota"
     show_rows([asdict(found)], title, as_json=as_json)
 
 
@@ -82,10 +79,10 @@ def _newcomers(plan: "Plan", *, as_json: bool) -> None:
         emit_json(rows)
         return
     title = (
-        f"{plan.new} new sites beside {plan.busy} of {plan.backlog} blogs, {plan.slots} slots a worker, "
-        f"speed {plan.speed:g}; times in vendor seconds"
+        f"{plan.new} new sites beside {plan.busy} with {plan.backlog} jobs each, {plan.slots} slots per worker, "
+        f"speed {plan.speed:g}; times in seconds on the providers' clock"
     )
-    lines = [[name, *(said(row[name]) for row in rows)] for name in rows[0] if name != "workers"]
+    lines = [[name, *(cell_text(row[name]) for row in rows)] for name in rows[0] if name != "workers"]
     console().print(table(title, ["", *(f"{figure.workers} workers" for figure in figures)], lines))
 
 
@@ -93,8 +90,8 @@ def rounded(value: object) -> object:
     return round(value, 3) if isinstance(value, float) else value
 
 
-def said(value: object) -> str:
-    """A cell of a table that has one column a run."""
+def cell_text(value: object) -> str:
+    """Return a cell of a table with one column per run."""
     match value:
         case None:
             return "-"

@@ -1,4 +1,4 @@
-"""`blogworker bench burst`."""
+"""`blogworker bench burst`: claims while many sites get work at the same time."""
 
 from functools import partial
 
@@ -10,22 +10,22 @@ from blogworker.cli.output import show_rows
 from blogworker.settings import LogSettings
 from blogworker.telemetry import configure
 
-MOST_MS = 50.0
+MOST_MS = 50.0  # promised for the median and the 99th percentile of claims
 
 
 def burst(
-    sites: int = typer.Option(100_000, min=100, help="Sites that get a blog in one statement."),
-    slots: int = typer.Option(50, min=1, max=1_000, help="Jobs a claim takes."),
-    as_json: bool = typer.Option(False, "--json", help="For machines."),
+    sites: int = typer.Option(100_000, min=100, help="Sites that get a job in one statement."),
+    slots: int = typer.Option(50, min=1, max=1_000, help="Jobs per claim."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """How long claims take while very many sites get work at once. Exit 1: longer than promised."""
+    """Measure claims while very many sites get work at once. Exit 1: slower than promised."""
     configure(LogSettings(level="warning"))
     if not show_burst(sites=sites, slots=slots, as_json=as_json):
         raise typer.Exit(1)
 
 
 def show_burst(*, sites: int, slots: int, as_json: bool) -> bool:
-    """Measure and print; give whether claims were as quick as promised."""
+    """Measure and print. Return whether claims were as fast as promised."""
     with extra("demo"):
         from blogworker.bench.burst import measure
     found = anyio.run(partial(measure, sites=sites, slots=slots))
@@ -40,5 +40,5 @@ def show_burst(*, sites: int, slots: int, as_json: bool) -> bool:
         "insert_s": round(found.insert_s, 2),
         "in_line_s": round(found.in_line_s, 2),
     }
-    show_rows([row], f"Claims of {slots} while {sites:,} sites come into line", as_json=as_json)
+    show_rows([row], f"Claims of {slots} jobs while {sites:,} sites get work", as_json=as_json)
     return max(found.median_ms, found.p99_ms) <= MOST_MS

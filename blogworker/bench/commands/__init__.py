@@ -1,0 +1,1 @@
+"""The commands of `blogworker bench`: parse options, call a measurement of this room, print a table or JSON."""

@@ -1,0 +1,32 @@
+"""The group `bench` with all its commands. The command line imports this module when `bench` is used."""
+
+import typer
+
+from blogworker.bench.commands.burst import burst
+from blogworker.bench.commands.fairness import fairness
+from blogworker.bench.commands.faults import faults
+from blogworker.bench.commands.headline import headline
+from blogworker.bench.commands.outage import outage
+from blogworker.bench.commands.queue import claim, enqueue, queue, recovery, settle, sustained
+from blogworker.bench.commands.quota import limiter, quota
+from blogworker.bench.commands.storm import chaos, storm
+
+app = typer.Typer(rich_markup_mode=None)
+for command in (
+    claim,
+    queue,
+    enqueue,
+    settle,
+    sustained,
+    recovery,
+    burst,
+    fairness,
+    quota,
+    limiter,
+    headline,
+    outage,
+    faults,
+    chaos,
+    storm,
+):
+    app.command()(command)

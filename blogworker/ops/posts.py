@@ -1,0 +1,28 @@
+"""Posts: find those that a person wants to read."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from blogworker.db.pool import Database, Row
+from blogworker.ops.sites import require_site
+
+By = Literal["newest", "worst", "sample"]
+
+
+@dataclass(frozen=True, slots=True)
+class PostChoice:
+    """Which posts to find. A post has to match everything that is given."""
+
+    job_ids: Sequence[int] | None  # None: of jobs that finished within `within_s` seconds
+    instance_id: str | None
+    within_s: float
+    drafts: bool  # only posts that are drafts on their site
+    by: By
+    most: int
+
+
+async def find_posts(database: Database, choice: PostChoice) -> list[Row]:
+    """Return one row per post, without its text. Raises SettingsError when the site is unknown."""
+    await require_site(database, choice.instance_id)
+    return await database.rows("ops/posts_to_review", **asdict(choice))
