@@ -1,6 +1,6 @@
 """blogworker: rows of a Postgres table become published, illustrated blog posts.
 
-The packages and their layers are listed in the README; a package imports only from the layers below its own.
+`blogworker/README.md` is the map of the code: its rooms and floors, and a walk through them.
 
 Glossary
 --------

@@ -2,8 +2,8 @@
 
 BlogworkerError
 |-- SettingsError                    wrong settings or usage: show all faults at once, exit 2
-|-- DatabaseUnready                  not migrated, or newer than this program: exit 2
-|   `-- DatabaseAway                 cannot be reached: try again later, as systemd does with a worker, exit 75
+|-- DatabaseNotReady                  not migrated, or newer than this program: exit 2
+|   `-- DatabaseUnavailable                 cannot be reached: try again later, as systemd does with a worker, exit 75
 |-- QueueFull        retry_after_s   intake is closed for now: exit 75, HTTP 503
 |-- InvalidInput     faults          rows of a producer are wrong: nothing was enqueued, exit 2
 |-- LeaseLost        job_id attempt  another worker has the job: stop, write nothing
@@ -37,11 +37,11 @@ class SettingsError(BlogworkerError):
     """Settings or arguments are not valid. The message has one line per fault."""
 
 
-class DatabaseUnready(BlogworkerError):
+class DatabaseNotReady(BlogworkerError):
     """The database cannot be used in its current state. The message says what to do."""
 
 
-class DatabaseAway(DatabaseUnready):
+class DatabaseUnavailable(DatabaseNotReady):
     """The database cannot be reached: it may be restarting, or its address may be wrong."""
 
 

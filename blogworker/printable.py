@@ -40,7 +40,7 @@ def printable_json(text: str) -> str:
     return _BUT_LINES.sub(_json_escape, text)
 
 
-def is_seen(text: str) -> bool:
+def is_visible(text: str) -> bool:
     """Whether the text has a visible character."""
     return _SEEN.search(text) is not None
 

@@ -75,11 +75,12 @@ def test_every_documented_variable_is_read_and_has_its_default(name: str, defaul
     assert (None if info.is_required() else info.default) == default
 
 
-def test_every_variable_the_readme_names_exists() -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+def test_every_variable_the_documentation_names_exists() -> None:
+    root = Path(__file__).parents[1]
+    pages = [root / "README.md", *(root / "blogworker").rglob("README.md"), *root.glob("s*/README.md")]
     ours = re.compile(r"\b(?:DATABASE|DB|OPENAI|REPLICATE|WIX|BLOGWORKER|LOG)_[A-Z_]*[A-Z]\b")
 
-    named = set(ours.findall(readme))
+    named = {name for page in pages for name in ours.findall(page.read_text(encoding="utf-8"))}
 
     assert (
         named

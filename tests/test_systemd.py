@@ -14,7 +14,7 @@ import pytest
 from blogworker.daemon.systemd import notify, watchdog_interval_s
 from blogworker.settings import WorkerSettings
 
-UNITS = sorted((Path(__file__).parents[1] / "systemd").iterdir())
+UNITS = sorted((Path(__file__).parents[1] / "systemd").glob("blogworker*"))
 WORKER = next(unit for unit in UNITS if unit.name == "blogworker@.service")
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 

@@ -33,7 +33,14 @@ from blogworker.cli.output import complain
 from blogworker.db.messages import message_of
 from blogworker.db.retrying import is_transient
 from blogworker.envfile import NAMED_BY, use_machine_file
-from blogworker.errors import BlogworkerError, DatabaseAway, DatabaseUnready, InvalidInput, QueueFull, SettingsError
+from blogworker.errors import (
+    BlogworkerError,
+    DatabaseNotReady,
+    DatabaseUnavailable,
+    InvalidInput,
+    QueueFull,
+    SettingsError,
+)
 from blogworker.redact import SECRETS
 from blogworker.section import learn_secrets
 from blogworker.settings import Settings
@@ -137,9 +144,9 @@ def explain(error: BaseException) -> int:
             return REFUSED
         case SettingsError():
             return _complain_each(error, USAGE)
-        case DatabaseAway():
+        case DatabaseUnavailable():
             return _complain_each(error, REFUSED)
-        case DatabaseUnready():
+        case DatabaseNotReady():
             return _complain_each(error, USAGE)
         case psycopg.Error() | PoolTimeout() if is_transient(error):
             problem = "cannot do this now" if isinstance(error, psycopg.Error) and answered(error) else "is unavailable"

@@ -14,7 +14,7 @@ from blogworker.cli.output import complain, console, duration, emit_json, facts,
 from blogworker.cli.session import opened
 from blogworker.cli.sources import Checked
 from blogworker.db.grants import PRODUCER
-from blogworker.errors import DatabaseAway, DatabaseUnready, QueueFull
+from blogworker.errors import DatabaseNotReady, DatabaseUnavailable, QueueFull
 from blogworker.ops.forecast import Forecast, Prices, forecast, forecast_without_database
 from blogworker.plurals import counted
 from blogworker.queue.survey import room
@@ -49,9 +49,9 @@ async def _forecast(jobs: Iterable[NewJob], found: Checked, limit: int | None) -
         try:
             async with opened() as database:
                 seen = await forecast(database, jobs, counts=found.counts, limit=limit, prices=prices)
-        except DatabaseUnready as error:  # raised while the database is opened, before a row is read from the files
+        except DatabaseNotReady as error:  # raised while the database is opened, before a row is read from the files
             complain(f"{error}; continuing without the database")
-            reachable = not isinstance(error, DatabaseAway)
+            reachable = not isinstance(error, DatabaseUnavailable)
         else:
             if seen.room_unknown is not None:
                 complain(seen.room_unknown)
@@ -66,7 +66,7 @@ async def _refusal_of_producer(counts: Counter[str], limit: int | None) -> Queue
     try:
         async with opened(PRODUCER) as database:
             return await room(database, counts, queue_size_limit=limit)
-    except DatabaseUnready:
+    except DatabaseNotReady:
         return None
 
 

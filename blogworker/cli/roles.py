@@ -13,7 +13,7 @@ from blogworker.db.migrate import ours, state
 from blogworker.db.migration_lock import migration_lock
 from blogworker.db.pool import connect
 from blogworker.db.roles import create, create_statements, grant, grant_statements
-from blogworker.db.server import quoted
+from blogworker.db.server import inspect_server, quoted
 from blogworker.section import load_section
 from blogworker.settings import DatabaseSettings
 
@@ -91,7 +91,7 @@ async def _make(settings: DatabaseSettings, as_json: bool) -> None:
 
 
 async def _ready(connection: AsyncConnection[DictRow]) -> str:
-    """Return the schema of the tables. Raises DatabaseUnready unless it is migrated."""
+    """Return the schema of the tables. Raises DatabaseNotReady unless it is migrated."""
     server = await inspect_server(connection)
     server.require_ready()
     (await state(connection)).require_current()

@@ -19,6 +19,7 @@ from blogworker.envfile import NAMED_BY
 from blogworker.section import load_section, unknown_variables
 from blogworker.settings import DatabaseSettings, LogSettings, Settings, load, require_keys
 from blogworker.telemetry import configure, get_logger
+from blogworker.telemetry.streams import report_closed_pipes
 
 NOT_OF_A_WORKER = (NAMED_BY, "BLOGWORKER_API_TOKEN", "BLOGWORKER_PG_BIN", "BLOGWORKER_TEST_DATABASE_URL")
 ALONE = {"concurrency": 1, "quota_patience": 120.0}  # nothing else waits for this worker

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def opened(needs: Role = READER) -> AsyncIterator[Database]:
-    """Open the database of DATABASE_URL with few connections. Raises DatabaseUnready unless it is migrated."""
+    """Open the database of DATABASE_URL with few connections. Raises DatabaseNotReady unless it is migrated."""
     settings = load_section(DatabaseSettings, pool_min=1, pool_max=4)
     async with Database(settings, application="blogworker cli") as database:
         async with database.connection() as connection:

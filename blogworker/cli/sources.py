@@ -9,7 +9,7 @@ from pathlib import Path
 
 from blogworker.cli.output import complain
 from blogworker.cli.session import with_database
-from blogworker.errors import DatabaseUnready, Fault, InvalidInput, SettingsError
+from blogworker.errors import DatabaseNotReady, Fault, InvalidInput, SettingsError
 from blogworker.intake import Accepted, Kind, Repeats, Skipped, read
 from blogworker.ops.jobs import database_time
 from blogworker.plurals import counted
@@ -132,5 +132,5 @@ def _now() -> datetime:
     """Return the time of the database; of this machine if there is no database, because then only `--dry-run` works."""
     try:
         return with_database(database_time) if has_database() else datetime.now(UTC)
-    except DatabaseUnready:
+    except DatabaseNotReady:
         return datetime.now(UTC)

@@ -269,9 +269,9 @@ class Incarnation:
             pool=self._database.stats(),
             **fleet,
         )
-        is_held = (fleet["xmin_held_s"] or 0) > XMIN_HELD_S
+        is_held = (fleet["oldest_xmin_age_s"] or 0) > XMIN_HELD_S
         if is_held and not self._xmin_held:
-            log.warning("vacuum_held_back", held_s=round(fleet["xmin_held_s"]))
+            log.warning("vacuum_blocked", transaction_age_s=round(fleet["oldest_xmin_age_s"]))
         self._xmin_held = is_held
 
     async def _end(self) -> None:

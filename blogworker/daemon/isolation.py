@@ -50,9 +50,9 @@ class Isolation:
         if not found["waiting"] or found["served"]:
             return
         started = current_time()
-        log.info("suspects_started", worker=self._name)
+        log.info("suspect_process_started", worker=self._name)
         code = await self._run()
-        log.info("suspects_ended", worker=self._name, exit_code=code)
+        log.info("suspect_process_ended", worker=self._name, exit_code=code)
         if code:  # its jobs can be rescued before its lease ends
             await self._database.execute("queue/end_lease_of", name=self._name)
         if code > 0 and current_time() - started < FAILED_START_S:

@@ -36,7 +36,7 @@ class PreviewRequest:
 
 
 async def run(settings: Settings, request: PreviewRequest, *, say: Say) -> Preview:
-    """Make the post, and write nothing but its cost. Raises DatabaseUnready before anything is paid for."""
+    """Make the post, and write nothing but its cost. Raises DatabaseNotReady before anything is paid for."""
     site = request.job.instance_id
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(settings.database, application="blogworker preview"))

@@ -20,7 +20,7 @@ from blogworker.db.migrate import state
 from blogworker.db.pool import Database
 from blogworker.db.readiness import require_ready
 from blogworker.db.retrying import DatabaseHealth, RetryingDatabase
-from blogworker.errors import DatabaseUnready
+from blogworker.errors import DatabaseNotReady
 from blogworker.queue.job import Claim, Outcome
 from blogworker.queue.rescue import FormerLease
 from blogworker.quota.breaker import Breakers
@@ -43,7 +43,7 @@ log = get_logger()
 async def run(settings: Settings, *, until_empty: bool = False, role: Role = WORKER) -> None:
     """Run one worker until a signal, or until the queue is empty.
 
-    Raises DatabaseUnready before anything is claimed, or after a newer version has migrated the database. Raises
+    Raises DatabaseNotReady before anything is claimed, or after a newer version has migrated the database. Raises
     LeaseTaken when another process has taken over the worker's name.
     """
     if role.suspects:
@@ -127,10 +127,10 @@ class Supervisor:
         self._health = health
         self._incarnation: Incarnation | None = None
         self._stopping = False
-        self._outdated: DatabaseUnready | None = None
+        self._outdated: DatabaseNotReady | None = None
 
     async def run(self, *, until_empty: bool = False) -> None:
-        """Run until the worker is done. Raises DatabaseUnready after a drain because of a newer database."""
+        """Run until the worker is done. Raises DatabaseNotReady after a drain because of a newer database."""
         former: FormerLease | None = None
         settled = released = 0
         async with create_task_group() as watches:
@@ -203,5 +203,5 @@ class Supervisor:
 
     def _cut_short(self) -> None:
         if self._incarnation is not None:
-            log.warning("drain_cut_short", in_flight=self._incarnation.worker.in_flight)
+            log.warning("drain_interrupted", in_flight=self._incarnation.worker.in_flight)
             self._drain(self._incarnation, 0)

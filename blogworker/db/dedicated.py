@@ -9,7 +9,7 @@ from psycopg import AsyncConnection, OperationalError
 from psycopg.rows import DictRow
 
 from blogworker.db.pool import Row, Runner, Statements, connect
-from blogworker.errors import DatabaseAway
+from blogworker.errors import DatabaseUnavailable
 from blogworker.settings import DatabaseSettings
 
 
@@ -54,7 +54,7 @@ class DedicatedConnection(Runner):
                 self._connection = await connect(
                     url, timeout_s=settings.connect_timeout_s, application=self._application
                 )
-            except DatabaseAway as away:
+            except DatabaseUnavailable as away:
                 raise OperationalError(str(away)) from away
             self._direct = not self._direct
         return self._connection

@@ -33,7 +33,7 @@ from blogworker.db.retrying import is_transient
 from blogworker.db.roles import Ours, grant
 from blogworker.db.server import HOME, Server, inspect_relations, inspect_server, quoted
 from blogworker.db.sql import query, sql_dir
-from blogworker.errors import DatabaseUnready
+from blogworker.errors import DatabaseNotReady
 from blogworker.telemetry import get_logger
 
 TABLE = "blogworker_migrations"
@@ -116,29 +116,29 @@ class State:
     changed: tuple[int, ...]  # the file differs from the migration that was applied
 
     def require_current(self) -> None:
-        """Raise DatabaseUnready unless the database has exactly this program's migrations."""
+        """Raise DatabaseNotReady unless the database has exactly this program's migrations."""
         if self.unknown:
             raise self.newer()
         if self.changed:
-            raise DatabaseUnready(
+            raise DatabaseNotReady(
                 f"migration {self.changed[0]} differs from the one applied here: install the matching version"
             )
         if self.pending:
-            raise DatabaseUnready(f"the database lacks {len(self.pending)} migration(s): run `blogworker migrate`")
+            raise DatabaseNotReady(f"the database lacks {len(self.pending)} migration(s): run `blogworker migrate`")
 
-    def newer(self) -> DatabaseUnready:
+    def newer(self) -> DatabaseNotReady:
         """Return the error for a database that a newer version has migrated."""
-        return DatabaseUnready(
+        return DatabaseNotReady(
             f"the database is newer than this program (it has migration {max(self.unknown)}): upgrade blogworker"
         )
 
 
 async def state(connection: AsyncConnection[DictRow]) -> State:
-    """Compare. Without our table no migration is applied. Raises DatabaseUnready if another program has that table."""
+    """Compare. Without our table no migration is applied. Raises DatabaseNotReady if another program has that table."""
     known = await (await connection.execute(query("db/has_migrations"))).fetchone()
     rows = []
     if known is not None and known["foreign_table"]:
-        raise DatabaseUnready(
+        raise DatabaseNotReady(
             f"{TABLE} is a table of another program here: give blogworker a schema of its own: {HOME}"
         )
     if known is not None and known["present"]:
@@ -156,7 +156,7 @@ async def state(connection: AsyncConnection[DictRow]) -> State:
 async def migrate(connection: AsyncConnection[DictRow]) -> list[Migration]:
     """Apply the pending migrations and return them. A second caller waits for the first and then has nothing to do.
 
-    Raises DatabaseUnready, if possible before anything is changed. No migration is ever applied in part.
+    Raises DatabaseNotReady, if possible before anything is changed. No migration is ever applied in part.
     """
     server = await inspect_server(connection)
     server.require_ready()
@@ -176,31 +176,31 @@ async def migrate(connection: AsyncConnection[DictRow]) -> list[Migration]:
 
 
 async def _require_room(connection: AsyncConnection[DictRow], server: Server, before: State) -> None:
-    """Raise DatabaseUnready unless the role may alter our tables and the names of new relations are free."""
+    """Raise DatabaseNotReady unless the role may alter our tables and the names of new relations are free."""
     if not server.may_create:
-        raise DatabaseUnready(
+        raise DatabaseNotReady(
             f"role {server.role} may not create tables in schema {server.schema}: migrate as its owner, "
             f"or grant create on schema {quoted(server.schema or '')} to {quoted(server.role)}"
         )
     ours = set(created_relations(m for m in migrations() if m.version in before.applied))
     for relation in await inspect_relations(connection, sorted(ours)):
         if relation["foreign_owner"]:
-            raise DatabaseUnready(
+            raise DatabaseNotReady(
                 f"{relation['name']} belongs to {relation['foreign_owner']}, and role {server.role} may not change it: "
                 f"migrate as {relation['foreign_owner']}"
             )
     for relation in await inspect_relations(connection, sorted(set(created_relations(before.pending)) - ours)):
-        raise DatabaseUnready(
+        raise DatabaseNotReady(
             f"schema {server.schema} already has a {relation['name']} of another program: "
             f"give blogworker a schema of its own: {HOME}"
         )
 
 
 async def _require_names(connection: AsyncConnection[DictRow], server: Server) -> None:
-    """Before the first migration, raise DatabaseUnready unless the names of functions and types are free."""
+    """Before the first migration, raise DatabaseNotReady unless the names of functions and types are free."""
     parameters = {"functions": created_functions(), "relations": created_relations(migrations())}
     for found in await (await connection.execute(query("db/foreign_names"), parameters)).fetchall():
-        raise DatabaseUnready(
+        raise DatabaseNotReady(
             f"schema {server.schema} already has a {found['kind']} {found['name']} of another program: "
             f"give blogworker a schema of its own: {HOME}"
         )
@@ -227,7 +227,7 @@ async def _apply_or_explain(connection: AsyncConnection[DictRow], migration: Mig
     except PostgresError as error:
         if is_transient(error):
             raise
-        raise DatabaseUnready(
+        raise DatabaseNotReady(
             f"migration {migration.version} ({migration.name}) failed, and those before it are applied: "
             f"{message_of(error)}. Fix that and run `blogworker migrate` again"
         ) from error
@@ -243,7 +243,7 @@ async def _apply_with_retries(connection: AsyncConnection[DictRow], migration: M
         except (LockNotAvailable, DeadlockDetected) as error:
             failures += 1
             if monotonic() - started > LOCK_RETRY_S:
-                raise DatabaseUnready(
+                raise DatabaseNotReady(
                     f"migration {migration.version} ({migration.name}) is not applied: another transaction keeps its "
                     "tables locked. Find the oldest xact_start in pg_stat_activity, end that transaction, and run "
                     "`blogworker migrate` again"

@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
 from blogworker.db.sql import query
-from blogworker.errors import DatabaseUnready
+from blogworker.errors import DatabaseNotReady
 
 LOCK_POLL_S = 0.1
 LOCK_TIMEOUT_S = 300.0
@@ -38,6 +38,6 @@ async def _lock(connection: AsyncConnection[DictRow]) -> None:
                     return
                 await sleep(LOCK_POLL_S)
     except TimeoutError as error:
-        raise DatabaseUnready(
+        raise DatabaseNotReady(
             "another migration has been running for five minutes; look for it in pg_stat_activity"
         ) from error

@@ -21,7 +21,7 @@ from blogworker.db.loaders import tolerant
 from blogworker.db.messages import message_of
 from blogworker.db.session import begin_session
 from blogworker.db.sql import query
-from blogworker.errors import DatabaseAway, DatabaseUnready
+from blogworker.errors import DatabaseNotReady, DatabaseUnavailable
 from blogworker.settings import DatabaseSettings
 
 Row = dict[str, Any]
@@ -61,7 +61,7 @@ class Statements(Runner):
 
 
 class Database(Runner):
-    """The pool. Entering it raises DatabaseUnready or DatabaseAway when the server cannot be used or reached."""
+    """The pool. Entering it raises DatabaseNotReady or DatabaseUnavailable if the server cannot be used."""
 
     def __init__(self, settings: DatabaseSettings, *, application: str = "blogworker") -> None:
         self._settings = settings
@@ -150,7 +150,7 @@ class ClosingConnection(AsyncConnection[DictRow]):
 
 
 async def connect(url: str, *, timeout_s: float, application: str = "blogworker") -> ClosingConnection:
-    """Open one connection in autocommit mode. Raises DatabaseAway or DatabaseUnready with advice for the operator."""
+    """Open one connection in autocommit mode. Raises DatabaseUnavailable or DatabaseNotReady, with advice."""
     try:
         connection = await ClosingConnection.connect(url, **_options(timeout_s, application))
         try:
@@ -160,10 +160,10 @@ async def connect(url: str, *, timeout_s: float, application: str = "blogworker"
             raise
         return connection
     except (OperationalError, PoolTimeout, ValueError) as error:
-        raise DatabaseAway(f"cannot connect to Postgres: {message_of(error)}. Check DATABASE_URL") from error
+        raise DatabaseUnavailable(f"cannot connect to Postgres: {message_of(error)}. Check DATABASE_URL") from error
     except Exception as error:
         if type(error).__module__.startswith("psycopg"):
-            raise DatabaseUnready(f"DATABASE_URL is not usable: {message_of(error)}") from error
+            raise DatabaseNotReady(f"DATABASE_URL is not usable: {message_of(error)}") from error
         raise
 
 

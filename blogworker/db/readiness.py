@@ -9,13 +9,13 @@ from psycopg.rows import DictRow
 from blogworker.db.grants import Role
 from blogworker.db.migrate import TABLE, inspect_functions, ours, state
 from blogworker.db.server import Server, inspect_relations, inspect_server, quoted
-from blogworker.errors import DatabaseUnready
+from blogworker.errors import DatabaseNotReady
 
 NAMED = 3
 
 
 async def require_ready(connection: AsyncConnection[DictRow], *, needs: Role) -> None:
-    """Raise DatabaseUnready, with a message that says what to do, unless the database is ready.
+    """Raise DatabaseNotReady, with a message that says what to do, unless the database is ready.
 
     `needs`: the group role of grants.py whose privileges the command requires.
     """
@@ -33,7 +33,7 @@ async def require_ready(connection: AsyncConnection[DictRow], *, needs: Role) ->
 def _require_rows(found: Sequence[dict[str, Any]], server: Server) -> None:
     for relation in found:
         if relation["hidden"]:
-            raise DatabaseUnready(
+            raise DatabaseNotReady(
                 f"row level security hides rows of {relation['name']} from role {server.role}: connect as the tables' "
                 f"owner, or `alter role {quoted(server.role)} bypassrls`, or give it a policy `for all using (true)`"
             )
@@ -42,19 +42,19 @@ def _require_rows(found: Sequence[dict[str, Any]], server: Server) -> None:
 def _require_privileges(found: Sequence[dict[str, Any]], server: Server, needs: Role) -> None:
     lacking = [f"{privilege} on {relation['name']}" for relation in found for privilege in relation["lacks"]]
     if lacking:
-        raise DatabaseUnready(f"role {server.role} lacks {_first(lacking)}; {_advice(server, needs)}")
+        raise DatabaseNotReady(f"role {server.role} lacks {_first(lacking)}; {_advice(server, needs)}")
 
 
 async def _require_functions(connection: AsyncConnection[DictRow], server: Server, needs: Role) -> None:
     row = await inspect_functions(connection, needs=needs)
     if row["missing"]:
-        raise DatabaseUnready(f"there is no function {_first(row['missing'])}: run `blogworker migrate`")
+        raise DatabaseNotReady(f"there is no function {_first(row['missing'])}: run `blogworker migrate`")
     if row["forbidden"]:
-        raise DatabaseUnready(
+        raise DatabaseNotReady(
             f"role {server.role} may not execute {_first(row['forbidden'])}; {_advice(server, needs)}"
         )
     if not row["compares"]:
-        raise DatabaseUnready(
+        raise DatabaseNotReady(
             "titles cannot be compared because the extension pg_trgm was dropped: run `blogworker migrate`"
         )
 

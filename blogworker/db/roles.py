@@ -9,7 +9,7 @@ from psycopg.rows import DictRow
 
 from blogworker.db.grants import ROLES, Role
 from blogworker.db.sql import query
-from blogworker.errors import DatabaseUnready
+from blogworker.errors import DatabaseNotReady
 
 NAMES = [role.name for role in ROLES]
 
@@ -58,7 +58,7 @@ async def grant_statements(connection: AsyncConnection[DictRow], role: Role, our
 async def grant(connection: AsyncConnection[DictRow], ours: Ours) -> list[str]:
     """Grant the existing roles their privileges, in one transaction. Return their names.
 
-    Raises DatabaseUnready if the caller does not own the tables.
+    Raises DatabaseNotReady if the caller does not own the tables.
     """
     rows = await (await connection.execute(query("roles/present"), {"roles": NAMES})).fetchall()
     present = {row["name"] for row in rows}
@@ -69,7 +69,7 @@ async def grant(connection: AsyncConnection[DictRow], ours: Ours) -> list[str]:
                 for statement in await grant_statements(connection, role, ours):
                     await connection.execute(statement.encode())
     except InsufficientPrivilege as error:
-        raise DatabaseUnready(
+        raise DatabaseNotReady(
             f"role {connection.info.user} may not grant privileges here ({error.diag.message_primary}): "
             "run `blogworker roles` as the owner of the tables"
         ) from error

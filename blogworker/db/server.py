@@ -8,7 +8,7 @@ from psycopg.rows import DictRow
 
 from blogworker.db.grants import NO_ROLE, Role
 from blogworker.db.sql import query
-from blogworker.errors import DatabaseAway, DatabaseUnready
+from blogworker.errors import DatabaseNotReady, DatabaseUnavailable
 from blogworker.printable import printable
 
 OLDEST = 15  # the oldest major version that the tests run on
@@ -31,39 +31,39 @@ class Server:
     wrong_settings: list[str]
 
     def require_ready(self) -> None:
-        """Raise DatabaseUnready, or DatabaseAway if waiting may help."""
+        """Raise DatabaseNotReady, or DatabaseUnavailable if waiting may help."""
         if self.version < OLDEST * 10_000:
-            raise DatabaseUnready(f"Postgres {self.version_name} is too old: blogworker needs {OLDEST} or newer")
+            raise DatabaseNotReady(f"Postgres {self.version_name} is too old: blogworker needs {OLDEST} or newer")
         if self.encoding != "UTF8":
-            raise DatabaseUnready(
+            raise DatabaseNotReady(
                 f"the database's encoding is {self.encoding}, and posts need UTF8: create another one with "
                 "`create database ... encoding 'UTF8' template template0`"
             )
         if self.standby or self.read_only:
             kind = "a standby" if self.standby else "read-only (default_transaction_read_only)"
-            raise DatabaseAway(
+            raise DatabaseUnavailable(
                 f"the database is {kind}: point DATABASE_URL at the primary, or wait until it takes writes"
             )
         self._require_schema()
         if self.wrong_settings:
-            raise DatabaseUnready(
+            raise DatabaseNotReady(
                 f"a setting of role {self.role}, its database or its server is wrong: "
                 f"alter role {quoted(self.role)} set {self.wrong_settings[0]}"
             )
 
     def _require_schema(self) -> None:
         if self.wanted is not None and self.wanted.startswith("pg_"):
-            raise DatabaseUnready(
+            raise DatabaseNotReady(
                 f"the search_path begins with {self.wanted}, a system schema: put the schema of the tables first"
             )
         if self.schema is None:
             named = f"schema {self.wanted} does not exist, or" if self.wanted else "it is empty, or"
-            raise DatabaseUnready(
+            raise DatabaseNotReady(
                 f"the search_path has no usable schema: {named} role {self.role} lacks USAGE on it. "
                 "Create it, grant it, or set another one: alter role ... set search_path = ..."
             )
         if self.wanted is not None and self.schema not in (self.role, self.wanted):
-            raise DatabaseUnready(
+            raise DatabaseNotReady(
                 f"the search_path begins with schema {self.wanted}, which does not exist or which role "
                 f"{self.role} may not use: create schema {quoted(self.wanted)}, grant usage on it, or correct the "
                 "search_path"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from blogworker.db.pool import Database, Row
-from blogworker.errors import DatabaseUnready, QueueFull
+from blogworker.errors import DatabaseNotReady, QueueFull
 from blogworker.queue.survey import Survey, room, survey
 from blogworker.queue.validation import NewJob
 from blogworker.settings import OpenAISettings, ReplicateSettings
@@ -59,7 +59,7 @@ async def forecast(
     refusal, unknown = None, None
     try:
         refusal = await room(database, counts or surveyed.sites, queue_size_limit=limit)
-    except DatabaseUnready as error:
+    except DatabaseNotReady as error:
         unknown = str(error)
     found = _estimate(_needs(surveyed.kinds, prices), usage, quotas, prices)
     return Forecast(surveyed, found, outlook, refusal, unknown)

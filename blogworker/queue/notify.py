@@ -109,7 +109,7 @@ class Listener:
                 await self._listen()
             except ListenFlooded:
                 if not self._flooded:
-                    log.warning("listen_flooded", most_per_s=MOST_PER_S, poll_s=POLL_S)
+                    log.warning("listen_suspended", most_per_s=MOST_PER_S, poll_s=POLL_S)
                 self._flooded = True
             with move_on_after(DISCONNECTED_S):
                 await self._poll()

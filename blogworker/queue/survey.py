@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from blogworker.db.pool import Database, Runner
-from blogworker.errors import DatabaseUnready, QueueFull
+from blogworker.errors import DatabaseNotReady, QueueFull
 from blogworker.queue.enqueue import BULK_ROWS, refusal
 from blogworker.queue.validation import NewJob
 
@@ -70,7 +70,7 @@ async def _sort(database: Runner | None, batch: list[tuple[str, str, str]], foun
 async def room(database: Database, counts: Counter[str], *, queue_size_limit: int | None = None) -> QueueFull | None:
     """Return the refusal of an enqueue of so many jobs per site, or None if the queue would accept them.
 
-    Raises DatabaseUnready if the role may not check that.
+    Raises DatabaseNotReady if the role may not check that.
     """
     sites = sorted(counts)
     try:
@@ -83,7 +83,7 @@ async def room(database: Database, counts: Counter[str], *, queue_size_limit: in
                 counts=[counts[site] for site in sites],
             )
     except psycopg.errors.InsufficientPrivilege as error:
-        raise DatabaseUnready(
+        raise DatabaseNotReady(
             "only members of the role blogworker_producer can check whether the queue accepts more jobs"
         ) from error
     except psycopg.Error as error:

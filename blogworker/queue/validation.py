@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from blogworker.db.loaders import BEFORE_ALL, NEVER
 from blogworker.db.storable import DEEPEST, too_large
-from blogworker.printable import is_seen
+from blogworker.printable import is_visible
 
 SourceType = Literal["keyword", "product", "text"]
 PublishMode = Literal["publish", "draft"]
@@ -177,7 +177,7 @@ def _first(value: object, other: object) -> object:
 def _is_blank(value: object) -> bool:
     """Return whether the value gives nothing to write about. A number counts as text: a keyword may be 1984."""
     if isinstance(value, str):
-        return not is_seen(value)
+        return not is_visible(value)
     return isinstance(value, bool) or not isinstance(value, (int, float))
 
 

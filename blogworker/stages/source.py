@@ -14,7 +14,7 @@ from blogworker.errors import ProviderError, RateLimited, Rejected
 from blogworker.post.defects import without_placeholders
 from blogworker.post.plain import cut, plain, plain_lines
 from blogworker.post.site import usable
-from blogworker.printable import is_seen
+from blogworker.printable import is_visible
 from blogworker.providers.wix.auth import PROVIDER
 from blogworker.providers.wix.client import WixClient
 from blogworker.providers.wix.products import OTHER_CATALOG, Catalog
@@ -68,7 +68,7 @@ def normalised(kind: str, source_id: str | None, data: Mapping[str, Any]) -> Out
     needed = {"keyword": "keyword", "text": "text", "product": "name"}.get(kind)
     if needed is None:
         raise _unusable(f"source_type {kind!r} is not keyword, product or text")
-    if not is_seen(source[needed]):
+    if not is_visible(source[needed]):
         raise _unusable(f"source_data of this {kind} has no {needed}: add it and retry the job")
     return _truncated(source)
 

@@ -30,10 +30,10 @@ EVENTS = {
     "worker_stopped": "the process exits normally; attempts settled and released since its start: worker, settled, "
     "released",
     "drain_started": "a signal arrived, and no more jobs are claimed: signal, in_flight, drain_timeout_s",
-    "drain_cut_short": "jobs in progress are released unfinished: in_flight",
+    "drain_interrupted": "jobs in progress are released unfinished: in_flight",
     "lease_lost": "the worker takes a new lease, or exits because another worker took its name: worker, error",
     "heartbeat": "every 30 s: the worker, the fleet and its quotas: worker, slots, in_flight, outcomes (since it "
-    "started), pool, pending, ready_sites, oldest_wait_s, finished_last_minute, workers, xmin_held_s, "
+    "started), pool, pending, ready_sites, oldest_wait_s, finished_last_minute, workers, oldest_xmin_age_s, "
     "spent_today_usd, budget_exhausted, open_breakers, quotas, sites_blocked",
     "jobs_claimed": "a claim found jobs: count, sites, duration_s",
     "job_settled": "an attempt ended; one line per attempt, with its tokens and cost_usd: outcome, status, duration_s, "
@@ -58,12 +58,12 @@ EVENTS = {
     "model_unpriced": "a model has no price, so budgets do not count its cost: model",
     "site_paused": "a site cannot be served; one line per fleet: instance_id, error",
     "listen_connected": "the worker listens for notifications",
-    "listen_flooded": "too many notifications; the worker polls until they stop: most_per_s, poll_s",
+    "listen_suspended": "too many notifications; the worker polls until they stop: most_per_s, poll_s",
     "settle_failed": "the database refused an outcome permanently; the job will be released: job_id, error",
     "attempt_crashed": "an unexpected error ended an attempt; the job will be retried: exception",
     "tick_failed": "a periodic task started to fail, and is retried: tick, error_type, error",
     "tick_recovered": "the task works again: tick",
-    "vacuum_held_back": "an old transaction prevents vacuum from cleaning the queue: held_s",
+    "vacuum_blocked": "an old transaction prevents vacuum from cleaning the queue: transaction_age_s",
     "migration_applied": "a migration ran: version, name, duration_s",
     "migration_waited": "a migration did not get a lock and will be retried: version, name, error",
     "limiter_waited": "a call waited for its quota in its slot: quota, wait_s",
@@ -81,8 +81,8 @@ EVENTS = {
     "unclaimable_job_found": "a job makes every claim fail; it was ended, or its site was paused: job_id, instance_id, "
     "error",
     "site_skipped": "the database refuses a row of this site, so batches skip it for now: instance_id, error",
-    "suspects_started": "a separate process runs the jobs that are suspected of killing workers: worker",
-    "suspects_ended": "that process ended, as no suspect is left: worker, exit_code",
+    "suspect_process_started": "a separate process runs the jobs that are suspected of killing workers: worker",
+    "suspect_process_ended": "that process ended, as no suspect is left: worker, exit_code",
 }
 
 LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}

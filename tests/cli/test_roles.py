@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from blogworker.cli.app import app
 from blogworker.db.grants import ROLES
-from blogworker.errors import DatabaseUnready
+from blogworker.errors import DatabaseNotReady
 
 NAMES = [role.name for role in ROLES]
 Sql = Callable[..., list[tuple[Any, ...]]]
@@ -147,7 +147,7 @@ def test_a_reader_and_a_producer_are_told_what_they_are_not_for(sql: Sql, databa
         paused = ran(reader, "sites", "pause", "shop", "--reason", "mine").exception
 
     assert (looked, added) == ([0] * 5, 0)
-    assert all(isinstance(error, DatabaseUnready) for error in refused)
+    assert all(isinstance(error, DatabaseNotReady) for error in refused)
     assert "grant blogworker_producer to" in str(refused[0])
     assert "grant blogworker_reader to" in str(refused[1])
     assert "as the owner of the tables" in str(refused[2])

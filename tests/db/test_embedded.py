@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from blogworker.db.embedded import EmbeddedPostgres, find_pg_bin, place, programs
-from blogworker.errors import DatabaseUnready, SettingsError
+from blogworker.errors import DatabaseNotReady, SettingsError
 
 REPOSITORY = Path(__file__).parents[2]
 NO_ROLE = 65534
@@ -176,12 +176,12 @@ def test_a_path_may_be_long_or_strange(ground: Path, name: str) -> None:
 
 @needs_proc
 def test_a_start_that_fails_says_why_and_leaves_no_process(ground: Path) -> None:
-    with pytest.raises(DatabaseUnready, match="work_mem"):
+    with pytest.raises(DatabaseNotReady, match="work_mem"):
         EmbeddedPostgres(ground / "pg", durable=False, settings={"work_mem": "a lot"}).start()
     assert processes_in(ground) == []
 
     # This one comes up, but not as asked: it is up to us to take it down again.
-    with pytest.raises(DatabaseUnready, match="without TCP"):
+    with pytest.raises(DatabaseNotReady, match="without TCP"):
         EmbeddedPostgres(ground / "pg", durable=False, tcp=True, settings={"listen_addresses": ""}).start()
     assert processes_in(ground) == []
 

@@ -18,7 +18,7 @@ from blogworker.db.grants import WORKER
 from blogworker.db.migrate import Migration, migrate, migrations, state
 from blogworker.db.pool import Database, connect
 from blogworker.db.readiness import require_ready
-from blogworker.errors import DatabaseUnready
+from blogworker.errors import DatabaseNotReady
 from blogworker.queue.claim import claim
 from blogworker.settings import DatabaseSettings
 
@@ -62,7 +62,7 @@ async def test_an_empty_database_lacks_everything(empty):
 
     assert found.applied == ()
     assert found.pending == tuple(migrations())
-    with pytest.raises(DatabaseUnready, match=rf"lacks {len(migrations())} migration\(s\): run `blogworker migrate`"):
+    with pytest.raises(DatabaseNotReady, match=rf"lacks {len(migrations())} migration\(s\): run `blogworker migrate`"):
         found.require_current()
 
 
@@ -101,9 +101,9 @@ async def test_ten_at_once_apply_each_migration_once(empty_url):
 async def test_a_newer_database_is_left_alone(migrated):
     await migrated.execute("insert into blogworker_migrations (version, name, checksum) values (99, 'future', 'x')")
 
-    with pytest.raises(DatabaseUnready, match=r"newer than this program \(it has migration 99\): upgrade blogworker"):
+    with pytest.raises(DatabaseNotReady, match=r"newer than this program \(it has migration 99\): upgrade blogworker"):
         (await state(migrated)).require_current()
-    with pytest.raises(DatabaseUnready, match="upgrade"):
+    with pytest.raises(DatabaseNotReady, match="upgrade"):
         await migrate(migrated)
 
 
@@ -112,9 +112,9 @@ async def test_a_migration_that_was_edited_after_it_ran_is_noticed(migrated, mon
     first, *others = migrations()
     monkeypatch.setattr(room, "migrations", lambda: [replace(first, text=first.text + "\n-- edited"), *others])
 
-    with pytest.raises(DatabaseUnready, match="migration 1 differs from the one applied here"):
+    with pytest.raises(DatabaseNotReady, match="migration 1 differs from the one applied here"):
         (await state(migrated)).require_current()
-    with pytest.raises(DatabaseUnready, match="migration 1 is not the one"):
+    with pytest.raises(DatabaseNotReady, match="migration 1 is not the one"):
         await migrate(migrated)
 
 
@@ -133,7 +133,7 @@ async def test_a_migration_that_fails_leaves_nothing_of_itself(empty, monkeypatc
     """What came before it stays, and the next start goes on from there."""
     offer(monkeypatch, "create table a ()", "create table b (); create table c (); select 1 / 0")
 
-    with pytest.raises(DatabaseUnready, match=r"migration 2 \(step_2\) failed.*: division by zero"):
+    with pytest.raises(DatabaseNotReady, match=r"migration 2 \(step_2\) failed.*: division by zero"):
         await migrate(empty)
 
     assert await tables(empty) == {"blogworker_migrations", "a"}
@@ -145,7 +145,7 @@ async def test_a_migration_that_fails_leaves_nothing_of_itself(empty, monkeypatc
 async def test_a_failed_migrator_lets_the_next_one_in(empty, empty_url, monkeypatch):
     """On the same connection it would be let in anyhow: the lock is the session's."""
     offer(monkeypatch, "select 1 / 0")
-    with pytest.raises(DatabaseUnready, match="division by zero"):
+    with pytest.raises(DatabaseNotReady, match="division by zero"):
         await migrate(empty)
     offer(monkeypatch, "create table a ()")
 
@@ -189,7 +189,7 @@ async def test_a_migrator_that_never_ends_is_named(empty, empty_url, monkeypatch
     async with another:
         await migration_lock._lock(another)
 
-        with pytest.raises(DatabaseUnready, match="pg_stat_activity"):
+        with pytest.raises(DatabaseNotReady, match="pg_stat_activity"):
             await migrate(empty)
 
 
@@ -198,7 +198,7 @@ async def test_statements_without_a_transaction_are_repeated_until_all_went_well
     broken = "-- migrate: no transaction\ncreate table if not exists b ();\n-- migrate: next\nselect 1 / 0"
     offer(monkeypatch, "create table a (id int)", broken)
     for _ in range(2):
-        with pytest.raises(DatabaseUnready, match=r"migration 2 \(step_2\) failed.*: division by zero"):
+        with pytest.raises(DatabaseNotReady, match=r"migration 2 \(step_2\) failed.*: division by zero"):
             await migrate(empty)
         assert (await state(empty)).applied == (1,)
 
@@ -321,7 +321,7 @@ async def test_a_lock_that_never_comes_free_is_told(empty, empty_url, monkeypatc
     async with holder, holder.transaction():
         await holder.execute("select from a")
 
-        with pytest.raises(DatabaseUnready, match=r"migration 2 \(step_2\) is not applied.*xact_start"):
+        with pytest.raises(DatabaseNotReady, match=r"migration 2 \(step_2\) is not applied.*xact_start"):
             await migrate(empty)
 
     assert await tables(empty) == {"blogworker_migrations", "a"}
@@ -394,7 +394,7 @@ async def test_pg_trgm_is_used_from_any_schema(empty, path):
 async def test_titles_are_compared_again_after_pg_trgm_was_dropped(migrated):
     """It takes along what needs it; another migrate makes do without."""
     await migrated.execute("drop extension pg_trgm cascade")
-    with pytest.raises(DatabaseUnready, match="titles cannot be compared since pg_trgm was dropped: run `blogworker"):
+    with pytest.raises(DatabaseNotReady, match="titles cannot be compared since pg_trgm was dropped: run `blogworker"):
         await require_ready(migrated, needs=WORKER)
 
     assert await migrate(migrated) == []

@@ -13,7 +13,7 @@ from blogworker.db.migrate import TABLE, Migration, created_relations, migrate, 
 from blogworker.db.pool import connect
 from blogworker.db.readiness import require_ready
 from blogworker.db.roles import create, grant
-from blogworker.errors import DatabaseAway, DatabaseUnready
+from blogworker.errors import DatabaseNotReady, DatabaseUnavailable
 
 pytestmark = pytest.mark.anyio
 
@@ -57,7 +57,7 @@ async def relations(connection: Connection) -> list[str]:
 
 
 async def refused(connection: Connection, *, needs: Role = WORKER) -> str:
-    with pytest.raises(DatabaseUnready) as error:
+    with pytest.raises(DatabaseNotReady) as error:
         await require_ready(connection, needs=needs)
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -191,7 +191,7 @@ async def test_only_utf8_is_taken(server: str, owner: Connection, encoding: str)
     await run(owner, f"create database {name} encoding '{encoding}' template template0 locale 'C'")
     async with await connect(psycopg.conninfo.make_conninfo(server, dbname=name), timeout_s=5) as connection:
         for _ in range(2):
-            with pytest.raises(DatabaseUnready, match=rf"encoding is {encoding}, and posts need UTF8"):
+            with pytest.raises(DatabaseNotReady, match=rf"encoding is {encoding}, and posts need UTF8"):
                 await migrate(connection)
         made = await relations(connection)
     await run(owner, f"drop database {name}")
@@ -214,7 +214,7 @@ async def test_a_search_path_that_leads_elsewhere_is_told(empty: Connection, pat
     """The second schema of the path would be taken, without a word, for a database that was never migrated."""
     await run(empty, f"set search_path = {path or repr('')}")
 
-    with pytest.raises(DatabaseUnready, match=told):
+    with pytest.raises(DatabaseNotReady, match=told):
         await migrate(empty)
 
 
@@ -244,9 +244,9 @@ async def test_a_database_that_takes_no_writes_may_do_so_later(owner: Connection
     """A provider makes it so when its disk is full, an operator before a switch to another server: exit 75, not 2."""
     await run(owner, "set default_transaction_read_only = on")
 
-    with pytest.raises(DatabaseAway, match="read-only"):
+    with pytest.raises(DatabaseUnavailable, match="read-only"):
         await require_ready(owner, needs=WORKER)
-    with pytest.raises(DatabaseAway, match="read-only"):
+    with pytest.raises(DatabaseUnavailable, match="read-only"):
         await migrate(owner)
 
 
@@ -255,7 +255,7 @@ async def test_a_stranger_of_the_same_name_is_told_before_the_first_migration(em
     await run(empty, f"create {kind}")
 
     for _ in range(2):
-        with pytest.raises(DatabaseUnready, match=r"already has a \w+ of another program.*schema of its own"):
+        with pytest.raises(DatabaseNotReady, match=r"already has a \w+ of another program.*schema of its own"):
             await migrate(empty)
 
     assert await relations(empty) == [kind.split()[1]]
@@ -272,7 +272,7 @@ async def test_another_tools_schema_migrations_are_no_concern_of_ours(empty: Con
 async def test_a_role_that_may_not_create_is_told_before_anything_is_made(empty: Connection) -> None:
     role = f"n{uuid4().hex}"
     await run(empty, f"create role {role}; set role {role}")
-    with pytest.raises(DatabaseUnready, match=f"role {role} may not create tables in schema public"):
+    with pytest.raises(DatabaseNotReady, match=f"role {role} may not create tables in schema public"):
         await migrate(empty)
     await run(empty, f"reset role; drop role {role}")
 
@@ -287,7 +287,7 @@ async def test_a_role_that_does_not_own_the_tables_is_told_whose_they_are(
     await run(empty, f"create role {role}; grant all on schema public to {role}")
     await run(empty, f"grant all on all tables in schema public to {role}; set role {role}")
 
-    with pytest.raises(DatabaseUnready, match=r"belongs to postgres.*migrate as postgres"):
+    with pytest.raises(DatabaseNotReady, match=r"belongs to postgres.*migrate as postgres"):
         await migrate(empty)
 
     await run(empty, f"reset role; drop owned by {role}; drop role {role}")

@@ -120,7 +120,7 @@ def test_a_flood_of_notifications_stops_nothing(
     queue.add(f"{site}-after", "a blog after the flood")
     until(queue.all_done, of=lambda: queue.told() + worker.said())
 
-    assert len(worker.events("listen_flooded")) == 1
+    assert len(worker.events("listen_suspended")) == 1
     assert not worker.events("lease_lost")
     assert not worker.events("database_lost")
     assert queue.value(LONGEST_GAP) < 1.1 * LEASE_S / 3 + LATE_S

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from blogworker.db.grants import WORKER
 from blogworker.db.pool import PREPARE_AFTER, Database, connect
 from blogworker.db.readiness import require_ready
-from blogworker.errors import DatabaseUnready
+from blogworker.errors import DatabaseNotReady
 from blogworker.settings import DatabaseSettings
 
 from .conftest import Queue, Start, Vendors, until
@@ -130,7 +130,7 @@ async def test_behind_a_pooler_what_we_cannot_set_is_told(pooled_url: str, datab
     await settle_anew(database_url, "default_transaction_isolation = 'serializable'")
 
     async with await connect(pooled_url, timeout_s=5) as connection:
-        with pytest.raises(DatabaseUnready, match="set default_transaction_isolation = 'read committed'"):
+        with pytest.raises(DatabaseNotReady, match="set default_transaction_isolation = 'read committed'"):
             await require_ready(connection, needs=WORKER)
 
 

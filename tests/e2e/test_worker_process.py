@@ -130,7 +130,7 @@ def test_a_hangup_drains_however_often_it_comes(vendors: Vendors, queue: Queue, 
 
     assert worker.ended() == 0, worker.said()
     assert worker.logged("drain_started")["signal"] == "SIGHUP"
-    assert worker.events("drain_cut_short") == []
+    assert worker.events("drain_interrupted") == []
     assert set(queue.jobs("status")) == {("DONE",), ("PENDING",)}, queue.told()
 
 
@@ -164,7 +164,7 @@ def test_a_second_signal_releases_what_is_held_at_once(
     worker.tell(INT)
 
     assert worker.ended(within_s=5) == 0, worker.said()
-    assert worker.logged("drain_cut_short")["in_flight"] == 3
+    assert worker.logged("drain_interrupted")["in_flight"] == 3
     assert queue.jobs("status", "failures") == [("PENDING", 0)] * 3
 
 

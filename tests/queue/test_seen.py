@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from psycopg.types.json import Json
 
 from blogworker.errors import Rejected
-from blogworker.printable import is_seen
+from blogworker.printable import is_visible
 from blogworker.queue.validation import NewJob, faults
 from blogworker.stages.source import normalised
 
@@ -33,8 +33,8 @@ def test_the_table_and_the_program_agree_on_every_character(module_url: str) -> 
         rows = connection.execute("select c from unnest(%s::text[]) as c where c !~ %s", (CHARACTERS, seen)).fetchall()
 
     refused = {sign for (sign,) in rows}
-    assert {sign for sign in refused if is_seen(sign)} == set()
-    agreed = {sign for sign in CHARACTERS if not is_seen(sign)}
+    assert {sign for sign in refused if is_visible(sign)} == set()
+    agreed = {sign for sign in CHARACTERS if not is_visible(sign)}
     left = agreed - refused
     assert all(ord(sign) & 0xFFFE == 0xFFFE for sign in left), "beyond the noncharacters of the higher planes"
     assert all(unicodedata.category(sign)[0] != "L" or sign in "\u115f\u1160\u3164\uffa0" for sign in refused)

@@ -295,7 +295,7 @@ BEAT = {
     "oldest_wait_s": 12.34,
     "finished_last_minute": 25,
     "workers": 4,
-    "xmin_held_s": None,
+    "oldest_xmin_age_s": None,
     "spent_today_usd": 1.2345,
     "budget_exhausted": None,
     "open_breakers": ["openai"],

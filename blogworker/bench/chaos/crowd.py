@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from blogworker.bench.chaos.producers import AGAIN_S, until_answered
 from blogworker.db.pool import Database
 from blogworker.db.retrying import is_transient
-from blogworker.errors import DatabaseAway
+from blogworker.errors import DatabaseUnavailable
 from blogworker.settings import DatabaseSettings
 
 NOTIFICATIONS, AT_ONCE = 60_000, 1_000
@@ -37,8 +37,8 @@ class Crowd:
                         sent = (await database.one("bench/chaos_flood", notifications=AT_ONCE))["sent"]
                         left -= sent
                         self.acts["notifications sent by a role without rights"] += sent
-            except (psycopg.Error, PoolTimeout, DatabaseAway) as error:
-                if not (isinstance(error, DatabaseAway) or is_transient(error)):
+            except (psycopg.Error, PoolTimeout, DatabaseUnavailable) as error:
+                if not (isinstance(error, DatabaseUnavailable) or is_transient(error)):
                     raise
                 await sleep(AGAIN_S)
 

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from blogworker.db.embedded.programs import find_pg_bin, programs_for
 from blogworker.db.embedded.user import SHARED, User, digest
-from blogworker.errors import DatabaseUnready, SettingsError
+from blogworker.errors import DatabaseNotReady, SettingsError
 
 START_TIMEOUT_S = 60
 INITDB_TIMEOUT_S = 180
@@ -113,7 +113,7 @@ class Place:
                     break
                 except BlockingIOError:
                     if monotonic() > deadline:
-                        raise DatabaseUnready(f"another process has {self.home} locked") from None
+                        raise DatabaseNotReady(f"another process has {self.home} locked") from None
                     sleep(POLL_S)
             yield
 
@@ -138,7 +138,7 @@ class Place:
         )
         if ran.returncode != 0:
             shutil.rmtree(fresh, ignore_errors=True)
-            raise DatabaseUnready(f"initdb failed in {self.home}:\n{ran.stderr.strip()[-2000:]}")
+            raise DatabaseNotReady(f"initdb failed in {self.home}:\n{ran.stderr.strip()[-2000:]}")
         fresh.rename(self.data)
 
     def socket_dir(self) -> Path:
@@ -167,7 +167,7 @@ class Place:
             if ran.returncode != 0 and mode != "immediate":
                 self.halt("immediate")
             elif ran.returncode != 0 and self.server() is not None:
-                raise DatabaseUnready(f"the database in {self.home} does not stop: {ran.stderr.strip()}")
+                raise DatabaseNotReady(f"the database in {self.home} does not stop: {ran.stderr.strip()}")
         if self.socket_dir() != self.data:
             with contextlib.suppress(OSError):
                 self.socket_dir().rmdir()
@@ -190,7 +190,7 @@ class Place:
         deadline = monotonic() + START_TIMEOUT_S
         while (server := self.server()) is not None and not (server.status == "ready" and server.answers()):
             if monotonic() > deadline:
-                raise DatabaseUnready(f"the database in {self.home} is {server.status} but does not answer")
+                raise DatabaseNotReady(f"the database in {self.home} is {server.status} but does not answer")
             sleep(POLL_S)
         return server
 
@@ -227,7 +227,7 @@ class Place:
                 extra_groups=None if self.user is None else [],
             )
         except subprocess.TimeoutExpired:
-            raise DatabaseUnready(f"{program} did not finish within {limit_s:.0f} s in {self.home}") from None
+            raise DatabaseNotReady(f"{program} did not finish within {limit_s:.0f} s in {self.home}") from None
 
 
 def _tail(log: IO[bytes]) -> str:

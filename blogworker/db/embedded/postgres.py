@@ -12,7 +12,7 @@ from typing import Self
 
 from blogworker.db.embedded.place import OUR_FILES, POLL_S, PORT, START_TIMEOUT_S, Place, Server
 from blogworker.db.embedded.programs import has_statistics
-from blogworker.errors import DatabaseUnready, SettingsError
+from blogworker.errors import DatabaseNotReady, SettingsError
 
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 # https://www.postgresql.org/docs/18/libpq-envars.html
@@ -96,7 +96,7 @@ class EmbeddedPostgres:
             place = self._place()
             with place.locked():
                 if (server := place.steady_server()) is None:
-                    raise DatabaseUnready(f"no server runs in {place.home}")
+                    raise DatabaseNotReady(f"no server runs in {place.home}")
                 place.halt(mode)
                 self._launch(place, port=server.port)
 
@@ -141,15 +141,15 @@ class EmbeddedPostgres:
         while (said := place.launch(self._settings(place, port))) is not None:
             place.halt("immediate")  # pg_ctl may have given up on one that is still starting
             if monotonic() > deadline or not any(reason in said for reason in PASSING):
-                raise DatabaseUnready(f"PostgreSQL did not start in {place.home}:\n{said.strip()}")
+                raise DatabaseNotReady(f"PostgreSQL did not start in {place.home}:\n{said.strip()}")
             sleep(POLL_S)
         if (server := place.server()) is None:
-            raise DatabaseUnready(f"PostgreSQL started in {place.home} and went away; see {place.log}")
+            raise DatabaseNotReady(f"PostgreSQL started in {place.home} and went away; see {place.log}")
         return server
 
     def _dsn(self, place: Place, server: Server) -> str:
         if self.tcp and not server.address:
-            raise DatabaseUnready(f"the database in {place.home} runs without TCP: stop it first")
+            raise DatabaseNotReady(f"the database in {place.home} runs without TCP: stop it first")
         return place.dsn(server)
 
     def _settings(self, place: Place, port: int | None) -> dict[str, str]:

@@ -1,7 +1,7 @@
 -- heartbeat: queue and quotas in short, for the log line that every worker writes.
 -- Gives  one row: pending (counted to 100,000); ready_sites (to 10,000); oldest_wait_s (of the sites at the head of
 --        the line, where waits are longest); finished_last_minute; workers;
---        xmin_held_s: age of the oldest transaction that keeps vacuum from removing dead rows, null: there is none;
+--        oldest_xmin_age_s: age of the oldest transaction that keeps vacuum from removing dead rows, null: there is none;
 --        spent_today_usd (UTC); budget_exhausted: why the total budget stops paid stages, null: it does not;
 --        open_breakers text[]: the providers whose circuit breaker is open;
 --        quotas jsonb: name -> queue_length; requests_in_last_minute, max_requests, requests_percent; same for tokens;
@@ -34,7 +34,7 @@ select
         select extract(epoch from now() - min(a.xact_start))::double precision
         from pg_stat_activity as a
         where a.backend_xmin is not null and a.pid <> pg_backend_pid()
-    ) as xmin_held_s,
+    ) as oldest_xmin_age_s,
     (select s.on_day::double precision from spent_usd(null, now()) as s) as spent_today_usd,
     (select b.shut_reason from fleet_budget as b where b.shut_until > now()) as budget_exhausted,
     array(select h.provider from provider_health as h where h.state <> 'closed' order by h.provider) as open_breakers,
