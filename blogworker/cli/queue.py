@@ -18,7 +18,6 @@ from blogworker.db.pool import Database, Row
 from blogworker.errors import BlogworkerError
 from blogworker.ops import jobs
 from blogworker.ops.status import fleet_status
-from blogworker.plurals import counted
 from blogworker.post.product_url import page_of
 from blogworker.queue.job import Status
 
@@ -171,8 +170,8 @@ def _job_parts(found: Row) -> list[Any]:
         "source": _source(job["source_data"]),
         "product page": _product_page(found),
         "priority": job["priority"],
-        "attempts": f"{_attempts(job)} counted; {counted(job['attempt'], 'claim')}, "
-        f"{counted(job['rescues'], 'lost worker')}",
+        "attempts": _attempts(job),
+        "claims": f"{job['attempt']:,}, of which {job['rescues']:,} lost their worker",
         "created": _moment(job["created_at"]),
         "run at": _moment(job["run_at"]),
         "finished": _moment(job["finished_at"]),

@@ -57,7 +57,7 @@ NESTED = (
     "url",
     "src",
     "description",
-)  # keys under which an object has its text
+)  # keys of the text in an object
 IN_STOCK = frozenset({"instock", "true", "yes", "available", "limitedavailability"})
 OUT_OF_STOCK = frozenset({"outofstock", "false", "no", "soldout", "unavailable"})
 NAME_MAX, DESCRIPTION_MAX, PRICE_MAX, CURRENCY_MAX, SHORT = 200, 6_000, 40, 10, 120

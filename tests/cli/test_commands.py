@@ -405,7 +405,7 @@ def test_tries_are_the_attempts_that_counted(cli: Any, sql: Sql) -> None:
     expected = {"refused": "1 (final)", "late": "3 (final)", "used-up": "5/5", "done": "2", "waits": "0/5"}
     for word, tries in {**expected, "by-hand": "0"}.items():
         assert f"  {tries}  " in next(line for line in lines if word in line)
-    assert re.search(r"^tries +1 \(final\)$", cli("show", str(ids["refused"])).out, re.MULTILINE)
+    assert re.search(r"^attempts +1 \(final\)$", cli("show", str(ids["refused"])).out, re.MULTILINE)
 
 
 def test_show_says_what_a_blog_is_about_and_when_in_whole_seconds(cli: Any, sql: Sql) -> None:

@@ -71,7 +71,7 @@ async def test_a_shop_that_has_moved_to_the_new_catalog_is_asked_again_at_once(w
 
         assert (await source.run(work)).dump()["name"]
     assert cache.values[f"catalog/{SITE}"] == answer
-    assert cache.lifetimes[f"catalog/{SITE}"] == (None if answer == "V3_CATALOG" else source.V1_KNOWN_S)
+    assert cache.lifetimes[f"catalog/{SITE}"] == (None if answer == "V3_CATALOG" else source.V1_CACHED_S)
 
 
 async def test_tags_are_made_once_and_found_again_whatever_their_case():

@@ -108,7 +108,7 @@ async def test_no_picture_is_asked_for_where_none_is_wanted(work: Work, ledger: 
 
 async def test_a_preview_refuses_to_be_published(ledger: Ledger) -> None:
     """Whatever stage may ask: each asks before it shows something to the world."""
-    with pytest.raises(RuntimeError, match="nothing to show to the world"):
+    with pytest.raises(RuntimeError, match="a preview is not published"):
         await UnqueuedCheckpoints(ledger.record).confirm()
 
 

@@ -51,7 +51,7 @@ async def test_a_keyword_may_be_its_own_id(work):
         ({"source_type": "keyword", "source_id": None, "source_data": {}}, "has no keyword"),
         ({"source_type": "product", "source_id": None, "source_data": {}}, "neither"),
         ({"source_type": "product", "source_data": {}}, "WIX_APP_ID"),
-        ({"source_type": "video"}, "none of keyword"),
+        ({"source_type": "video"}, "is not keyword, product or text"),
     ],
 )
 async def test_a_source_of_no_use_is_told_to_its_producer(work, fields, told):

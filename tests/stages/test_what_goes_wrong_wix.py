@@ -418,7 +418,7 @@ async def test_a_draft_that_its_owner_deleted_ends_the_blog_and_a_retry_makes_an
     job = await kitchen.attempt()
 
     assert (job["status"], job["code"]) == ("FAILED", "draft_deleted")
-    assert "its draft was deleted on the site before it was published: retry the blog" in job["message"]
+    assert "its draft was deleted on the site before it was published: retry the job" in job["message"]
     assert (await kitchen.calls("wix", CREATE), await shown(kitchen)) == (1, 0)
     written = await kitchen.calls("openai", "responses.create")
 
