@@ -36,9 +36,14 @@ async def category_ids(work: Work, wix: WixClient, tags: Sequence[str]) -> list[
     keywords = ideas.chosen.keywords if ideas is not None else None
     return matching(
         labels,
-        names=[*_texts(source.categories), *tags, *_texts(source.tags)],
+        names=[*_product_categories(source), *tags, *_texts(source.tags)],
         phrases=[*_texts(source.name), *_texts(source.keyword), *_texts(keywords)],
     )
+
+
+def _product_categories(source: Source) -> list[str]:
+    """Return the categories of the product in the shop. `product_facts` joins them with commas."""
+    return [name.strip() for name in str(source.product_type or "").split(",") if name.strip()]
 
 
 def matching(labels: Mapping[str, str], *, names: Iterable[str], phrases: Iterable[str]) -> list[str]:

@@ -53,7 +53,7 @@ class Source(Record):
     text: str | None = None
     url: str | None = None  # the page of the product
     no_link: str | None = None  # why a product has no `url`
-    categories: Any = None
+    product_type: Any = None  # the categories of the product, separated by commas
     tags: Any = None
     site: Output | None = None  # the settings of the site that the writer reads
 

@@ -55,7 +55,7 @@ def test_at_most_three_of_the_known_ones_each_once_and_exact_ones_first(known, n
 @pytest.fixture
 async def world(work, checkpoints):
     checkpoints.saved |= {
-        "source": {"kind": "product", "name": "Low Water Mug", "categories": ["Tableware"]},
+        "source": {"kind": "product", "name": "Low Water Mug", "product_type": "Gifts, Tableware"},
         "ideas": {"chosen": idea()},
         "content": {**post(), "markdown": "One paragraph.", "html": "<p>One paragraph.</p>", "word_count": 2},
         "image": {},

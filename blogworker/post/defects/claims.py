@@ -163,15 +163,17 @@ def measures(text: str, context: PostContext) -> Iterator[Claim]:
 
 
 def counts(text: str, context: PostContext) -> Iterator[Claim]:
-    numbers = numbers_in(context.facts) | {
+    """Yield each number of pieces. A number that the source states only as a measure or a price is not a count."""
+    counted = numbers_in(PRICE.sub(" ", MEASURE.sub(" ", context.facts)))
+    numbers = counted | {
         float(n)
         for word, n in NUMERALS.items()
         if re.search(rf"\b{word}" if len(word) > SHORT else rf"\b{word}\b", context.facts)
     }
     for sentence in about(text, context):
         for found in SET.finditer(sentence):
-            counted = (found[1] or found[2]).casefold()
-            yield Claim(found[0], float(NUMERALS.get(counted, counted)) in numbers)
+            number = (found[1] or found[2]).casefold()
+            yield Claim(found[0], float(NUMERALS.get(number, number)) in numbers)
 
 
 def about(text: str, context: PostContext) -> tuple[str, ...]:
