@@ -90,7 +90,7 @@ create index quotas_of_sites_blocked_idx on quotas (blocked_until) where provide
 comment on column quotas.epoch is 'changes when calls that were granted and are not due yet have to ask again';
 
 -- The last round in which each desk (the callers of one process for one bucket) gave back or reported: a round sent
--- again because its answer was lost must not count twice. forget_desks.sql removes old rows.
+-- again because its answer was lost must not count twice. expire_clients.sql removes old rows.
 create table quota_rounds (
     desk_id uuid primary key,
     number bigint not null,

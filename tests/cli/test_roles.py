@@ -114,7 +114,7 @@ def test_an_owner_who_may_not_create_roles_is_told_and_grants_to_those_there_are
 
     assert told.exit_code == 2
     assert told.stderr.count("\n") == 1
-    assert "may not create blogworker_absent: run what" in told.stderr
+    assert "may not create blogworker_absent: run the output of" in told.stderr
     assert "up to date" in told.stdout
 
 
@@ -173,5 +173,5 @@ def test_a_dry_run_tells_each_role_what_it_may_know(sql: Sql, database_url: str,
         (None, None, False),
         (None, None, True),
     ]
-    assert "known to members of blogworker_producer" in read.stderr
+    assert "only members of the role blogworker_producer can check" in read.stderr
     assert sql("select count(*) from blog_generations") == [(2,)]

@@ -170,7 +170,7 @@ async def test_looks_at_predictions_stay_below_their_own_limit(database):
             async with create_task_group() as tasks:
                 for replicate in (first, second):
                     for _ in range(20):
-                        tasks.start_soon(replicate.look, prediction_id)
+                        tasks.start_soon(replicate.get, prediction_id)
         stats = await room.stats()
 
     assert stats["vendors"]["replicate"]["throttled"] == 0
@@ -186,7 +186,7 @@ async def test_the_clients_of_a_worker_are_paced(database):
         async with open_clients(settings, limiter, connections=1) as vendors:
             await look(vendors.wix, BUSY)
             prediction_id = await vendors.replicate.create("a mug", aspect_ratio="16:9")
-            await vendors.replicate.look(prediction_id)
+            await vendors.replicate.get(prediction_id)
             await vendors.replicate.cancel(prediction_id)
 
     async with database.connection() as connection:
@@ -205,7 +205,7 @@ async def test_a_look_that_is_refused_holds_up_the_looks_of_the_fleet(database):
         for limiter in limiters:
             async with ReplicateClient(settings, connections=1, pace=pacing.read_pace(limiter)) as replicate:
                 with pytest.raises(RateLimited) as refused:
-                    await replicate.look("p1")
+                    await replicate.get("p1")
                 refusals.append(refused.value.code)
         stats = await room.stats()
 

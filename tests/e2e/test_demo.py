@@ -188,7 +188,7 @@ def test_more_sites_than_blogs_is_refused_in_one_line(start: Start) -> None:
     demo = start("--posts", "2", "--sites", "5")
     code, said = demo.finish()
 
-    assert (code, said) == (2, "blogworker: 2 blogs cannot serve 5 sites: ask for at least one each\n")
+    assert (code, said) == (2, "blogworker: 2 posts for 5 sites are too few: each site needs at least one\n")
     assert not demo.posts.exists()
 
 

@@ -208,7 +208,7 @@ def test_a_new_process_of_the_same_name_takes_over_at_once(
     assert second.logged("worker_replaced")["worker"] == "same"
     assert first.ended(within_s=10) == 1, first.said()
     complaint = first.errors.read_text()
-    assert complaint.startswith("blogworker: another process runs as same now"), complaint
+    assert complaint.startswith("blogworker: another process now runs as same"), complaint
     assert complaint.count("\n") == 1, complaint
     assert first.events("lease_lost")
     assert second.ended() == 0, second.said()
@@ -233,8 +233,8 @@ def test_a_worker_that_was_frozen_past_its_lease_begins_anew(
 
     assert worker.ended() == 0, worker.said()
     assert worker.events("lease_lost")
-    first, second = worker.events("worker_started")
-    assert first["worker_id"] != second["worker_id"]
+    leases = [event["worker_id"] for event in worker.events("worker_started")]
+    assert len(leases) == len(set(leases)) >= 2  # a busy machine may be late with an extension once more
     assert queue.queue_is_empty(), queue.told()
     assert queue.count("failures > 0") == 0
     assert len(vendors.posts(site)) == 2

@@ -61,7 +61,7 @@ class Shut:
     until: dict[str, float] = field(default_factory=dict)
 
     @property
-    def shut(self) -> list[str]:
+    def open_breakers(self) -> list[str]:
         return [provider for provider, until in self.until.items() if current_time() < until]
 
     def require_closed(self, provider: str) -> None:

@@ -43,8 +43,6 @@ insert into site_posts (instance_id, generation_id, title, angle, terms)
 values ('busy', 3, 'Ein Titel', 'a', '{titel}');
 insert into site_terms (instance_id, term, generation_id) values ('busy', 'titel', 3);
 insert into site_reviews (instance_id, passed) values ('busy', 3);
-insert into site_posts (instance_id, generation_id, title, angle, terms) values ('busy', 3, 'Ein Titel', '', '{titel}');
-insert into site_terms (instance_id, term, generation_id) values ('busy', 'titel', 3);
 insert into provider_usage (hour, provider, model, instance_id, requests, cost_usd, posts, score_sum)
 select date_trunc('hour', now()) - make_interval(hours => n), 'openai', 'm', 'busy', 1, 0.25, 1, 90
 from generate_series(0, 40) as n;

@@ -114,7 +114,7 @@ async def test_orders_change_nothing_in_what_is_written(work, checkpoints):
             checkpoints.saved.clear()
             hurt = hostile(replace(work, vendors=vendors), order)
             for name, stage in (("source", source), ("ideas", ideas), ("content", content)):
-                checkpoints.saved[name] = await stage.run(hurt)
+                checkpoints.saved[name] = (await stage.run(hurt)).dump()
 
             assert EVIL not in json.dumps(checkpoints.saved["content"])
             assert not re.match("ignore|disregard|system", checkpoints.saved["content"]["title"], re.I)

@@ -109,7 +109,7 @@ async def test_no_credit_parks_the_job_with_the_vendors_words(wary):
 
     assert isinstance(ended, Wait)
     assert (ended.failure.kind, ended.failure.code) == ("Misconfigured", "insufficient_quota")
-    assert wary.breakers.shut == ["openai"]
+    assert wary.breakers.open_breakers == ["openai"]
 
 
 async def test_a_site_that_revoked_its_token_shuts_nobody_else_out(wary, checkpoints):
@@ -118,7 +118,7 @@ async def test_a_site_that_revoked_its_token_shuts_nobody_else_out(wary, checkpo
     for _ in range(6):
         assert isinstance(await wary.run(), PauseSite)
 
-    assert wary.breakers.shut == []
+    assert wary.breakers.open_breakers == []
 
 
 async def test_a_picture_that_died_is_not_the_providers_death(wary, checkpoints, written):
@@ -129,7 +129,7 @@ async def test_a_picture_that_died_is_not_the_providers_death(wary, checkpoints,
         with pytest.raises(Unavailable):
             await image.run(wary.work)
 
-    assert wary.breakers.shut == []
+    assert wary.breakers.open_breakers == []
 
 
 @pytest.mark.parametrize("own", [None, "perhaps", "wait"])

@@ -113,7 +113,7 @@ async def test_a_draft_that_may_still_come_to_be_is_waited_for(world, checkpoint
     with pytest.raises(Unavailable):
         await publish.run(work)
 
-    with pytest.raises(Later, match="came to be"):
+    with pytest.raises(Later, match="whose creation response was lost"):
         await publish.run(work)
 
     assert await room.posts(SITE) == []

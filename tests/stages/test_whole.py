@@ -23,7 +23,7 @@ IN_ORDER = {"source": source, "ideas": ideas, "content": content, "image": image
 async def test_a_row_becomes_a_published_post(work, checkpoints, fields):
     async with simulated() as (vendors, room):
         for name, stage in IN_ORDER.items():
-            checkpoints.saved[name] = await stage.run(claimed(replace(work, vendors=vendors), **fields))
+            checkpoints.saved[name] = (await stage.run(claimed(replace(work, vendors=vendors), **fields))).dump()
         shown = await room.posts(SITE)
 
     assert [post["title"] for post in shown] == [checkpoints.saved["content"]["title"]]
@@ -41,7 +41,7 @@ async def test_a_weak_answer_is_mended(work, checkpoints, kind, checkpoint):
     async with simulated() as (vendors, room):
         work = replace(work, vendors=vendors)
         for name in ("source", "ideas"):
-            checkpoints.saved[name] = await IN_ORDER[name].run(work)
+            checkpoints.saved[name] = (await IN_ORDER[name].run(work)).dump()
         await room.fault(kind=kind, vendor="openai", times=1)
 
         output = (await content.run(work)).dump()

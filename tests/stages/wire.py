@@ -24,6 +24,7 @@ DRAFT = {
     "commentingEnabled": bool,
     "language?": str,
     "tagIds": [GUID],
+    "categoryIds?": [GUID],
     "richContent": {"nodes": [NODE], "metadata?": dict, "documentStyle?": dict},
     "heroImage?": {"id": re.compile(r"(?!wix:)\S+")},
     "media?": {
