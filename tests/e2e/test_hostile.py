@@ -81,7 +81,7 @@ def test_behind_a_transaction_pooler_work_is_done_and_deafness_is_told(
 
     queue.add(site, *(f"glaze {n}" for n in range(12)))
 
-    until(queue.all_done, of=queue.told)
+    until(queue.queue_is_empty, of=queue.told)
     worker.tell(signal.SIGTERM)
     assert worker.ended() == 0, worker.said()
     assert vendors.duplicates(site) == []
@@ -142,7 +142,7 @@ def test_a_direct_connection_beside_the_pooler_wakes_the_worker(
 
     queue.add(site, "salt glaze")
 
-    until(queue.all_done, of=queue.told)
+    until(queue.queue_is_empty, of=queue.told)
 
 
 def test_a_pooler_without_a_free_connection_does_not_hold_the_lease_up(
@@ -203,7 +203,7 @@ def test_a_zombie_that_wakes_after_its_lease_writes_and_publishes_nothing(
     zombie.tell(signal.SIGSTOP)
 
     other = start(vendors, "--name", "other", BLOGWORKER_LEASE=str(LEASE_S))
-    until(queue.all_done, of=queue.told)
+    until(queue.queue_is_empty, of=queue.told)
     stored = queue.run("select * from blog_posts order by generation_id")
     zombie.tell(signal.SIGCONT)
     zombie.logged("lease_lost")

@@ -62,7 +62,7 @@ def test_one_slow_slot_is_parked_before_its_attempts_are_gone(
 
     assert queue.value("select failures from blog_generations where id = %s", job_id) < 3
     vendors.forgive()
-    until(queue.all_done, of=queue.told)
+    until(queue.queue_is_empty, of=queue.told)
 
 
 @pytest.mark.timeout(300)
@@ -98,7 +98,7 @@ def test_a_provider_that_draws_pictures_stops_nothing_but_pictures(
     until(lambda: queue.count("stage = 'image' and status <> 'PROCESSING'") == 10, of=queue.told)
     assert breaker(queue, "replicate") != "closed"
     vendors.forgive()
-    until(queue.all_done, of=queue.told)
+    until(queue.queue_is_empty, of=queue.told)
 
     assert spent(queue) == []
     assert len(worker.events("breaker_opened")) == 1
@@ -121,7 +121,7 @@ def test_posts_go_out_without_a_picture_where_that_is_wanted(
     assert all(row["reason"].startswith("no picture: the circuit breaker of replicate is open") for row in reasons)
     vendors.forgive()
     queue.run("update provider_health set state = 'closed' where provider = 'replicate'")
-    until(queue.all_done, of=queue.told)
+    until(queue.queue_is_empty, of=queue.told)
 
     assert spent(queue) == []
     with_picture = queue.run("select instance_id, image is not null as pictured from blog_posts")

@@ -49,6 +49,6 @@ def test_a_producer_and_a_worker_need_no_more_than_their_roles(
 
     worker = start(vendors, DATABASE_URL=login("worker"))
 
-    until(queue.all_done, of=lambda: f"{queue.told()}\n{worker.said()}")
+    until(queue.queue_is_empty, of=lambda: f"{queue.told()}\n{worker.said()}")
     assert len(vendors.posts(site)) == 2
     assert queue.value("select count(*) from site_spend") == 1
