@@ -14,9 +14,13 @@ from time import process_time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from blogworker.demo.campaign import shops
 from blogworker.post.defects import DEFECTS, repair_fields
+from blogworker.post.defects.claims import count_unknown
+from blogworker.post.defects.kind import PostContext
 from blogworker.post.prompts import IDEAS, POST, fenced
 from blogworker.simulator.writer import Quality, write
 from blogworker.stages.content import read_post
@@ -592,3 +596,15 @@ def test_a_writer_that_cannot_stop_is_cleaned_up_after_in_one_pass(sign: str, mo
         return process_time() - started
 
     assert seconds(8_000) < max(0.1, 24 * seconds(1_000))
+
+
+@given(st.integers(13, 99), st.sampled_from(["cm", "mm", "kg", "g", "ml"]))
+def test_a_measure_of_the_source_is_not_a_number_of_pieces(number: int, unit: str) -> None:
+    """A mug of 9 cm was taken for a set of nine."""
+
+    def unknown(description: str) -> str:
+        source = {"kind": "product", "name": "Low Water Mug", "description": description}
+        return count_unknown(f"The Low Water Mug comes in a set of {number}.", PostContext(source, {}, title=""))
+
+    assert unknown(f"It measures {number} {unit}.")
+    assert not unknown(f"It measures 8 {unit}. A set of {number}.")

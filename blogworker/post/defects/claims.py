@@ -164,12 +164,7 @@ def measures(text: str, context: PostContext) -> Iterator[Claim]:
 
 def counts(text: str, context: PostContext) -> Iterator[Claim]:
     """Yield each number of pieces. A number that the source states only as a measure or a price is not a count."""
-    counted = numbers_in(PRICE.sub(" ", MEASURE.sub(" ", context.facts)))
-    numbers = counted | {
-        float(n)
-        for word, n in NUMERALS.items()
-        if re.search(rf"\b{word}" if len(word) > SHORT else rf"\b{word}\b", context.facts)
-    }
+    numbers = _piece_counts(context.facts)
     for sentence in about(text, context):
         for found in SET.finditer(sentence):
             number = (found[1] or found[2]).casefold()
@@ -211,9 +206,11 @@ def numbers_in(facts: str) -> frozenset[float]:
 
 
 @lru_cache(maxsize=FACTS_CACHED)
-def _in_words(facts: str) -> frozenset[float]:
+def _piece_counts(facts: str) -> frozenset[float]:
+    """Return the numbers, in digits or words, that are neither measures nor prices."""
     words = {word: word if len(word) > SHORT else rf"{word}\b" for word in NUMERALS}
-    return frozenset(float(NUMERALS[word]) for word, pattern in words.items() if re.search(rf"\b{pattern}", facts))
+    written = {float(NUMERALS[word]) for word, pattern in words.items() if re.search(rf"\b{pattern}", facts)}
+    return numbers_in(PRICE.sub(" ", MEASURE.sub(" ", facts))) | written
 
 
 def _readings(number: str) -> Iterator[float]:
