@@ -22,6 +22,7 @@ from blogworker.bench.chaos.fleet import Fleet
 from blogworker.bench.chaos.vendors import Fault, Vendors, vendors
 from blogworker.bench.scratch import database, server
 from blogworker.db.pool import Database, Row
+from blogworker.ops.forecast import Prices
 from blogworker.ops.retry import Choice, plan_retry, retry_jobs
 from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, Usage, in_force, text_cost
 from blogworker.queue.enqueue import enqueue_many
@@ -174,8 +175,8 @@ async def _until_done(plan: Plan, opened: Database, progress: Callable[[str], No
             for site in state["paused"]:
                 resumed += await opened.maybe("queue/resume_site", instance_id=site) is not None
             if state["failed"]:
-                plan_now = await plan_retry(opened, Choice(), openai=OpenAISettings(), replicate=ReplicateSettings())
-                retried += len(await retry_jobs(opened, plan_now, retry_from=None))
+                everything = await plan_retry(opened, Choice(), Prices(OpenAISettings(), ReplicateSettings()))
+                retried += len(await retry_jobs(opened, everything))
             if state["done"] // 50 > told:
                 told = state["done"] // 50
                 progress(f"{state['done']} of {plan.blogs} done")

@@ -12,6 +12,7 @@ from blogworker.cli.money import dollars
 from blogworker.cli.output import complain, console, emit_json
 from blogworker.cli.session import with_database
 from blogworker.errors import BlogworkerError, SettingsError
+from blogworker.ops.forecast import Prices
 from blogworker.ops.retry import LOCKED, Choice, From, RetryPlan, plan_retry, retry_jobs
 from blogworker.plurals import counted
 from blogworker.section import load_section
@@ -49,8 +50,8 @@ def retry(
         younger_than_s=None if within is None else seconds(within),
         retry_from=first,
     )
-    openai, replicate = load_section(OpenAISettings), load_section(ReplicateSettings)
-    plan = with_database(lambda database: plan_retry(database, choice, openai=openai, replicate=replicate))
+    prices = Prices(load_section(OpenAISettings), load_section(ReplicateSettings))
+    plan = with_database(lambda database: plan_retry(database, choice, prices))
     for unknown in plan.unknown_kinds:
         existing = f"existing kinds are {', '.join(plan.known_kinds)}" if plan.known_kinds else "no job is FAILED"
         complain(f"no FAILED job has an error of kind {unknown}: {existing}")
@@ -58,7 +59,7 @@ def retry(
         console().print(_summary(plan), highlight=False)
         if plan.to_pay and not yes and sys.stdin.isatty() and sys.stdout.isatty():
             typer.confirm("Continue?", abort=True)
-    retried = with_database(lambda database: retry_jobs(database, plan, retry_from=first)) if plan.rows else []
+    retried = with_database(lambda database: retry_jobs(database, plan)) if plan.rows else []
     locked = {row["job_id"] for row in plan.rows}.difference(retried)
     refused = plan.refused | dict.fromkeys(sorted(locked), LOCKED)
     if as_json:

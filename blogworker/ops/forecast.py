@@ -72,16 +72,12 @@ async def forecast_without_database(jobs: Iterable[NewJob], *, prices: Prices) -
 
 
 async def forecast_cost(
-    database: Database,
-    needs: Mapping[tuple[str, str], int],
-    *,
-    openai: OpenAISettings,
-    replicate: ReplicateSettings,
+    database: Database, needs: Mapping[tuple[str, str], int], prices: Prices
 ) -> tuple[float | None, float | None]:
     """Return the likely and the highest cost in USD of jobs by source type and paid stage; None if a model has no
     price."""
     usage = await database.rows("spend/usage", days=DAYS, most=LATEST)
-    found = _estimate(needs, usage, [], Prices(openai, replicate))
+    found = _estimate(needs, usage, [], prices)
     return found.usd, found.usd_at_most
 
 

@@ -2,16 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from anyio import sleep
 
 from blogworker.db.pool import Database, Row
-from blogworker.ops.forecast import forecast_cost
+from blogworker.ops.forecast import Prices, forecast_cost
 from blogworker.ops.jobs import BATCH, PAUSE_S
 from blogworker.ops.sites import require_sites
-from blogworker.settings import OpenAISettings, ReplicateSettings
 
 From = Literal["source", "ideas", "content", "image"]
 LOCKED = "locked by another transaction: try again"
@@ -41,6 +40,7 @@ class RetryPlan:
     """What a retry would do."""
 
     rows: list[Row]  # of the jobs to retry
+    retry_from: From | None
     refused: dict[int, str]  # jobs given by id that are not retried, and why
     skipped: int  # other jobs that are not retried: published, or the site may have a draft
     usd: float | None  # None: a model has no price
@@ -54,9 +54,7 @@ class RetryPlan:
         return Counter((row["source_type"], stage) for row in self.rows for stage in row["to_pay"])
 
 
-async def plan_retry(
-    database: Database, choice: Choice, *, openai: OpenAISettings, replicate: ReplicateSettings
-) -> RetryPlan:
+async def plan_retry(database: Database, choice: Choice, prices: Prices) -> RetryPlan:
     """Return the jobs and the cost without changing anything. Raises SettingsError for an unknown site."""
     await require_sites(database, choice.instance_ids or [])
     found = await database.rows("queue/retry_outlook", **asdict(choice))
@@ -67,28 +65,30 @@ async def plan_retry(
     known = [row["kind"] for row in await database.rows("ops/failed_kinds")] if choice.kinds and not rows else None
     unknown = () if known is None else tuple(kind for kind in choice.kinds or () if kind not in known)
     plan = RetryPlan(
-        rows, refused if named else {}, 0 if named else len(refused), 0.0, 0.0, unknown, tuple(known or ())
+        rows=rows,
+        retry_from=choice.retry_from,
+        refused=refused if named else {},
+        skipped=0 if named else len(refused),
+        usd=0.0,
+        usd_at_most=0.0,
+        unknown_kinds=unknown,
+        known_kinds=tuple(known or ()),
     )
     if not plan.to_pay:
         return plan
-    usd, usd_at_most = await forecast_cost(database, plan.to_pay, openai=openai, replicate=replicate)
-    return RetryPlan(rows, plan.refused, plan.skipped, usd, usd_at_most, unknown, plan.known_kinds)
+    usd, usd_at_most = await forecast_cost(database, plan.to_pay, prices)
+    return replace(plan, usd=usd, usd_at_most=usd_at_most)
 
 
-async def retry_jobs(database: Database, plan: RetryPlan, *, retry_from: From | None) -> list[int]:
-    """Retry the jobs of the plan. Return the ids that are PENDING again: only jobs of the plan, each once."""
+async def retry_jobs(database: Database, plan: RetryPlan) -> list[int]:
+    """Retry the jobs of the plan in batches. Return the ids of those that are PENDING again, each once."""
     retried: list[int] = []
     for start in range(0, len(plan.rows), BATCH):
         ids = [row["job_id"] for row in plan.rows[start : start + BATCH]]
-        retried += await retry_batch(database, ids, retry_from=retry_from)
+        found = await database.rows("queue/retry", job_ids=ids, retry_from=plan.retry_from)
+        retried += [row["job_id"] for row in found]
         await sleep(PAUSE_S)
     return retried
-
-
-async def retry_batch(database: Database, job_ids: Sequence[int], *, retry_from: From | None = None) -> list[int]:
-    """Retry these jobs in one transaction. Return those that are PENDING again."""
-    found = await database.rows("queue/retry", job_ids=list(job_ids), retry_from=retry_from)
-    return [row["job_id"] for row in found]
 
 
 def _refusal(row: Row) -> str:

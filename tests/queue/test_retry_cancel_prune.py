@@ -5,6 +5,7 @@ from anyio import create_task_group, fail_after
 from psycopg.types.json import Json
 
 from blogworker.ops import retry as retrying
+from blogworker.ops.forecast import Prices
 from blogworker.ops.retry import Choice, plan_retry, retry_jobs
 from blogworker.queue.job import Done, Failure, Reject, Release, Retry, Wait
 from blogworker.queue.rescue import rescue
@@ -13,7 +14,7 @@ from blogworker.settings import OpenAISettings, ReplicateSettings
 pytestmark = pytest.mark.anyio
 
 
-PRICES = {"openai": OpenAISettings(_env_file=None), "replicate": ReplicateSettings(_env_file=None)}
+PRICES = Prices(OpenAISettings(_env_file=None), ReplicateSettings(_env_file=None))
 
 
 def failure(kind: str = "Rejected", stage: str = "content") -> Failure:
@@ -22,9 +23,7 @@ def failure(kind: str = "Rejected", stage: str = "content") -> Failure:
 
 async def retry(database, **given) -> list[int]:
     """The ids put back, as `blogworker retry` does it."""
-    choice = Choice(**given)
-    plan = await plan_retry(database, choice, **PRICES)
-    return await retry_jobs(database, plan, retry_from=choice.retry_from)
+    return await retry_jobs(database, await plan_retry(database, Choice(**given), PRICES))
 
 
 async def prune(database, older_than_s: float = 3600, batch: int = 500) -> int:
