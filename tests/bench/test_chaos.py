@@ -16,8 +16,8 @@ from blogworker.bench.chaos import promises
 from blogworker.bench.chaos.crowd import Crowd
 from blogworker.bench.chaos.evidence import Evidence, Report, watch
 from blogworker.bench.chaos.fleet import Fleet
+from blogworker.bench.chaos.incompatible import IncompatibleDatabase
 from blogworker.bench.chaos.logbook import Logbook
-from blogworker.bench.chaos.misfit import Misfit
 from blogworker.bench.chaos.poison import Poisoner, poisons
 from blogworker.bench.chaos.producers import Ledger
 from blogworker.bench.chaos.storm import Tally
@@ -79,7 +79,7 @@ def test_an_audit_of_a_fleet_that_kept_its_promises_finds_them_kept() -> None:
 
     for promise in (
         *(promises.done_once, promises.nothing_stuck, promises.poison_harms_nobody, promises.poison_ends),
-        *(promises.only_poison_fails, promises.misfit_is_free, promises.claims_go_on),
+        *(promises.only_poison_fails, promises.incompatible_database_is_free, promises.claims_go_on),
         promises.workers_end_only_when_killed,
     ):
         assert promise(found).kept, promise(found)
@@ -109,14 +109,14 @@ def test_what_fails_is_poisoned_and_says_why() -> None:
 
 @pytest.mark.parametrize("kind", ["InsufficientPrivilege", "UndefinedFunction", "UndefinedColumn"])
 def test_an_attempt_that_a_database_misfit_costs_breaks_the_promise(kind: str) -> None:
-    assert not promises.misfit_is_free(evidence(ends=[end(kind=kind, spent=True)])).kept
-    assert not promises.misfit_is_free(evidence(ends=[end(kind=kind, became="FAILED")])).kept
-    assert promises.misfit_is_free(evidence(ends=[end(kind=kind)])).kept
+    assert not promises.incompatible_database_is_free(evidence(ends=[end(kind=kind, spent=True)])).kept
+    assert not promises.incompatible_database_is_free(evidence(ends=[end(kind=kind, became="FAILED")])).kept
+    assert promises.incompatible_database_is_free(evidence(ends=[end(kind=kind)])).kept
 
 
 @pytest.mark.parametrize("kind", ["Unavailable", "LeaseLost", "NumericValueOutOfRange", None])
 def test_an_attempt_that_ended_for_another_reason_says_nothing_of_a_misfit(kind: str | None) -> None:
-    assert promises.misfit_is_free(evidence(ends=[end(kind=kind, spent=True)])).kept
+    assert promises.incompatible_database_is_free(evidence(ends=[end(kind=kind, spent=True)])).kept
 
 
 def test_a_process_that_ends_by_itself_is_told_from_one_that_was_killed() -> None:
@@ -158,7 +158,7 @@ async def test_a_burst_is_over_as_soon_as_it_is_there(database: Database) -> Non
 
 
 async def test_a_function_that_was_renamed_has_its_name_again(database: Database) -> None:
-    await Misfit(database).rename(0)
+    await IncompatibleDatabase(database).rename(0)
 
     assert (await database.one("bench/chaos_quota_round"))["there"]
 

@@ -132,10 +132,10 @@ def faults_of(wire: Wire, request: Mapping[str, Any], *, base: str) -> list[str]
         for name, pattern in wire.headers.items()
         if not re.fullmatch(pattern, request["headers"].get(name, ""))
     ]
-    return found + list(misfits(request["json"], wire.body, "body"))
+    return found + list(mismatches(request["json"], wire.body, "body"))
 
 
-def misfits(value: Any, shape: Shape, path: str) -> Iterator[str]:
+def mismatches(value: Any, shape: Shape, path: str) -> Iterator[str]:
     match shape:
         case None:
             if value is not None:
@@ -148,7 +148,7 @@ def misfits(value: Any, shape: Shape, path: str) -> Iterator[str]:
                 yield f"{path} is {value!r:.60}"
         case [item]:
             for place, entry in enumerate(value if isinstance(value, list) else [None]):
-                yield from misfits(entry, item, f"{path}[{place}]")
+                yield from mismatches(entry, item, f"{path}[{place}]")
         case re.Pattern():
             if not isinstance(value, str) or not shape.fullmatch(value):
                 yield f"{path} is {value!r:.60}"
@@ -166,6 +166,6 @@ def _object(value: Any, shape: Mapping[str, Shape], path: str) -> Iterator[str]:
         yield from (f"{path}.{name} is unknown" for name in value if name not in fields)
     for name, (kind, optional) in fields.items():
         if name in value:
-            yield from misfits(value[name], kind, f"{path}.{name}")
+            yield from mismatches(value[name], kind, f"{path}.{name}")
         elif not optional:
             yield f"{path}.{name} is missing"

@@ -24,7 +24,7 @@ PROMISES = (
     promises.poison_harms_nobody,
     promises.poison_ends,
     promises.only_poison_fails,
-    promises.misfit_is_free,
+    promises.incompatible_database_is_free,
     promises.claims_go_on,
 )
 
@@ -72,7 +72,7 @@ def work(found: Evidence) -> dict[str, int | float]:
         "attempts held by a worker when it was killed": len(orphaned(kills)),
         "attempts rescued": sum(end["kind"] == "LeaseLost" for end in found.ends),
         "attempts whose late writes were refused": events["attempt_lost"],
-        "attempts ended by a database that did not fit": len(found.misfits),
+        "attempts ended by an incompatible database": len(found.incompatible_ends),
         "leases lost by a living worker": events["lease_lost"],
         "workers started": events["worker_started"],
         "workers that began while the database was away": found.report.exits[os.EX_TEMPFAIL],

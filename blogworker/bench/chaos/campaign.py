@@ -17,9 +17,9 @@ from blogworker.bench.chaos.audit import Verdict, judge
 from blogworker.bench.chaos.crowd import Crowd
 from blogworker.bench.chaos.evidence import Report, gather, watch
 from blogworker.bench.chaos.fleet import Fleet, kept
+from blogworker.bench.chaos.incompatible import IncompatibleDatabase
 from blogworker.bench.chaos.link import HOST, link
 from blogworker.bench.chaos.logbook import Logbook
-from blogworker.bench.chaos.misfit import Misfit
 from blogworker.bench.chaos.plan import LEASE_S, Plan, schedule
 from blogworker.bench.chaos.poison import Poisoner
 from blogworker.bench.chaos.producers import Producers
@@ -150,7 +150,9 @@ async def _world(plan: Plan, logs: Path) -> AsyncIterator[World]:
         }
         crowd = Crowd(near, make_conninfo(near_url, user=STRANGER, password=PASSWORD), sites=plan.burst_sites)
         fleet = Fleet(environment, logs)
-        yield World(near, far, simulator, Aims(fleet, wire, postgres, near, Poisoner(near), crowd, Misfit(near)))
+        yield World(
+            near, far, simulator, Aims(fleet, wire, postgres, near, Poisoner(near), crowd, IncompatibleDatabase(near))
+        )
 
 
 def _producers_pool(url: str) -> Database:

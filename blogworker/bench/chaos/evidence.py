@@ -82,7 +82,7 @@ class Evidence:
         return [claim for claim in self.claims if claim["instance_id"].startswith(INNOCENT)]
 
     @property
-    def misfits(self) -> list[Row]:
+    def incompatible_ends(self) -> list[Row]:
         """Attempts that ended because the database did not fit."""
         return [end for end in self.ends if _sqlstate(end["kind"]).startswith(MISFIT)]
 

@@ -127,9 +127,11 @@ def only_poison_fails(found: Evidence) -> Promise:
     return Promise("what ends FAILED is poisoned, and says why", kept, evidence + _named(innocent + silent))
 
 
-def misfit_is_free(found: Evidence) -> Promise:
-    spent = [f"{end['job_id']} {end['kind']}" for end in found.misfits if end["spent"] or end["became"] == "FAILED"]
-    failed = sum(end["became"] == "FAILED" for end in found.misfits)
+def incompatible_database_is_free(found: Evidence) -> Promise:
+    spent = [
+        f"{end['job_id']} {end['kind']}" for end in found.incompatible_ends if end["spent"] or end["became"] == "FAILED"
+    ]
+    failed = sum(end["became"] == "FAILED" for end in found.incompatible_ends)
     evidence = f"{len(spent)} attempts spent, {failed} blogs FAILED by a missing grant or function"
     return Promise("a database that does not fit costs no attempt", not spent, evidence + _named(spent))
 

@@ -12,9 +12,9 @@ from anyio.to_thread import run_sync
 
 from blogworker.bench.chaos.crowd import Crowd
 from blogworker.bench.chaos.fleet import Fleet
+from blogworker.bench.chaos.incompatible import IncompatibleDatabase
 from blogworker.bench.chaos.kills import Kill, ask, kill
 from blogworker.bench.chaos.link import Link
-from blogworker.bench.chaos.misfit import Misfit
 from blogworker.bench.chaos.plan import Blow, Kind
 from blogworker.bench.chaos.poison import Poisoner
 from blogworker.db.embedded import EmbeddedPostgres
@@ -43,7 +43,7 @@ class Aims:
     database: Database
     poisoner: Poisoner
     crowd: Crowd
-    misfit: Misfit
+    incompatible: IncompatibleDatabase
 
 
 class Storm:
@@ -87,10 +87,10 @@ class Storm:
                 await aims.crowd.burst()
             case Kind.REVOKE:
                 aims.fleet.expect_refusals(blow.lasts_s)
-                await aims.misfit.revoke(blow.lasts_s)
+                await aims.incompatible.revoke(blow.lasts_s)
             case Kind.RENAME:
                 aims.fleet.expect_refusals(blow.lasts_s)
-                await aims.misfit.rename(blow.lasts_s)
+                await aims.incompatible.rename(blow.lasts_s)
             case _:
                 assert_never(blow.kind)
         self.tally.blows[blow.kind] += hit

@@ -73,7 +73,7 @@ async def overhead(*, per_s: int, seconds: float, rounds: int, progress: Callabl
 
 
 async def crowd(*, desks: int, requests_per_minute: int, seconds: float) -> Crowd:
-    """Every desk always has callers waiting; each has a connection of its own, as workers do, but not a process."""
+    """Every client always has callers waiting; each has a connection of its own, as workers do, but not a process."""
     async with server() as dsn, AsyncExitStack() as stack:
         opened = await stack.enter_async_context(database(dsn, pool_max=2))
         url = make_conninfo(dsn, dbname=(await opened.one("bench/connected_to"))["name"])

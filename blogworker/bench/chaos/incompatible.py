@@ -1,6 +1,6 @@
-"""A database that does not fit the workers for a while: a grant is missing, or a function has another name.
+"""Make the database incompatible with the workers for a while: revoke a grant, or rename a function.
 
-Nobody's blog is at fault, and the mistake is put right in seconds. Both ends are repeated until the database says yes.
+No job is at fault, and the change is undone within seconds. Both statements are repeated until they succeed.
 """
 
 from functools import partial
@@ -17,15 +17,15 @@ GRANTS = (
 )
 
 
-class Misfit:
-    """`database`: the owner's."""
+class IncompatibleDatabase:
+    """`database`: a connection of the owner."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._grants = cycle(GRANTS)
 
     async def revoke(self, seconds: float) -> None:
-        """Take one grant from the workers, each time another."""
+        """Revoke one grant of the workers, a different one each time."""
         taken, given = next(self._grants)
         await until_answered(lambda: self._database.rows(taken))
         await sleep(seconds)
