@@ -22,12 +22,12 @@ from blogworker.bench.chaos.fleet import Fleet
 from blogworker.bench.chaos.vendors import Fault, Vendors, vendors
 from blogworker.bench.scratch import database, server
 from blogworker.db.pool import Database, Row
-from blogworker.ops.forecast import Prices
 from blogworker.ops.retry import Choice, plan_retry, retry_jobs
 from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, Usage, in_force, text_cost
 from blogworker.queue.enqueue import enqueue_many
 from blogworker.queue.validation import NewJob
 from blogworker.settings import OpenAISettings, ReplicateSettings
+from blogworker.spend.estimate import Prices
 
 PROBABILITY = 0.05
 LOOK_S = 0.5

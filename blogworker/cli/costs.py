@@ -12,10 +12,10 @@ from blogworker.cli.output import console, emit_json, facts, table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Row
 from blogworker.ops.costs import Costs, CostsRequest, Period, read_costs, read_spending, set_total_budget
-from blogworker.ops.forecast import Prices
 from blogworker.plurals import counted
 from blogworker.section import load_section
 from blogworker.settings import OpenAISettings, ReplicateSettings
+from blogworker.spend.estimate import Prices
 
 app = typer.Typer(help="Show what was spent; set the total budget.", invoke_without_command=True)
 

@@ -15,12 +15,13 @@ from blogworker.cli.session import opened
 from blogworker.cli.sources import Checked
 from blogworker.db.grants import PRODUCER
 from blogworker.errors import DatabaseNotReady, DatabaseUnavailable, QueueFull
-from blogworker.ops.forecast import Forecast, Prices, forecast, forecast_without_database
+from blogworker.ops.forecast import Forecast, forecast, forecast_without_database
 from blogworker.plurals import counted
 from blogworker.queue.survey import room
 from blogworker.queue.validation import NewJob
 from blogworker.section import load_section
 from blogworker.settings import OpenAISettings, ReplicateSettings, has_database
+from blogworker.spend.estimate import Prices
 
 if TYPE_CHECKING:
     from blogworker.spend.estimate import Use

@@ -12,11 +12,11 @@ from blogworker.cli.money import dollars
 from blogworker.cli.output import complain, console, emit_json
 from blogworker.cli.session import with_database
 from blogworker.errors import BlogworkerError, SettingsError
-from blogworker.ops.forecast import Prices
 from blogworker.ops.retry import LOCKED, Choice, From, RetryPlan, plan_retry, retry_jobs
 from blogworker.plurals import counted
 from blogworker.section import load_section
 from blogworker.settings import OpenAISettings, ReplicateSettings
+from blogworker.spend.estimate import Prices
 
 
 def register(app: typer.Typer) -> None:

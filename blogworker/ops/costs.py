@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import Any
 
 from blogworker.db.pool import Database, Row
-from blogworker.ops.forecast import Prices
 from blogworker.ops.sites import require_site
 from blogworker.prices import Dated, in_force
+from blogworker.spend.estimate import Prices
 
 LATEST = 1_000  # finished jobs that the average cost is computed from
 OLD = timedelta(days=92)  # a price that was checked longer ago should be compared with the provider's page

@@ -8,8 +8,7 @@ from blogworker.db.pool import Database, Row
 from blogworker.errors import DatabaseNotReady, QueueFull
 from blogworker.queue.survey import Survey, room, survey
 from blogworker.queue.validation import NewJob
-from blogworker.settings import OpenAISettings, ReplicateSettings
-from blogworker.spend.estimate import DAYS, LATEST, Estimate, estimate
+from blogworker.spend.estimate import DAYS, LATEST, Estimate, Prices, estimate
 from blogworker.stages.catalog import paid_calls
 
 
@@ -36,14 +35,6 @@ class Forecast:
         if self.outlook is None or not self.outlook["a_minute"]:
             return None
         return float((self.outlook["waiting"] + self.survey.new) / self.outlook["a_minute"])
-
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """The settings that a cost depends on."""
-
-    openai: OpenAISettings
-    replicate: ReplicateSettings
 
 
 async def forecast(
@@ -90,4 +81,4 @@ def _estimate(
     needs: Mapping[tuple[str, str], int], usage: Sequence[Row], quotas: Sequence[Row], prices: Prices
 ) -> Estimate:
     calls = tuple(paid_calls(prices.openai, prices.replicate).values())
-    return estimate(needs, calls, usage, quotas, openai=prices.openai, replicate=prices.replicate)
+    return estimate(needs, calls, usage, quotas, prices)

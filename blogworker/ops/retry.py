@@ -8,9 +8,10 @@ from typing import Literal
 from anyio import sleep
 
 from blogworker.db.pool import Database, Row
-from blogworker.ops.forecast import Prices, forecast_cost
+from blogworker.ops.forecast import forecast_cost
 from blogworker.ops.jobs import BATCH, PAUSE_S
 from blogworker.ops.sites import require_sites
+from blogworker.spend.estimate import Prices
 
 From = Literal["source", "ideas", "content", "image"]
 LOCKED = "locked by another transaction: try again"

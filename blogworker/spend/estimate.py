@@ -23,6 +23,14 @@ USED = ("calls", "tokens_in", "tokens_cached", "tokens_out")
 
 
 @dataclass(frozen=True, slots=True)
+class Prices:
+    """The settings that a cost depends on."""
+
+    openai: OpenAISettings
+    replicate: ReplicateSettings
+
+
+@dataclass(frozen=True, slots=True)
 class PaidCall:
     """The paid call of one stage, as the settings define it."""
 
@@ -65,19 +73,17 @@ def estimate(
     calls: Sequence[PaidCall],
     usage: Sequence[Row],
     quotas: Sequence[Row],
-    *,
-    openai: OpenAISettings,
-    replicate: ReplicateSettings,
+    prices: Prices,
 ) -> Estimate:
     """Return the estimate. `needs`: jobs by source type and paid stage; `usage` and `quotas`: rows of the queries with
     these names, may be empty."""
     uses = tuple(
-        _use(kind, needs[kind, call.stage], call, usage, openai, replicate)
+        _use(kind, needs[kind, call.stage], call, usage, prices)
         for kind in sorted({kind for kind, _ in needs})
         for call in calls
         if (kind, call.stage) in needs
     )
-    minutes, narrowest = _time(uses, _limits(quotas, openai, replicate))
+    minutes, narrowest = _time(uses, _limits(quotas, prices))
     return Estimate(
         uses,
         _total((use.usd, use.jobs) for use in uses),
@@ -87,23 +93,19 @@ def estimate(
     )
 
 
-def price(
-    model: str, *, tokens_in: float, cached: float, out: float, openai: OpenAISettings, replicate: ReplicateSettings
-) -> float | None:
+def price(model: str, prices: Prices, *, tokens_in: float, cached: float, out: float) -> float | None:
     """Return the USD of these tokens of a text model, or of one picture; None if the model has no price."""
     today = datetime.now(UTC).date()
-    if (text := in_force(openai.prices.get(model, ()), today)) is not None:
+    if (text := in_force(prices.openai.prices.get(model, ()), today)) is not None:
         usage = Usage(tokens_in=round(tokens_in), cached=round(cached), tokens_out=round(out))
         return text_cost(text, usage)
-    picture = in_force(replicate.prices.get(model, ()), today)
+    picture = in_force(prices.replicate.prices.get(model, ()), today)
     return None if picture is None else picture.usd
 
 
-def _use(
-    kind: str, jobs: int, call: PaidCall, usage: Sequence[Row], openai: OpenAISettings, replicate: ReplicateSettings
-) -> Use:
+def _use(kind: str, jobs: int, call: PaidCall, usage: Sequence[Row], prices: Prices) -> Use:
     def usd(*, calls: float, tokens_in: float = 0, cached: float = 0, out: float = 0) -> float | None:
-        cost = price(call.model, tokens_in=tokens_in, cached=cached, out=out, openai=openai, replicate=replicate)
+        cost = price(call.model, prices, tokens_in=tokens_in, cached=cached, out=out)
         return cost if cost is None or call.tokens else cost * calls
 
     seen_of, seen = _seen(kind, call, usage)
@@ -141,10 +143,9 @@ def _total(parts: Iterable[tuple[float | None, int]]) -> float | None:
     return total
 
 
-def _limits(
-    quotas: Sequence[Row], openai: OpenAISettings, replicate: ReplicateSettings
-) -> dict[str, tuple[float, float | None]]:
+def _limits(quotas: Sequence[Row], prices: Prices) -> dict[str, tuple[float, float | None]]:
     """Return requests and tokens per minute of each quota: in force, else from the settings."""
+    openai, replicate = prices.openai, prices.replicate
     limits: dict[str, tuple[float, float | None]] = {
         openai.bucket(model): (openai.rpm, openai.tpm) for model in (openai.ideas_model, openai.content_model)
     }

@@ -5,11 +5,11 @@ from anyio import create_task_group, fail_after
 from psycopg.types.json import Json
 
 from blogworker.ops import retry as retrying
-from blogworker.ops.forecast import Prices
 from blogworker.ops.retry import Choice, plan_retry, retry_jobs
 from blogworker.queue.job import Done, Failure, Reject, Release, Retry, Wait
 from blogworker.queue.rescue import rescue
 from blogworker.settings import OpenAISettings, ReplicateSettings
+from blogworker.spend.estimate import Prices
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ import pytest
 
 from blogworker.prices import TextPrice
 from blogworker.settings import OpenAISettings, ReplicateSettings
-from blogworker.spend.estimate import ENOUGH, Estimate, estimate
+from blogworker.spend.estimate import ENOUGH, Estimate, Prices, estimate
 from blogworker.stages.catalog import paid_calls
 
 OPENAI = OpenAISettings(
@@ -43,7 +43,7 @@ def bucket(name: str, requests: int, tokens: int | None, *, vendor: int | None =
 def of(kinds: dict[str, int], *usage: dict[str, Any], quotas: Any = (), openai: OpenAISettings = OPENAI) -> Estimate:
     calls = paid_calls(openai, REPLICATE)
     needs = {(kind, stage): jobs for kind, jobs in kinds.items() for stage in calls}
-    return estimate(needs, tuple(calls.values()), usage, quotas, openai=openai, replicate=REPLICATE)
+    return estimate(needs, tuple(calls.values()), usage, quotas, Prices(openai, REPLICATE))
 
 
 def test_without_finished_blogs_the_reservations_are_the_estimate() -> None:
