@@ -593,10 +593,8 @@ class Play:
             case "reconcile" if calls := self.began():
                 call = calls[value[0] % len(calls)]
                 self.used[call] = value[1]
-                before = self.now()
+                self.told.append((self.now(), "report", value[1] - call.tokens))  # the provider knows it first
                 self.tap.reconcile(call, value[1])
-                at = max(before, self.tap.row()["updated_at"].timestamp() + self.tap.passed_s)
-                self.told.append((at, "report", value[1] - call.tokens))
             case "slow down":
                 self.tap.slow_down()
                 self.tap.round()
