@@ -33,6 +33,7 @@ from blogworker.queue.job import Claim, Stage
 
 STAGES = frozenset(Stage)
 DRY_ROUNDS = 50  # retries of a claim that met only sites without jobs; a claim has a time limit
+RETIRED_AHEAD = 1_000  # sites at the head of the line that are checked after a claim that met only sites without jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +112,19 @@ async def claim(
             return Claimed(claims=(), look_again=True)
         rows = result
         scan.after = rows[0]["scanned_to"]
-        dry: list[str] = rows[0]["dry"]
-        retired = await database.briefly(("queue/retire_sites", {"instance_ids": dry})) if dry else None
-        still_open = retired[0]["open"] if retired else len(dry)
         claims = tuple(claim_of(row) for row in rows if row["job_id"] is not None)
+        dry: list[str] = rows[0]["dry"]
+        still_open = await _retire(database, dry, ahead=0 if claims else RETIRED_AHEAD) if dry else 0
         if claims or len(dry) == still_open:
             break
     look_again = bool(claims) or rows[0]["contended"] or bool(dry)
     return Claimed(claims=claims, look_again=look_again, look_in_s=rows[0]["look_in_s"])
+
+
+async def _retire(database: Database, dry: list[str], *, ahead: int) -> int:
+    """Take sites without jobs out of the line. Return how many of `dry` stay there."""
+    rows = await database.briefly(("queue/retire_sites", {"instance_ids": dry, "ahead": ahead}))
+    return int(rows[0]["open"]) if rows else len(dry)
 
 
 def _filter_parameters(only: ClaimFilter, scan: Scan) -> dict[str, Any]:

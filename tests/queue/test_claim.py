@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from anyio import create_task_group
 
-from blogworker.queue.admit import Reopening
+from blogworker.queue.admit import Reopening, admit
 from blogworker.queue.claim import claim
 
 pytestmark = pytest.mark.anyio
@@ -255,6 +255,24 @@ async def test_concurrent_claims_take_every_job_once(psql, database, claimer):
 
     assert len(taken) == produced
     assert set(taken.values()) == {1}
+
+
+@pytest.mark.parametrize("emptied", [1, 60, 3_000])
+async def test_sites_whose_jobs_were_all_cancelled_do_not_hold_up_a_claim(psql, claimer, emptied):
+    """They stay at the head of the line until a claim meets them. One claim retires as many as there are."""
+    await psql.run(
+        "insert into blog_generations (instance_id, source_type, source_id) "
+        f"select 'emptied-' || n, 'keyword', 'k' from generate_series(1, {emptied}) as n"
+    )
+    await psql.insert("shop", 1)
+    while await admit(claimer.database):
+        pass
+    await psql.run("update sites set virtual_time = virtual_time + 1 where instance_id = 'shop'")
+    await psql.run("update blog_generations set status = 'CANCELLED' where instance_id <> 'shop'")
+
+    found = await claimer(slots=10)
+
+    assert [each.instance_id for each in found.claims] == ["shop"]
 
 
 async def test_a_site_is_not_retired_under_an_open_transaction(psql, another_psql, claimer):

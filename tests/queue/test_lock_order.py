@@ -280,7 +280,7 @@ class Stage:
             "queue/reconcile_sites": {"batch": 50, "only": None, "skipped": []},
             "queue/claim": asked(self.worker_id),
             "queue/claim paced": asked(self.worker_id, PACED),
-            "queue/retire_sites": {"instance_ids": ["capped", "free"]},
+            "queue/retire_sites": {"instance_ids": ["capped", "free"], "ahead": 2},
             "queue/promote": {"batch": 100, "only": None, "skipped": []},
             "queue/rescue": {"batch": 100, "most_lone": MOST_LONE, "most": MOST, "only": None, "skipped": []},
             "queue/release_lost_claims": {
@@ -477,7 +477,7 @@ async def test_a_site_is_not_retired_under_what_is_not_committed(psql, another_p
     await another_psql.run("begin")
     await another_psql.run(produce)
     await psql.run("set lock_timeout = '1s'")
-    cursor = await psql.connection.execute(query("queue/retire_sites"), {"instance_ids": ["shop"]})
+    cursor = await psql.connection.execute(query("queue/retire_sites"), {"instance_ids": ["shop"], "ahead": 0})
     open_sites = (await cursor.fetchall())[0]["open"]
     await another_psql.run("commit")
 
@@ -493,7 +493,7 @@ async def test_a_producer_that_meets_a_retire_announces_its_site(psql, another_p
     await claimer(1)
     await psql.run("update blog_generations set status = 'FAILED'")
     await another_psql.run("begin")
-    await another_psql.connection.execute(query("queue/retire_sites"), {"instance_ids": ["shop"]})
+    await another_psql.connection.execute(query("queue/retire_sites"), {"instance_ids": ["shop"], "ahead": 0})
 
     with fail_after(10):
         async with create_task_group() as tasks:

@@ -219,7 +219,7 @@ values
     ('openai/small', 'openai', 6000, 6000000),
     ('openai/large', 'openai', 6000, 6000000),
     ('replicate/predictions', 'replicate', 600, null);
-insert into quota_waits (call_id, bucket, desk_id, turn, tokens, asked_at, seen_at)
+insert into quota_waits (call_id, bucket, client_id, turn, tokens, asked_at, seen_at)
 select gen_random_uuid(), 'openai/large', gen_random_uuid(), n, 10, now(), now() from generate_series(1, 3) as n;
 {BUCKETS}"""
 
@@ -291,7 +291,7 @@ HOT = [
     ),
     Hot("queue/sweep_sites", {"after": "s1", "batch": 100}, ("blog_generations_pending_idx", "sites_pkey")),
     Hot("queue/sweep_jobs", {"after": 100, "batch": 1000}, ("blog_generations_pkey",)),
-    Hot("queue/retire_sites", {"instance_ids": ["s1", "s2", "s3"]}, ("sites_pkey",)),
+    Hot("queue/retire_sites", {"instance_ids": ["s1", "s2", "s3"], "ahead": 100}, ("sites_pkey",)),
     Hot("queue/settle", {"worker_id": ME, "outcomes": outcomes()}, ("blog_generations_pkey",)),
     Hot(
         "queue/promote",

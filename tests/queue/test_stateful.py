@@ -370,7 +370,7 @@ class Queue(RuleBasedStateMachine):
         if meanwhile:
             self.commit_session(meanwhile)
         if dry := rows[0]["dry"]:
-            self.run("queue/retire_sites", instance_ids=dry)
+            self.run("queue/retire_sites", instance_ids=dry, ahead=0)
         taken = [self.jobs[row["job_id"]] for row in rows if row["job_id"] is not None]
         assert len(taken) <= (slots if good else 0)
         assert all(job in waiting for job in taken), "only what is in line, and not locked, is claimed"
