@@ -197,6 +197,31 @@ async def test_a_suspect_that_died_alone_rests_before_it_runs_again(psql, databa
     assert rests[1] < rests[2] < rests[3] <= 60
 
 
+async def test_a_suspect_that_died_beside_others_rests_only_after_many_deaths(psql, database, claimer):
+    """While workers are killed every few seconds, long rests would keep suspects from finishing a stage in between."""
+    await psql.insert("shop", 2)
+    await psql.run("update blog_generations set run_at = now() + interval '1 hour' where id = 2")
+    rests = []
+    for _ in range(11):
+        await psql.run(
+            "update blog_generations set run_at = now() where id = 1 and status = 'PENDING' and run_at > now()"
+        )
+        await live(psql)
+        await (claim_suspect(database, claimer.worker_id, None) if rests[1:] else claimer())
+        await die(psql)
+        await psql.run(
+            "insert into generation_errors (generation_id, attempt, stage, kind, message, retryable) "
+            "values (2, 1, 'ideas', 'LeaseLost', 'its worker died', true)"
+        )
+        await rescue(database)
+        rests.append(
+            await psql.value("select extract(epoch from run_at - now())::float8 from blog_generations where id = 1")
+        )
+
+    assert max(rests[:7]) <= 1
+    assert 1 < rests[8] < rests[9] < rests[10] <= 60
+
+
 async def test_what_a_process_held_is_not_held_against_its_jobs_while_it_lives(psql, database, claimer):
     """A database that was away for longer than a lease has killed nobody."""
     await psql.insert("shop", 4)

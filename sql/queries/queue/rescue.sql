@@ -8,7 +8,9 @@
 --
 -- Any job that ran in a worker when it died may have killed it. Only a *lone* death counts against a job: the worker
 -- ran no other job, and no other worker died at that time, because then something else kills workers (a bad host, a
--- person). A suspect whose worker died alone rests before it runs again, so that such an incident can end.
+-- person). A suspect whose worker died alone rests before it runs again, so that such an incident can end; longer each
+-- time, and if other workers died too, only from the eighth death on: most jobs that many deaths make suspects finish a
+-- stage within a few more attempts.
 with orphaned as (
     select g.id, g.worker_id, g.rescues, g.lone_rescues
     from blog_generations as g
@@ -30,6 +32,7 @@ judged as (
         o.worker_id,
         least(1000000000, o.rescues + 1) as rescues,
         d.alone,
+        d.explained,
         least(1000000000, o.lone_rescues + (d.alone and not d.explained)::integer) as lone_rescues
     from orphaned as o
     cross join lateral (
@@ -67,7 +70,10 @@ rescued as (
         rescues = c.rescues,
         lone_rescues = c.lone_rescues,
         run_at = case
-            when c.alone and c.rescues > 1 then now() + make_interval(secs => least(60, 2 ^ least(c.rescues - 1, 6)))
+            when c.alone and c.rescues > 1
+                then now() + make_interval(
+                    secs => least(60, 2 ^ least(6, greatest(0, c.rescues - case when c.explained then 7 else 1 end)))
+                )
             else g.run_at
         end,
         error = case
