@@ -119,11 +119,11 @@ def _budget_facts(s: Row) -> dict[str, object]:
     return {
         "today": _against(s["spent_today_usd"], s["budget_day_usd"], s["left_today_usd"]),
         "this month": _against(s["spent_month_usd"], s["budget_month_usd"], s["left_month_usd"]),
-        "reserved": f"up to {dollars(s['in_hand_usd'])} for jobs in progress",
+        "reserved": f"up to {dollars(s['held_usd'])} for jobs in progress",
         "projected": f"{dollars(s['projected_month_usd'])} by the end of the month: what is spent, and "
         f"{dollars(s['a_day_usd'])} per day (the last seven days) for {s['days_left']:.1f} days",
         "scored": _scored(s),
-        "stopped": s["shut_reason"] or "nothing: no budget is used up",
+        "stopped": s["stop_reason"] or "nothing: no budget is used up",
     }
 
 

@@ -86,7 +86,7 @@ def _status_tables(found: dict[str, Any]) -> list[Any]:
 
 def _stopped(found: dict[str, Any]) -> str:
     """Return what is not claimed now, and why."""
-    reasons = [found["fleet"]["shut_reason"]] if found["fleet"]["shut_reason"] else []
+    reasons = [found["fleet"]["stop_reason"]] if found["fleet"]["stop_reason"] else []
     reasons += [
         f"stages that need {row['provider']}: its circuit breaker is {row['state'].replace('_', '-')}"
         for row in found["breakers"]

@@ -90,5 +90,5 @@ def _share(used: int, limit: int | None, percent: float | None) -> str | None:
 
 
 def _reported(row: Row) -> str | None:
-    limits = [row["vendor_requests_per_minute"], row["vendor_tokens_per_minute"]]
+    limits = [row["reported_requests_per_minute"], row["reported_tokens_per_minute"]]
     return " / ".join("-" if limit is None else f"{limit:,}" for limit in limits) if any(limits) else None

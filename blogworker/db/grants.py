@@ -41,9 +41,7 @@ ENQUEUES = ("enqueue_blog", "enqueue_blogs", "create_sites", "require_room")
 ALL = ("INSERT", "UPDATE", "DELETE")
 LINE = "ready ready_at at_cap capped_until virtual_time turn_cost"
 PAUSE = "paused_at pause_reason resume_at"
-CLAIM = (
-    "status stage attempt failures rescues lone_rescues line run_at worker_id error charged finished_at reserved_usd"
-)
+CLAIM = "status stage attempt failures rescues lone_rescues line run_at worker_id error charged finished_at held_usd"
 PLAN = "name plan weight max_in_flight max_pending settings"
 
 PRODUCER = Role("blogworker_producer", "adds jobs; reads nothing", reads=False, functions=ENQUEUES)
@@ -71,9 +69,10 @@ WORKER = Role(
     },
     functions=(
         *READS,
+        "add_usage",
         "draw_review",
         "claim_slug",
-        "reserve_spend",
+        "hold_budget",
         "claim_title",
         "quota_round",
         "breaker_report",

@@ -36,4 +36,4 @@ class Refusal:
 async def check_budgets(database: Runner, *, now: datetime | None = None) -> Budget:
     """Resume the sites whose pause is over, and return the total budget. Any worker may call this at any time."""
     row = await database.one("spend/check_budgets", now=now)
-    return Budget(row["resumed"], row["shut_reason"], row["shut_s"])
+    return Budget(row["resumed"], row["stop_reason"], row["stopped_s"])

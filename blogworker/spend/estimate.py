@@ -153,8 +153,8 @@ def _limits(quotas: Sequence[Row], prices: Prices) -> dict[str, tuple[float, flo
     for row in quotas:
         requests, tokens = row["requests_per_minute"], row["tokens_per_minute"]
         limits[row["name"]] = (
-            min(requests, row["vendor_requests_per_minute"] or requests),
-            tokens and min(tokens, row["vendor_tokens_per_minute"] or tokens),
+            min(requests, row["reported_requests_per_minute"] or requests),
+            tokens and min(tokens, row["reported_tokens_per_minute"] or tokens),
         )
     return limits
 

@@ -5,12 +5,12 @@ select
     s.budget_day_usd as day_budget,
     round(s.spent_month_usd, 4) as month,
     s.budget_month_usd as month_budget,
-    round(s.in_hand_usd, 4) as reserved,
+    round(s.held_usd, 4) as reserved,
     round(s.a_day_usd, 4) as a_day,
     round(s.projected_month_usd, 2) as projected_month,
     s.posts_month as posts,
     s.score_month as score,
-    coalesce(s.shut_reason, 'open') as gate
+    coalesce(s.stop_reason, 'open') as gate
 from spending as s;
 
 \echo 'By day and model'

@@ -1,4 +1,4 @@
--- Who waits, who is served, who is shut out?     psql "$DATABASE_URL" -f sql/inspect/sites.sql
+-- Who waits, who is served, who is held back?     psql "$DATABASE_URL" -f sql/inspect/sites.sql
 \echo 'Sites with work, the longest wait first; service is jobs started in ten minutes, per unit of weight'
 select
     v.instance_id,

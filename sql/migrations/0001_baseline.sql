@@ -230,8 +230,8 @@ create table blog_generations (
     worker_id uuid,
     attempt integer not null default 0 check (attempt >= 0), -- claims so far: the fencing token, never decreases
     charged real, -- the turn cost that its site was charged for this attempt
-    reserved_usd numeric, -- the most that the attempt in reserved_for is expected to cost
-    reserved_for integer,
+    held_usd numeric, -- the most that the attempt in held_for is expected to cost
+    held_for integer,
 
     -- Attempts so far.
     failures integer not null default 0 check (failures >= 0), -- attempts that count against max_attempts
@@ -262,7 +262,7 @@ create table blog_generations (
     ),
     constraint error_is_at_most_10000_characters check (length(error) <= 10000),
     constraint costs_are_bounded check (
-        reserved_usd between 0 and 1000000 and charged between 0 and 1000
+        held_usd between 0 and 1000000 and charged between 0 and 1000
     ),
     constraint run_at_is_a_date_time check (
         run_at between '0001-01-01 00:00:00+00' and '9999-12-31 23:59:59.999999+00'
@@ -327,6 +327,21 @@ create index blog_generations_site_idx on blog_generations (instance_id, id desc
 
 -- Counts and order ---------------------------------------------------------------------------------------------------
 
+-- Which PENDING jobs a claim takes: is_claimable, by claim.sql, and of these is_started has finished a stage; or
+-- is_suspect, by claim_suspect.sql. No other job may be claimed. The three are inlined, so that a scan uses a partial
+-- index: tests/queue/test_plans.py shows that.
+create function is_claimable(g blog_generations) returns boolean language sql immutable parallel safe as $$
+    select g.status = 'PENDING' and g.line >= 0
+$$;
+
+create function is_started(g blog_generations) returns boolean language sql immutable parallel safe as $$
+    select g.status = 'PENDING' and g.line > 0
+$$;
+
+create function is_suspect(g blog_generations) returns boolean language sql immutable parallel safe as $$
+    select g.status = 'PENDING' and g.line = -1
+$$;
+
 -- The next two are volatile on purpose: in a statement that has locked the site they see what was committed before the
 -- lock was acquired, which the snapshot of the statement may not.
 create function site_in_flight(site text) returns bigint language plpgsql volatile as $$
@@ -338,7 +353,7 @@ $$;
 create function site_has_pending(site text) returns boolean language plpgsql volatile as $$
 begin
     return exists (
-        select from blog_generations as g where g.instance_id = site and g.status = 'PENDING' and g.line >= 0
+        select from blog_generations as g where g.instance_id = site and is_claimable(g)
     );
 end
 $$;
@@ -455,7 +470,7 @@ create function restoring() returns boolean language sql stable as $$
 $$;
 
 -- Replaces a row that the migrations inserted by the row of a dump. Its argument: the column that identifies the row.
-create function give_way() returns trigger language plpgsql as $$
+create function replace_seeded_row() returns trigger language plpgsql as $$
 begin
     execute format('delete from %I.%I as r where r.%3$I = ($1).%3$I', tg_table_schema, tg_table_name, tg_argv[0])
     using new;
@@ -476,8 +491,8 @@ begin
         new.status := case when new.run_at > now() then 'SCHEDULED' else 'PENDING' end;
     end if;
     new.line := case when new.status = 'PENDING' then line_number(new.stage, new.rescues) end;
-    new.reserved_usd := null; -- written by reserve_spend for an attempt in progress
-    new.reserved_for := null;
+    new.held_usd := null; -- written by hold_budget for an attempt in progress
+    new.held_for := null;
     new.charged := null;
     if not exists (select from sites as s where s.instance_id = new.instance_id) then -- cheaper than a void insert
         insert into sites (instance_id) values (new.instance_id) on conflict do nothing;
@@ -1577,8 +1592,8 @@ create table quotas (
     pinned boolean not null default false, -- set by a person: the settings of a worker do not change the limits
 
     -- What the provider reports.
-    vendor_requests_per_minute integer,
-    vendor_tokens_per_minute integer,
+    reported_requests_per_minute integer,
+    reported_tokens_per_minute integer,
     requests_left real, -- of the provider's own bucket, as a fraction; others may draw from it too
     tokens_left real,
     learned_at timestamptz not null default to_timestamp(0),
@@ -1609,7 +1624,7 @@ create table quotas (
 
     constraint texts_are_bounded check (length(name) <= 500 and length(provider) <= 200),
     constraint limits_are_positive check ( -- they are divisors
-        vendor_requests_per_minute > 0 and vendor_tokens_per_minute > 0
+        reported_requests_per_minute > 0 and reported_tokens_per_minute > 0
     ),
     constraint rates_are_bounded check (
         burst_s between 0 and 3600
@@ -1651,10 +1666,10 @@ create index quotas_of_sites_blocked_idx on quotas (blocked_until) where provide
 
 comment on column quotas.epoch is 'changes when calls that were granted and are not due yet have to ask again';
 
--- The last round in which each desk (the callers of one process for one bucket) gave back or reported: a round sent
+-- The last round in which each client (the callers of one process for one bucket) refunded or reported: a round sent
 -- again because its answer was lost must not count twice. expire_clients.sql removes old rows.
 create table quota_rounds (
-    desk_id uuid primary key,
+    client_id uuid primary key,
     number bigint not null,
     at timestamptz not null,
 
@@ -1668,7 +1683,7 @@ create table quota_rounds (
 create unlogged table quota_waits (
     call_id uuid primary key,
     bucket text not null,
-    desk_id uuid not null, -- the process that waits; it asks again several times a second
+    client_id uuid not null, -- the process that waits; it asks again several times a second
     turn double precision not null, -- virtual_time of the site when the job was claimed: claims use the same order
     tokens integer not null,
     asked_at timestamptz not null,
@@ -1726,10 +1741,10 @@ $$;
 create function quota_cost(q quotas, t timestamptz, out request_s double precision, out token_s double precision)
 language sql immutable as $$
     select
-        60 / (quota_pace(q, t) * least(q.requests_per_minute, q.vendor_requests_per_minute)),
+        60 / (quota_pace(q, t) * least(q.requests_per_minute, q.reported_requests_per_minute)),
         case
             when q.tokens_per_minute is null then 0
-            else 60 / (quota_pace(q, t) * least(q.tokens_per_minute, q.vendor_tokens_per_minute))
+            else 60 / (quota_pace(q, t) * least(q.tokens_per_minute, q.reported_tokens_per_minute))
         end
 $$;
 
@@ -1777,16 +1792,16 @@ $$;
 
 -- A round ------------------------------------------------------------------------------------------------------------
 
--- One round with a bucket for all callers of a process: give back, report usage, then reserve.
+-- One round with a bucket for all callers of a process: refund, report usage, then reserve.
 -- Takes  call_ids, turns, tokens, waited_s: the calls that the process waits to make, with their estimates and how
 --        long each has waited so far; those it named before and does not name now are forgotten. unused_tokens: what
 --        each call that ended left of its estimate (negative: it used more); unused_token_s: how far each token of
 --        that call moved the clock; a call that was granted, started and never reached the provider used no tokens.
---        back_requests_s, back_tokens_s: how far the clocks move back for calls that left before they started,
---        ignored if back_epoch is not the bucket's any more; longest_wait_s: calls that would wait longer in all are
---        refused; ahead_s: a call is granted at most this long before it may go, however long it has waited; told_s,
---        told_requests, told_tokens: usage to add to the figures of the last minute, so many seconds ago each (a call
---        that may go at once is counted here already); desk_id, number: of those rounds that give back or report.
+--        refund_requests_s, refund_tokens_s: how far the clocks move back for calls that left before they started,
+--        ignored if refund_epoch is not the bucket's any more; longest_wait_s: calls that would wait longer in all are
+--        refused; ahead_s: a call is granted at most this long before it may go, however long it has waited; reported_s,
+--        reported_requests, reported_tokens: usage to add to the figures of the last minute, so many seconds ago each (a
+--        call that may go at once is counted here already); client_id, number: of those rounds that refund or report.
 --        Each counts once, however often it is sent.
 -- Gives  waits: seconds until each call may go, in the order of call_ids, null where it is not granted; soonest: the
 --        same without the clock of tokens; returned_at_s: returned_s when it was granted; expected_s: the remaining
@@ -1795,7 +1810,7 @@ $$;
 --        have moved the clock of tokens back so far; epoch.
 -- Raises BW404 if there is no such bucket.
 -- Locks  the row of the bucket for one statement; the time is read after the lock is acquired. Then the row of the
---        desk in quota_rounds.
+--        client in quota_rounds.
 --
 -- Waiting calls are served in the order of the turns of their sites, across all processes: a round grants for all of
 -- them, whichever process makes it. Calls are granted shortly before they may go, so that a call with an earlier turn
@@ -1832,9 +1847,9 @@ $$;
 create function quota_round(
     bucket text, call_ids uuid[], turns double precision[], tokens integer[], waited_s double precision[],
     unused_tokens double precision[], unused_token_s double precision[],
-    back_requests_s double precision, back_tokens_s double precision, back_epoch integer,
+    refund_requests_s double precision, refund_tokens_s double precision, refund_epoch integer,
     longest_wait_s double precision, ahead_s double precision,
-    told_s double precision[], told_requests integer[], told_tokens integer[], desk_id uuid, number bigint
+    reported_s double precision[], reported_requests integer[], reported_tokens integer[], client_id uuid, number bigint
 )
 returns table (
     waits double precision[], soonest double precision[], returned_at_s double precision[],
@@ -1875,16 +1890,18 @@ begin
     end if;
     was := q;
     t := clock_timestamp();
-    if cardinality(unused_tokens) > 0 or back_requests_s <> 0 or back_tokens_s <> 0 or cardinality(told_s) > 0 then
-        insert into quota_rounds as r (desk_id, number, at)
-        values (quota_round.desk_id, quota_round.number, t)
-        on conflict (desk_id) do update set number = excluded.number, at = excluded.at
+    if
+        cardinality(unused_tokens) > 0 or refund_requests_s <> 0 or refund_tokens_s <> 0 or cardinality(reported_s) > 0
+    then
+        insert into quota_rounds as r (client_id, number, at)
+        values (quota_round.client_id, quota_round.number, t)
+        on conflict (client_id) do update set number = excluded.number, at = excluded.at
         where r.number < excluded.number;
         if not found then
             unused_tokens := '{}';
             unused_token_s := '{}';
-            back_epoch := null;
-            told_s := '{}';
+            refund_epoch := null;
+            reported_s := '{}';
         end if;
     end if;
     pace := quota_pace(q, t);
@@ -1945,19 +1962,19 @@ begin
         end if;
         q.returned_s := greatest(-1e15, least(1e15, q.returned_s + refund_s - excess_s));
     end if;
-    if back_epoch = q.epoch then
-        q.requests_clock := q.requests_clock - make_interval(secs => back_requests_s);
-        q.tokens_clock := q.tokens_clock - make_interval(secs => back_tokens_s);
+    if refund_epoch = q.epoch then
+        q.requests_clock := q.requests_clock - make_interval(secs => refund_requests_s);
+        q.tokens_clock := q.tokens_clock - make_interval(secs => refund_tokens_s);
     end if;
     slot := quota_slot(t);
     q.slot_requests := quota_moved_on(q.slot_requests, q.newest_slot, slot);
     q.slot_tokens := quota_moved_on(q.slot_tokens, q.newest_slot, slot);
     q.newest_slot := greatest(q.newest_slot, slot);
-    for told in 1 .. cardinality(told_s) loop
-        place := 1 + q.newest_slot - quota_slot(t - make_interval(secs => told_s[told]));
+    for nth in 1 .. cardinality(reported_s) loop
+        place := 1 + q.newest_slot - quota_slot(t - make_interval(secs => reported_s[nth]));
         if place <= 13 then
-            q.slot_requests[place] := quota_counted(q.slot_requests[place], told_requests[told]);
-            q.slot_tokens[place] := quota_counted(q.slot_tokens[place], told_tokens[told]);
+            q.slot_requests[place] := quota_counted(q.slot_requests[place], reported_requests[nth]);
+            q.slot_tokens[place] := quota_counted(q.slot_tokens[place], reported_tokens[nth]);
         end if;
     end loop;
 
@@ -1970,7 +1987,7 @@ begin
             where
                 w.bucket = quota_round.bucket
                 and (
-                    (w.desk_id = quota_round.desk_id and w.call_id <> all (call_ids))
+                    (w.client_id = quota_round.client_id and w.call_id <> all (call_ids))
                     or w.seen_at < t - interval '5 seconds'
                 )
             returning w.tokens, w.starts_at, w.request_s, w.token_s
@@ -2048,9 +2065,9 @@ begin
         if closed then
             if c.place is not null then
                 expected_s[c.place] := left_s;
-                insert into quota_waits as w (call_id, bucket, desk_id, turn, tokens, asked_at, seen_at)
+                insert into quota_waits as w (call_id, bucket, client_id, turn, tokens, asked_at, seen_at)
                 values (
-                    c.call_id, bucket, quota_round.desk_id, c.turn, c.tokens,
+                    c.call_id, bucket, quota_round.client_id, c.turn, c.tokens,
                     c.asked_at + c.place * interval '1 microsecond', t -- keeps the order for rounds of other processes
                 )
                 on conflict (call_id) do update set seen_at = excluded.seen_at;
@@ -2092,7 +2109,7 @@ begin
         end if;
     end loop;
     if (q.requests_clock, q.tokens_clock, q.line_epoch) is distinct from
-        (was.requests_clock, was.tokens_clock, was.line_epoch) or granted or cardinality(told_s) > 0
+        (was.requests_clock, was.tokens_clock, was.line_epoch) or granted or cardinality(reported_s) > 0
     then
         q.updated_at := t;
         update quotas
@@ -2144,8 +2161,8 @@ select
     q.pinned,
     q.requests_per_minute,
     q.tokens_per_minute,
-    q.vendor_requests_per_minute,
-    q.vendor_tokens_per_minute
+    q.reported_requests_per_minute,
+    q.reported_tokens_per_minute
 from quotas as q
 cross join lateral (select clock_timestamp() as t) as c
 cross join lateral (
@@ -2156,9 +2173,9 @@ cross join lateral (
 ) as u
 cross join lateral (
     select
-        least(q.requests_per_minute, q.vendor_requests_per_minute) as requests,
+        least(q.requests_per_minute, q.reported_requests_per_minute) as requests,
         case
-            when q.tokens_per_minute is not null then least(q.tokens_per_minute, q.vendor_tokens_per_minute)
+            when q.tokens_per_minute is not null then least(q.tokens_per_minute, q.reported_tokens_per_minute)
         end as tokens
 ) as m
 cross join lateral (
@@ -2221,8 +2238,8 @@ create table provider_health (
 
 insert into provider_health (provider) values ('openai'), ('replicate'), ('wix');
 
-create trigger give_way before insert on provider_health
-for each row when (restoring()) execute function give_way('provider');
+create trigger replace_seeded_row before insert on provider_health
+for each row when (restoring()) execute function replace_seeded_row('provider');
 
 -- How long an open breaker waits before its next probe. A provider that recovers is noticed within five seconds; our
 -- own credit or key does not recover by itself.
@@ -2384,13 +2401,13 @@ begin
 end
 $$;
 
--- Spend: the ledger, budgets, and what attempts in progress have reserved of them.
+-- Spend: the ledger, budgets, and what attempts in progress hold of them.
 --
 -- The ledger is provider_usage, by the hour. Budgets are checked once for each attempt, so they read sums by the UTC
 -- day, which a trigger keeps: a month of a site is at most 31 rows. The sum of the fleet is spread over 16 rows for
 -- each day, because otherwise all sites would wait for one row whenever a call is booked.
 --
--- What an attempt may cost is noted on its job before it pays (blog_generations.reserved_usd), and counts while that
+-- What an attempt may cost is noted on its job before it pays (blog_generations.held_usd), and counts while that
 -- attempt runs. There is nothing to give back: an attempt that ended, or that was rescued, does not count any more.
 
 create table provider_usage (
@@ -2468,27 +2485,27 @@ create table fleet_budget (
     one boolean primary key default true check (one),
     day_usd numeric(14, 6) check (day_usd >= 0), -- null: no limit
     month_usd numeric(14, 6) check (month_usd >= 0),
-    shut_until timestamptz, -- until then nothing that costs money is claimed
-    shut_reason text,
-    shut_for text, -- the job/attempt whose reservation last shut it
+    stopped_until timestamptz, -- until then nothing that costs money is claimed
+    stop_reason text,
+    stopped_for text, -- the job/attempt whose hold last stopped claims
 
     constraint budgets_are_bounded check (day_usd < 1e8 and month_usd < 1e8),
-    constraint texts_are_bounded check (length(shut_reason) <= 10000 and length(shut_for) <= 100),
+    constraint texts_are_bounded check (length(stop_reason) <= 10000 and length(stopped_for) <= 100),
     constraint times_are_date_times check (
-        shut_until between '0001-01-01 00:00:00+00' and '9999-12-31 23:59:59.999999+00'
+        stopped_until between '0001-01-01 00:00:00+00' and '9999-12-31 23:59:59.999999+00'
     )
 );
 
 insert into fleet_budget default values;
 
-create trigger give_way before insert on fleet_budget
-for each row when (restoring()) execute function give_way('one');
+create trigger replace_seeded_row before insert on fleet_budget
+for each row when (restoring()) execute function replace_seeded_row('one');
 
 -- Opens the gate when the budget changes, and wakes the workers: the next attempt checks the budget again.
 create function fleet_budget_changed() returns trigger language plpgsql as $$
 begin
-    new.shut_until := null;
-    new.shut_reason := null;
+    new.stopped_until := null;
+    new.stop_reason := null;
     perform wake_workers();
     return new;
 end
@@ -2535,6 +2552,27 @@ $$;
 create trigger summed after insert or update on provider_usage
 for each row when (not restoring()) execute function provider_usage_summed();
 
+-- Adds usage to the ledger. The sums stay within their bounds.
+-- Takes  usages: one for each hour, provider, model and site; null: none.
+-- Locks  the rows of the ledger, in the order given, then the totals of their days.
+create function add_usage(usages provider_usage[]) returns void language plpgsql volatile strict as $$
+begin
+    insert into provider_usage as u select n.* from unnest(usages) as n
+    on conflict (hour, provider, model, instance_id) do update
+    set
+        requests = least(1000000000000000, u.requests + excluded.requests),
+        tokens_in = least(1000000000000000, u.tokens_in + excluded.tokens_in),
+        tokens_cached = least(1000000000000000, u.tokens_cached + excluded.tokens_cached),
+        tokens_out = least(1000000000000000, u.tokens_out + excluded.tokens_out),
+        cost_usd = least(99999999, u.cost_usd + excluded.cost_usd),
+        unpriced = least(1000000000000000, u.unpriced + excluded.unpriced),
+        wasted = least(1000000000000000, u.wasted + excluded.wasted),
+        wasted_usd = least(99999999, u.wasted_usd + excluded.wasted_usd),
+        posts = u.posts + excluded.posts,
+        score_sum = u.score_sum + excluded.score_sum;
+end
+$$;
+
 -- Spent by a site, or by all sites where site is null, on the UTC day and in the UTC month of t.
 create function spent_usd(site text, t timestamptz, out on_day numeric, out in_month numeric)
 language plpgsql stable as $$
@@ -2556,27 +2594,27 @@ begin
 end
 $$;
 
--- Reserved by attempts in progress, of a site or of all sites, except by the job but_not.
+-- Held by attempts in progress, of a site or of all sites, except by the job but_not.
 -- Hints  Planned on a small table, it read all 100,000 blogs: 143 ms, 2 ms with the hint.
-create function in_hand_usd(site text, but_not bigint) returns numeric language plpgsql stable
+create function sum_held_usd(site text, but_not bigint) returns numeric language plpgsql stable
 set enable_seqscan = off set jit = off as $$
 begin
     if site is null then
         return (
-            select coalesce(sum(g.reserved_usd), 0)
+            select coalesce(sum(g.held_usd), 0)
             from blog_generations as g
-            where g.status = 'PROCESSING' and g.reserved_for = g.attempt and g.id <> but_not
+            where g.status = 'PROCESSING' and g.held_for = g.attempt and g.id <> but_not
         );
     end if;
     return (
-        select coalesce(sum(g.reserved_usd), 0)
+        select coalesce(sum(g.held_usd), 0)
         from blog_generations as g
-        where g.instance_id = site and g.status = 'PROCESSING' and g.reserved_for = g.attempt and g.id <> but_not
+        where g.instance_id = site and g.status = 'PROCESSING' and g.held_for = g.attempt and g.id <> but_not
     );
 end
 $$;
 
--- Reserving ----------------------------------------------------------------------------------------------------------
+-- Holding ------------------------------------------------------------------------------------------------------------
 
 -- An amount as people read it.
 create function usd_text(amount numeric) returns text language sql immutable as $$
@@ -2595,23 +2633,22 @@ create function shell_word(word text) returns text language sql stable as $$
         else '$''' || (
             select string_agg(
                 case
-                    when c.sign in ('''', '\') then '\' || c.sign
-                    when c.sign ~ '[ -~[:alnum:]]' then c.sign
-                    else regexp_replace(encode(convert_to(c.sign, 'UTF8'), 'hex'), '(..)', '\x\1', 'g')
+                    when c.letter in ('''', '\') then '\' || c.letter
+                    when c.letter ~ '[ -~[:alnum:]]' then c.letter
+                    else regexp_replace(encode(convert_to(c.letter, 'UTF8'), 'hex'), '(..)', '\x\1', 'g')
                 end,
                 '' order by c.place
             )
-            from string_to_table(word, null) with ordinality as c (sign, place)
+            from string_to_table(word, null) with ordinality as c (letter, place)
         ) || ''''
     end
 $$;
 
 -- Why a blog of `wanted` USD does not fit a budget, and until when; nulls if it fits. If what is spent leaves no
--- room: until the period ends. If only reservations do: for a few seconds, since most attempts cost less than they
--- reserve.
+-- room: until the period ends. If only holds do: for a few seconds, since most attempts cost less than they hold.
 create function over_budget(
     whose text, advice text, budget_day numeric, budget_month numeric, spent_day numeric, spent_month numeric,
-    in_hand numeric, wanted numeric, t timestamptz, out reason text, out until timestamptz
+    held numeric, wanted numeric, t timestamptz, out reason text, out until timestamptz
 ) language plpgsql immutable as $$
 declare
     b record;
@@ -2622,7 +2659,7 @@ begin
         ('month', budget_month, spent_month, date_trunc('month', t at time zone 'UTC') + interval '1 month'),
         ('day', budget_day, spent_day, date_trunc('day', t at time zone 'UTC') + interval '1 day')
     ) as v (period, budget, spent, ends)
-    where v.spent + in_hand + wanted > v.budget or v.spent >= v.budget
+    where v.spent + held + wanted > v.budget or v.spent >= v.budget
     order by used_up desc, v.ends desc
     limit 1;
     if not found then
@@ -2631,7 +2668,7 @@ begin
     reason := format(
         '%s budget of %s a %s has no room for a blog: %s spent, %sone may cost %s; ',
         whose, usd_text(b.budget), b.period, usd_text(b.spent),
-        case when in_hand > 0 then format('up to %s for blogs in progress, ', usd_text(in_hand)) else '' end,
+        case when held > 0 then format('up to %s for blogs in progress, ', usd_text(held)) else '' end,
         usd_text(wanted)
     );
     if b.used_up then
@@ -2639,7 +2676,7 @@ begin
         reason := reason || format(
             'resumes %s UTC, or raise it: %s%s %s',
             to_char(b.ends, 'YYYY-MM-DD HH24:MI'), advice, b.period,
-            trim_scale(greatest(2 * b.budget, ceil(b.spent + in_hand + wanted))) -- the budget may have been lowered
+            trim_scale(greatest(2 * b.budget, ceil(b.spent + held + wanted))) -- the budget may have been lowered
         );
     else
         until := t + interval '5 seconds';
@@ -2648,19 +2685,19 @@ begin
 end
 $$;
 
--- Reserves up to `wanted` USD for an attempt, if the budgets of its site and of the fleet have room.
+-- Holds up to `wanted` USD for an attempt, if the budgets of its site and of the fleet have room.
 -- Takes  the fence of the attempt; wanted; t: the time to judge by (tests set it).
 -- Gives  no row if the claim is lost; else one: affordable; if not: scope, 'site' (it is paused until there may be
---        room) or 'fleet' (the gate is shut until there may be room); reason; newly: this attempt paused or shut it,
+--        room) or 'fleet' (paid claims stop until there may be room); reason; newly: this attempt paused or stopped it,
 --        also when it asks again because an answer was lost.
 -- Locks  the job; then, where there are budgets, an advisory lock for the site and one for the fleet, in this order,
---        so that attempts reserve one by one and each sees what those before it reserved. A row of a site that
+--        so that attempts hold one by one and each sees what those before it hold. A row of a site that
 --        another transaction has locked is left as it is: no claim takes from it either.
 --
 -- Volatile on purpose: what is read after the locks are acquired must be newer than the snapshot of the statement. A
 -- pause is written only if the budgets are still those that were checked: one that was raised meanwhile must not be
 -- missed.
-create function reserve_spend(job bigint, the_attempt integer, holder uuid, wanted numeric, t timestamptz)
+create function hold_budget(job bigint, the_attempt integer, holder uuid, wanted numeric, t timestamptz)
 returns table (affordable boolean, scope text, reason text, newly boolean) language plpgsql volatile as $$
 declare
     j record;
@@ -2670,7 +2707,7 @@ declare
     verdict record;
     asker text := format('%s/%s', job, the_attempt);
 begin
-    select g.instance_id, g.reserved_for into j
+    select g.instance_id, g.held_for into j
     from blog_generations as g
     where is_attempt(g, job, the_attempt, holder)
     for no key update;
@@ -2681,7 +2718,7 @@ begin
     select o.budget_day_usd, o.budget_month_usd into s from sites as o where o.instance_id = j.instance_id;
     select * into f from fleet_budget;
     if
-        j.reserved_for = the_attempt -- asked again because an answer was lost
+        j.held_for = the_attempt -- asked again because an answer was lost
         or coalesce(s.budget_day_usd, s.budget_month_usd, f.day_usd, f.month_usd) is null
     then
         return next;
@@ -2695,7 +2732,7 @@ begin
         from over_budget(
             'its', format('blogworker sites set %s --budget-', shell_word(j.instance_id)),
             s.budget_day_usd, s.budget_month_usd, used.on_day, used.in_month,
-            in_hand_usd(j.instance_id, job), wanted, t
+            sum_held_usd(j.instance_id, job), wanted, t
         );
         if verdict.reason is not null then
             scope := 'site';
@@ -2721,7 +2758,7 @@ begin
         select * into verdict
         from over_budget(
             'the fleet''s', 'blogworker costs budget --', f.day_usd, f.month_usd, used.on_day, used.in_month,
-            in_hand_usd(null, job), wanted, t
+            sum_held_usd(null, job), wanted, t
         );
         if verdict.reason is not null then
             scope := 'fleet';
@@ -2729,17 +2766,17 @@ begin
             perform from fleet_budget for no key update skip locked;
             if found then
                 update fleet_budget as o
-                set shut_until = verdict.until, shut_reason = verdict.reason, shut_for = asker
+                set stopped_until = verdict.until, stop_reason = verdict.reason, stopped_for = asker
                 where
-                    (o.shut_until is null or o.shut_until <= t)
+                    (o.stopped_until is null or o.stopped_until <= t)
                     and (o.day_usd, o.month_usd) is not distinct from (f.day_usd, f.month_usd);
             end if;
-            newly := exists (select from fleet_budget as o where o.shut_for = asker);
+            newly := exists (select from fleet_budget as o where o.stopped_for = asker);
             return next;
             return;
         end if;
     end if;
-    update blog_generations as g set reserved_usd = wanted, reserved_for = the_attempt where g.id = job;
+    update blog_generations as g set held_usd = wanted, held_for = the_attempt where g.id = job;
     affordable := true;
     return next;
 end
@@ -2752,7 +2789,7 @@ $$;
 create function spending_at(t timestamptz) returns table (
     spent_today_usd numeric, spent_month_usd numeric, budget_day_usd numeric, budget_month_usd numeric,
     left_today_usd numeric, left_month_usd numeric, a_day_usd numeric, days_left numeric, projected_month_usd numeric,
-    in_hand_usd numeric, shut_until timestamptz, shut_reason text
+    held_usd numeric, stopped_until timestamptz, stop_reason text
 ) language sql stable as $$
     select
         s.on_day,
@@ -2764,9 +2801,9 @@ create function spending_at(t timestamptz) returns table (
         round(r.a_day, 6),
         round(d.days_left, 3),
         round(s.in_month + r.a_day * d.days_left, 6),
-        in_hand_usd(null, 0),
-        case when b.shut_until > t then b.shut_until end,
-        case when b.shut_until > t then b.shut_reason end
+        sum_held_usd(null, 0),
+        case when b.stopped_until > t then b.stopped_until end,
+        case when b.stopped_until > t then b.stop_reason end
     from fleet_budget as b
     cross join spent_usd(null, t) as s
     cross join lateral (
@@ -3018,7 +3055,7 @@ from blog_generations as g
 join sites as s using (instance_id)
 join stages as t using (stage)
 left join provider_health as h on h.provider = t.provider and h.state <> 'closed'
-left join fleet_budget as b on b.shut_until > now() and g.stage <> 'publish'
+left join fleet_budget as b on b.stopped_until > now() and g.stage <> 'publish'
 left join quotas as o on g.stage = 'publish' and o.name = 'wix/' || g.instance_id
 left join lateral (
     select c.kind, c.reason, c.until
@@ -3037,7 +3074,7 @@ left join lateral (
             g.run_at
         ),
         (2, 'pause', s.paused_at is not null, 'its site is paused: ' || coalesce(s.pause_reason, 'no reason given'), s.resume_at),
-        (3, 'budget', b.one is not null, b.shut_reason, b.shut_until),
+        (3, 'budget', b.one is not null, b.stop_reason, b.stopped_until),
         (
             4,
             'breaker',
@@ -3150,8 +3187,8 @@ create table queue_gauge (
 
 insert into queue_gauge default values;
 
-create trigger give_way before insert on queue_gauge
-for each row when (restoring()) execute function give_way('one');
+create trigger replace_seeded_row before insert on queue_gauge
+for each row when (restoring()) execute function replace_seeded_row('one');
 
 -- Limits -------------------------------------------------------------------------------------------------------------
 
@@ -3446,7 +3483,7 @@ begin
                     from (
                         select
                         from blog_generations as o
-                        where o.instance_id = g.instance_id and o.status = 'PENDING' and o.line > 0
+                        where o.instance_id = g.instance_id and is_started(o)
                         limit 1000
                     ) as first
                 ) as part_done,
@@ -3619,22 +3656,22 @@ create trigger guard_columns before insert on blog_generations
 for each row when (not has_table_privilege('blog_generations'::regclass, 'TRIGGER'))
 execute function blog_generations_guard_columns();
 
--- Only reserve_spend, which runs as the owner, raises what an attempt may spend; save_checkpoint lowers it by what was
+-- Only hold_budget, which runs as the owner, raises what an attempt may spend; save_checkpoint lowers it by what was
 -- paid. A role that could write it could bypass the budgets of its site and of the fleet.
 create function blog_generations_guard_reservation() returns trigger language plpgsql as $$
 begin
     raise exception 'what blog % may spend cannot be written directly', old.id
-    using errcode = 'insufficient_privilege', hint = 'Call reserve_spend.';
+    using errcode = 'insufficient_privilege', hint = 'Call hold_budget.';
 end
 $$;
 
 create trigger guard_reservation before update on blog_generations
 for each row when (
     (
-        old.reserved_for is distinct from new.reserved_for
+        old.held_for is distinct from new.held_for
         or (
-            old.reserved_usd is distinct from new.reserved_usd
-            and coalesce(new.reserved_usd > coalesce(old.reserved_usd, 0) or new.status <> 'PROCESSING', true)
+            old.held_usd is distinct from new.held_usd
+            and coalesce(new.held_usd > coalesce(old.held_usd, 0) or new.status <> 'PROCESSING', true)
         )
     )
     and not has_table_privilege('blog_generations'::regclass, 'TRIGGER')
@@ -3685,10 +3722,10 @@ begin
             coalesce(p.proconfig, '{}') as settings,
             p.prosecdef,
             has_function_privilege('public', p.oid, 'EXECUTE') as is_public,
-            p.prorettype = 'trigger'::regtype and p.proname <> 'give_way' as is_trigger,
+            p.prorettype = 'trigger'::regtype and p.proname <> 'replace_seeded_row' as is_trigger,
             p.proname in (
                 'enqueue_blog', 'enqueue_blogs', 'create_sites', 'draw_review', 'require_room', 'claim_slug',
-                'reserve_spend', 'claim_title'
+                'hold_budget', 'claim_title'
             ) as for_others
         from pg_proc as p
         join pg_language as l on l.oid = p.prolang
@@ -3729,26 +3766,25 @@ $do$;
 -- The names of all our functions; the schema may hold functions of others. tests/db/test_roles.py keeps it complete.
 create function own_functions() returns text[] language sql immutable as $$
     select array[
-        'announce_sites', 'blog_generations_after_delete', 'blog_generations_after_insert',
+        'add_usage', 'announce_sites', 'blog_generations_after_delete', 'blog_generations_after_insert',
         'blog_generations_after_truncate', 'blog_generations_after_update', 'blog_generations_guard_attempt',
         'blog_generations_guard_columns', 'blog_generations_guard_insert', 'blog_generations_guard_line',
         'blog_generations_guard_reservation', 'blog_generations_guard_update', 'blog_generations_within_limits',
-        'blogs_per_minute', 'breaker_end_probe', 'breaker_pause', 'breaker_report', 'bucket_needs',
-        'claim_slug', 'claim_title', 'compare_titles', 'create_sites', 'draw_review', 'enqueue_blog',
-        'enqueue_blogs', 'estimated_wait_minutes', 'expected_wait_s', 'fleet_blocked_s', 'fleet_budget_changed',
-        'fleet_capacity', 'fleet_needs', 'forget_deleted_draft', 'forget_from', 'forget_rejected_work',
-        'forget_work', 'generation_errors_waste', 'give_way', 'in_hand_usd', 'is_attempt', 'is_published',
-        'is_shown', 'json_number', 'keep_all_titles', 'keep_titles', 'line_number', 'made_of', 'needs_shop',
-        'note_queue_size', 'over_budget', 'own_functions', 'pending_count', 'provider_health_by_hand',
+        'blogs_per_minute', 'breaker_end_probe', 'breaker_pause', 'breaker_report', 'bucket_needs', 'claim_slug',
+        'claim_title', 'compare_titles', 'create_sites', 'draw_review', 'enqueue_blog', 'enqueue_blogs',
+        'estimated_wait_minutes', 'expected_wait_s', 'fleet_blocked_s', 'fleet_budget_changed', 'fleet_capacity',
+        'fleet_needs', 'forget_deleted_draft', 'forget_from', 'forget_rejected_work', 'forget_work',
+        'generation_errors_waste', 'hold_budget', 'is_attempt', 'is_claimable', 'is_published', 'is_shown',
+        'is_started', 'is_suspect', 'json_number', 'keep_all_titles', 'keep_titles', 'line_number', 'made_of',
+        'needs_shop', 'note_queue_size', 'over_budget', 'own_functions', 'pending_count', 'provider_health_by_hand',
         'provider_health_closed', 'provider_usage_summed', 'queue_size_limit', 'quota_ahead_s', 'quota_cost',
         'quota_counted', 'quota_last_minute', 'quota_moved_on', 'quota_pace', 'quota_round', 'quota_shown',
-        'quota_slot', 'refuse_blogs', 'release_title', 'reopen_capped_sites', 'require_room',
-        'require_site_room', 'require_storable', 'reserve_spend', 'restoring', 'retry_stage',
-        'secure_functions', 'service_floor', 'shell_word', 'site_has_pending', 'site_in_flight',
-        'sites_budgeted', 'sites_guard_columns', 'sites_in_line', 'sites_note_floor', 'sites_rejoin',
-        'spare_published', 'spending_at', 'spent_usd', 'stage_number', 'stage_rooms', 'standard_blog_tokens',
-        'title_key', 'title_likeness', 'title_limit', 'title_trigrams', 'titles_like', 'usd_text', 'utc_day',
-        'waiting_sites', 'wake_workers'
+        'quota_slot', 'refuse_blogs', 'release_title', 'reopen_capped_sites', 'replace_seeded_row', 'require_room',
+        'require_site_room', 'require_storable', 'restoring', 'retry_stage', 'secure_functions', 'service_floor',
+        'shell_word', 'site_has_pending', 'site_in_flight', 'sites_budgeted', 'sites_guard_columns', 'sites_in_line',
+        'sites_note_floor', 'sites_rejoin', 'spare_published', 'spending_at', 'spent_usd', 'stage_number',
+        'stage_rooms', 'standard_blog_tokens', 'sum_held_usd', 'title_key', 'title_likeness', 'title_limit',
+        'title_trigrams', 'titles_like', 'usd_text', 'utc_day', 'waiting_sites', 'wake_workers'
     ]
 $$;
 
@@ -3761,8 +3797,8 @@ declare
 begin
     if migrations is not null then
         execute format(
-            'create trigger give_way before insert on %s '
-            'for each row when (restoring()) execute function give_way(''version'')',
+            'create trigger replace_seeded_row before insert on %s '
+            'for each row when (restoring()) execute function replace_seeded_row(''version'')',
             migrations
         );
     end if;

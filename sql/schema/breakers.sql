@@ -52,8 +52,8 @@ create table provider_health (
 
 insert into provider_health (provider) values ('openai'), ('replicate'), ('wix');
 
-create trigger give_way before insert on provider_health
-for each row when (restoring()) execute function give_way('provider');
+create trigger replace_seeded_row before insert on provider_health
+for each row when (restoring()) execute function replace_seeded_row('provider');
 
 -- How long an open breaker waits before its next probe. A provider that recovers is noticed within five seconds; our
 -- own credit or key does not recover by itself.

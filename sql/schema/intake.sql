@@ -17,8 +17,8 @@ create table queue_gauge (
 
 insert into queue_gauge default values;
 
-create trigger give_way before insert on queue_gauge
-for each row when (restoring()) execute function give_way('one');
+create trigger replace_seeded_row before insert on queue_gauge
+for each row when (restoring()) execute function replace_seeded_row('one');
 
 -- Limits -------------------------------------------------------------------------------------------------------------
 
@@ -313,7 +313,7 @@ begin
                     from (
                         select
                         from blog_generations as o
-                        where o.instance_id = g.instance_id and o.status = 'PENDING' and o.line > 0
+                        where o.instance_id = g.instance_id and is_started(o)
                         limit 1000
                     ) as first
                 ) as part_done,

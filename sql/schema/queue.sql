@@ -41,8 +41,8 @@ create table blog_generations (
     worker_id uuid,
     attempt integer not null default 0 check (attempt >= 0), -- claims so far: the fencing token, never decreases
     charged real, -- the turn cost that its site was charged for this attempt
-    reserved_usd numeric, -- the most that the attempt in reserved_for is expected to cost
-    reserved_for integer,
+    held_usd numeric, -- the most that the attempt in held_for is expected to cost
+    held_for integer,
 
     -- Attempts so far.
     failures integer not null default 0 check (failures >= 0), -- attempts that count against max_attempts
@@ -73,7 +73,7 @@ create table blog_generations (
     ),
     constraint error_is_at_most_10000_characters check (length(error) <= 10000),
     constraint costs_are_bounded check (
-        reserved_usd between 0 and 1000000 and charged between 0 and 1000
+        held_usd between 0 and 1000000 and charged between 0 and 1000
     ),
     constraint run_at_is_a_date_time check (
         run_at between '0001-01-01 00:00:00+00' and '9999-12-31 23:59:59.999999+00'
@@ -138,6 +138,21 @@ create index blog_generations_site_idx on blog_generations (instance_id, id desc
 
 -- Counts and order ---------------------------------------------------------------------------------------------------
 
+-- Which PENDING jobs a claim takes: is_claimable, by claim.sql, and of these is_started has finished a stage; or
+-- is_suspect, by claim_suspect.sql. No other job may be claimed. The three are inlined, so that a scan uses a partial
+-- index: tests/queue/test_plans.py shows that.
+create function is_claimable(g blog_generations) returns boolean language sql immutable parallel safe as $$
+    select g.status = 'PENDING' and g.line >= 0
+$$;
+
+create function is_started(g blog_generations) returns boolean language sql immutable parallel safe as $$
+    select g.status = 'PENDING' and g.line > 0
+$$;
+
+create function is_suspect(g blog_generations) returns boolean language sql immutable parallel safe as $$
+    select g.status = 'PENDING' and g.line = -1
+$$;
+
 -- The next two are volatile on purpose: in a statement that has locked the site they see what was committed before the
 -- lock was acquired, which the snapshot of the statement may not.
 create function site_in_flight(site text) returns bigint language plpgsql volatile as $$
@@ -149,7 +164,7 @@ $$;
 create function site_has_pending(site text) returns boolean language plpgsql volatile as $$
 begin
     return exists (
-        select from blog_generations as g where g.instance_id = site and g.status = 'PENDING' and g.line >= 0
+        select from blog_generations as g where g.instance_id = site and is_claimable(g)
     );
 end
 $$;
@@ -266,7 +281,7 @@ create function restoring() returns boolean language sql stable as $$
 $$;
 
 -- Replaces a row that the migrations inserted by the row of a dump. Its argument: the column that identifies the row.
-create function give_way() returns trigger language plpgsql as $$
+create function replace_seeded_row() returns trigger language plpgsql as $$
 begin
     execute format('delete from %I.%I as r where r.%3$I = ($1).%3$I', tg_table_schema, tg_table_name, tg_argv[0])
     using new;
@@ -287,8 +302,8 @@ begin
         new.status := case when new.run_at > now() then 'SCHEDULED' else 'PENDING' end;
     end if;
     new.line := case when new.status = 'PENDING' then line_number(new.stage, new.rescues) end;
-    new.reserved_usd := null; -- written by reserve_spend for an attempt in progress
-    new.reserved_for := null;
+    new.held_usd := null; -- written by hold_budget for an attempt in progress
+    new.held_for := null;
     new.charged := null;
     if not exists (select from sites as s where s.instance_id = new.instance_id) then -- cheaper than a void insert
         insert into sites (instance_id) values (new.instance_id) on conflict do nothing;

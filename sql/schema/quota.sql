@@ -15,8 +15,8 @@ create table quotas (
     pinned boolean not null default false, -- set by a person: the settings of a worker do not change the limits
 
     -- What the provider reports.
-    vendor_requests_per_minute integer,
-    vendor_tokens_per_minute integer,
+    reported_requests_per_minute integer,
+    reported_tokens_per_minute integer,
     requests_left real, -- of the provider's own bucket, as a fraction; others may draw from it too
     tokens_left real,
     learned_at timestamptz not null default to_timestamp(0),
@@ -47,7 +47,7 @@ create table quotas (
 
     constraint texts_are_bounded check (length(name) <= 500 and length(provider) <= 200),
     constraint limits_are_positive check ( -- they are divisors
-        vendor_requests_per_minute > 0 and vendor_tokens_per_minute > 0
+        reported_requests_per_minute > 0 and reported_tokens_per_minute > 0
     ),
     constraint rates_are_bounded check (
         burst_s between 0 and 3600
@@ -89,10 +89,10 @@ create index quotas_of_sites_blocked_idx on quotas (blocked_until) where provide
 
 comment on column quotas.epoch is 'changes when calls that were granted and are not due yet have to ask again';
 
--- The last round in which each desk (the callers of one process for one bucket) gave back or reported: a round sent
+-- The last round in which each client (the callers of one process for one bucket) refunded or reported: a round sent
 -- again because its answer was lost must not count twice. expire_clients.sql removes old rows.
 create table quota_rounds (
-    desk_id uuid primary key,
+    client_id uuid primary key,
     number bigint not null,
     at timestamptz not null,
 
@@ -106,7 +106,7 @@ create table quota_rounds (
 create unlogged table quota_waits (
     call_id uuid primary key,
     bucket text not null,
-    desk_id uuid not null, -- the process that waits; it asks again several times a second
+    client_id uuid not null, -- the process that waits; it asks again several times a second
     turn double precision not null, -- virtual_time of the site when the job was claimed: claims use the same order
     tokens integer not null,
     asked_at timestamptz not null,
@@ -164,10 +164,10 @@ $$;
 create function quota_cost(q quotas, t timestamptz, out request_s double precision, out token_s double precision)
 language sql immutable as $$
     select
-        60 / (quota_pace(q, t) * least(q.requests_per_minute, q.vendor_requests_per_minute)),
+        60 / (quota_pace(q, t) * least(q.requests_per_minute, q.reported_requests_per_minute)),
         case
             when q.tokens_per_minute is null then 0
-            else 60 / (quota_pace(q, t) * least(q.tokens_per_minute, q.vendor_tokens_per_minute))
+            else 60 / (quota_pace(q, t) * least(q.tokens_per_minute, q.reported_tokens_per_minute))
         end
 $$;
 
@@ -215,16 +215,16 @@ $$;
 
 -- A round ------------------------------------------------------------------------------------------------------------
 
--- One round with a bucket for all callers of a process: give back, report usage, then reserve.
+-- One round with a bucket for all callers of a process: refund, report usage, then reserve.
 -- Takes  call_ids, turns, tokens, waited_s: the calls that the process waits to make, with their estimates and how
 --        long each has waited so far; those it named before and does not name now are forgotten. unused_tokens: what
 --        each call that ended left of its estimate (negative: it used more); unused_token_s: how far each token of
 --        that call moved the clock; a call that was granted, started and never reached the provider used no tokens.
---        back_requests_s, back_tokens_s: how far the clocks move back for calls that left before they started,
---        ignored if back_epoch is not the bucket's any more; longest_wait_s: calls that would wait longer in all are
---        refused; ahead_s: a call is granted at most this long before it may go, however long it has waited; told_s,
---        told_requests, told_tokens: usage to add to the figures of the last minute, so many seconds ago each (a call
---        that may go at once is counted here already); desk_id, number: of those rounds that give back or report.
+--        refund_requests_s, refund_tokens_s: how far the clocks move back for calls that left before they started,
+--        ignored if refund_epoch is not the bucket's any more; longest_wait_s: calls that would wait longer in all are
+--        refused; ahead_s: a call is granted at most this long before it may go, however long it has waited; reported_s,
+--        reported_requests, reported_tokens: usage to add to the figures of the last minute, so many seconds ago each (a
+--        call that may go at once is counted here already); client_id, number: of those rounds that refund or report.
 --        Each counts once, however often it is sent.
 -- Gives  waits: seconds until each call may go, in the order of call_ids, null where it is not granted; soonest: the
 --        same without the clock of tokens; returned_at_s: returned_s when it was granted; expected_s: the remaining
@@ -233,7 +233,7 @@ $$;
 --        have moved the clock of tokens back so far; epoch.
 -- Raises BW404 if there is no such bucket.
 -- Locks  the row of the bucket for one statement; the time is read after the lock is acquired. Then the row of the
---        desk in quota_rounds.
+--        client in quota_rounds.
 --
 -- Waiting calls are served in the order of the turns of their sites, across all processes: a round grants for all of
 -- them, whichever process makes it. Calls are granted shortly before they may go, so that a call with an earlier turn
@@ -270,9 +270,9 @@ $$;
 create function quota_round(
     bucket text, call_ids uuid[], turns double precision[], tokens integer[], waited_s double precision[],
     unused_tokens double precision[], unused_token_s double precision[],
-    back_requests_s double precision, back_tokens_s double precision, back_epoch integer,
+    refund_requests_s double precision, refund_tokens_s double precision, refund_epoch integer,
     longest_wait_s double precision, ahead_s double precision,
-    told_s double precision[], told_requests integer[], told_tokens integer[], desk_id uuid, number bigint
+    reported_s double precision[], reported_requests integer[], reported_tokens integer[], client_id uuid, number bigint
 )
 returns table (
     waits double precision[], soonest double precision[], returned_at_s double precision[],
@@ -313,16 +313,18 @@ begin
     end if;
     was := q;
     t := clock_timestamp();
-    if cardinality(unused_tokens) > 0 or back_requests_s <> 0 or back_tokens_s <> 0 or cardinality(told_s) > 0 then
-        insert into quota_rounds as r (desk_id, number, at)
-        values (quota_round.desk_id, quota_round.number, t)
-        on conflict (desk_id) do update set number = excluded.number, at = excluded.at
+    if
+        cardinality(unused_tokens) > 0 or refund_requests_s <> 0 or refund_tokens_s <> 0 or cardinality(reported_s) > 0
+    then
+        insert into quota_rounds as r (client_id, number, at)
+        values (quota_round.client_id, quota_round.number, t)
+        on conflict (client_id) do update set number = excluded.number, at = excluded.at
         where r.number < excluded.number;
         if not found then
             unused_tokens := '{}';
             unused_token_s := '{}';
-            back_epoch := null;
-            told_s := '{}';
+            refund_epoch := null;
+            reported_s := '{}';
         end if;
     end if;
     pace := quota_pace(q, t);
@@ -383,19 +385,19 @@ begin
         end if;
         q.returned_s := greatest(-1e15, least(1e15, q.returned_s + refund_s - excess_s));
     end if;
-    if back_epoch = q.epoch then
-        q.requests_clock := q.requests_clock - make_interval(secs => back_requests_s);
-        q.tokens_clock := q.tokens_clock - make_interval(secs => back_tokens_s);
+    if refund_epoch = q.epoch then
+        q.requests_clock := q.requests_clock - make_interval(secs => refund_requests_s);
+        q.tokens_clock := q.tokens_clock - make_interval(secs => refund_tokens_s);
     end if;
     slot := quota_slot(t);
     q.slot_requests := quota_moved_on(q.slot_requests, q.newest_slot, slot);
     q.slot_tokens := quota_moved_on(q.slot_tokens, q.newest_slot, slot);
     q.newest_slot := greatest(q.newest_slot, slot);
-    for told in 1 .. cardinality(told_s) loop
-        place := 1 + q.newest_slot - quota_slot(t - make_interval(secs => told_s[told]));
+    for nth in 1 .. cardinality(reported_s) loop
+        place := 1 + q.newest_slot - quota_slot(t - make_interval(secs => reported_s[nth]));
         if place <= 13 then
-            q.slot_requests[place] := quota_counted(q.slot_requests[place], told_requests[told]);
-            q.slot_tokens[place] := quota_counted(q.slot_tokens[place], told_tokens[told]);
+            q.slot_requests[place] := quota_counted(q.slot_requests[place], reported_requests[nth]);
+            q.slot_tokens[place] := quota_counted(q.slot_tokens[place], reported_tokens[nth]);
         end if;
     end loop;
 
@@ -408,7 +410,7 @@ begin
             where
                 w.bucket = quota_round.bucket
                 and (
-                    (w.desk_id = quota_round.desk_id and w.call_id <> all (call_ids))
+                    (w.client_id = quota_round.client_id and w.call_id <> all (call_ids))
                     or w.seen_at < t - interval '5 seconds'
                 )
             returning w.tokens, w.starts_at, w.request_s, w.token_s
@@ -486,9 +488,9 @@ begin
         if closed then
             if c.place is not null then
                 expected_s[c.place] := left_s;
-                insert into quota_waits as w (call_id, bucket, desk_id, turn, tokens, asked_at, seen_at)
+                insert into quota_waits as w (call_id, bucket, client_id, turn, tokens, asked_at, seen_at)
                 values (
-                    c.call_id, bucket, quota_round.desk_id, c.turn, c.tokens,
+                    c.call_id, bucket, quota_round.client_id, c.turn, c.tokens,
                     c.asked_at + c.place * interval '1 microsecond', t -- keeps the order for rounds of other processes
                 )
                 on conflict (call_id) do update set seen_at = excluded.seen_at;
@@ -530,7 +532,7 @@ begin
         end if;
     end loop;
     if (q.requests_clock, q.tokens_clock, q.line_epoch) is distinct from
-        (was.requests_clock, was.tokens_clock, was.line_epoch) or granted or cardinality(told_s) > 0
+        (was.requests_clock, was.tokens_clock, was.line_epoch) or granted or cardinality(reported_s) > 0
     then
         q.updated_at := t;
         update quotas
@@ -582,8 +584,8 @@ select
     q.pinned,
     q.requests_per_minute,
     q.tokens_per_minute,
-    q.vendor_requests_per_minute,
-    q.vendor_tokens_per_minute
+    q.reported_requests_per_minute,
+    q.reported_tokens_per_minute
 from quotas as q
 cross join lateral (select clock_timestamp() as t) as c
 cross join lateral (
@@ -594,9 +596,9 @@ cross join lateral (
 ) as u
 cross join lateral (
     select
-        least(q.requests_per_minute, q.vendor_requests_per_minute) as requests,
+        least(q.requests_per_minute, q.reported_requests_per_minute) as requests,
         case
-            when q.tokens_per_minute is not null then least(q.tokens_per_minute, q.vendor_tokens_per_minute)
+            when q.tokens_per_minute is not null then least(q.tokens_per_minute, q.reported_tokens_per_minute)
         end as tokens
 ) as m
 cross join lateral (

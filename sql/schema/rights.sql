@@ -36,22 +36,22 @@ create trigger guard_columns before insert on blog_generations
 for each row when (not has_table_privilege('blog_generations'::regclass, 'TRIGGER'))
 execute function blog_generations_guard_columns();
 
--- Only reserve_spend, which runs as the owner, raises what an attempt may spend; save_checkpoint lowers it by what was
+-- Only hold_budget, which runs as the owner, raises what an attempt may spend; save_checkpoint lowers it by what was
 -- paid. A role that could write it could bypass the budgets of its site and of the fleet.
 create function blog_generations_guard_reservation() returns trigger language plpgsql as $$
 begin
     raise exception 'what blog % may spend cannot be written directly', old.id
-    using errcode = 'insufficient_privilege', hint = 'Call reserve_spend.';
+    using errcode = 'insufficient_privilege', hint = 'Call hold_budget.';
 end
 $$;
 
 create trigger guard_reservation before update on blog_generations
 for each row when (
     (
-        old.reserved_for is distinct from new.reserved_for
+        old.held_for is distinct from new.held_for
         or (
-            old.reserved_usd is distinct from new.reserved_usd
-            and coalesce(new.reserved_usd > coalesce(old.reserved_usd, 0) or new.status <> 'PROCESSING', true)
+            old.held_usd is distinct from new.held_usd
+            and coalesce(new.held_usd > coalesce(old.held_usd, 0) or new.status <> 'PROCESSING', true)
         )
     )
     and not has_table_privilege('blog_generations'::regclass, 'TRIGGER')
@@ -102,10 +102,10 @@ begin
             coalesce(p.proconfig, '{}') as settings,
             p.prosecdef,
             has_function_privilege('public', p.oid, 'EXECUTE') as is_public,
-            p.prorettype = 'trigger'::regtype and p.proname <> 'give_way' as is_trigger,
+            p.prorettype = 'trigger'::regtype and p.proname <> 'replace_seeded_row' as is_trigger,
             p.proname in (
                 'enqueue_blog', 'enqueue_blogs', 'create_sites', 'draw_review', 'require_room', 'claim_slug',
-                'reserve_spend', 'claim_title'
+                'hold_budget', 'claim_title'
             ) as for_others
         from pg_proc as p
         join pg_language as l on l.oid = p.prolang
@@ -146,26 +146,25 @@ $do$;
 -- The names of all our functions; the schema may hold functions of others. tests/db/test_roles.py keeps it complete.
 create function own_functions() returns text[] language sql immutable as $$
     select array[
-        'announce_sites', 'blog_generations_after_delete', 'blog_generations_after_insert',
+        'add_usage', 'announce_sites', 'blog_generations_after_delete', 'blog_generations_after_insert',
         'blog_generations_after_truncate', 'blog_generations_after_update', 'blog_generations_guard_attempt',
         'blog_generations_guard_columns', 'blog_generations_guard_insert', 'blog_generations_guard_line',
         'blog_generations_guard_reservation', 'blog_generations_guard_update', 'blog_generations_within_limits',
-        'blogs_per_minute', 'breaker_end_probe', 'breaker_pause', 'breaker_report', 'bucket_needs',
-        'claim_slug', 'claim_title', 'compare_titles', 'create_sites', 'draw_review', 'enqueue_blog',
-        'enqueue_blogs', 'estimated_wait_minutes', 'expected_wait_s', 'fleet_blocked_s', 'fleet_budget_changed',
-        'fleet_capacity', 'fleet_needs', 'forget_deleted_draft', 'forget_from', 'forget_rejected_work',
-        'forget_work', 'generation_errors_waste', 'give_way', 'in_hand_usd', 'is_attempt', 'is_published',
-        'is_shown', 'json_number', 'keep_all_titles', 'keep_titles', 'line_number', 'made_of', 'needs_shop',
-        'note_queue_size', 'over_budget', 'own_functions', 'pending_count', 'provider_health_by_hand',
+        'blogs_per_minute', 'breaker_end_probe', 'breaker_pause', 'breaker_report', 'bucket_needs', 'claim_slug',
+        'claim_title', 'compare_titles', 'create_sites', 'draw_review', 'enqueue_blog', 'enqueue_blogs',
+        'estimated_wait_minutes', 'expected_wait_s', 'fleet_blocked_s', 'fleet_budget_changed', 'fleet_capacity',
+        'fleet_needs', 'forget_deleted_draft', 'forget_from', 'forget_rejected_work', 'forget_work',
+        'generation_errors_waste', 'hold_budget', 'is_attempt', 'is_claimable', 'is_published', 'is_shown',
+        'is_started', 'is_suspect', 'json_number', 'keep_all_titles', 'keep_titles', 'line_number', 'made_of',
+        'needs_shop', 'note_queue_size', 'over_budget', 'own_functions', 'pending_count', 'provider_health_by_hand',
         'provider_health_closed', 'provider_usage_summed', 'queue_size_limit', 'quota_ahead_s', 'quota_cost',
         'quota_counted', 'quota_last_minute', 'quota_moved_on', 'quota_pace', 'quota_round', 'quota_shown',
-        'quota_slot', 'refuse_blogs', 'release_title', 'reopen_capped_sites', 'require_room',
-        'require_site_room', 'require_storable', 'reserve_spend', 'restoring', 'retry_stage',
-        'secure_functions', 'service_floor', 'shell_word', 'site_has_pending', 'site_in_flight',
-        'sites_budgeted', 'sites_guard_columns', 'sites_in_line', 'sites_note_floor', 'sites_rejoin',
-        'spare_published', 'spending_at', 'spent_usd', 'stage_number', 'stage_rooms', 'standard_blog_tokens',
-        'title_key', 'title_likeness', 'title_limit', 'title_trigrams', 'titles_like', 'usd_text', 'utc_day',
-        'waiting_sites', 'wake_workers'
+        'quota_slot', 'refuse_blogs', 'release_title', 'reopen_capped_sites', 'replace_seeded_row', 'require_room',
+        'require_site_room', 'require_storable', 'restoring', 'retry_stage', 'secure_functions', 'service_floor',
+        'shell_word', 'site_has_pending', 'site_in_flight', 'sites_budgeted', 'sites_guard_columns', 'sites_in_line',
+        'sites_note_floor', 'sites_rejoin', 'spare_published', 'spending_at', 'spent_usd', 'stage_number',
+        'stage_rooms', 'standard_blog_tokens', 'sum_held_usd', 'title_key', 'title_likeness', 'title_limit',
+        'title_trigrams', 'titles_like', 'usd_text', 'utc_day', 'waiting_sites', 'wake_workers'
     ]
 $$;
 
@@ -178,8 +177,8 @@ declare
 begin
     if migrations is not null then
         execute format(
-            'create trigger give_way before insert on %s '
-            'for each row when (restoring()) execute function give_way(''version'')',
+            'create trigger replace_seeded_row before insert on %s '
+            'for each row when (restoring()) execute function replace_seeded_row(''version'')',
             migrations
         );
     end if;

@@ -1,10 +1,10 @@
--- Spend: the ledger, budgets, and what attempts in progress have reserved of them.
+-- Spend: the ledger, budgets, and what attempts in progress hold of them.
 --
 -- The ledger is provider_usage, by the hour. Budgets are checked once for each attempt, so they read sums by the UTC
 -- day, which a trigger keeps: a month of a site is at most 31 rows. The sum of the fleet is spread over 16 rows for
 -- each day, because otherwise all sites would wait for one row whenever a call is booked.
 --
--- What an attempt may cost is noted on its job before it pays (blog_generations.reserved_usd), and counts while that
+-- What an attempt may cost is noted on its job before it pays (blog_generations.held_usd), and counts while that
 -- attempt runs. There is nothing to give back: an attempt that ended, or that was rescued, does not count any more.
 
 create table provider_usage (
@@ -82,27 +82,27 @@ create table fleet_budget (
     one boolean primary key default true check (one),
     day_usd numeric(14, 6) check (day_usd >= 0), -- null: no limit
     month_usd numeric(14, 6) check (month_usd >= 0),
-    shut_until timestamptz, -- until then nothing that costs money is claimed
-    shut_reason text,
-    shut_for text, -- the job/attempt whose reservation last shut it
+    stopped_until timestamptz, -- until then nothing that costs money is claimed
+    stop_reason text,
+    stopped_for text, -- the job/attempt whose hold last stopped claims
 
     constraint budgets_are_bounded check (day_usd < 1e8 and month_usd < 1e8),
-    constraint texts_are_bounded check (length(shut_reason) <= 10000 and length(shut_for) <= 100),
+    constraint texts_are_bounded check (length(stop_reason) <= 10000 and length(stopped_for) <= 100),
     constraint times_are_date_times check (
-        shut_until between '0001-01-01 00:00:00+00' and '9999-12-31 23:59:59.999999+00'
+        stopped_until between '0001-01-01 00:00:00+00' and '9999-12-31 23:59:59.999999+00'
     )
 );
 
 insert into fleet_budget default values;
 
-create trigger give_way before insert on fleet_budget
-for each row when (restoring()) execute function give_way('one');
+create trigger replace_seeded_row before insert on fleet_budget
+for each row when (restoring()) execute function replace_seeded_row('one');
 
 -- Opens the gate when the budget changes, and wakes the workers: the next attempt checks the budget again.
 create function fleet_budget_changed() returns trigger language plpgsql as $$
 begin
-    new.shut_until := null;
-    new.shut_reason := null;
+    new.stopped_until := null;
+    new.stop_reason := null;
     perform wake_workers();
     return new;
 end
@@ -149,6 +149,27 @@ $$;
 create trigger summed after insert or update on provider_usage
 for each row when (not restoring()) execute function provider_usage_summed();
 
+-- Adds usage to the ledger. The sums stay within their bounds.
+-- Takes  usages: one for each hour, provider, model and site; null: none.
+-- Locks  the rows of the ledger, in the order given, then the totals of their days.
+create function add_usage(usages provider_usage[]) returns void language plpgsql volatile strict as $$
+begin
+    insert into provider_usage as u select n.* from unnest(usages) as n
+    on conflict (hour, provider, model, instance_id) do update
+    set
+        requests = least(1000000000000000, u.requests + excluded.requests),
+        tokens_in = least(1000000000000000, u.tokens_in + excluded.tokens_in),
+        tokens_cached = least(1000000000000000, u.tokens_cached + excluded.tokens_cached),
+        tokens_out = least(1000000000000000, u.tokens_out + excluded.tokens_out),
+        cost_usd = least(99999999, u.cost_usd + excluded.cost_usd),
+        unpriced = least(1000000000000000, u.unpriced + excluded.unpriced),
+        wasted = least(1000000000000000, u.wasted + excluded.wasted),
+        wasted_usd = least(99999999, u.wasted_usd + excluded.wasted_usd),
+        posts = u.posts + excluded.posts,
+        score_sum = u.score_sum + excluded.score_sum;
+end
+$$;
+
 -- Spent by a site, or by all sites where site is null, on the UTC day and in the UTC month of t.
 create function spent_usd(site text, t timestamptz, out on_day numeric, out in_month numeric)
 language plpgsql stable as $$
@@ -170,27 +191,27 @@ begin
 end
 $$;
 
--- Reserved by attempts in progress, of a site or of all sites, except by the job but_not.
+-- Held by attempts in progress, of a site or of all sites, except by the job but_not.
 -- Hints  Planned on a small table, it read all 100,000 blogs: 143 ms, 2 ms with the hint.
-create function in_hand_usd(site text, but_not bigint) returns numeric language plpgsql stable
+create function sum_held_usd(site text, but_not bigint) returns numeric language plpgsql stable
 set enable_seqscan = off set jit = off as $$
 begin
     if site is null then
         return (
-            select coalesce(sum(g.reserved_usd), 0)
+            select coalesce(sum(g.held_usd), 0)
             from blog_generations as g
-            where g.status = 'PROCESSING' and g.reserved_for = g.attempt and g.id <> but_not
+            where g.status = 'PROCESSING' and g.held_for = g.attempt and g.id <> but_not
         );
     end if;
     return (
-        select coalesce(sum(g.reserved_usd), 0)
+        select coalesce(sum(g.held_usd), 0)
         from blog_generations as g
-        where g.instance_id = site and g.status = 'PROCESSING' and g.reserved_for = g.attempt and g.id <> but_not
+        where g.instance_id = site and g.status = 'PROCESSING' and g.held_for = g.attempt and g.id <> but_not
     );
 end
 $$;
 
--- Reserving ----------------------------------------------------------------------------------------------------------
+-- Holding ------------------------------------------------------------------------------------------------------------
 
 -- An amount as people read it.
 create function usd_text(amount numeric) returns text language sql immutable as $$
@@ -209,23 +230,22 @@ create function shell_word(word text) returns text language sql stable as $$
         else '$''' || (
             select string_agg(
                 case
-                    when c.sign in ('''', '\') then '\' || c.sign
-                    when c.sign ~ '[ -~[:alnum:]]' then c.sign
-                    else regexp_replace(encode(convert_to(c.sign, 'UTF8'), 'hex'), '(..)', '\x\1', 'g')
+                    when c.letter in ('''', '\') then '\' || c.letter
+                    when c.letter ~ '[ -~[:alnum:]]' then c.letter
+                    else regexp_replace(encode(convert_to(c.letter, 'UTF8'), 'hex'), '(..)', '\x\1', 'g')
                 end,
                 '' order by c.place
             )
-            from string_to_table(word, null) with ordinality as c (sign, place)
+            from string_to_table(word, null) with ordinality as c (letter, place)
         ) || ''''
     end
 $$;
 
 -- Why a blog of `wanted` USD does not fit a budget, and until when; nulls if it fits. If what is spent leaves no
--- room: until the period ends. If only reservations do: for a few seconds, since most attempts cost less than they
--- reserve.
+-- room: until the period ends. If only holds do: for a few seconds, since most attempts cost less than they hold.
 create function over_budget(
     whose text, advice text, budget_day numeric, budget_month numeric, spent_day numeric, spent_month numeric,
-    in_hand numeric, wanted numeric, t timestamptz, out reason text, out until timestamptz
+    held numeric, wanted numeric, t timestamptz, out reason text, out until timestamptz
 ) language plpgsql immutable as $$
 declare
     b record;
@@ -236,7 +256,7 @@ begin
         ('month', budget_month, spent_month, date_trunc('month', t at time zone 'UTC') + interval '1 month'),
         ('day', budget_day, spent_day, date_trunc('day', t at time zone 'UTC') + interval '1 day')
     ) as v (period, budget, spent, ends)
-    where v.spent + in_hand + wanted > v.budget or v.spent >= v.budget
+    where v.spent + held + wanted > v.budget or v.spent >= v.budget
     order by used_up desc, v.ends desc
     limit 1;
     if not found then
@@ -245,7 +265,7 @@ begin
     reason := format(
         '%s budget of %s a %s has no room for a blog: %s spent, %sone may cost %s; ',
         whose, usd_text(b.budget), b.period, usd_text(b.spent),
-        case when in_hand > 0 then format('up to %s for blogs in progress, ', usd_text(in_hand)) else '' end,
+        case when held > 0 then format('up to %s for blogs in progress, ', usd_text(held)) else '' end,
         usd_text(wanted)
     );
     if b.used_up then
@@ -253,7 +273,7 @@ begin
         reason := reason || format(
             'resumes %s UTC, or raise it: %s%s %s',
             to_char(b.ends, 'YYYY-MM-DD HH24:MI'), advice, b.period,
-            trim_scale(greatest(2 * b.budget, ceil(b.spent + in_hand + wanted))) -- the budget may have been lowered
+            trim_scale(greatest(2 * b.budget, ceil(b.spent + held + wanted))) -- the budget may have been lowered
         );
     else
         until := t + interval '5 seconds';
@@ -262,19 +282,19 @@ begin
 end
 $$;
 
--- Reserves up to `wanted` USD for an attempt, if the budgets of its site and of the fleet have room.
+-- Holds up to `wanted` USD for an attempt, if the budgets of its site and of the fleet have room.
 -- Takes  the fence of the attempt; wanted; t: the time to judge by (tests set it).
 -- Gives  no row if the claim is lost; else one: affordable; if not: scope, 'site' (it is paused until there may be
---        room) or 'fleet' (the gate is shut until there may be room); reason; newly: this attempt paused or shut it,
+--        room) or 'fleet' (paid claims stop until there may be room); reason; newly: this attempt paused or stopped it,
 --        also when it asks again because an answer was lost.
 -- Locks  the job; then, where there are budgets, an advisory lock for the site and one for the fleet, in this order,
---        so that attempts reserve one by one and each sees what those before it reserved. A row of a site that
+--        so that attempts hold one by one and each sees what those before it hold. A row of a site that
 --        another transaction has locked is left as it is: no claim takes from it either.
 --
 -- Volatile on purpose: what is read after the locks are acquired must be newer than the snapshot of the statement. A
 -- pause is written only if the budgets are still those that were checked: one that was raised meanwhile must not be
 -- missed.
-create function reserve_spend(job bigint, the_attempt integer, holder uuid, wanted numeric, t timestamptz)
+create function hold_budget(job bigint, the_attempt integer, holder uuid, wanted numeric, t timestamptz)
 returns table (affordable boolean, scope text, reason text, newly boolean) language plpgsql volatile as $$
 declare
     j record;
@@ -284,7 +304,7 @@ declare
     verdict record;
     asker text := format('%s/%s', job, the_attempt);
 begin
-    select g.instance_id, g.reserved_for into j
+    select g.instance_id, g.held_for into j
     from blog_generations as g
     where is_attempt(g, job, the_attempt, holder)
     for no key update;
@@ -295,7 +315,7 @@ begin
     select o.budget_day_usd, o.budget_month_usd into s from sites as o where o.instance_id = j.instance_id;
     select * into f from fleet_budget;
     if
-        j.reserved_for = the_attempt -- asked again because an answer was lost
+        j.held_for = the_attempt -- asked again because an answer was lost
         or coalesce(s.budget_day_usd, s.budget_month_usd, f.day_usd, f.month_usd) is null
     then
         return next;
@@ -309,7 +329,7 @@ begin
         from over_budget(
             'its', format('blogworker sites set %s --budget-', shell_word(j.instance_id)),
             s.budget_day_usd, s.budget_month_usd, used.on_day, used.in_month,
-            in_hand_usd(j.instance_id, job), wanted, t
+            sum_held_usd(j.instance_id, job), wanted, t
         );
         if verdict.reason is not null then
             scope := 'site';
@@ -335,7 +355,7 @@ begin
         select * into verdict
         from over_budget(
             'the fleet''s', 'blogworker costs budget --', f.day_usd, f.month_usd, used.on_day, used.in_month,
-            in_hand_usd(null, job), wanted, t
+            sum_held_usd(null, job), wanted, t
         );
         if verdict.reason is not null then
             scope := 'fleet';
@@ -343,17 +363,17 @@ begin
             perform from fleet_budget for no key update skip locked;
             if found then
                 update fleet_budget as o
-                set shut_until = verdict.until, shut_reason = verdict.reason, shut_for = asker
+                set stopped_until = verdict.until, stop_reason = verdict.reason, stopped_for = asker
                 where
-                    (o.shut_until is null or o.shut_until <= t)
+                    (o.stopped_until is null or o.stopped_until <= t)
                     and (o.day_usd, o.month_usd) is not distinct from (f.day_usd, f.month_usd);
             end if;
-            newly := exists (select from fleet_budget as o where o.shut_for = asker);
+            newly := exists (select from fleet_budget as o where o.stopped_for = asker);
             return next;
             return;
         end if;
     end if;
-    update blog_generations as g set reserved_usd = wanted, reserved_for = the_attempt where g.id = job;
+    update blog_generations as g set held_usd = wanted, held_for = the_attempt where g.id = job;
     affordable := true;
     return next;
 end
@@ -366,7 +386,7 @@ $$;
 create function spending_at(t timestamptz) returns table (
     spent_today_usd numeric, spent_month_usd numeric, budget_day_usd numeric, budget_month_usd numeric,
     left_today_usd numeric, left_month_usd numeric, a_day_usd numeric, days_left numeric, projected_month_usd numeric,
-    in_hand_usd numeric, shut_until timestamptz, shut_reason text
+    held_usd numeric, stopped_until timestamptz, stop_reason text
 ) language sql stable as $$
     select
         s.on_day,
@@ -378,9 +398,9 @@ create function spending_at(t timestamptz) returns table (
         round(r.a_day, 6),
         round(d.days_left, 3),
         round(s.in_month + r.a_day * d.days_left, 6),
-        in_hand_usd(null, 0),
-        case when b.shut_until > t then b.shut_until end,
-        case when b.shut_until > t then b.shut_reason end
+        sum_held_usd(null, 0),
+        case when b.stopped_until > t then b.stopped_until end,
+        case when b.stopped_until > t then b.stop_reason end
     from fleet_budget as b
     cross join spent_usd(null, t) as s
     cross join lateral (

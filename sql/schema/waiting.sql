@@ -57,7 +57,7 @@ from blog_generations as g
 join sites as s using (instance_id)
 join stages as t using (stage)
 left join provider_health as h on h.provider = t.provider and h.state <> 'closed'
-left join fleet_budget as b on b.shut_until > now() and g.stage <> 'publish'
+left join fleet_budget as b on b.stopped_until > now() and g.stage <> 'publish'
 left join quotas as o on g.stage = 'publish' and o.name = 'wix/' || g.instance_id
 left join lateral (
     select c.kind, c.reason, c.until
@@ -76,7 +76,7 @@ left join lateral (
             g.run_at
         ),
         (2, 'pause', s.paused_at is not null, 'its site is paused: ' || coalesce(s.pause_reason, 'no reason given'), s.resume_at),
-        (3, 'budget', b.one is not null, b.shut_reason, b.shut_until),
+        (3, 'budget', b.one is not null, b.stop_reason, b.stopped_until),
         (
             4,
             'breaker',

@@ -127,13 +127,13 @@ def test_a_total_budget_is_set_seen_and_removed(cli, sql):
 
 def test_a_shut_gate_is_seen_in_status_and_opened_by_a_raise(cli, sql):
     cli("costs", "budget", "--day", "1")
-    sql("update fleet_budget set shut_until = now() + interval '1 h', shut_reason = 'no room for a blog'")
+    sql("update fleet_budget set stopped_until = now() + interval '1 h', stop_reason = 'no room for a blog'")
     assert "no room for a blog" in cli("status").out
     assert cli("status", "--json").json["fleet"]["budget_day_usd"] == 1
 
     cli("costs", "budget", "--day", "2")
 
-    assert cli("status", "--json").json["fleet"]["shut_reason"] is None
+    assert cli("status", "--json").json["fleet"]["stop_reason"] is None
 
 
 def test_a_sites_budget_is_set_kept_and_removed(cli, sql):

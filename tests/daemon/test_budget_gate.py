@@ -38,7 +38,7 @@ class Till:
 
     async def __call__(self, worker_id: UUID, claim: Claim, saved: Mapping[str, Any]) -> Outcome:
         async with self.database.connection() as connection:
-            cursor = await connection.execute("select shut_until > now() as shut from fleet_budget")
+            cursor = await connection.execute("select stopped_until > now() as shut from fleet_budget")
             if (await cursor.fetchone())["shut"] and claim.stage != "publish":  # which is free
                 self.refused += 1
                 return OverBudget(NO_ROOM, everywhere=True)
@@ -70,7 +70,7 @@ async def till(database: Database) -> Till:
 
 async def shut(till: Till, for_: str = "1 day") -> None:
     await till.sql("update fleet_budget set day_usd = 1")  # apart: a budget that changes opens the gate
-    await till.sql("update fleet_budget set shut_until = now() + %s::interval, shut_reason = %s", for_, NO_ROOM)
+    await till.sql("update fleet_budget set stopped_until = now() + %s::interval, stop_reason = %s", for_, NO_ROOM)
 
 
 async def test_a_shut_gate_stops_every_claim_and_a_raise_opens_it(till: Till, settings: Settings) -> None:

@@ -69,9 +69,9 @@ DEEDS = {
     "update blog_generations set status = 'CANCELLED' where status = 'FAILED'": "WO",
     "update blog_generations set priority = 9": "O",
     "update blog_generations set failures = 0": "W",
-    "update blog_generations set reserved_for = attempt, reserved_usd = 0": "",
-    "update blog_generations set reserved_usd = 0": "",
-    "update blog_generations set reserved_usd = 0 where id = 2": "W",  # as save_checkpoint does
+    "update blog_generations set held_for = attempt, held_usd = 0": "",
+    "update blog_generations set held_usd = 0": "",
+    "update blog_generations set held_usd = 0 where id = 2": "W",  # as save_checkpoint does
     "update blog_generations set source_data = '{}'": "",
     "update blog_generations set instance_id = 'shop'": "",
     "update blog_generations set id = default": "",
@@ -79,7 +79,7 @@ DEEDS = {
     "truncate blog_generations cascade": "",
     "lock table blog_generations in access exclusive mode": "O",  # whoever may DELETE can
     "update fleet_budget set day_usd = null": "O",
-    "update fleet_budget set shut_until = now() + interval '1 year'": "",
+    "update fleet_budget set stopped_until = now() + interval '1 year'": "",
     "update site_spend set cost_usd = 0": "",
     "update fleet_spend set cost_usd = 0": "",
     "update queue_gauge set pending = 0": "",
@@ -111,7 +111,7 @@ DEEDS = {
     "select note_queue_size(1000000000, 1)": "",
     "create table mine ()": "",
     "create function mine() returns int language sql return 1": "",
-    "create trigger mine before insert on sites for each row execute function give_way('instance_id')": "",
+    "create trigger mine before insert on sites for each row execute function replace_seeded_row('instance_id')": "",
     "alter table sites disable trigger user": "",
     "drop table cache": "",
     "create role mine": "",
@@ -353,8 +353,8 @@ TYPED = {
     "rescues": st.sampled_from(["2", "1000000000"]),
     "lone_rescues": st.just("3"),
     "line": st.sampled_from(["-1", "4"]),
-    "reserved_usd": st.sampled_from(["0", "1000000"]),
-    "reserved_for": st.sampled_from(["1", "2"]),
+    "held_usd": st.sampled_from(["0", "1000000"]),
+    "held_for": st.sampled_from(["1", "2"]),
     "charged": st.sampled_from(["0", "1000"]),
     "created_at": st.sampled_from(["'0001-01-01Z'", "'9999-12-31Z'"]),
     "claimed_at": st.just("now()"),
@@ -363,7 +363,7 @@ TYPED = {
     "id": st.sampled_from(["1", "2", "1000000", "9223372036854775807"]),
 }
 OWNED = """
-    select stage, attempt, failures, rescues, lone_rescues, line, reserved_usd, reserved_for, charged, claimed_at,
+    select stage, attempt, failures, rescues, lone_rescues, line, held_usd, held_for, charged, claimed_at,
         cancel_requested_at, error, now() - created_at < interval '1 hour' as new, id < 1000000 as in_sequence
     from blog_generations where instance_id = %s
 """
@@ -423,7 +423,7 @@ async def test_a_producer_that_inserts_needs_named_columns_only(logins: Logins) 
             session.execute(
                 b"insert into blog_generations (instance_id, source_type, source_id) values ('c', 'keyword', 'k')"
             )
-            for column in ("id", "attempt", "reserved_for", "status", "max_attempts"):
+            for column in ("id", "attempt", "held_for", "status", "max_attempts"):
                 with pytest.raises(InsufficientPrivilege):
                     session.execute(
                         f"insert into blog_generations (instance_id, source_type, source_id, {column}) "
@@ -445,7 +445,7 @@ async def test_a_role_that_may_update_the_table_reserves_nothing_by_hand(logins:
         with psycopg.connect(make_conninfo(logins.url, user=login), autocommit=True, row_factory=dict_row) as session:
             told = [
                 attempted(session, f"update blog_generations set {typed} where id = 2")
-                for typed in ("reserved_for = attempt", "reserved_usd = 1", "reserved_usd = 'NaN'", "id = default")
+                for typed in ("held_for = attempt", "held_usd = 1", "held_usd = 'NaN'", "id = default")
             ]
     finally:
         logins.owner.execute(f"drop owned by {login}; drop role {login}".encode())

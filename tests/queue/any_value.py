@@ -69,14 +69,14 @@ BLOG = {
     "status": ("text", known("SCHEDULED", "PENDING", "PROCESSING", "DONE", "FAILED", "CANCELLED")),
     "stage": ("text", known("source", "ideas", "content", "image", "publish")),
     **dict.fromkeys(
-        ("attempt", "failures", "rescues", "lone_rescues", "max_attempts", "reserved_for"), ("integer", integers)
+        ("attempt", "failures", "rescues", "lone_rescues", "max_attempts", "held_for"), ("integer", integers)
     ),
     **dict.fromkeys(("priority", "line"), ("smallint", integers)),
     **dict.fromkeys(TIMES, ("timestamptz", times)),
     "worker_id": ("uuid", ids),
     "error": ("text", texts),
     "idempotency_key": ("text", texts),
-    "reserved_usd": ("numeric", numerics),
+    "held_usd": ("numeric", numerics),
     "charged": ("real", floats),
     "publish_mode": ("text", known("publish", "draft")),
 }

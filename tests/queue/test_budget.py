@@ -178,7 +178,7 @@ async def test_an_attempt_that_was_lost_reserves_nothing(purse, psql, claimer):
     await psql.run("update blog_generations set status = 'PENDING'")
 
     assert await purse.ask(claim) is None
-    assert await psql.value("select count(reserved_usd) from blog_generations") == 0
+    assert await psql.value("select count(held_usd) from blog_generations") == 0
 
 
 async def test_a_blog_of_a_dead_worker_counts_until_it_is_rescued(purse, psql, claimer, database):

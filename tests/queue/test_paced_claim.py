@@ -82,7 +82,7 @@ async def test_what_is_granted_ahead_leaves_less_to_claim(psql, quotas, paced):
 async def test_calls_that_wait_for_the_bucket_leave_less_to_claim(psql, quotas, paced):
     await psql.insert("shop", 20, stage="content")
     await psql.run(
-        "insert into quota_waits (call_id, bucket, desk_id, turn, tokens, asked_at, seen_at) "
+        "insert into quota_waits (call_id, bucket, client_id, turn, tokens, asked_at, seen_at) "
         "select gen_random_uuid(), %s, gen_random_uuid(), 0, 0, now(), now() from generate_series(1, 2)",
         CONTENT,
     )
@@ -94,7 +94,7 @@ async def test_calls_of_a_process_that_stopped_asking_hold_nothing_back(psql, qu
     """Only a round of the bucket removes them, and without a claim there is no round: the fleet would stand still."""
     await psql.insert("shop", 20, stage="content")
     await psql.run(
-        "insert into quota_waits (call_id, bucket, desk_id, turn, tokens, asked_at, seen_at) "
+        "insert into quota_waits (call_id, bucket, client_id, turn, tokens, asked_at, seen_at) "
         "select gen_random_uuid(), %s, gen_random_uuid(), 0, 0, now() - interval '1 hour', now() - interval '1 hour' "
         "from generate_series(1, 50)",
         CONTENT,

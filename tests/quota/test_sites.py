@@ -148,15 +148,15 @@ async def test_a_limit_that_a_vendor_told_of_long_ago_no_longer_holds(limiter, d
     """Replicate says that it has lowered a limit, and never that it has raised it again."""
     await limiter.learn(PICTURES.name, ProviderLimits(requests_limit=6))
     await clean_up(database)
-    told = [row["vendor_requests_per_minute"] for row in await database.rows("ops/quotas", name=None, every=True)]
+    told = [row["reported_requests_per_minute"] for row in await database.rows("ops/quotas", name=None, every=True)]
     await sql(database, f"update quotas set learned_at = learned_at - make_interval(secs => {LIMITS_EXPIRE_S + 1})")
 
     await clean_up(database)
 
     assert told == [6]
-    assert [row["vendor_requests_per_minute"] for row in await database.rows("ops/quotas", name=None, every=True)] == [
-        None
-    ]
+    assert [
+        row["reported_requests_per_minute"] for row in await database.rows("ops/quotas", name=None, every=True)
+    ] == [None]
 
 
 async def test_desks_of_long_ago_are_forgotten(limiter, database):

@@ -35,8 +35,8 @@ def bucket(name: str, requests: int, tokens: int | None, *, vendor: int | None =
         "name": name,
         "requests_per_minute": requests,
         "tokens_per_minute": tokens,
-        "vendor_requests_per_minute": vendor,
-        "vendor_tokens_per_minute": None,
+        "reported_requests_per_minute": vendor,
+        "reported_tokens_per_minute": None,
     }
 
 

@@ -222,7 +222,9 @@ async def test_what_an_attempt_has_paid_it_reserves_no_more(desk):
     await books.sql("update fleet_budget set day_usd = 1")
     (taken,) = (await claim(books.database, books.worker_id, slots=1, site_window=1)).claims
     kept = StoredCheckpoints(books.database, books.worker_id, taken, {})
-    held = "select spent_today_usd + in_hand_usd as both, in_hand_usd as in_hand, stage from spending, blog_generations"
+    held = (
+        "select s.spent_today_usd + s.held_usd as both, s.held_usd, g.stage from spending as s, blog_generations as g"
+    )
 
     assert await kept.hold_budget(0.03) is None
     for _ in range(2):  # sent again because an answer was lost: the same once more changes nothing
@@ -232,5 +234,5 @@ async def test_what_an_attempt_has_paid_it_reserves_no_more(desk):
     await kept.save("content.draft", {}, Spend("openai", "m", cost_usd=0.5))  # more than anybody thought
     (written,) = await books.sql(held)
 
-    assert drafted == {"both": Decimal("0.03"), "in_hand": Decimal("0.029"), "stage": "source"}
-    assert written == {"both": Decimal("0.501"), "in_hand": 0, "stage": "content"}
+    assert drafted == {"both": Decimal("0.03"), "held_usd": Decimal("0.029"), "stage": "source"}
+    assert written == {"both": Decimal("0.501"), "held_usd": 0, "stage": "content"}

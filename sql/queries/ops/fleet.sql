@@ -1,6 +1,6 @@
 -- fleet: the totals of `status`.
 -- Gives  one row: sites, ready, paused, at_cap; finished in the last minute and ten minutes; estimated_wait_minutes;
---        usd_today, usd_month (UTC), budget_day_usd, budget_month_usd; shut_reason: why no paid stage is claimed,
+--        usd_today, usd_month (UTC), budget_day_usd, budget_month_usd; stop_reason: why no paid stage is claimed,
 --        null: paid stages are claimed.
 select
     (select count(*) from sites) as sites,
@@ -16,5 +16,5 @@ select
     s.spent_month_usd::double precision as usd_month,
     s.budget_day_usd::double precision as budget_day_usd,
     s.budget_month_usd::double precision as budget_month_usd,
-    s.shut_reason
+    s.stop_reason
 from spending as s;

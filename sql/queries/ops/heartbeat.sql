@@ -36,7 +36,7 @@ select
         where a.backend_xmin is not null and a.pid <> pg_backend_pid()
     ) as oldest_xmin_age_s,
     (select s.on_day::double precision from spent_usd(null, now()) as s) as spent_today_usd,
-    (select b.shut_reason from fleet_budget as b where b.shut_until > now()) as budget_exhausted,
+    (select b.stop_reason from fleet_budget as b where b.stopped_until > now()) as budget_exhausted,
     array(select h.provider from provider_health as h where h.state <> 'closed' order by h.provider) as open_breakers,
     (
         select coalesce(

@@ -20,8 +20,8 @@ select
     v.pinned,
     v.requests_per_minute,
     v.tokens_per_minute,
-    v.vendor_requests_per_minute,
-    v.vendor_tokens_per_minute
+    v.reported_requests_per_minute,
+    v.reported_tokens_per_minute
 from quotas as q
 join v_quotas as v using (name)
 where

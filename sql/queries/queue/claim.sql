@@ -112,8 +112,7 @@ scanned as (
                 select g.instance_id
                 from blog_generations as g
                 where
-                    g.status = 'PENDING'
-                    and g.line > 0
+                    is_started(g)
                     and g.instance_id > %(part_done_after)s
                     and g.line = any (array(select o.line from open as o))
                     and (select t.closed from gates as t)
@@ -125,8 +124,7 @@ scanned as (
                 select g.instance_id
                 from blog_generations as g
                 where
-                    g.status = 'PENDING'
-                    and g.line > 0
+                    is_started(g)
                     and g.line = any (array(select o.line from open as o))
                     and g.instance_id > p.instance_id
                 order by g.instance_id
@@ -174,7 +172,7 @@ own as materialized (
                 from (
                     select
                     from blog_generations as g
-                    where g.instance_id = l.instance_id and g.status = 'PENDING' and g.line > 0
+                    where g.instance_id = l.instance_id and is_started(g)
                     limit 1000
                 ) as p
             ) as started
@@ -310,8 +308,7 @@ waiting as (
                     from blog_generations as g
                     where
                         g.instance_id = v.instance_id
-                        and g.status = 'PENDING'
-                        and g.line >= 0
+                        and is_claimable(g)
                         and not (select t.closed from gates as t)
                     order by g.line desc, g.priority desc, g.id
                     limit greatest(v.share, 0) + 1
@@ -330,7 +327,7 @@ waiting as (
                                     or (v.publish_room <= 0 and needs_shop(g))
                         end as passed_over
                     from blog_generations as g
-                    where g.instance_id = v.instance_id and g.status = 'PENDING' and g.line = o.line
+                    where g.instance_id = v.instance_id and is_claimable(g) and g.line = o.line
                     order by g.priority desc, g.id
                     limit greatest(v.share, 0) + 1
                         + case when o.line = 0 and (%(shop)s::boolean is not null or v.publish_room <= 0) then 100 else 0 end
@@ -380,8 +377,7 @@ locked as (
     from blog_generations as g
     where
         g.id = any (array(select c.id from chosen as c))
-        and g.status = 'PENDING'
-        and g.line is not null
+        and is_claimable(g)
         and g.attempt < 2000000000 -- close to the maximum of the column
     order by g.id
     for update skip locked
@@ -424,8 +420,7 @@ emptied as (
             select from blog_generations as g
             where
                 g.instance_id = t.instance_id
-                and g.status = 'PENDING'
-                and g.line >= 0
+                and is_claimable(g)
                 and g.id <> all (array(select c.id from claimed as c where c.instance_id = t.instance_id))
         ) as left_over
     from tally as t

@@ -8,8 +8,7 @@ with chosen as (
     from blog_generations as g
     join sites as s using (instance_id)
     where
-        g.status = 'PENDING'
-        and g.line = -1
+        is_suspect(g)
         and g.attempt < 2000000000
         and (%(stages)s::text[] is null or g.stage = any (%(stages)s::text[]))
         and s.paused_at is null

@@ -20,7 +20,7 @@ join sites as s using (instance_id)
 cross join lateral (
     select g.id
     from blog_generations as g
-    where g.instance_id = h.instance_id and g.status = 'PENDING' and g.line is not null
+    where g.instance_id = h.instance_id and is_claimable(g)
     order by g.line desc, g.priority desc, g.id
     limit %(jobs)s::integer
 ) as j
@@ -30,7 +30,7 @@ select g.id, g.instance_id
 from (
     select p.id, p.instance_id
     from blog_generations as p
-    where p.status = 'PENDING' and p.line = -1
+    where is_suspect(p)
     order by p.run_at
     limit %(sites)s::integer
 ) as g

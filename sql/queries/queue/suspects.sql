@@ -5,7 +5,7 @@ select
     exists (
         select from blog_generations as g
         join sites as s using (instance_id)
-        where g.status = 'PENDING' and g.line = -1 and s.paused_at is null
+        where is_suspect(g) and s.paused_at is null
     )
     or exists (
         select from blog_generations as g

@@ -3,8 +3,8 @@
 --        reported.
 update quotas as q
 set
-    vendor_requests_per_minute = coalesce(%(requests_limit)s::integer, q.vendor_requests_per_minute),
-    vendor_tokens_per_minute = coalesce(%(tokens_limit)s::integer, q.vendor_tokens_per_minute),
+    reported_requests_per_minute = coalesce(%(requests_limit)s::integer, q.reported_requests_per_minute),
+    reported_tokens_per_minute = coalesce(%(tokens_limit)s::integer, q.reported_tokens_per_minute),
     requests_left = %(requests_left)s::real,
     tokens_left = %(tokens_left)s::real,
     learned_at = clock_timestamp()

@@ -1,6 +1,6 @@
 -- check_budgets: end the pauses that are over, and report whether the total budget allows paid stages.
 -- Takes  now timestamptz, null: the database's clock (tests set it).
--- Gives  one row: resumed int; shut_reason, null: paid stages may be claimed; shut_s: seconds until they may be again.
+-- Gives  one row: resumed int; stop_reason, null: paid stages may be claimed; stopped_s: seconds until they may be again.
 -- Locks  the sites, skipping those locked by other transactions.
 with due as (
     select s.instance_id
@@ -20,10 +20,10 @@ resumed as (
 
 select
     (select count(*)::integer from resumed) as resumed,
-    case when b.shut then b.shut_reason end as shut_reason,
-    case when b.shut then extract(epoch from b.shut_until - b.now)::double precision else 0 end as shut_s
+    case when b.stopped then b.stop_reason end as stop_reason,
+    case when b.stopped then extract(epoch from b.stopped_until - b.now)::double precision else 0 end as stopped_s
 from (
-    select o.shut_reason, o.shut_until, c.now, coalesce(o.shut_until > c.now, false) as shut
+    select o.stop_reason, o.stopped_until, c.now, coalesce(o.stopped_until > c.now, false) as stopped
     from fleet_budget as o
     cross join (select coalesce(%(now)s::timestamptz, now()) as now) as c
 ) as b;

@@ -114,12 +114,12 @@ advanced as (
         rescues = case when %(next_stage)s::text is null then g.rescues else 0 end, -- it gets on: it kills no workers
         lone_rescues = case when %(next_stage)s::text is null then g.lone_rescues else 0 end,
         error = case when %(next_stage)s::text is null then g.error end, -- what was in its way is no more
-        reserved_usd = greatest(0, g.reserved_usd - p.paid_usd)
+        held_usd = greatest(0, g.held_usd - p.paid_usd)
     from held as h
     cross join lateral (
         select case when exists (select from saved) then coalesce(%(cost_usd)s::numeric, 0) else 0 end as paid_usd
     ) as p
-    where g.id = h.id and (%(next_stage)s::text is not null or (g.reserved_for = %(attempt)s and p.paid_usd > 0))
+    where g.id = h.id and (%(next_stage)s::text is not null or (g.held_for = %(attempt)s and p.paid_usd > 0))
 ),
 
 -- The score of the post, for the model that wrote it.
@@ -159,31 +159,20 @@ paid as (
     from owed as o
 ),
 
-spent as (
-    insert into provider_usage as u (
-        hour, provider, model, instance_id, requests, tokens_in, tokens_cached, tokens_out, cost_usd, unpriced, wasted,
-        wasted_usd, posts, score_sum
-    )
-    select
-        date_trunc('hour', now(), 'UTC'), p.provider, p.model, h.instance_id, sum(p.calls), sum(p.tokens_in),
-        sum(p.tokens_cached), sum(p.tokens_out), sum(p.usd), sum(p.unpriced), sum(p.wasted), sum(p.wasted_usd),
-        sum(p.posts), sum(p.score)
-    from paid as p
-    cross join held as h
-    group by p.provider, p.model, h.instance_id
-    order by p.provider, p.model, h.instance_id
-    on conflict (hour, provider, model, instance_id) do update
-    set
-        requests = least(1000000000000000, u.requests + excluded.requests),
-        tokens_in = least(1000000000000000, u.tokens_in + excluded.tokens_in),
-        tokens_cached = least(1000000000000000, u.tokens_cached + excluded.tokens_cached),
-        tokens_out = least(1000000000000000, u.tokens_out + excluded.tokens_out),
-        cost_usd = least(99999999, u.cost_usd + excluded.cost_usd),
-        unpriced = least(1000000000000000, u.unpriced + excluded.unpriced),
-        wasted = least(1000000000000000, u.wasted + excluded.wasted),
-        wasted_usd = least(99999999, u.wasted_usd + excluded.wasted_usd),
-        posts = u.posts + excluded.posts,
-        score_sum = u.score_sum + excluded.score_sum
+spent as materialized (
+    select add_usage(array_agg(u.usage)) as done
+    from (
+        select
+            row(
+                date_trunc('hour', now(), 'UTC'), p.provider, p.model, h.instance_id, sum(p.calls), sum(p.tokens_in),
+                sum(p.tokens_cached), sum(p.tokens_out), sum(p.usd), sum(p.unpriced), sum(p.wasted), sum(p.wasted_usd),
+                sum(p.posts), sum(p.score)
+            )::provider_usage as usage
+        from paid as p
+        cross join held as h
+        group by p.provider, p.model, h.instance_id
+        order by p.provider, p.model, h.instance_id
+    ) as u
 )
 
-select h.id as job_id from held as h;
+select h.id as job_id from held as h cross join spent;
