@@ -1,6 +1,8 @@
 """Commands that start a worker, migrate the database, or serve the simulator."""
 
+import os
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import get_type_hints
@@ -22,6 +24,7 @@ from blogworker.telemetry import configure, get_logger
 from blogworker.telemetry.streams import report_closed_pipes
 
 NOT_OF_A_WORKER = (NAMED_BY, "BLOGWORKER_API_TOKEN", "BLOGWORKER_PG_BIN", "BLOGWORKER_TEST_DATABASE_URL")
+PARENT_ONLY = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 ALONE = {"concurrency": 1, "quota_patience": 120.0}  # nothing else waits for this worker
 log = get_logger()
 
@@ -69,7 +72,18 @@ def run(
     )  # the providers' SDKs take half a second to import: no other command should wait for it
 
     role = daemon.Role(suspects=suspects, parent=parent)
-    anyio.run(partial(daemon.run, settings, until_empty=until_empty or suspects, role=role))
+    forks = None if suspects else daemon.ForkServer(_run_suspects)
+    anyio.run(partial(daemon.run, settings, until_empty=until_empty or suspects, role=role, forks=forks))
+
+
+def _run_suspects(arguments: Sequence[str]) -> None:
+    """Run in a fork of the worker, which systemd does not watch."""
+    from blogworker.cli.app import main
+
+    for name in PARENT_ONLY:
+        os.environ.pop(name, None)
+    sys.argv[1:] = arguments
+    main()
 
 
 def _warn_of_unknown_variables() -> None:

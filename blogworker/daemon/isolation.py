@@ -1,27 +1,25 @@
 """Run suspects, one at a time, in a separate process.
 
-A *suspect* is a job that may have killed its worker (`queue/rescue.py`). Each worker looks for suspects, and starts
-the process `blogworker run --suspects` while there are any. This process is a worker with its own lease, so a job that
-kills it affects no other job. It ends when no suspect is left, or when its parent has exited.
+A *suspect* is a job that may have killed its worker (`queue/rescue.py`). Each worker looks for suspects, and runs
+`blogworker run --suspects` in a fork while there are any (`forkserver.py`). This process is a worker with its own
+lease, so a job that kills it affects no other job. It ends when no suspect is left, or when its parent has exited.
 """
 
 import os
-import subprocess
-import sys
+import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from anyio import CancelScope, current_time, move_on_after, open_process, sleep
-from anyio.abc import Process
+from anyio import CancelScope, current_time, move_on_after, sleep
 
+from blogworker.daemon.forkserver import ForkServer
 from blogworker.db.pool import Database
 from blogworker.telemetry import get_logger
 
 FAILED_START_S = 10.0  # a process that fails sooner than this did not start properly
 REST_S = 30.0
 STOP_S = 5.0  # after the drain timeout, before the process is killed
-PARENT_ONLY = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 OOM_SCORE_ADJ = "1000"  # when memory runs out, the kernel kills this process before its parent
 
 log = get_logger()
@@ -35,11 +33,12 @@ def name_of(worker: str) -> str:
 class Isolation:
     """Starts the process when suspects wait, and stops it with the worker."""
 
-    def __init__(self, database: Database, worker: str, *, drain_timeout_s: float) -> None:
+    def __init__(self, database: Database, forks: ForkServer, worker: str, *, drain_timeout_s: float) -> None:
         self._database = database
+        self._forks = forks
         self._name = name_of(worker)
         self._drain_timeout_s = drain_timeout_s
-        self._process: Process | None = None
+        self._runs = False
         self._stop_by: float | None = None  # set when it drains
 
     async def tick(self) -> None:
@@ -48,6 +47,10 @@ class Isolation:
             return
         found = await self._database.one("queue/suspects", name=self._name, within_s=0.0)
         if not found["waiting"] or found["served"]:
+            return
+        if not self._forks.alive:  # systemd starts a new worker, which has a new one
+            log.error("fork_server_died", worker=self._name)
+            signal.raise_signal(signal.SIGTERM)
             return
         started = current_time()
         log.info("suspect_process_started", worker=self._name)
@@ -62,33 +65,34 @@ class Isolation:
         """Let the process finish its job and exit. A second call makes it release the job at once."""
         if self._stop_by is None:
             self._stop_by = current_time() + self._drain_timeout_s + STOP_S
-        if self._process is not None and self._process.returncode is None:
-            self._process.terminate()
+        if self._runs:
+            self._forks.signal(signal.SIGTERM)
 
     async def _run(self) -> int:
-        environment = {key: value for key, value in os.environ.items() if key not in PARENT_ONLY}
-        command = [sys.executable, "-m", "blogworker", "run", "--suspects", "--name", self._name]
-        command += ["--parent", str(os.getpid()), "--drain-timeout", str(self._drain_timeout_s)]
-        # A new session, so that Ctrl-C does not reach it directly, only through its parent, which drains it.
-        self._process = await open_process(
-            command, stdin=subprocess.DEVNULL, stdout=None, stderr=None, env=environment, start_new_session=True
-        )
+        command = ["run", "--suspects", "--name", self._name, "--parent", str(self._forks.pid)]
+        self._forks.start([*command, "--drain-timeout", str(self._drain_timeout_s)])
+        self._runs = True
         try:
-            return await self._process.wait()
+            return await self._wait()
         finally:
-            if self._process.returncode is None:
+            if self._runs:
                 with CancelScope(shield=True):
-                    await self._stop(self._process)
+                    await self._stop()
 
-    async def _stop(self, process: Process) -> None:
+    async def _wait(self) -> int:
+        code = await self._forks.wait()
+        self._runs = False
+        return code
+
+    async def _stop(self) -> None:
         """Stop the process. It has as much time to drain as the worker's own jobs."""
         if self._stop_by is None:
             self.drain()
         with move_on_after(max(0.0, (self._stop_by or 0.0) - current_time())):
-            await process.wait()
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+            await self._wait()
+        if self._runs:
+            self._forks.signal(signal.SIGKILL)
+            await self._wait()
 
 
 def raise_oom_score() -> None:

@@ -10,6 +10,7 @@ from anyio.abc import TaskStatus
 
 from blogworker.daemon import systemd
 from blogworker.daemon.clients import open_clients
+from blogworker.daemon.forkserver import ForkServer
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.isolation import WORKER, Isolation, Role, raise_oom_score
@@ -40,8 +41,10 @@ RELEASE_AFTER_S = 60.0  # how long jobs wait for an incompatible database to be 
 log = get_logger()
 
 
-async def run(settings: Settings, *, until_empty: bool = False, role: Role = WORKER) -> None:
-    """Run one worker until a signal, or until the queue is empty.
+async def run(
+    settings: Settings, *, until_empty: bool = False, role: Role = WORKER, forks: ForkServer | None = None
+) -> None:
+    """Run one worker until a signal, or until the queue is empty. `forks` runs suspects; None: this worker runs none.
 
     Raises DatabaseNotReady before anything is claimed, or after a newer version has migrated the database. Raises
     LeaseTaken when another process has taken over the worker's name.
@@ -87,7 +90,7 @@ async def run(settings: Settings, *, until_empty: bool = False, role: Role = WOR
             begin = partial(
                 Incarnation, settings, database, health, pipeline, gate=gate, waiting=limiter.waiting, role=role
             )
-            await Supervisor(begin, settings.worker, database, health, role).run(until_empty=until_empty)
+            await Supervisor(begin, settings.worker, database, health, forks).run(until_empty=until_empty)
 
 
 def warn_unpriced(settings: Settings) -> None:
@@ -116,10 +119,10 @@ class Supervisor:
         worker: WorkerSettings,
         database: Database,
         health: DatabaseHealth,
-        role: Role = WORKER,
+        forks: ForkServer | None = None,
     ) -> None:
         self._isolation = (
-            None if role.suspects else Isolation(database, worker.name, drain_timeout_s=worker.drain_timeout)
+            None if forks is None else Isolation(database, forks, worker.name, drain_timeout_s=worker.drain_timeout)
         )
         self._begin = begin
         self._worker = worker

@@ -14,7 +14,6 @@ from anyio import Event, create_task_group, fail_after, sleep, wait_readable
 from anyio.lowlevel import checkpoint
 
 from blogworker.daemon import systemd
-from blogworker.daemon.isolation import Role
 from blogworker.daemon.supervisor import Supervisor
 from blogworker.db.retrying import DatabaseHealth
 from blogworker.settings import load
@@ -55,7 +54,7 @@ class Lives:
         settings = load({"database": {"url": "postgresql://unused/d"}, "worker": {"name": "w", "drain_timeout": 60}})
         self.leases: list[Leaseless] = []
         nothing = cast("Any", None)  # no look at the database is due while statements fit
-        self.supervisor = Supervisor(self._begin, settings.worker, nothing, DatabaseHealth(), Role(suspects=True))
+        self.supervisor = Supervisor(self._begin, settings.worker, nothing, DatabaseHealth())
 
     def _begin(self, *, former: object) -> Any:
         self.leases.append(Leaseless())

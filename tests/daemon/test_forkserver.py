@@ -1,0 +1,86 @@
+"""The fork server: its children run, are signalled, are waited for, and outlive nothing."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PARENT = """
+import os, signal, sys, time
+import anyio
+from blogworker.daemon.forkserver import GONE, ForkServer
+
+def main(arguments):
+    act, *rest = arguments
+    if act == "exit":
+        sys.exit(int(rest[0]))
+    if act == "raise":
+        raise ValueError("told so")
+    parent = os.getppid()
+    print("in the child", parent, flush=True)
+    while os.getppid() == parent:
+        time.sleep(0.05)
+
+forks = ForkServer(main)
+
+async def each():
+    for arguments, number in {cases!r}:
+        forks.start(arguments)
+        if number:
+            await anyio.sleep(0.3)
+            if number == "server":
+                os.kill(forks.pid, signal.SIGKILL)
+            else:
+                forks.signal(signal.Signals(number))
+        print("code", await forks.wait(), forks.alive, flush=True)
+    {after}
+
+anyio.run(each)
+"""
+
+
+def run(*cases: tuple[list[str], object], after: str = "pass") -> subprocess.CompletedProcess[str]:
+    script = PARENT.format(cases=list(cases), after=after)
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+
+
+def is_running(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "number", "code"),
+    [
+        (["exit", "0"], None, 0),
+        (["exit", "2"], None, 2),
+        (["raise"], None, 1),
+        (["sleep"], int(signal.SIGTERM), -15),
+        (["sleep"], int(signal.SIGKILL), -9),
+    ],
+)
+def test_the_exit_code_of_a_child_is_that_of_its_command(arguments: list[str], number: object, code: int) -> None:
+    ended = run((arguments, number), (["exit", "7"], None))
+
+    assert [line for line in ended.stdout.splitlines() if line.startswith("code")] == [
+        f"code {code} True",
+        "code 7 True",
+    ], ended.stderr
+    assert ("told so" in ended.stderr) == (arguments == ["raise"])
+
+
+def test_a_worker_sees_that_its_fork_server_has_died() -> None:
+    ended = run((["sleep"], "server"))
+
+    assert "code -9 False" in ended.stdout, ended.stderr
+    server = int(ended.stdout.split("in the child ")[1].split()[0])
+    assert not is_running(server)
+
+
+def test_the_fork_server_ends_with_its_worker() -> None:
+    ended = run((["exit", "0"], None), after="print('server', forks.pid, flush=True); os.kill(os.getpid(), 9)")
+
+    assert ended.returncode == -signal.SIGKILL
+    # The output is complete only when the server, which has it open too, has exited.
+    assert not is_running(int(ended.stdout.split("server ")[1]))
