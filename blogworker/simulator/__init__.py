@@ -1,15 +1,15 @@
-"""OpenAI, Replicate and Wix over real TCP, for demo, tests and benches; production code does not know of it.
+"""A simulator of OpenAI, Replicate and Wix over real TCP, for the demo, tests and benchmarks. No worker imports it.
 
-One server, one port, three vendors and a control room:
+One server on one port serves the three providers and a control API:
 
-    /openai/v1    responses, chat/completions        request and token buckets, real articles for a schema
-    /replicate    v1/predictions, v1/models, files   predictions that age by the clock, pictures that expire
-    /wix          oauth2, blog, members, media,      a blog for each instance id, strict as the vendor is
+    /openai/v1    responses, chat/completions        request and token buckets, complete articles for a schema
+    /replicate    v1/predictions, v1/models, files   predictions that advance with the clock, files that expire
+    /wix          oauth2, blog, members, media,      one blog per instance id, validated as strictly as by Wix
                   stores, ricos
     /__sim        stats, faults, options, requests, wix/posts
 
-`edge` carries every call: it meets quota, faults and handler in a fixed order and is recorded in the `ledger`, which
-counts usage and duplicates without knowing the quotas. All chance comes from one seed.
+Every call passes through `edge`: quota, faults and handler, always in this order. The `ledger` records the call, and
+counts usage and duplicates without knowing the quotas. All random numbers come from one seed.
 """
 
 from blogworker.simulator.app import create_app

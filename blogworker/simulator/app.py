@@ -1,4 +1,4 @@
-"""The application: three vendors side by side, and the control room under `/__sim`."""
+"""The ASGI application: the three providers, and the control API under `/__sim`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from blogworker.simulator.control import Control
-from blogworker.simulator.edge import Vendor
+from blogworker.simulator.edge import Provider
 from blogworker.simulator.openai import OpenAI
 from blogworker.simulator.options import SimulatorOptions
 from blogworker.simulator.replicate import Replicate
@@ -19,23 +19,26 @@ from blogworker.simulator.scenario import Scenario
 from blogworker.simulator.wix import Wix
 from blogworker.simulator.world import World
 
-FETCHES_AT_ONCE = 64
+MAX_CONNECTIONS = 64
 
 
 def create_app(options: SimulatorOptions | None = None, *, scenario: Scenario | None = None) -> Starlette:
-    """The simulator as an ASGI application; `app.state.world` is its shared state. `scenario`: its faults only."""
+    """Return the simulator as an ASGI application. `app.state.world` is its shared state.
+
+    Of `scenario`, only the faults are applied; its options are part of `options`.
+    """
     world = World(options or SimulatorOptions())
     openai, replicate, wix = OpenAI(world), Replicate(world), Wix(world)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        limits = httpx2.Limits(max_connections=FETCHES_AT_ONCE, max_keepalive_connections=FETCHES_AT_ONCE)
+        limits = httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS)
         async with (
             httpx2.AsyncClient(limits=limits, timeout=None, trust_env=False) as world.client,
             anyio.create_task_group() as world.background,
         ):
             if scenario is not None:
-                world.background.start_soon(scenario.play, world.faults)
+                world.background.start_soon(scenario.run, world.faults)
             yield
             world.background.cancel_scope.cancel()
 
@@ -52,17 +55,17 @@ def create_app(options: SimulatorOptions | None = None, *, scenario: Scenario | 
     return app
 
 
-def _mount(prefix: str, vendor: Vendor, routes: list[Route]) -> Mount:
-    """Calls that meet no route are counted and answered in the vendor's own manner."""
-    return Mount(prefix, routes=[*routes, Mount("/", app=_Unknown(vendor))])
+def _mount(prefix: str, provider: Provider, routes: list[Route]) -> Mount:
+    """Mount the routes of a provider. A path without a route is counted, and answered with the provider's 404."""
+    return Mount(prefix, routes=[*routes, Mount("/", app=_UnknownRoute(provider))])
 
 
-class _Unknown:
-    def __init__(self, vendor: Vendor) -> None:
-        self._vendor = vendor
+class _UnknownRoute:
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        entry = {"vendor": self._vendor.name, "operation": "unknown", "status": 404}
-        self._vendor.world.ledger.record(entry | {"path": scope["path"], "method": scope.get("method", "")})
-        response: Response = JSONResponse(self._vendor.failure(404), 404)
+        entry = {"vendor": self._provider.name, "operation": "unknown", "status": 404}
+        self._provider.world.ledger.record(entry | {"path": scope["path"], "method": scope.get("method", "")})
+        response: Response = JSONResponse(self._provider.error_body(404), 404)
         await response(scope, receive, send)

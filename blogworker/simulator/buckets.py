@@ -1,4 +1,4 @@
-"""Quota arithmetic as the vendors do it: buckets that refill all the time, and fixed windows."""
+"""Rate limits as the providers compute them: token buckets that refill continuously, and fixed windows."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """So much per minute; `burst` is the part of a minute's worth that may be used at once."""
+    """A rate per minute. `burst`: the share of it that may be used at once, which is the size of the bucket."""
 
     per_minute: float
     burst: float = 1.0
@@ -21,10 +21,13 @@ class Limit:
 
 
 class Bucket:
-    """Starts full. Every method takes the limit, so that a limit may change while the bucket lives."""
+    """A token bucket, full at the start. Each method takes the limit, so that it can change at any time.
+
+    `now` is in seconds, from any clock that does not go back.
+    """
 
     def __init__(self) -> None:
-        self._level = math.inf  # the first refill brings it down to the capacity
+        self._level = math.inf  # the first refill reduces it to the capacity
         self._at = 0.0
 
     def refill(self, limit: Limit, now: float) -> None:
@@ -32,55 +35,55 @@ class Bucket:
         self._at = now
 
     def wait_s(self, amount: float, limit: Limit, now: float) -> float:
-        """Seconds until `amount` could be taken; zero when it can be now, infinity when it never fits."""
+        """Seconds until `amount` is available: 0 if it is now, infinity if it exceeds the capacity."""
         self.refill(limit, now)
         if amount > limit.capacity:
             return math.inf
         return max(0.0, (amount - self._level) / limit.per_second)
 
     def take(self, amount: float, limit: Limit, now: float) -> None:
-        """Take without asking; the level may fall below zero."""
+        """Take without a check; the level may become negative. A negative amount gives tokens back."""
         self.refill(limit, now)
         self._level = min(limit.capacity, self._level - amount)
 
-    def charge_refused(self, limit: Limit, now: float) -> None:
-        """A refused request costs one too, but refusals alone never dig a hole."""
+    def charge_rejected(self, limit: Limit, now: float) -> None:
+        """Take one for a rejected request, but never make the level negative."""
         self.refill(limit, now)
         self._level = max(0.0, self._level - 1.0) if self._level > 0 else self._level
 
     def remaining(self, limit: Limit, now: float) -> int:
-        """What is left, told on the scale of the whole minute's quota."""
+        """What is left, scaled from the capacity to the quota of a minute."""
         self.refill(limit, now)
         return max(0, math.floor(self._level / limit.capacity * limit.per_minute))
 
     def reset_s(self, limit: Limit, now: float) -> float:
-        """Seconds until full."""
+        """Seconds until the bucket is full."""
         self.refill(limit, now)
         return (limit.capacity - self._level) / limit.per_second
 
 
 class Window:
-    """So many in each minute; a new minute starts with the first call after the last one ended."""
+    """A fixed window. The next one starts with the first call after the end of the last."""
 
     def __init__(self) -> None:
-        self._began = -math.inf
+        self._started = -math.inf
         self._used = 0
 
     def take(self, per_minute: float, now: float, *, length_s: float = 60.0) -> bool:
-        """Count one call; False when the minute is used up. A "minute" of another length has as much less in it."""
-        if now - self._began >= length_s:
-            self._began, self._used = now, 0
+        """Count one call; False if the window is exhausted. Its limit is `per_minute`, scaled to `length_s`."""
+        if now - self._started >= length_s:
+            self._started, self._used = now, 0
         self._used += 1
         return self._used <= per_minute * length_s / 60.0
 
 
 class PeakMeter:
-    """The most seen in any sixty seconds in a row, counted in whole seconds. Knows nothing of limits."""
+    """The total, and the highest sum of any 60 consecutive seconds, in steps of whole seconds."""
 
     LENGTH_S = 60
 
     def __init__(self) -> None:
-        self._seconds: dict[int, float] = {}  # in order of time
+        self._seconds: dict[int, float] = {}  # second -> amount, oldest first
         self._sum = 0.0
         self.peak = 0.0
         self.total = 0.0
@@ -96,7 +99,7 @@ class PeakMeter:
 
 
 def go_duration(seconds: float) -> str:
-    """Seconds in the notation of Go: `120ms`, `1s`, `6m0s`, `1h2m3.5s`."""
+    """Seconds as Go writes a duration: `120ms`, `1s`, `6m0s`, `1h2m3.5s`."""
     if seconds < 1:
         return f"{max(0, math.ceil(seconds * 1000))}ms"
     minutes, rest = divmod(round(seconds, 3), 60)

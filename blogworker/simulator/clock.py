@@ -1,4 +1,4 @@
-"""The vendors' clock: monotonic, and as many times faster than ours as the options say."""
+"""The simulated clock: provider time runs `speed` times faster than real time."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ import anyio
 
 
 class Clock:
-    """Turns vendor seconds into real ones. `now` is in real seconds since the simulator started."""
+    """Converts provider seconds to real seconds. `now` is in real seconds since the simulator started."""
 
     def __init__(self, *, speed: float, latency_scale: float) -> None:
         self.speed = speed
@@ -18,21 +18,21 @@ class Clock:
     def now(self) -> float:
         return time.monotonic() - self._origin
 
-    def span(self, vendor_s: float) -> float:
-        """Real seconds of a vendor's fixed period, such as a token's life."""
-        return vendor_s / self.speed
+    def real_seconds(self, provider_s: float) -> float:
+        """Real seconds of a fixed period, such as the lifetime of a token."""
+        return provider_s / self.speed
 
-    def latency(self, vendor_s: float) -> float:
-        """Real seconds of work that takes a vendor so long."""
-        return vendor_s * self.latency_scale / self.speed
+    def latency(self, provider_s: float) -> float:
+        """Real seconds of work that takes the provider `provider_s`; scaled by `latency_scale` too."""
+        return provider_s * self.latency_scale / self.speed
 
-    async def work(self, vendor_s: float) -> None:
-        """Take as long as the vendor would."""
-        await anyio.sleep(self.latency(vendor_s))
+    async def simulate_work(self, provider_s: float) -> None:
+        """Sleep as long as the provider would work."""
+        await anyio.sleep(self.latency(provider_s))
 
-    def at(self, now: float) -> datetime:
-        """The wall-clock time of a moment that `now` gave."""
+    def wall_time(self, now: float) -> datetime:
+        """The UTC time of a value of `now()`."""
         return self._started_at + timedelta(seconds=now)
 
     def iso(self, now: float) -> str:
-        return self.at(now).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return self.wall_time(now).isoformat(timespec="milliseconds").replace("+00:00", "Z")

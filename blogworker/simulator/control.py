@@ -1,12 +1,12 @@
-"""The control room: what happened, faults, dials, and everything that was published.
+"""The control API: statistics, faults, options, and all published posts.
 
-GET    /__sim/stats                counters of each vendor, duplicates, peaks
-GET    /__sim/requests?limit=&vendor=&operation=&site=
-GET    /__sim/faults               POST sets one fault or a list; DELETE ?id= removes one, or all
-GET    /__sim/options              POST changes some
+GET    /__sim/stats                counters of each provider, duplicates, peaks
+GET    /__sim/requests?limit=&vendor=&operation=&site=&model=
+GET    /__sim/faults               POST adds one fault or a list; DELETE ?id= removes one, without id all
+GET    /__sim/options              POST changes options
 GET    /__sim/wix/posts?site=&content=false
 GET    /__sim/wix/media/{id}       the bytes of an imported file
-GET    /__sim/wix/products?site=   what a site sells
+GET    /__sim/wix/products?site=   the products of a site's shop
 """
 
 from dataclasses import asdict
@@ -22,11 +22,11 @@ from blogworker.simulator.replicate import Replicate
 from blogworker.simulator.wix import Wix
 from blogworker.simulator.world import World
 
-SHOWN = 200
+DEFAULT_LIMIT = 200
 
 
 class Control:
-    """Not part of any vendor: for tests, demos and people."""
+    """The handlers under `/__sim`. They belong to no provider: tests, benchmarks and people use them."""
 
     def __init__(self, world: World, openai: OpenAI, replicate: Replicate, wix: Wix) -> None:
         self._world = world
@@ -55,7 +55,7 @@ class Control:
                 "uptime_s": round(world.clock.now(), 3),
                 "speed": world.clock.speed,
                 "in_flight": world.calls_in_flight,
-                "vendors": {name: counts.report() for name, counts in sorted(world.ledger.vendors.items())},
+                "vendors": {name: counts.report() for name, counts in sorted(world.ledger.providers.items())},
                 "faults_hit": dict(sorted(world.faults.hits.items())),
                 "openai": self._openai.report(),
                 "replicate": self._replicate.report(),
@@ -72,11 +72,11 @@ class Control:
             for entry in reversed(self._world.ledger.requests)
             if all(entry.get(name) == value for name, value in wanted.items())
         )
-        limit = int(query.get("limit", SHOWN))
+        limit = int(query.get("limit", DEFAULT_LIMIT))
         return JSONResponse({"requests": list(islice(newest_first, limit))[::-1]})
 
     async def faults(self, request: Request) -> Response:
-        return JSONResponse({"faults": self._world.faults.listed()})
+        return JSONResponse({"faults": self._world.faults.as_json()})
 
     async def set_faults(self, request: Request) -> Response:
         try:
@@ -84,7 +84,7 @@ class Control:
             given = body if isinstance(body, list) else [body]
             faults = [self._world.faults.add(values) for values in given]
         except (ValueError, TypeError) as error:
-            return _refused(error)
+            return _bad_request(error)
         return JSONResponse({"ids": [fault.id for fault in faults]}, 201)
 
     async def clear_faults(self, request: Request) -> Response:
@@ -98,11 +98,11 @@ class Control:
         try:
             self._world.configure(await request.json())
         except (ValueError, TypeError) as error:
-            return _refused(error)
+            return _bad_request(error)
         return JSONResponse(self._options())
 
     def _options(self) -> dict[str, Any]:
-        """Every dial but the secrets."""
+        """All options except secrets."""
         hidden = ("openai_key", "replicate_token", "wix_secret")
         return {name: value for name, value in asdict(self._world.options).items() if name not in hidden}
 
@@ -127,5 +127,5 @@ class Control:
         return JSONResponse(self._wix.products(site))
 
 
-def _refused(error: Exception) -> Response:
+def _bad_request(error: Exception) -> Response:
     return JSONResponse({"message": str(error)}, 400)

@@ -1,21 +1,21 @@
-"""Faults set on purpose: which calls they hit, how often, and what they do.
+"""Injected faults: which calls they hit, how often, and what they do.
 
-Kinds that any vendor knows, applied around the handler:
+Kinds for every provider, applied by `edge` around the handler:
 
-    status        answer `status` with `body` (text or JSON) and `headers`, after quota, before the work
-    echo          the same, with the call's credential in place of each {credential} in body and headers
-    html          the same with a proxy's HTML page, 502 unless `status` says otherwise
-    throttle      a 429 in the vendor's own words, with `retry_after_s` when given
-    latency       `delay_s` real seconds before the work
-    reset_before  reset the connection; nothing was done
+    status        answer `status` with `body` (text or JSON) and `headers`, after the quota and before the work
+    echo          as `status`, with each {credential} in body and headers replaced by the credential of the call
+    html          as `status`, with the HTML error page of a proxy; default 502
+    throttle      answer the provider's 429, with `retry_after_s` if it is set
+    latency       wait `delay_s` real seconds before the work
+    reset_before  reset the connection before the work
     reset_after   do the work, then reset the connection without an answer
-    no_answer     do the work, then stay silent until the client leaves or `delay_s` is over
-    slow_body     do the work, send half the answer, wait `delay_s`, send the rest
-    malformed     do the work, answer JSON that breaks off
-    altered       do the work, answer with the fields of `body` in place of the answer's own; a `body` that is not an
-                  object replaces the whole answer, a text unchanged
+    no_answer     do the work, then send nothing until the client disconnects or `delay_s` is over
+    slow_body     do the work, send half of the answer, wait `delay_s`, send the rest
+    malformed     do the work, send truncated JSON
+    altered       do the work, send the answer with the fields of `body` replaced; a `body` that is not an object
+                  replaces the whole answer, and a text is sent as it is
 
-Kinds that one vendor understands are told in that vendor's modules; they reach its handlers as `call.fault`.
+Each provider documents its own kinds in its module. Its handlers read them from `call.fault`.
 """
 
 from collections import Counter
@@ -42,7 +42,7 @@ EDGE_KINDS = frozenset(
         "altered",
     ],
 )
-VENDOR_KINDS: Mapping[str, frozenset[str]] = {
+PROVIDER_KINDS: Mapping[str, frozenset[str]] = {
     "openai": frozenset(
         [
             "refusal",
@@ -77,7 +77,7 @@ VENDOR_KINDS: Mapping[str, frozenset[str]] = {
     ),
     "wix": frozenset(["revoked", "blog_missing", "stores_missing", "no_scope", "import_failed", "lost_in_query"]),
 }
-VENDORS = tuple(VENDOR_KINDS)
+PROVIDERS = tuple(PROVIDER_KINDS)
 
 
 TYPES: Mapping[str, tuple[type, ...]] = {
@@ -92,31 +92,31 @@ TYPES: Mapping[str, tuple[type, ...]] = {
 
 @dataclass(slots=True)
 class Fault:
-    """One fault. It hits calls that match all of vendor, operation, site, model and `contains`."""
+    """One fault, as in `POST /__sim/faults`. It hits calls that match vendor, operation, site, model and `contains`."""
 
     kind: str
-    vendor: str = "*"
-    operation: str = "*"  # a name from the request log, `*` and `?` allowed
+    vendor: str = "*"  # openai, replicate or wix; `*` is any
+    operation: str = "*"  # its name in the request log; `*` and `?` are wildcards
     site: str = ""  # a Wix instance id
     model: str = ""
-    contains: str = ""  # text the request body must hold
+    contains: str = ""  # text in the request body
     probability: float = 1.0
-    times: int | None = None  # how many calls it may hit; null for no end
+    times: int | None = None  # how many calls it may still hit; null: no limit
     status: int | None = None
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     delay_s: float = 1.0  # real seconds
     retry_after_s: float | None = None
-    code: str = ""  # a vendor's error code, where the kind has one
+    code: str = ""  # error code, for kinds that have one
     message: str = ""
-    stubborn: bool = False  # of a model that misbehaves: the repair of its answer does so again
+    stubborn: bool = False  # for `misbehaviours`: the repaired answer has the same fault
     id: int = 0
     hits: int = 0
 
-    def matches(self, vendor: str, operation: str, *, site: str, model: str, body: bytes) -> bool:
+    def matches(self, provider: str, operation: str, *, site: str, model: str, body: bytes) -> bool:
         return (
             self.times != 0
-            and self.vendor in ("*", vendor)
+            and self.vendor in ("*", provider)
             and fnmatchcase(operation, self.operation)
             and self.site in ("", site)
             and self.model in ("", model)
@@ -125,7 +125,7 @@ class Fault:
 
 
 class FaultRegistry:
-    """The faults in force, in the order they were set; a call meets at most one."""
+    """The active faults, in the order of their creation. The first that matches hits a call; a call has at most one."""
 
     def __init__(self, seed: int) -> None:
         self._random = Random(f"faults:{seed}")
@@ -134,7 +134,7 @@ class FaultRegistry:
         self.hits: Counter[str] = Counter()
 
     def add(self, values: Mapping[str, Any]) -> Fault:
-        """Set a fault from its JSON form. ValueError says what is wrong with it."""
+        """Add a fault from its JSON form. Raises ValueError."""
         fault = parse_fault(values)
         fault.id = self._next_id
         self._next_id += 1
@@ -142,47 +142,49 @@ class FaultRegistry:
         return fault
 
     def clear(self, fault_id: int | None = None) -> int:
-        """Remove one fault, or all; how many were removed."""
+        """Remove one fault, or all. Returns how many it removed."""
         before = len(self._faults)
         self._faults = [f for f in self._faults if fault_id is not None and f.id != fault_id]
         return before - len(self._faults)
 
-    def draw(self, vendor: str, operation: str, *, site: str = "", model: str = "", body: bytes = b"") -> Fault | None:
-        """The fault this call meets, if any; counts the hit."""
+    def draw(
+        self, provider: str, operation: str, *, site: str = "", model: str = "", body: bytes = b""
+    ) -> Fault | None:
+        """Return the fault that hits this call, if any, and count the hit."""
         for fault in self._faults:
-            if not fault.matches(vendor, operation, site=site, model=model, body=body):
+            if not fault.matches(provider, operation, site=site, model=model, body=body):
                 continue
             if fault.probability < 1.0 and self._random.random() >= fault.probability:
                 continue
             fault.hits += 1
             if fault.times is not None:
                 fault.times -= 1
-            self.hits[f"{vendor}.{fault.kind}"] += 1
+            self.hits[f"{provider}.{fault.kind}"] += 1
             return fault
         return None
 
-    def listed(self) -> list[dict[str, Any]]:
+    def as_json(self) -> list[dict[str, Any]]:
         return [asdict(fault) for fault in self._faults]
 
 
 def parse_fault(values: Mapping[str, Any]) -> Fault:
-    """A fault from its JSON form, checked."""
+    """Parse and check a fault in its JSON form. Raises ValueError."""
     known = {f.name for f in fields(Fault)} - {"id", "hits"}
     unknown = sorted(set(values) - known)
     if unknown:
         raise ValueError(f"unknown fault fields: {', '.join(unknown)}")
     if "kind" not in values:
         raise ValueError("a fault needs a kind")
-    for name, kinds in TYPES.items():
+    for name, types in TYPES.items():
         if name in values and (
-            isinstance(values[name], bool) is not (kinds == (bool,)) or not isinstance(values[name], kinds)
+            isinstance(values[name], bool) is not (types == (bool,)) or not isinstance(values[name], types)
         ):
             raise ValueError(f"{name} cannot be {values[name]!r}")
     fault = Fault(**values)
-    if fault.vendor != "*" and fault.vendor not in VENDORS:
+    if fault.vendor != "*" and fault.vendor not in PROVIDERS:
         raise ValueError(f"unknown vendor: {fault.vendor}")
-    owned = [v for v, kinds in VENDOR_KINDS.items() if fault.kind in kinds and fault.vendor in ("*", v)]
-    if fault.kind not in EDGE_KINDS and not owned:
+    owners = [name for name, kinds in PROVIDER_KINDS.items() if fault.kind in kinds and fault.vendor in ("*", name)]
+    if fault.kind not in EDGE_KINDS and not owners:
         raise ValueError(f"unknown kind for {fault.vendor}: {fault.kind}")
     if not 0.0 <= fault.probability <= 1.0:
         raise ValueError("probability must be between 0 and 1")

@@ -1,4 +1,4 @@
-"""What happened: counters, a bounded log of requests, and an accounting of usage that knows no quota."""
+"""What the simulator recorded: counters, the latest requests, and usage per minute, independent of any quota."""
 
 from collections import Counter, deque
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 from blogworker.simulator.buckets import PeakMeter
 
 
-class VendorCounts:
-    """The traffic of one vendor."""
+class ProviderCounts:
+    """The requests to one provider."""
 
     def __init__(self) -> None:
         self.requests = 0
@@ -24,12 +24,12 @@ class VendorCounts:
 
 
 class Ledger:
-    """Kept beside the vendors, so that a test can hold what was counted against what was promised."""
+    """Counts what the providers received. It does not enforce quotas, so that a test can check that they were kept."""
 
-    UNANSWERED = 0  # stands for the status of a call that got no answer
+    UNANSWERED = 0  # the status of a call without an answer
 
     def __init__(self, kept_requests: int) -> None:
-        self.vendors: dict[str, VendorCounts] = {}
+        self.providers: dict[str, ProviderCounts] = {}
         self.requests: deque[dict[str, Any]] = deque(maxlen=kept_requests)
         self.counters: Counter[str] = Counter()
         self._meters: dict[str, PeakMeter] = {}
@@ -46,20 +46,20 @@ class Ledger:
         meter.add(amount, now)
 
     def peak(self, name: str) -> float:
-        """The most used in any minute."""
+        """The highest usage in any 60 seconds; 0 for an unknown meter."""
         return self._meters[name].peak if name in self._meters else 0.0
 
     def total(self, name: str) -> float:
         return self._meters[name].total if name in self._meters else 0.0
 
     def highest_peak(self, prefix: str) -> tuple[str, float]:
-        """The busiest of the meters whose name starts so."""
+        """Name and peak of the meter with the highest peak, of those whose name starts with `prefix`."""
         peaks = ((name, meter.peak) for name, meter in self._meters.items() if name.startswith(prefix))
         return max(peaks, key=lambda entry: entry[1], default=("", 0.0))
 
     def record(self, entry: dict[str, Any]) -> None:
-        """Log one request that has ended; `entry` needs vendor, operation and status."""
-        counts = self.vendors.setdefault(entry["vendor"], VendorCounts())
+        """Log one finished request. `entry` needs the keys vendor, operation and status."""
+        counts = self.providers.setdefault(entry["vendor"], ProviderCounts())
         counts.requests += 1
         counts.statuses[entry["status"]] += 1
         counts.operations[entry["operation"]] += 1

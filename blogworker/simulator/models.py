@@ -1,4 +1,4 @@
-"""The language models: which exist, how fast they answer, how much they think, and what they have cached."""
+"""The language models: names, output speed, reasoning tokens and the prompt cache."""
 
 import hashlib
 import math
@@ -7,7 +7,7 @@ from random import Random
 
 from blogworker.simulator.clock import Clock
 
-LOGNORMAL_SIGMA = math.log(3) / 2.326  # the slowest hundredth takes three times the median
+LOGNORMAL_SIGMA = math.log(3) / 2.326  # the 99th percentile is three times the median
 CHARS_PER_TOKEN = 4
 CACHE_FLOOR_TOKENS = 1_024
 CACHE_STEP_TOKENS = 128
@@ -17,11 +17,11 @@ EFFORT_TOKENS = {"none": 0, "minimal": 40, "low": 250, "medium": 900, "high": 2_
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model's pace: a range of output tokens per second."""
+    """One model. `slowest` and `fastest` are output tokens per second."""
 
     slowest: float
     fastest: float
-    can_skip_thinking: bool = True  # takes effort "none"
+    can_skip_thinking: bool = True  # accepts effort "none"
     default_effort: str = "medium"
     reasons: bool = True
     writes_cache: bool = False  # reports cache writes
@@ -55,33 +55,33 @@ MODELS = {
 
 
 def tokens_of(text: str) -> int:
-    """The usual estimate; the vendor's own tokenizer differs a little."""
+    """Estimate the tokens of a text. The provider's tokenizer gives slightly other numbers."""
     return math.ceil(len(text) / CHARS_PER_TOKEN)
 
 
 def thinking_tokens(model: Model, effort: str, random: Random) -> int:
-    """How many tokens the model thinks before it writes."""
+    """How many reasoning tokens the model uses before it writes."""
     return round(EFFORT_TOKENS[effort] * random.uniform(0.6, 1.5)) if model.reasons else 0
 
 
 def answer_time_s(model: Model, output_tokens: int, random: Random, *, tail: float) -> float:
-    """Vendor seconds until the whole answer is there."""
+    """Provider seconds until the answer is complete. `tail`: share of the answers that take minutes."""
     if random.random() < tail:
         return random.uniform(120.0, 180.0)
     first_token_s = random.uniform(0.4, 1.0)
-    typical_s = first_token_s + output_tokens / random.uniform(model.slowest, model.fastest)
-    return typical_s * random.lognormvariate(0.0, LOGNORMAL_SIGMA)
+    median_s = first_token_s + output_tokens / random.uniform(model.slowest, model.fastest)
+    return median_s * random.lognormvariate(0.0, LOGNORMAL_SIGMA)
 
 
 class PromptCache:
-    """Remembers prefixes of prompts, in steps of 128 tokens from 1 024 on."""
+    """Caches prefixes of prompts: 1,024 tokens, and then steps of 128."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._seen: dict[bytes, float] = {}  # digest of model and prefix -> when it was last used
 
     def cached_tokens(self, model: str, prompt: str) -> tuple[int, int]:
-        """Tokens of the prompt read from the cache, and tokens newly written to it."""
+        """How many tokens of the prompt were read from the cache, and how many were written to it."""
         floor, step = CACHE_FLOOR_TOKENS * CHARS_PER_TOKEN, CACHE_STEP_TOKENS * CHARS_PER_TOKEN
         now, read, end = self._clock.now(), 0, floor
         digest = hashlib.blake2b(model.encode(), digest_size=12)
@@ -89,15 +89,15 @@ class PromptCache:
         while end <= len(prompt):
             digest.update(prompt[end - step : end].encode())
             key = digest.digest()
-            if now - self._seen.get(key, -math.inf) <= self._clock.span(CACHE_LIFE_S):
+            if now - self._seen.get(key, -math.inf) <= self._clock.real_seconds(CACHE_LIFE_S):
                 read = end
             self._seen[key] = now
             end += step
         whole = max(0, end - step) if end > floor else 0
-        self._forget_old(now)
+        self._remove_expired(now)
         return read // CHARS_PER_TOKEN, (whole - read) // CHARS_PER_TOKEN
 
-    def _forget_old(self, now: float) -> None:
+    def _remove_expired(self, now: float) -> None:
         if len(self._seen) > 50_000:
-            life = self._clock.span(CACHE_LIFE_S)
+            life = self._clock.real_seconds(CACHE_LIFE_S)
             self._seen = {key: at for key, at in self._seen.items() if now - at <= life}

@@ -1,4 +1,4 @@
-"""What OpenAI answers: how a generation ended, and the two bodies that tell of it."""
+"""The answers of OpenAI: the result of a generation, and the bodies of the two endpoints."""
 
 import uuid
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from typing import Any
 
 from blogworker.simulator.faults import Fault
 from blogworker.simulator.models import CHARS_PER_TOKEN
-from blogworker.simulator.openai_requests import Ask
+from blogworker.simulator.openai_requests import ModelRequest
 
 COMMENTARY = "First I read the source. Now I write the answer."
 REFUSAL = "I'm sorry, but I can't help with that request."
@@ -14,17 +14,17 @@ REFUSAL = "I'm sorry, but I can't help with that request."
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One generation. `text` is None when nothing visible was written."""
+    """One generation. `text` is None if there is no visible output."""
 
     text: str | None
     input_tokens: int
     cached_tokens: int
-    written_tokens: int
+    cache_write_tokens: int
     thinking_tokens: int
     text_tokens: int
     status: str = "completed"
     outcome: str = "completed"
-    reason: str = ""  # why it is incomplete
+    reason: str = ""  # of `incomplete_details`
     refusal: str = ""
     error_code: str = ""
     error_message: str = ""
@@ -35,49 +35,49 @@ class Answer:
         return self.thinking_tokens + self.text_tokens
 
 
-def ended(draft: Answer, ask: Ask, fault: Fault | None) -> Answer:
-    """How the generation ends, by the cap of the request and by its fault."""
-    cap = ask.max_output_tokens or 128_000
+def apply_ending(generated: Answer, request: ModelRequest, fault: Fault | None) -> Answer:
+    """Apply the output limit of the request and the fault to a complete generation."""
+    cap = request.max_output_tokens or 128_000
     match fault.kind if fault else "":
         case "refusal":
             refusal = (fault.message if fault else "") or REFUSAL
-            return replace(draft, text=None, refusal=refusal, text_tokens=12, outcome="refusal")
+            return replace(generated, text=None, refusal=refusal, text_tokens=12, outcome="refusal")
         case "incomplete":
-            half = draft.thinking_tokens + draft.text_tokens // 2
-            return cut_off(draft, min(cap, half))
+            half = generated.thinking_tokens + generated.text_tokens // 2
+            return truncate(generated, min(cap, half))
         case "incomplete_silent":
-            thought = ask.max_output_tokens or 4_000
-            return cut_off(replace(draft, thinking_tokens=thought), thought)
+            used = request.max_output_tokens or 4_000
+            return truncate(replace(generated, thinking_tokens=used), used)
         case "content_filter":
-            cut = cut_off(draft, draft.thinking_tokens + draft.text_tokens // 3)
-            return replace(cut, reason="content_filter", outcome="content_filter")
+            filtered = truncate(generated, generated.thinking_tokens + generated.text_tokens // 3)
+            return replace(filtered, reason="content_filter", outcome="content_filter")
         case "talkative":
-            return replace(draft, talkative=True, thinking_tokens=max(1, draft.thinking_tokens))
+            return replace(generated, talkative=True, thinking_tokens=max(1, generated.thinking_tokens))
         case "failed":
             code = (fault.code if fault else "") or "server_error"
             message = (fault.message if fault else "") or "The model produced an error while processing your request."
             return replace(
-                draft, text=None, text_tokens=0, thinking_tokens=0,
+                generated, text=None, text_tokens=0, thinking_tokens=0,
                 status="failed", outcome="failed", error_code=code, error_message=message,
             )  # fmt: skip
-    return draft if draft.output_tokens <= cap else cut_off(draft, cap)
+    return generated if generated.output_tokens <= cap else truncate(generated, cap)
 
 
-def cut_off(draft: Answer, tokens: int) -> Answer:
-    """The answer as it stands after so many output tokens; thinking comes first."""
-    thinking = min(draft.thinking_tokens, tokens)
+def truncate(generated: Answer, tokens: int) -> Answer:
+    """The answer after so many output tokens. Reasoning tokens come first."""
+    thinking = min(generated.thinking_tokens, tokens)
     left = tokens - thinking
-    text = (draft.text or "")[: left * CHARS_PER_TOKEN] if left > 0 else None
+    text = (generated.text or "")[: left * CHARS_PER_TOKEN] if left > 0 else None
     outcome = "incomplete" if text else "incomplete_silent"
     return replace(
-        draft, text=text, thinking_tokens=thinking, text_tokens=left,
+        generated, text=text, thinking_tokens=thinking, text_tokens=left,
         status="incomplete", reason="max_output_tokens", outcome=outcome,
     )  # fmt: skip
 
 
-def response_body(ask: Ask, answer: Answer, *, created_at: int) -> dict[str, Any]:
-    """The object of `/responses`."""
-    asked = ask.body
+def response_body(request: ModelRequest, answer: Answer, *, created_at: int) -> dict[str, Any]:
+    """The body of an answer of `/responses`."""
+    body = request.body
     return {
         "id": f"resp_{uuid.uuid4().hex}",
         "object": "response",
@@ -86,41 +86,41 @@ def response_body(ask: Ask, answer: Answer, *, created_at: int) -> dict[str, Any
         "background": False,
         "error": {"code": answer.error_code, "message": answer.error_message} if answer.error_code else None,
         "incomplete_details": {"reason": answer.reason} if answer.reason else None,
-        "instructions": asked.get("instructions"),
-        "max_output_tokens": ask.max_output_tokens,
+        "instructions": body.get("instructions"),
+        "max_output_tokens": request.max_output_tokens,
         "max_tool_calls": None,
-        "model": ask.model,
-        "output": _output(ask, answer),
+        "model": request.model,
+        "output": _output(request, answer),
         "parallel_tool_calls": True,
         "previous_response_id": None,
-        "prompt_cache_key": asked.get("prompt_cache_key"),
-        "reasoning": {"effort": ask.effort, "summary": None},
+        "prompt_cache_key": body.get("prompt_cache_key"),
+        "reasoning": {"effort": request.effort, "summary": None},
         "safety_identifier": None,
-        "service_tier": _tier(ask),
-        "store": asked.get("store", True),
-        "temperature": asked.get("temperature", 1.0),
-        "text": asked.get("text") or {"format": {"type": "text"}},
+        "service_tier": _tier(request),
+        "store": body.get("store", True),
+        "temperature": body.get("temperature", 1.0),
+        "text": body.get("text") or {"format": {"type": "text"}},
         "tool_choice": "auto",
         "tools": [],
         "top_logprobs": 0,
-        "top_p": asked.get("top_p", 1.0),
+        "top_p": body.get("top_p", 1.0),
         "truncation": "disabled",
         "usage": {
             "input_tokens": answer.input_tokens,
             "input_tokens_details": {
                 "cached_tokens": answer.cached_tokens,
-                "cache_write_tokens": answer.written_tokens,
+                "cache_write_tokens": answer.cache_write_tokens,
             },
             "output_tokens": answer.output_tokens,
             "output_tokens_details": {"reasoning_tokens": answer.thinking_tokens},
             "total_tokens": answer.input_tokens + answer.output_tokens,
         },
         "user": None,
-        "metadata": asked.get("metadata") or {},
+        "metadata": body.get("metadata") or {},
     }
 
 
-def _output(ask: Ask, answer: Answer) -> list[dict[str, Any]]:
+def _output(request: ModelRequest, answer: Answer) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if answer.thinking_tokens:
         found.append({"id": f"rs_{uuid.uuid4().hex}", "type": "reasoning", "summary": []})
@@ -146,8 +146,8 @@ def _text(text: str) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
-def chat_body(ask: Ask, answer: Answer, *, created_at: int) -> dict[str, Any]:
-    """The object of `/chat/completions`."""
+def chat_body(request: ModelRequest, answer: Answer, *, created_at: int) -> dict[str, Any]:
+    """The body of an answer of `/chat/completions`."""
     reasons = {"max_output_tokens": "length", "content_filter": "content_filter"}
     message: dict[str, Any] = {
         "role": "assistant",
@@ -160,7 +160,7 @@ def chat_body(ask: Ask, answer: Answer, *, created_at: int) -> dict[str, Any]:
         "id": f"chatcmpl-{uuid.uuid4().hex}",
         "object": "chat.completion",
         "created": created_at,
-        "model": ask.model,
+        "model": request.model,
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish}],
         "usage": {
             "prompt_tokens": answer.input_tokens,
@@ -168,7 +168,7 @@ def chat_body(ask: Ask, answer: Answer, *, created_at: int) -> dict[str, Any]:
             "total_tokens": answer.input_tokens + answer.output_tokens,
             "prompt_tokens_details": {
                 "cached_tokens": answer.cached_tokens,
-                "cache_write_tokens": answer.written_tokens,
+                "cache_write_tokens": answer.cache_write_tokens,
                 "audio_tokens": 0,
             },
             "completion_tokens_details": {
@@ -178,9 +178,9 @@ def chat_body(ask: Ask, answer: Answer, *, created_at: int) -> dict[str, Any]:
                 "rejected_prediction_tokens": 0,
             },
         },
-        "service_tier": _tier(ask),
+        "service_tier": _tier(request),
     }
 
 
-def _tier(ask: Ask) -> str:
-    return "default" if ask.tier == "auto" else ask.tier
+def _tier(request: ModelRequest) -> str:
+    return "default" if request.tier == "auto" else request.tier

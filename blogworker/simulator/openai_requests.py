@@ -1,11 +1,11 @@
-"""Reading a request to OpenAI as strictly as the vendor does."""
+"""Parses and validates requests to OpenAI, as strictly as the provider does."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from blogworker.simulator.edge import Refused
+from blogworker.simulator.edge import ApiError
 from blogworker.simulator.models import EFFORT_TOKENS, MODELS, Model
 from blogworker.simulator.schemas import strict_violation
 
@@ -94,8 +94,8 @@ _CHAT_PARAMETERS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """What a request asks for, whichever of the two endpoints it came through."""
+class ModelRequest:
+    """A valid request to one of the two endpoints."""
 
     model: str
     traits: Model
@@ -110,23 +110,23 @@ class Ask:
 
     @property
     def text(self) -> str:
-        """All the model reads, in the order a cache sees it."""
+        """The input of the model, in the order of the prompt cache."""
         return f"{self.instructions}\n{self.schema if self.schema else ''}\n{self.prompt}"
 
 
-def error(
+def openai_error(
     message: str, *, param: str | None = None, code: str | None = None, kind: str = "invalid_request_error"
 ) -> dict[str, Any]:
-    """The vendor's error body."""
+    """The body of an error."""
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def refuse(message: str, *, param: str | None = None, code: str | None = None) -> Refused:
-    return Refused(400, error(message, param=param, code=code))
+def invalid_request(message: str, *, param: str | None = None, code: str | None = None) -> ApiError:
+    return ApiError(400, openai_error(message, param=param, code=code))
 
 
-def read_responses(value: Any) -> Ask:
-    """A request to `/responses`; raises Refused."""
+def parse_responses_request(value: Any) -> ModelRequest:
+    """Parse a request to `/responses`. Raises ApiError."""
     body = _object(value, _RESPONSES_PARAMETERS, required=("model", "input"))
     reasoning = body.get("reasoning") or {}
     text_format = (body.get("text") or {}).get("format") or {"type": "text"}
@@ -139,8 +139,8 @@ def read_responses(value: Any) -> Ask:
     )  # fmt: skip
 
 
-def read_chat(value: Any) -> Ask:
-    """A request to `/chat/completions`; raises Refused."""
+def parse_chat_request(value: Any) -> ModelRequest:
+    """Parse a request to `/chat/completions`. Raises ApiError."""
     body = _object(value, _CHAT_PARAMETERS, required=("model", "messages"))
     response_format = body.get("response_format") or {"type": "text"}
     schema, name = _format(response_format, response_format.get("json_schema") or {}, "response_format")
@@ -162,7 +162,7 @@ def _ask(
     schema: Mapping[str, Any] | None,
     name: str,
     cap: int | None,
-) -> Ask:
+) -> ModelRequest:
     model = body["model"]
     traits = MODELS[model]
     effort = effort or traits.default_effort
@@ -170,24 +170,28 @@ def _ask(
     _check_sampling(body, traits, effort)
     tier = body.get("service_tier") or "auto"
     if tier not in _TIERS:
-        raise refuse(f"Invalid value: '{tier}'.", param="service_tier", code="invalid_value")
-    return Ask(model, traits, instructions, prompt, schema, name, cap, effort, tier, body)
+        raise invalid_request(f"Invalid value: '{tier}'.", param="service_tier", code="invalid_value")
+    return ModelRequest(model, traits, instructions, prompt, schema, name, cap, effort, tier, body)
 
 
 def _object(value: Any, known: frozenset[str], *, required: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise refuse("We could not parse the JSON body of your request.")
+        raise invalid_request("We could not parse the JSON body of your request.")
     for name in required:
         if value.get(name) in (None, "", []):
-            raise refuse(f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
+            raise invalid_request(
+                f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter"
+            )
     unknown = sorted(set(value) - known)
     if unknown:
-        raise refuse(f"Unknown parameter: '{unknown[0]}'.", param=unknown[0], code="unknown_parameter")
+        raise invalid_request(f"Unknown parameter: '{unknown[0]}'.", param=unknown[0], code="unknown_parameter")
     if value["model"] not in MODELS:
         message = f"The model `{value['model']}` does not exist or you do not have access to it."
-        raise Refused(404, error(message, code="model_not_found"))
+        raise ApiError(404, openai_error(message, code="model_not_found"))
     if value.get("stream") or value.get("background"):
-        raise refuse("Streaming and background mode are not simulated.", param="stream", code="unsupported_value")
+        raise invalid_request(
+            "Streaming and background mode are not simulated.", param="stream", code="unsupported_value"
+        )
     return value
 
 
@@ -196,10 +200,10 @@ def _cap(body: Mapping[str, Any], name: str) -> int | None:
     if cap is None:
         return None
     if not isinstance(cap, int) or isinstance(cap, bool):
-        raise refuse(f"Invalid type for '{name}': expected an integer.", param=name, code="invalid_type")
+        raise invalid_request(f"Invalid type for '{name}': expected an integer.", param=name, code="invalid_type")
     if cap < LEAST_OUTPUT_TOKENS:
         message = f"Invalid '{name}': integer below minimum value. Expected a value >= {LEAST_OUTPUT_TOKENS}."
-        raise refuse(message, param=name, code="integer_below_min_value")
+        raise invalid_request(message, param=name, code="integer_below_min_value")
     return cap
 
 
@@ -207,49 +211,49 @@ def _check_effort(model: str, traits: Model, effort: str, param: str) -> None:
     allowed = [e for e in EFFORT_TOKENS if e != "none" or traits.can_skip_thinking]
     if effort not in allowed or (not traits.reasons and effort != "none"):
         message = f"Unsupported value: '{effort}' is not supported with the '{model}' model."
-        raise refuse(message, param=param, code="unsupported_value")
+        raise invalid_request(message, param=param, code="unsupported_value")
 
 
 def _check_sampling(body: Mapping[str, Any], traits: Model, effort: str) -> None:
     for name in ("temperature", "top_p"):
         if traits.reasons and effort != "none" and body.get(name) is not None:
             message = f"Unsupported parameter: '{name}' is not supported with this model."
-            raise refuse(message, param=name, code="unsupported_parameter")
+            raise invalid_request(message, param=name, code="unsupported_parameter")
 
 
 def _format(outer: Mapping[str, Any], inner: Mapping[str, Any], param: str) -> tuple[Mapping[str, Any] | None, str]:
-    """The schema and its name; the two endpoints nest them differently."""
+    """The schema and its name. The two endpoints nest them differently."""
     match outer.get("type"):
         case "text" | "json_object":
             return None, ""
         case "json_schema":
             pass
         case other:
-            raise refuse(f"Invalid value: '{other}'.", param=f"{param}.type", code="invalid_value")
+            raise invalid_request(f"Invalid value: '{other}'.", param=f"{param}.type", code="invalid_value")
     name = inner.get("name") or ""
     if not _SCHEMA_NAME.fullmatch(name):
-        raise refuse(
+        raise invalid_request(
             f"Invalid '{param}.name': string does not match pattern.", param=f"{param}.name", code="invalid_value"
         )
     schema = inner.get("schema")
     if not isinstance(schema, dict):
-        raise refuse(f"Missing required parameter: '{param}.schema'.", param=f"{param}.schema")
+        raise invalid_request(f"Missing required parameter: '{param}.schema'.", param=f"{param}.schema")
     if inner.get("strict") and (violation := strict_violation(schema)):
         message = f"Invalid schema for response_format '{name}': {violation}"
-        raise refuse(message, param=f"{param}.schema", code="invalid_json_schema")
+        raise invalid_request(message, param=f"{param}.schema", code="invalid_json_schema")
     return schema, name
 
 
 def _messages(value: Any, param: str) -> tuple[str, str]:
-    """The user's text and the system's, joined."""
+    """The texts of the user and of the system, each joined."""
     if isinstance(value, str):
         return value, ""
     if not isinstance(value, list):
-        raise refuse(f"Invalid type for '{param}'.", param=param, code="invalid_type")
+        raise invalid_request(f"Invalid type for '{param}'.", param=param, code="invalid_type")
     user, system = "", ""
     for index, message in enumerate(value):
         if not isinstance(message, dict) or "content" not in message:
-            raise refuse(f"Missing required parameter: '{param}[{index}].content'.", param=f"{param}[{index}]")
+            raise invalid_request(f"Missing required parameter: '{param}[{index}].content'.", param=f"{param}[{index}]")
         text = _content(message["content"])
         if message.get("role") in ("system", "developer"):
             system = _joined(system, text)

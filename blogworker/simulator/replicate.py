@@ -1,8 +1,8 @@
-"""Replicate: predictions and the files they leave behind.
+"""Replicate: predictions and their output files.
 
-Faults of its own: failed (with `message`), nsfw, aborted, canceled, stuck (never starts), cold (a long start),
-early_output (output while still processing), no_output, no_credit (402), low_credit (429 with retry_after),
-gone (the file is deleted at once).
+The provider's own faults: failed (with `message`), nsfw, aborted, canceled, stuck (never starts), cold (a long cold
+start), early_output (output while processing), no_output, no_credit (402), low_credit (429 with retry_after), gone (the
+files are deleted at once).
 """
 
 import math
@@ -15,31 +15,30 @@ from anyio.to_thread import run_sync
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from blogworker.simulator import pictures
-from blogworker.simulator import predictions as life
+from blogworker.simulator import pictures, predictions
 from blogworker.simulator.buckets import Bucket, Limit
-from blogworker.simulator.edge import Call, Endpoint, Refused, Vendor
+from blogworker.simulator.edge import ApiError, Call, Endpoint, Provider
 from blogworker.simulator.predictions import Prediction
 from blogworker.simulator.replicate_requests import (
     ImageModel,
     check_input,
     find_model,
+    parse_cancel_after,
+    parse_prefer,
     problem,
-    read_cancel_after,
-    read_prefer,
 )
 from blogworker.simulator.world import World
 
-MOST_PREDICTIONS = 20_000  # older ones are forgotten
-MOST_DRAWN = 200  # pictures kept ready; others are drawn again, the same
+MOST_PREDICTIONS = 20_000  # older ones are deleted
+MOST_CACHED_PICTURES = 200  # older ones are drawn again; the result is the same
 PAGE = 100
-NEVER_S = 86_400.0
+NEVER_STARTS_S = 86_400.0
 LOW_CREDIT = Limit(6, burst=1 / 6)
 MEDIA_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
 
-class Replicate(Vendor):
-    """The vendor's state: its predictions and one pair of buckets per token."""
+class Replicate(Provider):
+    """The state: predictions, and two rate limit buckets per token."""
 
     name = "replicate"
 
@@ -49,7 +48,7 @@ class Replicate(Vendor):
         self._predictions: OrderedDict[str, Prediction] = OrderedDict()
         self._creates: defaultdict[str, Bucket] = defaultdict(Bucket)
         self._reads: defaultdict[str, Bucket] = defaultdict(Bucket)
-        self._drawn: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._picture_cache: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._draw_slots = anyio.CapacityLimiter(2)
 
     def routes(self) -> list[Route]:
@@ -82,10 +81,10 @@ class Replicate(Vendor):
             raise problem(401, "Unauthenticated", "You did not pass a valid authentication token")
         if call.operation == "files.get":
             return
-        if call.hit_by("no_credit"):
+        if call.has_fault("no_credit"):
             detail = "You have insufficient credit to run this model. Go to https://replicate.com/account/billing."
             raise problem(402, "Insufficient credit", detail)
-        if call.hit_by("low_credit"):
+        if call.has_fault("low_credit"):
             raise self._low_credit(5)
         self._charge(call, token)
 
@@ -101,29 +100,29 @@ class Replicate(Vendor):
         if wait_s > 0 and creating and options.replicate_low_credit:
             raise self._low_credit(max(1, math.ceil(wait_s)))
         if wait_s > 0:
-            raise self.throttled(call, wait_s)
+            raise self.rate_limit_error(call, wait_s)
         bucket.take(1, limit, now)
         if creating:
             self.world.ledger.meter("replicate/creates", 1, now)
 
-    def throttled(self, call: Call, retry_after_s: float | None) -> Refused:
+    def rate_limit_error(self, call: Call, retry_after_s: float | None) -> ApiError:
         seconds = max(1, math.ceil(retry_after_s if retry_after_s is not None else 30))
         detail = f"Request was throttled. Your rate limit resets in ~{seconds}s."
         body: dict[str, Any] = {"detail": detail}
         if self._random.random() < 0.5:
             body |= {"status": 429, "retry_after": seconds}
-        return Refused(429, body)
+        return ApiError(429, body)
 
-    def _low_credit(self, seconds: int) -> Refused:
+    def _low_credit(self, seconds: int) -> ApiError:
         rate = round(self.world.per_minute(LOW_CREDIT.per_minute))
         detail = (
             f"Request was throttled. Your rate limit for creating predictions is reduced to {rate} requests per minute "
             "with a burst of 1 requests while you have less than $5.0 in credit. Your rate limit resets in "
             f"~{seconds}s."
         )
-        return Refused(429, {"detail": detail, "status": 429, "retry_after": seconds})
+        return ApiError(429, {"detail": detail, "status": 429, "retry_after": seconds})
 
-    def failure(self, status: int) -> Any:
+    def error_body(self, status: int) -> Any:
         title = "Internal Server Error" if status >= 500 else "Bad Request"
         return {"title": title, "detail": "Something went wrong.", "status": status}
 
@@ -140,78 +139,80 @@ class Replicate(Vendor):
         if not isinstance(call.json, dict):
             raise problem(400, "Bad Request", "The request body is not valid JSON.")
         given = check_input(model, call.json.get("input"))
-        wait_s = read_prefer(call.request.headers.get("prefer"))
-        deadline_s = read_cancel_after(call.request.headers.get("cancel-after"))
-        prediction = self._begin(call, model, given)
-        call.facts["cancel_after"] = call.request.headers.get("cancel-after", "")
+        wait_s = parse_prefer(call.request.headers.get("prefer"))
+        deadline_s = parse_cancel_after(call.request.headers.get("cancel-after"))
+        prediction = self._new_prediction(call, model, given)
+        call.log_fields["cancel_after"] = call.request.headers.get("cancel-after", "")
         if deadline_s is not None:
             prediction.deadline = min(prediction.deadline, prediction.created + deadline_s)
         if wait_s:
-            await anyio.sleep(max(0.0, min(wait_s, prediction.ended() - prediction.created)))
-        done = prediction.status(self.world.clock.now()) in life.TERMINAL
-        return self._shown(call, prediction, status=201 if done or not wait_s else 202)
+            await anyio.sleep(max(0.0, min(wait_s, prediction.ended_at() - prediction.created)))
+        done = prediction.status(self.world.clock.now()) in predictions.TERMINAL
+        return self._prediction_response(call, prediction, status=201 if done or not wait_s else 202)
 
-    def _begin(self, call: Call, model: ImageModel, given: dict[str, Any]) -> Prediction:
-        """A new prediction with its fate."""
+    def _new_prediction(self, call: Call, model: ImageModel, given: dict[str, Any]) -> Prediction:
+        """Create and store a prediction; a fault of the call decides its outcome."""
         clock, random, options = self.world.clock, self._random, self.world.options
         now = clock.now()
         kind = call.fault.kind if call.fault else ""
         cold = kind == "cold" or random.random() < options.replicate_cold
         queued = random.uniform(20.0, 60.0) if cold else random.uniform(0.05, 0.4)
-        starts = now + clock.latency(NEVER_S if kind == "stuck" else queued)
+        starts = now + clock.latency(NEVER_STARTS_S if kind == "stuck" else queued)
         ends = starts + clock.latency(random.uniform(model.fastest_s, model.slowest_s))
         prediction = Prediction(
-            id=life.new_id(random),
+            id=predictions.new_id(random),
             model=model.name,
             input=given,
             created=now,
             starts=starts,
             ends=ends,
-            fate="succeeded",
+            final_status="succeeded",
             outputs=1 if model.is_pro else given.get("num_outputs", 1),
             extension=given.get("output_format", "webp"),
-            one_url=model.is_pro,
-            retention=clock.span(options.replicate_retention_s),
-            early=kind == "early_output",
-            empty=kind == "no_output",
+            single_url=model.is_pro,
+            retention_s=clock.real_seconds(options.replicate_retention_s),
+            early_output=kind == "early_output",
+            no_output=kind == "no_output",
             seed=given.get("seed") or random.getrandbits(31),
         )
-        self._doom(prediction, kind, call.fault.message if call.fault else "")
+        self._set_outcome(prediction, kind, call.fault.message if call.fault else "")
         self._predictions[prediction.id] = prediction
         while len(self._predictions) > MOST_PREDICTIONS:
             self._predictions.popitem(last=False)
         self.world.ledger.count("replicate.predictions")
-        call.facts |= {"prediction": prediction.id, "prompt": given["prompt"][:80]}
+        call.log_fields |= {"prediction": prediction.id, "prompt": given["prompt"][:80]}
         return prediction
 
-    def _doom(self, prediction: Prediction, kind: str, message: str) -> None:
+    def _set_outcome(self, prediction: Prediction, kind: str, message: str) -> None:
         match kind:
             case "failed":
-                prediction.fate, prediction.error = "failed", message or life.CUDA
+                prediction.final_status, prediction.error = "failed", message or predictions.CUDA
             case "nsfw":
-                prediction.fate, prediction.error = "failed", life.NSFW
+                prediction.final_status, prediction.error = "failed", predictions.NSFW
             case "canceled":
-                prediction.fate = "canceled"
+                prediction.final_status = "canceled"
             case "aborted":
                 prediction.deadline = prediction.starts
             case "gone":
-                prediction.retention = 0.0
+                prediction.retention_s = 0.0
 
     async def get(self, call: Call) -> Response:
-        return self._shown(call, self._find(call))
+        return self._prediction_response(call, self._find(call))
 
     async def cancel(self, call: Call) -> Response:
         prediction = self._find(call)
         prediction.cancel(self.world.clock.now())
-        return self._shown(call, prediction)
+        return self._prediction_response(call, prediction)
 
     async def list_predictions(self, call: Call) -> Response:
-        """Newest first, in pages; the cursor is how many to pass over."""
+        """One page, newest first. The cursor is the number of predictions before the page."""
         cursor = call.request.query_params.get("cursor", "0")
         first = int(cursor) if cursor.isdigit() else 0
         origin, now = _origin(call), self.world.clock.now()
         ordered = list(reversed(self._predictions.values()))[first : first + PAGE + 1]
-        results = [life.body(p, now=now, origin=origin, iso=self.world.clock.iso) for p in ordered[:PAGE]]
+        results = [
+            predictions.prediction_json(p, now=now, origin=origin, iso=self.world.clock.iso) for p in ordered[:PAGE]
+        ]
         url = f"{origin}/replicate/v1/predictions?cursor="
         return JSONResponse(
             {
@@ -222,7 +223,7 @@ class Replicate(Vendor):
         )
 
     async def download(self, call: Call) -> Response:
-        """One output file, drawn when first asked for."""
+        """One output file. It is drawn at the first request."""
         prediction = self._predictions.get(call.request.path_params["id"])
         index = _file_index(prediction, call.request.path_params["file"]) if prediction else None
         if prediction is None or index is None or not prediction.has_files(self.world.clock.now()):
@@ -235,13 +236,13 @@ class Replicate(Vendor):
 
     async def _picture(self, prediction: Prediction, index: int) -> bytes:
         key = (prediction.id, index)
-        if key not in self._drawn:
-            order = pictures.Order.from_input(prediction.input, variant=index, seed=prediction.seed)
-            self._drawn[key] = await run_sync(pictures.draw, order, limiter=self._draw_slots)
+        if key not in self._picture_cache:
+            request = pictures.PictureRequest.from_input(prediction.input, variant=index, seed=prediction.seed)
+            self._picture_cache[key] = await run_sync(pictures.draw, request, limiter=self._draw_slots)
             self.world.ledger.count("replicate.images")
-            while len(self._drawn) > MOST_DRAWN:
-                self._drawn.popitem(last=False)
-        return self._drawn[key]
+            while len(self._picture_cache) > MOST_CACHED_PICTURES:
+                self._picture_cache.popitem(last=False)
+        return self._picture_cache[key]
 
     async def webhook_secret(self, call: Call) -> Response:
         return JSONResponse({"key": "whsec_c2ltdWxhdGVkLXNlY3JldC1ub3QtcmVhbA=="})
@@ -252,10 +253,10 @@ class Replicate(Vendor):
             raise problem(404, "Not Found", "The requested resource could not be found.")
         return prediction
 
-    def _shown(self, call: Call, prediction: Prediction, status: int = 200) -> Response:
+    def _prediction_response(self, call: Call, prediction: Prediction, status: int = 200) -> Response:
         now = self.world.clock.now()
-        shown = life.body(prediction, now=now, origin=_origin(call), iso=self.world.clock.iso)
-        call.facts |= {"prediction": prediction.id, "prediction_status": shown["status"]}
+        shown = predictions.prediction_json(prediction, now=now, origin=_origin(call), iso=self.world.clock.iso)
+        call.log_fields |= {"prediction": prediction.id, "prediction_status": shown["status"]}
         return JSONResponse(shown, status)
 
     def report(self) -> dict[str, Any]:

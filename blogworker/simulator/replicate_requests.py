@@ -1,11 +1,11 @@
-"""Reading a request to Replicate: the models it knows, their inputs, and the two request headers."""
+"""Parses and validates requests to Replicate: models, inputs, and the headers Prefer and Cancel-After."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from blogworker.simulator.edge import Refused
+from blogworker.simulator.edge import ApiError
 
 RATIOS = ("1:1", "16:9", "21:9", "3:2", "2:3", "4:5", "5:4", "3:4", "4:3", "9:16", "9:21")
 FORMATS = ("webp", "jpg", "png")
@@ -15,17 +15,17 @@ LONGEST_WAIT_S = 60
 
 @dataclass(frozen=True, slots=True)
 class ImageModel:
-    """One model: its pace in vendor seconds, and the shape of its output."""
+    """One model. `fastest_s` and `slowest_s` are provider seconds of work."""
 
     name: str
     fastest_s: float
     slowest_s: float
-    version: str  # a hash by which it may also be asked for
+    version: str  # a hash that requests may use instead of the name
     most_outputs: int = 4
 
     @property
     def is_pro(self) -> bool:
-        """Whether it is of the family that makes one picture, gives a bare URL and takes custom sizes."""
+        """Whether it is of the family with one output, a URL instead of a list, and custom sizes."""
         return self.most_outputs == 1
 
 
@@ -40,13 +40,13 @@ MODELS = {
 _VERSIONS = {model.version: model for model in MODELS.values()}
 
 
-def problem(status: int, title: str, detail: str) -> Refused:
-    """A refusal in the form of problem details."""
-    return Refused(status, {"title": title, "detail": detail, "status": status})
+def problem(status: int, title: str, detail: str) -> ApiError:
+    """An error in the format of problem details (RFC 9457)."""
+    return ApiError(status, {"title": title, "detail": detail, "status": status})
 
 
 def find_model(name: str) -> ImageModel:
-    """A model by `owner/name`, `owner/name:version` or version; raises Refused."""
+    """Find a model by `owner/name`, `owner/name:version` or version. Raises ApiError."""
     owner_name, _, version = name.partition(":")
     found = MODELS.get(owner_name) or _VERSIONS.get(owner_name) or _VERSIONS.get(version)
     if found is None:
@@ -55,7 +55,7 @@ def find_model(name: str) -> ImageModel:
 
 
 def check_input(model: ImageModel, value: Any) -> dict[str, Any]:
-    """The input of a prediction; raises Refused naming every field at fault."""
+    """Validate the input of a prediction. Raises ApiError, which lists every invalid field."""
     if not isinstance(value, dict):
         raise problem(422, "Input validation failed", "- input: Invalid type. Expected: object")
     faults = [f"- input.{name}: {text}" for name, text in _faults(model, value)]
@@ -112,8 +112,8 @@ def _custom_size(value: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def read_prefer(header: str | None) -> float:
-    """Real seconds the client wants to be held; zero when it does not."""
+def parse_prefer(header: str | None) -> float:
+    """Parse the Prefer header: for how many real seconds to wait for the result; 0 without it. Raises ApiError."""
     if header is None:
         return 0.0
     match = re.fullmatch(r"\s*wait(?:=(\d+))?\s*", header)
@@ -125,8 +125,8 @@ def read_prefer(header: str | None) -> float:
     return float(seconds)
 
 
-def read_cancel_after(header: str | None) -> float | None:
-    """Real seconds after which the prediction is given up; None when never."""
+def parse_cancel_after(header: str | None) -> float | None:
+    """Parse the Cancel-After header: real seconds until the deadline; None without it. Raises ApiError."""
     if header is None:
         return None
     match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", header.strip())

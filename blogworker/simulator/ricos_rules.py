@@ -1,6 +1,6 @@
 """The rules of Wix rich content, applied to a document.
 
-Strict as the vendor's schema is: an unknown property, a misplaced node or a wrong value is a violation that names its
+Strict as the provider's schema is: an unknown property, a misplaced node or a wrong value is a violation that names its
 path and the rule it breaks. The shapes are in `ricos_shapes`.
 """
 

@@ -1,14 +1,14 @@
-"""A scenario file: the simulator's dials, and faults that come and go by themselves. TOML.
+"""A scenario file (TOML): options of the simulator, and faults with a start and an end.
 
-[options]                 # as POST /__sim/options takes them
+[options]                 # as in POST /__sim/options
 speed = 10
 wix_query_lag_s = 3
 
-[[faults]]                # as POST /__sim/faults takes them
-vendor = "openai"
+[[faults]]                # as in POST /__sim/faults, and:
+provider = "openai"
 kind = "overloaded"
-after_s = 30              # real seconds from the start; default 0
-for_s = 60                # then it is over; without it, until somebody clears it
+after_s = 30              # its start, in real seconds after the simulator's; default 0
+for_s = 60                # its duration in real seconds; default: until it is removed
 """
 
 import tomllib
@@ -25,7 +25,7 @@ from blogworker.simulator.options import SimulatorOptions
 
 
 class ScenarioError(ValueError):
-    """The file cannot be used; one line says why."""
+    """The scenario file cannot be read or is not valid. The message has one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +40,26 @@ class Scenario:
     options: Mapping[str, Any] = field(default_factory=dict)
     faults: tuple[TimedFault, ...] = ()
 
-    async def play(self, registry: FaultRegistry) -> None:
-        """Set each fault at its time and take it back at its end."""
+    async def run(self, registry: FaultRegistry) -> None:
+        """Add each fault at its start, and remove it at its end."""
         async with create_task_group() as tasks:
             for fault in self.faults:
                 if fault.after_s == 0 and fault.for_s is None:
                     registry.add(fault.values)
                 else:
-                    tasks.start_soon(_come_and_go, registry, fault)
+                    tasks.start_soon(_add_for_a_time, registry, fault)
 
 
-async def _come_and_go(registry: FaultRegistry, fault: TimedFault) -> None:
+async def _add_for_a_time(registry: FaultRegistry, fault: TimedFault) -> None:
     await sleep(fault.after_s)
-    set_now = registry.add(fault.values)
+    added = registry.add(fault.values)
     if fault.for_s is not None:
         await sleep(fault.for_s)
-        registry.clear(set_now.id)
+        registry.clear(added.id)
 
 
 def read_scenario(path: Path) -> Scenario:
-    """Raises ScenarioError."""
+    """Read and check a scenario file. Raises ScenarioError."""
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""JSON schemas: the strict subset a vendor accepts, and values made to fit one."""
+"""JSON schemas: checks the subset that strict mode accepts, and generates values for a schema."""
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
@@ -6,14 +6,14 @@ from typing import Any
 
 Schema = Mapping[str, Any]
 
-# A property's name and schema -> its value, or None when the name means nothing here.
-Known = Callable[[str, Schema], Any]
+# Name and schema of a property -> its value; None if the name is unknown.
+Lookup = Callable[[str, Schema], Any]
 
 WORDS = ("calm", "bright", "honest", "simple", "lasting", "warm", "useful", "gentle", "clear", "open", "steady")
 
 
 def strict_violation(schema: Any) -> str | None:
-    """Why a strict `json_schema` would be refused, in the vendor's words; None when it is fine."""
+    """OpenAI's message for a schema that strict mode rejects; None if it is valid."""
     if not isinstance(schema, dict):
         return "schema must be a JSON Schema of 'type: \"object\"', got 'type: \"None\"'."
     if schema.get("type") != "object" or "anyOf" in schema:
@@ -53,27 +53,27 @@ def _children(schema: Schema) -> list[tuple[tuple[str, ...], Any]]:
 
 
 class Filler:
-    """Makes a value that fits a schema: known properties by name, all others by type."""
+    """Generates a value for a schema: known properties by name, all others by type."""
 
     def __init__(self, root: Schema, random: Random) -> None:
         self._root = root
         self._random = random
 
-    def fill(self, schema: Schema, known: Known) -> Any:
+    def fill(self, schema: Schema, lookup: Lookup) -> Any:
         """A value for the whole schema."""
-        return self._value("", schema, known)
+        return self._value("", schema, lookup)
 
-    def _value(self, name: str, schema: Schema, known: Known) -> Any:
+    def _value(self, name: str, schema: Schema, lookup: Lookup) -> Any:
         schema = self._resolved(schema)
         if name:
-            given = known(name, schema)
+            given = lookup(name, schema)
             if isinstance(given, Entries):
                 return [self._value("", schema.get("items", {}), entry) for entry in given.fitting(schema)]
             if given is not None and _fits(given, schema):
                 return given
-        return self._generic(name, schema, known)
+        return self._generic(name, schema, lookup)
 
-    def _generic(self, name: str, schema: Schema, known: Known) -> Any:
+    def _generic(self, name: str, schema: Schema, lookup: Lookup) -> Any:
         if "const" in schema:
             return schema["const"]
         if schema.get("enum"):
@@ -81,10 +81,10 @@ class Filler:
         match _type_of(schema):
             case "object":
                 properties = schema.get("properties", {})
-                return {key: self._value(key, child, known) for key, child in properties.items()}
+                return {key: self._value(key, child, lookup) for key, child in properties.items()}
             case "array":
                 count = max(schema.get("minItems", 0), min(3, schema.get("maxItems", 3)))
-                return [self._value("", schema.get("items", {}), known) for _ in range(count)]
+                return [self._value("", schema.get("items", {}), lookup) for _ in range(count)]
             case "integer":
                 return round(self._number(schema))
             case "number":
@@ -118,12 +118,12 @@ class Filler:
 
 
 class Entries:
-    """The known properties of each object of a list."""
+    """The value of a known property that is a list of objects: a lookup for each of them."""
 
-    def __init__(self, entries: Sequence[Known]) -> None:
+    def __init__(self, entries: Sequence[Lookup]) -> None:
         self._entries = entries
 
-    def fitting(self, schema: Schema) -> Sequence[Known]:
+    def fitting(self, schema: Schema) -> Sequence[Lookup]:
         return self._entries[: schema.get("maxItems", len(self._entries))]
 
 
@@ -133,7 +133,7 @@ def _type_of(schema: Schema) -> str:
 
 
 def _fits(value: Any, schema: Schema) -> bool:
-    """Whether a ready value may stand; lists are judged by their first entry, as ours hold one type."""
+    """Whether a value is valid. Of a list only the first entry is checked: all entries have one type."""
     if "enum" in schema and value not in schema["enum"]:
         return False
     match _type_of(schema):

@@ -1,4 +1,4 @@
-"""Serving the simulator over TCP, inside the caller's event loop."""
+"""Serves the simulator over TCP in the caller's event loop."""
 
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,7 +18,7 @@ BACKLOG = 2048
 
 
 class _Protocol(H11Protocol):
-    """Lets the application reach its own connection, which it needs to reset it."""
+    """Gives the application its transport, so that it can reset the connection."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -26,7 +26,7 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals alone: they belong to whoever runs the event loop. Tells when it accepts connections."""
+    """Installs no signal handlers: they belong to the caller. Calls `on_started` when it accepts connections."""
 
     on_started: Callable[[], None]
 
@@ -47,9 +47,9 @@ async def serve(
     scenario: Scenario | None = None,
     task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled. Reports the base URL, such as `http://127.0.0.1:8123`, once connections are accepted.
+    """Serve until cancelled. Once it accepts connections, it reports its base URL, such as `http://127.0.0.1:8123`.
 
-    Raises OSError when the address is taken.
+    Port 0 takes a free port. Raises OSError if the address is in use.
     """
     listener = _bind(host, port)
     app = create_app(options, scenario=scenario)
@@ -76,7 +76,7 @@ async def serve(
 
 @asynccontextmanager
 async def running_simulator(options: SimulatorOptions | None = None) -> AsyncIterator[str]:
-    """The base URL of a simulator that lives as long as the block."""
+    """Run a simulator on a free port for the duration of the block; yields its base URL."""
     async with anyio.create_task_group() as tasks:
         yield await tasks.start(serve, options or SimulatorOptions())
         tasks.cancel_scope.cancel()
@@ -84,7 +84,7 @@ async def running_simulator(options: SimulatorOptions | None = None) -> AsyncIte
 
 async def _run(server: _Server, listener: socket.socket, *, task_status: TaskStatus[None]) -> None:
     server.on_started = task_status.started
-    # uvicorn must shut down by its own steps: a cancelled serve() would leave its connections open.
+    # A cancelled serve() leaves connections open, so uvicorn has to finish its own shutdown.
     with anyio.CancelScope(shield=True):
         await server.serve(sockets=[listener])
 
@@ -98,5 +98,5 @@ def _bind(host: str, port: int) -> socket.socket:
     except OSError:
         listener.close()
         raise
-    listener.setblocking(False)  # noqa: FBT003 - its only form
+    listener.setblocking(False)  # noqa: FBT003 - it takes no keyword
     return listener

@@ -1,4 +1,4 @@
-"""Slugs, as blogs derive them from titles."""
+"""Slugs of blog posts, from their titles."""
 
 import re
 import unicodedata
@@ -8,7 +8,7 @@ LONGEST = 100
 
 
 def slug_of(text: str) -> str:
-    """Lower-case words of a text, joined by dashes."""
+    """Join the words of a text with hyphens, in lower case and ASCII."""
     text = text.replace("ß", "ss").replace("\u2019", "")
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain.replace("'", "")).strip("-")
@@ -16,7 +16,7 @@ def slug_of(text: str) -> str:
 
 
 def free_slug(text: str, taken: Container[str]) -> str:
-    """A slug that no other post of the site has."""
+    """A slug that is not in `taken`; a number is added if necessary."""
     base = slug_of(text)
     candidate, number = base, 1
     while candidate in taken:

@@ -1,4 +1,4 @@
-"""What the three vendors share: the dials, the clock, the ledger, the faults, and the calls now in flight."""
+"""What the three providers share: options, clock, ledger, faults, and the calls in flight."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from blogworker.simulator.options import SimulatorOptions
 
 
 class World:
-    """One simulator. `background` and `client` exist while the application runs."""
+    """The state of one simulator. `background` and `client` exist only while the application runs."""
 
     background: TaskGroup
     client: httpx2.AsyncClient
@@ -29,15 +29,15 @@ class World:
         self._in_flight: set[anyio.CancelScope] = set()
 
     def random(self, name: str) -> Random:
-        """A source of chance of one's own, the same in every run with this seed."""
+        """A random generator for `name`; it gives the same numbers in every run with this seed."""
         return Random(f"{name}:{self.options.seed}")
 
     def per_minute(self, quota: float) -> float:
-        """A vendor's quota as a client sees it in real minutes."""
+        """A quota per provider minute, converted to real minutes."""
         return quota * self.clock.speed
 
     def configure(self, values: Mapping[str, Any]) -> SimulatorOptions:
-        """Change dials while running; ValueError says what is wrong."""
+        """Change options while the simulator runs. Raises ValueError."""
         self.options = self.options.changed(values)
         self.clock.speed = self.options.speed
         self.clock.latency_scale = self.options.latency_scale
@@ -45,7 +45,7 @@ class World:
 
     @contextmanager
     def in_flight(self) -> Iterator[anyio.CancelScope]:
-        """A scope around one call, cancelled when the simulator closes."""
+        """A cancel scope for one call. `close()` cancels it."""
         with anyio.CancelScope() as scope:
             self._in_flight.add(scope)
             try:
@@ -58,6 +58,6 @@ class World:
         return len(self._in_flight)
 
     def close(self) -> None:
-        """Drop every call in flight, so that the server need not wait for slow answers."""
+        """Cancel all calls in flight, so that the server can stop without waiting for slow answers."""
         for scope in tuple(self._in_flight):
             scope.cancel()

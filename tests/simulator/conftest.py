@@ -1,4 +1,4 @@
-"""A running simulator, and plain clients of its vendors."""
+"""A running simulator, and plain HTTP clients of its providers."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,7 +13,7 @@ FAST = {"latency_scale": 0.002, "openai_tail": 0.0, "replicate_cold": 0.0}
 
 @pytest.fixture
 def options() -> dict[str, Any]:
-    """Dials of the simulator; a test parametrizes this fixture to turn some."""
+    """Options of the simulator. A test parametrizes this fixture to change some."""
     return {}
 
 
@@ -30,7 +30,7 @@ async def http(base_url: str) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 class Control:
-    """The control room, as a test uses it."""
+    """A client of the control API."""
 
     def __init__(self, http: httpx2.AsyncClient) -> None:
         self._http = http
@@ -42,8 +42,8 @@ class Control:
     async def stats(self) -> dict[str, Any]:
         return (await self._http.get("/__sim/stats")).json()
 
-    async def requests(self, **wanted: str) -> list[dict[str, Any]]:
-        return (await self._http.get("/__sim/requests", params=wanted)).json()["requests"]
+    async def requests(self, **filters: str) -> list[dict[str, Any]]:
+        return (await self._http.get("/__sim/requests", params=filters)).json()["requests"]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Scenario files: dials, and faults that come and go by themselves."""
+"""Scenario files: options, and faults with a start and an end."""
 
 import os
 from pathlib import Path
@@ -17,9 +17,9 @@ pytestmark = pytest.mark.anyio
 SHIPPED = Path(__file__).parent / "scenarios" / "rough-morning.toml"
 
 
-async def until(fact) -> None:
+async def until(condition) -> None:
     with fail_after(5):
-        while not fact():
+        while not condition():
             await anyio.sleep(0.01)
 
 
@@ -30,10 +30,10 @@ def written(folder: Path, text: str) -> Path:
 
 
 def kinds(registry: FaultRegistry) -> list[str]:
-    return [fault["kind"] for fault in registry.listed()]
+    return [fault["kind"] for fault in registry.as_json()]
 
 
-async def test_faults_come_at_their_time_and_go_at_their_end(tmp_path):
+async def test_faults_are_added_at_their_start_and_removed_at_their_end(tmp_path):
     scenario = read_scenario(
         written(
             tmp_path,
@@ -44,13 +44,13 @@ async def test_faults_come_at_their_time_and_go_at_their_end(tmp_path):
     registry = FaultRegistry(1)
 
     async with create_task_group() as tasks:
-        tasks.start_soon(scenario.play, registry)
+        tasks.start_soon(scenario.run, registry)
         await until(lambda: kinds(registry) == ["html"])
         await until(lambda: kinds(registry) == ["html", "overloaded"])
         await until(lambda: kinds(registry) == ["html"])
 
 
-async def test_a_served_scenario_is_in_force(tmp_path):
+async def test_a_server_applies_its_scenario(tmp_path):
     scenario = read_scenario(
         written(tmp_path, '[options]\nspeed = 7\n[[faults]]\nkind = "status"\nvendor = "wix"\nstatus = 503\n')
     )
@@ -93,14 +93,14 @@ BAD = {
 
 
 @pytest.mark.parametrize("text", BAD)
-async def test_a_bad_scenario_is_told_in_one_line(tmp_path, text):
+async def test_the_error_of_an_invalid_scenario_has_one_line(tmp_path, text):
     with pytest.raises(ScenarioError, match=BAD[text]) as raised:
         read_scenario(written(tmp_path, text))
 
     assert "\n" not in str(raised.value)
 
 
-def test_the_command_says_what_is_wrong_and_serves_nothing(tmp_path, forks):
+def test_the_command_rejects_an_invalid_scenario(tmp_path, forks):
     path = written(tmp_path, "[options]\nspeedd = 3")
 
     found = forks.run(("simulate", "--port", "0", "--scenario", str(path)), folder=tmp_path, environment=os.environ)

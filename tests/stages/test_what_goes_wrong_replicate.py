@@ -251,7 +251,7 @@ async def test_a_person_who_retries_a_blog_without_a_picture_buys_another(kitche
 async def test_a_picture_inside_the_answer_is_handed_to_wix(kitchen):
     """Wix cannot fetch a `data:` URL."""
     asked = {"prompt": "a mug", "aspect_ratio": "16:9", "output_format": "jpg"}
-    jpeg = pictures.draw(pictures.Order.from_input(asked, variant=0, seed=1))
+    jpeg = pictures.draw(pictures.PictureRequest.from_input(asked, variant=0, seed=1))
     address = f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
     await kitchen.room.fault(
         vendor="replicate", operation="predictions.get", kind="altered", body={"output": [address]}

@@ -1,7 +1,7 @@
-"""Pictures for prompts: drawn, not photographed, but handsome and different for each prompt.
+"""Draws a picture for a prompt: a different one for each prompt and seed.
 
-prompt -> palette  the colours it names, or any hue
-       -> motif    what its words call for, placed in a still life; without one, a view
+prompt -> palette  from the colours that it names, or from a random hue
+       -> motif    the first known object that it names, drawn in a still life; without one, a view
 """
 
 import io
@@ -17,56 +17,56 @@ from blogworker.simulator.pictures.motifs import motif_for
 from blogworker.simulator.pictures.palettes import palette_for
 from blogworker.simulator.pictures.scenes import Size, still_life, view
 
-__all__ = ["Order", "draw"]
+__all__ = ["PictureRequest", "draw"]
 
-FINE = 2  # drawn so many times larger, then reduced, which smooths every edge
+SUPERSAMPLING = 2  # drawn larger by this factor and then reduced, for smooth edges
 SIZES: Mapping[str, Size] = {
     "1:1": (768, 768), "16:9": (1024, 576), "21:9": (1152, 496), "3:2": (960, 640), "2:3": (640, 960),
     "4:5": (704, 880), "5:4": (880, 704), "3:4": (672, 896),
     "4:3": (896, 672), "9:16": (576, 1024), "9:21": (496, 1152),
 }  # fmt: skip
-FORMS: Mapping[str, str] = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
+FILE_FORMATS: Mapping[str, str] = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """One picture to draw."""
+class PictureRequest:
+    """A picture to draw. `quality`: 0 to 100, for JPEG and WebP."""
 
     prompt: str
     size: Size
-    form: str
+    file_format: str
     quality: int
     seed: int
 
     @classmethod
-    def from_input(cls, given: Mapping[str, Any], *, variant: int, seed: int) -> "Order":
-        """From the checked input of a prediction; variants of one prediction differ."""
+    def from_input(cls, given: Mapping[str, Any], *, variant: int, seed: int) -> "PictureRequest":
+        """From the validated input of a prediction. `variant`: the number of the output."""
         ratio = given.get("aspect_ratio", "1:1")
         size = (given.get("width", 1024), given.get("height", 1024)) if ratio == "custom" else SIZES[ratio]
-        form = FORMS[given.get("output_format", "webp")]
-        return cls(given["prompt"], size, form, given.get("output_quality", 80), seed + variant)
+        file_format = FILE_FORMATS[given.get("output_format", "webp")]
+        return cls(given["prompt"], size, file_format, given.get("output_quality", 80), seed + variant)
 
 
-def draw(order: Order) -> bytes:
-    """The picture as a file; the same order always gives the same picture."""
-    random = Random(f"{order.prompt}/{order.seed}")
-    palette = palette_for(order.prompt, random)
-    motif = motif_for(order.prompt)
-    canvas = (order.size[0] * FINE, order.size[1] * FINE)
+def draw(request: PictureRequest) -> bytes:
+    """Draw a picture; returns the bytes of its file. The same request always gives the same picture."""
+    random = Random(f"{request.prompt}/{request.seed}")
+    palette = palette_for(request.prompt, random)
+    motif = motif_for(request.prompt)
+    canvas = (request.size[0] * SUPERSAMPLING, request.size[1] * SUPERSAMPLING)
     image = still_life(canvas, palette, motif, random) if motif else view(canvas, palette, random)
-    image = image.reduce(FINE)
-    image.paste(palette.ink, (0, 0), _corners(order.size))
+    image = image.reduce(SUPERSAMPLING)
+    image.paste(palette.ink, (0, 0), _corners(request.size))
     file = io.BytesIO()
-    image.save(file, order.form, **_encoding(order))
+    image.save(file, request.file_format, **_encoding(request))
     return file.getvalue()
 
 
-def _encoding(order: Order) -> dict[str, Any]:
-    match order.form:
+def _encoding(request: PictureRequest) -> dict[str, Any]:
+    match request.file_format:
         case "JPEG":
-            return {"quality": max(1, min(95, order.quality))}
+            return {"quality": max(1, min(95, request.quality))}
         case "WEBP":
-            return {"quality": order.quality, "method": 0}
+            return {"quality": request.quality, "method": 0}
         case _:
             return {"compress_level": 1}
 

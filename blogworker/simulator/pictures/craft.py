@@ -1,4 +1,4 @@
-"""Crafted products of the demo's shops, each drawn in a unit box."""
+"""Drawings of products of the demo's shops. Each fills a unit box; see `stamp`."""
 
 from math import cos, pi, sin
 

@@ -1,4 +1,4 @@
-"""Things of the house, the table and the windowsill, each drawn in its unit box."""
+"""Drawings of furniture, tableware, plants and food. Each fills a unit box; see `stamp`."""
 
 import math
 

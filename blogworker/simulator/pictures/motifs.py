@@ -1,4 +1,4 @@
-"""What a picture can show, and the words that call for it."""
+"""The motifs of pictures, and the words of a prompt that select them."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -8,8 +8,8 @@ from blogworker.simulator.pictures.stamp import Stamp
 
 Motif = Callable[[Stamp], None]
 
-# Which words call for which motif.
-_CALLS = """
+# Motif: the words that select it.
+_SELECTORS = """
 candle: candle candles wick wax incense diffuser tealight
 raincoat: jacket raincoat anorak parka waterproof
 jersey: merino
@@ -45,22 +45,22 @@ blocks: toy toys baby kids children child puzzle nursery game blocks
 
 
 def _motif(name: str) -> Motif:
-    room = next(room for room in (home, worn, work, craft) if hasattr(room, name))
-    motif: Motif = getattr(room, name)
+    module = next(module for module in (home, worn, work, craft) if hasattr(module, name))
+    motif: Motif = getattr(module, name)
     return motif
 
 
 _WORDS: Mapping[str, Motif] = {
     word: _motif(name)
-    for name, _, words in (line.partition(": ") for line in _CALLS.strip().splitlines())
+    for name, _, words in (line.partition(": ") for line in _SELECTORS.strip().splitlines())
     for word in words.split()
 }
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)?")
 
 
 def motif_for(prompt: str) -> Motif | None:
-    """What the first telling word of a prompt calls for; None when nothing does."""
-    # Writers name the kind of thing in brackets, which says more than a fanciful product name.
+    """The motif of the first known word of a prompt; None if there is none."""
+    # `writer` puts the kind of product in parentheses. It says more than an invented product name.
     inside = re.search(r"\(([^)]*)\)", prompt)
     for text in (inside[1] if inside else "", prompt):
         for word in _WORD.findall(text.lower()):

@@ -1,4 +1,4 @@
-"""Colours that go together, found from a hue."""
+"""Palettes: matching colours, computed from a hue."""
 
 import colorsys
 import math
@@ -8,7 +8,7 @@ from random import Random
 
 Colour = tuple[int, int, int]
 
-# Hues, in degrees, of the colours a prompt may ask for.
+# The hues, in degrees, of colour names in prompts.
 HUES = {
     "red": 2, "copper": 18, "clay": 16, "terracotta": 14, "orange": 28, "amber": 36, "ochre": 38, "earth": 30,
     "golden": 42, "gold": 44, "cream": 45, "yellow": 50, "olive": 72, "sage": 110, "green": 130, "mint": 155,
@@ -20,25 +20,25 @@ _WORD = re.compile(r"[a-z]+")
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The colours of one picture, from far to near."""
+    """The colours of one picture, from the background to the foreground."""
 
-    top: Colour  # of the wall or sky
+    top: Colour  # of the wall or the sky
     bottom: Colour
     far: Colour
     middle: Colour
     near: Colour
-    base: Colour  # of the thing itself
+    base: Colour  # of the motif
     shade: Colour
     accent: Colour
     light: Colour
     ink: Colour
-    leaf: Colour  # leaves and crusts keep their own colours
+    leaf: Colour  # leaves and crusts have about the same colours in every palette
     leaf_dark: Colour
     crust: Colour
 
 
 def palette_for(prompt: str, random: Random) -> Palette:
-    """A palette around the colours named in the prompt, or around any hue."""
+    """A palette around the colours named in the prompt, or around a random hue."""
     named = [HUES[word] for word in _WORD.findall(prompt.lower()) if word in HUES]
     hue = (named[-1] if named else random.uniform(0, 360)) + random.uniform(-8, 8)
     other = (named[0] if len(set(named)) > 1 else hue + random.choice((150, 180, 210, 40, -40))) + random.uniform(-8, 8)
@@ -78,7 +78,7 @@ def _dusk(hue: float, other: float, rich: float, drift: float) -> Palette:
 
 
 def _natural(hue: float) -> dict[str, Colour]:
-    """Colours that things have by nature, leaning a little towards the hue of the picture."""
+    """Natural colours, shifted slightly towards the hue of the picture."""
     lean = math.sin(math.radians(hue)) * 14
     return {
         "leaf": _colour(118 + lean, 0.42, 0.34),

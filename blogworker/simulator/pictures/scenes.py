@@ -1,4 +1,4 @@
-"""Places for a thing to stand, and views without one."""
+"""The scenes: a still life with a motif, and views without one."""
 
 import math
 from random import Random
@@ -13,7 +13,7 @@ Size = tuple[int, int]
 
 
 def still_life(size: Size, palette: Palette, motif: Motif, random: Random) -> Image.Image:
-    """A thing on a table, in front of a wall."""
+    """The motif on a table, in front of a wall."""
     image = gradient(size, palette.top, palette.bottom)
     draw = ImageDraw.Draw(image, "RGBA")
     width, height = size
@@ -29,7 +29,7 @@ def still_life(size: Size, palette: Palette, motif: Motif, random: Random) -> Im
 
 
 def view(size: Size, palette: Palette, random: Random) -> Image.Image:
-    """A picture of nothing in particular: hills, leaves, arches or waves."""
+    """A picture without a motif: hills, leaves, geometric shapes or waves."""
     image = gradient(size, palette.top, palette.bottom)
     draw = ImageDraw.Draw(image, "RGBA")
     random.choice((_landscape, _foliage, _bauhaus, _waves))(draw, size, palette, random)
@@ -37,7 +37,7 @@ def view(size: Size, palette: Palette, random: Random) -> Image.Image:
 
 
 def gradient(size: Size, top: Colour, bottom: Colour) -> Image.Image:
-    """From top to bottom; made one pixel wide, since stretching is cheap."""
+    """A vertical gradient, computed one pixel wide and then stretched, which is fast."""
     height = size[1]
     column = bytearray()
     for row in range(height):
@@ -58,7 +58,7 @@ def _table(draw: ImageDraw.ImageDraw, size: Size, palette: Palette, ground: floa
 def _companion(
     draw: ImageDraw.ImageDraw, palette: Palette, random: Random, *, x: float, ground: float, unit: float
 ) -> None:
-    """Something small and quiet beside the thing."""
+    """A small object beside the motif, or nothing."""
     stamp = Stamp(draw, palette, x=x, ground=ground + unit * 0.06, size=unit * random.uniform(0.45, 0.6))
     match random.randrange(5):
         case 0:  # stones
@@ -135,7 +135,7 @@ def _hills_behind(draw: ImageDraw.ImageDraw, size: Size, palette: Palette, rando
 
 
 def _hills(draw: ImageDraw.ImageDraw, size: Size, random: Random, colours: list[Colour], *, top: float) -> None:
-    """Ridges one behind the other, each a sum of three waves."""
+    """Overlapping ridges, each a sum of three sine waves."""
     width, height = size
     step = max(8, width // 128)
     for index, colour in enumerate(colours):

@@ -1,4 +1,4 @@
-"""Drawing in a unit box that stands on the ground: x from -0.5 to 0.5, y from 0 upwards to 1."""
+"""Drawing in a unit box that stands on the ground: x from -0.5 to 0.5, y from 0 at the ground to 1."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ Point = tuple[float, float]
 
 
 class Stamp:
-    """One thing at one place and size on the canvas."""
+    """A unit box at one position and size on the canvas, with the methods to draw in it."""
 
     def __init__(self, draw: ImageDraw.ImageDraw, palette: Palette, *, x: float, ground: float, size: float) -> None:
         self._draw = draw
@@ -47,7 +47,7 @@ class Stamp:
         self._draw.line(flat, fill=colour, width=max(1, round(width * self._size)), joint="curve")
 
     def leaf(self, base: Point, angle: float, length: float, width: float, colour: Colour) -> None:
-        """A leaf that grows from `base`; the angle is in degrees from upright, positive to the right."""
+        """A leaf from `base`. The angle is in degrees from vertical, positive to the right."""
         direction = math.radians(angle)
         along, across = (math.sin(direction), math.cos(direction)), (math.cos(direction), -math.sin(direction))
         outline = []
@@ -67,6 +67,6 @@ class Stamp:
         self.line([base, tip], 0.006, self.palette.ink)
 
     def shadow(self, width: float) -> None:
-        """Where the thing stands."""
+        """The shadow on the ground."""
         for grow, alpha in ((1.25, 26), (1.08, 34), (0.92, 44)):
             self.oval((0.03, 0.0), width * grow, 0.028 * grow, self.palette.ink, alpha)

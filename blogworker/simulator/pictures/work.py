@@ -1,4 +1,4 @@
-"""Things of work and play, each drawn in its unit box."""
+"""Drawings of objects for work and leisure. Each fills a unit box; see `stamp`."""
 
 from blogworker.simulator.pictures.stamp import Stamp
 

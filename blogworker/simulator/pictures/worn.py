@@ -1,4 +1,4 @@
-"""Things one wears or carries, each drawn in its unit box."""
+"""Drawings of clothes, jewellery and bags. Each fills a unit box; see `stamp`."""
 
 from blogworker.simulator.pictures.stamp import Stamp
 

@@ -4,6 +4,6 @@ Every instance id is a site of its own, installed, with a customer and its owner
 (401, and no more tokens), no_scope (an empty 403), blog_missing and stores_missing (428), import_failed, lost_in_query.
 """
 
-from blogworker.simulator.wix.vendor import Wix
+from blogworker.simulator.wix.provider import Wix
 
 __all__ = ["Wix"]

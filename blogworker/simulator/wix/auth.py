@@ -50,7 +50,7 @@ class Auth:
             options.wix_secret and secret != options.wix_secret
         ):
             raise oauth_error("invalid_client", "Client authentication failed", 401)
-        if call.hit_by("revoked") or not self._state.installed(instance_id):
+        if call.has_fault("revoked") or not self._state.installed(instance_id):
             raise oauth_error("invalid_grant", "App is not installed on the site of this instance")
         return JSONResponse(self._issue(instance_id, client_id, options.wix_token_life_s) | {"token_type": "Bearer"})
 
@@ -60,14 +60,14 @@ class Auth:
         instance_id = body.get("refresh_token")
         if body.get("grant_type") != "refresh_token" or not isinstance(instance_id, str):
             raise oauth_error("invalid_request", "refresh_token is required")
-        if call.hit_by("revoked") or not self._state.installed(instance_id):
+        if call.has_fault("revoked") or not self._state.installed(instance_id):
             raise oauth_error("invalid_grant", "Refresh token is not valid")
         issued = self._issue(instance_id, str(body.get("client_id", "")), LEGACY_LIFE_S)
         return JSONResponse({"access_token": issued["access_token"], "refresh_token": instance_id})
 
     def _issue(self, instance_id: str, client_id: str, life_s: float) -> dict[str, Any]:
         clock = self._state.world.clock
-        life = clock.span(life_s)
+        life = clock.real_seconds(life_s)
         token = f"OauthNG.JWS.{secrets.token_urlsafe(32)}"
         self._forget_expired()
         self._sessions[token] = Session(instance_id, client_id, clock.now() + life)
@@ -84,7 +84,7 @@ class Auth:
         session, clock = self._sessions.get(str(token)), self._state.world.clock
         if session is None or session.expires <= clock.now():
             return JSONResponse({"active": False})
-        expires = int(clock.at(session.expires).timestamp())
+        expires = int(clock.wall_time(session.expires).timestamp())
         found = {"active": True, "subjectType": "APP", "subjectId": session.client_id, "exp": str(expires)}
         return JSONResponse(found | {"clientId": session.client_id, "instanceId": session.instance_id})
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from blogworker.simulator.edge import Call, Refused
+from blogworker.simulator.edge import ApiError, Call
 from blogworker.simulator.slugs import free_slug
 from blogworker.simulator.wix import draft_rules, views
 from blogworker.simulator.wix.errors import application_error, not_found, required, validation_error
@@ -53,7 +53,7 @@ class Drafts:
         draft = self._create(site, body.get("draftPost"), size=len(call.body))
         if body.get("publish"):
             self._publish(site, draft)
-        call.facts |= _facts(draft)
+        call.log_fields |= _facts(draft)
         return JSONResponse({"draftPost": self._view(site, draft, _fieldsets(call, body))})
 
     async def create_in_bulk(self, call: Call) -> Response:
@@ -70,7 +70,7 @@ class Drafts:
     def _create_one(self, call: Call, site: Site, body: dict[str, Any], post: Any, index: int) -> dict[str, Any]:
         try:
             draft = self._create(site, post, size=len(call.body) // len(body["draftPosts"]))
-        except Refused as refusal:
+        except ApiError as refusal:
             details = refusal.body["details"]
             code = details.get("applicationError", {}).get("code", "INVALID_ARGUMENT")
             error = {"code": code, "description": refusal.body["message"], "data": details}
@@ -86,7 +86,7 @@ class Drafts:
         site, draft = self._found(call)
         return JSONResponse({"draftPost": self._view(site, draft, _fieldsets(call, {}))})
 
-    async def listed(self, call: Call) -> Response:
+    async def list_drafts(self, call: Call) -> Response:
         site, query = self._site(call), call.request.query_params
         self._publish_due(site)
         condition = {"status": query["status"]} if "status" in query else {}
@@ -105,9 +105,9 @@ class Drafts:
     def _query_answer(self, call: Call, site: Site, query: Any, body: Any) -> Response:
         now = self._clock.now()
         lag = 0.0 if "x-wix-consistent" in call.request.headers else self._state.world.options.wix_query_lag_s
-        lag = self._clock.span(lag)
+        lag = self._clock.real_seconds(lag)
         indexed = [d for d in site.drafts.values() if now - d.created >= lag and d.status != "DELETED"]
-        if call.hit_by("lost_in_query"):
+        if call.has_fault("lost_in_query"):
             indexed = []
         rows, metadata = find([views.query_row(d, self._clock) for d in indexed], query, DRAFT_FILTERS)
         fieldsets = _fieldsets(call, body)
@@ -127,7 +127,7 @@ class Drafts:
         if ("title" in changes or "seoSlug" in changes) and draft.published is None:
             self._set_slug(site, draft)
         self._act(site, draft, body)
-        call.facts |= _facts(draft)
+        call.log_fields |= _facts(draft)
         return JSONResponse({"draftPost": self._view(site, draft, _fieldsets(call, body))})
 
     def _act(self, site: Site, draft: Draft, body: dict[str, Any]) -> None:
@@ -150,12 +150,12 @@ class Drafts:
         except (TypeError, ValueError):
             raise validation_error([required("scheduledPublishDate")]) from None
         now = self._clock.now()
-        return now + (moment.replace(tzinfo=moment.tzinfo or UTC) - self._clock.at(now)).total_seconds()
+        return now + (moment.replace(tzinfo=moment.tzinfo or UTC) - self._clock.wall_time(now)).total_seconds()
 
     async def publish(self, call: Call) -> Response:
         site, draft = self._found(call)
         self._publish(site, draft)
-        call.facts |= _facts(draft)
+        call.log_fields |= _facts(draft)
         return JSONResponse({"postId": draft.id})
 
     async def delete(self, call: Call) -> Response:
@@ -240,7 +240,7 @@ class Drafts:
                 self._publish(site, draft)
 
     def _site(self, call: Call) -> Site:
-        if call.hit_by("blog_missing"):
+        if call.has_fault("blog_missing"):
             raise application_error(428, "BLOG_NOT_INSTALLED", "Wix Blog app is not installed on the site")
         return self._state.site(call)
 

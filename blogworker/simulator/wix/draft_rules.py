@@ -43,7 +43,7 @@ WRITABLE = frozenset(
 
 
 def check_new(site: Site, post: Any, *, size: int) -> dict[str, Any]:
-    """The accepted fields of a draft to be created; raises Refused."""
+    """The accepted fields of a draft to be created; raises ApiError."""
     fields = _accepted(post)
     _check_size(size)
     found = _field_violations(fields)
@@ -56,7 +56,7 @@ def check_new(site: Site, post: Any, *, size: int) -> dict[str, Any]:
 
 
 def check_changes(site: Site, post: Any, *, size: int) -> dict[str, Any]:
-    """The accepted fields of an update; raises Refused."""
+    """The accepted fields of an update; raises ApiError."""
     fields = _accepted(post)
     _check_size(size)
     found = _field_violations(fields)
@@ -70,7 +70,7 @@ def check_changes(site: Site, post: Any, *, size: int) -> dict[str, Any]:
 
 
 def check_publishable(fields: dict[str, Any]) -> None:
-    """A post needs a title to go public; raises Refused."""
+    """A post needs a title to go public; raises ApiError."""
     if not fields.get("title"):
         raise application_error(400, "MISSING_TITLE", "Post title is required to publish")
 

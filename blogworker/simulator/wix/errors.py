@@ -3,30 +3,30 @@
 from collections.abc import Sequence
 from typing import Any
 
-from blogworker.simulator.edge import Refused
+from blogworker.simulator.edge import ApiError
 from blogworker.simulator.ricos_rules import Violation
 
 
-def application_error(status: int, code: str, description: str, data: Any = None) -> Refused:
+def application_error(status: int, code: str, description: str, data: Any = None) -> ApiError:
     """A business rule was broken."""
     error = {"code": code, "description": description, "data": data or {}}
-    return Refused(status, {"message": description, "details": {"applicationError": error}})
+    return ApiError(status, {"message": description, "details": {"applicationError": error}})
 
 
-def validation_error(violations: Sequence[Violation]) -> Refused:
+def validation_error(violations: Sequence[Violation]) -> ApiError:
     """Fields are wrong; each violation names its path and rule."""
     first = violations[0]
     listed = [violation.as_json() for violation in violations[:50]]
     message = f'INVALID_ARGUMENT: "{first.field}" {first.description}'
-    return Refused(400, {"message": message, "details": {"validationError": {"fieldViolations": listed}}})
+    return ApiError(400, {"message": message, "details": {"validationError": {"fieldViolations": listed}}})
 
 
-def oauth_error(error: str, description: str, status: int = 400) -> Refused:
+def oauth_error(error: str, description: str, status: int = 400) -> ApiError:
     """A token was refused, in the manner of OAuth."""
-    return Refused(status, {"error": error, "error_description": description})
+    return ApiError(status, {"error": error, "error_description": description})
 
 
-def not_found(what: str) -> Refused:
+def not_found(what: str) -> ApiError:
     return application_error(404, "NOT_FOUND", f"{what} not found")
 
 

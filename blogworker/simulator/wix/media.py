@@ -25,7 +25,7 @@ from blogworker.simulator.wix.sites import File, Site
 from blogworker.simulator.wix.state import WixState
 
 MOST_BYTES = 25 * 1024 * 1024
-PENDING_S = (1.0, 10.0)  # vendor seconds until the source is fetched
+PENDING_S = (1.0, 10.0)  # provider seconds until the source is fetched
 
 
 class Media:
@@ -51,18 +51,18 @@ class Media:
         )
         file.external = body.get("externalInfo")
         wait_s = self._state.random.uniform(*PENDING_S)
-        fails = call.hit_by("import_failed")
+        fails = call.has_fault("import_failed")
         self._state.world.background.start_soon(self._finish_import, file, headers, wait_s, fails)
-        call.facts |= {"file": file.id, "url": url[:200]}
+        call.log_fields |= {"file": file.id, "url": url[:200]}
         return JSONResponse({"file": _view(site, file, self._clock.iso(file.created))})
 
     async def _finish_import(self, file: File, headers: dict[str, str], wait_s: float, fails: bool) -> None:  # noqa: FBT001
-        await self._clock.work(wait_s)
+        await self._clock.simulate_work(wait_s)
         data = None if fails else await self._fetched(file.source, headers)
         self._settle(file, data)
 
     async def _asked(self, url: str, headers: dict[str, str]) -> str:
-        """The media type from a HEAD request; without one the vendor cannot tell what the file is."""
+        """The media type from a HEAD request; without one the provider cannot tell what the file is."""
         found = ""
         if _is_loopback(url):
             with anyio.move_on_after(self._state.world.options.wix_fetch_timeout_s):
@@ -103,10 +103,10 @@ class Media:
         file = site.files.get(call.request.path_params.get("id") or call.request.query_params.get("fileId", ""))
         if file is None:
             raise not_found("File")
-        call.facts |= {"file": file.id, "file_status": file.status}
+        call.log_fields |= {"file": file.id, "file_status": file.status}
         return JSONResponse({"file": _view(site, file, self._clock.iso(file.created))})
 
-    async def listed(self, call: Call) -> Response:
+    async def list_files(self, call: Call) -> Response:
         site = self._state.site(call)
         files = [_view(site, file, self._clock.iso(file.created)) for file in list(site.files.values())[-100:]]
         return JSONResponse({"files": files, "nextCursor": {"hasNext": False}})

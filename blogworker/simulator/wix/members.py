@@ -21,7 +21,7 @@ class Members:
     def __init__(self, state: WixState) -> None:
         self._state = state
 
-    async def listed(self, call: Call) -> Response:
+    async def list_members(self, call: Call) -> Response:
         query = call.request.query_params
         limit, offset = int(query.get("paging.limit", 50)), int(query.get("paging.offset", 0))
         members = list(self._state.site(call).members.values())
@@ -49,7 +49,7 @@ class Members:
             raise validation_error([required("member.loginEmail")])
         site, clock = self._state.site(call), self._state.world.clock
         now = clock.now()
-        if now - site.last_member_at < clock.span(self._state.world.options.wix_member_interval_s):
+        if now - site.last_member_at < clock.real_seconds(self._state.world.options.wix_member_interval_s):
             raise application_error(429, "RESOURCE_EXHAUSTED", "Members may be created once a second")
         if any(member["loginEmail"].lower() == email.lower() for member in site.members.values()):
             raise application_error(409, "MEMBER_ALREADY_EXISTS", f"Member with login email {email} already exists")

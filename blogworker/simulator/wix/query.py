@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from blogworker.simulator.edge import Refused
+from blogworker.simulator.edge import ApiError
 from blogworker.simulator.wix.errors import application_error
 
 Row = Mapping[str, Any]
@@ -33,7 +33,7 @@ OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 def find(rows: Sequence[Row], query: Any, filterable: frozenset[str]) -> tuple[list[Row], dict[str, Any]]:
-    """The page of rows a query asks for, and its paging metadata; raises Refused for what cannot be queried."""
+    """The page of rows a query asks for, and its paging metadata; raises ApiError for what cannot be queried."""
     query = query if isinstance(query, dict) else {}
     condition = query.get("filter") or {}
     matching = [row for row in rows if _matches(row, condition, filterable)]
@@ -105,5 +105,5 @@ def _check(name: str, filterable: frozenset[str]) -> None:
         raise _unsupported(f"Field '{name}' does not support filtering and sorting")
 
 
-def _unsupported(description: str) -> Refused:
+def _unsupported(description: str) -> ApiError:
     return application_error(400, "UNSUPPORTED_QUERY", description)

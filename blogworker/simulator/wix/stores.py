@@ -24,7 +24,7 @@ class Stores:
         self._state = state
 
     async def version(self, call: Call) -> Response:
-        found = "STORES_NOT_INSTALLED" if call.hit_by("stores_missing") else self._state.site(call).catalog
+        found = "STORES_NOT_INSTALLED" if call.has_fault("stores_missing") else self._state.site(call).catalog
         return JSONResponse({"catalogVersion": found})
 
     async def get_v3(self, call: Call) -> Response:
@@ -50,7 +50,7 @@ class Stores:
         return JSONResponse({"products": list(rows), "metadata": metadata, "totalResults": len(PRODUCTS)})
 
     def _in(self, catalog: str, call: Call) -> Site:
-        if call.hit_by("stores_missing"):
+        if call.has_fault("stores_missing"):
             raise application_error(428, "STORES_NOT_INSTALLED", "Wix Stores app is not installed on the site")
         site = self._state.site(call)
         if site.catalog != catalog:

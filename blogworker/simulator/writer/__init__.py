@@ -13,7 +13,7 @@ from enum import Enum
 from random import Random
 from typing import Any
 
-from blogworker.simulator.schemas import Entries, Filler, Known
+from blogworker.simulator.schemas import Entries, Filler, Lookup
 from blogworker.simulator.writer.ideas import Idea, ideas_for
 from blogworker.simulator.writer.languages import Language, ideas_in, languages, post_in
 from blogworker.simulator.writer.orders import order_in
@@ -109,7 +109,7 @@ class _Answers:
         return compose_post(self._subject, self._idea, self._random, self._related)
 
 
-def _of_idea(idea: Idea) -> Known:
+def _of_idea(idea: Idea) -> Lookup:
     def known(name: str, schema: Mapping[str, Any]) -> Any:
         value = getattr(idea, ALIASES.get(name, name), None)
         if name == "score" and (schema.get("type") == "integer" or schema.get("maximum", 10) > 10):

@@ -6,7 +6,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import Route
 
-from blogworker.simulator.edge import Call, Endpoint, Handler, Refused, Vendor
+from blogworker.simulator.edge import ApiError, Call, Endpoint, Handler, Provider
 from blogworker.simulator.wix.auth import Auth
 from blogworker.simulator.wix.blog import Drafts
 from blogworker.simulator.wix.errors import application_error
@@ -20,7 +20,7 @@ from blogworker.simulator.wix.taxonomy import Taxonomy
 from blogworker.simulator.wix.views import gallery_entry
 from blogworker.simulator.world import World
 
-Pace = tuple[float, float]  # vendor seconds, from and to
+Pace = tuple[float, float]  # provider seconds, from and to
 TOKEN: Pace = (0.1, 0.4)
 READ: Pace = (0.1, 0.5)
 WRITE: Pace = (0.2, 0.8)
@@ -33,8 +33,8 @@ OPEN_OPERATIONS = frozenset({"oauth.token", "oauth.legacy", "oauth.info", "media
 MOST_DUPLICATES_SHOWN = 50
 
 
-class Wix(Vendor):
-    """The vendor's rooms behind one door."""
+class Wix(Provider):
+    """The provider's rooms behind one door."""
 
     name = "wix"
 
@@ -60,7 +60,7 @@ class Wix(Vendor):
         one = "/blog/v3/draft-posts/{id}"
         return [
             self._route("POST", "/blog/v3/draft-posts", "drafts.create", drafts.create, DRAFT),
-            self._route("GET", "/blog/v3/draft-posts", "drafts.list", drafts.listed, READ),
+            self._route("GET", "/blog/v3/draft-posts", "drafts.list", drafts.list_drafts, READ),
             self._route("POST", "/blog/v3/draft-posts/query", "drafts.query", drafts.query, READ),
             self._route("POST", "/blog/v3/bulk/draft-posts/create", "drafts.bulk_create", drafts.create_in_bulk, DRAFT),
             self._route("GET", one, "drafts.get", drafts.get, READ),
@@ -88,7 +88,7 @@ class Wix(Vendor):
             self._route("POST", f"{files}/generate-upload-url", "media.upload_url", media.generate_upload_url, READ),
             self._route("GET", f"{files}/get-file-by-id", "media.get", media.get, READ),
             self._route("GET", f"{files}/{{id}}", "media.get", media.get, READ),
-            self._route("GET", files, "media.list", media.listed, READ),
+            self._route("GET", files, "media.list", media.list_files, READ),
             self._route("PUT", "/upload/{token}", "media.upload", media.upload, WRITE),
         ]
 
@@ -96,7 +96,7 @@ class Wix(Vendor):
         members, stores, ricos = Members(self.state), Stores(self.state), Ricos(self.state)
         document = "/ricos/v1/ricos-document"
         found = [
-            self._route("GET", "/members/v1/members", "members.list", members.listed, READ),
+            self._route("GET", "/members/v1/members", "members.list", members.list_members, READ),
             self._route("POST", "/members/v1/members", "members.create", members.create, WRITE),
             self._route("POST", "/members/v1/members/query", "members.query", members.query, READ),
             self._route("GET", "/members/v1/members/{id}", "members.get", members.get, READ),
@@ -122,7 +122,7 @@ class Wix(Vendor):
 
         async def paced(call: Call) -> Response:
             slow = pace is DRAFT and random.random() < DRAFT_TAIL
-            await clock.work(random.uniform(*(DRAFT_TAIL_S if slow else pace)))
+            await clock.simulate_work(random.uniform(*(DRAFT_TAIL_S if slow else pace)))
             return await handler(call)
 
         return paced
@@ -140,32 +140,32 @@ class Wix(Vendor):
         session, now = self._auth.session(call.bearer()), self.world.clock.now()
         if session is None or session.expires <= now:
             raise application_error(401, "UNAUTHENTICATED", "Access token is missing, not valid or expired")
-        if call.hit_by("revoked") or not self.state.installed(call.site):
+        if call.has_fault("revoked") or not self.state.installed(call.site):
             raise application_error(401, "APP_NOT_INSTALLED", "App is not installed on the site")
-        if call.hit_by("no_scope"):
-            raise Refused(403, {"message": "", "details": {}})
+        if call.has_fault("no_scope"):
+            raise ApiError(403, {"message": "", "details": {}})
         self.world.ledger.meter(f"wix/{call.site}", 1, now)
         options = self.world.options
         limit = self.world.per_minute(options.wix_rpm)
         if not self.state.site(call).window.take(limit, now, length_s=options.wix_window_s):
             self.world.ledger.count("wix.over_the_limit")
-            raise self.throttled(call, None)
+            raise self.rate_limit_error(call, None)
 
     def headers(self, call: Call) -> dict[str, str]:
         found = {"x-wix-request-id": f"{call.request_id}.simulated"}
         if (seen := call.request.headers.get("x-wix-consistent")) is not None:
-            call.facts["consistent_sent"] = seen
+            call.log_fields["consistent_sent"] = seen
         if call.request.method != "GET" and call.operation not in OPEN_OPERATIONS:
-            found["x-wix-consistent"] = call.facts["consistent_given"] = call.request_id
+            found["x-wix-consistent"] = call.log_fields["consistent_given"] = call.request_id
         return found
 
-    def throttled(self, call: Call, retry_after_s: float | None) -> Refused:
+    def rate_limit_error(self, call: Call, retry_after_s: float | None) -> ApiError:
         refusal = application_error(429, "RESOURCE_EXHAUSTED", "Too many requests for this site")
         if retry_after_s is not None:
             refusal.headers["retry-after"] = str(max(1, round(retry_after_s)))
         return refusal
 
-    def failure(self, status: int) -> Any:
+    def error_body(self, status: int) -> Any:
         error: dict[str, Any] = {"code": "INTERNAL" if status >= 500 else "UNKNOWN", "description": "", "data": {}}
         return {"message": "Internal server error" if status >= 500 else "", "details": {"applicationError": error}}
 
@@ -216,5 +216,5 @@ class Wix(Vendor):
     def products(self, instance_id: str) -> dict[str, Any]:
         """What a site sells, with the ids to ask for."""
         site = self.state.site_of(instance_id)
-        listed = [{"id": product_id(site, p), "slug": p.slug, "name": p.name} for p in PRODUCTS]
-        return {"catalogVersion": site.catalog, "products": listed}
+        products = [{"id": product_id(site, p), "slug": p.slug, "name": p.name} for p in PRODUCTS]
+        return {"catalogVersion": site.catalog, "products": products}
