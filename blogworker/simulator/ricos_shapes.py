@@ -1,7 +1,7 @@
-"""The shapes of Wix rich content: which node may hold which, and which fields each may carry, with their types.
+"""The node types of Wix rich content: which children each can have, and which fields, with their types.
 
-A field is written `name:type`, a list `name:type*`; a type is a JSON one (`any` takes all), a word list of ENUMS, or an
-object of OBJECTS. A field marked `name!` is required.
+A field is written `name:type`, a list `name:type*`, a required field `name!:type`. A type is a JSON type (`any` accepts
+every value), a name in ENUMS, or a name in OBJECTS.
 """
 
 from collections.abc import Mapping
@@ -49,27 +49,27 @@ OBJECTS: Mapping[str, Mapping[str, str]] = {
         "borders": "left:str right:str top:str bottom:str",
     }.items()
 }
-EITHER: Mapping[str, tuple[str, str]] = {"link": ("url", "anchor"), "source": ("id", "url")}  # one, and only one
+EITHER: Mapping[str, tuple[str, str]] = {"link": ("url", "anchor"), "source": ("id", "url")}  # exactly one of the two
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A node type: its data field (or none), the fields of that, and the nodes it may hold."""
+    """A node type: its data field (empty: none), the fields of that, and the children it can have."""
 
     data: str
     fields: Mapping[str, str]
-    holds: frozenset[str] = frozenset()
-    first: frozenset[str] = frozenset()  # what the first child must be; empty for anything held
+    children: frozenset[str] = frozenset()
+    first: frozenset[str] = frozenset()  # allowed types of the first child; empty: as `children`
     at_least: int = 0
     at_most: int | None = None
     needs_data: bool = False
 
 
 def _shape(
-    data: str, fields: str, holds: frozenset[str] | set[str] = frozenset(), *, at_least: int = 0,
+    data: str, fields: str, children: frozenset[str] | set[str] = frozenset(), *, at_least: int = 0,
     at_most: int | None = None, first: frozenset[str] | set[str] = frozenset(), needs_data: bool = False,
 ) -> Shape:  # fmt: skip
-    return Shape(data, _fields(fields), frozenset(holds), frozenset(first), at_least, at_most, needs_data)
+    return Shape(data, _fields(fields), frozenset(children), frozenset(first), at_least, at_most, needs_data)
 
 
 _TEXT_ONLY = frozenset({"TEXT"})

@@ -1,4 +1,4 @@
-"""The rules of rich content."""
+"""The validation of rich content."""
 
 import copy
 from typing import Any
@@ -46,7 +46,7 @@ DOCUMENT = {
 }
 
 
-def test_a_document_with_every_common_node_is_accepted() -> None:
+def test_a_document_with_every_common_node_is_valid() -> None:
     assert violations(DOCUMENT) == []
 
 
@@ -74,13 +74,13 @@ def test_a_document_with_every_common_node_is_accepted() -> None:
         ([{"type": "POEM", "nodes": []}], "INVALID_ENUM_VALUE", "richContent.nodes[0].type"),
     ],
 )  # fmt: skip
-def test_a_broken_rule_is_named_with_its_path(nodes: list[dict[str, Any]], rule: str, path: str) -> None:
+def test_a_violation_has_a_rule_and_a_path(nodes: list[dict[str, Any]], rule: str, path: str) -> None:
     found = violations({"nodes": nodes})
 
     assert (rule, path) in [(violation.rule, violation.field) for violation in found]
 
 
-def test_rows_of_a_table_must_be_of_one_length() -> None:
+def test_the_rows_of_a_table_must_have_the_same_length() -> None:
     table = copy.deepcopy(TABLE)
     table["nodes"].append({"type": "TABLE_ROW", "nodes": [CELL]})
 
@@ -88,5 +88,5 @@ def test_rows_of_a_table_must_be_of_one_length() -> None:
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"nodes": None}, {"nodes": [7]}])
-def test_what_is_not_a_document_is_refused(document: Any) -> None:
+def test_other_values_than_documents_are_rejected(document: Any) -> None:
     assert violations(document)

@@ -1,4 +1,4 @@
-"""OpenAI, through its own SDK."""
+"""The simulated OpenAI, called with the official SDK."""
 
 import json
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ async def ask(client: openai.AsyncOpenAI, schema: dict[str, Any] = POST, **more:
     return await client.responses.with_raw_response.create(**settings)
 
 
-async def test_an_answer_carries_article_usage_and_headers(client: openai.AsyncOpenAI) -> None:
+async def test_an_answer_has_an_article_usage_and_headers(client: openai.AsyncOpenAI) -> None:
     raw = await ask(client)
     response = raw.parse()
 
@@ -50,7 +50,7 @@ async def test_an_answer_carries_article_usage_and_headers(client: openai.AsyncO
     assert "openai-processing-ms" in raw.headers
 
 
-async def test_chat_completions_answer_the_same_schema(client: openai.AsyncOpenAI) -> None:
+async def test_chat_completions_accept_the_same_schema(client: openai.AsyncOpenAI) -> None:
     completion = await client.chat.completions.create(
         model="gpt-5.4-mini",
         messages=[{"role": "system", "content": "You write."}, {"role": "user", "content": INPUT}],
@@ -84,7 +84,7 @@ async def test_a_long_prompt_is_read_from_the_cache_the_second_time(client: open
         ({"model": "gpt-6.1-sol", "reasoning": {"effort": "none"}}, openai.BadRequestError, "unsupported_value"),
     ],
 )  # fmt: skip
-async def test_a_wrong_request_is_refused_as_the_vendor_does(
+async def test_an_invalid_request_gets_the_error_of_the_provider(
     client: openai.AsyncOpenAI, change: dict[str, Any], error: type[openai.APIStatusError], code: str
 ) -> None:
     with pytest.raises(error) as caught:
@@ -94,7 +94,7 @@ async def test_a_wrong_request_is_refused_as_the_vendor_does(
 
 
 @pytest.mark.parametrize("options", [{"openai_key": "right"}])
-async def test_a_wrong_key_is_refused(client: openai.AsyncOpenAI) -> None:
+async def test_a_wrong_key_is_rejected(client: openai.AsyncOpenAI) -> None:
     with pytest.raises(openai.AuthenticationError) as caught:
         await ask(client)
 
@@ -102,8 +102,8 @@ async def test_a_wrong_key_is_refused(client: openai.AsyncOpenAI) -> None:
 
 
 @pytest.mark.parametrize("options", [{"openai_rpm": 60, "openai_burst": 0.05}])
-async def test_beyond_the_request_quota_the_wait_is_told(client: openai.AsyncOpenAI) -> None:
-    """Three fit into the burst; the fourth is told when to come back."""
+async def test_an_exceeded_request_quota_says_when_to_retry(client: openai.AsyncOpenAI) -> None:
+    """The burst is three requests; the fourth gets a retry time."""
     for _ in range(3):
         await ask(client)
 
@@ -116,10 +116,10 @@ async def test_beyond_the_request_quota_the_wait_is_told(client: openai.AsyncOpe
 
 
 @pytest.mark.parametrize("options", [{"openai_tpm": 6_000}])
-async def test_tokens_are_charged_by_the_cap_and_corrected_afterwards(
+async def test_the_token_limit_of_a_request_is_charged_and_corrected_later(
     client: openai.AsyncOpenAI, control: Control
 ) -> None:
-    """A cap of 4 000 takes 4 000 until the answer shows it was fewer."""
+    """A limit of 4,000 output tokens takes 4,000, until the real usage is known."""
     raw = await ask(client, max_output_tokens=4_000)
     used = raw.parse().usage.total_tokens
 
@@ -132,12 +132,12 @@ async def test_tokens_are_charged_by_the_cap_and_corrected_afterwards(
 
 
 @pytest.mark.parametrize("options", [{"speed": 10.0}])
-async def test_a_faster_vendor_tells_its_quota_in_our_minutes(client: openai.AsyncOpenAI) -> None:
+async def test_a_faster_provider_gives_its_quota_per_real_minute(client: openai.AsyncOpenAI) -> None:
     assert (await ask(client)).headers["x-ratelimit-limit-requests"] == "4500"
 
 
-async def test_ways_to_end_without_an_article(client: openai.AsyncOpenAI, control: Control) -> None:
-    """All are answers with status 200: a caller that looks at the status alone is fooled."""
+async def test_an_answer_with_status_200_can_lack_an_article(client: openai.AsyncOpenAI, control: Control) -> None:
+    """A caller must check more than the status."""
     ends = {}
     for kind in ("refusal", "incomplete", "incomplete_silent", "content_filter", "failed"):
         await control.fault(vendor="openai", kind=kind, times=1)
@@ -152,7 +152,7 @@ async def test_ways_to_end_without_an_article(client: openai.AsyncOpenAI, contro
     assert (await ask(client)).parse().status == "completed"
 
 
-async def test_a_small_cap_cuts_the_answer_off(client: openai.AsyncOpenAI) -> None:
+async def test_a_small_token_limit_truncates_the_answer(client: openai.AsyncOpenAI) -> None:
     response = (await ask(client, max_output_tokens=200, reasoning={"effort": "none"})).parse()
 
     assert response.status == "incomplete"
@@ -170,7 +170,7 @@ async def test_a_small_cap_cuts_the_answer_off(client: openai.AsyncOpenAI) -> No
         ({"kind": "throttle", "retry_after_s": 180}, 429, "rate_limit_exceeded"),
     ],
 )
-async def test_a_fault_answers_with_the_vendors_own_error(
+async def test_a_fault_answers_with_the_error_of_the_provider(
     client: openai.AsyncOpenAI, control: Control, fault: dict[str, Any], status: int, code: str | None
 ) -> None:
     await control.fault(vendor="openai", times=1, **fault)
@@ -183,20 +183,22 @@ async def test_a_fault_answers_with_the_vendors_own_error(
         assert caught.value.response.headers["retry-after"] == "180"
 
 
-async def test_headers_may_be_absent(client: openai.AsyncOpenAI, control: Control) -> None:
+async def test_the_rate_limit_headers_can_be_missing(client: openai.AsyncOpenAI, control: Control) -> None:
     await control.fault(vendor="openai", kind="no_headers", times=1)
 
     assert not [name for name in (await ask(client)).headers if name.startswith("x-ratelimit")]
 
 
 @pytest.mark.parametrize("stubborn", [False, True])
-async def test_a_model_misbehaves_until_told(client: openai.AsyncOpenAI, control: Control, stubborn: bool) -> None:
-    """As from `blogworker simulate`: planted by its name, and mended by the repair unless the model is stubborn."""
+async def test_a_misbehaviour_is_repaired_unless_it_is_stubborn(
+    client: openai.AsyncOpenAI, control: Control, stubborn: bool
+) -> None:
+    """The fault is added by its name, as through `blogworker simulate`."""
     await control.fault(kind="footnotes", vendor="openai", stubborn=stubborn)
 
     draft = json.loads((await ask(client)).parse().output_text)["body_markdown"]
-    told = f'{INPUT}\n\n<answer>\n"…"\n</answer>\n\n<faults>\n["has footnotes"]\n</faults>'
-    repaired = json.loads((await ask(client, input=told)).parse().output_text)["body_markdown"]
+    repair_prompt = f'{INPUT}\n\n<answer>\n"…"\n</answer>\n\n<faults>\n["has footnotes"]\n</faults>'
+    repaired = json.loads((await ask(client, input=repair_prompt)).parse().output_text)["body_markdown"]
 
     assert "[^1]: See the maker's own notes." in draft
     assert ("[^1]" in repaired) is stubborn

@@ -1,4 +1,4 @@
-"""Replicate, through its own client and through plain HTTP."""
+"""The simulated Replicate, called with the official client and with plain HTTP."""
 
 import io
 from collections.abc import AsyncIterator
@@ -60,14 +60,14 @@ async def test_a_prediction_becomes_a_picture(client: replicate.Client) -> None:
     assert Image.open(io.BytesIO(one.content)).size == (1024, 576)
 
 
-async def test_async_run_gives_addresses(client: replicate.Client, http: httpx2.AsyncClient) -> None:
-    """The client makes file objects of https addresses only; ours are plain http."""
+async def test_async_run_gives_urls(client: replicate.Client, http: httpx2.AsyncClient) -> None:
+    """The client creates file objects for https URLs only; the simulator's are http."""
     urls = await client.async_run("black-forest-labs/flux-schnell", input=INPUT)
 
     assert (await http.get(urls[0])).content[:2] == b"\xff\xd8"
 
 
-async def test_prefer_wait_holds_the_request_and_the_pro_model_gives_one_url(http: httpx2.AsyncClient) -> None:
+async def test_prefer_wait_blocks_until_the_end_and_the_pro_model_gives_one_url(http: httpx2.AsyncClient) -> None:
     answer = await create(http, PRO, {"Prefer": "wait=5"})
 
     assert answer.status_code == 201
@@ -76,7 +76,7 @@ async def test_prefer_wait_holds_the_request_and_the_pro_model_gives_one_url(htt
     assert answer.json()["metrics"]["predict_time"] > 0
 
 
-async def test_a_wait_that_is_too_short_hands_back_an_unfinished_prediction(
+async def test_a_wait_that_is_too_short_returns_an_unfinished_prediction(
     http: httpx2.AsyncClient, control: Control
 ) -> None:
     await control.fault(vendor="replicate", kind="stuck", times=1)
@@ -95,7 +95,7 @@ async def test_a_wait_that_is_too_short_hands_back_an_unfinished_prediction(
         ("canceled", "canceled", None),
     ],
 )
-async def test_predictions_end_in_other_ways_too(
+async def test_a_fault_decides_how_a_prediction_ends(
     http: httpx2.AsyncClient, control: Control, kind: str, status: str, error: str | None
 ) -> None:
     await control.fault(vendor="replicate", kind=kind, times=1)
@@ -105,7 +105,7 @@ async def test_predictions_end_in_other_ways_too(
     assert (ended["status"], ended["error"], ended["output"]) == (status, error, None)
 
 
-async def test_output_may_come_before_the_end(http: httpx2.AsyncClient, control: Control) -> None:
+async def test_output_can_come_before_the_end(http: httpx2.AsyncClient, control: Control) -> None:
     await control.fault(vendor="replicate", kind="early_output", times=1)
     prediction = (await create(http)).json()
     with anyio.fail_after(5):
@@ -115,7 +115,7 @@ async def test_output_may_come_before_the_end(http: httpx2.AsyncClient, control:
     assert prediction["output"]
 
 
-async def test_cancel_ends_a_prediction_and_the_deadline_aborts_one(http: httpx2.AsyncClient, control: Control) -> None:
+async def test_cancel_and_the_deadline_end_a_prediction(http: httpx2.AsyncClient, control: Control) -> None:
     await control.fault(vendor="replicate", kind="stuck")
     prediction = (await create(http, headers={"Cancel-After": "1h30m"})).json()
 
@@ -130,7 +130,9 @@ async def test_cancel_ends_a_prediction_and_the_deadline_aborts_one(http: httpx2
     "wrong",
     [{"aspect_ratio": "7:3"}, {"num_outputs": 9}, {"output_format": "gif"}, {"prompt": 3}, {"num_inference_steps": 40}],
 )
-async def test_a_wrong_input_is_refused_by_name(http: httpx2.AsyncClient, wrong: dict[str, Any]) -> None:
+async def test_an_invalid_input_is_rejected_with_the_name_of_the_field(
+    http: httpx2.AsyncClient, wrong: dict[str, Any]
+) -> None:
     answer = await create(http, **wrong)
 
     assert answer.status_code == 422
@@ -138,7 +140,7 @@ async def test_a_wrong_input_is_refused_by_name(http: httpx2.AsyncClient, wrong:
 
 
 @pytest.mark.parametrize("options", [{"replicate_retention_s": 0.0}])
-async def test_files_die_after_the_retention_time(http: httpx2.AsyncClient) -> None:
+async def test_files_are_deleted_after_the_retention_time(http: httpx2.AsyncClient) -> None:
     ended = await finished(http, (await create(http)).json())
 
     assert ended["data_removed"] is True
@@ -146,7 +148,7 @@ async def test_files_die_after_the_retention_time(http: httpx2.AsyncClient) -> N
     assert (await http.get(f"/replicate/files/{ended['id']}/out-0.jpg")).status_code == 404
 
 
-async def test_unknown_models_and_missing_tokens_are_refused(http: httpx2.AsyncClient) -> None:
+async def test_unknown_models_and_missing_tokens_are_rejected(http: httpx2.AsyncClient) -> None:
     unknown = await create(http, "/replicate/v1/models/nobody/nothing/predictions")
     nameless = await http.post(SCHNELL, json={"input": INPUT})
 
@@ -154,7 +156,7 @@ async def test_unknown_models_and_missing_tokens_are_refused(http: httpx2.AsyncC
 
 
 @pytest.mark.parametrize("options", [{"replicate_rpm": 60, "replicate_burst": 0.05}])
-async def test_beyond_the_quota_the_wait_is_told_in_words(http: httpx2.AsyncClient) -> None:
+async def test_the_message_of_an_exceeded_quota_has_the_wait(http: httpx2.AsyncClient) -> None:
     statuses = [(await create(http)).status_code for _ in range(3)]
     refused = await create(http)
 
@@ -163,7 +165,7 @@ async def test_beyond_the_quota_the_wait_is_told_in_words(http: httpx2.AsyncClie
     assert "Your rate limit resets in ~1s." in refused.json()["detail"]
 
 
-async def test_credit_faults_have_bodies_of_their_own(http: httpx2.AsyncClient, control: Control) -> None:
+async def test_credit_faults_have_their_own_bodies(http: httpx2.AsyncClient, control: Control) -> None:
     await control.fault(vendor="replicate", kind="no_credit", times=1)
     await control.fault(vendor="replicate", kind="low_credit", times=1)
 

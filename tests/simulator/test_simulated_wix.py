@@ -1,4 +1,4 @@
-"""Wix: accounts, blog, members, media, stores and the converter."""
+"""The simulated Wix: tokens, blog, members, media, stores and the converter."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ async def imported(site: Site, url: str, **more: Any) -> dict[str, Any]:
     return dict(file)
 
 
-async def test_a_token_names_its_site_and_both_spellings_are_accepted(site: Site, http: httpx2.AsyncClient) -> None:
+async def test_a_token_belongs_to_its_site_with_and_without_bearer(site: Site, http: httpx2.AsyncClient) -> None:
     bare = await site.call("GET", "/apps/v1/instance")
     token = site.headers["Authorization"]
     worded = await http.get("/wix/apps/v1/instance", headers={"Authorization": f"Bearer {token}"})
@@ -57,14 +57,14 @@ async def test_a_token_expires(site: Site) -> None:
 
 
 @pytest.mark.parametrize("options", [{"require_wix_sites": True, "wix_sites": ("installed",)}])
-async def test_only_installed_sites_get_a_token_when_that_is_asked_for(http: httpx2.AsyncClient) -> None:
+async def test_only_installed_sites_get_a_token_if_sites_are_listed(http: httpx2.AsyncClient) -> None:
     answers = [await Site(http, name).sign_in() for name in ("installed", "removed")]
 
     assert [answer.status_code for answer in answers] == [200, 400]
     assert answers[1].json()["error"] == "invalid_grant"
 
 
-async def test_a_revoked_site_is_refused_everywhere_and_others_go_on(
+async def test_all_calls_of_a_revoked_site_are_rejected_and_other_sites_continue(
     site: Site, http: httpx2.AsyncClient, control: Control
 ) -> None:
     other = Site(http, "other-site")
@@ -77,7 +77,7 @@ async def test_a_revoked_site_is_refused_everywhere_and_others_go_on(
 
 
 @pytest.mark.parametrize("options", [{"wix_rpm": 3}])
-async def test_each_site_has_a_quota_of_its_own(site: Site, http: httpx2.AsyncClient) -> None:
+async def test_each_site_has_its_own_quota(site: Site, http: httpx2.AsyncClient) -> None:
     other = Site(http, "other-site")
     await other.sign_in()
 
@@ -90,7 +90,7 @@ async def test_each_site_has_a_quota_of_its_own(site: Site, http: httpx2.AsyncCl
 async def test_a_draft_is_created_published_twice_and_found(
     site: Site, http: httpx2.AsyncClient, control: Control
 ) -> None:
-    """Publishing again is safe; it is not a second post."""
+    """A second publish call does not create a second post."""
     created = (await site.draft(title="Tea, slowly", richContent=RICH, seoSlug="tea-slowly")).json()["draftPost"]
     path = f"{DRAFTS}/{created['id']}"
     published = [(await site.call("POST", f"{path}/publish", json={})).json() for _ in range(2)]
@@ -109,8 +109,8 @@ async def test_a_draft_is_created_published_twice_and_found(
     assert wix["duplicate_posts"] == 0
 
 
-async def test_a_draft_made_twice_is_counted(site: Site, control: Control) -> None:
-    """This is how a test catches a worker that repeats what it should have looked up."""
+async def test_a_duplicate_draft_is_counted(site: Site, control: Control) -> None:
+    """Tests find a worker that creates a draft again instead of looking it up."""
     for _ in range(2):
         draft = (await site.draft(title="Once only")).json()["draftPost"]
         await site.call("POST", f"{DRAFTS}/{draft['id']}/publish", json={})
@@ -121,7 +121,7 @@ async def test_a_draft_made_twice_is_counted(site: Site, control: Control) -> No
 
 
 @pytest.mark.parametrize(
-    ("fields", "telling"),
+    ("fields", "expected"),
     [
         ({"title": ""}, "draftPost.title"),
         ({"title": "x" * 201}, "MAX_LENGTH"),
@@ -138,14 +138,14 @@ async def test_a_draft_made_twice_is_counted(site: Site, control: Control) -> No
         ({"seoData": {"settings": {"keywords": [{"term": "k"}] * 6}}}, "draftPost.seoData.settings.keywords"),
     ],
 )
-async def test_a_wrong_draft_is_refused_with_the_reason(site: Site, fields: dict[str, Any], telling: str) -> None:
+async def test_an_invalid_draft_is_rejected_with_the_reason(site: Site, fields: dict[str, Any], expected: str) -> None:
     answer = await site.draft(**fields)
 
     assert answer.status_code == 400
-    assert telling in answer.text
+    assert expected in answer.text
 
 
-async def test_unknown_fields_and_references_are_dropped_in_silence(site: Site) -> None:
+async def test_unknown_fields_and_references_are_ignored(site: Site) -> None:
     draft = (await site.draft(slug="mine", categoryIds=["nope"], mood="calm")).json()["draftPost"]
 
     assert draft["slugs"] == ["a-post"]
@@ -154,9 +154,9 @@ async def test_unknown_fields_and_references_are_dropped_in_silence(site: Site) 
 
 
 async def test_drafts_are_found_by_title_and_time(site: Site) -> None:
-    """The lookup that comes before any repetition of a create."""
+    """A worker runs this query before it creates a draft again."""
     await site.draft(title="Older")
-    made = (await site.draft(title="Wanted")).json()["draftPost"]
+    created = (await site.draft(title="Wanted")).json()["draftPost"]
     query = {"filter": {"title": {"$eq": "Wanted"}, "editedDate": {"$gte": "2020-01-01T00:00:00+00:00"}}}
 
     found = (await site.call("POST", f"{DRAFTS}/query", json={"query": query})).json()["draftPosts"]
@@ -164,13 +164,13 @@ async def test_drafts_are_found_by_title_and_time(site: Site) -> None:
     none = (await site.call("POST", f"{DRAFTS}/query", json={"query": later})).json()["draftPosts"]
     refused = await site.call("POST", f"{DRAFTS}/query", json={"query": {"filter": {"memberId": "m"}}})
 
-    assert [draft["id"] for draft in found] == [made["id"]]
+    assert [draft["id"] for draft in found] == [created["id"]]
     assert none == []
     assert refused.status_code == 400
 
 
 @pytest.mark.parametrize("options", [{"wix_query_lag_s": 60.0}])
-async def test_a_query_may_lag_behind(site: Site) -> None:
+async def test_a_query_can_miss_new_drafts(site: Site) -> None:
     draft = (await site.draft()).json()["draftPost"]
 
     found = (await site.call("POST", f"{DRAFTS}/query", json={})).json()["draftPosts"]
@@ -203,7 +203,7 @@ async def test_bulk_creation_reports_each_post(site: Site) -> None:
     assert answer.json()["bulkActionMetadata"]["totalFailures"] == 1
 
 
-async def test_tags_exist_once(site: Site) -> None:
+async def test_labels_of_tags_are_unique(site: Site) -> None:
     first, second = [await site.call("POST", "/blog/v3/tags", json={"label": "tea"}) for _ in range(2)]
     found = await site.call("POST", "/blog/v3/tags/query", json={"query": {"filter": {"label": {"$eq": "tea"}}}})
 
@@ -211,14 +211,14 @@ async def test_tags_exist_once(site: Site) -> None:
     assert [tag["id"] for tag in found.json()["tags"]] == [first.json()["tag"]["id"]]
 
 
-async def test_members_hide_their_address_unless_asked_and_come_one_a_second(site: Site) -> None:
+async def test_members_show_their_email_on_request_and_one_is_created_per_second(site: Site) -> None:
     public = (await site.call("GET", "/members/v1/members")).json()["members"][0]
     new = {"member": {"loginEmail": "a@b.example", "profile": {"nickname": "Ada"}}}
-    made = await site.call("POST", "/members/v1/members", json=new)
+    created = await site.call("POST", "/members/v1/members", json=new)
     again = await site.call("POST", "/members/v1/members", json={"member": {"loginEmail": "c@d.example"}})
 
     assert "loginEmail" not in public
-    assert made.json()["member"]["profile"]["nickname"] == "Ada"
+    assert created.json()["member"]["profile"]["nickname"] == "Ada"
     assert again.status_code == 429
 
 
@@ -232,8 +232,8 @@ async def test_an_import_fetches_its_source(site: Site, http: httpx2.AsyncClient
 
 
 @pytest.mark.parametrize("source", ["/replicate/files/gone/out-0.jpg", "/__sim/stats", "http://192.0.2.1/x.jpg"])
-async def test_an_import_of_what_cannot_be_fetched_fails(site: Site, base_url: str, source: str) -> None:
-    """A dead link, something that is no picture, and an address beyond this machine."""
+async def test_an_import_from_an_unusable_source_fails(site: Site, base_url: str, source: str) -> None:
+    """A missing file, a file that is not an image, and a host other than loopback."""
     file = await imported(site, source if source.startswith("http") else f"{base_url}{source}")
 
     assert file["operationStatus"] == "FAILED"
@@ -246,10 +246,10 @@ async def test_a_file_of_unknown_type_needs_a_source_that_answers_head(site: Sit
     assert (await site.call("POST", "/site-media/v1/files/import", json=body)).status_code == 400
 
 
-async def test_bytes_may_be_uploaded_instead(site: Site, http: httpx2.AsyncClient) -> None:
+async def test_a_file_can_be_uploaded(site: Site, http: httpx2.AsyncClient) -> None:
     data = (await http.get(await picture_url(http))).content
-    asked = {"mimeType": "image/jpeg", "fileName": "cover.jpg"}
-    url = (await site.call("POST", "/site-media/v1/files/generate-upload-url", json=asked)).json()["uploadUrl"]
+    body = {"mimeType": "image/jpeg", "fileName": "cover.jpg"}
+    url = (await site.call("POST", "/site-media/v1/files/generate-upload-url", json=body)).json()["uploadUrl"]
 
     put = await http.put(url, content=data, headers={"Content-Type": "image/jpeg"})
     again = await http.put(url, content=data)
@@ -258,7 +258,7 @@ async def test_bytes_may_be_uploaded_instead(site: Site, http: httpx2.AsyncClien
     assert again.status_code == 403
 
 
-async def test_the_gallery_shows_posts_with_their_covers(site: Site, http: httpx2.AsyncClient) -> None:
+async def test_the_list_of_posts_has_their_covers(site: Site, http: httpx2.AsyncClient) -> None:
     file = await imported(site, await picture_url(http))
     cover = {"heroImage": {"id": file["id"]}}
     whole = cover | {"media": {"displayed": True, "custom": True, "wixMedia": {"image": {"id": file["id"]}}}}
@@ -273,7 +273,7 @@ async def test_the_gallery_shows_posts_with_their_covers(site: Site, http: httpx
     assert (await http.get(posts[1]["coverUrl"])).status_code == 200
 
 
-async def test_a_missing_blog_says_so(site: Site, control: Control) -> None:
+async def test_a_missing_blog_is_an_error_with_a_code(site: Site, control: Control) -> None:
     await control.fault(vendor="wix", kind="blog_missing", site=site.instance_id)
 
     answer = await site.draft()
@@ -283,7 +283,7 @@ async def test_a_missing_blog_says_so(site: Site, control: Control) -> None:
 
 
 @pytest.mark.parametrize("instance_id", ["shop-1", "shop-2", "shop-3", "shop-4"])
-async def test_a_shop_answers_in_its_own_catalog_only(http: httpx2.AsyncClient, instance_id: str) -> None:
+async def test_a_site_has_only_one_version_of_the_catalog(http: httpx2.AsyncClient, instance_id: str) -> None:
     shop = Site(http, instance_id)
     await shop.sign_in()
     version = (await shop.call("GET", "/stores/v3/provision/version")).json()["catalogVersion"]
@@ -297,7 +297,7 @@ async def test_a_shop_answers_in_its_own_catalog_only(http: httpx2.AsyncClient, 
     assert wrong.status_code == 428
 
 
-async def test_the_converter_flattens_what_is_not_listed(site: Site) -> None:
+async def test_the_converter_makes_paragraphs_of_content_of_plugins_that_are_not_listed(site: Site) -> None:
     path, markdown = "/ricos/v1/ricos-document", "## Tea\n\nSlowly.\n\n- one\n- two"
     plain = await site.call("POST", f"{path}/convert/to-ricos", json={"markdown": markdown})
     rich = await site.call(

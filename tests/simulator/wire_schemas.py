@@ -7,7 +7,7 @@ TEXTS = {"type": "array", "items": TEXT}
 
 
 def strict(**properties: Any) -> dict[str, Any]:
-    """An object schema as strict mode wants it."""
+    """An object schema for strict mode."""
     return {
         "type": "object",
         "properties": properties,

@@ -1,7 +1,8 @@
-"""Wix: OAuth, blog, members, media, stores and the rich content converter, each a module.
+"""Wix: OAuth, blog, members, media, stores and the rich content converter, a module for each.
 
-Every instance id is a site of its own, installed, with a customer and its owner as members. Faults of its own: revoked
-(401, and no more tokens), no_scope (an empty 403), blog_missing and stores_missing (428), import_failed, lost_in_query.
+Each instance id is a site on which the app is installed. Its members are a customer and the owner. The provider's own
+faults: revoked (401, and no new tokens), no_scope (an empty 403), blog_missing and stores_missing (428), import_failed,
+lost_in_query (a query finds no drafts).
 """
 
 from blogworker.simulator.wix.provider import Wix

@@ -1,4 +1,4 @@
-"""Access tokens of one app on many sites, and the app's view of its installation."""
+"""Access tokens of the app on its sites, and the data of an installation."""
 
 import secrets
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ LEGACY_LIFE_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a token stands for."""
+    """The site and the app of a token. `expires` is in real seconds on the simulator's clock."""
 
     instance_id: str
     client_id: str
@@ -24,7 +24,7 @@ class Session:
 
 
 class Auth:
-    """Issues tokens and knows whom they name."""
+    """Issues tokens and keeps their sessions."""
 
     def __init__(self, state: WixState) -> None:
         self._state = state
@@ -34,7 +34,7 @@ class Auth:
         return self._sessions.get(token)
 
     async def token(self, call: Call) -> Response:
-        """`client_credentials` for one instance; the token's life is told in the client's seconds."""
+        """The grant `client_credentials` for one instance id. `expires_in` is in real seconds."""
         body = call.json if isinstance(call.json, dict) else {}
         if body.get("grant_type") != "client_credentials":
             raise oauth_error("unsupported_grant_type", "grant_type must be client_credentials")
@@ -42,9 +42,9 @@ class Auth:
         client_id, client_secret = body.get("client_id"), body.get("client_secret")
         if not all(isinstance(value, str) and value for value in (instance_id, client_id, client_secret)):
             raise oauth_error("invalid_request", "client_id, client_secret and instance_id are required")
-        return self._granted(call, str(instance_id), str(client_id), str(client_secret))
+        return self._grant(call, str(instance_id), str(client_id), str(client_secret))
 
-    def _granted(self, call: Call, instance_id: str, client_id: str, secret: str) -> Response:
+    def _grant(self, call: Call, instance_id: str, client_id: str, secret: str) -> Response:
         options = self._state.world.options
         if (options.wix_app_id and client_id != options.wix_app_id) or (
             options.wix_secret and secret != options.wix_secret
@@ -55,7 +55,7 @@ class Auth:
         return JSONResponse(self._issue(instance_id, client_id, options.wix_token_life_s) | {"token_type": "Bearer"})
 
     async def legacy_token(self, call: Call) -> Response:
-        """The old refresh-token way; the refresh token is the instance id."""
+        """The old grant `refresh_token`. The refresh token is the instance id."""
         body = call.json if isinstance(call.json, dict) else {}
         instance_id = body.get("refresh_token")
         if body.get("grant_type") != "refresh_token" or not isinstance(instance_id, str):
@@ -69,12 +69,12 @@ class Auth:
         clock = self._state.world.clock
         life = clock.real_seconds(life_s)
         token = f"OauthNG.JWS.{secrets.token_urlsafe(32)}"
-        self._forget_expired()
+        self._remove_expired()
         self._sessions[token] = Session(instance_id, client_id, clock.now() + life)
         self._state.world.ledger.count("wix.tokens_issued")
         return {"access_token": token, "expires_in": max(1, int(life))}
 
-    def _forget_expired(self) -> None:
+    def _remove_expired(self) -> None:
         if len(self._sessions) >= MOST_TOKENS:
             now = self._state.world.clock.now()
             self._sessions = {token: s for token, s in self._sessions.items() if s.expires > now}

@@ -1,8 +1,8 @@
-"""Draft posts: create, change, publish, find.
+"""Draft posts: create, update, publish, query.
 
-UNPUBLISHED -> PUBLISHED      publish, repeatable: it shows the current draft
+UNPUBLISHED -> PUBLISHED      each call of publish shows the current draft
 UNPUBLISHED -> SCHEDULED -> PUBLISHED at its date
-any         -> DELETED        in the bin
+any         -> DELETED        in the trash
 """
 
 import math
@@ -17,7 +17,7 @@ from blogworker.simulator.edge import ApiError, Call
 from blogworker.simulator.slugs import free_slug
 from blogworker.simulator.wix import draft_rules, views
 from blogworker.simulator.wix.errors import application_error, not_found, required, validation_error
-from blogworker.simulator.wix.query import find
+from blogworker.simulator.wix.query import run_query
 from blogworker.simulator.wix.sites import Draft, Published, Site
 from blogworker.simulator.wix.state import WixState
 
@@ -42,7 +42,7 @@ DRAFT_FILTERS = frozenset(
 
 
 class Drafts:
-    """The draft half of a blog."""
+    """The handlers of draft posts and published posts."""
 
     def __init__(self, state: WixState) -> None:
         self._state = state
@@ -57,7 +57,7 @@ class Drafts:
         return JSONResponse({"draftPost": self._view(site, draft, _fieldsets(call, body))})
 
     async def create_in_bulk(self, call: Call) -> Response:
-        """Each post by itself: 200 even when some, or all, are refused."""
+        """Create each post separately. The status is 200 even if some or all posts are rejected."""
         body, site = _body(call), self._site(call)
         posts = body.get("draftPosts")
         if not isinstance(posts, list) or not 1 <= len(posts) <= MOST_IN_BULK:
@@ -70,11 +70,11 @@ class Drafts:
     def _create_one(self, call: Call, site: Site, body: dict[str, Any], post: Any, index: int) -> dict[str, Any]:
         try:
             draft = self._create(site, post, size=len(call.body) // len(body["draftPosts"]))
-        except ApiError as refusal:
-            details = refusal.body["details"]
+        except ApiError as error:
+            details = error.body["details"]
             code = details.get("applicationError", {}).get("code", "INVALID_ARGUMENT")
-            error = {"code": code, "description": refusal.body["message"], "data": details}
-            return {"itemMetadata": {"originalIndex": index, "success": False, "error": error}}
+            reason = {"code": code, "description": error.body["message"], "data": details}
+            return {"itemMetadata": {"originalIndex": index, "success": False, "error": reason}}
         if body.get("publish"):
             self._publish(site, draft)
         result: dict[str, Any] = {"itemMetadata": {"id": draft.id, "originalIndex": index, "success": True}}
@@ -83,7 +83,7 @@ class Drafts:
         return result
 
     async def get(self, call: Call) -> Response:
-        site, draft = self._found(call)
+        site, draft = self._find_draft(call)
         return JSONResponse({"draftPost": self._view(site, draft, _fieldsets(call, {}))})
 
     async def list_drafts(self, call: Call) -> Response:
@@ -93,29 +93,29 @@ class Drafts:
         paging = {"limit": _number(query.get("paging.limit")), "offset": _number(query.get("paging.offset"))}
         newest_first = query.get("sort", "EDITING_DATE_DESC").endswith("DESC")
         sort = [{"fieldName": "editedDate", "order": "DESC" if newest_first else "ASC"}]
-        return self._query_answer(
+        return self._query_response(
             call, site, {"filter": condition, "paging": paging, "sort": sort}, call.request.query_params
         )
 
     async def query(self, call: Call) -> Response:
         site, body = self._site(call), _body(call)
         self._publish_due(site)
-        return self._query_answer(call, site, body.get("query"), body)
+        return self._query_response(call, site, body.get("query"), body)
 
-    def _query_answer(self, call: Call, site: Site, query: Any, body: Any) -> Response:
+    def _query_response(self, call: Call, site: Site, query: Any, body: Any) -> Response:
         now = self._clock.now()
         lag = 0.0 if "x-wix-consistent" in call.request.headers else self._state.world.options.wix_query_lag_s
         lag = self._clock.real_seconds(lag)
         indexed = [d for d in site.drafts.values() if now - d.created >= lag and d.status != "DELETED"]
         if call.has_fault("lost_in_query"):
             indexed = []
-        rows, metadata = find([views.query_row(d, self._clock) for d in indexed], query, DRAFT_FILTERS)
+        rows, metadata = run_query([views.query_row(d, self._clock) for d in indexed], query, DRAFT_FILTERS)
         fieldsets = _fieldsets(call, body)
         shown = [self._view(site, row["draft"], fieldsets) for row in rows]
         return JSONResponse({"draftPosts": shown, "metaData": metadata, "pagingMetadata": metadata})
 
     async def update(self, call: Call) -> Response:
-        site, draft = self._found(call)
+        site, draft = self._find_draft(call)
         body = _body(call)
         changes = draft_rules.check_changes(site, body.get("draftPost", {}), size=len(call.body))
         content = draft_rules.stored_content(changes)
@@ -126,25 +126,25 @@ class Drafts:
         draft.unpublished_changes = draft.published is not None
         if ("title" in changes or "seoSlug" in changes) and draft.published is None:
             self._set_slug(site, draft)
-        self._act(site, draft, body)
+        self._apply_action(site, draft, body)
         call.log_fields |= _facts(draft)
         return JSONResponse({"draftPost": self._view(site, draft, _fieldsets(call, body))})
 
-    def _act(self, site: Site, draft: Draft, body: dict[str, Any]) -> None:
+    def _apply_action(self, site: Site, draft: Draft, body: dict[str, Any]) -> None:
         match body.get("action", "UPDATE"):
             case "UPDATE" | "UNKNOWN":
                 pass
             case "UPDATE_PUBLISH" | "UPDATE_PUBLICATION":
                 self._publish(site, draft)
             case "UPDATE_SCHEDULE":
-                draft.scheduled_at = self._moment(body.get("scheduledPublishDate"))
+                draft.scheduled_at = self._scheduled_time(body.get("scheduledPublishDate"))
                 draft.status = "SCHEDULED"
             case "UPDATE_CANCEL_SCHEDULE" | "UPDATE_REVERT_TO_DRAFT":
                 draft.scheduled_at, draft.published, draft.status = None, None, "UNPUBLISHED"
             case other:
                 raise application_error(400, "INVALID_ARGUMENT", f"unknown action {other}")
 
-    def _moment(self, value: Any) -> float:
+    def _scheduled_time(self, value: Any) -> float:
         try:
             moment = datetime.fromisoformat(value)
         except (TypeError, ValueError):
@@ -153,13 +153,13 @@ class Drafts:
         return now + (moment.replace(tzinfo=moment.tzinfo or UTC) - self._clock.wall_time(now)).total_seconds()
 
     async def publish(self, call: Call) -> Response:
-        site, draft = self._found(call)
+        site, draft = self._find_draft(call)
         self._publish(site, draft)
         call.log_fields |= _facts(draft)
         return JSONResponse({"postId": draft.id})
 
     async def delete(self, call: Call) -> Response:
-        site, draft = self._found(call)
+        site, draft = self._find_draft(call)
         draft.status, draft.published = "DELETED", None
         site.slugs.discard(draft.slug)
         if call.request.query_params.get("permanent") == "true":
@@ -168,16 +168,18 @@ class Drafts:
 
     async def get_post(self, call: Call) -> Response:
         site, post_id = self._site(call), call.request.path_params["id"]
-        return self._post_answer(call, site, lambda draft: draft.id == post_id)
+        return self._post_response(call, site, lambda draft: draft.id == post_id)
 
     async def get_post_by_slug(self, call: Call) -> Response:
         site, slug = self._site(call), call.request.path_params["slug"]
-        return self._post_answer(call, site, lambda draft: draft.published is not None and draft.published.slug == slug)
+        return self._post_response(
+            call, site, lambda draft: draft.published is not None and draft.published.slug == slug
+        )
 
-    def _post_answer(self, call: Call, site: Site, wanted: Callable[[Draft], bool]) -> Response:
+    def _post_response(self, call: Call, site: Site, matches: Callable[[Draft], bool]) -> Response:
         self._publish_due(site)
         for draft in site.drafts.values():
-            if draft.published is not None and wanted(draft):
+            if draft.published is not None and matches(draft):
                 shown = views.post_view(site, draft, draft.published, self._clock, _fieldsets(call, {}))
                 return JSONResponse({"post": shown})
         raise not_found("Post")
@@ -191,7 +193,7 @@ class Drafts:
         if by_get:
             query = {"paging": {n: _number(call.request.query_params.get(f"paging.{n}")) for n in ("limit", "offset")}}
         published = [draft for draft in site.drafts.values() if draft.published is not None]
-        rows, metadata = find([views.query_row(d, self._clock) for d in published], query, DRAFT_FILTERS)
+        rows, metadata = run_query([views.query_row(d, self._clock) for d in published], query, DRAFT_FILTERS)
         fieldsets = _fieldsets(call, body)
         posts = [
             views.post_view(site, row["draft"], row["draft"].published, self._clock, fieldsets)
@@ -244,7 +246,7 @@ class Drafts:
             raise application_error(428, "BLOG_NOT_INSTALLED", "Wix Blog app is not installed on the site")
         return self._state.site(call)
 
-    def _found(self, call: Call) -> tuple[Site, Draft]:
+    def _find_draft(self, call: Call) -> tuple[Site, Draft]:
         site = self._site(call)
         draft = site.drafts.get(call.request.path_params["id"])
         if draft is None or draft.status == "DELETED":

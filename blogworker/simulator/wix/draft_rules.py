@@ -1,4 +1,4 @@
-"""What Wix accepts as a draft post: limits of each field, owner, cover and size."""
+"""The validation of draft posts: limits of the fields, owner, cover and size."""
 
 import json
 import re
@@ -17,7 +17,7 @@ LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 MOST_SEO_KEYWORDS = 5
 SEO_TAG_TYPES = frozenset({"title", "meta", "script", "link"})
 
-# What a client may set; all else is ignored without a word, as Wix does with `slug`.
+# The fields that a client can set. Others are ignored without an error, as Wix does with `slug`.
 WRITABLE = frozenset(
     [
         "title",
@@ -43,8 +43,8 @@ WRITABLE = frozenset(
 
 
 def check_new(site: Site, post: Any, *, size: int) -> dict[str, Any]:
-    """The accepted fields of a draft to be created; raises ApiError."""
-    fields = _accepted(post)
+    """The writable fields of a new draft. `size` of the request is in bytes. Raises ApiError."""
+    fields = _writable_fields(post)
     _check_size(size)
     found = _field_violations(fields)
     if not fields.get("title"):
@@ -52,12 +52,12 @@ def check_new(site: Site, post: Any, *, size: int) -> dict[str, Any]:
     if found:
         raise validation_error(found)
     _check_owner(site, fields)
-    return _without_unknown_references(site, fields)
+    return _drop_unknown_references(site, fields)
 
 
 def check_changes(site: Site, post: Any, *, size: int) -> dict[str, Any]:
-    """The accepted fields of an update; raises ApiError."""
-    fields = _accepted(post)
+    """The writable fields of an update. `size` of the request is in bytes. Raises ApiError."""
+    fields = _writable_fields(post)
     _check_size(size)
     found = _field_violations(fields)
     if "title" in fields and not fields["title"]:
@@ -66,17 +66,17 @@ def check_changes(site: Site, post: Any, *, size: int) -> dict[str, Any]:
         raise validation_error(found)
     if "memberId" in fields:
         _check_owner(site, fields)
-    return _without_unknown_references(site, fields)
+    return _drop_unknown_references(site, fields)
 
 
 def check_publishable(fields: dict[str, Any]) -> None:
-    """A post needs a title to go public; raises ApiError."""
+    """Raise ApiError for a post without a title."""
     if not fields.get("title"):
         raise application_error(400, "MISSING_TITLE", "Post title is required to publish")
 
 
 def cover_is_visible(fields: dict[str, Any]) -> bool:
-    """A cover shows only when both of its fields are set and agree."""
+    """Whether readers see the cover: `media` and `heroImage` must be set to the same file."""
     media = fields.get("media") or {}
     image = ((media.get("wixMedia") or {}).get("image") or {}).get("id")
     return bool(
@@ -88,7 +88,7 @@ def minutes_to_read(content: bytes | None) -> int:
     return max(1, round(len(content or b"") / 25 / WORDS_PER_MINUTE))
 
 
-def _accepted(post: Any) -> dict[str, Any]:
+def _writable_fields(post: Any) -> dict[str, Any]:
     if not isinstance(post, dict):
         raise validation_error([required("draftPost")])
     return {name: value for name, value in post.items() if name in WRITABLE}
@@ -109,7 +109,7 @@ def _check_owner(site: Site, fields: dict[str, Any]) -> None:
         raise application_error(400, "MEMBERS_NOT_FOUND", f"memberIds [{member}] do not exist")
 
 
-def _without_unknown_references(site: Site, fields: dict[str, Any]) -> dict[str, Any]:
+def _drop_unknown_references(site: Site, fields: dict[str, Any]) -> dict[str, Any]:
     for name, known in (("categoryIds", site.categories), ("tagIds", site.tags)):
         if name in fields:
             fields[name] = [entry for entry in fields[name] if entry in known]
@@ -191,6 +191,6 @@ def _seo(seo: Any) -> list[Violation]:
 
 
 def stored_content(fields: dict[str, Any]) -> bytes | None:
-    """Take the rich content out of the fields, as the compact JSON that is kept."""
+    """Remove the rich content from the fields, and return it as compact JSON; None if there is none."""
     content = fields.pop("richContent", None)
     return None if content is None else json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()

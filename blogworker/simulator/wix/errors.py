@@ -1,4 +1,4 @@
-"""The three forms of a refusal by Wix."""
+"""The three forms of an error of Wix."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,13 +8,13 @@ from blogworker.simulator.ricos_rules import Violation
 
 
 def application_error(status: int, code: str, description: str, data: Any = None) -> ApiError:
-    """A business rule was broken."""
+    """An error with a code, such as `NOT_FOUND`."""
     error = {"code": code, "description": description, "data": data or {}}
     return ApiError(status, {"message": description, "details": {"applicationError": error}})
 
 
 def validation_error(violations: Sequence[Violation]) -> ApiError:
-    """Fields are wrong; each violation names its path and rule."""
+    """Invalid fields. Each violation has a path and a rule."""
     first = violations[0]
     listed = [violation.as_json() for violation in violations[:50]]
     message = f'INVALID_ARGUMENT: "{first.field}" {first.description}'
@@ -22,7 +22,7 @@ def validation_error(violations: Sequence[Violation]) -> ApiError:
 
 
 def oauth_error(error: str, description: str, status: int = 400) -> ApiError:
-    """A token was refused, in the manner of OAuth."""
+    """An error of OAuth 2.0 (RFC 6749, section 5.2)."""
     return ApiError(status, {"error": error, "error_description": description})
 
 

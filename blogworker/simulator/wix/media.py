@@ -1,9 +1,9 @@
-"""Site media: files that Wix fetches by itself, and files that are put.
+"""The media of a site: files that Wix fetches (import), and files that a client uploads.
 
     import -> PENDING -> READY (with dimensions) | FAILED
 
-The source is really fetched, when the import's turn comes, so a link that died meanwhile fails it. Only loopback
-sources are fetched; any other address fails.
+The source of an import is really fetched, some seconds later. If its URL has expired by then, the import fails. Only
+loopback addresses are fetched; imports from other addresses fail.
 """
 
 import io
@@ -41,10 +41,12 @@ class Media:
         url = body.get("url")
         if not isinstance(url, str) or urlsplit(url).scheme not in ("http", "https"):
             raise validation_error([required("url")])
-        media_type = body.get("mimeType") or _guessed(body.get("displayName"), body.get("filePath"), urlsplit(url).path)
+        media_type = body.get("mimeType") or _guess_media_type(
+            body.get("displayName"), body.get("filePath"), urlsplit(url).path
+        )
         headers = {str(name): str(value) for name, value in (body.get("urlHeaders") or {}).items()}
         if media_type is None:
-            media_type = await self._asked(url, headers)
+            media_type = await self._head_media_type(url, headers)
         site = self._state.site(call)
         file = self._new(
             site, body.get("displayName") or PurePosixPath(urlsplit(url).path).name, media_type, source=url
@@ -58,11 +60,11 @@ class Media:
 
     async def _finish_import(self, file: File, headers: dict[str, str], wait_s: float, fails: bool) -> None:  # noqa: FBT001
         await self._clock.simulate_work(wait_s)
-        data = None if fails else await self._fetched(file.source, headers)
-        self._settle(file, data)
+        data = None if fails else await self._fetch(file.source, headers)
+        self._store_bytes(file, data)
 
-    async def _asked(self, url: str, headers: dict[str, str]) -> str:
-        """The media type from a HEAD request; without one the provider cannot tell what the file is."""
+    async def _head_media_type(self, url: str, headers: dict[str, str]) -> str:
+        """The media type from a HEAD request. Raises ApiError if there is none."""
         found = ""
         if _is_loopback(url):
             with anyio.move_on_after(self._state.world.options.wix_fetch_timeout_s):
@@ -75,7 +77,7 @@ class Media:
             raise application_error(400, "UNKNOWN_FILE_TYPE", "Could not determine the file type; provide mimeType")
         return found.partition(";")[0]
 
-    async def _fetched(self, url: str, headers: dict[str, str]) -> bytes | None:
+    async def _fetch(self, url: str, headers: dict[str, str]) -> bytes | None:
         if not _is_loopback(url):
             return None
         with anyio.move_on_after(self._state.world.options.wix_fetch_timeout_s):
@@ -86,8 +88,8 @@ class Media:
             return answer.content if answer.is_success else None
         return None
 
-    def _settle(self, file: File, data: bytes | None) -> None:
-        """READY when the bytes are what they claim to be."""
+    def _store_bytes(self, file: File, data: bytes | None) -> None:
+        """Set the status: READY if the bytes are an image, else FAILED."""
         size = _dimensions(data) if data is not None and len(data) <= MOST_BYTES else None
         if data is None or size is None:
             file.status = "FAILED"
@@ -122,14 +124,14 @@ class Media:
         return JSONResponse({"uploadUrl": f"{origin}/wix/upload/{token}"})
 
     async def upload(self, call: Call) -> Response:
-        """The bytes of a file; the address is the permission, and it serves once."""
+        """Store an uploaded file. The URL is the credential, and is valid once."""
         granted = self._uploads.pop(call.request.path_params["token"], None)
         if granted is None:
             raise application_error(403, "UPLOAD_URL_EXPIRED", "Upload URL is not valid")
         call.site, name, media_type = granted
         site = self._state.site(call)
         file = self._new(site, call.request.query_params.get("filename", name), media_type)
-        self._settle(file, call.body)
+        self._store_bytes(file, call.body)
         return JSONResponse({"file": _view(site, file, self._clock.iso(file.created))})
 
     def _new(self, site: Site, name: str, media_type: str, source: str = "") -> File:
@@ -168,7 +170,7 @@ def _view(site: Site, file: File, created_at: str) -> dict[str, Any]:
     return found
 
 
-def _guessed(*names: str | None) -> str | None:
+def _guess_media_type(*names: str | None) -> str | None:
     return next((kind for name in names if name and (kind := mimetypes.guess_type(name)[0])), None)
 
 

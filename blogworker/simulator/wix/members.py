@@ -1,4 +1,4 @@
-"""Members of a site; posts need one as their author."""
+"""The members of a site. A post needs one as its author."""
 
 import uuid
 from typing import Any
@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from blogworker.simulator.edge import Call
 from blogworker.simulator.wix.errors import application_error, not_found, required, validation_error
-from blogworker.simulator.wix.query import find
+from blogworker.simulator.wix.query import run_query
 from blogworker.simulator.wix.sites import member_of
 from blogworker.simulator.wix.state import WixState
 
@@ -16,7 +16,7 @@ PRIVATE = ("loginEmail", "contact")
 
 
 class Members:
-    """Lists and makes members."""
+    """Lists, queries and creates members."""
 
     def __init__(self, state: WixState) -> None:
         self._state = state
@@ -25,24 +25,24 @@ class Members:
         query = call.request.query_params
         limit, offset = int(query.get("paging.limit", 50)), int(query.get("paging.offset", 0))
         members = list(self._state.site(call).members.values())
-        page = [_shown(member, query.get("fieldsets", "PUBLIC")) for member in members[offset : offset + limit]]
+        page = [_with_fieldset(member, query.get("fieldsets", "PUBLIC")) for member in members[offset : offset + limit]]
         metadata = {"count": len(page), "offset": offset, "total": len(members), "tooManyToCount": False}
         return JSONResponse({"members": page, "metadata": metadata})
 
     async def query(self, call: Call) -> Response:
         body = call.json if isinstance(call.json, dict) else {}
         fieldset = (body.get("fieldsets") or ["PUBLIC"])[0]
-        rows, metadata = find(list(self._state.site(call).members.values()), body.get("query"), FILTERS)
-        return JSONResponse({"members": [_shown(dict(row), fieldset) for row in rows], "metadata": metadata})
+        rows, metadata = run_query(list(self._state.site(call).members.values()), body.get("query"), FILTERS)
+        return JSONResponse({"members": [_with_fieldset(dict(row), fieldset) for row in rows], "metadata": metadata})
 
     async def get(self, call: Call) -> Response:
         member = self._state.site(call).members.get(call.request.path_params["id"])
         if member is None:
             raise not_found("Member")
-        return JSONResponse({"member": _shown(member, call.request.query_params.get("fieldsets", "PUBLIC"))})
+        return JSONResponse({"member": _with_fieldset(member, call.request.query_params.get("fieldsets", "PUBLIC"))})
 
     async def create(self, call: Call) -> Response:
-        """A member without any e-mail being sent; two within a second are too many."""
+        """Create a member without an e-mail to it. Only one per second may be created on a site."""
         given = call.json.get("member") if isinstance(call.json, dict) else None
         email = given.get("loginEmail") if isinstance(given, dict) else None
         if not isinstance(given, dict) or not isinstance(email, str) or "@" not in email:
@@ -63,7 +63,7 @@ class Members:
         return JSONResponse({"member": member})
 
 
-def _shown(member: dict[str, Any], fieldset: str) -> dict[str, Any]:
+def _with_fieldset(member: dict[str, Any], fieldset: str) -> dict[str, Any]:
     if fieldset == "FULL":
         return member
     return {name: value for name, value in member.items() if name not in PRIVATE}

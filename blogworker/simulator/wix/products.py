@@ -1,11 +1,11 @@
-"""The small range of products that every simulated shop sells."""
+"""The products of every simulated shop."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One product; the description is HTML, as shops write it."""
+    """One product. The description is HTML, the price is in US dollars."""
 
     name: str
     slug: str

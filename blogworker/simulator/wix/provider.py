@@ -1,4 +1,4 @@
-"""The routes of Wix, who may call them, how often and how long each takes."""
+"""The routes of Wix, with authorization, quota and latency."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -20,21 +20,21 @@ from blogworker.simulator.wix.taxonomy import Taxonomy
 from blogworker.simulator.wix.views import gallery_entry
 from blogworker.simulator.world import World
 
-Pace = tuple[float, float]  # provider seconds, from and to
-TOKEN: Pace = (0.1, 0.4)
-READ: Pace = (0.1, 0.5)
-WRITE: Pace = (0.2, 0.8)
-DRAFT: Pace = (1.0, 5.0)
-PUBLISH: Pace = (0.5, 3.0)
-DRAFT_TAIL = 0.01  # part of the drafts that take up to half a minute
-DRAFT_TAIL_S: Pace = (10.0, 30.0)
+Latency = tuple[float, float]  # provider seconds, from and to
+TOKEN: Latency = (0.1, 0.4)
+READ: Latency = (0.1, 0.5)
+WRITE: Latency = (0.2, 0.8)
+DRAFT: Latency = (1.0, 5.0)
+PUBLISH: Latency = (0.5, 3.0)
+DRAFT_TAIL = 0.01  # share of the drafts that take up to half a minute
+DRAFT_TAIL_S: Latency = (10.0, 30.0)
 
 OPEN_OPERATIONS = frozenset({"oauth.token", "oauth.legacy", "oauth.info", "media.upload"})
 MOST_DUPLICATES_SHOWN = 50
 
 
 class Wix(Provider):
-    """The provider's rooms behind one door."""
+    """The provider: its routes and its shared state."""
 
     name = "wix"
 
@@ -114,18 +114,18 @@ class Wix(Provider):
             found.append(self._route("GET", f"{prefix}/{{id}}", "stores.get_v1", stores.get_v1, READ))
         return found
 
-    def _route(self, method: str, path: str, operation: str, handler: Handler, pace: Pace) -> Route:
-        return Route(path, Endpoint(self, operation, self._paced(handler, pace)), methods=[method])
+    def _route(self, method: str, path: str, operation: str, handler: Handler, latency: Latency) -> Route:
+        return Route(path, Endpoint(self, operation, self._with_latency(handler, latency)), methods=[method])
 
-    def _paced(self, handler: Handler, pace: Pace) -> Callable[[Call], Awaitable[Response]]:
+    def _with_latency(self, handler: Handler, latency: Latency) -> Callable[[Call], Awaitable[Response]]:
         random, clock = self.state.random, self.world.clock
 
-        async def paced(call: Call) -> Response:
-            slow = pace is DRAFT and random.random() < DRAFT_TAIL
-            await clock.simulate_work(random.uniform(*(DRAFT_TAIL_S if slow else pace)))
+        async def delayed(call: Call) -> Response:
+            slow = latency is DRAFT and random.random() < DRAFT_TAIL
+            await clock.simulate_work(random.uniform(*(DRAFT_TAIL_S if slow else latency)))
             return await handler(call)
 
-        return paced
+        return delayed
 
     def identify(self, call: Call) -> None:
         if call.operation in OPEN_OPERATIONS:
@@ -160,17 +160,17 @@ class Wix(Provider):
         return found
 
     def rate_limit_error(self, call: Call, retry_after_s: float | None) -> ApiError:
-        refusal = application_error(429, "RESOURCE_EXHAUSTED", "Too many requests for this site")
+        error = application_error(429, "RESOURCE_EXHAUSTED", "Too many requests for this site")
         if retry_after_s is not None:
-            refusal.headers["retry-after"] = str(max(1, round(retry_after_s)))
-        return refusal
+            error.headers["retry-after"] = str(max(1, round(retry_after_s)))
+        return error
 
     def error_body(self, status: int) -> Any:
         error: dict[str, Any] = {"code": "INTERNAL" if status >= 500 else "UNKNOWN", "description": "", "data": {}}
         return {"message": "Internal server error" if status >= 500 else "", "details": {"applicationError": error}}
 
     def report(self) -> dict[str, Any]:
-        """Counts, and the duplicates that a careful client never makes."""
+        """Counters, and the drafts and posts that were created twice."""
         counters, state = self.world.ledger.counters, self.state
         busiest, peak = self.world.ledger.highest_peak("wix/")
         twice = [key for key, count in state.drafts_created.items() if count > 1]
@@ -203,7 +203,7 @@ class Wix(Provider):
         }
 
     def posts(self, *, site: str = "") -> list[dict[str, Any]]:
-        """Everything published, oldest first, as the gallery wants it."""
+        """All published posts, oldest first, as `gallery_entry` shows them."""
         found = [
             (draft.first_published or 0.0, one.instance_id, draft)
             for one in self.state.sites.values()
@@ -214,7 +214,7 @@ class Wix(Provider):
         return [gallery_entry(self.state.sites[instance_id], draft) for _, instance_id, draft in found]
 
     def products(self, instance_id: str) -> dict[str, Any]:
-        """What a site sells, with the ids to ask for."""
+        """The products of a site with their ids."""
         site = self.state.site_of(instance_id)
         products = [{"id": product_id(site, p), "slug": p.slug, "name": p.name} for p in PRODUCTS]
         return {"catalogVersion": site.catalog, "products": products}

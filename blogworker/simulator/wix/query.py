@@ -1,4 +1,4 @@
-"""The query language of Wix: filters, sorting and paging over plain dictionaries."""
+"""The query language of Wix: filters, sorting and paging of dictionaries."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from blogworker.simulator.wix.errors import application_error
 
 Row = Mapping[str, Any]
 DEFAULT_LIMIT = 50
-MOST = 100
+MOST_ROWS = 100
 
 
 def _ordered(test: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
@@ -32,8 +32,8 @@ OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def find(rows: Sequence[Row], query: Any, filterable: frozenset[str]) -> tuple[list[Row], dict[str, Any]]:
-    """The page of rows a query asks for, and its paging metadata; raises ApiError for what cannot be queried."""
+def run_query(rows: Sequence[Row], query: Any, filterable: frozenset[str]) -> tuple[list[Row], dict[str, Any]]:
+    """Run a query: returns one page of rows and its paging metadata. Raises ApiError for unsupported fields."""
     query = query if isinstance(query, dict) else {}
     condition = query.get("filter") or {}
     matching = [row for row in rows if _matches(row, condition, filterable)]
@@ -52,8 +52,8 @@ def _page(matching: list[Row], query: Mapping[str, Any]) -> tuple[list[Row], dic
     by_cursor = query.get("cursorPaging")
     paging = by_cursor or query.get("paging") or {}
     limit = paging.get("limit") or DEFAULT_LIMIT
-    if limit > MOST:
-        raise application_error(400, "INVALID_ARGUMENT", f"limit must be at most {MOST}")
+    if limit > MOST_ROWS:
+        raise application_error(400, "INVALID_ARGUMENT", f"limit must be at most {MOST_ROWS}")
     cursor = paging.get("cursor") or ""
     offset = int(cursor) if cursor.isdigit() else paging.get("offset") or 0
     page = matching[offset : offset + limit]
@@ -65,27 +65,27 @@ def _page(matching: list[Row], query: Mapping[str, Any]) -> tuple[list[Row], dic
 
 
 def _matches(row: Row, condition: Mapping[str, Any], filterable: frozenset[str]) -> bool:
-    return all(_holds(row, name, wanted, filterable) for name, wanted in condition.items())
+    return all(_holds(row, name, expected, filterable) for name, expected in condition.items())
 
 
-def _holds(row: Row, name: str, wanted: Any, filterable: frozenset[str]) -> bool:
+def _holds(row: Row, name: str, expected: Any, filterable: frozenset[str]) -> bool:
     match name:
         case "$and":
-            return all(_matches(row, part, filterable) for part in wanted)
+            return all(_matches(row, part, filterable) for part in expected)
         case "$or":
-            return any(_matches(row, part, filterable) for part in wanted)
+            return any(_matches(row, part, filterable) for part in expected)
         case "$not":
-            return not _matches(row, wanted[0] if isinstance(wanted, list) else wanted, filterable)
+            return not _matches(row, expected[0] if isinstance(expected, list) else expected, filterable)
     _check(name, filterable)
     value = row.get(name)
-    if not isinstance(wanted, dict):
-        return bool(value == wanted)
-    dated = name.endswith("Date")
-    return all(_operator(op)(value, _moment(given) if dated else given) for op, given in wanted.items())
+    if not isinstance(expected, dict):
+        return bool(value == expected)
+    is_date = name.endswith("Date")
+    return all(_operator(op)(value, _normalized_date(given) if is_date else given) for op, given in expected.items())
 
 
-def _moment(value: Any) -> Any:
-    """A date in the one notation in which dates compare as text; other values as they are."""
+def _normalized_date(value: Any) -> Any:
+    """A date in the one format in which dates compare as text. Other values are returned unchanged."""
     try:
         moment = datetime.fromisoformat(value)
     except (TypeError, ValueError):

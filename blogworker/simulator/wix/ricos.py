@@ -1,4 +1,4 @@
-"""The Ricos converter: markdown, HTML or plain text to rich content and back, and validation."""
+"""The Ricos API: converts Markdown, HTML and plain text to rich content and back, and validates documents."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ PLUGINS = frozenset(SHAPES) | {"LINK", "TEXT_COLOR", "TEXT_HIGHLIGHT", "LINE_SPA
 
 
 class Ricos:
-    """Small, but honest about what it drops: content of plugins that are not listed is flattened to paragraphs."""
+    """Converts and validates. Content of plugins that the request does not list becomes paragraphs."""
 
     def __init__(self, state: WixState) -> None:
         self._state = state

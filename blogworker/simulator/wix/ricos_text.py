@@ -1,4 +1,4 @@
-"""Text to rich content and back, for the converter; paragraphs, headings and lists only."""
+"""Converts text to rich content and back: paragraphs, headings and lists only."""
 
 import html
 import re
@@ -13,7 +13,7 @@ Block = tuple[str, int, str]  # kind (p, h, li), heading level, text
 
 
 def document_of(form: str, text: str, plugins: frozenset[str]) -> dict[str, Any]:
-    """A rich content document of a text."""
+    """Convert a text to a rich content document. `form`: html, markdown or plainText."""
     read = {"html": _html_blocks, "markdown": _markdown_blocks, "plainText": _plain_blocks}[form]
     nodes: list[dict[str, Any]] = []
     for number, (kind, level, words) in enumerate(read(text), start=1):
@@ -32,8 +32,8 @@ def document_of(form: str, text: str, plugins: frozenset[str]) -> dict[str, Any]
 
 
 def text_of(form: str, document: dict[str, Any]) -> str:
-    """A document as HTML, markdown or plain text."""
-    lines = [_written(form, node) for node in document.get("nodes", [])]
+    """Convert a document to text. `form`: HTML, MARKDOWN or PLAIN_TEXT."""
+    lines = [_render(form, node) for node in document.get("nodes", [])]
     return ("" if form == "HTML" else "\n\n").join(line for line in lines if line)
 
 
@@ -75,7 +75,7 @@ def _words(node: dict[str, Any]) -> str:
     return str(own) + "".join(_words(child) for child in node.get("nodes", []))
 
 
-def _written(form: str, node: dict[str, Any]) -> str:
+def _render(form: str, node: dict[str, Any]) -> str:
     words = _words(node)
     match form, node.get("type"):
         case "HTML", "HEADING":

@@ -1,4 +1,4 @@
-"""What Wix keeps of one site: its members, drafts, posts, files and the minute's calls."""
+"""The data of one site: members, drafts, posts, files, and the window of its quota."""
 
 import hashlib
 import math
@@ -13,11 +13,11 @@ NAMESPACE = uuid.UUID("6f1c2a9e-9f8d-4f0e-8a55-0f6f6a8f7c11")
 
 @dataclass(slots=True)
 class Draft:
-    """A draft post; `fields` are those a client may set, without the rich content."""
+    """A draft post. `fields`: those that a client can set, without the rich content. Times are real seconds."""
 
     id: str
     fields: dict[str, Any]
-    content: bytes | None  # rich content as JSON; None when there is none, or it was let go
+    content: bytes | None  # rich content as JSON; None: there is none, or it was dropped
     created: float
     edited: float
     status: str = "UNPUBLISHED"
@@ -32,7 +32,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What readers see: the fields and content of a draft when it was last published."""
+    """What readers see: the fields and the content of a draft at its last publication."""
 
     fields: dict[str, Any]
     content: bytes | None
@@ -41,7 +41,7 @@ class Published:
 
 @dataclass(slots=True)
 class File:
-    """A file of the site's media, imported or uploaded."""
+    """An imported or uploaded file."""
 
     id: str
     name: str
@@ -58,7 +58,7 @@ class File:
 
 @dataclass(slots=True)
 class Site:
-    """One installed site."""
+    """One site with the app installed."""
 
     instance_id: str
     members: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class Site:
 
     @property
     def catalog(self) -> str:
-        """Half of the sites are still on the old catalog; which ones never changes."""
+        """The version of the product catalog. Half of the instance ids have the old one."""
         even = hashlib.blake2b(self.instance_id.encode(), digest_size=1).digest()[0] % 2 == 0
         return "V3_CATALOG" if even else "V1_CATALOG"
 
@@ -90,7 +90,7 @@ class Site:
 
 
 def new_site(instance_id: str, *, created_at: str) -> Site:
-    """A freshly installed site; its owner is already a member, and so, before them, is a customer."""
+    """A new site with two members: first a customer, then the owner."""
     site = Site(instance_id)
     customer = f"customer@{instance_id[:8]}.example"
     for email, first, last in ((customer, "First", "Customer"), (site.owner_email, "Site", "Owner")):
@@ -103,7 +103,7 @@ def new_site(instance_id: str, *, created_at: str) -> Site:
 
 
 def member_of(member_id: str, *, email: str, nickname: str, first: str, last: str, created_at: str) -> dict[str, Any]:
-    """A member with all fields; the PUBLIC fieldset shows fewer."""
+    """A member with all fields. The fieldset PUBLIC shows fewer."""
     return {
         "id": member_id,
         "loginEmail": email,

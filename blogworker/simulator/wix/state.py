@@ -1,4 +1,4 @@
-"""The sites of Wix, and what the modules of this room share."""
+"""The sites of Wix, and the state that the modules of this package share."""
 
 from collections import Counter, OrderedDict
 from random import Random
@@ -9,7 +9,7 @@ from blogworker.simulator.world import World
 
 
 class WixState:
-    """Every site by instance id. Any id names an installed site, unless the options list them."""
+    """The sites by instance id. Every id is an installed site, unless `require_wix_sites` is set."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -25,11 +25,11 @@ class WixState:
         return not options.require_wix_sites or instance_id in options.wix_sites
 
     def site(self, call: Call) -> Site:
-        """The site a call is about."""
+        """The site of a call."""
         return self.site_of(call.site)
 
     def site_of(self, instance_id: str) -> Site:
-        """A site by its instance id, made when first seen."""
+        """The site of an instance id. It is created at the first call."""
         site = self.sites.get(instance_id)
         if site is None:
             clock = self.world.clock
@@ -45,7 +45,7 @@ class WixState:
         return self._pictures.get(file_id)
 
     def keep_content(self, draft: Draft) -> None:
-        """Rich content is large: only that of the latest posts is remembered."""
+        """Keep the rich content of the latest posts only, because it is large."""
         self._with_content[draft.id] = draft
         self._with_content.move_to_end(draft.id)
         while len(self._with_content) > self.world.options.kept_posts:

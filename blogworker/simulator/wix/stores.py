@@ -1,4 +1,4 @@
-"""Products of a site, in the old catalog or the new."""
+"""The products of a site, in catalog V1 or V3."""
 
 from typing import Any
 
@@ -7,18 +7,18 @@ from starlette.responses import JSONResponse, Response
 from blogworker.simulator.edge import Call
 from blogworker.simulator.wix.errors import application_error, not_found
 from blogworker.simulator.wix.products import PRODUCTS, Product
-from blogworker.simulator.wix.query import find
+from blogworker.simulator.wix.query import run_query
 from blogworker.simulator.wix.sites import Site
 from blogworker.simulator.wix.state import WixState
 
 FILTERS = frozenset({"id", "name", "slug", "visible", "productType"})
-V3_ON_REQUEST = {
+V3_OPTIONAL_FIELDS = {
     "URL": "url", "PLAIN_DESCRIPTION": "plainDescription", "CURRENCY": "currency",
 }  # fmt: skip
 
 
 class Stores:
-    """The two catalogs; a site answers in only one of them."""
+    """The handlers of both catalogs. A site has only one of them."""
 
     def __init__(self, state: WixState) -> None:
         self._state = state
@@ -28,28 +28,28 @@ class Stores:
         return JSONResponse({"catalogVersion": found})
 
     async def get_v3(self, call: Call) -> Response:
-        site = self._in("V3_CATALOG", call)
+        site = self._site_with_catalog("V3_CATALOG", call)
         fields = frozenset(call.request.query_params.getlist("fields"))
-        return JSONResponse({"product": _v3(site, _wanted(call, site), fields)})
+        return JSONResponse({"product": _v3(site, _find_product(call, site), fields)})
 
     async def query_v3(self, call: Call) -> Response:
-        site, body = self._in("V3_CATALOG", call), call.json if isinstance(call.json, dict) else {}
+        site, body = self._site_with_catalog("V3_CATALOG", call), call.json if isinstance(call.json, dict) else {}
         fields = frozenset(body.get("fields") or ())
-        rows, metadata = find(
+        rows, metadata = run_query(
             [_v3(site, p, fields) for p in PRODUCTS], body.get("query") or body.get("search"), FILTERS
         )
         return JSONResponse({"products": list(rows), "pagingMetadata": metadata})
 
     async def get_v1(self, call: Call) -> Response:
-        site = self._in("V1_CATALOG", call)
-        return JSONResponse({"product": _v1(site, _wanted(call, site))})
+        site = self._site_with_catalog("V1_CATALOG", call)
+        return JSONResponse({"product": _v1(site, _find_product(call, site))})
 
     async def query_v1(self, call: Call) -> Response:
-        site, body = self._in("V1_CATALOG", call), call.json if isinstance(call.json, dict) else {}
-        rows, metadata = find([_v1(site, p) for p in PRODUCTS], body.get("query"), FILTERS)
+        site, body = self._site_with_catalog("V1_CATALOG", call), call.json if isinstance(call.json, dict) else {}
+        rows, metadata = run_query([_v1(site, p) for p in PRODUCTS], body.get("query"), FILTERS)
         return JSONResponse({"products": list(rows), "metadata": metadata, "totalResults": len(PRODUCTS)})
 
-    def _in(self, catalog: str, call: Call) -> Site:
+    def _site_with_catalog(self, catalog: str, call: Call) -> Site:
         if call.has_fault("stores_missing"):
             raise application_error(428, "STORES_NOT_INSTALLED", "Wix Stores app is not installed on the site")
         site = self._state.site(call)
@@ -64,7 +64,7 @@ def product_id(site: Site, product: Product) -> str:
     return site.stable_id(f"product/{product.slug}")
 
 
-def _wanted(call: Call, site: Site) -> Product:
+def _find_product(call: Call, site: Site) -> Product:
     params = call.request.path_params
     for product in PRODUCTS:
         if product.slug == params.get("slug") or product_id(site, product) == params.get("id"):
@@ -92,12 +92,12 @@ def _v3(site: Site, product: Product, fields: frozenset[str]) -> dict[str, Any]:
     }
     if product.ribbon:
         found["ribbon"] = {"id": site.stable_id(f"ribbon/{product.ribbon}"), "name": product.ribbon}
-    return {name: value for name, value in found.items() if _asked_for(name, fields)}
+    return {name: value for name, value in found.items() if _is_requested(name, fields)}
 
 
-def _asked_for(name: str, fields: frozenset[str]) -> bool:
-    """Some fields come only when they are named."""
-    return name not in V3_ON_REQUEST.values() or any(V3_ON_REQUEST.get(field) == name for field in fields)
+def _is_requested(name: str, fields: frozenset[str]) -> bool:
+    """Whether a field is always returned, or named in the request."""
+    return name not in V3_OPTIONAL_FIELDS.values() or any(V3_OPTIONAL_FIELDS.get(field) == name for field in fields)
 
 
 def _v1(site: Site, product: Product) -> dict[str, Any]:

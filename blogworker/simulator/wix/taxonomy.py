@@ -1,4 +1,4 @@
-"""Categories and tags of a blog."""
+"""The categories and tags of a blog."""
 
 import uuid
 from typing import Any
@@ -8,14 +8,14 @@ from starlette.responses import JSONResponse, Response
 from blogworker.simulator.edge import Call
 from blogworker.simulator.slugs import slug_of
 from blogworker.simulator.wix.errors import application_error, not_found, required, validation_error
-from blogworker.simulator.wix.query import find
+from blogworker.simulator.wix.query import run_query
 from blogworker.simulator.wix.state import WixState
 
 FILTERS = frozenset({"id", "label", "slug", "language"})
 
 
 class Taxonomy:
-    """Both kinds of label; a label is unique within its kind."""
+    """Creates, gets and lists categories and tags. Labels of categories are unique, and so are labels of tags."""
 
     def __init__(self, state: WixState) -> None:
         self._state = state
@@ -37,10 +37,10 @@ class Taxonomy:
         return JSONResponse({"tag": _get(call, self._state.site(call).tags, "Tag")})
 
     async def find_categories(self, call: Call) -> Response:
-        return _found(call, self._state.site(call).categories, "categories")
+        return _query_response(call, self._state.site(call).categories, "categories")
 
     async def find_tags(self, call: Call) -> Response:
-        return _found(call, self._state.site(call).tags, "tags")
+        return _query_response(call, self._state.site(call).tags, "tags")
 
 
 def _new(given: Any, known: dict[str, dict[str, Any]], path: str) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def _get(call: Call, known: dict[str, dict[str, Any]], what: str) -> dict[str, A
     return entry
 
 
-def _found(call: Call, known: dict[str, dict[str, Any]], name: str) -> Response:
+def _query_response(call: Call, known: dict[str, dict[str, Any]], name: str) -> Response:
     query = call.json.get("query") if isinstance(call.json, dict) else None
-    rows, metadata = find(list(known.values()), query, FILTERS)
+    rows, metadata = run_query(list(known.values()), query, FILTERS)
     return JSONResponse({name: list(rows), "metaData": metadata, "pagingMetadata": metadata})

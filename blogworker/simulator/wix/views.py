@@ -1,4 +1,4 @@
-"""How drafts and posts are shown, with the fieldsets that were asked for."""
+"""Drafts and posts as JSON, with the requested fieldsets."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from blogworker.simulator.wix.sites import Draft, Published, Site
 
 
 def draft_view(site: Site, draft: Draft, clock: Clock, fieldsets: frozenset[str]) -> dict[str, Any]:
-    """A draft as the API shows it; `url` and `richContent` only on request."""
+    """A draft as the API returns it. `url` and `richContent` need a fieldset."""
     found: dict[str, Any] = {
         "id": draft.id,
         "featured": False,
@@ -41,7 +41,7 @@ def draft_view(site: Site, draft: Draft, clock: Clock, fieldsets: frozenset[str]
 
 
 def post_view(site: Site, draft: Draft, post: Published, clock: Clock, fieldsets: frozenset[str]) -> dict[str, Any]:
-    """A published post as readers' APIs show it."""
+    """A published post as the API returns it."""
     shown = ("title", "excerpt", "memberId", "media", "heroImage", "seoData", "seoSlug")
     found: dict[str, Any] = {name: post.fields[name] for name in shown if name in post.fields}
     found |= {
@@ -68,7 +68,7 @@ def post_view(site: Site, draft: Draft, post: Published, clock: Clock, fieldsets
 
 
 def query_row(draft: Draft, clock: Clock) -> dict[str, Any]:
-    """The fields of a draft that a query may name, and the draft itself."""
+    """The fields of a draft that a query can use, and the draft itself."""
     fields = draft.fields
     return {
         "draft": draft,
@@ -89,7 +89,7 @@ def query_row(draft: Draft, clock: Clock) -> dict[str, Any]:
 
 
 def gallery_entry(site: Site, draft: Draft) -> dict[str, Any]:
-    """A published post for people who look at what was made; `coverUrl` is a path of the simulator."""
+    """A published post for `/__sim/wix/posts`. `coverUrl` is a path of the simulator."""
     post = draft.published
     assert post is not None  # noqa: S101 - the caller lists published posts only
     fields, cover = post.fields, (post.fields.get("heroImage") or {}).get("id")
