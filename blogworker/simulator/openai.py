@@ -26,7 +26,7 @@ from starlette.routing import Route
 from blogworker.simulator import openai_answers as answers
 from blogworker.simulator.buckets import Bucket, Limit, go_duration
 from blogworker.simulator.edge import ApiError, Call, Endpoint, Provider
-from blogworker.simulator.misbehaviours import MISBEHAVIOURS, misbehaved
+from blogworker.simulator.misbehaviours import MISBEHAVIOURS, misbehave
 from blogworker.simulator.models import MODELS, PromptCache, answer_time_s, thinking_tokens, tokens_of
 from blogworker.simulator.openai_requests import ModelRequest, openai_error, parse_chat_request, parse_responses_request
 from blogworker.simulator.world import World
@@ -137,7 +137,7 @@ class OpenAI(Provider):
         value, fault = answer_to(request.prompt), call.fault
         if fault is None or fault.kind not in MISBEHAVIOURS:
             return value
-        return misbehaved(value, kind=fault.kind, prompt=request.prompt, write=answer_to, stubborn=fault.stubborn)
+        return misbehave(value, kind=fault.kind, prompt=request.prompt, write=answer_to, stubborn=fault.stubborn)
 
     def _charge(self, call: Call, request: ModelRequest) -> int:
         """Take one request and the tokens that the call may use from the buckets. Raises ApiError (429)."""

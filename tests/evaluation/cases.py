@@ -10,7 +10,7 @@ from typing import Any
 from blogworker.intake.money import amount
 from blogworker.post.prompts import IDEAS, POST, fenced
 from blogworker.post.site import SiteSettings, usable
-from blogworker.simulator.misbehaviours import misbehaved
+from blogworker.simulator.misbehaviours import misbehave
 from blogworker.simulator.writer import Quality, write
 from blogworker.stages.content import read_post
 from blogworker.stages.ideas import merit, read_ideas
@@ -69,12 +69,12 @@ class Case:
 
     def spoilt(self, kind: str) -> dict[str, Any] | None:
         """None where the misbehaviour makes no sense, such as a second link where there is no first."""
-        spoilt = misbehaved(self.answer, kind=kind, prompt=self.prompt, write=_answered)
+        spoilt = misbehave(self.answer, kind=kind, prompt=self.prompt, write=_answered)
         return None if spoilt == self.answer else spoilt
 
     def answered_again(self, kind: str, prompt: str, *, stubborn: bool) -> str:
         """The second answer, to a prompt that lists the faults of the first."""
-        return json.dumps(misbehaved(self.answer, kind=kind, prompt=prompt, write=_answered, stubborn=stubborn))
+        return json.dumps(misbehave(self.answer, kind=kind, prompt=prompt, write=_answered, stubborn=stubborn))
 
 
 def _answered(prompt: str) -> Any:

@@ -1,4 +1,4 @@
-"""Good articles in six languages, and the ways in which a model spoils them."""
+"""Good articles in six languages, and the mistakes that the simulator inserts into them."""
 
 import json
 import re
@@ -8,8 +8,8 @@ import pytest
 
 from blogworker.post.language import most_likely_language, other_language
 from blogworker.post.render import text
-from blogworker.simulator.misbehaviours import MISBEHAVIOURS, misbehaved
-from blogworker.simulator.misbehaviours.draft import words_of
+from blogworker.simulator.misbehaviours import MISBEHAVIOURS, misbehave
+from blogworker.simulator.misbehaviours.draft import phrases_of
 from blogworker.simulator.writer import Quality, write
 from blogworker.simulator.writer.languages import languages
 
@@ -31,14 +31,14 @@ def prompt(language: str) -> str:
     return f"<source>\n{json.dumps(MUG | {'site': {'language': language}})}\n</source>"
 
 
-def answered(asked: str, schema: dict[str, Any] = POST) -> Any:
-    return write(asked, schema, seed=1, take=1, quality=Quality.GOOD)
+def answer(prompt_text: str, schema: dict[str, Any] = POST) -> Any:
+    return write(prompt_text, schema, seed=1, take=1, quality=Quality.GOOD)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_site_is_written_for_in_its_language(language: str) -> None:
-    post = answered(prompt(language))
-    ideas = answered(prompt(language), IDEAS)["ideas"]
+def test_an_article_is_in_the_language_of_its_site(language: str) -> None:
+    post = answer(prompt(language))
+    ideas = answer(prompt(language), IDEAS)["ideas"]
 
     read = text(post["body_markdown"])
     assert other_language(read, language) is None
@@ -50,23 +50,23 @@ def test_a_site_is_written_for_in_its_language(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_each_misbehaviour_spoils_a_post(language: str) -> None:
-    good = answered(prompt(language))
+def test_each_misbehaviour_changes_a_post(language: str) -> None:
+    good = answer(prompt(language))
 
-    spoilt = {kind: misbehaved(good, kind=kind, prompt=prompt(language), write=answered) for kind in MISBEHAVIOURS}
+    changed = {kind: misbehave(good, kind=kind, prompt=prompt(language), write=answer) for kind in MISBEHAVIOURS}
 
-    assert all(post.keys() == good.keys() for post in spoilt.values())
-    unspoilt = {kind for kind, post in spoilt.items() if post == good}
-    assert unspoilt <= {"glued_table", "task_list"}, "only a post without a table or a list escapes"
-
-
-def test_each_language_has_a_word_for_all_that_is_planted() -> None:
-    known = {language: set(words_of(language)) - {"prose"} for language in LANGUAGES}
-
-    assert all(words == known["en"] for words in known.values())
+    assert all(post.keys() == good.keys() for post in changed.values())
+    unchanged = {kind for kind, post in changed.items() if post == good}
+    assert unchanged <= {"glued_table", "task_list"}, "only for a post without a table or a list"
 
 
-def test_ideas_and_other_answers_are_left_alone() -> None:
-    ideas = answered(prompt("de"), IDEAS)
+def test_each_language_has_the_same_phrases() -> None:
+    keys = {language: set(phrases_of(language)) - {"prose"} for language in LANGUAGES}
 
-    assert misbehaved(ideas, kind="footnotes", prompt=prompt("de"), write=answered) == ideas
+    assert all(words == keys["en"] for words in keys.values())
+
+
+def test_ideas_and_other_answers_are_not_changed() -> None:
+    ideas = answer(prompt("de"), IDEAS)
+
+    assert misbehave(ideas, kind="footnotes", prompt=prompt("de"), write=answer) == ideas

@@ -1,11 +1,11 @@
-"""Signs in or around the right words: notes, citations, Markdown where none belongs, other formats."""
+"""Wrong marks in a correct text: footnotes, citations, misplaced Markdown, other formats."""
 
 import html
 import json
 import re
 from functools import partial
 
-from blogworker.simulator.misbehaviours.draft import Draft, behind_sentence, behind_words, wrapped
+from blogworker.simulator.misbehaviours.draft import Draft, after_first_sentence, after_words, wrap_words
 
 LINES = ("excerpt", "seo_description", "image_alt")
 LIST_ITEM = re.compile(r"^- (?=\S)", re.M)
@@ -14,31 +14,31 @@ CITATIONS = ("【4†source】", " :contentReference[oaicite:0]{index=0}", " [1]
 
 
 def footnotes(draft: Draft) -> None:
-    draft.change(0, lambda text: behind_sentence(text, "[^1]"))
-    draft.change(-1, lambda text: behind_sentence(text, "<sup>2</sup>"))
-    draft.body += f"\n\n[^1]: {draft.said('note')}"
+    draft.change_paragraph(0, lambda text: after_first_sentence(text, "[^1]"))
+    draft.change_paragraph(-1, lambda text: after_first_sentence(text, "<sup>2</sup>"))
+    draft.body += f"\n\n[^1]: {draft.phrase('note')}"
 
 
 def citations(draft: Draft) -> None:
     for number, mark in enumerate(CITATIONS):
-        draft.change(number, partial(behind_sentence, mark=mark))
+        draft.change_paragraph(number, partial(after_first_sentence, mark=mark))
     draft.post["excerpt"] += CITATIONS[0]
 
 
 def bracketed_sources(draft: Draft) -> None:
-    draft.change(0, lambda text: behind_sentence(text, " ((1))"))
-    draft.change(1, lambda text: behind_sentence(text, f" ({draft.said('source')} 3)"))
-    draft.change(2, lambda text: behind_sentence(text, " ((ref))"))
+    draft.change_paragraph(0, lambda text: after_first_sentence(text, " ((1))"))
+    draft.change_paragraph(1, lambda text: after_first_sentence(text, f" ({draft.phrase('source')} 3)"))
+    draft.change_paragraph(2, lambda text: after_first_sentence(text, " ((ref))"))
 
 
 def reference_links(draft: Draft) -> None:
-    draft.change(0, lambda text: wrapped(text, lambda words: f"[{words}][guide]"))
-    draft.change(1, lambda text: wrapped(text, lambda words: f"[{words}][]"))
+    draft.change_paragraph(0, lambda text: wrap_words(text, lambda words: f"[{words}][guide]"))
+    draft.change_paragraph(1, lambda text: wrap_words(text, lambda words: f"[{words}][]"))
 
 
 def strikethrough(draft: Draft) -> None:
-    draft.change(0, lambda text: behind_words(text, f"~~{draft.said('struck')}~~"))
-    draft.post["excerpt"] = behind_words(draft.post["excerpt"], f"~~{draft.said('struck')}~~")
+    draft.change_paragraph(0, lambda text: after_words(text, f"~~{draft.phrase('struck')}~~"))
+    draft.post["excerpt"] = after_words(draft.post["excerpt"], f"~~{draft.phrase('struck')}~~")
 
 
 def task_list(draft: Draft) -> None:
@@ -71,10 +71,10 @@ def quoted_lines(draft: Draft) -> None:
 
 
 def html_body(draft: Draft) -> None:
-    draft.body = "\n".join(_html_of(block) for block in draft.blocks)
+    draft.body = "\n".join(_to_html(block) for block in draft.blocks)
 
 
-def _html_of(block: str) -> str:
+def _to_html(block: str) -> str:
     def inline(text: str) -> str:
         linked = LINK.sub(r'<a href="\2" target="_blank">\1</a>', html.escape(text, quote=False))
         return re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", linked)
@@ -98,7 +98,7 @@ def emoji(draft: Draft) -> None:
     draft.post["title"] = f"✨ {draft.post['title']}"
     draft.post["excerpt"] += " 🙌"
     draft.body = re.sub(r"^## ", "## 🌟 ", draft.body, flags=re.M)
-    draft.change(0, lambda text: behind_sentence(text, " 😍👍🏽"))
+    draft.change_paragraph(0, lambda text: after_first_sentence(text, " 😍👍🏽"))
 
 
 def hash_tags(draft: Draft) -> None:
@@ -106,29 +106,29 @@ def hash_tags(draft: Draft) -> None:
 
 
 def lookalike_letters(draft: Draft) -> None:
-    """Cyrillic letters that look Latin, in the longest word of the text."""
+    """Cyrillic letters that look like Latin ones, in the longest word of the text."""
     word = max(re.findall(r"[a-z]+", draft.body), key=lambda word: ("o" in word and "e" in word, len(word), word))
     draft.body = draft.body.replace(word, word.replace("o", "\u043e").replace("e", "\u0435"))
 
 
 def foreign_script(draft: Draft) -> None:
-    draft.change(0, lambda text: behind_words(text, "质量"))
+    draft.change_paragraph(0, lambda text: after_words(text, "质量"))
 
 
 def broken_encoding(draft: Draft) -> None:
-    """UTF-8 read as if it were Windows text."""
+    """UTF-8 decoded as Windows-1252."""
     if draft.body.isascii():
         draft.body = draft.body.replace("'", "\N{RIGHT SINGLE QUOTATION MARK}")
-    draft.body = _misread(draft.body)
-    draft.post["excerpt"] = _misread(draft.post["excerpt"])
+    draft.body = _misdecode(draft.body)
+    draft.post["excerpt"] = _misdecode(draft.post["excerpt"])
 
 
-def _misread(text: str) -> str:
-    """Signs that have no place in Windows text become those that browsers take for them."""
+def _misdecode(text: str) -> str:
+    """Bytes that Windows-1252 does not define become control characters, as in browsers."""
     raw = text.encode()
     return "".join(bytes([one]).decode("cp1252", "ignore") or chr(one) for one in raw)
 
 
 def bare_own_address(draft: Draft) -> None:
-    """The product's address in round brackets behind the words that it should be a link of."""
+    """The URL of the product in parentheses after the words that should link to it."""
     draft.body = LINK.sub(r"\1 (\2)", draft.body)
