@@ -117,7 +117,7 @@ class OpenAI(Provider):
         quality = {"short": Quality.SHORT, "poor": Quality.POOR}.get(
             call.fault.kind if call.fault else "", Quality.GOOD
         )
-        value = self._write_value(call, request, take=self._prompt_counts[digest], quality=quality)
+        value = self._write_value(call, request, repetition=self._prompt_counts[digest], quality=quality)
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=None)
         read, written = self._cache.cached_tokens(request.model, request.text)
         generated = answers.Answer(
@@ -130,9 +130,9 @@ class OpenAI(Provider):
         )
         return answers.apply_ending(generated, request, call.fault)
 
-    def _write_value(self, call: Call, request: ModelRequest, *, take: int, quality: Quality) -> Any:
+    def _write_value(self, call: Call, request: ModelRequest, *, repetition: int, quality: Quality) -> Any:
         def answer_to(prompt: str) -> Any:
-            return write(prompt, request.schema, seed=self.world.options.seed, take=take, quality=quality)
+            return write(prompt, request.schema, seed=self.world.options.seed, repetition=repetition, quality=quality)
 
         value, fault = answer_to(request.prompt), call.fault
         if fault is None or fault.kind not in MISBEHAVIOURS:

@@ -1,4 +1,4 @@
-"""Newcomers judge the program by the demo's posts: what a post says about a product must be true."""
+"""The posts of the demo. Users judge the program by them, so what a post says about a product must be true."""
 
 import json
 import re
@@ -23,7 +23,7 @@ from blogworker.stages.source import normalised
 KNOWN = {name: kind for name, kind in kinds().items() if name != ANY}
 BLOGS = [(shop.name, blog) for shop in shops() for blog in shop.blogs]
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-ORDER = re.compile(r"^\d+\. ", re.MULTILINE)  # the number of a step measures nothing
+ORDER = re.compile(r"^\d+\. ", re.MULTILINE)  # the number of a step is not a fact
 COUNTS = "two|three|four|five|six|seven|eight|nine|ten|twelve|fifteen|twenty|thirty|forty|fifty|sixty|hundred|thousand"
 UNITS = "seconds?|minutes?|hours?|days?|weeks?|months?|years?|degrees?|millimetres?|centimetres?|metres?|grams?|litres?"
 MEASURE = re.compile(rf"\b(?:{COUNTS})[ -](?:{UNITS})\b", re.IGNORECASE)
@@ -34,25 +34,25 @@ def source_of(blog: NewJob) -> dict[str, Any]:
 
 
 def posts_of(source: Mapping[str, Any], seed: int = 1) -> Iterator[dict[str, Any]]:
-    """The ideas for a source, and the post for each, asked for as a worker does it."""
+    """The ideas for a source and a post for each, with the prompts of a worker."""
     prompt = fenced("source", material(source))
-    for idea in write(prompt, IDEAS.schema, seed=seed, take=1, quality=Quality.GOOD)["ideas"]:
-        asked = f"{prompt}\n\n{fenced('idea', idea)}"
-        yield {"idea": idea, **write(asked, POST.schema, seed=seed, take=1, quality=Quality.GOOD)}
+    for idea in write(prompt, IDEAS.schema, seed=seed, repetition=1, quality=Quality.GOOD)["ideas"]:
+        requested = f"{prompt}\n\n{fenced('idea', idea)}"
+        yield {"idea": idea, **write(requested, POST.schema, seed=seed, repetition=1, quality=Quality.GOOD)}
 
 
 @pytest.fixture(scope="module")
-def made() -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+def demo_posts() -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
     """All sources of the demo, and the posts for each."""
     return [(source, list(posts_of(source))) for source in (source_of(blog) for _, blog in BLOGS)]
 
 
 def unsupported(post: Mapping[str, Any], source: Mapping[str, Any]) -> set[str]:
-    """Numbers and measures that a post tells and its source does not."""
-    told = "\n".join(str(post[part]) for part in ("title", "excerpt", "seo_description", "body_markdown"))
+    """Numbers and measures in a post that are not in its source."""
+    written = "\n".join(str(post[part]) for part in ("title", "excerpt", "seo_description", "body_markdown"))
     known = json.dumps(source, ensure_ascii=False)
-    numbers = set(NUMBER.findall(ORDER.sub("", told))) - set(NUMBER.findall(known))
-    return numbers | {measure for measure in MEASURE.findall(told) if measure.lower() not in known.lower()}
+    numbers = set(NUMBER.findall(ORDER.sub("", written))) - set(NUMBER.findall(known))
+    return numbers | {measure for measure in MEASURE.findall(written) if measure.lower() not in known.lower()}
 
 
 def sentences(text: str) -> set[str]:
@@ -60,22 +60,22 @@ def sentences(text: str) -> set[str]:
 
 
 def words_of(kind: Kind) -> str:
-    """All that a kind may say."""
+    """All texts of a kind."""
     angles = [text for angle in kind.angles.values() for text in (*angle.intros, angle.about)]
     sections = [text for section in kind.sections.values() for text in section.blocks]
     return "\n".join([*angles, *sections, *(answer.text for answer in kind.answers.values())])
 
 
-def test_no_post_tells_a_measure_that_its_source_lacks(made: Any) -> None:
-    for source, posts in made:
+def test_no_post_has_a_measure_that_is_not_in_its_source(demo_posts: Any) -> None:
+    for source, posts in demo_posts:
         for post in posts:
             assert unsupported(post, source) == set(), post["title"]
 
 
-def test_every_post_of_a_product_names_it_and_tells_its_facts(made: Any) -> None:
-    for source, posts in made:
+def test_every_post_of_a_product_has_its_name_and_its_facts(demo_posts: Any) -> None:
+    for source, posts in demo_posts:
         if source["kind"] == "product":
-            record = read_subject(fenced("source", source)).record
+            record = read_subject(fenced("source", source)).description_facts
             assert len(record) >= 4, source["name"]
             for post in posts:
                 assert source["name"] in post["title"]
@@ -83,38 +83,40 @@ def test_every_post_of_a_product_names_it_and_tells_its_facts(made: Any) -> None
                 assert all(f"| {label} |" in post["body_markdown"] for label in record), post["title"]
 
 
-def test_every_keyword_is_answered_where_its_post_begins(made: Any) -> None:
-    for source, posts in made:
+def test_every_post_of_a_keyword_begins_with_its_answer(demo_posts: Any) -> None:
+    for source, posts in demo_posts:
         if source["kind"] == "keyword":
             answer = read_subject(fenced("source", source)).answer
             assert answer is not None, source["keyword"]
             assert all(post["excerpt"] in answer.text for post in posts if post["title"] == answer.title)
-            begun = [post["title"] for post in posts if post["body_markdown"].replace("**", "").startswith(answer.text)]
-            assert begun == [answer.title]
+            titles = [
+                post["title"] for post in posts if post["body_markdown"].replace("**", "").startswith(answer.text)
+            ]
+            assert titles == [answer.title]
 
 
-def test_every_post_is_fit_to_publish(made: Any) -> None:
-    """As production judges it: a sample, as the posts of a kind have the same sections."""
-    for number, (source, posts) in enumerate(made[::3]):
+def test_every_post_can_be_published(demo_posts: Any) -> None:
+    """They pass the checks of a worker. A sample is enough, because the posts of a kind have the same sections."""
+    for number, (source, posts) in enumerate(demo_posts[::3]):
         post = posts[number % len(posts)]
         read_ideas(json.dumps({"ideas": [post["idea"]]}))
         read_post(json.dumps(post), source=source, idea=post["idea"])
 
 
-def test_a_shop_sells_one_kind_of_thing_or_two_and_is_asked_about_no_other() -> None:
+def test_a_shop_has_one_or_two_kinds_of_products_and_keywords_about_them() -> None:
     sold: dict[str, set[str]] = {}
-    asked: dict[str, set[str]] = {}
+    requested: dict[str, set[str]] = {}
     for shop, blog in BLOGS:
         kind = read_subject(fenced("source", source_of(blog))).kind.name
-        (sold if blog.source_type == "product" else asked).setdefault(shop, set()).add(kind)
+        (sold if blog.source_type == "product" else requested).setdefault(shop, set()).add(kind)
 
     assert set.union(*sold.values()) == set(KNOWN)
     assert 10 <= len(KNOWN) <= 14
     assert all(len(found) <= 2 for found in sold.values())
-    assert all(asked[shop] <= sold[shop] for shop in sold)
+    assert all(requested[shop] <= sold[shop] for shop in sold)
 
 
-def test_no_sentence_is_said_of_two_kinds() -> None:
+def test_no_sentence_belongs_to_two_kinds() -> None:
     seen: dict[str, str] = {}
     for name, kind in kinds().items():
         for sentence in sentences(words_of(kind)):
@@ -122,8 +124,8 @@ def test_no_sentence_is_said_of_two_kinds() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(kinds()))
-def test_what_is_said_of_a_whole_kind_holds_no_measure(name: str) -> None:
-    """It would be untrue of some product of the kind: measures come from the description, through a slot."""
+def test_the_text_of_a_kind_has_no_measures(name: str) -> None:
+    """A measure would be wrong for some product of the kind. Measures come from the description, through a slot."""
     text = ORDER.sub("", words_of(kinds()[name]))
 
     assert NUMBER.findall(text) == []
@@ -131,7 +133,7 @@ def test_what_is_said_of_a_whole_kind_holds_no_measure(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(kinds()))
-def test_a_kind_is_whole(name: str) -> None:
+def test_a_kind_has_all_its_parts(name: str) -> None:
     kind = kinds()[name]
 
     assert len(kind.angles) >= 4
@@ -151,11 +153,11 @@ def test_a_kind_is_whole(name: str) -> None:
     amounts=st.lists(st.integers(2, 9_999), min_size=1, max_size=6, unique=True),
     seed=st.integers(0, 1_000),
 )
-def test_the_facts_of_any_product_are_told_as_they_are(name: str, amounts: list[int], seed: int) -> None:
+def test_the_facts_of_any_product_are_not_changed(name: str, amounts: list[int], seed: int) -> None:
     kind = KNOWN[name]
-    noun = sorted(kind.nouns or kind.perhaps)[0].title()
+    noun = sorted(kind.nouns or kind.ambiguous_nouns)[0].title()
     facts = " ".join(f"Fact {chr(97 + n) * 3}: {amount} units." for n, amount in enumerate(amounts))
-    about = f"It is sold by us. {' '.join(sorted(kind.when))}. {facts}"
+    about = f"It is sold by us. {' '.join(sorted(kind.context_words))}. {facts}"
     source = normalised("product", "p", {"name": f"Harbour {noun}", "description": about}) | {"site": {}}
 
     for post in posts_of(source, seed):
@@ -164,13 +166,13 @@ def test_the_facts_of_any_product_are_told_as_they_are(name: str, amounts: list[
 
 
 @pytest.mark.parametrize("blogs", [12, 120, 400])
-def test_no_two_posts_of_a_shop_are_asked_for_in_the_same_words(blogs: int) -> None:
-    for shop, asked in campaign(blogs, 12):
-        told = [json.dumps(blog.source_data, sort_keys=True) for blog in asked]
-        assert len(told) == len(set(told)), shop.name
+def test_no_two_jobs_of_a_shop_have_the_same_source(blogs: int) -> None:
+    for shop, jobs in campaign(blogs, 12):
+        written = [json.dumps(job.source_data, sort_keys=True) for job in jobs]
+        assert len(written) == len(set(written)), shop.name
 
 
-def test_a_keyword_in_a_situation_is_still_answered() -> None:
+def test_a_keyword_with_a_situation_gets_the_answer_of_the_keyword() -> None:
     kind = KNOWN["candle"]
     phrase = next(iter(kind.answers))
 

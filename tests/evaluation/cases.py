@@ -48,7 +48,9 @@ class Case:
 
     @cached_property
     def idea(self) -> dict[str, Any]:
-        answer = write(fenced("source", material(self.source)), IDEAS.schema, seed=1, take=1, quality=Quality.GOOD)
+        answer = write(
+            fenced("source", material(self.source)), IDEAS.schema, seed=1, repetition=1, quality=Quality.GOOD
+        )
         ideas = read_ideas(json.dumps(answer))
         return max(ideas, key=lambda idea: merit(idea, self.source)).model_dump()
 
@@ -78,7 +80,7 @@ class Case:
 
 
 def _answered(prompt: str) -> Any:
-    return write(prompt, POST.schema, seed=1, take=1, quality=Quality.GOOD)
+    return write(prompt, POST.schema, seed=1, repetition=1, quality=Quality.GOOD)
 
 
 def cases() -> list[Case]:

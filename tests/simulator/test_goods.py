@@ -1,4 +1,4 @@
-"""A product of any kind, in each of the languages that the simulated writer knows."""
+"""Products of unknown kind, in each language of the simulated writer."""
 
 import json
 import re
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from blogworker.post.prompts import IDEAS, POST, fenced
 from blogworker.post.site import usable
 from blogworker.simulator.writer import Quality, write
-from blogworker.simulator.writer.cleaning import facts_of, features
+from blogworker.simulator.writer.cleaning import description_facts, features
+from blogworker.simulator.writer.facts import pairs
 from blogworker.simulator.writer.kinds import PRODUCT, goods
-from blogworker.simulator.writer.record import pairs
 from blogworker.stages.content import read_post
 from blogworker.stages.ideas import read_ideas
 from blogworker.stages.material import material
@@ -26,11 +26,11 @@ NAMES = ("Gießkanne Lindau", "Plaid d'Été", "Tidal & Co. Shirt, blue", "急�
 
 def posts_of(source: dict[str, Any], seed: int) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     prompt = fenced("source", material(source))
-    ideas = write(prompt, IDEAS.schema, seed=seed, take=1, quality=Quality.GOOD)["ideas"]
+    ideas = write(prompt, IDEAS.schema, seed=seed, repetition=1, quality=Quality.GOOD)["ideas"]
     read_ideas(json.dumps({"ideas": ideas}))
     asked = [f"{prompt}\n\n{fenced('idea', idea)}" for idea in ideas]
     return [
-        (idea, write(text, POST.schema, seed=seed, take=1, quality=Quality.GOOD))
+        (idea, write(text, POST.schema, seed=seed, repetition=1, quality=Quality.GOOD))
         for idea, text in zip(ideas, asked, strict=True)
     ]
 
@@ -44,7 +44,7 @@ def posts_of(source: dict[str, Any], seed: int) -> list[tuple[dict[str, Any], di
     st.sampled_from(["", "Tidal & Co.", "Maison Rive"]),
     st.integers(0, 99),
 )
-def test_a_post_is_fit_and_tells_its_products_facts(
+def test_a_post_is_valid_and_has_the_facts_of_its_product(
     language: str, name: str, price: Any, currency: str, vendor: str, seed: int
 ) -> None:
     data = {
@@ -69,13 +69,13 @@ def test_a_post_is_fit_and_tells_its_products_facts(
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_an_article_is_whole_in_each_language(language: str) -> None:
+def test_an_article_has_all_parts_in_each_language(language: str) -> None:
     kind, english = goods()[language], goods()["en"]
 
     assert kind.sections.keys() == english.sections.keys()
     assert kind.angles.keys() == english.angles.keys()
-    assert kind.said.keys() == english.said.keys()
-    assert pairs(kind.said["labels"]).keys() == pairs(english.said["labels"]).keys()
+    assert kind.phrases.keys() == english.phrases.keys()
+    assert pairs(kind.phrases["labels"]).keys() == pairs(english.phrases["labels"]).keys()
     assert kind.closings
     assert PRODUCT in kind.sections
     assert all(name in kind.sections for angle in kind.angles.values() for name in angle.sections)
@@ -85,10 +85,10 @@ def test_an_article_is_whole_in_each_language(language: str) -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["Material", "Feature", "Info"]), st.sampled_from(["oak", "ash", "wax"]))))
-def test_lines_that_name_a_fact_are_facts(rows: list[tuple[str, str]]) -> None:
+def test_lines_with_a_known_label_are_facts(rows: list[tuple[str, str]]) -> None:
     text = "\n".join(["Stands on felt", *(f"{label}: {value}" for label, value in rows)])
 
-    record, rest = facts_of(text)
+    record, rest = description_facts(text)
 
     assert features(rest) == ["Stands on felt"]
     assert {label: value.split(", ") for label, value in record.items()} == {

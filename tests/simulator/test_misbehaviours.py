@@ -32,7 +32,7 @@ def prompt(language: str) -> str:
 
 
 def answer(prompt_text: str, schema: dict[str, Any] = POST) -> Any:
-    return write(prompt_text, schema, seed=1, take=1, quality=Quality.GOOD)
+    return write(prompt_text, schema, seed=1, repetition=1, quality=Quality.GOOD)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

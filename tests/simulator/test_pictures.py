@@ -53,7 +53,7 @@ def test_every_kind_of_product_has_a_motif(name: str) -> None:
     kind = kinds()[name]
 
     assert motif_for(f"the Harbour ({kind.noun}) on a table") is not None
-    assert motif_for(kind.noun) is motif_for(kind.shown)
+    assert motif_for(kind.noun) is motif_for(kind.picture_phrase)
 
 
 def test_only_coffee_and_tea_share_the_motif_of_the_mug() -> None:

@@ -1,4 +1,4 @@
-"""The articles: they fit the schema, the limits of the vendors, and differ."""
+"""The writer: its posts fit the schema and the limits of the providers, and differ from each other."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blogworker.simulator.writer import Quality, write
-from blogworker.simulator.writer.cleaning import facts_of
+from blogworker.simulator.writer.cleaning import description_facts
 from blogworker.simulator.writer.grammar import gerund, singular, title_case
 from blogworker.simulator.writer.kinds import ANY, GOODS
 from blogworker.simulator.writer.subject import read_subject
@@ -36,7 +36,7 @@ PHRASES = ("how to care for a monstera", "best ceramic mugs 2026", "home office 
 
 
 def sources() -> list[dict[str, Any]]:
-    """Two hundred different things to write about."""
+    """Two hundred different sources."""
     things = [SHIRT | {"name": f"{make} {thing}", "url": ""} for make in MAKES for thing in THINGS]
     phrases = [{"kind": "keyword", "keyword": f"{phrase} {place}".strip()} for phrase in PHRASES
                for place in ("", "at home", "in winter", "for two", "in the city")]  # fmt: skip
@@ -51,13 +51,13 @@ def prompt(source: dict[str, Any], idea: dict[str, Any] | None = None) -> str:
     return f"Write.\n<source>\n{json.dumps(source)}\n</source>{chosen}"
 
 
-def ideas_for(source: dict[str, Any], take: int = 1) -> list[dict[str, Any]]:
-    answer = write(prompt(source), IDEAS, seed=1, take=take, quality=Quality.GOOD)
+def ideas_for(source: dict[str, Any], repetition: int = 1) -> list[dict[str, Any]]:
+    answer = write(prompt(source), IDEAS, seed=1, repetition=repetition, quality=Quality.GOOD)
     return list(answer["ideas"])
 
 
 def post_for(source: dict[str, Any], idea: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    settings = {"seed": 1, "take": 1, "quality": Quality.GOOD} | more
+    settings = {"seed": 1, "repetition": 1, "quality": Quality.GOOD} | more
     return dict(write(prompt(source, idea), POST, **settings))
 
 
@@ -68,26 +68,26 @@ def test_four_ideas_differ_in_angle_and_title() -> None:
     assert all(0 <= idea["score"] <= 10 and 5 <= len(idea["outline"]) <= 7 and idea["keywords"] for idea in ideas)
 
 
-def test_the_same_prompt_twice_brings_other_ideas() -> None:
-    """Else two jobs for one product would look like one job done twice."""
-    assert ideas_for(SHIRT, take=1) != ideas_for(SHIRT, take=2)
-    assert ideas_for(SHIRT, take=1) == ideas_for(SHIRT, take=1)
+def test_a_repeated_prompt_gives_other_ideas() -> None:
+    """Two jobs for one product must not look like one job that was done twice."""
+    assert ideas_for(SHIRT, repetition=1) != ideas_for(SHIRT, repetition=2)
+    assert ideas_for(SHIRT, repetition=1) == ideas_for(SHIRT, repetition=1)
 
 
-def test_posts_of_two_hundred_sources_are_sound_and_differ() -> None:
+def test_posts_of_two_hundred_sources_are_valid_and_differ() -> None:
     posts = [post_for(source, ideas_for(source)[0]) for source in sources()]
 
     assert len(posts) == 200
     assert len({post["title"] for post in posts}) == 200
     assert len({post["body_markdown"] for post in posts}) == 200
     for post in posts:
-        assert_sound(post)
+        assert_valid(post)
     text = "\n\n".join(post["body_markdown"] for post in posts)
     for mark in (r"^- \S", r"^1\. \S", r"^> \S", r"^\| --- ", r"\*\*[^*]+\*\*"):
-        assert re.search(mark, text, re.MULTILINE), f"what renders {mark} is not put to the test"
+        assert re.search(mark, text, re.MULTILINE), f"no post has {mark}, so its rendering is not tested"
 
 
-def assert_sound(post: dict[str, Any]) -> None:
+def assert_valid(post: dict[str, Any]) -> None:
     body = post["body_markdown"]
     assert 600 <= len(body.split()) <= 1_100, post["title"]
     assert len(post["title"]) <= 100
@@ -102,7 +102,7 @@ def assert_sound(post: dict[str, Any]) -> None:
     assert len(paragraphs) == len(set(paragraphs)), body
 
 
-def test_a_post_follows_its_idea_and_names_the_real_thing() -> None:
+def test_a_post_follows_its_idea_and_names_its_product() -> None:
     idea = ideas_for(SHIRT)[0]
 
     post = post_for(SHIRT, idea)
@@ -117,31 +117,31 @@ def test_a_post_follows_its_idea_and_names_the_real_thing() -> None:
     assert "&amp;" not in post["body_markdown"]
 
 
-def test_a_fact_with_a_label_is_told_in_a_table() -> None:
+def test_a_fact_with_a_label_becomes_a_row_of_the_table() -> None:
     assert "| Washing | At 30 °C |" in post_for(SHIRT)["body_markdown"]
 
 
-def test_only_what_ends_a_description_is_its_record() -> None:
-    told = "Cut to grow: the cuffs turn back. It lasts. Fabric: 85 % wool. Fabric weight: 1.5 kg."
+def test_only_sentences_at_the_end_of_a_description_are_facts() -> None:
+    description = "Cut to grow: the cuffs turn back. It lasts. Fabric: 85 % wool. Fabric weight: 1.5 kg."
 
-    assert facts_of(told) == (
+    assert description_facts(description) == (
         {"Fabric": "85 % wool", "Fabric weight": "1.5 kg"},
         "Cut to grow: the cuffs turn back. It lasts.",
     )
 
 
 @given(st.text(st.sampled_from("Ab: .\n<>&;|*")))
-def test_any_description_is_read(told: str) -> None:
-    record, rest = facts_of(told)
+def test_any_description_can_be_parsed(description: str) -> None:
+    record, rest = description_facts(description)
 
-    assert len(rest) <= len(told)
+    assert len(rest) <= len(description)
     assert all(label and fact is not None for label, fact in record.items())
 
 
 @pytest.mark.parametrize("piece", ["Aa: b. ", "Aa: ", "a", "Aa bb cc: d", ". ", "A"])
 @pytest.mark.timeout(10)
-def test_a_long_description_is_read_quickly(piece: str) -> None:
-    facts_of(piece * 50_000 + "!")
+def test_a_long_description_is_parsed_quickly(piece: str) -> None:
+    description_facts(piece * 50_000 + "!")
 
 
 @pytest.mark.parametrize(
@@ -168,16 +168,16 @@ def test_a_long_description_is_read_quickly(piece: str) -> None:
         ({"kind": "keyword", "keyword": "how often to water an orchid"}, "plant"),
     ],
 )
-def test_a_thing_is_of_a_kind_only_where_a_noun_says_so(source: dict[str, Any], kind: str) -> None:
-    """What is true of a stoneware mug is not true of a steel one: a guess could make a post wrong."""
+def test_a_source_has_a_kind_only_if_a_noun_names_it(source: dict[str, Any], kind: str) -> None:
+    """An article about stoneware mugs is not true of a steel mug: a guess could make a post wrong."""
     assert read_subject(prompt(source)).kind.name == kind
 
 
-def test_a_thing_without_an_address_gets_no_link() -> None:
+def test_a_product_without_a_url_gets_no_link() -> None:
     assert "](" not in post_for(SHIRT | {"url": ""})["body_markdown"]
 
 
-def test_weak_posts_fit_the_schema_all_the_same() -> None:
+def test_weak_posts_fit_the_schema() -> None:
     short = post_for(SHIRT, quality=Quality.SHORT)
     poor = post_for(SHIRT, quality=Quality.POOR)
 
@@ -195,7 +195,7 @@ def test_unknown_properties_get_values_of_their_type() -> None:
         parts={"type": "array", "items": {"$ref": "#/$defs/part"}},
     ) | {"$defs": {"part": strict(name=TEXT)}}
 
-    value = write(prompt(SHIRT), schema, seed=1, take=1, quality=Quality.GOOD)
+    value = write(prompt(SHIRT), schema, seed=1, repetition=1, quality=Quality.GOOD)
 
     assert value["mood"] in ("calm", "bright")
     assert 3 <= value["count"] <= 5
@@ -204,10 +204,10 @@ def test_unknown_properties_get_values_of_their_type() -> None:
     assert all(isinstance(part["name"], str) for part in value["parts"])
 
 
-def test_a_score_out_of_a_hundred_is_given_where_the_schema_counts_whole_points() -> None:
+def test_an_integer_score_is_of_a_hundred() -> None:
     schema = strict(ideas={"type": "array", "items": strict(title=TEXT, score={"type": "integer"})})
 
-    answer = write(prompt(SHIRT), schema, seed=1, take=1, quality=Quality.GOOD)
+    answer = write(prompt(SHIRT), schema, seed=1, repetition=1, quality=Quality.GOOD)
 
     assert all(isinstance(idea["score"], int) and 50 <= idea["score"] <= 100 for idea in answer["ideas"])
 
@@ -230,13 +230,13 @@ def test_a_search_phrase_becomes_a_topic(phrase: str, topic: str) -> None:
     assert topic_of(phrase).phrase == topic
 
 
-def test_a_text_without_a_name_is_named_by_what_it_says() -> None:
+def test_a_text_without_a_name_gets_one_from_its_first_sentence() -> None:
     subject = read_subject(prompt({"kind": "text", "text": "We are a small dental clinic in Porto. We open early."}))
 
     assert subject.phrase == "a small dental clinic in Porto"
 
 
-def test_grammar_by_rule() -> None:
+def test_grammar_rules() -> None:
     assert [gerund(verb) for verb in ("care", "plan", "water", "tie")] == ["caring", "planning", "watering", "tying"]
     assert [singular(noun) for noun in ("dresses", "berries", "glass")] == ["dress", "berry", "glass"]
     assert title_case("a guide to the oak chair") == "A Guide to the Oak Chair"

@@ -562,9 +562,9 @@ def test_posts_of_every_kind_that_the_simulator_writes_pass_unchanged() -> None:
     for number, blog in enumerate(blogs[::8]):
         source = {**normalised(blog.source_type, blog.source_id, blog.source_data), "site": {}}
         prompt = fenced("source", material(source))
-        ideas = write(prompt, IDEAS.schema, seed=1, take=1, quality=Quality.GOOD)["ideas"]
+        ideas = write(prompt, IDEAS.schema, seed=1, repetition=1, quality=Quality.GOOD)["ideas"]
         asked = f"{prompt}\n\n{fenced('idea', ideas[number % len(ideas)])}"
-        post = write(asked, POST.schema, seed=1, take=1, quality=Quality.GOOD)
+        post = write(asked, POST.schema, seed=1, repetition=1, quality=Quality.GOOD)
 
         checked = repair_fields(post, source=source, idea={})
 

@@ -91,7 +91,7 @@ def test_the_posts_of_a_simulated_run_are_accepted(judge, subject):
     phrases = [{"kind": "keyword", "keyword": f"linen curtains in room {n}", "url": ""} for n in range(60)]
     for source in things if subject == "product" else phrases:
         prompt = f"{fenced('source', source)}\n\n{fenced('idea', idea())}"
-        answer = write(prompt, POST.schema, seed=1, take=1, quality=Quality.GOOD)
+        answer = write(prompt, POST.schema, seed=1, repetition=1, quality=Quality.GOOD)
         content = read_post(json.dumps(answer), source=source, idea=idea())
 
         draft = draft_of(content, member_id="m", language="en", keywords=[])

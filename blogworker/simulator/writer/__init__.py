@@ -1,11 +1,10 @@
-"""The writer: it answers any JSON schema, and writes real articles where the schema asks for one.
+"""The writer of the simulated OpenAI: generates a value for any JSON schema, and an article if the schema has one.
 
-    prompt -> subject (source, cleaned)  -> ideas  up to five angles, each with title and outline
-                                         -> post   article that follows the chosen idea, title, excerpt, tags, picture
+    prompt -> subject (source, cleaned)  -> ideas  up to five angles, each with a title and an outline
+                                         -> post   an article after the chosen idea, title, excerpt, tags, image prompt
 
-Properties are recognised by name, so a schema may grow: what has no known name gets a value of the right type. What is
-written depends only on the prompt, the seed, and how often the same prompt was asked before. It is in the language of
-the site, where that is one of `languages`, else in English.
+Properties are recognised by their names; others get a value of their type. The result depends only on the prompt, the
+seed, and how often the prompt was sent before. Its language is that of the site if there are texts in it, else English.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,14 +14,14 @@ from typing import Any
 
 from blogworker.simulator.schemas import Entries, Filler, Lookup
 from blogworker.simulator.writer.ideas import Idea, ideas_for
+from blogworker.simulator.writer.injection import injected_instruction
 from blogworker.simulator.writer.languages import Language, ideas_in, languages, post_in
-from blogworker.simulator.writer.orders import order_in
 from blogworker.simulator.writer.post import Post, compose_post, poor_body, short_body
 from blogworker.simulator.writer.subject import Subject, read_subject, tagged_json, tagged_list
 
 __all__ = ["Quality", "write"]
 
-# Other names under which a schema may ask for the same thing.
+# Other names of properties.
 ALIASES = {
     "body": "body_markdown", "content": "body_markdown", "markdown": "body_markdown", "article": "body_markdown",
     "headline": "title", "summary": "excerpt", "meta_title": "seo_title", "meta_description": "seo_description",
@@ -32,29 +31,30 @@ ALIASES = {
 
 
 class Quality(Enum):
-    """How well to write; the weak ones fit the schema all the same."""
+    """The quality of a post. Weak posts are valid too."""
 
     GOOD = "good"
     SHORT = "short"
     POOR = "poor"
 
 
-def write(prompt: str, schema: Mapping[str, Any] | None, *, seed: int, take: int, quality: Quality) -> Any:
-    """A value that fits the schema, or text when there is none. `take` counts the same prompt being asked again."""
+def write(prompt: str, schema: Mapping[str, Any] | None, *, seed: int, repetition: int, quality: Quality) -> Any:
+    """A value for the schema, or a text without one. `repetition`: how often the same prompt was sent, from 1."""
     subject = read_subject(prompt)
     idea = tagged_json(prompt, "idea")
     related = tagged_list(prompt, "related")
-    taken = prompt.partition("<taken>\n")[2]  # who is told what there is already thinks of something else
-    random = Random(f"{seed}/{take}/{subject.fingerprint}/{idea}{taken}")
+    taken = prompt.partition("<taken>\n")[2]  # other taken titles give other ideas
+    random = Random(f"{seed}/{repetition}/{subject.fingerprint}/{idea}{taken}")
     if schema is None:
         return compose_post(subject, idea, random).body_markdown
     return Filler(schema, random).fill(
-        schema, _Answers(subject, idea, random, quality, order=order_in(prompt), related=related).known
+        schema,
+        _Properties(subject, idea, random, quality, instruction=injected_instruction(prompt), related=related).lookup,
     )
 
 
-class _Answers:
-    """Ideas and post of one call, made when first asked for."""
+class _Properties:
+    """The known properties of one answer. The post is written when the first of its properties is needed."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class _Answers:
         random: Random,
         quality: Quality,
         *,
-        order: str,
+        instruction: str,
         related: Sequence[Mapping[str, Any]],
     ) -> None:
         self._related = related
@@ -71,26 +71,26 @@ class _Answers:
         self._idea = idea
         self._random = random
         self._quality = quality
-        self._order = order
+        self._instruction = instruction
         self._post: Post | None = None
 
-    def known(self, name: str, schema: Mapping[str, Any]) -> Any:
+    def lookup(self, name: str, schema: Mapping[str, Any]) -> Any:
         name = ALIASES.get(name, name)
         if name == "ideas":
-            return Entries([_of_idea(idea) for idea in self._ideas()])
+            return Entries([_lookup_in(idea) for idea in self._ideas()])
         if name in Post.__dataclass_fields__:
-            return self._of_post(name)
+            return self._post_property(name)
         return None
 
-    def _of_post(self, name: str) -> Any:
+    def _post_property(self, name: str) -> Any:
         if self._post is None:
-            self._post = self._written()
+            self._post = self._compose()
         if name == "body_markdown" and self._quality is not Quality.GOOD:
             body: Callable[[Subject, Random], str] = short_body if self._quality is Quality.SHORT else poor_body
             return body(self._subject, self._random)
         value = getattr(self._post, name)
-        if self._order and name in ("title", "body_markdown"):
-            return f"{self._order}\n\n{value}"
+        if self._instruction and name in ("title", "body_markdown"):
+            return f"{self._instruction}\n\n{value}"
         return list(value) if isinstance(value, tuple) else value
 
     def _ideas(self) -> list[Idea]:
@@ -99,21 +99,21 @@ class _Answers:
         return ideas_for(self._subject, self._random)
 
     def _language(self) -> Language | None:
-        """The site's language, where only `languages` has an article in it: none about goods."""
+        """The texts in the language of the site, if only `languages` has this language, and `goods` does not."""
         wanted = self._subject.site_language
         return None if wanted == self._subject.language else languages().get(wanted)
 
-    def _written(self) -> Post:
+    def _compose(self) -> Post:
         if (language := self._language()) is not None:
             return post_in(language, self._subject, self._idea, self._random)
         return compose_post(self._subject, self._idea, self._random, self._related)
 
 
-def _of_idea(idea: Idea) -> Lookup:
-    def known(name: str, schema: Mapping[str, Any]) -> Any:
+def _lookup_in(idea: Idea) -> Lookup:
+    def lookup(name: str, schema: Mapping[str, Any]) -> Any:
         value = getattr(idea, ALIASES.get(name, name), None)
         if name == "score" and (schema.get("type") == "integer" or schema.get("maximum", 10) > 10):
-            return round(idea.score * 10)  # out of a hundred
+            return round(idea.score * 10)  # of 100
         return list(value) if isinstance(value, tuple) else value
 
-    return known
+    return lookup

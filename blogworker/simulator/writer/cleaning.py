@@ -1,4 +1,4 @@
-"""Descriptions as shops write them, HTML and all, turned into plain sentences."""
+"""Converts descriptions of products, which can have HTML, to plain sentences and facts."""
 
 import html
 import re
@@ -13,7 +13,7 @@ _MARKUP = re.compile(r"[*_`#<>|\[\]\\~]")
 _FACT = re.compile(r"([A-Z][a-z]{1,20}(?: [a-z]{1,20}){0,2}): ([^:]+)\.")
 _ROW = re.compile(r"([^\W\d_][^:.!?]{1,30}): ((?:[^:.!?]|[.!?](?!\s)){1,80}?)\.?")
 _CONTACT = re.compile(r"[\w.]@[\w.]|\d[\d ()/-]{6,}\d|www\.")
-_SHOUTED = re.compile(r"([!?])[!?]+")
+_REPEATED_MARKS = re.compile(r"([!?])[!?]+")
 _LABEL = re.compile(r"^[A-Z]{3,}[!:]? (?=[A-Z])")  # NEW, SALE
 _FULL_STOP = re.compile(r"(?<=\.)\s+")
 SHORTEST, LONGEST, LONGEST_FEATURE = 20, 220, 80
@@ -21,24 +21,24 @@ ADDRESS = "://"  # sentences that contain one are not quoted
 
 
 def plain(text: str) -> str:
-    """One line of text without markup; entities become characters."""
+    """The text in one line without HTML. Entities become characters."""
     return " ".join(_untagged(text).split())
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences worth quoting, each ending in a full stop, none twice."""
+    """The sentences that can be quoted, without duplicates."""
     found: list[str] = []
     for line in _untagged(text).split("\n"):
         for part in _SENTENCE_END.split(" ".join(line.split())):
-            plain_part = " ".join(_SHOUTED.sub(r"\1", without_pictures(part)).split())
+            plain_part = " ".join(_REPEATED_MARKS.sub(r"\1", without_emoji(part)).split())
             sentence = _MARKUP.sub("", _LABEL.sub("", plain_part)).strip(' -•\u00b7\u2013\t"“”')
             if SHORTEST <= len(sentence) <= LONGEST and sentence not in found and not is_contact(sentence):
                 found.append(sentence)
     return found
 
 
-def facts_of(text: str) -> tuple[dict[str, str], str]:
-    """The facts that lines of a description name by a label, or that end it, and the rest of it, in lines."""
+def description_facts(text: str) -> tuple[dict[str, str], str]:
+    """The labelled facts of a description, as lines or at its end, and the remaining lines."""
     *before, last = _lines(text) or [""]
     sentences = _FULL_STOP.split(last)
     ending: list[tuple[str, str]] = []
@@ -57,14 +57,16 @@ def facts_of(text: str) -> tuple[dict[str, str], str]:
 
 
 def features(text: str) -> list[str]:
-    """The lines that are no sentences, as in a list."""
+    """The lines that are not sentences, such as list items."""
     lines = [without_markup(line).strip(" -•\u00b7\u2013") for line in text.split("\n")]
-    told = [line for line in lines if line and len(line) <= LONGEST_FEATURE and not line.endswith((".", "!", "?", ":"))]
-    return list(dict.fromkeys(line for line in told if not is_contact(line)))
+    items = [
+        line for line in lines if line and len(line) <= LONGEST_FEATURE and not line.endswith((".", "!", "?", ":"))
+    ]
+    return list(dict.fromkeys(line for line in items if not is_contact(line)))
 
 
 def is_contact(text: str) -> bool:
-    """Whether it tells how to reach somebody, or leads elsewhere: a post has no room for that."""
+    """Whether a text has contact data or a URL, which do not belong in a post."""
     return ADDRESS in text or bool(_CONTACT.search(text))
 
 
@@ -73,17 +75,17 @@ def _lines(text: str) -> list[str]:
 
 
 def without_markup(text: str) -> str:
-    """Text without characters that have a meaning in markdown."""
-    return " ".join(_MARKUP.sub(" ", without_pictures(plain(text))).split())
+    """The text in one line, without HTML, emoji and characters of Markdown syntax."""
+    return " ".join(_MARKUP.sub(" ", without_emoji(plain(text))).split())
 
 
-def without_pictures(text: str) -> str:
-    """Without emoji and other drawn signs; degrees and trade marks stay."""
+def without_emoji(text: str) -> str:
+    """Remove emoji and other symbols, except ° and trademark signs."""
     return "".join(sign for sign in text if unicodedata.category(sign) != "So" or sign in "°®©™")
 
 
 def _untagged(text: str) -> str:
-    # Entities first and last: shops often escape a description twice.
+    # Entities are decoded twice, because shops often escape a description twice.
     text = html.unescape(text)
     text = _TAG.sub("", _BREAKS.sub("\n", _DROPPED.sub("", text)))
     return html.unescape(text).replace("\xa0", " ")

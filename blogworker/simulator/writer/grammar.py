@@ -1,4 +1,4 @@
-"""English grammar as far as the articles need it: number, gerunds, titles, and `Pen`, which fills slots."""
+"""The English grammar that the articles need: plurals, gerunds, title case, and `PhraseFiller`, which fills slots."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,13 +7,13 @@ from random import Random
 _SLOT = re.compile(r"\{(\w+)\}")
 _CHOICE = re.compile(r"\[([^\[\]]*\|[^\[\]]*)\]")
 _ARTICLE = re.compile(r"\b([Aa])n? (?=(\W*)(\w+))")
-_BEGUN = re.compile(r"(?:^|[.!?]\s+)[\"“*(]*$")  # what stands before the first word of a sentence
+_SENTENCE_START = re.compile(r"(?:^|[.!?]\s+)[\"“*(]*$")  # the text before the first word of a sentence
 _VOWEL_SOUND = re.compile(r"(?i)(?!one|uni|use|usu|usa|eu|ukul|ut[ie])[aeiou]|hour|honest|heir|8|11\b|18\b")
 _SMALL_WORDS = frozenset(
     ("a", "an", "and", "as", "at", "but", "by", "for", "from", "in", "into", "nor", "of", "on", "onto", "or", "over",
      "per", "the", "to", "via", "vs", "with")
 )  # fmt: skip
-_DOUBLED = frozenset(
+_DOUBLES_CONSONANT = frozenset(
     ("get", "set", "run", "plan", "cut", "put", "shop", "stop", "begin", "let", "sit", "swim", "fit", "wrap", "trim")
 )
 _UNCHANGED_PLURALS = frozenset({"glass", "dress", "canvas", "atlas", "gas", "lens", "bus", "yoga", "focus", "moss"})
@@ -29,7 +29,7 @@ def is_plural(word: str) -> bool:
 
 
 def singular(word: str) -> str:
-    """A plural word's singular, by rule."""
+    """The singular of a noun, by rule."""
     if not is_plural(word) or len(word) < 4:
         return word
     if word.endswith("ies"):
@@ -42,8 +42,8 @@ def singular(word: str) -> str:
 
 
 def gerund(verb: str) -> str:
-    """`care` -> `caring`."""
-    if verb in _DOUBLED:
+    """The gerund of a verb: `care` becomes `caring`."""
+    if verb in _DOUBLES_CONSONANT:
         return f"{verb}{verb[-1]}ing"
     if verb.endswith("ie"):
         return verb[:-2] + "ying"
@@ -53,7 +53,7 @@ def gerund(verb: str) -> str:
 
 
 def title_case(text: str) -> str:
-    """Each word of weight with a capital; words that have capitals of their own stay as they are."""
+    """Title case: small words such as `of` keep their case, except at the start, at the end and after a colon."""
     words = text.split(" ")
     found = []
     for index, word in enumerate(words):
@@ -63,7 +63,7 @@ def title_case(text: str) -> str:
 
 
 def upper_first(text: str) -> str:
-    """The text with a capital at its first letter, past quotes and stars."""
+    """The text with its first letter in upper case. Quotes and asterisks before it are skipped."""
     for index, sign in enumerate(text):
         if sign.isalpha():
             return text[:index] + sign.upper() + text[index + 1 :]
@@ -73,7 +73,7 @@ def upper_first(text: str) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """The text, ended at a word if it is too long."""
+    """Shorten a text to `limit` characters, at the end of a word."""
     text = " ".join(text.split())
     if len(text) <= limit:
         return text
@@ -85,7 +85,7 @@ def cut(text: str, limit: int) -> str:
 
 
 def tidy(text: str) -> str:
-    """Articles that fit the next word, no doubled stops."""
+    """Correct `a` and `an`, and remove doubled full stops."""
     return without_doubled_stops(with_articles(text))
 
 
@@ -97,8 +97,8 @@ def without_doubled_stops(text: str) -> str:
     return re.sub(r"([.!?])([”\"]?)\.", r"\1\2", text)
 
 
-class Pen:
-    """Fills phrases. The alternatives of a slot are used in turn, so that none comes back too soon."""
+class PhraseFiller:
+    """Fills the slots of phrases. All alternatives of a slot are used once before one is used again."""
 
     def __init__(self, random: Random, slots: Mapping[str, str | Sequence[str]], *, is_english: bool = True) -> None:
         self._random = random
@@ -106,27 +106,27 @@ class Pen:
         self._slots = slots
         self._queues: dict[str, list[str]] = {}
 
-    def knows(self, phrase: str) -> bool:
-        """Whether every slot of a phrase can be filled."""
+    def can_fill(self, phrase: str) -> bool:
+        """Whether all slots of a phrase are known."""
         return all(name in self._slots for name in _SLOT.findall(phrase))
 
-    def write(self, phrase: str) -> str:
-        """The phrase with choices made and slots filled, as tidy text."""
-        filled = self._filled(phrase, sentences=True)
+    def fill(self, phrase: str) -> str:
+        """The phrase as whole sentences, with choices made and slots filled. Raises KeyError for an unknown slot."""
+        filled = self._with_slots_filled(phrase, sentences=True)
         return tidy(filled) if self._is_english else without_doubled_stops(filled)
 
-    def fragment(self, phrase: str) -> str:
-        """The same for a part of a sentence: no capital is forced."""
-        return with_articles(self._filled(phrase)) if self._is_english else self._filled(phrase)
+    def fill_fragment(self, phrase: str) -> str:
+        """The same for a part of a sentence, without a capital at the start."""
+        return with_articles(self._with_slots_filled(phrase)) if self._is_english else self._with_slots_filled(phrase)
 
-    def _filled(self, phrase: str, *, sentences: bool = False) -> str:
-        """`sentences`: what begins one gets its capital. A stop within a name, as in `Co.`, ends none."""
+    def _with_slots_filled(self, phrase: str, *, sentences: bool = False) -> str:
+        """`sentences`: start sentences with a capital. The full stop of a name, as in `Co.`, ends none."""
         phrase = _CHOICE.sub(lambda m: self._random.choice(m[1].split("|")), phrase)
         phrase = upper_first(phrase) if sentences and not phrase.startswith("{") else phrase
 
         def filled(slot: re.Match[str]) -> str:
             word = self._word(slot[1])
-            return upper_first(word) if sentences and _BEGUN.search(slot.string[: slot.start()]) else word
+            return upper_first(word) if sentences and _SENTENCE_START.search(slot.string[: slot.start()]) else word
 
         while _SLOT.search(phrase):
             phrase = _SLOT.sub(filled, phrase)

@@ -1,4 +1,4 @@
-"""What an article is about: facts read from the prompt, and the words by which the subject goes."""
+"""The subject of an article: the facts in the prompt, and the names of the subject."""
 
 import json
 import re
@@ -9,10 +9,10 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from blogworker.simulator.writer import cleaning
+from blogworker.simulator.writer.facts import pairs, source_facts
 from blogworker.simulator.writer.grammar import is_plural, singular
 from blogworker.simulator.writer.kinds import ANY, ENGLISH, Answer, Kind, goods, kind_of_phrase, kinds
-from blogworker.simulator.writer.record import pairs, record_of
-from blogworker.simulator.writer.topics import Topic, head_of, heads_in, is_thing, topic_of
+from blogworker.simulator.writer.topics import Topic, head_noun, head_nouns, is_known_noun, topic_of
 
 LONGEST_NAME = 80
 _INTRODUCTION = re.compile(
@@ -35,61 +35,61 @@ _STOP_WORDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A source, understood. Text is plain: no HTML and nothing that markdown would read as a mark."""
+    """The parsed source. All texts are without HTML and Markdown."""
 
     is_product: bool
     name: str
-    phrase: str  # how it is called within a sentence: `the Oak Chair`, `caring for a monstera`
+    phrase: str  # its name within a sentence: `the Oak Chair`, `caring for a monstera`
     plural: bool
-    is_act: bool  # something one does, such as caring for plants
+    is_activity: bool  # such as caring for plants
     question: str  # the search phrase, if it was a question
     kind: Kind
     answer: Answer | None  # a prepared answer to the search phrase
-    record: Mapping[str, str]  # the facts that a product's description names: `Material` and so on
-    facts: Mapping[str, str]  # what its source states besides: prices, choices, measures
-    features: tuple[str, ...]  # lines of the description that are no sentences
+    description_facts: Mapping[str, str]  # labelled facts in the description, such as `Material`
+    source_facts: Mapping[str, str]  # other facts in the source: prices, options, measures
+    features: tuple[str, ...]  # lines of the description that are not sentences
     language: str  # of the article
-    told: tuple[str, ...]  # the other sentences of the description
+    sentences: tuple[str, ...]  # the other sentences of the description
     price: str
     vendor: str
     tags: tuple[str, ...]
     keyword: str
     url: str
-    site_language: str  # such as `de`; empty where none is set
-    fingerprint: str  # the source as text: whatever is drawn for it depends on this
+    site_language: str  # such as `de`; empty if it is not set
+    fingerprint: str  # the source as text; part of the random seed
 
 
 def read_subject(prompt: str) -> Subject:
-    """The subject of a prompt: its `<source>` block, or else the whole text."""
+    """Parse the `<source>` block of a prompt, or the whole text if there is none."""
     source = tagged_json(prompt, "source") or {"kind": "text", "text": prompt[-2_000:]}
     given = str(source.get("kind") or ("product" if source.get("price") or source.get("vendor") else "text"))
     is_product = given == "product"
-    told = _text(source, "description") or _text(source, "text")
-    name = _name(source, told)
+    description = _text(source, "description") or _text(source, "text")
+    name = _name(source, description)
     language = _language(source) if is_product else ENGLISH
     topic = _product(name, language) if is_product else topic_of(name)
     answer = None if is_product else _answer(name)
-    record, rest = cleaning.facts_of(told) if is_product else ({}, told)
+    stated, rest = cleaning.description_facts(description) if is_product else ({}, description)
     kind = _kind(_telling_nouns(name, _text(source, "product_type"), given), _words_of(source), answer)
     if is_product and (language != ENGLISH or kind.name == ANY):
         kind = goods()[language]
-    facts = record_of(source, {**goods()[language].said, **kind.said}, language) if is_product else {}
+    facts = source_facts(source, {**goods()[language].phrases, **kind.phrases}, language) if is_product else {}
     features = cleaning.features(rest) if is_product else []
     return Subject(
         is_product=is_product,
         name=name,
         phrase=topic.phrase,
         plural=topic.plural,
-        is_act=topic.is_act,
+        is_activity=topic.is_activity,
         question=topic.question,
         kind=kind,
         answer=answer,
-        record=record,
-        facts={label: value for label, value in facts.items() if label not in record},
+        description_facts=stated,
+        source_facts={label: value for label, value in facts.items() if label not in stated},
         features=tuple(features),
         language=language,
-        told=tuple(part for part in cleaning.sentences(rest) if part not in features),
-        price=facts.get(pairs(goods()[language].said["labels"])["price"], ""),
+        sentences=tuple(part for part in cleaning.sentences(rest) if part not in features),
+        price=facts.get(pairs(goods()[language].phrases["labels"])["price"], ""),
         vendor=_vendor(source),
         tags=tuple(cleaning.without_markup(str(tag)) for tag in source.get("tags") or () if str(tag).strip()),
         keyword=cleaning.without_markup(_text(source, "keyword")),
@@ -100,7 +100,7 @@ def read_subject(prompt: str) -> Subject:
 
 
 def _language(source: Mapping[str, Any]) -> str:
-    """The site's language, if there is an article about goods in it."""
+    """The language of the site if `goods` has it, else English."""
     language = _site_language(source)
     return language if language in goods() else ENGLISH
 
@@ -112,7 +112,7 @@ def _site_language(source: Mapping[str, Any]) -> str:
 
 
 def _answer(name: str) -> Answer | None:
-    """The answer prepared for a search phrase, or for its beginning: `how to trim a candle wick for beginners`."""
+    """The prepared answer to the longest known phrase with which the search phrase begins, if any."""
     text = f"{name.lower().rstrip('?.! ')} "
     found = [phrase for phrase in kind_of_phrase() if text.startswith(f"{phrase} ")]
     longest = max(found, key=len, default="")
@@ -120,26 +120,26 @@ def _answer(name: str) -> Answer | None:
 
 
 def _kind(nouns: Iterator[str], words: Collection[str], answer: Answer | None) -> Kind:
-    """The kind that a noun of the source names. A guess could describe one product as another."""
+    """The kind that a noun of the source names, else `ANY`: a guess could describe the wrong product."""
     if answer is not None:
         return kind_of_phrase()[answer.phrase]
-    covering = (kind for noun in nouns for kind in kinds().values() if kind.covers(noun, words))
+    covering = (kind for noun in nouns for kind in kinds().values() if kind.matches(noun, words))
     return next(covering, kinds()[ANY])
 
 
 def _telling_nouns(name: str, product_type: str, given: str) -> Iterator[str]:
-    """The nouns that say what a source is about. Free text gives none: its name is guessed."""
+    """The nouns that can name the kind of a source. Free text has none, because its name is a guess."""
     if given == "keyword":
-        yield from (singular(word) for word in heads_in(name.lower()))
+        yield from (singular(word) for word in head_nouns(name.lower()))
     if given != "product":
         return
     if product_type:
-        yield singular(head_of(product_type.lower()))
-    yield singular(head_of(main_part(name).lower()))
+        yield singular(head_noun(product_type.lower()))
+    yield singular(head_noun(main_part(name).lower()))
 
 
 def _vendor(source: Mapping[str, Any]) -> str:
-    """The name of the shop; empty if it contains an address."""
+    """The vendor of the product; empty if it contains a URL."""
     vendor = cleaning.without_markup(_text(source, "vendor") or _text(source, "brand"))
     return "" if cleaning.ADDRESS in vendor else vendor
 
@@ -153,17 +153,17 @@ def _product(name: str, language: str) -> Topic:
     if language != ENGLISH:
         return Topic(main_part(name))
     bare = re.sub(r"^(?:the|a|an) ", "", main_part(name), flags=re.IGNORECASE)
-    return Topic(f"the {bare}", plural=is_plural(head_of(bare)))
+    return Topic(f"the {bare}", plural=is_plural(head_noun(bare)))
 
 
 def main_part(name: str) -> str:
-    """A product's name without what follows a comma, colon or dash, such as its size."""
+    """The name of a product up to the first comma, colon, dash or parenthesis. The rest is often a size."""
     first = re.split(r", |: | - | \u2013 | \| | \(", name, maxsplit=1)[0]
     return first if len(first) >= 8 and " " in first else name
 
 
 def tagged_json(prompt: str, tag: str) -> dict[str, Any] | None:
-    """The JSON object that follows the mark of a tag; None when there is none."""
+    """The JSON object after `<tag>`; None if there is none."""
     start = prompt.find(f"<{tag}>")
     if start < 0:
         return None
@@ -175,7 +175,7 @@ def tagged_json(prompt: str, tag: str) -> dict[str, Any] | None:
 
 
 def tagged_list(prompt: str, tag: str) -> list[dict[str, Any]]:
-    """The objects of the JSON list that follows the mark of a tag."""
+    """The objects of the JSON list after `<tag>`; empty if there is none."""
     start = prompt.find(f"<{tag}>")
     if start < 0:
         return []
@@ -187,14 +187,14 @@ def tagged_list(prompt: str, tag: str) -> list[dict[str, Any]]:
 
 
 def slots_of(subject: Subject) -> dict[str, str]:
-    """The known slots of a subject, with their texts."""
+    """The slots of a subject and their texts. Unknown facts have no slot."""
     many, product = subject.plural, subject.is_product
     known = {
         "product": subject.phrase if product else "",
         "topic": "" if product else subject.phrase,
         "price": subject.price,
         "vendor": subject.vendor,
-        **{label.lower().replace(" ", "_"): value for label, value in subject.record.items()},
+        **{label.lower().replace(" ", "_"): value for label, value in subject.description_facts.items()},
     }
     return {
         **{name: value for name, value in known.items() if value},
@@ -215,26 +215,26 @@ def _text(source: Mapping[str, Any], key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _name(source: Mapping[str, Any], told: str) -> str:
+def _name(source: Mapping[str, Any], description: str) -> str:
     for key in _SOURCES_OF_NAME:
         if name := cleaning.without_markup(_text(source, key)):
             return name[:LONGEST_NAME].strip()
-    line = cleaning.without_markup(told.strip().split("\n", 1)[0])
+    line = cleaning.without_markup(description.strip().split("\n", 1)[0])
     if line and len(line.split()) <= 8:
         return line.rstrip(".!?:")
-    text = cleaning.without_markup(told)
+    text = cleaning.without_markup(description)
     if match := _INTRODUCTION.search(text[:300]):
         return _PREPOSITION.split(f"{match[1]} ")[0].strip()
     return _frequent_pair(text) or "everyday things"
 
 
 def _frequent_pair(text: str) -> str:
-    """The two neighbouring words that come up most, as a name for a text that has none."""
+    """The most frequent pair of words, as the name of a text without one."""
     words = [word.lower() for word in re.findall(r"[A-Za-z][A-Za-z'-]+", text)]
     counts: dict[str, int] = {}
     for first, second in pairwise(words):
         if first not in _STOP_WORDS and second not in _STOP_WORDS:
-            counts[f"{first} {second}"] = counts.get(f"{first} {second}", 0) + (3 if is_thing(second) else 1)
+            counts[f"{first} {second}"] = counts.get(f"{first} {second}", 0) + (3 if is_known_noun(second) else 1)
     return max(counts, key=lambda pair: counts[pair], default="")
 
 

@@ -1,4 +1,4 @@
-"""Search phrases turned into topics: `how often to water an orchid` is about watering an orchid."""
+"""Converts search phrases to topics: `how often to water an orchid` becomes `watering an orchid`."""
 
 import re
 from dataclasses import dataclass
@@ -28,38 +28,38 @@ _AUXILIARIES = re.compile(
     r"|makes?|causes?|my|your|our|their|the|it|there|you|we|i)\s+",
     re.IGNORECASE,
 )
-_ENDS = frozenset(
+_NOT_NOUNS = frozenset(
     """
     is are was were be do does did can could should will would fit fits mean means taste tastes stay stays go goes
     going last lasts work works cost costs need needs help helps matter look looks tunnel grow grows die stop turn
     turns smell good bad better worse best safe worth different real so to for in on at with without from of and
     or than as that not break breaks shrink shrinks fade fades wear rust rusts
-    """.split()  # noqa: SIM905 - words read best so
+    """.split()  # noqa: SIM905 - easier to read than a list
 )
-_ORDERS = frozenset(
+_IMPERATIVES = frozenset(
     """
     make stop build choose grow clean fix repair mend sew bake brew cook pack plan paint start learn store keep save
     wash water plant prune style decorate prepare write train teach find get set turn buy sell use try care layer
-    """.split()  # noqa: SIM905 - words read best so
+    """.split()  # noqa: SIM905 - easier to read than a list
 )
 _UNCOUNTABLE = frozenset(
     """
     coffee tea matcha bread sourdough jam honey chocolate pasta cheese incense yoga meditation running sleep fitness
     photography software granola children marketing travel therapy coaching consulting wax oil soap skincare espresso
     granola soup consulting accounting paper ink stationery photography compost moss
-    """.split()  # noqa: SIM905 - words read best so
+    """.split()  # noqa: SIM905 - easier to read than a list
 )
 _PREPOSITION = re.compile(r",|\s[-\u2013|(]|\s(?:for|with|in|of|from|to|on|and|by|under|at|without|that|which)\s")
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What a phrase is about, as it is called within a sentence."""
+    """The topic of a phrase. `phrase` is its name within a sentence."""
 
     phrase: str
     plural: bool = False
-    is_act: bool = False
-    question: str = ""  # the phrase as it was asked, if it was a question
+    is_activity: bool = False
+    question: str = ""  # the original phrase, if it is a question
 
 
 def topic_of(name: str) -> Topic:
@@ -69,34 +69,36 @@ def topic_of(name: str) -> Topic:
     text = text if any(sign.isupper() for sign in text[1:]) else text.lower()
     if match := _TO_DO.match(text):
         question = "" if text.lower().startswith("how to ") else text
-        return Topic(f"{gerund(match[1].lower())} {match[2]}".strip(), plural=False, is_act=True, question=question)
+        return Topic(
+            f"{gerund(match[1].lower())} {match[2]}".strip(), plural=False, is_activity=True, question=question
+        )
     if _ASKING.match(text):
-        return _asked(text)
+        return _question_topic(text)
     first, _, rest = text.partition(" ")
-    if first.lower() in _ORDERS and rest and not is_plural(rest.split()[0]):
-        return Topic(f"{gerund(first.lower())} {rest}", plural=False, is_act=True)
-    if first.endswith("ing") and rest and len(first) > 5 and not is_thing(first):
-        return Topic(text, plural=False, is_act=True)
+    if first.lower() in _IMPERATIVES and rest and not is_plural(rest.split()[0]):
+        return Topic(f"{gerund(first.lower())} {rest}", plural=False, is_activity=True)
+    if first.endswith("ing") and rest and len(first) > 5 and not is_known_noun(first):
+        return Topic(text, plural=False, is_activity=True)
     text = _INNER_QUESTION.sub("", text)
     return _noun_topic(re.sub(r"\bvs\.?\b", "versus", text))
 
 
-def head_of(name: str) -> str:
-    """The noun that decides the number: the last word before any preposition."""
+def head_noun(name: str) -> str:
+    """The head noun, which decides the number: the last word before the first preposition."""
     words = _PREPOSITION.split(f"{name} ")[0].split()
-    while len(words) > 1 and words[-1].lower() in _ENDS:  # `plants safe for cats`
+    while len(words) > 1 and words[-1].lower() in _NOT_NOUNS:  # `plants safe for cats`
         words.pop()
     return re.sub(r"\W+$", "", words[-1]) if words else name
 
 
-def _asked(question: str) -> Topic:
-    """The thing a question is about: its first words that are neither auxiliary nor verb."""
+def _question_topic(question: str) -> Topic:
+    """The topic of a question: its first words that are not auxiliaries or verbs."""
     rest, previous = question, ""
     while rest != previous:
         previous, rest = rest, _AUXILIARIES.sub("", rest)
     words: list[str] = []
     for word in rest.split():
-        if word.lower() in _ENDS or len([w for w in words if w not in ("a", "an")]) == 2:
+        if word.lower() in _NOT_NOUNS or len([w for w in words if w not in ("a", "an")]) == 2:
             break
         words.append(word)
     if words[:1] in (["a"], ["an"]):
@@ -106,19 +108,19 @@ def _asked(question: str) -> Topic:
 
 
 def _noun_topic(text: str) -> Topic:
-    head = head_of(text)
+    head = head_noun(text)
     many = is_plural(head) or (" or " in text and is_plural(text.split()[-1]))
     bare = re.sub(r"^(?:a|an) ", "", text)
     return Topic(f"a {bare}" if _is_countable(head) and not many else bare, plural=many)
 
 
 def _is_countable(word: str) -> bool:
-    """Only words we know: a bare noun reads better than a wrong article."""
+    """Whether a word is a known countable noun. Unknown words get no article: a wrong one would be worse."""
     word = word.lower()
-    return singular(word) == word and word not in _UNCOUNTABLE and is_thing(word)
+    return singular(word) == word and word not in _UNCOUNTABLE and is_known_noun(word)
 
 
-def heads_in(phrase: str) -> list[str]:
+def head_nouns(phrase: str) -> list[str]:
     """The head nouns of a search phrase: the last word of each part between its prepositions.
 
     `how to sharpen a knife with a whetstone` is about the knife first; `tea towels` about towels, not about tea.
@@ -129,17 +131,17 @@ def heads_in(phrase: str) -> list[str]:
 
 def _last_noun(part: str) -> str:
     words = re.findall(r"[a-z][a-z'-]*", part)
-    while len(words) > 1 and words[-1] in _ENDS:
+    while len(words) > 1 and words[-1] in _NOT_NOUNS:
         words.pop()
     return words[-1] if words else ""
 
 
-def is_thing(word: str) -> bool:
-    """Whether a word is a noun that we know, singular or plural."""
-    return word.lower() in _things() or singular(word.lower()) in _things()
+def is_known_noun(word: str) -> bool:
+    """Whether a word is in `nouns.txt`, in the singular or the plural."""
+    return word.lower() in _known_nouns() or singular(word.lower()) in _known_nouns()
 
 
 @cache
-def _things() -> frozenset[str]:
-    text = (files("blogworker.simulator.writer") / "things.txt").read_text(encoding="utf-8")
+def _known_nouns() -> frozenset[str]:
+    text = (files("blogworker.simulator.writer") / "nouns.txt").read_text(encoding="utf-8")
     return frozenset(word for line in text.splitlines() if not line.startswith("#") for word in line.split())

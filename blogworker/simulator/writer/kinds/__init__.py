@@ -1,24 +1,25 @@
-"""The prepared articles, one file per kind of product, read once.
+"""The prepared articles, one file per kind of product. Each file is read once.
 
-    facts: Fact                      words around the facts of a product; `range`, `labels`, `link` and others likewise
+    facts: Fact                      phrases around the facts of a product; also `range`, `labels`, `link` and others
     noun: tea                        what the product is called
-    shown: a pot of tea              what a picture of it shows, if not the noun itself
-    nouns: raincoat                  words that name the kind by themselves, in the singular
-    perhaps: jacket shell            words that name it if the source also has one of the words in `when`
+    shown: a pot of tea              what its picture shows; default: the noun
+    nouns: raincoat                  singular nouns that name this kind and no other
+    perhaps: jacket shell            nouns that name this kind if the source also has a word of `when`
     when: waterproof rain
-    places: on a table / by a sink   where a picture shows it
+    places: on a table / by a sink   where its picture shows it
     tags: mugs / stoneware
 
-    = care                           an angle: `about`, `for`, `intent`, `search` (phrases), `title` (of a product),
-                                     `asked` (of a topic), `intro` (one or more), the names of its own `sections`
-    == washing | Heading / Another   a section; the one named `product` is about a product's facts, and those whose
-                                     names begin with `close` end an article
+    = care                           an angle: `about`, `for`, `intent`, `search` (phrases), `title` (for a product),
+                                     `asked` (titles for a topic), `intro` (one or more), `sections` (their names)
+    == washing | Heading / Another   a section. `product` is the one about a product's facts; sections whose names begin
+                                     with `close` end an article
     ? does a mug break | care shock | Title
-                                     a search phrase whose answer opens the article, its angle, and the section that
-                                     comes first, if it is not the first of the angle
+                                     a search phrase, the angle of its answer, and the section that comes first, if
+                                     that is not the first of the angle; then the answer, which opens the article
 
-Text is Markdown with slots in braces. A sentence with an unknown slot is left out, so everything said about a product
-comes from its own description. The words around the slots name no measure: they are true of every product of the kind.
+Text is Markdown with slots in braces. A sentence with an unknown slot is left out, so that everything an article says
+about a product comes from its own description. The other sentences have no measures: they are true of every product of
+the kind.
 """
 
 import re
@@ -28,11 +29,11 @@ from functools import cache
 from importlib.resources import files
 
 ALTERNATIVES = " / "
-ANY = "anything"  # the kind for all that belongs to no other
-GOODS = "goods"  # the kind for products that belong to no other; it has an article in each of several languages
+ANY = "anything"  # the kind of subjects that have no other
+GOODS = "goods"  # the kind of products that have no other; it has articles in several languages
 ENGLISH = "en"
 PRODUCT, CLOSE = "product", "close"
-OF_A_KIND = frozenset({"noun", "shown", "nouns", "perhaps", "when", "places", "tags"})
+KIND_FIELDS = frozenset({"noun", "shown", "nouns", "perhaps", "when", "places", "tags"})
 _PART = re.compile(r"^(==?|\?) (.+)$", re.MULTILINE)
 _FIELD = re.compile(r"^([a-z]+): (.+)$", re.MULTILINE)
 _COMMENT = re.compile(r"^#(?!#).*\n", re.MULTILINE)
@@ -55,9 +56,9 @@ class Angle:
     about: str
     audiences: tuple[str, ...]
     intent: str
-    searches: tuple[str, ...]  # what its readers type
-    titles: tuple[str, ...]  # for a product
-    asked: tuple[str, ...]  # for a topic
+    searches: tuple[str, ...]  # search phrases of its readers
+    titles: tuple[str, ...]  # of articles about a product
+    topic_titles: tuple[str, ...]  # of articles about a topic, after its name
     intros: tuple[str, ...]
     sections: tuple[str, ...]
 
@@ -68,7 +69,7 @@ class Answer:
 
     phrase: str
     angle: str
-    first: str  # name of the section that comes first; empty: the angle's own order
+    first_section: str  # name of the section that comes first; empty: the first one of the angle
     title: str
     text: str
 
@@ -79,23 +80,23 @@ class Kind:
 
     name: str
     noun: str
-    shown: str
+    picture_phrase: str
     nouns: frozenset[str]
-    perhaps: frozenset[str]
-    when: frozenset[str]
+    ambiguous_nouns: frozenset[str]
+    context_words: frozenset[str]
     places: tuple[str, ...]
     tags: tuple[str, ...]
     angles: Mapping[str, Angle]
     sections: Mapping[str, Section]
     answers: Mapping[str, Answer]
-    said: Mapping[str, str]  # words around the facts of a product
+    phrases: Mapping[str, str]  # phrases around the facts of a product
 
-    def covers(self, noun: str, words: Collection[str]) -> bool:
+    def matches(self, noun: str, words: Collection[str]) -> bool:
         """Whether a noun, in a source with these words, names a product of this kind.
 
-        Do not guess: what is written about merino is not true of a cotton sock.
+        In doubt it does not: an article about merino is not true of a cotton sock.
         """
-        return noun in self.nouns or (noun in self.perhaps and not self.when.isdisjoint(words))
+        return noun in self.nouns or (noun in self.ambiguous_nouns and not self.context_words.isdisjoint(words))
 
     @property
     def closings(self) -> list[Section]:
@@ -103,7 +104,7 @@ class Kind:
 
     @property
     def bodies(self) -> list[str]:
-        """The names of the sections that any article of this kind may have."""
+        """The names of the sections in the middle of an article."""
         return [name for name in self.sections if name != PRODUCT and not name.startswith(CLOSE)]
 
 
@@ -129,43 +130,43 @@ def kind_of_phrase() -> Mapping[str, Kind]:
 
 def _kind(name: str, text: str) -> Kind:
     head, parts = _parts(_COMMENT.sub("", text))
-    told = _fields(head)
+    fields = _fields(head)
     answers = [_answer(title, body) for mark, title, body in parts if mark == "?"]
     return Kind(
         name=name,
-        noun=told["noun"][0],
-        shown=told.get("shown", [f"a {told['noun'][0]}"])[0],
-        nouns=_words(told, "nouns"),
-        perhaps=_words(told, "perhaps"),
-        when=_words(told, "when"),
-        places=_list(told["places"]),
-        tags=_list(told.get("tags", [])),
+        noun=fields["noun"][0],
+        picture_phrase=fields.get("shown", [f"a {fields['noun'][0]}"])[0],
+        nouns=_words(fields, "nouns"),
+        ambiguous_nouns=_words(fields, "perhaps"),
+        context_words=_words(fields, "when"),
+        places=_list(fields["places"]),
+        tags=_list(fields.get("tags", [])),
         angles={title: _angle(title, body) for mark, title, body in parts if mark == "="},
         sections=dict(_section(title, body) for mark, title, body in parts if mark == "=="),
         answers={answer.phrase: answer for answer in answers},
-        said={name: values[0] for name, values in told.items() if name not in OF_A_KIND},
+        phrases={name: values[0] for name, values in fields.items() if name not in KIND_FIELDS},
     )
 
 
 def _parts(text: str) -> tuple[str, list[tuple[str, str, str]]]:
-    """The text before the first mark, then each part: its mark, title and body."""
+    """The text before the first part, then the mark, title and body of each part."""
     head, *pieces = _PART.split(text)
     triples = zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True)
     return head, [(mark, title.strip(), body.strip()) for mark, title, body in triples]
 
 
 def _angle(name: str, body: str) -> Angle:
-    told = _fields(body)
+    fields = _fields(body)
     return Angle(
         name=name,
-        about=told["about"][0],
-        audiences=_list(told["for"]),
-        intent=told["intent"][0],
-        searches=_list(told.get("search", [])),
-        titles=_list(told["title"]),
-        asked=_list(told["asked"]),
-        intros=tuple(told["intro"]),
-        sections=tuple(told["sections"][0].split()),
+        about=fields["about"][0],
+        audiences=_list(fields["for"]),
+        intent=fields["intent"][0],
+        searches=_list(fields.get("search", [])),
+        titles=_list(fields["title"]),
+        topic_titles=_list(fields["asked"]),
+        intros=tuple(fields["intro"]),
+        sections=tuple(fields["sections"][0].split()),
     )
 
 
@@ -176,8 +177,8 @@ def _section(title: str, body: str) -> tuple[str, Section]:
 
 def _answer(title: str, body: str) -> Answer:
     phrase, place, headline = title.split(" | ")
-    angle, _, first = place.partition(" ")
-    return Answer(phrase, angle, first, headline, " ".join(body.split("\n")))
+    angle, _, first_section = place.partition(" ")
+    return Answer(phrase, angle, first_section, headline, " ".join(body.split("\n")))
 
 
 def _fields(text: str) -> dict[str, list[str]]:
@@ -192,8 +193,8 @@ def _matches(text: str) -> Iterator[tuple[str, str]]:
         yield match[1], match[2].strip()
 
 
-def _words(told: Mapping[str, list[str]], field: str) -> frozenset[str]:
-    return frozenset(" ".join(told.get(field, [])).split())
+def _words(fields: Mapping[str, list[str]], field: str) -> frozenset[str]:
+    return frozenset(" ".join(fields.get(field, [])).split())
 
 
 def _list(values: Iterable[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What a source states about a product, as rows of a table: prices, choices, measures, each as the source has it."""
+"""The facts in the source of a product, as rows of a table: prices, options, measures."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,13 +11,13 @@ CURRENCIES = {"USD": "$", "EUR": "€", "GBP": "£", "CAD": "CA$", "AUD": "A$"}
 MOST_VARIANTS, MOST_CHOICES = 6, 120
 AMOUNT = re.compile(r"\d+(?:[.,]\d+)?")
 MEASURE = re.compile(r"(?<![\d.])(\d+)\.(\d{1,3})(?= (?:kg|g|lb|oz|mm|cm|m|ml|l)\b)")
-RIBBON = "ribbon"  # advertises, and states nothing
+RIBBON = "ribbon"  # an advertisement, not a fact
 COMMA = frozenset({"de", "fr", "es", "it"})  # languages that write 12,50 €
 
 
-def record_of(source: Mapping[str, Any], said: Mapping[str, str], language: str) -> dict[str, str]:
-    """Rows by their labels, in the words of `said`, which a kind of product brings."""
-    labels, words = pairs(said.get("labels", "")), pairs(said.get("words", ""))
+def source_facts(source: Mapping[str, Any], phrases: Mapping[str, str], language: str) -> dict[str, str]:
+    """The rows: label and value. `phrases` of the kind of product has the labels in the language."""
+    labels, words = pairs(phrases.get("labels", "")), pairs(phrases.get("words", ""))
     currency = str(source.get("currency") or "")
 
     def price(text: str) -> str:
@@ -26,26 +26,28 @@ def record_of(source: Mapping[str, Any], said: Mapping[str, str], language: str)
     rows: dict[str, str] = {}
     low, _, high = str(source.get("price") or "").partition(" to ")
     if low and any(sign in "123456789" for sign in low):
-        rows["price"] = price(low) if not high else said["range"].format(low=price(low), high=price(high))
+        rows["price"] = price(low) if not high else phrases["range"].format(low=price(low), high=price(high))
     rows["before"] = price(str(source.get("compare_at_price") or ""))
     rows["stock"] = words.get(str(source.get("availability") or ""), "")
     named = {labels.get(name, name): value for name, value in rows.items()}
     named |= {labels.get(name, name): value for name, value in _choices(source)}
-    named |= dict(_variants(source, price, said.get("before", "")))
+    named |= dict(_variants(source, price, phrases.get("before", "")))
     named |= {
-        labels.get(name.casefold(), name): value for name, value in _parted(source.get("details")) if name != RIBBON
+        labels.get(name.casefold(), name): value for name, value in _labelled(source.get("details")) if name != RIBBON
     }
-    told = {upper_first(without_markup(name)): without_markup(value) for name, value in named.items() if value and name}
-    return {name: MEASURE.sub(r"\1,\2", value) for name, value in told.items()} if language in COMMA else told
+    table = {
+        upper_first(without_markup(name)): without_markup(value) for name, value in named.items() if value and name
+    }
+    return {name: MEASURE.sub(r"\1,\2", value) for name, value in table.items()} if language in COMMA else table
 
 
 def pairs(text: str) -> dict[str, str]:
-    """`a=b / c=d` as a mapping."""
+    """Parse `a=b / c=d`."""
     return dict(pair.split("=", 1) for pair in text.split(" / ") if "=" in pair)
 
 
 def amount(text: str, currency: str, language: str) -> str:
-    """A price as its language writes it, with its currency if that is known."""
+    """Format a price in a language, with its currency if it is known."""
     if not AMOUNT.fullmatch(text):
         return without_markup(text)
     if language in COMMA:
@@ -54,22 +56,22 @@ def amount(text: str, currency: str, language: str) -> str:
 
 
 def _choices(source: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield from ((name, value) for name, value in _parted(source.get("options")) if len(value) <= MOST_CHOICES)
+    yield from ((name, value) for name, value in _labelled(source.get("options")) if len(value) <= MOST_CHOICES)
 
 
 def _variants(source: Mapping[str, Any], price: Any, before: str) -> Iterator[tuple[str, str]]:
-    """Only where their prices differ: else the rows would say one thing again and again."""
-    told = [(name, value.split(", ")) for name, value in _parted(source.get("variants"))]
-    if len({facts[0] for _, facts in told}) < 2:
+    """The prices of the variants, if they differ."""
+    variants = [(name, value.split(", ")) for name, value in _labelled(source.get("variants"))]
+    if len({facts[0] for _, facts in variants}) < 2:
         return
-    for name, (first, *rest) in told[:MOST_VARIANTS]:
+    for name, (first, *rest) in variants[:MOST_VARIANTS]:
         if AMOUNT.fullmatch(first):
             reduced = next((part.removeprefix("before ") for part in rest if part.startswith("before ")), "")
             yield name, f"{price(first)} ({before} {price(reduced)})" if reduced else price(first)
 
 
-def _parted(entries: Any) -> Iterator[tuple[str, str]]:
-    """The entries of a list of texts such as `Size: S, M`."""
+def _labelled(entries: Any) -> Iterator[tuple[str, str]]:
+    """Label and value of entries such as `Size: S, M`."""
     for entry in entries if isinstance(entries, list) else ():
         name, colon, value = str(entry).partition(": ")
         if colon:
