@@ -26,7 +26,7 @@ $(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
 
 setup: $(VENV)/.dev ## create .venv with the locked dependencies and the developers' tools
 
-demo: $(VENV)/.runtime ## everything on this machine: Postgres, vendors' simulator, two workers, 120 posts, a gallery
+demo: $(VENV)/.runtime ## everything on this machine: Postgres, the simulator, two workers, 120 posts, a gallery
 	@$(BIN)/blogworker demo $(ARGS)
 
 # Compiled tests are kept even where the environment forbids it: each pytest worker reads every file.

@@ -26,5 +26,5 @@ def demo(
     with extra("demo"):  # its processes need the extra: report a missing one before anything is started
         from blogworker.cli import simulation  # noqa: F401
         from blogworker.cli.demo_screen import run_demo
-        from blogworker.demo.show import Plan
-    run_demo(Plan(blogs=posts, sites=sites, out=out.resolve(), speed=speed, concurrency=concurrency, keep=keep))
+        from blogworker.demo.run import Plan
+    run_demo(Plan(jobs=posts, sites=sites, out=out.resolve(), speed=speed, concurrency=concurrency, keep=keep))

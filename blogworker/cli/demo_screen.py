@@ -10,9 +10,8 @@ from rich.live import Live
 
 from blogworker.cli.output import Screen, console, facts
 from blogworker.cli.signals import until_signal
-from blogworker.demo import show
 from blogworker.demo.progress import Progress
-from blogworker.demo.show import Plan, Result
+from blogworker.demo.run import Plan, Result, run
 from blogworker.errors import SettingsError
 from blogworker.plurals import counted
 from blogworker.printable import typed
@@ -55,9 +54,9 @@ class View:
 
 def run_demo(plan: Plan) -> None:
     """Run the demo. Exit 1 if a job failed, 130 if a signal ended it."""
-    if plan.blogs < plan.sites:
+    if plan.jobs < plan.sites:
         raise SettingsError(
-            f"{counted(plan.blogs, 'post')} for {counted(plan.sites, 'site')} are too few: each site needs at least one"
+            f"{counted(plan.jobs, 'post')} for {counted(plan.sites, 'site')} are too few: each site needs at least one"
         )
     configure(LogSettings(level="warning"))
     screen = console()
@@ -75,7 +74,7 @@ async def _run(plan: Plan, screen: Screen) -> Result | None:
 
     async def act() -> Result:
         try:
-            return await show.run(plan, say=view.say, show=view.show)
+            return await run(plan, say=view.say, show=view.show)
         finally:
             view.close()
 

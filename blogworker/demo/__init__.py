@@ -1,1 +1,1 @@
-"""The whole system on one machine, to watch: a Postgres, the vendors' simulator, two workers, a gallery of posts."""
+"""The demo: a Postgres, the simulator of the providers and two workers on one machine, and a gallery of the posts."""

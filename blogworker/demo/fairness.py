@@ -1,17 +1,17 @@
-"""How even the service of sites was."""
+"""The fairness of a run: whether all sites were served evenly."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 
 def jain(shares: Sequence[float]) -> float:
-    """Jain's fairness index: 1 when all shares are equal, 1/n when one has everything (Jain, Chiu, Hawe 1984)."""
+    """Jain's fairness index: 1 if all shares are equal, 1/n if one has everything (Jain, Chiu, Hawe 1984)."""
     squares = sum(share * share for share in shares)
     return 1.0 if squares == 0 else sum(shares) ** 2 / (len(shares) * squares)
 
 
 def max_min_share(demands: Mapping[str, int], capacity: int) -> dict[str, float]:
-    """What each site is due when `capacity` is dealt out evenly and nobody is given more than it asks for."""
+    """The max-min fair share of each site: `capacity` in equal parts, but to no site more than its demand."""
     due: dict[str, float] = {}
     left = float(capacity)
     waiting = sorted(demands, key=lambda site: demands[site])
@@ -24,9 +24,10 @@ def max_min_share(demands: Mapping[str, int], capacity: int) -> dict[str, float]
 
 
 def fairness(order: Sequence[str]) -> float:
-    """Jain's index of service against the max-min fair share, after half of the claims.
+    """Jain's index of served jobs relative to the max-min fair share, after half of the claims.
 
-    At the end every site has all it asked for, whatever the order; halfway, order is everything.
+    `order`: the site of each claimed job, in the order of the claims. At the end every site is served completely, in
+    any order, so only the first half shows the fairness of the order.
     """
     half = len(order) // 2
     due = max_min_share(Counter(order), half)

@@ -1,7 +1,7 @@
-"""The folder a demo ends with: every finished post as a page, and an index to enjoy and search them.
+"""The gallery of a demo: a folder with a page for each finished post, and an index with a search.
 
-The pages need no network and no server. Their look is in `templates/`. Every link leads to a page of the folder; a
-post's own address is shown but not linked, because the simulated site ends with the demo.
+The pages need no network and no server. HTML and CSS are in `templates/`. Links lead only to pages of the folder: the
+URL of a post is shown without a link, because the simulated site ends with the demo.
 """
 
 from collections import Counter, defaultdict
@@ -16,23 +16,23 @@ from re import sub
 from string import Template
 from urllib.parse import SplitResult, quote, urlsplit
 
-from blogworker.demo.summary import GallerySummary, described, facts, figures, headline
-from blogworker.demo.wording import dollars, initial, reading_time
+from blogworker.demo.formatting import dollars, initial, reading_time
+from blogworker.demo.summary import GallerySummary, definition_rows, facts, figures, headline
 from blogworker.plurals import counted
 
 __all__ = ["GalleryPost", "GallerySummary", "write_gallery"]
 
-SITES_AS_CHIPS = 16  # of more sites, the smaller ones are found by the search
-EAGER_IMAGES = 4  # what a first screen shows; the others load as they come into view
-SLUG_LENGTH = 48  # characters; as UTF-8 still short enough for a file name
-GOLDEN_ANGLE = 137.508  # degrees between the hues of consecutive sites: they never repeat
-GOLDEN_PART = 0.618034
+SITES_AS_CHIPS = 16  # the largest sites; the search finds the others
+EAGER_IMAGES = 4  # those on the first screen; the others are loaded when they become visible
+SLUG_LENGTH = 48  # characters; also in UTF-8 short enough for a file name
+GOLDEN_ANGLE = 137.508  # degrees between the hues of consecutive sites, so that no hue repeats
+GOLDEN_RATIO = 0.618034  # its fractional part
 SOURCES = {"keyword": "Keyword", "product": "Product", "text": "Text"}
 
 
 @dataclass(frozen=True, slots=True)
 class GalleryPost:
-    """One finished post as a reader sees it, with what its making took."""
+    """One finished post, with the time and cost of its generation."""
 
     job_id: int
     instance_id: str
@@ -43,8 +43,8 @@ class GalleryPost:
     seo_title: str
     seo_description: str
     tags: tuple[str, ...]
-    html: str  # the article's body as its site shows it, already safe: our own renderer wrote it
-    image: Path | None  # a file that lies in the gallery's images/ folder
+    html: str  # the body as its site shows it; safe, because our renderer wrote it
+    image: Path | None  # a file in the gallery's folder images/
     image_alt: str
     source_type: str
     source_label: str
@@ -69,34 +69,34 @@ class Site:
 
 
 def write_gallery(out: Path, posts: Sequence[GalleryPost], summary: GallerySummary) -> Path:
-    """Write the index, a page for each post and the style sheet into `out`; gives the path of the index."""
-    shown = spread(posts)
+    """Write the index, a page for each post and the style sheet to `out`. Returns the path of the index."""
+    shown = mix_sites(posts)
     sites = sites_of(posts)
     (out / "posts").mkdir(parents=True, exist_ok=True)
     for name in ("style.css", "icon.svg"):
-        (out / name).write_text(text_of(name), encoding="utf-8")
-    for place, post in enumerate(shown):
-        (out / "posts" / post.page).write_text(post_page(place, shown, sites[post.instance_id]), encoding="utf-8")
-    index = out / "index.html"
-    index.write_text(index_page(shown, sites, summary), encoding="utf-8")
-    return index
+        (out / name).write_text(read_template(name), encoding="utf-8")
+    for index, post in enumerate(shown):
+        (out / "posts" / post.page).write_text(post_page(index, shown, sites[post.instance_id]), encoding="utf-8")
+    index_file = out / "index.html"
+    index_file.write_text(index_page(shown, sites, summary), encoding="utf-8")
+    return index_file
 
 
-def spread(posts: Iterable[GalleryPost]) -> list[GalleryPost]:
-    """Newest first within a site, and the sites evenly mixed, so that a large shop does not fill the first screen."""
+def mix_sites(posts: Iterable[GalleryPost]) -> list[GalleryPost]:
+    """Order posts: newest first within a site, and sites mixed evenly, so that no large shop fills the first screen."""
     by_site: defaultdict[str, list[GalleryPost]] = defaultdict(list)
     for post in sorted(posts, key=lambda post: -post.job_id):
         by_site[post.instance_id].append(post)
-    placed = [
-        ((turn + place * GOLDEN_PART % 1) / len(own), -post.job_id, post)
-        for place, own in enumerate(by_site.values())
-        for turn, post in enumerate(own)
+    ranked = [
+        ((number + site_number * GOLDEN_RATIO % 1) / len(posts_of_site), -post.job_id, post)
+        for site_number, posts_of_site in enumerate(by_site.values())
+        for number, post in enumerate(posts_of_site)
     ]
-    return [post for *_, post in sorted(placed, key=lambda entry: entry[:2])]
+    return [post for *_, post in sorted(ranked, key=lambda entry: entry[:2])]
 
 
 def sites_of(posts: Iterable[GalleryPost]) -> dict[str, Site]:
-    """The sites by instance id, those with most posts first."""
+    """The sites by instance id, those with the most posts first."""
     names = {post.instance_id: post.site_name for post in posts}
     counts = Counter(post.instance_id for post in posts)
     largest_first = sorted(names, key=lambda instance_id: (-counts[instance_id], names[instance_id], instance_id))
@@ -107,7 +107,7 @@ def sites_of(posts: Iterable[GalleryPost]) -> dict[str, Site]:
 
 
 def index_page(shown: Sequence[GalleryPost], sites: Mapping[str, Site], summary: GallerySummary) -> str:
-    return fill(
+    return render_template(
         "index.html",
         headline=headline(summary),
         title=sub(r"<[^>]+>", "", headline(summary)),
@@ -120,7 +120,7 @@ def index_page(shown: Sequence[GalleryPost], sites: Mapping[str, Site], summary:
         cards="\n".join(cards(shown, sites)),
         empty_hidden=" hidden" if shown else "",
         empty_text="No post matches. Try fewer words." if shown else "No post was finished in this run.",
-        script=text_of("filter.js"),
+        script=read_template("filter.js"),
     )
 
 
@@ -138,51 +138,51 @@ def site_chips(sites: Iterable[Site], *, total: int) -> Iterator[str]:
 
 
 def cards(shown: Sequence[GalleryPost], sites: Mapping[str, Site]) -> Iterator[str]:
-    """The cards in order; the first of each site is the target of links to the site."""
-    found: set[str] = set()
-    for place, post in enumerate(shown):
+    """The cards in order. Links to a site lead to its first card."""
+    seen: set[str] = set()
+    for index, post in enumerate(shown):
         site = sites[post.instance_id]
-        anchor = "" if site.key in found else f' id="{site.key}"'
-        found.add(site.key)
-        yield card(post, site, place=place, anchor=anchor)
+        anchor = "" if site.key in seen else f' id="{site.key}"'
+        seen.add(site.key)
+        yield card(post, site, index=index, anchor=anchor)
 
 
-def card(post: GalleryPost, site: Site, *, place: int, anchor: str) -> str:
+def card(post: GalleryPost, site: Site, *, index: int, anchor: str) -> str:
     words = chain([post.title, site.name, post.excerpt, post.source_label], post.tags)
-    return fill(
+    return render_template(
         "card.html",
         anchor=anchor,
-        classes="card" if place else "card lead",
+        classes="card" if index else "card lead",
         hue=site.hue,
         site_key=site.key,
         site=escape(site.name),
         search_text=escape(" ".join(words)),
         href=f"posts/{quote(post.page)}",
-        cover=picture(post, "images/", lazy=place >= EAGER_IMAGES)
+        cover=picture(post, "images/", lazy=index >= EAGER_IMAGES)
         or f'<div class="blank" aria-hidden="true"><span>{initial(post.title)}</span></div>',
         title=escape(post.title),
         excerpt=escape(post.excerpt),
         reading_time=reading_time(post.words),
-        source=source_of(post),
+        source=source_text(post),
     )
 
 
-def post_page(place: int, shown: Sequence[GalleryPost], site: Site) -> str:
-    post = shown[place]
+def post_page(index: int, shown: Sequence[GalleryPost], site: Site) -> str:
+    post = shown[index]
     image = picture(post, "../images/", lazy=False)
     seo_title = post.seo_title or post.title
     seo_description = post.seo_description or post.excerpt
-    return fill(
+    return render_template(
         "post.html",
         hue=site.hue,
         site_key=site.key,
         site=escape(site.name),
         initial=initial(site.name),
-        position=f"{place + 1} of {len(shown)}",
+        position=f"{index + 1} of {len(shown)}",
         title=escape(post.title),
         excerpt=escape(post.excerpt),
         byline='<span class="dot" aria-hidden="true"></span>'.join(
-            [escape(site.name), source_of(post), reading_time(post.words)]
+            [escape(site.name), source_text(post), reading_time(post.words)]
         ),
         hero=f'<div class="hero">{image}</div>' if image else '<div class="hero plain"></div>',
         body=post.html,
@@ -191,13 +191,13 @@ def post_page(place: int, shown: Sequence[GalleryPost], site: Site) -> str:
         seo_description=escape(seo_description),
         breadcrumb=escape(breadcrumb(post)),
         seo_note=f"Title {len(seo_title)} of 60 characters, description {len(seo_description)} of 160.",
-        made=described(made(post)),
-        neighbours="\n".join(neighbours(place, shown)),
+        made=definition_rows(production_facts(post)),
+        neighbours="\n".join(neighbours(index, shown)),
     )
 
 
-def neighbours(place: int, shown: Sequence[GalleryPost]) -> Iterator[str]:
-    for name, label, beside in (("prev", "Previous", place - 1), ("next", "Next", place + 1)):
+def neighbours(index: int, shown: Sequence[GalleryPost]) -> Iterator[str]:
+    for name, label, beside in (("prev", "Previous", index - 1), ("next", "Next", index + 1)):
         if 0 <= beside < len(shown):
             post = shown[beside]
             yield (
@@ -206,7 +206,7 @@ def neighbours(place: int, shown: Sequence[GalleryPost]) -> Iterator[str]:
             )
 
 
-def made(post: GalleryPost) -> Iterator[tuple[str, str]]:
+def production_facts(post: GalleryPost) -> Iterator[tuple[str, str]]:
     yield "Job", str(post.job_id)
     yield "Site", post.instance_id
     yield "Length", f"{post.words:,} words"
@@ -220,7 +220,7 @@ def made(post: GalleryPost) -> Iterator[tuple[str, str]]:
         yield "Address (simulated)", post.published_url
 
 
-def web_address(url: str | None) -> SplitResult | None:
+def parse_web_url(url: str | None) -> SplitResult | None:
     try:
         parts = urlsplit(url or "")
     except ValueError:
@@ -229,8 +229,8 @@ def web_address(url: str | None) -> SplitResult | None:
 
 
 def breadcrumb(post: GalleryPost) -> str:
-    address = web_address(post.published_url)
-    steps = [address.netloc, *address.path.split("/")] if address else [post.slug]
+    url = parse_web_url(post.published_url)
+    steps = [url.netloc, *url.path.split("/")] if url else [post.slug]
     return " \u203a ".join(step for step in steps if step)
 
 
@@ -247,15 +247,15 @@ def tag_list(tags: Sequence[str]) -> str:
     return f'<ul class="tags" aria-label="Tags">{items}</ul>' if items else ""
 
 
-def source_of(post: GalleryPost) -> str:
+def source_text(post: GalleryPost) -> str:
     kind = SOURCES.get(post.source_type, post.source_type.capitalize())
     return escape(f"{kind}: {post.source_label}" if post.source_label else kind)
 
 
-def fill(name: str, **values: object) -> str:
-    return Template(text_of(name)).substitute(values)
+def render_template(name: str, **values: object) -> str:
+    return Template(read_template(name)).substitute(values)
 
 
 @cache
-def text_of(name: str) -> str:
+def read_template(name: str) -> str:
     return (files("blogworker.demo") / "templates" / name).read_text(encoding="utf-8")

@@ -1,16 +1,16 @@
-"""A preview as one page in the look of the gallery, with its picture and its style in it."""
+"""A preview as one HTML file in the style of the gallery, with the picture and the CSS embedded."""
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-from blogworker.demo.gallery import SOURCES, fill, tag_list, text_of
-from blogworker.demo.wording import dollars, initial, reading_time
+from blogworker.demo.formatting import dollars, initial, reading_time
+from blogworker.demo.gallery import SOURCES, read_template, render_template, tag_list
 from blogworker.post.judging import SEO_DESCRIPTION_LIMIT, SEO_TITLE_LIMIT
 from blogworker.stages.preview import Preview
 
-HUE = 45  # of the page's accents
+HUE = 45  # of the accent colour, in degrees
 NOTICE = (
     '<p class="notice"><span class="simulated">simulated</span> '
     "Stand-ins for OpenAI and Replicate made the text and the picture.</p>"
@@ -20,10 +20,10 @@ DOT = '<span class="dot" aria-hidden="true"></span>'
 
 def preview_page(found: Preview) -> str:
     post, site = found.post, str(found.source["site"].get("name") or found.source.get("vendor") or "Your site")
-    return fill(
+    return render_template(
         "preview.html",
         language=escape(str(found.source["site"].get("language") or "en")),
-        style=text_of("style.css") + text_of("preview.css"),
+        style=read_template("style.css") + read_template("preview.css"),
         hue=HUE,
         title=escape(post["title"]),
         excerpt=escape(post["excerpt"]),
@@ -53,8 +53,8 @@ def _source(source: Mapping[str, Any]) -> str:
 
 def _hero(found: Preview) -> str:
     if found.image is None or found.picture is None:
-        trouble = f'<p class="trouble prose">{escape(found.trouble)}</p>' if found.trouble else ""
-        return f'<div class="hero plain"></div>{trouble}'
+        problem = f'<p class="trouble prose">{escape(found.trouble)}</p>' if found.trouble else ""
+        return f'<div class="hero plain"></div>{problem}'
     data = b64encode(found.picture).decode("ascii")
     source = f"data:{found.image['type']};base64,{data}"
     return f'<div class="hero"><img src="{source}" alt="{escape(found.image["alt"])}" width="1600" height="900"></div>'

@@ -1,4 +1,4 @@
-"""The demo's own processes: started in sessions of their own, so that Ctrl-C reaches only us, and always ended."""
+"""The processes of the demo. Each has its own session, so that Ctrl-C reaches only the demo, and is always stopped."""
 
 import os
 import sys
@@ -14,13 +14,13 @@ from anyio.abc import Process
 from blogworker.errors import BlogworkerError
 
 STOP_GRACE_S = 10.0
-LOOK_S = 0.05
+POLL_S = 0.05
 TAIL_LINES = 5
 
 
 @asynccontextmanager
-async def program(*arguments: str, environment: Mapping[str, str], log: Path) -> AsyncIterator[Process]:
-    """Run `blogworker ARGUMENTS` while the block lasts, its output in `log`."""
+async def running_process(*arguments: str, environment: Mapping[str, str], log: Path) -> AsyncIterator[Process]:
+    """Run `blogworker ARGUMENTS` for the duration of the block, with its output in `log`."""
     with log.open("wb") as output:
         process = await open_process(
             [sys.executable, "-m", "blogworker", *arguments],
@@ -47,16 +47,19 @@ async def _stop(process: Process) -> None:
         await process.wait()
 
 
-async def written(path: Path, by: Process, log: Path) -> str:
-    """The content of a file that a process writes once it is up. Raises when the process ends before."""
+async def read_when_written(path: Path, process: Process, log: Path) -> str:
+    """Wait for a file that a process writes when it is ready; returns its text.
+
+    Raises BlogworkerError if the process fails.
+    """
     while not await AsyncPath(path).exists() or not await AsyncPath(path).read_text():
-        require_running(by, log)
-        await sleep(LOOK_S)
+        require_running(process, log)
+        await sleep(POLL_S)
     return await AsyncPath(path).read_text()
 
 
 def require_running(process: Process, log: Path) -> None:
-    """Raise, with the end of its log, when a process has failed."""
+    """Raise BlogworkerError, with the end of the log, if the process has failed."""
     if process.returncode:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
         end = " | ".join(lines) or "it is empty"

@@ -1,4 +1,4 @@
-"""The live view: what is done, for whom, how fast, and how much of the quota it takes."""
+"""The live view: progress of each site, rate, cost, and use of the quota."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ RATE_WINDOW_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look at the database."""
+    """The counters of the database at one time."""
 
     at_s: float
     done: int
@@ -28,10 +28,10 @@ class Sample:
 
 @dataclass(slots=True)
 class Progress:
-    """The samples of the last seconds, and the pace they show."""
+    """The samples of the last RATE_WINDOW_S seconds, and the rates between them."""
 
     total: int
-    requests_per_minute: int  # the quota, of all text models
+    requests_per_minute: int  # quota of all text models together
     tokens_per_minute: int
     samples: deque[Sample] = field(default_factory=deque)
 
@@ -46,7 +46,7 @@ class Progress:
         return 0.0 if elapsed_s <= 0 else 60.0 * (getattr(last, fact) - getattr(first, fact)) / elapsed_s
 
     def line(self) -> str:
-        """One line, for where there is no terminal."""
+        """One line of text, for output without a terminal."""
         now = self.samples[-1]
         return (
             f"{now.at_s:5.0f} s  {now.done}/{self.total} done, {now.failed} failed, "

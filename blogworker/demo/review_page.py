@@ -1,31 +1,31 @@
-"""Reviewed posts as one page: the source left, the post right, with their pictures and style in it and no script."""
+"""Reviewed posts as one HTML file: source on the left, post on the right; pictures and CSS embedded, no script."""
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from statistics import mean
 
-from blogworker.demo.gallery import fill, tag_list, text_of
+from blogworker.demo.gallery import read_template, render_template, tag_list
 from blogworker.ops.review import LIMITS, NAMES, Review
 from blogworker.plurals import counted
 from blogworker.post import render
 from blogworker.post.score import Cost, Outcome
 from blogworker.printable import printable_lines
 
-GOOD, POOR = 90, 70  # scores from which a post looks well, and below which it does not
+GOOD, POOR = 90, 70  # a score from GOOD is shown as good, below POOR as poor
 TYPES = frozenset({"image/png", "image/jpeg", "image/webp", "image/avif"})
-AROUND = ("excerpt", "slug", "seo_title", "seo_description", "image_alt")
+OTHER_FIELDS = ("excerpt", "slug", "seo_title", "seo_description", "image_alt")
 
 
 def review_page(found: Sequence[Review], pictures: Mapping[int, bytes]) -> str:
-    """The page. What is written in posts and sources stands in it as text."""
-    return fill(
+    """The page. Texts of posts and sources are escaped."""
+    return render_template(
         "review.html",
         count=counted(len(found), "post"),
         summary=_summary(found),
         contents=_contents(found) if len(found) > 1 else "",
         posts="\n".join(_post(review, pictures.get(review.job_id)) for review in found),
-        style=text_of("style.css") + text_of("review.css"),
+        style=read_template("style.css") + read_template("review.css"),
     )
 
 
@@ -47,8 +47,8 @@ def _grade(review: Review) -> str:
 def _contents(found: Sequence[Review]) -> str:
     items = "\n".join(
         f'<li class="{_grade(review)}"><a href="#blog-{review.job_id}"><span class="points">{review.score_now}</span>'
-        f'<span class="name" dir="auto">{_text(review.post["title"])}</span>'
-        f'<span class="where">{_text(review.site)}</span></a></li>'
+        f'<span class="name" dir="auto">{_escaped(review.post["title"])}</span>'
+        f'<span class="where">{_escaped(review.site)}</span></a></li>'
         for review in found
     )
     return f'<nav aria-label="Posts"><ol class="contents">\n{items}\n</ol></nav>'
@@ -56,23 +56,23 @@ def _contents(found: Sequence[Review]) -> str:
 
 def _post(review: Review, picture: bytes | None) -> str:
     post = review.post
-    return fill(
+    return render_template(
         "review_post.html",
         job_id=review.job_id,
         grade=_grade(review),
         score=review.score_now,
         score_note=escape(_score_note(review)),
-        title=_text(post["title"]),
-        meta='<span class="dot" aria-hidden="true"></span>'.join(map(_text, _meta(review))),
-        source="\n".join(_pair(name, _lines(value)) for name, value in review.source.items()),
+        title=_escaped(post["title"]),
+        meta='<span class="dot" aria-hidden="true"></span>'.join(map(_escaped, _meta(review))),
+        source="\n".join(_pair(name, _as_lines(value)) for name, value in review.source.items()),
         findings=_findings(review),
         passed=escape(_passed(review)),
         stated=_stated(review),
-        facts="\n".join(_pair(name, told) for name, told in review.facts.items()),
+        facts="\n".join(_pair(name, value) for name, value in review.facts.items()),
         picture=_picture(review, picture),
-        fields="\n".join(_pair(name, str(post[name]), limit=LIMITS.get(name)) for name in AROUND),
-        tags=tag_list([_shown(tag) for tag in post["tags"]]),
-        body=render.html(post["markdown"], own_url=_web(str(review.source.get("url") or ""))),
+        fields="\n".join(_pair(name, str(post[name]), limit=LIMITS.get(name)) for name in OTHER_FIELDS),
+        tags=tag_list([_printable(tag) for tag in post["tags"]]),
+        body=render.html(post["markdown"], own_url=_web_url(str(review.source.get("url") or ""))),
     )
 
 
@@ -99,9 +99,9 @@ def _findings(review: Review) -> str:
 
 def _finding(cost: Cost, where: str) -> str:
     mark = ' class="remaining"' if cost.outcome is Outcome.REMAINING else ""
-    told = f'<span class="where" dir="auto">{_text(where)}</span>' if where else ""
+    location = f'<span class="where" dir="auto">{_escaped(where)}</span>' if where else ""
     name = escape(f"{cost.name}: {cost.outcome}")
-    return f'<li><span{mark}>{name}</span><span class="points">\u2212{cost.points}</span>{told}</li>'
+    return f'<li><span{mark}>{name}</span><span class="points">\u2212{cost.points}</span>{location}</li>'
 
 
 def _passed(review: Review) -> str:
@@ -113,11 +113,11 @@ def _stated(review: Review) -> str:
     if not review.verdict.facts:
         return ""
     rows = "\n".join(
-        f"<tr><td>{_text(fact.text)}</td><td>{escape(_name(fact.field))}</td>"
+        f"<tr><td>{_escaped(fact.text)}</td><td>{escape(_name(fact.field))}</td>"
         + ("<td>yes</td></tr>" if fact.in_source else '<td class="no">no</td></tr>')
         for fact in review.verdict.facts
     )
-    return fill("review_facts.html", job_id=review.job_id, rows=rows)
+    return render_template("review_facts.html", job_id=review.job_id, rows=rows)
 
 
 def _picture(review: Review, picture: bytes | None) -> str:
@@ -125,38 +125,38 @@ def _picture(review: Review, picture: bytes | None) -> str:
     if picture is None or kind not in TYPES:
         return ""
     data = b64encode(picture).decode("ascii")
-    alt = _text(review.post["image_alt"])
+    alt = _escaped(review.post["image_alt"])
     return f'<div class="hero"><img src="data:{kind};base64,{data}" alt="{alt}" width="1600" height="900"></div>'
 
 
 def _pair(name: str, value: str, *, limit: int | None = None) -> str:
     count = "" if limit is None else f'<span class="count">{len(value)} of {limit}</span>'
-    return f"<dt>{_text(_name(name))}</dt><dd>{_text(value)}{count}</dd>"
+    return f"<dt>{_escaped(_name(name))}</dt><dd>{_escaped(value)}{count}</dd>"
 
 
 def _name(name: str) -> str:
     return NAMES.get(name, name.replace("_", " "))
 
 
-def _lines(value: object) -> str:
-    """A value of the source, its entries a line each."""
+def _as_lines(value: object) -> str:
+    """A value of the source as text, with a line for each entry."""
     match value:
         case Mapping():
-            return "\n".join(f"{_name(str(name))}: {_lines(one)}" for name, one in value.items())
+            return "\n".join(f"{_name(str(name))}: {_as_lines(one)}" for name, one in value.items())
         case list():
-            return "\n".join(map(_lines, value))
+            return "\n".join(map(_as_lines, value))
         case _:
             return str(value)
 
 
-def _web(url: str) -> str:
+def _web_url(url: str) -> str:
     return url if url.startswith(("http://", "https://")) else ""
 
 
-def _text(value: object) -> str:
-    return escape(_shown(str(value)))
+def _escaped(value: object) -> str:
+    return escape(_printable(str(value)))
 
 
-def _shown(text: str) -> str:
-    """Hidden characters as escapes: whoever reviews a post is to see them."""
+def _printable(text: str) -> str:
+    """Show invisible characters as escapes."""
     return printable_lines(text)

@@ -1,11 +1,11 @@
-"""The band of figures that heads the gallery."""
+"""The figures of a run at the top of the gallery."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from re import sub
 
-from blogworker.demo.wording import dollars, duration, short
+from blogworker.demo.formatting import dollars, duration, short_number
 from blogworker.plurals import counted
 
 
@@ -20,9 +20,9 @@ class GallerySummary:
     cost_usd: float
     requests: int
     tokens: int
-    jain: float  # Jain's fairness index of service by weight, 1 is even
+    jain: float  # Jain's fairness index; 1 means that all sites got their fair share
     duplicates: int  # posts that were published more than once
-    facts: Mapping[str, str]  # further lines to show, name and value
+    facts: Mapping[str, str]  # further lines, name and value
 
 
 def headline(summary: GallerySummary) -> str:
@@ -35,12 +35,12 @@ def headline(summary: GallerySummary) -> str:
 
 def figures(summary: GallerySummary, *, words: int, per_site: Sequence[int]) -> Iterator[str]:
     each = summary.cost_usd / summary.posts if summary.posts else 0.0
-    yield figure("Posts", f"{summary.posts:,}", f"{short(words)} words")
+    yield figure("Posts", f"{summary.posts:,}", f"{short_number(words)} words")
     yield figure("Sites", f"{summary.sites:,}", shares(per_site))
     yield figure("Time", duration(summary.elapsed_s), "from first to last")
     yield figure("Posts a minute", f"{summary.posts_per_minute:,.1f}", "over the whole run")
     yield figure("Cost, simulated", dollars(summary.cost_usd), f"{dollars(each)} a post")
-    yield figure("Tokens", short(summary.tokens), f"{summary.requests:,} requests")
+    yield figure("Tokens", short_number(summary.tokens), f"{summary.requests:,} requests")
     yield figure("Fairness", f"{summary.jain:.3f}", "Jain's index, 1 is even")
     yield figure(
         "Duplicates", f"{summary.duplicates:,}", "published twice", mood="bad" if summary.duplicates else "good"
@@ -60,8 +60,9 @@ def shares(per_site: Sequence[int]) -> str:
 def facts(lines: Mapping[str, str]) -> str:
     if not lines:
         return ""
-    return f'<details class="facts"><summary>More about this run</summary><dl>{described(lines.items())}</dl></details>'
+    rows = definition_rows(lines.items())
+    return f'<details class="facts"><summary>More about this run</summary><dl>{rows}</dl></details>'
 
 
-def described(lines: Iterable[tuple[str, str]]) -> str:
+def definition_rows(lines: Iterable[tuple[str, str]]) -> str:
     return "\n".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in lines)

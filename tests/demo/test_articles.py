@@ -21,7 +21,7 @@ from blogworker.stages.material import material
 from blogworker.stages.source import normalised
 
 KNOWN = {name: kind for name, kind in kinds().items() if name != ANY}
-BLOGS = [(shop.name, blog) for shop in shops() for blog in shop.blogs]
+JOBS = [(shop.name, job) for shop in shops() for job in shop.jobs]
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 ORDER = re.compile(r"^\d+\. ", re.MULTILINE)  # the number of a step is not a fact
 COUNTS = "two|three|four|five|six|seven|eight|nine|ten|twelve|fifteen|twenty|thirty|forty|fifty|sixty|hundred|thousand"
@@ -29,8 +29,8 @@ UNITS = "seconds?|minutes?|hours?|days?|weeks?|months?|years?|degrees?|millimetr
 MEASURE = re.compile(rf"\b(?:{COUNTS})[ -](?:{UNITS})\b", re.IGNORECASE)
 
 
-def source_of(blog: NewJob) -> dict[str, Any]:
-    return {**normalised(blog.source_type, blog.source_id, blog.source_data), "site": {}}
+def source_of(job: NewJob) -> dict[str, Any]:
+    return {**normalised(job.source_type, job.source_id, job.source_data), "site": {}}
 
 
 def posts_of(source: Mapping[str, Any], seed: int = 1) -> Iterator[dict[str, Any]]:
@@ -44,7 +44,7 @@ def posts_of(source: Mapping[str, Any], seed: int = 1) -> Iterator[dict[str, Any
 @pytest.fixture(scope="module")
 def demo_posts() -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
     """All sources of the demo, and the posts for each."""
-    return [(source, list(posts_of(source))) for source in (source_of(blog) for _, blog in BLOGS)]
+    return [(source, list(posts_of(source))) for source in (source_of(job) for _, job in JOBS)]
 
 
 def unsupported(post: Mapping[str, Any], source: Mapping[str, Any]) -> set[str]:
@@ -106,9 +106,9 @@ def test_every_post_can_be_published(demo_posts: Any) -> None:
 def test_a_shop_has_one_or_two_kinds_of_products_and_keywords_about_them() -> None:
     sold: dict[str, set[str]] = {}
     requested: dict[str, set[str]] = {}
-    for shop, blog in BLOGS:
-        kind = read_subject(fenced("source", source_of(blog))).kind.name
-        (sold if blog.source_type == "product" else requested).setdefault(shop, set()).add(kind)
+    for shop, job in JOBS:
+        kind = read_subject(fenced("source", source_of(job))).kind.name
+        (sold if job.source_type == "product" else requested).setdefault(shop, set()).add(kind)
 
     assert set.union(*sold.values()) == set(KNOWN)
     assert 10 <= len(KNOWN) <= 14
@@ -165,10 +165,10 @@ def test_the_facts_of_any_product_are_not_changed(name: str, amounts: list[int],
         assert all(f"| {amount} units |" in post["body_markdown"] for amount in amounts)
 
 
-@pytest.mark.parametrize("blogs", [12, 120, 400])
-def test_no_two_jobs_of_a_shop_have_the_same_source(blogs: int) -> None:
-    for shop, jobs in campaign(blogs, 12):
-        written = [json.dumps(job.source_data, sort_keys=True) for job in jobs]
+@pytest.mark.parametrize("jobs", [12, 120, 400])
+def test_no_two_jobs_of_a_shop_have_the_same_source(jobs: int) -> None:
+    for shop, dealt in campaign(jobs, 12):
+        written = [json.dumps(job.source_data, sort_keys=True) for job in dealt]
         assert len(written) == len(set(written)), shop.name
 
 

@@ -34,7 +34,7 @@ def keywords() -> Iterator[tuple[str, str]]:
 
 
 class Body(HTMLParser):
-    """Collects the text of a description, and its tags as they open and close."""
+    """Collects the text of a description, and checks its tags."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -55,11 +55,11 @@ class Body(HTMLParser):
         self.text += data
 
 
-def test_the_catalogue_has_the_columns_of_a_shop_export(rows):
+def test_the_catalogue_has_the_columns_of_an_export_of_a_shop(rows):
     assert all(",".join(row) == HEADER for row in rows)
 
 
-def test_the_products_have_handles_of_their_own(products):
+def test_the_handles_of_products_are_unique(products):
     handles = [product["Handle"] for product in products]
 
     assert len(products) == len(set(handles)) == sum(SHOP_SIZES)
@@ -67,8 +67,8 @@ def test_the_products_have_handles_of_their_own(products):
     assert len({product["Title"] for product in products}) == len(products)
 
 
-def test_the_shops_are_very_unequal(products):
-    """Fairness shows only when a shop with one product competes with a shop with many."""
+def test_the_shops_have_very_different_sizes(products):
+    """Fairness is visible only if a shop with one product competes with a shop with many."""
     assert sorted(Counter(product["Vendor"] for product in products).values(), reverse=True) == SHOP_SIZES
 
 
@@ -81,7 +81,7 @@ def test_every_variant_row_follows_its_product(rows):
         assert row["Option1 Value"]
 
 
-def test_every_row_has_a_price_and_a_sku_of_its_own(rows):
+def test_every_row_has_a_price_and_a_unique_sku(rows):
     assert all(Decimal(row["Variant Price"]) > 0 for row in rows)
     assert all(
         Decimal(row["Variant Compare At Price"]) > Decimal(row["Variant Price"])
@@ -91,7 +91,7 @@ def test_every_row_has_a_price_and_a_sku_of_its_own(rows):
     assert len({row["Variant SKU"] for row in rows}) == len(rows)
 
 
-def test_every_description_is_simple_html_that_says_something(products):
+def test_every_description_is_simple_html_with_enough_text(products):
     for product in products:
         body = Body(product["Body (HTML)"])
 
@@ -111,8 +111,8 @@ def test_no_description_repeats_another(products):
     assert [sentence for sentence, times in Counter(sentences).items() if times > 1] == []
 
 
-def test_products_of_one_type_tell_the_same_kind_of_facts(products):
-    """Material, size, care and the like, each with a label: what is written about a product comes from them."""
+def test_products_of_one_type_have_the_same_kinds_of_facts(products):
+    """Labelled facts such as material, size and care: the posts about a product come from them."""
     labels: dict[str, set[tuple[str, ...]]] = {}
     for product in products:
         facts = FACT.findall(product["Body (HTML)"])
@@ -132,14 +132,14 @@ def test_every_product_has_tags_and_an_image_text(products):
         assert len(product["SEO Description"]) <= 160
 
 
-def test_nothing_points_outside(rows):
-    """The demo runs without a network, and invented shops have no real address."""
+def test_the_catalogue_has_no_external_urls(rows):
+    """The demo runs without a network, and invented shops have no real URL."""
     text = " ".join(value for row in rows for value in row.values())
 
     assert re.search(r"https?:|www\.|\b[a-z0-9-]+\.(com|net|org|io|shop)\b", text) is None
 
 
-def test_sixty_keywords_each_of_a_shop_in_the_catalogue(products):
+def test_each_of_the_sixty_keywords_belongs_to_a_shop_of_the_catalogue(products):
     pairs = list(keywords())
 
     assert len(pairs) == len(set(pairs)) == 60

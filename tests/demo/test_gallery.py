@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blogworker.demo.gallery import GalleryPost, GallerySummary, spread, write_gallery
-from blogworker.demo.wording import dollars, duration, initial, reading_time, short
+from blogworker.demo.formatting import dollars, duration, initial, reading_time, short_number
+from blogworker.demo.gallery import GalleryPost, GallerySummary, mix_sites, write_gallery
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
 HOSTILE = """</title><script>alert("x")</script> & 'quotes' "quotes" $title ${body}"""
 
 
 class Page(HTMLParser):
-    """Checks that tags balance, and gathers what a test asks of a page."""
+    """Parses a page, and checks that its tags are balanced."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ def pages(out: Path) -> list[Page]:
 
 
 def dead_links(out: Path) -> list[tuple[str, str]]:
-    """Links that lead out of the folder, to no file of it, or to a place that its page does not have."""
+    """Links out of the folder, to missing files, and to missing anchors."""
     found = {page.path.resolve(): page for page in pages(out)}
     return [(page.path.name, link) for page in found.values() for link in page.links if not leads(page, link, found)]
 
@@ -168,7 +168,7 @@ def test_no_gallery_has_a_dead_link(tmp_path_factory, sites, url, slug):
 
 
 def test_every_page_says_that_it_is_simulated(out):
-    """At the top and at the bottom: a post must not be taken for a real vendor's work."""
+    """At the top and at the bottom: nobody must think that a real provider generated the post."""
     write_gallery(out, [a_post(1), a_post(2)], a_summary())
 
     for page in pages(out):
@@ -178,7 +178,7 @@ def test_every_page_says_that_it_is_simulated(out):
         assert "simulated" in foot, page.path.name
 
 
-def test_a_chip_on_a_post_opens_the_index_at_its_site(out):
+def test_the_chip_of_a_post_links_to_its_site_in_the_index(out):
     write_gallery(out, [a_post(1), a_post(2, instance_id="site-b", site_name="Fellgate")], a_summary())
 
     keys = {card["data-site"] for card in Page(out / "index.html").cards}
@@ -189,7 +189,7 @@ def test_a_chip_on_a_post_opens_the_index_at_its_site(out):
 
 
 def test_the_pages_need_no_network(out):
-    """No font, script or style may come from elsewhere, and a post's own address ends with the demo."""
+    """No font, script or style is external, and no link leads to the simulated site, which ends with the demo."""
     posts = [a_post(1), a_post(2, image=an_image(out, "2.jpg"))]
 
     write_gallery(out, posts, a_summary())
@@ -202,7 +202,7 @@ def test_the_pages_need_no_network(out):
 
 
 def test_hostile_text_stays_text(out):
-    """Titles and tags come from a model and from shops' exports; only the article's body is ours."""
+    """Titles and tags come from a model and from files of shops; only the HTML of the body is ours."""
     hostile = a_post(
         1,
         title=HOSTILE,
@@ -232,7 +232,7 @@ def test_hostile_text_stays_text(out):
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "http://[broken", "data:text/html,x", "", None])
-def test_no_address_of_a_post_becomes_a_link(out, url):
+def test_the_url_of_a_post_is_not_a_link(out, url):
     write_gallery(out, [a_post(1, published_url=url)], a_summary())
 
     assert dead_links(out) == []
@@ -280,7 +280,7 @@ def test_a_run_without_posts_still_has_an_index(out):
     assert "No post was finished in this run." in page.text
 
 
-def test_a_post_without_an_image_or_figures_is_whole(out):
+def test_a_post_without_an_image_or_figures_has_a_page(out):
     bare = a_post(
         1, seo_title="", seo_description="", tags=(), seconds=None, cost_usd=None, wix_post_id=None, published_url=None
     )
@@ -293,7 +293,7 @@ def test_a_post_without_an_image_or_figures_is_whole(out):
     assert post.text.count(bare.title) >= 3  # the title stands in for the missing SEO title
 
 
-def test_images_below_the_first_screen_load_late_and_all_have_a_text(out):
+def test_images_below_the_first_screen_load_lazily_and_all_have_an_alternative_text(out):
     posts = [a_post(n, image=an_image(out, f"{n}.jpg"), image_alt=f"Mug {n}") for n in range(1, 13)]
 
     index = Page(write_gallery(out, posts, a_summary()))
@@ -309,23 +309,23 @@ def test_ids_are_unique_on_a_page(out):
         assert len(page.ids) == len(set(page.ids))
 
 
-def test_neighbours_lead_through_all_posts_once(out):
+def test_next_and_previous_links_visit_each_post_once(out):
     posts = [a_post(n, instance_id=f"site-{n % 3}") for n in range(1, 10)]
 
     write_gallery(out, posts, a_summary())
 
-    names = [post.page for post in spread(posts)]
+    names = [post.page for post in mix_sites(posts)]
     for before, page, after in zip([None, *names], names, [*names[1:], None], strict=False):
         beside = [link for link in Page(out / "posts" / page).links if link in names]
         assert beside == [name for name in (before, after) if name]
 
 
 def test_sites_are_mixed_and_newest_come_first_within_each():
-    """Jobs are queued shop by shop; by number alone the first screens would show one shop."""
+    """Jobs are enqueued shop by shop, so in the order of ids the first screen would show one shop."""
     large = [a_post(n, instance_id="large") for n in range(1, 21)]
     small = [a_post(n, instance_id="small") for n in range(21, 31)]
 
-    shown = spread(large + small)
+    shown = mix_sites(large + small)
 
     assert [post.job_id for post in shown if post.instance_id == "large"] == list(range(20, 0, -1))
     assert {post.instance_id for post in shown[:4]} == {"large", "small"}
@@ -333,7 +333,7 @@ def test_sites_are_mixed_and_newest_come_first_within_each():
     assert len(shown) == 30
 
 
-def test_many_sites_leave_room_for_the_posts(out):
+def test_only_the_largest_sites_have_a_chip(out):
     posts = [a_post(n, instance_id=f"site-{n}", site_name=f"Shop {n}") for n in range(40)]
 
     page = Page(write_gallery(out, posts, a_summary()))
@@ -342,7 +342,7 @@ def test_many_sites_leave_room_for_the_posts(out):
     assert "and 24 smaller sites, found by name" in page.text
 
 
-def test_the_summary_tells_the_figures(out):
+def test_the_summary_has_the_figures(out):
     page = Page(write_gallery(out, [a_post(1)], a_summary(elapsed_s=185.0, duplicates=2)))
 
     assert "3 posts for 2 sites in 3 minutes" in page.text
@@ -353,7 +353,7 @@ def test_the_summary_tells_the_figures(out):
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("text", "expected"),
     [
         (duration(41.23), "41.2 s"),
         (duration(99.96), "1 m 40 s"),
@@ -361,14 +361,14 @@ def test_the_summary_tells_the_figures(out):
         (dollars(0), "$0.00"),
         (dollars(0.0213), "$0.0213"),
         (dollars(1234.5), "$1,234.50"),
-        (short(9_999), "9,999"),
-        (short(412_345), "412k"),
-        (short(999_600), "1.00M"),
+        (short_number(9_999), "9,999"),
+        (short_number(412_345), "412k"),
+        (short_number(999_600), "1.00M"),
         (reading_time(0), "1 min read"),
         (reading_time(231), "2 min read"),
         (initial("“quoted”"), "Q"),
         (initial("…"), "¶"),
     ],
 )
-def test_numbers_are_said_shortly(said, expected):
-    assert said == expected
+def test_numbers_have_a_short_format(text, expected):
+    assert text == expected

@@ -558,7 +558,7 @@ def test_a_defect_has_a_repair_or_a_sentence_for_its_writer(defect: Any) -> None
 
 
 def test_posts_of_every_kind_that_the_simulator_writes_pass_unchanged() -> None:
-    blogs = [blog for shop in shops() for blog in shop.blogs]
+    blogs = [job for shop in shops() for job in shop.jobs]
     for number, blog in enumerate(blogs[::8]):
         source = {**normalised(blog.source_type, blog.source_id, blog.source_data), "site": {}}
         prompt = fenced("source", material(source))

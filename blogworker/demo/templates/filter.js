@@ -35,7 +35,7 @@
     chip.addEventListener("click", () => {
       const value = chip.value === site ? "" : chip.value;
       choose(value);
-      // Kept in the address, so that going back from a post finds the same choice.
+      // The choice is part of the URL, so that it is kept on the way back from a post.
       try {
         history.replaceState(null, "", value ? `#${value}` : location.pathname);
       } catch {

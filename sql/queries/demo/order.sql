@@ -1,4 +1,5 @@
--- order: the site of each blog in the order in which they were claimed; within one claim, turn by turn.
+-- order: the site of each job in the order of the claims; within one claim, one job of each site after the other.
+-- Gives  rows: instance_id.
 select g.instance_id
 from blog_generations as g
 where g.claimed_at is not null

@@ -1,4 +1,4 @@
--- progress: how far each site of the demo is.
+-- progress: the number of jobs of each site by status.
 -- Gives  rows: instance_id, name, total, done, processing, failed.
 select
     s.instance_id,

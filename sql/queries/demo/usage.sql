@@ -1,4 +1,4 @@
--- usage: what the vendors counted so far.
+-- usage: the usage of the providers until now.
 -- Gives  one row: text_requests, images, tokens, cost_usd.
 select
     coalesce(sum(u.requests) filter (where u.provider = 'openai'), 0)::bigint as text_requests,

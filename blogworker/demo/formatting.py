@@ -1,4 +1,4 @@
-"""How the gallery says a number: short enough to stand large on a page."""
+"""Short formats of numbers for the gallery."""
 
 from math import ceil
 
@@ -17,16 +17,16 @@ def duration(seconds: float) -> str:
 
 
 def dollars(amount: float) -> str:
-    """Whole cents, or four decimals of what a cent would round away."""
+    """An amount with two decimals; with four if it is less than ten cents."""
     return f"${amount:,.2f}" if amount >= 0.1 or amount == 0 else f"${amount:.4f}"
 
 
-def short(number: int) -> str:
+def short_number(number: int) -> str:
     if number < 10_000:
         return f"{number:,}"
     return f"{number / 1_000:,.0f}k" if number < 999_500 else f"{number / 1_000_000:,.2f}M"
 
 
 def initial(text: str) -> str:
-    """The first letter or digit, to stand for a picture."""
+    """The first letter or digit in upper case, shown instead of a picture."""
     return next((sign.upper() for sign in text if sign.isalnum()), "¶")

@@ -1,4 +1,4 @@
-"""The demo from beginning to end."""
+"""Runs the demo: starts the processes, waits for the posts, writes the gallery."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -21,7 +21,7 @@ from blogworker.db.pool import Database, Row, connect
 from blogworker.demo.campaign import campaign
 from blogworker.demo.fairness import fairness
 from blogworker.demo.gallery import GalleryPost, GallerySummary, write_gallery
-from blogworker.demo.processes import program, require_running, written
+from blogworker.demo.processes import read_when_written, require_running, running_process
 from blogworker.demo.progress import Progress, Sample
 from blogworker.errors import BlogworkerError
 from blogworker.post.ricos import ricos
@@ -30,7 +30,7 @@ from blogworker.queue.enqueue import enqueue_many
 from blogworker.settings import DatabaseSettings
 
 WORKERS = 2
-LOOK_S = 0.25
+POLL_S = 0.25
 UNLIMITED = 2**31 - 1
 SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}
 
@@ -39,31 +39,38 @@ Show = Callable[[Progress, Sequence[Row]], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    blogs: int
+    """The size of a demo."""
+
+    jobs: int
     sites: int
     out: Path
-    speed: float  # how many times faster than life the vendors' clock runs, quotas included
-    concurrency: int  # of each worker
-    keep: bool  # leave Postgres running
+    speed: float  # factor of the simulated clock; quotas are per simulated minute
+    concurrency: int  # slots of each worker
+    keep: bool  # keep Postgres running
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
+    """The outcome of a demo."""
+
     index: Path
     summary: GallerySummary
     failed: int
-    database_url: str | None  # of the Postgres that was left running
+    database_url: str | None  # of the Postgres that is still running
 
 
 async def run(plan: Plan, *, say: Callable[[str], None], show: Show) -> Result:
-    """Start everything, make the posts, write the gallery, take everything down."""
+    """Start all processes, wait for the posts, write the gallery, and stop the processes.
+
+    `say` gets status texts, `show` gets the progress. Raises BlogworkerError if a process fails.
+    """
     logs = plan.out / "logs"
     await AsyncPath(logs).mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         say("starting a private Postgres")
         dsn = await stack.enter_async_context(_postgres(_data_dir(plan, stack), keep=plan.keep))
         database = await stack.enter_async_context(Database(DatabaseSettings(url=SecretStr(dsn), pool_max=4)))
-        say("starting the vendors' simulator")
+        say("starting the simulator of the providers")
         base = await _simulator(stack, plan, logs)
         await _prepare(database, dsn, plan)
         say(f"starting {WORKERS} workers with {plan.concurrency} slots each")
@@ -81,7 +88,7 @@ def _data_dir(plan: Plan, stack: AsyncExitStack) -> Path:
 
 @asynccontextmanager
 async def _postgres(folder: Path, *, keep: bool) -> AsyncIterator[str]:
-    """The DSN of a Postgres that lives as long as the block, and on where it is to be kept and all went well."""
+    """Run Postgres for the duration of the block; yields its DSN. With `keep` it continues, unless the block fails."""
     embedded = EmbeddedPostgres(folder, durable=False)
     kept = False
     try:
@@ -89,7 +96,7 @@ async def _postgres(folder: Path, *, keep: bool) -> AsyncIterator[str]:
         kept = keep
     finally:
         if not kept:
-            with CancelScope(shield=True):  # Ctrl-C cancels the block, and the server must not outlive it
+            with CancelScope(shield=True):  # Ctrl-C cancels the block; the server must be stopped nevertheless
                 await run_sync(embedded.stop)
 
 
@@ -98,15 +105,15 @@ async def _simulator(stack: AsyncExitStack, plan: Plan, logs: Path) -> str:
     await AsyncPath(url_file).unlink(missing_ok=True)
     log = logs / "simulator.log"
     arguments = ["simulate", "--port", "0", "--speed", str(plan.speed), "--url-file", str(url_file)]
-    process = await stack.enter_async_context(program(*arguments, environment={}, log=log))
-    return await written(url_file, process, log)
+    process = await stack.enter_async_context(running_process(*arguments, environment={}, log=log))
+    return await read_when_written(url_file, process, log)
 
 
 async def _prepare(database: Database, dsn: str, plan: Plan) -> None:
-    """Migrate and enqueue; a database that was kept from an earlier demo is used again and grows."""
+    """Migrate and enqueue. A database that was kept by an earlier demo gets more jobs."""
     async with await connect(dsn, timeout_s=10) as connection:
         await migrate(connection)
-    for shop, blogs in campaign(plan.blogs, plan.sites):
+    for shop, jobs in campaign(plan.jobs, plan.sites):
         await database.one(
             "queue/set_site",
             instance_id=shop.instance_id,
@@ -117,15 +124,15 @@ async def _prepare(database: Database, dsn: str, plan: Plan) -> None:
             max_pending=None,
             settings=None,
         )
-        counts = Counter({shop.instance_id: len(blogs)})
-        await enqueue_many(database, blogs, counts=counts, queue_size_limit=UNLIMITED)
+        counts = Counter({shop.instance_id: len(jobs)})
+        await enqueue_many(database, jobs, counts=counts, queue_size_limit=UNLIMITED)
 
 
 async def _workers(stack: AsyncExitStack, plan: Plan, dsn: str, base: str, logs: Path) -> list[Process]:
     environment = _environment(plan, dsn, base)
     return [
         await stack.enter_async_context(
-            program(
+            running_process(
                 "run",
                 "--until-empty",
                 "--name",
@@ -139,7 +146,7 @@ async def _workers(stack: AsyncExitStack, plan: Plan, dsn: str, base: str, logs:
 
 
 def _environment(plan: Plan, dsn: str, base: str) -> dict[str, str]:
-    """The settings of a worker that talks to the simulator: a faster clock allows more a minute of ours."""
+    """The settings of a worker for the simulator. Quotas are per real minute, so they grow with the speed."""
     return {
         "DATABASE_URL": dsn,
         "DATABASE_DIRECT_URL": dsn,
@@ -158,7 +165,7 @@ def _environment(plan: Plan, dsn: str, base: str) -> dict[str, str]:
         "WIX_RPM": str(round(200 * plan.speed)),
         "WIX_MEDIA_POLL_INTERVAL": str(1 / plan.speed),
         "BLOGWORKER_CONCURRENCY": str(plan.concurrency),
-        "BLOGWORKER_DRAIN_TIMEOUT": "0",  # who presses Ctrl-C does not want to wait for posts nobody will see
+        "BLOGWORKER_DRAIN_TIMEOUT": "0",  # after Ctrl-C nobody needs the remaining posts
         "BLOGWORKER_HEARTBEAT_INTERVAL": "5",
         "BLOGWORKER_LOG_FORMAT": "json",
         "LOG_LEVEL": "info",
@@ -166,9 +173,9 @@ def _environment(plan: Plan, dsn: str, base: str) -> dict[str, str]:
 
 
 async def _watch(database: Database, plan: Plan, workers: Sequence[Process], logs: Path, show: Show) -> float:
-    """Look until every blog has ended; give the seconds it took."""
+    """Show the progress until every job has ended. Returns the seconds that it took."""
     text_models = 2
-    progress = Progress(plan.blogs, round(450 * plan.speed) * text_models, round(450_000 * plan.speed) * text_models)
+    progress = Progress(plan.jobs, round(450 * plan.speed) * text_models, round(450_000 * plan.speed) * text_models)
     started = current_time()
     while True:
         sites = await database.rows("demo/progress")
@@ -192,8 +199,8 @@ async def _watch(database: Database, plan: Plan, workers: Sequence[Process], log
         for number, worker in enumerate(workers, 1):
             require_running(worker, logs / f"worker-{number}.log")
         if all(worker.returncode is not None for worker in workers):
-            raise BlogworkerError(f"the workers stopped before the last blog was done; see {logs}")
-        await sleep(LOOK_S)
+            raise BlogworkerError(f"the workers stopped before all jobs were done; see {logs}")
+        await sleep(POLL_S)
 
 
 async def _finish(database: Database, plan: Plan, base: str, elapsed_s: float, dsn: str) -> Result:
@@ -228,7 +235,7 @@ def _duplicates(counters: dict[str, Any]) -> int:
 def _facts(plan: Plan, counters: dict[str, Any]) -> dict[str, str]:
     refused = sum(vendor["throttled"] for vendor in counters["vendors"].values())
     return {
-        "Vendors": f"simulated, their clock {plan.speed:g} times as fast as life",
+        "Providers": f"simulated, at {plan.speed:g} times real speed",
         "Workers": f"{WORKERS}, with {plan.concurrency} slots each",
         "Refused by a quota (429)": str(refused),
     }
@@ -248,7 +255,7 @@ def _gallery_posts(out: Path, rows: Sequence[Row]) -> list[GalleryPost]:
             seo_title=row["seo_title"],
             seo_description=row["seo_description"],
             tags=tuple(row["tags"]),
-            html=ricos_html(ricos(row["markdown"], own_url="")),  # no links to the shop, which is invented
+            html=ricos_html(ricos(row["markdown"], own_url="")),  # without links to the invented shop
             image=_image(images, row),
             image_alt=row["image_alt"] or "",
             source_type=row["source_type"],
