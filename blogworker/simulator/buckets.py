@@ -78,7 +78,7 @@ class Window:
 
 
 class PeakMeter:
-    """The total, and the highest sum of any 60 consecutive seconds, in steps of whole seconds."""
+    """The highest sum of any 60 consecutive seconds, in steps of whole seconds."""
 
     LENGTH_S = 60
 
@@ -86,13 +86,11 @@ class PeakMeter:
         self._seconds: dict[int, float] = {}  # second -> amount, oldest first
         self._sum = 0.0
         self.peak = 0.0
-        self.total = 0.0
 
     def add(self, amount: float, now: float) -> None:
         second = int(now)
         self._seconds[second] = self._seconds.get(second, 0.0) + amount
         self._sum += amount
-        self.total += amount
         while (oldest := next(iter(self._seconds))) <= second - self.LENGTH_S:
             self._sum -= self._seconds.pop(oldest)
         self.peak = max(self.peak, self._sum)

@@ -49,9 +49,6 @@ class Ledger:
         """The highest usage in any 60 seconds; 0 for an unknown meter."""
         return self._meters[name].peak if name in self._meters else 0.0
 
-    def total(self, name: str) -> float:
-        return self._meters[name].total if name in self._meters else 0.0
-
     def highest_peak(self, prefix: str) -> tuple[str, float]:
         """Name and peak of the meter with the highest peak, of those whose name starts with `prefix`."""
         peaks = ((name, meter.peak) for name, meter in self._meters.items() if name.startswith(prefix))

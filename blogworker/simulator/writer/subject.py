@@ -41,7 +41,6 @@ class Subject:
     name: str
     phrase: str  # its name within a sentence: `the Oak Chair`, `caring for a monstera`
     plural: bool
-    is_activity: bool  # such as caring for plants
     question: str  # the search phrase, if it was a question
     kind: Kind
     answer: Answer | None  # a prepared answer to the search phrase
@@ -80,7 +79,6 @@ def read_subject(prompt: str) -> Subject:
         name=name,
         phrase=topic.phrase,
         plural=topic.plural,
-        is_activity=topic.is_activity,
         question=topic.question,
         kind=kind,
         answer=answer,

@@ -58,7 +58,6 @@ class Topic:
 
     phrase: str
     plural: bool = False
-    is_activity: bool = False
     question: str = ""  # the original phrase, if it is a question
 
 
@@ -69,16 +68,14 @@ def topic_of(name: str) -> Topic:
     text = text if any(sign.isupper() for sign in text[1:]) else text.lower()
     if match := _TO_DO.match(text):
         question = "" if text.lower().startswith("how to ") else text
-        return Topic(
-            f"{gerund(match[1].lower())} {match[2]}".strip(), plural=False, is_activity=True, question=question
-        )
+        return Topic(f"{gerund(match[1].lower())} {match[2]}".strip(), question=question)
     if _ASKING.match(text):
         return _question_topic(text)
     first, _, rest = text.partition(" ")
     if first.lower() in _IMPERATIVES and rest and not is_plural(rest.split()[0]):
-        return Topic(f"{gerund(first.lower())} {rest}", plural=False, is_activity=True)
+        return Topic(f"{gerund(first.lower())} {rest}")
     if first.endswith("ing") and rest and len(first) > 5 and not is_known_noun(first):
-        return Topic(text, plural=False, is_activity=True)
+        return Topic(text)
     text = _INNER_QUESTION.sub("", text)
     return _noun_topic(re.sub(r"\bvs\.?\b", "versus", text))
 
