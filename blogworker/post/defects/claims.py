@@ -70,6 +70,11 @@ COMPARING = {  # language -> words of a sentence that compares the product, or d
 COMPARED = {tag: re.compile(rf"(?<!\w)(?:{words})\b", re.I) for tag, words in COMPARING.items()}
 COMPARED[""] = re.compile(rf"\b(?:{'|'.join(COMPARING[tag] for tag in ('en', 'de', 'fr', 'es'))})\b", re.I)
 NUMBER = re.compile(r"\d[\d.,'’\u00a0\u202f]*")
+# Numbers by their group sign. Three digits stand behind the last sign, two or three behind others (1,50,000 in India).
+WRITTEN = {
+    ",": re.compile(r"(?:\d+(?:,\d{2,3})*,\d{3}|\d+)(?:\.\d+)?"),
+    ".": re.compile(r"(?:\d+(?:\.\d{2,3})*\.\d{3}|\d+)(?:,\d+)?"),
+}
 NUMERALS = {  # in seven languages
     word: number
     for number, words in {
@@ -216,7 +221,9 @@ def _piece_counts(facts: str) -> frozenset[float]:
 def _readings(number: str) -> Iterator[float]:
     """Yield the possible values of a number: `1.299` is 1299 in some countries, and 1.299 in others."""
     digits = re.sub(r"['’\u00a0\u202f ]", "", number).strip(".,")[:30]
-    for decimal, group in ((".", ","), (",", ".")):
-        read = digits.replace(group, "").replace(decimal, ".")
-        if read.count(".") <= 1 and read.strip("."):
-            yield float(read)
+    read = [
+        float(digits.replace(group, "").replace(",", "."))
+        for group, pattern in WRITTEN.items()
+        if pattern.fullmatch(digits)
+    ]
+    yield from read or map(float, re.findall(r"\d+", digits))  # a list without blanks: `10,20,30`

@@ -23,7 +23,8 @@ BEHIND = (
     "\u2026\u2030\u2039\u203a\u20ac\u2122]"
 )
 MISREAD = re.compile(f"[\u00c2-\u00c5]{BEHIND}|\u00e2{BEHIND}{{2}}|\u00f0\u0178{BEHIND}{{2}}")
-SURE = re.compile("\u00c3[\u00a0-\u00bf]|\u00c2[\u00a0-\u00bf]|\u00e2\u20ac")
+# What no correct text contains, such as punctuation and currency signs (U+2000 to U+213F): once is enough.
+SURE = re.compile(f"\u00c3[\u00a0-\u00bf]|\u00c2[\u00a0-\u00bf]|\u00e2\u20ac|\u00e2[\u0081\u201a\u0192\u201e]{BEHIND}")
 LEAST_MISREAD = 2  # matches: a correct text in capitals, such as `CAFÉ…`, may contain one
 
 

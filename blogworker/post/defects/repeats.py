@@ -5,12 +5,13 @@ import re
 from blogworker.post.defects.kind import PostContext
 from blogworker.post.defects.sentences import BETWEEN_BLOCKS, sentences
 
-LEAST_WORDS = 8  # of a paragraph whose repetition is an error
+LEAST_WORDS, LEAST_CHARACTERS = 8, 61  # of a paragraph whose repetition is an error
 HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+\S")
 TARGET = re.compile(r"(?<=\])\(<?https?://[^\s<>]*>?\)")
 OFTEN = 10  # mentions
 MAIN_PART = re.compile(r",\s|:\s|\s[-\u2013\u2014|/]\s|\s?[(|]")
 MOST_WORDS, SHORT_NAME = 0.6, 3
+APART = 3  # other words between those of a name: the Kilbrack stool of oak
 SHORT_WORD = 2  # letters: shorter words of a name are ignored
 ROW = re.compile(r"^[ \t]*\|.*\|[ \t]*$", re.M)
 CELL = re.compile(r":?-+:?")
@@ -18,15 +19,22 @@ GLUED_DELIMITER = re.compile(r"\|(?:[ \t]*:?-{2,}:?[ \t]*\|)+")
 
 
 def once(text: str, context: PostContext) -> str:
-    """Remove repeated paragraphs, and sections of which only the heading remains."""
+    """Remove repeated paragraphs, and sections of which only the heading remains.
+
+    A short paragraph, such as `Yes.`, may be repeated, but not below a repeated heading.
+    """
     parts = BETWEEN_BLOCKS.split(text)
     seen: set[str] = set()
     kept: list[str] = []
+    is_again = False  # the section has a heading that was there before
     for block in parts[::2]:
         words = re.findall(r"\w+", TARGET.sub("", block.casefold()))
         key = " ".join(words)
-        long = len(words) >= LEAST_WORDS or len(key) > 60
-        if not (long and key in seen) or HEADING.match(block):
+        is_long = len(words) >= LEAST_WORDS or len(key) > LEAST_CHARACTERS
+        if HEADING.match(block):
+            is_again = key in seen
+            kept.append(block)
+        elif key not in seen or not (is_long or is_again):
             kept.append(block)
         seen.add(key)
     if len(kept) == len(parts[::2]):
@@ -62,8 +70,17 @@ def unnamed(text: str, context: PostContext) -> str:
 
 
 def _share(words: set[str], sentence: str) -> float:
-    """Return the share of a name's words in a sentence, with any endings. For a short name it is 0 or 1."""
-    found = sum(bool(re.search(rf"\b{re.escape(word)}", sentence)) for word in words)
+    """Return the share of a name's words that stand together in a sentence, with any endings. For a short name it is 0
+    or 1."""
+    read = re.findall(r"\w+", sentence)
+    reach = len(words) + APART
+    found = max(
+        (
+            sum(any(other.startswith(word) for other in read[start : start + reach]) for word in words)
+            for start in range(len(read))
+        ),
+        default=0,
+    )
     return found / len(words) if len(words) > SHORT_NAME else float(found == len(words))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from blogworker.simulator.slugs import slug_of
 from blogworker.simulator.writer.cleaning import without_markup
-from blogworker.simulator.writer.grammar import cut
+from blogworker.simulator.writer.grammar import cut, upper_first
 from blogworker.simulator.writer.ideas import BEST_SCORE, WORST_SCORE, Idea
 from blogworker.simulator.writer.post import (
     COLOURS,
@@ -116,7 +116,7 @@ def post_in(language: Language, subject: Subject, idea: Mapping[str, Any] | None
             f"Editorial photograph of {subject.name} on a wooden table beside a window, {random.choice(LIGHT)}, "
             f"{random.choice(VIEWS)}, {random.choice(COLOURS)}, no text"
         ),
-        image_alt=cut(_fill(language.fields["alt"], slots, longest=LONGEST_ALT), LONGEST_ALT),
+        image_alt=cut(upper_first(_fill(language.fields["alt"], slots, longest=LONGEST_ALT)), LONGEST_ALT),
     )
 
 
