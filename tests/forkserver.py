@@ -40,7 +40,7 @@ def serve(address: str) -> None:
         server.bind(address)
         server.listen(64)
         gc.collect()
-        gc.freeze()  # else each fork copies all of it when it collects
+        gc.freeze()  # otherwise a collection in each fork copies all of it
         os.write(1, b"ready\n")
         while True:
             ready, _, _ = select.select([server, woken], [], [])

@@ -20,7 +20,7 @@ def test_no_form_of_an_ipv4_address_is_public_in_ipv6(address):
 
 
 @given(st.ip_addresses())
-def test_what_python_calls_private_is_never_public(address):
+def test_private_addresses_of_python_are_never_public(address):
     assert not (is_public(address) and (address.is_private or address.is_multicast or address.is_unspecified))
 
 
@@ -30,7 +30,7 @@ def test_addresses_of_the_internet_are_public(address):
 
 
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f.1", "0177.0.0.1", "127.0.0.1.", "::1"])
-def test_an_address_is_known_in_every_form_that_resolvers_take(host):
+def test_an_address_is_recognised_in_every_form_that_resolvers_accept(host):
     found = literal(host)
     assert found is not None
     assert found.is_loopback

@@ -94,7 +94,7 @@ def identifiers() -> frozenset[str]:
 
 
 @pages
-def test_each_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+def test_each_link_points_to_a_file_and_a_heading(page: Path) -> None:
     for target in (match["target"] for match in LINK.finditer(FENCE.sub("", text_of(page)))):
         if "://" in target:
             continue
@@ -184,7 +184,7 @@ def test_the_table_of_settings_is_complete() -> None:
     assert variables() - set(re.findall(r"`([A-Z_]+)`", table)) == set()
 
 
-def test_the_readme_fits_a_first_reading() -> None:
+def test_the_readme_is_short() -> None:
     """Everything that is looked up is on a page beside its subject."""
     picture = ROOT / "blogworker" / "demo" / "gallery.webp"
 

@@ -82,7 +82,7 @@ def test_a_file_means_what_it_means_to_systemd(text: str, found: dict[str, str])
 
 
 @given(st.dictionaries(names, values, max_size=5))
-def test_what_is_quoted_as_systemd_wants_it_is_read_back(settings: dict[str, str]) -> None:
+def test_values_quoted_for_systemd_are_read_back(settings: dict[str, str]) -> None:
     quoted = {
         name: "".join(f"\\{sign}" if sign in '"\\`$' else sign for sign in value) for name, value in settings.items()
     }
@@ -114,7 +114,7 @@ def test_a_flag_beats_the_environment_which_beats_the_folder_which_beats_the_mac
     assert load_section(DatabaseSettings).direct == URL
 
 
-def test_another_file_may_be_named_and_none(tmp_path: Path) -> None:
+def test_another_file_or_none_can_be_named(tmp_path: Path) -> None:
     envfile.MACHINE_FILE.write_text("LOG_LEVEL=debug\n")
     (tmp_path / "staging.env").write_text("LOG_LEVEL=error\n")
 
@@ -127,7 +127,7 @@ def test_another_file_may_be_named_and_none(tmp_path: Path) -> None:
     assert "LOG_LEVEL" not in nothing
 
 
-def test_every_command_reads_it_but_those_that_bring_their_own_world(
+def test_every_command_reads_it_except_those_with_their_own_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`make demo` on a production machine must not use its keys."""
@@ -143,7 +143,7 @@ def test_every_command_reads_it_but_those_that_bring_their_own_world(
     monkeypatch.delenv("OPENAI_ACCOUNT", raising=False)
 
 
-def test_a_machine_file_of_roots_is_passed_over_and_named_where_a_setting_is_missing(
+def test_an_unreadable_machine_file_is_skipped_and_named_when_a_setting_is_missing(
     public: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker gets the values from systemd; a person needs to know where to look."""
@@ -161,7 +161,7 @@ def test_a_machine_file_of_roots_is_passed_over_and_named_where_a_setting_is_mis
     assert environment == {}
 
 
-def test_a_folder_that_may_not_be_entered_has_no_dot_env(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_inaccessible_folder_has_no_dot_env(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`sudo -u worker blogworker ...` is typed in root's own folder; it ended in a traceback."""
     monkeypatch.chdir(public)
     public.chmod(0)
@@ -170,7 +170,7 @@ def test_a_folder_that_may_not_be_entered_has_no_dot_env(public: Path, monkeypat
         assert load_section(WorkerSettings).concurrency == 50
 
 
-def test_a_dot_env_of_somebody_else_is_one_line(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dot_env_of_another_user_is_reported_in_one_line(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(public)
     Path(".env").touch(mode=0)
 
@@ -178,7 +178,7 @@ def test_a_dot_env_of_somebody_else_is_one_line(public: Path, monkeypatch: pytes
         load_section(WorkerSettings)
 
 
-def test_a_missing_machine_file_is_not_spoken_of() -> None:
+def test_a_missing_machine_file_is_not_mentioned() -> None:
     with pytest.raises(SettingsError, match=r"^DATABASE_URL is not set$"):
         load_section(DatabaseSettings)
 
@@ -192,7 +192,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize(("make", "reason"), UNREADABLE.values(), ids=UNREADABLE)
-def test_a_named_file_that_cannot_be_read_is_one_line(make, reason: str, tmp_path: Path) -> None:
+def test_an_unreadable_named_file_is_reported_in_one_line(make, reason: str, tmp_path: Path) -> None:
     make(tmp_path / "named")
 
     with pytest.raises(SettingsError, match=f"^BLOGWORKER_ENV_FILE: .*/named .*{reason}$"):
@@ -213,14 +213,14 @@ def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [*UNREADABLE.values(), (lambda path: path.write_text("\n"), "is empty")],
     ids=[*UNREADABLE, "empty"],
 )
-def test_a_credential_that_cannot_be_read_is_one_line(make, reason: str, credentials: Path) -> None:
+def test_an_unreadable_credential_is_reported_in_one_line(make, reason: str, credentials: Path) -> None:
     make(credentials / "openai_api_key")
 
     with pytest.raises(SettingsError, match=f"^OPENAI_API_KEY: credential .*/openai_api_key .*{reason}$"):
         load()
 
 
-def test_a_credential_of_somebody_else_is_one_line(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_credential_of_another_user_is_reported_in_one_line(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(public))
     (public / "openai_api_key").touch(mode=0)
 
@@ -230,7 +230,7 @@ def test_a_credential_of_somebody_else_is_one_line(public: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.write_text("x")], ids=["missing", "file"])
-def test_a_folder_of_credentials_that_is_none_is_one_line(
+def test_a_missing_folder_of_credentials_is_reported_in_one_line(
     make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(tmp_path / "nowhere")
@@ -240,20 +240,20 @@ def test_a_folder_of_credentials_that_is_none_is_one_line(
         load_section(OpenAISettings)
 
 
-def test_another_section_s_credential_is_none_of_a_command_s_business(credentials: Path) -> None:
+def test_credentials_of_unused_sections_are_ignored(credentials: Path) -> None:
     (credentials / "openai_api_key").mkdir()
 
     assert load_section(DatabaseSettings).direct == URL
 
 
-def test_a_dot_env_that_is_not_text_is_one_line() -> None:
+def test_a_binary_dot_env_is_reported_in_one_line() -> None:
     Path(".env").write_bytes(b"OPENAI_API_KEY=\xff\n")
 
     with pytest.raises(SettingsError, match=r"^\.env is not text in UTF-8$"):
         load_section(OpenAISettings)
 
 
-def test_the_command_ends_with_two_and_one_line(credentials: Path, tmp_path: Path, forks: Forks) -> None:
+def test_the_command_exits_with_2_and_one_line(credentials: Path, tmp_path: Path, forks: Forks) -> None:
     """systemd does not restart such a worker, because retrying cannot help."""
     (credentials / "openai_api_key").write_bytes(b"\xff")
     (credentials / "database_url").write_text(URL)

@@ -30,7 +30,7 @@ def named(path: Path) -> str:
 def texts(path: Path) -> Iterator[tuple[int, str]]:
     """Each string of a module with its line, docstrings left out."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    told = {
+    documentation = {
         id(node.body[0].value)
         for node in ast.walk(tree)
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
@@ -38,7 +38,7 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
         and isinstance(node.body[0], ast.Expr)
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
             yield node.lineno, node.value
 
 
@@ -61,13 +61,13 @@ def test_statements_live_in_files_of_their_own() -> None:
     assert found == []
 
 
-def test_modules_stay_short_enough_to_read_at_a_sitting() -> None:
+def test_modules_are_short() -> None:
     lengths = {named(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
 
     assert {name: length for name, length in lengths.items() if length > LONGEST_MODULE} == {}
 
 
-def test_no_file_names_somebodys_home() -> None:
+def test_no_file_contains_a_home_folder() -> None:
     found = []
     for path in tracked():
         if path.is_file() and path != Path(__file__) and b"\0" not in (data := path.read_bytes()):
@@ -87,7 +87,7 @@ def test_every_query_file_is_used_and_every_used_query_has_its_file() -> None:
     assert used - files == set()
 
 
-def test_commands_name_no_statement() -> None:
+def test_commands_contain_no_sql_names() -> None:
     """The command line parses, calls and prints. What an operator can do is a function that every interface calls."""
     files = {str(path.relative_to(QUERIES).with_suffix("")) for path in QUERIES.rglob("*.sql")}
     commands = [*(PACKAGE / "cli").rglob("*.py"), *(PACKAGE / "bench" / "commands").rglob("*.py")]
@@ -126,7 +126,7 @@ def test_every_module_says_what_it_is_for() -> None:
     assert silent == []
 
 
-def test_nothing_is_left_to_be_done_in_a_comment() -> None:
+def test_no_comment_contains_a_todo() -> None:
     marks = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b")
     found = []
     for path in [*MODULES, *(ROOT / "tests").rglob("*.py")]:

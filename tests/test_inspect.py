@@ -96,7 +96,7 @@ def run(dsn: str, file: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_question_is_answered(history, name):
+def test_each_query_gives_rows(history, name):
     """Read in the middle of the night: an error or an empty page is no answer."""
     ran = run(history, INSPECT / name)
 
@@ -107,7 +107,7 @@ def test_a_question_is_answered(history, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_question_may_be_asked_on_the_first_day(database_url, name):
+def test_each_query_works_on_an_empty_database(database_url, name):
     """No rows yet: no division by zero, no null that breaks a format."""
     ran = run(database_url, INSPECT / name)
 
@@ -115,7 +115,7 @@ def test_a_question_may_be_asked_on_the_first_day(database_url, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_file_tells_how_to_run_it(name):
+def test_each_file_says_how_to_run_it(name):
     first = (INSPECT / name).read_text(encoding="utf-8").splitlines()[0]
 
     assert first.startswith("-- ")
@@ -123,18 +123,18 @@ def test_a_file_tells_how_to_run_it(name):
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.splitlines()[0])
-def test_the_queries_of_the_system_before_are_there_word_for_word(known):
+def test_the_queries_of_the_former_system_are_included_unchanged(known):
     """A blank at the end of a line included: what is compared by a tool must not differ."""
     assert known.format(blank=" ") in (INSPECT / "seed.sql").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.splitlines()[0])
-def test_the_queries_of_the_system_before_still_give_rows(history, known):
+def test_the_queries_of_the_former_system_still_give_rows(history, known):
     with psycopg.connect(history) as connection:
         assert connection.execute(known.format(blank=" ").encode()).fetchall() != []
 
 
-def test_what_is_short_stands_before_what_may_be_long(history):
+def test_short_columns_come_before_long_ones(history):
     """A reason of two hundred characters would push the next try off the screen."""
     with psycopg.connect(history, autocommit=True) as connection:
         connection.execute(

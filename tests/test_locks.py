@@ -38,7 +38,7 @@ def test_every_package_of_a_lock_has_its_hashes(lock: Path) -> None:
     assert "--index" not in text
 
 
-def test_production_does_without_the_demo() -> None:
+def test_production_requirements_do_not_include_the_demo() -> None:
     core = names("requirements.txt")
 
     assert core.isdisjoint(ONLY_FOR_THE_DEMO)
@@ -46,7 +46,7 @@ def test_production_does_without_the_demo() -> None:
 
 
 @pytest.mark.parametrize("lock", ["requirements.txt", "requirements-demo.txt", "requirements-build.txt"])
-def test_developers_have_what_is_shipped(lock: str) -> None:
+def test_developers_have_the_shipped_versions(lock: str) -> None:
     """What is tested is what runs; installed together, two locks agree."""
     assert pins(lock) <= pins("requirements-dev.txt")
 
@@ -70,7 +70,7 @@ TOOLS = {
 
 
 @pytest.mark.parametrize(("body", "code", "said"), TOOLS.values(), ids=TOOLS)
-def test_an_audit_fails_for_what_it_finds_and_not_for_want_of_a_network(
+def test_an_audit_fails_for_findings_and_not_for_a_missing_network(
     body: str | None, code: int, said: str, tmp_path: Path
 ) -> None:
     tool = tmp_path / "pip-audit"

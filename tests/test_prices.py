@@ -1,4 +1,4 @@
-"""What a call costs: the vendors' formula, their tables, and the day a price holds from."""
+"""What a call costs: the providers' formula, their tables, and the day a price holds from."""
 
 import json
 from datetime import date
@@ -20,7 +20,7 @@ from blogworker.settings import OpenAISettings, ReplicateSettings
 
 NOVEMBER, DECEMBER = date(2026, 11, 30), date(2026, 12, 1)
 CALLS = [
-    # model, (input, cached, written, output), tier, USD worked out by hand from the vendors' tables
+    # model, (input, cached, written, output), tier, USD worked out by hand from the providers' tables
     ("gpt-6-luna", (800, 0, 0, 600), "default", 0.00038),
     ("gpt-6-luna", (1_500, 0, 0, 2_600), None, 0.00145),
     ("gpt-6.1-terra", (800, 0, 0, 600), "default", 0.0038),
@@ -43,11 +43,11 @@ CALLS = [
 
 
 @pytest.mark.parametrize(("model", "tokens", "tier", "usd"), CALLS)
-def test_a_call_costs_what_the_vendors_table_says(model, tokens, tier, usd):
+def test_a_call_costs_what_the_providers_table_says(model, tokens, tier, usd):
     assert text_cost(TEXT_PRICES[model][0], Usage(*tokens), tier=tier) == pytest.approx(usd, rel=1e-9)
 
 
-def test_every_price_we_bring_says_when_it_was_checked():
+def test_every_built_in_price_says_when_it_was_checked():
     """A table nobody looked at for a year is worse than none: `blogworker costs` warns by this date."""
     rows = [row for table in (TEXT_PRICES, IMAGE_PRICES) for rows in table.values() for row in rows]
 
@@ -55,7 +55,7 @@ def test_every_price_we_bring_says_when_it_was_checked():
     assert all(row.checked for row in rows)
 
 
-def test_a_price_holds_from_its_day_on():
+def test_a_price_applies_from_its_date():
     rows = (
         TextPrice(input=1, cached=0, output=1),
         TextPrice(input=2, cached=0, output=2, since=DECEMBER),
@@ -69,7 +69,7 @@ def test_a_price_holds_from_its_day_on():
     assert highest_token_price(()) == 0
 
 
-def test_the_environment_takes_the_simple_form_and_the_dated_one(monkeypatch):
+def test_the_environment_accepts_the_simple_and_the_dated_form(monkeypatch):
     """A table of one number a model is what most people write; it has worked so from the beginning."""
     simple = {"input": 1, "cached": 0.1, "output": 2}
     dated = [{**simple, "input": 3, "from": "2026-12-01", "checked": "2026-11-20"}, {**simple, "written": 1.5}]
@@ -95,7 +95,7 @@ def test_the_environment_takes_the_simple_form_and_the_dated_one(monkeypatch):
         "{broken",
     ],
 )
-def test_a_table_that_cannot_be_meant_is_refused_by_name(monkeypatch, table):
+def test_an_implausible_table_is_refused_by_name(monkeypatch, table):
     """A price of nothing would make every budget endless."""
     monkeypatch.setenv("BLOGWORKER_TEXT_PRICES", table)
 

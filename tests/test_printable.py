@@ -17,7 +17,7 @@ every_text = st.text(st.characters(), max_size=40)  # all categories, surrogates
 shell_text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 
 
-def test_every_character_that_a_terminal_obeys_or_hides_is_shown() -> None:
+def test_every_control_or_invisible_character_is_shown() -> None:
     planes = [range(0x33480), range(0xE0000, 0xE1010), range(0xF0000, 0xF0010), range(0x10FFF0, 0x110000)]
     every = "".join(chr(code) for plane in planes for code in plane)
 
@@ -29,7 +29,7 @@ def test_every_character_that_a_terminal_obeys_or_hides_is_shown() -> None:
 
 
 @given(every_text)
-def test_what_is_seen_stays_as_it_is(text: str) -> None:
+def test_visible_characters_are_not_changed(text: str) -> None:
     """Letters of every script, marks, signs and spaces; a cleaned title is still that title."""
     kept = "".join(sign for sign in text if printable(sign) == sign)
 
@@ -54,7 +54,7 @@ def test_the_shown_form_can_be_recognised(text: str, shown: str) -> None:
 
 
 @given(st.recursive(every_text, lambda inside: st.lists(inside) | st.dictionaries(every_text, inside), max_leaves=5))
-def test_json_means_the_same_and_holds_nothing_that_is_obeyed(value: object) -> None:
+def test_json_is_equivalent_and_contains_no_control_characters(value: object) -> None:
     for ascii_only in (True, False):
         written = printable_json(json.dumps(value, ensure_ascii=ascii_only))
 
@@ -65,7 +65,7 @@ def test_json_means_the_same_and_holds_nothing_that_is_obeyed(value: object) -> 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
 @settings(max_examples=10)
 @given(st.lists(shell_text, min_size=1, max_size=30))
-def test_a_word_that_is_typed_reaches_the_program_unchanged(words: list[str]) -> None:
+def test_a_quoted_word_reaches_the_program_unchanged(words: list[str]) -> None:
     """A folder named `; rm -rf ~` or with an escape sequence in its name."""
     line = " ".join(map(typed, words))
     ran = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, check=True)
@@ -74,5 +74,5 @@ def test_a_word_that_is_typed_reaches_the_program_unchanged(words: list[str]) ->
     assert printable(line) == line
 
 
-def test_a_file_name_that_is_not_utf8_is_typed_by_its_bytes() -> None:
+def test_a_file_name_that_is_not_utf8_is_quoted_by_its_bytes() -> None:
     assert typed("caf\udce9") == r"$'caf\xe9'"

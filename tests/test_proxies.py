@@ -71,7 +71,7 @@ def test_no_proxy_exempts_hosts_domains_and_networks(entry, exempt, served, monk
 
 
 @pytest.mark.parametrize("value", ["socks5://p:1080", "http://", "http://p:99999", "http://p:0", "http://[::1", "é:1"])
-def test_a_proxy_that_cannot_be_used_is_told_when_settings_are_read(value, monkeypatch):
+def test_an_unusable_proxy_is_reported_when_settings_are_read(value, monkeypatch):
     """In one line, without its password."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://h/d")
     monkeypatch.setenv("HTTPS_PROXY", value.replace("//", "//u:hunter2@", 1))

@@ -46,21 +46,23 @@ def test_no_two_words_become_one(words: list[str], tag: str) -> None:
 
 
 @given(st.lists(st.text("ab :|-\n", max_size=20), max_size=6).map("\n".join))
-def test_what_was_made_readable_stays_as_it_is(text: str) -> None:
+def test_readable_text_is_not_changed(text: str) -> None:
     once = readable(text, longest=1_000)
 
     assert readable(once, longest=1_000) == once
 
 
 @given(st.lists(st.tuples(WORD, WORD), min_size=1, max_size=6), st.booleans())
-def test_where_a_row_names_the_columns_no_other_row_is_a_name_and_its_value(
-    rows: list[tuple[str, str]], is_followed: bool
-) -> None:
+def test_rows_below_a_header_row_are_not_read_as_pairs(rows: list[tuple[str, str]], is_followed: bool) -> None:
     """`Material: Detail` says nothing, and `oak: oiled` something wrong."""
     body = "".join(f"<tr><td>{one}</td><td>{other}</td></tr>" for one, other in rows)
     after = "<table><tr><td>size</td><td>big</td></tr></table>" if is_followed else ""
 
     html = f"<table><thead><tr><th>Material</th><th>Detail</th></tr></thead><tbody>{body}</tbody></table>{after}"
 
-    told = ["Material | Detail", *(f"{one} | {other}" for one, other in rows), *(["size: big"] if is_followed else [])]
-    assert readable(html, longest=1_000).splitlines() == told
+    expected = [
+        "Material | Detail",
+        *(f"{one} | {other}" for one, other in rows),
+        *(["size: big"] if is_followed else []),
+    ]
+    assert readable(html, longest=1_000).splitlines() == expected

@@ -91,17 +91,17 @@ def test_a_known_secret_is_hidden_however_it_is_escaped(secret: str, data: st.Da
     """Each program has its own idea of which characters to escape, and a text goes through several."""
     ways = {**ESCAPES, "mixed": mixed, **{name: ECHOES[name] for name in ("in HTML", "quoted wholly", "in a path")}}
     names = data.draw(st.lists(st.sampled_from(sorted(ways)), min_size=1, max_size=3))
-    told = secret
+    encoded = secret
     for name in names:
-        told = ways[name](told)
+        encoded = ways[name](encoded)
 
-    shown = redactor(secret).hide(f"key <{told}> is wrong", shapes=False)
+    shown = redactor(secret).hide(f"key <{encoded}> is wrong", shapes=False)
 
     assert shown == f"key <{HIDDEN}> is wrong"
 
 
 @pytest.mark.parametrize("escapes", ["\\\\", "%25", "&amp;", "\\u0041"])
-def test_a_text_of_nothing_but_escapes_is_looked_through_in_a_moment(escapes: str) -> None:
+def test_a_text_of_only_escapes_is_scanned_quickly(escapes: str) -> None:
     """The loop waits meanwhile, and a worker that is silent for too long loses its jobs."""
     text = escapes * 100_000
     begun = process_time()
@@ -115,15 +115,15 @@ def test_a_text_of_nothing_but_escapes_is_looked_through_in_a_moment(escapes: st
 @FEW
 @given(SECRET, TEXT, TEXT)
 def test_a_known_secret_is_hidden_in_every_form(secret: str, before: str, after: str) -> None:
-    """A vendor echoes what it was sent, and a log may escape it once more."""
+    """A provider echoes what it was sent, and a log may escape it once more."""
     hide = redactor(secret).hide
 
     for name, echo in ECHOES.items():
-        told = echo(secret)
-        core = told if told[:1] not in "\"'" else told[1:-1]
+        encoded = echo(secret)
+        core = encoded if encoded[:1] not in "\"'" else encoded[1:-1]
         assume(len(core.strip()) >= SHORTEST)
 
-        assert core not in hide(f"{before}{told}{after}").replace(HIDDEN, "\0"), name
+        assert core not in hide(f"{before}{encoded}{after}").replace(HIDDEN, "\0"), name
 
 
 @FEW
@@ -131,8 +131,8 @@ def test_a_known_secret_is_hidden_in_every_form(secret: str, before: str, after:
 def test_a_known_secret_is_hidden_in_base64(secret: str, before: bytes, after: bytes) -> None:
     """As in a header of basic authentication: the user's name before it moves all of its characters."""
     for encode in (b64encode, urlsafe_b64encode):
-        told = encode(before + secret.encode() + after).decode()
-        shown = redactor(secret).hide(f"Authorization: {told}.", shapes=False)
+        encoded = encode(before + secret.encode() + after).decode()
+        shown = redactor(secret).hide(f"Authorization: {encoded}.", shapes=False)
 
         assert HIDDEN in shown
         assert len(shown.replace(HIDDEN, "")) <= len("Authorization: .") + 4 * (len(before) + len(after) + 5) / 3 + 4
@@ -141,7 +141,7 @@ def test_a_known_secret_is_hidden_in_base64(secret: str, before: bytes, after: b
 @FEW
 @given(st.from_regex(r"[A-Za-z0-9_-]{32,80}", fullmatch=True), st.data())
 def test_no_piece_of_a_secret_is_shown(secret: str, data: st.DataObject) -> None:
-    """A vendor, a driver or a log cuts a message where it likes."""
+    """A provider, a driver or a log cuts a message where it likes."""
     begin = data.draw(st.integers(0, len(secret) - PIECE))
     end = data.draw(st.integers(begin + PIECE, len(secret)))
 
@@ -154,7 +154,7 @@ def test_no_piece_of_a_secret_is_shown(secret: str, data: st.DataObject) -> None
 @FEW
 @given(st.from_regex(r"[A-Za-z0-9_-]{20,80}", fullmatch=True), st.integers(3, 11), st.integers(4, 9))
 def test_a_secret_shown_in_part_is_hidden(secret: str, head: int, tail: int) -> None:
-    """As vendors print a key that is wrong: its first and last characters."""
+    """As providers print a key that is wrong: its first and last characters."""
     for mask in ("...", "****************", "…", "••••"):
         shown = redactor(secret).hide(f"Incorrect key provided: {secret[:head]}{mask}{secret[-tail:]}.")
 
@@ -164,7 +164,7 @@ def test_a_secret_shown_in_part_is_hidden(secret: str, head: int, tail: int) -> 
 
 @FEW
 @given(SECRET, TEXT)
-def test_a_text_without_a_secret_stays_as_it_is(secret: str, text: str) -> None:
+def test_a_text_without_a_secret_is_not_changed(secret: str, text: str) -> None:
     known = redactor(secret)
     assume(HIDDEN not in text)
     shared = {secret[at : at + 3] for at in range(len(secret) - 2)}
@@ -197,7 +197,7 @@ def test_secrets_side_by_side_are_all_hidden(secrets: list[str]) -> None:
         "OauthNG.JWS.abc123DEF456",
     ],
 )
-def test_what_looks_like_a_secret_is_hidden_unknown(text: str) -> None:
+def test_anything_like_a_secret_is_hidden(text: str) -> None:
     """Another person's key, or an old one, which is not in the settings."""
     shown = Redactor().hide(text)
 
@@ -205,7 +205,7 @@ def test_what_looks_like_a_secret_is_hidden_unknown(text: str) -> None:
     assert not re.search("abc123|DEF|3456|r8_", shown)
 
 
-def test_a_short_secret_is_hidden_only_where_a_credential_stands() -> None:
+def test_a_short_secret_is_hidden_only_in_the_place_of_a_credential() -> None:
     """Hiding a password of three characters would blank out half of a log."""
     known = redactor("blo", "        ")
 
@@ -213,7 +213,7 @@ def test_a_short_secret_is_hidden_only_where_a_credential_stands() -> None:
     assert known.hide("        indented") == "        indented"
 
 
-def test_a_word_is_hidden_in_errors_and_left_to_readers() -> None:
+def test_a_secret_that_is_a_word_is_hidden_in_errors_and_kept_in_posts() -> None:
     """Where the password is `postgres`, a post of a bookshop on Postgres may still be written."""
     known = redactor("postgres")
 
@@ -244,7 +244,7 @@ def test_values_of_any_shape_are_cleaned_at_any_depth() -> None:
 
 @FEW
 @given(st.lists(st.text(VISIBLE, min_size=SHORTEST, max_size=400), min_size=1, max_size=4, unique=True))
-def test_a_token_is_hidden_from_when_it_came(tokens: list[str]) -> None:
+def test_a_token_is_hidden_as_soon_as_it_arrives(tokens: list[str]) -> None:
     """There are as many tokens as sites, and only part of each is indexed."""
     known = Redactor()
     for token in tokens:
@@ -255,7 +255,7 @@ def test_a_token_is_hidden_from_when_it_came(tokens: list[str]) -> None:
         assert HIDDEN in known.hide(b64encode(b"app:" + token.encode()).decode())
 
 
-def test_a_replaced_token_is_hidden_for_a_while_and_then_let_go() -> None:
+def test_a_replaced_token_is_hidden_for_a_while_and_then_forgotten() -> None:
     """An answer may echo a token after it was replaced; memory must not grow without limit."""
     first, *others = (sha256(bytes([number % 256, number // 256])).hexdigest() for number in range(REPLACED_MAX + 1))
     known = Redactor()
@@ -271,7 +271,7 @@ def test_a_replaced_token_is_hidden_for_a_while_and_then_let_go() -> None:
     assert known.hide(others[0]) == HIDDEN
 
 
-def test_every_secret_of_the_settings_is_learnt_whoever_builds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_secret_of_the_settings_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also if another setting of the section is not valid, and the section is refused."""
     monkeypatch.setenv("OPENAI_API_KEY", "k3y|of(openai")
     monkeypatch.setenv("OPENAI_RPM", "none")
@@ -290,7 +290,7 @@ def test_every_secret_of_the_settings_is_learnt_whoever_builds_them(monkeypatch:
     assert str(BlogworkerError("app-of-the-shop")) == "app-of-the-shop"  # an id, which every owner of a site sees
 
 
-def test_every_secret_field_there_is_or_will_be_is_learnt() -> None:
+def test_every_secret_field_is_registered() -> None:
     class Later(Section):
         """A room that is added."""
 
@@ -301,7 +301,7 @@ def test_every_secret_field_there_is_or_will_be_is_learnt() -> None:
     assert str(BlogworkerError("a-new-k3y")) == HIDDEN
 
 
-def test_a_password_that_is_the_users_name_hides_no_name() -> None:
+def test_a_password_equal_to_the_user_name_does_not_hide_the_name() -> None:
     """As on many a developer's machine: the name is in every message of the server."""
     DatabaseSettings(url="postgresql://developer:developer@localhost/blog", _env_file=None)
 
@@ -310,8 +310,8 @@ def test_a_password_that_is_the_users_name_hides_no_name() -> None:
 
 @FEW
 @given(st.text(VISIBLE, min_size=SHORTEST, max_size=80))
-def test_no_part_of_a_vendors_error_keeps_a_key(key: str) -> None:
-    """Its code and its request id are the vendor's words as well, and columns of their own."""
+def test_no_part_of_a_provider_error_contains_a_key(key: str) -> None:
+    """Its code and its request id are the provider's words as well, and columns of their own."""
     OpenAISettings(api_key=key, _env_file=None)
 
     error = ProviderError(f"no {key}", provider="openai", status=401, code=f"bad_{key}", request_id=f"req-{key}")
@@ -321,6 +321,6 @@ def test_no_part_of_a_vendors_error_keeps_a_key(key: str) -> None:
     assert json.dumps(key)[1:-1] not in shown
 
 
-def test_a_code_may_be_no_text() -> None:
-    """Some vendors number their errors."""
+def test_an_error_code_can_be_a_number() -> None:
+    """Some providers number their errors."""
     assert ProviderError("no", provider="openai", code=429).code == "429"  # type: ignore[arg-type]

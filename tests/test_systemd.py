@@ -52,7 +52,7 @@ def test_systemd_accepts_the_unit(unit, tmp_path):
 
 
 @needs_systemd
-def test_systemd_finds_little_exposed(tmp_path):
+def test_systemd_analyze_reports_low_exposure(tmp_path):
     """Apart from what a worker needs: the network, and the files that it runs from."""
     unit = tmp_path / "blogworker@1.service"
     unit.write_text(WORKER.read_text(encoding="utf-8").replace("/opt/blogworker/bin/blogworker run", "/bin/true"))
@@ -70,7 +70,7 @@ def test_systemd_finds_little_exposed(tmp_path):
 
 
 @pytest.mark.parametrize("key", ["MemoryMax", "PrivateUsers", "PrivateMounts", "DevicePolicy", "LimitCORE"])
-def test_the_unit_confines_what_a_worker_may_take_and_leave(key):
+def test_the_unit_limits_memory_and_core_dumps(key):
     """A memory leak kills one worker only; a core dump would contain keys. `security` does not check all of these."""
     assert value(WORKER, key) in {"2G", "yes", "closed", "0"}
 
@@ -82,18 +82,18 @@ def test_stopping_the_target_waits_until_the_workers_have_drained():
     assert "blogworker.target" in " ".join(orders).split()
 
 
-def test_the_worker_says_itself_when_it_is_ready():
+def test_the_worker_notifies_when_it_is_ready():
     assert value(WORKER, "Type") == "notify"
 
 
 def test_systemd_waits_longer_than_the_worker_drains():
-    """Else KILL comes while jobs are being finished and handed back."""
+    """Otherwise KILL arrives while jobs are finished and released."""
     drain_s = WorkerSettings.model_fields["drain_timeout"].default
 
     assert seconds(value(WORKER, "TimeoutStopSec")) >= drain_s + 10
 
 
-def test_wrong_settings_are_not_tried_again():
+def test_wrong_settings_do_not_restart_the_worker():
     """Exit 2 is for a person; a restart every two seconds would bury the message."""
     assert "2" in value(WORKER, "RestartPreventExitStatus").split()
     assert value(WORKER, "Restart") == "always"
@@ -116,7 +116,7 @@ def receiver(address: str) -> socket.socket:
     return bound
 
 
-def test_facts_are_one_datagram_of_lines(tmp_path, monkeypatch):
+def test_notifications_are_one_datagram_of_lines(tmp_path, monkeypatch):
     path = str(tmp_path / "notify")
     monkeypatch.setenv("NOTIFY_SOCKET", path)
     with receiver(path) as systemd:
@@ -135,7 +135,7 @@ def test_an_abstract_socket_is_reached(monkeypatch):
         assert systemd.recv(4096) == b"STOPPING=1"
 
 
-def test_nobody_listening_is_no_error(tmp_path, monkeypatch):
+def test_a_missing_receiver_is_not_an_error(tmp_path, monkeypatch):
     """Work does not depend on being heard."""
     dead = tmp_path / "dead"
     receiver(str(dead)).close()
@@ -147,7 +147,7 @@ def test_nobody_listening_is_no_error(tmp_path, monkeypatch):
     notify("WATCHDOG=1")
 
 
-def test_a_receiver_that_does_not_read_holds_nobody_up(tmp_path, monkeypatch):
+def test_a_full_buffer_does_not_block(tmp_path, monkeypatch):
     """The event loop calls this: a full buffer must not stop every job."""
     path = str(tmp_path / "notify")
     monkeypatch.setenv("NOTIFY_SOCKET", path)
@@ -170,7 +170,7 @@ def test_a_receiver_that_does_not_read_holds_nobody_up(tmp_path, monkeypatch):
         ("soon", None, None),
     ],
 )
-def test_the_watchdog_is_fed_twice_as_often_as_asked(monkeypatch, usec, pid, interval_s):
+def test_the_watchdog_is_notified_twice_per_interval(monkeypatch, usec, pid, interval_s):
     for name, given in (("WATCHDOG_USEC", usec), ("WATCHDOG_PID", pid)):
         if given is None:
             monkeypatch.delenv(name, raising=False)

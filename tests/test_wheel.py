@@ -59,7 +59,7 @@ def data_files() -> set[str]:
     return {str(path) for path in package | statements}
 
 
-def test_the_wheel_holds_every_file_the_program_reads(built: Path) -> None:
+def test_the_wheel_contains_every_file_the_program_reads(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
@@ -74,7 +74,7 @@ def test_the_wheel_holds_every_file_the_program_reads(built: Path) -> None:
     assert not [name for name in held if not name.startswith("blogworker")]
 
 
-def test_the_sdist_holds_what_builds_and_tests_the_wheel(built: Path) -> None:
+def test_the_sdist_contains_everything_to_build_and_test_the_wheel(built: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
@@ -86,14 +86,14 @@ def test_the_sdist_holds_what_builds_and_tests_the_wheel(built: Path) -> None:
 
 def test_an_installed_wheel_runs_from_its_own_files(installed: Path, tmp_path: Path) -> None:
     """Not from the checkout, which lies beside its dependencies."""
-    told = run(
+    output = run(
         installed,
         "-c",
         "import blogworker, blogworker.db.sql as s; print(blogworker.__file__); print(s.sql_dir())",
         folder=tmp_path,
     )
 
-    assert all(Path(line).is_relative_to(installed.parents[1]) for line in told.splitlines())
+    assert all(Path(line).is_relative_to(installed.parents[1]) for line in output.splitlines())
 
 
 def test_an_installed_wheel_migrates_a_database(installed: Path, empty_url: str, tmp_path: Path) -> None:

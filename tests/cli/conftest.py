@@ -65,3 +65,10 @@ def sql(database_url: str) -> Rows:
             return cursor.fetchall() if cursor.description else []
 
     return run
+
+
+@pytest.fixture
+def quiet(request: pytest.FixtureRequest) -> None:
+    """Keep a machine's own settings out."""
+    for name in [name for name in os.environ if name.startswith(("BLOGWORKER_", "DATABASE_", "DB_", "PG"))]:
+        request.getfixturevalue("monkeypatch").delenv(name)

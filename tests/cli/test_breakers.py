@@ -30,7 +30,7 @@ def test_status_names_the_provider_the_reason_and_the_next_probe(cli: Cli, open_
     assert re.search(r"^ *stopped +stages that need openai: its circuit breaker is open *$", shown, re.MULTILINE)
 
 
-def test_status_tells_all_that_is_stopped(cli: Cli, sql: Rows, open_breaker: None) -> None:
+def test_status_lists_everything_that_is_stopped(cli: Cli, sql: Rows, open_breaker: None) -> None:
     """`status` said "stopped -" while a circuit breaker was open: it considered budgets only."""
     sql("update fleet_budget set stopped_until = now() + interval '1 h', stop_reason = 'no room for a blog'")
 
@@ -51,7 +51,7 @@ def test_breakers_shows_all_of_them(cli: Cli, open_breaker: None) -> None:
     assert found == {"openai": "open", "replicate": "closed", "wix": "closed"}
 
 
-def test_a_breaker_that_no_key_belongs_to_is_not_shown_beside_those_of_accounts(cli: Cli, sql: Rows) -> None:
+def test_an_unused_breaker_is_not_shown_beside_those_of_accounts(cli: Cli, sql: Rows) -> None:
     """It would show a closed breaker, while the one that is used is open."""
 
     def shown() -> list[str]:
@@ -81,14 +81,14 @@ def test_a_person_closes_a_breaker(cli: Cli, sql: Rows, open_breaker: None) -> N
         ("opneai", "there is no provider opneai; known are openai, "),
     ],
 )
-def test_closing_what_is_not_open_says_so(cli: Cli, provider: str, said: str) -> None:
+def test_closing_a_closed_breaker_says_so(cli: Cli, provider: str, said: str) -> None:
     ran = cli("breakers", "close", provider)
 
     assert ran.code == 2
     assert said in ran.err
 
 
-def test_a_provider_shut_by_hand_waits_for_a_person(cli: Cli, sql: Rows) -> None:
+def test_a_breaker_opened_by_hand_waits_for_a_person(cli: Cli, sql: Rows) -> None:
     sql("update provider_health set state = 'open', reason = 'works' where provider = 'wix'")
 
     assert "when a person closes it" in cli("breakers").out

@@ -1,4 +1,4 @@
-"""Money at the command line: what was spent, what may be, and what is wrong with what was typed."""
+"""Costs and budgets at the command line, and the errors of wrong amounts."""
 
 import json
 from datetime import UTC, datetime
@@ -41,7 +41,7 @@ def complained(ran, of: str) -> None:
     assert of in ran.err
 
 
-def test_costs_are_told_by_model_time_and_site_with_what_was_wasted(cli, ledger):
+def test_costs_are_shown_by_model_time_and_site_with_the_waste(cli, ledger):
     found = cli("costs", "--json").json
 
     assert [(row["model"], row["cost_usd"]) for row in found["models"]] == [
@@ -56,13 +56,13 @@ def test_costs_are_told_by_model_time_and_site_with_what_was_wasted(cli, ledger)
     assert any("no price for gpt-9" in warning for warning in found["warnings"])
 
 
-def test_the_page_for_people_holds_the_same(cli, ledger):
+def test_the_text_output_has_the_same_figures(cli, ledger):
     cli("costs", "budget", "--day", "5", "--month", "100")
 
     page = cli("costs").out
 
-    told = ["$1.51 spent, $3.49 left of a budget of $5.00", "1, which cost $0.38", "$0.25 (16.6 %) in 2 calls"]
-    for words in (*told, "1 call without an answer", "gpt-6.1-terra", "shop-b", "2026-11-23", "no price for gpt-9"):
+    expected = ["$1.51 spent, $3.49 left of a budget of $5.00", "1, which cost $0.38", "$0.25 (16.6 %) in 2 calls"]
+    for words in (*expected, "1 call without an answer", "gpt-6.1-terra", "shop-b", "2026-11-23", "no price for gpt-9"):
         assert words in page, (words, page)
 
 
@@ -87,7 +87,7 @@ def test_a_blog_s_average_is_of_finished_blogs_and_of_enough_of_them(cli, sql):
     assert "3, which cost $0.0375" in cli("costs").out
 
 
-def test_without_a_budget_nothing_is_said_to_be_left(cli):
+def test_without_a_budget_no_remainder_is_shown(cli):
     """0 would mean that nothing may be spent any more, but there is no limit."""
     spending = cli("costs", "budget", "--json").json
     assert (spending["left_today_usd"], spending["left_month_usd"]) == (None, None)
@@ -99,7 +99,7 @@ def test_without_a_budget_nothing_is_said_to_be_left(cli):
     assert spending["left_today_usd"] == 0
 
 
-def test_one_site_and_months_can_be_asked_for(cli, ledger):
+def test_costs_can_be_limited_to_a_site_and_months(cli, ledger):
     found = cli("costs", "--site", "shop-a", "--days", "200", "--by", "month", "--json").json
 
     assert [row["instance_id"] for row in found["sites"]] == ["shop-a"]
@@ -107,14 +107,14 @@ def test_one_site_and_months_can_be_asked_for(cli, ledger):
     assert found["periods"][0]["begins"] == datetime.now(UTC).strftime("%Y-%m-01")
 
 
-def test_the_first_day_has_an_answer_too(cli):
+def test_costs_work_on_the_first_day(cli):
     ran = cli("costs")
 
     assert (ran.code, ran.err) == (DONE, "")
     assert "$0.00 spent, no budget" in ran.out
 
 
-def test_a_total_budget_is_set_seen_and_removed(cli, sql):
+def test_a_total_budget_is_set_shown_and_removed(cli, sql):
     assert cli("costs", "budget", "--day", "5", "--month", "$120.50", "--json").json["budget_month_usd"] == 120.5
     assert sql("select day_usd, month_usd from fleet_budget") == [(5, 120.5)]
 
@@ -125,7 +125,7 @@ def test_a_total_budget_is_set_seen_and_removed(cli, sql):
     assert sql("select day_usd, month_usd from fleet_budget") == [(None, 120.5)]
 
 
-def test_a_shut_gate_is_seen_in_status_and_opened_by_a_raise(cli, sql):
+def test_an_exhausted_budget_is_shown_in_status_and_ended_by_a_raise(cli, sql):
     cli("costs", "budget", "--day", "1")
     sql("update fleet_budget set stopped_until = now() + interval '1 h', stop_reason = 'no room for a blog'")
     assert "no room for a blog" in cli("status").out
@@ -136,7 +136,7 @@ def test_a_shut_gate_is_seen_in_status_and_opened_by_a_raise(cli, sql):
     assert cli("status", "--json").json["fleet"]["stop_reason"] is None
 
 
-def test_a_sites_budget_is_set_kept_and_removed(cli, sql):
+def test_the_budget_of_a_site_is_set_kept_and_removed(cli, sql):
     ran = cli("sites", "set", "shop", "--budget-day", "5", "--budget-month", "50.5")
     assert "$5.00 per day, $50.50 per month" in ran.out
 
@@ -147,7 +147,7 @@ def test_a_sites_budget_is_set_kept_and_removed(cli, sql):
     assert sql("select budget_day_usd, budget_month_usd from sites") == [(None, 50.5)]
 
 
-def test_raising_the_budget_of_a_site_brings_it_back(cli, sql):
+def test_raising_the_budget_of_a_site_resumes_it(cli, sql):
     cli("sites", "set", "shop", "--budget-day", "5")
     sql("update sites set paused_at = now(), pause_reason = 'spent', resume_at = now() + interval '1 day'")
 
@@ -157,8 +157,8 @@ def test_raising_the_budget_of_a_site_brings_it_back(cli, sql):
 
 
 @pytest.mark.parametrize("amount", ["-1", "five", "nan", "inf", "", "0.0000001", "1e12", "5,00", "5 USD"])
-def test_an_amount_that_cannot_be_meant_is_one_clear_line(cli, sql, amount):
-    """And changes nothing: a budget that was misread spends somebody's money."""
+def test_an_implausible_amount_is_refused_in_one_line(cli, sql, amount):
+    """Nothing is changed: a misread budget spends money."""
     complained(cli("costs", "budget", f"--month={amount}", "--day=5"), "--month")
     complained(cli("sites", "set", "shop", f"--budget-day={amount}"), "--budget-day")
 
@@ -179,7 +179,7 @@ def test_a_price_table_that_is_wrong_is_named(cli):
     complained(cli("costs", BLOGWORKER_TEXT_PRICES=table), "BLOGWORKER_TEXT_PRICES: m: 0: input: ")
 
 
-def test_prices_that_nobody_checked_for_months_are_named(cli):
+def test_prices_unchecked_for_months_are_named(cli):
     row = {"input": 1, "cached": 0, "output": 1, "checked": "2020-01-01"}
     table = json.dumps({"gpt-6-luna": row, "gpt-6.1-terra": {**row, "from": "2999-01-01"}})
 

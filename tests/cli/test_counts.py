@@ -104,10 +104,10 @@ def test_a_file_with_over_a_thousand_bad_rows_is_counted_to_its_end(cli: Any, sq
     ran = cli("enqueue", "--skip-bad", *files, "--json", "--skip-bad")
     again = cli("enqueue", *files, "--skip-bad")
 
-    told = ran.json
+    answer = ran.json
     assert ran.code == DONE
-    assert sql("select count(*) from blog_generations") == [(told["created"],)]
-    assert told == {
+    assert sql("select count(*) from blog_generations") == [(answer["created"],)]
+    assert answer == {
         "created": 152,
         "known": 2,
         "sites": 2,
@@ -121,7 +121,7 @@ def test_a_file_with_over_a_thousand_bad_rows_is_counted_to_its_end(cli: Any, sq
     assert "skipped: 2 rows, repeated in the files" in again.out
 
 
-def test_bad_rows_that_are_not_told_are_counted(tmp_path: Path) -> None:
+def test_bad_rows_that_are_not_printed_are_counted(tmp_path: Path) -> None:
     rows = "".join(product(number, "bad") for number in range(1_200))
 
     with pytest.raises(InvalidInput) as caught:
@@ -129,7 +129,7 @@ def test_bad_rows_that_are_not_told_are_counted(tmp_path: Path) -> None:
     assert len(caught.value.faults) + caught.value.more == 1_200
 
 
-def test_products_left_out_are_taken_when_they_are_asked_for(cli: Any, sql: Sql) -> None:
+def test_skipped_products_are_added_on_request(cli: Any, sql: Sql) -> None:
     """The database's clock decides whether a time of publication has come."""
     (cli.folder / "shop.csv").write_text(
         "Handle,Title,Published,Status,Published At\na,A,true,active,2020-01-01\nb,B,true,draft,\nc,C,true,unlisted,\n"
@@ -156,7 +156,7 @@ def test_a_file_that_changes_between_its_two_readings_is_not_enqueued(tmp_path: 
         list(sources.jobs(given, found))
 
 
-def test_files_of_one_command_that_contradict_each_other_are_a_fault(tmp_path: Path) -> None:
+def test_contradicting_files_of_one_command_are_an_error(tmp_path: Path) -> None:
     """Each file alone is valid; together two products would silently become one blog."""
     given = [source(tmp_path / f"{name}.csv", f"Handle,Title\n123,{name}\n", sites=("a",)) for name in ("Mug", "Jug")]
 

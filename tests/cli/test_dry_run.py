@@ -1,4 +1,4 @@
-"""`blogworker enqueue --dry-run`: everything is said and nothing is written."""
+"""`blogworker enqueue --dry-run`: prints what would be enqueued and writes nothing."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def files(cli: Any) -> Any:
         (("--keyword", "mugs", "--site", "s", "--key", "order-7"), {"keyword": 1}, 1, 0),
     ],
 )
-def test_every_form_is_foreseen_as_it_would_be_enqueued_and_nothing_is_written(
+def test_a_dry_run_of_every_input_predicts_the_enqueue_and_writes_nothing(
     files: Any, sql: Sql, arguments: tuple[str, ...], by_source: dict[str, int], sites: int, repeated: int
 ) -> None:
     before = state(sql)
@@ -56,15 +56,20 @@ def test_every_form_is_foreseen_as_it_would_be_enqueued_and_nothing_is_written(
     after = state(sql)
 
     assert (ran.code, ran.err) == (DONE, "")
-    told = ran.json
-    assert (told["by_source"], told["sites"], told["repeated"], told["known"]) == (by_source, sites, repeated, 0)
-    assert told["new"] == sum(by_source.values())
+    answer = ran.json
+    assert (answer["by_source"], answer["sites"], answer["repeated"], answer["known"]) == (
+        by_source,
+        sites,
+        repeated,
+        0,
+    )
+    assert answer["new"] == sum(by_source.values())
     assert before == after
     assert files("enqueue", *arguments).code == DONE
-    assert sql("select count(*), count(distinct instance_id) from blog_generations") == [(told["new"], sites)]
+    assert sql("select count(*), count(distinct instance_id) from blog_generations") == [(answer["new"], sites)]
 
 
-def test_what_was_enqueued_before_is_known_and_costs_nothing(files: Any) -> None:
+def test_jobs_enqueued_before_are_recognised_and_cost_nothing(files: Any) -> None:
     assert files("enqueue", "words.txt", "--site", "s").code == DONE
 
     again = files("enqueue", "words.txt", "--site", "s", "--dry-run", "--json").json
@@ -76,7 +81,7 @@ def test_what_was_enqueued_before_is_known_and_costs_nothing(files: Any) -> None
     assert (repeatable["new"], repeatable["known"]) == (2, 0)
 
 
-def test_a_person_is_told_in_a_table(files: Any) -> None:
+def test_the_text_output_is_a_table(files: Any) -> None:
     """Two keywords at the reserved tokens: 2 * $0.024, at most 2 * $0.1488."""
     ran = files("enqueue", "words.txt", "--site", "s", "--dry-run")
 
@@ -86,7 +91,7 @@ def test_a_person_is_told_in_a_table(files: Any) -> None:
     assert ran.out.endswith("nothing was enqueued\n")
 
 
-def test_bad_rows_are_named_as_by_the_real_thing(files: Any, sql: Sql) -> None:
+def test_bad_rows_are_named_as_in_a_real_run(files: Any, sql: Sql) -> None:
     (files.folder / "rows.jsonl").write_text('{"instance_id": "s", "source_type": "poem"}\n')
 
     dry, real = files("enqueue", "rows.jsonl", "--dry-run"), files("enqueue", "rows.jsonl")
@@ -95,7 +100,7 @@ def test_bad_rows_are_named_as_by_the_real_thing(files: Any, sql: Sql) -> None:
     assert sql("select count(*) from blog_generations") == [(0,)]
 
 
-def test_a_full_queue_is_foreseen_with_its_exit_code(files: Any, sql: Sql) -> None:
+def test_a_full_queue_is_predicted_with_its_exit_code(files: Any, sql: Sql) -> None:
     assert files("enqueue", "--site", "x", "--keyword", "kilns").code == DONE
 
     dry = files("enqueue", "words.txt", "--site", "s", "--dry-run", "--json", BLOGWORKER_QUEUE_SIZE_LIMIT="2")
@@ -108,7 +113,7 @@ def test_a_full_queue_is_foreseen_with_its_exit_code(files: Any, sql: Sql) -> No
     assert sql("select count(*) from blog_generations") == [(1,)]
 
 
-def test_a_sites_own_limit_is_foreseen(files: Any) -> None:
+def test_the_limit_of_a_site_is_predicted(files: Any) -> None:
     assert files("sites", "set", "s", "--max-pending", "1").code == DONE
 
     ran = files("enqueue", "words.txt", "--site", "s", "--dry-run")
@@ -138,19 +143,19 @@ def test_finished_blogs_make_the_estimate(files: Any, sql: Sql) -> None:
     """
     finished(sql, blogs=25, waiting=10)
 
-    told = files("enqueue", "words.txt", "--site", "s", "--dry-run", "--json").json
+    answer = files("enqueue", "words.txt", "--site", "s", "--dry-run", "--json").json
 
-    ideas, content, image = told["uses"]
+    ideas, content, image = answer["uses"]
     assert (ideas["seen"], ideas["usd"]) == (0, pytest.approx(0.001))
     assert (content["seen"], content["seen_of"], content["calls"]) == (25, "keyword", pytest.approx(1.2))
     assert content["tokens"] == pytest.approx(1_020 + 2_100)
     assert content["usd"] == pytest.approx((620 * 1 + 400 * 0.05 + 2_100 * 5) / 1e6)
     assert (image["seen"], image["usd"]) == (25, pytest.approx(0.003))
-    assert told["usd"] == pytest.approx(2 * (0.001 + 0.01114 + 0.003))
-    assert told["waiting"] == 10
-    assert told["minutes_at_pace"] == pytest.approx(12 / 2.5)
-    assert told["minutes_of_quota"] == pytest.approx(2 * 3_120 / 450_000)
-    assert told["minutes_behind_waiting"] == pytest.approx(12 * 3_120 / 450_000)
+    assert answer["usd"] == pytest.approx(2 * (0.001 + 0.01114 + 0.003))
+    assert answer["waiting"] == 10
+    assert answer["minutes_at_pace"] == pytest.approx(12 / 2.5)
+    assert answer["minutes_of_quota"] == pytest.approx(2 * 3_120 / 450_000)
+    assert answer["minutes_behind_waiting"] == pytest.approx(12 * 3_120 / 450_000)
 
 
 def finished(sql: Sql, *, blogs: int, waiting: int) -> None:
@@ -200,8 +205,8 @@ def peak_kb(cli: Any, name: str) -> int:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=cli.folder, env=cli.environment)
     assert process.stdout is not None
     with process.stdout as out:
-        told = json.loads(out.read())
+        answer = json.loads(out.read())
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    assert (process.returncode, told["refusal"]) == (DONE, None)
+    assert (process.returncode, answer["refusal"]) == (DONE, None)
     return used.ru_maxrss

@@ -1,4 +1,4 @@
-"""Tables fit the terminal, whatever they hold: no value is cut, columns stand under each other."""
+"""Tables fit the terminal, whatever they contain: no value is truncated, columns are aligned."""
 
 import io
 
@@ -26,7 +26,7 @@ def drawn(shown: object, width: int) -> list[str]:
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(), any_text, words.map(" ".join), any_text), max_size=3), st.integers(8, 160))
-def test_nothing_is_cut_whatever_the_width(rows: list[tuple[object, ...]], width: int) -> None:
+def test_nothing_is_truncated_at_any_width(rows: list[tuple[object, ...]], width: int) -> None:
     columns = ["id", "site", "source", "title or error"]
 
     lines = drawn(table("Blogs", columns, rows, fold=["source", "title or error"]), width)
@@ -39,7 +39,7 @@ def test_nothing_is_cut_whatever_the_width(rows: list[tuple[object, ...]], width
 
 
 @given(st.lists(words.map(" ".join), min_size=1, max_size=4), wide_enough)
-def test_lines_fit_where_their_words_do(errors: list[str], width: int) -> None:
+def test_lines_fit_if_their_words_do(errors: list[str], width: int) -> None:
     rows = [(number, ID, "FAILED", error) for number, error in enumerate(errors)]
 
     lines = drawn(table(None, ["id", "site", "status", "error"], rows, fold=["error"]), width)
@@ -49,7 +49,7 @@ def test_lines_fit_where_their_words_do(errors: list[str], width: int) -> None:
 
 
 @given(st.lists(st.tuples(words.map("".join), st.integers(0, 10**6)), min_size=1, max_size=5))
-def test_columns_stand_under_each_other(rows: list[tuple[str, int]]) -> None:
+def test_columns_are_aligned(rows: list[tuple[str, int]]) -> None:
     """Scripts whose characters are two columns wide, marks that have no width, escapes that have four."""
     lines = drawn(table(None, ["site", "blogs"], rows), 10_000)
 
@@ -101,7 +101,7 @@ def test_a_list_of_blogs_at_three_widths(width: int, shown: str) -> None:
     assert drawn(table(None, LIST, [BLOG], fold=["source", "title or error"]), width) == shown.split("\n")[1:]
 
 
-def test_a_heading_is_wrapped_only_where_there_is_no_room() -> None:
+def test_a_heading_is_wrapped_only_if_there_is_no_room() -> None:
     """It was broken in two although the columns that could not fit had left room for it."""
     columns = ["provider", "state", "open for", "next probe", "tries", "reason"]
     lines = drawn(table(None, columns, [["replicate", "open", "13 s", "in 3 s", 2, "x" * 70]], fold=["reason"]), 80)
@@ -112,13 +112,13 @@ def test_a_heading_is_wrapped_only_where_there_is_no_room() -> None:
     ]
 
 
-def test_amounts_and_shares_stand_on_the_right() -> None:
+def test_amounts_and_shares_are_right_aligned() -> None:
     lines = drawn(table(None, ["cost", "pace"], [["$1.25", "100 %"], ["$12.50", "9 %"], [None, None]]), 80)
 
     assert lines == ["  cost   pace", " $1.25  100 %", "$12.50    9 %", "     -      -"]
 
 
-def test_a_value_that_has_no_room_beside_its_name_is_below_it() -> None:
+def test_a_value_without_room_beside_its_name_is_below_it() -> None:
     assert drawn(facts({"site": ID, "error": "x"}), 30) == ["site", ID, "error  x"]
 
 

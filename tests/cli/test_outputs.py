@@ -109,8 +109,8 @@ def hidden(text: str) -> list[str]:
     return [sign for sign in text if sign != "\n" and (not sign.isprintable() and sign != "\u3000")]
 
 
-def test_no_command_writes_what_a_terminal_obeys(run: Callable[..., Ran]) -> None:
-    """Titles come from a model and errors from a vendor: neither may control the operator's terminal."""
+def test_no_command_writes_control_sequences(run: Callable[..., Ran]) -> None:
+    """Titles come from a model and errors from a provider: neither may control the operator's terminal."""
     for command in COMMANDS + MACHINES:
         ran = run(*command, **KEYS, BLOGWORKER_LOG_FORMAT="console")
         assert hidden(ran.out + ran.err) == [], command
@@ -119,7 +119,7 @@ def test_no_command_writes_what_a_terminal_obeys(run: Callable[..., Ran]) -> Non
             assert ("\\u001b[31mred" if "--json" in command else r"\x1b[31mred") in ran.out, command
 
 
-def test_json_means_what_the_database_holds(run: Callable[..., Ran]) -> None:
+def test_json_equals_the_database(run: Callable[..., Ran]) -> None:
     for out in ("file", "ascii"):
         assert {row["source"] for row in json.loads(run("list", "--json", out=out).out)} == {NASTY[:60]}
 
@@ -136,17 +136,17 @@ TURNS = [(command, BAD[turn % len(BAD)]) for turn, command in enumerate(COMMANDS
 EVERY = [(command, out) for command in (["list"], ["list", "--json"], COMMANDS[-1]) for out in BAD]
 
 
-def test_an_output_that_cannot_be_written_is_told_in_one_line(run: Callable[..., Ran]) -> None:
+def test_an_unwritable_output_is_reported_in_one_line(run: Callable[..., Ran]) -> None:
     """Only a worker reports a reader that has left: `list | head -1` is done, but a worker runs on for days."""
     for number, (command, out) in enumerate(TURNS + EVERY):
         ran = run(*command, out=out, **KEYS, BLOGWORKER_LOG_FORMAT=("json", "console")[number % 2])
-        told = ran.err.splitlines()
-        assert len(told) == (1 if out != "pipe" or command[0] == "run" else 0), (command, out, ran)
-        assert all("standard output cannot be written: " in line for line in told), (command, out, ran)
+        complaints = ran.err.splitlines()
+        assert len(complaints) == (1 if out != "pipe" or command[0] == "run" else 0), (command, out, ran)
+        assert all("standard output cannot be written: " in line for line in complaints), (command, out, ran)
         assert ran.code == (DONE if out == "pipe" else FAILED), (command, out, ran)
 
 
-def test_what_could_not_be_told_is_done_all_the_same(run: Callable[..., Ran], sql: Callable[..., Any]) -> None:
+def test_work_is_done_even_if_it_cannot_be_reported(run: Callable[..., Ran], sql: Callable[..., Any]) -> None:
     run("enqueue", "--site", "t", "--keyword", "tea", out="full")
 
     assert sql("select source_data ->> 'keyword' from blog_generations where instance_id = 't'") == [("tea",)]
@@ -163,16 +163,18 @@ def test_a_wrong_command_line_is_repeated_in_printable_characters(command: Calla
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "complaints"),
     [
         ("postgresql://u@127.0.0.1:1/d", "127.0.0.1 port 1: Connection refused"),
         ("postgresql://u@127.0.0.1:1,127.0.0.2:2/d", "127.0.0.2 port 2: Connection refused; 127.0.0.1 port 1: "),
         ("postgresql:///d?host=/no/folder", "/no/folder/.s.PGSQL.5432: No such file or directory"),
     ],
 )
-def test_a_database_that_is_away_is_one_line_of_ours(command: Callable[..., Ran], url: str, told: str) -> None:
+def test_an_unreachable_database_is_reported_in_one_line(
+    command: Callable[..., Ran], url: str, complaints: str
+) -> None:
     ran = command("list", DATABASE_URL=url)
 
-    assert ran.err.startswith(f"blogworker: cannot connect to Postgres: {told}")
+    assert ran.err.startswith(f"blogworker: cannot connect to Postgres: {complaints}")
     assert ran.err.endswith(". Check DATABASE_URL\n")
     assert ran.err.count("\n") == 1

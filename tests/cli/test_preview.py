@@ -1,4 +1,4 @@
-"""`blogworker preview`, as far as it comes without spending anything."""
+"""`blogworker preview`: what is checked before anything is paid for."""
 
 import io
 import json
@@ -53,7 +53,7 @@ def export(offline: Any) -> Path:
         (("--keyword", "mugs", "--html", "nowhere/page.html"), "name a file in a folder that exists"),
     ],
 )
-def test_what_cannot_be_previewed_is_said_in_one_line(
+def test_a_refused_preview_is_explained_in_one_line(
     offline: Any, export: Path, arguments: tuple[str, ...], reason: str
 ) -> None:
     (offline.folder / "empty.txt").write_text("")
@@ -64,8 +64,8 @@ def test_what_cannot_be_previewed_is_said_in_one_line(
     complained(offline("preview", *arguments, **KEYS), of=reason)
 
 
-def test_a_row_that_is_not_there_is_explained_by_the_bad_ones(offline: Any, export: Path) -> None:
-    """The third product is there to see, but its price is none."""
+def test_a_missing_row_is_explained_by_the_bad_ones(offline: Any, export: Path) -> None:
+    """The third product exists, but its price is invalid."""
     ran = offline("preview", "--product", "export.csv", "--row", "3", **KEYS)
 
     assert (ran.code, ran.out) == (USAGE, "")
@@ -78,7 +78,7 @@ def test_a_missing_key_is_named_before_anything_is_started(offline: Any, given: 
     complained(offline("preview", "--keyword", "mugs", **{given: KEYS[given]}), of=missing)
 
 
-def test_without_a_picture_no_key_for_pictures_is_asked(offline: Any) -> None:
+def test_without_a_picture_no_replicate_key_is_needed(offline: Any) -> None:
     """The database is looked for next, so its fault is the one that is told."""
     ran = offline(
         *("preview", "--keyword", "mugs", "--no-image"),
@@ -90,7 +90,7 @@ def test_without_a_picture_no_key_for_pictures_is_asked(offline: Any) -> None:
 
 
 @pytest.mark.parametrize("simulated", [True, False])
-def test_a_post_of_stand_ins_says_so_in_every_form(simulated: bool) -> None:
+def test_a_simulated_post_says_so_in_every_form(simulated: bool) -> None:
     """It reads as if it were true, and may be passed on."""
     idea = {"title": "Mugs", "score": 90, "angle": "All of them."}
     post = dict.fromkeys(("title", "slug", "excerpt", "seo_title", "seo_description", "markdown", "html"), "Mugs")
@@ -106,20 +106,20 @@ def test_a_post_of_stand_ins_says_so_in_every_form(simulated: bool) -> None:
 
     bill = Console(file=io.StringIO(), width=200)
     bill.print(forms.costs(made))
-    told = [forms.markdown(made), preview_page(made), bill.file.getvalue()]
+    shown = [forms.markdown(made), preview_page(made), bill.file.getvalue()]
 
-    assert ["stand-ins for openai" in text.lower() for text in told] == [simulated] * 3
+    assert ["stand-ins for openai" in text.lower() for text in shown] == [simulated] * 3
     assert json.loads(forms.as_json(made))["simulated"] is simulated
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "shown"),
     [
         ({"kind": "product", "url": "https://shop.example/mug"}, "- Product page: https://shop.example/mug"),
         ({"kind": "product", "no_link": "the product has no sku"}, "- Product page: no link: the product has no sku"),
     ],
 )
-def test_a_preview_tells_what_the_post_links_to_or_why_it_does_not(source: dict[str, str], told: str) -> None:
+def test_a_preview_shows_the_link_of_the_post_or_why_it_has_none(source: dict[str, str], shown: str) -> None:
     post = dict.fromkeys(("title", "slug", "excerpt", "seo_title", "seo_description", "markdown", "html"), "Mugs")
     made = Preview(
         source={"site": {}, **source},
@@ -130,4 +130,4 @@ def test_a_preview_tells_what_the_post_links_to_or_why_it_does_not(source: dict[
         calls=(),
     )
 
-    assert told in forms.markdown(made).splitlines()
+    assert shown in forms.markdown(made).splitlines()

@@ -1,4 +1,4 @@
-"""An option given twice is taken twice or refused; none of its values is dropped in silence."""
+"""A repeated option is used with all its values or refused; no value is silently dropped."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -29,7 +29,7 @@ def is_switch(param: Any) -> bool:
 
 
 def test_no_command_drops_a_value() -> None:
-    """`list --site A --site B` lists B alone, and `--draft --publish` publishes: nobody was told."""
+    """`list --site A --site B` listed B alone, and `--draft --publish` published, without an error."""
     single = [(command, param) for command, param in EVERY if not param.multiple and not is_switch(param)]
     assert len(single) > 80
     for command, param in single:
@@ -41,14 +41,14 @@ def test_no_command_drops_a_value() -> None:
 
 
 @pytest.mark.parametrize("many", ["enqueue --keyword", "enqueue --site", "retry --site", "retry --kind"])
-def test_these_take_several(many: str) -> None:
+def test_these_options_can_be_repeated(many: str) -> None:
     name, option = many.split()
     (param,) = [param for command, param in EVERY if command.name == name and option in param.opts]
 
     assert param.multiple
 
 
-def test_it_is_one_clear_message(offline: Any) -> None:
+def test_a_repeated_option_is_one_clear_error(offline: Any) -> None:
     ran = offline("list", "--site", "a", "--site", "b")
 
     assert (ran.code, ran.out) == (2, "")

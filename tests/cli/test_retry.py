@@ -1,4 +1,4 @@
-"""`blogworker retry`: what it costs is said first, and each blog that is not retried has its reason."""
+"""`blogworker retry`: the cost is printed first, and each blog that is not retried has its reason."""
 
 import os
 import pty
@@ -34,7 +34,7 @@ def pending(sql: Any) -> list[int]:
     return [row[0] for row in sql("select id from blog_generations where status = 'PENDING' and id <> 6 order by id")]
 
 
-def test_what_it_costs_at_most_is_said_first(shop: Any, sql: Any) -> None:
+def test_the_highest_cost_is_printed_first(shop: Any, sql: Any) -> None:
     ran = shop("retry", "1", "2")
 
     assert (ran.code, ran.err) == (0, "")
@@ -56,7 +56,7 @@ def test_what_it_costs_at_most_is_said_first(shop: Any, sql: Any) -> None:
         (None, {"content": 1, "image": 1}),
     ],
 )
-def test_machines_are_told_the_same(shop: Any, sql: Any, first: str | None, to_pay: dict[str, int]) -> None:
+def test_json_has_the_same_figures(shop: Any, sql: Any, first: str | None, to_pay: dict[str, int]) -> None:
     told = shop("retry", "1", "3", "--json", *(["--from", first] if first else [])).json
 
     assert (told["retried"], told["to_pay"], told["refused"]) == ([1, 3], to_pay, [])
@@ -86,8 +86,8 @@ def test_each_blog_that_is_not_retried_has_its_reason_in_one_line(shop: Any, sql
         (["--kind", "Unavailable", "--site", "b", "--site", "c"], [2]),
     ],
 )
-def test_sites_and_kinds_may_be_given_often(shop: Any, sql: Any, options: list[str], ids: list[int]) -> None:
-    """The last one alone was taken, and nobody was told."""
+def test_sites_and_kinds_can_be_repeated(shop: Any, sql: Any, options: list[str], ids: list[int]) -> None:
+    """Only the last one was used, without an error."""
     for number, kind in [(1, "Rejected"), (2, "Unavailable"), (3, "OutcomeUnknown")]:
         sql(
             "insert into generation_errors (generation_id, attempt, stage, kind, message, retryable) "
@@ -100,7 +100,7 @@ def test_sites_and_kinds_may_be_given_often(shop: Any, sql: Any, options: list[s
 
 
 @pytest.mark.parametrize(("answer", "options", "ids"), [("n", (), []), ("y", (), [1]), ("", ("--yes",), [1])])
-def test_on_a_terminal_it_asks_before_it_spends(
+def test_on_a_terminal_it_asks_for_confirmation(
     shop: Any, sql: Any, answer: str, options: tuple[str, ...], ids: list[int]
 ) -> None:
     ours, theirs = pty.openpty()

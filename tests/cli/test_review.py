@@ -118,7 +118,7 @@ def safe(page: str) -> Page:
     return read
 
 
-def test_a_review_says_what_was_repaired_what_went_back_and_what_stands() -> None:
+def test_a_review_lists_repairs_returns_and_remaining_findings() -> None:
     review = review_of(row(excerpt="It costs €99 [TODO]."))
 
     outcomes = {cost.name: str(cost.outcome) for cost in review.costs}
@@ -134,7 +134,7 @@ def test_a_review_says_what_was_repaired_what_went_back_and_what_stands() -> Non
     assert (review.score, review.score_now) == (70, 0)
 
 
-def test_findings_of_a_version_that_did_not_tell_repairs_from_returns_are_told_apart() -> None:
+def test_findings_of_an_older_version_are_shown_separately() -> None:
     review = review_of(row(written={"defects": ["footnote", "product never named"]}, score=None))
 
     outcomes = {cost.name: str(cost.outcome) for cost in review.costs}
@@ -143,18 +143,18 @@ def test_findings_of_a_version_that_did_not_tell_repairs_from_returns_are_told_a
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_a_review_fits_the_terminal_and_cuts_nothing(width: int) -> None:
+def test_a_review_fits_the_terminal_without_truncation(width: int) -> None:
     text = drawn(review_of(row(excerpt="Costs €99. " + "word " * 60)), width)
 
     assert max(map(len, text.splitlines())) <= width
-    for told in (
+    for shown in (
         "Low Water Mug",
         "left as a draft for review",
         "price not in the source",
         "Words about mugs.",
         "19 words",
     ):
-        assert told in " ".join(text.split())
+        assert shown in " ".join(text.split())
 
 
 TEXT = st.text(max_size=60) | st.just(HOSTILE) | st.just("")
@@ -184,22 +184,22 @@ ROWS = st.fixed_dictionaries(
 
 @settings(max_examples=150)
 @given(changes=ROWS, width=st.sampled_from([60, 80, 120]))
-def test_whatever_a_post_and_its_source_hold_all_forms_show_it_and_obey_none_of_it(changes: Any, width: int) -> None:
+def test_every_form_shows_any_content_without_executing_it(changes: Any, width: int) -> None:
     """Titles come from a model, sources from strangers, and anything from whoever writes SQL."""
     review = review_of(row(**changes))
 
     text = drawn(review, width)
     page = safe(review_page([review], {}))
-    told = json.loads(json_text([forms.as_json(review)]))
+    shown = json.loads(json_text([forms.as_json(review)]))
 
     assert not [sign for sign in text if sign != "\n" and category(sign) in HIDDEN]
     assert f"Job {review.job_id}" in text
     assert f"Job {review.job_id}" in page.text
-    assert told[0]["score_now"] == review.score_now
+    assert shown[0]["score_now"] == review.score_now
     assert 0 <= review.score_now <= 100
 
 
-def test_a_page_of_several_posts_names_them_first_and_holds_their_pictures() -> None:
+def test_a_page_of_several_posts_has_an_index_and_their_pictures() -> None:
     found = [review_of(row(image_type="image/png", image_alt=HOSTILE)), review_of(row(id=8, image_type="text/html"))]
 
     page = safe(review_page(found, {7: b"png", 8: b"<script>"}))
@@ -254,7 +254,7 @@ def test_posts_are_chosen_by_id_site_score_age_and_chance(cli: Any) -> None:
 
 
 @pytest.mark.usefixtures("posts")
-def test_a_page_is_written_where_it_was_asked_for(cli: Any) -> None:
+def test_a_page_is_written_to_the_given_path(cli: Any) -> None:
     ran = cli("review", "1", "2", "--page", "posts.html")
 
     assert (ran.code, ran.out, ran.err) == (DONE, "2 posts: posts.html\n", "")
@@ -280,7 +280,7 @@ def test_a_blog_without_a_post_is_named_and_the_others_are_shown(cli: Any) -> No
         (("--site", "nobody"), "there is no site nobody"),
     ],
 )
-def test_what_cannot_be_reviewed_is_said_in_one_line(cli: Any, arguments: tuple[str, ...], reason: str) -> None:
+def test_a_refused_review_is_explained_in_one_line(cli: Any, arguments: tuple[str, ...], reason: str) -> None:
     ran = cli("review", *arguments)
 
     assert (ran.code, ran.out, len(ran.complaints)) == (USAGE, "", 1), ran
@@ -295,13 +295,13 @@ def test_a_number_out_of_bounds_is_refused(cli: Any, number: str) -> None:
     assert "--sample" in ran.err
 
 
-def test_nothing_waits_at_first(cli: Any) -> None:
+def test_no_post_waits_for_review_at_first(cli: Any) -> None:
     ran = cli("review")
 
     assert (ran.code, ran.out, ran.err) == (DONE, "no post is a draft\n", "")
 
 
-def test_how_many_posts_are_held_is_a_setting_of_the_site(cli: Any, sql: Any) -> None:
+def test_the_share_of_posts_held_for_review_is_a_setting_of_the_site(cli: Any, sql: Any) -> None:
     assert cli("sites", "set", "shop", "--review-every", "10", "--json").json[0]["settings"] == {"review_every": 10}
     assert "1 of 10" in cli("sites", "list").out
     assert cli("sites", "set", "shop", "--review-every", "0", "--json").json[0]["settings"] == {"review_every": None}
@@ -318,7 +318,7 @@ def test_how_many_posts_are_held_is_a_setting_of_the_site(cli: Any, sql: Any) ->
     assert re.search(r"[^ -~\n]", ran.err) is None
 
 
-def test_what_the_scores_are_on_average_stands_beside_the_money(cli: Any, sql: Any) -> None:
+def test_costs_show_the_average_score(cli: Any, sql: Any) -> None:
     """So that a cheaper model that writes worse is seen to."""
     sql(
         "insert into provider_usage (hour, provider, model, instance_id, requests, cost_usd, posts, score_sum) values "

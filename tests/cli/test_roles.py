@@ -71,7 +71,7 @@ def roles(database_url: str) -> None:
     assert ran(database_url, "roles").exit_code == 0
 
 
-def test_roles_may_be_run_again_and_mends_what_was_changed(sql: Sql, database_url: str, roles: None) -> None:
+def test_roles_can_be_repeated_and_repairs_changes(sql: Sql, database_url: str, roles: None) -> None:
     sql("grant update on sites to blogworker_producer; revoke select on cache from blogworker_reader")
 
     again = ran(database_url, "roles", "--json")
@@ -82,7 +82,7 @@ def test_roles_may_be_run_again_and_mends_what_was_changed(sql: Sql, database_ur
     assert sql("select has_table_privilege('blogworker_reader', 'cache', 'SELECT')") == [(True,)]
 
 
-def test_what_is_printed_does_the_same(sql: Sql, database_url: str, roles: None) -> None:
+def test_the_printed_sql_does_the_same(sql: Sql, database_url: str, roles: None) -> None:
     """For a DBA, who runs it in psql."""
     for name in NAMES:
         sql(f"drop owned by {name}")
@@ -94,7 +94,7 @@ def test_what_is_printed_does_the_same(sql: Sql, database_url: str, roles: None)
     assert sql("select has_function_privilege('blogworker_producer', 'enqueue_blogs(jsonb)', 'EXECUTE')") == [(True,)]
 
 
-def test_an_owner_who_may_not_create_roles_is_told_and_grants_to_those_there_are(
+def test_an_owner_without_createrole_gets_a_message_and_grants_to_existing_roles(
     sql: Sql, database_url: str, roles: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A role name that no server has stands for a role that is missing."""
@@ -109,16 +109,16 @@ def test_an_owner_who_may_not_create_roles_is_told_and_grants_to_those_there_are
             "end loop; for r in select oid::regprocedure as name from pg_proc where proname = any (own_functions()) "
             f"loop execute format('alter function %s owner to {name}', r.name); end loop; end $$"
         )
-        told = ran(owner, "roles")
+        outcome = ran(owner, "roles")
         sql(f"reassign owned by {name} to postgres")
 
-    assert told.exit_code == 2
-    assert told.stderr.count("\n") == 1
-    assert "may not create blogworker_absent: run the output of" in told.stderr
-    assert "up to date" in told.stdout
+    assert outcome.exit_code == 2
+    assert outcome.stderr.count("\n") == 1
+    assert "may not create blogworker_absent: run the output of" in outcome.stderr
+    assert "up to date" in outcome.stdout
 
 
-def test_an_operator_does_all_that_an_operator_does(sql: Sql, database_url: str, roles: None) -> None:
+def test_an_operator_can_run_all_commands_of_an_operator(sql: Sql, database_url: str, roles: None) -> None:
     sql(LIFE)
     failed = {}
 
@@ -131,7 +131,7 @@ def test_an_operator_does_all_that_an_operator_does(sql: Sql, database_url: str,
     assert failed == {}
 
 
-def test_a_reader_and_a_producer_are_told_what_they_are_not_for(sql: Sql, database_url: str, roles: None) -> None:
+def test_readers_and_producers_get_an_error_for_other_commands(sql: Sql, database_url: str, roles: None) -> None:
     sql(LIFE)
     with (
         member(sql, database_url, "in role blogworker_reader") as reader,
@@ -154,8 +154,8 @@ def test_a_reader_and_a_producer_are_told_what_they_are_not_for(sql: Sql, databa
     assert isinstance(paused, psycopg.errors.InsufficientPrivilege)
 
 
-def test_a_dry_run_tells_each_role_what_it_may_know(sql: Sql, database_url: str, roles: None) -> None:
-    """A producer reads nothing, and is told whether the queue has room; a reader may not ask for room."""
+def test_a_dry_run_shows_each_role_what_it_may_read(sql: Sql, database_url: str, roles: None) -> None:
+    """A producer reads nothing, but learns whether the queue has room; a reader cannot ask for room."""
     sql(LIFE)
     dry = ("enqueue", "--site", "shop", "--keyword", "wool", "--dry-run", "--json")
     with (
@@ -166,9 +166,9 @@ def test_a_dry_run_tells_each_role_what_it_may_know(sql: Sql, database_url: str,
         sql("update sites set max_pending = 2")
         full = ran(producer, *dry)
 
-    told = [json.loads(done.stdout) for done in (read, foreseen, full)]
+    outcome = [json.loads(done.stdout) for done in (read, foreseen, full)]
     assert (read.exit_code, foreseen.exit_code, full.exit_code) == (0, 0, 75)
-    assert [(one["known"], one["waiting"], bool(one["refusal"])) for one in told] == [
+    assert [(one["known"], one["waiting"], bool(one["refusal"])) for one in outcome] == [
         (0, 2, False),
         (None, None, False),
         (None, None, True),

@@ -1,4 +1,4 @@
-"""A quota that a 429 has stopped for long: a backlog waits in line, and goes on when the block is lifted."""
+"""A quota blocked by a long 429: its backlog waits in line, and continues when the block is lifted."""
 
 from functools import partial
 
@@ -47,7 +47,7 @@ async def gate(database: Database, limiter: Limiter, settings: Settings) -> Gate
 
 @pytest.fixture
 def claimed(database: Database, worker_id, gate: Gate):
-    """The stages of what a worker claims now, from a site with a blog at each."""
+    """The stages of what a worker claims now, from a site with a job at each."""
 
     async def look() -> set[Stage]:
         async with database.connection() as connection:
@@ -82,7 +82,7 @@ async def test_a_source_waits_with_the_ideas_that_follow_it(limiter, claimed):
     assert await claimed() == {Stage.CONTENT, Stage.IMAGE, Stage.PUBLISH}
 
 
-async def test_a_block_that_is_lifted_is_noticed_by_the_next_claim(database, limiter, claimed):
+async def test_a_lifted_block_is_noticed_by_the_next_claim(database, limiter, claimed):
     """No worker has to be notified."""
     await limiter.block(CONTENT, 86_400)
     await database.rows("quota/unblock", name=CONTENT)
@@ -90,8 +90,8 @@ async def test_a_block_that_is_lifted_is_noticed_by_the_next_claim(database, lim
     assert await claimed() == set(Stage)
 
 
-async def test_a_provider_is_probed_with_what_may_call_it(database, worker_id, limiter, gate):
-    """A job that only finds its quota blocked tells nothing of the provider, and the fleet waits for the next."""
+async def test_a_provider_is_probed_with_a_job_that_can_call_it(database, worker_id, limiter, gate):
+    """A job that finds its quota blocked shows nothing about the provider, and the fleet waits for the next probe."""
     await limiter.block(IDEAS, 86_400)
     async with database.connection() as connection:
         await connection.execute(
@@ -115,10 +115,8 @@ async def test_a_provider_is_probed_with_what_may_call_it(database, worker_id, l
     assert [[c.stage for c in look.claims] for look in looks] == [[], [Stage.CONTENT]]
 
 
-async def test_a_backlog_is_not_taken_and_put_back_and_goes_on_when_a_person_lifts_the_block(
-    database, limiter, gate, settings
-):
-    """A day-long 429 would else cost two writes a blog every few minutes."""
+async def test_a_blocked_backlog_is_not_claimed_until_a_person_lifts_the_block(database, limiter, gate, settings):
+    """Otherwise a day-long 429 would cost two writes per job every few minutes."""
     claimed: list[str] = []
 
     async def pipeline(worker_id, claim, saved):

@@ -1,4 +1,4 @@
-"""The total budget's gate: shut, a worker with a backlog of any size claims nothing; open, it goes on at once."""
+"""The total budget: while it is exhausted a worker claims nothing; when it is raised the worker continues at once."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -73,7 +73,7 @@ async def shut(till: Till, for_: str = "1 day") -> None:
     await till.sql("update fleet_budget set stopped_until = now() + %s::interval, stop_reason = %s", for_, NO_ROOM)
 
 
-async def test_a_shut_gate_stops_every_claim_and_a_raise_opens_it(till: Till, settings: Settings) -> None:
+async def test_an_exhausted_budget_stops_every_claim_until_it_is_raised(till: Till, settings: Settings) -> None:
     """A backlog must not be taken and put back a thousand times a second until midnight."""
     await shut(till)
     incarnation = Incarnation(settings, till.database, DatabaseHealth(), till, gate=open_gate(till.database))
@@ -94,7 +94,7 @@ async def test_a_shut_gate_stops_every_claim_and_a_raise_opens_it(till: Till, se
     assert till.refused <= 2 * SLOTS
 
 
-async def test_a_worker_that_runs_until_the_queue_is_empty_does_not_wait_for_tomorrow(till, settings) -> None:
+async def test_run_until_empty_does_not_wait_for_tomorrows_budget(till, settings) -> None:
     await shut(till)
 
     with fail_after(WITHIN):
@@ -105,7 +105,7 @@ async def test_a_worker_that_runs_until_the_queue_is_empty_does_not_wait_for_tom
     assert till.done == 0
 
 
-async def test_it_sees_what_is_paid_for_to_its_end(till: Till, settings: Settings) -> None:
+async def test_run_until_empty_publishes_paid_posts_despite_an_exhausted_budget(till: Till, settings: Settings) -> None:
     """A post whose publishing is tried again in a moment costs nothing more."""
     await shut(till)
     await till.sql(
@@ -121,7 +121,7 @@ async def test_it_sees_what_is_paid_for_to_its_end(till: Till, settings: Setting
     assert till.done == 1
 
 
-async def test_it_does_wait_for_a_gate_that_opens_in_a_moment(till, settings) -> None:
+async def test_run_until_empty_waits_for_a_budget_that_renews_in_a_moment(till, settings) -> None:
     await shut(till, "1 second")
     assert EMPTY_WITHIN_S > 1
 
@@ -133,7 +133,7 @@ async def test_it_does_wait_for_a_gate_that_opens_in_a_moment(till, settings) ->
     assert till.done == JOBS
 
 
-async def test_a_worker_brings_sites_back_that_are_due(till: Till, settings: Settings) -> None:
+async def test_a_worker_resumes_sites_that_are_due(till: Till, settings: Settings) -> None:
     await till.sql("update sites set paused_at = now(), resume_at = now() + interval '1 second'")
 
     with fail_after(WITHIN):
@@ -145,7 +145,7 @@ async def test_a_worker_brings_sites_back_that_are_due(till: Till, settings: Set
 
 
 def test_models_without_a_price_are_named_once_when_a_worker_starts(settings: Settings, monkeypatch) -> None:
-    """What they cost is not counted, so no budget holds them."""
+    """Their cost is not counted, so no budget limits them."""
     monkeypatch.setenv("BLOGWORKER_CONTENT_MODEL", "gpt-9")
     unpriced = load({"database": {"url": "postgresql://unused/d"}})
 

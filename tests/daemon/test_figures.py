@@ -1,4 +1,4 @@
-"""A worker tells the fleet who waits in it, and the log what the fleet uses."""
+"""A worker reports its waiting calls to the fleet, and the fleet's usage to the log."""
 
 import json
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ async def _pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Any]) -> 
     return Done()
 
 
-async def test_a_heartbeat_tells_the_last_minute_and_who_waits(
+async def test_a_heartbeat_has_the_last_minute_and_the_waiting_calls(
     database: Database, database_settings: DatabaseSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One line in the log of any worker answers whether the quota is the bottleneck."""
@@ -52,7 +52,7 @@ async def test_a_heartbeat_tells_the_last_minute_and_who_waits(
         await incarnation._heartbeat()
 
     (beat,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"heartbeat"' in line]
-    told = beat["quotas"][TEXT.name]
-    assert (told["queue_length"], told["requests_in_last_minute"], told["max_requests"]) == (7, 1, 450)
-    assert (told["requests_percent"], told["tokens_percent"]) == (0.2, 0.5)
-    assert (told["tokens_in_last_minute"], told["max_tokens"]) == (2_250, 450_000)
+    figures = beat["quotas"][TEXT.name]
+    assert (figures["queue_length"], figures["requests_in_last_minute"], figures["max_requests"]) == (7, 1, 450)
+    assert (figures["requests_percent"], figures["tokens_percent"]) == (0.2, 0.5)
+    assert (figures["tokens_in_last_minute"], figures["max_tokens"]) == (2_250, 450_000)

@@ -1,4 +1,4 @@
-"""What a worker claims while a provider is left alone: a real queue, real breakers, pipelines that do as told."""
+"""What a worker claims while a breaker is open: a real queue, real breakers, scripted pipelines."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class Fleet:
         self.down: set[str] = set()
         self.calls: Counter[str] = Counter()
         self.claimed: Counter[str] = Counter()
-        self.silent = 0  # jobs to come that end without a call: what they needed is paid for already
+        self.silent = 0  # the next jobs that end without a call, because they have paid already
 
     async def sql(self, text: str) -> list[dict[str, Any]]:
         async with self.database.connection() as connection:
@@ -118,8 +118,8 @@ async def fleet(database: Database) -> Fleet:
     return Fleet(database)
 
 
-async def test_what_needs_the_provider_waits_and_the_rest_goes_on(fleet):
-    """Claimed and given back again and again, a thousand jobs would keep the database busy for nothing."""
+async def test_only_jobs_that_need_the_provider_wait(fleet):
+    """Claimed and released repeatedly, a thousand jobs would load the database for nothing."""
     await fleet.open_breaker("openai")
     await fleet.add(Stage.IDEAS, 30)
     await fleet.add(Stage.PUBLISH, 5)
@@ -140,7 +140,7 @@ async def test_what_needs_the_provider_waits_and_the_rest_goes_on(fleet):
 
 
 async def test_workers_until_empty_wait_for_a_provider(fleet):
-    """They would else end with the work half done, as if there were none."""
+    """Otherwise they would exit as if no work were left."""
     await fleet.open_breaker("wix")
     await fleet.sql("update provider_health set retry_at = null where provider = 'wix'")
     await fleet.add(Stage.PUBLISH, 3)
@@ -154,7 +154,7 @@ async def test_workers_until_empty_wait_for_a_provider(fleet):
         await fleet.until({"publish DONE": 3})
 
 
-async def test_a_probe_finds_the_provider_back_and_lets_everybody_in(fleet):
+async def test_a_successful_probe_lets_all_jobs_continue(fleet):
     await fleet.open_breaker("openai")
     await fleet.add(Stage.CONTENT, 4)
     fleet.down.clear()
@@ -181,7 +181,7 @@ async def test_a_job_that_ends_without_a_call_leaves_the_probe_to_the_next(fleet
     assert fleet.calls["openai"] == 4
 
 
-async def test_shops_are_found_back_by_a_product_where_there_is_nothing_to_publish(fleet):
+async def test_wix_is_probed_with_a_product_when_there_is_nothing_to_publish(fleet):
     """A campaign of products begins with what the shops know of them: nobody would ever call Wix again."""
     await fleet.open_breaker("wix")
     await fleet.add(Stage.SOURCE, 6, source_type="product")
@@ -197,7 +197,7 @@ async def test_shops_are_found_back_by_a_product_where_there_is_nothing_to_publi
     assert await fleet.statuses() == {"source DONE": 6}
 
 
-async def test_a_probe_is_quick_where_it_can_be(fleet):
+async def test_a_probe_uses_the_quickest_call(fleet):
     """A post takes half a minute to write, and the fleet waits for the answer."""
     await fleet.open_breaker("openai")
     await fleet.add(Stage.CONTENT, 6)
@@ -211,7 +211,7 @@ async def test_a_probe_is_quick_where_it_can_be(fleet):
     assert [passing.stages for passing in probe_claim.filters] == [(Stage.SOURCE, Stage.IDEAS), (Stage.CONTENT,)]
 
 
-async def test_a_probe_of_what_is_ours_is_the_call_that_may_be_refused(fleet):
+async def test_a_probe_after_our_own_fault_repeats_the_refused_kind_of_call(fleet):
     """If only posts are refused, a probe with ideas would close the breaker, and all would be refused again."""
     await fleet.open_breaker("openai")
     await fleet.sql("update provider_health set misconfigured = true where provider = 'openai'")
@@ -224,7 +224,7 @@ async def test_a_probe_of_what_is_ours_is_the_call_that_may_be_refused(fleet):
     assert [passing.stages for passing in probe_claim.filters] == [(Stage.CONTENT,), (Stage.SOURCE, Stage.IDEAS)]
 
 
-async def test_an_open_breaker_nobody_has_work_for_is_tried_once_there_is_some(fleet):
+async def test_an_open_breaker_is_probed_when_there_is_work_for_it(fleet):
     await fleet.open_breaker("openai")
     fleet.down.clear()
 

@@ -1,4 +1,4 @@
-"""Notifications are hints: one is heeded at once, any number of them costs a worker no more than a few."""
+"""Notifications are hints: one has an effect at once, any number of them costs a worker no more than a few."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -104,28 +104,28 @@ async def quiet(statements: Statements, name: str, *, for_s: float) -> None:
             sent, since = statements.sent[name], current_time()
 
 
-async def test_hints_at_any_rate_cost_a_few_claims_and_extensions(
+async def test_any_rate_of_notifications_costs_a_few_claims_and_extensions(
     database: Database, database_settings: DatabaseSettings, statements: Statements, outsider: AsyncConnection[Any]
 ) -> None:
-    """As many as just do not count as a flood: each used to begin an extension of its own."""
+    """Slightly fewer than a flood: each used to start an extension of the lease."""
     async with working(database, database_settings):
         await quiet(statements, "queue/claim", for_s=0.5)
-        before, began, told = statements.sent.copy(), current_time(), 0
+        before, began, notified = statements.sent.copy(), current_time(), 0
         while (passed_s := current_time() - began) < 2:
-            if told < passed_s * MOST_PER_S * 0.8:
-                told += 2
+            if notified < passed_s * MOST_PER_S * 0.8:
+                notified += 2
                 await outsider.execute("select pg_notify('blogworker_jobs', p) from unnest(array['', 'cancel']) as p")
             await checkpoint()
         sent = statements.sent - before
 
-    assert told > 100
+    assert notified > 100
     assert statements.most["queue/claim"] == statements.most["queue/extend_lease"] == 1
     assert sent["queue/extend_lease"] <= 2 / 0.45 + 3
     assert sent["queue/claim"] <= 200
     assert sent["queue/promote"] >= 1
 
 
-async def test_hints_that_never_stop_cost_no_more(
+async def test_endless_notifications_cost_no_more(
     database: Database, database_settings: DatabaseSettings, statements: Statements
 ) -> None:
     async with working(database, database_settings) as worker:
@@ -141,7 +141,7 @@ async def test_hints_that_never_stop_cost_no_more(
     assert sent["queue/claim"] <= 200
 
 
-async def test_a_single_hint_is_acted_on_at_once(
+async def test_a_single_notification_has_an_effect_at_once(
     database: Database, database_settings: DatabaseSettings, statements: Statements, outsider: AsyncConnection[Any]
 ) -> None:
     async with working(database, database_settings):

@@ -1,4 +1,4 @@
-"""What a storm taught: a worker whose jobs are cancelled neither claims on nor goes away for good."""
+"""A worker whose jobs are cancelled neither continues to claim nor exits for good."""
 
 import os
 import re
@@ -36,7 +36,7 @@ async def backlog(database: Database) -> Database:
     return database
 
 
-async def test_a_claim_loop_that_keeps_finding_jobs_notices_its_end(backlog: Database) -> None:
+async def test_a_busy_claim_loop_can_be_cancelled(backlog: Database) -> None:
     """The claim is shielded: a loop that never waited between two of them claimed and released a backlog for ever."""
     lease = Lease(backlog, name="w", lease_s=60, concurrency=50)
     worker_id = (await lease.begin()).worker_id

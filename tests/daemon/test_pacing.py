@@ -1,4 +1,4 @@
-"""Calls to Wix sites and looks at predictions, paced for the whole fleet, against the simulator's own count."""
+"""Calls to Wix sites and polls of predictions, paced for the whole fleet, checked by the simulator."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -84,7 +84,7 @@ async def test_the_share_of_a_site_stays_below_its_limit_in_every_minute():
     assert busiest == 1_876, "of 2,000"
 
 
-async def test_two_workers_do_not_overrun_a_site_and_do_not_slow_another(database, monkeypatch):
+async def test_two_workers_keep_to_the_limit_of_a_site_and_do_not_slow_another(database, monkeypatch):
     """Four hundred calls at once for one site, which Wix would refuse half of; ten for another go by them."""
     monkeypatch.setattr(pacing, "SITE_BURST_S", pacing.SITE_BURST_S / SPEED)
     ended: list[str] = []
@@ -111,7 +111,7 @@ async def test_two_workers_do_not_overrun_a_site_and_do_not_slow_another(databas
     assert ended.index(BUSY) < len(ended) - 1 - ended[::-1].index(QUIET) < len(ended) / 2, "not behind the busy one"
 
 
-async def test_without_turns_the_simulator_refuses(database):
+async def test_without_pacing_the_simulator_refuses(database):
     """What the test above would not show if the simulator did not count."""
     async with simulated(wix_rpm=20) as room:
         settings = WixSettings(app_id="app", app_secret=KEY, base_url=f"{room.url}/wix", timeout=30, _env_file=None)
@@ -126,7 +126,7 @@ async def test_without_turns_the_simulator_refuses(database):
 
 @pytest.mark.parametrize(("told", "seconds"), [(None, 60), (40, 40)])
 async def test_a_429_stops_its_site_for_the_fleet_and_no_other(database, told, seconds):
-    """Else each job of the site, on each worker, would collect a refusal of its own."""
+    """Otherwise each job of the site, on each worker, would be refused once."""
     async with simulated() as room, worker(room, database) as first, worker(room, database) as second:
         await look(second, BUSY)
         await room.fault(vendor="wix", operation="apps.instance", site=BUSY, kind="throttle", retry_after_s=told)
@@ -143,7 +143,7 @@ async def test_a_429_stops_its_site_for_the_fleet_and_no_other(database, told, s
     assert stats["vendors"]["wix"]["statuses"]["429"] == 1
 
 
-async def test_a_refused_token_stops_its_site_too(database):
+async def test_a_throttled_token_request_blocks_its_site_too(database):
     async with simulated() as room, worker(room, database) as first, worker(room, database) as second:
         await room.fault(vendor="wix", operation="oauth.token", site=BUSY, kind="throttle")
         for wix in (first, second):
@@ -155,7 +155,7 @@ async def test_a_refused_token_stops_its_site_too(database):
     assert stats["vendors"]["wix"]["operations"]["oauth.token"] == 2
 
 
-async def test_looks_at_predictions_stay_below_their_own_limit(database):
+async def test_polls_of_predictions_stay_below_their_own_limit(database):
     """Fifty slots of a few workers look more often than Replicate allows."""
     reads = Bucket(pacing.READS, "replicate", 600, None)
     limiters = [Limiter(database, {pacing.READS: reads}) for _ in range(2)]
@@ -178,7 +178,7 @@ async def test_looks_at_predictions_stay_below_their_own_limit(database):
 
 
 async def test_the_clients_of_a_worker_are_paced(database):
-    """A client without its turns works just as well, until the vendor refuses the whole fleet."""
+    """A client without its turns works just as well, until the provider refuses the whole fleet."""
     async with simulated() as room:
         settings = settings_of(room.url)
         limiter = Limiter(database, pacing.buckets(settings))
@@ -195,7 +195,7 @@ async def test_the_clients_of_a_worker_are_paced(database):
     assert charged == {f"wix/{BUSY}", pacing.READS}, "for what it creates, a stage asks by itself"
 
 
-async def test_a_look_that_is_refused_holds_up_the_looks_of_the_fleet(database):
+async def test_a_refused_poll_delays_the_polls_of_the_fleet(database):
     limiters = [Limiter(database, {pacing.READS: Bucket(pacing.READS, "replicate", 600, None)}) for _ in range(2)]
     await limiters[0].start()
     async with simulated() as room:
@@ -235,8 +235,8 @@ async def test_models_that_share_a_limit_share_a_bucket(database, monkeypatch):
     assert rows["openai/gpt-6"]["requests_in_last_minute"] == 2
 
 
-async def test_keys_of_two_accounts_draw_from_quotas_of_their_own(database, monkeypatch):
-    """What one of them used, or was refused, says nothing of the other."""
+async def test_keys_of_two_accounts_have_separate_quotas(database, monkeypatch):
+    """Usage and refusals of one account do not affect the other."""
     first, second = (
         Limiter(database, pacing.buckets(of_accounts(monkeypatch, OPENAI_ACCOUNT=name, REPLICATE_ACCOUNT=name)))
         for name in ("acme", "globex")
@@ -257,7 +257,7 @@ async def test_keys_of_two_accounts_draw_from_quotas_of_their_own(database, monk
     assert [rows[f"openai@{name}/gpt-6-luna"]["blocked_s"] > 0 for name in ("acme", "globex")] == [True, False]
 
 
-async def test_callers_who_wait_are_counted_by_the_buckets_own_name(database, monkeypatch):
+async def test_waiting_callers_are_counted_by_the_name_of_the_bucket(database, monkeypatch):
     """The queue length of a quota is found by it."""
     settings = of_accounts(monkeypatch, OPENAI_ACCOUNT="acme", OPENAI_RPM="60")
     limiter = Limiter(database, pacing.buckets(settings))

@@ -1,4 +1,4 @@
-"""The process around the leases: it notifies systemd's watchdog, and signals drain it."""
+"""The process around the leases: it notifies systemd's watchdog, and drains on signals."""
 
 import os
 import signal
@@ -89,7 +89,7 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         yield bound
 
 
-async def told(manager: socket.socket, fact: str) -> None:
+async def received(manager: socket.socket, fact: str) -> None:
     while True:
         await wait_readable(manager)
         if fact in manager.recv(4096).decode().splitlines():
@@ -100,25 +100,25 @@ async def test_the_watchdog_is_fed_without_a_lease(manager: socket.socket) -> No
     """The database may be away for hours; killed by its watchdog, a worker would lose what it has paid for."""
     async with running() as lives:
         for _ in range(3):
-            await told(manager, "WATCHDOG=1")
+            await received(manager, "WATCHDOG=1")
 
         lives.leases[0].lost.set()
-        await told(manager, "STATUS=waiting for a new lease")
+        await received(manager, "STATUS=waiting for a new lease")
         for _ in range(3):
-            await told(manager, "WATCHDOG=1")
+            await received(manager, "WATCHDOG=1")
         assert len(lives.leases) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
-async def test_a_signal_drains(number: signal.Signals) -> None:
-    """SIGHUP too: a closed terminal, or an operator who expected a reload, silently killed fifty blogs in progress."""
+async def test_a_signal_starts_a_drain(number: signal.Signals) -> None:
+    """SIGHUP too: a closed terminal, or an operator who expected a reload, silently killed fifty jobs in progress."""
     async with running() as lives:
         os.kill(os.getpid(), number)
 
         assert await drained(lives, 1) == [60]
 
 
-async def test_a_second_hangup_leaves_the_drain_alone_and_a_second_term_ends_it() -> None:
+async def test_a_second_hangup_does_not_affect_the_drain_and_a_second_term_ends_it() -> None:
     """A terminal that closes may send SIGHUP twice."""
     async with running() as lives:
         os.kill(os.getpid(), signal.SIGHUP)
@@ -130,7 +130,7 @@ async def test_a_second_hangup_leaves_the_drain_alone_and_a_second_term_ends_it(
         assert await drained(lives, 2) == [60, 0]
 
 
-async def test_nohup_is_obeyed() -> None:
+async def test_nohup_is_respected() -> None:
     """With nohup a worker is meant to survive its terminal."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -144,7 +144,7 @@ async def test_nohup_is_obeyed() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-async def test_a_workers_name_tells_systemd_no_fact_of_its_own(manager: socket.socket) -> None:
+async def test_the_name_of_a_worker_cannot_inject_a_systemd_notification(manager: socket.socket) -> None:
     """A line break would begin another, and half of a surrogate pair was an error that ended the worker."""
     systemd.notify("READY=1", "STATUS=claiming as a\nMAINPID=1\udcff")
 

@@ -1,4 +1,4 @@
-"""The one loop: what it repeats, what it survives, and what ends it."""
+"""The loop of all periodic tasks: what it repeats, what it survives, and what ends it."""
 
 import pytest
 from anyio import CancelScope, create_task_group, fail_after
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Tick:
-    """Does as it is told, call by call, and stops the loop when there is nothing more to do."""
+    """Follows its script, call by call, and stops the loop at the end."""
 
     def __init__(self, *outcomes: Exception | None) -> None:
         self.outcomes = list(outcomes)
@@ -29,7 +29,7 @@ class Tick:
             await every("test", 0.001, self, fatal=fatal)
 
 
-async def test_a_tick_is_called_again_and_again() -> None:
+async def test_a_tick_is_repeated() -> None:
     tick = Tick(None, None, None)
 
     await tick.run()

@@ -1,4 +1,4 @@
-"""A connection of one's own: it waits for nobody, and comes back after anything."""
+"""A dedicated connection: it does not wait for the pool, and is replaced after any failure."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -43,8 +43,8 @@ async def sessions(database: Database) -> list[int]:
         return [row["pid"] for row in await cursor.fetchall()]
 
 
-async def test_it_goes_through_while_the_pool_has_no_connection_left(database_settings: DatabaseSettings) -> None:
-    """A job's statements may take all of the pool; the lease must be extended all the same."""
+async def test_it_works_while_the_pool_is_exhausted(database_settings: DatabaseSettings) -> None:
+    """Statements of jobs can use the whole pool; the lease must still be extended."""
     narrow = database_settings.model_copy(update={"pool_min": 1, "pool_max": 1})
     async with Database(narrow) as pool, pool.connection(), reserve(narrow) as own:
         with fail_after(2):
@@ -63,9 +63,7 @@ async def test_it_is_one_session_for_all_statements_and_ends_with_the_block(
             pass
 
 
-async def test_a_connection_that_was_cut_is_made_anew_and_the_trouble_told_once(
-    database: Database, own: DedicatedConnection
-) -> None:
+async def test_a_broken_connection_is_replaced_and_logged_once(database: Database, own: DedicatedConnection) -> None:
     patient = RetryingDatabase(own, DatabaseHealth())
     first = await pid_of(own)
     async with database.connection() as connection:
@@ -99,9 +97,7 @@ async def test_a_server_that_cannot_be_reached_is_waited_for(
     assert [line["event"] for line in logs] == ["database_lost", "database_recovered"]
 
 
-async def test_a_link_that_does_not_answer_is_given_up_for_a_new_one(
-    database_settings: DatabaseSettings, database_url: str
-) -> None:
+async def test_a_silent_connection_is_replaced(database_settings: DatabaseSettings, database_url: str) -> None:
     """A lease has no time to wait for a link that was cut without a word."""
     async with reserve(database_settings, answer_s=0.3) as own, await connect(database_url, timeout_s=5) as other:
         first = await pid_of(own)
@@ -113,7 +109,7 @@ async def test_a_link_that_does_not_answer_is_given_up_for_a_new_one(
         assert await pid_of(own) != first
 
 
-async def test_a_statement_that_is_refused_leaves_a_connection_that_works(own: DedicatedConnection) -> None:
+async def test_a_refused_statement_keeps_the_connection_usable(own: DedicatedConnection) -> None:
     with pytest.raises(psycopg.Error):
         await own.execute("queue/end_lease", worker_id="no uuid")
 
@@ -121,7 +117,7 @@ async def test_a_statement_that_is_refused_leaves_a_connection_that_works(own: D
 
 
 @pytest.mark.parametrize("closed", ["direct_url", "url"])
-async def test_of_two_ways_to_the_server_the_open_one_is_used(
+async def test_the_reachable_one_of_two_addresses_is_used(
     database_settings: DatabaseSettings, database_url: str, closed: str
 ) -> None:
     """A wrong DATABASE_DIRECT_URL costs a worker the wake-ups, not its lease."""

@@ -1,4 +1,4 @@
-"""The private PostgreSQL, on real servers: who starts, finds and stops it, and what is left behind."""
+"""The embedded PostgreSQL, on real servers: who starts, finds and stops it, and what remains."""
 
 import os
 import shutil
@@ -75,7 +75,7 @@ def run(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
 
 
 @needs_proc
-def test_a_server_ends_with_its_block_and_its_rows_stay(ground: Path, server: EmbeddedPostgres) -> None:
+def test_a_server_stops_with_its_block_and_keeps_its_rows(ground: Path, server: EmbeddedPostgres) -> None:
     with server, psycopg.connect(server.start()) as connection:
         connection.execute("create table kept as select 7 as n")
     left = processes_in(ground)
@@ -99,7 +99,7 @@ def test_a_running_server_is_found_again_by_another_process(ground: Path, server
     assert server.attach() is None
 
 
-def test_only_one_who_started_or_found_a_server_stops_it(ground: Path, server: EmbeddedPostgres) -> None:
+def test_only_the_process_that_started_or_found_a_server_stops_it(ground: Path, server: EmbeddedPostgres) -> None:
     server.start()
 
     EmbeddedPostgres(ground / "pg").stop()
@@ -113,7 +113,7 @@ def test_only_one_who_started_or_found_a_server_stops_it(ground: Path, server: E
 
 
 @needs_proc
-def test_a_killed_server_starts_again_with_what_it_had(ground: Path, server: EmbeddedPostgres) -> None:
+def test_a_killed_server_restarts_with_its_data(ground: Path, server: EmbeddedPostgres) -> None:
     """kill -9 leaves a pid file, a socket, and for a moment children that hold the shared memory."""
     server.durable = True
     with psycopg.connect(server.start()) as connection:
@@ -127,7 +127,7 @@ def test_a_killed_server_starts_again_with_what_it_had(ground: Path, server: Emb
 
 
 @needs_proc
-def test_a_stale_pid_file_that_names_another_program_is_not_believed(server: EmbeddedPostgres) -> None:
+def test_a_stale_pid_file_of_another_program_is_ignored(server: EmbeddedPostgres) -> None:
     """In a container pids are few: after a restart the old server's may be anybody's, even ours."""
     with server:
         stale = (server.home / "data" / "postmaster.pid").read_text().split("\n")
@@ -144,7 +144,7 @@ def test_a_stale_pid_file_that_names_another_program_is_not_believed(server: Emb
 
 
 @needs_proc
-def test_starters_at_once_share_one_server(ground: Path) -> None:
+def test_concurrent_starters_share_one_server(ground: Path) -> None:
     """Without the lock two of them would run initdb in the same folder."""
     starters = [
         subprocess.Popen([*COMMAND, ground / "pg"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) for _ in range(3)
@@ -163,7 +163,7 @@ def parent_of(pid: int) -> int:
 
 @needs_proc
 @pytest.mark.parametrize("name", ["deep/" + "x" * 110, "one,two", 'it\'s $HOME; a "test" of `id` 100%'])
-def test_a_path_may_be_long_or_strange(ground: Path, name: str) -> None:
+def test_a_path_can_be_long_or_unusual(ground: Path, name: str) -> None:
     """A socket path has a limit, libpq parts hosts at commas, and pg_ctl hands its words to a shell."""
     with EmbeddedPostgres(ground / name, durable=False) as server:
         assert ask(server.start(), "show data_directory") == str(server.home / "data")
@@ -175,12 +175,12 @@ def test_a_path_may_be_long_or_strange(ground: Path, name: str) -> None:
 
 
 @needs_proc
-def test_a_start_that_fails_says_why_and_leaves_no_process(ground: Path) -> None:
+def test_a_failed_start_says_why_and_leaves_no_process(ground: Path) -> None:
     with pytest.raises(DatabaseNotReady, match="work_mem"):
         EmbeddedPostgres(ground / "pg", durable=False, settings={"work_mem": "a lot"}).start()
     assert processes_in(ground) == []
 
-    # This one comes up, but not as asked: it is up to us to take it down again.
+    # This one starts, but with other settings: we have to stop it.
     with pytest.raises(DatabaseNotReady, match="without TCP"):
         EmbeddedPostgres(ground / "pg", durable=False, tcp=True, settings={"listen_addresses": ""}).start()
     assert processes_in(ground) == []
@@ -212,7 +212,7 @@ def test_settings_reach_the_server_and_the_environment_does_not(
     assert shown == ["17", "5MB", "off", "UTC"]
 
 
-def test_a_folder_in_use_for_something_else_is_refused(ground: Path) -> None:
+def test_a_folder_with_other_files_is_refused(ground: Path) -> None:
     (ground / "letters.txt").touch()
 
     with pytest.raises(SettingsError, match=r"letters\.txt"):
@@ -230,7 +230,9 @@ def test_half_an_initdb_is_thrown_away(ground: Path, server: EmbeddedPostgres) -
 
 
 @needs_root
-def test_root_starts_a_server_of_nobody_and_opens_no_parent(ground: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_starts_a_server_as_nobody_and_changes_no_parent_folder(
+    ground: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A folder below a closed one gets a twin elsewhere; widening the parent would open it to every user."""
     shared = ground / "shared"
     shared.mkdir(mode=0o755)
@@ -275,7 +277,7 @@ def test_programs_that_nobody_cannot_reach_are_copied_once(ground: Path, monkeyp
 
 
 @needs_root
-def test_an_ordinary_user_runs_a_server_as_himself_and_root_may_stop_it(ground: Path) -> None:
+def test_an_ordinary_user_runs_a_server_that_root_can_stop(ground: Path) -> None:
     (ground / "home").mkdir()
     os.chown(ground / "home", NO_ROLE, NO_ROLE)
     # Imported as root, since root's own Python may be closed to others; then we become the other for good.
@@ -293,14 +295,14 @@ def test_an_ordinary_user_runs_a_server_as_himself_and_root_may_stop_it(ground: 
 
 
 def test_the_command_says_when_there_is_nothing_to_stop(ground: Path) -> None:
-    told = run(ground / "pg", "--stop")
+    ran = run(ground / "pg", "--stop")
 
-    assert told.returncode == 0
-    assert "no server runs" in told.stderr
+    assert ran.returncode == 0
+    assert "no server runs" in ran.stderr
     assert not (ground / "pg").exists()
 
 
-def test_a_database_can_be_removed_with_all_that_is_ours(ground: Path, server: EmbeddedPostgres) -> None:
+def test_a_database_can_be_removed_with_all_its_files(ground: Path, server: EmbeddedPostgres) -> None:
     server.start()
     (ground / "pg" / "letters.txt").touch()
 
@@ -310,14 +312,14 @@ def test_a_database_can_be_removed_with_all_that_is_ours(ground: Path, server: E
     server.remove()  # nothing is left to remove
 
 
-def test_a_wrong_programs_folder_is_named(ground: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_names_a_wrong_folder_of_programs(ground: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BLOGWORKER_PG_BIN", str(ground))
 
     with pytest.raises(SettingsError, match="BLOGWORKER_PG_BIN"):
         find_pg_bin()
 
 
-def test_without_programs_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_programs_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BLOGWORKER_PG_BIN", raising=False)
     monkeypatch.setattr(programs, "_bin_candidates", lambda: iter(()))
 
@@ -353,7 +355,7 @@ def test_the_dsn_leads_to_its_server_whatever_the_shell_has_set(
         assert ask(psycopg.conninfo.make_conninfo(dsn, dbname="template1"), "select current_database()") == "template1"
 
 
-def test_a_process_with_a_server_of_its_own_forgets_the_way_to_others(
+def test_a_process_with_its_own_server_ignores_pg_variables(
     server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A service that is not there ends every connection, whatever its DSN says."""

@@ -1,4 +1,4 @@
-"""What is stored is read without an error, whatever it is."""
+"""Any stored value can be read without an error."""
 
 from datetime import UTC, date, datetime
 
@@ -24,7 +24,7 @@ async def value(database, text: str):
         ("(repeat('[', 3000) || repeat(']', 3000))::jsonb", "nested too deeply"),
     ],
 )
-async def test_json_that_python_cannot_read_is_a_value_that_says_so(database, text, reason):
+async def test_unreadable_json_becomes_a_value_that_says_so(database, text, reason):
     found = await value(database, text)
 
     assert isinstance(found, Unreadable)
@@ -32,7 +32,7 @@ async def test_json_that_python_cannot_read_is_a_value_that_says_so(database, te
     assert len(str(found)) < 400
 
 
-async def test_one_unreadable_value_of_an_array_hides_no_other(database):
+async def test_an_unreadable_value_in_an_array_hides_no_other(database):
     found = await value(database, "array['{\"a\": 1}'::jsonb, ('1' || repeat('0', 5000))::jsonb]")
 
     assert found[0] == {"a": 1}
@@ -50,7 +50,7 @@ async def test_one_unreadable_value_of_an_array_hides_no_other(database):
         ("'2026-01-31 09:00:00.25+00'::timestamptz", datetime(2026, 1, 31, 9, 0, 0, 250_000, tzinfo=UTC)),
     ],
 )
-async def test_a_time_out_of_reach_is_the_last_or_the_first_moment(database, zone, text, moment):
+async def test_a_time_out_of_range_becomes_the_last_or_the_first_moment(database, zone, text, moment):
     async with database.connection() as connection:
         await connection.execute(f"set timezone = '{zone}'".encode())
         cursor = await connection.execute(f"select {text} as found, array[{text}] as several".encode())
@@ -60,7 +60,7 @@ async def test_a_time_out_of_reach_is_the_last_or_the_first_moment(database, zon
     assert row == {"found": moment, "several": [moment]}
 
 
-async def test_a_date_out_of_reach_is_the_last_or_the_first_day(database):
+async def test_a_date_out_of_range_becomes_the_last_or_the_first_day(database):
     assert await value(database, "array['infinity', '-infinity', '2026-01-31']::date[]") == [
         date.max,
         date.min,

@@ -1,4 +1,4 @@
-"""What the driver says of an error becomes one line that an operator can act on."""
+"""Error messages of the driver become one line that an operator can act on."""
 
 import psycopg
 import pytest
@@ -11,7 +11,7 @@ TCP = f'connection to server at "127.0.0.1", port 1 failed: Connection refused{A
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("said", "expected"),
     [
         (f"connection failed: {TCP}", "127.0.0.1 port 1: Connection refused"),
         (
@@ -43,20 +43,20 @@ TCP = f'connection to server at "127.0.0.1", port 1 failed: Connection refused{A
         ("", "OperationalError"),
     ],
 )
-def test_the_drivers_words_become_ours(said: str, told: str) -> None:
-    assert message_of(psycopg.OperationalError(said)) == told
+def test_messages_of_the_driver_become_ours(said: str, expected: str) -> None:
+    assert message_of(psycopg.OperationalError(said)) == expected
 
 
-def test_a_pool_that_gives_no_connection_says_how_long_it_was_waited_for() -> None:
+def test_an_exhausted_pool_says_how_long_it_was_waited_for() -> None:
     assert message_of(PoolTimeout("couldn't get a connection after 5.00 sec")) == "no connection within 5.00 s"
 
 
-def test_the_row_that_a_statement_failed_on_is_left_out() -> None:
+def test_the_failing_row_is_left_out_of_the_message() -> None:
     """The DETAIL of a violated constraint repeats the whole row."""
     error = psycopg.errors.CheckViolation("new row violates check constraint\nDETAIL:  Failing row contains (secret).")
 
     assert message_of(error) == "new row violates check constraint"
 
 
-def test_an_error_of_another_kind_is_told_as_it_is() -> None:
+def test_another_error_is_reported_unchanged() -> None:
     assert message_of(TimeoutError("late")) == "late"

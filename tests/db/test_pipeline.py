@@ -8,7 +8,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("before", range(PREPARE_AFTER + 2))
-async def test_a_connection_is_of_use_after_an_error_whenever_it_comes(database_settings, before):
+async def test_a_connection_is_usable_after_any_error(database_settings, before):
     """The server skips what follows an error, also when it would have been prepared just then."""
     settings = database_settings.model_copy(update={"pool_max": 1, "pool_min": 1})
     another = await connect(settings.url.get_secret_value(), timeout_s=5)

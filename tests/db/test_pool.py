@@ -1,4 +1,4 @@
-"""Connections that are not the pool's end with their block, however it ends."""
+"""Connections outside the pool are closed with their block, however it ends."""
 
 import pytest
 from anyio import CancelScope

@@ -1,4 +1,4 @@
-"""A database or a role that cannot work is told in one line, before anything is changed."""
+"""An unusable database or role is reported in one line, before anything is changed."""
 
 from collections.abc import AsyncIterator
 from uuid import uuid4
@@ -67,12 +67,12 @@ async def test_the_grants_of_the_readme_are_enough(worker: Connection) -> None:
     await require_ready(worker, needs=WORKER)
 
 
-async def test_all_tables_and_views_of_the_migrations_are_looked_at(owner: Connection) -> None:
+async def test_all_tables_and_views_of_the_migrations_are_checked(owner: Connection) -> None:
     """They are read from the migrations: none can be forgotten."""
     assert await relations(owner) == sorted([TABLE, *created_relations(migrations())])
 
 
-async def test_a_look_reads_only_the_catalog(owner: Connection) -> None:
+async def test_a_check_reads_only_the_catalog(owner: Connection) -> None:
     """A worker takes it again while it runs: it must not cost more with a big backlog."""
     reads = (
         "select sum(seq_scan + coalesce(idx_scan, 0)) as reads from pg_stat_xact_user_tables "
@@ -86,8 +86,10 @@ async def test_a_look_reads_only_the_catalog(owner: Connection) -> None:
 
 
 @pytest.mark.parametrize("table", ["blog_generations", "quotas", "blogworker_migrations"])
-async def test_row_level_security_that_hides_rows_is_told(owner: Connection, worker: Connection, table: str) -> None:
-    """Else the queue looks empty, and waits for ever."""
+async def test_row_level_security_that_hides_rows_is_reported(
+    owner: Connection, worker: Connection, table: str
+) -> None:
+    """Otherwise the queue looks empty."""
     await run(owner, f"alter table {table} enable row level security")
 
     assert f"row level security hides rows of {table}" in await refused(worker)
@@ -101,11 +103,11 @@ async def test_forced_row_level_security_hides_rows_from_the_owner_too(owner: Co
     await run(owner, "alter table sites enable row level security; alter table sites force row level security")
     await run(owner, f"set role {role}")
 
-    told = await refused(owner)
+    message = await refused(owner)
 
     await run(owner, "reset role; alter table sites owner to postgres")
     await run(owner, f"drop owned by {role}; drop role {role}")
-    assert "hides rows of sites" in told
+    assert "hides rows of sites" in message
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ async def test_forced_row_level_security_hides_rows_from_the_owner_too(owner: Co
         ("for all to postgres using (true)", False),
     ],
 )
-async def test_a_policy_that_lets_all_through_hides_nothing(
+async def test_a_permissive_policy_hides_nothing(
     owner: Connection, worker: Connection, policy: str, fits: bool
 ) -> None:
     await run(owner, f"alter table sites enable row level security; create policy p on sites {policy}")
@@ -136,30 +138,30 @@ async def test_a_restrictive_policy_beside_it_hides_rows(owner: Connection, work
     assert "hides rows of sites" in await refused(worker)
 
 
-async def test_missing_privileges_are_named_with_what_mends_them(owner: Connection, worker: Connection) -> None:
+async def test_missing_privileges_are_named_with_the_grants_needed(owner: Connection, worker: Connection) -> None:
     await run(owner, "revoke insert on cache, blog_posts from blogworker_worker")
     await run(owner, "revoke update (virtual_time) on sites from blogworker_worker")
     await run(owner, "revoke update, delete on workers from blogworker_worker")
 
-    told = await refused(worker)
+    message = await refused(worker)
 
-    assert "lacks INSERT on blog_posts, INSERT on cache, UPDATE on sites and 2 more; as the owner" in told
+    assert "lacks INSERT on blog_posts, INSERT on cache, UPDATE on sites and 2 more; as the owner" in message
     await grant(owner, ours())  # what `blogworker roles` does
     await require_ready(worker, needs=WORKER)
 
 
-async def test_a_login_without_a_role_is_told_which_it_needs(owner: Connection, worker: Connection) -> None:
+async def test_an_error_names_the_role_that_a_login_needs(owner: Connection, worker: Connection) -> None:
     user = worker.info.user
     await run(owner, f"revoke blogworker_worker from {user}")
 
-    told = await refused(worker)
+    message = await refused(worker)
 
-    assert told.endswith(f"grant blogworker_worker to {user}")
-    await run(owner, told.rpartition(": ")[2])
+    assert message.endswith(f"grant blogworker_worker to {user}")
+    await run(owner, message.rpartition(": ")[2])
     await require_ready(worker, needs=WORKER)
 
 
-async def test_what_is_needed_is_what_the_command_does(owner: Connection, worker: Connection) -> None:
+async def test_each_command_needs_only_its_own_privileges(owner: Connection, worker: Connection) -> None:
     """A role that only looks needs SELECT; one that only adds blogs does not even need that."""
     user = worker.info.user
     await run(owner, f"revoke blogworker_worker from {user}; grant blogworker_reader to {user}")
@@ -174,18 +176,18 @@ async def test_what_is_needed_is_what_the_command_does(owner: Connection, worker
     assert "lacks SELECT" in await refused(worker, needs=READER)
 
 
-async def test_a_producer_is_told_of_a_database_that_was_never_migrated(empty: Connection) -> None:
+async def test_a_producer_gets_an_error_for_a_database_that_was_never_migrated(empty: Connection) -> None:
     assert "run `blogworker migrate`" in await refused(empty, needs=PRODUCER)
 
 
-async def test_functions_that_may_not_be_called_are_named(owner: Connection, worker: Connection) -> None:
+async def test_functions_without_execute_privilege_are_named(owner: Connection, worker: Connection) -> None:
     await run(owner, "revoke execute on function pending_count(bigint) from blogworker_worker")
 
     assert "may not execute pending_count" in await refused(worker)
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_JP"])
-async def test_only_utf8_is_taken(server: str, owner: Connection, encoding: str) -> None:
+async def test_only_utf8_is_accepted(server: str, owner: Connection, encoding: str) -> None:
     """Twice the same, and nothing is made."""
     name = f"e{uuid4().hex}"
     await run(owner, f"create database {name} encoding '{encoding}' template template0 locale 'C'")
@@ -200,7 +202,7 @@ async def test_only_utf8_is_taken(server: str, owner: Connection, encoding: str)
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "message"),
     [
         ("", "has no usable schema"),
         ("nowhere", "schema nowhere does not exist"),
@@ -210,16 +212,16 @@ async def test_only_utf8_is_taken(server: str, owner: Connection, encoding: str)
         ("pg_temp, public", "begins with pg_temp, a system schema"),
     ],
 )
-async def test_a_search_path_that_leads_elsewhere_is_told(empty: Connection, path: str, told: str) -> None:
+async def test_a_search_path_to_a_missing_schema_is_reported(empty: Connection, path: str, message: str) -> None:
     """The second schema of the path would be taken, without a word, for a database that was never migrated."""
     await run(empty, f"set search_path = {path or repr('')}")
 
-    with pytest.raises(DatabaseNotReady, match=told):
+    with pytest.raises(DatabaseNotReady, match=message):
         await migrate(empty)
 
 
 @pytest.mark.parametrize("path", ["public", '"$user", public', "tenant", '"A ""b, c", public'])
-async def test_search_paths_that_lead_somewhere_are_taken(empty: Connection, path: str) -> None:
+async def test_valid_search_paths_are_accepted(empty: Connection, path: str) -> None:
     await run(empty, 'create schema tenant; create schema "A ""b, c"')
     await run(empty, f"set search_path = {path}")
 
@@ -229,18 +231,18 @@ async def test_search_paths_that_lead_somewhere_are_taken(empty: Connection, pat
 
 
 @pytest.mark.parametrize("setting", ["session_replication_role = replica", "IntervalStyle = iso_8601"])
-async def test_settings_that_are_not_ours_to_change_are_told(owner: Connection, setting: str) -> None:
+async def test_settings_that_we_may_not_change_are_reported(owner: Connection, setting: str) -> None:
     """Behind a pooler most are not; and only a superuser may change whether triggers fire."""
     await run(owner, f"set {setting}")
 
-    told = await refused(owner)
+    message = await refused(owner)
 
-    assert "is wrong: alter role postgres set" in told
-    await run(owner, told.partition("alter role postgres ")[2])
+    assert "is wrong: alter role postgres set" in message
+    await run(owner, message.partition("alter role postgres ")[2])
     await require_ready(owner, needs=WORKER)
 
 
-async def test_a_database_that_takes_no_writes_may_do_so_later(owner: Connection) -> None:
+async def test_a_read_only_database_is_retried(owner: Connection) -> None:
     """A provider makes it so when its disk is full, an operator before a switch to another server: exit 75, not 2."""
     await run(owner, "set default_transaction_read_only = on")
 
@@ -251,7 +253,9 @@ async def test_a_database_that_takes_no_writes_may_do_so_later(owner: Connection
 
 
 @pytest.mark.parametrize("kind", ["table sites ()", "table cache (key text)", "view workers as select 1 as one"])
-async def test_a_stranger_of_the_same_name_is_told_before_the_first_migration(empty: Connection, kind: str) -> None:
+async def test_an_unrelated_table_of_the_same_name_is_reported_before_the_first_migration(
+    empty: Connection, kind: str
+) -> None:
     await run(empty, f"create {kind}")
 
     for _ in range(2):
@@ -261,7 +265,7 @@ async def test_a_stranger_of_the_same_name_is_told_before_the_first_migration(em
     assert await relations(empty) == [kind.split()[1]]
 
 
-async def test_another_tools_schema_migrations_are_no_concern_of_ours(empty: Connection) -> None:
+async def test_schema_migrations_of_another_tool_are_ignored(empty: Connection) -> None:
     await run(empty, "create table schema_migrations (version bigint primary key, dirty boolean not null)")
 
     await migrate(empty)
@@ -269,7 +273,7 @@ async def test_another_tools_schema_migrations_are_no_concern_of_ours(empty: Con
     await require_ready(empty, needs=WORKER)
 
 
-async def test_a_role_that_may_not_create_is_told_before_anything_is_made(empty: Connection) -> None:
+async def test_a_missing_create_privilege_is_reported_before_anything_is_created(empty: Connection) -> None:
     role = f"n{uuid4().hex}"
     await run(empty, f"create role {role}; set role {role}")
     with pytest.raises(DatabaseNotReady, match=f"role {role} may not create tables in schema public"):
@@ -277,9 +281,7 @@ async def test_a_role_that_may_not_create_is_told_before_anything_is_made(empty:
     await run(empty, f"reset role; drop role {role}")
 
 
-async def test_a_role_that_does_not_own_the_tables_is_told_whose_they_are(
-    empty: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_error_names_the_owner_of_the_tables(empty: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     role = f"n{uuid4().hex}"
     await migrate(empty)
     later = Migration(99, "later", "create table later ()")

@@ -1,4 +1,4 @@
-"""A database in trouble is waited for, and the trouble told once."""
+"""Statements are retried while the database is unreachable, which is logged once."""
 
 from pathlib import Path
 from typing import Any
@@ -46,18 +46,18 @@ LASTING = [
 
 
 @pytest.mark.parametrize("state", LASTING)
-def test_what_fails_the_same_again_is_not_waited_for(state):
-    """Told as "the database went away", people look for it in the wrong place."""
+def test_permanent_errors_are_not_retried(state):
+    """Reported as "the database went away", they would be searched for in the wrong place."""
     assert not is_transient(psycopg.errors.lookup(state)())
 
 
 @pytest.mark.parametrize("name", TROUBLES)
-def test_what_may_pass_is_waited_for(name):
+def test_temporary_errors_are_retried(name):
     assert is_transient(getattr(psycopg.errors, "".join(word.title() for word in name.split("_")))())
 
 
 @pytest.mark.parametrize("error", [psycopg.OperationalError(), psycopg.InterfaceError(), TimeoutError(), PoolTimeout()])
-def test_where_no_server_spoke_it_may_be_back(error):
+def test_connection_errors_are_retried(error):
     assert is_transient(error)
 
 
@@ -115,7 +115,7 @@ def checkpoint(worker_id: UUID, job_id: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-async def test_a_checkpoint_that_was_paid_for_outlasts_passing_trouble(
+async def test_a_paid_checkpoint_survives_temporary_errors(
     database: Database, worker_id: UUID, held_job: int, trouble: str
 ) -> None:
     """Dropping it would buy the same text again."""
@@ -131,7 +131,7 @@ async def test_a_checkpoint_that_was_paid_for_outlasts_passing_trouble(
     )
 
 
-async def test_a_database_that_is_read_only_is_not_back_because_it_can_be_read(
+async def test_a_read_only_database_does_not_count_as_recovered(
     database: Database, worker_id: UUID, held_job: int
 ) -> None:
     """After a failover to a standby the log would say lost and back every second, and one believes the last line."""
@@ -151,7 +151,7 @@ async def test_a_database_that_is_read_only_is_not_back_because_it_can_be_read(
     assert [entry["event"] for entry in logs] == ["database_lost", "database_recovered"]
 
 
-async def test_saving_twice_counts_the_money_once(database: Database, worker_id: UUID, held_job: int) -> None:
+async def test_a_checkpoint_saved_twice_is_charged_once(database: Database, worker_id: UUID, held_job: int) -> None:
     """The first may have been committed although its answer was lost."""
     for _ in range(2):
         await database.execute("stages/save_checkpoint", **checkpoint(worker_id, held_job))
@@ -170,7 +170,7 @@ async def test_a_refusal_for_good_is_not_repeated(database: Database, worker_id:
         await RetryingDatabase(database, DatabaseHealth()).rows("stages/save_checkpoint", **wrong)
 
 
-async def test_a_server_that_goes_and_comes_back_is_found_again(tmp_path: Path) -> None:
+async def test_statements_continue_after_a_server_restart(tmp_path: Path) -> None:
     """A restart or a failover: the statement waits, and the pool's dead connections are replaced."""
     embedded = EmbeddedPostgres(tmp_path / "pg", durable=False)
     dsn = embedded.start()
@@ -190,7 +190,7 @@ async def test_a_server_that_goes_and_comes_back_is_found_again(tmp_path: Path) 
         embedded.remove()
 
 
-async def test_a_connection_that_leads_to_a_standby_is_given_up(database_url: str, server: str) -> None:
+async def test_a_connection_to_a_standby_is_closed(database_url: str, server: str) -> None:
     """After a failover it stays healthy and refuses every write: kept in the pool, it held a worker up for an hour."""
     name = psycopg.conninfo.conninfo_to_dict(database_url)["dbname"]
     admin = await psycopg.AsyncConnection.connect(server, autocommit=True)
@@ -209,7 +209,7 @@ async def test_a_connection_that_leads_to_a_standby_is_given_up(database_url: st
                 assert await promote(database) == 0
 
 
-def test_our_own_mistakes_are_no_passing_trouble() -> None:
+def test_our_own_mistakes_are_not_temporary_errors() -> None:
     assert not is_transient(psycopg.errors.UndefinedTable("no such table"))
     assert not is_transient(psycopg.errors.UniqueViolation("twice"))
     assert is_transient(psycopg.errors.OperationalError("connection reset"))

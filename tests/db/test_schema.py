@@ -84,7 +84,7 @@ COLUMN = "alter table sites add column colour text"
     ("", COLUMN, {("column", "sites.colour"): "added"}),
     (COLUMN, COLUMN, {}),
 ])  # fmt: skip
-def test_a_change_belongs_into_both(migrated, written, found, databases, empty_url, monkeypatch):
+def test_a_change_in_only_one_of_both_is_noticed(migrated, written, found, databases, empty_url, monkeypatch):
     """A migration without its line in sql/schema is noticed, and so is the reverse."""
     with databases.copy("template0") as url:
         anyio.run(build, url, schema() + written)
@@ -223,7 +223,7 @@ def test_the_comparison_notices(kind, change, session, before):
     assert kind in {key[0] for key in found}
 
 
-def test_every_kind_of_object_that_there_is_is_tried(before):
+def test_every_kind_of_object_is_compared(before):
     """A kind that is added needs a change which shows that it is compared."""
     assert {kind for kind, _ in before} <= set(CHANGES)
 
@@ -239,7 +239,7 @@ def test_a_function_that_forbids_a_path_forbids_the_jit_compiler_too(session):
     assert [name for name, settings in rows if "jit=off" not in settings] == []
 
 
-def test_each_object_stands_in_one_place():
+def test_each_object_is_defined_once():
     """Two definitions of one function: a reader finds the one that does not hold."""
     found = [
         (kind, name, on if kind == "trigger" else "")
@@ -255,7 +255,7 @@ def text_of(schema_room: str) -> str:
     return (sql_dir() / "schema" / f"{schema_room}.sql").read_text(encoding="utf-8")
 
 
-def test_a_comment_names_a_statement_that_there_is():
+def test_comments_name_existing_statements():
     """`-- promote.sql` beside an index says which statement would be slow without it."""
     statements = {path.name for path in Path(str(sql_dir() / "queries")).rglob("*.sql")}
     named = {name for each in schema_rooms() for name in re.findall(r"\b\w+\.sql\b", text_of(each))}

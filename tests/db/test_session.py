@@ -1,4 +1,4 @@
-"""Sessions: the same, whatever the role, the database, the server or the environment say."""
+"""Sessions have the same settings, whatever the role, the database, the server or the environment set."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -76,7 +76,7 @@ SHOWN = """
 
 @settings(max_examples=15)
 @given(chosen=st.fixed_dictionaries({}, optional={name: st.sampled_from(v) for name, v in HOSTILE.items()}))
-async def test_no_settings_of_a_role_change_what_happens(module_url: str, chosen: dict[str, str]) -> None:
+async def test_settings_of_a_role_have_no_effect(module_url: str, chosen: dict[str, str]) -> None:
     plain = await story(module_url)
     role = f"r{uuid4().hex}"
     with psycopg.connect(module_url, autocommit=True) as owner:
@@ -91,7 +91,7 @@ async def test_no_settings_of_a_role_change_what_happens(module_url: str, chosen
             owner.execute(f"drop owned by {role}; drop role {role}".encode())
 
 
-async def test_the_environment_of_libpq_changes_nothing(module_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_libpq_variables_have_no_effect(module_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = await story(module_url)
     for name, value in {"PGTZ": "Asia/Tokyo", "PGDATESTYLE": "German", "PGCLIENTENCODING": "LATIN1"}.items():
         monkeypatch.setenv(name, value)

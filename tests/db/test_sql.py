@@ -55,9 +55,9 @@ def test_a_file_opens_with_its_contract(name):
 def test_a_contract_names_every_parameter(name):
     parameters = set(PLACEHOLDER.findall(query(name)))
 
-    told = set(re.findall(r"\w+", comment_of(query(name))))
+    documented = set(re.findall(r"\w+", comment_of(query(name))))
 
-    assert parameters <= told
+    assert parameters <= documented
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -79,7 +79,7 @@ def test_every_statement_has_a_user(name):
 
 
 def test_every_name_used_has_a_file():
-    """A unknown_variables name is otherwise found by the one customer who gets there."""
+    """Otherwise the first customer who runs the statement finds a misspelt name."""
     rooms = "|".join(sorted({name.partition("/")[0] for name in NAMES}))
     used = {
         name

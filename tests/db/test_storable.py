@@ -1,4 +1,4 @@
-"""What a vendor or a shop sends is kept, whatever is in it."""
+"""Anything that a provider or a shop sends can be stored."""
 
 from math import inf, nan
 
@@ -17,7 +17,7 @@ AWKWARD = {
 }  # fmt: skip
 
 
-async def test_any_json_becomes_what_postgres_keeps(database):
+async def test_any_json_becomes_storable(database):
     async with database.connection() as connection:
         cursor = await connection.execute(b"select %s::jsonb as kept", [Json(storable(AWKWARD))])
         [row] = await cursor.fetchall()
@@ -28,7 +28,7 @@ async def test_any_json_becomes_what_postgres_keeps(database):
     }  # fmt: skip
 
 
-async def test_no_secret_is_kept():
+async def test_no_secret_is_stored():
     """A refusal is redacted before it is cut to its column, because half a key would not be recognised."""
     SECRETS.learn("k3y-of-a-vendor")
     SECRETS.learn("postgres")

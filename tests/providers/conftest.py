@@ -1,74 +1,22 @@
-"""A vendor of a test's own: answers given one after another over real TCP, and what it was asked."""
+"""A provider of a test's own: answers given one after another over real TCP, and what it was asked."""
 
-import json
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 import uvicorn
 from anyio import CancelScope, create_task_group, sleep
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from blogworker.providers.wix.client import WixClient
+from blogworker.settings import WixSettings
 
-@dataclass
-class Answer:
-    """One answer. `silent`: the request is taken and never answered."""
-
-    status: int = 200
-    body: Any = None
-    headers: dict[str, str] = field(default_factory=dict)
-    silent: bool = False
-
-    def response(self) -> Response:
-        if isinstance(self.body, bytes | str):
-            return Response(self.body, self.status, self.headers)
-        return JSONResponse(self.body, self.status, self.headers)
-
-
-@dataclass
-class Asked:
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: Any
-
-
-@dataclass
-class Vendor:
-    """Gives its answers in order, the last one for ever. `at` keeps answers for one path."""
-
-    url: str = ""
-    answers: list[Answer] = field(default_factory=list)
-    at: dict[str, list[Answer]] = field(default_factory=dict)
-    asked: list[Asked] = field(default_factory=list)
-
-    def will(self, *answers: Answer, at: str | None = None) -> None:
-        if at is None:
-            self.answers = list(answers)
-        else:
-            self.at[at] = list(answers)
-
-    def paths(self) -> list[str]:
-        return [f"{asked.method} {asked.path}" for asked in self.asked]
-
-    async def endpoint(self, request: Request) -> Response:
-        raw = await request.body()
-        try:
-            body = json.loads(raw)
-        except ValueError:
-            body = raw
-        self.asked.append(Asked(request.method, request.url.path, dict(request.headers), body))
-        queue = self.at.get(request.url.path, self.answers)
-        answer = queue.pop(0) if len(queue) > 1 else queue[0]
-        if answer.silent:
-            await request.receive()  # comes when the client has gone
-        return answer.response()
+from .every_call import PROXIES
+from .hostile import Hostile, listening
+from .vendor import Vendor
+from .wix_answers import SECRET, token
 
 
 class QuietServer(uvicorn.Server):
@@ -106,3 +54,34 @@ def patience_s(request: pytest.FixtureRequest) -> float:
 async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
     with CancelScope(shield=True):  # uvicorn closes its connections only when it may end by itself
         await server.serve(sockets=[listener])
+
+
+@pytest.fixture
+async def wix(vendor: Vendor, patience_s: float) -> AsyncIterator[WixClient]:
+    settings = WixSettings(
+        app_id="app", app_secret=SECRET, base_url=vendor.url, timeout=patience_s, media_timeout=0.3,
+        media_poll_interval=0.05, _env_file=None,
+    )  # fmt: skip
+    vendor.will(token(), at="/oauth2/token")
+    async with WixClient(settings, connections=2) as client:
+        yield client
+
+
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+async def hostile() -> AsyncIterator[Hostile]:
+    async with listening() as server:
+        yield server
+
+
+@pytest.fixture
+async def elsewhere() -> AsyncIterator[Hostile]:
+    """The same host at another port: another origin."""
+    async with listening() as server:
+        yield server

@@ -1,4 +1,4 @@
-"""Unexpected vendor answers: recorded ones, changed at random places, reproducible by seed."""
+"""Unexpected provider answers: recorded ones, changed at random places, reproducible by seed."""
 
 import json
 from collections.abc import Callable, Iterator

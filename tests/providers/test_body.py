@@ -39,7 +39,7 @@ async def parts(data: bytes, size: int) -> AsyncIterator[bytes]:
     times=st.integers(0, 1000),
     size=st.integers(1, 500),
 )
-def test_what_was_packed_is_unpacked_however_it_arrives(encoding, piece, times, size):
+def test_a_compressed_body_is_unpacked_however_it_arrives(encoding, piece, times, size):
     data = piece * times
     packed = PACKERS[encoding](data)
 
@@ -65,7 +65,7 @@ async def test_the_limit_is_exact(encoding):
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-async def test_what_is_packed_may_not_break_off(encoding):
+async def test_a_truncated_compressed_body_is_an_error(encoding):
     """A truncated page of predictions would be read as a page with fewer of them."""
     with pytest.raises(httpx2.DecodingError, match="truncated"):
         await read(parts(PACKERS[encoding](b"x" * 100)[:-1], 5), encoding=encoding, limit=MIB)
@@ -73,7 +73,7 @@ async def test_what_is_packed_may_not_break_off(encoding):
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", " deflate , identity"])
-async def test_a_bomb_is_unpacked_in_small_steps_and_no_further_than_the_limit(encoding, monkeypatch):
+async def test_a_decompression_bomb_is_unpacked_in_small_steps_up_to_the_limit(encoding, monkeypatch):
     """The event loop runs after each step, so that nothing stalls."""
     steps: list[int] = []
     turns: list[int] = []

@@ -1,4 +1,4 @@
-"""What the three clients share: the waits vendors name, and the meaning of failures."""
+"""What the three clients share: Retry-After in all its forms, and the meaning of failures."""
 
 import httpx
 import httpx2
@@ -37,7 +37,7 @@ from blogworker.providers import http
         ({"retry-after": "Mon, 23 Nov 2026 09:00:00 GMT", "date": "Mon, 23 Nov 2026 10:00:00 GMT"}, "", 1),
     ],
 )
-def test_a_named_wait_is_understood_in_every_form(headers, message, seconds):
+def test_every_form_of_retry_after_is_understood(headers, message, seconds):
     """A wait that is missed becomes a second refusal, which costs quota again."""
     assert http.named_wait_s(headers, message) == (None if seconds is None else pytest.approx(seconds))
 
@@ -50,7 +50,7 @@ def test_go_durations(text, seconds):
 
 
 def test_keys_never_reach_a_message():
-    """Vendors echo keys in their 401s, and messages end up in a table that people read."""
+    """Providers echo keys in their 401s, and messages end up in a table that people read."""
     said = http.safe("Incorrect key sk-proj-abc123DEF456 and r8_secretsecret, header Bearer eyJhbGciOi.x.y")
 
     assert not any(secret in said for secret in ("abc123", "secretsecret", "eyJ"))
@@ -71,7 +71,7 @@ def test_a_message_is_one_bounded_line():
         (TimeoutError(), OutcomeUnknown),
     ],
 )
-def test_only_a_request_that_was_sent_has_an_unknown_outcome(error, kind):
+def test_only_a_sent_request_has_an_unknown_outcome(error, kind):
     """Both generations of httpx are in use: one by replicate, one by openai and ourselves."""
     assert type(http.lost(error, provider="x")) is kind
     repeatable = type(http.lost(error, provider="x", repeatable=True))
@@ -95,5 +95,5 @@ def test_only_a_request_that_was_sent_has_an_unknown_outcome(error, kind):
         (503, Unavailable),
     ],
 )
-def test_a_status_says_what_to_do(status, kind):
+def test_each_status_becomes_its_error(status, kind):
     assert type(http.refused(status, "no", provider="x")) is kind

@@ -1,4 +1,4 @@
-"""Whatever a vendor answers, a client gives a value that can be used and stored, or an error that says what to do."""
+"""Whatever a provider answers, a client gives a value that can be used and stored, or an error that says what to do."""
 
 import math
 import re
@@ -25,12 +25,12 @@ from blogworker.quota.headers import limits_in
 from blogworker.settings import OpenAISettings, ReplicateSettings, WixSettings
 from blogworker.stages.pipeline import outcome as outcome_of
 
-from .conftest import Answer, Vendor
 from .odd import HEADERS, bodies, headers, outcome
+from .vendor import Answer, Vendor
 
 pytestmark = pytest.mark.anyio
 
-TRIES = 2_000  # of each vendor, for a seed
+TRIES = 2_000  # of each provider, for a seed
 SEEDS = [0, *(pytest.param(more, marks=pytest.mark.proof) for more in range(1, 5))]
 OVER_TCP = 12
 KEY = "k"
@@ -114,24 +114,27 @@ WIX: dict[str, tuple[dict[str, Any], Any]] = {
         {"file": {"id": "abc~mv2.jpg", "url": "https://x.example/f", "operationStatus": "READY"}},
         client.media_file_of,
     ),
-    "draft": ({"draftPost": {"id": "d1", "status": "UNPUBLISHED"}}, lambda told: client.id_at(told, "draftPost", "id")),
+    "draft": (
+        {"draftPost": {"id": "d1", "status": "UNPUBLISHED"}},
+        lambda received: client.id_at(received, "draftPost", "id"),
+    ),
     "drafts": (
         {"draftPosts": [{"id": "d1", **DRAFT, "editedDate": "2026-11-26T10:00:00Z"}]},
-        lambda told: client.draft_id_in(told, DRAFT, since="2026"),
+        lambda received: client.draft_id_in(received, DRAFT, since="2026"),
     ),
     "post": ({"post": {"url": {"base": "https://x.example", "path": "/post/m"}}}, client.post_url_of),
     "members": (
         {"members": [{"id": "m1", "loginEmail": "O@x.example"}]},
-        lambda told: author.member_in(told, "o@x.example"),
+        lambda received: author.member_in(received, "o@x.example"),
     ),
-    "owner": (SITE, lambda told: author.owner_of(told.get("site"))),
+    "owner": (SITE, lambda received: author.owner_of(received.get("site"))),
     "tags": (
         {"tags": [{"id": "t1", "label": "Mugs"}, {"id": "t2", "label": "Tea"}]},
-        lambda told: tags.ids_of(objects(told.get("tags"))),
+        lambda received: tags.ids_of(objects(received.get("tags"))),
     ),
     "catalog": ({"catalogVersion": "V3_CATALOG"}, products.catalog_in),
-    "product": (V3, lambda told: products.product_in(told, catalog="V3_CATALOG")),
-    "old product": (V1, lambda told: products.product_in(told, catalog="V1_CATALOG")),
+    "product": (V3, lambda received: products.product_in(received, catalog="V3_CATALOG")),
+    "old product": (V1, lambda received: products.product_in(received, catalog="V1_CATALOG")),
 }  # fmt: skip
 WIX_FAULT = {"message": "no", "details": {"applicationError": {"code": "X_NOT_INSTALLED", "description": "x"},
              "validationError": {"fieldViolations": [{"field": "draftPost.title", "description": "x",
@@ -196,10 +199,10 @@ def test_every_answer_of_replicate_is_a_picture_or_an_error_of_ours(seed):
             creates = chance.random() < 0.2
             end = outcome(lambda: enveloped(body, creates=creates), ProviderError)  # noqa: B023
             if not isinstance(end, ProviderError):
-                told = object_of(end)
-                assert told is not None
-                sound(told["id"])
-                end = outcome(lambda: replicate_answers.picture(state_in(told["output"])), ProviderError)  # noqa: B023
+                received = object_of(end)
+                assert received is not None
+                sound(received["id"])
+                end = outcome(lambda: replicate_answers.picture(state_in(received["output"])), ProviderError)  # noqa: B023
             sound(replicate_answers.found_in(object_of(body) or {}, "a mug", seed=7))
             if isinstance(end, str):
                 assert end.startswith(("http", "data:"))
@@ -233,7 +236,7 @@ def test_every_answer_of_wix_is_a_value_or_an_error_of_ours(seed):
     assert set(ends) >= {*WIX, "Unavailable"}, ends
 
 
-async def test_no_client_stumbles_over_an_odd_answer(vendor: Vendor) -> None:
+async def test_no_client_crashes_on_an_odd_answer(vendor: Vendor) -> None:
     """The same over a connection, where the SDKs and the HTTP libraries read the answers first."""
     settings = {"timeout": 30, "_env_file": None}
     calls: dict[str, tuple[list[Any], Callable[[], Awaitable[object]]]] = {}
@@ -258,7 +261,7 @@ async def test_no_client_stumbles_over_an_odd_answer(vendor: Vendor) -> None:
         vendor.will(Answer(200, TOKEN), at="/oauth2/token")
         for number, (templates, call) in enumerate(calls.values()):
             for body, chance in bodies(templates, count=OVER_TCP, seed=number):
-                sent = {name: told for name, told in headers(chance).items() if SENDABLE.fullmatch(told)}
+                sent = {name: received for name, received in headers(chance).items() if SENDABLE.fullmatch(received)}
                 vendor.will(Answer(chance.choice((200, 200, 201, *STATUSES)), body, sent))
                 try:
                     await call()
@@ -266,16 +269,16 @@ async def test_no_client_stumbles_over_an_odd_answer(vendor: Vendor) -> None:
                     sound(error)
 
 
-@pytest.mark.parametrize("told", HEADERS, ids=lambda told: told[:30])
-def test_a_header_is_a_wait_that_can_be_kept_or_nothing(told):
+@pytest.mark.parametrize("received", HEADERS, ids=lambda received: received[:30])
+def test_a_retry_after_header_is_a_usable_wait_or_nothing(received):
     for name in ("retry-after", "retry-after-ms"):
         for date in ("", *HEADERS):
-            wait_s = http.named_wait_s({name: told, "date": date})
+            wait_s = http.named_wait_s({name: received, "date": date})
             assert wait_s is None or 0 < wait_s <= http.LONGEST_WAIT_S
 
 
 @pytest.mark.parametrize(
-    ("told", "seconds"),
+    ("received", "seconds"),
     [
         ("Fri, 31 Dec 99999 23:59:59 GMT", None),
         ("Fri, 31 Dec 9999 23:59:59 GMT", http.LONGEST_WAIT_S),
@@ -287,7 +290,7 @@ def test_a_header_is_a_wait_that_can_be_kept_or_nothing(told):
         ("nan", None),
         ("9" * 5_000, None),
     ],
-    ids=lambda told: str(told)[:30],
+    ids=lambda received: str(received)[:30],
 )
-def test_an_odd_wait_is_read_as_a_person_would(told, seconds):
-    assert http.named_wait_s({"retry-after": told}) == seconds
+def test_an_odd_wait_is_read_as_a_person_would(received, seconds):
+    assert http.named_wait_s({"retry-after": received}) == seconds

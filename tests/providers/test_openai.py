@@ -11,7 +11,7 @@ from blogworker.providers.openai import OpenAIClient
 from blogworker.providers.openai_answers import ModelUnknown, Refused, Truncated
 from blogworker.settings import OpenAISettings
 
-from .conftest import Answer, Vendor
+from .vendor import Answer, Vendor
 
 pytestmark = pytest.mark.anyio
 
@@ -68,7 +68,7 @@ async def test_an_answer_carries_its_text_usage_and_price(openai, vendor):
     assert generation.cost_usd == pytest.approx((625 * 0.10 + 400 * 0.01 + 200 * 0.50) / 1e6)
 
 
-async def test_the_request_is_the_one_we_mean(openai, vendor):
+async def test_the_request_contains_what_it_must(openai, vendor):
     """Not stored, strict, capped, with an effort: each of these has a default that costs money."""
     vendor.will(response(TEXT))
 
@@ -103,7 +103,7 @@ async def test_a_model_without_a_price_has_no_cost(openai, vendor):
         (response(status="failed", error="broken"), Unavailable, None),
     ],
 )
-async def test_a_useless_answer_still_tells_what_it_cost(openai, vendor, answer, kind, code):
+async def test_an_unusable_answer_still_has_a_cost(openai, vendor, answer, kind, code):
     """It was paid for: its tokens go to the limiter and the books before the fault is raised."""
     vendor.will(answer)
 
@@ -127,7 +127,7 @@ async def test_a_useless_answer_still_tells_what_it_cost(openai, vendor, answer,
     ],
     ids=str,
 )
-async def test_an_answer_in_no_known_form_is_counted_and_useless(openai, vendor, output):
+async def test_an_answer_in_an_unknown_form_is_counted_and_unusable(openai, vendor, output):
     """It was paid for: an error of the SDK here would lose what it cost, and be met again by every attempt."""
     vendor.will(response(output=output))
 
@@ -140,7 +140,7 @@ async def test_an_answer_in_no_known_form_is_counted_and_useless(openai, vendor,
 
 @pytest.mark.parametrize("usage", [None, "many", [], {}, {"input_tokens": "many", "output_tokens": None},
     {"input_tokens": [1], "input_tokens_details": "none", "output_tokens": -3}], ids=str)  # fmt: skip
-async def test_a_text_whose_usage_cannot_be_read_is_a_text(openai, vendor, usage):
+async def test_a_text_with_unreadable_usage_is_accepted(openai, vendor, usage):
     vendor.will(response(TEXT, usage=usage, model=None, service_tier=["flex"]))
 
     generation = await openai.generate(**ASK)
@@ -180,7 +180,7 @@ THOUGHT = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "
         ([message(part('{"a":1}\ud800'))], '{"a":1}?'),
     ],
 )
-async def test_the_answer_is_found_among_all_that_was_said(openai, vendor, output, text):
+async def test_the_answer_is_found_among_other_output(openai, vendor, output, text):
     """Joined they are not JSON, and a repair would be paid for."""
     vendor.will(Answer(200, json.dumps(response(output=output).body), {"content-type": "application/json"}))
 
@@ -188,7 +188,7 @@ async def test_the_answer_is_found_among_all_that_was_said(openai, vendor, outpu
 
 
 @pytest.mark.parametrize("output", [[message(TEXT, REFUSAL)], [message(TEXT), message(REFUSAL)], [message(SILENT)]])
-async def test_a_refusal_that_is_the_last_word_is_one(openai, vendor, output):
+async def test_a_refusal_at_the_end_is_a_refusal(openai, vendor, output):
     vendor.will(response(output=output))
 
     with pytest.raises(Refused):
@@ -208,7 +208,7 @@ async def test_an_answer_without_output_is_counted(openai, vendor, fields):
 
 
 @pytest.mark.parametrize("count", [10**14, 10**400, 1e300, True, "1e9", float("inf")], ids=lambda count: str(count)[:9])
-async def test_a_count_that_cannot_be_is_none(openai, vendor, count):
+async def test_an_impossible_token_count_is_ignored(openai, vendor, count):
     """It would block the shared quota for years and use up the budget."""
     usage = {"input_tokens": count, "input_tokens_details": {"cached_tokens": count}, "output_tokens": 5}
     body = json.dumps(response(TEXT, usage=usage).body)  # which writes Infinity, as some gateways do
@@ -236,7 +236,7 @@ async def test_a_count_that_cannot_be_is_none(openai, vendor, count):
     ],
     ids=str,
 )
-async def test_a_refused_input_is_the_blogs_or_ours(openai, vendor, fault, kind):
+async def test_a_refused_input_is_charged_to_the_job_or_to_us(openai, vendor, fault, kind):
     vendor.will(Answer(400, {"error": {"message": "no", **fault}}))
 
     with pytest.raises(kind) as raised:
@@ -245,7 +245,7 @@ async def test_a_refused_input_is_the_blogs_or_ours(openai, vendor, fault, kind)
     assert type(raised.value) is kind
 
 
-async def test_blogs_refused_in_a_row_are_not_all_at_fault(openai, vendor):
+async def test_many_refusals_in_a_row_stop_the_fleet(openai, vendor):
     """The third in a row, with none taken between, stops the fleet; one that is taken clears the rest."""
 
     async def refused(blog: str) -> type[Exception]:
@@ -260,7 +260,7 @@ async def test_blogs_refused_in_a_row_are_not_all_at_fault(openai, vendor):
     assert [await refused("a"), await refused("b"), await refused("c")] == [Rejected, Rejected, Misconfigured]
 
 
-async def test_a_rate_limit_inside_an_answer_names_its_wait(openai, vendor):
+async def test_a_rate_limit_inside_an_answer_has_its_wait(openai, vendor):
     vendor.will(response(status="failed", error={"code": "rate_limit_exceeded", "message": "Please try again in 7s."}))
 
     with pytest.raises(RateLimited) as raised:
@@ -288,7 +288,7 @@ async def test_a_rate_limit_inside_an_answer_names_its_wait(openai, vendor):
         (Answer(200, {"object": "nothing"}), OutcomeUnknown),
     ],
 )
-async def test_a_refusal_says_what_to_do(openai, vendor, answer, kind):
+async def test_each_refusal_becomes_its_error(openai, vendor, answer, kind):
     vendor.will(answer)
 
     with pytest.raises(kind) as raised:
@@ -312,7 +312,7 @@ async def test_a_refusal_says_what_to_do(openai, vendor, answer, kind):
         (error(429, "rate_limit_exceeded"), 20),
     ],
 )
-async def test_a_rate_limit_names_its_wait(openai, vendor, answer, seconds):
+async def test_a_rate_limit_has_its_wait(openai, vendor, answer, seconds):
     vendor.will(answer)
 
     with pytest.raises(RateLimited) as raised:
@@ -323,7 +323,7 @@ async def test_a_rate_limit_names_its_wait(openai, vendor, answer, seconds):
 
 
 @pytest.mark.silence
-async def test_silence_leaves_the_outcome_unknown(openai, vendor):
+async def test_a_call_without_an_answer_has_an_unknown_outcome(openai, vendor):
     """The generation may have been made and billed."""
     vendor.will(Answer(silent=True))
 
@@ -331,14 +331,14 @@ async def test_silence_leaves_the_outcome_unknown(openai, vendor):
         await openai.generate(**ASK)
 
 
-async def test_nobody_listening_is_unavailable():
+async def test_a_refused_connection_is_unavailable():
     settings = OpenAISettings(api_key="sk-test", base_url="http://127.0.0.1:9/v1", _env_file=None)
     async with OpenAIClient(settings, connections=1) as client:
         with pytest.raises(Unsent):
             await client.generate(**ASK)
 
 
-async def test_a_missing_key_is_told_before_any_call():
+async def test_a_missing_key_is_reported_before_any_call():
     with pytest.raises(Misconfigured, match="OPENAI_API_KEY"):
         await OpenAIClient(OpenAISettings(_env_file=None, api_key=None), connections=1).open()
 
@@ -351,8 +351,8 @@ async def test_a_missing_key_is_told_before_any_call():
         ("2026-12-01T00:00:00Z", "flex", 1.5),
     ],
 )
-async def test_a_call_is_priced_by_the_day_of_the_vendor_and_the_tier_it_echoes(vendor, second, tier, input_usd):
-    """The vendor bills by its own clock, and by the tier it really used."""
+async def test_a_call_is_priced_by_the_date_and_the_tier_of_the_answer(vendor, second, tier, input_usd):
+    """The provider bills by its own clock, and by the tier it really used."""
     rows = [{"input": 1, "cached": 0, "output": 0}, {"input": 3, "cached": 0, "output": 0, "from": "2026-12-01"}]
     settings = OpenAISettings(api_key="k", base_url=vendor.url, prices={"gpt-6-luna": rows}, _env_file=None)
     moment = datetime.fromisoformat(second).timestamp()

@@ -1,4 +1,4 @@
-"""What can be told of a picture from its bytes."""
+"""The format and size of a picture, read from its bytes."""
 
 import io
 
@@ -21,7 +21,7 @@ def test_the_size_of_a_jpeg_is_read_from_its_header(size, options):
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"\xff\xd8\xff\xe0", b"<svg/>", b"\xff\xd8\xff" + bytes(99)])
-def test_what_breaks_off_or_is_no_jpeg_has_none(data):
+def test_a_truncated_or_other_file_has_no_size(data):
     assert jpeg_size(data) is None
     assert jpeg_size(drawn("PNG", (64, 36))) is None
 
@@ -33,5 +33,7 @@ def test_a_jpeg_cut_anywhere_is_never_an_error():
 
 
 def test_pictures_are_known_by_their_first_bytes():
+    assert picture_type(drawn("JPEG", (8, 8))) == "image/jpeg"
     assert picture_type(drawn("PNG", (8, 8))) == "image/png"
+    assert picture_type(b"<svg/>") is None
     assert picture_type(drawn("WEBP", (8, 8))) == "image/webp"

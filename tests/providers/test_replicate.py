@@ -7,7 +7,7 @@ import pytest
 from anyio import fail_after
 
 from blogworker.errors import Misconfigured, OutcomeUnknown, RateLimited, Rejected, Unavailable
-from blogworker.providers.picture import LARGEST_IMAGE, picture_type
+from blogworker.providers.picture import LARGEST_IMAGE
 from blogworker.providers.replicate import ReplicateClient
 from blogworker.providers.replicate_answers import (
     PredictionFailed,
@@ -20,7 +20,7 @@ from blogworker.providers.replicate_answers import (
 )
 from blogworker.settings import ReplicateSettings
 
-from .conftest import Answer, Vendor
+from .vendor import Answer, Vendor
 
 pytestmark = pytest.mark.anyio
 
@@ -42,7 +42,7 @@ def prediction(status: str, **fields: object) -> Answer:
     return Answer(body={**CREATED, "status": status, **fields})
 
 
-async def test_creation_says_what_the_sdk_cannot(replicate, vendor):
+async def test_a_creation_sends_what_the_sdk_cannot(replicate, vendor):
     """Without Cancel-After a prediction that nobody waits for runs on, and is billed."""
     vendor.will(Answer(201, CREATED))
 
@@ -56,7 +56,7 @@ async def test_creation_says_what_the_sdk_cannot(replicate, vendor):
 
 
 @pytest.mark.silence
-async def test_a_silent_creation_ends(replicate, vendor):
+async def test_a_creation_without_an_answer_times_out(replicate, vendor):
     """The SDK gives a POST no timeout at all."""
     vendor.will(Answer(silent=True))
 
@@ -91,14 +91,14 @@ def test_the_first_picture_of_an_output_is_found(output, address):
      "data:text/html;base64,PGh0bWw+", "data:image/jpeg;base64,####", "https://[", f"https://{'x' * 100_000}"],
     ids=lambda output: str(output)[:30],
 )  # fmt: skip
-def test_an_output_without_a_picture_is_one_that_was_left_out(output):
+def test_an_output_without_a_picture_is_unusable(output):
     with pytest.raises(Rejected) as raised:
         picture(PredictionState("succeeded", output))
 
     assert raised.value.code == "no_output"
 
 
-def test_a_status_that_nobody_told_us_of_is_waited_for_until_it_ends():
+def test_an_unknown_status_is_polled_until_it_ends():
     """If it counted as failed, each attempt would buy another picture."""
     assert picture(PredictionState("queued")) is None
     with pytest.raises(PredictionFailed):
@@ -120,13 +120,13 @@ def test_a_status_that_nobody_told_us_of_is_waited_for_until_it_ends():
         (None, None),
     ],
 )
-def test_a_refused_input_is_ours_unless_it_is_the_prompt(detail, ours):
+def test_a_refused_input_is_our_fault_unless_it_is_the_prompt(detail, ours):
     assert is_ours(explanation_of({"detail": detail})) is ours
 
 
 @pytest.mark.parametrize("fields", [{"logs": 5}, {"error": None, "input": "x"}, {"metrics": []}, {"status": "queued"},
                                     {"urls": None, "version": None, "created_at": 7}])  # fmt: skip
-async def test_a_prediction_is_not_lost_over_what_we_do_not_read(replicate, vendor, fields):
+async def test_unread_fields_do_not_break_a_prediction(replicate, vendor, fields):
     """The SDK's model class would reject the whole prediction."""
     vendor.will(Answer(201, {**CREATED, **fields}))
 
@@ -159,7 +159,7 @@ async def test_waiting_ends_with_the_picture(replicate, vendor, output):
         (Answer(200, {"id": "p1"}), Unavailable, "unreadable"),
     ],
 )
-async def test_every_other_end_has_an_error_of_its_own(replicate, vendor, answer, kind, code):
+async def test_every_other_final_status_has_its_error(replicate, vendor, answer, kind, code):
     """`aborted` makes the SDK's model class raise; `canceled` makes its `run` return None."""
     vendor.will(answer)
 
@@ -194,7 +194,7 @@ async def test_past_its_deadline_a_prediction_is_cancelled(replicate, vendor):
         (Answer(201, ["no", "object"]), OutcomeUnknown),
     ],
 )
-async def test_a_refused_creation_says_what_to_do(replicate, vendor, answer, kind):
+async def test_each_refused_creation_becomes_its_error(replicate, vendor, answer, kind):
     """An error body that is not an object makes the SDK raise AttributeError."""
     vendor.will(answer)
 
@@ -215,7 +215,7 @@ async def test_a_refused_creation_says_what_to_do(replicate, vendor, answer, kin
         ("not json", {}, 30),
     ],
 )
-async def test_a_throttled_creation_names_its_wait(replicate, vendor, body, headers, seconds):
+async def test_a_throttled_creation_has_its_wait(replicate, vendor, body, headers, seconds):
     """The SDK drops `retry_after` from the error it raises."""
     vendor.will(Answer(429, body, headers))
 
@@ -225,8 +225,8 @@ async def test_a_throttled_creation_names_its_wait(replicate, vendor, body, head
     assert raised.value.retry_after_s == seconds
 
 
-async def test_a_throttled_look_is_not_retried_by_the_sdk(replicate, vendor):
-    """It would try ten times, sleeping by the vendor's header without a cap, with the slot held."""
+async def test_a_throttled_poll_is_not_retried_by_the_sdk(replicate, vendor):
+    """It would try ten times, sleeping by the provider's header without a cap, with the slot held."""
     vendor.will(Answer(429, {"detail": "throttled"}, {"retry-after": "1"}))
 
     with pytest.raises(RateLimited):
@@ -255,7 +255,7 @@ async def test_a_picture_is_fetched_with_its_bytes(replicate, vendor):
         pytest.param(Answer(silent=True), Unavailable, marks=pytest.mark.silence),
     ],
 )
-async def test_what_is_no_picture_is_not_taken_for_one(replicate, vendor, answer, kind):
+async def test_a_file_that_is_not_a_picture_is_refused(replicate, vendor, answer, kind):
     vendor.will(answer)
 
     with pytest.raises(kind) as raised:
@@ -266,13 +266,6 @@ async def test_what_is_no_picture_is_not_taken_for_one(replicate, vendor, answer
 
 async def test_the_price_comes_from_the_settings(replicate):
     assert replicate.cost_usd == 0.003
-
-
-def test_pictures_are_known_by_their_first_bytes():
-    assert picture_type(JPEG) == "image/jpeg"
-    assert picture_type(b"\x89PNG\r\n\x1a\n...") == "image/png"
-    assert picture_type(b"RIFF....WEBPVP8 ") == "image/webp"
-    assert picture_type(b"<svg/>") is None
 
 
 async def test_no_secret_is_logged(replicate, vendor, caplog):

@@ -1,4 +1,4 @@
-"""A vendor may echo what it was sent in any part of its answer: no secret stays in our errors and logs."""
+"""A provider may echo what it was sent in any part of its answer: no secret stays in our errors and logs."""
 
 import json
 import traceback
@@ -25,8 +25,8 @@ from blogworker.redact import HIDDEN, SHORTEST, forms
 from blogworker.settings import LogSettings, OpenAISettings, ReplicateSettings, WixSettings
 from blogworker.telemetry import configure, get_logger
 
-from .conftest import Answer, Vendor
 from .test_openai import ASK
+from .vendor import Answer, Vendor
 
 pytestmark = pytest.mark.anyio
 
@@ -44,22 +44,22 @@ def logged() -> Iterator[None]:
 
 
 def answers(key: str) -> Iterator[Answer]:
-    """Refusals that repeat a key in each part that some vendor fills with words."""
-    told = f'Incorrect "{key}" ({key!r}), sent as {json.dumps({"Authorization": f"Bearer {key}"})}'
-    named = {"message": told, "type": key, "code": key, "param": key}
-    wix = {"applicationError": {"code": key, "description": told}}
-    faults = {"validationError": {"fieldViolations": [{"field": key, "description": told}]}}
+    """Refusals that repeat a key in each part that some provider fills with words."""
+    echoed = f'Incorrect "{key}" ({key!r}), sent as {json.dumps({"Authorization": f"Bearer {key}"})}'
+    named = {"message": echoed, "type": key, "code": key, "param": key}
+    wix = {"applicationError": {"code": key, "description": echoed}}
+    faults = {"validationError": {"fieldViolations": [{"field": key, "description": echoed}]}}
     nested = json.dumps(named)
     for status in (400, 401, 403, 500):
-        yield Answer(status, {"error": named, "message": told, "details": wix, "detail": told})
-    yield Answer(400, {"error": key, "error_description": told, "message": nested, "details": faults, "title": key})
+        yield Answer(status, {"error": named, "message": echoed, "details": wix, "detail": echoed})
+    yield Answer(400, {"error": key, "error_description": echoed, "message": nested, "details": faults, "title": key})
     yield Answer(502, f"<html><title>{escape(key)}</title>{key}</html>", {"content-type": "text/html"})
     yield Answer(200, f"<html>{key}</html>", {"content-type": "text/html"})
-    yield Answer(401, told)
+    yield Answer(401, echoed)
     names = ("x-request-id", "x-wix-request-id", "retry-after", "www-authenticate", "x-ratelimit-reset-tokens")
-    yield Answer(429, {"error": named, "message": told}, dict.fromkeys(names, key))
+    yield Answer(429, {"error": named, "message": echoed}, dict.fromkeys(names, key))
     for place in (f"/{quote(key, safe='')}", f"x-{quote(key)}://{quote(key)}"):
-        yield Answer(302, {"message": told}, {"location": place, "x-request-id": key})
+        yield Answer(302, {"message": echoed}, {"location": place, "x-request-id": key})
 
 
 async def nothing_kept(vendor: Vendor, key: str, call: Call, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,8 +76,8 @@ async def nothing_kept(vendor: Vendor, key: str, call: Call, capsys: pytest.Capt
                 parts = f"{kept} {kept!r} {kept.args!r} {list(kept.facts().values())}".replace(HIDDEN, "\0")
                 assert [form for form in forms(key) if form in parts] == [], answer
             get_logger().error("job_settled", error=error, codes={str(error.code): [error.code]})
-            told = "".join(traceback.format_exception(error))  # with what the vendor's own client says
-            get_logger().error("attempt_crashed", error=told)
+            echoed = "".join(traceback.format_exception(error))  # with what the provider's own client says
+            get_logger().error("attempt_crashed", error=echoed)
     shown = capsys.readouterr().out.replace(HIDDEN, "\0")
     assert [form for form in forms(key) if form in shown] == []
     assert refused > 5
@@ -159,7 +159,7 @@ async def test_wix_may_repeat_the_secret_and_the_token(
         await nothing_kept(vendor, KEY, lambda: wix.publish(SITE, "d1"), capsys)
 
 
-async def test_an_upload_address_is_a_permission_too(vendor: Vendor) -> None:
+async def test_an_upload_address_is_a_secret_too(vendor: Vendor) -> None:
     made = WixSettings(app_id="app", app_secret="s3cret-of-wix", base_url=vendor.url, timeout=30, _env_file=None)  # noqa: S106
     permission = "upl0ad-permission"
     vendor.will(Answer(body={"access_token": "a-t0ken-of-wix", "expires_in": 14_400}), at="/oauth2/token")

@@ -1,4 +1,4 @@
-"""Every form in which a vendor says "not yet", as its simulator says it over real TCP."""
+"""Every form of throttling by a provider, from its simulator over real TCP."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -81,7 +81,7 @@ async def vendors(anyio_backend: str) -> AsyncIterator[World]:
 
 @pytest.fixture
 async def world(vendors: World) -> AsyncIterator[World]:
-    """Vendors that the tests of this module share; faults end with the test."""
+    """Providers that the tests of this module share; faults end with the test."""
     yield vendors
     async with httpx2.AsyncClient() as http:
         (await http.delete(f"{vendors.url}/__sim/faults")).raise_for_status()
@@ -134,7 +134,7 @@ TOKENS_SHORT = said("Rate limit reached on tokens: Limit 60000, Used 59000, Requ
         (limits("tokens", limit=60_000, left=0, full="soon"), said(kind="tokens"), 20),
     ],
 )
-async def test_openai_names_a_wait(world, headers, body, seconds):
+async def test_openai_sends_a_wait(world, headers, body, seconds):
     """Too short a wait is refused again, and refusals use up the quota; too long a one leaves it unused."""
     await world.fault(vendor="openai", kind="status", status=429, headers=headers, body=body)
 
@@ -142,8 +142,8 @@ async def test_openai_names_a_wait(world, headers, body, seconds):
 
 
 @pytest.mark.parametrize("vendor", ["openai", "replicate", "wix"])
-async def test_a_wait_may_be_a_date(world, vendor):
-    """Measured from the vendor's own clock, in whole seconds."""
+async def test_a_wait_can_be_a_date(world, vendor):
+    """Measured from the provider's own clock, in whole seconds."""
     await world.fault(
         vendor=vendor, operation="[!o]*", kind="status", status=429, headers={"retry-after": in_s(300)}, body={}
     )
@@ -161,7 +161,7 @@ async def test_a_limit_is_waited_for_until_the_call_fits():
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_slow_down_is_no_outage(world, status):
+async def test_slow_down_is_not_an_outage(world, status):
     """Older endpoints say it with a 503; either way the limiter halves the pace."""
     await world.fault(vendor="openai", kind="status", status=status, body=said("Slow.", code="slow_down"))
 
@@ -169,15 +169,15 @@ async def test_slow_down_is_no_outage(world, status):
 
 
 @pytest.mark.parametrize("code", ["insufficient_quota", "credit_balance_exhausted", "project_spend_limit_exceeded"])
-async def test_no_wait_helps_an_empty_account(world, code):
+async def test_an_empty_account_is_not_retried(world, code):
     await world.fault(vendor="openai", kind="quota_exhausted", code=code, headers={"retry-after": "1"})
 
     with pytest.raises(Misconfigured):
         await world.openai.generate(**ASK)
 
 
-async def test_no_wait_helps_a_request_above_the_limit_of_a_minute():
-    """Waited for, it would come back for ever, and stop the fleet each time."""
+async def test_a_request_above_the_limit_of_a_minute_is_not_retried():
+    """If it were retried, it would be refused for ever, and stop the fleet each time."""
     async with running(openai_tpm=400) as world:
         with pytest.raises(Rejected, match="too large"):
             await world.openai.generate(**ASK)
@@ -203,7 +203,7 @@ THROTTLED = "Request was throttled. Your rate limit resets in ~{}s."
         ({"retry-after": "0"}, "", 1),
     ],
 )
-async def test_replicate_names_a_wait(world, headers, body, seconds):
+async def test_replicate_sends_a_wait(world, headers, body, seconds):
     await world.fault(vendor="replicate", kind="status", status=429, headers=headers, body=body)
 
     refusal = await world.refusal("replicate")
@@ -212,7 +212,7 @@ async def test_replicate_names_a_wait(world, headers, body, seconds):
     assert refusal.requests_per_minute is None
 
 
-async def test_replicate_says_what_an_account_low_on_credit_may_do(world):
+async def test_replicate_lowers_the_limit_of_an_account_low_on_credit(world):
     await world.fault(vendor="replicate", kind="low_credit")
 
     refusal = await world.refusal("replicate")
@@ -221,14 +221,14 @@ async def test_replicate_says_what_an_account_low_on_credit_may_do(world):
 
 
 @pytest.mark.parametrize(("told", "seconds"), [(None, 60), (7, 7), (90, 90)])
-async def test_wix_is_waited_for_a_minute_unless_it_says_otherwise(world, told, seconds):
+async def test_a_429_of_wix_waits_a_minute_unless_it_has_another_wait(world, told, seconds):
     """Its quota is counted by the minute; that it names a wait is not documented."""
     await world.fault(vendor="wix", operation="drafts.*", kind="throttle", retry_after_s=told)
 
     assert (await world.refusal("wix")).retry_after_s == seconds
 
 
-async def test_wix_may_throttle_the_giving_of_tokens(world):
+async def test_token_requests_to_wix_can_be_throttled(world):
     world.wix._sites._tokens._tokens.clear()
     await world.fault(vendor="wix", operation="oauth.token", kind="throttle")
 

@@ -1,4 +1,4 @@
-"""Encrypted for real: a server that nobody vouches for hears no key."""
+"""TLS: a server with an untrusted certificate receives no key."""
 
 import ssl
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ import pytest
 from blogworker.errors import Unsent
 from blogworker.providers import transport
 
+from .every_call import CALLS, JPEG, SECRET, TOKEN
 from .hostile import Hostile, answer, listening
-from .test_hostile import CALLS, JPEG, SECRET, TOKEN, no_proxies
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures(no_proxies.__name__)]
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_proxies")]
 
 LOOPBACK = Path(__file__).with_name("loopback.pem")
 
@@ -38,7 +38,7 @@ def heard(server: Hostile) -> str:
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_a_certificate_that_nobody_vouches_for_is_refused(name: str, certified: ssl.SSLContext) -> None:
+async def test_an_untrusted_certificate_is_refused(name: str, certified: ssl.SSLContext) -> None:
     async with listening(certified) as server, CALLS[name].opened(server.url) as client:
         with pytest.raises(Unsent, match="certificate"):
             await CALLS[name].ask(client, server.url)
@@ -60,7 +60,7 @@ async def test_the_certificate_of_another_name_is_refused(name: str, certified: 
 
 
 @pytest.mark.usefixtures("trusted")
-async def test_a_trusted_server_is_spoken_to_and_its_file_elsewhere_is_fetched(certified: ssl.SSLContext) -> None:
+async def test_a_trusted_server_and_its_file_of_another_origin_are_used(certified: ssl.SSLContext) -> None:
     """Both ways of the transport: to the base URL with the token, to another origin without it."""
     async with listening(certified) as home, listening(certified) as elsewhere:
         home.at["/oauth2/token"] = TOKEN

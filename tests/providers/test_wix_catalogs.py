@@ -19,7 +19,7 @@ def changed(product: dict[str, Any], **values: Any) -> dict[str, Any]:
     return {**deepcopy(product), **values}
 
 
-def test_the_new_catalog_tells_range_variants_stock_and_weight() -> None:
+def test_the_new_catalog_has_price_range_variants_stock_and_weight() -> None:
     found = of_v3(NEW)
 
     assert (found.price, found.price_max, found.compare_at_price, found.currency) == ("14.95", "19", "20", "EUR")
@@ -32,7 +32,7 @@ def test_the_new_catalog_tells_range_variants_stock_and_weight() -> None:
     assert found.images == (Image("https://x.example/m.jpg", "A mug"), Image("https://x.example/n.jpg"))
 
 
-def test_the_old_catalog_tells_the_same() -> None:
+def test_the_old_catalog_has_the_same() -> None:
     dearer = {"choices": {"Size": "Large"}, "stock": {"inStock": True},
               "variant": {"priceData": {"price": 9, "discountedPrice": 9}}}  # fmt: skip
     found = of_v1(changed(OLD, variants=[*OLD["variants"], dearer]))

@@ -105,7 +105,7 @@ TABLES = {"blog_generations": BLOG, "sites": SITE, "scheduled_blogs": TIMED}
 
 @dataclass(frozen=True)
 class Write:
-    """One statement of somebody who writes to the tables: values as text, by column."""
+    """One statement of a producer that writes to the tables: values as text, by column."""
 
     way: Way
     table: str

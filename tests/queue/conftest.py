@@ -1,4 +1,4 @@
-"""Short words for what queue tests do."""
+"""Fixtures and helpers of the queue tests."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,8 +11,15 @@ from psycopg import AsyncConnection
 
 from blogworker.db.pool import Database, connect
 from blogworker.db.retrying import DatabaseHealth, RetryingDatabase
-from blogworker.queue.claim import Claimed, claim
+from blogworker.queue.claim import Claimed, ClaimFilter, Pacing, Scan, claim
+from blogworker.queue.job import Done, Reject, Release
 from blogworker.queue.settle import Settler
+
+from .ended_jobs import failure
+from .paced_claims import CONTENT, IDEAS, IMAGE, PACING
+from .purse import Purse
+
+pytest.register_assert_rewrite("tests.queue.stateful")  # the machine asserts in modules that are not tests
 
 
 class Psql:
@@ -44,7 +51,7 @@ class Psql:
         return (await self.run("select * from blog_generations where id = %s", job_id))[0]
 
     async def refused(self, text: str, *parameters: object) -> psycopg.Error:
-        """What the database says to a statement it must not run."""
+        """The error of a statement that the database must refuse."""
         with pytest.raises(psycopg.Error) as refusal:
             async with self.connection.transaction():
                 await self.run(text, *parameters)
@@ -79,7 +86,7 @@ async def another_psql(database_url: str) -> AsyncIterator[Psql]:
 
 @pytest.fixture
 async def passing_psql(module_url: str) -> AsyncIterator[Psql]:
-    """As `psql`, in a transaction that is rolled back: for tests that need no second session."""
+    """Like `psql`, in a transaction that is rolled back: for tests that need only one session."""
     connection = await connect(module_url, timeout_s=5)
     async with connection, connection.transaction(force_rollback=True):
         yield Psql(connection)
@@ -128,3 +135,55 @@ async def settler(database: Database, worker_id: UUID) -> AsyncIterator[Settler]
         tasks.start_soon(settler.run)
         yield settler
         tasks.cancel_scope.cancel()
+
+
+@pytest.fixture
+def purse(database, psql, claimer) -> Purse:
+    return Purse(database, psql, claimer)
+
+
+@pytest.fixture
+async def quotas(psql):
+    """Three buckets: content goes every ten seconds, the others twenty times a second."""
+    await psql.run(
+        "insert into quotas (name, provider, requests_per_minute) "
+        "values (%s, 'openai', 1200), (%s, 'openai', 6), (%s, 'replicate', 1200)",
+        IDEAS,
+        CONTENT,
+        IMAGE,
+    )
+
+
+@pytest.fixture
+def paced(database, claimer):
+    async def run(slots: int = 100, pacing: Pacing = PACING, *, window: int = 100, scan: Scan | None = None) -> Claimed:
+        passing = ClaimFilter(pacing=pacing)
+        return await claim(
+            database, claimer.worker_id, slots=slots, site_window=window, only=passing, scan=scan or Scan()
+        )
+
+    return run
+
+
+async def dry(claimer) -> None:
+    """Claim until nothing is left and the sites found dry have left the line."""
+    while (await claimer()).look_again:
+        pass
+
+
+@pytest.fixture
+async def failed(psql, claimer, settler):
+    """Six jobs: 1 and 2 of shop a were refused, 3 and 4 of shop b met an outage, 5 is done, 6 was cancelled."""
+    for site in ("a", "b", "c"):
+        await psql.insert(site, 2)
+    claims = {c.job_id: c for c in (await claimer()).claims}
+    for job_id, outcome in {
+        1: Reject(failure("Rejected")),
+        2: Reject(failure("Rejected")),
+        3: Reject(failure("Unavailable")),
+        4: Reject(failure("Unavailable")),
+        5: Done(),
+        6: Release(),
+    }.items():
+        await settler.settle(claims[job_id], outcome)
+    await psql.run("update blog_generations set status = 'CANCELLED' where id = 6")

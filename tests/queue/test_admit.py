@@ -1,4 +1,4 @@
-"""Many sites get work at once: none is forgotten, no claim waits for the rest, and who comes is next."""
+"""Many sites get jobs at once: none is forgotten, no claim waits for all of them, and new sites are next."""
 
 from contextlib import suppress
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def burst(psql, sites: int, *, prefix: str = "shop") -> None:
-    """A blog of each of so many sites, in one statement."""
+    """A job of each of so many sites, in one statement."""
     await psql.run("set blogworker.queue_size_limit = 1000000")
     await psql.run(
         "insert into blog_generations (instance_id, source_type, source_id) "
@@ -46,8 +46,8 @@ async def test_all_sites_of_a_burst_come_into_line(psql, database):
     assert await admit(database) == 0
 
 
-async def test_a_claim_admits_a_few_and_leaves_the_others(psql, claimer):
-    """It waits for these few only: the others are no part of its transaction."""
+async def test_a_claim_admits_a_few_sites_only(psql, claimer):
+    """It waits for these few only: the others are not part of its transaction."""
     await burst(psql, 10 * WITH_A_CLAIM)
 
     claims = (await claimer(10)).claims
@@ -57,7 +57,7 @@ async def test_a_claim_admits_a_few_and_leaves_the_others(psql, claimer):
     assert await ready(psql) <= WITH_A_CLAIM
 
 
-async def test_sites_that_are_locked_hold_up_no_others(psql, another_psql, database, claimer):
+async def test_locked_sites_do_not_delay_others(psql, another_psql, database, claimer):
     """A person has many sites in an open transaction, all of which came first."""
     await burst(psql, 3 * WITH_A_CLAIM, prefix="locked")
     await burst(psql, 1, prefix="free")
@@ -70,7 +70,7 @@ async def test_sites_that_are_locked_hold_up_no_others(psql, another_psql, datab
     assert await admit(database) == 3 * WITH_A_CLAIM
 
 
-async def test_those_of_every_batch_join_at_the_lowest_virtual_time(psql, database):
+async def test_sites_of_every_batch_join_at_the_lowest_virtual_time(psql, database):
     """Fairness: who joins is next, and saves up no credit, whichever batch brings it."""
     await psql.run("insert into sites (instance_id, ready, virtual_time) values ('old', true, 40), ('older', true, 50)")
     await burst(psql, 2 * BATCH)
@@ -82,7 +82,7 @@ async def test_those_of_every_batch_join_at_the_lowest_virtual_time(psql, databa
     ]
 
 
-async def test_many_may_admit_at_once(psql, database):
+async def test_several_workers_can_admit_at_the_same_time(psql, database):
     await burst(psql, 4 * BATCH)
 
     async with create_task_group() as tasks:
@@ -99,7 +99,7 @@ async def test_many_may_admit_at_once(psql, database):
     ),
     batch=st.integers(1, 5),
 )
-async def test_whatever_waits_is_in_line_in_the_end(module_url, kinds, batch):
+async def test_every_waiting_site_gets_into_line(module_url, kinds, batch):
     """Sites in all states, by batches of any size: those with work and room join, the others do not."""
     with psycopg.connect(module_url, autocommit=True) as connection, connection.transaction(force_rollback=True):
         connection.execute("set local session_replication_role = replica")
@@ -201,7 +201,7 @@ async def test_the_database_stops_a_batch_that_takes_too_long(psql, database, mo
 # Its siblings.
 
 
-async def test_all_that_is_due_is_promoted(psql, database):
+async def test_all_due_jobs_are_promoted(psql, database):
     """More than a batch came due together: none waits for the next second."""
     await psql.run("set blogworker.queue_size_limit = 100000")
     await psql.insert("shop", PROMOTED + 10, run_at="9000-01-01Z")
@@ -223,7 +223,7 @@ async def test_all_bills_are_booked(psql, database):
     assert await psql.value("select array_agg(distinct virtual_time) from sites") == [4]
 
 
-async def test_sites_at_their_cap_by_mistake_are_found_in_turn(psql, database, monkeypatch):
+async def test_sites_wrongly_marked_at_their_cap_are_found_in_turn(psql, database, monkeypatch):
     """However many are rightly at their cap: each look goes on where the one before it ended."""
     monkeypatch.setattr(Reopening, "BATCH", 2)
     await psql.run("insert into sites (instance_id, max_in_flight) select 's' || n, 1 from generate_series(1, 9) as n")

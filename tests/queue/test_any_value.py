@@ -1,4 +1,4 @@
-"""Producers may write whatever the columns hold: the database refuses it, or the rest of the system lives with it."""
+"""Producers may write any value of the columns: the database refuses it, or the rest of the system handles it."""
 
 import io
 import json
@@ -263,10 +263,10 @@ def system(module_url: str) -> Iterator[System]:
 @given(odd=st.lists(writes, min_size=1, max_size=12), paced=st.booleans(), late=st.lists(writes, max_size=3))
 # The pool draws its jitter in a thread of its own, maybe while values are drawn here.
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
-def test_the_blogs_of_others_are_made_whatever_producers_write(
+def test_other_sites_are_served_whatever_producers_write(
     system: System, odd: list[Write], paced: bool, late: list[Write]
 ) -> None:
-    """One row may end its own job or hold up its own site, never another's, and never hides anything from operators."""
+    """A row can fail its own job or delay its own site, never another, and it hides nothing from operators."""
     system.clear()
     for site in PLAIN:
         system._plain_blog(site)
@@ -288,7 +288,7 @@ def test_the_blogs_of_others_are_made_whatever_producers_write(
     system.portal.call(partial(system.look, ids))
 
 
-# Blogs of sites as they are made, which nothing holds back and which are not at their end either, or without a reason.
+# Jobs of ordinary sites that nothing delays and that have not ended, or that have ended or wait without a reason.
 LEFT_OVER = """
 select g.id, g.status, g.attempt, g.error, to_jsonb(s)
 from blog_generations as g

@@ -1,4 +1,4 @@
-"""The claim: fair, flat, locked."""
+"""The claim: fair between sites, fast with any backlog, each job claimed once."""
 
 from collections import Counter
 from uuid import UUID
@@ -12,8 +12,8 @@ from blogworker.queue.claim import claim
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_claim_takes_what_was_inserted_by_hand(psql, claimer):
-    """Plain SQL is a first-class way in: the site appears by itself."""
+async def test_a_claim_takes_jobs_inserted_by_hand(psql, claimer):
+    """Plain SQL is a supported interface: the site is created automatically."""
     await psql.insert("shop", 3)
 
     found = await claimer()
@@ -23,8 +23,8 @@ async def test_a_claim_takes_what_was_inserted_by_hand(psql, claimer):
     assert await psql.value("select count(*) from blog_generations where status = 'PROCESSING'") == 3
 
 
-async def test_one_new_blog_is_in_the_next_claim_whatever_the_backlog(psql, claimer):
-    """Fairness: old backlogs do not shut a new site out."""
+async def test_one_new_job_is_in_the_next_claim_whatever_the_backlog(psql, claimer):
+    """Fairness: old backlogs do not block a new site."""
     for n in range(5):
         await psql.insert(f"old{n}", 400)
     for _ in range(6):
@@ -37,7 +37,7 @@ async def test_one_new_blog_is_in_the_next_claim_whatever_the_backlog(psql, clai
 
 
 async def test_a_new_site_is_next_among_more_sites_than_a_claim_takes(psql, claimer):
-    """A tie in the line goes to the newcomer."""
+    """A tie in the line goes to the new site."""
     for n in range(40):
         await psql.insert(f"old{n}", 30)
     await claimer(10)
@@ -47,7 +47,7 @@ async def test_a_new_site_is_next_among_more_sites_than_a_claim_takes(psql, clai
 
 
 async def test_two_hundred_new_sites_are_served_within_five_percent_of_the_claims(psql, claimer):
-    """The acceptance figure: 5 sites with 2,000 older blogs each, 200 sites with one new blog each."""
+    """Acceptance criterion: 5 sites with 2,000 older jobs each, 200 sites with one new job each."""
     await psql.run("set blogworker.queue_size_limit = 20000")
     for n in range(5):
         await psql.insert(f"old{n}", 2000)
@@ -81,7 +81,7 @@ async def test_a_lone_site_gets_every_slot_claim_by_claim(psql, claimer):
 
 @pytest.mark.parametrize("slots", [7, 50])
 async def test_service_is_proportional_to_weight(psql, claimer, slots):
-    """Of two sites that stay backlogged, blogs per unit of weight never differ by more than one window."""
+    """Of two sites that stay backlogged, jobs per unit of weight never differ by more than one window."""
     weights = {"a": 1.0, "b": 2.0, "c": 4.0}
     for site, weight in weights.items():
         await psql.run("insert into sites (instance_id, weight) values (%s, %s)", site, weight)
@@ -109,7 +109,7 @@ async def test_sites_differ_by_at_most_two_while_the_line_is_longer_than_a_claim
 
 
 async def test_a_heavy_site_gets_its_share_although_the_line_is_long(psql, claimer):
-    """A turn is as long as the weight, else a heavy site would be held to one blog a claim."""
+    """A turn takes as many jobs as the weight; otherwise a heavy site would get one job per claim."""
     await psql.run("insert into sites (instance_id, weight) values ('heavy', 10)")
     await psql.insert("heavy", 800)
     for n in range(90):
@@ -123,7 +123,7 @@ async def test_a_heavy_site_gets_its_share_although_the_line_is_long(psql, claim
 
 
 async def test_idle_time_saves_up_no_credit(psql, claimer):
-    """A site that was away joins at the present virtual time; it does not get all it missed."""
+    """A site that was idle joins at the current virtual time and gets no extra share."""
     await psql.insert("steady", 300)
     await psql.insert("comes_back", 1)
     for _ in range(10):
@@ -150,7 +150,7 @@ async def test_a_first_comer_after_an_idle_spell_saves_up_no_credit(psql, claime
     assert taken["served"] >= 9
 
 
-async def test_a_paused_site_leaves_the_line_and_costs_the_others_nothing(psql, claimer):
+async def test_a_paused_site_leaves_the_line_without_delaying_others(psql, claimer):
     await psql.insert("paused", 50)
     await psql.insert("open", 5)
     await psql.run("update sites set paused_at = now(), pause_reason = 'asked' where instance_id = 'paused'")
@@ -172,7 +172,7 @@ async def test_a_pause_saves_up_no_credit(psql, claimer):
     assert Counter(await claimer.sites(20))["open"] >= 8
 
 
-async def test_a_cap_bounds_what_a_site_runs_across_claims(psql, claimer):
+async def test_a_cap_limits_the_running_jobs_of_a_site_across_claims(psql, claimer):
     await psql.run("insert into sites (instance_id, max_in_flight) values ('capped', 3)")
     await psql.insert("capped", 10)
     await psql.insert("free", 30)
@@ -198,7 +198,7 @@ async def test_a_capped_site_comes_back_when_one_of_its_jobs_ends(psql, claimer)
     assert await claimer.sites() == ["capped", "capped"]
 
 
-async def test_the_cap_holds_under_concurrent_claims(psql, database, worker_id, claimer):
+async def test_concurrent_claims_keep_the_cap(psql, database, worker_id, claimer):
     await psql.run("insert into sites (instance_id, max_in_flight) values ('capped', 7)")
     await psql.insert("capped", 200)
 
@@ -276,7 +276,7 @@ async def test_sites_whose_jobs_were_all_cancelled_do_not_hold_up_a_claim(psql, 
 
 
 async def test_a_site_is_not_retired_under_an_open_transaction(psql, another_psql, claimer):
-    """Its insert is not visible yet, and must not be forgotten when it is."""
+    """Its insert is not visible yet, and the job must not be forgotten after the commit."""
     await psql.insert("shop", 1)
     async with another_psql.connection.transaction():
         await another_psql.insert("shop", 1)
@@ -303,8 +303,8 @@ async def test_an_open_transaction_blocks_no_other_producer(psql, another_psql, 
     assert len((await claimer()).claims) == 1
 
 
-async def test_sites_that_show_nothing_cannot_hold_the_head_of_the_line(psql, another_psql, claimer):
-    """A producer keeps a hundred sites open: the others are served all the same."""
+async def test_sites_with_only_uncommitted_jobs_do_not_block_the_head_of_the_line(psql, another_psql, claimer):
+    """A producer has uncommitted jobs on a hundred sites: the others are still served."""
     for n in range(30):
         await psql.insert(f"open{n}", 1)
     await another_psql.run("begin")
@@ -322,14 +322,14 @@ async def test_sites_that_show_nothing_cannot_hold_the_head_of_the_line(psql, an
     await another_psql.run("rollback")
 
 
-async def test_nothing_to_claim_is_said_plainly(claimer):
+async def test_an_empty_queue_gives_no_claims(claimer):
     found = await claimer()
 
     assert found.claims == ()
     assert not found.look_again
 
 
-async def test_a_job_that_is_scheduled_is_not_claimed(psql, claimer):
+async def test_a_scheduled_job_is_not_claimed(psql, claimer):
     await psql.run(
         "insert into blog_generations (instance_id, source_type, source_id, run_at) "
         "values ('shop', 'keyword', 'later', now() + interval '1 hour')"
@@ -339,7 +339,7 @@ async def test_a_job_that_is_scheduled_is_not_claimed(psql, claimer):
     assert await psql.value("select status from blog_generations") == "SCHEDULED"
 
 
-async def test_a_site_left_at_its_cap_by_mistake_is_healed(psql, claimer, database):
+async def test_a_site_wrongly_marked_at_its_cap_is_repaired(psql, claimer, database):
     """A job that ended in a transaction nobody could see while the site was counted."""
     await psql.run("insert into sites (instance_id, max_in_flight) values ('capped', 1), ('full', 1)")
     await psql.insert("capped", 1)

@@ -1,4 +1,4 @@
-"""Claims while a provider is left alone: what needs it stays, what does not goes on, and no site is forgotten."""
+"""Claims while a breaker is open: jobs that need the provider stay, others continue, and no site is forgotten."""
 
 from collections import Counter
 
@@ -22,7 +22,7 @@ def gated(database, claimer):
     return run
 
 
-async def test_only_the_stages_that_pass_are_claimed(psql, gated):
+async def test_only_jobs_at_allowed_stages_are_claimed(psql, gated):
     for stage in Stage:
         await psql.insert("shop", 2, stage=stage)
 
@@ -31,8 +31,8 @@ async def test_only_the_stages_that_pass_are_claimed(psql, gated):
     assert Counter(c.stage for c in found.claims) == {Stage.IMAGE: 2, Stage.PUBLISH: 2}
 
 
-async def test_a_site_whose_jobs_all_wait_stays_in_the_line(psql, gated, claimer):
-    """It is not dry: retired, nobody would claim from it when the provider is back."""
+async def test_a_site_whose_jobs_are_all_at_blocked_stages_stays_in_line(psql, gated, claimer):
+    """It has jobs: if it were retired, nobody would claim from it when the provider is back."""
     await psql.insert("shop", 5)
 
     found = await gated(NO_TEXT)
@@ -42,8 +42,8 @@ async def test_a_site_whose_jobs_all_wait_stays_in_the_line(psql, gated, claimer
     assert len((await claimer()).claims) == 5
 
 
-async def test_a_site_with_nothing_that_may_start_leaves_the_line_for_a_moment(psql, gated, claimer):
-    """Left at the head of the line it would hide those behind it; charged for the visit it would pay for nothing."""
+async def test_a_site_without_a_startable_job_leaves_the_line_for_a_moment(psql, gated, claimer):
+    """At the head of the line it would hide the sites behind it; charged for the visit it would pay for nothing."""
     await psql.insert("waits", 5, stage="image")
 
     assert (await gated(NO_PICTURES)).claims == ()
@@ -55,7 +55,7 @@ async def test_a_site_with_nothing_that_may_start_leaves_the_line_for_a_moment(p
     assert len((await claimer()).claims) == 5
 
 
-async def test_a_blog_that_comes_meanwhile_is_claimed_with_the_others_of_its_site(psql, gated, claimer):
+async def test_a_job_added_meanwhile_is_claimed_with_the_others_of_its_site(psql, gated, claimer):
     await psql.insert("shop", 1, stage="image")
     await gated(NO_PICTURES)
     await psql.insert("shop", 1)
@@ -65,8 +65,8 @@ async def test_a_blog_that_comes_meanwhile_is_claimed_with_the_others_of_its_sit
     assert [c.stage for c in (await gated(NO_PICTURES)).claims] == [Stage.SOURCE]
 
 
-async def test_what_is_part_done_is_claimed_from_a_site_that_left_the_line(psql, gated):
-    """Such jobs are found by name, wherever their site stands."""
+async def test_a_started_job_is_claimed_from_a_site_that_left_the_line(psql, gated):
+    """Started jobs are found wherever their site is in the line."""
     await psql.insert("shop", 1, stage="image")
     await gated(NO_PICTURES)
     await psql.insert("shop", 1, stage="publish")
@@ -74,7 +74,7 @@ async def test_what_is_part_done_is_claimed_from_a_site_that_left_the_line(psql,
     assert [c.stage for c in (await gated(NO_PICTURES)).claims] == [Stage.PUBLISH]
 
 
-async def test_a_site_that_is_dry_is_still_retired(psql, gated):
+async def test_a_site_without_jobs_is_still_retired(psql, gated):
     await psql.insert("shop", 2)
 
     await gated(NO_PICTURES)
@@ -83,14 +83,14 @@ async def test_a_site_that_is_dry_is_still_retired(psql, gated):
 
 
 async def test_jobs_far_down_a_sites_line_are_found(psql, gated):
-    """What waits at a late stage may stand behind new blogs of a higher priority."""
+    """What waits at a late stage may stand behind new jobs of a higher priority."""
     await psql.insert("shop", 90, priority=5)
     await psql.insert("shop", 1, stage="publish")
 
     assert [c.stage for c in (await gated(NO_TEXT, slots=1)).claims] == [Stage.PUBLISH]
 
 
-async def test_part_done_blogs_are_found_behind_any_number_of_sites_that_wait(psql, gated):
+async def test_started_jobs_are_found_behind_any_number_of_blocked_sites(psql, gated):
     for n in range(130):
         await psql.insert(f"waits{n}", 1)
     await psql.insert("moves", 3, stage="publish")
@@ -98,8 +98,8 @@ async def test_part_done_blogs_are_found_behind_any_number_of_sites_that_wait(ps
     assert [c.instance_id for c in (await gated(NO_TEXT, slots=5)).claims] == ["moves"] * 3
 
 
-async def test_new_blogs_behind_many_sites_that_wait_are_reached(psql, gated):
-    """A claim looks at the head of the line only; what it finds there leaves it, and another look is due at once."""
+async def test_new_jobs_behind_many_blocked_sites_are_reached(psql, gated):
+    """A claim visits the head of the line only; blocked sites leave it, and the next claim follows at once."""
     for n in range(130):
         await psql.insert(f"waits{n}", 1, stage="image")
     await psql.insert("moves", 3)
@@ -115,7 +115,7 @@ async def test_new_blogs_behind_many_sites_that_wait_are_reached(psql, gated):
     assert [c.instance_id for c in found.claims] == ["moves"]  # a turn each while the line is long
 
 
-async def test_a_site_that_goes_without_pictures_is_not_held_up_for_one(psql, gated):
+async def test_a_site_without_pictures_does_not_wait_for_the_image_provider(psql, gated):
     await psql.run("""insert into sites (instance_id, settings) values ('skips', '{"image_trouble": "skip"}')""")
     await psql.run("""insert into sites (instance_id, settings) values ('odd', '{"image_trouble": "perhaps"}')""")
     for site in ("skips", "waits", "odd"):
@@ -124,7 +124,7 @@ async def test_a_site_that_goes_without_pictures_is_not_held_up_for_one(psql, ga
     assert [c.instance_id for c in (await gated(NO_PICTURES)).claims] == ["skips"]
 
 
-async def test_a_site_that_waits_for_pictures_waits_where_the_others_do_not(psql, gated):
+async def test_a_site_with_pictures_waits_for_the_image_provider(psql, gated):
     await psql.run("""insert into sites (instance_id, settings) values ('waits', '{"image_trouble": "wait"}')""")
     for site in ("waits", "others"):
         await psql.insert(site, 1, stage="image")
@@ -134,8 +134,8 @@ async def test_a_site_that_waits_for_pictures_waits_where_the_others_do_not(psql
     assert [c.instance_id for c in found.claims] == ["others"]
 
 
-async def test_a_probe_takes_its_stages_only(psql, gated):
-    """Its one job has to make the call it was let through for."""
+async def test_a_probe_claims_its_stages_only(psql, gated):
+    """Its one job has to make the call that the probe allows."""
     await psql.run("""insert into sites (instance_id, settings) values ('skips', '{"image_trouble": "skip"}')""")
     await psql.insert("skips", 3, stage="image")
     await psql.insert("shop", 1, stage="ideas")
@@ -145,7 +145,7 @@ async def test_a_probe_takes_its_stages_only(psql, gated):
     assert [c.stage for c in found.claims] == [Stage.IDEAS]
 
 
-async def test_fairness_holds_among_what_may_be_claimed(psql, gated):
+async def test_claims_of_some_stages_are_fair_too(psql, gated):
     for site in ("a", "b", "c"):
         await psql.insert(site, 200)
         await psql.insert(site, 40, stage="publish", priority=1)
@@ -157,8 +157,8 @@ async def test_fairness_holds_among_what_may_be_claimed(psql, gated):
     assert set(served.values()) == {30}
 
 
-async def test_products_that_are_in_a_shop_wait_while_the_shops_are_away(psql, gated):
-    """Claimed and given back every few seconds, they would keep the database busy for nothing."""
+async def test_jobs_that_need_a_shop_wait_while_wix_is_down(psql, gated):
+    """Claimed and released every few seconds, they would load the database for nothing."""
     await psql.insert("shop", 1, source_type="product")
     await psql.insert("shop", 1, source_type="product", source_data='{"title": "Mug"}')
     await psql.insert("shop", 1, source_type="keyword")
@@ -175,7 +175,7 @@ async def test_products_that_are_in_a_shop_wait_while_the_shops_are_away(psql, g
     assert await psql.value("select ready from sites") is True, "it is not dry"
 
 
-async def test_a_shop_is_probed_with_a_product_that_is_in_it(psql, gated):
+async def test_wix_is_probed_with_a_job_that_needs_a_shop(psql, gated):
     await psql.insert("shop", 3, source_type="keyword")
     await psql.insert("shop", 1, source_type="product")
 
@@ -184,7 +184,7 @@ async def test_a_shop_is_probed_with_a_product_that_is_in_it(psql, gated):
     assert [c.source_type for c in found.claims] == ["product"]
 
 
-async def test_looking_for_a_product_in_vain_does_not_hide_the_other_blogs_of_a_site(psql, gated):
+async def test_a_search_for_a_product_job_does_not_hide_the_other_jobs_of_a_site(psql, gated):
     """The shops are probed before each claim until there is something to probe them with. Sites that left the line for
     it would never be served."""
     await psql.insert("shop", 3, source_type="keyword")
@@ -197,7 +197,7 @@ async def test_looking_for_a_product_in_vain_does_not_hide_the_other_blogs_of_a_
     assert len(found.claims) == 3
 
 
-async def test_looking_for_a_product_gets_past_sites_that_have_none(psql, gated):
+async def test_a_search_for_a_product_job_passes_sites_without_one(psql, gated):
     for n in range(60):
         await psql.insert(f"shop{n}", 1, source_type="keyword")
     await psql.insert("products", 1, source_type="product")

@@ -1,4 +1,4 @@
-"""The rules of the queue, met by whoever writes: here a person at psql."""
+"""The rules of the queue, which the database enforces: here for a person at psql."""
 
 import json
 from uuid import UUID, uuid4
@@ -38,7 +38,7 @@ async def put(psql, status: str, *, job_id: int = 1, attempt: int = 1, failures:
 
 
 @pytest.mark.parametrize("before", ALLOWED)
-async def test_a_job_makes_only_the_moves_that_are_drawn(passing_psql, before):
+async def test_a_job_makes_only_the_moves_of_the_state_diagram(passing_psql, before):
     """The state machine is the database's, so that no writer can invent a move."""
     await put(passing_psql, before)
     made = set()
@@ -65,15 +65,15 @@ async def test_a_refusal_names_the_job_and_the_move(passing_psql):
 
 
 @pytest.mark.parametrize("status", ALLOWED)
-async def test_an_attempt_never_goes_down(passing_psql, status):
-    """It fences old attempts out: used twice, it would let a dead worker write."""
+async def test_the_attempt_number_never_decreases(passing_psql, status):
+    """It is the fencing token: if a number were used twice, a dead worker could write."""
     await put(passing_psql, status, attempt=3)
 
     assert (await passing_psql.refused("update blog_generations set attempt = 2")).sqlstate == "BW409"
     assert (await passing_psql.job())["attempt"] == 3
 
 
-async def test_no_move_hides_an_attempt_that_goes_down(passing_psql):
+async def test_no_move_permits_a_lower_attempt_number(passing_psql):
     await put(passing_psql, "PROCESSING", attempt=3)
 
     refusal = await passing_psql.refused("update blog_generations set status = 'PENDING', attempt = 0")
@@ -90,8 +90,8 @@ async def test_no_move_hides_an_attempt_that_goes_down(passing_psql):
         "attempt = attempt, worker_id = gen_random_uuid()",
     ],
 )
-async def test_processing_is_reached_by_a_claim_alone(passing_psql, change):
-    """PROCESSING without a worker or a new attempt is a job that nobody does and nobody rescues."""
+async def test_only_a_claim_sets_processing(passing_psql, change):
+    """A job in PROCESSING without a worker or a new attempt would neither run nor be rescued."""
     await put(passing_psql, "PENDING")
 
     assert (
@@ -100,7 +100,7 @@ async def test_processing_is_reached_by_a_claim_alone(passing_psql, change):
 
 
 @pytest.mark.parametrize("change", ["worker_id = gen_random_uuid()", "worker_id = null", "attempt = attempt + 1"])
-async def test_a_claim_cannot_change_hands(passing_psql, change):
+async def test_a_claim_cannot_move_to_another_worker(passing_psql, change):
     await put(passing_psql, "PROCESSING")
 
     assert (await passing_psql.refused(f"update blog_generations set {change}")).sqlstate == "BW409"
@@ -112,8 +112,8 @@ async def test_only_a_job_being_processed_names_a_worker(passing_psql):
     assert (await passing_psql.refused("update blog_generations set worker_id = gen_random_uuid()")).sqlstate == "23514"
 
 
-async def test_a_claim_is_stamped_and_its_end_wipes_the_worker(passing_psql):
-    """Operators read who holds what since when; none of it may be left over."""
+async def test_a_claim_sets_claimed_at_and_its_end_clears_the_worker(passing_psql):
+    """Operators read which worker runs a job since when; nothing outdated may remain."""
     await put(passing_psql, "PENDING")
 
     await passing_psql.run(
@@ -139,8 +139,8 @@ async def test_a_claim_is_stamped_and_its_end_wipes_the_worker(passing_psql):
         ("SCHEDULED", {"run_at": "2100-01-01Z"}),
     ],
 )
-async def test_history_may_be_imported_in_any_status(passing_psql, status, columns):
-    """A blog that comes from elsewhere brings its life with it; what runs nowhere is rescued."""
+async def test_jobs_can_be_imported_in_any_status(passing_psql, status, columns):
+    """An imported job keeps its history; one in PROCESSING without a live worker is rescued."""
     await passing_psql.insert("shop", 1, status=status, **columns)
 
     (job,) = await passing_psql.run("select status, line from blog_generations")
@@ -149,7 +149,7 @@ async def test_history_may_be_imported_in_any_status(passing_psql, status, colum
 
 @pytest.mark.parametrize("status", ["PROCESSING", "DONE", "FAILED", "CANCELLED"])
 async def test_a_row_that_contradicts_itself_is_refused(passing_psql, status):
-    """A blog that ended says when, and one that runs says where."""
+    """An ended job has its time, and a running job has its worker."""
     refusal = await passing_psql.refused(
         "insert into blog_generations (instance_id, source_type, source_id, status) values ('s', 'keyword', 'k', %s)",
         status,
@@ -159,7 +159,7 @@ async def test_a_row_that_contradicts_itself_is_refused(passing_psql, status):
     assert await passing_psql.value("select count(*) from sites") == 0
 
 
-async def test_a_blog_for_later_is_scheduled_whatever_status_it_came_with(passing_psql):
+async def test_a_job_with_a_future_run_at_is_scheduled_whatever_status_it_was_given(passing_psql):
     """PENDING means ready now: a claim does not look at run_at. What is due counts against the limits at once."""
     await passing_psql.run(
         "insert into blog_generations (instance_id, source_type, source_id, status, run_at) values "
@@ -173,7 +173,7 @@ async def test_a_blog_for_later_is_scheduled_whatever_status_it_came_with(passin
     assert statuses == ["SCHEDULED", "PENDING", "PENDING"]
 
 
-async def test_the_reset_known_from_the_system_before_works_as_typed(psql, another_psql, claimer):
+async def test_the_reset_statement_of_the_former_system_works(psql, another_psql, claimer):
     """`UPDATE ... SET status = 'PENDING' WHERE status = 'FAILED'`: a full set of attempts, and a worker wakes."""
     await put(psql, "FAILED", attempt=5, failures=5)
     await put(psql, "DONE", job_id=2)
@@ -202,7 +202,7 @@ async def test_a_bulk_insert_wakes_the_workers_once(psql, another_psql):
     assert len(woken) == 1
 
 
-async def test_a_blog_for_later_wakes_nobody(psql, another_psql):
+async def test_a_scheduled_job_wakes_nobody(psql, another_psql):
     await another_psql.run("listen blogworker_jobs")
 
     await psql.run(
@@ -213,7 +213,7 @@ async def test_a_blog_for_later_wakes_nobody(psql, another_psql):
     assert [n async for n in another_psql.connection.notifies(timeout=0.2)] == []
 
 
-async def test_a_deleted_blog_takes_all_that_is_known_of_it_along(passing_psql):
+async def test_deleting_a_job_deletes_its_dependent_rows(passing_psql):
     """Pruning is a plain DELETE, and nothing is orphaned by it."""
     await put(passing_psql, "DONE")
     await passing_psql.run(
@@ -259,7 +259,7 @@ async def test_a_deleted_blog_takes_all_that_is_known_of_it_along(passing_psql):
         ({"source_id": "k", "finished_at": "2025-01-01Z"}, "finished_exactly_when_ended"),
     ],
 )
-async def test_a_row_nobody_could_work_on_is_refused_by_name(passing_psql, columns, constraint):
+async def test_an_unusable_row_is_refused_by_a_named_constraint(passing_psql, columns, constraint):
     """Each constraint is named as the sentence that a producer should read."""
     row = {"instance_id": "shop", "source_type": "keyword"} | columns
     insert = (
@@ -285,7 +285,7 @@ async def test_source_data_ends_at_64_kb(passing_psql):
     assert refusal.diag.constraint_name == "source_data_is_at_most_64_kb"
 
 
-async def test_an_idempotency_key_is_the_sites_own(passing_psql):
+async def test_an_idempotency_key_is_unique_per_site(passing_psql):
     """Two shops number their products alike."""
     await passing_psql.insert("a", 1, idempotency_key="order 1")
     await passing_psql.insert("b", 1, idempotency_key="order 1")

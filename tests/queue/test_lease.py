@@ -17,7 +17,7 @@ async def extend(lease: Lease) -> None:
     await lease.extend(in_flight=3, draining=True, stats={"done": 7})
 
 
-async def test_an_extension_reaches_a_whole_lease_from_now(database, psql):
+async def test_an_extension_lasts_a_whole_lease_from_now(database, psql):
     lease = lease_of(database)
     await lease.begin()
     await psql.run("update workers set lease_until = now() + interval '1 second'")
@@ -43,7 +43,7 @@ async def test_the_worker_stops_trusting_its_lease_before_the_database_does(data
 
 
 async def test_a_lease_that_ended_cannot_be_extended(database, psql):
-    """Its jobs may be another's already: coming back would run them twice."""
+    """Other workers may have its jobs already: an extension would run them twice."""
     lease = lease_of(database)
     await lease.begin()
     await psql.run("update workers set lease_until = now() - interval '1 millisecond'")
@@ -53,7 +53,7 @@ async def test_a_lease_that_ended_cannot_be_extended(database, psql):
     assert not isinstance(ended.value, LeaseTaken)
 
 
-async def test_an_extension_tells_which_jobs_a_person_cancelled(database, psql, claimer):
+async def test_an_extension_returns_the_cancelled_jobs(database, psql, claimer):
     """A running job is stopped within one extension, and nobody else's with it."""
     await psql.insert("shop", 3)
     await claimer(2)
@@ -66,7 +66,7 @@ async def test_an_extension_tells_which_jobs_a_person_cancelled(database, psql, 
 
 
 async def test_extensions_are_sent_one_after_the_other(database, psql, another_psql):
-    """Whoever asks for one while another waits for the database does not add to what it has to do."""
+    """Concurrent extensions do not add load to a slow database."""
     lease = lease_of(database)
     await lease.begin()
     async with create_task_group() as tasks, another_psql.connection.transaction():
@@ -102,7 +102,7 @@ async def test_the_jobs_of_the_old_incarnation_are_free_at_once(database, psql, 
     assert (await rescue(database)).jobs == 2
 
 
-async def test_a_name_whose_lease_ended_is_nobodys(database, psql):
+async def test_a_name_whose_lease_ended_can_be_taken(database, psql):
     old, new = lease_of(database), lease_of(database)
     await old.begin()
     await psql.run("update workers set lease_until = now() - interval '1 second'")
@@ -110,7 +110,7 @@ async def test_a_name_whose_lease_ended_is_nobodys(database, psql):
     assert not (await new.begin()).replaced
 
 
-async def test_the_end_of_an_old_incarnation_leaves_the_new_one_alone(database):
+async def test_the_end_of_an_old_incarnation_does_not_affect_the_new_one(database):
     old, new = lease_of(database), lease_of(database)
     await old.begin()
     await new.begin()
@@ -120,7 +120,7 @@ async def test_the_end_of_an_old_incarnation_leaves_the_new_one_alone(database):
     await extend(new)
 
 
-async def test_a_worker_that_leaves_frees_what_it_still_holds(database, psql, claimer):
+async def test_a_worker_that_leaves_frees_its_jobs(database, psql, claimer):
     await psql.insert("shop", 1)
     await claimer()
 

@@ -1,4 +1,4 @@
-"""A job's place in the line of its site: kept by the database, whoever writes.
+"""A job's place in the line of its site: maintained by the database after any statement.
 
 `line` is the number of the next stage while the job may be claimed, and null while it may not.
 """
@@ -23,14 +23,14 @@ async def state(psql, job_id: int = 1) -> tuple[str, int | None]:
 
 
 async def rest(psql, claimer, count: int = 1, site: str = "shop", **columns: object) -> None:
-    """Blogs that were claimed and rest for an hour."""
+    """Jobs that were claimed and rest for an hour."""
     await psql.insert(site, count, **columns)
     await claimer()
     await psql.run(REST)
 
 
-async def test_equal_reasons_to_wait_are_one_whatever_their_requests(psql, claimer, database):
-    """With the request id in each, ten blogs with one trouble had ten reasons, and a long one was cut within its id."""
+async def test_reasons_that_differ_by_request_id_only_are_one(psql, claimer, database):
+    """With the request id in each, ten jobs with one trouble had ten reasons, and a long one was cut within its id."""
     await rest(psql, claimer, 2)
     await psql.run(
         "update blog_generations set error = 'overloaded (provider openai, status 503, request_id req_' || id || ')'"
@@ -44,13 +44,13 @@ async def test_equal_reasons_to_wait_are_one_whatever_their_requests(psql, claim
 
 
 @pytest.mark.parametrize(("stage", "line"), [(stage, n) for n, stage in enumerate(Stage)])
-async def test_a_blog_that_comes_stands_in_line_at_its_stage(psql, stage, line):
+async def test_a_new_job_is_in_line_at_its_stage(psql, stage, line):
     await psql.insert("shop", 1, stage=stage)
 
     assert await state(psql) == ("PENDING", line)
 
 
-async def test_a_blog_for_later_is_not_in_line(psql, database):
+async def test_a_scheduled_job_is_not_in_line(psql, database):
     await psql.insert("shop", 1, run_at="2100-01-01Z")
     assert await state(psql) == ("SCHEDULED", None)
 
@@ -61,7 +61,7 @@ async def test_a_blog_for_later_is_not_in_line(psql, database):
 
 
 async def test_the_line_cannot_be_written_by_hand(psql):
-    """A blog out of line would be forgotten; one with a wrong place is claimed out of its turn."""
+    """A job out of line would be forgotten; one with a wrong place is claimed out of its turn."""
     await psql.insert("shop", 1, line=4)
     assert await state(psql) == ("PENDING", 0)
 
@@ -70,7 +70,7 @@ async def test_the_line_cannot_be_written_by_hand(psql):
         assert await state(psql) == ("PENDING", 0)
 
 
-async def test_a_claimed_blog_is_not_in_line_and_one_that_comes_back_is(psql, claimer, settler):
+async def test_a_claimed_job_leaves_the_line_and_a_requeued_one_returns(psql, claimer, settler):
     await psql.insert("shop", 1, stage="image")
     (claim,) = (await claimer()).claims
     assert await state(psql) == ("PROCESSING", None)
@@ -81,7 +81,7 @@ async def test_a_claimed_blog_is_not_in_line_and_one_that_comes_back_is(psql, cl
 
 
 @pytest.mark.parametrize("outcome", [Retry(FAILURE, 3_600), Wait(3_600, "the vendor named a wait")])
-async def test_a_blog_that_rests_is_pending_and_not_in_line(psql, claimer, settler, outcome):
+async def test_a_resting_job_is_pending_and_not_in_line(psql, claimer, settler, outcome):
     await psql.insert("shop", 1)
     (claim,) = (await claimer()).claims
 
@@ -92,7 +92,7 @@ async def test_a_blog_that_rests_is_pending_and_not_in_line(psql, claimer, settl
     assert not await psql.value("select ready from sites"), "its site has nothing to serve"
 
 
-async def test_a_person_ends_a_rest_by_its_time(psql, claimer):
+async def test_a_person_can_end_a_rest_by_setting_run_at(psql, claimer):
     """In one statement: no worker has to promote it."""
     await rest(psql, claimer, stage="content")
     assert await state(psql) == ("PENDING", None)
@@ -104,8 +104,8 @@ async def test_a_person_ends_a_rest_by_its_time(psql, claimer):
 
 
 @pytest.mark.parametrize("resting", [False, True])
-async def test_a_person_who_puts_a_blog_off_makes_it_scheduled(psql, claimer, resting):
-    """Whether it is in line or rests: from now on its owner says when, and it does not count as waiting."""
+async def test_a_job_postponed_by_a_person_is_scheduled(psql, claimer, resting):
+    """In line or resting: from now on its owner decides when, and it does not count as waiting."""
     if resting:
         await rest(psql, claimer)
     else:
@@ -119,8 +119,8 @@ async def test_a_person_who_puts_a_blog_off_makes_it_scheduled(psql, claimer, re
     assert (await claimer()).claims == ()
 
 
-async def test_an_update_that_keeps_the_time_of_a_blog_that_rests_leaves_it_resting(psql, claimer):
-    """Only a new time is a wish of its owner's."""
+async def test_an_update_that_keeps_run_at_leaves_a_resting_job_resting(psql, claimer):
+    """Only a changed time postpones it."""
     await rest(psql, claimer)
 
     await psql.run("update blog_generations set run_at = run_at, priority = 5, stage = 'ideas'")
@@ -129,7 +129,7 @@ async def test_an_update_that_keeps_the_time_of_a_blog_that_rests_leaves_it_rest
 
 
 async def test_the_place_follows_the_stage(psql):
-    """A person sends a blog back to be written anew."""
+    """A person sets the stage back, so that the text is written again."""
     await psql.insert("shop", 1, stage="publish")
 
     await psql.run("update blog_generations set stage = 'content'")
@@ -137,7 +137,7 @@ async def test_the_place_follows_the_stage(psql):
     assert await state(psql) == ("PENDING", 2)
 
 
-async def test_a_blog_put_off_and_set_back_in_one_statement_has_one_answer(psql):
+async def test_a_postponed_job_can_be_reset_to_pending(psql):
     await psql.insert("shop", 1)
 
     await psql.run("update blog_generations set stage = 'image', run_at = now() + interval '1 day'")
@@ -150,7 +150,7 @@ async def test_a_blog_put_off_and_set_back_in_one_statement_has_one_answer(psql)
 
 @pytest.mark.parametrize("status", ["SCHEDULED", "CANCELLED", "FAILED"])
 @pytest.mark.parametrize("resting", [False, True])
-async def test_a_blog_that_leaves_pending_leaves_the_line(psql, claimer, status, resting):
+async def test_a_job_that_leaves_pending_leaves_the_line(psql, claimer, status, resting):
     if resting:
         await rest(psql, claimer)
     else:
@@ -175,8 +175,8 @@ async def test_a_retry_does_not_wait_for_the_end_of_an_old_rest(psql, claimer, e
 # What rests is waiting.
 
 
-async def test_what_rests_counts_as_waiting(psql, claimer):
-    """It is work that was accepted: an outage must not open the queue to ten times as much."""
+async def test_resting_jobs_count_as_waiting(psql, claimer):
+    """It is accepted work: an outage must not let the queue grow to ten times its limit."""
     await rest(psql, claimer, 3)
     await psql.insert("shop", 2)
 
@@ -186,7 +186,7 @@ async def test_what_rests_counts_as_waiting(psql, claimer):
     await psql.run("select require_room(6, array['shop'], array[1::bigint])")
 
 
-async def test_what_rests_counts_against_the_share_of_its_site(psql, database, claimer):
+async def test_resting_jobs_count_against_the_limit_of_their_site(psql, database, claimer):
     await psql.run("insert into sites (instance_id, max_pending) values ('shop', 3)")
     await rest(psql, claimer, 3)
 
@@ -194,7 +194,7 @@ async def test_what_rests_counts_against_the_share_of_its_site(psql, database, c
         await enqueue(database, NewJob("shop", "keyword", "k", {}))
 
 
-async def test_a_worker_until_empty_waits_for_what_rests_for_a_while_and_not_for_tomorrow(psql, database, claimer):
+async def test_run_until_empty_waits_for_short_rests_only(psql, database, claimer):
     await rest(psql, claimer)
 
     left = [(await database.one("queue/outstanding", within_s=s, stages=None))["pending"] for s in (60, 7_200)]
@@ -205,8 +205,8 @@ async def test_a_worker_until_empty_waits_for_what_rests_for_a_while_and_not_for
 # Part done before new.
 
 
-async def test_what_is_part_done_is_claimed_before_what_is_new_whatever_the_priority(psql, claimer):
-    """It has been paid for, and its owner has waited since it began."""
+async def test_started_jobs_are_claimed_before_new_ones_whatever_the_priority(psql, claimer):
+    """Part of it is paid for, and its owner has waited longest."""
     await psql.insert("shop", 2, priority=9)
     for stage in ("content", "publish", "ideas", "image"):
         await psql.insert("shop", 1, stage=stage)
@@ -216,15 +216,15 @@ async def test_what_is_part_done_is_claimed_before_what_is_new_whatever_the_prio
     assert found == [("publish", 4), ("image", 6), ("content", 3), ("ideas", 5), ("source", 1), ("source", 2)]
 
 
-async def test_among_those_of_a_stage_priority_decides_then_age(psql, claimer):
+async def test_within_a_stage_priority_decides_then_age(psql, claimer):
     await psql.insert("shop", 2, stage="content")
     await psql.insert("shop", 1, stage="content", priority=1)
 
     assert [c.job_id for c in (await claimer()).claims] == [3, 1, 2]
 
 
-async def test_part_done_blogs_give_their_site_no_more_turns_than_others_have(psql, claimer):
-    """The order is within a site: between sites it is its turns."""
+async def test_started_jobs_give_their_site_no_extra_turns(psql, claimer):
+    """The order applies within a site; between sites the turns decide."""
     await psql.insert("part done", 50, stage="publish")
     await psql.insert("new", 50)
 

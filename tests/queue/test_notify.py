@@ -1,4 +1,4 @@
-"""What a listener makes of notifications: a flag that is up or not, whoever sends them and whatever they say."""
+"""A listener turns notifications into flags, whoever sends them and whatever they contain."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -73,7 +73,7 @@ async def heard(empty_url: str) -> AsyncIterator[Heard]:
 
 
 @pytest.mark.parametrize(("payload", "expected"), [("", (True, False)), ("cancel", (False, True))])
-async def test_each_payload_of_ours_sets_its_own_flag(heard: Heard, payload: str, expected: tuple[bool, bool]) -> None:
+async def test_each_known_payload_sets_its_own_flag(heard: Heard, payload: str, expected: tuple[bool, bool]) -> None:
     await heard.send(payload)
 
     assert await heard.hear_all() == expected
@@ -81,8 +81,8 @@ async def test_each_payload_of_ours_sets_its_own_flag(heard: Heard, payload: str
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=LONGEST // 4))
-async def test_what_is_not_ours_means_nothing(heard: Heard, payload: str) -> None:
-    """It may be said by anyone, in any words: none of it makes a worker ask the database for anything."""
+async def test_an_unknown_payload_is_ignored(heard: Heard, payload: str) -> None:
+    """Anyone can send it: it makes no worker query the database."""
     if payload.encode() == CANCEL:
         return
     await heard.send(payload)
@@ -104,15 +104,15 @@ async def test_a_flag_that_was_set_many_times_wakes_once(heard: Heard) -> None:
 
 
 @pytest.mark.parametrize("length", [9, LONGEST])
-async def test_too_many_end_the_listening_whatever_their_size(heard: Heard, length: int) -> None:
+async def test_too_many_notifications_end_the_listening_whatever_their_size(heard: Heard, length: int) -> None:
     await heard.sender.execute(SENT_OFTEN, [length, 5_000])
 
     with pytest.raises(ListenFlooded):
         await again_and_again(heard.reader.listen)
 
 
-async def test_too_many_end_it_while_the_connection_is_asked_whether_it_lives(heard: Heard) -> None:
-    """Its answer comes after all of them: the driver would decode and keep each one until then."""
+async def test_too_many_notifications_end_the_listening_during_the_liveness_check(heard: Heard) -> None:
+    """The answer follows all of them: the driver would decode and store each one until then."""
     await heard.sender.execute(SENT_OFTEN, [LONGEST, 5_000])
 
     with pytest.raises(ListenFlooded):
@@ -125,10 +125,10 @@ async def again_and_again(act: Callable[[], Awaitable[object]]) -> None:
             await act()
 
 
-async def test_a_flooded_listener_polls_says_so_once_and_listens_again(
+async def test_a_flooded_listener_polls_logs_it_once_and_listens_again(
     database: Database, database_settings: DatabaseSettings, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A blog that is enqueued meanwhile must not wait for the poll of an idle worker."""
+    """A job that is enqueued meanwhile must not wait for the poll of an idle worker."""
     for name, seconds in {"DISCONNECTED_S": 0.3, "POLL_S": 0.05, "PING_S": 0.5}.items():
         monkeypatch.setattr(notify, name, seconds)
     begun = begun_listening(monkeypatch)
@@ -138,15 +138,15 @@ async def test_a_flooded_listener_polls_says_so_once_and_listens_again(
     with capture_logs() as logs, fail_after(WITHIN_S):
         async with create_task_group() as tasks, await connect(database_url, timeout_s=5) as sender:
             tasks.start_soon(listener.run)
-            await until(lambda: told(logs, "listen_connected"))
+            await until(lambda: count_of(logs, "listen_connected"))
             while len(begun) < 4:  # each was flooded in its turn
                 await sender.execute(SENT_OFTEN, [100, 3_000])
                 await work.wait_and_clear()
                 await cancel.wait_and_clear()
-            assert told(logs, "listen_suspended") == 1
-            await until(lambda: told(logs, "listen_connected") == 2)
+            assert count_of(logs, "listen_suspended") == 1
+            await until(lambda: count_of(logs, "listen_connected") == 2)
             await sender.execute(SENT_OFTEN, [100, 3_000])
-            await until(lambda: told(logs, "listen_suspended") == 2)
+            await until(lambda: count_of(logs, "listen_suspended") == 2)
             tasks.cancel_scope.cancel()
 
     assert "xxx" not in str(logs)
@@ -164,7 +164,7 @@ def begun_listening(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return begun
 
 
-def told(logs: list[Any], event: str) -> int:
+def count_of(logs: list[Any], event: str) -> int:
     return sum(line["event"] == event for line in logs)
 
 

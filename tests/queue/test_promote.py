@@ -1,4 +1,4 @@
-"""Promotion: what was planned for later, and what rests, is ready when its time has come."""
+"""Promotion: scheduled and resting jobs become ready when their time has come."""
 
 import pytest
 from anyio import create_task_group, fail_after
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def plan(psql, count: int, due_in: str) -> None:
-    """Blogs whose time was in the future when they came, and is `due_in` from now."""
+    """Jobs whose time was in the future when they came, and is `due_in` from now."""
     await psql.insert("shop", count, run_at="2100-01-01Z")
     await psql.run(
         "update blog_generations set run_at = now() + %s::interval where run_at > '2099-01-01Z'",
@@ -19,7 +19,7 @@ async def plan(psql, count: int, due_in: str) -> None:
 
 
 async def rest(psql, count: int, due_in: str, *, site: str = "rests", stage: str = "content") -> None:
-    """Blogs that backed off, and whose rest ends `due_in` from now: as a settle leaves them when that time comes."""
+    """Jobs that backed off, and whose rest ends `due_in` from now: as a settle leaves them when that time comes."""
     await psql.run("set session_replication_role = replica")
     await psql.run("insert into sites (instance_id) values (%s) on conflict do nothing", site)
     await psql.run(
@@ -38,7 +38,7 @@ async def statuses(psql) -> dict[str, int]:
     return {row["status"]: row["jobs"] for row in rows}
 
 
-async def test_only_what_is_due_becomes_ready(psql, database, claimer):
+async def test_only_due_jobs_become_ready(psql, database, claimer):
     await plan(psql, 3, "-1 second")
     await plan(psql, 2, "1 minute")
 
@@ -49,7 +49,7 @@ async def test_only_what_is_due_becomes_ready(psql, database, claimer):
     assert len((await claimer()).claims) == 3
 
 
-async def test_only_what_has_rested_long_enough_is_claimed_again(psql, database, claimer):
+async def test_a_job_is_claimed_again_only_after_its_rest(psql, database, claimer):
     await rest(psql, 3, "-1 second")
     await rest(psql, 2, "1 minute")
     assert (await claimer()).claims == ()
@@ -64,7 +64,7 @@ async def test_only_what_has_rested_long_enough_is_claimed_again(psql, database,
     assert [c.job_id for c in (await claimer()).claims] == [1, 2, 3]
 
 
-async def test_the_end_of_a_rest_wakes_a_worker_and_brings_the_site_back(psql, another_psql, database, claimer):
+async def test_the_end_of_a_rest_wakes_a_worker_and_returns_the_site_to_the_line(psql, another_psql, database, claimer):
     """A site whose jobs all rest has left the line."""
     await rest(psql, 1, "-1 second")
     await another_psql.run("listen blogworker_jobs")
@@ -81,7 +81,7 @@ async def a_batch(database, batch: int) -> int:
     return row["promoted"]
 
 
-async def test_many_that_are_planned_and_many_that_rest_do_not_hold_each_other_up(psql, database):
+async def test_scheduled_and_resting_jobs_do_not_delay_each_other(psql, database):
     """Each has a batch of its own: a night's backlog of one kind must not delay what backed off for seconds."""
     await plan(psql, 4, "-1 hour")
     await rest(psql, 4, "-1 second")
@@ -89,7 +89,7 @@ async def test_many_that_are_planned_and_many_that_rest_do_not_hold_each_other_u
     assert [await a_batch(database, 3) for _ in range(3)] == [6, 2, 0]
 
 
-async def test_what_rests_and_is_locked_is_left_for_the_next_round(psql, another_psql, database):
+async def test_a_locked_resting_job_is_left_for_the_next_round(psql, another_psql, database):
     await rest(psql, 2, "-1 second")
     await another_psql.run("begin")
     await another_psql.run("select from blog_generations where id = 1 for update")
@@ -160,7 +160,7 @@ async def test_a_row_that_another_transaction_has_locked_is_left_for_the_next_ro
     assert await promote(database) == 1
 
 
-async def test_a_site_that_a_person_holds_keeps_nobody_from_promotion(psql, another_psql, database, claimer):
+async def test_a_locked_site_does_not_block_the_promotion_of_others(psql, another_psql, database, claimer):
     """Its jobs stand first in every batch: nothing of the fleet became due while the transaction was open."""
     await psql.insert("held", 1, run_at="2100-01-01Z")
     await plan(psql, 1, "-1 second")

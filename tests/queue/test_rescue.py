@@ -1,4 +1,4 @@
-"""Rescue: the jobs of the dead, and only theirs."""
+"""Rescue: jobs of dead workers are requeued, and no others."""
 
 from collections import Counter
 
@@ -45,7 +45,7 @@ async def test_a_dead_workers_jobs_are_ready_again(psql, database, claimer):
     assert [c.attempt for c in (await claimer()).claims] == [2, 2, 2]
 
 
-async def test_a_worker_that_has_no_name_any_more_is_named_by_its_id(psql, database, claimer):
+async def test_a_worker_whose_name_was_taken_is_named_by_its_id(psql, database, claimer):
     """A new incarnation has the name, so the name would not identify the dead worker."""
     await psql.insert("shop", 1)
     await claimer()
@@ -70,7 +70,7 @@ async def test_a_live_workers_jobs_are_never_taken(psql, database, claimer):
     assert await psql.value("select count(*) from blog_generations where status = 'PROCESSING'") == 3
 
 
-async def test_a_rescue_is_told_in_the_jobs_history(psql, database, claimer):
+async def test_a_rescue_is_recorded_in_the_errors_of_the_job(psql, database, claimer):
     await psql.insert("shop", 1)
     await claimer()
     await die(psql)
@@ -95,8 +95,8 @@ async def rest_over(psql) -> None:
     await psql.run("update blog_generations set line = 0 where status = 'PENDING' and line is null")
 
 
-async def test_a_job_that_was_held_at_two_deaths_is_no_longer_in_line(psql, database, claimer):
-    """Whichever of them is the poison, no worker that holds other jobs takes it again."""
+async def test_a_job_held_at_two_deaths_leaves_the_line(psql, database, claimer):
+    """No worker that runs other jobs claims it again."""
     await psql.insert("shop", 3)
     for _ in range(2):
         await live(psql)
@@ -112,7 +112,7 @@ async def test_a_job_that_was_held_at_two_deaths_is_no_longer_in_line(psql, data
     assert await claim_suspect(database, claimer.worker_id, None) is None  # one at a time
 
 
-async def test_a_suspect_that_finishes_a_stage_is_none_any_more(psql, database, claimer):
+async def test_a_suspect_that_finishes_a_stage_is_cleared(psql, database, claimer):
     await psql.insert("shop", 2)
     for _ in range(2):
         await live(psql)
@@ -127,8 +127,8 @@ async def test_a_suspect_that_finishes_a_stage_is_none_any_more(psql, database, 
     assert [c.job_id for c in (await claimer()).claims] == [job_id]
 
 
-async def test_only_what_kills_a_worker_alone_fails(psql, database, claimer):
-    """Else one poisonous blog takes the whole fleet down, worker by worker, or everything near it fails with it."""
+async def test_only_a_job_that_kills_its_worker_alone_fails(psql, database, claimer):
+    """Otherwise one poisonous job stops the whole fleet, worker by worker, or the jobs beside it fail too."""
     await psql.insert("shop", 3)
     for _ in range(2):
         await live(psql)
@@ -150,8 +150,8 @@ async def test_only_what_kills_a_worker_alone_fails(psql, database, claimer):
     assert "its worker died 5 times while holding it, the last time while it ran alone" in job["error"]
 
 
-async def test_a_lone_death_beside_others_is_not_held_against_a_job(psql, database, claimer):
-    """Somebody kills workers: each of them, whatever it holds."""
+async def test_a_lone_death_does_not_count_when_other_workers_died_too(psql, database, claimer):
+    """Something kills every worker, whatever jobs it runs."""
     await psql.insert("shop", 2)
     for _ in range(MOST_LONE + 2):
         for job_id in (1, 2):
@@ -168,8 +168,8 @@ async def test_a_lone_death_beside_others_is_not_held_against_a_job(psql, databa
     assert max(row["lone_rescues"] for row in rows) < MOST_LONE
 
 
-async def test_two_poisons_end_all_the_same(psql, database, claimer):
-    """Each explains the deaths of the other: so many deaths are enough."""
+async def test_two_jobs_that_kill_workers_both_fail(psql, database, claimer):
+    """Each explains the deaths of the other, so the total number of deaths decides."""
     await psql.insert("shop", 2)
     for _ in range(2 * MOST + 2):
         await rest_over(psql)
@@ -222,7 +222,7 @@ async def test_a_suspect_that_died_beside_others_rests_only_after_many_deaths(ps
     assert 1 < rests[8] < rests[9] < rests[10] <= 60
 
 
-async def test_what_a_process_held_is_not_held_against_its_jobs_while_it_lives(psql, database, claimer):
+async def test_a_lost_lease_of_a_live_process_does_not_count_against_its_jobs(psql, database, claimer):
     """A database that was away for longer than a lease has killed nobody."""
     await psql.insert("shop", 4)
     held = tuple((c.job_id, c.attempt) for c in (await claimer(3)).claims)
@@ -237,7 +237,7 @@ async def test_what_a_process_held_is_not_held_against_its_jobs_while_it_lives(p
     assert {tuple(row.values()) for row in rows} == {("PENDING", 0, 0, 0)}
 
 
-async def test_what_others_lost_is_not_taken_back_with_it(psql, database, claimer):
+async def test_jobs_that_others_lost_are_not_requeued_with_them(psql, database, claimer):
     await psql.insert("shop", 2)
     held = tuple((c.job_id, c.attempt + 1) for c in (await claimer(1)).claims)  # of a later attempt
     await die(psql)
@@ -247,7 +247,7 @@ async def test_what_others_lost_is_not_taken_back_with_it(psql, database, claime
     assert (await psql.job())["rescues"] == 1
 
 
-async def test_many_rescuers_take_each_job_once(psql, database, claimer):
+async def test_concurrent_rescuers_take_each_job_once(psql, database, claimer):
     """Every worker rescues; a job counted twice would fail before its time."""
     await psql.insert("shop", 60)
     await claimer(100, 100)
@@ -267,8 +267,8 @@ async def test_many_rescuers_take_each_job_once(psql, database, claimer):
     assert set(taken.values()) == {1}
 
 
-async def test_a_job_that_is_being_settled_is_not_waited_for(psql, database, claimer):
-    """Whoever holds the row decides; a rescuer has others to look after."""
+async def test_a_rescue_does_not_wait_for_a_job_that_is_being_settled(psql, database, claimer):
+    """The transaction that locked the row decides; a rescue continues with other jobs."""
     await psql.insert("shop", 2)
     await claimer()
     await die(psql)
@@ -283,7 +283,7 @@ async def test_a_job_that_is_being_settled_is_not_waited_for(psql, database, cla
 
 
 async def test_a_rescue_frees_the_sites_cap(psql, database, claimer):
-    """A dead worker must not shut its sites out."""
+    """A dead worker must not keep its sites at their cap."""
     await psql.run("insert into sites (instance_id, max_in_flight) values ('capped', 1)")
     await psql.insert("capped", 2)
     await claimer()
@@ -294,7 +294,7 @@ async def test_a_rescue_frees_the_sites_cap(psql, database, claimer):
     assert await claimer.sites() == ["capped"]
 
 
-async def test_a_job_that_was_cancelled_does_not_come_back_by_rescue(psql, database, claimer):
+async def test_a_rescue_does_not_requeue_a_cancelled_job(psql, database, claimer):
     await psql.insert("shop", 1)
     await claimer()
     await database.rows("queue/cancel", job_ids=[1])
@@ -305,8 +305,8 @@ async def test_a_job_that_was_cancelled_does_not_come_back_by_rescue(psql, datab
     assert (await psql.job())["status"] == "CANCELLED"
 
 
-async def test_a_worker_hands_back_what_it_holds_without_knowing(psql, database, claimer):
-    """A claim was committed and its answer lost: the lease is extended, so nobody else would take the jobs back."""
+async def test_a_worker_releases_claims_that_it_does_not_know(psql, database, claimer):
+    """A claim was committed and its answer lost: the lease is still extended, so no rescue would requeue the jobs."""
     await psql.insert("shop", 4)
     await claimer(3)
     async with psql.connection.transaction():
@@ -332,8 +332,8 @@ async def test_a_worker_hands_back_what_it_holds_without_knowing(psql, database,
     ]
 
 
-async def test_a_suspect_that_cannot_be_claimed_is_ended_and_the_others_go_on(psql, database, claimer):
-    """They are claimed one by one, in one order: the first would be in the way of all."""
+async def test_a_suspect_that_cannot_be_claimed_fails_and_the_others_continue(psql, database, claimer):
+    """They are claimed one by one, in one order: the first would block all others."""
     await psql.run(
         "create function refuse() returns trigger language plpgsql as $$ begin "
         "if new.source_id = 'k1' and new.status = 'PROCESSING' then raise exception 'no'; end if; return new; end $$"
@@ -349,7 +349,7 @@ async def test_a_suspect_that_cannot_be_claimed_is_ended_and_the_others_go_on(ps
     assert await claim_alone(database, claimer.worker_id) == 2
 
 
-async def test_a_blog_whose_post_is_on_its_site_does_not_end_failed_by_being_unusable(psql, database, claimer):
+async def test_an_unusable_job_whose_post_is_published_ends_done(psql, database, claimer):
     await psql.insert("shop", 2)
     await psql.run("update blog_generations set stage = 'publish' where id = 1")
     await psql.run(

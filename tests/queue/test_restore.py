@@ -1,4 +1,4 @@
-"""A dump of a database that was used comes back as it was: with triggers, without them, and past the limit."""
+"""A dump of a used database is restored unchanged: with triggers, without them, and above the limit."""
 
 import json
 import subprocess
@@ -121,7 +121,7 @@ async def test_a_dump_comes_back_as_it_was(psql, database, database_url, restore
         await restored.insert("brand new", 1)
 
 
-async def test_what_was_restored_is_made(psql, database, database_url, restored_url, worker_id, tmp_path):
+async def test_restored_jobs_are_processed(psql, database, database_url, restored_url, worker_id, tmp_path):
     """Also where the dump has no site in line: a worker's keepers find what waits, what is due and what was running."""
     await lead_a_life(psql, database, worker_id)
     await psql.run("update sites set ready = false, max_in_flight = null, paused_at = null")
@@ -148,7 +148,7 @@ async def test_what_was_restored_is_made(psql, database, database_url, restored_
 # The limit of the queue.
 
 
-async def test_a_bare_insert_meets_the_limit(psql):
+async def test_a_bare_insert_is_refused_at_the_limit(psql):
     await psql.run("set blogworker.queue_size_limit = 100")
     await psql.insert("shop", 90)
 
@@ -166,7 +166,7 @@ async def test_a_bare_insert_meets_the_limit(psql):
 ONE = "insert into blog_generations (instance_id, source_type, source_id) values ('one', 'keyword', 'k')"
 
 
-async def test_many_small_inserts_meet_the_limit_too(psql):
+async def test_many_small_inserts_reach_the_limit_too(psql):
     """Each within a second of the last count: what came since counts as well."""
     await psql.run("set blogworker.queue_size_limit = 60")
     refused = 0
@@ -180,7 +180,7 @@ async def test_many_small_inserts_meet_the_limit_too(psql):
     assert await psql.value("select count(*) from blog_generations") == 60
 
 
-async def test_a_bare_insert_meets_the_limit_of_its_site(psql):
+async def test_a_bare_insert_is_refused_at_the_limit_of_its_site(psql):
     await psql.run("insert into sites (instance_id, max_pending) values ('noisy', 5)")
     await psql.insert("noisy", 5)
 
@@ -194,15 +194,15 @@ async def test_a_bare_insert_meets_the_limit_of_its_site(psql):
 
 
 @pytest.mark.parametrize("status", ["SCHEDULED", "DONE"])
-async def test_what_does_not_wait_is_not_counted(psql, status):
+async def test_only_waiting_jobs_are_counted(psql, status):
     await psql.run("set blogworker.queue_size_limit = 1")
     columns = {"finished_at": "2025-01-01Z"} if status == "DONE" else {"run_at": "2100-01-01Z"}
 
     await psql.insert("shop", 10, status=status, **columns)
 
 
-async def test_the_limit_of_one_blog_is_its_own(psql):
-    """It does not stay behind for the next statement of the producer's transaction."""
+async def test_the_limit_given_with_one_job_is_not_kept(psql):
+    """It does not apply to the next statement of the producer's transaction."""
     await psql.run("set blogworker.queue_size_limit = 3")
     async with psql.connection.transaction():
         await psql.run("select enqueue_blog('shop', 'keyword', 'k', queue_size_limit => 100)")
@@ -210,7 +210,7 @@ async def test_the_limit_of_one_blog_is_its_own(psql):
         assert await psql.value("select current_setting('blogworker.queue_size_limit')") == "3"
 
 
-async def test_producers_count_for_themselves_while_another_has_noted_the_size(psql, another_psql):
+async def test_producers_count_the_queue_while_another_has_locked_the_counter(psql, another_psql):
     """A transaction left open at psql stops nobody."""
     async with another_psql.connection.transaction():
         await another_psql.run(ONE)

@@ -1,4 +1,4 @@
-"""A blog about nothing that a person can see is refused at every door, and all of them agree on what that is."""
+"""A job with only invisible text is refused by every interface, by the same rule."""
 
 import sys
 import unicodedata
@@ -23,7 +23,7 @@ unseen = st.text(
 
 
 def test_the_table_and_the_program_agree_on_every_character(module_url: str) -> None:
-    """What one lets through and the other refuses would fail a whole batch, or be paid for."""
+    """A character that only one of them refuses would fail a whole batch, or be paid for."""
     with psycopg.connect(module_url) as connection:
         connection.execute("set transaction_read_only = on")
         (check,) = connection.execute(
@@ -42,7 +42,7 @@ def test_the_table_and_the_program_agree_on_every_character(module_url: str) -> 
 
 @settings(max_examples=60, deadline=None)
 @given(kind=st.sampled_from(list(NAMED)), word=unseen)
-def test_what_shows_nothing_is_refused_at_each_door(module_url: str, kind: Any, word: str) -> None:
+def test_invisible_text_is_refused_at_every_entry(module_url: str, kind: Any, word: str) -> None:
     """A post about one zero-width space was made and paid for."""
     data = {NAMED[kind]: word}
     assert faults(NewJob("s", kind, None, data))
@@ -70,7 +70,7 @@ def test_what_shows_nothing_is_refused_at_each_door(module_url: str, kind: Any, 
 
 
 @pytest.mark.parametrize("word", ["1984", "👍🏽", "❤️", "می‌خواهم", "क्‍ष", "\u200bmugs", "."])
-def test_a_word_with_something_to_see_is_taken(module_url: str, word: str) -> None:
+def test_visible_words_with_joiners_are_accepted(module_url: str, word: str) -> None:
     """The joiners shape emoji, Persian and Indic words."""
     assert faults(NewJob("s", "keyword", None, {"keyword": word})) == []
     with psycopg.connect(module_url) as connection:

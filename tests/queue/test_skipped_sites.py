@@ -130,7 +130,7 @@ async def test_all_other_sites_are_served(psql, database, name: str, odd: int, p
 
 
 @pytest.mark.parametrize("name", KINDS)
-async def test_where_every_site_is_refused_none_is_set_aside(psql, database, name: str) -> None:
+async def test_no_site_is_skipped_when_every_site_is_refused(psql, database, name: str) -> None:
     """A missing privilege, or a trigger that forbids every change: it is the database that does not fit."""
     kind, keep = KINDS[name], getattr(Keepers(database), name)
     await begin(psql, kind, [f"odd {n}" for n in range(20)], "42501")

@@ -1,4 +1,4 @@
-"""Rows that came past the triggers are found and served."""
+"""Rows inserted without the triggers are found and processed."""
 
 import pytest
 
@@ -13,7 +13,7 @@ NOTHING = Swept(sites=0, jobs=0)
 
 
 async def replicate(psql, sites: int, **columns: object) -> None:
-    """A blog of each site, as logical replication or `pg_restore --disable-triggers` brings it."""
+    """A job of each site, as logical replication or `pg_restore --disable-triggers` brings it."""
     await psql.run("set session_replication_role = replica")
     await psql.run("insert into sites (instance_id) select 's' || n from generate_series(1, %s) as n", sites)
     names = "".join(f", {name}" for name in columns)
@@ -27,7 +27,7 @@ async def replicate(psql, sites: int, **columns: object) -> None:
 
 
 @pytest.mark.parametrize("line", [None, 0])
-async def test_blogs_that_came_past_the_triggers_are_made(psql, database, claimer, line):
+async def test_jobs_inserted_without_triggers_are_found(psql, database, claimer, line):
     """Their sites were never announced, and a dump of an old version has no places in line."""
     await replicate(psql, 40, line=line)
     assert (await claimer()).claims == ()
@@ -39,14 +39,14 @@ async def test_blogs_that_came_past_the_triggers_are_made(psql, database, claime
     assert len(set(await claimer.sites())) == 40
 
 
-async def test_the_first_look_goes_all_the_way_round(psql, database, monkeypatch):
+async def test_the_first_sweep_covers_the_whole_table(psql, database, monkeypatch):
     monkeypatch.setattr(sweep, "BATCH", {"queue/sweep_sites": 1, "queue/sweep_jobs": 1})
     await replicate(psql, 35, line=0)
 
     assert await Sweep().run_once(database) == Swept(sites=35, jobs=0)
 
 
-async def test_later_looks_take_a_step_each_until_something_is_found(psql, database, monkeypatch):
+async def test_later_sweeps_take_a_step_each_until_they_find_something(psql, database, monkeypatch):
     monkeypatch.setattr(sweep, "BATCH", {"queue/sweep_sites": 2, "queue/sweep_jobs": 2})
     sweeping = Sweep()
     assert await sweeping.run_once(database) == NOTHING
@@ -76,7 +76,7 @@ async def test_a_job_gets_the_place_that_its_row_says(psql, database, columns, l
     assert (await psql.job())["line"] == line
 
 
-async def test_a_site_held_back_by_a_clock_that_was_ahead_is_freed(psql, database, claimer):
+async def test_a_site_blocked_by_a_clock_that_ran_ahead_is_freed(psql, database, claimer):
     await psql.insert("shop", 1)
     await admit(database)
     await psql.run("update sites set at_cap = true, capped_until = now() + interval '1 year'")

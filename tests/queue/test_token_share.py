@@ -1,4 +1,4 @@
-"""A site is served by the tokens that its blogs use, not by how many they are."""
+"""A site is served by the tokens that its jobs use, not by how many they are."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -20,7 +20,7 @@ FAILED = Failure(stage="content", kind="Unavailable", message="m")
 
 
 class Kitchen:
-    """Claims, and ends what it claimed after each blog used what `takes` says."""
+    """Claims, and ends what it claimed after each job used what `takes` says."""
 
     def __init__(self, psql, claimer, takes: Callable[[str], int]) -> None:
         self.psql, self.database, self.worker_id = psql, claimer.database, claimer.worker_id
@@ -65,8 +65,8 @@ def kitchen(psql, claimer) -> Callable[[Callable[[str], int]], Kitchen]:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("slots", "claims"), [(10, 200), pytest.param(1, 600, marks=pytest.mark.proof)])
-async def test_sites_are_served_the_tokens_of_their_weight_also_when_their_blogs_change(psql, kitchen, slots, claims):
-    """The bound: what one claim can take of the longest blogs. It holds at every moment, not only in the end."""
+async def test_sites_are_served_the_tokens_of_their_weight_also_when_their_jobs_change(psql, kitchen, slots, claims):
+    """The bound: what one claim can take of the longest jobs. It holds at every moment, not only in the end."""
     takes = {"long": 4 * STANDARD, "short": STANDARD, "premium": 2 * STANDARD}
     weights = {"long": 1, "short": 1, "premium": 3}
     cook = kitchen(takes.__getitem__)
@@ -86,7 +86,7 @@ async def test_sites_are_served_the_tokens_of_their_weight_also_when_their_blogs
     assert min(shares) > 8 * bound, "enough was served for the bound to mean something"
 
 
-async def test_a_new_site_is_in_the_next_claim_however_long_the_blogs_of_the_others(psql, kitchen):
+async def test_a_new_site_is_in_the_next_claim_however_long_the_jobs_of_the_others(psql, kitchen):
     cook = kitchen(lambda site: 4 * STANDARD)
     for n in range(5):
         await psql.insert(f"old{n}", 100)
@@ -97,7 +97,7 @@ async def test_a_new_site_is_in_the_next_claim_however_long_the_blogs_of_the_oth
     assert "new" in {c.instance_id for c in await cook.claim(1)}
 
 
-async def test_a_site_alone_gets_every_slot_however_long_its_blogs(psql, kitchen):
+async def test_a_site_alone_gets_every_slot_however_long_its_jobs(psql, kitchen):
     cook = kitchen(lambda site: 10 * STANDARD)
     await psql.insert("shop", 100)
     for _ in range(4):
@@ -106,8 +106,8 @@ async def test_a_site_alone_gets_every_slot_however_long_its_blogs(psql, kitchen
     assert len(await cook.claim(20)) == 20
 
 
-async def test_more_sites_than_slots_are_served_their_tokens(psql, kitchen):
-    """Where a claim takes one blog of each site it sees, only the line can tell the long from the short."""
+async def test_more_sites_than_slots_are_served_by_tokens(psql, kitchen):
+    """Where a claim takes one job of each site it sees, only the line can tell the long from the short."""
     cook = kitchen(lambda site: STANDARD * (4 if site.startswith("long") else 1))
     for n in range(6):
         await psql.insert(f"long{n}", 200)
@@ -119,7 +119,7 @@ async def test_more_sites_than_slots_are_served_their_tokens(psql, kitchen):
     assert max(cook.tokens.values()) - min(cook.tokens.values()) <= 2 * 4 * STANDARD
 
 
-async def test_weights_below_one_are_kept_where_sites_and_slots_are_as_many(psql, claimer):
+async def test_weights_below_one_hold_where_there_are_as_many_sites_as_slots(psql, claimer):
     """One of each site a claim would serve them all alike."""
     for n in range(20):
         await psql.run("insert into sites (instance_id, weight) values (%s, %s)", f"shop{n}", 0.5 if n % 2 else 1)
@@ -165,8 +165,8 @@ async def test_an_attempt_costs_its_site_what_it_used(psql, kitchen, outcome, co
         (Cancel(), 1.0),
     ],
 )
-async def test_only_who_waits_without_a_fault_is_given_back_what_was_not_used(psql, kitchen, outcome, costs):
-    """A site of nothing but bad blogs must not hold the head of the line for nothing."""
+async def test_only_a_wait_without_an_error_refunds_the_unused_cost(psql, kitchen, outcome, costs):
+    """A site of nothing but bad jobs must not hold the head of the line for nothing."""
     cook = kitchen(lambda site: 0)
     await psql.insert("shop", 1)
     await cook.end(await cook.claim(1), outcome)
@@ -175,7 +175,7 @@ async def test_only_who_waits_without_a_fault_is_given_back_what_was_not_used(ps
     assert (await cook.site())["virtual_time"] == pytest.approx(costs)
 
 
-async def test_one_odd_blog_moves_the_cost_of_a_turn_by_an_eighth_within_bounds(psql, kitchen):
+async def test_one_unusual_job_changes_the_cost_of_a_turn_by_at_most_an_eighth(psql, kitchen):
     takes = {"shop": 9 * STANDARD}
     cook = kitchen(takes.__getitem__)
     await psql.insert("shop", 200)
@@ -195,7 +195,7 @@ async def test_one_odd_blog_moves_the_cost_of_a_turn_by_an_eighth_within_bounds(
     assert (await cook.site())["turn_cost"] == pytest.approx(0.1)
 
 
-async def test_a_blog_parked_with_half_its_calls_made_is_learned_whole_and_charged_once(psql, kitchen):
+async def test_a_job_that_waits_halfway_is_charged_once_for_all_its_calls(psql, kitchen):
     cook = kitchen(lambda site: STANDARD)
     await psql.insert("shop", 1)
     await cook.end(await cook.claim(1), Wait(0, "quota"))
@@ -226,7 +226,7 @@ LONG_AND_SHORT = [Site(f"{kind}{n}", calls, n + 1) for kind, calls in (("long", 
 
 
 async def saturated(psql, claimer) -> float:
-    """Jain's index of tokens by weight after ten minutes in which the vendor's quota is what all wait for."""
+    """Jain's index of tokens by weight after ten minutes in which the provider's quota is what all wait for."""
     for site in LONG_AND_SHORT:
         await psql.run("insert into sites (instance_id, weight) values (%s, %s)", site.name, site.weight)
         await psql.insert(site.name, 1_000 // site.calls)
@@ -242,5 +242,5 @@ async def saturated(psql, claimer) -> float:
 
 @pytest.mark.timeout(300)
 async def test_a_short_quota_is_shared_by_weight_in_tokens(psql, claimer):
-    """Under saturation each blog is claimed and given back several times before it has all its calls."""
+    """Under saturation each job is claimed and given back several times before it has all its calls."""
     assert await saturated(psql, claimer) >= 0.99

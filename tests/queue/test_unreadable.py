@@ -1,4 +1,4 @@
-"""Rows beyond the bounds: one that cannot be read ends its own job, and stops no claim and no list."""
+"""Unreadable rows: each ends its own job, and breaks no claim and no list."""
 
 import pytest
 
@@ -25,7 +25,7 @@ async def without_bounds(psql, table: str) -> None:
 
 
 @pytest.mark.parametrize(("data", "reason"), [(HUGE, "digits"), (DEEP, "nested too deeply")])
-async def test_a_blog_whose_data_cannot_be_read_is_claimed_with_what_to_do(psql, claimer, settler, data, reason):
+async def test_a_job_whose_data_cannot_be_read_is_claimed_with_what_to_do(psql, claimer, settler, data, reason):
     await without_bounds(psql, "blog_generations")
     await psql.insert("odd", source_data=data)
     await psql.insert("plain")
@@ -41,7 +41,7 @@ async def test_a_blog_whose_data_cannot_be_read_is_claimed_with_what_to_do(psql,
     assert (status, (await psql.job(odd.job_id))["error"]) == ("FAILED", odd.unreadable)
 
 
-async def test_a_site_whose_settings_cannot_be_read_says_so_of_itself_only(psql, claimer):
+async def test_unreadable_settings_of_a_site_affect_that_site_only(psql, claimer):
     await without_bounds(psql, "sites")
     await psql.run("insert into sites (instance_id, settings) values ('odd shop', %s::jsonb)", DEEP)
     await psql.insert("odd shop")
@@ -70,7 +70,7 @@ async def test_a_stage_of_a_newer_version_is_left_to_that_version(psql, claimer)
     assert "stage 'translate' is unknown to this version" in claims["odd"].unreadable
 
 
-async def test_an_unreadable_checkpoint_is_reported_for_its_own_blog(psql, database, claimer):
+async def test_an_unreadable_checkpoint_is_reported_for_its_own_job(psql, database, claimer):
     await without_bounds(psql, "generation_stages")
     await psql.insert("odd", 2)
     for job, output in ((1, DEEP), (2, '{"text": "a"}')):
@@ -86,7 +86,7 @@ async def test_an_unreadable_checkpoint_is_reported_for_its_own_blog(psql, datab
     assert invalid_checkpoints(saved[1]) == ({"ideas.draft": "it cannot be read: it is nested too deeply"}, {})
 
 
-async def test_what_cannot_be_read_of_a_blog_hides_nothing_else_of_it(psql, database):
+async def test_unreadable_fields_of_a_job_hide_no_others(psql, database):
     await without_bounds(psql, "blog_generations")
     await without_bounds(psql, "generation_stages")
     await psql.insert("odd", source_data=HUGE, created_at="infinity")
@@ -112,7 +112,7 @@ async def test_what_cannot_be_read_of_a_blog_hides_nothing_else_of_it(psql, data
         '{"leads": {"a": 1}, "buckets": {}, "tokens": []}',
     ],
 )
-async def test_figures_of_another_program_stop_neither_claims_nor_estimates(psql, database, claimer, needs):
+async def test_unknown_worker_figures_break_neither_claims_nor_estimates(psql, database, claimer, needs):
     await without_bounds(psql, "workers")
     await psql.run(
         "update workers set stats = jsonb_build_object('needs', %s::jsonb, 'waiting', '{\"a\": \"b\"}'::jsonb)", needs
@@ -126,7 +126,7 @@ async def test_figures_of_another_program_stop_neither_claims_nor_estimates(psql
     assert (await database.one("ops/quotas", name="a", every=False))["queue_length"] == 0
 
 
-async def test_counters_at_their_bound_stop_no_claim_and_no_settle(psql, claimer, settler):
+async def test_counters_at_their_limit_break_no_claim_and_no_settle(psql, claimer, settler):
     await psql.run("set session_replication_role = replica")
     await psql.run(
         "insert into sites (instance_id, ready, virtual_time) values ('odd', true, 1e15), ('plain', true, 0)"
@@ -145,7 +145,7 @@ async def test_counters_at_their_bound_stop_no_claim_and_no_settle(psql, claimer
     assert await psql.value("select max(length(message)) from generation_errors") == 2_000
 
 
-async def test_a_blog_that_is_plain_is_not_called_unreadable(psql, claimer, settler):
+async def test_an_ordinary_job_is_not_reported_as_unreadable(psql, claimer, settler):
     await psql.insert("plain")
 
     (taken,) = (await claimer()).claims

@@ -1,4 +1,4 @@
-"""What the tests of a bucket's clocks have in common."""
+"""Helpers of the tests of a bucket's clocks."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def round_of(
     longest_wait_s: float = 3600.0,
     ahead_s: float = 3600.0,
     reported_s: Sequence[float] = (),
-    told: Sequence[tuple[int, int]] = (),
+    reported: Sequence[tuple[int, int]] = (),
     client_id: UUID | None = None,
     number: int = 1,
 ) -> dict[str, Any]:
@@ -56,8 +56,8 @@ def round_of(
         "longest_wait_s": longest_wait_s,
         "ahead_s": min(ahead_s, longest_wait_s),
         "reported_s": list(reported_s),
-        "reported_requests": [requests for requests, _ in told],
-        "reported_tokens": [used for _, used in told],
+        "reported_requests": [requests for requests, _ in reported],
+        "reported_tokens": [used for _, used in reported],
         "client_id": client_id or uuid4(),
         "number": number,
     }
@@ -79,7 +79,7 @@ def passed(seconds: float) -> str:
 
 @dataclass
 class Vendor:
-    """The vendor's own bucket of tokens, as the contract of `quota_round` has it.
+    """The provider's own bucket of tokens, as the contract of `quota_round` has it.
 
     It refills at the limit. It takes a call's estimate when the call starts, and is set right when the usage is
     reported. When a limit is raised it keeps its tokens, and when one is lowered the part of it that is left.
@@ -89,10 +89,10 @@ class Vendor:
     burst_s: float
     taken: float = 0.0  # and not refilled, in tokens
     at: float = 0.0
-    lacking_s: float = 0.0  # the most that it held too little when a call started
+    lacking_s: float = 0.0  # the largest shortage when a call started
 
     def play(self, events: Iterable[tuple[float, str, float]]) -> float:
-        """What it lacked at worst, in seconds. Events are time, kind and amount, in any order."""
+        """Its largest shortage, in seconds. Events are time, kind and amount, in any order."""
         for at, kind, amount in sorted(events):
             per_s = self.tokens_per_minute / 60
             self.taken = max(0.0, self.taken - (at - self.at) * per_s)

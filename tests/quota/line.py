@@ -22,7 +22,7 @@ class Call:
     tokens: int
     number: int  # in the order of coming
     call_id: UUID = field(default_factory=uuid4)
-    came: int = 0  # the round in which the database first heard of it
+    came: int = 0  # the first round that contained it
     granted: int | None = None  # the round in which it was granted, by whichever process
     granted_at: float = 0.0
     heard_at: float | None = None
@@ -34,20 +34,20 @@ class Call:
     token_s: float = 0.0
     epoch: int = 0
     refused_s: float | None = None
-    gone: int | None = None  # the round since which nobody waits for it
+    gone: int | None = None  # the round since which no caller waits for it
 
     @property
     def tokens_s(self) -> float:
         return max(self.request_s, self.tokens * self.token_s) if self.token_s else 0.0
 
     def unused(self, used: int) -> tuple[float, float]:
-        """What it left of its estimate, and how far each of these tokens moved the clock."""
+        """The unused tokens of its estimate, and how far each of them moved the clock."""
         return self.tokens - used, self.token_s
 
 
 @dataclass
 class Line:
-    """The bucket. `granted`: the calls in the order of their grants; `forgotten`: those given back unheard."""
+    """The bucket. `granted`: calls in the order of their grants; `forgotten`: grants that were returned undelivered."""
 
     session: psycopg.Connection[dict[str, Any]]
     rpm: int = 60
@@ -88,7 +88,7 @@ class Line:
                 process.poll()
 
     def expected_s(self) -> float:
-        """What a call behind all others would wait; nothing is taken."""
+        """How long a call behind all others would wait; nothing is reserved."""
         (expected_s,) = self.session.execute(query("quota/round"), look()).fetchone()["expected_s"]
         return expected_s
 
@@ -104,7 +104,7 @@ class Line:
         return row | {"next_at": max(ends) + self.passed_s}
 
     def waits(self) -> dict[UUID, dict[str, Any]]:
-        """What is in line, granted or not."""
+        """The waiting calls, granted or not."""
         return {row["call_id"]: row for row in self.session.execute("select * from quota_waits")}
 
     def note_grants(self, answered: dict[UUID, dict[str, Any]]) -> None:
@@ -115,7 +115,7 @@ class Line:
             if call.granted is not None and call.heard_at is None and call.call_id not in answered:
                 if call.call_id not in waits:
                     self.forgotten.append(call)
-                if call.call_id not in waits or waits[call.call_id]["starts_at"] is None:  # taken back
+                if call.call_id not in waits or waits[call.call_id]["starts_at"] is None:  # revoked
                     self.granted.remove(call)
                     call.granted = None
                 continue
@@ -143,7 +143,7 @@ class Line:
 
 @dataclass
 class Process:
-    """One that waits. Each call it asks for is in its rounds until it is answered."""
+    """A process whose calls wait. Each call is in its rounds until it is answered."""
 
     line: Line
     client_id: UUID = field(default_factory=uuid4)
@@ -212,8 +212,15 @@ class Process:
             elif answer["refused"]:
                 call.refused_s, call.gone = answer["expected_s"], line.rounds
         for call in self.heard:
-            if call.start > now:  # what came back moves up those who are not due yet
+            if call.start > now:  # a refund moves up the calls that are not due yet
                 moved = call.first_start - (row["returned_s"] - call.returned_s)
                 call.start = round(max(now, call.soonest, moved), 6)
         self.waiting = [call for call in asks if call.heard_at is None and call.gone is None]
         return row
+
+
+def busy(session, **bucket) -> tuple[Line, Process, Process]:
+    """A bucket of one call per second that has just granted one, and two processes."""
+    line = Line(session, **bucket)
+    Process(line).ask(0)
+    return line, Process(line), Process(line)

@@ -1,4 +1,4 @@
-"""The breaker as the database keeps it: what opens it, who may probe, what closes it."""
+"""The breaker in the database: what opens it, who may probe, what closes it."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -44,13 +44,13 @@ class Breaker:
         ).fetchone()
 
     def report(self, failures: int = 1, *, successes: int = 0, refused: bool = False, reason: str = "503") -> bool:
-        return self.tell([None] * failures, successes=successes, refused=refused, reason=reason)
+        return self.report_sites([None] * failures, successes=successes, refused=refused, reason=reason)
 
-    def tell(self, failed: list[str | None], *, report: UUID | None = None, **said: object) -> bool:
+    def report_sites(self, failed: list[str | None], *, report: UUID | None = None, **said: object) -> bool:
         asked = {"successes": 0, "succeeded": None, "refused": False, "main": False, "reason": "503", **said}
-        told = self.run("breaker_report", provider="openai", failed=failed, report=report or uuid4(), **asked)
-        self.opened += told[0]["opened"]
-        return told[0]["opened"]
+        rows = self.run("breaker_report", provider="openai", failed=failed, report=report or uuid4(), **asked)
+        self.opened += rows[0]["opened"]
+        return rows[0]["opened"]
 
     def succeed(self, count: int = 1, *probes: UUID, site: str | None = None) -> None:
         asked = {"providers": ["openai"], "successes": [count], "sites": [site]}
@@ -72,23 +72,23 @@ def breaker(session: psycopg.Connection[dict[str, Any]]) -> Breaker:
     return Breaker(session)
 
 
-def test_five_failures_open_it_and_one_caller_is_told(breaker):
+def test_five_failures_open_it_and_one_caller_reports_it(breaker):
     """The line that wakes a person is written once, however many workers meet the outage."""
-    told = [breaker.report() for _ in range(8)]
+    opened = [breaker.report() for _ in range(8)]
 
-    assert told == [False] * 4 + [True] + [False] * 3
+    assert opened == [False] * 4 + [True] + [False] * 3
     assert (breaker.row["state"], breaker.row["reason"]) == ("open", "503")
     assert 0.5 < breaker.row["pause_s"] <= 1
 
 
-def test_three_do_when_nothing_has_succeeded_lately(breaker):
+def test_three_failures_open_it_when_nothing_succeeded_lately(breaker):
     """A single slow slot would spend all its attempts before it saw five."""
     breaker.sql(LONG_AGO)
 
     assert [breaker.report() for _ in range(3)] == [False, False, True]
 
 
-def test_successes_take_failures_back(breaker):
+def test_successes_cancel_failures(breaker):
     """A provider that fails a tenth of its calls is worth calling."""
     for _ in range(20):
         breaker.report(successes=9)
@@ -98,56 +98,56 @@ def test_successes_take_failures_back(breaker):
     assert (breaker.row["state"], breaker.row["strikes"]) == ("closed", 2)
 
 
-def test_one_site_that_fails_while_another_is_served_does_not_open_it(breaker):
-    """Its trouble is its own: the others would wait for a vendor that is there."""
-    breaker.tell([], successes=30, succeeded="well")
+def test_failures_of_one_site_do_not_open_it_while_others_succeed(breaker):
+    """The failures are the site's: otherwise other sites would wait for a provider that is up."""
+    breaker.report_sites([], successes=30, succeeded="well")
 
-    assert [breaker.tell(["broken"] * 5) for _ in range(4)] == [False] * 4
+    assert [breaker.report_sites(["broken"] * 5) for _ in range(4)] == [False] * 4
     assert breaker.row["strikes"] == 1
     breaker.succeed(site="well")
     assert breaker.row["strikes"] == 0
 
 
-def test_five_sites_that_fail_without_a_success_between_them_open_it(breaker):
+def test_failures_of_five_sites_without_a_success_open_it(breaker):
     breaker.succeed(30, site="well")
 
-    assert not breaker.tell(["a", "b", "a", "c"])
-    assert not breaker.tell(["b", "d"])
-    assert breaker.tell(["e"])
+    assert not breaker.report_sites(["a", "b", "a", "c"])
+    assert not breaker.report_sites(["b", "d"])
+    assert breaker.report_sites(["e"])
 
 
 @pytest.mark.parametrize("sites", [["a"], ["a", "b"]], ids=len)
-def test_a_fleet_of_few_sites_sees_an_outage_too(breaker, sites):
-    """There is no other site whose success could speak for the vendor."""
+def test_an_outage_is_detected_with_few_sites_too(breaker, sites):
+    """No other site succeeds that could show that the provider is up."""
     for site in sites:
         breaker.succeed(10, site=site)
 
-    told = [breaker.tell([sites[n % len(sites)]]) for n in range(6)]
+    opened = [breaker.report_sites([sites[n % len(sites)]]) for n in range(6)]
 
-    assert True in told
+    assert True in opened
 
 
-def test_one_site_that_fails_while_nobody_else_is_served_opens_it_at_last(breaker):
+def test_failures_of_one_site_open_it_when_no_other_is_served(breaker):
     breaker.succeed(10, site="idle")
-    breaker.tell(["a"])
+    breaker.report_sites(["a"])
     breaker.sql(LONG_AGO)
 
-    assert breaker.tell(["a", "a"])
+    assert breaker.report_sites(["a", "a"])
 
 
-def test_an_opening_whose_answer_was_lost_is_told_when_the_report_is_sent_again(breaker):
-    """Else nobody would be woken: the line is written by whoever opened it."""
+def test_a_repeated_report_returns_the_same_opening(breaker):
+    """Otherwise no alert would be sent: the process that opened the breaker writes the log line."""
     report = uuid4()
 
-    assert breaker.tell([None] * 5, report=report)
-    assert not breaker.tell([None] * 5)
-    assert breaker.tell([None] * 5, report=report)
+    assert breaker.report_sites([None] * 5, report=report)
+    assert not breaker.report_sites([None] * 5)
+    assert breaker.report_sites([None] * 5, report=report)
     breaker.run("breaker_close", provider="openai")
-    assert breaker.tell([None] * 5, report=report), "it was ours, though it is closed by now"
+    assert breaker.report_sites([None] * 5, report=report), "it was ours, though it is closed by now"
     assert (breaker.row["state"], breaker.row["epoch"]) == ("closed", 1)
 
 
-def test_half_of_the_calls_failing_opens_it_before_long(breaker):
+def test_a_failure_rate_of_one_half_opens_it_soon(breaker):
     """In clumps, as failures come; strict alternation would never."""
     turns = 0
     while breaker.row["state"] == "closed":
@@ -158,8 +158,8 @@ def test_half_of_the_calls_failing_opens_it_before_long(breaker):
     assert turns <= 3
 
 
-def test_no_credit_opens_it_at_once_and_for_longer(breaker):
-    """Our own credit does not come back in a second, and every call would be one for nothing."""
+def test_an_account_without_credit_opens_it_at_once_and_for_longer(breaker):
+    """Our own credit does not return within a second, and every call would be useless."""
     assert breaker.report(refused=True, reason="insufficient_quota")
 
     pauses = []
@@ -171,8 +171,8 @@ def test_no_credit_opens_it_at_once_and_for_longer(breaker):
     assert pauses == [5, 10, 20, 40, 60, 60]
 
 
-def test_failures_wait_a_little_longer_each_time(breaker):
-    """But never more than five seconds: a vendor that is back is used again at once."""
+def test_pauses_grow_with_each_failed_probe(breaker):
+    """But never more than five seconds: a provider that is back is used again at once."""
     breaker.report(5)
 
     pauses = []
@@ -184,7 +184,7 @@ def test_failures_wait_a_little_longer_each_time(breaker):
     assert pauses == [1, 2, 4, 5, 5]
 
 
-def test_a_closed_breaker_begins_again_with_the_shortest_pause(breaker):
+def test_a_closed_breaker_starts_again_with_the_shortest_pause(breaker):
     breaker.report(5)
     breaker.sql(DUE)
     breaker.end(breaker.probe(), "down")
@@ -198,7 +198,7 @@ def test_a_closed_breaker_begins_again_with_the_shortest_pause(breaker):
     assert breaker.row["epoch"] == 2
 
 
-def test_nobody_probes_before_its_time(breaker):
+def test_no_probe_starts_before_retry_at(breaker):
     breaker.report(5)
 
     assert breaker.probe() is None
@@ -211,8 +211,8 @@ def test_one_probe_at_a_time(breaker):
     assert [breaker.probe() is not None for _ in range(3)] == [True, False, False]
 
 
-def test_a_probe_whose_worker_died_is_replaced_and_its_verdict_is_void(breaker):
-    """It may come back from the dead with an answer of another time."""
+def test_a_probe_of_a_dead_worker_is_replaced_and_its_result_ignored(breaker):
+    """Its answer can arrive much later."""
     breaker.report(5)
     breaker.sql(DUE)
     dead = breaker.probe()
@@ -224,7 +224,7 @@ def test_a_probe_whose_worker_died_is_replaced_and_its_verdict_is_void(breaker):
     assert breaker.end(heir, "alive") is not None
 
 
-def test_a_probe_that_tells_of_itself_is_not_replaced(breaker):
+def test_an_extended_probe_is_not_replaced(breaker):
     """A long post takes longer than a worker may be silent."""
     breaker.report(5)
     breaker.sql(DUE)
@@ -235,7 +235,7 @@ def test_a_probe_that_tells_of_itself_is_not_replaced(breaker):
     assert breaker.probe() is None
 
 
-def test_a_probe_nobody_could_use_comes_again_in_a_second(breaker):
+def test_an_unused_probe_is_available_again_after_a_second(breaker):
     breaker.report(5)
     breaker.sql(DUE)
     breaker.end(breaker.probe(), "unused")
@@ -245,15 +245,15 @@ def test_a_probe_nobody_could_use_comes_again_in_a_second(breaker):
     assert 0.5 < breaker.row["pause_s"] <= 1
 
 
-def test_late_answers_of_calls_under_way_close_nothing(breaker):
-    """They were asked before the trouble began."""
+def test_late_answers_of_older_calls_do_not_close_it(breaker):
+    """They started before the outage."""
     breaker.report(5)
     breaker.succeed(100)
 
     assert breaker.row["state"] == "open"
 
 
-def test_a_person_closes_it_in_psql(breaker):
+def test_a_person_can_close_it_in_psql(breaker):
     breaker.report(5)
     breaker.sql("update provider_health set state = 'closed' where provider = 'openai'")
 
@@ -262,8 +262,8 @@ def test_a_person_closes_it_in_psql(breaker):
     assert not breaker.report()
 
 
-def test_a_person_shuts_a_provider_in_psql(breaker):
-    """For a vendor's announced works: nobody probes until a person opens it again."""
+def test_a_person_can_open_it_in_psql(breaker):
+    """For announced maintenance: nobody probes until a person closes the breaker."""
     breaker.sql("update provider_health set state = 'open', reason = 'works' where provider = 'openai'")
 
     assert breaker.probe() is None
@@ -298,7 +298,7 @@ class Story:
         closed = before["state"] != "closed" and after["state"] == "closed"
         assert opened == (after["epoch"] > before["epoch"])
         self.logged["opened"] += opened
-        assert self.breaker.opened == self.logged["opened"], "every opening is told, once"
+        assert self.breaker.opened == self.logged["opened"], "every opening is reported once"
         if closed:
             assert what == "person" or (what == "alive" and before["probe"] == self.probes.get(who)), what
         if before["state"] == "half_open" and after["state"] == "half_open" and before["probe"] != after["probe"]:
@@ -343,8 +343,8 @@ class Story:
     def end(self, who: str, verdict: str) -> None:
         if who in self.probes:
             valid = self.breaker.row["probe"] == self.probes[who]
-            told = self.breaker.end(self.probes[who], verdict)
-            assert (told is not None) == (valid and verdict == "alive"), "every closing by a probe is told, once"
+            open_s = self.breaker.end(self.probes[who], verdict)
+            assert (open_s is not None) == (valid and verdict == "alive"), "every closing by a probe is reported once"
 
     def now(self) -> Any:
         return self.breaker.session.execute("select clock_timestamp() as now").fetchone()["now"]
@@ -352,7 +352,7 @@ class Story:
 
 @settings(max_examples=150)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(STEPS)), max_size=40))
-def test_whatever_two_workers_do_there_is_one_probe_and_one_line_an_opening(session, steps):
+def test_any_history_of_two_workers_has_one_probe_at_a_time_and_one_log_line_per_opening(session, steps):
     """And only a probe's success, or a person, closes."""
     session.execute(RESET.encode())
     story = Story(Breaker(session))

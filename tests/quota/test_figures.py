@@ -49,7 +49,7 @@ async def test_the_fleets_calls_and_their_real_usage_are_counted(two, database):
     assert found["tokens_percent"] == pytest.approx(100 * found["tokens_in_last_minute"] / 60_000, abs=0.1)
 
 
-async def test_calls_that_were_not_made_and_those_refused_used_nothing(two, database):
+async def test_unsent_and_refused_calls_used_no_tokens(two, database):
     """A cancelled caller leaves no trace; a 429 is a request without tokens; an unknown usage is the estimate."""
 
     async def fail(error):
@@ -74,7 +74,7 @@ async def test_calls_that_were_not_made_and_those_refused_used_nothing(two, data
     assert (found["requests_in_last_minute"], found["tokens_in_last_minute"]) == (3, 4400)
 
 
-async def test_a_call_in_an_answer_nobody_waits_for_any_more_is_taken_out(two, database):
+async def test_a_call_granted_to_a_cancelled_caller_is_not_counted(two, database):
     client = two[0]._clients[BUCKET.name]
     ask = Request(500, 0)
     await client.reserve(ask)
@@ -88,7 +88,7 @@ async def test_a_call_in_an_answer_nobody_waits_for_any_more_is_taken_out(two, d
 
 
 async def test_a_bucket_without_tokens_counts_its_calls_too(two, database):
-    """Those that waited are told when they end: no usage brings them to the database."""
+    """Calls that waited are reported when they end, because no usage is sent for them."""
 
     async def call(limiter):
         async with limiter.permit(IMAGES.name):
@@ -103,7 +103,7 @@ async def test_a_bucket_without_tokens_counts_its_calls_too(two, database):
     assert found["tokens_in_last_minute"] is found["max_tokens"] is found["tokens_percent"] is None
 
 
-async def test_those_who_wait_are_counted_over_all_live_workers(two, database):
+async def test_waiting_calls_are_counted_over_all_live_workers(two, database):
     async def wait(limiter):
         async with limiter.permit(BUCKET.name, tokens=10):
             pass
@@ -141,7 +141,7 @@ async def test_those_who_wait_are_counted_over_all_live_workers(two, database):
     assert (beat["max_requests"], beat["max_tokens"]) == (6000, 60_000)
 
 
-async def test_a_limit_the_vendor_lowered_is_the_one_told(two, database):
+async def test_a_limit_lowered_by_the_provider_is_shown(two, database):
     await database.execute(
         "quota/learn", name=BUCKET.name, requests_limit=600, tokens_limit=None, requests_left=1.0, tokens_left=1.0
     )

@@ -1,4 +1,4 @@
-"""What the headers of an answer say of the vendor's buckets."""
+"""The provider's limits, read from the headers of its answers."""
 
 import pytest
 
@@ -7,8 +7,8 @@ from blogworker.quota.headers import limits_in
 
 
 def headers(kind: str, limit: str, left: str | None = None, full: str | None = None) -> dict[str, str]:
-    told = {"limit": limit, "remaining": left, "reset": full}
-    return {f"x-ratelimit-{fact}-{kind}": value for fact, value in told.items() if value is not None}
+    values = {"limit": limit, "remaining": left, "reset": full}
+    return {f"x-ratelimit-{fact}-{kind}": value for fact, value in values.items() if value is not None}
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def headers(kind: str, limit: str, left: str | None = None, full: str | None = N
         (headers("tokens", "9" * 5_000, "5"), ProviderLimits()),
     ],
 )
-def test_limits_are_read_from_what_is_there(found, limits):
+def test_limits_are_read_from_the_headers_that_are_present(found, limits):
     assert limits_in(found) == limits
 
 
@@ -47,6 +47,6 @@ def test_limits_are_read_from_what_is_there(found, limits):
         ("60", "60", "6m0s", 60),  # nothing is missing, so the time says nothing
     ],
 )
-def test_a_limit_of_a_day_is_told_by_the_time_until_it_is_full(limit, left, full, a_minute):
+def test_a_daily_limit_is_recognised_by_its_reset_time(limit, left, full, a_minute):
     """Taken for a minute's, a limit of 200 a day would be gone before breakfast."""
     assert limits_in(headers("requests", limit, left, full)).requests_limit == a_minute

@@ -1,4 +1,4 @@
-"""The limiter: wait for a permit, make the call, tell what it used."""
+"""The limiter: wait for a permit, make the call, report the usage."""
 
 from datetime import UTC, datetime
 
@@ -64,7 +64,7 @@ async def test_a_permit_makes_the_caller_wait_for_its_turn(limiter):
     assert waited_s >= second.waited_s
 
 
-async def test_real_usage_below_the_estimate_is_given_back(limiter, database):
+async def test_usage_below_the_estimate_is_refunded(limiter, database):
     async with limiter.permit(BUCKET.name, tokens=2000) as permit:
         before = await ahead_s(database)
         permit.used(500)
@@ -74,15 +74,15 @@ async def test_real_usage_below_the_estimate_is_given_back(limiter, database):
     assert after[1] == pytest.approx(5, abs=1)
 
 
-async def test_real_usage_above_the_estimate_is_charged(limiter, database):
+async def test_usage_above_the_estimate_is_charged(limiter, database):
     async with limiter.permit(BUCKET.name, tokens=100) as permit:
         permit.used(1000)
 
     assert (await ahead_s(database))[1] == pytest.approx(10, abs=1)
 
 
-async def test_usage_that_was_counted_is_kept_when_the_call_ends_badly(limiter, database):
-    """An answer that is no use has been paid for all the same."""
+async def test_reported_usage_is_kept_when_the_call_fails(limiter, database):
+    """An unusable answer is also paid for."""
 
     async def cut_off() -> None:
         async with limiter.permit(BUCKET.name, tokens=2000) as permit:
@@ -95,8 +95,8 @@ async def test_usage_that_was_counted_is_kept_when_the_call_ends_badly(limiter, 
     assert (await ahead_s(database))[1] == pytest.approx(10, abs=1)
 
 
-async def test_the_estimate_stays_charged_when_nobody_knows_the_usage(limiter, database):
-    """The vendor may have counted a call that never answered us."""
+async def test_the_estimate_stays_charged_when_the_usage_is_unknown(limiter, database):
+    """The provider may have counted a call that never answered us."""
     with pytest.raises(Unavailable):
         async with limiter.permit(BUCKET.name, tokens=2000):
             raise Unavailable("timeout", provider="openai")
@@ -114,8 +114,8 @@ async def test_the_estimate_stays_charged_when_nobody_knows_the_usage(limiter, d
     ],
     ids=["refused by the breaker", "not connected", "not connected in an outage", "answered in an outage"],
 )
-async def test_a_call_the_vendor_never_heard_of_is_given_back(limiter, database, error, cause, kept_s):
-    """An outage would else use up the quota for as far ahead as callers wait: it is missing when the vendor is back."""
+async def test_a_call_that_was_never_sent_is_refunded(limiter, database, error, cause, kept_s):
+    """Otherwise an outage would use up the quota far ahead, and it is missing when the provider is back."""
 
     async def fails() -> None:
         async with limiter.permit(BUCKET.name, tokens=2000):
@@ -130,7 +130,7 @@ async def test_a_call_the_vendor_never_heard_of_is_given_back(limiter, database,
     assert row["tokens_in_last_minute"] == 100 * kept_s
 
 
-async def test_a_call_that_waited_and_was_refused_counts_nowhere(limiter, database):
+async def test_a_call_refused_after_its_wait_is_not_counted(limiter, database):
     """The breaker may open while a caller waits for its turn."""
     async with limiter.permit(BUCKET.name, tokens=130):
         before = await ahead_s(database)
@@ -148,7 +148,7 @@ async def test_a_call_that_waited_and_was_refused_counts_nowhere(limiter, databa
     assert (row["requests_in_last_minute"], row["tokens_in_last_minute"]) == (1, 130)
 
 
-async def test_a_caller_cancelled_while_it_waits_gives_all_of_it_back(limiter, database):
+async def test_a_caller_cancelled_while_waiting_refunds_everything(limiter, database):
     """A drained worker must not leave the fleet waiting for calls that are never made."""
     async with limiter.permit(BUCKET.name, tokens=1000):
         pass
@@ -178,7 +178,7 @@ async def test_a_wait_that_would_be_long_is_refused_and_costs_nothing(limiter, d
     assert await blocked_s(database) == 0
 
 
-async def test_a_vendors_429_blocks_the_bucket_for_every_worker(limiter, database):
+async def test_a_429_blocks_the_bucket_for_every_worker(limiter, database):
     """The others need not each collect a 429 of their own."""
     with pytest.raises(RateLimited):
         async with limiter.permit(BUCKET.name, tokens=1):
@@ -192,7 +192,7 @@ async def test_a_vendors_429_blocks_the_bucket_for_every_worker(limiter, databas
     assert refused.value.retry_after_s == pytest.approx(40, abs=1)
 
 
-async def test_opening_again_forgets_nothing(limiter, database):
+async def test_a_restart_keeps_the_state_of_the_bucket(limiter, database):
     """A worker that restarts in a crash loop must not win quota by it."""
     async with limiter.permit(BUCKET.name, tokens=2000):
         pass
@@ -203,7 +203,7 @@ async def test_opening_again_forgets_nothing(limiter, database):
 
 
 async def test_callers_in_one_process_and_another_share_one_line(limiter, database):
-    """Twenty calls at 10 a second and a burst of one: the last starts after 0.9 s, whoever made it."""
+    """Twenty calls at 10 per second and a burst of one: the last starts after 0.9 s."""
     another = Limiter(database, {BUCKET.name: BUCKET})
     starts: list[datetime] = []
     waits: list[float] = []
@@ -225,7 +225,7 @@ async def test_callers_in_one_process_and_another_share_one_line(limiter, databa
     assert took_s >= 0.85
 
 
-async def test_a_429_took_no_tokens(limiter, database):
+async def test_a_429_uses_no_tokens(limiter, database):
     with pytest.raises(RateLimited):
         async with limiter.permit(BUCKET.name, tokens=3000):
             raise limited(0.1)
@@ -243,7 +243,7 @@ CHANGES = {
 
 
 async def test_a_new_limit_reaches_callers_that_wait_on_every_worker_within_a_second(limiter, database):
-    """`quotas set`: those who were told to wait for twenty seconds under the old limit go under the new one."""
+    """`quotas set`: callers that wait for twenty seconds under the old limit continue under the new one."""
     another = Limiter(database, {BUCKET.name: BUCKET})
     went: list[float] = []
 
@@ -265,8 +265,8 @@ async def test_a_new_limit_reaches_callers_that_wait_on_every_worker_within_a_se
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-async def test_a_change_is_known_to_every_worker_that_waits(limiter, database, change):
-    """What was granted before no longer holds: nobody goes by it."""
+async def test_a_change_reaches_every_waiting_worker(limiter, database, change):
+    """Earlier grants are revoked: nobody uses them."""
     another = Limiter(database, {BUCKET.name: BUCKET})
     before = limiter._clients[BUCKET.name].epoch
 
@@ -283,7 +283,7 @@ async def test_a_change_is_known_to_every_worker_that_waits(limiter, database, c
         tasks.cancel_scope.cancel()
 
 
-async def test_a_block_holds_callers_that_wait_already(limiter, database):
+async def test_a_block_delays_callers_that_are_already_waiting(limiter, database):
     async with limiter.permit(BUCKET.name, tokens=180):
         pass
     went = []
@@ -302,7 +302,7 @@ async def test_a_block_holds_callers_that_wait_already(limiter, database):
     assert min(went) - blocked_at >= 1.4
 
 
-async def test_callers_that_ask_again_keep_their_order(limiter, database):
+async def test_callers_that_repeat_their_request_keep_their_order(limiter, database):
     order = []
 
     async def wait(number: int) -> None:
@@ -347,7 +347,7 @@ async def test_a_limiter_waits_no_longer_than_its_longest_wait(database):
     assert refused.value.retry_after_s == pytest.approx(3, abs=0.5)
 
 
-async def test_what_the_vendor_says_slows_the_fleet(limiter, database):
+async def test_headers_of_the_provider_slow_the_fleet(limiter, database):
     await limiter.learn(BUCKET.name, ProviderLimits(requests_limit=600, tokens_limit=6000, tokens_left=0.1))
     await limiter.learn(BUCKET.name, ProviderLimits(requests_limit=600, tokens_limit=6000, tokens_left=0.9))
 
@@ -355,7 +355,7 @@ async def test_what_the_vendor_says_slows_the_fleet(limiter, database):
     assert row["pace"] == pytest.approx(0.2, abs=0.05), "a few times a second is enough"
 
 
-async def test_a_limit_beyond_all_bounds_is_learned_as_the_most_there_is(limiter, database):
+async def test_an_absurdly_high_limit_is_stored_as_the_largest_possible(limiter, database):
     """Gateways that have no limit say so with a number that fits no column."""
     await limiter.learn(BUCKET.name, limits_in({"x-ratelimit-limit-tokens": "9" * 12}))
 
@@ -363,7 +363,7 @@ async def test_a_limit_beyond_all_bounds_is_learned_as_the_most_there_is(limiter
     assert row["max_tokens"] == BUCKET.tokens_per_minute
 
 
-async def test_an_answer_without_headers_teaches_nothing(limiter, database):
+async def test_an_answer_without_headers_changes_nothing(limiter, database):
     before = (await database.rows("ops/quotas", name=None, every=True))[0]["pace"]
 
     await limiter.learn(BUCKET.name, ProviderLimits())
@@ -371,7 +371,7 @@ async def test_an_answer_without_headers_teaches_nothing(limiter, database):
     assert (await database.rows("ops/quotas", name=None, every=True))[0]["pace"] == before == 1
 
 
-async def test_a_guest_makes_what_is_missing_and_changes_nothing_else(limiter, database):
+async def test_a_guest_creates_missing_buckets_and_changes_no_others(limiter, database):
     """A person's own settings must not become the fleet's, nor wake everybody who waits for a grant."""
     other = Bucket("openai/max", "openai", requests_per_minute=5, tokens_per_minute=50)
     poorer = Bucket(BUCKET.name, "openai", requests_per_minute=1, tokens_per_minute=1)

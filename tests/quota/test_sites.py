@@ -58,7 +58,7 @@ async def sql(database: Database, text: str) -> None:
         await connection.execute(text.encode())
 
 
-async def test_a_bucket_is_made_when_it_is_first_used_and_not_again(limiter, heard, database):
+async def test_a_bucket_is_created_at_its_first_use_only(limiter, heard, database):
     """Each call costs one statement; making sure of the bucket must not cost another."""
     for _ in range(3):
         await call(limiter, site("a"))
@@ -67,7 +67,7 @@ async def test_a_bucket_is_made_when_it_is_first_used_and_not_again(limiter, hea
     assert await names(database) == {PICTURES.name, "wix/a"}
 
 
-async def test_many_that_use_a_bucket_first_share_it(limiter, heard):
+async def test_concurrent_first_users_share_one_bucket(limiter, heard):
     async with create_task_group() as tasks:
         for _ in range(20):
             tasks.start_soon(call, limiter, site("a"))
@@ -92,7 +92,7 @@ async def test_a_worker_forgets_the_sites_it_does_not_call(limiter, heard):
     assert heard.statements == ["quota/ensure_bucket", "quota/round"]
 
 
-async def test_the_settings_of_who_uses_it_last_are_in_force_unless_a_person_set_it(limiter, database):
+async def test_the_latest_settings_apply_unless_a_person_pinned_the_bucket(limiter, database):
     await call(limiter, site("a"))
     await call(limiter, site("b"))
     await database.rows("quota/set_bucket", name="wix/b", requests_per_minute=30, tokens_per_minute=None, pinned=True)
@@ -120,7 +120,7 @@ async def test_only_buckets_of_sites_long_idle_are_removed(limiter, database):
     assert await names(database) == {PICTURES.name, "wix/used", "wix/stopped", "wix/set"}
 
 
-async def test_a_bucket_that_was_removed_is_made_again(limiter, database):
+async def test_a_removed_bucket_is_created_again(limiter, database):
     """A worker remembers a bucket for a fraction of the time after which it is removed."""
     assert 10 * IDLE_S < REMOVED_S
     await call(limiter, site("a"))
@@ -144,22 +144,22 @@ async def test_a_bucket_that_is_about_to_be_used_is_not_removed(limiter, databas
     assert "wix/a" in await names(database)
 
 
-async def test_a_limit_that_a_vendor_told_of_long_ago_no_longer_holds(limiter, database):
+async def test_a_limit_learned_long_ago_expires(limiter, database):
     """Replicate says that it has lowered a limit, and never that it has raised it again."""
     await limiter.learn(PICTURES.name, ProviderLimits(requests_limit=6))
     await clean_up(database)
-    told = [row["reported_requests_per_minute"] for row in await database.rows("ops/quotas", name=None, every=True)]
+    limits = [row["reported_requests_per_minute"] for row in await database.rows("ops/quotas", name=None, every=True)]
     await sql(database, f"update quotas set learned_at = learned_at - make_interval(secs => {LIMITS_EXPIRE_S + 1})")
 
     await clean_up(database)
 
-    assert told == [6]
+    assert limits == [6]
     assert [
         row["reported_requests_per_minute"] for row in await database.rows("ops/quotas", name=None, every=True)
     ] == [None]
 
 
-async def test_desks_of_long_ago_are_forgotten(limiter, database):
+async def test_clients_unseen_for_long_are_deleted(limiter, database):
     """A row a process and bucket: workers that come and go must not fill a table. And one in use is not forgotten."""
     await sql(
         database,
@@ -174,7 +174,7 @@ async def test_desks_of_long_ago_are_forgotten(limiter, database):
     assert [row["number"] for row in rows] == [7]
 
 
-async def test_upkeep_waits_for_nobody(limiter, database, database_url):
+async def test_upkeep_does_not_wait_for_locks(limiter, database, database_url):
     """It locks many buckets, in any order: it must not wait for one while it holds another."""
     for name in ("held", "idle"):
         await call(limiter, site(name))

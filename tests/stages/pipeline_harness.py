@@ -1,4 +1,4 @@
-"""One blog's attempts on a real queue against the simulated vendors, settled as a worker does it."""
+"""One blog's attempts on a real queue against the simulated providers, settled as a worker does it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -124,7 +124,7 @@ class Kitchen:
         return row
 
     async def close(self, provider: str) -> None:
-        """What a person does when the vendor's account is in order again."""
+        """What a person does when the provider's account is in order again."""
         await self.room.forgive()
         await self.run("update provider_health set state = 'closed' where provider = %s", provider)
         await self.breakers.sync()  # type: ignore[attr-defined]
@@ -132,7 +132,7 @@ class Kitchen:
 
 @asynccontextmanager
 async def opened_kitchen(database: Any, worker_id: UUID, **options: Any) -> AsyncIterator[Kitchen]:
-    """A kitchen whose vendors run at a hundred times their speed. DATABASE_URL has to be set."""
+    """A kitchen whose providers run at a hundred times their speed. DATABASE_URL has to be set."""
     await database.execute(
         "queue/register_worker", name="w", worker_id=worker_id, host="h", pid=1, version="0", concurrency=1, lease_s=600
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is remembered between jobs, and for how long."""
+"""The cache between jobs, and how long its values are valid."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ def stored(database):
     return StoredCache(database, product_s=60, ideas_s=60)
 
 
-async def test_a_value_is_remembered_replaced_and_forgotten(stored):
+async def test_a_value_is_stored_replaced_and_deleted(stored):
     await stored.remember("k", {"a": 1}, ttl_s=60)
     await stored.remember("k", {"a": 2}, ttl_s=None)
     assert await stored.recall("k") == {"a": 2}
@@ -27,14 +27,14 @@ async def test_a_value_is_remembered_replaced_and_forgotten(stored):
     assert await stored.recall("k") is None
 
 
-async def test_what_postgres_cannot_keep_costs_no_blog(stored):
+async def test_values_that_postgres_cannot_store_fail_no_job(stored):
     """A model or a shop may give a NUL or half a character: the ideas bought with it crashed their attempt."""
     await stored.remember("k", [{"title": "A\0 mug \ud83d", "score": float("inf")}], ttl_s=60)
 
     assert await stored.recall("k") == [{"title": "A mug ?", "score": None}]
 
 
-async def test_what_has_expired_is_not_recalled_and_prune_removes_it(stored, database):
+async def test_expired_values_are_not_returned_and_prune_removes_them(stored, database):
     await stored.remember("old", 1, ttl_s=0)
     await stored.remember("for good", 2, ttl_s=None)
 
@@ -43,7 +43,7 @@ async def test_what_has_expired_is_not_recalled_and_prune_removes_it(stored, dat
     assert await stored.recall("for good") == 2
 
 
-async def test_a_shop_is_asked_once_for_a_product_and_its_catalog(work, stored):
+async def test_a_product_and_its_catalog_are_read_once(work, stored):
     """Every call counts against the 200 a minute that the site's visitors share."""
     async with simulated() as (vendors, room):
         product_id = (await room.products(SITE))[0]["id"]
@@ -61,7 +61,7 @@ async def test_a_shop_is_asked_once_for_a_product_and_its_catalog(work, stored):
     assert len(asked) == 3
 
 
-async def test_a_shop_that_has_moved_to_the_new_catalog_is_asked_again_at_once(work, cache):
+async def test_a_shop_that_moved_to_the_new_catalog_is_read_again_at_once(work, cache):
     async with simulated() as (vendors, room):
         product_id = (await room.products(SITE))[0]["id"]
         answer = await vendors.wix.catalog(SITE)
@@ -74,7 +74,7 @@ async def test_a_shop_that_has_moved_to_the_new_catalog_is_asked_again_at_once(w
     assert cache.lifetimes[f"catalog/{SITE}"] == (None if answer == "V3_CATALOG" else source.V1_CACHED_S)
 
 
-async def test_tags_are_made_once_and_found_again_whatever_their_case():
+async def test_tags_are_created_once_and_found_again_in_any_case():
     async with simulated() as (vendors, room):
         wix = vendors.wix
         first = await wix.tag_ids(SITE, ["Coffee", "Slow Mornings"], language="en")

@@ -31,17 +31,17 @@ LABELS = st.text("abs ßé-&陶器ไ1", max_size=12)
         ("Linen", ["Linen curtains"], []),
     ],
 )
-def test_a_category_fits_in_whatever_spelling(label, names, phrases):
+def test_a_category_matches_in_any_spelling(label, names, phrases):
     assert matching({"c": label, "d": "Something else"}, names=names, phrases=phrases) == ["c"]
 
 
 @pytest.mark.parametrize("label", ["Smug", "News", "", "&", "Coffee pots"])
-def test_a_category_that_a_post_only_resembles_does_not_fit(label):
+def test_a_category_that_is_only_similar_does_not_match(label):
     assert matching({"c": label}, names=["mug"], phrases=["heavy coffee mug"]) == []
 
 
 @given(st.dictionaries(st.text("0123", min_size=1), LABELS, max_size=8), st.lists(LABELS), st.lists(LABELS))
-def test_at_most_three_of_the_known_ones_each_once_and_exact_ones_first(known, names, phrases):
+def test_at_most_three_known_categories_are_chosen_exact_matches_first(known, names, phrases):
     found = matching(known, names=names, phrases=phrases)
 
     assert len(found) == len(set(found)) <= MOST
@@ -82,7 +82,7 @@ async def drafted(work, room):
     return listed["categoryIds"]
 
 
-async def test_a_draft_is_in_the_categories_that_fit_the_best_first(world, checkpoints):
+async def test_a_draft_has_the_matching_categories_best_first(world, checkpoints):
     work, room = world
     ids = await categories(work, "Candles", "Mugs", "Coffee", "tableware", "Stoneware mug")
 
@@ -116,7 +116,7 @@ async def test_a_site_of_many_categories_is_read_page_by_page_and_once(world):
     ],
     ids=lambda fault: str(fault.get("status") or fault["kind"]),
 )
-async def test_a_list_that_cannot_be_read_costs_no_post(world, fault):
+async def test_an_unreadable_list_of_categories_fails_no_post(world, fault):
     work, room = world
     await categories(work, "Mugs")
     await room.fault(vendor="wix", operation="categories.query", **fault)
@@ -135,7 +135,7 @@ async def test_a_site_over_its_quota_waits_as_with_any_call(world):
     assert "drafts.create" not in await room.operations("wix")
 
 
-async def test_ids_that_are_gone_meanwhile_do_no_harm(world):
+async def test_deleted_categories_do_no_harm(world):
     work, room = world
     work.cache.values[f"categories/{SITE}"] = {"gone": "Mugs"}
 
@@ -143,7 +143,7 @@ async def test_ids_that_are_gone_meanwhile_do_no_harm(world):
 
 
 @pytest.mark.parametrize("value", [None, [], "x", {"a": None}, {"": ""}])
-async def test_whatever_the_cache_holds_costs_no_post(world, value):
+async def test_any_cached_value_fails_no_post(world, value):
     work, room = world
     work.cache.values[f"categories/{SITE}"] = value
 

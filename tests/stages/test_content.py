@@ -1,4 +1,4 @@
-"""The post: cleaned where we can, sent back where only its writer can help."""
+"""The post: cleaned where possible, otherwise sent back to its writer."""
 
 import json
 
@@ -66,7 +66,7 @@ def test_the_product_is_linked_whatever_its_address_looks_like(address, mention)
     assert links.count(f'"url": "{address}"') == 1
 
 
-def test_html_and_second_titles_go():
+def test_html_and_repeated_titles_are_removed():
     output = read(body_markdown=f"# How a heavy mug keeps coffee warm\n\n<div>Hello</div>\n\n# Another\n\n{body()}")
 
     assert output["markdown"].startswith("Hello")
@@ -86,7 +86,7 @@ def test_soft_limits_are_kept_by_cutting_on_a_word():
     assert len(output["tags"]) == 2
 
 
-def test_what_is_missing_is_filled_from_what_is_there():
+def test_missing_fields_are_filled_from_the_others():
     output = read(slug="", seo_title="", seo_description="", tags=[], image_alt="")
 
     assert output["slug"] == "how-a-heavy-mug-keeps-coffee-warm"
@@ -97,7 +97,7 @@ def test_what_is_missing_is_filled_from_what_is_there():
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"body_markdown": body(sections=2, paragraphs=1)}, "words"),
         ({"body_markdown": body().replace("## ", "")}, "sections"),
@@ -109,13 +109,13 @@ def test_what_is_missing_is_filled_from_what_is_there():
         ({"tags": "mug"}, "tags"),
     ],
 )
-def test_what_only_a_writer_can_mend_is_told(fields, told):
-    with pytest.raises(InvalidOutput, match=told):
+def test_faults_that_need_a_rewrite_are_sent_back(fields, message):
+    with pytest.raises(InvalidOutput, match=message):
         read(**fields)
 
 
 @pytest.mark.parametrize("answer", ["", "[]", '{"title":', "null"])
-def test_an_answer_that_is_no_post_is_unfit(answer):
+def test_an_answer_that_is_not_a_post_is_unfit(answer):
     with pytest.raises(InvalidOutput):
         content.read_post(answer, source=SOURCE, idea=idea())
 
@@ -124,7 +124,7 @@ def test_an_answer_that_is_no_post_is_unfit(answer):
     "sentence",
     ["陶瓷杯子保温的时间比玻璃杯更长。", "厚い陶器のカップは温かさを長く保ちます。", "แก้วเซรามิกหนาเก็บความร้อนได้นานกว่า "],
 )
-def test_a_language_without_spaces_has_words_too(sentence):
+def test_words_are_counted_in_languages_without_spaces(sentence):
     """Counted by its spaces every post in Chinese, Japanese or Thai is too short, and fails after a paid repair."""
     sections = "\n\n".join(f"## {sentence[:8]}\n\n{part}. {sentence * 14}" for part in range(5))
 
@@ -136,7 +136,7 @@ def test_a_language_without_spaces_has_words_too(sentence):
     assert forbidden_in(sentence, [sentence[2:4]]) == [sentence[2:4]]
 
 
-async def test_a_forbidden_word_does_not_come_back_from_the_idea(work, writer, checkpoints):
+async def test_forbidden_words_of_the_idea_are_not_used_as_a_fallback(work, writer, checkpoints):
     """The idea's title and keywords stand in where the post's own are taken or none."""
     site = {"forbidden_words": ["heavy"]}
     checkpoints.saved |= {"source": SOURCE | {"site": site}, "ideas": {"chosen": idea(), "others": []}}
@@ -150,5 +150,5 @@ async def test_a_forbidden_word_does_not_come_back_from_the_idea(work, writer, c
     assert output["tags"] == ["stoneware mug"]
 
 
-def test_the_body_has_no_gaps():
+def test_the_body_has_no_repeated_blank_lines():
     assert "\n\n\n" not in read(body_markdown=body().replace("\n\n", "\n\n\n\n"))["markdown"]

@@ -1,4 +1,4 @@
-"""What Wix is sent keeps each of its limits: a post refused for one is writing paid for and lost."""
+"""Drafts keep every limit of Wix: a refused post has been paid for and is lost."""
 
 import json
 from urllib.parse import quote
@@ -70,7 +70,7 @@ def test_a_post_too_large_loses_its_last_sections():
     assert "".join(texts(last)).endswith("words and words end.")
 
 
-def test_what_nobody_sees_goes_before_any_word():
+def test_invisible_parts_are_dropped_before_any_word():
     markdown = "\n\n".join(["a"] * 200)
     whole = ricos(markdown)
 
@@ -79,7 +79,7 @@ def test_what_nobody_sees_goes_before_any_word():
     assert ricos_html(kept) == ricos_html(whole)
 
 
-def test_a_post_without_an_end_to_leave_out_is_refused_in_words():
+def test_a_post_that_cannot_be_shortened_is_refused_with_a_clear_message():
     """Better than Wix's answer: it says what a person can do."""
     long = "## One\n\n## Two\n\n" + "words and words " * 30_000
 
@@ -103,7 +103,7 @@ def test_a_compact_document_looks_the_same(markdown):
     assert violations(lighter) == []
 
 
-def test_the_cover_fits_into_what_is_kept_for_it():
+def test_the_cover_fits_into_its_reserved_space():
     media = covered({}, file_id="f" * 200, alt="\N{SNOWMAN}" * 125)
 
     assert size_of({"draftPost": media, "publish": False, "fieldsets": []}) < AROUND_POST

@@ -1,4 +1,4 @@
-"""Of every n consecutive posts of a site one stays a draft, whoever makes them and however often."""
+"""Of every n consecutive posts of a site one stays a draft, across workers and attempts."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -78,7 +78,7 @@ def drawn(url: str, worker: UUID, mine: list[tuple[int, list[str]]], every: int)
 
 @settings(max_examples=25)
 @given(blogs=HISTORIES, every=st.integers(1, 6))
-def test_exactly_one_of_n_is_held_over_workers_and_retries(module_url: str, blogs: list[Blog], every: int) -> None:
+def test_exactly_one_of_n_is_drawn_across_workers_and_retries(module_url: str, blogs: list[Blog], every: int) -> None:
     """The database counts: two workers at once, or an attempt that asks again, change nothing."""
     ids = begun(module_url, blogs)
     mine = {
@@ -101,8 +101,8 @@ def test_exactly_one_of_n_is_held_over_workers_and_retries(module_url: str, blog
 
 @settings(max_examples=25)
 @given(numbers=st.lists(st.integers(1, 9), min_size=1, max_size=30))
-def test_a_changed_n_counts_from_the_last_one_that_was_held(module_url: str, numbers: list[int]) -> None:
-    """Whoever lowers it does not wait out the old one."""
+def test_a_changed_n_counts_from_the_last_drawn_post(module_url: str, numbers: list[int]) -> None:
+    """A lower number applies at once."""
     ids = begun(module_url, [("a", [])] * len(numbers))
     passed = 0
 
@@ -112,7 +112,7 @@ def test_a_changed_n_counts_from_the_last_one_that_was_held(module_url: str, num
         assert held == (passed == 0)
 
 
-def test_a_claim_that_was_lost_draws_nothing(module_url: str) -> None:
+def test_a_lost_claim_draws_nothing(module_url: str) -> None:
     [job_id] = begun(module_url, [("a", [])])
     with psycopg.connect(module_url, autocommit=True) as connection:
         asked = {"job_id": job_id, "attempt": 2, "worker_id": WORKERS[0], "every": 1}
@@ -135,7 +135,7 @@ def test_a_claim_that_was_lost_draws_nothing(module_url: str) -> None:
         (None, {"publish_mode": "publish", "review_every": 1}, None, False),
     ],
 )
-async def test_the_blog_says_first_then_its_site_then_the_fleet(
+async def test_the_setting_of_the_job_wins_over_its_site_and_the_fleet(
     world: Any,  # noqa: F811
     checkpoints: RecordedCheckpoints,
     own: str | None,
@@ -158,7 +158,7 @@ async def test_the_blog_says_first_then_its_site_then_the_fleet(
 
 
 @pytest.mark.anyio
-async def test_what_was_drawn_stays_when_the_settings_change_before_the_next_attempt(
+async def test_a_draw_is_kept_when_the_settings_change_before_the_next_attempt(
     world: Any,  # noqa: F811
     checkpoints: RecordedCheckpoints,
 ) -> None:
@@ -175,7 +175,7 @@ async def test_what_was_drawn_stays_when_the_settings_change_before_the_next_att
 
 
 @pytest.mark.anyio
-async def test_a_draft_that_was_made_before_the_draw_is_published_as_it_was_meant(
+async def test_a_draft_made_before_the_draw_is_published(
     world: Any,  # noqa: F811
     checkpoints: RecordedCheckpoints,
 ) -> None:
@@ -189,7 +189,7 @@ async def test_a_draft_that_was_made_before_the_draw_is_published_as_it_was_mean
 
 
 @pytest.mark.anyio
-async def test_a_site_s_posts_are_held_scored_and_booked(kitchen: Kitchen) -> None:
+async def test_posts_of_a_site_are_drawn_scored_and_recorded(kitchen: Kitchen) -> None:
     """From the queue to Wix: two of six stay drafts, each post has its score, and the ledger their sum."""
     await kitchen.run("update sites set settings = '{\"review_every\": 3}'")
     [site] = await kitchen.run("select instance_id from sites")

@@ -89,7 +89,7 @@ def test_any_markdown_is_a_document_that_keeps_the_rules(seed: int) -> None:
 
 
 @pytest.mark.parametrize("piece", ["[", "![", "![a ", "[a](<"])
-def test_brackets_without_an_end_are_words(piece: str) -> None:
+def test_unclosed_brackets_are_text(piece: str) -> None:
     """The parser searches for the end of each one separately: 20,000 of them took minutes."""
     markdown = piece * 10_000
 

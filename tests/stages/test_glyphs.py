@@ -30,7 +30,7 @@ def misread(text: str) -> str:
 
 
 @given(words=st.lists(WORDS, min_size=2, max_size=12), place=st.integers(0, 12), emoji=EMOJI)
-def test_without_its_emoji_a_text_is_as_before(words: list[str], place: int, emoji: str) -> None:
+def test_removing_emoji_changes_nothing_else(words: list[str], place: int, emoji: str) -> None:
     planted = [*words[:place], emoji, *words[place:]]
 
     assert without_emoji(" ".join(planted), KNOWN).strip() == " ".join(words)
@@ -39,12 +39,12 @@ def test_without_its_emoji_a_text_is_as_before(words: list[str], place: int, emo
 @pytest.mark.parametrize(
     "kept", ["| a | \u2705 |", "Mug \U0001f31e", "20 °C, \u2713 and \u2605", "5 * 3 # 4 © 2", "1. First"]
 )
-def test_signs_that_say_something_stay(kept: str) -> None:
+def test_meaningful_symbols_are_kept(kept: str) -> None:
     assert without_emoji(kept, KNOWN) == kept
 
 
 @given(text=st.lists(SENTENCES, min_size=2, max_size=4).map(" ".join))
-def test_a_broken_encoding_is_put_right(text: str) -> None:
+def test_a_broken_encoding_is_repaired(text: str) -> None:
     broken = misread(text)
 
     assert decoded_again(broken, KNOWN) == text or broken.count("\u00c3") < 2
@@ -52,12 +52,12 @@ def test_a_broken_encoding_is_put_right(text: str) -> None:
 
 
 @pytest.mark.parametrize("whole", ["CAFÉ…", "IRMÃ” disse", "À la carte", "¡SÍ!", "Größe: 5 \u2013 6", "Âge d\u2019or"])
-def test_capitals_with_accents_are_no_broken_encoding(whole: str) -> None:
+def test_accented_capitals_are_not_a_broken_encoding(whole: str) -> None:
     assert decoded_again(whole, KNOWN) == whole
 
 
 @given(sentences=st.lists(SENTENCES, min_size=1, max_size=4), cut=st.integers(2, 20))
-def test_a_text_that_breaks_off_is_found(sentences: list[str], cut: int) -> None:
+def test_a_truncated_text_is_detected(sentences: list[str], cut: int) -> None:
     whole = " ".join([*sentences, "Hier ist am Ende noch ein Satz der länger ist als das."])
 
     assert broken_off(f"Vorher steht noch etwas.\n\n{whole}", KNOWN) == ""
@@ -65,6 +65,6 @@ def test_a_text_that_breaks_off_is_found(sentences: list[str], cut: int) -> None
 
 
 @given(thought=st.text(LETTERS + " .\n", max_size=80), text=SENTENCES)
-def test_a_thought_goes_and_the_post_stays(thought: str, text: str) -> None:
+def test_reasoning_of_the_model_is_removed_from_the_post(thought: str, text: str) -> None:
     assert without_thoughts(f"<think>{thought}</think>\n{text}", KNOWN) == text
     assert without_thoughts(f"A <think> without an end. {text}", KNOWN) == f"A <think> without an end. {text}"

@@ -26,7 +26,7 @@ async def test_the_best_idea_is_chosen_and_the_rest_kept(work, writer, checkpoin
     assert writer.asked[0]["input"].startswith("<source>\n{")
 
 
-async def test_ideas_without_use_do_not_spoil_the_rest(work, writer, checkpoints):
+async def test_unusable_ideas_do_not_affect_the_others(work, writer, checkpoints):
     checkpoints.saved["source"] = {"keyword": "mug"}
     writer.will_write({"ideas": [idea(outline=[]), idea(title=""), idea()]})
 
@@ -35,7 +35,7 @@ async def test_ideas_without_use_do_not_spoil_the_rest(work, writer, checkpoints
     assert output["others"] == []
 
 
-def test_a_worn_headline_loses_to_a_plain_one():
+def test_a_cliche_headline_loses_to_a_plain_one():
     """The model rates its own clichés highly."""
     worn = ideas.Idea.model_validate(idea(title="The Ultimate Guide to Mugs", score=80))
     fresh = ideas.Idea.model_validate(idea(score=70))
@@ -43,7 +43,7 @@ def test_a_worn_headline_loses_to_a_plain_one():
     assert ideas.merit(fresh, {}) > ideas.merit(worn, {})
 
 
-def test_an_idea_beside_the_topic_loses():
+def test_an_idea_off_the_topic_loses():
     off = ideas.Idea.model_validate(idea(title="How to brew green tea", keywords=["green tea"], score=75))
     on = ideas.Idea.model_validate(idea(score=70))
 
@@ -59,7 +59,7 @@ def test_an_answer_without_ideas_is_unfit(answer):
 
 
 @pytest.mark.parametrize("score", ["null", '"high"', "Infinity", "NaN", "[]", "1e999"])
-def test_a_score_that_is_no_number_costs_no_idea_and_no_repair(score):
+def test_an_invalid_score_needs_no_repair_and_loses_no_idea(score):
     """All ideas of the answer were thrown away for it, and others paid for."""
     scored, odd = idea(score=60), idea(title="How to choose a mug", score="?")
 
@@ -80,7 +80,7 @@ def test_markup_is_taken_out_of_ideas():
 SOURCE = {"kind": "keyword", "keyword": "mug"}
 
 
-async def test_the_next_blog_of_a_source_takes_an_idea_that_was_left_over(work, writer, checkpoints):
+async def test_the_next_job_of_a_source_takes_a_remaining_idea(work, writer, checkpoints):
     """Nothing already paid for is bought again."""
     checkpoints.saved["source"] = SOURCE
     writer.will_write({"ideas": [idea(title="The first title", score=90), idea(title="The second title", score=50)]})
@@ -105,7 +105,7 @@ async def test_another_site_is_given_ideas_of_its_own(work, writer, checkpoints)
     assert output["chosen"]["title"] == "Bought there"
 
 
-async def test_other_words_to_the_model_or_another_source_want_other_ideas(work, cache, monkeypatch):
+async def test_a_changed_prompt_or_source_needs_new_ideas(work, cache, monkeypatch):
     before = material.digest(SOURCE)
 
     assert material.digest({**SOURCE, "keyword": "cup"}) != before
@@ -113,7 +113,7 @@ async def test_other_words_to_the_model_or_another_source_want_other_ideas(work,
     assert material.digest(SOURCE) != before
 
 
-async def test_where_all_are_taken_others_are_asked_for_once(work, writer, checkpoints):
+async def test_new_ideas_are_requested_once_when_all_are_taken(work, writer, checkpoints):
     """The model is told what the site has."""
     checkpoints.saved["source"], checkpoints.titles = SOURCE, ["Taken title"]
     writer.will_write({"ideas": [idea(title="Taken title")]}, {"ideas": [idea(title="Something new")]})
@@ -125,7 +125,7 @@ async def test_where_all_are_taken_others_are_asked_for_once(work, writer, check
     assert set(checkpoints.spends) == {"ideas.draft", "ideas.more"}
 
 
-async def test_a_source_that_gives_nothing_new_ends_its_blog_with_the_reason(work, writer, checkpoints):
+async def test_a_source_without_new_ideas_ends_its_job_with_the_reason(work, writer, checkpoints):
     checkpoints.saved["source"], checkpoints.titles = SOURCE, ["Taken title"]
     writer.will_write({"ideas": [idea(title="Taken title")]}, {"ideas": [idea(title="Taken title")]})
 

@@ -1,4 +1,4 @@
-"""Ideas come several a call: blogs of one source that are made at the same moment share a call, and pay for it once."""
+"""A call gives several ideas: concurrent jobs of one source share a call, and pay for it once."""
 
 import json
 from dataclasses import replace
@@ -72,7 +72,7 @@ async def rescue(kitchen: Kitchen) -> None:
     await kitchen.run("update workers set lease_until = now() + interval '1 h'")
 
 
-async def test_ten_blogs_of_one_source_at_once_pay_for_no_more_calls_than_their_ideas_need(kitchen):
+async def test_ten_concurrent_jobs_of_one_source_pay_only_for_the_calls_they_need(kitchen):
     """The usual campaign: all of them found the shelf empty, and each paid for a call of its own."""
     for _ in range(BLOGS - 1):
         await kitchen.add(SITE)
@@ -94,7 +94,7 @@ async def test_ten_blogs_of_one_source_at_once_pay_for_no_more_calls_than_their_
     assert await buyers(kitchen) == []
 
 
-async def test_who_waits_for_ideas_holds_no_slot_spends_no_attempt_and_says_why(kitchen, dying):
+async def test_waiting_for_ideas_uses_no_slot_and_no_attempt_and_has_a_reason(kitchen, dying):
     """And those that wait do not come back all at once."""
     for _ in range(18):
         await kitchen.add(SITE)
@@ -108,7 +108,7 @@ async def test_who_waits_for_ideas_holds_no_slot_spends_no_attempt_and_says_why(
     assert await ideas_calls(kitchen) == 1, "the one before all this"
 
 
-async def test_a_buyer_that_died_goes_on_by_itself_once_it_is_rescued(kitchen, dying):
+async def test_a_dead_buyer_continues_after_its_rescue(kitchen, dying):
     await rescue(kitchen)
 
     job = await kitchen.attempt()
@@ -117,8 +117,8 @@ async def test_a_buyer_that_died_goes_on_by_itself_once_it_is_rescued(kitchen, d
     assert await buyers(kitchen) == []
 
 
-async def test_a_buyer_that_died_is_replaced_after_a_while(kitchen, dying):
-    """Nobody may wait for ever for somebody whose end went unnoticed."""
+async def test_a_dead_buyer_is_replaced_after_a_while(kitchen, dying):
+    """No job may wait for ever for a buyer that died unnoticed."""
     assert (await kitchen.attempt())["status"] == "PENDING"
     [left] = await kitchen.run("select extract(epoch from expires_at - now()) as s from cache where key like '%/buyer'")
     assert STAGE_DEADLINE_S - 60 < left["s"] <= STAGE_DEADLINE_S
@@ -150,7 +150,7 @@ async def test_a_buyer_whose_attempt_is_over_is_replaced_at_once(kitchen, dying,
     ],
     ids=["500", "429", "no answer", "no credit", "refused"],
 )
-async def test_a_buyer_that_gets_nothing_lets_the_next_one_try(kitchen, fault, status):
+async def test_a_buyer_without_a_result_lets_the_next_one_try(kitchen, fault, status):
     kitchen.breakers = ClosedBreakers()
     await kitchen.room.fault(vendor="openai", times=2, **fault)
 
@@ -159,7 +159,7 @@ async def test_a_buyer_that_gets_nothing_lets_the_next_one_try(kitchen, fault, s
     assert await buyers(kitchen) == []
 
 
-async def test_a_buyer_that_is_stopped_lets_the_next_one_try(work, writer, checkpoints, cache):
+async def test_a_cancelled_buyer_lets_the_next_one_try(work, writer, checkpoints, cache):
     """By a person, or with its worker: its cancellation is held up for the one statement that frees the others."""
     checkpoints.saved["source"] = CURTAINS
     buying, ended = Event(), []
@@ -192,7 +192,7 @@ async def test_blogs_of_another_source_or_site_do_not_wait(kitchen, dying):
     assert set(ends.values()) == {"PENDING"}
 
 
-async def test_a_blog_that_has_paid_for_its_ideas_waits_for_nobody(kitchen, dying):
+async def test_a_job_with_paid_ideas_does_not_wait(kitchen, dying):
     """And what it does not use is there for the others, who need not wait for the buyer then."""
     [waits] = await kitchen.run("select id from blog_generations where status = 'PENDING'")
     answer = {"text": json.dumps({"ideas": [idea(title="Paid for"), idea(title="And so is another one")]})}
@@ -211,7 +211,7 @@ async def test_a_blog_that_has_paid_for_its_ideas_waits_for_nobody(kitchen, dyin
     assert await buyers(kitchen) == [dying.job_id], "whose right to buy is left alone"
 
 
-async def test_a_preview_waits_for_nobody_and_nobody_for_it(kitchen, dying):
+async def test_a_preview_neither_waits_for_ideas_nor_delays_others(kitchen, dying):
     """It has no row in the queue to come back to."""
     spends: list[Any] = []
 
@@ -229,7 +229,7 @@ async def test_a_preview_waits_for_nobody_and_nobody_for_it(kitchen, dying):
     assert await buyers(kitchen) == [dying.job_id]
 
 
-async def test_ideas_that_came_while_one_became_the_buyer_are_not_bought_again(work, writer, checkpoints, cache):
+async def test_ideas_that_arrived_meanwhile_are_not_bought_again(work, writer, checkpoints, cache):
     """Between its look at the shelf and its turn to buy another one may have filled it."""
     checkpoints.saved["source"] = CURTAINS
     key = f"ideas/{SITE}/{material.digest(CURTAINS)}"
@@ -246,7 +246,7 @@ async def test_ideas_that_came_while_one_became_the_buyer_are_not_bought_again(w
     assert writer.asked == []
 
 
-async def test_an_attempt_that_was_lost_does_not_end_the_right_of_the_next_one(kitchen, dying):
+async def test_a_lost_attempt_does_not_release_the_next_buyer(kitchen, dying):
     """Its worker, back from the dead, cleans up after itself only."""
     cache, [key] = cache_of(kitchen), [row["key"] for row in await kitchen.run("select key from cache")]
     key = key.removesuffix("/buyer")
@@ -262,7 +262,7 @@ async def test_an_attempt_that_was_lost_does_not_end_the_right_of_the_next_one(k
     assert await buyers(kitchen) == []
 
 
-async def test_of_many_that_ask_at_once_one_becomes_the_buyer(kitchen):
+async def test_one_of_many_concurrent_jobs_becomes_the_buyer(kitchen):
     for _ in range(BLOGS - 1):
         await kitchen.add(SITE)
     cache, answers = cache_of(kitchen), []

@@ -25,7 +25,7 @@ async def world(work: Work, checkpoints) -> AsyncIterator[tuple[Work, Room]]:
         yield replace(work, vendors=vendors), room
 
 
-async def test_a_picture_is_made_paid_for_and_kept(world, checkpoints, limiter):
+async def test_a_picture_is_generated_paid_for_and_stored(world, checkpoints, limiter):
     work, _ = world
 
     output = (await image.run(work)).dump()
@@ -41,7 +41,7 @@ async def test_a_picture_is_made_paid_for_and_kept(world, checkpoints, limiter):
     assert [granted.bucket for granted in limiter.granted] == ["replicate/predictions"]
 
 
-async def test_a_prediction_already_paid_for_is_taken_up_again(world, checkpoints):
+async def test_a_paid_prediction_is_resumed(world, checkpoints):
     work, room = world
     first = (await image.run(work)).dump()
 
@@ -65,7 +65,7 @@ async def test_an_account_low_on_credit_slows_the_fleet(world, limiter):
     ]
 
 
-async def test_an_unsafe_picture_is_asked_for_in_softer_words(world, checkpoints):
+async def test_an_unsafe_picture_is_requested_again_with_a_softer_prompt(world, checkpoints):
     work, room = world
     await room.fault(kind="nsfw", vendor="replicate", times=1)
 
@@ -76,7 +76,7 @@ async def test_an_unsafe_picture_is_asked_for_in_softer_words(world, checkpoints
     assert set(checkpoints.spends) == {"image.prediction", "image.softened"}
 
 
-async def test_a_post_may_go_without_a_picture(world, checkpoints):
+async def test_a_post_can_be_published_without_a_picture(world, checkpoints):
     """The writing is worth more than its cover."""
     work, room = world
     await room.fault(kind="nsfw", vendor="replicate")
@@ -88,7 +88,7 @@ async def test_a_post_may_go_without_a_picture(world, checkpoints):
     assert "image" not in checkpoints.post
 
 
-async def test_a_prediction_that_died_is_made_anew_by_the_next_attempt(world, checkpoints):
+async def test_a_failed_prediction_is_repeated_by_the_next_attempt(world, checkpoints):
     work, room = world
     await room.fault(kind="aborted", vendor="replicate", times=1)
     with pytest.raises(PredictionFailed):
@@ -100,14 +100,14 @@ async def test_a_prediction_that_died_is_made_anew_by_the_next_attempt(world, ch
     assert (await room.operations("replicate")).count("predictions.create") == 2
 
 
-async def test_a_prediction_nobody_remembers_is_made_anew(world, checkpoints):
+async def test_an_unknown_prediction_is_repeated(world, checkpoints):
     work, _ = world
     checkpoints.saved["image.prediction"] = {"id": "forgotten", "prompt": "x"}
 
     assert (await image.run(work)).dump()["url"]
 
 
-async def test_nothing_is_kept_for_a_lost_claim(world, checkpoints):
+async def test_nothing_is_stored_for_a_lost_claim(world, checkpoints):
     work, _ = world
     checkpoints.lost = True
 

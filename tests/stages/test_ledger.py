@@ -1,4 +1,4 @@
-"""The books: every paid call, the wasted ones too, on its checkpoint and in the ledger alike."""
+"""The ledger: every paid call, also a wasted one, is on its checkpoint and in the ledger."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -42,7 +42,7 @@ select
 
 
 class Books:
-    """A queue of a few blogs, worked on with simulated vendors and real checkpoints."""
+    """A queue of a few blogs, worked on with simulated providers and real checkpoints."""
 
     def __init__(self, database: Database, settler: Settler, worker_id: UUID, work: Work) -> None:
         self.database, self.settler, self.worker_id, self.work = database, settler, worker_id, work
@@ -130,7 +130,7 @@ async def test_after_a_faulty_run_the_ledger_is_the_sum_of_the_checkpoints(desk)
         ([("image.prediction", False, ()), ("image.softened", False, ("image.prediction",))], 1),
     ],
 )
-async def test_calls_that_are_no_part_of_the_post_are_wasted(desk, saves, wasted):
+async def test_calls_that_do_not_contribute_to_the_post_are_wasted(desk, saves, wasted):
     """A call is wasted when its answer cannot be used, or a later one takes its place; once each."""
     books, _ = desk
     await ordered(books, 1)
@@ -148,7 +148,7 @@ async def test_calls_that_are_no_part_of_the_post_are_wasted(desk, saves, wasted
 
 
 async def test_a_model_without_a_price_is_counted_as_such(desk):
-    """A nought would look as if it were free."""
+    """A zero would look free."""
     books, _ = desk
     await ordered(books, 1)
     (taken,) = (await claim(books.database, books.worker_id, slots=1, site_window=1)).claims
@@ -163,7 +163,7 @@ async def test_a_model_without_a_price_is_counted_as_such(desk):
 
 @pytest.mark.parametrize("whose", ["site", "fleet"])
 async def test_a_budget_for_four_buys_about_four_of_ten(desk, whose):
-    """Against the vendors' own count: the six others cost nothing at all."""
+    """Against the providers' own count: the six others cost nothing at all."""
     books, room = desk
     await ordered(books, 10)
     four = 4 * 0.0293  # 2,000 tokens of ideas at $0.625, 4,000 of content at $6.25 a million, a picture at $0.003
@@ -183,7 +183,7 @@ async def test_a_budget_for_four_buys_about_four_of_ten(desk, whose):
     assert all("has no room for a blog" in job["error"] for job in waiting)
 
 
-async def test_only_what_is_left_to_pay_is_asked_for(work, checkpoints):
+async def test_only_the_remaining_cost_is_reserved(work, checkpoints):
     """A blog that needs no more than its picture fits where a whole one does not; publishing is free."""
     checkpoints.refusal = Refusal("site", "spent", newly=False)
     asked = []
@@ -215,7 +215,7 @@ async def test_the_same_answer_bought_by_two_attempts_is_booked_twice(desk):
     assert (sums["requests"], sums["kept"], sums["booked"]) == (2, Decimal("0.006"), Decimal("0.006"))
 
 
-async def test_what_an_attempt_has_paid_it_reserves_no_more(desk):
+async def test_paid_cost_is_no_longer_reserved(desk):
     """Counted twice, spent and spoken for, the last blogs that a budget holds would wait for nothing."""
     books, _ = desk
     await ordered(books, 1)

@@ -48,7 +48,7 @@ async def spoil(kitchen: Kitchen, name: str, output: object) -> None:
     ],
     ids=str,
 )
-async def test_what_can_be_made_again_is(kitchen, name, output):
+async def test_an_invalid_checkpoint_that_can_be_repeated_is_repeated(kitchen, name, output):
     """It ended in five crashes and a blog that FAILED with one word: KeyError."""
     await up_to(kitchen, "tags.query")
     bought = await kitchen.calls("openai", "responses.create"), await kitchen.calls("replicate", "predictions.create")
@@ -64,7 +64,7 @@ async def test_what_can_be_made_again_is(kitchen, name, output):
     assert title == post
 
 
-async def test_an_answer_that_is_not_there_is_bought_again(kitchen):
+async def test_a_missing_answer_is_bought_again(kitchen):
     await up_to(kitchen, "tags.query")
     await spoil(kitchen, "content", {})
     await spoil(kitchen, "content.draft", {"answer": "under another name"})
@@ -83,7 +83,7 @@ async def test_an_answer_that_is_not_there_is_bought_again(kitchen):
     ],
     ids=str,
 )
-async def test_what_may_be_on_the_site_stops_the_blog_with_its_reason(kitchen, name, output):
+async def test_an_invalid_checkpoint_of_a_possible_draft_ends_the_job_with_the_reason(kitchen, name, output):
     """Made again it would be there twice, or be another post than the one here."""
     job_id = await up_to(kitchen, "drafts.publish")
     before = (await kitchen.checkpoints())[name]

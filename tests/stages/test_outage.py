@@ -64,7 +64,7 @@ def written(checkpoints) -> None:
 
 
 @pytest.mark.parametrize("provider", ["openai", "replicate", "wix"])
-async def test_a_job_waits_at_the_stage_whose_provider_is_left_alone(wary, checkpoints, limiter, provider):
+async def test_a_job_waits_at_the_stage_whose_breaker_is_open(wary, checkpoints, limiter, provider):
     """With its attempt unspent, and with all it has paid for until then."""
     await wary.shut(provider)
 
@@ -80,7 +80,7 @@ async def test_a_job_waits_at_the_stage_whose_provider_is_left_alone(wary, check
         assert limiter.granted == [], "it took nothing of the quota"
 
 
-async def test_attempts_that_fail_of_an_outage_wait(wary, checkpoints):
+async def test_attempts_that_fail_in_an_outage_wait(wary, checkpoints):
     """Those that failed before the breaker opened too; what they met is recorded."""
     await wary.room.fault(kind="status", vendor="openai", status=503)
     ends = []
@@ -102,7 +102,7 @@ async def test_a_lone_failure_is_retried(wary):
     assert isinstance(await wary.run(), Retry)
 
 
-async def test_no_credit_parks_the_job_with_the_vendors_words(wary):
+async def test_an_account_without_credit_parks_the_job_with_the_message_of_the_provider(wary):
     await wary.room.fault(kind="quota_exhausted", vendor="openai", code="insufficient_quota")
 
     ended = await wary.run()
@@ -112,7 +112,7 @@ async def test_no_credit_parks_the_job_with_the_vendors_words(wary):
     assert wary.breakers.open_breakers == ["openai"]
 
 
-async def test_a_site_that_revoked_its_token_shuts_nobody_else_out(wary, checkpoints):
+async def test_a_site_that_revoked_its_token_does_not_affect_others(wary, checkpoints):
     await wary.room.fault(kind="revoked", vendor="wix", site=SITE)
 
     for _ in range(6):
@@ -121,7 +121,7 @@ async def test_a_site_that_revoked_its_token_shuts_nobody_else_out(wary, checkpo
     assert wary.breakers.open_breakers == []
 
 
-async def test_a_picture_that_died_is_not_the_providers_death(wary, checkpoints, written):
+async def test_a_failed_prediction_does_not_open_the_breaker(wary, checkpoints, written):
     """A model that fails on one prompt says nothing of the next one."""
     await wary.room.fault(kind="failed", vendor="replicate")
 
@@ -133,7 +133,7 @@ async def test_a_picture_that_died_is_not_the_providers_death(wary, checkpoints,
 
 
 @pytest.mark.parametrize("own", [None, "perhaps", "wait"])
-async def test_a_post_waits_for_its_picture_unless_told_otherwise(wary, written, own):
+async def test_a_post_waits_for_its_picture_by_default(wary, written, own):
     await wary.shut("replicate")
 
     with pytest.raises(ProviderDown):
@@ -141,7 +141,7 @@ async def test_a_post_waits_for_its_picture_unless_told_otherwise(wary, written,
 
 
 @pytest.mark.parametrize(("setting", "own"), [("skip", None), ("wait", "skip"), ("fail", "skip")])
-async def test_a_post_goes_without_its_picture_where_that_is_wanted(wary, written, setting, own):
+async def test_a_post_is_published_without_its_picture_where_a_setting_says_so(wary, written, setting, own):
     await wary.shut("replicate")
 
     output = (await image.run(claimed(replace(wary.work, image_trouble=setting), site={"image_trouble": own}))).dump()
@@ -152,7 +152,7 @@ async def test_a_post_goes_without_its_picture_where_that_is_wanted(wary, writte
 
 
 @pytest.mark.parametrize(("setting", "own"), [("fail", None), ("wait", "fail"), ("skip", "fail")])
-async def test_a_post_fails_for_want_of_a_picture_where_that_is_wanted(wary, written, setting, own):
+async def test_a_post_without_its_picture_fails_where_a_setting_says_so(wary, written, setting, own):
     await wary.shut("replicate")
 
     with pytest.raises(Rejected) as refusal:
@@ -164,8 +164,8 @@ async def test_a_post_fails_for_want_of_a_picture_where_that_is_wanted(wary, wri
 
 
 @pytest.mark.parametrize(("named_s", "rests_s"), [(20, 20), (86_400, LONGEST_WAIT_S)])
-def test_no_refusal_keeps_a_job_at_rest_for_long(named_s, rests_s):
-    """A block that is lifted in a minute would else keep the jobs that met it for days."""
+def test_no_refusal_delays_a_job_for_long(named_s, rests_s):
+    """Otherwise a block that is lifted in a minute would delay its jobs for days."""
     refused = RateLimited("no", provider="openai", code="rate_limit_exceeded").after(named_s)
 
     ended = outcome(refused, stage="ideas", delay_s=1)
@@ -183,7 +183,7 @@ def test_a_job_that_finds_the_fleets_quota_used_up_keeps_its_place_in_line(away_
     assert (ended.delay_s, ended.failure) == (0, None)
 
 
-async def test_a_picture_is_tried_three_times_before_it_is_done_without(wary, written):
+async def test_a_picture_is_tried_three_times_before_the_post_continues_without(wary, written):
     await wary.room.fault(kind="failed", vendor="replicate")
     skipping = replace(wary.work, image_trouble="skip")
 
@@ -195,7 +195,7 @@ async def test_a_picture_is_tried_three_times_before_it_is_done_without(wary, wr
     assert output["url"] is None
 
 
-async def test_a_prompt_that_is_refused_is_done_without(wary, written):
+async def test_a_post_with_a_refused_picture_prompt_continues_without(wary, written):
     body = {"detail": "- input.prompt: too long"}
     await wary.room.fault(kind="status", vendor="replicate", operation="predictions.create", status=422, body=body)
 
@@ -206,6 +206,6 @@ async def test_a_prompt_that_is_refused_is_done_without(wary, written):
         await image.run(wary.work)
 
 
-def test_a_call_that_was_never_sent_is_retried_by_the_same_word_as_the_others():
+def test_an_unsent_call_has_the_same_error_kind_as_the_others():
     """`blogworker retry --kind Unavailable` after an outage must find all that it cost."""
     assert failure(Unsent("could not connect", provider="openai"), "ideas").kind == "Unavailable"

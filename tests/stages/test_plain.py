@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from blogworker.post.plain import SLUG_LIMIT, cut, cut_clean, plain, slug, web_address
 
 
-def test_markup_goes_and_words_stay_apart():
+def test_markup_is_removed_and_words_stay_apart():
     pasted = "<p>Hi &amp; <b>you</b></p><ul><li>one</li><li>two</li></ul><script>steal()</script>"
 
     assert plain(pasted, limit=100) == "Hi & you one two"
@@ -21,12 +21,12 @@ def test_a_long_text_ends_on_a_word():
 
 
 @pytest.mark.parametrize("sign", ['<a "', "<a b=", "<a", "<!--", "</", "<?", "&"])
-def test_a_description_of_tags_without_end_is_read_once(sign):
+def test_unclosed_tags_are_parsed_in_linear_time(sign):
     """Read anew from each sign, a megabyte of them takes an hour: no worker keeps its lease while it reads."""
     assert plain("Mug" + sign * (1_000_000 // len(sign)), limit=40).startswith("Mug")
 
 
-def test_what_stands_behind_the_last_tag_is_kept():
+def test_text_after_the_last_tag_is_kept():
     assert plain("<b>Cup</b> &amp; saucer, < 20 cm", limit=100) == "Cup & saucer, < 20 cm"
     assert plain("I <3 mugs", limit=100) == "I <3 mugs"
     assert plain("<script>let a = 1", limit=100) == ""

@@ -1,4 +1,4 @@
-"""A blog without a row in the queue: made of the same stages, bought once, shown to nobody."""
+"""A preview: a post made by the same stages without a row in the queue, paid for once, not published."""
 
 from dataclasses import replace
 
@@ -55,7 +55,7 @@ async def test_a_preview_is_a_whole_blog_that_is_published_nowhere(work: Work, l
     assert found.cost_usd == pytest.approx(sum(spend.cost_usd for spend in ledger.spends))
 
 
-async def test_what_fails_in_passing_is_tried_again_and_nothing_is_bought_twice(work: Work, ledger: Ledger) -> None:
+async def test_temporary_failures_are_retried_and_nothing_is_bought_twice(work: Work, ledger: Ledger) -> None:
     async with simulated() as (vendors, room):
         await room.fault(kind="status", status=500, vendor="replicate", times=2)
 
@@ -65,7 +65,7 @@ async def test_what_fails_in_passing_is_tried_again_and_nothing_is_bought_twice(
     assert [call.name for call in found.calls] == ["ideas.draft", "content.draft", "image.prediction"]
 
 
-async def test_a_post_that_was_paid_for_is_shown_even_without_its_picture(work: Work, ledger: Ledger) -> None:
+async def test_a_paid_post_is_shown_even_without_its_picture(work: Work, ledger: Ledger) -> None:
     async with simulated() as (vendors, room):
         await room.fault(kind="status", status=500, vendor="replicate")
 
@@ -76,7 +76,7 @@ async def test_a_post_that_was_paid_for_is_shown_even_without_its_picture(work: 
     assert "replicate" in (found.trouble or "")
 
 
-async def test_a_vendor_that_stays_away_is_given_up(work: Work, ledger: Ledger) -> None:
+async def test_a_preview_gives_up_when_a_provider_stays_down(work: Work, ledger: Ledger) -> None:
     async with simulated() as (vendors, room):
         await room.fault(kind="status", status=500, vendor="openai")
 
@@ -98,7 +98,7 @@ async def test_a_second_refusal_is_final(work: Work, ledger: Ledger) -> None:
     assert len(ledger.spends) == 2, "a refusal is paid for"
 
 
-async def test_no_picture_is_asked_for_where_none_is_wanted(work: Work, ledger: Ledger) -> None:
+async def test_no_picture_is_requested_where_none_is_wanted(work: Work, ledger: Ledger) -> None:
     async with simulated() as (vendors, room):
         found = await made(replace(work, vendors=vendors), ledger, illustrated=False)
         assert await room.operations("replicate") == []
@@ -112,7 +112,7 @@ async def test_a_preview_refuses_to_be_published(ledger: Ledger) -> None:
         await UnqueuedCheckpoints(ledger.record).confirm()
 
 
-async def test_a_cost_that_is_not_known_is_not_told_as_none(work: Work, ledger: Ledger) -> None:
+async def test_an_unknown_cost_is_not_shown_as_zero(work: Work, ledger: Ledger) -> None:
     async with simulated() as (vendors, _):
         found = await made(replace(work, vendors=vendors), ledger, illustrated=False)
 

@@ -1,4 +1,4 @@
-"""One product record from any source_data: our own comes back whole, a stranger's is understood, nothing raises."""
+"""One product record from any source_data: ours is unchanged, other formats are understood, nothing raises."""
 
 import json
 from typing import Any
@@ -75,14 +75,14 @@ WORDS = st.sampled_from(
 
 @settings(max_examples=50)
 @given(st.dictionaries(WORDS, JSON))
-def test_any_data_is_read(data: dict[str, Any]) -> None:
-    told = json.dumps(facts(read_product(data)))
+def test_any_data_can_be_read(data: dict[str, Any]) -> None:
+    shown = json.dumps(facts(read_product(data)))
 
-    assert "{" not in told[1:] or "{" in json.dumps(data)[1:]
+    assert "{" not in shown[1:] or "{" in json.dumps(data)[1:]
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "expected"),
     [
         ({"price": 12.0, "price_max": 22}, {"price": "12 to 22"}),
         ({"price": "22.00", "price_max": "12.00"}, {"price": "12.00 to 22.00"}),
@@ -110,14 +110,14 @@ def test_any_data_is_read(data: dict[str, Any]) -> None:
          {"description": "Size: M\none\ntwo"}),
     ],
 )  # fmt: skip
-def test_the_words_of_others_are_understood(data: dict[str, Any], told: dict[str, Any]) -> None:
+def test_field_names_of_other_systems_are_understood(data: dict[str, Any], expected: dict[str, Any]) -> None:
     found = material(normalised("product", None, {"name": "Mug", **data}))
 
-    assert found == {"kind": "product", "name": "Mug", **told}
+    assert found == {"kind": "product", "name": "Mug", **expected}
 
 
 @pytest.mark.parametrize("sign", ["x", '"'])
-def test_all_that_a_model_reads_is_bounded(sign: str) -> None:
+def test_everything_that_a_model_reads_is_bounded(sign: str) -> None:
     """Whatever a shop has, a post costs no more than planned."""
     many = [f"{n} {f'value{sign} ' * 40}" for n in range(200)]
     data: dict[str, Any] = {
@@ -140,7 +140,7 @@ def test_all_that_a_model_reads_is_bounded(sign: str) -> None:
     assert found["price"] == "1 to 99"
 
 
-def test_the_notes_of_an_owner_keep_their_lines_and_are_told_once() -> None:
+def test_the_notes_of_an_owner_keep_their_lines_and_appear_once() -> None:
     found = material(normalised("text", None, {"description": "<ul><li>one</li><li>two</li></ul>"}))
 
     assert found == {"kind": "text", "text": "one\ntwo"}

@@ -60,7 +60,7 @@ async def test_a_product_without_an_address_gets_that_of_its_site(work, data, te
         ({"name": "Mug", "handle": ".."}, {"product_url": PAGE}, "the product's handle would lead to another page"),
     ],
 )
-async def test_why_there_is_no_link_is_kept_for_people_only(work, data, site, reason):
+async def test_the_reason_for_a_missing_link_is_stored_for_people_only(work, data, site, reason):
     output = await dumped(about(work, data, **site))
 
     assert (output["url"], output["no_link"]) == ("", reason)
@@ -68,7 +68,7 @@ async def test_why_there_is_no_link_is_kept_for_people_only(work, data, site, re
     assert "product_url" not in output["site"]
 
 
-async def test_what_is_no_product_has_no_product_page(work):
+async def test_a_source_that_is_not_a_product_has_no_product_page(work):
     output = (
         await source.run(claimed(work, source_type="keyword", source_data={"keyword": "mugs", "handle": "mug"}))
     ).dump()
@@ -114,7 +114,7 @@ async def test_a_shops_own_addresses_are_learnt_for_products_of_files(work, cach
 
 
 @pytest.mark.parametrize("remembered", [7, "https://shop.example", {"url": PAGE}])
-async def test_what_is_no_template_any_more_is_not_used(work, cache, remembered):
+async def test_an_outdated_template_is_not_used(work, cache, remembered):
     cache.values[f"product_url/{SITE}"] = remembered
 
     assert (await dumped(about(work, MUG)))["no_link"] == NO_ADDRESS

@@ -33,7 +33,7 @@ def test_a_template_is_stored_as_browsers_would_send_it(given, stored):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected"),
     [
         ("", "not a web address"),
         ("shop.example/{handle}", "not a web address"),
@@ -64,8 +64,8 @@ def test_a_template_is_stored_as_browsers_would_send_it(given, stored):
         (f"https://shop.example/{'x' * 500}/{{handle}}", "more than 500"),
     ],
 )
-def test_what_is_no_template_is_told_without_quoting_it(given, told):
-    with pytest.raises(ValueError, match=re.escape(told)) as raised:
+def test_an_invalid_template_is_reported_without_quoting_it(given, expected):
+    with pytest.raises(ValueError, match=re.escape(expected)) as raised:
         checked_template(given)
 
     assert "s3cret" not in str(raised.value)
@@ -84,7 +84,7 @@ def test_a_template_is_refused_or_stays_as_it_was_stored(text):
 
 
 @given(WORDS)
-def test_a_filled_in_address_is_of_the_shop_and_holds_the_value_whole(value):
+def test_a_product_address_is_on_the_shop_and_contains_the_whole_value(value):
     address, fault = filled(PAGE, {"handle": value}, None)
 
     assert bool(address) is not bool(fault)
@@ -97,7 +97,7 @@ def test_a_filled_in_address_is_of_the_shop_and_holds_the_value_whole(value):
 
 
 @pytest.mark.parametrize(
-    ("template", "product", "told"),
+    ("template", "product", "expected"),
     [
         (PAGE, {"handle": "low water/mug"}, "https://shop.example/product-page/low%20water%2Fmug"),
         (PAGE, {"handle": "caf%C3%A9"}, "https://shop.example/product-page/caf%C3%A9"),
@@ -115,10 +115,10 @@ def test_a_filled_in_address_is_of_the_shop_and_holds_the_value_whole(value):
         ("https://shop.example/{sku}", {"handle": "mug"}, "no sku"),
     ],
 )
-def test_what_a_product_is_given(template, product, told):
+def test_products_get_their_address_from_the_template(template, product, expected):
     address, fault = filled(template, product, "p1")
 
-    assert told == address or told in fault
+    assert expected == address or expected in fault
 
 
 @pytest.mark.parametrize(

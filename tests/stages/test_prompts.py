@@ -1,4 +1,4 @@
-"""What the models are told."""
+"""The prompts."""
 
 import json
 
@@ -55,7 +55,7 @@ def test_a_prompt_names_its_version():
     assert POST.version != IDEAS.version
 
 
-def test_instructions_hold_no_data():
-    """The same for every post, so the vendor's cache serves them."""
+def test_instructions_contain_no_data():
+    """The same for every post, so the provider's cache serves them."""
     assert "{" not in IDEAS.instructions
     assert "{" not in POST.instructions

@@ -47,7 +47,7 @@ async def test_a_post_is_published_with_its_cover(world, checkpoints):
     assert [found["title"] for found in shown] == [post()["title"]]
 
 
-async def test_every_visible_effect_is_confirmed_right_before(world, checkpoints):
+async def test_the_claim_is_confirmed_before_every_visible_effect(world, checkpoints):
     """A worker that lost its claim must not show anything."""
     work, _ = world
 
@@ -79,7 +79,7 @@ async def test_a_lost_claim_shows_nothing(world, checkpoints):
     assert await room.posts(SITE) == []
 
 
-async def test_a_draft_whose_answer_was_lost_is_found_not_made_again(world, checkpoints):
+async def test_a_draft_whose_answer_was_lost_is_found_again(world, checkpoints):
     work, room = world
     await room.fault(kind="reset_after", vendor="wix", operation="*draft*create*", times=1)
     with pytest.raises(Unavailable):
@@ -95,7 +95,7 @@ async def test_a_draft_whose_answer_was_lost_is_found_not_made_again(world, chec
     assert len(await room.posts(SITE)) == 1
 
 
-async def test_a_draft_that_never_came_to_be_is_made(world, checkpoints):
+async def test_a_draft_that_was_never_created_is_created(world, checkpoints):
     work, room = world
     await room.fault(kind="reset_before", vendor="wix", operation="*draft*create*", times=1)
     with pytest.raises(Unavailable):
@@ -105,7 +105,7 @@ async def test_a_draft_that_never_came_to_be_is_made(world, checkpoints):
     assert len(await room.posts(SITE)) == 1
 
 
-async def test_a_draft_that_may_still_come_to_be_is_waited_for(world, checkpoints, monkeypatch):
+async def test_a_draft_that_may_still_be_created_is_waited_for(world, checkpoints, monkeypatch):
     """Wix goes on with a slow one after the worker that asked for it was killed."""
     work, room = world
     monkeypatch.setattr(publish, "SLOWEST_DRAFT_S", 600)
@@ -119,7 +119,7 @@ async def test_a_draft_that_may_still_come_to_be_is_waited_for(world, checkpoint
     assert await room.posts(SITE) == []
 
 
-async def test_a_draft_that_was_refused_is_asked_for_again_at_once(world, checkpoints, monkeypatch):
+async def test_a_refused_draft_is_requested_again_at_once(world, checkpoints, monkeypatch):
     work, room = world
     monkeypatch.setattr(publish, "SLOWEST_DRAFT_S", 600)
     await room.fault(kind="throttle", vendor="wix", operation="*draft*create*", times=1)
@@ -148,7 +148,7 @@ class Turns:
         yield
 
 
-async def test_a_claim_is_confirmed_in_the_calls_own_turn(world, checkpoints):
+async def test_the_claim_is_confirmed_after_the_wait_for_quota(world, checkpoints):
     """Waiting for the turn may take half a minute, after which the claim may be another's and the intent too old."""
     work, _ = world
     Turns(checkpoints, work.vendors.wix)
@@ -168,7 +168,7 @@ async def test_a_claim_is_confirmed_in_the_calls_own_turn(world, checkpoints):
     assert events[-5:] == ["turn", "save publish.asked", "confirm", "save publish.post", "turn"]
 
 
-async def test_a_turn_that_is_refused_leaves_no_intent(world, checkpoints, monkeypatch):
+async def test_a_refused_wait_for_quota_leaves_no_intent(world, checkpoints, monkeypatch):
     """Nothing was sent: the next attempt need not ask Wix, nor wait, before it makes the draft."""
     work, room = world
     monkeypatch.setattr(publish, "SLOWEST_DRAFT_S", 600)
@@ -183,7 +183,7 @@ async def test_a_turn_that_is_refused_leaves_no_intent(world, checkpoints, monke
     assert "drafts.create" not in await room.operations("wix")
 
 
-async def test_a_turn_refused_after_a_token_was_leaves_a_refused_intent(world, checkpoints, monkeypatch):
+async def test_a_wait_refused_after_a_refused_token_leaves_a_refused_intent(world, checkpoints, monkeypatch):
     """The draft was asked for with a dead token, which makes nothing, and could not be asked for again."""
     work, room = world
     monkeypatch.setattr(publish, "SLOWEST_DRAFT_S", 600)
@@ -211,7 +211,7 @@ async def test_a_finished_draft_waits_for_its_time(world, checkpoints):
     assert (await publish.run(claimed(work, publish_in_s=-1.0))).dump()["published"] is True
 
 
-async def test_the_time_an_attempt_took_is_not_waited_for_again(world):
+async def test_the_duration_of_an_attempt_is_not_added_to_its_wait(world):
     """A blog claimed a minute before its time takes that minute to be written: it is not published a minute late."""
     work, _ = world
 
@@ -222,7 +222,7 @@ async def test_the_time_an_attempt_took_is_not_waited_for_again(world):
 
 
 @pytest.mark.parametrize("status", [404, 403])
-async def test_a_post_that_wix_does_not_show_yet_is_published_all_the_same(world, checkpoints, status):
+async def test_a_post_that_wix_does_not_show_yet_counts_as_published(world, checkpoints, status):
     """A FAILED blog would be a lie, and a paused site a nuisance: the readers have the post."""
     work, room = world
     await room.fault(vendor="wix", operation="posts.get", kind="status", status=status, body={"message": "no post"})
@@ -233,7 +233,7 @@ async def test_a_post_that_wix_does_not_show_yet_is_published_all_the_same(world
     assert checkpoints.post["wix_post_id"] == output["wix_post_id"]
 
 
-async def test_settings_written_by_hand_that_cannot_be_used_are_gone_without(world):
+async def test_unusable_settings_written_by_hand_are_ignored(world):
     """Wix refuses a draft in the language "English, please", and a worker promises to go on without such a setting."""
     work, room = world
 
@@ -256,7 +256,7 @@ async def test_a_site_that_publishes_by_hand_gets_a_draft(world, checkpoints):
 @pytest.mark.parametrize(("own", "sites", "published"), [
     ("draft", None, False), ("draft", "publish", False), ("publish", "draft", True), (None, "publish", True),
 ])  # fmt: skip
-async def test_a_blogs_own_way_goes_before_its_sites(world, own, sites, published):
+async def test_the_publish_mode_of_a_job_wins_over_its_site(world, own, sites, published):
     work, room = world
 
     output = (await publish.run(claimed(work, publish_mode=own, site={"publish_mode": sites}))).dump()
@@ -265,7 +265,7 @@ async def test_a_blogs_own_way_goes_before_its_sites(world, own, sites, publishe
     assert len(await room.posts(SITE)) == published
 
 
-async def test_a_draft_for_review_is_there_at_once_whatever_its_time(world):
+async def test_a_draft_for_review_is_created_at_once_whatever_its_publish_at(world):
     work, _ = world
 
     output = (await publish.run(claimed(work, publish_mode="draft", publish_in_s=3_600.0))).dump()
@@ -283,7 +283,7 @@ async def test_a_failed_import_falls_back_to_the_bytes(world, checkpoints):
     assert any("upload" in operation for operation in await room.operations("wix"))
 
 
-async def test_a_picture_that_cannot_be_had_is_not_named_as_the_cover(world, checkpoints):
+async def test_a_missing_picture_is_not_set_as_the_cover(world, checkpoints):
     """A cover that Wix never got shows as a broken frame over the post."""
     work, room = world
     await room.fault(kind="import_failed", vendor="wix")
@@ -295,7 +295,7 @@ async def test_a_picture_that_cannot_be_had_is_not_named_as_the_cover(world, che
     assert output["wix_media_id"] is None
 
 
-async def test_a_post_without_a_picture_is_published_bare(world, checkpoints):
+async def test_a_post_without_a_picture_is_published(world, checkpoints):
     work, _ = world
     checkpoints.saved["image"] = {"url": None, "reason": "no picture"}
 
@@ -305,7 +305,7 @@ async def test_a_post_without_a_picture_is_published_bare(world, checkpoints):
     assert output["wix_media_id"] is None
 
 
-async def test_a_site_that_removed_the_app_is_shut(world):
+async def test_a_site_that_removed_the_app_is_paused(world):
     work, room = world
     await room.fault(kind="revoked", vendor="wix")
 
@@ -313,7 +313,7 @@ async def test_a_site_that_removed_the_app_is_shut(world):
         await publish.run(work)
 
 
-async def test_without_wix_the_post_is_kept(world, checkpoints: RecordedCheckpoints):
+async def test_without_wix_credentials_the_post_is_only_stored(world, checkpoints: RecordedCheckpoints):
     work, _ = world
     vendors = Vendors(work.vendors.openai, work.vendors.replicate, None)
 

@@ -41,12 +41,12 @@ def test_any_text_at_all_can_be_rendered(text):
 
 def read_aloud(markdown, **known):
     """Every word that a reader of the HTML sees, in order, and the words of pictures."""
-    told = []
+    words = []
     for token in render.tokens(markdown, **known):
-        told.append(token.content if token.type in ("fence", "code_block") else "")
-        told += [" " if child.type in ("softbreak", "hardbreak") else child.content for child in token.children or []]
-        told.append(" " if token.type != "inline" else "")
-    return "".join(told).split()
+        words.append(token.content if token.type in ("fence", "code_block") else "")
+        words += [" " if child.type in ("softbreak", "hardbreak") else child.content for child in token.children or []]
+        words.append(" " if token.type != "inline" else "")
+    return "".join(words).split()
 
 
 def spoken(node):
@@ -62,7 +62,7 @@ def spoken(node):
 def test_no_word_is_lost_and_all_are_in_order(markdown):
     """What cannot nest in Ricos is laid flat, never dropped; bullets, numbers and colons then come on top.
 
-    Only a table laid flat is told in another order: with the column's name before each cell.
+    Only a table laid flat is expected in another order: with the column's name before each cell.
     """
     wanted = read_aloud(markdown, own_url=OWN, pictures=PICTURES)
     said = "".join(spoken(ricos(markdown, own_url=OWN, pictures=PICTURES)))
@@ -75,7 +75,7 @@ def test_no_word_is_lost_and_all_are_in_order(markdown):
 
 @pytest.mark.parametrize("mark", ["> ", "- ", "1. ", "- > ", "> - "])
 @pytest.mark.parametrize("depth", [5, 9, 30, 60, 200])
-def test_the_deepest_word_is_still_read(mark, depth):
+def test_the_deepest_word_is_kept(mark, depth):
     """The parser drops what nests deeper than its limit, and Wix takes no bottomless list."""
     document = ricos(mark * depth + "word")
 
@@ -92,7 +92,7 @@ def test_the_own_page_is_the_only_link():
     assert "".join(texts(document["nodes"][0])) == "mug and other"
 
 
-def test_a_broken_line_becomes_two_paragraphs():
+def test_a_hard_line_break_becomes_two_paragraphs():
     kinds = [(node["type"], texts(node)) for node in ricos("one  \ntwo\nthree")["nodes"]]
 
     assert kinds == [("PARAGRAPH", ["one"]), ("PARAGRAPH", ["two three"])]
@@ -125,7 +125,7 @@ def test_a_table_is_a_table():
     assert [look["type"] for look in price["nodes"][0]["textData"]["decorations"]] == ["BOLD"]
 
 
-def test_a_table_in_a_list_is_told_in_sentences():
+def test_a_table_in_a_list_becomes_sentences():
     """A list item may not hold one."""
     (found,) = ricos("- sizes\n\n  | Size | Price |\n  |---|---|\n  | Small | 5 |\n  | Large | |")["nodes"]
 
@@ -169,7 +169,7 @@ def test_a_picture_of_the_sites_own_media_stands_between_the_lines_around_it():
     assert picture["imageData"]["altText"] == "a cup"
 
 
-def test_a_strange_picture_is_its_words():
+def test_an_external_picture_becomes_its_alt_text():
     """Wix would show a broken frame, and another's server would learn who reads."""
     assert texts(ricos("see ![a cup](https://x/y.png)")) == ["see a cup"]
 
@@ -191,7 +191,7 @@ def test_the_same_markdown_gives_the_same_document():
 
 
 @pytest.mark.parametrize(
-    ("nodes", "told"),
+    ("nodes", "expected"),
     [
         ([], "must not be empty"),
         ([text_node()], "TEXT is not allowed in document"),
@@ -237,11 +237,11 @@ def test_the_same_markdown_gives_the_same_document():
         ([{"type": "CODE", "nodes": []}], "CODE is not allowed"),
     ],
 )
-def test_each_rule_is_known(nodes, told):
-    assert any(told in fault for fault in ricos_faults({"nodes": nodes}))
+def test_each_rule_is_known(nodes, expected):
+    assert any(expected in fault for fault in ricos_faults({"nodes": nodes}))
 
 
-def test_a_bottomless_document_is_refused_not_followed():
+def test_an_endlessly_nested_document_is_refused():
     node = paragraph()
     for _ in range(2 * DEEPEST):
         node = {"type": "BULLETED_LIST", "nodes": [{"type": "LIST_ITEM", "nodes": [paragraph(), node]}]}

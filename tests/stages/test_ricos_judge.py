@@ -76,7 +76,7 @@ def test_every_form_of_writing_is_accepted(judge, markdown):
 
 @settings(max_examples=300)
 @given(markdown=BLOCKS)
-def test_whatever_is_written_is_accepted(judge, markdown):
+def test_any_text_is_accepted(judge, markdown):
     """As it is, and with all left out that a post too large goes without."""
     written = document(markdown)
 

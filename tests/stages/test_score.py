@@ -45,7 +45,7 @@ def scored(found: dict[str, Outcome]) -> int:
 
 @given(FOUND, st.sampled_from(NAMES), st.sampled_from(Outcome))
 def test_one_more_finding_never_raises_a_score(found: dict[str, Outcome], name: str, outcome: Outcome) -> None:
-    """Else a writer would look better for being worse."""
+    """Otherwise a worse text could score higher."""
     before = scored(found)
     worse = found if name in found and COSTS[found[name]] >= COSTS[outcome] else found | {name: outcome}
 
@@ -56,7 +56,7 @@ def test_one_more_finding_never_raises_a_score(found: dict[str, Outcome], name: 
 
 
 @given(st.lists(st.sampled_from(NAMES)), st.lists(st.sampled_from(NAMES)))
-def test_a_finding_counts_once_where_it_cost_most(repaired: list[str], remaining: list[str]) -> None:
+def test_a_repeated_finding_counts_once_at_its_highest_cost(repaired: list[str], remaining: list[str]) -> None:
     costs = costs_of(repaired=repaired, remaining=remaining)
 
     assert sorted(cost.name for cost in costs) == sorted({*repaired, *remaining})
@@ -68,7 +68,7 @@ def test_the_later_a_defect_is_caught_the_more_it_costs() -> None:
     assert len(set(COSTS.values())) == len(Outcome)
 
 
-def test_what_is_grave_is_found_by_its_name() -> None:
+def test_every_grave_finding_is_the_name_of_a_check() -> None:
     """A name that no check gives would weigh nothing."""
     known = {defect.name for defect in DEFECTS} | {"another language", "forbidden word", "product not linked"}
 
@@ -102,7 +102,7 @@ def test_a_good_post_has_no_findings() -> None:
         ("The Low Water Mug is made of porcelain.", "material not in the source", False),
     ],
 )
-def test_each_fact_of_a_post_is_told_with_whether_the_source_holds_it(
+def test_each_fact_of_a_post_says_whether_the_source_contains_it(
     planted: str, name: str | None, in_source: bool
 ) -> None:
     verdict = judged(body_markdown=f"{NAMED}\n\n{planted}")
@@ -148,7 +148,7 @@ async def test_a_post_that_was_good_at_once_is_worth_more_than_one_that_was_sent
         (post(body_markdown=NAMED) | {"tags": 7}, WRONG_SHAPE),
     ],
 )
-async def test_whatever_was_sent_back_has_a_name(work: Work, writer: Writer, unfit: Any, name: str) -> None:
+async def test_every_reason_to_send_a_post_back_has_a_name(work: Work, writer: Writer, unfit: Any, name: str) -> None:
     """A repair that nobody can name would cost money and no points."""
     made = await written(work, writer, unfit, post(body_markdown=NAMED))
 

@@ -26,7 +26,7 @@ ENGLISH = (
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"langauge": "de"}, "langauge is not a setting of a site; known are language, tone"),
         ({"langauge": None}, "langauge is not a setting of a site"),
@@ -39,20 +39,20 @@ ENGLISH = (
         ({"language": "german!", "words": 1}, "language: .*; words: "),
     ],
 )
-def test_a_wrong_setting_is_told_in_one_line(given, told):
-    with pytest.raises(SettingsError, match=told) as raised:
+def test_a_wrong_setting_is_reported_in_one_line(given, message):
+    with pytest.raises(SettingsError, match=message) as raised:
         checked(given)
 
     assert "\n" not in str(raised.value)
 
 
-def test_settings_are_stored_clean_and_null_takes_one_back():
+def test_settings_are_stored_normalised_and_null_removes_one():
     stored = checked({"tone": "  <b>dry</b>  humour ", "language": "pt-BR", "brand_words": ["MugCo"], "words": None})
 
     assert stored == {"tone": "dry humour", "language": "pt-BR", "brand_words": ["MugCo"], "words": None}
 
 
-def test_a_worker_goes_on_without_a_setting_that_sql_spoilt():
+def test_a_worker_ignores_a_setting_made_invalid_by_sql():
     assert usable({"words": "x", "tone": "warm", "unheard_of": 1, "language": None}).facts() == {"tone": "warm"}
 
 
@@ -63,7 +63,7 @@ def faults(*, text=None, own_url="", **settings):
     return [fault.message for fault in found]
 
 
-def test_the_length_is_the_sites():
+def test_a_site_sets_the_length():
     assert faults(words=600) == []
     assert "asks for about 300" in faults(words=300, text=body(sections=9))[0]
     assert "preferably 3,000" in faults(words=3000)[0]
@@ -77,7 +77,7 @@ def test_forbidden_words_are_found_everywhere_as_words():
     ]  # fmt: skip
 
 
-def test_a_forbidden_tag_is_left_out():
+def test_a_forbidden_tag_is_omitted():
     made = content.read_post(
         json.dumps(post(tags=["Coffee", "Cheap"])), source={}, idea={}, site=SiteSettings(forbidden_words=["cheap"])
     )
@@ -99,11 +99,11 @@ def test_a_forbidden_tag_is_left_out():
         ("the and of to is that", "de", None),
     ],
 )
-def test_only_plainly_another_language_is_a_fault(text, language, found):
+def test_only_a_clearly_different_language_is_a_fault(text, language, found):
     assert other_language(text, language) == found
 
 
-def test_a_forgotten_link_is_set_at_the_first_mention_in_a_paragraph():
+def test_a_missing_link_is_added_at_the_first_mention_in_a_paragraph():
     text = "## The Low Water Mug\n\nWhy the low water mug stays warm. The Low Water Mug again."
 
     made = linked(text, name="Low Water Mug", own_url=URL)
@@ -112,7 +112,7 @@ def test_a_forgotten_link_is_set_at_the_first_mention_in_a_paragraph():
     assert linked(made, name="Low Water Mug", own_url=URL) == made
 
 
-def test_a_post_that_never_names_the_product_goes_back_to_its_writer():
+def test_a_post_that_never_names_the_product_is_sent_back():
     assert "link its url once" in faults(own_url=URL)[0]
 
 

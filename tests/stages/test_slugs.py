@@ -1,4 +1,4 @@
-"""Slugs: no two posts of a site have the same one, whoever asks at the same time, and a blog keeps the one it has."""
+"""Slugs: no two posts of a site have the same one, also with concurrent jobs, and a job keeps its slug."""
 
 from dataclasses import replace
 from random import Random
@@ -38,15 +38,15 @@ async def shop(database):
     return await opened(database)
 
 
-async def reserve(job, text, *told):
-    return await job.claim_slug(choices(slug(text), told), stem=stem(slug(text)))
+async def reserve(job, text, *hints):
+    return await job.claim_slug(choices(slug(text), hints), stem=stem(slug(text)))
 
 
 @given(TEXTS, st.lists(TEXTS, max_size=3))
-def test_all_choices_fit_wix_and_begin_with_the_one_wanted(text, told):
+def test_all_slug_candidates_fit_wix_and_start_with_the_wanted_one(text, hints):
     wanted = slug(text)
 
-    found = choices(wanted, told)
+    found = choices(wanted, hints)
 
     assert found[0] == wanted
     assert len(set(found)) == len(found)
@@ -55,7 +55,7 @@ def test_all_choices_fit_wix_and_begin_with_the_one_wanted(text, told):
 
 
 @pytest.mark.parametrize(
-    ("told", "second"),
+    ("hints", "second"),
     [
         (["The Low Water Mug in blue"], "low-water-mug-blue"),
         (["Low Water Mug", "mug with lid 2"], "low-water-mug-lid"),
@@ -63,8 +63,8 @@ def test_all_choices_fit_wix_and_begin_with_the_one_wanted(text, told):
         (["Кружка", "x"], "low-water-mug-кружка"),
     ],
 )
-def test_the_second_choice_has_a_word_that_tells_the_post_apart(told, second):
-    assert choices("low-water-mug", told)[1] == second
+def test_the_second_candidate_has_a_distinguishing_word(hints, second):
+    assert choices("low-water-mug", hints)[1] == second
 
 
 async def test_the_second_of_a_site_has_a_word_of_its_own_and_the_third_a_number(shop):
@@ -97,18 +97,18 @@ async def test_the_same_slug_on_another_site_is_free(shop):
     assert await reserve(theirs, "Mug") == "mug"
 
 
-async def test_a_blog_keeps_its_slug_over_attempts_also_when_a_better_one_becomes_free(shop):
+async def test_a_job_keeps_its_slug_across_attempts_even_if_a_better_one_becomes_free(shop):
     first, *others = await shop.jobs(3)
     await reserve(first, "Mug")
-    had = [await reserve(job, "Mug", *told) for job, told in zip(others, (["blue"], []), strict=True)]
+    had = [await reserve(job, "Mug", *hints) for job, hints in zip(others, (["blue"], []), strict=True)]
     await shop.run("delete from blog_generations where id = %s", first._claim.job_id)
 
-    again = [await reserve(job, "Mug", *told) for job, told in zip(others, (["blue"], []), strict=True)]
+    again = [await reserve(job, "Mug", *hints) for job, hints in zip(others, (["blue"], []), strict=True)]
 
     assert again == had == ["mug-blue", "mug-2"]
 
 
-async def test_a_text_that_was_written_anew_gives_the_old_slug_back(shop):
+async def test_a_rewritten_text_releases_the_old_slug(shop):
     first, second = await shop.jobs(2)
     await reserve(first, "Mug")
     await reserve(first, "Jug")
@@ -116,7 +116,7 @@ async def test_a_text_that_was_written_anew_gives_the_old_slug_back(shop):
     assert await reserve(second, "Mug") == "mug"
 
 
-async def test_jobs_that_ask_at_once_get_different_slugs_in_any_script(shop):
+async def test_concurrent_jobs_get_different_slugs_in_any_script(shop):
     """Two workers' attempts at each blog, all at the same time, with titles made of few words."""
     random = Random(SEED)
     jobs = await shop.jobs(40)
@@ -139,7 +139,7 @@ async def test_jobs_that_ask_at_once_get_different_slugs_in_any_script(shop):
     assert sorted(slugs) == sorted(row["slug"] for row in await shop.run("select slug from site_slugs"))
 
 
-async def test_a_claim_that_was_lost_reserves_no_slug(shop):
+async def test_a_lost_claim_reserves_no_slug(shop):
     [job] = await shop.jobs(1)
     await shop.run("update blog_generations set status = 'PENDING'")
 
@@ -160,7 +160,7 @@ async def test_a_published_slug_outlives_its_row(shop, status, kept):
     assert [row["slug"] for row in await shop.run("select slug from site_slugs")] == kept
 
 
-async def test_a_blog_cancelled_before_it_is_written_gives_its_slug_back(shop):
+async def test_a_job_cancelled_before_its_text_is_written_releases_its_slug(shop):
     [job] = await shop.jobs(1)
     await job.save("source", {})
     await job.save("ideas", {"chosen": {}})

@@ -37,7 +37,7 @@ async def test_the_columns_of_a_shop_export_are_understood(work):
     assert output["image"] == "https://x.example/a.jpg"
 
 
-async def test_a_keyword_may_be_its_own_id(work):
+async def test_a_keyword_can_be_given_as_source_id(work):
     """The seed's producers put the phrase into source_id."""
     output = (await source.run(claimed(work, source_type="keyword", source_id="best mug", source_data={}))).dump()
 
@@ -45,7 +45,7 @@ async def test_a_keyword_may_be_its_own_id(work):
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "expected"),
     [
         ({"source_type": "text", "source_data": {"text": " <p></p> "}}, "has no text"),
         ({"source_type": "keyword", "source_id": None, "source_data": {}}, "has no keyword"),
@@ -54,8 +54,8 @@ async def test_a_keyword_may_be_its_own_id(work):
         ({"source_type": "video"}, "is not keyword, product or text"),
     ],
 )
-async def test_a_source_of_no_use_is_told_to_its_producer(work, fields, told):
-    with pytest.raises(Rejected, match=told):
+async def test_an_unusable_source_is_rejected_with_a_message_for_its_producer(work, fields, expected):
+    with pytest.raises(Rejected, match=expected):
         await source.run(claimed(work, **fields))
 
 
@@ -67,7 +67,7 @@ def test_lengths_are_bounded():
 
 
 @pytest.mark.parametrize(
-    ("told", "kept"),
+    ("written", "kept"),
     [
         ("A mug. {{ product.metafields.care }} Holds 320 ml.", "A mug. Holds 320 ml."),
         ("Becher aus Ton {{ 'size' | t }}. Fasst 0,3 l.", "Fasst 0,3 l."),
@@ -81,9 +81,9 @@ def test_lengths_are_bounded():
         ("100 % cotton, 50% off {2 pieces} [large]", "100 % cotton, 50% off {2 pieces} [large]"),
     ],
 )
-def test_the_tags_of_a_shops_templates_do_not_reach_the_model(told, kept):
+def test_the_tags_of_a_shops_templates_do_not_reach_the_model(written, kept):
     """A writer that is true to such a source repeats them, and its post is refused after a paid repair."""
-    made = normalised("product", "p1", {"name": "Mug {{ product.id }}", "description": f"<p>{told}</p>"})
+    made = normalised("product", "p1", {"name": "Mug {{ product.id }}", "description": f"<p>{written}</p>"})
 
     assert made["name"] == "Mug"
     assert made["description"] == kept

@@ -15,28 +15,28 @@ FACT = "The mug holds 0.35 litres."
 
 
 @given(TAGS, WORDS, st.sampled_from([".", " today.", ", as always!"]), st.booleans())
-def test_a_sentence_that_hangs_on_a_tag_is_left_out(tag: str, before: str, end: str, is_first: bool) -> None:
+def test_a_sentence_that_depends_on_a_tag_is_removed(tag: str, before: str, end: str, is_first: bool) -> None:
     sentence = f"We send {before} {tag}{end}"
 
-    told = without_placeholders(f"{sentence} {FACT}" if is_first else f"{FACT} {sentence}")
+    expected = without_placeholders(f"{sentence} {FACT}" if is_first else f"{FACT} {sentence}")
 
-    assert told == FACT
+    assert expected == FACT
 
 
 @given(TAGS, st.sampled_from([": ", " - ", ", ", " "]))
-def test_what_follows_a_tag_stays(tag: str, joint: str) -> None:
+def test_text_after_a_tag_is_kept(tag: str, joint: str) -> None:
     assert without_placeholders(f"{tag}{joint}holds 0.35 l") == "holds 0.35 l"
 
 
 @given(st.lists(st.sampled_from(["oak", "0.35 l", "Tasse", "30 °C", "(new)", "it's"]), min_size=1, max_size=8))
-def test_words_without_tags_stay_as_they_are(words: list[str]) -> None:
+def test_text_without_tags_is_not_changed(words: list[str]) -> None:
     text = " ".join(words)
 
     assert without_placeholders(text) == text
 
 
 @pytest.mark.parametrize(
-    ("description", "told"),
+    ("description", "expected"),
     [
         ("Made of oak. Dear {{ first_name }}, your {{product.title}} ships from [city_name]. 160 psi.",
          "Made of oak. 160 psi."),
@@ -44,5 +44,5 @@ def test_words_without_tags_stay_as_they_are(words: list[str]) -> None:
         ('Clay. [gallery ids="1,2"] Glazed.', "Clay. Glazed."),
     ],
 )  # fmt: skip
-def test_no_model_reads_half_a_sentence(description: str, told: str) -> None:
-    assert normalised("product", "p", {"name": "Pump", "description": description})["description"] == told
+def test_no_model_reads_half_a_sentence(description: str, expected: str) -> None:
+    assert normalised("product", "p", {"name": "Pump", "description": description})["description"] == expected

@@ -1,4 +1,4 @@
-"""Titles in the database: a site never gets the same one twice, whoever asks at the same time."""
+"""Titles in the database: a site never gets the same one twice, also with concurrent jobs."""
 
 from contextlib import asynccontextmanager
 from uuid import uuid4
@@ -100,7 +100,7 @@ async def reserve(job, *wanted, source="s", last_chance=False):
         "At home: how to wash linen curtains",
     ],
 )
-async def test_a_title_like_one_of_the_site_is_passed_over(any_shop, other):
+async def test_a_title_similar_to_one_of_the_site_is_skipped(any_shop, other):
     """With the extension and without: the answer is the same."""
     first, second = await any_shop.jobs(2)
     await reserve(first, CURTAINS)
@@ -120,7 +120,7 @@ async def test_another_title_is_free(any_shop, other):
     assert (await reserve(second, other)).place == 0
 
 
-async def test_titles_without_a_letter_of_ascii_are_told_apart(any_shop):
+async def test_titles_without_ascii_letters_are_distinguished(any_shop):
     """A locale or an extension that sees only ASCII would take all of them for one."""
     first, second, third = await any_shop.jobs(3)
     await reserve(first, "Как выбрать льняные шторы для спальни")
@@ -138,7 +138,7 @@ async def test_the_same_title_on_another_site_is_free(shop):
     assert (await reserve(theirs, CURTAINS)).place == 0
 
 
-async def test_jobs_of_one_site_that_choose_at_once_choose_differently(shop):
+async def test_concurrent_jobs_of_one_site_choose_different_titles(shop):
     """The second waits for the first to be committed, and then sees what it chose: alike, though not equal."""
     first, second = await shop.jobs(2)
     answers = []
@@ -158,7 +158,7 @@ async def test_jobs_of_one_site_that_choose_at_once_choose_differently(shop):
     assert [(answer.place, answer.taken) for answer in answers] == [(None, (CURTAINS,))]
 
 
-async def test_asking_again_gives_the_same_title(shop):
+async def test_a_repeated_request_returns_the_same_title(shop):
     """The answer to the first may have been lost on its way."""
     [job] = await shop.jobs(1)
 
@@ -168,7 +168,7 @@ async def test_asking_again_gives_the_same_title(shop):
     assert await shop.titles() == [CURTAINS]
 
 
-async def test_a_writer_may_improve_its_title(shop):
+async def test_a_writer_can_improve_its_title(shop):
     """One blog has one title."""
     [job] = await shop.jobs(1)
     await reserve(job, CURTAINS)
@@ -178,7 +178,7 @@ async def test_a_writer_may_improve_its_title(shop):
     assert await shop.titles() == ["Washing linen curtains without shrinking them"]
 
 
-async def test_at_the_last_chance_the_least_alike_of_another_source_will_do(shop):
+async def test_the_last_try_accepts_the_least_similar_title_of_another_source(shop):
     """`part 2` of a keyword, a product in another colour: alike, yet not the same post."""
     first, second = await shop.jobs(2)
     await reserve(first, CURTAINS)
@@ -189,7 +189,7 @@ async def test_at_the_last_chance_the_least_alike_of_another_source_will_do(shop
     assert (await reserve(second, f"{CURTAINS} 2", source="t", last_chance=True)).place == 0
 
 
-async def test_a_claim_that_was_lost_reserves_nothing(shop):
+async def test_a_lost_claim_reserves_nothing(shop):
     [job] = await shop.jobs(1)
     await shop.run("update blog_generations set status = 'PENDING'")
 
@@ -199,7 +199,7 @@ async def test_a_claim_that_was_lost_reserves_nothing(shop):
     assert await shop.titles() == []
 
 
-async def test_a_blog_cancelled_before_it_is_written_gives_its_title_back(shop):
+async def test_a_job_cancelled_before_its_text_is_written_releases_its_title(shop):
     """It chooses again should somebody want it after all: what it left may be taken."""
     [job] = await shop.jobs(1)
     await job.save("source", {})
@@ -215,7 +215,7 @@ async def test_a_blog_cancelled_before_it_is_written_gives_its_title_back(shop):
     assert [r["stage"] for r in await shop.run("select stage from generation_stages")] == ["source"]
 
 
-async def test_a_cancel_that_its_worker_carries_out_gives_the_title_back_too(shop):
+async def test_a_cancel_by_the_worker_releases_the_title_too(shop):
     [job] = await shop.jobs(1)
     await reserve(job, CURTAINS)
     await shop.run("update blog_generations set stage = 'content', cancel_requested_at = now()")
@@ -226,7 +226,7 @@ async def test_a_cancel_that_its_worker_carries_out_gives_the_title_back_too(sho
     assert await shop.titles() == []
 
 
-async def test_a_blog_cancelled_with_its_text_bought_keeps_its_title(shop):
+async def test_a_job_cancelled_after_its_text_was_bought_keeps_its_title(shop):
     """A person's retry publishes that text: nobody else may have its title by then."""
     [job] = await shop.jobs(1)
     await reserve(job, CURTAINS)
@@ -251,7 +251,7 @@ async def test_a_published_title_outlives_its_row(shop, status, kept):
     assert await shop.titles() == kept
 
 
-async def test_a_role_that_may_not_create_the_extension_migrates_all_the_same(server, empty_url):
+async def test_a_role_without_the_right_to_create_extensions_can_migrate(server, empty_url):
     """It owns its schema and nothing else."""
     role = f"r{uuid4().hex}"
     admin = await connect(empty_url, timeout_s=5)
@@ -269,7 +269,7 @@ async def test_a_role_that_may_not_create_the_extension_migrates_all_the_same(se
         await admin.execute(f"drop schema ours cascade; drop role {role}".encode())
 
 
-async def test_both_ways_to_compare_give_the_same_likeness(database_url, empty_url):
+async def test_both_ways_to_compare_give_the_same_similarity(database_url, empty_url):
     pairs = [(CURTAINS, "washing curtains"), ("a b c", "c b a"), ("wäsche waschen", "wasche waschen"), ("x", "x y")]
     asked = "select title_likeness(title_key(%s), title_key(%s)) as likeness"
 

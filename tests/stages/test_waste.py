@@ -1,4 +1,4 @@
-"""What was wasted, against the vendors' own bill: each call that did not become the post is counted, once."""
+"""What was wasted, against the providers' own bill: each call that did not become the post is counted, once."""
 
 from collections import Counter
 from dataclasses import replace
@@ -39,7 +39,7 @@ async def checkpoints(kitchen: Kitchen, job_id: int) -> dict[str, Any]:
 
 
 def bill(calls: list[dict[str, Any]], saved: dict[str, Any]) -> tuple[int, float]:
-    """The calls for a blog that did not become its post, and what they cost, by what the vendors did."""
+    """The calls for a blog that did not become its post, and what they cost, by what the providers did."""
     today, kept, wasted = datetime.now(UTC).date(), Counter(n for n in ("ideas", "content") if n in saved), []
     used = saved.get("image", {}).get("prediction_id")
     for call in reversed(calls):  # of each text the last answer is the one that was used
@@ -57,7 +57,7 @@ def bill(calls: list[dict[str, Any]], saved: dict[str, Any]) -> tuple[int, float
 
 
 @pytest.mark.parametrize("trouble", ["skip", "fail"])
-async def test_the_ledger_counts_as_waste_what_the_vendors_billed_in_vain(kitchen, trouble):
+async def test_the_ledger_counts_unusable_billed_answers_as_waste(kitchen, trouble):
     """It counted one of two pictures that were withheld, and the repair of two texts that were unfit: half."""
     kitchen.trouble = trouble
     kitchen.vendors = replace(kitchen.vendors, wix=None)

@@ -1,6 +1,6 @@
 """The table of what goes wrong at OpenAI, row by row, each ending in its action.
 
-The whole pipeline runs against a real database and the simulated vendors; the outcome is settled as a worker does it,
+The whole pipeline runs against a real database and the simulated providers; the outcome is settled as a worker does it,
 and what counts is what the queue then says.
 """
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
     ],
     ids=["reset", "reset after", "malformed", "503", "HTML 502", "HTML 504", "500", "failed in body"],
 )
-async def test_what_passes_is_tried_again_with_backoff(kitchen, fault, kind):
+async def test_temporary_failures_are_retried_with_backoff(kitchen, fault, kind):
     """One attempt is spent, and the next one makes the post."""
     await kitchen.room.fault(vendor="openai", times=1, **fault)
 
@@ -41,7 +41,7 @@ async def test_what_passes_is_tried_again_with_backoff(kitchen, fault, kind):
     ["\0", '{"ideas": "\0"}', '{"ideas": [{"title": "Curtains, hung well", "score": null}]}', "[" * 100_000],
     ids=["NUL", "NUL in JSON", "null for a number", "bottomless"],
 )
-async def test_an_answer_that_nobody_foresaw_is_kept_and_repaired(kitchen, text):
+async def test_an_unexpected_answer_is_stored_and_repaired(kitchen, text):
     """It was paid for: an attempt that crashes over it would have each of its successors buy, or read, it again."""
     said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
     usage = {"input_tokens": 900, "output_tokens": 400, "total_tokens": 1300}
@@ -55,7 +55,7 @@ async def test_an_answer_that_nobody_foresaw_is_kept_and_repaired(kitchen, text)
     assert await kitchen.calls("openai", "responses.create") == 3  # the answer, its repair, and the post
 
 
-async def test_five_failures_are_enough(kitchen):
+async def test_five_failures_fail_the_job(kitchen):
     kitchen.breakers = ClosedBreakers()  # which would keep them from being spent
     await kitchen.room.fault(vendor="openai", kind="overloaded")
 
@@ -66,7 +66,7 @@ async def test_five_failures_are_enough(kitchen):
 
 
 async def test_a_call_without_an_answer_is_counted_and_given_longer_after_two(kitchen):
-    """It may have been made and be billed; a slow model would else be cut off five times."""
+    """It may have been made and billed; otherwise a slow model would time out five times."""
     kitchen.vendors.openai._settings = kitchen.vendors.openai._settings.model_copy(update={"timeout": 0.4})
     kitchen.openai = kitchen.openai.model_copy(update={"timeout": 0.4})
     await kitchen.room.fault(vendor="openai", kind="no_answer", times=2, delay_s=5)
@@ -90,7 +90,7 @@ async def test_a_call_without_an_answer_is_counted_and_given_longer_after_two(ki
     ],
     ids=["429", "429 in body", "ramp"],
 )
-async def test_a_rate_limit_costs_no_attempt_and_holds_the_fleet(kitchen, fault, wait_s):
+async def test_a_rate_limit_uses_no_attempt_and_delays_the_fleet(kitchen, fault, wait_s):
     await kitchen.room.fault(vendor="openai", times=1, **fault)
 
     job = await kitchen.attempt()
@@ -123,8 +123,8 @@ REFUSALS = (
     ],
     ids=[*MONEY, "401", "403", "404", "our schema", "our effort"],
 )
-async def test_what_a_person_must_mend_costs_no_attempt(kitchen, fault):
-    """Jobs stay; nothing is burnt while somebody pays the bill."""
+async def test_failures_that_need_a_person_use_no_attempt(kitchen, fault):
+    """Jobs wait without using attempts until a person pays the bill."""
     await kitchen.room.fault(vendor="openai", times=1, **fault)
 
     job = await kitchen.attempt()
@@ -170,7 +170,7 @@ async def test_commentary_and_several_parts_are_one_answer(kitchen):
     "output", [None, [], [{"type": "reasoning", "summary": []}]], ids=["null", "empty", "thoughts"]
 )
 async def test_an_answer_without_a_text_is_counted_and_bought_once_more(kitchen, output):
-    """The vendor bills it like any other. Five were bought, and those with a null `output` were not in the ledger."""
+    """The provider bills it like any other. Five were bought, and those with a null `output` were not in the ledger."""
     await kitchen.room.fault(vendor="openai", kind="altered", body={"output": output})
 
     assert (await kitchen.attempt())["code"] == "empty"
@@ -199,7 +199,7 @@ TWICE = [
 
 
 @pytest.mark.parametrize(("kind", "named"), TWICE)
-async def test_an_unusable_answer_has_one_other_try(kitchen, kind, named):
+async def test_an_unusable_answer_is_requested_once_more(kitchen, kind, named):
     """With more room, or in other words: within the same attempt, both paid for, and the blog is made."""
     await kitchen.room.fault(vendor="openai", kind=kind, times=1)
 

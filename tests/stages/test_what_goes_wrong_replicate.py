@@ -1,7 +1,7 @@
 """The table of what goes wrong at Replicate, row by row, each ending in its action.
 
-The whole pipeline runs against a real database and the simulated vendors; what counts is what the queue then says, and
-how many pictures were paid for.
+The whole pipeline runs against a real database and the simulated providers; what counts is what the queue then says,
+and how many pictures were paid for.
 """
 
 from base64 import b64encode
@@ -41,7 +41,7 @@ async def paid(kitchen) -> int:
     ],
     ids=["resets in ~40s", "low credit", "no wait named", "no JSON"],
 )
-async def test_a_rate_limit_costs_no_attempt_and_holds_the_fleet(kitchen, fault, wait_s):
+async def test_a_rate_limit_uses_no_attempt_and_delays_the_fleet(kitchen, fault, wait_s):
     """429: wait for what it names, else 30 s; the shared limiter holds every worker."""
     await kitchen.room.fault(vendor="replicate", operation=CREATED, times=1, **fault)
 
@@ -69,7 +69,7 @@ PERSON = [
 @pytest.mark.parametrize(
     "fault", PERSON, ids=["402 no credit", "402 spend limit", "401", "404 model", "422 our input", "422 unnamed"]
 )
-async def test_what_a_person_must_mend_opens_the_breaker_and_costs_no_attempt(kitchen, fault):
+async def test_failures_that_need_a_person_open_the_breaker_and_use_no_attempt(kitchen, fault):
     await kitchen.room.fault(vendor="replicate", operation=CREATED, **fault)
 
     job = await kitchen.attempt()
@@ -83,7 +83,7 @@ async def test_what_a_person_must_mend_opens_the_breaker_and_costs_no_attempt(ki
     assert await kitchen.calls("openai", "responses.create") == 2
 
 
-async def test_without_credit_a_post_goes_out_bare_where_that_is_wanted(kitchen):
+async def test_without_credit_a_post_is_published_without_a_picture_where_a_setting_says_so(kitchen):
     kitchen.trouble = "skip"
     await kitchen.room.fault(vendor="replicate", kind="no_credit")
 
@@ -122,7 +122,7 @@ async def test_a_creation_whose_answer_was_lost_is_found_and_not_paid_for_again(
     assert await pictured(kitchen)
 
 
-async def test_a_worker_that_dies_before_it_hears_of_its_picture_leaves_it_to_the_next(kitchen):
+async def test_a_prediction_of_a_worker_that_died_in_the_creation_is_found_by_the_next(kitchen):
     """Killed while the creation was under way: it is in nobody's books, but what would find it is."""
     await kitchen.room.fault(vendor="replicate", operation=CREATED, kind="no_answer", times=1, delay_s=60)
     async with create_task_group() as worker:
@@ -139,7 +139,7 @@ async def test_a_worker_that_dies_before_it_hears_of_its_picture_leaves_it_to_th
     assert await pictured(kitchen)
 
 
-async def test_what_died_is_not_found_again_in_place_of_the_new_one_that_was_lost(kitchen):
+async def test_a_failed_prediction_is_not_mistaken_for_the_lost_new_one(kitchen):
     """Each creation has a seed of its own, and what is looked for is the one after the last we know of."""
     await kitchen.room.fault(vendor="replicate", kind="failed", times=1)
     assert (await kitchen.attempt())["code"] == "failed"
@@ -151,8 +151,8 @@ async def test_what_died_is_not_found_again_in_place_of_the_new_one_that_was_los
     assert await kitchen.calls("replicate", "predictions.list") == 1
 
 
-async def test_a_creation_that_was_refused_is_not_looked_for(kitchen):
-    """Else each blog that waits for credit would read the account's whole list every time it came back."""
+async def test_a_refused_creation_is_not_searched_for(kitchen):
+    """Otherwise each job that waits for credit would read the account's whole list at every attempt."""
     await kitchen.room.fault(vendor="replicate", kind="low_credit", times=1)
     assert (await kitchen.attempt())["kind"] == "RateLimited"
 
@@ -160,7 +160,7 @@ async def test_a_creation_that_was_refused_is_not_looked_for(kitchen):
     assert await kitchen.calls("replicate", "predictions.list") == 0
 
 
-async def test_a_creation_that_never_came_to_be_is_made(kitchen):
+async def test_a_creation_that_never_arrived_is_repeated(kitchen):
     await kitchen.room.fault(vendor="replicate", operation=CREATED, kind="reset_before", times=1)
 
     assert (await kitchen.attempt())["kind"] == "OutcomeUnknown"
@@ -169,7 +169,7 @@ async def test_a_creation_that_never_came_to_be_is_made(kitchen):
     assert (await kitchen.room.stats())["replicate"]["predictions"] == await paid(kitchen) == 1
 
 
-async def test_an_unsafe_picture_is_asked_for_once_in_softer_words(kitchen):
+async def test_an_unsafe_picture_is_requested_once_with_a_softer_prompt(kitchen):
     await kitchen.room.fault(vendor="replicate", kind="nsfw", times=1)
 
     assert (await kitchen.attempt())["status"] == "DONE"
@@ -178,7 +178,7 @@ async def test_an_unsafe_picture_is_asked_for_once_in_softer_words(kitchen):
     assert await pictured(kitchen)
 
 
-async def test_a_picture_that_stays_unsafe_is_done_without(kitchen):
+async def test_a_post_continues_without_a_picture_that_stays_unsafe(kitchen):
     await kitchen.room.fault(vendor="replicate", kind="nsfw")
 
     assert (await kitchen.attempt())["status"] == "DONE"
@@ -197,7 +197,7 @@ NAMES = ["CUDA", "Director", "aborted", "canceled"]
 
 
 @pytest.mark.parametrize("fault", DEATHS, ids=NAMES)
-async def test_a_prediction_that_came_to_nothing_is_made_anew_with_backoff(kitchen, fault):
+async def test_a_failed_prediction_is_repeated_with_backoff(kitchen, fault):
     kitchen.breakers = ClosedBreakers()
     await kitchen.room.fault(vendor="replicate", operation=CREATED, times=2, **fault)
 
@@ -212,7 +212,7 @@ async def test_a_prediction_that_came_to_nothing_is_made_anew_with_backoff(kitch
 
 
 @pytest.mark.parametrize("output", [[], None, {"image": None}], ids=["empty list", "null", "an object without one"])
-async def test_a_picture_that_was_left_out_is_asked_for_once_in_softer_words(kitchen, output):
+async def test_a_filtered_picture_is_requested_once_with_a_softer_prompt(kitchen, output):
     """The model's filter removed it and the prediction succeeded: five were paid for, one after another."""
     await kitchen.room.fault(vendor="replicate", operation="predictions.get", kind="altered", body={"output": output})
 
@@ -224,7 +224,7 @@ async def test_a_picture_that_was_left_out_is_asked_for_once_in_softer_words(kit
 
 
 @pytest.mark.parametrize("policy", ["wait", "skip", "fail"])
-async def test_pictures_of_no_use_are_paid_for_twice_then_the_site_decides(kitchen, policy):
+async def test_unusable_pictures_are_paid_for_twice_then_the_site_decides(kitchen, policy):
     kitchen.trouble = policy
     await kitchen.room.fault(vendor="replicate", operation="files.get", kind="status", status=404)
 
@@ -248,7 +248,7 @@ async def test_a_person_who_retries_a_blog_without_a_picture_buys_another(kitche
     assert await paid(kitchen) == 3
 
 
-async def test_a_picture_inside_the_answer_is_handed_to_wix(kitchen):
+async def test_a_picture_inside_the_answer_is_uploaded_to_wix(kitchen):
     """Wix cannot fetch a `data:` URL."""
     asked = {"prompt": "a mug", "aspect_ratio": "16:9", "output_format": "jpg"}
     jpeg = pictures.draw(pictures.PictureRequest.from_input(asked, variant=0, seed=1))
@@ -266,7 +266,7 @@ async def test_a_picture_inside_the_answer_is_handed_to_wix(kitchen):
     assert await kitchen.calls("wix", "media.import") == 0
 
 
-async def test_an_unnamed_refusal_is_the_blogs_own_while_others_are_taken(kitchen):
+async def test_an_unnamed_refusal_fails_its_job_while_others_are_accepted(kitchen):
     """A 422 about the settings opens the breaker; one that only this blog gets must not."""
     assert (await kitchen.attempt())["status"] == "DONE"
     job_id = await kitchen.add(SITE, source_id="rugs")
@@ -279,7 +279,7 @@ async def test_an_unnamed_refusal_is_the_blogs_own_while_others_are_taken(kitche
     assert (await kitchen.breaker("replicate"))["state"] == "closed"
 
 
-async def test_after_two_more_tries_a_post_goes_out_bare_where_that_is_wanted(kitchen):
+async def test_after_two_retries_a_post_is_published_without_a_picture_where_a_setting_says_so(kitchen):
     kitchen.trouble = "skip"
     await kitchen.room.fault(vendor="replicate", operation=CREATED, kind="failed")
 
@@ -288,8 +288,8 @@ async def test_after_two_more_tries_a_post_goes_out_bare_where_that_is_wanted(ki
 
 
 @pytest.mark.parametrize("status", [404, 410])
-async def test_a_file_that_is_gone_is_made_anew(kitchen, status):
-    """An hour after it was made the vendor deletes it, while the prediction is still there to be looked at."""
+async def test_an_expired_picture_file_is_generated_again(kitchen, status):
+    """An hour after it was made the provider deletes it, while the prediction is still there to be looked at."""
     await kitchen.room.fault(vendor="replicate", operation="files.get", kind="status", status=status, times=2)
 
     assert (await kitchen.attempt())["kind"] == "PredictionGone"
@@ -298,7 +298,7 @@ async def test_a_file_that_is_gone_is_made_anew(kitchen, status):
     assert await pictured(kitchen)
 
 
-async def test_what_still_starts_after_its_time_is_cancelled_and_requeued(kitchen):
+async def test_a_prediction_that_starts_too_slowly_is_cancelled_and_requeued(kitchen):
     """A cold boot takes minutes; the slot is another's meanwhile."""
     settings = kitchen.vendors.replicate._settings
     kitchen.vendors.replicate._settings = settings.model_copy(update={"deadline": 0.3})
@@ -311,15 +311,15 @@ async def test_what_still_starts_after_its_time_is_cancelled_and_requeued(kitche
     assert (await kitchen.attempt())["status"] == "DONE"
 
 
-async def test_every_creation_names_its_own_end(kitchen):
-    """A prediction that nobody waits for any more, after a crash, is not paid for until the vendor's half hour."""
+async def test_every_creation_sets_cancel_after(kitchen):
+    """A prediction that nobody waits for any more, after a crash, is not paid for until the provider's half hour."""
     assert (await kitchen.attempt())["status"] == "DONE"
 
     [made] = [entry for entry in await kitchen.room.requests("replicate") if entry["operation"] == CREATED]
     assert made["cancel_after"] == "5s"
 
 
-async def test_a_worker_that_died_waiting_leaves_its_prediction_to_the_next(kitchen):
+async def test_a_prediction_of_a_worker_that_died_waiting_is_resumed_by_the_next(kitchen):
     await kitchen.room.fault(vendor="replicate", operation="predictions.get", kind="reset_before", times=1)
 
     assert (await kitchen.attempt())["status"] == "PENDING"
@@ -328,7 +328,7 @@ async def test_a_worker_that_died_waiting_leaves_its_prediction_to_the_next(kitc
 
 
 @pytest.mark.parametrize("size", [(64, 36), (1024, 1024)], ids=["tiny", "square"])
-async def test_a_picture_that_is_no_cover_counts_as_failed(kitchen, monkeypatch, size):
+async def test_a_picture_unfit_as_a_cover_counts_as_failed(kitchen, monkeypatch, size):
     monkeypatch.setitem(drawn_sizes(), "16:9", size)
 
     job = await kitchen.attempt()
@@ -344,13 +344,13 @@ def drawn_sizes() -> dict[str, tuple[int, int]]:
     return pictures.SIZES  # type: ignore[return-value]
 
 
-async def test_a_picture_above_what_wix_takes_counts_as_failed(kitchen, monkeypatch):
+async def test_a_picture_too_large_for_wix_counts_as_failed(kitchen, monkeypatch):
     monkeypatch.setattr(painter, "LARGEST_IMAGE", 2_000)
 
     assert (await kitchen.attempt())["code"] == "too_large"
 
 
-async def test_a_file_that_is_no_picture_is_fetched_again_then_made_anew(kitchen):
+async def test_a_file_that_is_not_a_picture_is_fetched_again_then_generated_again(kitchen):
     await kitchen.room.fault(
         vendor="replicate", operation="files.get", kind="status", status=200, body="<html>sorry</html>", times=1
     )
@@ -360,7 +360,7 @@ async def test_a_file_that_is_no_picture_is_fetched_again_then_made_anew(kitchen
     assert await kitchen.calls("replicate", CREATED) == 1
 
 
-async def test_the_checked_picture_is_told_with_its_size(kitchen):
+async def test_the_checked_picture_is_stored_with_its_size(kitchen):
     assert (await kitchen.attempt())["status"] == "DONE"
 
     image = (await kitchen.checkpoints())["image"]

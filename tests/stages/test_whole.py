@@ -1,4 +1,4 @@
-"""All five stages in a row, against the three simulated vendors."""
+"""All five stages in a row, against the three simulated providers."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ async def test_a_row_becomes_a_published_post(work, checkpoints, fields):
     ("kind", "checkpoint"),
     [("short", "content.repair"), ("poor", "content.repair"), ("incomplete", "content.draft_truncated")],
 )
-async def test_a_weak_answer_is_mended(work, checkpoints, kind, checkpoint):
+async def test_a_weak_answer_is_repaired(work, checkpoints, kind, checkpoint):
     """One more paid call, and the post is as good as any."""
     async with simulated() as (vendors, room):
         work = replace(work, vendors=vendors)
@@ -77,7 +77,7 @@ async def test_later_posts_of_a_site_link_to_its_first(kitchen):
     assert {"ideas.draft", "content.draft"} <= {row["stage"] for row in asked}
 
 
-async def test_a_product_is_read_from_the_sites_own_shop(work, checkpoints):
+async def test_a_product_is_read_from_the_shop_of_its_site(work, checkpoints):
     async with simulated() as (vendors, room):
         work = replace(work, vendors=vendors)
         product_id = (await room.products(SITE))[0]["id"]

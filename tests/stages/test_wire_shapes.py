@@ -1,4 +1,4 @@
-"""Every request that the pipeline makes, recorded over TCP, is as the vendor's public description wants it."""
+"""Every request that the pipeline makes, recorded over TCP, is as the provider's public description wants it."""
 
 import pytest
 
@@ -21,7 +21,7 @@ async def until_done(kitchen) -> None:
     raise AssertionError(left)
 
 
-async def test_every_request_has_the_shape_its_vendor_wants(kitchen):
+async def test_every_request_has_the_schema_of_its_provider(kitchen):
     """A pipeline that had to take all of its ways: lost answers, a failed import, both catalogs, a cold model."""
     kitchen.breakers = ClosedBreakers()
     await kitchen.room.configure(keep_bodies=True)

@@ -23,7 +23,7 @@ def accept(text: str) -> str:
     return text
 
 
-async def test_a_good_draft_is_bought_once_and_booked(work, writer, checkpoints, limiter):
+async def test_a_good_draft_is_bought_and_recorded_once(work, writer, checkpoints, limiter):
     writer.will_write("good")
 
     assert await written(work, TASK, accept=accept) == "good"
@@ -35,7 +35,7 @@ async def test_a_good_draft_is_bought_once_and_booked(work, writer, checkpoints,
 
 
 async def test_a_paid_answer_is_stored_before_anything_else(work, writer, checkpoints, limiter, monkeypatch):
-    """Whoever is stopped over the vendor's headers would have to buy it again."""
+    """A job that fails while it reads the headers would have to buy the text again."""
 
     async def trip(bucket: str, limits: ProviderLimits) -> None:
         raise RuntimeError
@@ -78,7 +78,7 @@ async def test_a_second_unfit_answer_is_final(work, writer):
     assert len(writer.asked) == 2
 
 
-async def test_a_cut_off_draft_is_asked_for_with_more_room(work, writer, checkpoints):
+async def test_a_truncated_draft_is_requested_with_a_larger_token_limit(work, writer, checkpoints):
     writer.generations = [generation("goo", fault=Truncated("cut", provider="openai")), generation("good")]
 
     assert await written(work, TASK, accept=accept) == "good"
@@ -87,7 +87,7 @@ async def test_a_cut_off_draft_is_asked_for_with_more_room(work, writer, checkpo
     assert set(checkpoints.spends) == {"content.draft_truncated", "content.draft"}
 
 
-async def test_a_later_attempt_remembers_that_the_room_was_too_small(work, writer, checkpoints):
+async def test_a_later_attempt_keeps_the_larger_token_limit(work, writer, checkpoints):
     checkpoints.saved["content.draft_truncated"] = {"text": "goo"}
     writer.will_write("good")
 
@@ -120,7 +120,7 @@ async def test_a_second_refusal_is_final(work, writer, checkpoints):
     assert len(writer.asked) == 2
 
 
-async def test_an_answer_refused_and_then_cut_off_gets_both_remedies(work, writer):
+async def test_an_answer_refused_and_then_truncated_gets_both_remedies(work, writer):
     cut = Truncated("cut", provider="openai")
     writer.generations = [generation("", fault=REFUSED), generation("go", fault=cut), generation("good")]
 
@@ -130,7 +130,7 @@ async def test_an_answer_refused_and_then_cut_off_gets_both_remedies(work, write
     assert REPHRASE.strip() in writer.asked[2]["input"]
 
 
-async def test_after_two_unanswered_calls_the_next_is_given_longer(work, writer, checkpoints):
+async def test_after_two_unanswered_calls_the_timeout_is_longer(work, writer, checkpoints):
     """Across attempts: each of them was somebody's whole attempt."""
     asked = []
 
@@ -170,8 +170,8 @@ async def test_an_unknown_model_is_replaced_by_the_fallback(work, writer, checkp
     assert checkpoints.spends["content.draft"].model == "gpt-5.4-mini"
 
 
-async def test_the_effort_is_always_named(work, writer):
-    """The vendor's default spends tokens unseen; a model that takes none is sent none."""
+async def test_the_reasoning_effort_is_always_set(work, writer):
+    """The provider's default spends tokens unseen; a model that takes none is sent none."""
     writer.will_write("good", "good")
 
     await written(work, TASK, accept=accept)
@@ -180,7 +180,7 @@ async def test_the_effort_is_always_named(work, writer):
     assert [asked["effort"] for asked in writer.asked] == ["low", None]
 
 
-async def test_a_useless_answer_is_booked_before_it_is_told(work, writer, checkpoints):
+async def test_an_unusable_answer_is_recorded_before_it_is_raised(work, writer, checkpoints):
     writer.generations = [generation("", fault=Unavailable("empty", provider="openai"))]
 
     with pytest.raises(Unavailable):

@@ -70,7 +70,7 @@ class Room:
 
 @asynccontextmanager
 async def simulated(**options: Any) -> AsyncIterator[tuple[Vendors, Room]]:
-    """All three vendors at a hundred times their speed."""
+    """All three providers at a hundred times their speed."""
     async with (
         running_simulator(SimulatorOptions(**{"speed": 100, "openai_tail": 0, "replicate_cold": 0, **options})) as url,
         httpx2.AsyncClient(base_url=url) as http,

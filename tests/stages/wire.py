@@ -1,4 +1,4 @@
-"""The requests that we make, in the shapes of the vendors' public descriptions.
+"""The requests that we make, in the shapes of the providers' public descriptions.
 
 A shape is a type, a tuple of allowed words, a list of one shape, a compiled pattern, or an object: its fields by name.
 Those with a question mark may be missing, and others may not be there.
@@ -36,7 +36,7 @@ PAGING = {"limit": int, "offset?": int}
 
 
 class Wire(NamedTuple):
-    """One call: the path under the vendor's base, and what goes with it. `query`: names that may be given."""
+    """One call: the path under the provider's base, and what goes with it. `query`: names that may be given."""
 
     method: str
     path: str
@@ -118,7 +118,7 @@ REQUESTS = {
 
 
 def faults_of(wire: Wire, request: Mapping[str, Any], *, base: str) -> list[str]:
-    """Where a recorded request is not as the vendor wants it."""
+    """Where a recorded request is not as the provider wants it."""
     found = []
     if request["method"] != wire.method:
         found.append(f"method {request['method']}")

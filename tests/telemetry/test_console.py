@@ -1,4 +1,4 @@
-"""What the log shows on a terminal: no colours unless they are wanted, and nothing that the terminal would obey."""
+"""The log on a terminal: no colours unless they are wanted, and no control sequences."""
 
 import io
 import logging
@@ -48,7 +48,7 @@ def logged(out: io.StringIO, **facts: Any) -> str:
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from(["error", "title", "site", "\x1b[2J"]), values, min_size=1))
-def test_a_line_holds_nothing_that_a_terminal_obeys(facts: dict[str, Any]) -> None:
+def test_a_line_contains_no_control_sequences(facts: dict[str, Any]) -> None:
     for out in (io.StringIO(), Terminal()):
         shown = COLOUR.sub("", logged(out, **facts))
 
@@ -56,8 +56,8 @@ def test_a_line_holds_nothing_that_a_terminal_obeys(facts: dict[str, Any]) -> No
         assert printable_lines(shown) == shown
 
 
-def test_a_traceback_holds_nothing_that_a_terminal_obeys() -> None:
-    """An exception repeats what a vendor said."""
+def test_a_traceback_contains_no_control_sequences() -> None:
+    """An exception repeats what a provider said."""
     try:
         raise ValueError("refused: \x1b[2J\x9b31m \u202egpj\nsecond line")
     except ValueError:
@@ -92,7 +92,7 @@ def test_logs_and_tables_are_coloured_alike(
     assert [bool(COLOUR.search(line)) for line in (log, table)] == [coloured, coloured]
 
 
-def test_what_the_driver_logs_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_of_the_driver_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
     """`error connecting in 'pool-1': connection failed: ...`, on many lines, in the middle of a table."""
     quiet_libraries()
 

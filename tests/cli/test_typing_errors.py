@@ -1,4 +1,4 @@
-"""A slip of the fingers is told, and never reads like an empty answer."""
+"""A typing error is reported, and never looks like an empty answer."""
 
 import sys
 from pathlib import Path
@@ -22,8 +22,8 @@ def shop(cli: Any) -> Any:
 
 
 @pytest.mark.parametrize("command", ["retry", "costs", "quotas", "list"])
-def test_a_site_that_is_not_there_is_told_with_those_that_are(shop: Any, command: str) -> None:
-    """At night, `0 blogs` or an empty table of a unknown_variables site is taken for good news."""
+def test_an_unknown_site_is_reported_with_the_known_ones(shop: Any, command: str) -> None:
+    """At night, `0 blogs` or an empty table for a misspelt site would be taken for good news."""
     ran = shop(command, "--site", "linen-shp")
 
     assert (ran.code, ran.out) == (2, "")
@@ -31,7 +31,7 @@ def test_a_site_that_is_not_there_is_told_with_those_that_are(shop: Any, command
 
 
 @pytest.mark.parametrize("command", ["retry", "costs", "quotas", "list"])
-def test_a_site_that_is_there_has_its_answer(shop: Any, command: str) -> None:
+def test_a_known_site_has_an_answer(shop: Any, command: str) -> None:
     ran = shop(command, "--site", "linen-shop")
 
     assert (ran.code, ran.err) == (0, "")
@@ -42,14 +42,14 @@ def test_a_site_without_a_quota_is_not_an_empty_table(shop: Any) -> None:
     assert shop("quotas", "--site", "linen-shop", "--json").json == []
 
 
-def test_what_was_spent_for_a_preview_without_a_site_can_be_asked_for(cli: Any, sql: Any) -> None:
+def test_costs_of_previews_without_a_site_can_be_shown(cli: Any, sql: Any) -> None:
     """It is counted under a name that has no row among the sites."""
     sql("insert into site_spend (instance_id, day, cost_usd) values ('preview', utc_day(now()), 1)")
 
     assert cli("costs", "--site", "preview").code == 0
 
 
-def test_a_kind_of_error_that_nothing_failed_with_is_told_with_those_that_are(shop: Any, sql: Any) -> None:
+def test_an_unknown_error_kind_is_reported_with_the_known_ones(shop: Any, sql: Any) -> None:
     sql("update blog_generations set status = 'CANCELLED'")
     sql("insert into blog_generations (instance_id, source_type, source_id) values ('linen-shop', 'keyword', 'rugs')")
     sql(
@@ -69,13 +69,15 @@ def test_a_kind_of_error_that_nothing_failed_with_is_told_with_those_that_are(sh
     assert (meant.code, meant.out.splitlines()[1:], meant.err) == (0, ["1 job is PENDING again"], "")
 
 
-@pytest.mark.parametrize(("time", "told"), [("tomorrow", "is not a time"), ("2026-12-01T08:00:00", "has no time zone")])
-def test_a_time_that_cannot_be_read_is_answered_with_one_that_can(cli: Any, time: str, told: str) -> None:
+@pytest.mark.parametrize(
+    ("time", "reason"), [("tomorrow", "is not a time"), ("2026-12-01T08:00:00", "has no time zone")]
+)
+def test_an_invalid_time_is_answered_with_a_valid_example(cli: Any, time: str, reason: str) -> None:
     """Nobody knows the signs of strptime by heart."""
     ran = cli("enqueue", "--site", "s", "--keyword", "mugs", "--run-at", time)
 
     assert (ran.code, ran.out) == (2, "")
-    assert f"{told}: write it as 2026-12-01T08:00:00Z" in ran.err
+    assert f"{reason}: write it as 2026-12-01T08:00:00Z" in ran.err
     assert "%" not in cli("enqueue", "--help").out
 
 
@@ -87,7 +89,7 @@ def test_a_whole_text_given_for_a_keyword_is_refused_in_a_short_line(cli: Any) -
     assert len(ran.err) < 200
 
 
-def test_a_long_source_does_not_drown_the_list(shop: Any, sql: Any) -> None:
+def test_a_long_source_does_not_flood_the_list(shop: Any, sql: Any) -> None:
     """SQL producers may enqueue one; two hundred lines of it would push the others off the screen."""
     sql(
         "insert into blog_generations (instance_id, source_type, source_data) "
@@ -99,10 +101,10 @@ def test_a_long_source_does_not_drown_the_list(shop: Any, sql: Any) -> None:
 
 
 @pytest.mark.parametrize("command", ["demo", "simulate"])
-def test_a_command_of_the_extra_says_at_once_that_it_is_not_installed(
+def test_a_command_of_a_missing_extra_says_so_at_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
 ) -> None:
-    """The demo started a Postgres first, and then told the end of a log."""
+    """The demo started a Postgres first, and then printed the end of a log."""
     for name in list(sys.modules):
         if name.startswith(("blogworker.simulator", "blogworker.cli.simulation")):
             monkeypatch.delitem(sys.modules, name)

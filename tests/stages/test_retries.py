@@ -1,4 +1,4 @@
-"""A person's correction counts: a retry takes source and settings as they are now, until something was shown."""
+"""A retry uses the current source and settings, until a draft exists."""
 
 import pytest
 
@@ -22,7 +22,7 @@ async def failed_at_publish(kitchen: Kitchen, operation: str) -> None:
     await kitchen.room.forgive()
 
 
-async def test_a_retry_writes_with_the_settings_as_they_are_now(kitchen):
+async def test_a_retry_uses_the_current_settings(kitchen):
     """The owner corrects the tone and retries: the same post was published."""
     await failed_at_publish(kitchen, "drafts.create")
     await kitchen.run(DRIER)
@@ -50,7 +50,7 @@ async def test_a_retry_without_a_change_buys_nothing(kitchen):
     assert await bought(kitchen) == (2, 1)
 
 
-async def test_once_a_draft_is_there_a_change_makes_no_second_one(kitchen):
+async def test_a_change_after_the_draft_makes_no_second_one(kitchen):
     await failed_at_publish(kitchen, "drafts.publish")
     await kitchen.run(DRIER)
 
@@ -61,7 +61,7 @@ async def test_once_a_draft_is_there_a_change_makes_no_second_one(kitchen):
 
 
 @pytest.mark.parametrize(("first", "more"), [("image", (0, 1)), ("ideas", (2, 1))])
-async def test_a_person_chooses_from_where(kitchen, first, more):
+async def test_a_person_chooses_the_stage_to_retry_from(kitchen, first, more):
     """An idea that was not wanted is not chosen again, though it is left over from the same call."""
     await failed_at_publish(kitchen, "drafts.create")
     before = await kitchen.checkpoints()

@@ -1,4 +1,4 @@
-"""From where a person's retry makes a blog anew, whatever it had reached, was changed and was asked for."""
+"""Where a retry by a person starts, for every state, change and request."""
 
 import json
 from itertools import product
@@ -16,7 +16,7 @@ from tests.queue.any_value import anything
 pytestmark = pytest.mark.anyio
 
 STAGES = ("source", "ideas", "content", "image")
-DONE_BY_THEN = {  # what there is of a blog, by where it ended
+DONE_BY_THEN = {  # what there is of a job, by where it ended
     "source": [],
     "ideas": ["source", "ideas.draft"],
     "content": ["source", "ideas.draft", "ideas", "content.draft"],
@@ -69,7 +69,7 @@ async def blog(psql: Any, reached: str) -> None:
 
 
 def expected(reached: str, change: str, asked: str | None) -> str | None:
-    """The stage from which it is made anew; None: from its last checkpoint."""
+    """The stage that the retry starts from; None: the last checkpoint."""
     if reached in SHOWN:
         return None
     if asked:
@@ -77,8 +77,8 @@ def expected(reached: str, change: str, asked: str | None) -> str | None:
     return "source" if change not in UNCHANGED and reached != "source" else None
 
 
-async def test_what_is_made_anew_is_what_a_person_changed_or_asked_for_and_nothing_else(passing_psql):
-    """Every state a blog can have ended in, every change, every --from: what is kept, and where it goes on."""
+async def test_a_retry_repeats_only_what_changed_or_was_asked_for(passing_psql):
+    """Every state in which a job can end, every change, every --from: what is kept, and where it continues."""
     psql, seen = passing_psql, 0
     for reached, change, asked in product(DONE_BY_THEN, CHANGES, (None, *STAGES)):
         await blog(psql, reached)
@@ -99,28 +99,28 @@ async def test_what_is_made_anew_is_what_a_person_changed_or_asked_for_and_nothi
             and not (first and first != "image" and name == "publish.tags")
         }  # fmt: skip
         rows = await psql.run("select stage, wasted, cost_usd from generation_stages")
-        told = f"{reached}, {change} changed, --from {asked}"
-        assert {row["stage"] for row in rows if not row["stage"].endswith(".forgotten")} == kept, told
+        example = f"{reached}, {change} changed, --from {asked}"
+        assert {row["stage"] for row in rows if not row["stage"].endswith(".forgotten")} == kept, example
         paid = sum(n.endswith((".draft", ".prediction")) and n[0] != "p" for n in DONE_BY_THEN[reached])
-        assert sum(row["cost_usd"] or 0 for row in rows) == paid / 2, f"{told}: what was paid is not forgotten"
+        assert sum(row["cost_usd"] or 0 for row in rows) == paid / 2, f"{example}: what was paid is not forgotten"
         job = await psql.job()
         at = reached if reached in STAGES else "publish"
         order = [*STAGES, "publish"]
-        assert job["stage"] == min(at, first or at, key=order.index), told
+        assert job["stage"] == min(at, first or at, key=order.index), example
         assert (job["status"], job["retry_from"]) == ("PENDING", None)
         billed = await psql.value(
             "select coalesce(sum((b ->> 'usd')::numeric), 0) "
             "from generation_stages, jsonb_array_elements(output -> 'bill') as b"
         )
-        assert billed == sum(row["wasted"] for row in rows) / 2, told
+        assert billed == sum(row["wasted"] for row in rows) / 2, example
         seen += 1
     assert seen == len(DONE_BY_THEN) * len(CHANGES) * 5 - len(SHOWN) * len(CHANGES) * 4
 
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), anything))
-def test_what_a_worker_read_is_known_again_whatever_it_was(module_url, data):
-    """A source that was not changed must not look changed: all of the blog would be paid for again."""
+def test_an_unchanged_source_is_recognised_whatever_it_contains(module_url, data):
+    """A source that was not changed must not look changed: all of the job would be paid for again."""
     with psycopg.connect(module_url, autocommit=True) as connection:
         stored = load_json(connection.execute("select %s::jsonb::text", (Json(data),)).fetchone()[0])
         same = connection.execute(
