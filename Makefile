@@ -70,7 +70,7 @@ bench: $(VENV)/.runtime ## measure claim, fairness, throughput, settle and enque
 	@$(BIN)/blogworker bench settle
 	@$(BIN)/blogworker bench enqueue
 
-chaos: $(VENV)/.runtime ## a storm of faults over real processes, then an audit of every promise: some minutes
+chaos: $(VENV)/.runtime ## inject faults into real processes, then audit every promise: some minutes
 	@$(BIN)/blogworker bench chaos $(ARGS)
 	@$(BIN)/blogworker bench storm
 	@$(BIN)/blogworker bench recovery

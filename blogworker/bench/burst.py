@@ -1,4 +1,4 @@
-"""How long claims take while very many sites get work at once, and until all of them are in line."""
+"""How long claims take while very many sites get work at the same time, until all of these sites are in line."""
 
 from dataclasses import dataclass
 from statistics import median, quantiles
@@ -7,39 +7,38 @@ from uuid import UUID
 
 from anyio import CancelScope, create_task_group, sleep
 
-from blogworker.bench.claim import BUCKETS, PACING, WINDOW, hand_back
-from blogworker.bench.scratch import database, registered, server
+from blogworker.bench.claim import BUCKETS, PACED, claim_ms
+from blogworker.bench.scratch import database, register, server
 from blogworker.daemon.incarnation import ADMIT_S
 from blogworker.db.pool import Database
 from blogworker.queue.admit import admit, arrivals
-from blogworker.queue.claim import ClaimFilter, claim
 from blogworker.quota.limiter import Limiter
 
 CLAIM_EVERY_S = 0.05
-CALM_CLAIMS = 40
+WARM_UP_CLAIMS, LATER_CLAIMS = 5, 40
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Milliseconds of the claims from the commit of the insert until all sites are in line, and seconds until then."""
+    """Milliseconds of the claims from the commit of the insert until all sites are in line."""
 
     sites: int
     claims: int
     median_ms: float
     p99_ms: float
     longest_ms: float
-    calm_ms: float  # the median when all are in line: what the machine takes for it without a burst
+    calm_ms: float  # median of the claims after that, for comparison
     insert_s: float
-    in_line_s: float
+    in_line_s: float  # from the commit until all sites are in line
 
 
 async def measure(*, sites: int, slots: int) -> Figure:
-    """One worker's claims and its tick of admission, as a worker runs them."""
+    """Run the claims and the admission of one worker."""
     async with server() as dsn, database(dsn) as opened:
         await Limiter(opened, {bucket.name: bucket for bucket in BUCKETS}).start()
-        worker_id = await registered(opened)
-        for _ in range(5):  # what a connection prepares
-            await claim(opened, worker_id, slots=slots, site_window=WINDOW, only=ClaimFilter(pacing=PACING))
+        worker_id = await register(opened)
+        for _ in range(WARM_UP_CLAIMS):  # so that the connection has prepared the statement
+            await claim_ms(opened, worker_id, slots, PACED)
         started = perf_counter()
         await opened.execute("bench/insert_burst", sites=sites)
         inserted = perf_counter()
@@ -47,13 +46,13 @@ async def measure(*, sites: int, slots: int) -> Figure:
         async with create_task_group() as tasks:
             scope = tasks.cancel_scope
             tasks.start_soon(_admit, opened)
-            tasks.start_soon(_until_in_line, opened, scope)
+            tasks.start_soon(_cancel_when_in_line, opened, scope)
             while True:
-                claims.append(await _timed(opened, worker_id, slots))
+                claims.append(await _claim(opened, worker_id, slots))
         in_line_s = perf_counter() - inserted
-        calm = [await _timed(opened, worker_id, slots) for _ in range(CALM_CLAIMS)]
+        later = [await _claim(opened, worker_id, slots) for _ in range(LATER_CLAIMS)]
     p99 = quantiles(claims, n=100, method="inclusive")[-1] if len(claims) > 1 else claims[0]
-    return Figure(sites, len(claims), median(claims), p99, max(claims), median(calm), inserted - started, in_line_s)
+    return Figure(sites, len(claims), median(claims), p99, max(claims), median(later), inserted - started, in_line_s)
 
 
 async def _admit(opened: Database) -> None:
@@ -63,16 +62,13 @@ async def _admit(opened: Database) -> None:
         await sleep(ADMIT_S)
 
 
-async def _until_in_line(opened: Database, scope: CancelScope) -> None:
+async def _cancel_when_in_line(opened: Database, scope: CancelScope) -> None:
     while (await opened.one("bench/unadmitted"))["sites"]:
         await sleep(CLAIM_EVERY_S)
     scope.cancel()
 
 
-async def _timed(opened: Database, worker_id: UUID, slots: int) -> float:
-    started = perf_counter()
-    found = await claim(opened, worker_id, slots=slots, site_window=WINDOW, only=ClaimFilter(pacing=PACING))
-    elapsed = (perf_counter() - started) * 1000
-    await hand_back(opened, worker_id, found.claims)
+async def _claim(opened: Database, worker_id: UUID, slots: int) -> float:
+    elapsed_ms, _ = await claim_ms(opened, worker_id, slots, PACED)
     await sleep(CLAIM_EVERY_S)
-    return elapsed
+    return elapsed_ms

@@ -5,25 +5,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from blogworker.bench.claim import WINDOW
-from blogworker.bench.scratch import database, registered, server
+from blogworker.bench.scratch import database, register, server
 from blogworker.queue.claim import claim
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    blogs: int
-    last_new_at: int  # blogs claimed when the last new site was served
-    jain: float  # of the service of the busy sites by then
+    jobs: int
+    last_new_at: int  # jobs claimed when the last new site was served
+    jain: float  # index of the jobs that were claimed of each busy site by then
 
 
 async def measure(*, busy: int, backlog: int, new: int, slots: int) -> Figure:
-    """Enqueue the old backlogs first, then the new sites; claim until each new site was served."""
+    """Enqueue the backlogs, then a job for each new site. Claim until every new site was served."""
     async with server() as dsn, database(dsn) as opened:
         for n in range(busy):
-            await opened.execute("bench/insert_by_hand", instance_id=f"busy-{n}", jobs=backlog)
+            await opened.execute("bench/insert_jobs", instance_id=f"busy-{n}", jobs=backlog)
         for n in range(new):
-            await opened.execute("bench/insert_by_hand", instance_id=f"new-{n}", jobs=1)
-        worker_id = await registered(opened)
+            await opened.execute("bench/insert_jobs", instance_id=f"new-{n}", jobs=1)
+        worker_id = await register(opened)
         served: Counter[str] = Counter()
         while sum(1 for site in served if site.startswith("new-")) < new:
             found = await claim(opened, worker_id, slots=slots, site_window=WINDOW)
@@ -32,6 +32,6 @@ async def measure(*, busy: int, backlog: int, new: int, slots: int) -> Figure:
 
 
 def jain(shares: Sequence[float]) -> float:
-    """Jain's fairness index: 1 when all shares are equal, 1/n when one has everything (Jain, Chiu, Hawe 1984)."""
+    """Return Jain's fairness index: 1 if all shares are equal, 1/n if one has everything (Jain, Chiu, Hawe 1984)."""
     squares = sum(share * share for share in shares)
     return sum(shares) ** 2 / (len(shares) * squares) if squares else 1.0

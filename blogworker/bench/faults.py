@@ -1,27 +1,22 @@
-"""Every fault the vendors know, met by real workers: what it wastes, and that nothing is lost or made twice.
+"""All faults of the simulated providers, with real workers: what each one wastes, and that no job is lost or doubled.
 
-Each kind strikes one call in twenty of those it can befall, until it has struck as often as a twentieth of the blogs.
-What a person has to do meanwhile is done here, and counted: a site that is paused is resumed, a blog that FAILED is
-tried again.
+Each kind of fault hits 5 % of the calls that it applies to, and in total at most 5 % of the number of jobs. The bench
+also does, and counts, what an operator would do: it resumes paused sites and retries FAILED jobs.
 """
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from anyio import CancelScope, fail_after, sleep
-from psycopg.conninfo import make_conninfo
+from anyio import fail_after, sleep
 
-from blogworker.bench.chaos.fleet import Fleet
-from blogworker.bench.chaos.vendors import Fault, Vendors, vendors
-from blogworker.bench.scratch import database, server
-from blogworker.db.pool import Database, Row
+from blogworker.bench.chaos.simulator import ProviderFault
+from blogworker.bench.environment import Environment, environment
+from blogworker.bench.scratch import server
+from blogworker.db.pool import Row
 from blogworker.ops.retry import Choice, plan_retry, retry_jobs
 from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, Usage, in_force, text_cost
 from blogworker.queue.enqueue import enqueue_many
@@ -30,12 +25,13 @@ from blogworker.settings import OpenAISettings, ReplicateSettings
 from blogworker.spend.estimate import Prices
 
 PROBABILITY = 0.05
-LOOK_S = 0.5
-PRODUCTS_EVERY = 5  # blogs: one is about a product read from the shop
-SILENT_S, SLOW_S = 1.0, 0.5
-HARMLESS = ("latency", "slow_body", "cold", "early_output", "no_headers", "lost_in_query")  # the answer is still used
-ANSWERS = ("openai", "responses.create"), ("replicate", "predictions.create"), ("wix", "drafts.create")
-LOST = ("reset_before", "reset_after", "no_answer", "malformed", "slow_body", "html", "latency", "throttle")
+POLL_S = 0.5
+PROGRESS_EVERY = 50  # jobs
+PRODUCT_EVERY = 5  # one job in five is about a product of the shop, the others have a keyword
+NO_ANSWER_S, SLOW_S = 1.0, 0.5
+HARMLESS = ("latency", "slow_body", "cold", "early_output", "no_headers", "lost_in_query")  # the answer is used
+CREATING = ("openai", "responses.create"), ("replicate", "predictions.create"), ("wix", "drafts.create")
+NETWORK_FAULTS = ("reset_before", "reset_after", "no_answer", "malformed", "slow_body", "html", "latency", "throttle")
 KINDS: Mapping[tuple[str, str], Sequence[str]] = {
     ("openai", "responses.create"): (
         *("refusal", "incomplete", "incomplete_silent", "content_filter", "failed", "short", "poor"),
@@ -58,146 +54,76 @@ KINDS: Mapping[tuple[str, str], Sequence[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    blogs: int
+    jobs: int
     sites: int
     workers: int
     concurrency: int
     speed: float
-    within_s: float
+    timeout_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """One kind of fault."""
+    """One kind of fault in one kind of call."""
 
     vendor: str
     operation: str
     kind: str
     times: int
-    wasted: int  # calls whose answer served nothing
-    wasted_usd: float  # at most: as if the vendor billed every one it worked for
+    wasted: int  # calls whose answer was not used
+    wasted_usd: float  # upper bound: as if the provider billed all of them
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
     met: tuple[Met, ...]
-    ledger: tuple[Row, ...]  # our own books
+    ledger: tuple[Row, ...]  # of blogworker, a row per provider
     done: int
     drafts: int
     posts: int
     duplicate_drafts: int
     duplicate_posts: int
-    retried: int  # by hand
-    resumed: int
+    retried: int  # jobs, by the operator
+    resumed: int  # sites, by the operator
     took_s: float
 
 
-def faults(blogs: int) -> list[Fault]:
-    """All of them, each as often as a twentieth of the blogs."""
-    pairs = [(*place, kind) for place in ANSWERS for kind in LOST]
-    pairs += [(*place, kind) for place, kinds in KINDS.items() for kind in kinds]
-    common = {"probability": PROBABILITY, "times": max(1, round(blogs * PROBABILITY))}
-    details = {"no_answer": {"delay_s": SILENT_S}, "slow_body": {"delay_s": SLOW_S}, "latency": {"delay_s": SLOW_S}}
+def faults(jobs: int) -> list[ProviderFault]:
+    """Return all faults for a run of so many jobs."""
+    pairs = [(*call, kind) for call in CREATING for kind in NETWORK_FAULTS]
+    pairs += [(*call, kind) for call, kinds in KINDS.items() for kind in kinds]
+    common = {"probability": PROBABILITY, "times": max(1, round(jobs * PROBABILITY))}
+    details = {"no_answer": {"delay_s": NO_ANSWER_S}, "slow_body": {"delay_s": SLOW_S}, "latency": {"delay_s": SLOW_S}}
     details["throttle"] = {"retry_after_s": 1}
     found = [
-        {"vendor": vendor, "operation": operation, "kind": kind, **common, **details.get(kind, {})}
-        for vendor, operation, kind in pairs
+        {"vendor": provider, "operation": operation, "kind": kind, **common, **details.get(kind, {})}
+        for provider, operation, kind in pairs
     ]
-    statuses = [(*place, status) for place in ANSWERS for status in (401, 500)]
+    statuses = [(*call, status) for call in CREATING for status in (401, 500)]
     return found + [
-        {"vendor": vendor, "operation": operation, "kind": "status", "status": status, **common}
-        for vendor, operation, status in statuses
+        {"vendor": provider, "operation": operation, "kind": "status", "status": status, **common}
+        for provider, operation, status in statuses
     ]
 
 
 async def measure(plan: Plan, *, progress: Callable[[str], None]) -> Figure:
-    """Raises TimeoutError when not all blogs are done in the plan's time."""
-    async with AsyncExitStack() as stack:
-        dsn = await stack.enter_async_context(server())
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="blogworker-faults-")))
-        (scenario := folder / "scenario.toml").write_text(_scenario(faults(plan.blogs)))
-        simulator = await stack.enter_async_context(vendors(folder, speed=plan.speed, seed=1, scenario=scenario))
-        opened = await stack.enter_async_context(database(dsn))
-        await _enqueue(plan, opened, simulator)
-        url = make_conninfo(dsn, dbname=(await opened.one("bench/connected_to"))["name"])
-        fleet = Fleet({**simulator.environment, **_settings(plan, url)}, folder)
-        began = datetime.now(UTC)
-        try:
-            for n in range(plan.workers):
-                await fleet.start(f"faults/{n}")
-            retried, resumed = await _until_done(plan, opened, progress)
-        finally:
-            with CancelScope(shield=True):
-                await fleet.stop()
-        took_s = (datetime.now(UTC) - began).total_seconds()
-        ledger = tuple(await opened.rows("bench/faults_spend"))
-        return _figure(plan, await simulator.stats(), await simulator.requests(), ledger, retried, resumed, took_s)
-
-
-def _scenario(listed: Sequence[Fault]) -> str:
-    lines = ["[options]", "kept_requests = 1000000", "openai_tail = 0.0"]
-    for fault in listed:
-        lines += ["[[faults]]", *(f"{name} = {json.dumps(value)}" for name, value in fault.items())]
-    return "\n".join(lines)
-
-
-def _settings(plan: Plan, url: str) -> dict[str, str]:
-    return {
-        "DATABASE_URL": url,
-        "BLOGWORKER_CONCURRENCY": str(plan.concurrency),
-        "BLOGWORKER_LOG_FORMAT": "json",
-        "BLOGWORKER_RETRY_BASE": "0.2",
-        "BLOGWORKER_RETRY_CAP": "2",
-        "BLOGWORKER_DRAIN_TIMEOUT": "0",
-        "REPLICATE_DEADLINE": "5",
-    }
-
-
-async def _enqueue(plan: Plan, opened: Database, simulator: Vendors) -> None:
-    sites = [f"site{n}" for n in range(plan.sites)]
-    shops = {site: await simulator.products(site) for site in sites}
-    blogs = []
-    for n in range(plan.blogs):
-        site = sites[n % plan.sites]
-        shop = shops[site]
-        if n // plan.sites % PRODUCTS_EVERY == 0:
-            blogs.append(NewJob(site, "product", shop[n // plan.sites // PRODUCTS_EVERY % len(shop)], {}))
-        else:
-            blogs.append(NewJob(site, "keyword", None, {"keyword": f"topic {n} of the year"}))
-    await enqueue_many(opened, blogs, counts=Counter(blog.instance_id for blog in blogs))
-
-
-async def _until_done(plan: Plan, opened: Database, progress: Callable[[str], None]) -> tuple[int, int]:
-    """How many blogs were retried, and how many sites resumed, by hand."""
-    retried = resumed = told = 0
-    with fail_after(plan.within_s):
-        while (state := await opened.one("bench/faults_state"))["done"] < plan.blogs:
-            for site in state["paused"]:
-                resumed += await opened.maybe("queue/resume_site", instance_id=site) is not None
-            if state["failed"]:
-                everything = await plan_retry(opened, Choice(), Prices(OpenAISettings(), ReplicateSettings()))
-                retried += len(await retry_jobs(opened, everything))
-            if state["done"] // 50 > told:
-                told = state["done"] // 50
-                progress(f"{state['done']} of {plan.blogs} done")
-            await sleep(LOOK_S)
-    return retried, resumed
-
-
-def _figure(
-    plan: Plan,
-    stats: Mapping[str, Any],
-    requests: Sequence[Mapping[str, Any]],
-    ledger: tuple[Row, ...],
-    retried: int,
-    resumed: int,
-    took_s: float,
-) -> Figure:
+    """Run all jobs. Raises TimeoutError if not all of them are DONE in time."""
+    scenario = _scenario(faults(plan.jobs))
+    async with server() as dsn, environment(dsn, _settings(plan), speed=plan.speed, scenario=scenario) as env:
+        await _enqueue(plan, env)
+        started = datetime.now(UTC)
+        for n in range(plan.workers):
+            await env.fleet.start(f"faults/{n}")
+        retried, resumed = await _until_done(plan, env, progress)
+        await env.fleet.stop()
+        took_s = (datetime.now(UTC) - started).total_seconds()
+        ledger = tuple(await env.database.rows("bench/faults_spend"))
+        stats, requests = await env.simulator.stats(), await env.simulator.requests()
     wix, used = stats["wix"], {prediction for row in ledger for prediction in row["used"]}
     return Figure(
         met=_met(requests, used),
         ledger=ledger,
-        done=plan.blogs,
+        done=plan.jobs,
         drafts=wix["drafts_created"],
         posts=wix["posts_published"],
         duplicate_drafts=wix["duplicate_drafts"],
@@ -208,33 +134,79 @@ def _figure(
     )
 
 
+def _scenario(faults: Sequence[ProviderFault]) -> str:
+    """Return the TOML text of a scenario with these faults."""
+    lines = ["[options]", "kept_requests = 1000000", "openai_tail = 0.0"]
+    for fault in faults:
+        lines += ["[[faults]]", *(f"{name} = {json.dumps(value)}" for name, value in fault.items())]
+    return "\n".join(lines)
+
+
+def _settings(plan: Plan) -> dict[str, str]:
+    return {
+        "BLOGWORKER_CONCURRENCY": str(plan.concurrency),
+        "BLOGWORKER_RETRY_BASE": "0.2",
+        "BLOGWORKER_RETRY_CAP": "2",
+        "BLOGWORKER_DRAIN_TIMEOUT": "0",
+        "REPLICATE_DEADLINE": "5",
+    }
+
+
+async def _enqueue(plan: Plan, env: Environment) -> None:
+    sites = [f"site{n}" for n in range(plan.sites)]
+    products = {site: await env.simulator.products(site) for site in sites}
+    jobs = []
+    for n in range(plan.jobs):
+        site, of_site = sites[n % plan.sites], n // plan.sites
+        if of_site % PRODUCT_EVERY == 0:
+            product = products[site][of_site // PRODUCT_EVERY % len(products[site])]
+            jobs.append(NewJob(site, "product", product, {}))
+        else:
+            jobs.append(NewJob(site, "keyword", None, {"keyword": f"topic {n} of the year"}))
+    await enqueue_many(env.database, jobs, counts=Counter(job.instance_id for job in jobs))
+
+
+async def _until_done(plan: Plan, env: Environment, progress: Callable[[str], None]) -> tuple[int, int]:
+    """Wait until all jobs are DONE. Return how many jobs were retried, and how many sites resumed."""
+    retried = resumed = reported = 0
+    with fail_after(plan.timeout_s):
+        while (state := await env.database.one("bench/faults_state"))["done"] < plan.jobs:
+            for site in state["paused"]:
+                resumed += await env.database.maybe("queue/resume_site", instance_id=site) is not None
+            if state["failed"]:
+                prices = Prices(OpenAISettings(), ReplicateSettings())
+                retried += len(await retry_jobs(env.database, await plan_retry(env.database, Choice(), prices)))
+            if state["done"] // PROGRESS_EVERY > reported:
+                reported = state["done"] // PROGRESS_EVERY
+                progress(f"{state['done']} of {plan.jobs} done")
+            await sleep(POLL_S)
+    return retried, resumed
+
+
 def _met(requests: Sequence[Mapping[str, Any]], used: set[str]) -> tuple[Met, ...]:
+    """Count the faults in the request log. `used`: the predictions whose image became a cover."""
     times: Counter[tuple[str, str, str]] = Counter()
     wasted: Counter[tuple[str, str, str]] = Counter()
-    usd: Counter[tuple[str, str, str]] = Counter()
+    usd: defaultdict[tuple[str, str, str], float] = defaultdict(float)
     for call in requests:
+        fault = call.get("fault")
         prediction = call.get("prediction") if call["operation"] == "predictions.create" else None
-        useless = prediction not in used if prediction else _useless(call)
-        if not call.get("fault") and not (prediction and useless):
+        is_wasted = prediction not in used if prediction else bool(fault) and fault not in HARMLESS
+        if not fault and not is_wasted:
             continue
-        place = (call["vendor"], call["operation"], call.get("fault") or "(made anew after another)")
-        times[place] += 1
-        wasted[place] += useless
-        if useless:
-            usd[place] += _usd(call)  # type: ignore[assignment]
-    return tuple(Met(*place, count, wasted[place], float(usd[place])) for place, count in sorted(times.items()))
-
-
-def _useless(call: Mapping[str, Any]) -> bool:
-    return bool(call.get("fault")) and call["fault"] not in HARMLESS
+        key = (call["vendor"], call["operation"], fault or "(repeated after a fault)")
+        times[key] += 1
+        wasted[key] += is_wasted
+        usd[key] += _usd(call) if is_wasted else 0.0
+    return tuple(Met(*key, count, wasted[key], usd[key]) for key, count in sorted(times.items()))
 
 
 def _usd(call: Mapping[str, Any]) -> float:
-    """What the vendor may bill for the work it did."""
+    """Return what the provider may bill for a call."""
     today = datetime.now(UTC).date()
     if "prediction" in call and call["operation"] == "predictions.create":
-        picture = in_force(IMAGE_PRICES.get(call["model"], ()), today)
-        return picture.usd if picture else 0.0
+        image = in_force(IMAGE_PRICES.get(call["model"], ()), today)
+        return image.usd if image else 0.0
     if "output_tokens" not in call or (text := in_force(TEXT_PRICES.get(call["model"], ()), today)) is None:
         return 0.0
     usage = Usage(tokens_in=int(call["input_tokens"]), tokens_out=int(call["output_tokens"]))

@@ -1,6 +1,6 @@
-"""The seed's headline, whole: so many blogs of so many sites, and how near to the quota the fleet makes them.
+"""Throughput of many jobs of many sites, compared with the time that their tokens and requests need at the limits.
 
-A run cannot be faster than the tokens and requests it really uses can be had at the limits; the simulator counts both.
+The simulator counts the tokens and requests that were really used. No run can be faster than the limits allow.
 """
 
 import sys
@@ -12,151 +12,158 @@ from anyio import create_task_group, move_on_after, sleep
 from pydantic import TypeAdapter
 
 from blogworker.bench.chaos.fleet import Command, worker
-from blogworker.bench.load import Blog, Scale, SlotWatch, World, blogs, opened
-from blogworker.bench.load.world import Cpu, published_twice, refusals, used_tokens
-from blogworker.bench.quota.order import OURS, SEED
+from blogworker.bench.load import Cluster, JobTimes, Scale, SlotSampler, job_times, running_cluster
+from blogworker.bench.load.cluster import Cpu, published_twice, refusals, used_tokens
+from blogworker.bench.quota.caller_config import OURS, SEED
 from blogworker.bench.scratch import server
-from blogworker.bench.seed_worker import Order
+from blogworker.bench.seed_worker import SeedWorkerConfig
 from blogworker.db.pool import Row
 from blogworker.queue.enqueue import enqueue
 from blogworker.queue.validation import NewJob
 
-LOOK_S = 0.5
-SAY_S = 20.0  # real seconds
+POLL_S = 0.5
+PROGRESS_S = 20.0  # real seconds
 FORECAST_S = 2.0
-LATE, LATE_FROM = 20, 0.2
-SLOWEST_PER_MINUTE = 10  # blogs; a run that is slower is given up
-LEAST_MIN = 20
+LATE_JOBS, LATE_AFTER = 20, 0.2  # enqueued when this fraction of the other jobs has started
+SLOWEST_PER_MINUTE = 10  # jobs; a slower run is stopped
+MIN_TIMEOUT_MIN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    blogs: int
+    jobs: int
     sites: int
     workers: int
     slots: int  # of each worker
     speed: float
-    seed: bool  # the seed's worker beside ours
+    seed: bool  # also measure the seed's worker
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Minutes are the vendors'."""
+    """Minutes of the providers' clock. The field names are the keys of the JSON output."""
 
     fleet: str
     took_min: float | None  # from the first claim to the last DONE
-    needed_min: float  # at the limits, by what was really used: the largest of the next two
+    needed_min: float  # for the real usage at the limits: the largest value of the next two
     tokens_min: dict[str, float]  # by model
     requests_min: dict[str, float]
-    ratio_percent: float | None  # needed to took
-    refused: dict[str, int]  # 429s, by vendor
+    ratio_percent: float | None  # needed_min / took_min
+    refused: dict[str, int]  # 429 answers by provider
     done: int
     failed: int
-    left: int  # neither, when the run was given up
+    left: int  # neither, when the run was stopped
     posts: int
-    posts_too_many: int  # more than blogs that are DONE
+    posts_too_many: int  # more than jobs DONE
     published_twice: int
-    slots_most: int  # held at once
-    said_to_came_least: float | None  # what the queue said that the wait would be, divided by what it was: between the
-    said_to_came_most: float | None  # first tenth of the run and its last quarter
-    start_said_to_came_least: float | None  # the same of the start that each late blog was promised by its enqueue
+    slots_most: int  # in use at once
+    said_to_came_least: float | None  # forecast of the queue / real wait, between the first 10 % and the last 25 % of
+    said_to_came_most: float | None  # the run
+    start_said_to_came_least: float | None  # the same for the expected start that `enqueue` returned for late jobs
     start_said_to_came_most: float | None
-    worker_cpu_ms: float  # these three for each blog that is DONE
+    worker_cpu_ms: float  # this and the next two: per job DONE
     simulator_cpu_ms: float
     postgres_cpu_ms: float
-    cores_used: float | None  # on average, by all of these
-    cores_busy: float | None  # by whatever ran; near the number there are, the machine is what limits the run
+    cores_used: float | None  # on average, by all of them
+    cores_busy: float | None  # by all processes; near the number of cores, the machine limits the run
+
+
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """The records of one run."""
+
+    jobs: Sequence[JobTimes]
+    stats: dict[str, Any]
+    posts: Sequence[dict[str, Any]]
+    cpu: Cpu
+    most_running: int
+    forecasts: Sequence[Row]
+    expected_starts: Mapping[int, float]  # of late jobs, by id
+
+    @property
+    def claims(self) -> list[float]:
+        return [job.claimed_s for job in self.jobs if job.claimed_s is not None]
+
+    @property
+    def ends(self) -> list[float]:
+        return [job.done_s for job in self.jobs if job.done_s is not None]
 
 
 async def measure(plan: Plan, *, progress: Callable[[str], None]) -> list[Figure]:
-    """Our fleet, and the seed's if asked for, each with a fresh database and a fresh simulator."""
+    """Measure our fleet, and the seed's worker if `plan.seed`, each with a new database and a new simulator."""
     async with server() as dsn:
-        return [await _run(plan, dsn, fleet, progress) for fleet in ((OURS, SEED) if plan.seed else (OURS,))]
-    raise AssertionError("the block swallows no error")
+        runs = {fleet: await _run(plan, dsn, fleet, progress) for fleet in ((OURS, SEED) if plan.seed else (OURS,))}
+    return [_figure(fleet, plan, data) for fleet, data in runs.items()]
 
 
-async def _run(plan: Plan, dsn: str, fleet: str, progress: Callable[[str], None]) -> Figure:
+async def _run(plan: Plan, dsn: str, fleet: str, progress: Callable[[str], None]) -> RunData:
     scale = Scale(plan.workers, plan.slots, plan.speed)
-    async with opened(dsn, scale, command=worker if fleet == OURS else _seed_command(plan.speed)) as world:
-        await world.database.execute("bench/insert_round_robin", prefix="site", sites=plan.sites, jobs=plan.blogs)
-        watch, said, late = SlotWatch(world.database), list[Row](), dict[int, float]()
-        async with create_task_group() as watchers:
-            watchers.start_soon(watch.run)
-            await world.start()
-            before = await world.cpu()
-            watchers.start_soon(_tell, world, fleet, plan.blogs, progress)
-            watchers.start_soon(_forecast, world, said)
-            watchers.start_soon(_enqueue_late, world, plan, late)
-            with move_on_after(60 / plan.speed * (LEAST_MIN + plan.blogs / SLOWEST_PER_MINUTE)):
-                await _ended(world)
-            watchers.cancel_scope.cancel()
-        used = (await world.cpu()).since(before)
-        await world.fleet.stop()
-        stats, posts = await world.simulator.stats(), await world.simulator.posts()
-        return _figure(fleet, plan, await blogs(world.database), stats, posts, used, watch.most_held, said, late)
-    raise AssertionError("the block swallows no error")
+    forecasts, expected_starts = list[Row](), dict[int, float]()
+    async with running_cluster(dsn, scale, command=worker if fleet == OURS else _seed_command(plan.speed)) as cluster:
+        database = cluster.database
+        await database.execute("bench/insert_round_robin", prefix="site", sites=plan.sites, jobs=plan.jobs)
+        sampler = SlotSampler(database)
+        async with create_task_group() as background:
+            background.start_soon(sampler.run)
+            await cluster.start()
+            before = await cluster.cpu()
+            background.start_soon(_report_progress, cluster, fleet, plan.jobs, progress)
+            background.start_soon(_forecast, cluster, forecasts)
+            background.start_soon(_enqueue_late, cluster, plan, expected_starts)
+            with move_on_after(60 / plan.speed * (MIN_TIMEOUT_MIN + plan.jobs / SLOWEST_PER_MINUTE)):
+                while (await database.one("bench/open_jobs", prefix=""))["open"]:
+                    cluster.require_running()
+                    await sleep(POLL_S)
+            background.cancel_scope.cancel()
+        cpu = (await cluster.cpu()).since(before)
+        await cluster.fleet.stop()
+        stats, posts = await cluster.simulator.stats(), await cluster.simulator.posts()
+        jobs = await job_times(database)
+    return RunData(jobs, stats, posts, cpu, sampler.most_running, forecasts, expected_starts)
 
 
 def _seed_command(speed: float) -> Command:
     def command(name: str) -> Sequence[str]:
-        order = TypeAdapter(Order).dump_json(Order(name, speed)).decode()
-        return [sys.executable, "-m", "blogworker.bench.seed_worker", order]
+        config = TypeAdapter(SeedWorkerConfig).dump_json(SeedWorkerConfig(name, speed)).decode()
+        return [sys.executable, "-m", "blogworker.bench.seed_worker", config]
 
     return command
 
 
-async def _ended(world: World) -> None:
-    while (await world.database.one("bench/open_blogs", prefix=""))["open"]:
-        world.require_running()
-        await sleep(LOOK_S)
-
-
-async def _forecast(world: World, said: list[Row]) -> None:
+async def _forecast(cluster: Cluster, forecasts: list[Row]) -> None:
     while True:
-        said.append(await world.database.one("bench/forecast"))
+        forecasts.append(await cluster.database.one("bench/forecast"))
         await sleep(FORECAST_S)
 
 
-async def _enqueue_late(world: World, plan: Plan, late: dict[int, float]) -> None:
-    """One more blog for each of a few sites, when a fifth of the others have started: their expected start, by id."""
-    while (await world.database.one("bench/open_blogs", prefix=""))["begun"] < LATE_FROM * plan.blogs:
-        await sleep(LOOK_S)
-    for n in range(min(LATE, plan.sites)):
-        blog = NewJob(f"site-{n}", "keyword", None, {"keyword": f"a late subject {n}"})
-        answer = await enqueue(world.database, blog)
+async def _enqueue_late(cluster: Cluster, plan: Plan, expected_starts: dict[int, float]) -> None:
+    """Enqueue one more job for some sites during the run, and record its expected start."""
+    while (await cluster.database.one("bench/open_jobs", prefix=""))["started"] < LATE_AFTER * plan.jobs:
+        await sleep(POLL_S)
+    for n in range(min(LATE_JOBS, plan.sites)):
+        job = NewJob(f"site-{n}", "keyword", None, {"keyword": f"a late subject {n}"})
+        answer = await enqueue(cluster.database, job)
         if answer.expected_start is not None:
-            late[answer.job_id] = answer.expected_start.timestamp()
+            expected_starts[answer.job_id] = answer.expected_start.timestamp()
 
 
-async def _tell(world: World, fleet: str, jobs: int, progress: Callable[[str], None]) -> None:
+async def _report_progress(cluster: Cluster, fleet: str, jobs: int, progress: Callable[[str], None]) -> None:
     while True:
-        await sleep(SAY_S)
-        left = (await world.database.one("bench/open_blogs", prefix=""))["open"]
-        progress(f"{fleet}: {left} of {jobs} blogs are left")
+        await sleep(PROGRESS_S)
+        left = (await cluster.database.one("bench/open_jobs", prefix=""))["open"]
+        progress(f"{fleet}: {left} of {jobs} jobs are left")
 
 
-def _figure(
-    fleet: str,
-    plan: Plan,
-    found: Sequence[Blog],
-    stats: dict[str, Any],
-    posts: Sequence[dict[str, Any]],
-    used: Cpu,
-    slots_most: int,
-    said: Sequence[Row],
-    late: Mapping[int, float],
-) -> Figure:
-    starts = _starts_said_to_came(found, late)
-    claims = [blog.claimed_s for blog in found if blog.claimed_s is not None]
-    ends = [blog.done_s for blog in found if blog.done_s is not None]
-    took_s = max(ends) - min(claims) if ends else None
+def _figure(fleet: str, plan: Plan, data: RunData) -> Figure:
+    forecasts, starts, ends = _forecast_ratios(data), _start_ratios(data), data.ends
+    took_s = max(ends) - min(data.claims) if ends else None
     took_min = plan.speed * took_s / 60 if took_s else None
-    openai, done = stats["openai"], max(1, len(ends))
+    openai, done = data.stats["openai"], max(1, len(ends))
     tokens, calls = openai["limit_tokens_per_minute"] / plan.speed, openai["limit_requests_per_minute"] / plan.speed
-    tokens_min = {model: used_tokens(stats, model) / tokens for model in openai["models"]}
+    tokens_min = {model: used_tokens(data.stats, model) / tokens for model in openai["models"]}
     requests_min = {model: counts["calls"] / calls for model, counts in openai["models"].items()}
     needed_min = max([*tokens_min.values(), *requests_min.values()], default=0.0)
-    failed = sum(blog.status == "FAILED" for blog in found)
+    failed = sum(job.status == "FAILED" for job in data.jobs)
     return Figure(
         fleet=fleet,
         took_min=took_min,
@@ -164,39 +171,40 @@ def _figure(
         tokens_min=tokens_min,
         requests_min=requests_min,
         ratio_percent=100 * needed_min / took_min if took_min else None,
-        refused=refusals(stats),
+        refused=refusals(data.stats),
         done=len(ends),
         failed=failed,
-        left=len(found) - len(ends) - failed,
-        posts=len(posts),
-        posts_too_many=len(posts) - len(ends),
-        published_twice=published_twice(posts),
-        slots_most=slots_most,
-        said_to_came_least=min(_said_to_came(said, claims), default=None),
-        said_to_came_most=max(_said_to_came(said, claims), default=None),
+        left=len(data.jobs) - len(ends) - failed,
+        posts=len(data.posts),
+        posts_too_many=len(data.posts) - len(ends),
+        published_twice=published_twice(data.posts),
+        slots_most=data.most_running,
+        said_to_came_least=min(forecasts, default=None),
+        said_to_came_most=max(forecasts, default=None),
         start_said_to_came_least=min(starts, default=None),
         start_said_to_came_most=max(starts, default=None),
-        worker_cpu_ms=1_000 * used.workers / done,
-        simulator_cpu_ms=1_000 * used.simulator / done,
-        postgres_cpu_ms=1_000 * used.postgres / done,
-        cores_used=used.total / took_s if took_s else None,
-        cores_busy=used.machine / took_s if took_s else None,
+        worker_cpu_ms=1_000 * data.cpu.workers / done,
+        simulator_cpu_ms=1_000 * data.cpu.simulator / done,
+        postgres_cpu_ms=1_000 * data.cpu.postgres / done,
+        cores_used=data.cpu.total / took_s if took_s else None,
+        cores_busy=data.cpu.machine / took_s if took_s else None,
     )
 
 
-def _said_to_came(said: Sequence[Row], claims: Sequence[float]) -> list[float]:
-    """Each forecast of the middle of the run, divided by the time from then until the last blog started."""
-    if not claims:
+def _forecast_ratios(data: RunData) -> list[float]:
+    """Return each forecast of the middle of the run, divided by the time until the last job really started."""
+    if not (claims := data.claims):
         return []
     first, last = min(claims), max(claims)
-    middle = [row for row in said if 0.1 < (row["now_s"] - first) / max(last - first, 1e-9) < 0.75]
-    return [row["said_s"] / (last - row["now_s"]) for row in middle]
+    middle = [row for row in data.forecasts if 0.1 < (row["now_s"] - first) / max(last - first, 1e-9) < 0.75]
+    return [row["forecast_s"] / (last - row["now_s"]) for row in middle]
 
 
-def _starts_said_to_came(found: Sequence[Blog], late: Mapping[int, float]) -> list[float]:
-    blogs = {blog.job_id: blog for blog in found if blog.job_id in late}
+def _start_ratios(data: RunData) -> list[float]:
+    """Return the expected wait of each late job, divided by its real wait."""
+    expected = data.expected_starts
     return [
-        (late[job_id] - blog.came_s) / (blog.claimed_s - blog.came_s)
-        for job_id, blog in blogs.items()
-        if blog.claimed_s is not None
+        (expected[job.job_id] - job.enqueued_s) / (job.claimed_s - job.enqueued_s)
+        for job in data.jobs
+        if job.job_id in expected and job.claimed_s is not None
     ]

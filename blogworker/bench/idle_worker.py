@@ -1,6 +1,6 @@
-"""A worker whose jobs do nothing: `python -m blogworker.bench.idle_worker DSN DATABASE NAME CONCURRENCY`.
+"""A worker whose jobs do nothing: `python -m blogworker.bench.idle_worker URL NAME CONCURRENCY`.
 
-Says "ready", and begins when it is told to, so that a bench starts all of them at once.
+It exits when the queue is empty.
 """
 
 import sys
@@ -9,9 +9,9 @@ from functools import partial
 from uuid import UUID
 
 import anyio
-from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
+from blogworker.bench.program import wait_for_begin
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.supervisor import Supervisor
@@ -28,21 +28,19 @@ async def nothing(worker_id: UUID, claim: Claim, saved: Mapping[str, Output]) ->
     return Done()
 
 
-async def main(dsn: str, name: str, worker: str, concurrency: str) -> None:
+async def main(url: str, name: str, concurrency: str) -> None:
     settings = load(
         {
-            "database": {"url": SecretStr(make_conninfo(dsn, dbname=name)), "pool_max": 6},
-            "worker": {"name": worker, "concurrency": int(concurrency)},
+            "database": {"url": SecretStr(url), "pool_max": 6},
+            "worker": {"name": name, "concurrency": int(concurrency)},
         }
     )
     async with Database(settings.database) as database:
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
-        await anyio.to_thread.run_sync(sys.stdin.readline)
+        await wait_for_begin()
         gate = Gate(Breakers(database), "wait")
         health = DatabaseHealth()
-        begin = partial(Incarnation, settings, database, health, nothing, gate=gate)
-        await Supervisor(begin, settings.worker, database, health).run(until_empty=True)
+        incarnation = partial(Incarnation, settings, database, health, nothing, gate=gate)
+        await Supervisor(incarnation, settings.worker, database, health).run(until_empty=True)
 
 
 if __name__ == "__main__":

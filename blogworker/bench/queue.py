@@ -1,24 +1,18 @@
-"""Throughput of the queue itself: jobs that do nothing, by one worker and by many, on one Postgres.
+"""Throughput of the queue: jobs that do nothing, with one worker and with many, on one Postgres.
 
-The workers are real processes of the daemon's own claim loop, settler and lease; only the pipeline is empty.
+The workers are real processes with the claim loop, the settler and the lease of the daemon. Only the pipeline is empty.
 """
 
-import os
-import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from subprocess import PIPE
 from time import perf_counter
 
-from anyio import create_task_group, open_process
-from anyio.abc import Process
+from anyio import create_task_group
 
 from blogworker.bench.claim import Backlog, load
-from blogworker.bench.scratch import database, server
-from blogworker.db.pool import Database
-
-PROGRAM = "blogworker.bench.idle_worker"
+from blogworker.bench.program import program
+from blogworker.bench.scratch import ScratchDatabase, database, server
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,45 +29,28 @@ class Figure:
 
 
 async def measure(*, jobs: int, sites: int, workers: Sequence[int], concurrency: int) -> list[Figure]:
-    """Work the same backlog off by so many workers, each time from a fresh database."""
+    """Run the same backlog with each number of workers, each time in a new database."""
     figures = []
     async with server() as dsn:
         for count in workers:
             async with database(dsn) as opened:
                 await load(opened, Backlog(jobs, sites))
-                figures.append(await _run(opened, dsn, jobs=jobs, workers=count, concurrency=concurrency))
+                figures.append(await _run(opened, jobs=jobs, workers=count, concurrency=concurrency))
     return figures
 
 
-async def _run(opened: Database, dsn: str, *, jobs: int, workers: int, concurrency: int) -> Figure:
-    url = (await opened.one("bench/connected_to"))["name"]
+async def _run(opened: ScratchDatabase, *, jobs: int, workers: int, concurrency: int) -> Figure:
     async with AsyncExitStack() as stack:
-        processes = [await stack.enter_async_context(await _start(dsn, url, n, concurrency)) for n in range(workers)]
-        await _all_say(processes, b"ready")
+        arguments = [(opened.url, f"bench/{n}", str(concurrency)) for n in range(workers)]
+        idle = [await stack.enter_async_context(program("blogworker.bench.idle_worker", *each)) for each in arguments]
+        for worker in idle:
+            await worker.line()
         started = perf_counter()
-        for process in processes:
-            assert process.stdin is not None  # noqa: S101 - it was asked for
-            await process.stdin.send(b"go\n")
+        for worker in idle:
+            await worker.begin()
         async with create_task_group() as tasks:
-            for process in processes:
-                tasks.start_soon(process.wait)
+            for worker in idle:
+                tasks.start_soon(worker.wait)
         elapsed = perf_counter() - started
     result = await opened.one("bench/attempts")
     return Figure(workers, jobs, elapsed, result["twice"], result["unfinished"])
-
-
-async def _start(dsn: str, name: str, number: int, concurrency: int) -> Process:
-    return await open_process(
-        [sys.executable, "-m", PROGRAM, dsn, name, f"bench/{number}", str(concurrency)],
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=None,
-        env=dict(os.environ),
-    )
-
-
-async def _all_say(processes: Sequence[Process], word: bytes) -> None:
-    for process in processes:
-        assert process.stdout is not None  # noqa: S101 - it was asked for
-        if word not in await process.stdout.receive():
-            raise RuntimeError("a worker of the bench did not start")

@@ -1,25 +1,20 @@
-"""How soon the jobs of a killed worker run again: taken over by another worker, or by its own next process."""
+"""How soon the jobs of a killed worker run again: on another worker, or on its own next process."""
 
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from signal import SIGKILL
 from statistics import median
-from tempfile import TemporaryDirectory
 
-from anyio import CancelScope, current_time, fail_after, sleep
-from psycopg.conninfo import make_conninfo
+from anyio import current_time, fail_after, sleep
 
-from blogworker.bench.chaos.fleet import Fleet
-from blogworker.bench.chaos.vendors import Vendors, vendors
-from blogworker.bench.scratch import database, server
+from blogworker.bench.environment import environment
+from blogworker.bench.scratch import server
 from blogworker.db.pool import Database, Row
 
-VICTIM, OTHER = "recovery/victim", "recovery/other"
-LOOK_S = 0.01
-WITHIN_S = 60.0
-NEVER_S = 600.0  # how long the vendors take to answer: no job ends by itself
+KILLED, OTHER = "recovery/killed", "recovery/other"
+POLL_S = 0.01
+TIMEOUT_S = 60.0
+LATENCY_S = 600.0  # of OpenAI, so that no job ends by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,68 +25,59 @@ class Figure:
 
     @property
     def median_s(self) -> float:
-        return median(turn.seconds for turn in self.rounds)
+        return median(each.seconds for each in self.rounds)
 
     @property
     def slowest_s(self) -> float:
-        return max(turn.seconds for turn in self.rounds)
+        return max(each.seconds for each in self.rounds)
 
     @property
     def registered_s(self) -> float:
-        return median(turn.registered_s for turn in self.rounds)
+        return median(each.registered_s for each in self.rounds)
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
     seconds: float  # from SIGKILL until the last of its jobs was claimed again
-    registered_s: float  # of them, since the worker that claimed them had its lease: without the start of its process
+    registered_s: float  # the part since the registration of the worker that claimed them, without its start
 
 
 async def measure(*, rounds: int, jobs: int, progress: Callable[[str], None]) -> list[Figure]:
-    """Both cases, with the default lease of 15 s; the second counts the start of the new process too."""
+    """Measure both cases with the default lease of 15 s. The second includes the start of the new process."""
     rescued, restarted = [], []
-    async with AsyncExitStack() as stack:
-        dsn = await stack.enter_async_context(server())
-        logs = Path(stack.enter_context(TemporaryDirectory(prefix="blogworker-recovery-")))
-        simulator = await stack.enter_async_context(vendors(logs, speed=1, seed=1))
-        await simulator.trouble([{"kind": "latency", "vendor": "openai", "delay_s": NEVER_S}])
-        for turn in range(rounds):
-            rescued.append(await _round(dsn, simulator, logs, jobs=jobs, restart=False))
-            restarted.append(await _round(dsn, simulator, logs, jobs=jobs, restart=True))
+    async with server() as dsn:
+        for n in range(rounds):
+            rescued.append(await _round(dsn, jobs=jobs, restart=False))
+            restarted.append(await _round(dsn, jobs=jobs, restart=True))
             progress(
-                f"round {turn + 1}: {rescued[-1].seconds:.1f} s by another, {restarted[-1].seconds:.2f} s by itself"
+                f"round {n + 1}: {rescued[-1].seconds:.1f} s by another worker, "
+                f"{restarted[-1].seconds:.2f} s by its next process"
             )
     return [
-        Figure("nobody restarts it: another worker rescues", 20, tuple(rescued)),
-        Figure("started again at once under its name", 2, tuple(restarted)),
+        Figure("another worker rescues its jobs", 20, tuple(rescued)),
+        Figure("restarted at once with the same name", 2, tuple(restarted)),
     ]
 
 
-async def _round(dsn: str, simulator: Vendors, logs: Path, *, jobs: int, restart: bool) -> Round:
-    async with database(dsn) as opened:
-        url = make_conninfo(dsn, dbname=(await opened.one("bench/connected_to"))["name"])
-        environment = {"DATABASE_URL": url, "BLOGWORKER_DRAIN_TIMEOUT": "0", "BLOGWORKER_LOG_FORMAT": "json"}
-        fleet = Fleet({**simulator.environment, **environment}, logs)
-        try:
-            await fleet.start(VICTIM)
-            await opened.execute("bench/insert_by_hand", instance_id="recovery", jobs=jobs)
-            await _until(opened, lambda state: state["running"] == jobs)
-            if not restart:
-                await fleet.start(OTHER)
-                await _until(opened, lambda state: state["workers"] == len((VICTIM, OTHER)))
-            fleet.tell(VICTIM, SIGKILL)
-            killed_at = current_time()
-            if restart:
-                await fleet.start(VICTIM)
-            last = await _until(opened, lambda state: state["again"] == jobs)
-            return Round(current_time() - killed_at, last["registered_s"])
-        finally:
-            with CancelScope(shield=True):
-                await fleet.stop()
+async def _round(dsn: str, *, jobs: int, restart: bool) -> Round:
+    async with environment(dsn, {"BLOGWORKER_DRAIN_TIMEOUT": "0"}, speed=1) as env:
+        await env.simulator.set_faults([{"kind": "latency", "vendor": "openai", "delay_s": LATENCY_S}])
+        await env.fleet.start(KILLED)
+        await env.database.execute("bench/insert_jobs", instance_id="recovery", jobs=jobs)
+        await _until(env.database, lambda state: state["running"] == jobs)
+        if not restart:
+            await env.fleet.start(OTHER)
+            await _until(env.database, lambda state: state["workers"] == len((KILLED, OTHER)))
+        env.fleet.send_signal(KILLED, SIGKILL)
+        killed_at = current_time()
+        if restart:
+            await env.fleet.start(KILLED)
+        last = await _until(env.database, lambda state: state["reclaimed"] == jobs)
+        return Round(current_time() - killed_at, last["registered_s"])
 
 
-async def _until(opened: Database, fact: Callable[[Row], bool]) -> Row:
-    with fail_after(WITHIN_S):
-        while not fact(state := await opened.one("bench/recovery_state")):
-            await sleep(LOOK_S)
+async def _until(database: Database, condition: Callable[[Row], bool]) -> Row:
+    with fail_after(TIMEOUT_S):
+        while not condition(state := await database.one("bench/recovery_state")):
+            await sleep(POLL_S)
     return state

@@ -1,8 +1,8 @@
-"""A worker as the system before this one had it: `python -m blogworker.bench.seed_worker ORDER`.
+"""A worker like that of the seed, for comparison: `python -m blogworker.bench.seed_worker CONFIG`, with CONFIG as JSON.
 
-It fetches a hundred rows without a lock, marks them, and makes them fifty at a time; the slowest of fifty holds up the
-next fifty. Its limiters know of no other process, and of estimates only. Nothing is stored between the stages, and
-nothing keeps two workers from the same blog. The stages and the vendors' clients are those of today.
+It selects a hundred rows without a lock, marks them, and runs them in batches of fifty, each of which waits for its
+slowest job. Its limiters know only their own process and estimates. It stores no checkpoints, and two workers can run
+the same job. The stages and the clients of the providers are the present ones.
 """
 
 import sys
@@ -17,8 +17,8 @@ from anyio import create_task_group, sleep
 from psycopg.errors import DeadlockDetected
 from pydantic import TypeAdapter
 
-from blogworker.bench.quota.seed import WIDTH, SeedLimiter
-from blogworker.bench.scratch import registered
+from blogworker.bench.quota.seed_limiter import BATCH, SeedLimiter
+from blogworker.bench.scratch import register
 from blogworker.daemon.clients import open_clients
 from blogworker.db.pool import Database, Row
 from blogworker.queue.job import Claim, Done, Outcome, Retry, Stage, Status, Wait
@@ -31,35 +31,35 @@ from blogworker.stages.preview import Recalled, Unguarded, UnqueuedCheckpoints
 from blogworker.stages.work import Vendors, Work
 from blogworker.telemetry import configure
 
-FETCHED, SITE_WINDOW = 100, 20
-POLL_S = 10.0  # vendor seconds
+CLAIM, SITE_WINDOW = 100, 20
+POLL_S = 10.0  # by the providers' clock
 IDEAS_TOKENS, CONTENT_TOKENS = 2_000, 4_000
-RPM, TPM, PICTURES_RPM = 450, 450_000, 600
-TRIES = 3  # of a call: the vendor's SDK makes two more by itself
+RPM, TPM, IMAGES_RPM = 450, 450_000, 600
+TRIES = 3  # the SDKs retry twice by themselves
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SeedWorkerConfig:
     name: str
     speed: float
 
 
 class SeedLimits(Limiter):
-    """The two limiters of one process. Other calls are not limited."""
+    """The limiters of one process, for text and for images. Other calls are not limited."""
 
     def __init__(self, database: Database, openai: OpenAISettings, *, minute_s: float) -> None:
         super().__init__(database, {})
         self._ideas = f"openai/{openai.ideas_model}"
-        self._texts = SeedLimiter(requests=RPM, tokens=TPM, minute_s=minute_s)
-        self._pictures = SeedLimiter(requests=PICTURES_RPM, tokens=PICTURES_RPM, minute_s=minute_s)
+        self._text = SeedLimiter(requests=RPM, tokens=TPM, minute_s=minute_s)
+        self._images = SeedLimiter(requests=IMAGES_RPM, tokens=IMAGES_RPM, minute_s=minute_s)
 
     @asynccontextmanager
     async def permit(self, bucket: str, *, tokens: int = 0, turn: float = 0.0) -> AsyncIterator[Permit]:
         if bucket.startswith("openai/"):
-            async with self._texts.permit(IDEAS_TOKENS if bucket == self._ideas else CONTENT_TOKENS):
+            async with self._text.permit(IDEAS_TOKENS if bucket == self._ideas else CONTENT_TOKENS):
                 yield _permit(tokens)
         elif bucket == "replicate/predictions":
-            async with self._pictures.permit(1):
+            async with self._images.permit(1):
                 yield _permit(tokens)
         else:
             yield _permit(tokens)
@@ -72,24 +72,24 @@ class SeedLimits(Limiter):
 
 
 class Unfenced(UnqueuedCheckpoints):
-    """What one process knows of one blog while it makes it."""
+    """Checkpoints in memory, without a fencing token."""
 
     async def confirm(self) -> datetime:
         return datetime.now(UTC)
 
 
 class SeedWorker:
-    """Makes what it fetches until it is killed."""
+    """Runs jobs until it is killed."""
 
-    def __init__(self, settings: Settings, database: Database, vendors: Vendors, limits: SeedLimits) -> None:
+    def __init__(self, settings: Settings, database: Database, providers: Vendors, limits: SeedLimits) -> None:
         self._settings = settings
         self._database = database
-        self._vendors = vendors
+        self._providers = providers
         self._limits = limits
 
     async def run(self, worker_id: UUID, *, poll_s: float) -> None:
         while True:
-            found = await self._database.rows("bench/seed_claim", slots=FETCHED, site_window=SITE_WINDOW)
+            found = await self._database.rows("bench/seed_claim", slots=CLAIM, site_window=SITE_WINDOW)
             job_ids = [row["id"] for row in found]
             if not job_ids:
                 await sleep(poll_s)
@@ -99,12 +99,12 @@ class SeedWorker:
             except DeadlockDetected:
                 continue
             rows = await self._database.rows("bench/seed_rows", job_ids=job_ids)
-            for first in range(0, len(rows), WIDTH):
-                async with create_task_group() as blogs:
-                    for row in rows[first : first + WIDTH]:
-                        blogs.start_soon(self._make, row)
+            for first in range(0, len(rows), BATCH):
+                async with create_task_group() as batch:
+                    for row in rows[first : first + BATCH]:
+                        batch.start_soon(self._run_job, row)
 
-    async def _make(self, row: Row) -> None:
+    async def _run_job(self, row: Row) -> None:
         work = self._work(row)
         status = Status.FAILED
         for _ in range(TRIES):
@@ -122,17 +122,17 @@ class SeedWorker:
         worker = self._settings.worker
         try:
             return await attempt(work, retry_base_s=worker.retry_base, retry_cap_s=worker.retry_cap)
-        except Exception:  # one blog's failure does not stop the batch
+        except Exception:  # one job does not stop its batch
             return None
 
     def _work(self, row: Row) -> Work:
         claim = Claim(**row, failures=0, max_attempts=1, stage=Stage.SOURCE, publish_in_s=None)
         cache = Recalled(self._database, product_s=self._settings.wix.product_ttl, ideas_s=1)
-        kept = Unfenced(_forget)
-        return Work(claim, kept, self._vendors, self._limits, self._settings.openai, Unguarded(), cache)
+        checkpoints = Unfenced(_discard)
+        return Work(claim, checkpoints, self._providers, self._limits, self._settings.openai, Unguarded(), cache)
 
 
-async def _forget(spend: Spend) -> None:
+async def _discard(spend: Spend) -> None:
     pass
 
 
@@ -140,16 +140,16 @@ def _permit(tokens: int) -> Permit:
     return Permit(Reservation(tokens, 0, 0, 0, 0, 0, 0, 0), 0)
 
 
-async def main(order: Order) -> None:
+async def main(config: SeedWorkerConfig) -> None:
     settings = load()
     async with Database(settings.database) as database:
-        limits = SeedLimits(database, settings.openai, minute_s=60 / order.speed)
-        async with open_clients(settings, limits, connections=WIDTH) as vendors:
-            worker_id = await registered(database, order.name)
-            await SeedWorker(settings, database, vendors, limits).run(worker_id, poll_s=POLL_S / order.speed)
+        limits = SeedLimits(database, settings.openai, minute_s=60 / config.speed)
+        async with open_clients(settings, limits, connections=BATCH) as providers:
+            worker_id = await register(database, config.name)
+            await SeedWorker(settings, database, providers, limits).run(worker_id, poll_s=POLL_S / config.speed)
 
 
 if __name__ == "__main__":
     sections = load()
     configure(sections.log)
-    anyio.run(main, TypeAdapter(Order).validate_json(sys.argv[1]))
+    anyio.run(main, TypeAdapter(SeedWorkerConfig).validate_json(sys.argv[1]))

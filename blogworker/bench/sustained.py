@@ -1,4 +1,4 @@
-"""Whether the queue stays as fast and as small as it began: half a million jobs through a backlog of a few thousand."""
+"""Whether the queue stays fast and small while half a million jobs pass through a backlog of a few thousand."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,22 +6,19 @@ from statistics import median
 from time import perf_counter
 from uuid import UUID
 
-from psycopg.types.json import Json
-
 from blogworker.bench.claim import WINDOW
-from blogworker.bench.scratch import database, registered, server
+from blogworker.bench.scratch import database, register, server, settle
 from blogworker.db.pool import Database
 from blogworker.queue.claim import claim
 from blogworker.queue.job import Done
-from blogworker.queue.settle import move
 
 SLOTS = 100
-KEEP_S = 20.0  # how long finished jobs stay before prune takes them
+KEEP_S = 20.0  # until prune deletes a finished job
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One stretch of the run."""
+    """One part of the run."""
 
     done: int
     claim_ms: float  # median
@@ -36,19 +33,19 @@ class Figure:
 async def measure(
     *, jobs: int, backlog: int, sites: int, stretches: int, progress: Callable[[str], None]
 ) -> list[Figure]:
-    """Produce, claim, settle and prune in turn; one figure a stretch. Autovacuum runs as it would in production."""
+    """Enqueue, claim, settle and prune in turn. Return a figure for each part. Autovacuum runs as in production."""
     figures = []
     async with server() as dsn, database(dsn) as opened:
-        worker_id = await registered(opened)
+        worker_id = await register(opened)
         done = 0
-        await _produce(opened, backlog, sites)
+        await opened.execute("bench/insert_spread", jobs=backlog, sites=sites)
         for stretch in range(1, stretches + 1):
             claims: list[float] = []
             settles: list[float] = []
             while done < jobs * stretch // stretches:
-                finished = await _turn(opened, worker_id, claims, settles)
+                finished = await _claim_and_settle(opened, worker_id, claims, settles)
                 done += finished
-                await _produce(opened, finished, sites)
+                await opened.execute("bench/insert_spread", jobs=finished, sites=sites)
                 await opened.rows("ops/prune", older_than_s=KEEP_S, batch=2 * SLOTS)
             size = await opened.one("bench/bloat")
             figures.append(
@@ -67,18 +64,11 @@ async def measure(
     return figures
 
 
-async def _produce(opened: Database, count: int, sites: int) -> None:
-    await opened.execute("bench/insert_spread", jobs=count, sites=sites)
-
-
-async def _turn(opened: Database, worker_id: UUID, claims: list[float], settles: list[float]) -> int:
+async def _claim_and_settle(opened: Database, worker_id: UUID, claims: list[float], settles: list[float]) -> int:
     started = perf_counter()
     found = await claim(opened, worker_id, slots=SLOTS, site_window=WINDOW)
     claimed_at = perf_counter()
-    outcomes = [
-        {"job_id": c.job_id, "attempt": c.attempt, "status": move(Done()).status, "spent": False} for c in found.claims
-    ]
-    await opened.rows("queue/settle", worker_id=worker_id, outcomes=Json(outcomes))
+    await settle(opened, worker_id, [(claimed, Done()) for claimed in found.claims])
     claims.append((claimed_at - started) * 1000)
     settles.append((perf_counter() - claimed_at) * 1000)
     return len(found.claims)

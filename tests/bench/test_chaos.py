@@ -1,4 +1,4 @@
-"""The parts of the chaos bench: what they do to a database and to processes, and what the audit makes of it."""
+"""The parts of the chaos bench: what they do to a database and to processes, and the audit."""
 
 import os
 import sys
@@ -13,14 +13,15 @@ import pytest
 from anyio import fail_after, sleep
 
 from blogworker.bench.chaos import promises
-from blogworker.bench.chaos.crowd import Crowd
-from blogworker.bench.chaos.evidence import Evidence, Report, watch
+from blogworker.bench.chaos.evidence import ANSWER_HISTORY, JOB_HISTORY, Evidence, Report, record
 from blogworker.bench.chaos.fleet import Fleet
 from blogworker.bench.chaos.incompatible import IncompatibleDatabase
-from blogworker.bench.chaos.logbook import Logbook
+from blogworker.bench.chaos.injector import Injected
+from blogworker.bench.chaos.plan import LONGEST_PAUSE_S
 from blogworker.bench.chaos.poison import Poisoner, poisons
-from blogworker.bench.chaos.producers import Ledger
-from blogworker.bench.chaos.storm import Tally
+from blogworker.bench.chaos.producers import Submissions
+from blogworker.bench.chaos.spikes import LoadSpikes
+from blogworker.bench.chaos.worker_logs import WorkerLogs
 from blogworker.db.pool import Database
 
 pytestmark = pytest.mark.anyio
@@ -30,17 +31,15 @@ SLEEP = "import time; time.sleep(600)"
 
 
 def evidence(**other: Any) -> Evidence:
-    report = Report(
-        ledger=Ledger(1), tally=Tally(), exits=Counter(), killed=0, logbook=Logbook(Counter(), ()), poisons=1
-    )
-    report.ledger.accepted.add("walnut desk no. 1")
+    report = Report(Submissions(1), Injected(), exits=Counter(), killed=0, logs=WorkerLogs(Counter(), ()), poisons=1)
+    report.submissions.accepted.add("walnut desk no. 1")
     facts: dict[str, Any] = {
         "report": report,
-        "blogs": [blog()],
-        "poisoned": [blog(topic="poison 1: NaN", poisoned=True, status="FAILED", error="cannot be read")],
+        "jobs": [job()],
+        "poisoned": [job(topic="poison 1: NaN", poisoned=True, status="FAILED", error="cannot be read")],
         "ends": [],
         "claims": [],
-        "lost_places": [],
+        "broken_sites": [],
         "spend": {"stored": 3, "recorded": 3},
         "stats": {},
         "posts": [],
@@ -48,7 +47,7 @@ def evidence(**other: Any) -> Evidence:
     return Evidence(**{**facts, **other})
 
 
-def blog(**other: Any) -> dict[str, Any]:
+def job(**other: Any) -> dict[str, Any]:
     ended = {
         "job_id": 1,
         "topic": "walnut desk no. 1",
@@ -61,8 +60,8 @@ def blog(**other: Any) -> dict[str, Any]:
 
 
 def end(**other: Any) -> dict[str, Any]:
-    ended = {"job_id": 1, "instance_id": "chaos-site-0", "attempt": 1, "became": "PENDING", "error": "x", "at": NOON}
-    return {**ended, "spent": False, "buying": False, "kind": None, **other}
+    ended = {"job_id": 1, "instance_id": "chaos-site-0", "attempt": 1, "new_status": "PENDING", "error": "x"}
+    return {**ended, "at": NOON, "spent": False, "unpaid": False, "kind": None, **other}
 
 
 def claims(*seconds: float, site: str = "chaos-site-0") -> list[dict[str, Any]]:
@@ -74,97 +73,97 @@ def exits(codes: Mapping[int, int], *, killed: int) -> Evidence:
     return replace(found, report=replace(found.report, exits=Counter(codes), killed=killed))
 
 
-def test_an_audit_of_a_fleet_that_kept_its_promises_finds_them_kept() -> None:
+def test_normal_evidence_keeps_every_promise() -> None:
     found = evidence()
 
     for promise in (
-        *(promises.done_once, promises.nothing_stuck, promises.poison_harms_nobody, promises.poison_ends),
-        *(promises.only_poison_fails, promises.incompatible_database_is_free, promises.claims_go_on),
+        *(promises.done_once, promises.nothing_stuck, promises.poison_is_isolated, promises.poison_ends),
+        *(promises.only_poison_fails, promises.incompatible_database_uses_no_attempt, promises.claims_continue),
         promises.workers_end_only_when_killed,
     ):
         assert promise(found).kept, promise(found)
 
 
-def test_an_innocent_blog_that_is_not_done_was_harmed() -> None:
-    assert not promises.poison_harms_nobody(evidence(blogs=[blog(status="PENDING", ended=False)])).kept
-    assert not promises.poison_harms_nobody(evidence(blogs=[])).kept
+def test_another_job_that_is_not_done_breaks_the_isolation() -> None:
+    assert not promises.poison_is_isolated(evidence(jobs=[job(status="PENDING", ended=False)])).kept
+    assert not promises.poison_is_isolated(evidence(jobs=[])).kept
 
 
-def test_a_site_whose_place_in_the_line_is_no_number_was_harmed() -> None:
-    assert not promises.poison_harms_nobody(evidence(lost_places=["chaos-site-0"])).kept
+def test_another_site_without_a_finite_virtual_time_breaks_the_isolation() -> None:
+    assert not promises.poison_is_isolated(evidence(broken_sites=["chaos-site-0"])).kept
 
 
-def test_a_poisoned_row_that_waits_for_ever_is_stuck() -> None:
-    waits = blog(topic="poison 1: deep", poisoned=True, status="PENDING", ended=False)
+def test_a_poisoned_row_that_waits_forever_is_stuck() -> None:
+    waiting = job(topic="poison 1: deep", poisoned=True, status="PENDING", ended=False)
 
-    assert not promises.poison_ends(evidence(poisoned=[waits])).kept
+    assert not promises.poison_ends(evidence(poisoned=[waiting])).kept
 
 
-def test_what_fails_is_poisoned_and_says_why() -> None:
-    silent = blog(topic="poison 1: NaN", poisoned=True, status="FAILED", error=None)
+def test_only_poisoned_jobs_fail_with_a_reason() -> None:
+    no_reason = job(topic="poison 1: NaN", poisoned=True, status="FAILED", error=None)
 
-    assert not promises.only_poison_fails(evidence(blogs=[blog(status="FAILED", error="worn out")])).kept
-    assert not promises.only_poison_fails(evidence(poisoned=[silent])).kept
+    assert not promises.only_poison_fails(evidence(jobs=[job(status="FAILED", error="worn out")])).kept
+    assert not promises.only_poison_fails(evidence(poisoned=[no_reason])).kept
 
 
 @pytest.mark.parametrize("kind", ["InsufficientPrivilege", "UndefinedFunction", "UndefinedColumn"])
-def test_an_attempt_that_a_database_misfit_costs_breaks_the_promise(kind: str) -> None:
-    assert not promises.incompatible_database_is_free(evidence(ends=[end(kind=kind, spent=True)])).kept
-    assert not promises.incompatible_database_is_free(evidence(ends=[end(kind=kind, became="FAILED")])).kept
-    assert promises.incompatible_database_is_free(evidence(ends=[end(kind=kind)])).kept
+def test_an_attempt_used_by_an_incompatible_database_breaks_the_promise(kind: str) -> None:
+    assert not promises.incompatible_database_uses_no_attempt(evidence(ends=[end(kind=kind, spent=True)])).kept
+    assert not promises.incompatible_database_uses_no_attempt(evidence(ends=[end(kind=kind, new_status="FAILED")])).kept
+    assert promises.incompatible_database_uses_no_attempt(evidence(ends=[end(kind=kind)])).kept
 
 
 @pytest.mark.parametrize("kind", ["Unavailable", "LeaseLost", "NumericValueOutOfRange", None])
-def test_an_attempt_that_ended_for_another_reason_says_nothing_of_a_misfit(kind: str | None) -> None:
-    assert promises.incompatible_database_is_free(evidence(ends=[end(kind=kind, spent=True)])).kept
+def test_an_attempt_that_ended_for_another_reason_does_not_count_as_incompatible(kind: str | None) -> None:
+    assert promises.incompatible_database_uses_no_attempt(evidence(ends=[end(kind=kind, spent=True)])).kept
 
 
-def test_a_process_that_ends_by_itself_is_told_from_one_that_was_killed() -> None:
-    """75 is a worker that was started while the database was away: systemd tries again."""
+def test_a_process_that_exits_by_itself_is_distinguished_from_a_killed_one() -> None:
+    """Code 75: the worker started while the database was unavailable. systemd restarts it."""
     assert promises.workers_end_only_when_killed(exits({-9: 4, 75: 2}, killed=4)).kept
-    assert promises.workers_end_only_when_killed(exits({-9: 3}, killed=4)).kept, "one may not have been waited for"
-    assert not promises.workers_end_only_when_killed(exits({-9: 5}, killed=4)).kept, "somebody else killed one"
+    assert promises.workers_end_only_when_killed(exits({-9: 3}, killed=4)).kept, "one exit may be missing"
+    assert not promises.workers_end_only_when_killed(exits({-9: 5}, killed=4)).kept, "another process killed one"
     assert not promises.workers_end_only_when_killed(exits({1: 1}, killed=0)).kept
 
 
-def test_a_pause_of_innocent_claims_is_seen_behind_those_of_others() -> None:
-    longest = promises.LONGEST_PAUSE_S
+def test_claims_of_the_burst_do_not_hide_a_pause() -> None:
+    longest = LONGEST_PAUSE_S
 
-    assert promises.claims_go_on(evidence(claims=claims(0, longest, 2 * longest))).kept
+    assert promises.claims_continue(evidence(claims=claims(0, longest, 2 * longest))).kept
     paused = [*claims(0), *claims(longest / 2, site="burst-1"), *claims(longest + 1)]
-    assert not promises.claims_go_on(evidence(claims=paused)).kept
+    assert not promises.claims_continue(evidence(claims=paused)).kept
 
 
 async def test_each_poisoned_row_is_in_the_table_or_was_refused(database: Database) -> None:
-    """Whether the database takes a row is not the bench's business; that none is forgotten is."""
-    await watch(database)
+    """The database may refuse any row, but the bench must count each."""
+    await record(database, JOB_HISTORY, ANSWER_HISTORY)
     poisoner = Poisoner(database)
 
     await poisoner.insert()
 
-    there = [blog for blog in await database.rows("bench/chaos_blogs") if blog["poisoned"]]
-    assert len(there) == len(poisoner.accepted)
+    stored = [job for job in await database.rows("bench/chaos_jobs") if job["poisoned"]]
+    assert len(stored) == len(poisoner.accepted)
     assert len(poisoner.accepted) + poisoner.refused.total() == len(list(poisons()))
     assert all(len(sqlstate) == 5 for sqlstate in poisoner.refused)
 
 
-async def test_a_burst_is_over_as_soon_as_it_is_there(database: Database) -> None:
-    crowd = Crowd(database, "", sites=50)
+async def test_a_burst_leaves_no_open_job(database: Database) -> None:
+    spikes = LoadSpikes(database, "", sites=50)
 
-    await crowd.burst()
+    await spikes.burst()
 
-    assert sorted(crowd.acts.values()) == [25, 25, 50]
+    assert sorted(spikes.counts.values()) == [25, 25, 50]
     assert (await database.one("bench/chaos_state"))["open"] == 0
 
 
-async def test_a_function_that_was_renamed_has_its_name_again(database: Database) -> None:
+async def test_a_renamed_function_gets_its_name_back(database: Database) -> None:
     await IncompatibleDatabase(database).rename(0)
 
-    assert (await database.one("bench/chaos_quota_round"))["there"]
+    assert (await database.one("bench/chaos_quota_round"))["exists"]
 
 
 async def test_only_the_fleets_own_processes_are_killed(tmp_path: Path) -> None:
-    """A pid out of a table may be anybody's by now."""
+    """A pid from a table may belong to another process by now."""
     parent = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', sys.argv[1]]).pid, flush=True)"
     command = [sys.executable, "-c", f"{parent}; {SLEEP}", SLEEP]
     fleet, others = Fleet({}, tmp_path, command=lambda _: command), Fleet({}, tmp_path, command=lambda _: command)

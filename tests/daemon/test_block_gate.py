@@ -123,7 +123,7 @@ async def test_a_blocked_backlog_is_not_claimed_until_a_person_lifts_the_block(d
         claimed.append(claim.stage)
         return Done()
 
-    await database.execute("bench/insert_by_hand", instance_id="site", jobs=50)
+    await database.execute("bench/insert_jobs", instance_id="site", jobs=50)
     await limiter.block(IDEAS, 86_400)
     await gate.sync()
     incarnation = Incarnation(settings, database, DatabaseHealth(), pipeline, gate=gate)

@@ -64,7 +64,7 @@ def settings(database_url: str) -> Settings:
 @pytest.fixture
 async def till(database: Database) -> Till:
     till = Till(database)
-    await database.execute("bench/insert_by_hand", instance_id="site", jobs=JOBS)
+    await database.execute("bench/insert_jobs", instance_id="site", jobs=JOBS)
     return till
 
 

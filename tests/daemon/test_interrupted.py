@@ -32,7 +32,7 @@ UNIT = Path(__file__).parents[2] / "systemd" / "blogworker@.service"
 
 @pytest.fixture
 async def backlog(database: Database) -> Database:
-    await database.execute("bench/insert_by_hand", instance_id="site", jobs=JOBS)
+    await database.execute("bench/insert_jobs", instance_id="site", jobs=JOBS)
     return database
 
 

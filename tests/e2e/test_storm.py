@@ -1,9 +1,9 @@
-"""The short form of `blogworker bench storm`: workers that are killed again and again."""
+"""A short `blogworker bench storm`: workers that are killed again and again."""
 
 import pytest
 
 from blogworker.bench.chaos import Verdict
-from blogworker.bench.kills import Plan, storm
+from blogworker.bench.storm import Plan, kill_workers
 
 pytestmark = [pytest.mark.anyio, pytest.mark.proof]
 
@@ -13,9 +13,9 @@ def broken(verdict: Verdict) -> list[str]:
 
 
 @pytest.mark.timeout(300)
-async def test_blogs_are_made_while_their_workers_are_killed() -> None:
-    """Every two seconds for fourteen: none is lost, none FAILED, none made twice, and nobody helps."""
-    verdict = await storm(Plan(blogs=30, sites=6, kills_for_s=14, within_s=60), say=print)
+async def test_all_jobs_are_done_while_their_workers_are_killed() -> None:
+    """A kill every two seconds: no job is lost, FAILED or published twice, and nobody retries one."""
+    verdict = await kill_workers(Plan(jobs=30, sites=6, kills_for_s=14, timeout_s=60), progress=print)
 
     assert broken(verdict) == []
-    assert verdict.facts["workers killed"] > 0, "what was never killed proves nothing"
+    assert verdict.facts["workers killed"] > 0, "without a kill the test proves nothing"

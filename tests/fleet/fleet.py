@@ -147,7 +147,7 @@ class Fleet:
         await self._enqueue(name, site.backlog)
 
     async def _enqueue(self, site: str, jobs: int) -> None:
-        await self.database.execute("bench/insert_by_hand", instance_id=site, jobs=jobs)
+        await self.database.execute("bench/insert_jobs", instance_id=site, jobs=jobs)
 
     def site_bucket(self, name: str) -> Bucket:
         return Bucket(f"wix/{name}", "wix", self.sites[name].wix_rpm, None, SITE_BURST_S)

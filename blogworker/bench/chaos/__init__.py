@@ -1,16 +1,16 @@
-"""A storm over real processes: whatever is killed, frozen, cut or lost, each accepted blog is published exactly once.
+"""A chaos experiment with real processes. It checks that every accepted job is published exactly once.
 
-    vendors      the simulator, losing answers after the work was done
-    workers ---- link ---- Postgres            producers
-      kept by      |          |                   by function, in bulk, by hand
-      `fleet`    `link`    restarted as after a crash
+    simulator    the providers; some of their answers are lost
+        |
+    workers ---- proxy ---- Postgres         producers
+    (`fleet`)
 
-A seeded schedule strikes for so many seconds, then it is calm until the queue is empty, then `audit` compares what the
-database, the vendors and an independent history of the queue say with what was promised.
+A schedule, computed from a seed, injects faults for some seconds. Then the queue has time to become empty. Then `audit`
+compares the database, the providers and a history of the queue, which triggers write, with the promises.
 """
 
 from blogworker.bench.chaos.audit import Verdict
-from blogworker.bench.chaos.campaign import run
+from blogworker.bench.chaos.experiment import run
 from blogworker.bench.chaos.plan import Plan
 from blogworker.bench.chaos.promises import Promise
 

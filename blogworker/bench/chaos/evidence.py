@@ -1,4 +1,4 @@
-"""What all who know have to say when the queue is empty, or should have been."""
+"""The evidence for the promises, collected after the queue became empty or the time was over."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,108 +7,108 @@ from typing import Any
 
 from psycopg import errors
 
-from blogworker.bench.chaos.logbook import Logbook
+from blogworker.bench.chaos.injector import Injected
+from blogworker.bench.chaos.plan import LONGEST_PAUSE_S
 from blogworker.bench.chaos.poison import SITE as POISONED
-from blogworker.bench.chaos.producers import SITE as INNOCENT
-from blogworker.bench.chaos.producers import Ledger
-from blogworker.bench.chaos.storm import Tally
-from blogworker.bench.chaos.vendors import Vendors
+from blogworker.bench.chaos.producers import SITE as ORDINARY
+from blogworker.bench.chaos.producers import Submissions
+from blogworker.bench.chaos.simulator import Simulator
+from blogworker.bench.chaos.worker_logs import WorkerLogs
 from blogworker.db.pool import Database, Row
 
-LOSSES = ("LeaseLost", "OutcomeUnknown", None)  # None: released, which leaves no error
-OUR_QUOTA = "the fleet's quota"  # waiting for it leaves none either, but nothing had been asked of the vendor
-MISFIT = "42"  # the class of the SQLSTATEs that say: this statement does not fit this database, or this role
-WITNESSES = (
-    *("bench/chaos_history", "bench/chaos_record", "bench/chaos_watch"),
-    *("bench/chaos_answers", "bench/chaos_note_answer", "bench/chaos_watch_answers"),
-)
+LOST_ATTEMPT = ("LeaseLost", "OutcomeUnknown", None)  # None: released, which stores no error
+QUOTA_WAIT = "the fleet's quota"  # a wait for quota also stores no kind, but no provider was called
+INCOMPATIBLE = "42"  # SQLSTATE class of a statement that does not match the schema or the privileges
+JOB_HISTORY = ("bench/chaos_history", "bench/chaos_record_job", "bench/chaos_job_trigger")
+ANSWER_HISTORY = ("bench/chaos_answers", "bench/chaos_record_answer", "bench/chaos_answer_trigger")
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What those who struck and those who asked for blogs know."""
+    """What the injector, the producers and the workers recorded."""
 
-    ledger: Ledger
-    tally: Tally
-    exits: Counter[int]  # of workers, by code
-    killed: int  # workers killed by us
-    logbook: Logbook
-    opening: Sequence[str] = ()  # topics that were there before the storm
-    poisons: int = 0  # rows that the database accepted
-    refused: Counter[str] = field(default_factory=Counter)  # the others, by SQLSTATE
-    acts: Counter[str] = field(default_factory=Counter)  # of the crowd
+    submissions: Submissions
+    injected: Injected
+    exits: Counter[int]  # of workers, by exit code
+    killed: int  # workers killed by the injector
+    logs: WorkerLogs
+    initial: Sequence[str] = ()  # topics of the jobs that were enqueued before the faults
+    poisons: int = 0  # poisoned rows that the database accepted
+    refused: Counter[str] = field(default_factory=Counter)  # poisoned rows that it refused, by SQLSTATE
+    spikes: Counter[str] = field(default_factory=Counter)
+    longest_pause_s: float = LONGEST_PAUSE_S
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The report, and what the database and the vendors say."""
+    """The report, and what the database and the providers contain."""
 
     report: Report
-    blogs: Sequence[Row]  # the innocent sites' and the burst's
+    jobs: Sequence[Row]  # of ordinary sites and of the burst
     poisoned: Sequence[Row]
-    ends: Sequence[Row]  # attempts that did not finish their blog
+    ends: Sequence[Row]  # attempts that ended without DONE
     claims: Sequence[Row]
-    lost_places: Sequence[str]  # innocent sites whose place in the line is no number
+    broken_sites: Sequence[str]  # ordinary sites whose virtual time is not a finite number
     spend: Row
     stats: dict[str, Any]
     posts: Sequence[dict[str, Any]]
 
     @property
     def paid(self) -> int:
-        """Calls that the vendors finished and charged."""
+        """The number of calls that the providers completed and charged."""
         text = sum(model["calls"] for model in self.stats["openai"]["models"].values())
         return int(text + self.stats["replicate"]["predictions"])
 
     @property
     def stored(self) -> int:
-        """Of them, those whose answer was stored."""
+        """The number of paid answers that were stored."""
         return int(self.spend["stored"])
 
     @property
     def interrupted(self) -> list[Row]:
-        """Attempts that were cut off, or lost an answer, in a stage whose paid answer was not stored yet."""
+        """Attempts that ended, or lost an answer, before the paid answer of their stage was stored."""
         return [
             end
             for end in self.ends
-            if end["buying"] and end["kind"] in LOSSES and not (end["error"] or "").startswith(OUR_QUOTA)
+            if end["unpaid"] and end["kind"] in LOST_ATTEMPT and not (end["error"] or "").startswith(QUOTA_WAIT)
         ]
 
     @property
-    def innocent_ends(self) -> list[Row]:
+    def ordinary_ends(self) -> list[Row]:
         return [end for end in self.ends if not end["instance_id"].startswith(POISONED)]
 
     @property
-    def innocent_claims(self) -> list[Row]:
-        return [claim for claim in self.claims if claim["instance_id"].startswith(INNOCENT)]
+    def ordinary_claims(self) -> list[Row]:
+        return [claim for claim in self.claims if claim["instance_id"].startswith(ORDINARY)]
 
     @property
     def incompatible_ends(self) -> list[Row]:
-        """Attempts that ended because the database did not fit."""
-        return [end for end in self.ends if _sqlstate(end["kind"]).startswith(MISFIT)]
+        """Attempts that ended because the database was incompatible."""
+        return [end for end in self.ends if _sqlstate(end["kind"]).startswith(INCOMPATIBLE)]
 
 
-async def watch(database: Database) -> None:
-    """From now on the database writes a history of its own."""
-    for statement in WITNESSES:
-        await database.execute(statement)
+async def record(database: Database, *histories: Sequence[str]) -> None:
+    """Create the tables and triggers of these histories."""
+    for history in histories:
+        for statement in history:
+            await database.execute(statement)
 
 
-async def gather(database: Database, vendors: Vendors, report: Report) -> Evidence:
-    """Ask all who know."""
-    blogs = await database.rows("bench/chaos_blogs")
+async def collect(database: Database, simulator: Simulator, report: Report) -> Evidence:
+    jobs = await database.rows("bench/chaos_jobs")
     return Evidence(
         report=report,
-        blogs=[blog for blog in blogs if not blog["poisoned"]],
-        poisoned=[blog for blog in blogs if blog["poisoned"]],
+        jobs=[job for job in jobs if not job["poisoned"]],
+        poisoned=[job for job in jobs if job["poisoned"]],
         ends=await database.rows("bench/chaos_ends"),
         claims=await database.rows("bench/chaos_claims"),
-        lost_places=[site["instance_id"] for site in await database.rows("bench/chaos_sites")],
+        broken_sites=[site["instance_id"] for site in await database.rows("bench/chaos_sites")],
         spend=await database.one("bench/chaos_spend"),
-        stats=await vendors.stats(),
-        posts=await vendors.posts(),
+        stats=await simulator.stats(),
+        posts=await simulator.posts(),
     )
 
 
 def _sqlstate(kind: str | None) -> str:
-    """The SQLSTATE of the psycopg error class with this name; empty for any other name."""
+    """Return the SQLSTATE of the psycopg error class with this name, or an empty string."""
     return getattr(getattr(errors, kind or "", None), "sqlstate", None) or ""

@@ -1,4 +1,4 @@
-"""Worker processes that are started again the moment they end, as systemd does."""
+"""Worker processes, and a supervisor that restarts them when they exit, as systemd does."""
 
 import os
 import sys
@@ -11,12 +11,12 @@ from signal import SIGCONT, SIGKILL, SIGTERM, Signals
 from anyio import CancelScope, create_task_group, current_time, move_on_after, open_process, sleep
 from anyio.abc import Process
 
-USAGE = 2  # exit code: the database cannot work as it is
-STARTING_S = 15.0  # the most that a start takes
-RESTART_S = 0.2  # until a worker that ended by itself is started again
-STOP_GRACE_S = 15.0
+USAGE = 2  # exit code: a setting is wrong, or the database is incompatible
+START_TIMEOUT_S = 15.0
+RESTART_S = 0.2  # delay before the restart of a worker that was not killed
+STOP_TIMEOUT_S = 15.0
 
-Command = Callable[[str], Sequence[str]]  # what to run for the worker of a name
+Command = Callable[[str], Sequence[str]]  # from a worker's name to the command that runs it
 
 
 def worker(name: str) -> Sequence[str]:
@@ -24,27 +24,37 @@ def worker(name: str) -> Sequence[str]:
 
 
 class Fleet:
-    """The workers by their stable names, each with its present process."""
+    """Workers by name, each with its current process. They are stopped at the end of `async with`."""
 
     def __init__(self, environment: Mapping[str, str], logs: Path, *, command: Command = worker) -> None:
         self._environment = environment
         self._logs = logs
         self._command = command
-        self._running: dict[str, Process] = {}
-        self.exits: Counter[int] = Counter()  # by code
-        self.killed = 0  # workers killed by us
-        self._unfit_until = 0.0
+        self._processes: dict[str, Process] = {}
+        self._incompatible_until = 0.0
+        self.exits: Counter[int] = Counter()  # of supervised workers, by exit code
+        self.killed = 0  # workers that received SIGKILL from this class
+
+    async def __aenter__(self) -> "Fleet":
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        with CancelScope(shield=True):
+            await self.stop()
 
     @property
     def running(self) -> list[str]:
-        return sorted(name for name, process in self._running.items() if process.returncode is None)
+        return sorted(name for name, process in self._processes.items() if process.returncode is None)
 
     def log(self, name: str) -> Path:
         return self._logs / f"{name.replace('/', '-')}.log"
 
-    def tell(self, name: str, signal: Signals) -> int | None:
-        """Send a signal; the pid that was hit, None when the worker is just not there."""
-        process = self._running.get(name)
+    def pid(self, name: str) -> int | None:
+        return self._processes[name].pid if name in self._processes else None
+
+    def send_signal(self, name: str, signal: Signals) -> int | None:
+        """Send a signal to a worker. Return its pid, or None if it is not running."""
+        process = self._processes.get(name)
         if process is None or process.returncode is not None:
             return None
         process.send_signal(signal)
@@ -52,25 +62,25 @@ class Fleet:
         return process.pid
 
     def kill_pid(self, pid: int) -> bool:
-        """Kill this process, if it is a worker or one that a worker started."""
-        ours = {process.pid for process in self._running.values() if process.returncode is None}
+        """Kill a process if it is a worker or a descendant of a worker. Return whether it was."""
+        workers = {process.pid for process in self._processes.values() if process.returncode is None}
         ancestor: int | None = pid
-        while ancestor and ancestor not in ours:
+        while ancestor and ancestor not in workers:
             ancestor = _parent(ancestor)
         if not ancestor:
             return False
         with suppress(ProcessLookupError):
             os.kill(pid, SIGKILL)
-            self.killed += pid in ours
+            self.killed += pid in workers
         return True
 
-    def pid(self, name: str) -> int | None:
-        return self._running[name].pid if name in self._running else None
+    def expect_incompatible(self, seconds: float) -> None:
+        """Do not count exits with code 2 for so long: workers that start meanwhile find an incompatible database."""
+        self._incompatible_until = current_time() + seconds + START_TIMEOUT_S
 
     async def start(self, name: str) -> Process:
-        """Start the worker of this name."""
         with self.log(name).open("ab") as output:
-            self._running[name] = await open_process(
+            self._processes[name] = await open_process(
                 self._command(name),
                 stdin=None,
                 stdout=output,
@@ -78,62 +88,51 @@ class Fleet:
                 env={**os.environ, **self._environment},
                 start_new_session=True,
             )
-        return self._running[name]
+        return self._processes[name]
 
-    def expect_refusals(self, seconds: float) -> None:
-        """The database will not fit for so long: workers that are started meanwhile may say so and end."""
-        self._unfit_until = current_time() + seconds + STARTING_S
+    @asynccontextmanager
+    async def supervised(self, names: Sequence[str]) -> AsyncIterator[None]:
+        """Run workers of these names during the block, and restart each one that exits."""
+        async with self, create_task_group() as supervisors:
+            for name in names:
+                supervisors.start_soon(self._supervise, name)
+            yield
+            supervisors.cancel_scope.cancel()
 
-    async def keep(self, name: str) -> None:
-        """Have the worker run for ever, whoever kills it."""
+    async def _supervise(self, name: str) -> None:
         while True:
             process = await self.start(name)
             code = await process.wait()
-            _end_group(process.pid)
-            if (
-                code != USAGE or current_time() > self._unfit_until
-            ):  # a start that is refused for a missing grant is what is promised
+            _kill_group(process.pid)
+            if code != USAGE or current_time() > self._incompatible_until:
                 self.exits[code] += 1
             if code != -SIGKILL:
                 await sleep(RESTART_S)
 
     async def stop(self) -> None:
-        """End all of them in good order; kill who does not go."""
-        for signal in (SIGCONT, SIGTERM):  # a frozen one hears nothing
+        """Stop all workers with SIGTERM, and kill those that do not exit in time."""
+        for signal in (SIGCONT, SIGTERM):  # a frozen worker does not handle SIGTERM
             for name in self.running:
-                self.tell(name, signal)
-        with move_on_after(STOP_GRACE_S):
-            for process in self._running.values():
+                self.send_signal(name, signal)
+        with move_on_after(STOP_TIMEOUT_S):
+            for process in self._processes.values():
                 await process.wait()
         for name in self.running:
-            self.tell(name, SIGKILL)
-            await self._running[name].wait()
-        for process in self._running.values():
-            _end_group(process.pid)
+            self.send_signal(name, SIGKILL)
+            await self._processes[name].wait()
+        for process in self._processes.values():
+            _kill_group(process.pid)
+        self._processes.clear()
 
 
-@asynccontextmanager
-async def kept(fleet: Fleet, names: list[str]) -> AsyncIterator[Fleet]:
-    """The fleet, with workers of these names while the block lasts."""
-    try:
-        async with create_task_group() as keepers:
-            for name in names:
-                keepers.start_soon(fleet.keep, name)
-            yield fleet
-            keepers.cancel_scope.cancel()
-    finally:
-        with CancelScope(shield=True):
-            await fleet.stop()
-
-
-def _end_group(leader: int) -> None:
-    """What a worker started goes with it, as under systemd with KillMode=mixed."""
+def _kill_group(leader: int) -> None:
+    """Kill the processes that a worker has started, as systemd does with KillMode=mixed."""
     with suppress(ProcessLookupError):
         os.killpg(leader, SIGKILL)
 
 
 def _parent(pid: int) -> int | None:
-    """None when there is no such process, or no /proc to ask."""
+    """Return None if there is no such process, or no /proc."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except (FileNotFoundError, ProcessLookupError):

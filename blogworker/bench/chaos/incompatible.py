@@ -8,7 +8,7 @@ from itertools import cycle
 
 from anyio import sleep
 
-from blogworker.bench.chaos.producers import until_answered
+from blogworker.bench.chaos.producers import until_success
 from blogworker.db.pool import Database
 
 GRANTS = (
@@ -18,7 +18,7 @@ GRANTS = (
 
 
 class IncompatibleDatabase:
-    """`database`: a connection of the owner."""
+    """`database` is connected as the owner of the tables."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -26,20 +26,20 @@ class IncompatibleDatabase:
 
     async def revoke(self, seconds: float) -> None:
         """Revoke one grant of the workers, a different one each time."""
-        taken, given = next(self._grants)
-        await until_answered(lambda: self._database.rows(taken))
+        revoke, grant = next(self._grants)
+        await until_success(lambda: self._database.rows(revoke))
         await sleep(seconds)
-        await until_answered(lambda: self._database.rows(given))
+        await until_success(lambda: self._database.rows(grant))
 
     async def rename(self, seconds: float) -> None:
-        """Statements that are prepared know a function by its number: only new connections miss its name."""
-        await until_answered(lambda: self._renamed("bench/chaos_rename", there=True))
-        for row in await until_answered(lambda: self._database.rows("bench/chaos_backends")):
-            await until_answered(partial(self._database.rows, "bench/chaos_terminate", pid=row["pid"]))
+        """Rename a function, and close the workers' connections, because prepared statements would still find it."""
+        await until_success(lambda: self._rename("bench/chaos_rename", exists=True))
+        for row in await until_success(lambda: self._database.rows("bench/chaos_backends")):
+            await until_success(partial(self._database.rows, "bench/chaos_terminate", pid=row["pid"]))
         await sleep(seconds)
-        await until_answered(lambda: self._renamed("bench/chaos_rename_back", there=False))
+        await until_success(lambda: self._rename("bench/chaos_rename_back", exists=False))
 
-    async def _renamed(self, statement: str, *, there: bool) -> None:
-        """Asked first, because an answer that was lost may have been a yes."""
-        if (await self._database.one("bench/chaos_quota_round"))["there"] == there:
+    async def _rename(self, statement: str, *, exists: bool) -> None:
+        """Check first: an earlier try may have succeeded although its answer was lost."""
+        if (await self._database.one("bench/chaos_quota_round"))["exists"] == exists:
             await self._database.execute(statement)

@@ -1,4 +1,4 @@
-"""A worker that is killed, what it held then, and what became of it."""
+"""Kill a worker, record the attempts that it was running, and measure when they were rescued and claimed again."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,52 +12,53 @@ from psycopg_pool import PoolTimeout
 from blogworker.bench.chaos.fleet import Fleet
 from blogworker.db.pool import Database, Row
 
-ASK_S = 1.0  # the database may be down itself
+QUERY_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """What a worker held when it was killed."""
-
-    name: str
     at: datetime  # by the database's clock
-    held: frozenset[tuple[int, int]]  # jobs and attempts
+    attempts: frozenset[tuple[int, int]]  # job id and attempt of each job that the worker was running
 
 
 async def kill(fleet: Fleet, database: Database, name: str) -> list[Kill] | None:
-    """The kill, if anything was held and the database could say so; None: there was nobody to kill."""
-    if fleet.tell(name, SIGKILL) is None:
+    """Kill a worker. Return None if it was not running, an empty list if it ran no job or the database did not answer.
+
+    The jobs are read after the kill: a dead worker keeps them until its lease ends, a live one could settle them.
+    """
+    if fleet.send_signal(name, SIGKILL) is None:
         return None
-    # Asked after the blow: the dead hold their jobs until a lease ends, the living settle them any moment.
-    rows = await ask(database, "bench/chaos_held", name=name)
-    held = frozenset((row["job_id"], row["attempt"]) for row in rows)
-    return [Kill(name, rows[0]["at"], held)] if rows else []
+    rows = await rows_if_available(database, "bench/chaos_running", name=name)
+    return [Kill(rows[0]["at"], frozenset((row["job_id"], row["attempt"]) for row in rows))] if rows else []
 
 
-async def ask(database: Database, question: str, /, **parameters: object) -> list[Row]:
-    """The answer, or an empty list if none comes in time."""
-    with move_on_after(ASK_S):
+async def rows_if_available(database: Database, statement: str, /, **parameters: object) -> list[Row]:
+    """Run a statement. Return an empty list if the database does not answer in time."""
+    with move_on_after(QUERY_TIMEOUT_S):
         try:
-            return await database.rows(question, **parameters)
+            return await database.rows(statement, **parameters)
         except (psycopg.OperationalError, PoolTimeout):
             pass
     return []
 
 
-def delays(kills: Iterable[Kill], rows: Sequence[Row], *, ahead: int) -> list[float]:
-    """Seconds from each kill to what became of what the worker held: the row of its attempt, or of one `ahead`."""
-    moments = {(row["job_id"], row["attempt"]): row["at"] for row in rows}
+def delays(kills: Iterable[Kill], rows: Sequence[Row], *, later: int) -> list[float]:
+    """Return seconds from the kill of each attempt to the row (job_id, attempt, at) of its job `later` attempts on."""
+    times = {(row["job_id"], row["attempt"]): row["at"] for row in rows}
     return [
-        (moments[job_id, attempt + ahead] - at).total_seconds()
+        (times[job_id, attempt + later] - at).total_seconds()
         for (job_id, attempt), at in orphaned(kills).items()
-        if (job_id, attempt + ahead) in moments
+        if (job_id, attempt + later) in times
     ]
 
 
 def orphaned(kills: Iterable[Kill]) -> dict[tuple[int, int], datetime]:
-    """When each attempt lost its worker. One killed before it had its lease leaves what the one before it held."""
+    """Return when each attempt lost its worker.
+
+    The first kill counts: a process that is killed before it has a lease leaves the attempts of the previous process.
+    """
     lost: dict[tuple[int, int], datetime] = {}
     for killed in kills:
-        for held in killed.held:
-            lost.setdefault(held, killed.at)
+        for attempt in killed.attempts:
+            lost.setdefault(attempt, killed.at)
     return lost

@@ -1,30 +1,36 @@
-"""What a storm is made of, and when each blow falls: all of it follows from one seed."""
+"""The settings of a chaos experiment, and its schedule of faults, which follows from the seed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
+LONGEST_PAUSE_S = 30.0  # between two claims: a stalled connection, then a missing grant, then a new process
 LEASE_S = 4.0
-OPEN_TRANSACTION_S = 60.0  # the slowest producer keeps its transaction open for so long
+OPEN_TRANSACTION_S = 60.0  # how long the slowest producer keeps its transaction open
+
+
+def worker_names(count: int) -> list[str]:
+    return [f"chaos/{number}" for number in range(1, count + 1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    blogs: int
+    jobs: int
     sites: int
-    seconds: float  # of storm
+    seconds: float  # how long faults are injected
     seed: int
     workers: int = 3
-    concurrency: int = 10  # of each worker
-    speed: float = 20  # how many times faster than life the vendors' clock runs
+    concurrency: int = 10  # slots of each worker
+    speed: float = 20  # how many times faster the clock of the providers runs
     kill_every_s: float = 1.0
-    burst_sites: int = 40_000  # that get their first blog in one statement
-    calm_s: float = 150.0  # most that the queue may take to become empty after the storm
+    burst_sites: int = 40_000  # sites that get their first job in one statement
+    longest_pause_s: float = LONGEST_PAUSE_S
+    recovery_s: float = 150.0  # time limit for the queue to become empty after the faults
 
     @property
     def names(self) -> list[str]:
-        return [f"chaos/{number}" for number in range(1, self.workers + 1)]
+        return worker_names(self.workers)
 
     @property
     def open_transaction_s(self) -> float:
@@ -32,7 +38,7 @@ class Plan:
 
 
 class Kind(StrEnum):
-    """What befalls the fleet. The vendors' faults are set once, as probabilities (`vendors.py`)."""
+    """The scheduled faults. Faults of the providers have probabilities instead (`simulator.py`)."""
 
     KILL = "worker killed (SIGKILL)"
     FREEZE = "worker frozen past its lease (SIGSTOP)"
@@ -40,7 +46,7 @@ class Kind(StrEnum):
     TERMINATE = "connection terminated by Postgres"
     CUT = "database link cut"
     DELAY = "database link delayed"
-    HOLE = "database link silent"
+    STALL = "database link silent"
     POISON = "set of poisoned rows inserted"
     FLOOD = "flood of notifications"
     BURST = "burst of new sites"
@@ -49,47 +55,47 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rhythm:
-    """How often a kind strikes, and how long each blow lasts, in seconds; both drawn evenly from their range."""
+class Timing:
+    """How often a fault occurs and how long it lasts: ranges in seconds with uniform distribution."""
 
-    every: tuple[float, float]
-    lasts: tuple[float, float] = (0.0, 0.0)
+    interval_s: tuple[float, float]
+    duration_s: tuple[float, float] = (0.0, 0.0)
 
 
-RHYTHMS = {
-    Kind.FREEZE: Rhythm((6.0, 14.0), (LEASE_S + 0.5, LEASE_S + 3)),
-    Kind.CRASH: Rhythm((14.0, 26.0)),
-    Kind.TERMINATE: Rhythm((1.0, 4.0)),
-    Kind.CUT: Rhythm((4.0, 10.0), (0.0, 1.5)),
-    Kind.DELAY: Rhythm((6.0, 12.0), (1.0, 3.0)),
-    Kind.HOLE: Rhythm((12.0, 24.0), (1.0, LEASE_S + 2)),
-    Kind.POISON: Rhythm((100.0, 150.0)),
-    Kind.FLOOD: Rhythm((40.0, 60.0)),
-    Kind.BURST: Rhythm((150.0, 200.0)),
-    Kind.REVOKE: Rhythm((35.0, 50.0), (8.0, 12.0)),
-    Kind.RENAME: Rhythm((35.0, 50.0), (8.0, 12.0)),
+TIMINGS = {
+    Kind.FREEZE: Timing((6.0, 14.0), (LEASE_S + 0.5, LEASE_S + 3)),
+    Kind.CRASH: Timing((14.0, 26.0)),
+    Kind.TERMINATE: Timing((1.0, 4.0)),
+    Kind.CUT: Timing((4.0, 10.0), (0.0, 1.5)),
+    Kind.DELAY: Timing((6.0, 12.0), (1.0, 3.0)),
+    Kind.STALL: Timing((12.0, 24.0), (1.0, LEASE_S + 2)),
+    Kind.POISON: Timing((100.0, 150.0)),
+    Kind.FLOOD: Timing((40.0, 60.0)),
+    Kind.BURST: Timing((150.0, 200.0)),
+    Kind.REVOKE: Timing((35.0, 50.0), (8.0, 12.0)),
+    Kind.RENAME: Timing((35.0, 50.0), (8.0, 12.0)),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Blow:
-    at_s: float  # from the beginning of the storm
+class Fault:
+    at_s: float  # since the start of the schedule
     kind: Kind
-    lasts_s: float
-    aim: float  # 0 to 1: which of those who are there is hit
+    duration_s: float
+    target: float  # 0 to 1: selects one of the workers or connections that exist then
 
 
-def schedule(plan: Plan) -> list[Blow]:
-    """Every blow of the storm, in order. Each kind has a chance of its own, so that none shifts the others."""
-    rhythms = {Kind.KILL: Rhythm((0.5 * plan.kill_every_s, 1.5 * plan.kill_every_s)), **RHYTHMS}
-    blows = [blow for kind, rhythm in rhythms.items() for blow in _of(kind, rhythm, plan)]
-    return sorted(blows, key=lambda blow: blow.at_s)
+def schedule(plan: Plan) -> list[Fault]:
+    """Return all faults in order of time. Each kind has its own random numbers, so kinds do not affect each other."""
+    timings = {Kind.KILL: Timing((0.5 * plan.kill_every_s, 1.5 * plan.kill_every_s)), **TIMINGS}
+    faults = [fault for kind, timing in timings.items() for fault in _of_kind(kind, timing, plan)]
+    return sorted(faults, key=lambda fault: fault.at_s)
 
 
-def _of(kind: Kind, rhythm: Rhythm, plan: Plan) -> Iterator[Blow]:
+def _of_kind(kind: Kind, timing: Timing, plan: Plan) -> Iterator[Fault]:
     random = Random(f"{plan.seed} {kind.name}")
-    shortest, longest = rhythm.every
-    at_s = random.uniform(0.5, 1.0) * min(longest, plan.seconds / 2)  # a short storm too has each kind once
+    shortest, longest = timing.interval_s
+    at_s = random.uniform(0.5, 1.0) * min(longest, plan.seconds / 2)  # a short schedule also has every kind
     while at_s < plan.seconds:
-        yield Blow(at_s, kind, random.uniform(*rhythm.lasts), random.random())
+        yield Fault(at_s, kind, random.uniform(*timing.duration_s), random.random())
         at_s += random.uniform(shortest, longest)

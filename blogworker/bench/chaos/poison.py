@@ -1,8 +1,7 @@
-"""Rows that a producer may type into psql and that a worker may not be able to read, count with or keep.
+"""Poisoned rows: valid SQL that a worker may not be able to read, to compute with or to store.
 
-Each is a whole row that differs from an ordinary one in one thing. What the database refuses cannot harm a worker; what
-it accepts must not harm any other row's blog. A poisoned row may become a blog, may FAIL with a reason, or may wait for
-a time of its own that is far away.
+Each row differs from a normal one in one value. The database may refuse it. If the database accepts it, it must not
+affect any other job. A poisoned job may be published, may end FAILED with a reason, or may wait for a distant time.
 """
 
 from collections import Counter
@@ -12,16 +11,16 @@ from typing import Any
 
 import psycopg
 
-from blogworker.bench.chaos.producers import until_answered
+from blogworker.bench.chaos.producers import until_success
 from blogworker.db.pool import Database
 from blogworker.db.retrying import is_transient
 
-SITE = "poison-"  # begins the name of each poisoned site: chaos_state.sql, chaos_blogs.sql and chaos_reset.sql know it
-PROGRAM_LIMITS = "54"  # class of SQLSTATEs, as nested too deeply: operational errors to the driver, yet refusals
-MOST = 2**31 - 1
+SITE = "poison-"  # prefix of every poisoned site, also in chaos_state.sql, chaos_jobs.sql and chaos_reset.sql
+PROGRAM_LIMITS = "54"  # SQLSTATE class, e.g. for deep nesting: operational errors in psycopg, but not transient
+MAX_INTEGER = 2**31 - 1
 DIGITS = "9" * 5_000
 TIMES = ("infinity", "-infinity", "294276-12-31 23:59:59+00", "4713-01-01 00:00:00+00 BC", "0001-06-01 00:00:00+00 BC")
-ORDINARY: Mapping[str, Any] = {
+DEFAULT_JOB: Mapping[str, Any] = {
     "source_type": "keyword",
     "source_data": "{}",
     "stage": "source",
@@ -37,7 +36,7 @@ ORDINARY: Mapping[str, Any] = {
     "saved_stage": None,
     "saved": None,
 }
-ORDINARY_SITE: Mapping[str, Any] = {
+DEFAULT_SITE: Mapping[str, Any] = {
     "weight": "1",
     "virtual_time": "0",
     "ready_at": None,
@@ -50,7 +49,7 @@ Poison = tuple[str, Mapping[str, Any]]
 
 
 class Poisoner:
-    """Inserts one set after another, and knows what became of each row at the door."""
+    """Inserts sets of poisoned rows, and records which rows the database accepted."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -59,26 +58,26 @@ class Poisoner:
         self.refused: Counter[str] = Counter()  # by the SQLSTATE of the refusal
 
     async def insert(self) -> None:
-        """Every row once, on a site of its own."""
+        """Insert one set. Each row has its own site."""
         self._sets += 1
-        for number, (name, odd) in enumerate(poisons()):
-            mark = {"instance_id": f"{SITE}{self._sets}-{number}", "topic": f"poison {self._sets}: {name}"}
-            mark |= {key: odd[key] for key in ("instance_id", "topic") if key in odd}
-            site = {key: odd[key] for key in ORDINARY_SITE if key in odd}
-            blog = {key: odd.get(key, ordinary) for key, ordinary in ORDINARY.items()}
+        for number, (name, poison) in enumerate(poisons()):
+            key = {"instance_id": f"{SITE}{self._sets}-{number}", "topic": f"poison {self._sets}: {name}"}
+            key |= {column: poison[column] for column in key if column in poison}
+            site = {column: poison[column] for column in DEFAULT_SITE if column in poison}
+            job = {column: poison.get(column, default) for column, default in DEFAULT_JOB.items()}
             refusal = None
             if site:
-                site = {"instance_id": mark["instance_id"], **ORDINARY_SITE, **site}
-                refusal = await until_answered(partial(self._refusal, "bench/chaos_poison_site", **site))
+                site = {"instance_id": key["instance_id"], **DEFAULT_SITE, **site}
+                refusal = await until_success(partial(self._refusal, "bench/chaos_poison_site", **site))
             if refusal is None:
-                refusal = await until_answered(partial(self._refusal, "bench/chaos_poison", **mark, **blog))
+                refusal = await until_success(partial(self._refusal, "bench/chaos_poison", **key, **job))
             if refusal is None:
-                self.accepted.add(mark["topic"])
+                self.accepted.add(key["topic"])
             else:
                 self.refused[refusal] += 1
 
     async def _refusal(self, statement: str, /, **row: object) -> str | None:
-        """Why the database does not take it; None when it does."""
+        """Insert a row. Return the SQLSTATE of the refusal, or None if the database accepted it."""
         try:
             await self._database.execute(statement, **row)
         except psycopg.Error as error:
@@ -90,7 +89,7 @@ class Poisoner:
 
 
 def poisons() -> Iterator[Poison]:
-    """A name and what is odd, for each row."""
+    """Yield the name of each row and its abnormal values by column."""
     yield from _numbers()
     yield from _nested()
     yield from _times()
@@ -126,7 +125,7 @@ def _times() -> Iterator[Poison]:
 
 
 def _counts() -> Iterator[Poison]:
-    for number in (-1, MOST - 1, MOST, MOST + 1):
+    for number in (-1, MAX_INTEGER - 1, MAX_INTEGER, MAX_INTEGER + 1):
         for column in ("attempt", "failures", "rescues", "max_attempts"):
             yield f"{column} {number}", {column: number}
     for number in (-(2**15), 2**15 - 1, 2**15):
@@ -171,8 +170,8 @@ def _checkpoints() -> Iterator[Poison]:
         "of 1e400": '{"ideas": 1e400}',
     }.items():
         for stage, following in (("ideas", "content"), ("content", "image"), ("publish.draft", "publish")):
-            odd = {"stage": following, "attempt": 1, "saved_stage": stage, "saved": saved}
-            yield f"a checkpoint at {stage} {name}", odd
+            poison = {"stage": following, "attempt": 1, "saved_stage": stage, "saved": saved}
+            yield f"a checkpoint at {stage} {name}", poison
 
 
 def _sites() -> Iterator[Poison]:
@@ -182,7 +181,7 @@ def _sites() -> Iterator[Poison]:
         yield f"virtual_time {number}", {"virtual_time": number}
     for time in TIMES:
         yield f"ready_at {time}", {"ready_at": time}
-    yield "caps of 2^31 - 1", {"max_in_flight": MOST, "max_pending": MOST}
+    yield "caps of 2^31 - 1", {"max_in_flight": MAX_INTEGER, "max_pending": MAX_INTEGER}
     for name, settings in {
         "5,000 digits": f'{{"words": {DIGITS}}}',
         "1e400": '{"words": 1e400}',

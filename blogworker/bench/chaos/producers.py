@@ -1,9 +1,9 @@
-"""Those who ask for blogs during the storm, each in a manner of its own, and a ledger of what they were promised.
+"""The producers of a chaos experiment, and a record of the jobs that they submitted.
 
-opening      in bulk, before the storm: the same number for each site
-callers      `enqueue_blog`, through the same poor link as the workers, repeated with its key until answered
-typists      plain INSERTs, one of them in a transaction that stays open for a minute
-operators    reset what FAILED to PENDING, and DELETE what has not begun
+initial      before the faults, in bulk: the same number for each site
+function     `enqueue_blog` through the proxy, repeated with its idempotency key until it succeeds
+INSERT       plain statements, some of them in one long transaction
+operator     resets FAILED jobs to PENDING, and deletes some that have not started
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from anyio import create_task_group, fail_after, sleep
 from psycopg_pool import PoolTimeout
 
 from blogworker.bench.chaos.plan import Plan
-from blogworker.db.pool import Database, Statements
+from blogworker.db.pool import Database, Runner
 from blogworker.db.retrying import is_transient
 from blogworker.errors import QueueFull
 from blogworker.queue.enqueue import enqueue, enqueue_many
@@ -24,153 +24,155 @@ from blogworker.queue.validation import NewJob
 
 T = TypeVar("T")
 
-SITE = "chaos-site-"  # begins the name of each innocent site
-OPENING = 0.4  # part of all blogs
-CALLED = 0.3
-HELD_OPEN = 0.1  # the rest is typed
-AGAIN_S = 0.3
-ANSWER_S = 5.0
+SITE = "chaos-site-"  # prefix of every site without poisoned rows
+INITIAL, BY_FUNCTION, LONG_TRANSACTION = 0.4, 0.3, 0.1  # fractions of all jobs; the rest are plain INSERTs
+DELETED = 0.03  # fraction of the plain INSERTs
+RETRY_S = 0.3
+TIMEOUT_S = 5.0
 RESET_S = 4.0
-DELETED = 0.03  # part of the typed
 SUBJECTS = ("linen curtains", "walnut desk", "stoneware bowl", "wool blanket", "brass lamp", "cedar chest", "jute rug")
 
 
-class Ledger:
-    """What producers know: a topic is theirs alone, so each blog can be told from all others."""
+class Submissions:
+    """The submitted jobs by topic. Each topic is unique, and is stored as `source_id`."""
 
     def __init__(self, sites: int) -> None:
         self.sites = [f"{SITE}{number}" for number in range(sites)]
-        self.accepted: set[str] = set()  # the database said yes
-        self.unsure: set[str] = set()  # it was asked to, and its answer was lost
+        self.accepted: set[str] = set()
+        self.unknown: set[str] = set()  # the answer of the database was lost
         self.deleted: set[str] = set()
-        self.acts: Counter[str] = Counter()
-        self._made = 0
+        self.counts: Counter[str] = Counter()  # by manner
+        self._topics = 0
 
     def topic(self) -> str:
-        self._made += 1
-        return f"{SUBJECTS[self._made % len(SUBJECTS)]} no. {self._made}"
+        """Return a new topic."""
+        self._topics += 1
+        return f"{SUBJECTS[self._topics % len(SUBJECTS)]} no. {self._topics}"
 
-    def blog(self, site: str) -> NewJob:
+    def job(self, site: str) -> NewJob:
+        """Return a new job whose idempotency key is its topic."""
         topic = self.topic()
         return NewJob(site, "keyword", topic, {}, idempotency_key=topic)
 
 
-async def in_bulk(database: Database, ledger: Ledger, *, each: int) -> list[str]:
-    """The same number of blogs for each site, at once; their topics."""
-    blogs = [ledger.blog(site) for _ in range(each) for site in ledger.sites]
-    await enqueue_many(database, blogs, counts=Counter(blog.instance_id for blog in blogs))
-    topics = [str(blog.source_id) for blog in blogs]
-    ledger.accepted.update(topics)
-    ledger.acts["in bulk"] += len(blogs)
+async def enqueue_evenly(database: Database, submissions: Submissions, *, per_site: int) -> list[str]:
+    """Enqueue the same number of jobs for each site. Return their topics."""
+    jobs = [submissions.job(site) for _ in range(per_site) for site in submissions.sites]
+    await enqueue_many(database, jobs, counts=Counter(job.instance_id for job in jobs))
+    topics = [str(job.source_id) for job in jobs]
+    submissions.accepted.update(topics)
+    submissions.counts["in bulk"] += len(jobs)
     return topics
 
 
 class Producers:
-    """`near` is past the link, `far` behind it."""
+    """`direct` is connected to Postgres, `proxied` through the proxy that has faults."""
 
-    def __init__(self, plan: Plan, near: Database, far: Database) -> None:
+    def __init__(self, plan: Plan, direct: Database, proxied: Database) -> None:
         self._plan = plan
-        self._near = near
-        self._far = far
+        self._direct = direct
+        self._proxied = proxied
         self._random = Random(f"{plan.seed} producers")
-        self.ledger = Ledger(plan.sites)
+        self.submissions = Submissions(plan.sites)
 
-    async def open(self) -> list[str]:
-        """The opening blogs; their topics."""
-        return await in_bulk(self._near, self.ledger, each=max(1, round(self._plan.blogs * OPENING / self._plan.sites)))
+    async def enqueue_initial(self) -> list[str]:
+        """Enqueue the initial jobs. Return their topics."""
+        per_site = max(1, round(self._plan.jobs * INITIAL / self._plan.sites))
+        return await enqueue_evenly(self._direct, self.submissions, per_site=per_site)
 
-    async def produce(self) -> None:
-        """All the others, spread over the storm; ends when each was answered."""
-        blogs = self._plan.blogs
-        called, held = round(blogs * CALLED), max(2, round(blogs * HELD_OPEN))
-        typed = max(2, blogs - len(self.ledger.accepted) - called - held)
+    async def run(self) -> None:
+        """Submit the other jobs, spread over the time of the faults. Return when each has an answer."""
+        jobs = self._plan.jobs
+        by_function, in_transaction = round(jobs * BY_FUNCTION), max(2, round(jobs * LONG_TRANSACTION))
+        by_insert = max(2, jobs - len(self.submissions.accepted) - by_function - in_transaction)
         async with create_task_group() as tasks:
-            tasks.start_soon(self._spread, called, self._call)
-            tasks.start_soon(self._spread, typed, self._type)
-            tasks.start_soon(self._hold_open, held)
+            tasks.start_soon(self._spread, by_function, self._enqueue)
+            tasks.start_soon(self._spread, by_insert, self._insert_one)
+            tasks.start_soon(self._insert_in_long_transaction, in_transaction)
 
-    async def operate(self) -> None:
-        """Reset what failed, for ever."""
+    async def reset_failed(self) -> None:
+        """Reset FAILED jobs every few seconds, forever."""
         while True:
             await sleep(RESET_S)
-            rows = await until_answered(lambda: self._near.rows("bench/chaos_reset"))
-            self.ledger.acts["FAILED reset to PENDING by hand"] += len(rows)
+            rows = await until_success(lambda: self._direct.rows("bench/chaos_reset"))
+            self.submissions.counts["FAILED reset to PENDING by hand"] += len(rows)
 
-    async def _spread(self, count: int, act: Callable[[], Awaitable[None]]) -> None:
+    async def _spread(self, count: int, submit: Callable[[], Awaitable[None]]) -> None:
         for _ in range(count):
-            await act()
+            await submit()
             await sleep(self._random.uniform(0.5, 1.3) * self._plan.seconds / count)
 
-    async def _call(self) -> None:
-        blog = self.ledger.blog(self._site())
-        await until_answered(lambda: enqueue(self._far, blog))
-        self.ledger.accepted.add(str(blog.source_id))
-        self.ledger.acts["by enqueue_blog"] += 1
+    async def _enqueue(self) -> None:
+        job = self.submissions.job(self._site())
+        await until_success(lambda: enqueue(self._proxied, job))
+        self.submissions.accepted.add(str(job.source_id))
+        self.submissions.counts["by enqueue_blog"] += 1
 
-    async def _type(self) -> None:
-        topic = self.ledger.topic()
+    async def _insert_one(self) -> None:
+        topic = self.submissions.topic()
         try:
-            await self._insert(self._near, self._site(), topic)
+            await self._insert(self._direct, topic)
         except (psycopg.OperationalError, PoolTimeout, TimeoutError):
-            self.ledger.unsure.add(topic)
+            self.submissions.unknown.add(topic)
             return
-        self.ledger.accepted.add(topic)
-        self.ledger.acts["by plain INSERT"] += 1
+        self.submissions.accepted.add(topic)
+        self.submissions.counts["by plain INSERT"] += 1
         if self._random.random() < DELETED:
             await self._delete(topic)
 
     async def _delete(self, topic: str) -> None:
         try:
-            with fail_after(ANSWER_S):
-                row = await self._near.maybe("bench/chaos_delete", topic=topic)
+            with fail_after(TIMEOUT_S):
+                row = await self._direct.maybe("bench/chaos_delete", topic=topic)
         except (psycopg.OperationalError, PoolTimeout, TimeoutError):
-            self.ledger.accepted.discard(topic)
-            self.ledger.unsure.add(topic)
+            self.submissions.accepted.discard(topic)
+            self.submissions.unknown.add(topic)
             return
         if row is not None:
-            self.ledger.accepted.discard(topic)
-            self.ledger.deleted.add(topic)
-            self.ledger.acts["DELETE of a blog that waits"] += 1
+            self.submissions.accepted.discard(topic)
+            self.submissions.deleted.add(topic)
+            self.submissions.counts["DELETE of a blog that waits"] += 1
 
-    async def _hold_open(self, count: int) -> None:
-        """Half of the blogs at the beginning of the transaction, half at its end; begun again whenever it is broken."""
+    async def _insert_in_long_transaction(self, count: int) -> None:
+        """Insert half of the jobs at the start of a transaction and half at its end; start again if it fails."""
+        open_s = self._plan.open_transaction_s
         while True:
-            topics = [self.ledger.topic() for _ in range(count)]
+            topics = [self.submissions.topic() for _ in range(count)]
             try:
-                async with self._near.transaction() as statements:
+                async with self._direct.transaction() as statements:
                     await self._insert_all(statements, topics[::2])
-                    await sleep(self._plan.open_transaction_s)
+                    await sleep(open_s)
                     await self._insert_all(statements, topics[1::2])
             except (psycopg.OperationalError, PoolTimeout):
-                self.ledger.unsure.update(topics)
-                self.ledger.acts["open transactions broken"] += 1
-                await sleep(AGAIN_S)
+                self.submissions.unknown.update(topics)
+                self.submissions.counts["open transactions broken"] += 1
+                await sleep(RETRY_S)
                 continue
-            self.ledger.accepted.update(topics)
-            self.ledger.acts[f"in a transaction open for {self._plan.open_transaction_s:.0f} s"] += count
+            self.submissions.accepted.update(topics)
+            self.submissions.counts[f"in a transaction open for {open_s:.0f} s"] += count
             return
 
-    async def _insert_all(self, statements: Statements, topics: Iterable[str]) -> None:
+    async def _insert_all(self, statements: Runner, topics: Iterable[str]) -> None:
         for topic in topics:
-            await self._insert(statements, self._site(), topic)
+            await self._insert(statements, topic)
 
-    async def _insert(self, runner: Database | Statements, site: str, topic: str) -> None:
-        with fail_after(ANSWER_S):
-            await runner.execute("bench/chaos_insert", instance_id=site, topic=topic)
+    async def _insert(self, runner: Runner, topic: str) -> None:
+        with fail_after(TIMEOUT_S):
+            await runner.execute("bench/chaos_insert", instance_id=self._site(), topic=topic)
 
     def _site(self) -> str:
-        return self._random.choice(self.ledger.sites)
+        return self._random.choice(self.submissions.sites)
 
 
-async def until_answered(act: Callable[[], Awaitable[T]], *, within_s: float = ANSWER_S) -> T:
-    """Ask again while the database is away, or the queue is full: fit for what may be repeated."""
+async def until_success(act: Callable[[], Awaitable[T]], *, timeout_s: float = TIMEOUT_S) -> T:
+    """Repeat an idempotent act while the database is unavailable or the queue is full. `timeout_s`: of each try."""
     while True:
         try:
-            with fail_after(within_s):
+            with fail_after(timeout_s):
                 return await act()
         except QueueFull:
             pass
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
             if not is_transient(error):
                 raise
-        await sleep(AGAIN_S)
+        await sleep(RETRY_S)

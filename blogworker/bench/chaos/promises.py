@@ -1,4 +1,4 @@
-"""What was promised, one by one: whether it was kept, and the figures that say so."""
+"""The promises. Each function returns whether the evidence shows that a promise was kept."""
 
 import os
 from collections import Counter
@@ -9,146 +9,142 @@ from signal import SIGKILL
 from typing import Any
 
 from blogworker.bench.chaos.evidence import Evidence
-from blogworker.bench.chaos.logbook import NEVER_AGAIN
 
-# Worn out, not refused.
-DOCUMENTED = ("LeaseLost", "OutcomeUnknown", "Unavailable", "PredictionFailed", "PredictionGone")
-LONGEST_PAUSE_S = 30.0  # between two claims: a link that is silent, then a grant that is missing, then a new process
+RETRIED_KINDS = ("LeaseLost", "OutcomeUnknown", "Unavailable", "PredictionFailed", "PredictionGone")
+NO_RESTART = (0, 2)  # exit codes after which systemd does not restart a worker
 SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """One of them, and whether it was kept."""
-
     name: str
     kept: bool
     evidence: str
 
 
 def done_once(found: Evidence) -> Promise:
-    ledger = found.report.ledger
-    statuses = {blog["topic"]: blog["status"] for blog in found.blogs}
-    lost = [topic for topic in ledger.accepted if statuses.get(topic) != "DONE"]
-    again = [blog["topic"] for blog in found.blogs if blog["done"] > 1]
-    twice = [topic for topic, count in Counter(blog["topic"] for blog in found.blogs).items() if count > 1]
-    returned = [topic for topic in ledger.deleted if topic in statuses]
-    evidence = f"{len(ledger.accepted)} accepted, {len(lost)} not DONE, {len(again) + len(twice)} more than once"
-    kept = not (lost or again or twice or returned)
-    return Promise(
-        "every accepted blog is DONE, exactly once", kept, evidence + _named(lost + again + twice + returned)
-    )
+    submissions = found.report.submissions
+    statuses = {job["topic"]: job["status"] for job in found.jobs}
+    lost = [topic for topic in submissions.accepted if statuses.get(topic) != "DONE"]
+    again = [job["topic"] for job in found.jobs if job["done"] > 1]
+    twice = [topic for topic, count in Counter(job["topic"] for job in found.jobs).items() if count > 1]
+    undeleted = [topic for topic in submissions.deleted if topic in statuses]
+    evidence = f"{len(submissions.accepted)} accepted, {len(lost)} not DONE, {len(again) + len(twice)} more than once"
+    kept = not (lost or again or twice or undeleted)
+    return Promise("every accepted job is DONE exactly once", kept, evidence + _list(lost + again + twice + undeleted))
 
 
 def published_once(found: Evidence) -> Promise:
-    blogs = [*found.blogs, *found.poisoned]
-    ours = sorted(str(blog["post_id"]) for blog in blogs if blog["status"] == "DONE")
+    jobs = [*found.jobs, *found.poisoned]
+    ours = sorted(str(job["post_id"]) for job in jobs if job["status"] == "DONE")
     theirs = sorted(str(post["id"]) for post in found.posts)
     wix = found.stats["wix"]
-    # A poisoned blog may fail at its end, with its draft made.
+    # A poisoned job may fail after its draft was created.
     drafts_left = wix["drafts_created"] - len(ours)
-    may_leave = sum(blog["status"] != "DONE" for blog in found.poisoned)
+    may_leave = sum(job["status"] != "DONE" for job in found.poisoned)
     kept = ours == theirs and len(set(ours)) == len(ours) and 0 <= drafts_left <= may_leave and not wix["duplicates"]
-    evidence = f"{len(ours)} blogs, {wix['drafts_created']} drafts, {len(theirs)} posts"
-    strangers = set(ours) ^ set(theirs)
-    return Promise("each has one draft and one post on its site", kept, evidence + _named(strangers | _titles(wix)))
+    evidence = f"{len(ours)} jobs DONE, {wix['drafts_created']} drafts, {len(theirs)} posts"
+    different = set(ours) ^ set(theirs)
+    return Promise("each job has one draft and one post on its site", kept, evidence + _list(different | _titles(wix)))
 
 
 def paid_once(found: Evidence) -> Promise:
     repeated, bound = found.paid - found.stored, len(found.interrupted)
-    evidence = f"{repeated} answers lost, at most {bound} in flight when an attempt was cut off or its answer lost"
-    return Promise("a paid call is repeated only for the effect in flight", repeated <= bound, evidence)
+    evidence = f"{repeated} paid answers lost, at most {bound} calls in flight when an attempt or an answer was lost"
+    return Promise("a paid call is repeated only if it was in flight", repeated <= bound, evidence)
 
 
 def nothing_stuck(found: Evidence) -> Promise:
-    stuck = [f"{blog['job_id']} {blog['status']}" for blog in found.blogs if not blog["ended"]]
-    return Promise("no blog is stuck", not stuck, f"{len(stuck)} not ended" + _named(stuck))
+    stuck = [f"{job['job_id']} {job['status']}" for job in found.jobs if not job["ended"]]
+    return Promise("no job is stuck", not stuck, f"{len(stuck)} not ended" + _list(stuck))
 
 
 def failed_for_a_reason(found: Evidence) -> Promise:
-    failed = [end for end in found.innocent_ends if end["became"] in ("FAILED", "CANCELLED")]
-    other = [f"{end['job_id']}: {end['error']}" for end in failed if end["kind"] not in DOCUMENTED]
-    evidence = f"{len(failed)} worn out by the storm, all reset by hand" if not other else f"{len(other)} otherwise"
-    return Promise("FAILED only after as many rescues or failures as documented", not other, evidence + _named(other))
+    failed = [end for end in found.ordinary_ends if end["new_status"] in ("FAILED", "CANCELLED")]
+    other = [f"{end['job_id']}: {end['error']}" for end in failed if end["kind"] not in RETRIED_KINDS]
+    evidence = f"{len(failed)} out of attempts, all reset by hand" if not other else f"{len(other)} for another reason"
+    return Promise("a job ends FAILED only without attempts or rescues left", not other, evidence + _list(other))
 
 
 def spend_recorded_once(found: Evidence) -> Promise:
     recorded = found.spend["recorded"]
-    evidence = f"{found.stored} paid answers stored, {recorded} in the books"
-    return Promise("what a call cost is booked once, with its answer", recorded == found.stored, evidence)
+    evidence = f"{found.stored} paid answers stored, {recorded} calls in the ledger"
+    return Promise("the cost of a call is recorded once, with its answer", recorded == found.stored, evidence)
 
 
-def workers_come_back(found: Evidence) -> Promise:
-    exits, book = found.report.exits, found.report.logbook
-    given_up = sum(exits[code] for code in NEVER_AGAIN)
-    kept = not (given_up or book.tracebacks or book.unforeseen)
-    evidence = f"{given_up} ended unasked for good, {book.tracebacks} tracebacks, {book.unforeseen} unforeseen errors"
-    return Promise("no worker crashes, or ends where systemd would not start it again", kept, evidence)
+def workers_can_restart(found: Evidence) -> Promise:
+    exits, logs = found.report.exits, found.report.logs
+    final = sum(exits[code] for code in NO_RESTART)
+    kept = not (final or logs.tracebacks or logs.unexpected)
+    evidence = f"{final} exits without a restart, {logs.tracebacks} tracebacks, {logs.unexpected} unexpected errors"
+    return Promise("no worker crashes, or exits with a code that prevents its restart", kept, evidence)
 
 
 def workers_end_only_when_killed(found: Evidence) -> Promise:
-    """One that is started while the database is away may end and be started again."""
+    """A worker that starts while the database is unavailable may exit to be restarted."""
     exits, killed = found.report.exits, found.report.killed
     other = {code: count for code, count in exits.items() if code not in (-SIGKILL, os.EX_TEMPFAIL)}
     other |= {-SIGKILL.value: exits[-SIGKILL] - killed} if exits[-SIGKILL] > killed else {}
     codes = [f"{count} with code {code}" for code, count in sorted(other.items())]
-    evidence = f"{killed} killed by us, {sum(other.values())} ended by themselves"
-    return Promise("no worker process ends by itself", not other, evidence + _named(codes))
+    evidence = f"{killed} killed by the bench, {sum(other.values())} exited by themselves"
+    return Promise("no worker process exits by itself", not other, evidence + _list(codes))
 
 
-def poison_harms_nobody(found: Evidence) -> Promise:
-    ledger = found.report.ledger
-    done = {blog["topic"] for blog in found.blogs if blog["status"] == "DONE"}
-    held_up = [topic for topic in ledger.accepted if topic not in done]
+def poison_is_isolated(found: Evidence) -> Promise:
+    submissions = found.report.submissions
+    done = {job["topic"] for job in found.jobs if job["status"] == "DONE"}
+    not_done = [topic for topic in submissions.accepted if topic not in done]
     refused = found.report.refused
     evidence = (
         f"{found.report.poisons} poisoned rows accepted, {refused.total()} refused; "
-        f"{len(held_up)} of {len(ledger.accepted)} innocent blogs not DONE, {len(found.lost_places)} of "
-        f"{len(ledger.sites)} innocent sites without a place in the line"
+        f"{len(not_done)} of {len(submissions.accepted)} other jobs not DONE, {len(found.broken_sites)} of "
+        f"{len(submissions.sites)} other sites without a valid place in the line"
     )
-    kept = not (held_up or found.lost_places)
-    return Promise("poisoned rows harm no innocent blog or site", kept, evidence + _named(found.lost_places))
+    kept = not (not_done or found.broken_sites)
+    return Promise("poisoned rows affect no other job or site", kept, evidence + _list(found.broken_sites))
 
 
 def poison_ends(found: Evidence) -> Promise:
-    stuck = [f"{blog['topic']} {blog['status']}" for blog in found.poisoned if not blog["ended"]]
-    became = Counter(str(blog["status"]) for blog in found.poisoned)
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(became.items()))
-    evidence = f"{counts or 'none there'}; {len(stuck)} neither ended nor put off"
-    return Promise("each poisoned row ends, or waits for its own time", not stuck, evidence + _named(stuck))
+    stuck = [f"{job['topic']} {job['status']}" for job in found.poisoned if not job["ended"]]
+    by_status = Counter(str(job["status"]) for job in found.poisoned)
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(by_status.items()))
+    evidence = f"{counts or 'no poisoned rows'}; {len(stuck)} neither ended nor scheduled"
+    return Promise("each poisoned row ends, or waits for its own time", not stuck, evidence + _list(stuck))
 
 
 def only_poison_fails(found: Evidence) -> Promise:
-    innocent = [f"{blog['topic']}: {blog['error']}" for blog in found.blogs if blog["status"] == "FAILED"]
-    failed = [blog for blog in found.poisoned if blog["status"] == "FAILED"]
-    silent = [f"{blog['topic']}" for blog in failed if not blog["error"]]
-    evidence = f"{len(failed)} poisoned FAILED, {len(silent)} of them without a reason; {len(innocent)} others FAILED"
-    kept = not (innocent or silent)
-    return Promise("what ends FAILED is poisoned, and says why", kept, evidence + _named(innocent + silent))
+    others = [f"{job['topic']}: {job['error']}" for job in found.jobs if job["status"] == "FAILED"]
+    failed = [job for job in found.poisoned if job["status"] == "FAILED"]
+    no_reason = [f"{job['topic']}" for job in failed if not job["error"]]
+    evidence = f"{len(failed)} poisoned FAILED, {len(no_reason)} of them without a reason; {len(others)} others FAILED"
+    kept = not (others or no_reason)
+    return Promise("only poisoned jobs end FAILED, with a reason", kept, evidence + _list(others + no_reason))
 
 
-def incompatible_database_is_free(found: Evidence) -> Promise:
+def incompatible_database_uses_no_attempt(found: Evidence) -> Promise:
     spent = [
-        f"{end['job_id']} {end['kind']}" for end in found.incompatible_ends if end["spent"] or end["became"] == "FAILED"
+        f"{end['job_id']} {end['kind']}"
+        for end in found.incompatible_ends
+        if end["spent"] or end["new_status"] == "FAILED"
     ]
-    failed = sum(end["became"] == "FAILED" for end in found.incompatible_ends)
-    evidence = f"{len(spent)} attempts spent, {failed} blogs FAILED by a missing grant or function"
-    return Promise("a database that does not fit costs no attempt", not spent, evidence + _named(spent))
+    failed = sum(end["new_status"] == "FAILED" for end in found.incompatible_ends)
+    evidence = f"{len(spent)} attempts used, {failed} jobs FAILED because of a missing grant or function"
+    return Promise("an incompatible database uses no attempt", not spent, evidence + _list(spent))
 
 
-def claims_go_on(found: Evidence) -> Promise:
-    """Until the last of the innocent blogs was claimed. A fleet that stopped for good shows as blogs not DONE."""
-    times = [claim["at"] for claim in found.innocent_claims]
+def claims_continue(found: Evidence) -> Promise:
+    """Until the last ordinary job was claimed. If the fleet stops for good, `done_once` fails."""
+    times = [claim["at"] for claim in found.ordinary_claims]
     pauses = [(later - sooner).total_seconds() for sooner, later in pairwise(times)]
     longest = max(pauses, default=0.0)
-    evidence = f"longest pause between claims {longest:.1f} s, at most {LONGEST_PAUSE_S:.0f} s"
-    return Promise("claims of innocent blogs go on", longest <= LONGEST_PAUSE_S, evidence)
+    evidence = f"longest pause between claims {longest:.1f} s, limit {found.report.longest_pause_s:.0f} s"
+    return Promise("claims of the other jobs continue", longest <= found.report.longest_pause_s, evidence)
 
 
 def _titles(wix: dict[str, Any]) -> set[str]:
-    return {f"{twice['site']}: {twice['title']}" for twice in wix["duplicates"]}
+    return {f"{duplicate['site']}: {duplicate['title']}" for duplicate in wix["duplicates"]}
 
 
-def _named(culprits: Iterable[object]) -> str:
-    shown = [str(culprit) for culprit in culprits]
+def _list(items: Iterable[object]) -> str:
+    shown = [str(item) for item in items]
     return f": {', '.join(shown[:SHOWN])}" if shown else ""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import anyio
 import typer
 
+from blogworker.bench.commands.printing import print_runs, progress_printer
 from blogworker.cli.extras import extra
-from blogworker.cli.output import console, emit_json, show_rows, table
+from blogworker.cli.output import show_rows
 from blogworker.settings import LogSettings
 from blogworker.telemetry import configure
 
@@ -20,20 +21,20 @@ def fairness(
     busy: int = typer.Option(5, min=1, help="Sites with an old backlog."),
     backlog: int | None = typer.Option(None, min=1, help="Jobs of each. Default: 2,000; --quota-bound: 250."),
     new: int | None = typer.Option(None, min=1, help="New sites with one job each. Default: 200; --quota-bound: 20."),
-    slots: int = typer.Option(50, min=1, help="Jobs per claim; --quota-bound: jobs at once, of each worker."),
+    slots: int = typer.Option(50, min=1, help="Jobs per claim; --quota-bound: concurrent jobs per worker."),
     by_tokens: bool = typer.Option(False, help="Instead: how the tokens of a small quota are shared."),
     quota_bound: bool = typer.Option(
         False, help="Instead: real workers that wait for a quota, with the options below."
     ),
     workers: str = typer.Option("2,6,12", help="Numbers of worker processes, separated by commas."),
     speed: float = typer.Option(5, min=0.1, help="Run the clock of the providers this many times faster."),
-    warm: float = typer.Option(60, min=0, help="Seconds on the providers' clock before the new sites arrive."),
+    warm: float = typer.Option(60, min=0, help="Seconds on the providers' clock before the new sites are added."),
     watch: float = typer.Option(240, min=1, help="Seconds on the providers' clock measured after that."),
     wix_rpm: int = typer.Option(200, min=8, help="Calls per minute that Wix accepts for one site."),
     idle: bool = typer.Option(True, help="First measure the new sites alone on idle workers."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Measure how soon new sites are served beside old backlogs: in claims, in tokens, or with real workers."""
+    """Measure how soon new sites are served beside old backlogs: by claims, by tokens, or with real workers."""
     with extra("demo"):
         from blogworker.bench.newcomers import Plan
     configure(LogSettings(level="error" if quota_bound else "warning"))
@@ -54,9 +55,9 @@ def _claims(busy: int, backlog: int, new: int, slots: int, *, as_json: bool) -> 
     row = {
         "busy_sites": busy,
         "new_sites": new,
-        "all_jobs": found.blogs,
+        "all_jobs": found.jobs,
         "last_new_site_at": found.last_new_at,
-        "share_percent": round(100 * found.last_new_at / found.blogs, 2),
+        "share_percent": round(100 * found.last_new_at / found.jobs, 2),
         "jain_of_busy": round(found.jain, 4),
     }
     show_rows([row], "Jobs claimed until the last new site was served", as_json=as_json)
@@ -73,29 +74,9 @@ def _token_share(*, as_json: bool) -> None:
 def _newcomers(plan: "Plan", *, as_json: bool) -> None:
     from blogworker.bench.newcomers import measure
 
-    figures = anyio.run(partial(measure, plan, progress=(lambda _: None) if as_json else console().print))
-    rows = [{name: rounded(value) for name, value in asdict(figure).items()} for figure in figures]
-    if as_json:
-        emit_json(rows)
-        return
+    figures = anyio.run(partial(measure, plan, progress=progress_printer(as_json)))
     title = (
         f"{plan.new} new sites beside {plan.busy} with {plan.backlog} jobs each, {plan.slots} slots per worker, "
         f"speed {plan.speed:g}; times in seconds on the providers' clock"
     )
-    lines = [[name, *(cell_text(row[name]) for row in rows)] for name in rows[0] if name != "workers"]
-    console().print(table(title, ["", *(f"{figure.workers} workers" for figure in figures)], lines))
-
-
-def rounded(value: object) -> object:
-    return round(value, 3) if isinstance(value, float) else value
-
-
-def cell_text(value: object) -> str:
-    """Return a cell of a table with one column per run."""
-    match value:
-        case None:
-            return "-"
-        case dict():
-            return ", ".join(f"{name} {rounded(count)}" for name, count in value.items()) or "-"
-        case _:
-            return str(value)
+    print_runs(figures, title, by="workers", heading="{} workers", as_json=as_json)

@@ -6,6 +6,7 @@ from functools import partial
 import anyio
 import typer
 
+from blogworker.bench.commands.printing import progress_printer
 from blogworker.cli.extras import extra
 from blogworker.cli.output import console, emit_json, table
 from blogworker.settings import LogSettings
@@ -16,26 +17,26 @@ def faults(
     jobs: int = typer.Option(300, min=10, help="Jobs to run."),
     sites: int = typer.Option(20, min=1, help="Sites of these jobs."),
     workers: int = typer.Option(2, min=1, help="Worker processes."),
-    concurrency: int = typer.Option(15, min=1, help="Jobs at once, of each."),
+    concurrency: int = typer.Option(15, min=1, help="Concurrent jobs per worker."),
     speed: float = typer.Option(20, min=0.1, help="Run the clock of the providers this many times faster."),
     within: float = typer.Option(900, min=10, help="Seconds after which the bench fails."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Measure what each kind of fault wastes. Exit 1: not all jobs done in time, or a draft or post made twice."""
+    """Measure what each kind of fault wastes. Exit 1: not all jobs done in time, or a draft or post created twice."""
     with extra("demo"):
         from blogworker.bench.faults import Plan, measure
     configure(LogSettings(level="error"))
     plan = Plan(jobs, sites, workers, concurrency, speed, within)
-    progress = (lambda _: None) if as_json else console().print
+    progress = progress_printer(as_json)
     try:
         found = anyio.run(partial(measure, plan, progress=progress))
     except TimeoutError:
         console().print(f"not all of {jobs:,} jobs were done within {within:g} s")
         raise typer.Exit(1) from None
-    whole = {name: value for name, value in asdict(found).items() if name not in ("met", "ledger")}
+    totals = {name: value for name, value in asdict(found).items() if name not in ("met", "ledger")}
     ledger = [{name: value for name, value in row.items() if name != "used"} for row in found.ledger]
     if as_json:
-        emit_json({**whole, "met": [asdict(met) for met in found.met], "ledger": ledger})
+        emit_json({**totals, "met": [asdict(met) for met in found.met], "ledger": ledger})
     else:
         rows = [
             [*map(str, (met.vendor, met.operation, met.kind, met.times, met.wasted)), f"{met.wasted_usd:.4f}"]
@@ -46,6 +47,6 @@ def faults(
         console().print(
             table("Ledger of blogworker", list(ledger[0]), [[str(v) for v in row.values()] for row in ledger])
         )
-        console().print(table("Result", list(whole), [[str(v) for v in whole.values()]]))
+        console().print(table("Result", list(totals), [[str(v) for v in totals.values()]]))
     if found.duplicate_drafts or found.duplicate_posts:
         raise typer.Exit(1)

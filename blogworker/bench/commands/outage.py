@@ -5,6 +5,7 @@ from functools import partial
 import anyio
 import typer
 
+from blogworker.bench.commands.printing import progress_printer
 from blogworker.cli.extras import extra
 from blogworker.cli.output import console, emit_json, table
 from blogworker.settings import LogSettings
@@ -17,7 +18,7 @@ def outage(
     before: float = typer.Option(20, min=5, help="Seconds measured before, after a warm-up."),
     after: float = typer.Option(30, min=10, help="Seconds measured after."),
     workers: int = typer.Option(2, min=1, help="Worker processes."),
-    concurrency: int = typer.Option(15, min=1, help="Jobs at once, of each."),
+    concurrency: int = typer.Option(15, min=1, help="Concurrent jobs per worker."),
     sites: int = typer.Option(20, min=1, help="Sites with jobs."),
     jobs: int = typer.Option(2_000, min=100, help="Jobs at the start: some must be left at the end."),
     speed: float = typer.Option(10, min=0.1, help="Run the clock of the providers this many times faster."),
@@ -28,17 +29,17 @@ def outage(
         from blogworker.bench.outage import Plan, measure
     configure(LogSettings(level="error"))
     plan = Plan(provider, seconds, before, after, workers, concurrency, sites, jobs, speed)
-    progress = (lambda _: None) if as_json else console().print
+    progress = progress_printer(as_json)
     found = anyio.run(partial(measure, plan, progress=progress))
     row = {
         "jobs_s_before": round(found.before_per_s, 2),
         "during": round(found.during_per_s, 2),
         "after": round(found.after_per_s, 2),
-        "back_to_90_%_after_s": "never" if found.back_after_s is None else round(found.back_after_s, 2),
-        "attempts_spent": found.spent,
+        "back_to_90_%_after_s": "never" if found.recovered_after_s is None else round(found.recovered_after_s, 2),
+        "attempts_spent": found.attempts_used,
         "jobs_failed": found.failed,
         "claims_during": found.claims_during,
-        "calls_refused": found.calls_during,
+        "calls_refused": found.calls_refused,
         "opened": found.opened,
         "closed": found.closed,
     }
@@ -47,5 +48,5 @@ def outage(
     else:
         title = f"{provider} down for {seconds:g} s, {workers} workers of {concurrency} slots"
         console().print(table(title, list(row), [[str(value) for value in row.values()]]))
-    if found.spent or found.failed or found.back_after_s is None or found.back_after_s > 10:
+    if found.attempts_used or found.failed or found.recovered_after_s is None or found.recovered_after_s > 10:
         raise typer.Exit(1)

@@ -6,9 +6,9 @@ import anyio
 import typer
 
 from blogworker.bench.commands.burst import show_burst
+from blogworker.bench.commands.printing import progress_printer
 from blogworker.cli.extras import extra
-from blogworker.cli.output import console
-from blogworker.cli.output import show_rows as _show
+from blogworker.cli.output import show_rows
 from blogworker.settings import LogSettings
 from blogworker.telemetry import configure
 
@@ -18,16 +18,15 @@ def claim(
     sites: int = typer.Option(5_000, min=50, help="Sites of the large backlog."),
     slots: int = typer.Option(100, min=1, max=1_000, help="Jobs per claim."),
     rounds: int = typer.Option(50, min=1, help="Claims from each backlog."),
-    arriving: int = typer.Option(100_000, min=0, help="Sites that get work at once, for the last table; 0: skip it."),
+    arriving: int = typer.Option(100_000, min=0, help="Sites that get work at once, in the last table; 0: skip it."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Measure a claim from a small and from a large backlog, beside the seed's query; then while very many sites get
-    work at once."""
+    """Measure a claim from a small and a large backlog and the seed's query, then claims while many sites get work."""
     with extra("demo"):
         from blogworker.bench.claim import Backlog, measure
     configure(LogSettings(level="warning"))
     backlogs = [Backlog(1_000, 50), Backlog(jobs, sites)]
-    progress = (lambda _: None) if as_json else console().print
+    progress = progress_printer(as_json)
     found = anyio.run(partial(measure, backlogs, slots=slots, rounds=rounds, progress=progress))
     small = found[0]
     rows = [
@@ -43,7 +42,7 @@ def claim(
         }
         for f in found
     ]
-    _show(rows, f"Claim of {slots} jobs, median of {rounds}, commit included", as_json=as_json)
+    show_rows(rows, f"Claim of {slots} jobs, median of {rounds}, commit included", as_json=as_json)
     if arriving:
         show_burst(sites=arriving, slots=50, as_json=as_json)
 
@@ -52,7 +51,7 @@ def queue(
     jobs: int = typer.Option(20_000, min=100, help="Jobs that do nothing."),
     sites: int = typer.Option(200, min=1, help="Sites of these jobs."),
     workers: int = typer.Option(10, min=1, help="Worker processes of the second run; the first has one."),
-    concurrency: int = typer.Option(50, min=1, help="Jobs at once, of each."),
+    concurrency: int = typer.Option(50, min=1, help="Concurrent jobs per worker."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Measure the throughput of claim and settle: one worker, then many, on the same backlog."""
@@ -73,12 +72,12 @@ def queue(
         }
         for f in found
     ]
-    _show(rows, "Jobs that do nothing, from claim to DONE", as_json=as_json)
+    show_rows(rows, "Jobs that do nothing, from claim to DONE", as_json=as_json)
 
 
 def enqueue(
     producers: int = typer.Option(8, min=1, help="Concurrent producers."),
-    jobs: int = typer.Option(300, min=10, help="Jobs of each producer per round, each committed alone."),
+    jobs: int = typer.Option(300, min=10, help="Jobs of each producer per round, each in its own transaction."),
     rounds: int = typer.Option(7, min=1, help="Pairs of rounds."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
@@ -86,19 +85,19 @@ def enqueue(
     with extra("demo"):
         from blogworker.bench.enqueue import measure
     configure(LogSettings(level="warning"))
-    progress = (lambda _: None) if as_json else console().print
-    found = anyio.run(partial(measure, producers=producers, blogs=jobs, rounds=rounds, progress=progress))
+    progress = progress_printer(as_json)
+    found = anyio.run(partial(measure, producers=producers, jobs=jobs, rounds=rounds, progress=progress))
     row = {
         "producers": producers,
         "with_notify_per_s": round(found.on_per_s, 1),
         "without_per_s": round(found.off_per_s, 1),
         "ratio": round(found.on_to_off, 3),
     }
-    _show([row], "Jobs enqueued per second", as_json=as_json)
+    show_rows([row], "Jobs enqueued per second", as_json=as_json)
 
 
 def sustained(
-    jobs: int = typer.Option(500_000, min=1_000, help="Jobs in all."),
+    jobs: int = typer.Option(500_000, min=1_000, help="Total number of jobs."),
     backlog: int = typer.Option(5_000, min=100, help="Jobs waiting at any time."),
     sites: int = typer.Option(500, min=1, help="Sites of these jobs."),
     stretches: int = typer.Option(10, min=2, help="Rows to print."),
@@ -108,7 +107,7 @@ def sustained(
     with extra("demo"):
         from blogworker.bench.sustained import measure
     configure(LogSettings(level="warning"))
-    progress = (lambda _: None) if as_json else console().print
+    progress = progress_printer(as_json)
     found = anyio.run(partial(measure, jobs=jobs, backlog=backlog, sites=sites, stretches=stretches, progress=progress))
     rows = [
         {
@@ -124,7 +123,7 @@ def sustained(
         }
         for f in found
     ]
-    _show(rows, "Claim of 100 and settle of 100, medians of each stretch", as_json=as_json)
+    show_rows(rows, "Claim of 100 and settle of 100, medians of each stretch", as_json=as_json)
 
 
 def settle(
@@ -146,7 +145,7 @@ def settle(
         }
         for f in found
     ]
-    _show(rows, "From the end of an attempt until it is stored", as_json=as_json)
+    show_rows(rows, "From the end of an attempt until it is stored", as_json=as_json)
 
 
 def recovery(
@@ -158,7 +157,7 @@ def recovery(
     with extra("demo"):
         from blogworker.bench.recovery import measure
     configure(LogSettings(level="error"))
-    progress = (lambda _: None) if as_json else console().print
+    progress = progress_printer(as_json)
     found = anyio.run(partial(measure, rounds=rounds, jobs=jobs, progress=progress))
     rows: list[dict[str, int | float | str]] = [
         {
@@ -170,6 +169,6 @@ def recovery(
         }
         for f in found
     ]
-    _show(rows, f"Seconds until {jobs} jobs of a killed worker run again, {rounds} rounds", as_json=as_json)
+    show_rows(rows, f"Seconds until {jobs} jobs of a killed worker run again, {rounds} rounds", as_json=as_json)
     if any(f.median_s > f.promised_s for f in found):
         raise typer.Exit(1)

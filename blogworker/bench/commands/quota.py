@@ -6,6 +6,7 @@ from functools import partial
 import anyio
 import typer
 
+from blogworker.bench.commands.printing import progress_printer
 from blogworker.cli.extras import extra
 from blogworker.cli.output import console, emit_json, show_rows, table
 from blogworker.settings import LogSettings
@@ -16,10 +17,10 @@ def quota(
     workers: str = typer.Option("1,4,8", help="Numbers of worker processes, separated by commas."),
     jobs: int = typer.Option(2_000, min=100, help="Jobs per run, with two calls each."),
     speed: float = typer.Option(60, min=1, help="Run the clock of the providers this many times faster."),
-    scenarios: str = typer.Option("tight,roomy,foreign", help="Which scenarios, separated by commas."),
+    scenarios: str = typer.Option("tight,roomy,foreign", help="Scenarios, separated by commas."),
     tpm: int = typer.Option(450_000, min=10_000, help="Tokens per minute of the provider, beside 450 requests."),
     vendor_burst: float = typer.Option(1, min=0.001, help="Minutes of the quota that the provider's bucket holds."),
-    slots: int = typer.Option(50, min=1, help="Jobs at once, of each worker."),
+    slots: int = typer.Option(50, min=1, help="Concurrent jobs per worker."),
     seed: bool = typer.Option(True, help="Also measure the seed's limiter."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
@@ -27,8 +28,8 @@ def quota(
     with extra("demo"):
         from blogworker.bench.quota import Plan, Scenario, measure
     configure(LogSettings(level="error"))
-    plan = Plan(blogs=jobs, speed=speed, tokens_per_minute=tpm, vendor_burst=vendor_burst, slots=slots)
-    progress = (lambda _: None) if as_json else console().print
+    plan = Plan(jobs=jobs, speed=speed, tokens_per_minute=tpm, provider_burst=vendor_burst, slots=slots)
+    progress = progress_printer(as_json)
     counts, chosen = [int(count) for count in workers.split(",")], [Scenario(name) for name in scenarios.split(",")]
     figures = anyio.run(partial(measure, plan, chosen, workers=counts, seed=seed, progress=progress))
     rows: list[dict[str, int | float | str]] = [
@@ -40,18 +41,17 @@ def quota(
             "requests_%": round(100 * f.requests_used, 1),
             "429s": f.refused,
             "429_%": round(100 * f.refused / (f.refused + f.calls), 2),
-            "jobs_min": round(f.blogs_per_minute, 1),
+            "jobs_min": round(f.jobs_per_minute, 1),
             "by_estimate": round(f.estimated_per_minute, 1),
             "parked": f.parked,
             "cpu_ms_call": round(f.cpu_ms, 2),
             "stmts_s": round(f.statements_per_s, 1),
-            "measured_s": round(f.measured.seconds, 1),
+            "measured_s": round(f.measured_s, 1),
         }
         for f in figures
     ]
-    show_rows(
-        rows, f"{jobs:,} jobs at {speed:g} times speed, after the ramp, counted by the simulator", as_json=as_json
-    )
+    title = f"{jobs:,} jobs at {speed:g} times speed, after the ramp, by the simulator's counters"
+    show_rows(rows, title, as_json=as_json)
 
 
 def limiter(
@@ -64,11 +64,11 @@ def limiter(
 ) -> None:
     """Measure what the limiter costs a worker and the database."""
     with extra("demo"):
-        from blogworker.bench.quota import crowd, overhead
+        from blogworker.bench.quota import contention, overhead
     configure(LogSettings(level="error"))
-    progress = (lambda _: None) if as_json else console().print
+    progress = progress_printer(as_json)
     one = anyio.run(partial(overhead, per_s=per_s, seconds=seconds, rounds=rounds, progress=progress))
-    many = anyio.run(partial(crowd, desks=clients, requests_per_minute=rpm, seconds=seconds))
+    many = anyio.run(partial(contention, workers=clients, requests_per_minute=rpm, seconds=seconds))
     if as_json:
         emit_json({"one": asdict(one), "many": asdict(many)})
         return

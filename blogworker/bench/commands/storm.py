@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 import typer
 
+from blogworker.bench.commands.printing import progress_printer
 from blogworker.cli.extras import extra
 from blogworker.cli.output import console, emit_json, facts, table
 from blogworker.settings import LogSettings
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def chaos(
-    jobs: int = typer.Option(300, min=20, help="Jobs, enqueued before the storm and during it."),
+    jobs: int = typer.Option(300, min=20, help="Jobs, enqueued before and during the faults."),
     sites: int = typer.Option(20, min=1, help="Sites of these jobs."),
-    seconds: float = typer.Option(120, min=5, help="Seconds of the storm."),
-    seed: int = typer.Option(1, help="Seed of the faults: when, where and how long."),
+    seconds: float = typer.Option(120, min=5, help="Seconds during which faults are injected."),
+    seed: int = typer.Option(1, help="Seed of the schedule of faults."),
     workers: int = typer.Option(3, min=1, help="Worker processes."),
     speed: float = typer.Option(20, min=0.1, help="Run the clock of the providers this many times faster."),
     kill_every: float = typer.Option(1, min=0.1, help="Seconds from one killed worker to the next, on average."),
@@ -36,7 +37,7 @@ def chaos(
     if logs is not None:
         logs.mkdir(parents=True, exist_ok=True)
     plan = Plan(
-        blogs=jobs,
+        jobs=jobs,
         sites=sites,
         seconds=seconds,
         seed=seed,
@@ -45,41 +46,36 @@ def chaos(
         kill_every_s=kill_every,
         burst_sites=burst,
     )
-    verdict = anyio.run(partial(run, plan, logs=logs, say=partial(_say, as_json)))
-    _report({"chaos": verdict}, as_json=as_json)
+    verdict = anyio.run(partial(run, plan, logs=logs, progress=progress_printer(as_json)))
+    _print({"chaos": verdict}, as_json=as_json)
 
 
 def storm(
     jobs: int = typer.Option(200, min=10, help="Jobs that wait when the workers start."),
     sites: int = typer.Option(20, min=1, help="Sites of these jobs."),
     workers: int = typer.Option(3, min=1, help="Worker processes."),
-    concurrency: int = typer.Option(10, min=1, help="Jobs at once, of each."),
+    concurrency: int = typer.Option(10, min=1, help="Concurrent jobs per worker."),
     speed: float = typer.Option(25, min=0.1, help="Run the clock of the providers this many times faster."),
     kill_every: float = typer.Option(2, min=0.1, help="Seconds from one killed worker to the next."),
-    within: float = typer.Option(150, min=10, help="Limit of each part in seconds."),
+    within: float = typer.Option(150, min=10, help="Time limit of each part in seconds."),
     others: int = typer.Option(20, min=1, help="Other jobs beside the one that kills its workers, in the second part."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Kill a worker with SIGKILL every few seconds; then run a job that kills its workers. Exit 1: a promise broke."""
+    """Kill a worker with SIGKILL every few seconds; then run a job that kills its workers. Exit 1: a broken promise."""
     with extra("demo"):
-        from blogworker.bench import kills
+        from blogworker.bench import storm as bench
     configure(LogSettings(level="error"))
-    say = partial(_say, as_json)
-    plan = kills.Plan(jobs, sites, workers, concurrency, speed, every_s=kill_every, within_s=within)
-    beside = replace(plan, blogs=others, sites=min(sites, others), speed=min(speed, kills.CULPRIT_SPEED))
-    say(f"{jobs:,} jobs; one of {workers} workers is killed every {kill_every:g} s until all have ended")
-    verdicts = {"storm": anyio.run(partial(kills.storm, plan, say=say))}
-    say(f"one job among {others} others kills its workers")
-    verdicts["culprit"] = anyio.run(partial(kills.culprit, beside, say=say))
-    _report(verdicts, as_json=as_json)
+    progress = progress_printer(as_json)
+    plan = bench.Plan(jobs, sites, workers, concurrency, speed, every_s=kill_every, timeout_s=within)
+    beside = replace(plan, jobs=others, sites=min(sites, others), speed=min(speed, bench.KILLER_SPEED))
+    progress(f"{jobs:,} jobs; one of {workers} workers is killed every {kill_every:g} s until all jobs have ended")
+    verdicts = {"storm": anyio.run(partial(bench.kill_workers, plan, progress=progress))}
+    progress(f"one job among {others} others kills its workers")
+    verdicts["culprit"] = anyio.run(partial(bench.run_killer_job, beside, progress=progress))
+    _print(verdicts, as_json=as_json)
 
 
-def _say(silent: bool, text: str) -> None:
-    if not silent:
-        console().print(text)
-
-
-def _report(verdicts: "dict[str, Verdict]", *, as_json: bool) -> None:
+def _print(verdicts: "dict[str, Verdict]", *, as_json: bool) -> None:
     """Print the verdicts. As JSON: one object for one verdict, else one object per name."""
     if as_json:
         found = {name: {"passed": verdict.passed} | asdict(verdict) for name, verdict in verdicts.items()}

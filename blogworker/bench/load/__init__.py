@@ -1,14 +1,23 @@
-"""Real workers under load, at the limits of the seed; the vendors' clock runs faster.
+"""Real workers under load, with the limits of the seed. The clock of the providers runs faster.
 
-    world     a fresh database that records every move, a fresh simulator, and the worker processes
-    history   what became of each blog, and who held the slots
-    shares    how evenly the sites were served, minute by minute
-    cpu       CPU time that processes have used
+    cluster   a new database with a history of all jobs, a new simulator, and the workers
+    history   the times of each job, and samples of the slots
+    shares    how evenly the sites were served, per minute
+    cpu       CPU time of processes
 
-Times in this package are real seconds. The benches multiply them by the speed, which gives the vendors' time.
+Times in this package are real seconds. The benches multiply them by the speed to get seconds of the providers' clock.
 """
 
-from blogworker.bench.load.history import Blog, Look, SlotWatch, blogs, longest_wait_s
-from blogworker.bench.load.world import Scale, World, opened
+from blogworker.bench.load.cluster import Cluster, Scale, running_cluster
+from blogworker.bench.load.history import JobTimes, Sample, SlotSampler, job_times, longest_wait_s
 
-__all__ = ["Blog", "Look", "Scale", "SlotWatch", "World", "blogs", "longest_wait_s", "opened"]
+__all__ = [
+    "Cluster",
+    "JobTimes",
+    "Sample",
+    "Scale",
+    "SlotSampler",
+    "job_times",
+    "longest_wait_s",
+    "running_cluster",
+]

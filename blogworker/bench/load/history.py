@@ -1,4 +1,4 @@
-"""What became of each blog, who held the slots, and what the workers' logs say."""
+"""The times of each job, samples of the slots, and waits from the workers' logs."""
 
 import json
 from collections import Counter
@@ -10,17 +10,17 @@ from anyio import sleep
 
 from blogworker.db.pool import Database
 
-LOOK_S = 0.5  # real seconds
-WAITED = "limiter_waited"
+SAMPLE_S = 0.5
+WAITED = "limiter_waited"  # log event
 
 
 @dataclass(frozen=True, slots=True)
-class Blog:
-    """Times in real seconds of the database's clock; None: it never happened."""
+class JobTimes:
+    """Real seconds by the database's clock. None: it did not happen."""
 
     job_id: int
     instance_id: str
-    came_s: float
+    enqueued_s: float
     claimed_s: float | None  # for the first time
     done_s: float | None
     attempts: int
@@ -28,44 +28,43 @@ class Blog:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """The sites at one moment: slots held, and blogs that wait for one."""
+class Sample:
+    """The slots at one moment, by site."""
 
     at_s: float
-    held: Mapping[str, int]
-    waiting: Mapping[str, int]
+    running: Mapping[str, int]  # jobs that have a slot
+    waiting: Mapping[str, int]  # jobs that wait for one
     weights: Mapping[str, float]
-    stages: Mapping[str, int]  # slots held, by what their blogs are at
+    stages: Mapping[str, int]  # running jobs by their stage
 
 
-class SlotWatch:
-    """Looks at the slots until cancelled."""
-
+class SlotSampler:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.looks: list[Look] = []
+        self.samples: list[Sample] = []
 
     async def run(self) -> None:
+        """Take samples, forever."""
         while True:
             if rows := await self._database.rows("bench/slots_by_site"):
-                held, waiting, weights = (
-                    {row["instance_id"]: row[key] for row in rows} for key in ("held", "waiting", "weight")
+                running, waiting, weights = (
+                    {row["instance_id"]: row[key] for row in rows} for key in ("running", "waiting", "weight")
                 )
                 stages = Counter(stage for row in rows for stage in row["stages"])
-                self.looks.append(Look(rows[0]["now_s"], held, waiting, weights, stages))
-            await sleep(LOOK_S)
+                self.samples.append(Sample(rows[0]["now_s"], running, waiting, weights, stages))
+            await sleep(SAMPLE_S)
 
     @property
-    def most_held(self) -> int:
-        return max((sum(look.held.values()) for look in self.looks), default=0)
+    def most_running(self) -> int:
+        return max((sum(sample.running.values()) for sample in self.samples), default=0)
 
 
-async def blogs(database: Database) -> list[Blog]:
-    return [Blog(**row) for row in await database.rows("bench/history_blogs")]
+async def job_times(database: Database) -> list[JobTimes]:
+    return [JobTimes(**row) for row in await database.rows("bench/history_jobs")]
 
 
 def longest_wait_s(logs: Iterable[Path]) -> float | None:
-    """The longest wait for a quota that a worker logged, in real seconds. None: none was logged."""
+    """Return the longest wait for a quota that a worker logged, in real seconds. None: no wait was logged."""
     waits = (_wait_s(line) for log in logs for line in log.read_text("utf-8", "replace").splitlines() if WAITED in line)
     return max((wait for wait in waits if wait is not None), default=None)
 

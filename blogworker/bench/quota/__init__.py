@@ -1,19 +1,19 @@
-"""How well a fleet uses a vendor's quota, by the vendor's own accounting.
+"""How well the workers use a provider's quota, by the provider's own accounting.
 
-    simulator   a process: counts requests, tokens and 429s, knows nothing of our limiter
-    callers     processes with the worker's limiter, OpenAI client and prompts, and slots; nothing else of a worker,
-                so that two cores carry 60 times the real pace
-    foreigner   another application with the same key
+    simulator           a process: counts requests, tokens and 429 answers
+    callers             processes with the limiter, the OpenAI client, the prompts and the slots of a worker. They have
+                        nothing else of a worker, so that two cores are enough for 60 times the normal speed
+    other application   uses the same API key
 
-`seed` is the limiter of the system before this one, as the baseline.
+`seed_limiter` is the limiter of the seed, as the baseline.
 
-What `speed` means: the vendor's latencies shrink, its limits grow, and its bucket holds one minute of its own time, so
-at 60 times speed one second. Our own times (the distance of rounds, the news from headers) stay in real seconds, which
-makes us that many times slower to react than in production. Only the burst follows, because a bucket's burst is to be
-small against what the vendor's holds.
+With a higher speed the latencies of the provider are shorter and its limits higher, and its bucket holds one minute of
+its own clock: one second at 60 times speed. Our own intervals (between reservations, and until headers are used) stay
+in real seconds, so the limiter reacts that many times more slowly than in production. Only the burst is divided by the
+speed, because it must be small compared with the provider's bucket.
 """
 
 from blogworker.bench.quota.measure import Figure, Plan, Scenario, measure
-from blogworker.bench.quota.overhead import Crowd, Overhead, crowd, overhead
+from blogworker.bench.quota.overhead import Contention, Overhead, contention, overhead
 
-__all__ = ["Crowd", "Figure", "Overhead", "Plan", "Scenario", "crowd", "measure", "overhead"]
+__all__ = ["Contention", "Figure", "Overhead", "Plan", "Scenario", "contention", "measure", "overhead"]

@@ -1,6 +1,6 @@
-"""A worker's calls to the text model, in a process of their own: `python -m blogworker.bench.quota.caller ORDER`.
+"""A worker's calls to the text model, as a process: `python -m blogworker.bench.quota.caller CONFIG`.
 
-Says "ready", waits for a line, makes the ideas and the content call of each of its blogs, and prints what it cost.
+It makes the ideas call and the content call of each of its jobs, and prints a report. Config and report are JSON.
 """
 
 import sys
@@ -13,12 +13,12 @@ from typing import Any
 
 import anyio
 from anyio import create_task_group, sleep
-from anyio.to_thread import run_sync
 from pydantic import SecretStr, TypeAdapter
 
-from blogworker.bench.quota.counted import Counted
-from blogworker.bench.quota.order import OURS, Order, Report
-from blogworker.bench.quota.seed import WIDTH, SeedLimiter
+from blogworker.bench.program import wait_for_begin
+from blogworker.bench.quota.caller_config import OURS, CallerConfig, CallerReport
+from blogworker.bench.quota.counting import CountingRunner
+from blogworker.bench.quota.seed_limiter import BATCH, SeedLimiter
 from blogworker.db.pool import Database
 from blogworker.db.retrying import DatabaseHealth, RetryingDatabase
 from blogworker.errors import RateLimited, Unavailable
@@ -32,42 +32,42 @@ from blogworker.telemetry import configure
 
 
 class Caller:
-    """One process's blogs."""
+    """Makes the calls of the jobs of one process."""
 
-    def __init__(self, order: Order, client: OpenAIClient, report: Report) -> None:
-        self._order = order
+    def __init__(self, config: CallerConfig, client: OpenAIClient, report: CallerReport) -> None:
+        self._config = config
         self._client = client
         self._report = report
         self._next = 0
 
-    async def ours(self, limiter: Limiter) -> None:
-        """Each slot takes the next blog, as a worker's do."""
+    async def run(self, limiter: Limiter) -> None:
+        """Run the jobs as a worker does: a free slot takes the next job."""
         async with create_task_group() as slots:
-            for _ in range(self._order.slots):
-                slots.start_soon(self._slot, partial(self._our_call, limiter))
+            for _ in range(self._config.slots):
+                slots.start_soon(self._slot, partial(self._call, limiter))
 
-    async def seed(self, limiter: SeedLimiter) -> None:
-        """Sub-batches: the slowest of fifty holds up the next fifty."""
-        while self._next < self._order.blogs:
+    async def run_seed(self, limiter: SeedLimiter) -> None:
+        """Run the jobs as the seed did: in batches, each of which waits for its slowest job."""
+        while self._next < self._config.jobs:
             async with create_task_group() as batch:
-                for _ in range(min(WIDTH, self._order.blogs - self._next)):
-                    batch.start_soon(self._blog, self._take(), partial(self._seed_call, limiter))
+                for _ in range(min(BATCH, self._config.jobs - self._next)):
+                    batch.start_soon(self._job, self._take(), partial(self._seed_call, limiter))
 
     async def _slot(self, call: Callable[..., Any]) -> None:
-        while self._next < self._order.blogs:
-            await self._blog(self._take(), call)
+        while self._next < self._config.jobs:
+            await self._job(self._take(), call)
 
     def _take(self) -> int:
         self._next += 1
         return self._next
 
-    async def _blog(self, blog: int, call: Callable[..., Any]) -> None:
-        topic = f"subject {self._order.number}-{blog} of the bench"
-        for prompt, tokens in ((IDEAS, self._order.ideas_tokens), (POST, self._order.content_tokens)):
-            await self._made(partial(call, prompt, topic, tokens))
+    async def _job(self, number: int, call: Callable[..., Any]) -> None:
+        topic = f"subject {self._config.number}-{number} of the bench"
+        for prompt, tokens in ((IDEAS, self._config.ideas_tokens), (POST, self._config.content_tokens)):
+            await self._until_success(partial(call, prompt, topic, tokens))
 
-    async def _made(self, call: Callable[[], Any]) -> None:
-        """Make the call until it succeeds; a job that has to wait comes again."""
+    async def _until_success(self, call: Callable[[], Any]) -> None:
+        """Repeat a call until it succeeds."""
         while True:
             try:
                 await call()
@@ -83,12 +83,12 @@ class Caller:
                 self._report.calls += 1
                 return
 
-    async def _our_call(self, limiter: Limiter, prompt: Prompt, topic: str, tokens: int) -> None:
-        async with limiter.permit(self._order.model, tokens=tokens) as permit:
+    async def _call(self, limiter: Limiter, prompt: Prompt, topic: str, tokens: int) -> None:
+        async with limiter.permit(self._config.model, tokens=tokens) as permit:
             generation = await self._generate(prompt, topic, tokens)
             if generation.tokens:
                 permit.used(generation.tokens)
-            await limiter.learn(self._order.model, limits_in(generation.headers))
+            await limiter.learn(self._config.model, limits_in(generation.headers))
 
     async def _seed_call(self, limiter: SeedLimiter, prompt: Prompt, topic: str, tokens: int) -> None:
         async with limiter.permit(tokens):
@@ -96,7 +96,7 @@ class Caller:
 
     async def _generate(self, prompt: Prompt, topic: str, tokens: int) -> Any:
         return await self._client.generate(
-            model=self._order.model,
+            model=self._config.model,
             instructions=prompt.instructions,
             input=fenced("source", {"keyword": topic}),
             schema_name=prompt.name,
@@ -106,37 +106,36 @@ class Caller:
         )
 
 
-async def main(order: Order) -> None:
-    report = Report()
-    settings = OpenAISettings(api_key=SecretStr("simulated-key"), base_url=order.base_url)
-    async with OpenAIClient(settings, connections=order.slots) as client, _database(order) as database:
-        limiter = Limiter(database, {order.model: bucket(order)})
-        if order.limiter == OURS:
+async def main(config: CallerConfig) -> None:
+    report = CallerReport()
+    settings = OpenAISettings(api_key=SecretStr("simulated-key"), base_url=config.base_url)
+    async with OpenAIClient(settings, connections=config.slots) as client, _database(config) as database:
+        limiter = Limiter(database, {config.model: _bucket(config)})
+        if config.limiter == OURS:
             await limiter.start()
-        print("ready", flush=True)  # noqa: T201 - to the process that started us
-        await run_sync(sys.stdin.readline)
-        began, before = process_time(), database.statements
-        caller = Caller(order, client, report)
-        if order.limiter == OURS:
-            await caller.ours(limiter)
+        await wait_for_begin()
+        started, before = process_time(), database.statements
+        caller = Caller(config, client, report)
+        if config.limiter == OURS:
+            await caller.run(limiter)
         else:
-            limits = {"requests": order.requests_per_minute, "tokens": order.tokens_per_minute}
-            share = {name: round(limit * order.minute_s / 60) for name, limit in limits.items()}
-            await caller.seed(SeedLimiter(**share, minute_s=order.minute_s))
-        report.cpu_s, report.statements = process_time() - began, database.statements - before
-    print(TypeAdapter(dict[str, Any]).dump_json(asdict(report)).decode(), flush=True)  # noqa: T201 - likewise
+            limits = {"requests": config.requests_per_minute, "tokens": config.tokens_per_minute}
+            share = {name: round(limit * config.minute_s / 60) for name, limit in limits.items()}
+            await caller.run_seed(SeedLimiter(**share, minute_s=config.minute_s))
+        report.cpu_s, report.statements = process_time() - started, database.statements - before
+    print(TypeAdapter(dict[str, Any]).dump_json(asdict(report)).decode(), flush=True)  # noqa: T201 - read by the bench
 
 
-def bucket(order: Order) -> Bucket:
-    return Bucket(order.model, "openai", order.requests_per_minute, order.tokens_per_minute, burst_s=order.burst_s)
+def _bucket(config: CallerConfig) -> Bucket:
+    return Bucket(config.model, "openai", config.requests_per_minute, config.tokens_per_minute, burst_s=config.burst_s)
 
 
 @asynccontextmanager
-async def _database(order: Order) -> AsyncIterator[Counted]:
-    async with Database(DatabaseSettings(url=SecretStr(order.dsn), pool_min=1, pool_max=4)) as database:
-        yield Counted(RetryingDatabase(database, DatabaseHealth()))
+async def _database(config: CallerConfig) -> AsyncIterator[CountingRunner]:
+    async with Database(DatabaseSettings(url=SecretStr(config.dsn), pool_min=1, pool_max=4)) as database:
+        yield CountingRunner(RetryingDatabase(database, DatabaseHealth()))
 
 
 if __name__ == "__main__":
     configure(LogSettings(level="error"))
-    anyio.run(main, TypeAdapter(Order).validate_json(sys.argv[1]))
+    anyio.run(main, TypeAdapter(CallerConfig).validate_json(sys.argv[1]))

@@ -1,4 +1,4 @@
--- attempts: was anything claimed twice, or left?
+-- attempts: jobs that were claimed more than once, and jobs that are not DONE.
 -- Gives  one row: twice, unfinished.
 select
     count(*) filter (where g.attempt > 1) as twice,

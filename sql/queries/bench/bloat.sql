@@ -1,4 +1,4 @@
--- bloat: how large the hot tables and the claim's index are, and how much of them is dead.
+-- bloat: the size of the tables of jobs and sites and of their indexes, and their dead rows.
 -- Gives  one row: jobs_mb, pending_index_kb, sites_kb, dead_jobs, dead_sites, live_jobs.
 select
     pg_relation_size('blog_generations') / 1048576.0 as jobs_mb,

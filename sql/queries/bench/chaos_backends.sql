@@ -1,5 +1,5 @@
--- chaos_backends: the connections of workers.
--- Gives  pid of each, in order.
+-- chaos_backends: the connections of the workers.
+-- Gives  pid, in order.
 select a.pid
 from pg_stat_activity as a
 where a.datname = current_database() and a.application_name like 'blogworker chaos/%%' and a.pid <> pg_backend_pid()

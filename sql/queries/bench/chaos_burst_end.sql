@@ -1,5 +1,5 @@
--- chaos_burst_end: half of the burst's blogs that have not begun are cancelled, the others put off for a year.
--- Gives  one row: cancelled, put_off.
+-- chaos_burst_end: cancel half of the jobs of the burst that no worker has claimed, and postpone the others by a year.
+-- Gives  one row: cancelled, postponed.
 with ended as (
     update blog_generations as g
     set
@@ -11,5 +11,5 @@ with ended as (
 
 select
     count(*) filter (where e.status = 'CANCELLED') as cancelled,
-    count(*) filter (where e.status = 'SCHEDULED') as put_off
+    count(*) filter (where e.status = 'SCHEDULED') as postponed
 from ended as e;

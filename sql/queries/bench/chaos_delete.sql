@@ -1,4 +1,4 @@
--- chaos_delete: what a producer types who no longer wants a blog that has not begun.
+-- chaos_delete: delete a job that no worker has claimed.
 -- Takes  topic.
 -- Gives  one row if it was deleted.
 delete from blog_generations where source_id = %(topic)s and status = 'PENDING' and attempt = 0 returning id as job_id;

@@ -1,6 +1,7 @@
--- chaos_ends: attempts that did not finish their blog, and why.
--- Gives  job_id, instance_id, attempt, became, at, error, spent, buying, kind: of the error that was recorded, null: none, handed back.
-select h.job_id, h.instance_id, h.attempt, h.became, h.at, h.error, h.spent, h.buying, e.kind
+-- chaos_ends: attempts that ended without DONE, in order.
+-- Gives  job_id, instance_id, attempt, new_status, at, error, spent, unpaid (see chaos_history); kind: of the stored
+--        error, or null.
+select h.job_id, h.instance_id, h.attempt, h.new_status, h.at, h.error, h.spent, h.unpaid, e.kind
 from chaos_history as h
 left join lateral (
     select e.kind
@@ -9,5 +10,5 @@ left join lateral (
     order by e.id desc
     limit 1
 ) as e on true
-where h.was = 'PROCESSING' and h.became <> 'DONE'
+where h.old_status = 'PROCESSING' and h.new_status <> 'DONE'
 order by h.n;

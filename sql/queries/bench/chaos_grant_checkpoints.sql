@@ -1,2 +1,2 @@
--- chaos_grant_checkpoints: workers may store a finished stage again.
+-- chaos_grant_checkpoints: undo chaos_revoke_checkpoints.
 grant insert on generation_stages to blogworker_worker;

@@ -1,2 +1,2 @@
--- chaos_grant_jobs: workers may claim and settle again.
+-- chaos_grant_jobs: undo chaos_revoke_jobs.
 grant update on blog_generations to blogworker_worker;

@@ -1,13 +1,13 @@
--- chaos_history: where every move of a blog is written down, by the database itself, beside what the workers tell.
+-- chaos_history: create the table of all changes of status. A trigger writes it, so it does not depend on the workers.
 create table chaos_history (
     n bigint generated always as identity primary key,
     at timestamptz not null default clock_timestamp(),
     job_id bigint not null,
     instance_id text not null,
     attempt integer not null,
-    was text, -- null: it came
-    became text, -- null: it was deleted
+    old_status text, -- null: inserted
+    new_status text, -- null: deleted
     error text,
-    spent boolean not null, -- it counts against max_attempts
-    buying boolean not null -- an attempt ended in a stage whose paid answer was not stored yet
+    spent boolean not null, -- the attempt counts against max_attempts
+    unpaid boolean not null -- an attempt ended before the paid answer of its stage was stored
 );

@@ -1,4 +1,4 @@
--- chaos_poison_site: a site with whatever values the columns allow.
+-- chaos_poison_site: insert a site with any values that the columns accept.
 -- Takes  instance_id, weight, virtual_time, ready_at, max_in_flight, max_pending, settings.
 insert into sites (instance_id, weight, virtual_time, ready_at, max_in_flight, max_pending, settings)
 values (

@@ -1,3 +1,3 @@
--- chaos_quota_round: whether the function that is renamed has its own name.
--- Gives  one row: there.
-select exists (select from pg_proc as p where p.proname = 'quota_round') as there;
+-- chaos_quota_round: whether the function that chaos_rename renames exists.
+-- Gives  one row: exists.
+select exists (select from pg_proc as p where p.proname = 'quota_round') as exists;

@@ -1,2 +1,2 @@
--- chaos_rename: the function that every paid call asks for its quota is gone.
-alter function quota_round rename to quota_round_of_tomorrow;
+-- chaos_rename: rename the function that reserves quota.
+alter function quota_round rename to quota_round_renamed;

@@ -1,2 +1,2 @@
--- chaos_rename_back: and is back.
-alter function quota_round_of_tomorrow rename to quota_round;
+-- chaos_rename_back: undo chaos_rename.
+alter function quota_round_renamed rename to quota_round;

@@ -1,4 +1,4 @@
--- chaos_reset: what an operator types to have failed blogs tried again, those of the poisoned sites left as they are.
+-- chaos_reset: retry all failed jobs, except those of poisoned sites.
 -- Gives  job_id of each.
 update blog_generations set status = 'PENDING'
 where status = 'FAILED' and instance_id not like 'poison-%%'

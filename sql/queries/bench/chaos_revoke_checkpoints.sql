@@ -1,2 +1,2 @@
--- chaos_revoke_checkpoints: workers may not store a finished stage.
+-- chaos_revoke_checkpoints: make it impossible for workers to store checkpoints.
 revoke insert on generation_stages from blogworker_worker;

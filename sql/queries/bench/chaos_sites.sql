@@ -1,4 +1,4 @@
--- chaos_sites: the innocent sites whose place in the line is no longer a number that can be compared with others.
+-- chaos_sites: the ordinary sites whose virtual time is not a finite number.
 -- Gives  instance_id of each.
 select s.instance_id
 from sites as s

@@ -1,5 +1,5 @@
--- chaos_spend: the paid calls whose answer was stored.
--- Gives  one row: stored, the answers; recorded, the calls in the books.
+-- chaos_spend: paid calls, by the stored answers and by the ledger.
+-- Gives  one row: stored: answers; recorded: calls in the ledger.
 select
     (select count(*) from chaos_answers) as stored,
     (select coalesce(sum(u.requests), 0)::bigint from provider_usage as u) as recorded;

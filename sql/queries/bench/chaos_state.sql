@@ -1,6 +1,5 @@
--- chaos_state: how far the queue is.
--- Gives  one row: done, failed (poisoned rows may), open: waiting for their turn, running, or due; what waits for a time
---        of its own is not.
+-- chaos_state: the number of jobs by state.
+-- Gives  one row: done; failed, without poisoned rows; open: pending, running, or scheduled within a day.
 select
     count(*) filter (where g.status = 'DONE') as done,
     count(*) filter (where g.status = 'FAILED' and g.instance_id not like 'poison-%%') as failed,

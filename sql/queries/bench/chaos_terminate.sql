@@ -1,3 +1,4 @@
--- chaos_terminate: end one connection, as an administrator would.
+-- chaos_terminate: close one connection.
 -- Takes  pid.
+-- Gives  one row: done.
 select pg_terminate_backend(%(pid)s::integer) as done;

@@ -1,2 +1,2 @@
--- chaos_worker_role: the workers' own login, which has what every worker is granted.
+-- chaos_worker_role: create the login of the workers, with the privileges of every worker.
 create role chaos_worker login password 'chaos' in role blogworker_worker;

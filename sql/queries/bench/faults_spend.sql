@@ -1,5 +1,5 @@
--- faults_spend: what the ledger says of each provider, and the predictions whose pictures became covers.
--- Gives  one row a provider: requests, cost_usd, wasted, wasted_usd; used text[], the same in each.
+-- faults_spend: the ledger of each provider, and the predictions whose image became a cover.
+-- Gives  one row per provider: provider, requests, cost_usd, wasted, wasted_usd; used text[]: the same in each row.
 select
     u.provider,
     sum(u.requests)::integer as requests,

@@ -1,4 +1,5 @@
--- faults_state: how many blogs are done, how many FAILED, and the sites that are paused.
+-- faults_state: the number of jobs by status, and the paused sites.
+-- Gives  one row: done, failed, paused text[].
 select
     count(*) filter (where g.status = 'DONE') as done,
     count(*) filter (where g.status = 'FAILED') as failed,

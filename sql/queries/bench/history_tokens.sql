@@ -1,5 +1,5 @@
--- history_tokens: the tokens of each paid text, and when its answer was stored, in seconds of the database's clock.
--- Gives  instance_id, at_s, tokens.
+-- history_tokens: the tokens of each paid text.
+-- Gives  instance_id; at_s: when its answer was stored, in seconds of the database's clock; tokens.
 select
     g.instance_id,
     extract(epoch from s.created_at)::double precision as at_s,

@@ -1,4 +1,4 @@
--- insert_spread: blogs of many sites in one statement, triggers and all.
+-- insert_spread: insert jobs for random sites.
 -- Takes  jobs, sites.
 insert into blog_generations (instance_id, source_type, source_id, source_data)
 select 'site-' || (random() * (%(sites)s - 1))::integer, 'keyword', 'keyword ' || n, '{"keyword": "linen curtains"}'

@@ -1,4 +1,4 @@
--- load_jobs: fill an empty queue, evenly over its sites, past the triggers (they are not what is measured).
+-- load_jobs: fill an empty queue with jobs that are in line, evenly over its sites. For disabled triggers.
 -- Takes  jobs, sites.
 insert into blog_generations (instance_id, source_type, source_id, source_data, line)
 select

@@ -1,4 +1,4 @@
--- seed_claim: the query of the system this one takes over from, for comparison: rank the whole backlog, lock nothing.
+-- seed_claim: the claim of the seed, for comparison. It ranks the whole backlog, and locks nothing.
 -- Takes  slots, site_window.
 with instance_batches as (
     select g.*, row_number() over (partition by g.instance_id order by g.created_at) as rn

@@ -1,4 +1,4 @@
--- seed_rows: the blogs that were fetched.
+-- seed_rows: the jobs of seed_claim.
 -- Takes  job_ids bigint[].
 -- Gives  job_id, instance_id, attempt, source_type, source_id, source_data, site (its settings), created_at.
 select

@@ -1,10 +1,10 @@
--- slots_by_site: how many slots each site holds at this moment, and how many of its blogs wait for one.
--- Gives  one row a site that has either: instance_id, weight, held, waiting; stages: the stage of each blog that holds a
---        slot; now_s: the database's clock.
+-- slots_by_site: the running and the waiting jobs of each site.
+-- Gives  one row per site that has any: instance_id, weight; running, waiting: jobs; stages: of the running jobs; now_s:
+--        the database's clock.
 select
     g.instance_id,
     s.weight,
-    count(*) filter (where g.status = 'PROCESSING') as held,
+    count(*) filter (where g.status = 'PROCESSING') as running,
     count(*) filter (where g.status = 'PENDING') as waiting,
     coalesce(array_agg(g.stage) filter (where g.status = 'PROCESSING'), '{}') as stages,
     extract(epoch from clock_timestamp())::double precision as now_s

@@ -1,2 +1,2 @@
--- vacuum: what autovacuum would have done by the time a backlog has grown.
+-- vacuum: do what autovacuum does while a backlog grows.
 vacuum analyze;

@@ -1,4 +1,0 @@
--- insert_by_hand: blogs of one site as a producer in psql would insert them, triggers and all.
--- Takes  instance_id, jobs.
-insert into blog_generations (instance_id, source_type, source_id)
-select %(instance_id)s, 'keyword', 'keyword ' || n from generate_series(1, %(jobs)s) as n;

@@ -1,2 +1,0 @@
--- pass_triggers: load without the triggers; ends with use_triggers.
-alter table blog_generations disable trigger user;
