@@ -28,7 +28,7 @@ from blogworker.settings import OpenAISettings, Settings, load
 from blogworker.spend.ledger import Spend
 from blogworker.stages.pipeline import attempt
 from blogworker.stages.preview import Recalled, Unguarded, UnqueuedCheckpoints
-from blogworker.stages.work import Vendors, Work
+from blogworker.stages.work import Clients, Work
 from blogworker.telemetry import configure
 
 CLAIM, SITE_WINDOW = 100, 20
@@ -81,7 +81,7 @@ class Unfenced(UnqueuedCheckpoints):
 class SeedWorker:
     """Runs jobs until it is killed."""
 
-    def __init__(self, settings: Settings, database: Database, providers: Vendors, limits: SeedLimits) -> None:
+    def __init__(self, settings: Settings, database: Database, providers: Clients, limits: SeedLimits) -> None:
         self._settings = settings
         self._database = database
         self._providers = providers

@@ -9,13 +9,13 @@ from blogworker.providers.replicate import ReplicateClient
 from blogworker.providers.wix.client import WixClient
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import Settings
-from blogworker.stages.work import Vendors
+from blogworker.stages.work import Clients
 
 
 @asynccontextmanager
 async def open_clients(
     settings: Settings, limiter: Limiter, *, connections: int, illustrated: bool = True
-) -> AsyncIterator[Vendors]:
+) -> AsyncIterator[Clients]:
     """Keep the clients open during the block. Without `illustrated`, do not open the client for pictures."""
     picture_client = ReplicateClient(settings.replicate, connections=connections, pace=read_pace(limiter))
     sites = site_pace(limiter, rpm=settings.wix.rpm)
@@ -26,4 +26,4 @@ async def open_clients(
         if settings.wix.configured
         else nullcontext() as wix,
     ):
-        yield Vendors(openai=openai, replicate=replicate, wix=wix)
+        yield Clients(openai=openai, replicate=replicate, wix=wix)

@@ -161,7 +161,7 @@ def _no_picture(error: ProviderError) -> NoPicture:
 
 async def _stored(work: Work, content: Content, prediction_id: str, *, prompt: str) -> Cover:
     """Wait for the picture of a prediction, check it, and store it with its post."""
-    replicate = work.vendors.replicate
+    replicate = work.clients.replicate
     # One prediction that died, or one refused file, does not mean that the provider fails.
     async with work.breakers.guarding(PROVIDER, exempt=(PredictionGone, PredictionFailed), secondary=True):
         url = await replicate.wait(prediction_id)
@@ -199,7 +199,7 @@ def _shape(data: bytes) -> tuple[int, int]:
 async def _started(work: Work, name: Name, *, prompt: str) -> str:
     work.breakers.require_closed(PROVIDER)  # before the request takes quota
     prediction_id = await _lost(work, name, prompt=prompt) or await _created(work, name, prompt=prompt)
-    replicate = work.vendors.replicate
+    replicate = work.clients.replicate
     spend = Spend(provider=PROVIDER, model=replicate.model, cost_usd=replicate.cost_usd)
     replaces = PREDICTIONS_IN_ORDER[: PREDICTIONS_IN_ORDER.index(name)]
     await work.save(name, effects.Prediction(id=prediction_id, prompt=prompt), spend, replaces=replaces)
@@ -212,7 +212,7 @@ async def _lost(work: Work, name: Name, *, prompt: str) -> str | None:
     if request is None or request.seed is None or request.instead_of != _prediction_id(work, name):
         return None
     async with work.breakers.guarding(PROVIDER, secondary=True):
-        return await work.vendors.replicate.find(prompt, seed=request.seed)
+        return await work.clients.replicate.find(prompt, seed=request.seed)
 
 
 async def _created(work: Work, name: Name, *, prompt: str) -> str:
@@ -222,7 +222,7 @@ async def _created(work: Work, name: Name, *, prompt: str) -> str:
         request = effects.PredictionRequest(seed=seed, instead_of=_prediction_id(work, name))
         await work.save(REQUEST_OF[name.name], request)
         try:
-            return await work.vendors.replicate.create(prompt, aspect_ratio=ASPECT_RATIO, seed=seed)
+            return await work.clients.replicate.create(prompt, aspect_ratio=ASPECT_RATIO, seed=seed)
         except (RateLimited, Misconfigured, Rejected, Unsent) as error:
             # No prediction was created, so there is nothing to look for.
             await work.save(REQUEST_OF[name.name], effects.PredictionRequest())

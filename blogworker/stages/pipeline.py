@@ -88,7 +88,7 @@ def still_to_pay(work: Work) -> float | None:
     costs = {
         stage: call.tokens * highest_token_price(work.openai.prices.get(call.model, ()))
         for stage, call in text_calls(work.openai).items()
-    } | {Stage.IMAGE: work.vendors.replicate.cost_usd or 0.0}
+    } | {Stage.IMAGE: work.clients.replicate.cost_usd or 0.0}
     left = [usd for stage, usd in costs.items() if work.checkpoints.get(stage) is None]
     return sum(left) if left else None
 

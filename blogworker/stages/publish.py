@@ -59,10 +59,10 @@ log = get_logger()
 async def run(work: Work) -> Publication:
     content = work.require(CONTENT)
     await work.checkpoints.store_post(content.columns())
-    if work.vendors.wix is None:
+    if work.clients.wix is None:
         return Publication(published=False, reason="no Wix credentials: post kept in blog_posts")
     async with work.breakers.guarding(PROVIDER, site=work.claim.instance_id):
-        return await _publication(work, work.vendors.wix, content)
+        return await _publication(work, work.clients.wix, content)
 
 
 async def _publication(work: Work, wix: WixClient, content: Content) -> Publication:

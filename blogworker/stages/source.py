@@ -98,7 +98,7 @@ async def _from_shop(work: Work) -> dict[str, Any]:
     claim = work.claim
     if not claim.source_id:
         raise _unusable("this product has neither source_data.name nor a source_id: add one and retry the job")
-    if work.vendors.wix is None:
+    if work.clients.wix is None:
         raise _unusable(
             f"product {claim.source_id} has no source_data and there are no Wix credentials to read it from the shop: "
             "enqueue it with its name and description, or set WIX_APP_ID and WIX_APP_SECRET"
@@ -107,7 +107,7 @@ async def _from_shop(work: Work) -> dict[str, Any]:
     if (known := await work.cache.recall(key)) is not None:
         return dict(known)
     async with work.breakers.guarding(PROVIDER, site=work.claim.instance_id, secondary=True):
-        product: dict[str, Any] = storable(await _read(work, work.vendors.wix, claim.source_id))
+        product: dict[str, Any] = storable(await _read(work, work.clients.wix, claim.source_id))
     await work.cache.remember(key, product, ttl_s=work.cache.product_s)
     await learn(work, product)
     return product

@@ -155,7 +155,7 @@ class Cache(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Vendors:
+class Clients:
     """The clients of the providers. `wix` is None when there are no Wix credentials."""
 
     openai: OpenAIClient
@@ -169,7 +169,7 @@ class Work:
 
     claim: Claim
     checkpoints: Checkpoints
-    vendors: Vendors
+    clients: Clients
     limiter: Limiter
     openai: OpenAISettings  # models, and the tokens to reserve per call
     breakers: Guard

@@ -173,7 +173,7 @@ async def _request(work: Work, task: Task, *, name: str) -> str:
         work.breakers.guarding(PROVIDER, exempt=replaceable, secondary=task.stage == Stage.IDEAS),
     ):
         try:
-            generation = await work.vendors.openai.generate(
+            generation = await work.clients.openai.generate(
                 model=task.model,
                 instructions=task.prompt.instructions,
                 input=task.input,

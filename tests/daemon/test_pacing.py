@@ -183,11 +183,11 @@ async def test_the_clients_of_a_worker_are_paced(database):
         settings = settings_of(room.url)
         limiter = Limiter(database, pacing.buckets(settings))
         await limiter.start()
-        async with open_clients(settings, limiter, connections=1) as vendors:
-            await look(vendors.wix, BUSY)
-            prediction_id = await vendors.replicate.create("a mug", aspect_ratio="16:9")
-            await vendors.replicate.get(prediction_id)
-            await vendors.replicate.cancel(prediction_id)
+        async with open_clients(settings, limiter, connections=1) as clients:
+            await look(clients.wix, BUSY)
+            prediction_id = await clients.replicate.create("a mug", aspect_ratio="16:9")
+            await clients.replicate.get(prediction_id)
+            await clients.replicate.cancel(prediction_id)
 
     async with database.connection() as connection:
         rows = await connection.execute("select name from quotas where requests_clock > to_timestamp(0)")

@@ -15,7 +15,7 @@ from blogworker.queue.job import Claim, Stage
 from blogworker.settings import OpenAISettings
 from blogworker.stages import content
 from blogworker.stages.records import Output
-from blogworker.stages.work import Vendors, Work
+from blogworker.stages.work import Clients, Work
 
 from .cases import Case
 from .judge import TOKEN, Verdict, compared, published
@@ -107,7 +107,7 @@ def at_once(coroutine: Coroutine[Any, Any, T]) -> T:
 
 def _work(case: Case, model: Model) -> Work:
     checkpoints = RecordedCheckpoints(saved={"source": case.source, "ideas": {"chosen": case.idea}})
-    vendors: Any = Vendors(openai=model, replicate=None, wix=None)  # type: ignore[arg-type]
+    vendors: Any = Clients(openai=model, replicate=None, wix=None)  # type: ignore[arg-type]
     claim = Claim(
         job_id=1, instance_id=SITE, attempt=1, failures=0, max_attempts=5, stage=Stage.CONTENT,
         source_type=case.kind, source_id=case.id, source_data=dict(case.data), site={"language": case.language},

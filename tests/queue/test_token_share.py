@@ -19,7 +19,7 @@ STANDARD = 6_000
 FAILED = Failure(stage="content", kind="Unavailable", message="m")
 
 
-class Kitchen:
+class Harness:
     """Claims, and ends what it claimed after each job used what `takes` says."""
 
     def __init__(self, psql, claimer, takes: Callable[[str], int]) -> None:
@@ -59,17 +59,17 @@ class Kitchen:
 
 
 @pytest.fixture
-def kitchen(psql, claimer) -> Callable[[Callable[[str], int]], Kitchen]:
-    return lambda takes: Kitchen(psql, claimer, takes)
+def harness(psql, claimer) -> Callable[[Callable[[str], int]], Harness]:
+    return lambda takes: Harness(psql, claimer, takes)
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("slots", "claims"), [(10, 200), pytest.param(1, 600, marks=pytest.mark.proof)])
-async def test_sites_are_served_the_tokens_of_their_weight_also_when_their_jobs_change(psql, kitchen, slots, claims):
+async def test_sites_are_served_the_tokens_of_their_weight_also_when_their_jobs_change(psql, harness, slots, claims):
     """The bound: what one claim can take of the longest jobs. It holds at every moment, not only in the end."""
     takes = {"long": 4 * STANDARD, "short": STANDARD, "premium": 2 * STANDARD}
     weights = {"long": 1, "short": 1, "premium": 3}
-    cook = kitchen(takes.__getitem__)
+    cook = harness(takes.__getitem__)
     for site, weight in weights.items():
         await psql.run("insert into sites (instance_id, weight) values (%s, %s)", site, weight)
         await psql.insert(site, 2_500)
@@ -86,8 +86,8 @@ async def test_sites_are_served_the_tokens_of_their_weight_also_when_their_jobs_
     assert min(shares) > 8 * bound, "enough was served for the bound to mean something"
 
 
-async def test_a_new_site_is_in_the_next_claim_however_long_the_jobs_of_the_others(psql, kitchen):
-    cook = kitchen(lambda site: 4 * STANDARD)
+async def test_a_new_site_is_in_the_next_claim_however_long_the_jobs_of_the_others(psql, harness):
+    cook = harness(lambda site: 4 * STANDARD)
     for n in range(5):
         await psql.insert(f"old{n}", 100)
     for _ in range(5):
@@ -97,8 +97,8 @@ async def test_a_new_site_is_in_the_next_claim_however_long_the_jobs_of_the_othe
     assert "new" in {c.instance_id for c in await cook.claim(1)}
 
 
-async def test_a_site_alone_gets_every_slot_however_long_its_jobs(psql, kitchen):
-    cook = kitchen(lambda site: 10 * STANDARD)
+async def test_a_site_alone_gets_every_slot_however_long_its_jobs(psql, harness):
+    cook = harness(lambda site: 10 * STANDARD)
     await psql.insert("shop", 100)
     for _ in range(4):
         await cook.serve(10)
@@ -106,9 +106,9 @@ async def test_a_site_alone_gets_every_slot_however_long_its_jobs(psql, kitchen)
     assert len(await cook.claim(20)) == 20
 
 
-async def test_more_sites_than_slots_are_served_by_tokens(psql, kitchen):
+async def test_more_sites_than_slots_are_served_by_tokens(psql, harness):
     """Where a claim takes one job of each site it sees, only the line can tell the long from the short."""
-    cook = kitchen(lambda site: STANDARD * (4 if site.startswith("long") else 1))
+    cook = harness(lambda site: STANDARD * (4 if site.startswith("long") else 1))
     for n in range(6):
         await psql.insert(f"long{n}", 200)
         await psql.insert(f"short{n}", 200)
@@ -144,8 +144,8 @@ async def test_weights_below_one_hold_where_there_are_as_many_sites_as_slots(psq
         (Cancel(), 2.0),
     ],
 )
-async def test_an_attempt_costs_its_site_what_it_used(psql, kitchen, outcome, costs):
-    cook = kitchen(lambda site: 2 * STANDARD)
+async def test_an_attempt_costs_its_site_what_it_used(psql, harness, outcome, costs):
+    cook = harness(lambda site: 2 * STANDARD)
     await psql.insert("shop", 1)
     await cook.end(await cook.claim(1), outcome)
     await cook.claim(0)
@@ -165,9 +165,9 @@ async def test_an_attempt_costs_its_site_what_it_used(psql, kitchen, outcome, co
         (Cancel(), 1.0),
     ],
 )
-async def test_only_a_wait_without_an_error_refunds_the_unused_cost(psql, kitchen, outcome, costs):
+async def test_only_a_wait_without_an_error_refunds_the_unused_cost(psql, harness, outcome, costs):
     """A site of nothing but bad jobs must not hold the head of the line for nothing."""
-    cook = kitchen(lambda site: 0)
+    cook = harness(lambda site: 0)
     await psql.insert("shop", 1)
     await cook.end(await cook.claim(1), outcome)
     await cook.claim(0)
@@ -175,9 +175,9 @@ async def test_only_a_wait_without_an_error_refunds_the_unused_cost(psql, kitche
     assert (await cook.site())["virtual_time"] == pytest.approx(costs)
 
 
-async def test_one_unusual_job_changes_the_cost_of_a_turn_by_at_most_an_eighth(psql, kitchen):
+async def test_one_unusual_job_changes_the_cost_of_a_turn_by_at_most_an_eighth(psql, harness):
     takes = {"shop": 9 * STANDARD}
-    cook = kitchen(takes.__getitem__)
+    cook = harness(takes.__getitem__)
     await psql.insert("shop", 200)
     await cook.serve(1)
     await cook.claim(0)
@@ -195,8 +195,8 @@ async def test_one_unusual_job_changes_the_cost_of_a_turn_by_at_most_an_eighth(p
     assert (await cook.site())["turn_cost"] == pytest.approx(0.1)
 
 
-async def test_a_job_that_waits_halfway_is_charged_once_for_all_its_calls(psql, kitchen):
-    cook = kitchen(lambda site: STANDARD)
+async def test_a_job_that_waits_halfway_is_charged_once_for_all_its_calls(psql, harness):
+    cook = harness(lambda site: STANDARD)
     await psql.insert("shop", 1)
     await cook.end(await cook.claim(1), Wait(0, "quota"))
     await cook.end(await cook.claim(1), Done())
@@ -206,8 +206,8 @@ async def test_a_job_that_waits_halfway_is_charged_once_for_all_its_calls(psql, 
     assert (await cook.site())["turn_cost"] == pytest.approx(1 + (2 - 1) / 8)
 
 
-async def test_the_bills_of_a_site_that_another_transaction_has_locked_are_kept_for_later(psql, another_psql, kitchen):
-    cook = kitchen(lambda site: 3 * STANDARD)
+async def test_the_bills_of_a_site_that_another_transaction_has_locked_are_kept_for_later(psql, another_psql, harness):
+    cook = harness(lambda site: 3 * STANDARD)
     await psql.insert("held", 1)
     await psql.insert("free", 1)
     await cook.end(await cook.claim(2), Done())

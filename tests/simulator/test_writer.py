@@ -148,7 +148,7 @@ def test_a_long_description_is_parsed_quickly(piece: str) -> None:
     ("source", "kind"),
     [
         (
-            {"kind": "product", "name": "Jam Jar", "description": "For furniture soap.", "product_type": "Kitchen"},
+            {"kind": "product", "name": "Jam Jar", "description": "For furniture soap.", "product_type": "Harness"},
             GOODS,
         ),
         ({"kind": "product", "name": "Linen Tea Towel"}, GOODS),
@@ -164,7 +164,7 @@ def test_a_long_description_is_parsed_quickly(piece: str) -> None:
         ({"kind": "text", "text": "We are a small tea room in Porto. We open early."}, ANY),
         ({"kind": "product", "name": "Harbour Ring", "description": "Sterling silver."}, "silver"),
         ({"kind": "product", "name": "Harbour", "product_type": "Mugs", "tags": ["stoneware"]}, "mug"),
-        ({"kind": "keyword", "keyword": "sharpen a kitchen knife with a whetstone"}, "knife"),
+        ({"kind": "keyword", "keyword": "sharpen a harness knife with a whetstone"}, "knife"),
         ({"kind": "keyword", "keyword": "how often to water an orchid"}, "plant"),
     ],
 )

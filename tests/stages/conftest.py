@@ -18,9 +18,9 @@ from blogworker.spend.budget import Refusal
 from blogworker.spend.ledger import Spend
 from blogworker.stages import publish
 from blogworker.stages.records import Output
-from blogworker.stages.work import ClaimedTitle, Related, Vendors, Work
+from blogworker.stages.work import ClaimedTitle, Clients, Related, Work
 
-from .pipeline_harness import Kitchen, opened_kitchen
+from .pipeline_harness import Harness, opened_harness
 
 SITE = "11111111-2222-3333-4444-555555555555"
 PRODUCT = {
@@ -238,18 +238,18 @@ def cache() -> Remembered:
 def work(
     claim: Claim, checkpoints: RecordedCheckpoints, writer: Writer, limiter: OpenLimiter, cache: Remembered
 ) -> Work:
-    vendors = Vendors(openai=writer, replicate=None, wix=None)
-    return Work(claim, checkpoints, vendors, limiter, OpenAISettings(_env_file=None), ClosedBreakers(), cache)
+    clients = Clients(openai=writer, replicate=None, wix=None)
+    return Work(claim, checkpoints, clients, limiter, OpenAISettings(_env_file=None), ClosedBreakers(), cache)
 
 
 @pytest.fixture
-async def kitchen(database, worker_id, monkeypatch) -> AsyncIterator[Kitchen]:
+async def harness(database, worker_id, monkeypatch) -> AsyncIterator[Harness]:
     """A queue with one blog in it. What is waited for by the second is waited for by the tenth of it."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://unused")
     monkeypatch.setattr(breaker, "VERDICT_S", 0.1)
     monkeypatch.setattr(publish, "QUERY_LAG_S", 0.1)
     monkeypatch.setattr(publish, "SLOWEST_DRAFT_S", 0.1)
-    async with opened_kitchen(database, worker_id) as made:
+    async with opened_harness(database, worker_id) as made:
         await made.add(SITE)
         yield made
 

@@ -24,9 +24,9 @@ from blogworker.stages.cache import StoredCache
 from blogworker.stages.checkpoint import StoredCheckpoints
 from blogworker.stages.checkpoint import load as load_checkpoints
 from blogworker.stages.pipeline import attempt
-from blogworker.stages.work import Guard, Vendors, Work
+from blogworker.stages.work import Clients, Guard, Work
 
-from .vendors import Room
+from .simulated_clients import Room
 
 SPEED = 100
 QUICK: dict[str, dict[str, Any]] = {
@@ -37,11 +37,11 @@ QUICK: dict[str, dict[str, Any]] = {
 
 
 @dataclass
-class Kitchen:
+class Harness:
     """A queue, and all that makes its blogs. `trouble`: what becomes of a post without a picture."""
 
     database: Any
-    vendors: Vendors
+    clients: Clients
     room: Room
     worker_id: UUID
     openai: OpenAISettings
@@ -92,7 +92,7 @@ class Kitchen:
         checkpoints = StoredCheckpoints(self.database, self.worker_id, taken, saved)
         cache = StoredCache(self.database, product_s=60, ideas_s=60)
         work = Work(
-            taken, checkpoints, self.vendors, self.limiter, self.openai, self.breakers, cache, self.trouble
+            taken, checkpoints, self.clients, self.limiter, self.openai, self.breakers, cache, self.trouble
         )  # fmt: skip
         outcome = await attempt(work, retry_base_s=1, retry_cap_s=60)
         settler = Settler(RetryingDatabase(self.database, DatabaseHealth()), self.worker_id)
@@ -131,8 +131,8 @@ class Kitchen:
 
 
 @asynccontextmanager
-async def opened_kitchen(database: Any, worker_id: UUID, **options: Any) -> AsyncIterator[Kitchen]:
-    """A kitchen whose providers run at a hundred times their speed. DATABASE_URL has to be set."""
+async def opened_harness(database: Any, worker_id: UUID, **options: Any) -> AsyncIterator[Harness]:
+    """A harness whose providers run at a hundred times their speed. DATABASE_URL has to be set."""
     await database.execute(
         "queue/register_worker", name="w", worker_id=worker_id, host="h", pid=1, version="0", concurrency=1, lease_s=600
     )  # fmt: skip
@@ -142,9 +142,9 @@ async def opened_kitchen(database: Any, worker_id: UUID, **options: Any) -> Asyn
         limiter, breakers = Limiter(database, buckets(settings)), Breakers(database)
         await limiter.start()
         await breakers.sync()
-        async with open_clients(settings, limiter, connections=4) as vendors:
+        async with open_clients(settings, limiter, connections=4) as clients:
             openai = settings.openai.model_copy(update={"fallback_model": None})
-            yield Kitchen(database, vendors, Room(http), worker_id, openai, limiter, breakers)
+            yield Harness(database, clients, Room(http), worker_id, openai, limiter, breakers)
 
 
 def _settings(url: str) -> Settings:

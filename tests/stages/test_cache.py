@@ -8,7 +8,7 @@ from blogworker.stages import source
 from blogworker.stages.cache import StoredCache
 
 from .conftest import SITE, claimed
-from .vendors import simulated
+from .simulated_clients import simulated
 
 pytestmark = pytest.mark.anyio
 
@@ -45,10 +45,10 @@ async def test_expired_values_are_not_returned_and_prune_removes_them(stored, da
 
 async def test_a_product_and_its_catalog_are_read_once(work, stored):
     """Every call counts against the 200 a minute that the site's visitors share."""
-    async with simulated() as (vendors, room):
+    async with simulated() as (clients, room):
         product_id = (await room.products(SITE))[0]["id"]
         another_id = (await room.products(SITE))[1]["id"]
-        work = replace(work, vendors=vendors, cache=stored)
+        work = replace(work, clients=clients, cache=stored)
 
         first = (await source.run(claimed(work, source_id=product_id, source_data={}))).dump()
         again = (await source.run(claimed(work, source_id=product_id, source_data={}))).dump()
@@ -62,12 +62,12 @@ async def test_a_product_and_its_catalog_are_read_once(work, stored):
 
 
 async def test_a_shop_that_moved_to_the_new_catalog_is_read_again_at_once(work, cache):
-    async with simulated() as (vendors, room):
+    async with simulated() as (clients, room):
         product_id = (await room.products(SITE))[0]["id"]
-        answer = await vendors.wix.catalog(SITE)
+        answer = await clients.wix.catalog(SITE)
         wrong = "V1_CATALOG" if answer == "V3_CATALOG" else "V3_CATALOG"
         cache.values[f"catalog/{SITE}"] = wrong
-        work = claimed(replace(work, vendors=vendors), source_id=product_id, source_data={})
+        work = claimed(replace(work, clients=clients), source_id=product_id, source_data={})
 
         assert (await source.run(work)).dump()["name"]
     assert cache.values[f"catalog/{SITE}"] == answer
@@ -75,8 +75,8 @@ async def test_a_shop_that_moved_to_the_new_catalog_is_read_again_at_once(work, 
 
 
 async def test_tags_are_created_once_and_found_again_in_any_case():
-    async with simulated() as (vendors, room):
-        wix = vendors.wix
+    async with simulated() as (clients, room):
+        wix = clients.wix
         first = await wix.tag_ids(SITE, ["Coffee", "Slow Mornings"], language="en")
         again = await wix.tag_ids(SITE, ["SLOW mornings", "coffee", "Coffee"], language=None)
 

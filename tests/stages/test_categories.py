@@ -12,7 +12,7 @@ from blogworker.stages import publish
 from blogworker.stages.categories import CACHED_S, MOST, category_ids, matching
 
 from .conftest import SITE, Remembered, claimed, idea, post
-from .vendors import simulated
+from .simulated_clients import simulated
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +23,7 @@ LABELS = st.text("abs ßé-&陶器ไ1", max_size=12)
     ("label", "names", "phrases"),
     [
         ("Mugs", ["mug"], []),
-        ("Home & Kitchen", ["home kitchen"], []),
+        ("Home & Harness", ["home harness"], []),
         ("MUGS", [], ["heavy coffee mug"]),
         ("Gusseisen", ["gusseisen"], []),
         ("Уход", ["уход"], []),
@@ -60,13 +60,13 @@ async def world(work, checkpoints):
         "content": {**post(), "markdown": "One paragraph.", "html": "<p>One paragraph.</p>", "word_count": 2},
         "image": {},
     }
-    async with simulated() as (vendors, room):
-        yield claimed(replace(work, vendors=vendors), site={"language": "en"}), room
+    async with simulated() as (clients, room):
+        yield claimed(replace(work, clients=clients), site={"language": "en"}), room
 
 
 async def categories(work, *labels):
     """Make them, as the owner does; their ids by label."""
-    sites = work.vendors.wix._sites
+    sites = work.clients.wix._sites
     made = [
         await sites.post(SITE, "/blog/v3/categories", body={"category": {"label": label}}, repeatable=False)
         for label in labels
@@ -77,7 +77,7 @@ async def categories(work, *labels):
 async def drafted(work, room):
     await publish.run(work)
     created = [call for call in await room.requests("wix") if call["operation"] == "drafts.create"]
-    [listed] = (await work.vendors.wix._sites.get(SITE, "/blog/v3/draft-posts"))["draftPosts"]
+    [listed] = (await work.clients.wix._sites.get(SITE, "/blog/v3/draft-posts"))["draftPosts"]
     assert len(created) == 1
     return listed["categoryIds"]
 
@@ -95,7 +95,7 @@ async def test_a_site_of_many_categories_is_read_page_by_page_and_once(world):
     work, room = world
     ids = await categories(work, *(f"Topic {number}" for number in range(103)), "Mugs")
 
-    found = [await category_ids(work, work.vendors.wix, ["mug"]) for _ in range(3)]
+    found = [await category_ids(work, work.clients.wix, ["mug"]) for _ in range(3)]
 
     assert found == [[ids["Mugs"]]] * 3
     assert (await room.operations("wix")).count("categories.query") == 2

@@ -17,7 +17,7 @@ from blogworker.stages import publish
 from blogworker.stages.work import Work
 
 from .conftest import RecordedCheckpoints, claimed
-from .pipeline_harness import Kitchen
+from .pipeline_harness import Harness
 from .test_publish import world  # noqa: F401 - a fixture
 
 WORKERS = [UUID(int=n) for n in range(1, 5)]
@@ -189,26 +189,26 @@ async def test_a_draft_made_before_the_draw_is_published(
 
 
 @pytest.mark.anyio
-async def test_posts_of_a_site_are_drawn_scored_and_recorded(kitchen: Kitchen) -> None:
+async def test_posts_of_a_site_are_drawn_scored_and_recorded(harness: Harness) -> None:
     """From the queue to Wix: two of six stay drafts, each post has its score, and the ledger their sum."""
-    await kitchen.run("update sites set settings = '{\"review_every\": 3}'")
-    [site] = await kitchen.run("select instance_id from sites")
+    await harness.run("update sites set settings = '{\"review_every\": 3}'")
+    [site] = await harness.run("select instance_id from sites")
     for subject in ("mugs", "teapots", "garden knives", "oak stools", "wool socks"):
-        await kitchen.add(site["instance_id"], source_id=subject)
-    await kitchen.room.fault(kind="reset_after", vendor="wix", operation="*draft*create*", times=2)
+        await harness.add(site["instance_id"], source_id=subject)
+    await harness.room.fault(kind="reset_after", vendor="wix", operation="*draft*create*", times=2)
 
     for _ in range(6):
-        for job in await kitchen.attempts():
+        for job in await harness.attempts():
             assert job["status"] in ("DONE", "PENDING", "SCHEDULED"), job
 
-    posts = await kitchen.run("select score, wix_draft_id, wix_post_id from blog_posts")
+    posts = await harness.run("select score, wix_draft_id, wix_post_id from blog_posts")
     assert len(posts) == 6
     assert [row["wix_draft_id"] is not None for row in posts] == [True] * 6
     assert sum(row["wix_post_id"] is None for row in posts) == 2
     scores = [row["score"] for row in posts]
     assert all(0 < score <= 100 for score in scores)
     for table in ("provider_usage", "site_spend", "fleet_spend"):
-        sums = await kitchen.run(f"select sum(posts)::int as posts, sum(score_sum)::int as score from {table}")
+        sums = await harness.run(f"select sum(posts)::int as posts, sum(score_sum)::int as score from {table}")
         assert sums == [{"posts": 6, "score": sum(scores)}], table
-    [spending] = await kitchen.run("select posts_month, score_month from spending")
+    [spending] = await harness.run("select posts_month, score_month from spending")
     assert (spending["posts_month"], float(spending["score_month"])) == (6, round(sum(scores) / 6, 1))

@@ -19,7 +19,7 @@ from blogworker.stages.preview import Recalled, UnqueuedCheckpoints, preview
 from blogworker.stages.work import STAGE_DEADLINE_S, Work
 
 from .conftest import SITE, ClosedBreakers, idea
-from .pipeline_harness import Kitchen
+from .pipeline_harness import Harness
 
 pytestmark = pytest.mark.anyio
 
@@ -33,108 +33,108 @@ where stage in ('ideas.draft', 'ideas.repair', 'ideas.more', 'ideas.more_repair'
 LIKE_ONE = "select l.title from titles_like(%s, title_key(%s), null, title_limit()) as l"
 
 
-async def ideas_calls(kitchen: Kitchen) -> int:
-    return [call["model"] for call in await kitchen.room.requests("openai")].count(MODEL)
+async def ideas_calls(harness: Harness) -> int:
+    return [call["model"] for call in await harness.room.requests("openai")].count(MODEL)
 
 
-async def buyers(kitchen: Kitchen) -> list[Any]:
-    return [row["value"]["job_id"] for row in await kitchen.run("select value from cache where key like '%/buyer'")]
+async def buyers(harness: Harness) -> list[Any]:
+    return [row["value"]["job_id"] for row in await harness.run("select value from cache where key like '%/buyer'")]
 
 
-async def shelf(kitchen: Kitchen) -> str:
-    """The key under which the ideas for the kitchen's first blog are kept, as the stage names it."""
-    [made] = await kitchen.run("select key from cache where key like 'ideas/%' and key not like '%/buyer'")
-    await kitchen.run("delete from cache")
+async def shelf(harness: Harness) -> str:
+    """The key under which the ideas for the harness's first blog are kept, as the stage names it."""
+    [made] = await harness.run("select key from cache where key like 'ideas/%' and key not like '%/buyer'")
+    await harness.run("delete from cache")
     return str(made["key"])
 
 
-def cache_of(kitchen: Kitchen) -> StoredCache:
-    return StoredCache(kitchen.database, product_s=60, ideas_s=60)
+def cache_of(harness: Harness) -> StoredCache:
+    return StoredCache(harness.database, product_s=60, ideas_s=60)
 
 
 @pytest.fixture
-async def dying(kitchen: Kitchen) -> Claim:
+async def dying(harness: Harness) -> Claim:
     """A blog whose worker dies as it is about to buy; another blog of its source stands behind it."""
-    first = await kitchen.attempt()
+    first = await harness.attempt()
     assert first["status"] == "DONE"
-    key = await shelf(kitchen)
-    await kitchen.add(SITE)
-    await kitchen.add(SITE)
-    [taken] = await kitchen.claims(1)
-    assert await cache_of(kitchen).acquire_single_flight(key, taken, ttl_s=STAGE_DEADLINE_S)
+    key = await shelf(harness)
+    await harness.add(SITE)
+    await harness.add(SITE)
+    [taken] = await harness.claims(1)
+    assert await cache_of(harness).acquire_single_flight(key, taken, ttl_s=STAGE_DEADLINE_S)
     return taken
 
 
-async def rescue(kitchen: Kitchen) -> None:
+async def rescue(harness: Harness) -> None:
     """What the fleet does when a worker's lease has ended; the worker begins another one."""
-    await kitchen.run("update workers set lease_until = now() - interval '1 s'")
-    await kitchen.database.execute("queue/rescue", batch=10, most_lone=MOST_LONE, most=MOST, only=None, skipped=[])
-    await kitchen.run("update workers set lease_until = now() + interval '1 h'")
+    await harness.run("update workers set lease_until = now() - interval '1 s'")
+    await harness.database.execute("queue/rescue", batch=10, most_lone=MOST_LONE, most=MOST, only=None, skipped=[])
+    await harness.run("update workers set lease_until = now() + interval '1 h'")
 
 
-async def test_ten_concurrent_jobs_of_one_source_pay_only_for_the_calls_they_need(kitchen):
+async def test_ten_concurrent_jobs_of_one_source_pay_only_for_the_calls_they_need(harness):
     """The usual campaign: all of them found the shelf empty, and each paid for a call of its own."""
     for _ in range(BLOGS - 1):
-        await kitchen.add(SITE)
+        await harness.add(SITE)
 
-    rounds = [await kitchen.attempts()]
+    rounds = [await harness.attempts()]
     while any(job["status"] != "DONE" for job in rounds[-1]):
-        rounds.append(await kitchen.attempts())
+        rounds.append(await harness.attempts())
 
-    bought = [json.loads(row["output"]["text"])["ideas"] for row in await kitchen.run(BOUGHT)]
+    bought = [json.loads(row["output"]["text"])["ideas"] for row in await harness.run(BOUGHT)]
     used_up = [each["title"] for offered in bought[:-1] for each in offered]
-    assert [title for title in used_up if not await kitchen.run(LIKE_ONE, SITE, title)] == [], "a call too soon"
+    assert [title for title in used_up if not await harness.run(LIKE_ONE, SITE, title)] == [], "a call too soon"
     assert 1 < len(bought) < BLOGS / 2
-    assert await ideas_calls(kitchen) == len(bought)
-    [booked] = await kitchen.run("select sum(requests) as calls from provider_usage where model = %s", MODEL)
+    assert await ideas_calls(harness) == len(bought)
+    [booked] = await harness.run("select sum(requests) as calls from provider_usage where model = %s", MODEL)
     assert booked["calls"] == len(bought)
-    titles = await kitchen.run("select title from site_titles")
+    titles = await harness.run("select title from site_titles")
     assert len(titles) == len({title["title"] for title in titles}) == BLOGS
-    assert await kitchen.run("select id from blog_generations where failures > 0") == []
-    assert await buyers(kitchen) == []
+    assert await harness.run("select id from blog_generations where failures > 0") == []
+    assert await buyers(harness) == []
 
 
-async def test_waiting_for_ideas_uses_no_slot_and_no_attempt_and_has_a_reason(kitchen, dying):
+async def test_waiting_for_ideas_uses_no_slot_and_no_attempt_and_has_a_reason(harness, dying):
     """And those that wait do not come back all at once."""
     for _ in range(18):
-        await kitchen.add(SITE)
+        await harness.add(SITE)
 
-    waiting = await kitchen.attempts()
+    waiting = await harness.attempts()
 
     assert {(job["status"], job["failures"], job["kind"]) for job in waiting} == {("PENDING", 0, None)}
     assert {job["error"] for job in waiting} == {"waits for ideas that another job of this source requests"}
     assert all(SOONEST_S - 3 < job["wait_s"] <= LATEST_S for job in waiting)
     assert max(job["wait_s"] for job in waiting) > 1 + min(job["wait_s"] for job in waiting), "19 of 6 seconds"
-    assert await ideas_calls(kitchen) == 1, "the one before all this"
+    assert await ideas_calls(harness) == 1, "the one before all this"
 
 
-async def test_a_dead_buyer_continues_after_its_rescue(kitchen, dying):
-    await rescue(kitchen)
+async def test_a_dead_buyer_continues_after_its_rescue(harness, dying):
+    await rescue(harness)
 
-    job = await kitchen.attempt()
+    job = await harness.attempt()
 
     assert (job["id"], job["status"]) == (dying.job_id, "DONE")
-    assert await buyers(kitchen) == []
+    assert await buyers(harness) == []
 
 
-async def test_a_dead_buyer_is_replaced_after_a_while(kitchen, dying):
+async def test_a_dead_buyer_is_replaced_after_a_while(harness, dying):
     """No job may wait for ever for a buyer that died unnoticed."""
-    assert (await kitchen.attempt())["status"] == "PENDING"
-    [left] = await kitchen.run("select extract(epoch from expires_at - now()) as s from cache where key like '%/buyer'")
+    assert (await harness.attempt())["status"] == "PENDING"
+    [left] = await harness.run("select extract(epoch from expires_at - now()) as s from cache where key like '%/buyer'")
     assert STAGE_DEADLINE_S - 60 < left["s"] <= STAGE_DEADLINE_S
 
-    await kitchen.run("update cache set expires_at = now() where key like '%/buyer'")
+    await harness.run("update cache set expires_at = now() where key like '%/buyer'")
 
-    assert (await kitchen.attempt())["status"] == "DONE"
+    assert (await harness.attempt())["status"] == "DONE"
 
 
 @pytest.mark.parametrize("end", ["CANCELLED", "PENDING"])
-async def test_a_buyer_whose_attempt_is_over_is_replaced_at_once(kitchen, dying, end):
+async def test_a_buyer_whose_attempt_is_over_is_replaced_at_once(harness, dying, end):
     """It was stopped by hand, or rescued and stands in line again: no need to wait for its time to run out."""
-    await rescue(kitchen)
-    await kitchen.run("update blog_generations set status = %s, priority = -1 where id = %s", end, dying.job_id)
+    await rescue(harness)
+    await harness.run("update blog_generations set status = %s, priority = -1 where id = %s", end, dying.job_id)
 
-    job = await kitchen.attempt()
+    job = await harness.attempt()
 
     assert (job["id"] != dying.job_id, job["status"]) == (True, "DONE")
 
@@ -150,13 +150,13 @@ async def test_a_buyer_whose_attempt_is_over_is_replaced_at_once(kitchen, dying,
     ],
     ids=["500", "429", "no answer", "no credit", "refused"],
 )
-async def test_a_buyer_without_a_result_lets_the_next_one_try(kitchen, fault, status):
-    kitchen.breakers = ClosedBreakers()
-    await kitchen.room.fault(vendor="openai", times=2, **fault)
+async def test_a_buyer_without_a_result_lets_the_next_one_try(harness, fault, status):
+    harness.breakers = ClosedBreakers()
+    await harness.room.fault(vendor="openai", times=2, **fault)
 
-    assert (await kitchen.attempt())["status"] == status
+    assert (await harness.attempt())["status"] == status
 
-    assert await buyers(kitchen) == []
+    assert await buyers(harness) == []
 
 
 async def test_a_cancelled_buyer_lets_the_next_one_try(work, writer, checkpoints, cache):
@@ -182,36 +182,36 @@ async def test_a_cancelled_buyer_lets_the_next_one_try(work, writer, checkpoints
     assert ended == [work.claim]
 
 
-async def test_blogs_of_another_source_or_site_do_not_wait(kitchen, dying):
-    another = await kitchen.add(SITE, source_id="carpets")
-    elsewhere = await kitchen.add("another site")
+async def test_blogs_of_another_source_or_site_do_not_wait(harness, dying):
+    another = await harness.add(SITE, source_id="carpets")
+    elsewhere = await harness.add("another site")
 
-    ends = {job["id"]: job["status"] for job in await kitchen.attempts()}
+    ends = {job["id"]: job["status"] for job in await harness.attempts()}
 
     assert (ends.pop(another), ends.pop(elsewhere)) == ("DONE", "DONE")
     assert set(ends.values()) == {"PENDING"}
 
 
-async def test_a_job_with_paid_ideas_does_not_wait(kitchen, dying):
+async def test_a_job_with_paid_ideas_does_not_wait(harness, dying):
     """And what it does not use is there for the others, who need not wait for the buyer then."""
-    [waits] = await kitchen.run("select id from blog_generations where status = 'PENDING'")
+    [waits] = await harness.run("select id from blog_generations where status = 'PENDING'")
     answer = {"text": json.dumps({"ideas": [idea(title="Paid for"), idea(title="And so is another one")]})}
-    await kitchen.run(
+    await harness.run(
         "insert into generation_stages (generation_id, stage, output, attempt) values (%s, 'ideas.draft', %s, 0)",
         waits["id"],
         Json(answer),
     )
-    await kitchen.add(SITE)
-    bought = await ideas_calls(kitchen)
+    await harness.add(SITE)
+    bought = await ideas_calls(harness)
 
-    paid, behind = await kitchen.attempt(), await kitchen.attempt()
+    paid, behind = await harness.attempt(), await harness.attempt()
 
     assert (paid["id"], paid["status"], behind["status"]) == (waits["id"], "DONE", "DONE")
-    assert await ideas_calls(kitchen) == bought
-    assert await buyers(kitchen) == [dying.job_id], "whose right to buy is left alone"
+    assert await ideas_calls(harness) == bought
+    assert await buyers(harness) == [dying.job_id], "whose right to buy is left alone"
 
 
-async def test_a_preview_neither_waits_for_ideas_nor_delays_others(kitchen, dying):
+async def test_a_preview_neither_waits_for_ideas_nor_delays_others(harness, dying):
     """It has no row in the queue to come back to."""
     spends: list[Any] = []
 
@@ -219,14 +219,14 @@ async def test_a_preview_neither_waits_for_ideas_nor_delays_others(kitchen, dyin
         spends.append(spend)
 
     kept = UnqueuedCheckpoints(record)
-    cache = Recalled(kitchen.database, product_s=60, ideas_s=60)
+    cache = Recalled(harness.database, product_s=60, ideas_s=60)
     claim = replace(dying, job_id=0)
-    work = Work(claim, kept, kitchen.vendors, kitchen.limiter, kitchen.openai, kitchen.breakers, cache)
+    work = Work(claim, kept, harness.clients, harness.limiter, harness.openai, harness.breakers, cache)
 
     found = await preview(work, kept, illustrated=False, retry_base_s=1, retry_cap_s=1, say=lambda _: None)
 
     assert found.post["title"]
-    assert await buyers(kitchen) == [dying.job_id]
+    assert await buyers(harness) == [dying.job_id]
 
 
 async def test_ideas_that_arrived_meanwhile_are_not_bought_again(work, writer, checkpoints, cache):
@@ -246,32 +246,32 @@ async def test_ideas_that_arrived_meanwhile_are_not_bought_again(work, writer, c
     assert writer.asked == []
 
 
-async def test_a_lost_attempt_does_not_release_the_next_buyer(kitchen, dying):
+async def test_a_lost_attempt_does_not_release_the_next_buyer(harness, dying):
     """Its worker, back from the dead, cleans up after itself only."""
-    cache, [key] = cache_of(kitchen), [row["key"] for row in await kitchen.run("select key from cache")]
+    cache, [key] = cache_of(harness), [row["key"] for row in await harness.run("select key from cache")]
     key = key.removesuffix("/buyer")
-    await rescue(kitchen)
-    [again] = await kitchen.claims(1)
+    await rescue(harness)
+    [again] = await harness.claims(1)
     assert await cache.acquire_single_flight(key, again, ttl_s=60)
 
     await cache.release_single_flight(key, dying)
-    assert await buyers(kitchen) == [again.job_id]
+    assert await buyers(harness) == [again.job_id]
     assert await cache.acquire_single_flight(key, again, ttl_s=60), "said again, as after a lost answer"
 
     await cache.release_single_flight(key, again)
-    assert await buyers(kitchen) == []
+    assert await buyers(harness) == []
 
 
-async def test_one_of_many_concurrent_jobs_becomes_the_buyer(kitchen):
+async def test_one_of_many_concurrent_jobs_becomes_the_buyer(harness):
     for _ in range(BLOGS - 1):
-        await kitchen.add(SITE)
-    cache, answers = cache_of(kitchen), []
+        await harness.add(SITE)
+    cache, answers = cache_of(harness), []
 
     async def ask(taken: Claim) -> None:
         answers.append(await cache.acquire_single_flight("k", taken, ttl_s=60))
 
     async with create_task_group() as tasks:
-        for taken in await kitchen.claims(BLOGS):
+        for taken in await harness.claims(BLOGS):
             tasks.start_soon(ask, taken)
 
     assert sorted(answers) == [False] * (BLOGS - 1) + [True]

@@ -13,7 +13,7 @@ from blogworker.stages.content import read_post
 from blogworker.stages.work import Work
 
 from .conftest import idea, post
-from .vendors import Room, json_of, simulated
+from .simulated_clients import Room, json_of, simulated
 
 pytestmark = pytest.mark.anyio
 
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def world(work: Work, checkpoints) -> AsyncIterator[tuple[Work, Room]]:
     checkpoints.saved["content"] = read_post(json_of(post()), source={}, idea=idea())
-    async with simulated() as (vendors, room):
-        yield replace(work, vendors=vendors), room
+    async with simulated() as (clients, room):
+        yield replace(work, clients=clients), room
 
 
 async def test_a_picture_is_generated_paid_for_and_stored(world, checkpoints, limiter):

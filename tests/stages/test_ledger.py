@@ -22,7 +22,7 @@ from blogworker.stages.pipeline import attempt
 from blogworker.stages.work import Work
 
 from .conftest import OpenLimiter, claimed
-from .vendors import Room, simulated
+from .simulated_clients import Room, simulated
 
 pytestmark = pytest.mark.anyio
 
@@ -81,9 +81,9 @@ async def desk(database: Database, work: Work) -> AsyncIterator[tuple[Books, Roo
         name="w", worker_id=worker_id, host="h", pid=1, version="0", concurrency=9, lease_s=600,
     )  # fmt: skip
     settler = Settler(RetryingDatabase(database, DatabaseHealth()), worker_id)
-    async with simulated() as (vendors, room), create_task_group() as tasks:
+    async with simulated() as (clients, room), create_task_group() as tasks:
         tasks.start_soon(settler.run)
-        work = replace(work, vendors=replace(vendors, wix=None), limiter=OpenLimiter())
+        work = replace(work, clients=replace(clients, wix=None), limiter=OpenLimiter())
         yield Books(database, settler, worker_id, work), room
         tasks.cancel_scope.cancel()
 
@@ -187,8 +187,8 @@ async def test_only_the_remaining_cost_is_reserved(work, checkpoints):
     """A blog that needs no more than its picture fits where a whole one does not; publishing is free."""
     checkpoints.refusal = Refusal("site", "spent", newly=False)
     asked = []
-    async with simulated() as (vendors, _):
-        work = replace(claimed(work), vendors=vendors, openai=OpenAISettings(_env_file=None))
+    async with simulated() as (clients, _):
+        work = replace(claimed(work), clients=clients, openai=OpenAISettings(_env_file=None))
         for done in ("source", "ideas", "content", "image"):
             await attempt(work, retry_base_s=0, retry_cap_s=0)
             asked.append(checkpoints.events)

@@ -19,7 +19,7 @@ from blogworker.stages.pipeline import LONGEST_WAIT_S, attempt, failure, outcome
 from blogworker.stages.work import Work
 
 from .conftest import SITE, claimed, idea, post
-from .vendors import Room, json_of, simulated
+from .simulated_clients import Room, json_of, simulated
 
 pytestmark = pytest.mark.anyio
 
@@ -52,8 +52,8 @@ class Wary:
 async def wary(work: Work, database: Database, monkeypatch) -> AsyncIterator[Wary]:
     monkeypatch.setattr(room_of_breakers, "VERDICT_S", 0.05)
     breakers = Breakers(database)
-    async with simulated() as (vendors, room):
-        wary = Wary(replace(work, vendors=vendors, breakers=breakers), room, database, breakers)
+    async with simulated() as (clients, room):
+        wary = Wary(replace(work, clients=clients, breakers=breakers), room, database, breakers)
         await wary.sql("update provider_health set succeeded_at = clock_timestamp()")
         yield wary
 

@@ -9,7 +9,7 @@ from blogworker.spend.ledger import Spend
 from blogworker.stages.preview import ATTEMPTS, Preview, UnqueuedCheckpoints, preview
 from blogworker.stages.work import Work
 
-from .vendors import simulated
+from .simulated_clients import simulated
 
 pytestmark = pytest.mark.anyio
 
@@ -42,8 +42,8 @@ async def made(work: Work, ledger: Ledger, *, illustrated: bool = True) -> Previ
 
 
 async def test_a_preview_is_a_whole_blog_that_is_published_nowhere(work: Work, ledger: Ledger) -> None:
-    async with simulated() as (vendors, room):
-        found = await made(replace(work, vendors=vendors), ledger)
+    async with simulated() as (clients, room):
+        found = await made(replace(work, clients=clients), ledger)
         shown = await room.posts(work.claim.instance_id)
 
     assert shown == []
@@ -56,20 +56,20 @@ async def test_a_preview_is_a_whole_blog_that_is_published_nowhere(work: Work, l
 
 
 async def test_temporary_failures_are_retried_and_nothing_is_bought_twice(work: Work, ledger: Ledger) -> None:
-    async with simulated() as (vendors, room):
+    async with simulated() as (clients, room):
         await room.fault(kind="status", status=500, vendor="replicate", times=2)
 
-        found = await made(replace(work, vendors=vendors), ledger)
+        found = await made(replace(work, clients=clients), ledger)
 
     assert found.picture is not None
     assert [call.name for call in found.calls] == ["ideas.draft", "content.draft", "image.prediction"]
 
 
 async def test_a_paid_post_is_shown_even_without_its_picture(work: Work, ledger: Ledger) -> None:
-    async with simulated() as (vendors, room):
+    async with simulated() as (clients, room):
         await room.fault(kind="status", status=500, vendor="replicate")
 
-        found = await made(replace(work, vendors=vendors), ledger)
+        found = await made(replace(work, clients=clients), ledger)
 
     assert found.post["title"]
     assert (found.image, found.picture) == (None, None)
@@ -77,30 +77,30 @@ async def test_a_paid_post_is_shown_even_without_its_picture(work: Work, ledger:
 
 
 async def test_a_preview_gives_up_when_a_provider_stays_down(work: Work, ledger: Ledger) -> None:
-    async with simulated() as (vendors, room):
+    async with simulated() as (clients, room):
         await room.fault(kind="status", status=500, vendor="openai")
 
         with pytest.raises(Unavailable):
-            await made(replace(work, vendors=vendors), ledger)
+            await made(replace(work, clients=clients), ledger)
         assert len(await room.operations("openai")) == ATTEMPTS
 
     assert ledger.spends == []
 
 
 async def test_a_second_refusal_is_final(work: Work, ledger: Ledger) -> None:
-    async with simulated() as (vendors, room):
+    async with simulated() as (clients, room):
         await room.fault(kind="refusal", vendor="openai")
 
         with pytest.raises(Rejected):
-            await made(replace(work, vendors=vendors), ledger)
+            await made(replace(work, clients=clients), ledger)
         assert len(await room.operations("openai")) == 2  # the second rephrased
 
     assert len(ledger.spends) == 2, "a refusal is paid for"
 
 
 async def test_no_picture_is_requested_where_none_is_wanted(work: Work, ledger: Ledger) -> None:
-    async with simulated() as (vendors, room):
-        found = await made(replace(work, vendors=vendors), ledger, illustrated=False)
+    async with simulated() as (clients, room):
+        found = await made(replace(work, clients=clients), ledger, illustrated=False)
         assert await room.operations("replicate") == []
 
     assert (found.image, found.picture, found.trouble) == (None, None, None)
@@ -113,8 +113,8 @@ async def test_a_preview_refuses_to_be_published(ledger: Ledger) -> None:
 
 
 async def test_an_unknown_cost_is_not_shown_as_zero(work: Work, ledger: Ledger) -> None:
-    async with simulated() as (vendors, _):
-        found = await made(replace(work, vendors=vendors), ledger, illustrated=False)
+    async with simulated() as (clients, _):
+        found = await made(replace(work, clients=clients), ledger, illustrated=False)
 
     call = found.calls[0]
     unknown = replace(call, spend=replace(call.spend, cost_usd=None))

@@ -15,7 +15,7 @@ from blogworker.stages.records import Output
 from blogworker.stages.work import Work
 
 from .conftest import SITE, body, claimed, idea, post
-from .vendors import simulated
+from .simulated_clients import simulated
 
 pytestmark = pytest.mark.anyio
 
@@ -92,13 +92,13 @@ async def test_a_post_links_its_product_once_or_not_at_all(work, writer, checkpo
 
 async def test_a_shops_own_addresses_are_learnt_for_products_of_files(work, cache):
     """From a product that is read anyway, in either catalog: it costs no call."""
-    async with simulated() as (vendors, room):
-        sites = {await vendors.wix.catalog(site): site for site in (f"site-{n}" for n in range(9))}
+    async with simulated() as (clients, room):
+        sites = {await clients.wix.catalog(site): site for site in (f"site-{n}" for n in range(9))}
         for site in sites.values():
             [first, second, *_] = await room.products(site)
             live = (
                 await source.run(
-                    claimed(replace(work, vendors=vendors), instance_id=site, source_id=first["id"], source_data={})
+                    claimed(replace(work, clients=clients), instance_id=site, source_id=first["id"], source_data={})
                 )
             ).dump()
             there = claimed(work, instance_id=site)

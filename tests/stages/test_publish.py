@@ -11,10 +11,10 @@ from blogworker.errors import LeaseLost, RateLimited, SiteUnavailable, Unavailab
 from blogworker.providers.wix.client import WixClient
 from blogworker.stages import image, publish
 from blogworker.stages.content import read_post
-from blogworker.stages.work import Later, Vendors, Work
+from blogworker.stages.work import Clients, Later, Work
 
 from .conftest import SITE, RecordedCheckpoints, claimed, idea, post
-from .vendors import Room, json_of, simulated
+from .simulated_clients import Room, json_of, simulated
 
 pytestmark = pytest.mark.anyio
 
@@ -27,8 +27,8 @@ async def world(work: Work, checkpoints, monkeypatch) -> AsyncIterator[tuple[Wor
         "content": read_post(json_of(post()), source={}, idea=idea()),
         "ideas": {"chosen": idea(), "others": []},
     }
-    async with simulated() as (vendors, room):
-        illustrated = replace(work, vendors=vendors)
+    async with simulated() as (clients, room):
+        illustrated = replace(work, clients=clients)
         checkpoints.saved["image"] = (await image.run(illustrated)).dump()
         checkpoints.events.clear()
         yield illustrated, room
@@ -151,7 +151,7 @@ class Turns:
 async def test_the_claim_is_confirmed_after_the_wait_for_quota(world, checkpoints):
     """Waiting for the turn may take half a minute, after which the claim may be another's and the intent too old."""
     work, _ = world
-    Turns(checkpoints, work.vendors.wix)
+    Turns(checkpoints, work.clients.wix)
 
     await publish.run(work)
 
@@ -174,7 +174,7 @@ async def test_a_refused_wait_for_quota_leaves_no_intent(world, checkpoints, mon
     monkeypatch.setattr(publish, "SLOWEST_DRAFT_S", 600)
     checkpoints.saved["publish.media"] = {"id": "f1", "url": "", "status": "READY"}
     work = claimed(work, site={"member_id": "m1"})
-    Turns(checkpoints, work.vendors.wix, refuses=0)
+    Turns(checkpoints, work.clients.wix, refuses=0)
 
     with pytest.raises(RateLimited):
         await publish.run(work)
@@ -190,7 +190,7 @@ async def test_a_wait_refused_after_a_refused_token_leaves_a_refused_intent(worl
     checkpoints.saved["publish.media"] = {"id": "f1", "url": "", "status": "READY"}
     checkpoints.saved["publish.tags"] = {"ids": []}
     await room.fault(kind="status", vendor="wix", operation="drafts.create", status=401, times=1)
-    turns = Turns(checkpoints, work.vendors.wix, refuses=3)  # the site, its members, the draft
+    turns = Turns(checkpoints, work.clients.wix, refuses=3)  # the site, its members, the draft
 
     with pytest.raises(RateLimited):
         await publish.run(work)
@@ -315,9 +315,9 @@ async def test_a_site_that_removed_the_app_is_paused(world):
 
 async def test_without_wix_credentials_the_post_is_only_stored(world, checkpoints: RecordedCheckpoints):
     work, _ = world
-    vendors = Vendors(work.vendors.openai, work.vendors.replicate, None)
+    clients = Clients(work.clients.openai, work.clients.replicate, None)
 
-    output = (await publish.run(replace(work, vendors=vendors))).dump()
+    output = (await publish.run(replace(work, clients=clients))).dump()
 
     assert output == {"published": False, "reason": "no Wix credentials: post kept in blog_posts"}
     assert checkpoints.post["title"] == post()["title"]

@@ -10,7 +10,7 @@ import pytest
 from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, Usage, in_force, text_cost
 
 from .conftest import SITE
-from .pipeline_harness import Kitchen
+from .pipeline_harness import Harness
 
 pytestmark = pytest.mark.anyio
 
@@ -33,8 +33,8 @@ KINDS: dict[str, list[dict[str, Any]]] = {  # faults, and so many calls that the
 }
 
 
-async def checkpoints(kitchen: Kitchen, job_id: int) -> dict[str, Any]:
-    rows = await kitchen.run("select stage, output from generation_stages where generation_id = %s", job_id)
+async def checkpoints(harness: Harness, job_id: int) -> dict[str, Any]:
+    rows = await harness.run("select stage, output from generation_stages where generation_id = %s", job_id)
     return {row["stage"]: row["output"] for row in rows}
 
 
@@ -57,28 +57,28 @@ def bill(calls: list[dict[str, Any]], saved: dict[str, Any]) -> tuple[int, float
 
 
 @pytest.mark.parametrize("trouble", ["skip", "fail"])
-async def test_the_ledger_counts_unusable_billed_answers_as_waste(kitchen, trouble):
+async def test_the_ledger_counts_unusable_billed_answers_as_waste(harness, trouble):
     """It counted one of two pictures that were withheld, and the repair of two texts that were unfit: half."""
-    kitchen.trouble = trouble
-    kitchen.vendors = replace(kitchen.vendors, wix=None)
-    await kitchen.run("delete from blog_generations")
-    models = {"openai": kitchen.openai.content_model, "replicate": kitchen.vendors.replicate.model}
+    harness.trouble = trouble
+    harness.clients = replace(harness.clients, wix=None)
+    await harness.run("delete from blog_generations")
+    models = {"openai": harness.openai.content_model, "replicate": harness.clients.replicate.model}
     calls, usd, seen = 0, 0.0, Counter(openai=0, replicate=0)
     for kind, faults in KINDS.items():
-        job_id = await kitchen.add(SITE, source_id=f"{kind} curtains")
+        job_id = await harness.add(SITE, source_id=f"{kind} curtains")
         for fault in faults:
-            await kitchen.room.fault(**fault, model=models[fault["vendor"]])
-        while (await kitchen.attempt())["status"] not in ("DONE", "FAILED"):
+            await harness.room.fault(**fault, model=models[fault["vendor"]])
+        while (await harness.attempt())["status"] not in ("DONE", "FAILED"):
             pass
 
-        asked = [call for vendor in seen for call in (await kitchen.room.requests(vendor))[seen[vendor] :]]
+        asked = [call for vendor in seen for call in (await harness.room.requests(vendor))[seen[vendor] :]]
         seen.update(call["vendor"] for call in asked)
-        more = bill(asked, await checkpoints(kitchen, job_id))
+        more = bill(asked, await checkpoints(harness, job_id))
         calls, usd = calls + more[0], usd + more[1]
         assert (more[0] > 0) == (kind != "nothing")
-        [sums] = await kitchen.run("select sum(wasted)::int as wasted, sum(wasted_usd) as usd from provider_usage")
+        [sums] = await harness.run("select sum(wasted)::int as wasted, sum(wasted_usd) as usd from provider_usage")
         assert sums["wasted"] == calls, kind
         assert float(sums["usd"]) == pytest.approx(usd, rel=0.05), f"{kind}: what a cache takes in is not in the bill"
-        [rows] = await kitchen.run("select sum(wasted)::int as wasted, sum(wasted_usd) as usd from generation_stages")
+        [rows] = await harness.run("select sum(wasted)::int as wasted, sum(wasted_usd) as usd from generation_stages")
         assert rows == sums, "the checkpoints and the ledger say the same"
-        await kitchen.room.forgive()
+        await harness.room.forgive()

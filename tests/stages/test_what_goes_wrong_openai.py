@@ -25,15 +25,15 @@ pytestmark = pytest.mark.anyio
     ],
     ids=["reset", "reset after", "malformed", "503", "HTML 502", "HTML 504", "500", "failed in body"],
 )
-async def test_temporary_failures_are_retried_with_backoff(kitchen, fault, kind):
+async def test_temporary_failures_are_retried_with_backoff(harness, fault, kind):
     """One attempt is spent, and the next one makes the post."""
-    await kitchen.room.fault(vendor="openai", times=1, **fault)
+    await harness.room.fault(vendor="openai", times=1, **fault)
 
-    job = await kitchen.attempt()
+    job = await harness.attempt()
 
     assert (job["status"], job["failures"], job["kind"]) == ("PENDING", 1, kind)
     assert job["wait_s"] > 0
-    assert (await kitchen.attempt())["status"] == "DONE"
+    assert (await harness.attempt())["status"] == "DONE"
 
 
 @pytest.mark.parametrize(
@@ -41,43 +41,43 @@ async def test_temporary_failures_are_retried_with_backoff(kitchen, fault, kind)
     ["\0", '{"ideas": "\0"}', '{"ideas": [{"title": "Curtains, hung well", "score": null}]}', "[" * 100_000],
     ids=["NUL", "NUL in JSON", "null for a number", "bottomless"],
 )
-async def test_an_unexpected_answer_is_stored_and_repaired(kitchen, text):
+async def test_an_unexpected_answer_is_stored_and_repaired(harness, text):
     """It was paid for: an attempt that crashes over it would have each of its successors buy, or read, it again."""
     said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
     usage = {"input_tokens": 900, "output_tokens": 400, "total_tokens": 1300}
     answer = {"object": "response", "status": "completed", "model": "gpt-6-luna", "output": [said], "usage": usage}
-    await kitchen.room.fault(vendor="openai", kind="status", status=200, body=answer, times=1)
+    await harness.room.fault(vendor="openai", kind="status", status=200, body=answer, times=1)
 
-    assert (await kitchen.attempt())["status"] == "DONE"
+    assert (await harness.attempt())["status"] == "DONE"
 
-    kept = await kitchen.run("select tokens_out from generation_stages where stage = 'ideas.draft'")
+    kept = await harness.run("select tokens_out from generation_stages where stage = 'ideas.draft'")
     assert kept == [{"tokens_out": 400}]
-    assert await kitchen.calls("openai", "responses.create") == 3  # the answer, its repair, and the post
+    assert await harness.calls("openai", "responses.create") == 3  # the answer, its repair, and the post
 
 
-async def test_five_failures_fail_the_job(kitchen):
-    kitchen.breakers = ClosedBreakers()  # which would keep them from being spent
-    await kitchen.room.fault(vendor="openai", kind="overloaded")
+async def test_five_failures_fail_the_job(harness):
+    harness.breakers = ClosedBreakers()  # which would keep them from being spent
+    await harness.room.fault(vendor="openai", kind="overloaded")
 
     for _ in range(4):
-        assert (await kitchen.attempt())["status"] == "PENDING"
+        assert (await harness.attempt())["status"] == "PENDING"
 
-    assert (await kitchen.attempt())["status"] == "FAILED"
+    assert (await harness.attempt())["status"] == "FAILED"
 
 
-async def test_a_call_without_an_answer_is_counted_and_given_longer_after_two(kitchen):
+async def test_a_call_without_an_answer_is_counted_and_given_longer_after_two(harness):
     """It may have been made and billed; otherwise a slow model would time out five times."""
-    kitchen.vendors.openai._settings = kitchen.vendors.openai._settings.model_copy(update={"timeout": 0.4})
-    kitchen.openai = kitchen.openai.model_copy(update={"timeout": 0.4})
-    await kitchen.room.fault(vendor="openai", kind="no_answer", times=2, delay_s=5)
+    harness.clients.openai._settings = harness.clients.openai._settings.model_copy(update={"timeout": 0.4})
+    harness.openai = harness.openai.model_copy(update={"timeout": 0.4})
+    await harness.room.fault(vendor="openai", kind="no_answer", times=2, delay_s=5)
 
     for spent in (1, 2):
-        job = await kitchen.attempt()
+        job = await harness.attempt()
         assert (job["status"], job["failures"], job["kind"]) == ("PENDING", spent, "OutcomeUnknown")
 
-    [noted] = await kitchen.run("select output from generation_stages where stage = 'ideas.draft_unanswered'")
+    [noted] = await harness.run("select output from generation_stages where stage = 'ideas.draft_unanswered'")
     assert noted["output"]["times"] == 2
-    [used] = await kitchen.run("select requests from provider_usage where provider = 'openai'")
+    [used] = await harness.run("select requests from provider_usage where provider = 'openai'")
     assert used["requests"] == 2
 
 
@@ -90,14 +90,14 @@ async def test_a_call_without_an_answer_is_counted_and_given_longer_after_two(ki
     ],
     ids=["429", "429 in body", "ramp"],
 )
-async def test_a_rate_limit_uses_no_attempt_and_delays_the_fleet(kitchen, fault, wait_s):
-    await kitchen.room.fault(vendor="openai", times=1, **fault)
+async def test_a_rate_limit_uses_no_attempt_and_delays_the_fleet(harness, fault, wait_s):
+    await harness.room.fault(vendor="openai", times=1, **fault)
 
-    job = await kitchen.attempt()
+    job = await harness.attempt()
 
     assert (job["status"], job["failures"], job["kind"]) == ("PENDING", 0, "RateLimited")
     assert job["wait_s"] > wait_s - 5
-    [bucket] = await kitchen.run(
+    [bucket] = await harness.run(
         "select blocked_until > now() as blocked, slowed from quotas where name = 'openai/gpt-6-luna'"
     )
     assert bucket["blocked"]
@@ -123,71 +123,71 @@ REFUSALS = (
     ],
     ids=[*MONEY, "401", "403", "404", "our schema", "our effort"],
 )
-async def test_failures_that_need_a_person_use_no_attempt(kitchen, fault):
+async def test_failures_that_need_a_person_use_no_attempt(harness, fault):
     """Jobs wait without using attempts until a person pays the bill."""
-    await kitchen.room.fault(vendor="openai", times=1, **fault)
+    await harness.room.fault(vendor="openai", times=1, **fault)
 
-    job = await kitchen.attempt()
+    job = await harness.attempt()
 
     assert (job["status"], job["failures"]) == ("PENDING", 0)
     assert job["kind"] in ("Misconfigured", "ModelUnknown")
-    assert await kitchen.breaker("openai") == {"state": "open", "misconfigured": True}
-    assert await kitchen.calls("openai", "responses.create") == 1
+    assert await harness.breaker("openai") == {"state": "open", "misconfigured": True}
+    assert await harness.calls("openai", "responses.create") == 1
 
 
-async def test_a_retired_model_is_replaced_where_a_fallback_is_named(kitchen):
-    kitchen.openai = kitchen.openai.model_copy(update={"fallback_model": "gpt-5.4-mini"})
+async def test_a_retired_model_is_replaced_where_a_fallback_is_named(harness):
+    harness.openai = harness.openai.model_copy(update={"fallback_model": "gpt-5.4-mini"})
     gone = {"error": {"message": "gone", "code": "model_not_found"}}
-    await kitchen.room.fault(vendor="openai", kind="status", status=404, body=gone, model="gpt-6-luna")
+    await harness.room.fault(vendor="openai", kind="status", status=404, body=gone, model="gpt-6-luna")
 
-    assert (await kitchen.attempt())["status"] == "DONE"
+    assert (await harness.attempt())["status"] == "DONE"
 
-    [made] = await kitchen.run("select model, output from generation_stages where stage = 'ideas.draft'")
+    [made] = await harness.run("select model, output from generation_stages where stage = 'ideas.draft'")
     assert made["model"] == made["output"]["model"] == "gpt-5.4-mini"
     assert made["output"]["tier"] == "default"
 
 
 @pytest.mark.parametrize("code", ["invalid_request_error", "context_length_exceeded", "invalid_prompt"])
-async def test_a_bad_request_ends_the_blog_with_its_code(kitchen, code):
+async def test_a_bad_request_ends_the_blog_with_its_code(harness, code):
     body = {"error": {"message": "no", "code": code, "type": "invalid_request_error"}}
-    await kitchen.room.fault(vendor="openai", kind="status", status=400, body=body)
+    await harness.room.fault(vendor="openai", kind="status", status=400, body=body)
 
-    job = await kitchen.attempt()
+    job = await harness.attempt()
 
     assert (job["status"], job["kind"], job["code"]) == ("FAILED", "Rejected", code)
-    assert await kitchen.calls("openai", "responses.create") == 1
+    assert await harness.calls("openai", "responses.create") == 1
 
 
-async def test_commentary_and_several_parts_are_one_answer(kitchen):
+async def test_commentary_and_several_parts_are_one_answer(harness):
     """Two messages joined are not JSON: each stage would pay for a repair."""
-    await kitchen.room.fault(vendor="openai", kind="talkative")
+    await harness.room.fault(vendor="openai", kind="talkative")
 
-    assert (await kitchen.attempt())["status"] == "DONE"
-    assert await kitchen.calls("openai", "responses.create") == 2
+    assert (await harness.attempt())["status"] == "DONE"
+    assert await harness.calls("openai", "responses.create") == 2
 
 
 @pytest.mark.parametrize(
     "output", [None, [], [{"type": "reasoning", "summary": []}]], ids=["null", "empty", "thoughts"]
 )
-async def test_an_answer_without_a_text_is_counted_and_bought_once_more(kitchen, output):
+async def test_an_answer_without_a_text_is_counted_and_bought_once_more(harness, output):
     """The provider bills it like any other. Five were bought, and those with a null `output` were not in the ledger."""
-    await kitchen.room.fault(vendor="openai", kind="altered", body={"output": output})
+    await harness.room.fault(vendor="openai", kind="altered", body={"output": output})
 
-    assert (await kitchen.attempt())["code"] == "empty"
-    job = await kitchen.attempt()
+    assert (await harness.attempt())["code"] == "empty"
+    job = await harness.attempt()
 
     assert (job["status"], job["kind"], job["code"]) == ("FAILED", "Rejected", "empty")
-    assert await kitchen.calls("openai", "responses.create") == 2
-    [kept] = await kitchen.run("select tokens_in, cost_usd from generation_stages where stage = 'ideas.draft_useless'")
-    asked = [entry for entry in await kitchen.room.requests("openai") if "input_tokens" in entry]
+    assert await harness.calls("openai", "responses.create") == 2
+    [kept] = await harness.run("select tokens_in, cost_usd from generation_stages where stage = 'ideas.draft_useless'")
+    asked = [entry for entry in await harness.room.requests("openai") if "input_tokens" in entry]
     assert kept["tokens_in"] == sum(entry["input_tokens"] for entry in asked) > 0
     assert kept["cost_usd"] > 0
 
 
-async def test_a_failure_in_the_body_that_is_our_fault_ends_the_blog(kitchen):
-    await kitchen.room.fault(vendor="openai", kind="failed", code="invalid_prompt")
+async def test_a_failure_in_the_body_that_is_our_fault_ends_the_blog(harness):
+    await harness.room.fault(vendor="openai", kind="failed", code="invalid_prompt")
 
-    assert (await kitchen.attempt())["status"] == "FAILED"
+    assert (await harness.attempt())["status"] == "FAILED"
 
 
 TWICE = [
@@ -199,38 +199,38 @@ TWICE = [
 
 
 @pytest.mark.parametrize(("kind", "named"), TWICE)
-async def test_an_unusable_answer_is_requested_once_more(kitchen, kind, named):
+async def test_an_unusable_answer_is_requested_once_more(harness, kind, named):
     """With more room, or in other words: within the same attempt, both paid for, and the blog is made."""
-    await kitchen.room.fault(vendor="openai", kind=kind, times=1)
+    await harness.room.fault(vendor="openai", kind=kind, times=1)
 
-    job = await kitchen.attempt()
+    job = await harness.attempt()
 
     assert job["status"] == "DONE"
-    assert f"ideas.draft_{named.lower()}" in await kitchen.checkpoints()
+    assert f"ideas.draft_{named.lower()}" in await harness.checkpoints()
 
 
 @pytest.mark.parametrize(("kind", "named"), TWICE)
-async def test_a_second_unusable_answer_is_final(kitchen, kind, named):
-    await kitchen.room.fault(vendor="openai", kind=kind)
+async def test_a_second_unusable_answer_is_final(harness, kind, named):
+    await harness.room.fault(vendor="openai", kind=kind)
 
-    job = await kitchen.attempt()
+    job = await harness.attempt()
 
     assert (job["status"], job["kind"]) == ("FAILED", named)
-    assert await kitchen.calls("openai", "responses.create") == 2
+    assert await harness.calls("openai", "responses.create") == 2
 
 
 @pytest.mark.parametrize("kind", ["short", "poor"])
-async def test_a_poor_post_is_repaired_once_then_refused(kitchen, kind):
-    await kitchen.room.fault(vendor="openai", kind=kind)
+async def test_a_poor_post_is_repaired_once_then_refused(harness, kind):
+    await harness.room.fault(vendor="openai", kind=kind)
 
-    job = await kitchen.attempt()
+    job = await harness.attempt()
 
     assert (job["status"], job["kind"], job["code"]) == ("FAILED", "Rejected", "invalid_text")
-    assert await kitchen.calls("openai", "responses.create") == 3  # ideas, draft, repair
+    assert await harness.calls("openai", "responses.create") == 3  # ideas, draft, repair
 
 
-async def test_a_poor_post_that_is_repaired_is_published(kitchen):
-    await kitchen.room.fault(vendor="openai", kind="poor", contains="<idea>", times=1)
+async def test_a_poor_post_that_is_repaired_is_published(harness):
+    await harness.room.fault(vendor="openai", kind="poor", contains="<idea>", times=1)
 
-    assert (await kitchen.attempt())["status"] == "DONE"
-    assert "content.repair" in await kitchen.checkpoints()
+    assert (await harness.attempt())["status"] == "DONE"
+    assert "content.repair" in await harness.checkpoints()

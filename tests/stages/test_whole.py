@@ -8,7 +8,7 @@ from blogworker.post import judging
 from blogworker.stages import content, ideas, image, publish, source
 
 from .conftest import SITE, claimed
-from .vendors import simulated
+from .simulated_clients import simulated
 
 pytestmark = pytest.mark.anyio
 
@@ -21,9 +21,9 @@ IN_ORDER = {"source": source, "ideas": ideas, "content": content, "image": image
     ids=["product", "keyword"],
 )
 async def test_a_row_becomes_a_published_post(work, checkpoints, fields):
-    async with simulated() as (vendors, room):
+    async with simulated() as (clients, room):
         for name, stage in IN_ORDER.items():
-            checkpoints.saved[name] = (await stage.run(claimed(replace(work, vendors=vendors), **fields))).dump()
+            checkpoints.saved[name] = (await stage.run(claimed(replace(work, clients=clients), **fields))).dump()
         shown = await room.posts(SITE)
 
     assert [post["title"] for post in shown] == [checkpoints.saved["content"]["title"]]
@@ -38,8 +38,8 @@ async def test_a_row_becomes_a_published_post(work, checkpoints, fields):
 )
 async def test_a_weak_answer_is_repaired(work, checkpoints, kind, checkpoint):
     """One more paid call, and the post is as good as any."""
-    async with simulated() as (vendors, room):
-        work = replace(work, vendors=vendors)
+    async with simulated() as (clients, room):
+        work = replace(work, clients=clients)
         for name in ("source", "ideas"):
             checkpoints.saved[name] = (await IN_ORDER[name].run(work)).dump()
         await room.fault(kind=kind, vendor="openai", times=1)
@@ -50,14 +50,14 @@ async def test_a_weak_answer_is_repaired(work, checkpoints, kind, checkpoint):
     assert output["word_count"] >= judging.LEAST_WORDS
 
 
-async def test_later_posts_of_a_site_link_to_its_first(kitchen):
+async def test_later_posts_of_a_site_link_to_its_first(harness):
     """A blog is made of posts that know each other; those of other sites are not among them."""
-    await kitchen.add("22222222-2222-3333-4444-555555555555", source_id="curtains")
-    await kitchen.attempts()
+    await harness.add("22222222-2222-3333-4444-555555555555", source_id="curtains")
+    await harness.attempts()
     for phrase in ("washing curtains", "curtains for a small room"):
-        await kitchen.add(SITE, source_id=phrase)
-        await kitchen.attempts()
-    rows = await kitchen.run(
+        await harness.add(SITE, source_id=phrase)
+        await harness.attempts()
+    rows = await harness.run(
         "select p.generation_id as id, p.instance_id, p.url, p.html, p.markdown, s.output -> 'links' as links "
         "from blog_posts as p join generation_stages as s on s.generation_id = p.generation_id and s.stage = 'content' "
         "order by 1"
@@ -71,15 +71,15 @@ async def test_later_posts_of_a_site_link_to_its_first(kitchen):
     for post in (second, third):
         assert all(f'href="{url}"' in post["html"] for url in post["links"])
         assert other["url"] not in post["html"]
-    shown = {post["title"]: post for post in await kitchen.room.posts(SITE)}
+    shown = {post["title"]: post for post in await harness.room.posts(SITE)}
     assert all(url in str(shown.values()) for url in second["links"])
-    asked = await kitchen.run("select stage, output from generation_stages where generation_id = %s", second["id"])
+    asked = await harness.run("select stage, output from generation_stages where generation_id = %s", second["id"])
     assert {"ideas.draft", "content.draft"} <= {row["stage"] for row in asked}
 
 
 async def test_a_product_is_read_from_the_shop_of_its_site(work, checkpoints):
-    async with simulated() as (vendors, room):
-        work = replace(work, vendors=vendors)
+    async with simulated() as (clients, room):
+        work = replace(work, clients=clients)
         product_id = (await room.products(SITE))[0]["id"]
 
         output = (await source.run(claimed(work, source_id=product_id, source_data={}))).dump()

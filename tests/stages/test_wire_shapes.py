@@ -11,36 +11,36 @@ BASES = {"openai": "/openai", "replicate": "/replicate", "wix": "/wix"}
 OLD_AND_NEW_SHOP = [f"{n}3333333-2222-3333-4444-555555555555" for n in range(4)]
 
 
-async def until_done(kitchen) -> None:
+async def until_done(harness) -> None:
     for _ in range(30):
-        left = await kitchen.run("select status, error from blog_generations where status <> 'DONE'")
+        left = await harness.run("select status, error from blog_generations where status <> 'DONE'")
         if not left:
             return
         assert "FAILED" not in {row["status"] for row in left}, left
-        await kitchen.attempt()
+        await harness.attempt()
     raise AssertionError(left)
 
 
-async def test_every_request_has_the_schema_of_its_provider(kitchen):
+async def test_every_request_has_the_schema_of_its_provider(harness):
     """A pipeline that had to take all of its ways: lost answers, a failed import, both catalogs, a cold model."""
-    kitchen.breakers = ClosedBreakers()
-    await kitchen.room.configure(keep_bodies=True)
-    painter = kitchen.vendors.replicate
+    harness.breakers = ClosedBreakers()
+    await harness.room.configure(keep_bodies=True)
+    painter = harness.clients.replicate
     painter._settings = painter._settings.model_copy(update={"deadline": 0.5})
     for site in OLD_AND_NEW_SHOP:
-        [product, *_] = await kitchen.room.products(site)
-        await kitchen.add(site, "product", product["id"])
-    await kitchen.run("""update sites set settings = '{"language": "en"}' where instance_id = %s""", SITE)
-    await kitchen.room.fault(vendor="replicate", operation="predictions.create", kind="stuck", times=1)
-    await kitchen.room.fault(vendor="replicate", operation="predictions.create", kind="reset_before", times=1)
-    await kitchen.room.fault(vendor="wix", operation="media.import", kind="import_failed", times=2)
-    await kitchen.room.fault(vendor="wix", operation="drafts.create", kind="reset_before", times=1)
+        [product, *_] = await harness.room.products(site)
+        await harness.add(site, "product", product["id"])
+    await harness.run("""update sites set settings = '{"language": "en"}' where instance_id = %s""", SITE)
+    await harness.room.fault(vendor="replicate", operation="predictions.create", kind="stuck", times=1)
+    await harness.room.fault(vendor="replicate", operation="predictions.create", kind="reset_before", times=1)
+    await harness.room.fault(vendor="wix", operation="media.import", kind="import_failed", times=2)
+    await harness.room.fault(vendor="wix", operation="drafts.create", kind="reset_before", times=1)
 
-    await until_done(kitchen)
+    await until_done(harness)
 
     seen = set()
     for vendor, shapes in REQUESTS.items():
-        for entry in await kitchen.room.requests(vendor):
+        for entry in await harness.room.requests(vendor):
             operation, request = entry["operation"], entry.get("request")
             if request is None or (operation == "files.get" and not request["authorized"]):
                 continue  # from before they were kept; or Wix fetches it

@@ -12,7 +12,7 @@ from blogworker.providers.replicate import ReplicateClient
 from blogworker.providers.wix.client import WixClient
 from blogworker.settings import OpenAISettings, ReplicateSettings, WixSettings
 from blogworker.simulator import SimulatorOptions, running_simulator
-from blogworker.stages.work import Vendors
+from blogworker.stages.work import Clients
 
 KEY = "simulated"
 PATIENCE_S = 30  # a busy machine may take seconds over a call, which then counts as lost
@@ -69,7 +69,7 @@ class Room:
 
 
 @asynccontextmanager
-async def simulated(**options: Any) -> AsyncIterator[tuple[Vendors, Room]]:
+async def simulated(**options: Any) -> AsyncIterator[tuple[Clients, Room]]:
     """All three providers at a hundred times their speed."""
     async with (
         running_simulator(SimulatorOptions(**{"speed": 100, "openai_tail": 0, "replicate_cold": 0, **options})) as url,
@@ -80,7 +80,7 @@ async def simulated(**options: Any) -> AsyncIterator[tuple[Vendors, Room]]:
         ReplicateClient(_replicate(url), connections=2) as replicate,
         WixClient(_wix(url), connections=2) as wix,
     ):
-        yield Vendors(openai, replicate, wix), Room(http)
+        yield Clients(openai, replicate, wix), Room(http)
 
 
 def _replicate(url: str) -> ReplicateSettings:
