@@ -174,7 +174,7 @@ class ReplicateClient:
         with self._call(repeatable=True):
             answer = await self._file(self._files, transport.parsed(url))
         if answer.status_code != 200:
-            raise unreadable(answer.status_code)
+            raise unreadable(answer.status_code, answer.headers)
         if picture_type(answer.content) is None:
             raise UnusablePicture("the file is not a picture", provider=PROVIDER, code="not_a_picture")
         return answer.content

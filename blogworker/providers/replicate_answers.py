@@ -142,14 +142,14 @@ def refusal(status: int, body: bytes, headers: Mapping[str, str], *, creates: bo
     return failure
 
 
-def unreadable(status: int) -> ProviderError:
+def unreadable(status: int, headers: Mapping[str, str]) -> ProviderError:
     """Return the error of a file that cannot be fetched. A refusal concerns this file, not our settings."""
     if status in (404, 410):
         return PredictionGone("the picture was deleted", provider=PROVIDER, status=status)
     failure = http.refused(status, "the picture cannot be read", provider=PROVIDER)
     if isinstance(failure, Misconfigured | Rejected):
         return UnusablePicture(failure.args[0], provider=PROVIDER, status=status, code="unreadable")
-    return failure
+    return failure.after(_wait_s(headers, {}, "")) if isinstance(failure, RateLimited) else failure
 
 
 def explanation_of(content: Mapping[str, Any]) -> str:

@@ -514,11 +514,11 @@ declare
     first text; -- the stage from which a retry makes the blog again
 begin
     if new.attempt < old.attempt then
-        raise exception 'attempt of blog % cannot go down: it fences old attempts out', old.id using errcode = 'BW409';
+        raise exception 'attempt of job % cannot go down: it fences old attempts out', old.id using errcode = 'BW409';
     end if;
     if new.status = old.status then
         if new.status = 'PROCESSING' then
-            raise exception 'blog % is held: its claim cannot be changed, only settled', old.id
+            raise exception 'job % is held: its claim cannot be changed, only settled', old.id
             using errcode = 'BW409', hint = 'Set status to PENDING to take it from its worker.';
         end if;
         return new;
@@ -535,14 +535,14 @@ begin
         ('FAILED', 'PENDING'), ('FAILED', 'SCHEDULED'), ('FAILED', 'CANCELLED'),
         ('CANCELLED', 'PENDING'), ('CANCELLED', 'SCHEDULED')
     ) then
-        raise exception 'blog % cannot go from % to %', old.id, old.status, new.status using errcode = 'BW409';
+        raise exception 'job % cannot go from % to %', old.id, old.status, new.status using errcode = 'BW409';
     end if;
     if new.status = 'FAILED' and old.stage = 'publish' then
         new := spare_published(new, old.status = 'PROCESSING');
     end if;
     if new.status = 'PROCESSING' then
         if new.attempt <> old.attempt + 1 or new.worker_id is null then
-            raise exception 'blog % can only be claimed: attempt + 1 and a worker', old.id using errcode = 'BW409';
+            raise exception 'job % can only be claimed: attempt + 1 and a worker', old.id using errcode = 'BW409';
         end if;
         new.claimed_at := now();
     else
@@ -567,7 +567,7 @@ begin
                 new.stage := first;
             end if;
         elsif new.retry_from is not null then
-            raise exception 'blog % cannot be made again: its site may have a draft of it', old.id
+            raise exception 'job % cannot be made again: its site may have a draft of it', old.id
             using errcode = 'BW409', hint = 'Retry it without retry_from, and it goes on from there.';
         end if;
         new.retry_from := null;
@@ -613,7 +613,7 @@ for each row when (
 -- Refuses an attempt that was typed in by hand and leaves less than a billion claims to the bound.
 create function blog_generations_guard_attempt() returns trigger language plpgsql as $$
 begin
-    raise exception 'attempt of blog % cannot be set to %: at most 1,000,000,000', new.id, new.attempt
+    raise exception 'attempt of job % cannot be set to %: at most 1,000,000,000', new.id, new.attempt
     using errcode = 'check_violation', hint = 'Leave attempt alone: claims count it.';
 end
 $$;
@@ -3660,7 +3660,7 @@ execute function blog_generations_guard_columns();
 -- paid. A role that could write it could bypass the budgets of its site and of the fleet.
 create function blog_generations_guard_reservation() returns trigger language plpgsql as $$
 begin
-    raise exception 'what blog % may spend cannot be written directly', old.id
+    raise exception 'what job % may spend cannot be written directly', old.id
     using errcode = 'insufficient_privilege', hint = 'Call hold_budget.';
 end
 $$;

@@ -40,7 +40,7 @@ execute function blog_generations_guard_columns();
 -- paid. A role that could write it could bypass the budgets of its site and of the fleet.
 create function blog_generations_guard_reservation() returns trigger language plpgsql as $$
 begin
-    raise exception 'what blog % may spend cannot be written directly', old.id
+    raise exception 'what job % may spend cannot be written directly', old.id
     using errcode = 'insufficient_privilege', hint = 'Call hold_budget.';
 end
 $$;

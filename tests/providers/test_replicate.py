@@ -225,6 +225,16 @@ async def test_a_throttled_creation_has_its_wait(replicate, vendor, body, header
     assert raised.value.retry_after_s == seconds
 
 
+@pytest.mark.parametrize(("headers", "seconds"), [({"retry-after": "7"}, 7), ({}, 30)])
+async def test_a_throttled_download_has_its_wait(replicate, vendor, headers, seconds):
+    vendor.will(Answer(429, "slow down", headers))
+
+    with pytest.raises(RateLimited) as raised:
+        await replicate.download(f"{vendor.url}/files/a.jpg")
+
+    assert raised.value.retry_after_s == seconds
+
+
 async def test_a_throttled_poll_is_not_retried_by_the_sdk(replicate, vendor):
     """It would try ten times, sleeping by the provider's header without a cap, with the slot held."""
     vendor.will(Answer(429, {"detail": "throttled"}, {"retry-after": "1"}))

@@ -61,7 +61,7 @@ async def test_a_refusal_names_the_job_and_the_move(passing_psql):
 
     refusal = await passing_psql.refused("update blog_generations set status = 'PENDING'")
 
-    assert refusal.diag.message_primary == "blog 1 cannot go from DONE to PENDING"
+    assert refusal.diag.message_primary == "job 1 cannot go from DONE to PENDING"
 
 
 @pytest.mark.parametrize("status", ALLOWED)

@@ -270,6 +270,7 @@ served as (
                 )::integer
             end,
             l.max_in_flight - l.in_flight,
+            -- The site's share of the fleet's slots: by its weight among the sites that compete, less what it runs.
             case
                 when t.paced and e.sites > l.competes::integer
                     then greatest(
