@@ -47,7 +47,11 @@ def run(*cases: tuple[list[str], object], after: str = "pass") -> subprocess.Com
 
 
 def is_running(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
+    """A process that nobody has waited for yet is still listed, as a zombie."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
 
 
 @pytest.mark.parametrize(
