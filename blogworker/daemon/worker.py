@@ -69,6 +69,7 @@ class Worker:
         self._freed = Event()
         self._woken = Event()
         self._running: dict[tuple[int, int], CancelScope] = {}  # by job and attempt
+        self._ending: set[tuple[int, int]] = set()  # those of them whose outcome is being stored
         self.unsettled: set[tuple[int, int]] = set()  # attempts that ended here and could not be settled
         self._released: set[tuple[int, int]] = set()
         self.outcomes: Counter[str] = Counter()  # by the job's status after the attempt
@@ -77,6 +78,16 @@ class Worker:
     @property
     def in_flight(self) -> int:
         return len(self._running)
+
+    @property
+    def _free(self) -> int:
+        """Return how many more jobs may start.
+
+        A job whose outcome is on its way to the database needs no slot any more, so claims and settles overlap. At most
+        as many outcomes as there are slots may be on their way.
+        """
+        slots = self._settings.concurrency
+        return slots - len(self._running) + len(self._ending) if len(self._ending) <= slots else 0
 
     @property
     def job_ids(self) -> set[int]:
@@ -132,14 +143,14 @@ class Worker:
         backoff.end_idle(woken=woken)
 
     async def _wait_for_slot(self) -> None:
-        while self.in_flight >= self._settings.concurrency:
+        while self._free <= 0:
             self._freed = Event()
             await self._freed.wait()
 
     async def _claim(self, worker_id: UUID, jobs: TaskGroup) -> Claimed | None:
         """Claim jobs and start them. Return None when the database is unavailable or incompatible."""
         started = monotonic()
-        free = min(self._queue.batch_size, self._settings.concurrency - self.in_flight)
+        free = min(self._queue.batch_size, self._free)
         if (slots := self._health.compatibility.usable_slots(free, in_flight=self.in_flight)) == 0:
             return None
         statement = "queue/claim"
@@ -179,32 +190,36 @@ class Worker:
                 await self._gate.return_probe_claim(probe_claim)
 
     async def _run(self, claim: Claim, saved: Mapping[str, Output], probe_claim: ProbeClaim | None) -> None:
-        """Run one attempt until its outcome is stored. The slot is free only after that."""
+        """Run one attempt until its outcome is stored."""
         started = monotonic()
+        attempt = claim.job_id, claim.attempt
         job = {"job_id": claim.job_id, "instance_id": claim.instance_id, "attempt": claim.attempt}
         with structlog.contextvars.bound_contextvars(**job), gathered() as facts:
             try:
                 outcome: Outcome | None = Cancel()
-                with self._running[claim.job_id, claim.attempt]:
+                with self._running[attempt]:
                     outcome = await self._attempt(claim, saved, probe_claim)
                 if isinstance(outcome, Done):
                     self._health.compatibility.job_succeeded()
-                if isinstance(outcome, Cancel) and (claim.job_id, claim.attempt) in self._released:
+                if isinstance(outcome, Cancel) and attempt in self._released:
                     outcome = Release()
+                self._ending.add(attempt)
+                self._freed.set()
                 status = await self._settler.settle(claim, outcome) if outcome is not None else None
                 self._report(outcome, status, monotonic() - started, facts)
             except get_cancelled_exc_class():
                 # Release the job now, otherwise it waits until the lease ends.
-                self.unsettled.add((claim.job_id, claim.attempt))
+                self.unsettled.add(attempt)
                 with move_on_after(RELEASE_GRACE_S, shield=True):
                     status = await self._settler.settle(claim, Release())
                     self._report(Release(), status, monotonic() - started, facts)
                     if status is not None:
-                        self.unsettled.discard((claim.job_id, claim.attempt))
+                        self.unsettled.discard(attempt)
                 raise
             finally:
-                del self._running[claim.job_id, claim.attempt]
-                self._released.discard((claim.job_id, claim.attempt))
+                del self._running[attempt]
+                self._ending.discard(attempt)
+                self._released.discard(attempt)
                 self._freed.set()
 
     async def _attempt(

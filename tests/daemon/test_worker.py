@@ -54,9 +54,9 @@ async def test_a_free_slot_is_filled_at_once(bench: Bench) -> None:
         assert stage.running == 2
 
 
-async def test_a_slot_becomes_free_when_its_outcome_is_stored(bench: Bench, database: Database) -> None:
-    """Otherwise a worker would claim more jobs than it can settle."""
-    first, _ = await bench.add("a", "a")
+async def test_no_more_outcomes_than_slots_may_be_on_their_way(bench: Bench, database: Database) -> None:
+    """A job that has ended needs no slot, but a worker must not claim more jobs than it can settle."""
+    first, second, _ = await bench.add("a", "a", "a")
     stage = Stage()
 
     async with bench.working(stage, slots=1) as (worker, _):
@@ -64,14 +64,17 @@ async def test_a_slot_becomes_free_when_its_outcome_is_stored(bench: Bench, data
         async with database.connection() as other, other.transaction():
             await other.execute("select from blog_generations where id = %s for update", [first])
             stage.gate(first).set()
+            await stage.until_started(2)
+            await other.execute("select from blog_generations where id = %s for update", [second])
+            stage.gate(second).set()
             await until(lambda: stage.running == 0)
             settler = worker._settler
-            await until(lambda: bool(settler._waiting) and not settler._work.is_set())  # sent in vain once
-            assert worker.in_flight == 1
-            assert len(stage.started) == 1
-        await stage.until_started(2)
+            await until(lambda: len(settler._waiting) == 2 and not settler._work.is_set())  # sent in vain once
+            assert worker.in_flight == 2
+            assert len(stage.started) == 2
+        await stage.until_started(3)
 
-    assert (await bench.statuses())[0] == "DONE"
+    assert (await bench.statuses())[:2] == ["DONE", "DONE"]
 
 
 async def test_an_unexpected_error_uses_an_attempt_and_is_recorded(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from blogworker.db.sql import query
 from blogworker.queue.claim import ClaimFilter
 
 from .hot_statements import BUCKETS, FLEET, HOT, PACING, Hot, a_claim, plan, prepare
-from .large_database import LARGE, load, nodes_of, scans, session
+from .large_database import LARGE, load, scans, session
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -45,15 +45,9 @@ async def test_what_may_start_is_computed_by_indexes(large):
     await large.execute(FLEET.encode())
     before = await scans(large)
 
-    cursor = await large.execute(
-        f"explain (analyze, format json) {ROOMS}".encode(), a_claim(ClaimFilter(pacing=PACING))
-    )
-    (row,) = await cursor.fetchall()
+    for _ in range(7):  # the sixth may have a plan of its own, for any parameters
+        await large.execute(ROOMS.encode(), a_claim(ClaimFilter(pacing=PACING)))
 
-    used = {node["Index Name"] for node in nodes_of(row) if "Index Name" in node}
-    assert "quotas_pkey" in used
-    assert used & {"blog_generations_unmade_idx", "blog_generations_part_done_idx"}, "one is as good as the other"
-    assert used & {"blog_generations_held_idx", "blog_generations_in_flight_idx"}, "one is as good as the other"
     assert await scans(large) == before
 
 

@@ -252,6 +252,7 @@ served as (
                 )
         end as image_trouble,
         least(
+            -- If only one site waits, the window protects nobody, and the site may fill all slots.
             -- The site with the largest weight may fill the window, the others a part of it in proportion. Otherwise
             -- slots that the window denies to the heaviest site would go to the lightest. So a claim may take fewer
             -- jobs, and the next claim follows at once. If the line is longer than the slots, a site gets its weight
@@ -261,7 +262,8 @@ served as (
                     then greatest(
                         1,
                         floor(
-                            %(site_window)s::integer * (l.weight / l.turn_cost) / max(l.weight / l.turn_cost) over ()
+                            case when count(*) over () = 1 then %(slots)s::integer else %(site_window)s::integer end
+                            * (l.weight / l.turn_cost) / max(l.weight / l.turn_cost) over ()
                         )
                     )::integer
                 else least(
