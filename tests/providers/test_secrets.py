@@ -83,7 +83,10 @@ async def nothing_kept(vendor: Vendor, key: str, call: Call, capsys: pytest.Capt
     assert refused > 5
 
 
-@given(key=ANY_KEY)
+OUR_WORDS = "provider status code request_id error message retry-after RateLimited Misconfigured Rejected Unavailable"
+
+
+@given(key=ANY_KEY.filter(lambda key: key not in OUR_WORDS))
 def test_no_refusal_keeps_a_key_of_any_shape(key: str) -> None:
     """The same without a network, for many keys."""
     ReplicateSettings(api_token=key, _env_file=None)

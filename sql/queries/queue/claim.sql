@@ -79,13 +79,17 @@ open as materialized (
         )
 ),
 
--- Whether every job of every site may be claimed: then one scan of each site's line is enough.
+-- closed: not every job of every site may be claimed. If not closed, one scan of each site's line is enough.
 gates as materialized (
     select
         (select count(*) from open as o where not o.only_some) < 5
         or %(buckets)s::text[] is not null
         or %(shop)s::boolean is not null as closed,
         exists (select from open as o where o.line = 0) as starts,
+        (
+            select count(*)
+            from (select from sites as s where s.ready and not s.at_cap and s.paused_at is null limit 2) as two
+        ) < 2 as lone, -- at most one site waits
         %(buckets)s::text[] is not null as paced
 ),
 
@@ -262,7 +266,7 @@ served as (
                     then greatest(
                         1,
                         floor(
-                            case when count(*) over () = 1 then %(slots)s::integer else %(site_window)s::integer end
+                            case when t.lone then %(slots)s::integer else %(site_window)s::integer end
                             * (l.weight / l.turn_cost) / max(l.weight / l.turn_cost) over ()
                         )
                     )::integer

@@ -117,6 +117,11 @@ class Machine(RuleBasedStateMachine):
             self.sites.setdefault(job.site, Site())
             self.jobs[job.id] = job
 
+    def others_in_line(self, site: str) -> set[str]:
+        """Return the other sites that surely wait: none of them is paused, or may be at its cap."""
+        others = {j.site for j in self.waiting() if j.site != site}
+        return {other for other in others if not self.sites[other].paused and self.sites[other].cap is None}
+
     def waiting(self) -> list[Job]:
         """What may be claimed: nobody has locked it, and it is in line."""
         return [j for j in self.free("PENDING") if j.in_line]
@@ -148,7 +153,7 @@ class Machine(RuleBasedStateMachine):
         per_site = Counter(job.site for job in taken)
         for site, count in per_site.items():
             assert not self.sites[site].paused
-            assert count <= window
+            assert count <= window or not self.others_in_line(site), "the window protects other sites"
             assert self.sites[site].cap is None or self.in_flight(site) + count <= self.sites[site].cap
             left = [j for j in waiting if j.site == site and j not in taken]
             last = max(j.order for j in taken if j.site == site)
