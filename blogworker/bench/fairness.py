@@ -1,11 +1,11 @@
 """How soon new sites are served beside old backlogs."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from blogworker.bench.claim import WINDOW
 from blogworker.bench.scratch import database, register, server
+from blogworker.demo.fairness import jain
 from blogworker.queue.claim import claim
 
 
@@ -29,9 +29,3 @@ async def measure(*, busy: int, backlog: int, new: int, slots: int) -> Figure:
             found = await claim(opened, worker_id, slots=slots, site_window=WINDOW)
             served.update(c.instance_id for c in found.claims)
     return Figure(busy * backlog + new, served.total(), jain([served[f"busy-{n}"] for n in range(busy)]))
-
-
-def jain(shares: Sequence[float]) -> float:
-    """Return Jain's fairness index: 1 if all shares are equal, 1/n if one has everything (Jain, Chiu, Hawe 1984)."""
-    squares = sum(share * share for share in shares)
-    return sum(shares) ** 2 / (len(shares) * squares) if squares else 1.0

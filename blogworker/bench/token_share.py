@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from blogworker.bench.claim import WINDOW
-from blogworker.bench.fairness import jain
 from blogworker.bench.scratch import database, register, server, settle
 from blogworker.db.pool import Database
+from blogworker.demo.fairness import jain
 from blogworker.queue.claim import claim
 from blogworker.queue.job import Claim, Done, Outcome, Wait
 from blogworker.queue.promote import promote

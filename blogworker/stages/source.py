@@ -91,7 +91,9 @@ def _size(source: Output) -> int:
 
 
 def _has_product(data: Mapping[str, Any]) -> bool:
-    return any(str(key).strip().lower() in PRODUCT_NAMES["name"] and value for key, value in data.items())
+    """Whether the data names the product. The SQL function needs_shop says the same."""
+    named = (value for key, value in data.items() if key.strip().lower() in PRODUCT_NAMES["name"])
+    return any(value is not None and value != "" for value in named)
 
 
 async def _from_shop(work: Work) -> dict[str, Any]:

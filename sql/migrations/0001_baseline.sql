@@ -378,10 +378,17 @@ create function line_number(stage text, rescues integer) returns smallint langua
     select case when rescues >= 2 then -1::smallint else stage_number(stage) end
 $$;
 
--- Whether the product of a job is read from the shop of its site before anything is written. In doubt yes: `source.py`
--- knows more spellings of a name.
+-- Whether the product of a job is read from the shop of its site before anything is written: it has no name, in any of
+-- the spellings that `stages/source.py` reads.
 create function needs_shop(g blog_generations) returns boolean language sql immutable as $$
-    select g.source_type = 'product' and not g.source_data ?| array['name', 'title', 'product_name', 'productname']
+    select g.source_type = 'product' and not jsonb_path_exists(
+        g.source_data,
+        '$.keyvalue() ? (
+            @.key like_regex "^\\s*(name|title|product_name|productname)\\s*$" flag "i"
+            && @.value.type() != "null"
+            && (@.value.type() != "string" || @.value != "")
+        )'
+    )
 $$;
 
 -- The fence: whether a row is this attempt of this worker, and still in progress. Each statement that ends an
@@ -1024,6 +1031,8 @@ $$;
 -- Hints  Planned on small tables, it read all blogs and checkpoints, 100,000 of each: 104 ms, 1 ms with the hints.
 create function generation_errors_waste() returns trigger language plpgsql
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+declare
+    done text;
 begin
     if not exists (
         select from new_rows as n where not n.retryable and n.kind in ('Rejected', 'Refused', 'Truncated')
@@ -1052,16 +1061,18 @@ begin
         where s.generation_id = k.generation_id and s.stage = k.stage
     )
 
-    insert into provider_usage as u (hour, provider, model, instance_id, wasted, wasted_usd)
-    select date_trunc('hour', now(), 'UTC'), k.provider, k.model, k.instance_id, sum(k.calls), sum(k.usd)
-    from known as k
-    where k.provider is not null and k.model is not null
-    group by k.provider, k.model, k.instance_id
-    order by k.provider, k.model, k.instance_id
-    on conflict (hour, provider, model, instance_id) do update
-    set
-        wasted = least(1000000000000000, u.wasted + excluded.wasted),
-        wasted_usd = least(99999999, u.wasted_usd + excluded.wasted_usd);
+    select add_usage(array_agg(u.usage))::text into done
+    from (
+        select
+            row(
+                date_trunc('hour', now(), 'UTC'), k.provider, k.model, k.instance_id, 0, 0, 0, 0, 0, 0, sum(k.calls),
+                sum(k.usd), 0, 0
+            )::provider_usage as usage
+        from known as k
+        where k.provider is not null and k.model is not null
+        group by k.provider, k.model, k.instance_id
+        order by k.provider, k.model, k.instance_id
+    ) as u;
     return null;
 end
 $$;

@@ -189,10 +189,17 @@ create function line_number(stage text, rescues integer) returns smallint langua
     select case when rescues >= 2 then -1::smallint else stage_number(stage) end
 $$;
 
--- Whether the product of a job is read from the shop of its site before anything is written. In doubt yes: `source.py`
--- knows more spellings of a name.
+-- Whether the product of a job is read from the shop of its site before anything is written: it has no name, in any of
+-- the spellings that `stages/source.py` reads.
 create function needs_shop(g blog_generations) returns boolean language sql immutable as $$
-    select g.source_type = 'product' and not g.source_data ?| array['name', 'title', 'product_name', 'productname']
+    select g.source_type = 'product' and not jsonb_path_exists(
+        g.source_data,
+        '$.keyvalue() ? (
+            @.key like_regex "^\\s*(name|title|product_name|productname)\\s*$" flag "i"
+            && @.value.type() != "null"
+            && (@.value.type() != "string" || @.value != "")
+        )'
+    )
 $$;
 
 -- The fence: whether a row is this attempt of this worker, and still in progress. Each statement that ends an

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from math import ceil
 
-from blogworker.bench.fairness import jain
+from blogworker.demo.fairness import jain
 from blogworker.queue.job import Stage
 from blogworker.quota.bucket_client import POLL_S
 from blogworker.quota.limiter import FEW_CALLS

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blogworker.post.defects.claims import numbers_in
+from blogworker.post.defects.claims import count_unknown, measure_unknown, numbers_in, price_unknown
 from blogworker.post.defects.glyphs import decoded_again
 from blogworker.post.defects.kind import PostContext
 from blogworker.post.defects.repeats import once, unnamed
@@ -75,3 +75,40 @@ def test_one_misread_character_is_enough(sign: str) -> None:
 @pytest.mark.parametrize("text", ["«Voilâ», says „Â“", "CAFÉ…", "â la carte", "Ângela \u2013 \u201aa\u2018"])
 def test_correct_text_is_not_decoded_again(text: str) -> None:
     assert decoded_again(text, STOOL) == text
+
+
+MUG = PostContext(
+    {
+        "kind": "product",
+        "name": "Harbour Mug",
+        "price": "24.00",
+        "compare_at_price": "30.00",
+        "currency": "EUR",
+        "description": "Holds 320 ml, in a box of 6 pieces. Article 77.",
+    },
+    {},
+    "",
+)
+
+
+@pytest.mark.parametrize(
+    ("claim", "is_known"),
+    [
+        ("holds 320 ml", True),
+        ("holds 0.32 l", True),
+        ("costs 24 EUR", True),
+        ("costs €24.00 instead of €30.00", True),
+        ("comes in a set of 6", True),
+        ("weighs 77 g", True),  # a number without a unit may be any
+        ("weighs 24 kg", False),
+        ("is 30 cm wide", False),
+        ("is 320 cm high", False),
+        ("costs 320 EUR", False),
+        ("comes in a set of 24", False),
+    ],
+)
+def test_a_number_is_a_fact_only_of_its_kind(claim: str, is_known: bool) -> None:
+    text = f"The Harbour Mug {claim}."
+    found = [check(text, MUG) for check in (price_unknown, measure_unknown, count_unknown)]
+
+    assert (found == ["", "", ""]) == is_known, found

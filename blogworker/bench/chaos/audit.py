@@ -9,7 +9,7 @@ from blogworker.bench.chaos import promises
 from blogworker.bench.chaos.evidence import Evidence
 from blogworker.bench.chaos.kills import delays, orphaned
 from blogworker.bench.chaos.promises import Promise
-from blogworker.bench.fairness import jain
+from blogworker.demo.fairness import jain
 
 PAID_CALLS_PER_JOB = 3  # ideas, content, image
 PROMISES = (

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from blogworker.bench.fairness import jain
 from blogworker.bench.load.history import JobTimes, Sample
 from blogworker.db.pool import Row
+from blogworker.demo.fairness import jain
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ COMPARING = {  # language -> words of a sentence that compares the product, or d
 }  # fmt: skip
 COMPARED = {tag: re.compile(rf"(?<!\w)(?:{words})\b", re.I) for tag, words in COMPARING.items()}
 COMPARED[""] = re.compile(rf"\b(?:{'|'.join(COMPARING[tag] for tag in ('en', 'de', 'fr', 'es'))})\b", re.I)
+PRICE_FIELD = re.compile(r'"(?:compare_at_)?price(?:_max)?": (?:"[^"]*"|[\d.]+)')
 NUMBER = re.compile(r"\d[\d.,'’\u00a0\u202f]*")
 # Numbers by their group sign. Three digits stand behind the last sign, two or three behind others (1,50,000 in India).
 WRITTEN = {
@@ -128,7 +129,7 @@ def prices(text: str, context: PostContext) -> Iterator[Claim]:
     """Yield each price. It is in the source if both its amount and its currency are."""
     if context.source.get("kind") not in ("product", "text"):
         return
-    known = numbers_in(context.facts)
+    known = _prices_in(context)
     for found in PRICE.finditer(text):
         is_bound = bool(BOUND.search(text[max(0, found.start() - 30) : found.start()]))
         in_source = _is_amount_in_source(found["a"] or found["b"], known, is_bound=is_bound)
@@ -159,17 +160,17 @@ def _is_currency_in_source(symbol: str, context: PostContext) -> bool:
 
 def measures(text: str, context: PostContext) -> Iterator[Claim]:
     known = {measure for found in MEASURE.finditer(context.facts) if (measure := _measure(found))}
-    numbers = numbers_in(context.facts)
+    bare = _bare_numbers(_without_prices(context))
     for sentence in about(text, context):
         for found in MEASURE.finditer(sentence):
             kind, size = _measure(found)
             near = any(kind == other and abs(size - value) <= NEAR * value for other, value in known)
-            yield Claim(found[0], near or bool(set(_readings(found[1])) & numbers))
+            yield Claim(found[0], near or bool(set(_readings(found[1])) & bare))
 
 
 def counts(text: str, context: PostContext) -> Iterator[Claim]:
     """Yield each number of pieces. A number that the source states only as a measure or a price is not a count."""
-    numbers = _piece_counts(context.facts)
+    numbers = _piece_counts(_without_prices(context))
     for sentence in about(text, context):
         for found in SET.finditer(sentence):
             number = (found[1] or found[2]).casefold()
@@ -215,7 +216,23 @@ def _piece_counts(facts: str) -> frozenset[float]:
     """Return the numbers, in digits or words, that are neither measures nor prices."""
     words = {word: word if len(word) > SHORT else rf"{word}\b" for word in NUMERALS}
     written = {float(NUMERALS[word]) for word, pattern in words.items() if re.search(rf"\b{pattern}", facts)}
-    return numbers_in(PRICE.sub(" ", MEASURE.sub(" ", facts))) | written
+    return _bare_numbers(facts) | written
+
+
+def _prices_in(context: PostContext) -> frozenset[float]:
+    """Return the prices of the source, and its numbers without a unit, which may be prices."""
+    return numbers_in(MEASURE.sub(" ", context.facts))
+
+
+@lru_cache(maxsize=FACTS_CACHED)
+def _bare_numbers(facts: str) -> frozenset[float]:
+    """Return the numbers that stand in no measure and in no price."""
+    return numbers_in(PRICE.sub(" ", MEASURE.sub(" ", facts)))
+
+
+def _without_prices(context: PostContext) -> str:
+    """Return the facts without the fields that are prices: their numbers are no measures and no counts."""
+    return PRICE_FIELD.sub("", context.facts)
 
 
 def _readings(number: str) -> Iterator[float]:
