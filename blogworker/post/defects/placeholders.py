@@ -41,7 +41,14 @@ ANGLE_CAPITALS = re.compile(
     r"<(?!(?:TABLE|THEAD|TBODY|STRONG|SPAN|BLOCKQUOTE|CODE|SCRIPT|STYLE|HEAD|BODY|HTML|SECTION|ARTICLE|SMALL|FONT|CENTER)>)"
     r"[A-ZÄÖÜÉÈÁÍÓÚÑ]{4,}(?:[_ -][A-ZÄÖÜÉÈÁÍÓÚÑ]{2,}){0,4}>"
 )
-FILLERS = re.compile(r"lorem ipsum|dolor sit amet|\bTODO\s*:|\bTBD\b|\bX{4,}\b|\[(?:\.{3}|…)\]")
+FILLERS = re.compile(
+    r"lorem ipsum|dolor sit amet|\bTODO\s*:|\bTBD\b|\bX{4,}\b|\[(?:\.{3}|…)\]|\b(?:19|20)XX\b|(?<!\w)_{3,}(?=\s+\w)"
+    r"|\bXX\s(?:min|sec|stund|hour|heure|hora|ore\b|days?\b|tage?n?\b|jours?\b|d[ií]as?\b|%|€|cm\b|mm\b|kg\b|g\b|ml\b)\w*"
+    r"|\((?i:insert|add|hier|insérer|insertar|inserire|inserir)\s(?i:an?\s|the\s|your\s|un[ae]?\s|el\s|la\s|le\s|il\s)?"
+    r"(?i:link|image|photo|picture|name|url|price|foto|bild|lien|enlace|imagen|immagine|imagem)\b[^()\n]{0,40}\)"
+    r"|\b[Ii]nsert\s(?:an?\s|the\s|your\s)?(?:image|photo|picture|link|name|url|quote)\shere\b"
+    r"|\b(?:Your|Company|Brand|Shop|Store)\sName\b|(?<![\w$])\$[A-Z][A-Z_]{3,}\b|(?<![\w.])@[a-z_]{3,}@(?!\w)"
+)
 TEMPLATE = re.compile(
     r"\{%[^{}\n]{0,200}%\}|<%[^<>\n]{0,200}%>|\[/?[a-z]+_[a-z_]+(?:\s[^\[\]\n]{0,200})?\]|\{/?(?:if|for|each|end)\b[^{}\n]{0,80}\}"
 )

@@ -78,6 +78,14 @@ RULE = re.compile(r"^\s*(?:-{3,}|\*{3,}|_{3,}|={3,})\s*$")
 # The model writes about itself. This is wrong at any place, and the rest of the sentence cannot be repaired.
 OF_ITSELF = re.compile(
     r"""\bas\ an?\ (?:ai|artificial\ intelligence|(?:large\ )?language\ model)\b | \bI(?:['’]m|\ am)\ an\ ai\b
+    | \b(?:generated|written|created)\ (?:by|with)\ (?:an\ )?(?:ai|chatgpt)\b
+    | \b(?:according\ to|based\ on|taken\ from)\ the\ (?:provided\ |given\ )?(?:source|prompt|product\ data)\b
+    | \bthe\ (?:provided\ |given\ )?source\ (?:says|states|mentions|does\ not|doesn['’]t)\b
+    | \b(?:laut|gemäß)\ (?:der\ |den\ )?(?:quelle|produktdaten)\b | \bdie\ quelle\ (?:sagt|nennt|gibt|erwähnt)\b
+    | \b(?:selon|d['’]après)\ (?:la\ source|les\ données\ (?:du\ )?produit)\b | \bla\ source\ (?:dit|indique|précise)\b
+    | \bsegún\ (?:la\ fuente|los\ datos\ del\ producto)\b | \bla\ fuente\ (?:dice|indica|menciona)\b
+    | \bsecondo\ (?:la\ fonte|i\ dati\ del\ prodotto)\b | \bla\ fonte\ (?:dice|indica)\b
+    | \bsegundo\ (?:a\ fonte|os\ dados\ do\ produto)\b | \ba\ fonte\ (?:diz|indica)\b
     | \bmy\ (?:training\ data|(?:last\ )?knowledge\ (?:cut-?off|update)|last\ (?:knowledge\ )?update)\b
     | \bals\ (?:eine?\ )?(?:ki|künstliche\ intelligenz|(?:ki-)?sprachmodell)\b(?!-) | \bals\ KI-\w+
     | \b(?:meine[mnrs]?\ (?:letzte[mnr]?\ )?(?:wissensstand|trainingsdaten))\b
