@@ -4,6 +4,7 @@ An unknown fact is empty. Amounts, weights and measures are the texts of the sou
 guessed unit would not be a fact.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
@@ -127,6 +128,17 @@ def distinct_variants(variants: list[Variant]) -> tuple[Variant, ...]:
     ends = [min(priced, key=_amount), max(priced, key=_amount)] if priced else []
     each = {(one.price, one.availability): one for one in reversed(variants)}
     return tuple(dict.fromkeys([*ends, *reversed(each.values()), *variants]))[:VARIANTS_MAX]
+
+
+def former_price(variants: Sequence[Variant], *, low: str, stated: str = "") -> str:
+    """Return the former price of a product with this lowest price: `stated`, unless variants have their own.
+
+    Then all variants at the lowest price must have the same. A variant without a price counts as one of them.
+    """
+    if not any(one.compare_at_price for one in variants):
+        return stated
+    cheapest = [one.compare_at_price for one in variants if number(one.price or low) in (None, number(low))]
+    return cheapest[0] if len({number(before) or before for before in cheapest}) == 1 else ""
 
 
 def availability_of(variants: list[Availability]) -> Availability:

@@ -1,7 +1,7 @@
 """The offers of a product: each row of an export is a variant with its price, or the product itself."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -10,7 +10,7 @@ from blogworker.intake.money import Point, amount, currency
 from blogworker.intake.properties import properties
 from blogworker.intake.visibility import folded
 from blogworker.intake.words import NO
-from blogworker.product import Availability, Option, Variant, availability_of, distinct_variants
+from blogworker.product import Availability, Option, Variant, availability_of, distinct_variants, former_price
 
 OPTIONS = range(1, 7)
 COLUMNS = {
@@ -113,13 +113,11 @@ class Offers:
         return [offer.price for offer in self._offers if offer.price is not None]
 
     @property
-    def compare_at(self) -> Decimal | None:
-        """Return the old price of the cheapest offer; else an old price of the product that is above all its prices."""
-        offers = [offer for offer in self._offers if offer.compare_at is not None]
-        lowest = min(self.prices, default=None)
-        of_lowest = (offer.compare_at for offer in offers if offer.price == lowest)
-        rest = (offer.compare_at for offer in offers if offer.compare_at and offer.compare_at > max(self.prices))
-        return next(of_lowest, None) or (next(rest, None) if lowest is not None else _first(offers))
+    def compare_at(self) -> str:
+        """Return the former price of the product."""
+        priced = [one for one in self._offers if one.price is not None]
+        variants = [Variant((), written(one.price), written(one.compare_at)) for one in priced]
+        return former_price(variants, low=written(min(self.prices, default=None)))
 
     @property
     def _chosen(self) -> list[int]:
@@ -175,10 +173,6 @@ def written(price: Decimal | None) -> str:
     text = f"{price:f}"
     whole, point, cents = text.partition(".")
     return (whole if cents == "0" else f"{text}0") if point and len(cents) == 1 else text
-
-
-def _first(offers: Sequence[Offer]) -> Decimal | None:
-    return offers[0].compare_at if offers else None
 
 
 def _amount(name: str, cells: Mapping[str, str], point: Point | None) -> Decimal | None:

@@ -81,7 +81,7 @@ class ProductRows:
             description=self._description(),
             price=written(low),
             price_max=written(high) if high != low else "",
-            compare_at_price=written(offers.compare_at),
+            compare_at_price=offers.compare_at,
             currency=values.get("currency") or offers.currency or "",
             availability=offers.availability,
             options=tuple(Option(one.name, one.values[:VALUES_MAX]) for one in offers.options[:OPTIONS_MAX]),

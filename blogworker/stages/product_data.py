@@ -22,6 +22,7 @@ from blogworker.product import (
     Product,
     Variant,
     availability_of,
+    former_price,
     number,
 )
 
@@ -86,7 +87,7 @@ def read_product(data: Mapping[str, Any]) -> Product:
         description=plain_lines(_nested(found["description"], "\n"), limit=DESCRIPTION_MAX),
         price=low,
         price_max=high,
-        compare_at_price=_above(_price(found["compare_at_price"]), low),
+        compare_at_price=former_price(variants, low=low, stated=_above(_price(found["compare_at_price"]), low)),
         currency=_text(found["currency"], CURRENCY_MAX),
         availability=_availability(found["availability"]) or availability_of([one.availability for one in variants]),
         options=tuple(islice(_options(found["options"]), OPTIONS_MAX)),

@@ -83,7 +83,6 @@ def test_a_new_wix_product_has_media_rows(data: Path) -> None:
             "description": "Three legs.",
             "price": "79.00",
             "price_max": "89.00",
-            "compare_at_price": "99.00",
             "currency": "EUR",
             "vendor": "North Bench",
             "images": ["https://shop.test/stool.jpg", "https://shop.test/stool-top.jpg"],

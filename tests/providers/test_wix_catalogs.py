@@ -62,6 +62,20 @@ def test_a_price_is_a_range_or_reduced_only_where_the_shop_says_so(product: Any,
     assert (product.price, product.price_max, product.compare_at_price) == told
 
 
+@pytest.mark.parametrize(("before_l", "told"), [("20", "20"), ("18", ""), (None, "")])
+def test_a_former_price_of_one_variant_is_not_that_of_the_product(before_l: str | None, told: str) -> None:
+    product = deepcopy(NEW)
+    product["actualPriceRange"] = {"minValue": {"amount": "14.95"}, "maxValue": {"amount": "14.95"}}
+    large = product["variantsInfo"]["variants"][1]["price"]
+    large["actualPrice"] = {"amount": "14.95"}
+    large["compareAtPrice"] = {"amount": before_l}
+
+    found = of_v3(product)
+
+    assert (found.price, found.price_max, found.compare_at_price) == ("14.95", "", told)
+    assert [one.compare_at_price for one in found.variants] == (["20", before_l or ""] if told != "20" else ["20"] * 2)
+
+
 def test_hidden_variants_and_choices_are_not_for_sale() -> None:
     hidden = deepcopy(NEW)
     hidden["variantsInfo"]["variants"][0]["visible"] = False

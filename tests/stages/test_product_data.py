@@ -1,13 +1,14 @@
 """One product record from any source_data: ours is unchanged, other formats are understood, nothing raises."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blogworker.product import Detail, Image, Option, Product, Variant
+from blogworker.product import Detail, Image, Option, Product, Variant, former_price
 from blogworker.stages.material import material
 from blogworker.stages.product_data import read_product
 from blogworker.stages.product_facts import facts
@@ -32,7 +33,7 @@ def products(draw: st.DrawFn) -> Product:
         sku=TEXT,
         weight=st.sampled_from(["", "1.2 kg"]),
     )
-    return draw(
+    made = draw(
         st.builds(
             Product,
             name=TEXT,
@@ -54,6 +55,7 @@ def products(draw: st.DrawFn) -> Product:
             url=st.just("https://shop.example/p"),
         )
     )
+    return replace(made, compare_at_price=former_price(made.variants, low=made.price, stated=made.compare_at_price))
 
 
 @settings(max_examples=40)
@@ -105,6 +107,25 @@ def test_any_data_can_be_read(data: dict[str, Any]) -> None:
             {"variants": [{"title": "S / Red", "price": "12.00", "available": False},
                           {"option1": "L", "option2": "Blue", "price": "22.00", "compare_at_price": "30.00"}]},
             {"price": "12.00 to 22.00", "variants": ["S / Red: 12.00, out of stock", "L / Blue: 22.00, before 30.00"]},
+        ),
+        (
+            {"price": 72, "compare_at_price": 90, "variants": [
+                {"title": "32", "price": 72, "compare_at_price": 90}, {"title": "34", "price": 72}]},
+            {"price": "72", "variants": ["32: 72, before 90", "34: 72"]},
+        ),
+        (
+            {"price": 72, "compare_at_price": 90, "variants": [
+                {"title": "32", "price": "72.00", "compare_at_price": "90.00"}, {"title": "34"}]},
+            {"price": "72", "variants": ["32: 72.00, before 90.00", "34"]},
+        ),
+        (
+            {"variants": [{"title": size, "price": 72, "compare_at_price": 90} for size in ("32", "34")]},
+            {"price": "72", "compare_at_price": "90", "discount": "20%",
+             "variants": ["32: 72, before 90", "34: 72, before 90"]},
+        ),
+        (
+            {"price": 72, "compare_at_price": 90, "variants": [{"title": "32"}, {"title": "34", "price": 72}]},
+            {"price": "72", "compare_at_price": "90", "discount": "20%", "variants": ["32", "34: 72"]},
         ),
         ({"description": "<table><tr><td>Size</td><td>M</td></tr></table>one<br>two"},
          {"description": "Size: M\none\ntwo"}),

@@ -16,6 +16,7 @@ from blogworker.product import (
     Product,
     Variant,
     distinct_variants,
+    former_price,
     number,
 )
 from blogworker.providers.answer import at, code, objects, text
@@ -34,6 +35,7 @@ AVAILABLE: dict[str, Availability] = {
 def of_v3(product: Mapping[str, Any]) -> Product:
     low = _amount(at(product, "actualPriceRange", "minValue", "amount"))
     high = _amount(at(product, "actualPriceRange", "maxValue", "amount"))
+    before = _amount(at(product, "compareAtPriceRange", "minValue", "amount"))
     variants = list(_variants_of_v3(product))
     first: Mapping[str, Any] = next(iter(objects(at(product, "variantsInfo", "variants"))), {})
     options = [
@@ -45,7 +47,7 @@ def of_v3(product: Mapping[str, Any]) -> Product:
         _worded(product, objects(product.get("infoSections")), words="plainDescription"),
         price=low,
         price_max=_higher(high, low),
-        compare_at_price=_before(low, variants, at(product, "compareAtPriceRange", "minValue", "amount")),
+        compare_at_price=former_price(variants, low=low, stated=_higher(before, low)),
         currency=_short(product.get("currency")),
         availability=AVAILABLE.get(code(at(product, "inventory", "availabilityStatus")) or "", ""),
         options=_bounded(options),
@@ -77,7 +79,7 @@ def of_v1(product: Mapping[str, Any]) -> Product:
         _worded(product, objects(product.get("additionalInfoSections")), words="description"),
         price=low,
         price_max=_higher(max(prices, key=_number, default=""), low),
-        compare_at_price=_before(low, variants, full),
+        compare_at_price=former_price(variants, low=low, stated=_higher(full, low)),
         currency=_short(at(product, "priceData", "currency")),
         availability=_stock(product.get("stock")),
         options=_bounded(options),
@@ -144,13 +146,6 @@ def _variants_of_v1(product: Mapping[str, Any]) -> Iterator[Variant]:
                 availability=_stock(entry.get("stock")),
                 sku=_short(at(details, "sku")),
             )
-
-
-def _before(low: str, variants: list[Variant], of_product: Any) -> str:
-    """Return the former price of the cheapest variant."""
-    of_cheapest = (one.compare_at_price for one in variants if one.price == low and one.compare_at_price)
-    is_each_its_own = any(one.compare_at_price for one in variants)
-    return next(of_cheapest, "") or ("" if is_each_its_own else _higher(_amount(of_product), low))
 
 
 def _higher(amount: str, other: str) -> str:
