@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from blogworker.intake import identifiers, stock
-from blogworker.intake.money import Point, amount, currency
+from blogworker.intake.money import Point, amount, currency, quantity
 from blogworker.intake.properties import properties
 from blogworker.intake.visibility import folded
 from blogworker.intake.words import NO
@@ -180,13 +180,13 @@ def _amount(name: str, cells: Mapping[str, str], point: Point | None) -> Decimal
         return None
     try:
         return amount(cell, point)
-    except ValueError:
-        raise ValueError(f"{name} {cell[:40]!r} is not a price: write it as 1299.00") from None
+    except ValueError as error:
+        raise ValueError(f"{name} {cell[:40]!r} {error}") from None
 
 
 def _discount(cells: Mapping[str, str], point: Point | None) -> tuple[str, Decimal] | None:
     try:
-        value = amount(cells.get("discount_value", ""), point)
+        value = quantity(cells.get("discount_value", ""), point)
     except ValueError:
         return None
     return cells.get("discount_mode", "").upper(), value

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 
-from blogworker.intake.money import Point, amount, is_ambiguous
+from blogworker.intake.money import Point, is_ambiguous, quantity
 from blogworker.readable import readable
 
 ATTRIBUTES = range(1, 9)
@@ -103,7 +103,7 @@ def _positive(cell: str | None, point: Point | None) -> Decimal | None:
     try:
         if not cell or (point is None and is_ambiguous(cell)):
             return None
-        return amount(cell, point) or None
+        return quantity(cell, point) or None
     except ValueError:
         return None
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 
-from blogworker.intake.money import Point, amount
+from blogworker.intake.money import Point, quantity
 from blogworker.intake.visibility import folded
 from blogworker.intake.words import NO, YES
 from blogworker.product import Availability
@@ -43,7 +43,7 @@ def availability(cells: Mapping[str, str], point: Point | None) -> Availability:
         is_left = False
     else:
         try:
-            is_left = amount(cell, point) > 0
+            is_left = quantity(cell, point) > 0
         except ValueError:
             return ""
     if is_left:

@@ -1,7 +1,6 @@
 """Shop exports: several rows become one product, and a wrong row is told with its line."""
 
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import pytest
 
 from blogworker.errors import Fault
 from blogworker.intake import Accepted, Row, Skipped, read
-from blogworker.intake.money import amount, currency
 from blogworker.readable import readable
 
 Reads = Callable[..., list[Row]]
@@ -153,37 +151,6 @@ def test_only_ten_images_are_kept(rows_of: Reads) -> None:
     rows = rows_of(HEADER + "".join(f"mug,Mug,4,https://shop.test/{n}.jpg\n" for n in range(12)), kind="csv")
 
     assert products(rows)["mug"]["images"] == [f"https://shop.test/{n}.jpg" for n in range(10)]
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("60", "60"),
-        ("1299.00", "1299.00"),
-        ("1,299", "1299"),
-        ("1,299.50", "1299.50"),
-        ("1.299,50 €", "1299.50"),
-        ("1.299.000", "1299000"),
-        ("1 299,00", "1299.00"),
-        ("1'299.00", "1299.00"),
-        ("1,00,000.00", "100000.00"),
-        ("12,5", "12.50"),
-        ("$9.99", "9.99"),
-        ("EUR 5", "5"),
-    ],
-)
-def test_prices_are_read_as_people_write_them(text: str, value: str) -> None:
-    assert amount(text) == Decimal(value)
-
-
-@pytest.mark.parametrize("text", ["", "-1", "1-2", "1,2,3", "1.2.3", "nan", "Infinity", "1e5", "1.299,00.5", "free"])
-def test_what_is_no_price_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a price"):
-        amount(text)
-
-
-def test_a_currency_is_taken_only_from_a_sign_that_means_one() -> None:
-    assert [currency(text) for text in ("€ 5", "5 USD", "$5", "5", "free")] == ["EUR", "USD", None, None, None]
 
 
 @pytest.mark.parametrize(
