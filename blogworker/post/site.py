@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from blogworker.currencies import CODES
 from blogworker.errors import SettingsError
 from blogworker.post.plain import plain
 from blogworker.post.product_url import checked_template
@@ -18,7 +19,7 @@ LONGEST = 300
 WORD_LENGTH = 60
 LEAST_WORDS, MOST_WORDS = 300, 3_000
 MOST_EVERY = 1_000
-NOT_FOR_WRITER = {"member_id", "publish_mode", "image_trouble", "product_url", "review_every"}
+NOT_FOR_WRITER = {"member_id", "publish_mode", "image_trouble", "product_url", "review_every", "currency"}
 LANGUAGE_TAG = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 
 
@@ -28,8 +29,15 @@ def _cleaned(text: str) -> str:
     return cleaned
 
 
+def _checked_currency(text: str) -> str:
+    if (code := text.strip().upper()) not in CODES:
+        raise ValueError("is not a currency code of ISO 4217: write three letters, such as EUR")
+    return code
+
+
 Text = Annotated[str, Field(max_length=LONGEST), AfterValidator(_cleaned)]
 Template = Annotated[str, AfterValidator(checked_template)]
+Currency = Annotated[str, AfterValidator(_checked_currency)]
 Word = Annotated[str, Field(min_length=1, max_length=WORD_LENGTH), AfterValidator(_cleaned)]
 
 
@@ -52,6 +60,7 @@ class SiteSettings(BaseModel):
     publish_mode: Literal["publish", "draft"] | None = Field(None, description="draft: the owner publishes by hand")
     review_every: int | None = Field(None, ge=1, le=MOST_EVERY, description="one of this many posts stays a draft")
     product_url: Template | None = None  # for the link of a post to a product that has no url
+    currency: Currency | None = None  # of the prices of a product whose source states none
 
     def facts(self) -> dict[str, Any]:
         """Return the settings that are part of the prompt."""

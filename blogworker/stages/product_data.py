@@ -5,6 +5,7 @@ Values are cleaned and bounded. What is not usable is omitted. Nothing raises.
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -32,7 +33,7 @@ NAMES = {  # our key -> the keys that producers use for it, the most reliable fi
     "price": ("price", "variant_price", "price_min", "min_price", "amount"),
     "price_max": ("price_max", "max_price", "pricemax"),
     "compare_at_price": ("compare_at_price", "variant_compare_at_price", "compareatprice", "compare_at", "list_price"),
-    "currency": ("currency", "currency_code", "currencycode"),
+    "currency": ("currency", "currency_code", "currencycode", "price_currency", "pricecurrency"),
     "availability": ("availability", "available", "in_stock", "instock", "stock_status"),
     "sku": ("sku", "variant_sku"),
     "vendor": ("vendor", "brand"),
@@ -88,7 +89,7 @@ def read_product(data: Mapping[str, Any]) -> Product:
         price=low,
         price_max=high,
         compare_at_price=former_price(variants, low=low, stated=_above(_price(found["compare_at_price"]), low)),
-        currency=_text(found["currency"], CURRENCY_MAX),
+        currency=_currency(known),
         availability=_availability(found["availability"]) or availability_of([one.availability for one in variants]),
         options=tuple(islice(_options(found["options"]), OPTIONS_MAX)),
         variants=tuple(one for one in variants if one.choices)[:VARIANTS_MAX],
@@ -101,6 +102,24 @@ def read_product(data: Mapping[str, Any]) -> Product:
         handle=_text(found["handle"], NAME_MAX),
         url=web_address(_nested(found["url"], "")),
     )
+
+
+def with_currency(product: Product, code: str | None) -> Product:
+    """Return the product with the currency of its site, unless its source states one, even within a price."""
+    prices = [product.price, product.price_max, product.compare_at_price]
+    prices += [price for one in product.variants for price in (one.price, one.compare_at_price)]
+    if not code or not product.price or product.currency or any(price and number(price) is None for price in prices):
+        return product
+    return replace(product, currency=code)
+
+
+def _currency(known: Mapping[str, Any]) -> str:
+    """Return the currency of the product, of its price, or of the price of a variant."""
+    for entry in [known, *(words_of(one) for one in _entries(first(known, NAMES["variants"])) if _keys(one))]:
+        for place in (entry, words_of(_keys(first(entry, NAMES["price"])))):
+            if code := _text(first(place, NAMES["currency"]), CURRENCY_MAX):
+                return code
+    return ""
 
 
 def _variant(entry: Any) -> Variant:

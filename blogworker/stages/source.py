@@ -20,7 +20,7 @@ from blogworker.providers.wix.client import WixClient
 from blogworker.providers.wix.products import OTHER_CATALOG, Catalog
 from blogworker.stages.material import material
 from blogworker.stages.product_data import NAMES as PRODUCT_NAMES
-from blogworker.stages.product_data import first, read_product, words_of
+from blogworker.stages.product_data import first, read_product, with_currency, words_of
 from blogworker.stages.product_facts import facts
 from blogworker.stages.product_link import learn, with_link
 from blogworker.stages.records import Output, Source
@@ -44,14 +44,17 @@ async def run(work: Work) -> Source:
     data: Mapping[str, Any] = claim.source_data
     if claim.source_type == "product" and not _has_product(data):
         data = {**data, **await _from_shop(work)}
-    source = await with_link(work, data, normalised(claim.source_type, claim.source_id, data))
-    return Source.load({**source, "site": usable(claim.site).facts()})
+    site = usable(claim.site)
+    source = normalised(claim.source_type, claim.source_id, data, currency=site.currency)
+    return Source.load({**await with_link(work, data, source), "site": site.facts()})
 
 
-def normalised(kind: str, source_id: str | None, data: Mapping[str, Any]) -> Output:
+def normalised(kind: str, source_id: str | None, data: Mapping[str, Any], *, currency: str | None = None) -> Output:
     """Return the facts of a source under our keys. Raises Rejected, with a message for the producer, when there is
-    nothing to write about."""
+    nothing to write about. `currency`: of the site."""
     product = read_product(data)
+    if kind == "product":
+        product = with_currency(product, currency)
     known = words_of(data)
     keyword, text = (first(known, names) for names in NAMES.values())
     source: Output = {"kind": kind, "product_id": source_id if kind == "product" else None, **facts(product)}

@@ -39,6 +39,7 @@ CHANGES = {
     "the source": """update blog_generations set source_data = source_data || '{"price": 27}'""",
     "the source's id": "update blog_generations set source_id = 'other'",
     "the settings": """update sites set settings = settings || '{"language": "de"}'""",
+    "the currency": """update sites set settings = settings || '{"currency": "EUR"}'""",
     "a setting taken back": "update sites set settings = settings - 'language'",
 }
 UNCHANGED = list(CHANGES)[:3]

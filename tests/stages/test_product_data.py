@@ -94,7 +94,7 @@ def test_any_data_can_be_read(data: dict[str, Any]) -> None:
         ({"price": "15", "compare_at_price": "0.00"}, {"price": "15"}),
         ({"price": 5, "price_max": 9, "compare_at_price": 6}, {"price": "5 to 9"}),
         ({"price": "on request"}, {"price": "on request"}),
-        ({"price": {"amount": "9.50", "currencyCode": "EUR"}}, {"price": "9.50"}),
+        ({"price": {"amount": "9.50", "currencyCode": "EUR"}}, {"price": "9.50", "currency": "EUR"}),
         ({"availability": "https://schema.org/OutOfStock"}, {"availability": "out of stock"}),
         ({"in_stock": True}, {"availability": "in stock"}),
         ({"weight": 2, "weight_unit": "kg"}, {"details": ["weight: 2 kg"]}),

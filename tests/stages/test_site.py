@@ -36,6 +36,9 @@ ENGLISH = (
         ({"forbidden_words": "cheap"}, "forbidden_words: .*list"),
         ({"forbidden_words": ["ok", " "]}, "forbidden_words.1: is empty"),
         ({"publish_mode": "later"}, "publish_mode: .*'publish' or 'draft'"),
+        ({"currency": "Euro"}, "currency: is not a currency code of ISO 4217: write three letters, such as EUR"),
+        ({"currency": "XYZ"}, "currency: is not a currency code"),
+        ({"currency": 978}, "currency: .*string"),
         ({"language": "german!", "words": 1}, "language: .*; words: "),
     ],
 )
@@ -50,6 +53,11 @@ def test_settings_are_stored_normalised_and_null_removes_one():
     stored = checked({"tone": "  <b>dry</b>  humour ", "language": "pt-BR", "brand_words": ["MugCo"], "words": None})
 
     assert stored == {"tone": "dry humour", "language": "pt-BR", "brand_words": ["MugCo"], "words": None}
+
+
+def test_the_currency_of_a_site_is_stored_in_capitals_and_is_not_for_the_writer():
+    assert checked({"currency": " eur "}) == {"currency": "EUR"}
+    assert usable({"currency": "EUR", "tone": "warm"}).facts() == {"tone": "warm"}
 
 
 def test_a_worker_ignores_a_setting_made_invalid_by_sql():

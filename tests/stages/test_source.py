@@ -37,6 +37,41 @@ async def test_the_columns_of_a_shop_export_are_understood(work):
     assert output["image"] == "https://x.example/a.jpg"
 
 
+@pytest.mark.parametrize(
+    ("data", "currency"),
+    [
+        ({"price": "189.00"}, "EUR"),
+        ({"price": "189.00", "variants": [{"title": "S", "price": 189}, {"title": "L", "price": 199}]}, "EUR"),
+        ({"price": "189.00", "currency": "CHF"}, "CHF"),
+        ({"price": {"amount": "189.00", "currencyCode": "CHF"}}, "CHF"),
+        ({"price": 189, "priceCurrency": "CHF"}, "CHF"),
+        ({"variants": [{"title": "S", "price": {"amount": "189.00", "currencyCode": "CHF"}}]}, "CHF"),
+        ({"price": "$189.00"}, ""),
+        ({"price": "189.00", "variants": [{"title": "S", "price": "$189"}]}, ""),
+        ({"price": "on request"}, ""),
+        ({}, ""),
+    ],
+)
+async def test_the_currency_of_a_site_is_that_of_products_that_state_none(work, data, currency):
+    site = {"currency": "EUR"}
+
+    output = (await source.run(claimed(work, source_data={"name": "Mug", **data}, site=site))).dump()
+
+    assert (output["currency"], output["site"]) == (currency, {})
+
+
+async def test_a_wrong_currency_written_with_sql_is_not_used(work):
+    for wrong in ("Euro", 978, None):
+        work = claimed(work, source_data={"name": "Mug", "price": "5"}, site={"currency": wrong})
+        assert (await source.run(work)).dump()["currency"] == ""
+
+
+async def test_a_post_that_is_not_about_a_product_has_no_currency(work):
+    work = claimed(work, source_type="keyword", source_data={"keyword": "mugs", "price": "5"}, site={"currency": "EUR"})
+
+    assert (await source.run(work)).dump()["currency"] == ""
+
+
 async def test_a_keyword_can_be_given_as_source_id(work):
     """The seed's producers put the phrase into source_id."""
     output = (await source.run(claimed(work, source_type="keyword", source_id="best mug", source_data={}))).dump()
