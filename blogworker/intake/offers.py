@@ -8,6 +8,7 @@ from decimal import Decimal
 from blogworker.intake import identifiers, stock
 from blogworker.intake.money import Point, amount, currency, quantity
 from blogworker.intake.properties import properties
+from blogworker.intake.table import BadCell
 from blogworker.intake.visibility import folded
 from blogworker.intake.words import NO
 from blogworker.product import Availability, Option, Variant, availability_of, distinct_variants, former_price
@@ -56,7 +57,7 @@ class Offers:
         self._values: dict[int, list[str]] = {}
 
     def add(self, cells: Mapping[str, str], point: Point | None, *, of_product: bool) -> None:
-        """Add a row. `of_product`: the row lists the values of each option. Raises ValueError with the bad price."""
+        """Add a row. `of_product`: the row lists the values of each option. Raises BadCell with the bad price."""
         price, compare_at = self._prices(cells, point)
         found = properties(cells, point)
         choices = self._choices(cells, listed=of_product)
@@ -181,7 +182,7 @@ def _amount(name: str, cells: Mapping[str, str], point: Point | None) -> Decimal
     try:
         return amount(cell, point)
     except ValueError as error:
-        raise ValueError(f"{name} {cell[:40]!r} {error}") from None
+        raise BadCell(name, cell, str(error)) from None
 
 
 def _discount(cells: Mapping[str, str], point: Point | None) -> tuple[str, Decimal] | None:

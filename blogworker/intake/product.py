@@ -1,12 +1,14 @@
 """One product of an export, collected from its rows."""
 
 import re
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from blogworker.intake import identifiers, visibility
 from blogworker.intake.money import Point
 from blogworker.intake.offers import CHOICE_LONGEST, Offers, written
 from blogworker.intake.properties import PROPERTIES
+from blogworker.intake.table import BadCell
 from blogworker.product import DETAILS_MAX, IMAGES_MAX, OPTIONS_MAX, VALUES_MAX, Detail, Image, Option, Product
 from blogworker.readable import readable, shortened
 
@@ -36,9 +38,10 @@ WIX_FILE = re.compile(r"[\w.-]+~mv2[\w.]*\.\w{2,5}")
 class ProductRows:
     """One product, added row by row."""
 
-    def __init__(self, line: int, handle: str) -> None:
+    def __init__(self, line: int, handle: str, headers: Mapping[str, str]) -> None:
         self.line = line
         self.handle = handle
+        self.headers = headers  # our name -> the header in the file
         self.has_fault = False
         self.values: dict[str, str] = {}  # the first value of each column that is not empty
         self._lines: dict[str, int] = {}  # the line of that value
@@ -63,13 +66,14 @@ class ProductRows:
         self._variant_images += _addresses(cells.get("variant_image", ""))
         try:
             self._offers.add(cells, point, of_product=kind == "product")
-        except ValueError as error:
-            return str(error)
+        except BadCell as error:
+            return f"product {self.handle!r:.60}: {error.told(self.headers)}"
         return None
 
     def _contradiction(self, name: str, cell: str) -> str:
+        header, before = self.headers.get(name, name), self.values[name]
         return (
-            f"{name} {cell!r:.40} contradicts {self.values[name]!r:.40} on line {self._lines[name]}: two products have "
+            f"{header} {cell!r:.40} contradicts {before!r:.40} on line {self._lines[name]}: two products have "
             f"the identifier {self.handle!r:.60}; give each its own, and do not save exports with a spreadsheet"
         )
 

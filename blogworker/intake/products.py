@@ -15,7 +15,7 @@ from blogworker.intake.decimals import DecimalSeparator
 from blogworker.intake.lines import Lines
 from blogworker.intake.product import ProductRows
 from blogworker.intake.rows import Draft, Drafted, Skipped
-from blogworker.intake.table import HeaderError, header_of, table
+from blogworker.intake.table import HeaderError, TableRow, header_of, shown, table
 
 COLUMNS = {
     "handle": (
@@ -90,8 +90,7 @@ def drafts(lines: Lines, *, include_hidden: bool, now: Callable[[], datetime]) -
             now,
         )
     except HeaderError as error:
-        shown = ", ".join(cell.strip()[:40] for cell in error.found[:12])
-        found = "".join(letter if letter.isprintable() else "?" for letter in shown)
+        found = ", ".join(map(shown, error.found[:12]))
         yield Fault(error.line, f"unknown columns: found {found or 'none'}; expected {EXPECTED}")
 
 
@@ -103,7 +102,7 @@ def _drafts(rows: DecimalSeparator, include_hidden: bool, now: Callable[[], date
         if found is not None and row.cells.get("variant_id") and not (handle or row.cells.get("name")):
             handle = found.handle  # Squarespace names the product in its first row only
         if not handle:
-            yield Fault(row.line, row.fault or "the row has no handle: every row names the product it belongs to")
+            yield Fault(row.line, row.fault or _without_handle(row))
             continue
         if row.cells.get("kind", "").casefold() in OF_ANOTHER:
             yield Fault(row.line, row.fault) if row.fault else Skipped(row.line, "a variant of a product", "variant")
@@ -112,7 +111,7 @@ def _drafts(rows: DecimalSeparator, include_hidden: bool, now: Callable[[], date
             yield from _finished(found, include_hidden=include_hidden, now=now)
             found = None
         if found is None:
-            found = ProductRows(row.line, handle)
+            found = ProductRows(row.line, handle, row.headers)
             if (first := begun.setdefault(handle, row.line)) != row.line:
                 found.has_fault = True
                 yield Fault(row.line, f"product {handle!r:.60} began on line {first}: keep its rows together")
@@ -130,16 +129,23 @@ def looks_like_products(first_line: str) -> bool:
     return all(name in header_of(first_line, COLUMNS)[1] for name in REQUIRED)
 
 
+def _without_handle(row: TableRow) -> str:
+    name = row.cells.get("name")
+    of = f" of {name!r:.60}" if name else ""
+    return f"the row{of} has no {row.headers['handle']}: every row names the product it belongs to"
+
+
 def _finished(found: ProductRows, *, include_hidden: bool, now: Callable[[], datetime]) -> Iterator[Drafted]:
     if found.has_fault:
         return
     if not found.values.get("name"):
-        yield Fault(found.line, f"product {found.handle!r:.60} has no title in any of its rows")
+        header = found.headers["name"]
+        yield Fault(found.line, f"product {found.handle!r:.60} has no {header} in any of its rows")
         return
     try:
         reason = None if include_hidden else visibility.why_hidden(found.values, now)
     except visibility.UnknownState as error:
-        yield Fault(found.line, f"product {found.handle!r:.60}: {error}")
+        yield Fault(found.line, f"product {found.handle!r:.60}: {error.told(found.headers)}")
         return
     if reason is not None:
         yield Skipped(found.line, f"product {found.handle!r:.60} is not visible in the shop: {reason}", reason)

@@ -4,7 +4,7 @@ import csv
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 from blogworker.intake.lines import LINE_MAX, Lines
@@ -38,6 +38,23 @@ class TableRow:
     line: int
     cells: dict[str, str]
     fault: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)  # our name -> the header in the file, to be shown
+
+
+class BadCell(ValueError):
+    """A cell whose value cannot be used. `column`: our name."""
+
+    def __init__(self, column: str, cell: str, reason: str) -> None:
+        super().__init__(column, cell, reason)
+        self.column = column
+        self.cell = cell
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.told({})
+
+    def told(self, headers: Mapping[str, str]) -> str:
+        return f"{headers.get(self.column, self.column)} {self.cell[:40]!r} {self.reason}"
 
 
 def table(
@@ -69,11 +86,12 @@ def table(
             places.setdefault(name, [place])
     if lines.is_cut or not all(name in places for name in required) or OTHER_ENDS.search(first.rstrip()):
         raise HeaderError(before, header)
+    headers = {name: " / ".join(shown(header[place]) for place in found) for name, found in places.items()}
     for line, row in _rows(reader, lines):
         if isinstance(row, str):
             yield TableRow(line, {}, row)
         elif row != header and any(cell.strip() for cell in row):  # concatenated files repeat the header
-            yield _row(line, row, places, len(header), lines)
+            yield TableRow(line, _named(row, places), _fault(row, len(header), lines), headers)
 
 
 def _rows(reader: Iterator[list[str]], lines: Lines) -> Iterator[tuple[int, list[str] | str]]:
@@ -110,6 +128,11 @@ def spelled(header: str) -> str:
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", header.casefold())))
 
 
+def shown(header: str) -> str:
+    """Return a header cell as it can be shown in a message."""
+    return "".join(letter if letter.isprintable() else "?" for letter in header.strip()[:40])
+
+
 def header_of(line: str, columns: Mapping[str, Sequence[str]]) -> tuple[str, Places, list[str]]:
     """Return the delimiter that finds most columns in a header line, the positions of our columns, and all cells."""
 
@@ -137,16 +160,17 @@ def _first_line(lines: Lines) -> str:
     return next((line for line in lines if line.strip() and not re.fullmatch(r"sep=.\s*", line)), "")
 
 
-def _row(line: int, row: list[str], places: Places, width: int, lines: Lines) -> TableRow:
+def _named(row: list[str], places: Places) -> dict[str, str]:
     """Return the cells of a row by our names. Missing cells are empty: Excel omits empty cells at the end of a row."""
-    cells = {name: _cells(row[place] for place in found if place < len(row)) for name, found in places.items()}
+    return {name: _cells(row[place] for place in found if place < len(row)) for name, found in places.items()}
+
+
+def _fault(row: list[str], width: int, lines: Lines) -> str | None:
     if any(cell.strip() for cell in row[width:]):
-        return TableRow(
-            line, cells, f"the row has {len(row)} cells and the header {width}: check its quotes and delimiters"
-        )
+        return f"the row has {len(row)} cells and the header {width}: check its quotes and delimiters"
     if lines.unreadable("".join(row)):
-        return TableRow(line, cells, f"the row is not {lines.encoding}: save the file as UTF-8 (in Excel: CSV UTF-8)")
-    return TableRow(line, cells)
+        return f"the row is not {lines.encoding}: save the file as UTF-8 (in Excel: CSV UTF-8)"
+    return None
 
 
 def _cells(texts: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 
-from blogworker.intake.table import APART
+from blogworker.intake.table import APART, BadCell
 from blogworker.intake.words import NEGATIONS, NO, SHOWN, STATES, YES
 
 OF_MAGENTO = ("attributeset", "attributesetcode", "attributesetname")  # its visibility 1 is "not visible individually"
@@ -76,7 +76,7 @@ FORMS = (
 )
 
 
-class UnknownState(ValueError):
+class UnknownState(BadCell):
     """A column about visibility has an unknown word."""
 
 
@@ -125,8 +125,10 @@ def _reason(column: str, value: str, now: Callable[[], datetime]) -> str | None:
     times = _times(value) if DATE.match(value) else []
     if not times:
         raise UnknownState(
-            f"{column} {value!r:.40} does not say whether the product is visible in the shop: write active or draft, "
-            "or pass --include-hidden to enqueue all products"
+            column,
+            value,
+            "does not say whether the product is visible in the shop: write active or draft, or pass --include-hidden "
+            "to enqueue all products",
         )
     return "scheduled" if max(times) > now() else None
 

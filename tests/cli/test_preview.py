@@ -69,7 +69,7 @@ def test_a_missing_row_is_explained_by_the_bad_ones(offline: Any, export: Path) 
     ran = offline("preview", "--product", "export.csv", "--row", "3", **KEYS)
 
     assert (ran.code, ran.out) == (USAGE, "")
-    assert ran.complaints[0].startswith("blogworker: export.csv:4: price 'cheap' is not a price")
+    assert ran.complaints[0].startswith("blogworker: export.csv:4: product 'jug': price 'cheap' is not a price")
     assert ran.complaints[1] == "blogworker: export.csv has fewer than 3 rows"
 
 

@@ -46,11 +46,11 @@ def test_an_identifier_that_was_written_as_text_is_the_text(rows_of: Reads) -> N
 @pytest.mark.parametrize(
     ("header", "first", "second", "told"),
     [
-        ("Title", "Mug", "Jug", "name 'Jug' contradicts 'Mug' on line 2"),
-        ("Title,Vendor", "Mug,Oak", "Mug,Ash", "vendor 'Ash' contradicts 'Oak' on line 2"),
-        ("Title,Body (HTML)", "Mug,Blue.", ",Red.", "description 'Red.' contradicts 'Blue.' on line 2"),
-        ("Title,Status", "Mug,active", "Mug,draft", "status 'draft' contradicts 'active' on line 2"),
-        ("Title,Published", "Mug,true", ",false", "published 'false' contradicts 'true' on line 2"),
+        ("Title", "Mug", "Jug", "Title 'Jug' contradicts 'Mug' on line 2"),
+        ("Title,Vendor", "Mug,Oak", "Mug,Ash", "Vendor 'Ash' contradicts 'Oak' on line 2"),
+        ("Title,Body (HTML)", "Mug,Blue.", ",Red.", "Body (HTML) 'Red.' contradicts 'Blue.' on line 2"),
+        ("Title,Status", "Mug,active", "Mug,draft", "Status 'draft' contradicts 'active' on line 2"),
+        ("Title,Published", "Mug,true", ",false", "Published 'false' contradicts 'true' on line 2"),
     ],
 )
 def test_rows_of_one_identifier_that_contradict_each_other_are_a_fault(

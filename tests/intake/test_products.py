@@ -1,13 +1,17 @@
 """Shop exports: several rows become one product, and a wrong row is told with its line."""
 
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from blogworker.errors import Fault
 from blogworker.intake import Accepted, Row, Skipped, read
+from blogworker.intake.products import COLUMNS
 from blogworker.readable import readable
 
 Reads = Callable[..., list[Row]]
@@ -110,12 +114,12 @@ def test_products_that_cannot_be_seen_are_skipped_unless_they_are_asked_for(data
 @pytest.mark.parametrize(
     ("body", "line", "told"),
     [
-        ("mug,,4,\nmug,,5,\n", 2, "product 'mug' has no title in any of its rows"),
-        ("jug,Jug,3,\n,Mug,4,\n", 3, "the row has no handle"),
+        ("mug,,4,\nmug,,5,\n", 2, "product 'mug' has no Title in any of its rows"),
+        ("jug,Jug,3,\n,Mug,4,\n", 3, "the row of 'Mug' has no Handle: every row names the product it belongs to"),
         ("jug,Jug,3,\nmug,Mug,4,,,extra\n", 3, "the row has 6 cells and the header 4"),
-        ("mug,Mug,cheap,\n", 2, "price 'cheap' is not a price: write it as 1299.00"),
-        ("mug,Mug,-4,\n", 2, "price '-4' is not a price"),
-        ('mug,"Two\nlines",4,\nmug,,x,\n', 4, "price 'x' is not a price"),
+        ("mug,Mug,cheap,\n", 2, "product 'mug': Variant Price 'cheap' is not a price: write it as 1299.00"),
+        ("mug,Mug,-4,\n", 2, "product 'mug': Variant Price '-4' is not a price"),
+        ('mug,"Two\nlines",4,\nmug,,x,\n', 4, "product 'mug': Variant Price 'x' is not a price"),
         ("mug,Mug,4,\njug,Jug,3,\nmug,,5,\n", 4, "product 'mug' began on line 2: keep its rows together"),
         ('mug,"Mug,4,\n', 2, "not CSV: unexpected end of data"),
         ("mug,\udcffMug,4,\n", 2, "the row is not UTF-8"),
@@ -129,6 +133,36 @@ def test_a_bad_row_is_named_with_its_line(rows_of: Reads, body: str, line: int, 
     assert [fault.line for fault in faults] == [line]
     assert told in faults[0].reason
     assert all(row.job.source_id != "mug" or row.line < line for row in rows if isinstance(row, Accepted))
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (";Eichenbank;5,00;ja;", "the row of 'Eichenbank' has no Artikelnummer: every row names the product"),
+        (";;5,00;ja;", "the row has no Artikelnummer: every row names the product"),
+        ("b-1;;5,00;ja;", "product 'b-1' has no Bezeichnung in any of its rows"),
+        ("b-1;Bank;ab 399;ja;", "product 'b-1': Preis 'ab 399' is not an exact price: give the exact price"),
+        ("b-1;Bank;5,00;ja;viel", "product 'b-1': Streich-Preis 'viel' is not a price: write it as 1299.00"),
+        ("b-1;Bank;5,00;vielleicht;", "product 'b-1': Sicht?bar 'vielleicht' does not say whether the product is"),
+    ],
+)
+def test_a_fault_names_the_column_by_the_header_of_the_file(rows_of: Reads, row: str, told: str) -> None:
+    header = "Artikelnummer;Bezeichnung;Preis;Sicht\u200bbar;Streich-Preis"
+
+    (fault,) = rows_of(f"{header}\n{row}\n", kind="csv")
+
+    assert isinstance(fault, Fault)
+    assert fault.reason.startswith(told)
+
+
+@given(st.sampled_from(sorted({word for name in ("price", "sale_price") for word in COLUMNS[name]})))
+def test_the_fault_of_a_price_names_its_header_and_product(header: str) -> None:
+    content = f"Handle,Title,{header.title()}\nmug,Mug,cheap\n".encode()
+
+    (fault,) = read(BytesIO(content), kind="csv", instance_id="shop")
+
+    assert isinstance(fault, Fault)
+    assert fault.reason.startswith(f"product 'mug': {header.title()} 'cheap' is not a price")
 
 
 def test_an_unknown_header_tells_what_was_found_and_what_is_expected(rows_of: Reads) -> None:

@@ -104,7 +104,7 @@ def test_a_word_in_no_list_is_a_fault_for_it_might_mean_hidden() -> None:
     taken = rows_of("Status", "keskeneräinen", include_hidden=True)
 
     assert isinstance(fault, Fault)
-    assert "status 'keskeneräinen' does not say whether the product is visible" in fault.reason
+    assert "Status 'keskeneräinen' does not say whether the product is visible" in fault.reason
     assert isinstance(other, Accepted)
     assert [type(row) for row in taken] == [Accepted, Accepted]
 
