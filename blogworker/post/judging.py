@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from blogworker.post import render
 from blogworker.post.language import other_language, paragraph_in_other_language
 from blogworker.post.plain import cut_clean, plain
+from blogworker.post.product_name import main_name
 from blogworker.post.site import SiteSettings
 
 TITLE_LIMIT, EXCERPT_LIMIT, SEO_TITLE_LIMIT, SEO_DESCRIPTION_LIMIT, ALT_LIMIT = 200, 500, 60, 160, 125
@@ -50,11 +51,12 @@ class Post(BaseModel):
 
 
 def linked(body: str, *, name: str, own_url: str) -> str:
-    """Link the first mention of the product in a paragraph, if the body does not link the product yet."""
+    """Link the first mention of the product in a paragraph, if the body does not link the product yet. `name` may
+    have a suffix or emoji that the body does not have."""
     if not own_url or not name or _links(body, own_url):
         return body
     mention = re.compile(
-        rf"^(?![#>|]|\s|[-*+] |\d+[.])(.*?)(?<![\w\[`*_])({re.escape(name)})(?![\w\]`*_])", re.M | re.I
+        rf"^(?![#>|]|\s|[-*+] |\d+[.])(.*?)(?<![\w\[`*_])({re.escape(main_name(name))})(?![\w\]`*_])", re.M | re.I
     )
     return mention.sub(lambda match: f"{match[1]}[{match[2]}](<{own_url}>)", body, count=1)
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from blogworker.post import render
-from blogworker.post.defects.kind import PostContext
 from blogworker.post.defects.remaining import Fact, Finding, facts, remaining_findings
-from blogworker.post.defects.repeats import main_name
 from blogworker.post.judging import SECTION, SEO_DESCRIPTION_LIMIT, Post, faults_of
+from blogworker.post.product_name import main_name
 from blogworker.post.score import Cost, costs_of
 from blogworker.post.site import SiteSettings
 
@@ -63,10 +62,10 @@ def verdict_of(
 
 
 def mentions_in(markdown: str, source: Mapping[str, Any]) -> int | None:
-    """Return how often the text names the product, without the part of the name after a comma or a dash."""
+    """Return how often the text names the product, by the main part of its name and in any case."""
     if source.get("kind") != "product" or not source.get("name"):
         return None
-    name = main_name(PostContext(source, {}, title="")).casefold()
+    name = main_name(str(source["name"])).casefold()
     return " ".join(render.text(markdown).casefold().split()).count(name)
 
 

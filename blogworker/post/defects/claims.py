@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from blogworker.post.defects.kind import PostContext
-from blogworker.post.defects.repeats import main_name
 from blogworker.post.defects.sentences import sentences
 
 AMOUNT = r"\d{1,9}(?:[.,'’\u00a0\u202f ]\d{3}(?!\d)){0,3}(?:[.,]\d{1,2}(?!\d))?"
@@ -185,7 +184,7 @@ def about(text: str, context: PostContext) -> tuple[str, ...]:
 
 
 def _about(text: str, context: PostContext) -> Iterator[str]:
-    if context.source.get("kind") != "product" or not (name := main_name(context).casefold()):
+    if context.source.get("kind") != "product" or not (name := context.main_name.casefold()):
         return
     compares = COMPARED.get(context.language, COMPARED[""])
     for paragraph in context.text_of(text).split("\n"):

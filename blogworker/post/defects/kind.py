@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from blogworker.post import render
+from blogworker.post.product_name import main_name
 
 BODY = frozenset({"body_markdown"})
 TITLES = frozenset({"title", "seo_title"})
@@ -28,6 +29,11 @@ class PostContext:
     def name(self) -> str:
         """The name of the product; empty if the post is not about a product."""
         return str(self.source.get("name") or "")
+
+    @cached_property
+    def main_name(self) -> str:
+        """The name of the product as a text calls it."""
+        return main_name(self.name)
 
     @cached_property
     def own_url(self) -> str:

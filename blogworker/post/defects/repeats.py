@@ -9,7 +9,6 @@ LEAST_WORDS, LEAST_CHARACTERS = 8, 61  # of a paragraph whose repetition is an e
 HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+\S")
 TARGET = re.compile(r"(?<=\])\(<?https?://[^\s<>]*>?\)")
 OFTEN = 10  # mentions
-MAIN_PART = re.compile(r",\s|:\s|\s[-\u2013\u2014|/]\s|\s?[(|]")
 MOST_WORDS, SHORT_NAME = 0.6, 3
 APART = 3  # other words between those of a name: the Kilbrack stool of oak
 SHORT_WORD = 2  # letters: shorter words of a name are ignored
@@ -52,17 +51,11 @@ def _is_empty_section(blocks: list[str], place: int) -> bool:
     return following is not None and len(following[1]) <= len(heading[1])
 
 
-def main_name(context: PostContext) -> str:
-    """Return the name without the part after a comma, dash or bracket, such as a size, a colour or a code."""
-    first = MAIN_PART.split(context.name.strip(), maxsplit=1)[0].strip()
-    return first if len(first) > SHORT_WORD else context.name.strip()
-
-
 def unnamed(text: str, context: PostContext) -> str:
     """Return the name of the product if no sentence has it, or most of its words if it is long."""
     if not context.name or context.source.get("kind") not in (None, "product"):
         return ""
-    name, read = main_name(context).casefold(), " ".join(context.text_of(text).casefold().split())
+    name, read = context.main_name.casefold(), " ".join(context.text_of(text).casefold().split())
     words = {word for word in re.findall(r"\w+", name) if len(word) > SHORT_WORD} or {name}
     if name in read or any(_share(words, part) >= MOST_WORDS for part in sentences(read)):
         return ""
@@ -85,11 +78,14 @@ def _share(words: set[str], sentence: str) -> float:
 
 
 def named_everywhere(text: str, context: PostContext) -> str:
-    """Return the name of the product if most sentences have it. A name in lower case is an ordinary word."""
-    name = main_name(context)
+    """Return the name of the product if most sentences have it. A name in lower case is an ordinary word, and one in
+    capitals has any case in a text."""
+    name = context.main_name
     if not name or name == name.lower() or (" " not in name and len(name) < 4):
         return ""
     read = [part for part in sentences(" ".join(context.text_of(text).split())) if part.strip()]
+    if name == name.upper():
+        name, read = name.casefold(), [part.casefold() for part in read]
     mentions = sum(name in part for part in read)
     return context.name if mentions >= OFTEN and 2 * mentions > len(read) else ""
 
