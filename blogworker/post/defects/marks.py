@@ -8,6 +8,7 @@ import json
 import re
 
 from blogworker.post.defects.kind import PostContext
+from blogworker.post.defects.repeats import is_named
 from blogworker.post.plain import HEADINGS
 
 FENCED_WHOLE = re.compile(r"\A\s*```(?:markdown|md|html|json)?[ \t]*\n(.*)\n```\s*\Z", re.S)
@@ -232,13 +233,19 @@ def without_quotes(text: str, context: PostContext) -> str:
 
 
 def shorter_title(text: str, context: PostContext) -> str:
-    """Cut a long title between its parts. A subtitle is removed first, then the end of a list."""
+    """Cut a long title between its parts. A subtitle is removed first, then the end of a list. What stays names the
+    product if the title does: it may be the subtitle."""
     if len(text) <= GOOD_TITLE:
         return text
+    names = is_named(text, context)
+    starts = [0, *(end.end() for end in SUBTITLES.finditer(text) if names)]
     for parts in (SUBTITLES, PARTS_OF_A_TITLE):
-        ends = [end.start() for end in parts.finditer(text[: GOOD_TITLE + 2]) if end.start() >= LEAST_TITLE]
-        if ends:
-            return text[: ends[-1]].rstrip(" ,;:|–—-")
+        ends = [*(end.start() for end in parts.finditer(text)), len(text)]
+        for start in starts:
+            cuts = [text[start:end] for end in ends if LEAST_TITLE <= end - start <= GOOD_TITLE]
+            if kept := [cut for cut in cuts if not names or is_named(cut, context)]:
+                shorter = kept[-1].rstrip(" ,;:|–—-")
+                return f"{shorter[0].upper()}{shorter[1:]}" if start else shorter
     return text
 
 

@@ -55,11 +55,14 @@ def unnamed(text: str, context: PostContext) -> str:
     """Return the name of the product if no sentence has it, or most of its words if it is long."""
     if not context.name or context.source.get("kind") not in (None, "product"):
         return ""
-    name, read = context.main_name.casefold(), " ".join(context.text_of(text).casefold().split())
+    return "" if is_named(context.text_of(text), context) else context.name
+
+
+def is_named(text: str, context: PostContext) -> bool:
+    """Whether a sentence of the text has the name of the product, or most of its words if it is long."""
+    name, read = context.main_name.casefold(), " ".join(text.casefold().split())
     words = {word for word in re.findall(r"\w+", name) if len(word) > SHORT_WORD} or {name}
-    if name in read or any(_share(words, part) >= MOST_WORDS for part in sentences(read)):
-        return ""
-    return context.name
+    return bool(name) and (name in read or any(_share(words, part) >= MOST_WORDS for part in sentences(read)))
 
 
 def _share(words: set[str], sentence: str) -> float:
