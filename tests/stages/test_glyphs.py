@@ -20,6 +20,14 @@ EMOJI = st.sampled_from(
         "\u2764\ufe0f",
         "\U0001f468\u200d\U0001f373",
         "\U0001f1ee\U0001f1f9",
+        "\U0001f1ee\U0001f1f9\ufe0f",
+        "\U0001f44d\U0001f3fd\ufe0f",
+        "\U0001f170\ufe0f",
+        "\U0001f9d1\u200d\u2696",
+        "\u2b50\ufe0f\ufe0f",
+        "\ufe0f",
+        "\u200d",
+        "\u2600\ufe0f\u200d",
     ]
 )
 
@@ -37,10 +45,29 @@ def test_removing_emoji_changes_nothing_else(words: list[str], place: int, emoji
 
 
 @pytest.mark.parametrize(
-    "kept", ["| a | \u2705 |", "Mug \U0001f31e", "20 °C, \u2713 and \u2605", "5 * 3 # 4 © 2", "1. First"]
-)
+    "kept",
+    [
+        "| a | \u2705 |", "| a | \u2764\ufe0f |", "Mug \U0001f31e", "20 °C, \u2713 and \u2605", "5 * 3 # 4 © 2",
+        "1. First",
+        "\u0646\u0647\u200d \u06cc", "\u0915\u094d\u200d\u0937", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+    ],
+)  # fmt: skip
 def test_meaningful_symbols_are_kept(kept: str) -> None:
     assert without_emoji(kept, KNOWN) == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("A mug\ufe0f for tea", "A mug for tea"),
+        ("A mug \ufe0f\u200d for tea", "A mug for tea"),
+        ("| a\ufe0f | \u2764\ufe0f\u200d |", "| a | \u2764\ufe0f |"),
+        ("Mug \U0001f31e\ufe0f\u200d of clay", "Mug \U0001f31e\ufe0f of clay"),
+        ("- \ufe0fStrong", "- Strong"),
+    ],
+)
+def test_a_selector_or_joiner_without_an_emoji_is_removed(text: str, left: str) -> None:
+    assert without_emoji(text, KNOWN) == left
 
 
 @given(text=st.lists(SENTENCES, min_size=2, max_size=4).map(" ".join))

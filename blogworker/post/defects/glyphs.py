@@ -3,10 +3,12 @@
 import re
 
 from blogworker.post.defects.kind import PostContext
-from blogworker.post.emoji import EMOJI
+from blogworker.post.emoji import EMOJI, EMOJI_OR_REMAINDER
 
 RUN = re.compile(
-    rf"(^[ \t]*(?:#+[ \t]|[-*+][ \t]|\d+[.)][ \t]|>[ \t])?)?([ \t]{{0,3}})((?:{EMOJI.pattern}[ \t]{{0,3}})+)", re.M
+    r"(^[ \t]*(?:#+[ \t]|[-*+][ \t]|\d+[.)][ \t]|>[ \t])?)?([ \t]{0,3})"
+    rf"((?:(?:{EMOJI_OR_REMAINDER.pattern})[ \t]{{0,3}})+)",
+    re.M,
 )
 THINKS = "think|thinking|thought|reasoning|scratchpad|reflection"
 THOUGHTS = re.compile(rf"<({THINKS})>(?:(?!<(?:{THINKS})>).)*?</\1>\s*", re.S | re.I)
@@ -22,19 +24,26 @@ LEAST_MISREAD = 2  # matches: a correct text in capitals, such as `CAFÉ…`, ma
 
 
 def without_emoji(text: str, context: PostContext) -> str:
-    """Remove emoji. They stay in a table, where one may be the whole content of a cell, and in names of the shop."""
-    if not EMOJI.search(text):
+    """Remove emoji, and selectors and joiners without one. Emoji stay in a table, where one may be the whole content of
+    a cell, and in names of the shop."""
+    if not EMOJI_OR_REMAINDER.search(text):
         return text
 
     def removed(found: re.Match[str]) -> str:
-        if any(context.source_has(one[0]) for one in EMOJI.finditer(found[3])):
-            return found[0]
+        if any(context.source_has(one[0].rstrip("\ufe0f")) for one in EMOJI.finditer(found[3])):
+            return _without_remainders(found[0])
         if found[1] is not None:
             return found[1]
         return " " if found[3][-1] in " \t" else ""
 
     lines = text.split("\n")
-    return "\n".join(line if line.lstrip().startswith("|") else RUN.sub(removed, line) for line in lines)
+    return "\n".join(
+        _without_remainders(line) if line.lstrip().startswith("|") else RUN.sub(removed, line) for line in lines
+    )
+
+
+def _without_remainders(text: str) -> str:
+    return EMOJI_OR_REMAINDER.sub(lambda one: one[0] if EMOJI.fullmatch(one[0]) else "", text)
 
 
 def decoded_again(text: str, context: PostContext) -> str:
