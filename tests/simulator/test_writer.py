@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blogworker.simulator.writer import Quality, write
-from blogworker.simulator.writer.cleaning import description_facts
+from blogworker.simulator.writer.cleaning import description_facts, sentences
 from blogworker.simulator.writer.grammar import gerund, singular, title_case
 from blogworker.simulator.writer.kinds import ANY, GOODS
 from blogworker.simulator.writer.subject import read_subject
@@ -128,6 +128,13 @@ def test_only_sentences_at_the_end_of_a_description_are_facts() -> None:
         {"Fabric": "85 % wool", "Fabric weight": "1.5 kg"},
         "Cut to grow: the cuffs turn back. It lasts.",
     )
+
+
+@pytest.mark.parametrize("abbreviation", ["ca.", "approx.", "env.", "aprox.", "z. B.", "z.B."])
+def test_a_sentence_does_not_end_with_an_abbreviation(abbreviation: str) -> None:
+    description = f"Der Becher fasst {abbreviation} 350 ml. Er passt in beide Hände."
+
+    assert sentences(description) == description.replace(". Er", ".\nEr").split("\n")
 
 
 @given(st.text(st.sampled_from("Ab: .\n<>&;|*")))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from .good_posts import LANGUAGES, OWN
 from .spoilt_sentences import (
+    ABBREVIATED,
     BROKEN_OFF,
     COUNTED,
     DEARER,
@@ -256,6 +257,11 @@ CASES = [
     Case("word of another script", instead(" ", " \u8d28\u91cf ")),
     *sent_back("request to a visitor", VISITED),
     *sent_back("text that breaks off", BROKEN_OFF),
+    *sent_back("text that breaks off", ABBREVIATED),
+    *(
+        Case("quotation that breaks off", second(f"> {text}"), gone=re.escape(text), whole=True, languages=(language,))
+        for language, text in ABBREVIATED.items()
+    ),
     *sent_back("award not in the source", PRIZED),
     *sent_back("rating not in the source", RATED),
     *sent_back("guarantee not in the source", GUARANTEED),

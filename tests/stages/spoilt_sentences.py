@@ -119,6 +119,12 @@ VISITED = {
     "fr": "Cliquez ici pour en lire plus.",
     "es": "Haga clic aquí para leer más.",
 }
+ABBREVIATED = {
+    "en": "With a full load the flask keeps water hot for approx.",
+    "de": "Wer morgens Bahn fährt, nimmt eine Flasche mit, die fasst ca.",
+    "fr": "La bouteille garde l'eau chaude pendant env.",
+    "es": "La botella mantiene el agua caliente durante aprox.",
+}
 BROKEN_OFF = {
     "en": "Whoever takes the train in the morning is better served by a flask with a",
     "de": "Wer morgens mit der Bahn fährt, ist besser bedient mit einer Flasche, die",

@@ -77,6 +77,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect("glued table", BODY, repair=repeats.whole_tables),
     Defect("letters of two scripts", READ, repair=scripts.one_script),
     Defect("paragraph twice", BODY, repair=repeats.once),
+    Defect("quotation that breaks off", BODY, repair=endings.whole_quotations),
     Defect("heading without a text", BODY, repair=endings.without_last_headings),
     Defect("long title", TITLES - {"seo_title"}, repair=marks.shorter_title),
     Defect(

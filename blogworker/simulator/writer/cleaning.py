@@ -7,7 +7,10 @@ import unicodedata
 _BREAKS = re.compile(r"(?i)<\s*(?:br|/p|/div|/li|/h[1-6]|/tr|/ul|/ol|/table)\b[^>]*>")
 _DROPPED = re.compile(r"(?is)<(script|style)\b.*?</\1\s*>|<!--.*?-->")
 _TAG = re.compile(r"</?[a-zA-Z][^>]*>")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9“\"'])")
+_SENTENCE_END = re.compile(  # not behind an abbreviation that a number or noun follows
+    r"(?<=[.!?])(?<!\bca\.)(?<!\bapprox\.)(?<!\benv\.)(?<!\baprox\.)(?<!\bz\.)(?<!\bz\.B\.)(?<!\bz\. B\.)(?<!\bbzw\.)"
+    r"\s+(?=[A-Z0-9“\"'])"
+)
 _MARKUP = re.compile(r"[*_`#<>|\[\]\\~]")
 # `Material: speckled stoneware. Size: 9 cm tall.`: facts that end a description.
 _FACT = re.compile(r"([A-Z][a-z]{1,20}(?: [a-z]{1,20}){0,2}): ([^:]+)\.")
