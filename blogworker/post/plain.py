@@ -14,7 +14,11 @@ ALLOWED = "\n\t\u200c\u200d"  # joiners are needed by Persian, Indic scripts and
 LOOSE_ENDS = " ,;:.-\u2013\u2014"  # characters that must not end a truncated text
 LATIN_ACCENTS = re.compile("([a-z])[\u0300-\u036f]+")  # in other scripts the accent makes another letter
 SOURCE_MAX = 100_000  # characters of a source that are cleaned: more than source_data can contain
-APOSTROPHES = "'\u2019"
+# Apostrophes that separate no words: in `dog's` and `don't`, and between letters that are not Latin.
+INNER_APOSTROPHE = re.compile(
+    r"(?<=[^\W\d_])['\u2019](?=(?:s|t|d|m|ll|re|ve)\b)|(?<=[^\W\d_a-z\u00df-\u024f])['\u2019]"
+)
+UMLAUTS = {"de": str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})}  # language -> its spelling in ASCII
 SLUG_LIMIT = 100  # of the percent-encoded form, as Wix counts
 FIRST_TAG = "\U000e0000"  # start of the tags and variation selectors; some of them are printable to Python
 
@@ -74,10 +78,15 @@ def web_address(value: object) -> str:
     return text if parts.scheme in ("http", "https") and parts.hostname and not re.search(r"[\s<>\"]", text) else ""
 
 
-def slug(text: str, *, limit: int = SLUG_LIMIT) -> str:
-    """Return lower-case words joined by hyphens, without Latin accents, of at most `limit` characters when encoded."""
-    bare = LATIN_ACCENTS.sub(r"\1", unicodedata.normalize("NFKD", text.lower().replace("ß", "ss")))
-    joined = unicodedata.normalize("NFC", re.sub(f"[{APOSTROPHES}]", "", bare))
+def slug(text: str, *, language: str | None = None, limit: int = SLUG_LIMIT) -> str:
+    """Return lower-case words joined by hyphens, without Latin accents, of at most `limit` characters when encoded.
+
+    `language`: a tag such as `de-AT`; German writes an umlaut as two letters.
+    """
+    composed = unicodedata.normalize("NFC", text.lower()).replace("ß", "ss")
+    spelled = composed.translate(UMLAUTS.get((language or "").lower().partition("-")[0], {}))
+    bare = LATIN_ACCENTS.sub(r"\1", unicodedata.normalize("NFKD", INNER_APOSTROPHE.sub("", spelled)))
+    joined = unicodedata.normalize("NFC", bare)
     words = "".join(one if unicodedata.category(one)[0] in "LMN" else " " for one in joined).split()
     kept = ""
     if words and len(quote(words[0])) > limit:  # a script without spaces: cut the only word

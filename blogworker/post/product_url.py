@@ -24,6 +24,7 @@ UNSAFE = re.compile(r"[\s<>\"\\^`|]")
 HOST = re.compile(r"localhost|(?:(?!-)[a-z0-9_-]{1,63}(?<!-)\.)+(?!-)[a-z0-9-]{1,63}(?<!-)")
 PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 ENCODED = re.compile(r"[\w.~-]*%[0-9A-F]{2}(?:[\w.~-]|%[0-9A-F]{2})*", re.A | re.I)
+APOSTROPHE = re.compile("['\u2019]")  # some shops write a hyphen for it, others nothing
 PAGE_HANDLE = re.compile(r"[^\W_]+(?:-+[^\W_]+)*")  # as shops derive it from a name
 WIX_ID = re.compile(
     r"product_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I
@@ -125,8 +126,10 @@ def for_learnt(product: Mapping[str, Any], *, name: str) -> bool:
     it, perhaps with a number. A producer's own number, or a handle of another shop, would give a dead link."""
     handle = _value(product, "handle")
     words = [word for word in slug(handle).split("-") if not word.isdigit()]
-    made_of = slug(name, limit=10 * SLUG_LIMIT).split("-")
-    return PAGE_HANDLE.fullmatch(handle) is not None and bool(words) and set(words) <= set(made_of)
+    spellings = [(text, language) for text in (name, APOSTROPHE.sub("", name)) for language in (None, "de")]
+    slugs = (slug(text, language=language, limit=10 * SLUG_LIMIT) for text, language in spellings)
+    made_of = {word for each in slugs for word in each.split("-")}
+    return PAGE_HANDLE.fullmatch(handle) is not None and bool(words) and set(words) <= made_of
 
 
 def page_of(source: Mapping[str, Any]) -> str | None:

@@ -14,9 +14,10 @@ NUMBER_ROOM = 11  # a hyphen and ten digits
 COMMON = frozenset().union(*STOP_WORDS.values())
 
 
-def choices(wanted: str, topics: Sequence[str]) -> list[str]:
+def choices(wanted: str, topics: Sequence[str], *, language: str | None = None) -> list[str]:
     """Return the slug, then variants with one more word of `topics`, which has the most important first."""
-    return list(dict.fromkeys([wanted, *(f"{_short(wanted, word)}-{word}" for word in _extra_words(wanted, topics))]))
+    words = _extra_words(wanted, topics, language)
+    return list(dict.fromkeys([wanted, *(f"{_short(wanted, word)}-{word}" for word in words)]))
 
 
 def stem(wanted: str) -> str:
@@ -28,9 +29,10 @@ def _short(wanted: str, word: str) -> str:
     return slug(wanted, limit=SLUG_LIMIT - len(quote(f"-{word}")))
 
 
-def _extra_words(wanted: str, topics: Sequence[str]) -> list[str]:
+def _extra_words(wanted: str, topics: Sequence[str], language: str | None) -> list[str]:
     known = set(wanted.split("-"))
-    words = dict.fromkeys(word for text in topics for word in slug(text, limit=10 * SLUG_LIMIT).split("-"))
+    slugs = (slug(text, language=language, limit=10 * SLUG_LIMIT) for text in topics)
+    words = dict.fromkeys(word for each in slugs for word in each.split("-"))
     return [word for word in words if word not in known and _is_distinctive(word)][:MOST_WORDS]
 
 

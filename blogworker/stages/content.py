@@ -52,7 +52,8 @@ async def run(work: Work) -> Content:
     tags = reused(post["tags"], await work.checkpoints.site_tags())
     about = library.about_post(source, idea, title=title)
     words = without_forbidden([str(text) for text in about if text], site)
-    slug_of_post = await work.checkpoints.claim_slug(choices(post["slug"], words), stem=stem(post["slug"]))
+    slugs = choices(post["slug"], words, language=site.language)
+    slug_of_post = await work.checkpoints.claim_slug(slugs, stem=stem(post["slug"]))
     defects = list(dict.fromkeys([*found, *returned, *post["defects"]]))
     note(defects=defects or None)
     output = {**post, "title": title, "slug": slug_of_post, "tags": tags, "defects": defects}
@@ -168,7 +169,7 @@ def read_post(
     tags = without_forbidden(post.tags, site)
     return {
         **post.model_dump(exclude={"body_markdown"}),
-        "slug": slug(post.slug or post.title),
+        "slug": slug(post.slug or post.title, language=site.language),
         "seo_title": post.seo_title or cut_clean(post.title, SEO_TITLE_LIMIT),
         "seo_description": post.seo_description or cut(post.excerpt, SEO_DESCRIPTION_LIMIT),
         "tags": tags or without_forbidden(clean_tags(list(idea.get("keywords") or [post.title])), site),

@@ -70,6 +70,35 @@ def test_slugs(title, expected):
     assert slug(title) == expected
 
 
+@pytest.mark.parametrize(
+    ("title", "language", "expected"),
+    [
+        ("Räuchereiche über Öl", "de", "raeuchereiche-ueber-oel"),
+        ("Ra\u0308uchereiche u\u0308ber O\u0308l", "de-AT", "raeuchereiche-ueber-oel"),
+        ("ÜBER Café & Crème", "DE", "ueber-cafe-creme"),
+        ("Räksmörgås", "sv", "raksmorgas"),
+        ("Pingüino", "es", "pinguino"),
+        ("Räuchereiche", None, "rauchereiche"),
+        ("Bougie d\u2019été", "fr", "bougie-d-ete"),
+        ("L'olio dell'orto, un po' d'estate", "it", "l-olio-dell-orto-un-po-d-estate"),
+        ("The potter\u2019s wheel: don't spin it", "en", "the-potters-wheel-dont-spin-it"),
+        ("Rock 'n' roll", "en", "rock-n-roll"),
+        ("П'ять чашок", "uk", "пять-чашок"),
+    ],
+)
+def test_a_slug_is_spelled_as_its_language_does(title, language, expected):
+    assert slug(title, language=language) == expected
+
+
+@given(st.text("abc dé'\u2019äöüßsШ-2", max_size=80), st.sampled_from(["de", "fr", None]))
+def test_a_stored_slug_stays_as_it_is(text, language):
+    """It may have been made for another language, or for none."""
+    stored = slug(text)
+
+    assert slug(stored, language="fr") == slug(stored) == stored
+    assert slug(slug(text, language=language)) == slug(text, language=language)
+
+
 @pytest.mark.parametrize("address", ["javascript:alert(1)", "/mug", "ftp://x.example", "https://", "http://[", "a b"])
 def test_only_web_addresses_count(address):
     assert web_address(address) == ""

@@ -1,5 +1,6 @@
 """Slugs: no two posts of a site have the same one, also with concurrent jobs, and a job keeps its slug."""
 
+import json
 from dataclasses import replace
 from random import Random
 from urllib.parse import quote
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 
 from blogworker.errors import LeaseLost
 from blogworker.post.plain import SLUG_LIMIT, slug
+from blogworker.post.site import SiteSettings
 from blogworker.post.slugs import choices, stem
 from blogworker.stages import content
 from blogworker.stages.checkpoint import StoredCheckpoints
 
 from .conftest import idea, post
+from .good_posts import SOURCE, good
 from .test_titles import _open as opened
 
 pytestmark = pytest.mark.anyio
@@ -65,6 +68,19 @@ def test_all_slug_candidates_fit_wix_and_start_with_the_wanted_one(text, hints):
 )
 def test_the_second_candidate_has_a_distinguishing_word(hints, second):
     assert choices("low-water-mug", hints)[1] == second
+
+
+def test_a_distinguishing_word_is_spelled_as_the_language_of_the_site_does():
+    assert choices("brett", ["Räuchereiche"], language="de")[1] == "brett-raeuchereiche"
+
+
+@pytest.mark.parametrize("written", ["", "Warum eine schwere Tasse den Kaffee warm hält"])
+def test_the_slug_of_a_post_is_spelled_as_the_language_of_the_site_does(written):
+    answer = json.dumps(good("de") | {"slug": written})
+
+    made = content.read_post(answer, source=SOURCE, idea={}, site=SiteSettings(language="de-AT"))
+
+    assert made["slug"] == "warum-eine-schwere-tasse-den-kaffee-warm-haelt"
 
 
 async def test_the_second_of_a_site_has_a_word_of_its_own_and_the_third_a_number(shop):

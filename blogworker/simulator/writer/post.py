@@ -55,7 +55,7 @@ def compose_post(
     shown = f"{seen} ({subject.kind.noun})" if known and subject.is_product else seen
     return Post(
         title=title,
-        slug=slug_of(title)[:LONGEST_SLUG].strip("-"),
+        slug=slug_of(title, subject.language)[:LONGEST_SLUG].strip("-"),
         excerpt=cut(excerpt, LONGEST_EXCERPT),
         seo_title=cut(title, LONGEST_SEO_TITLE),
         seo_description=cut(described, LONGEST_SEO_DESCRIPTION),

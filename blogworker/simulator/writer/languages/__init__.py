@@ -106,7 +106,7 @@ def post_in(language: Language, subject: Subject, idea: Mapping[str, Any] | None
     tags = [*language.fields["tags"].split(ALTERNATIVES), *subject.tags, name]
     return Post(
         title=title,
-        slug=slug_of(title),
+        slug=slug_of(title, subject.language),
         excerpt=cut(language.fields["excerpt"], LONGEST_EXCERPT),
         seo_title=title if len(title) <= LONGEST_SEO_TITLE else cut(name, LONGEST_SEO_TITLE),
         seo_description=cut(language.fields["description"], LONGEST_SEO_DESCRIPTION),
