@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field
 
 from blogworker.post import render
-from blogworker.post.language import other_language, paragraph_in_other_language
+from blogworker.post.language import other_language
+from blogworker.post.paragraph_language import paragraph_in_other_language
 from blogworker.post.plain import cut_clean, plain
 from blogworker.post.product_name import main_name
 from blogworker.post.site import SiteSettings

@@ -7,12 +7,10 @@ nothing for a short text or a language that it does not know.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
 
 LEAST_WORDS = 80
 CLEARLY = 3  # times as many common words of another language as of the expected one
 LEAST_COMMON = 8  # common words at least, because languages share single words
-LEAST_IN_PARAGRAPH = 6
 SCRIPTS = {
     "ar": "ARABIC", "fa": "ARABIC", "ur": "ARABIC", "he": "HEBREW", "el": "GREEK", "hi": "DEVANAGARI", "th": "THAI",
     "ko": "HANGUL", "zh": "CJK", "ja": "HIRAGANA", "ru": "CYRILLIC", "uk": "CYRILLIC", "bg": "CYRILLIC",
@@ -51,21 +49,9 @@ def other_language(text: str, language: str) -> str | None:
         return None if _share(text, script) > 0.2 else most_likely_language(words) or "another script"
     if wanted not in STOP_WORDS:
         return None
-    counts = _counts(words)
+    counts = common_counts(words)
     best = max(counts, key=lambda tag: counts[tag])
     return best if counts[best] >= max(LEAST_COMMON, CLEARLY * counts[wanted]) else None
-
-
-def paragraph_in_other_language(paragraphs: Iterable[str], language: str) -> tuple[str, str]:
-    """Return the first paragraph that is clearly in another language, and that language; otherwise empty texts."""
-    wanted = language.lower().partition("-")[0]
-    for paragraph in paragraphs if wanted in STOP_WORDS else ():
-        words = re.findall(r"[^\W\d_]+", paragraph.lower())
-        counts = _counts(words)
-        best = max(counts, key=lambda tag: counts[tag])
-        if counts[best] >= max(LEAST_IN_PARAGRAPH, CLEARLY * counts[wanted]):
-            return paragraph, best
-    return "", ""
 
 
 def _share(text: str, script: str) -> float:
@@ -74,13 +60,13 @@ def _share(text: str, script: str) -> float:
     return sum(unicodedata.name(letter, "").startswith(script) for letter in letters) / max(1, len(letters))
 
 
-def _counts(words: list[str]) -> Counter[str]:
+def common_counts(words: list[str]) -> Counter[str]:
     """Count the common words of each language. A repeated word counts once."""
     return Counter({tag: len(common.intersection(words)) for tag, common in STOP_WORDS.items()})
 
 
 def most_likely_language(words: list[str]) -> str | None:
     """Return the language with the most common words among these; None if there are none."""
-    counts = _counts(words)
+    counts = common_counts(words)
     best = max(counts, key=lambda tag: counts[tag])
     return best if counts[best] else None

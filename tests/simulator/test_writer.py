@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blogworker.post.paragraph_language import paragraph_in_other_language
 from blogworker.simulator.writer import Quality, write
 from blogworker.simulator.writer.cleaning import description_facts, sentences
 from blogworker.simulator.writer.grammar import gerund, singular, title_case
-from blogworker.simulator.writer.kinds import ANY, GOODS
+from blogworker.simulator.writer.kinds import ANY, GOODS, goods
 from blogworker.simulator.writer.subject import read_subject
 from blogworker.simulator.writer.topics import topic_of
 
@@ -247,3 +248,12 @@ def test_grammar_rules() -> None:
     assert [gerund(verb) for verb in ("care", "plan", "water", "tie")] == ["caring", "planning", "watering", "tying"]
     assert [singular(noun) for noun in ("dresses", "berries", "glass")] == ["dress", "berry", "glass"]
     assert title_case("a guide to the oak chair") == "A Guide to the Oak Chair"
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr", "es", "it"])
+def test_the_link_to_a_related_post_is_in_the_language_of_the_post(language: str) -> None:
+    sentence = goods()[language].phrases["related"].format(title="Tea", url="https://shop.example/post/tea")
+
+    assert "[Tea](https://shop.example/post/tea)" in sentence
+    assert paragraph_in_other_language([sentence], language) == ("", "")
+    assert sentence.startswith("What belongs") == (language == "en")

@@ -60,7 +60,7 @@ def compose_post(
         seo_title=cut(title, LONGEST_SEO_TITLE),
         seo_description=cut(described, LONGEST_SEO_DESCRIPTION),
         tags=_tags(subject),
-        body_markdown=article.markdown(angle, outline, _related_sentence(related)),
+        body_markdown=article.markdown(angle, outline, _related_sentence(article, related)),
         image_prompt=(
             f"Editorial photograph of {article.filler.fill_fragment(shown)} {scene}, {random.choice(LIGHT)}, "
             f"{random.choice(VIEWS)}, {random.choice(COLOURS)}, no text"
@@ -105,10 +105,10 @@ def _closeness(angle: Angle, names: set[str], given: dict[str, Any]) -> tuple[bo
     return given.get("angle") == angle.about, len(names & set(angle.sections))
 
 
-def _related_sentence(related: Sequence[Mapping[str, Any]]) -> str:
+def _related_sentence(article: Article, related: Sequence[Mapping[str, Any]]) -> str:
     """A sentence with a link to another post; empty if there is none."""
     linked = next((post for post in related if post.get("url") and post.get("title")), None)
-    return f"What belongs beside this is told in [{linked['title']}]({linked['url']})." if linked else ""
+    return article.phrases["related"].format(title=linked["title"], url=linked["url"]) if linked else ""
 
 
 def _excerpt_and_description(article: Article, angle: Angle) -> tuple[str, str]:
