@@ -138,3 +138,14 @@ def test_no_comment_contains_a_todo() -> None:
         ]
 
     assert found == []
+
+
+def test_only_migrations_take_advisory_locks() -> None:
+    """Any role that may connect can hold them, and would stop what waits for one. Rows of `turns` need a privilege."""
+    takes = re.compile(r"^[^-]*pg_\w*advisory", re.M)
+    taking = [path for path in (ROOT / "sql").rglob("*.sql") if takes.search(path.read_text("utf-8"))]
+
+    assert sorted(named(path) for path in taking) == [
+        "sql/queries/db/lock_migrations.sql",
+        "sql/queries/db/unlock_migrations.sql",
+    ]

@@ -52,6 +52,7 @@ WORKER = Role(
     tables={
         "blog_generations": (f"UPDATE {CLAIM}",),
         "sites": (f"UPDATE {LINE} {PAUSE}",),
+        "turns": ("UPDATE",),
         "site_arrivals": ALL,
         "site_bills": ALL,
         "generation_stages": ("INSERT", "UPDATE"),

@@ -485,6 +485,30 @@ begin
 end
 $$;
 
+-- Turns --------------------------------------------------------------------------------------------------------------
+
+-- Rows that are only locked: transactions that hold the same one follow each other. Advisory locks would do, but any role
+-- that may connect can take those: one of a stranger would stop every claim.
+create table turns (
+    name text primary key
+);
+
+insert into turns values ('claims'), ('fleet budget');
+insert into turns select format('%s %s', kind, n) from unnest(array['budget', 'titles']) as kind, generate_series(0, 255) as n;
+
+create trigger replace_seeded_row before insert on turns
+for each row when (restoring()) execute function replace_seeded_row('name');
+
+-- Waits for a turn, and keeps it until the transaction ends.
+-- Takes  kind; site: null for a turn of the fleet. Sites share 256 turns of each kind.
+create function take_turn(kind text, site text) returns void language plpgsql volatile as $$
+begin
+    perform from turns as t
+    where t.name = case when site is null then kind else format('%s %s', kind, hashtext(site) & 255) end
+    for no key update;
+end
+$$;
+
 -- Guards: before each row --------------------------------------------------------------------------------------------
 --
 -- Triggers fire in the order of their names: guard_attempt_of_insert, guard_columns, guard_insert before an insert;
@@ -1300,8 +1324,8 @@ select compare_titles();
 --        are like others, take the least alike, but never the same title, nor one like a title of the same source.
 -- Gives  no row if the claim is lost; else one: place in wanted, null if no title is free; taken: the titles of the
 --        site that were in the way.
--- Locks  the job; then an advisory lock for the titles of the site, until the end of the transaction: the jobs of one
---        site choose one after the other, and each sees what those before it chose.
+-- Locks  the job; then the turn of the site for titles, until the end of the transaction: the jobs of one site choose
+--        one after the other, and each sees what those before it chose.
 -- Hints  Planned for each call, because sites differ in the number of their titles by five orders of magnitude.
 create function claim_title(
     job bigint, job_attempt integer, worker uuid, wanted text[], made_of text, last_chance boolean
@@ -1325,7 +1349,7 @@ begin
     if not found then
         return;
     end if;
-    perform pg_advisory_xact_lock(hashtextextended('blogworker titles ' || site, 0));
+    perform take_turn('titles', site);
     alike_from := title_limit();
     taken := '{}';
     for n in 1 .. cardinality(wanted) loop
@@ -1381,7 +1405,7 @@ begin
     if not found then
         return null;
     end if;
-    perform pg_advisory_xact_lock(hashtextextended('blogworker titles ' || site, 0));
+    perform take_turn('titles', site);
     select s.slug into found_slug
     from site_slugs as s
     where
@@ -2701,7 +2725,7 @@ $$;
 -- Gives  no row if the claim is lost; else one: affordable; if not: scope, 'site' (it is paused until there may be
 --        room) or 'fleet' (paid claims stop until there may be room); reason; newly: this attempt paused or stopped it,
 --        also when it asks again because an answer was lost.
--- Locks  the job; then, where there are budgets, an advisory lock for the site and one for the fleet, in this order,
+-- Locks  the job; then, where there are budgets, the turn of the site and that of the fleet, in this order,
 --        so that attempts hold one by one and each sees what those before it hold. A row of a site that
 --        another transaction has locked is left as it is: no claim takes from it either.
 --
@@ -2737,7 +2761,7 @@ begin
     end if;
     affordable := false;
     if coalesce(s.budget_day_usd, s.budget_month_usd) is not null then
-        perform pg_advisory_xact_lock(hashtext('blogworker site budget'), hashtext(j.instance_id));
+        perform take_turn('budget', j.instance_id);
         select * into used from spent_usd(j.instance_id, t);
         select * into verdict
         from over_budget(
@@ -2764,7 +2788,7 @@ begin
         end if;
     end if;
     if coalesce(f.day_usd, f.month_usd) is not null then
-        perform pg_advisory_xact_lock(hashtext('blogworker fleet budget'), 0);
+        perform take_turn('fleet budget', null);
         select * into used from spent_usd(null, t);
         select * into verdict
         from over_budget(
@@ -3800,8 +3824,8 @@ create function own_functions() returns text[] language sql immutable as $$
         'require_site_room', 'require_storable', 'restoring', 'retry_stage', 'secure_functions', 'service_floor',
         'shell_word', 'site_has_pending', 'site_in_flight', 'sites_budgeted', 'sites_guard_columns', 'sites_in_line',
         'sites_note_floor', 'sites_rejoin', 'spare_published', 'spending_at', 'spent_usd', 'stage_number',
-        'stage_rooms', 'standard_blog_tokens', 'sum_held_usd', 'title_key', 'title_likeness', 'title_limit',
-        'title_trigrams', 'titles_like', 'usd_text', 'utc_day', 'waiting_sites', 'wake_workers'
+        'stage_rooms', 'standard_blog_tokens', 'sum_held_usd', 'take_turn', 'title_key', 'title_likeness',
+        'title_limit', 'title_trigrams', 'titles_like', 'usd_text', 'utc_day', 'waiting_sites', 'wake_workers'
     ]
 $$;
 

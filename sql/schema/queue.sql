@@ -296,6 +296,30 @@ begin
 end
 $$;
 
+-- Turns --------------------------------------------------------------------------------------------------------------
+
+-- Rows that are only locked: transactions that hold the same one follow each other. Advisory locks would do, but any role
+-- that may connect can take those: one of a stranger would stop every claim.
+create table turns (
+    name text primary key
+);
+
+insert into turns values ('claims'), ('fleet budget');
+insert into turns select format('%s %s', kind, n) from unnest(array['budget', 'titles']) as kind, generate_series(0, 255) as n;
+
+create trigger replace_seeded_row before insert on turns
+for each row when (restoring()) execute function replace_seeded_row('name');
+
+-- Waits for a turn, and keeps it until the transaction ends.
+-- Takes  kind; site: null for a turn of the fleet. Sites share 256 turns of each kind.
+create function take_turn(kind text, site text) returns void language plpgsql volatile as $$
+begin
+    perform from turns as t
+    where t.name = case when site is null then kind else format('%s %s', kind, hashtext(site) & 255) end
+    for no key update;
+end
+$$;
+
 -- Guards: before each row --------------------------------------------------------------------------------------------
 --
 -- Triggers fire in the order of their names: guard_attempt_of_insert, guard_columns, guard_insert before an insert;

@@ -163,8 +163,8 @@ create function own_functions() returns text[] language sql immutable as $$
         'require_site_room', 'require_storable', 'restoring', 'retry_stage', 'secure_functions', 'service_floor',
         'shell_word', 'site_has_pending', 'site_in_flight', 'sites_budgeted', 'sites_guard_columns', 'sites_in_line',
         'sites_note_floor', 'sites_rejoin', 'spare_published', 'spending_at', 'spent_usd', 'stage_number',
-        'stage_rooms', 'standard_blog_tokens', 'sum_held_usd', 'title_key', 'title_likeness', 'title_limit',
-        'title_trigrams', 'titles_like', 'usd_text', 'utc_day', 'waiting_sites', 'wake_workers'
+        'stage_rooms', 'standard_blog_tokens', 'sum_held_usd', 'take_turn', 'title_key', 'title_likeness',
+        'title_limit', 'title_trigrams', 'titles_like', 'usd_text', 'utc_day', 'waiting_sites', 'wake_workers'
     ]
 $$;
 

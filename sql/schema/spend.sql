@@ -287,7 +287,7 @@ $$;
 -- Gives  no row if the claim is lost; else one: affordable; if not: scope, 'site' (it is paused until there may be
 --        room) or 'fleet' (paid claims stop until there may be room); reason; newly: this attempt paused or stopped it,
 --        also when it asks again because an answer was lost.
--- Locks  the job; then, where there are budgets, an advisory lock for the site and one for the fleet, in this order,
+-- Locks  the job; then, where there are budgets, the turn of the site and that of the fleet, in this order,
 --        so that attempts hold one by one and each sees what those before it hold. A row of a site that
 --        another transaction has locked is left as it is: no claim takes from it either.
 --
@@ -323,7 +323,7 @@ begin
     end if;
     affordable := false;
     if coalesce(s.budget_day_usd, s.budget_month_usd) is not null then
-        perform pg_advisory_xact_lock(hashtext('blogworker site budget'), hashtext(j.instance_id));
+        perform take_turn('budget', j.instance_id);
         select * into used from spent_usd(j.instance_id, t);
         select * into verdict
         from over_budget(
@@ -350,7 +350,7 @@ begin
         end if;
     end if;
     if coalesce(f.day_usd, f.month_usd) is not null then
-        perform pg_advisory_xact_lock(hashtext('blogworker fleet budget'), 0);
+        perform take_turn('fleet budget', null);
         select * into used from spent_usd(null, t);
         select * into verdict
         from over_budget(

@@ -161,8 +161,8 @@ select compare_titles();
 --        are like others, take the least alike, but never the same title, nor one like a title of the same source.
 -- Gives  no row if the claim is lost; else one: place in wanted, null if no title is free; taken: the titles of the
 --        site that were in the way.
--- Locks  the job; then an advisory lock for the titles of the site, until the end of the transaction: the jobs of one
---        site choose one after the other, and each sees what those before it chose.
+-- Locks  the job; then the turn of the site for titles, until the end of the transaction: the jobs of one site choose
+--        one after the other, and each sees what those before it chose.
 -- Hints  Planned for each call, because sites differ in the number of their titles by five orders of magnitude.
 create function claim_title(
     job bigint, job_attempt integer, worker uuid, wanted text[], made_of text, last_chance boolean
@@ -186,7 +186,7 @@ begin
     if not found then
         return;
     end if;
-    perform pg_advisory_xact_lock(hashtextextended('blogworker titles ' || site, 0));
+    perform take_turn('titles', site);
     alike_from := title_limit();
     taken := '{}';
     for n in 1 .. cardinality(wanted) loop
@@ -242,7 +242,7 @@ begin
     if not found then
         return null;
     end if;
-    perform pg_advisory_xact_lock(hashtextextended('blogworker titles ' || site, 0));
+    perform take_turn('titles', site);
     select s.slug into found_slug
     from site_slugs as s
     where

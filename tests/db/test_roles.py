@@ -54,6 +54,7 @@ DEEDS = {
     "delete from blog_generations where status = 'FAILED'": "O",
     "truncate blog_generations cascade": "",
     "lock table blog_generations in access exclusive mode": "O",  # whoever may DELETE can
+    "select from turns for no key update": "W",
     "update fleet_budget set day_usd = null": "O",
     "update fleet_budget set stopped_until = now() + interval '1 year'": "",
     "update site_spend set cost_usd = 0": "",

@@ -20,7 +20,7 @@ from .conftest import Psql, register
 
 pytestmark = pytest.mark.anyio
 
-SEEDED = "provider_health, fleet_budget, queue_gauge, {}"
+SEEDED = "provider_health, fleet_budget, queue_gauge, turns, {}"
 LIFE = """
 insert into sites (instance_id, plan, max_in_flight, max_pending, paused_at, settings) values
     ('busy', 'premium', 2, 50, null, '{"language": "de"}'), ('paused', 'standard', null, null, now(), '{}');

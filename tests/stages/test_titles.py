@@ -150,7 +150,7 @@ async def test_concurrent_jobs_of_one_site_choose_different_titles(shop):
         in_hand = {**first._fence, "wanted": [CURTAINS], "source": "s", "last_chance": False}
         await statements.one("stages/claim_title", **in_hand)
         tasks.start_soon(choose)
-        waiting = "select pid from pg_locks where locktype = 'advisory' and not granted"
+        waiting = "select pid from pg_locks where locktype = 'transactionid' and not granted"
         with fail_after(10):
             while not await shop.run(waiting):
                 await sleep(0.01)

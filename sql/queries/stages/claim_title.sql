@@ -3,7 +3,7 @@
 --        last_chance: if all are similar, take the least similar one.
 -- Gives  one row: place, from 1, null if no title can be claimed; taken text[]: similar titles of the site. No row if
 --        the attempt has lost its claim.
--- Locks  the job, then an advisory lock on the titles of the site.
+-- Locks  the job, then the turn of the site for titles.
 select r.place, r.taken
 from claim_title(
     %(job_id)s::bigint, %(attempt)s::integer, %(worker_id)s::uuid, %(wanted)s::text[], %(source)s::text,
