@@ -241,7 +241,7 @@ class Worker:
             return Reject(Failure(claim.stage, "Unstorable", message))
         except Exception as error:  # an unexpected error fails this attempt, not the worker
             log.exception("attempt_crashed")
-            return Retry(Failure(claim.stage, type(error).__name__, str(error)), self._settings.retry_base)
+            return Retry(Failure(claim.stage, type(error).__name__, message_of(error)), self._settings.retry_base)
         if isinstance(outcome, OverBudget) and outcome.everywhere:
             # Before the job is PENDING again, otherwise it is claimed at once.
             self._gate.apply(Budget(stop_reason=outcome.reason))

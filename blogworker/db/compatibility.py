@@ -15,8 +15,9 @@ from blogworker.db.messages import message_of
 from blogworker.telemetry import get_logger
 
 # SQLSTATE classes: 42 an object does not exist or is not permitted, 3F no such schema, 0A not supported (for example a
-# prepared statement whose result type has changed), 26 a prepared statement that a pooler has lost.
-CLASSES = ("42", "3F", "0A", "26")
+# prepared statement whose result type has changed), 26 a prepared statement that a pooler has lost, 55000 an object is
+# not ready (for example a table without a replica identity is published), XX a corrupt index or an internal error.
+CLASSES = ("42", "3F", "0A", "26", "55000", "XX")
 QUIET_S = 15.0  # longer than the time between two tries of a statement that is retried
 
 log = get_logger()

@@ -19,6 +19,7 @@ REDUCED = re.compile(r"\b([0-9]{1,6}) requests? (?:per|a) minute\b", re.I)  # fo
 UNSAFE = re.compile(r"nsfw|flagged|sensitive|\bE005\b", re.I)
 NSFW, NO_OUTPUT = "nsfw", "no_output"
 ENDED = ("failed", "canceled", "aborted")
+IN_PROGRESS = ("starting", "processing", "queued", "booting")
 DEEPEST, MOST_SEARCHED = 8, 1_000  # levels and entries of an output that are searched for a picture
 LIKELY = (
     "url",
@@ -79,11 +80,13 @@ def state_of(content: Mapping[str, Any]) -> PredictionState | None:
 def picture(state: PredictionState) -> str | None:
     """Return the address of the first picture; None while there is none. Raises if there will not be one.
 
-    An unknown status means in progress, unless there is an error or a completion time.
+    An unknown status means in progress, unless there is a picture, an error or a completion time.
     """
     match state.status:
         case "succeeded":
             return _made(state)
+        case status if status not in (*ENDED, *IN_PROGRESS) and not state.error and _address(state) is not None:
+            return _address(state)
         case "failed" if UNSAFE.search(state.error or ""):
             raise Rejected(http.safe(state.error), provider=PROVIDER, code=NSFW)
         case status if status in ENDED or state.ended or state.error:
@@ -93,11 +96,14 @@ def picture(state: PredictionState) -> str | None:
             return None
 
 
-def _made(state: PredictionState) -> str:
+def _address(state: PredictionState) -> str | None:
     texts = list(_texts(state.output, 0))[:MOST_SEARCHED]
     found = next(filter(None, map(answer.address, texts)), None)
-    found = found or next((text for text in texts if inline(text) is not None), None)
-    if found is not None:
+    return found or next((text for text in texts if inline(text) is not None), None)
+
+
+def _made(state: PredictionState) -> str:
+    if (found := _address(state)) is not None:
         return found
     if state.removed:
         raise PredictionGone("the output was removed", provider=PROVIDER, code="data_removed")

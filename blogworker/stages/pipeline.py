@@ -8,6 +8,7 @@ from anyio import fail_after
 from psycopg_pool import PoolTimeout
 
 from blogworker.backoff import backoff_s
+from blogworker.db.messages import message_of
 from blogworker.db.retrying import is_transient
 from blogworker.errors import (
     Misconfigured,
@@ -125,4 +126,4 @@ def failure(error: Exception, stage: str) -> Failure:
         return Failure(stage, kind, str(error), error.provider, error.status, error.code, error.request_id)
     if isinstance(error, TimeoutError) and not str(error):
         return Failure(stage, kind, f"the stage took longer than {STAGE_DEADLINE_S:.0f} s")
-    return Failure(stage, kind, str(error) or kind)
+    return Failure(stage, kind, message_of(error) or kind)

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from time import sleep
 
 import pytest
 
@@ -46,12 +47,16 @@ def run(*cases: tuple[list[str], object], after: str = "pass") -> subprocess.Com
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
 
 
-def is_running(pid: int) -> bool:
-    """A process that nobody has waited for yet is still listed, as a zombie."""
-    try:
-        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return False
+def has_ended(pid: int) -> bool:
+    """A process that nobody has waited for yet is still listed, as a zombie. Its files are closed a moment before."""
+    for _ in range(1_000):
+        try:
+            if "State:\tZ" in Path(f"/proc/{pid}/status").read_text(encoding="utf-8"):
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        sleep(0.01)
+    return False
 
 
 @pytest.mark.parametrize(
@@ -79,7 +84,7 @@ def test_a_worker_sees_that_its_fork_server_has_died() -> None:
 
     assert "code -9 False" in ended.stdout, ended.stderr
     server = int(ended.stdout.split("in the child ")[1].split()[0])
-    assert not is_running(server)
+    assert has_ended(server)
 
 
 def test_the_fork_server_ends_with_its_worker() -> None:
@@ -87,4 +92,4 @@ def test_the_fork_server_ends_with_its_worker() -> None:
 
     assert ended.returncode == -signal.SIGKILL
     # The output is complete only when the server, which has it open too, has exited.
-    assert not is_running(int(ended.stdout.split("server ")[1]))
+    assert has_ended(int(ended.stdout.split("server ")[1]))

@@ -17,7 +17,7 @@ async def test_a_connection_is_usable_after_any_error(database_settings, before)
         for _ in range(before):
             assert await database.briefly(*steps) is not None
         async with another.transaction():
-            await another.execute("select pg_advisory_xact_lock(hashtext('blogworker claim'))")
+            await another.execute("select take_turn('claims', null)")
             assert await database.briefly(*steps) is None
 
         for _ in range(PREPARE_AFTER + 2):

@@ -98,6 +98,15 @@ def test_an_output_without_a_picture_is_unusable(output):
     assert raised.value.code == "no_output"
 
 
+@pytest.mark.parametrize("status", ["done", "Succeeded", "completed"])
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_picture_of_an_unknown_end_state_is_used(status, ended):
+    """It is paid for: to throw it away would buy another one at each attempt."""
+    state = PredictionState(status, output=["https://files.example/a.jpg"], ended=ended)
+
+    assert picture(state) == "https://files.example/a.jpg"
+
+
 def test_an_unknown_status_is_polled_until_it_ends():
     """If it counted as failed, each attempt would buy another picture."""
     assert picture(PredictionState("queued")) is None

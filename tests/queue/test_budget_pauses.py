@@ -181,7 +181,7 @@ async def test_a_decision_on_an_outdated_budget_pauses_nothing(purse, psql, anot
     await purse.pay("a", 0.995)
     claim, _ = (await claimer()).claims
     await another_psql.run("begin")
-    await another_psql.run("select pg_advisory_xact_lock(hashtext('blogworker site budget'), hashtext('a'))")
+    await another_psql.run("select take_turn('budget', 'a')")
     answers: list[Any] = []
 
     async with create_task_group() as asking:
