@@ -30,6 +30,9 @@ update blog_generations set status = 'FAILED', error = 'the text was refused' wh
 update sites set paused_at = now(), pause_reason = 'the token was revoked' where instance_id = 'shop-b';
 insert into generation_errors (generation_id, attempt, stage, kind, message, provider, code, retryable)
 values (3, 1, 'content', 'Rejected', 'the text was refused', 'openai', 'content_policy', false);
+insert into generation_stages (generation_id, stage, output, attempt)
+values (2, 'content', '{"repaired": ["footnotes", "footnotes"], "returned": ["unknown price"]}', 1),
+    (3, 'content', '{"repaired": ["footnotes"], "returned": null}', 1);
 insert into provider_usage (hour, provider, model, instance_id, requests, tokens_in, tokens_out, cost_usd)
 values (date_trunc('hour', now()), 'openai', 'mini', 'shop-a', 3, 900, 300, 0.0125);
 """
@@ -37,6 +40,7 @@ values (date_trunc('hour', now()), 'openai', 'mini', 'shop-a', 3, 900, 300, 0.01
 # What of it an answer must show.
 FACTS = {
     "costs.sql": ["mini", "0.0125", "shop-a"],
+    "defects.sql": ["footnotes", "unknown price"],
     "failures.sql": ["content_policy", "the text was refused"],
     "running.sql": ["alive/1", "lost", "held_for"],
     "seed.sql": ["pending_count", "completed_count", "error_rate"],
@@ -104,6 +108,13 @@ def test_each_query_gives_rows(history, name):
     headings = re.findall(r"^\\echo '(.+)'$", (INSPECT / name).read_text(encoding="utf-8"), re.MULTILINE)
     for words in [*headings, *FACTS.get(name, [])]:
         assert words.replace("''", "'") in ran.stdout, words
+
+
+def test_a_defect_counts_once_for_each_post(history):
+    with psycopg.connect(history) as connection:
+        rows = connection.execute("select defect, repaired, returned from post_defects order by defect").fetchall()
+
+    assert rows == [("footnotes", 2, 0), ("unknown price", 0, 1)]
 
 
 @pytest.mark.parametrize("name", NAMES)

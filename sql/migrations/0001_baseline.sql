@@ -1572,6 +1572,28 @@ begin
 end
 $$;
 
+-- What the checks found in the posts that are stored, by defect: in how many posts it was repaired, and in how many it
+-- was returned to the model; when a post last had it.
+create view post_defects as
+select
+    d.defect,
+    count(*) filter (where d.became = 'repaired') as repaired,
+    count(*) filter (where d.became = 'returned') as returned,
+    max(s.created_at) as last_at
+from generation_stages as s
+cross join lateral (
+    select b.became, n.defect
+    from (values ('repaired'), ('returned')) as b (became)
+    cross join lateral (
+        select distinct e.defect
+        from jsonb_array_elements_text(
+            case when jsonb_typeof(s.output -> b.became) = 'array' then s.output -> b.became else '[]' end
+        ) as e (defect)
+    ) as n
+) as d
+where s.stage = 'content'
+group by d.defect;
+
 -- Workers: which processes are alive, by their leases.
 
 -- One row for each name. A new incarnation of a name takes over the row, which fences off the old one.
