@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -153,12 +154,17 @@ def test_concurrent_starters_share_one_server(ground: Path) -> None:
 
     with EmbeddedPostgres(ground / "pg") as server:
         assert dsns == {server.start() + "\n"}
-        data = ground / "pg" / "data"
-        assert [pid for pid in processes_in(data) if parent_of(pid) not in processes_in(data)] == [postmaster(server)]
+        parents = parents_in(ground / "pg" / "data")
+        assert [pid for pid, parent in parents.items() if parent not in parents] == [postmaster(server)]
 
 
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+def parents_in(folder: Path) -> dict[int, int]:
+    """The parent of each process in the folder, without those that end meanwhile."""
+    found = {}
+    for pid in processes_in(folder):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found[pid] = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    return found
 
 
 @needs_proc

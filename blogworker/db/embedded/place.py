@@ -1,4 +1,4 @@
-"""Where one server lives, and what can be done to it there."""
+"""The folder of one server: its data, its programs, start and stop."""
 
 import contextlib
 import fcntl
@@ -35,7 +35,7 @@ OUR_FILES = {"lock", "password", "server.log", "data", "data.new"}
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server, as its postmaster.pid tells."""
+    """A running server, read from its postmaster.pid."""
 
     pid: int
     port: int
@@ -49,14 +49,14 @@ class Server:
         return cls(int(lines[0] or 0), int(lines[3] or 0), lines[4], lines[5], lines[7].strip() or "starting")
 
     def is_gone(self) -> bool:
-        """Whether the pid in a stale file is a zombie's, or another program's by now; pg_ctl would believe in both."""
+        """Whether the pid of a stale file now belongs to a zombie or to another program. pg_ctl would accept both."""
         try:
             return re.search(r"\(postgres\) [^ZX]", Path(f"/proc/{self.pid}/stat").read_text()) is None
         except OSError:
             return False
 
     def answers(self) -> bool:
-        """Whether it takes connections, which one just killed no longer does."""
+        """Whether it accepts connections. A server that was just killed does not."""
         with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
             probe.settimeout(1)
             probe.connect(f"{self.socket_dir}/.s.PGSQL.{self.port}")
@@ -66,7 +66,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one server lives, whose it is, and the programs that run it."""
+    """The folder of one server, the user that it runs as, and its programs."""
 
     home: Path
     user: User | None
@@ -94,7 +94,7 @@ class Place:
         self._own(self.home)
 
     def _own(self, folder: Path) -> None:
-        """Hand a folder to the server's user, unless it is a stranger's or a link to elsewhere."""
+        """Give a folder to the server's user, unless another user owns it or it is a link."""
         uid = os.geteuid() if self.user is None else self.user.uid
         facts = folder.lstat()
         if not stat.S_ISDIR(facts.st_mode) or facts.st_uid not in {uid, os.geteuid()}:
@@ -104,7 +104,7 @@ class Place:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Alone with the home: no other process starts or stops a server in it meanwhile."""
+        """Lock the folder: no other process starts or stops a server in it during the block."""
         with self._open("lock", os.O_RDWR) as lock:
             deadline = monotonic() + LOCK_TIMEOUT_S
             while True:
@@ -118,7 +118,7 @@ class Place:
             yield
 
     def _open(self, name: str, flags: int) -> IO[bytes]:
-        # The folder belongs to the server's user: root must not be led elsewhere by a link in it.
+        # The folder belongs to the server's user: root must not follow a link in it.
         opened = os.open(self.home / name, flags | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         if self.user is not None:
             os.fchown(opened, self.user.uid, self.user.gid)
@@ -142,13 +142,13 @@ class Place:
         fresh.rename(self.data)
 
     def socket_dir(self) -> Path:
-        """The data folder, or a short twin of it: a socket path has a limit, and libpq parts hosts at commas."""
+        """The data folder, or a short link to it: a socket path has a limit, and libpq separates hosts by commas."""
         if len(os.fsencode(self.data / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_MAX and "," not in str(self.data):
             return self.data
         return SHARED / f"blogworker-socket-{digest(self.home)}"
 
     def launch(self, settings: Mapping[str, str]) -> str | None:
-        """Start the server and wait until it takes connections. Gives what it said if it did not."""
+        """Start the server and wait until it accepts connections. Return its output if it does not."""
         if self.socket_dir() != self.data:
             self.socket_dir().mkdir(mode=0o700, exist_ok=True)
             self._own(self.socket_dir())
@@ -195,7 +195,7 @@ class Place:
         return server
 
     def dsn(self, server: Server) -> str:
-        """Names whatever the PG* variables of a shell would else add, as far as every libpq knows the word."""
+        """Set everything that PG* variables would add otherwise, as far as every version of libpq knows the name."""
         if server.address:
             password = quote((self.home / "password").read_text(), safe="")
             return f"postgresql://postgres:{password}@{server.address}:{server.port}/postgres?sslmode=disable&{PLAIN}"
@@ -214,7 +214,7 @@ class Place:
             return subprocess.run(  # noqa: S603
                 [self.bin / program, *arguments],
                 cwd="/",  # the server's user may not enter ours
-                # Nothing of ours leaks in: no PG* variable to mislead it, no API key for `nobody` to read.
+                # An empty environment: no PG* variable misleads the server, and its user `nobody` can read no API key.
                 env={"PATH": os.environ.get("PATH", os.defpath), "PGDATA": str(self.data), "TZ": "UTC", "LC_ALL": "C"},
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,

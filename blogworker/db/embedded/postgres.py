@@ -45,7 +45,7 @@ class EmbeddedPostgres:
         self.durable = durable  # False: no fsync; a crash of the machine may lose the database
         self.tcp = tcp  # listen on a free port of 127.0.0.1 too; its DSN carries a password
         self.max_connections = max_connections
-        self.settings = dict(settings or {})  # of the server; they win over ours
+        self.settings = dict(settings or {})  # settings of the server; they override ours
         self._held: Place | None = None
 
     @property
@@ -110,7 +110,7 @@ class EmbeddedPostgres:
                 shutil.rmtree(home / name)
             else:
                 (home / name).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # not there, or somebody keeps more in it
+        with contextlib.suppress(OSError):  # it does not exist, or other files are in it
             home.rmdir()
 
     def __enter__(self) -> Self:
@@ -166,7 +166,7 @@ class EmbeddedPostgres:
 
 
 def forget_libpq_variables() -> None:
-    """A process with a server of its own talks to no other, nor do its children: PGSERVICE and the like are not for it.
+    """A process with its own server, and its children, use no other server: they ignore PGSERVICE and the like.
 
     No DSN can take all of them back: where PGSERVICE names a service that is not there, libpq does not read the rest.
     """

@@ -71,7 +71,7 @@ def _copy_for_all(folders: list[Path], target: Path) -> None:
         for path in (whole, *whole.rglob("*")):
             if not path.is_symlink():
                 path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
-        with contextlib.suppress(OSError):  # another process was faster: its copy is as good
+        with contextlib.suppress(OSError):  # another process has made the same copy
             whole.rename(target)
 
 

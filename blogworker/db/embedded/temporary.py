@@ -1,4 +1,4 @@
-"""A private server that is gone after its block, with all that was in it."""
+"""A private server for one block: it is removed at the end, with its data."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

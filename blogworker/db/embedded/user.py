@@ -1,4 +1,4 @@
-"""Whom the server runs as."""
+"""The user that the server runs as."""
 
 import contextlib
 import hashlib
@@ -15,7 +15,7 @@ SHARED = Path("/var/tmp")  # noqa: S108  every user can reach it, and it outlive
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Whom the server runs as."""
+    """The user that the server runs as."""
 
     uid: int
     gid: int

@@ -64,10 +64,10 @@ def title_case(text: str) -> str:
 
 def upper_first(text: str) -> str:
     """The text with its first letter in upper case. Quotes and asterisks before it are skipped."""
-    for index, sign in enumerate(text):
-        if sign.isalpha():
-            return text[:index] + sign.upper() + text[index + 1 :]
-        if sign.isdigit():
+    for index, character in enumerate(text):
+        if character.isalpha():
+            return text[:index] + character.upper() + text[index + 1 :]
+        if character.isdigit():
             return text
     return text
 
