@@ -142,7 +142,7 @@ class Place:
         fresh.rename(self.data)
 
     def socket_dir(self) -> Path:
-        """The data folder, or a short link to it: a socket path has a limit, and libpq separates hosts by commas."""
+        """The data folder, or another one: a socket path has a limit, and libpq separates hosts by commas."""
         if len(os.fsencode(self.data / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_MAX and "," not in str(self.data):
             return self.data
         return SHARED / f"blogworker-socket-{digest(self.home)}"
@@ -214,7 +214,7 @@ class Place:
             return subprocess.run(  # noqa: S603
                 [self.bin / program, *arguments],
                 cwd="/",  # the server's user may not enter ours
-                # An empty environment: no PG* variable misleads the server, and its user `nobody` can read no API key.
+                # A minimal environment: no PG* variable misleads the server, and its user `nobody` can read no API key.
                 env={"PATH": os.environ.get("PATH", os.defpath), "PGDATA": str(self.data), "TZ": "UTC", "LC_ALL": "C"},
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
