@@ -1,6 +1,6 @@
 """A process that is forked before the worker starts its event loop and threads, and forks again on demand.
 
-Starting Python anew costs more than a second of CPU for the imports. A fork has them already, so the process for
+Starting another Python costs more than a second of CPU for the imports. A fork has them already, so the process for
 suspects runs within milliseconds, also while workers are killed every few seconds.
 """
 
@@ -76,7 +76,8 @@ def _serve(wire: socket.socket, main: Callable[[Sequence[str]], None]) -> None:
                 os.kill(child, message)
         if child and (ended := os.waitpid(child, os.WNOHANG))[0]:
             child = 0
-            wire.send(str(os.waitstatus_to_exitcode(ended[1])).encode())
+            with suppress(ConnectionError):  # the worker exited at the same time: the next look finds that
+                wire.send(str(os.waitstatus_to_exitcode(ended[1])).encode())
 
 
 def _fork(wire: socket.socket, main: Callable[[], None]) -> int:

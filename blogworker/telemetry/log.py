@@ -81,7 +81,7 @@ EVENTS = {
     "unclaimable_job_found": "a job makes every claim fail; it was ended, or its site was paused: job_id, instance_id, "
     "error",
     "site_skipped": "the database refuses a row of this site, so batches skip it for now: instance_id, error",
-    "fork_server_died": "this worker can run no suspects any more, so it drains, to be started anew: worker",
+    "fork_server_died": "this worker cannot run suspects any more, so it drains, and systemd starts a new one: worker",
     "suspect_process_started": "a separate process runs the jobs that are suspected of killing workers: worker",
     "suspect_process_ended": "that process ended, as no suspect is left: worker, exit_code",
 }

@@ -21,16 +21,19 @@ def main(arguments):
         raise ValueError("told so")
     parent = os.getppid()
     print("in the child", parent, flush=True)
+    os.write(tells, b".")
     while os.getppid() == parent:
         time.sleep(0.05)
 
+started, tells = os.pipe()
 forks = ForkServer(main)
 
 async def each():
     for arguments, number in {cases!r}:
         forks.start(arguments)
         if number:
-            await anyio.sleep(0.3)
+            await anyio.wait_readable(started)
+            os.read(started, 1)
             if number == "server":
                 os.kill(forks.pid, signal.SIGKILL)
             else:
