@@ -85,8 +85,8 @@ def picture(state: PredictionState) -> str | None:
     match state.status:
         case "succeeded":
             return _made(state)
-        case status if status not in (*ENDED, *IN_PROGRESS) and not state.error and _address(state) is not None:
-            return _address(state)
+        case status if status not in (*ENDED, *IN_PROGRESS) and not state.error and (found := _address(state)):
+            return found
         case "failed" if UNSAFE.search(state.error or ""):
             raise Rejected(http.safe(state.error), provider=PROVIDER, code=NSFW)
         case status if status in ENDED or state.ended or state.error:
