@@ -83,8 +83,8 @@ class Worker:
     def _free(self) -> int:
         """Return how many more jobs may start.
 
-        A job whose outcome is on its way to the database needs no slot any more, so claims and settles overlap. At most
-        as many outcomes as there are slots may be on their way.
+        A job whose outcome is on its way to the database needs no slot any more, so claims and settles overlap. While
+        more outcomes than slots are on their way, nothing starts.
         """
         slots = self._settings.concurrency
         return slots - len(self._running) + len(self._ending) if len(self._ending) <= slots else 0

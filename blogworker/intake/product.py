@@ -67,7 +67,7 @@ class ProductRows:
         try:
             self._offers.add(cells, point, of_product=kind == "product")
         except BadCell as error:
-            return f"product {self.handle!r:.60}: {error.told(self.headers)}"
+            return f"product {self.handle!r:.60}: {error.message(self.headers)}"
         return None
 
     def _contradiction(self, name: str, cell: str) -> str:

@@ -145,7 +145,7 @@ def _finished(found: ProductRows, *, include_hidden: bool, now: Callable[[], dat
     try:
         reason = None if include_hidden else visibility.why_hidden(found.values, now)
     except visibility.UnknownState as error:
-        yield Fault(found.line, f"product {found.handle!r:.60}: {error.told(found.headers)}")
+        yield Fault(found.line, f"product {found.handle!r:.60}: {error.message(found.headers)}")
         return
     if reason is not None:
         yield Skipped(found.line, f"product {found.handle!r:.60} is not visible in the shop: {reason}", reason)

@@ -51,9 +51,9 @@ class BadCell(ValueError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return self.told({})
+        return self.message({})
 
-    def told(self, headers: Mapping[str, str]) -> str:
+    def message(self, headers: Mapping[str, str]) -> str:
         return f"{headers.get(self.column, self.column)} {self.cell[:40]!r} {self.reason}"
 
 
