@@ -6,6 +6,7 @@ from blogworker.ops.retry import Choice, plan_retry, retry_jobs
 from blogworker.queue.job import Failure
 from blogworker.settings import OpenAISettings, ReplicateSettings
 from blogworker.spend.estimate import Prices
+from blogworker.spend.ledger import NO_SPEND, columns
 
 PRICES = Prices(OpenAISettings(_env_file=None), ReplicateSettings(_env_file=None))
 
@@ -33,16 +34,9 @@ async def save(database, claim, stage: str, next_stage: str | None = None) -> No
         stage=stage,
         output=Json({}),
         next_stage=next_stage,
-        model=None,
-        prompt_version=None,
-        tokens_in=0,
-        tokens_cached=0,
-        tokens_out=0,
-        cost_usd=None,
+        **columns(NO_SPEND),
         duration_s=0.1,
-        provider=None,
         made_of=None,
-        wasted=False,
         replaces=[],
     )
     assert rows

@@ -12,6 +12,7 @@ from psycopg.types.json import Json
 from blogworker.queue.job import Cancel, Done, Failure, Outcome, PauseSite, PutOff, Reject, Release, Retry, Wait
 from blogworker.queue.rescue import MOST, MOST_LONE
 from blogworker.queue.settle import move
+from blogworker.spend.ledger import NO_SPEND, columns
 
 from .machine import FILTERS, LATER_S, Machine, picks, sessions, workers
 from .model import Job
@@ -124,16 +125,9 @@ class WorkerRules(Machine):
             stage=stage,
             output=Json({}),
             next_stage=next_stage,
-            model=None,
-            prompt_version=None,
-            tokens_in=0,
-            tokens_cached=0,
-            tokens_out=0,
-            cost_usd=None,
+            **columns(NO_SPEND),
             duration_s=0.1,
-            provider=None,
             made_of=None,
-            wasted=False,
             replaces=[],
         )
         if job.worker == worker and not stale:
