@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, assert_never
 from uuid import UUID
 
-from anyio import Event, move_on_after
+from anyio import Event, move_on_after, sleep
 from psycopg import Error
 from psycopg.types.json import Json
 
@@ -30,10 +30,10 @@ from blogworker.queue.job import (
 from blogworker.telemetry import get_logger
 
 LONGEST_DELAY_S = 10 * 365 * 86_400.0  # a provider's retry-after may be any number
-PAUSE_S = 1.0
 REASON_MAX = 2_000  # characters of an error or a reason; a provider's message may be longer
 WORD_MAX = 200  # characters of the other fields of a failure, such as its kind and the provider's code
-LOCKED_RETRY_S = 0.25  # until an outcome is sent again whose row another transaction has locked
+LOCKED_RETRY_S = 0.1  # until a statement is sent again whose row another transaction has locked
+PAUSE_TRIES = 10  # of a site that another transaction has locked
 
 log = get_logger()
 
@@ -153,16 +153,23 @@ class Settler:
             if made.pauses_site
         }
         for instance_id, reason in pauses.items():
-            # Do not wait long for a locked site: no claim takes its jobs meanwhile, and its next job pauses it.
-            with move_on_after(PAUSE_S):
-                if await self._database.maybe("queue/pause_site", instance_id=instance_id, reason=reason) is not None:
-                    log.warning("site_paused", instance_id=instance_id, error=reason)
+            await self._pause(instance_id, reason)
         rows = await self._strict.rows(
             "queue/settle",
             worker_id=self._worker_id,
             outcomes=Json([_row(claim, made) for claim, made, _ in batch]),
         )
         return {row["job_id"]: row["status"] for row in rows}
+
+    async def _pause(self, instance_id: str, reason: str) -> None:
+        """Pause a site. Give up if it stays locked: no claim takes its jobs meanwhile, and its next job pauses it."""
+        for _ in range(PAUSE_TRIES):
+            site = await self._database.one("queue/pause_if_unlocked", instance_id=instance_id, reason=reason)
+            if site["paused"]:
+                log.warning("site_paused", instance_id=instance_id, error=reason)
+            if not site["locked"]:
+                return
+            await sleep(LOCKED_RETRY_S)
 
 
 class Settlement:

@@ -228,6 +228,7 @@ HOT = [
     Hot("queue/create_sites", {"instance_ids": ["s1", "brand new"]}),
     Hot("queue/enqueue_many", {"blogs": new_blogs()}),
     Hot("queue/pause_site", {"instance_id": "s5", "reason": "r"}, ("sites_pkey",)),
+    Hot("queue/pause_if_unlocked", {"instance_id": "s5", "reason": "r"}, ("sites_pkey",)),
     Hot("spend/hold_budget", FENCE | {"usd": 0.02, "now": None}),
     Hot("spend/hold_budget", FENCE | {"usd": 0.02, "now": None}, before=BUDGETS),
     Hot("spend/hold_budget", FENCE | {"usd": 9000, "now": None}, before=BUDGETS),
