@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection, OperationalError
+from psycopg import AsyncConnection, AsyncRawCursor, OperationalError
 from psycopg.errors import FeatureNotSupported, InvalidSqlStatementName, LockNotAvailable, ReadOnlySqlTransaction
 from psycopg.pq import PipelineStatus
 from psycopg.rows import DictRow, dict_row
@@ -20,7 +20,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from blogworker.db.loaders import tolerant
 from blogworker.db.messages import message_of
 from blogworker.db.session import begin_session
-from blogworker.db.sql import query
+from blogworker.db.sql import prepared
 from blogworker.errors import DatabaseNotReady, DatabaseUnavailable
 from blogworker.settings import DatabaseSettings
 
@@ -56,7 +56,7 @@ class Statements(Runner):
         self._connection = connection
 
     async def rows(self, name: str, /, **parameters: object) -> list[Row]:
-        cursor = await self._connection.execute(query(name), parameters)
+        cursor = await _send(self._connection, name, parameters)
         return await cursor.fetchall() if cursor.description else []
 
 
@@ -129,7 +129,7 @@ class Database(Runner):
         try:
             async with self.connection() as connection, _reset_prepared_after_errors(connection), connection.pipeline():
                 all_statements = (("db/wait_briefly", {}), *statements)
-                cursors = [await connection.execute(query(name), parameters) for name, parameters in all_statements]
+                cursors = [await _send(connection, name, parameters) for name, parameters in all_statements]
                 return [await cursor.fetchall() for cursor in cursors][-1]
         except LockNotAvailable:
             return None
@@ -147,6 +147,13 @@ class ClosingConnection(AsyncConnection[DictRow]):
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
+
+
+async def _send(
+    connection: AsyncConnection[DictRow], name: str, parameters: Mapping[str, object]
+) -> AsyncRawCursor[DictRow]:
+    statement = prepared(name)
+    return await AsyncRawCursor(connection).execute(statement.text, statement.values(parameters))
 
 
 async def connect(url: str, *, timeout_s: float, application: str = "blogworker") -> ClosingConnection:

@@ -1,10 +1,16 @@
 """The only module that reads `sql/`: statements by name, the current schema, and the migrations in order."""
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import LiteralString
+
+PLACEHOLDER = re.compile(r"%(?:\((\w+)\)s|%)")
+COMMENT_LINE = re.compile(r"\n\s*--.*")
 
 
 def sql_dir() -> Traversable:
@@ -20,6 +26,33 @@ def query(name: str) -> LiteralString:
     for part in ("queries", *f"{name}.sql".split("/")):
         path = path / part
     return path.read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A statement as the server takes it: `$1` for the first of `names`, and so on.
+
+    Converted once. The driver converts a text of more than 4,096 characters at each execution. The comments go, except
+    the first line, by which pg_stat_activity shows what runs.
+    """
+
+    text: bytes
+    names: tuple[str, ...]
+
+    def values(self, parameters: Mapping[str, object]) -> list[object]:
+        return [parameters[name] for name in self.names]
+
+
+@cache
+def prepared(name: str) -> Prepared:
+    """Return `sql/queries/<name>.sql` in the form of the server."""
+    names: dict[str, int] = {}
+
+    def number(found: re.Match[str]) -> str:
+        return f"${names.setdefault(found[1], len(names) + 1)}" if found[1] else "%"
+
+    text = PLACEHOLDER.sub(number, COMMENT_LINE.sub("", query(name)))
+    return Prepared(text.encode(), tuple(names))
 
 
 def schema_rooms() -> list[str]:
