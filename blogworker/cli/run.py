@@ -67,12 +67,10 @@ def run(
     configure(settings.log)
     report_closed_pipes(sys.stdout)
     _warn_of_unknown_variables()
-    from blogworker import (
-        daemon,
-    )  # the providers' SDKs take half a second to import: no other command should wait for it
+    from blogworker import daemon  # imports much that no other command needs
 
     role = daemon.Role(suspects=suspects, parent=parent)
-    forks = None if suspects else daemon.ForkServer(_run_suspects)
+    forks = None if suspects else daemon.ForkServer(_run_suspects, prepare=daemon.import_sdks)
     anyio.run(partial(daemon.run, settings, until_empty=until_empty or suspects, role=role, forks=forks))
 
 

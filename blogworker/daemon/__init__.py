@@ -4,8 +4,9 @@ keepers   settle, lease, rescue, promote, listen, heartbeat      background task
   jobs    the claim loop and one task per attempt                drained before the keepers stop
 """
 
+from blogworker.daemon.clients import import_sdks
 from blogworker.daemon.forkserver import ForkServer
 from blogworker.daemon.isolation import Role
 from blogworker.daemon.supervisor import run
 
-__all__ = ["ForkServer", "Role", "run"]
+__all__ = ["ForkServer", "Role", "import_sdks", "run"]

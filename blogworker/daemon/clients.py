@@ -1,12 +1,12 @@
 """Open the provider clients that a job needs, each with the pace that its quotas allow."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from functools import partial
+
+from anyio import Event, to_thread
 
 from blogworker.daemon.pacing import read_pace, site_pace
-from blogworker.providers.openai import OpenAIClient
-from blogworker.providers.replicate import ReplicateClient
-from blogworker.providers.wix.client import WixClient
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import Settings
 from blogworker.stages.work import Clients
@@ -17,6 +17,10 @@ async def open_clients(
     settings: Settings, limiter: Limiter, *, connections: int, illustrated: bool = True
 ) -> AsyncIterator[Clients]:
     """Keep the clients open during the block. Without `illustrated`, do not open the client for pictures."""
+    from blogworker.providers.openai import OpenAIClient
+    from blogworker.providers.replicate import ReplicateClient
+    from blogworker.providers.wix.client import WixClient
+
     picture_client = ReplicateClient(settings.replicate, connections=connections, pace=read_pace(limiter))
     sites = site_pace(limiter, rpm=settings.wix.rpm)
     async with (
@@ -27,3 +31,41 @@ async def open_clients(
         else nullcontext() as wix,
     ):
         yield Clients(openai=openai, replicate=replicate, wix=wix)
+
+
+def import_sdks() -> None:
+    """Import the SDKs of the providers, which takes most of the time that a worker needs to start."""
+    import blogworker.providers.openai
+    import blogworker.providers.replicate  # noqa: F401
+
+
+class OpeningClients:
+    """The clients of a worker, opened beside its first claims: a restarted worker takes its jobs back before.
+
+    Entering it opens nothing; `open` does, and jobs wait in `get`. They stay open until it is left.
+    """
+
+    def __init__(self, settings: Settings, limiter: Limiter) -> None:
+        self._open = partial(open_clients, settings, limiter, connections=settings.worker.concurrency)
+        self._stack = AsyncExitStack()
+        self._opened = Event()
+        self._clients: Clients | None = None
+
+    async def __aenter__(self) -> "OpeningClients":
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    async def open(self) -> None:
+        """Open the clients, unless they are open. An error here ends the worker, which then releases its jobs."""
+        if self._clients is None:
+            await to_thread.run_sync(import_sdks)
+            self._clients = await self._stack.enter_async_context(self._open())
+            self._opened.set()
+
+    async def get(self) -> Clients:
+        """Return the clients as soon as they are open."""
+        while self._clients is None:
+            await self._opened.wait()
+        return self._clients

@@ -23,14 +23,17 @@ GONE = -int(signal.SIGKILL)  # exit code of a child whose fork server has died
 
 
 class ForkServer:
-    """The worker's side. One child runs at a time. `main` runs a command line in a child."""
+    """The worker's side. One child runs at a time. `main` runs a command line in a child.
 
-    def __init__(self, main: Callable[[Sequence[str]], None]) -> None:
+    `prepare` runs before each child, in the process that all children are forks of, for example imports.
+    """
+
+    def __init__(self, main: Callable[[Sequence[str]], None], *, prepare: Callable[[], object] = bool) -> None:
         self._wire, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = os.fork()
         if self.pid == 0:
             self._wire.close()
-            _end_with(lambda: _serve(theirs, main))
+            _end_with(lambda: _serve(theirs, main, prepare))
         theirs.close()
         self._wire.settimeout(0)
         self.alive = True
@@ -59,7 +62,7 @@ class ForkServer:
             self.alive = False
 
 
-def _serve(wire: socket.socket, main: Callable[[Sequence[str]], None]) -> None:
+def _serve(wire: socket.socket, main: Callable[[Sequence[str]], None], prepare: Callable[[], object]) -> None:
     """Serve until the worker has exited. Ctrl-C does not reach this process or its children: the worker drains them."""
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -71,6 +74,7 @@ def _serve(wire: socket.socket, main: Callable[[Sequence[str]], None]) -> None:
                 return  # a child that still runs sees that its parent has gone
             message = json.loads(received)
             if isinstance(message, list):
+                prepare()
                 child = _fork(wire, partial(main, message))
             elif child:
                 os.kill(child, message)

@@ -6,11 +6,12 @@
 The nesting of the task groups is the order of shutdown.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
+from typing import Any
 from uuid import UUID
 
-from anyio import CancelScope, create_task_group, current_time, move_on_after
+from anyio import CancelScope, create_task_group, current_time, move_on_after, sleep_forever
 from anyio.abc import TaskGroup
 
 from blogworker import __version__
@@ -60,7 +61,11 @@ log = get_logger()
 
 
 class Incarnation:
-    """The worker with one worker_id. `former`: the lease before this one, in the same process."""
+    """The worker with one worker_id.
+
+    `prepare`: makes ready what jobs wait for; it starts as soon as the lease is registered. `former`: the lease before
+    this one, in the same process.
+    """
 
     def __init__(
         self,
@@ -70,11 +75,13 @@ class Incarnation:
         pipeline: FencedPipeline,
         *,
         gate: Gate,
+        prepare: Callable[[], Coroutine[Any, Any, None]] = sleep_forever,
         waiting: Callable[[], Mapping[str, int]] = dict,
         role: Role = WORKER,
         former: FormerLease | None = None,
     ) -> None:
         self._gate = gate
+        self._prepare = prepare
         self._role = role
         self._former = former
         self._settings = settings
@@ -166,6 +173,7 @@ class Incarnation:
             self._keepers.start_soon(self._settler.run)
             async with create_task_group() as self._jobs:
                 self._set_jobs_deadline()
+                self._keepers.start_soon(self._prepare)
                 self._start_keepers(self._keepers)
                 systemd.notify("READY=1", f"STATUS=claiming as {self._lease.name}")
                 with self._claiming:

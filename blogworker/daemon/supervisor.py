@@ -9,7 +9,7 @@ from anyio import create_task_group, open_signal_receiver
 from anyio.abc import TaskStatus
 
 from blogworker.daemon import systemd
-from blogworker.daemon.clients import open_clients
+from blogworker.daemon.clients import OpeningClients
 from blogworker.daemon.forkserver import ForkServer
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
@@ -65,7 +65,7 @@ async def run(
         cache = StoredCache(retrying, product_s=settings.wix.product_ttl, ideas_s=settings.openai.ideas_ttl)
         warn_unpriced(settings)
         image_trouble, times = settings.replicate.image_trouble, StageTimes()
-        async with open_clients(settings, limiter, connections=settings.worker.concurrency) as clients:
+        async with OpeningClients(settings, limiter) as clients:
 
             async def pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Output]) -> Outcome:
                 checkpoints = StoredCheckpoints(retrying, worker_id, claim, saved)
@@ -73,7 +73,7 @@ async def run(
                 work = Work(
                     claim,
                     checkpoints,
-                    clients,
+                    await clients.get(),
                     limiter,
                     settings.openai,
                     breakers,
@@ -88,7 +88,15 @@ async def run(
             gate = Gate(breakers, image_trouble, pacing=partial(pacing, settings, times))
             await gate.sync()
             begin = partial(
-                Incarnation, settings, database, health, pipeline, gate=gate, waiting=limiter.waiting, role=role
+                Incarnation,
+                settings,
+                database,
+                health,
+                pipeline,
+                gate=gate,
+                prepare=clients.open,
+                waiting=limiter.waiting,
+                role=role,
             )
             await Supervisor(begin, settings.worker, database, health, forks).run(until_empty=until_empty)
 

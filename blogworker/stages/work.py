@@ -10,11 +10,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from blogworker.errors import BlogworkerError, ProviderError
-from blogworker.providers.openai import OpenAIClient
-from blogworker.providers.replicate import ReplicateClient
 from blogworker.providers.wix.client import WixClient
 from blogworker.queue.job import Claim
 from blogworker.quota.limiter import Limiter, Permit
@@ -22,6 +20,10 @@ from blogworker.settings import ImageTrouble, OpenAISettings
 from blogworker.spend.budget import Refusal
 from blogworker.spend.ledger import Spend
 from blogworker.stages.records import Checkpoint, Output, Record
+
+if TYPE_CHECKING:  # a worker imports the SDKs after it has registered its lease
+    from blogworker.providers.openai import OpenAIClient
+    from blogworker.providers.replicate import ReplicateClient
 
 R = TypeVar("R", bound=Record)
 STAGE_DEADLINE_S = 600.0  # ends a stage whose call hangs; the lease only shows that the worker is alive
@@ -158,8 +160,8 @@ class Cache(Protocol):
 class Clients:
     """The clients of the providers. `wix` is None when there are no Wix credentials."""
 
-    openai: OpenAIClient
-    replicate: ReplicateClient
+    openai: "OpenAIClient"
+    replicate: "ReplicateClient"
     wix: WixClient | None
 
 
