@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
+from anyio import Semaphore, WouldBlock, move_on_after
 from psycopg import AsyncConnection, AsyncRawCursor, OperationalError
 from psycopg.errors import FeatureNotSupported, InvalidSqlStatementName, LockNotAvailable, ReadOnlySqlTransaction
 from psycopg.pq import PipelineStatus
@@ -26,6 +27,8 @@ from blogworker.settings import DatabaseSettings
 
 Row = dict[str, Any]
 PREPARE_AFTER = 3  # times that a connection has run a statement
+USUAL_CONNECTIONS = 6  # that are used at once, unless they are held: each makes its own plans of all statements
+HELD_S = 0.5  # how long a statement waits for one of them before it takes another
 RECONNECT_S = 3.0  # the pool's own backoff grows to 30 s; giving up early lets the next caller reconnect at once
 
 
@@ -67,6 +70,7 @@ class Database(Runner):
         self._settings = settings
         self._application = application
         self._pool: AsyncConnectionPool[AsyncConnection[DictRow]] | None = None
+        self._usual = Semaphore(USUAL_CONNECTIONS, fast_acquire=True)
 
     async def __aenter__(self) -> "Database":
         settings = self._settings
@@ -101,7 +105,7 @@ class Database(Runner):
     async def connection(self) -> AsyncIterator[AsyncConnection[DictRow]]:
         if self._pool is None:
             raise RuntimeError("the database is not open")
-        async with self._pool.connection() as connection:
+        async with self._few(), self._pool.connection() as connection:
             try:
                 yield connection
             except ReadOnlySqlTransaction:
@@ -110,6 +114,24 @@ class Database(Runner):
             except (FeatureNotSupported, InvalidSqlStatementName):
                 await connection.close()  # its prepared statements are lost, or belong to an older schema
                 raise
+
+    @asynccontextmanager
+    async def _few(self) -> AsyncIterator[None]:
+        """Wait a moment while the usual number of connections is in use. Statements that wait for locks may hold them,
+        so then another one is opened."""
+        usual = False
+        try:
+            self._usual.acquire_nowait()
+            usual = True
+        except WouldBlock:
+            with move_on_after(HELD_S):
+                await self._usual.acquire()
+                usual = True
+        try:
+            yield
+        finally:
+            if usual:
+                self._usual.release()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Statements]:

@@ -1,10 +1,13 @@
-"""Connections outside the pool are closed with their block, however it ends."""
+"""How many connections are opened, and that those outside the pool are closed with their block, however it ends."""
+
+from contextlib import AsyncExitStack
 
 import pytest
-from anyio import CancelScope
+from anyio import CancelScope, create_task_group, fail_after
 from psycopg import waiting
 
-from blogworker.db.pool import connect
+from blogworker.db import pool
+from blogworker.db.pool import USUAL_CONNECTIONS, connect
 
 pytestmark = pytest.mark.anyio
 
@@ -22,3 +25,37 @@ async def test_a_connection_is_closed_although_its_block_is_cancelled(database_u
                 raise ZeroDivisionError
 
     assert connection.closed
+
+
+async def test_a_hundred_statements_at_once_use_few_connections(database, monkeypatch):
+    """Each connection plans each statement for itself, several times."""
+    monkeypatch.setattr(pool, "HELD_S", 300)
+
+    async with create_task_group() as tasks:
+        for _ in range(100):
+            tasks.start_soon(database.rows, "queue/ping")
+
+    assert database.stats()["pool_size"] <= USUAL_CONNECTIONS
+
+
+async def test_connections_that_are_held_by_locks_do_not_hold_up_other_statements(database):
+    async with AsyncExitStack() as held:
+        for _ in range(USUAL_CONNECTIONS):
+            await held.enter_async_context(database.connection())
+        with fail_after(20):
+            await database.rows("queue/ping")
+
+
+async def test_a_statement_that_is_cancelled_while_it_waits_gives_its_turn_back(database, monkeypatch):
+    monkeypatch.setattr(pool, "HELD_S", 300)
+    async with AsyncExitStack() as held, create_task_group() as waiting:
+        for _ in range(USUAL_CONNECTIONS):
+            await held.enter_async_context(database.connection())
+        for _ in range(20):
+            waiting.start_soon(database.rows, "queue/ping")
+        waiting.cancel_scope.cancel()
+
+    with fail_after(20):  # every turn is free again
+        async with AsyncExitStack() as held:
+            for _ in range(USUAL_CONNECTIONS):
+                await held.enter_async_context(database.connection())
