@@ -6,6 +6,7 @@ links to other pages than the product's and the related posts, foreign pictures,
 
 import re
 from collections.abc import Container, Iterable, Sequence
+from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
 from markdown_it import MarkdownIt
@@ -68,6 +69,7 @@ def link_to(url: str, words: str) -> str:
     return f"[{label}](<{url}>)"
 
 
+@lru_cache(maxsize=256)  # the fields of some posts, which several checks read
 def text(markdown: str) -> str:
     """Return the text that a reader sees, without Markdown marks."""
     return "\n".join(inline_text(token.children or []) for token in tokens(markdown) if token.type == "inline")

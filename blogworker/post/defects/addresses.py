@@ -4,6 +4,7 @@ import re
 
 from blogworker.post import render
 from blogworker.post.defects.kind import PostContext
+from blogworker.post.defects.matches import matches
 from blogworker.post.defects.sentences import sentences, without
 
 AUTOLINK = re.compile(r"<(https?://[^<>\s]+|mailto:[^<>\s]+)>")
@@ -17,10 +18,13 @@ BARE = re.compile(
 SENTENCE_ENDS = ".,;:!?\"'*_"  # not part of a bare address that they follow
 FOREIGN_ADDRESS = re.compile(
     r"https?://[^\s<>)\]]+|(?<![\w.@/-])www\.[\w-]+\.[a-z]{2,}"
-    r"|(?<![\w.+-])[\w+-]{1,64}(?:\.[\w+-]{1,64}){0,8}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
     r"|(?<![\w.@/-])[a-z0-9][a-z0-9-]{1,62}\.(?-i:com|net|org|info|shop|store|io|co\.uk|example)(?![\w-]|\.\w)(?:/[^\s<>)\]]*)?"
     r"|(?<![\w.@/-])[a-z0-9][a-z0-9-]{1,62}\.(?-i:de|at|ch|fr|es|it|nl|be|eu)/[^\s<>)\]]*",
     re.I,
+)
+MAIL_ADDRESS = re.compile(r"(?<![\w.+-])[\w+-]{1,64}(?:\.[\w+-]{1,64}){0,8}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+PART_OF_AN_ADDRESS = re.compile(
+    r"://|@|[wW]\.|\.(?:com|net|org|info|shop|store|io|co\.uk|example|de|at|ch|fr|es|it|nl|be|eu)"
 )
 HIDDEN = "\ue0ff"  # replaces an allowed address during the search; printable text has no such character
 FIRST_HIDDEN = 0xE0F0
@@ -120,5 +124,8 @@ def _allowed_page(address: str, context: PostContext) -> str:
 
 def _has_foreign_address(text: str, context: PostContext) -> bool:
     """Whether a text contains a foreign address. A name such as `Etsy.com` is not one if the source contains it."""
-    addresses = (found[0] for found in FOREIGN_ADDRESS.finditer(text))
+    if not PART_OF_AN_ADDRESS.search(text):
+        return False
+    found = (*matches(FOREIGN_ADDRESS, text), *(matches(MAIL_ADDRESS, text) if "@" in text else ()))
+    addresses = (address[0] for address in found)
     return any(address.lower().startswith("http") or not context.source_has(address) for address in addresses)

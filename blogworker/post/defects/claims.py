@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from blogworker.post.defects.kind import PostContext
+from blogworker.post.defects.matches import matches
 from blogworker.post.defects.sentences import sentences
 
 AMOUNT = r"\d{1,9}(?:[.,'’\u00a0\u202f ]\d{3}(?!\d)){0,3}(?:[.,]\d{1,2}(?!\d))?"
@@ -18,10 +19,12 @@ CURRENCIES = {
     "GBP": r"£|\bGBP\b|\bpounds? sterling\b", "CHF": r"\bCHF\b|\bFranken\b", "PLN": r"\bzł|\bPLN\b",
     "SEK": r"\bSEK\b|\bkronor\b", "JPY": r"¥|\bJPY\b|\byen\b", "INR": r"₹|\bINR\b",
 }  # fmt: skip
-CURRENCY_SYMBOLS = "|".join(CURRENCIES.values())
+FORMS = [form for pattern in CURRENCIES.values() for form in pattern.split("|")]
+SIGNS = "|".join(form for form in FORMS if not form.startswith(r"\b"))
+WORDS = "|".join(form.removeprefix(r"\b") for form in FORMS if form.startswith(r"\b"))
+CURRENCY = rf"{SIGNS}|\b(?:{WORDS})"  # most places of a text are not the start of a word
 PRICE = re.compile(
-    rf"(?:(?P<before>{CURRENCY_SYMBOLS})\s?(?P<a>{AMOUNT}))|(?<![\w.,])(?P<b>{AMOUNT})\s?(?P<behind>{CURRENCY_SYMBOLS})",
-    re.I,
+    rf"(?:(?P<before>{CURRENCY})\s?(?P<a>{AMOUNT}))|(?<![\w.,])(?P<b>{AMOUNT})\s?(?P<behind>{CURRENCY})", re.I
 )
 DOLLARS = frozenset({"USD", "CAD", "AUD", "NZD", "SGD", "HKD", "MXN"})
 BOUND = re.compile(
@@ -129,7 +132,7 @@ def prices(text: str, context: PostContext) -> Iterator[Claim]:
     if context.source.get("kind") not in ("product", "text"):
         return
     known = _prices_in(context)
-    for found in PRICE.finditer(text):
+    for found in matches(PRICE, text):
         is_bound = bool(BOUND.search(text[max(0, found.start() - 30) : found.start()]))
         in_source = _is_amount_in_source(found["a"] or found["b"], known, is_bound=is_bound)
         in_source = in_source and _is_currency_in_source(found["before"] or found["behind"], context)
@@ -171,7 +174,7 @@ def counts(text: str, context: PostContext) -> Iterator[Claim]:
     """Yield each number of pieces. A number that the source states only as a measure or a price is not a count."""
     numbers = _piece_counts(_without_prices(context))
     for sentence in about(text, context):
-        for found in SET.finditer(sentence):
+        for found in matches(SET, sentence):
             number = (found[1] or found[2]).casefold()
             yield Claim(found[0], float(NUMERALS.get(number, number)) in numbers)
 
@@ -191,7 +194,7 @@ def _about(text: str, context: PostContext) -> Iterator[str]:
         is_about = False
         for sentence in sentences(paragraph) if name in paragraph.casefold() else ():
             is_about = name in sentence.casefold() or (is_about and bool(CONTINUES.match(sentence)))
-            if is_about and not compares.search(sentence):
+            if is_about and not matches(compares, sentence):
                 yield sentence
 
 

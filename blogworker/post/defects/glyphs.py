@@ -3,6 +3,7 @@
 import re
 
 from blogworker.post.defects.kind import PostContext
+from blogworker.post.defects.matches import matches
 from blogworker.post.emoji import EMOJI, EMOJI_OR_REMAINDER
 
 RUN = re.compile(
@@ -26,7 +27,7 @@ LEAST_MISREAD = 2  # matches: a correct text in capitals, such as `CAFÉ…`, ma
 def without_emoji(text: str, context: PostContext) -> str:
     """Remove emoji, and selectors and joiners without one. Emoji stay in a table, where one may be the whole content of
     a cell, and in names of the shop."""
-    if not EMOJI_OR_REMAINDER.search(text):
+    if not matches(EMOJI_OR_REMAINDER, text):
         return text
 
     def removed(found: re.Match[str]) -> str:

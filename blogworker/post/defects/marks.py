@@ -39,6 +39,8 @@ CITATION = re.compile(
     """,
     re.X | re.I,
 )
+PART_OF_A_CITATION = re.compile(r"[【\ue200]|\[\d|\(\(|[(\[](?i:citation|source|quelle|fuente|fonte)")
+NAME_OF_A_CITATION = re.compile(r"oaicite|turn\d")
 LINKED_SOURCE = re.compile(r"[ \t]?\((?:\[[^\[\]\n]{0,200}\]\([^()\s]{0,500}\)(?:[,;] )?)+\)")
 ESCAPED = re.compile(r"\\r?\\n|\\n")
 TAG = re.compile(
@@ -153,7 +155,14 @@ def without_citations(text: str, context: PostContext) -> str:
     def source(found: re.Match[str]) -> str:
         return found[0] if any(url in found[0] for url in context.allowed) else ""
 
-    return CITATION.sub("", LINKED_SOURCE.sub(source, text))
+    if "([" in text:
+        text = LINKED_SOURCE.sub(source, text)
+    return CITATION.sub("", text) if _may_cite(text) else text
+
+
+def _may_cite(text: str) -> bool:
+    """Whether the text has a character or a word that each form of a citation needs."""
+    return bool(NAME_OF_A_CITATION.search(text.casefold()) or PART_OF_A_CITATION.search(text))
 
 
 def without_html(text: str, context: PostContext) -> str:

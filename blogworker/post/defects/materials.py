@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from blogworker.post.defects.claims import Claim, about, first_unknown
 from blogworker.post.defects.kind import PostContext
+from blogworker.post.defects.matches import matches
 from blogworker.post.language import most_likely_language
 
 MADE_OF = re.compile(
@@ -57,7 +58,7 @@ def material_unknown(text: str, context: PostContext) -> str:
 
 def materials(text: str, context: PostContext) -> Iterator[Claim]:
     """Yield each material that the text states for the product."""
-    statements = [found for sentence in about(text, context) for found in MADE_OF.finditer(sentence)]
+    statements = [found for sentence in about(text, context) for found in matches(MADE_OF, sentence)]
     if not statements:
         return
     named = _named(context.facts)

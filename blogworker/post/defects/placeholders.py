@@ -7,6 +7,7 @@ that follows its source would repeat them.
 import re
 
 from blogworker.post.defects.kind import PostContext
+from blogworker.post.defects.matches import matches
 from blogworker.post.defects.sentences import sentences
 
 # The first words of a placeholder, in six languages. Any text may follow them within the brackets.
@@ -78,7 +79,7 @@ BEFORE_A_STOP = re.compile(r"(?<=\w)[ \t]+(?=[.,;:!?](?:\s|$))")
 
 def _found(pattern: re.Pattern[str], text: str, context: PostContext) -> str:
     """Return the first match that does not come from the shop."""
-    return next((found[0] for found in pattern.finditer(text) if not context.source_has(found[0])), "")
+    return next((found[0] for found in matches(pattern, text) if not context.source_has(found[0])), "")
 
 
 def square(text: str, context: PostContext) -> str:
@@ -90,7 +91,7 @@ def curly(text: str, context: PostContext) -> str:
 
 
 def percent(text: str, context: PostContext) -> str:
-    return _found(PERCENT, text, context)
+    return _found(PERCENT, text, context) if "%" in text else ""
 
 
 def angle(text: str, context: PostContext) -> str:

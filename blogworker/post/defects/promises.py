@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from blogworker.post.defects.claims import about
 from blogworker.post.defects.kind import PostContext
+from blogworker.post.defects.matches import matches
 from blogworker.post.defects.sentences import sentences
 
 NEAR = r"[^.!?\n]{0,60}?"
@@ -99,5 +100,5 @@ def quotation_unknown(text: str, context: PostContext) -> str:
 
 
 def _unknown(pattern: re.Pattern[str], context: PostContext, texts: Iterable[str]) -> str:
-    found = next((found[0] for text in texts if (found := pattern.search(text))), "")
-    return "" if found and pattern.search(context.facts) else found
+    found = next((found[0][0] for text in texts if (found := matches(pattern, text))), "")
+    return "" if found and matches(pattern, context.facts) else found

@@ -3,6 +3,7 @@
 import re
 
 from blogworker.post.defects.kind import PostContext
+from blogworker.post.defects.matches import matches
 from blogworker.post.defects.sentences import BETWEEN_BLOCKS, sentences
 
 WORK = (
@@ -191,12 +192,12 @@ def line_without_remark(text: str, context: PostContext) -> str:
 
 
 def of_itself(text: str, context: PostContext) -> str:
-    found = OF_ITSELF.search(text)
-    return found[0] if found and not context.source_has(found[0]) else ""
+    found = matches(OF_ITSELF, text)
+    return found[0][0] if found and not context.source_has(found[0][0]) else ""
 
 
 def of_a_page(text: str, context: PostContext) -> str:
-    for found in OF_A_PAGE.finditer(text):
+    for found in matches(OF_A_PAGE, text):
         links = context.own_url and context.own_url in text[found.start() : found.start() + NEAR_LINK]
         if not links and not context.source_has(found[0]):
             return found[0]
