@@ -28,6 +28,7 @@ from blogworker.settings import OpenAISettings, Settings, load
 from blogworker.spend.ledger import Spend
 from blogworker.stages.pipeline import attempt
 from blogworker.stages.preview import Recalled, Unguarded, UnqueuedCheckpoints
+from blogworker.stages.records import Output
 from blogworker.stages.work import Clients, Work
 from blogworker.telemetry import configure
 
@@ -73,6 +74,10 @@ class SeedLimits(Limiter):
 
 class Unfenced(UnqueuedCheckpoints):
     """Checkpoints in memory, without a fencing token."""
+
+    async def save_intent(self, name: str, output: Output) -> datetime:
+        await self.save(name, output)
+        return await self.confirm()
 
     async def confirm(self) -> datetime:
         return datetime.now(UTC)

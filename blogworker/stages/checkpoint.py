@@ -29,6 +29,7 @@ POSTS_READ = 200  # for the tags in use
 OUTPUT_MAX = 2_000_000  # bytes as JSON
 POST_MAX = dict.fromkeys(("markdown", "html"), 1_000_000)  # characters; other texts: POST_TEXT_MAX
 POST_TEXT_MAX = 10_000
+LATER = ("image_type", "image_prompt", "wix_media_id", "wix_draft_id", "wix_post_id", "url")  # known after the text
 TAGS_MAX = 100
 
 log = get_logger()
@@ -63,20 +64,16 @@ class StoredCheckpoints:
     async def save(
         self, name: str, output: Output, spend: Spend | None = None, *, replaces: Collection[str] = ()
     ) -> None:
+        if spend is None and not replaces and name not in ORDER:
+            await self._save_effect(name, output)
+            return
         now, output = monotonic(), storable(output)
-        text = json.dumps(output)
-        if len(text) > OUTPUT_MAX:
-            raise Rejected(
-                f"the result of {name} has {len(text):,} bytes: at most {OUTPUT_MAX:,} can be stored",
-                provider="checkpoints",
-                code="too_large",
-            )
         self._held(
             await self._database.maybe(
                 "stages/save_checkpoint",
                 **self._fence,
                 stage=name,
-                output=Json(output, dumps=lambda _: text),
+                output=_json(name, output),
                 next_stage=self._after(name),
                 **columns(spend or NO_SPEND),
                 replaces=list(replaces),
@@ -92,6 +89,28 @@ class StoredCheckpoints:
             tokens = paid["tokens_in"] + paid["tokens_out"]
             note(model=paid["model"], tokens=tokens or None, cost_usd=paid["cost_usd"])
 
+    async def save_intent(self, name: str, output: Output) -> datetime:
+        now: datetime | None = (await self._save_effect(name, output))["now"]
+        if now is None:
+            raise LeaseLost(self._claim.job_id, self._claim.attempt)
+        return now
+
+    async def _save_effect(self, name: str, output: Output) -> Row:
+        now, output = monotonic(), storable(output)
+        row = self._held(
+            await self._database.maybe(
+                "stages/save_effect",
+                **self._fence,
+                stage=name,
+                output=_json(name, output),
+                duration_s=now - self._since,
+            )
+        )
+        self._since = now
+        self._saved[name] = output
+        _note_post(name, output)
+        return row
+
     async def confirm(self) -> datetime:
         now: datetime = self._held(await self._database.maybe("stages/confirm", **self._fence))["now"]
         return now
@@ -106,6 +125,12 @@ class StoredCheckpoints:
         self._held(
             await self._database.maybe("stages/store_post", **self._fence, post=Json(texts), image=post.get("image"))
         )
+
+    async def update_post(self, changes: Output, whole: Output) -> None:
+        stored = storable({key: value for key, value in changes.items() if key != "image"})
+        columns = {key: _post_column(key, stored.get(key)) for key in LATER} | {"image": changes.get("image")}
+        if not self._held(await self._database.maybe("stages/update_post", **self._fence, **columns))["stored"]:
+            await self.store_post({**whole, **changes})
 
     async def claim_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> ClaimedTitle:
         row = self._held(
@@ -200,6 +225,18 @@ def _note_post(name: str, output: Output) -> None:
 def _made_of(claim: Claim) -> list[Any]:
     """Return the input of a source, to see later whether a person has changed it."""
     return [claim.source_type, claim.source_id, claim.source_data, claim.site]
+
+
+def _json(name: str, output: Output) -> Json:
+    """Raises Rejected for a result that is too large to be stored."""
+    text = json.dumps(output)
+    if len(text) > OUTPUT_MAX:
+        raise Rejected(
+            f"the result of {name} has {len(text):,} bytes: at most {OUTPUT_MAX:,} can be stored",
+            provider="checkpoints",
+            code="too_large",
+        )
+    return Json(output, dumps=lambda _: text)
 
 
 def _post_column(name: str, value: Any) -> Any:

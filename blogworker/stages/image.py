@@ -168,9 +168,8 @@ async def _stored(work: Work, content: Content, prediction_id: str, *, prompt: s
     async with work.breakers.guarding(PROVIDER, exempt=(PredictionGone, PredictionFailed), secondary=True):
         data = await replicate.download(url)
     width, height = _shape(data)
-    await work.checkpoints.store_post(
-        {**content.columns(), "image": data, "image_type": picture_type(data), "image_prompt": prompt}
-    )
+    picture = {"image": data, "image_type": picture_type(data), "image_prompt": prompt}
+    await work.checkpoints.update_post(picture, content.columns())
     return Cover(
         url=address(url),  # None: the picture came in a data: URL, and its bytes are uploaded to Wix
         prediction_id=prediction_id,

@@ -93,6 +93,9 @@ class UnqueuedCheckpoints:
             self.calls[-1] = replace(last, seconds=last.seconds + now - self._since)
         self._since = now
 
+    async def save_intent(self, name: str, output: Output) -> datetime:
+        raise RuntimeError("a preview is not published")
+
     async def confirm(self) -> datetime:
         raise RuntimeError("a preview is not published")
 
@@ -119,6 +122,9 @@ class UnqueuedCheckpoints:
 
     async def store_post(self, post: Output) -> None:
         self.post |= {key: value for key, value in post.items() if value is not None}
+
+    async def update_post(self, changes: Output, whole: Output) -> None:
+        await self.store_post({**whole, **changes})
 
     async def image_bytes(self) -> bytes | None:
         return self.post.get("image")

@@ -58,8 +58,8 @@ log = get_logger()
 
 async def run(work: Work) -> Publication:
     content = work.require(CONTENT)
-    await work.checkpoints.store_post(content.columns())
     if work.clients.wix is None:
+        await work.checkpoints.store_post(content.columns())
         return Publication(published=False, reason="no Wix credentials: post kept in blog_posts")
     async with work.breakers.guarding(PROVIDER, site=work.claim.instance_id):
         return await _publication(work, work.clients.wix, content)
@@ -70,14 +70,14 @@ async def _publication(work: Work, wix: WixClient, content: Content) -> Publicat
     draft = await _draft(work, wix, content)
     created = {"wix_draft_id": draft.id, "wix_media_id": draft.media_id}
     if reason is not None:
-        await work.checkpoints.store_post({**content.columns(), **created})
+        await work.checkpoints.update_post(created, content.columns())
         return Publication(published=False, reason=reason, **created)
     if (left_s := work.claim.publish_left_s) > 0 and work.load(PUBLISHED_POST) is None:
-        await work.checkpoints.store_post({**content.columns(), **created})
+        await work.checkpoints.update_post(created, content.columns())
         raise MadeAhead(left_s, "made ahead: waits for its time to be published")
     post_id = await _published(work, wix, draft.id)
     published = {**created, "wix_post_id": post_id, "url": await _address(work, wix, post_id)}
-    await work.checkpoints.store_post({**content.columns(), **published})
+    await work.checkpoints.update_post(published, content.columns())
     return Publication(published=True, **published)
 
 
@@ -125,8 +125,9 @@ async def _published(work: Work, wix: WixClient, draft_id: str) -> str:
 
     async def ask() -> None:
         if work.load(PUBLISH_ASKED) != request:
-            await work.save(PUBLISH_ASKED, request)
-        await work.checkpoints.confirm()
+            await work.save_intent(PUBLISH_ASKED, request)
+        else:
+            await work.checkpoints.confirm()
 
     try:
         post_id = await wix.publish(work.claim.instance_id, draft_id, before=ask)
@@ -239,8 +240,7 @@ async def _requested(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> st
         nonlocal intent
         now = await work.checkpoints.confirm()
         intent = Intent(started_at=now, title=draft["title"])
-        await work.save(INTENT, intent)
-        await work.checkpoints.confirm()
+        await work.save_intent(INTENT, intent)
 
     try:
         return await wix.create_draft(work.claim.instance_id, draft, before=intend)

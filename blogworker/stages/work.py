@@ -56,6 +56,10 @@ class Checkpoints(Protocol):
         """Store `output` under `name`. `replaces`: checkpoints whose paid calls count as wasted from now on, because
         the post does not use them. Raises LeaseLost if the attempt has lost its claim."""
 
+    async def save_intent(self, name: str, output: Output) -> datetime:
+        """Store `output` before the effect that it announces, and confirm the claim in the same statement. Return the
+        time of the database. Raises LeaseLost if the attempt has lost its claim."""
+
     async def confirm(self) -> datetime:
         """Return the time of the database. Called before each visible effect. Raises LeaseLost if the attempt has lost
         its claim."""
@@ -66,6 +70,10 @@ class Checkpoints(Protocol):
 
     async def store_post(self, post: Output) -> None:
         """Insert or update the row of the job in `blog_posts`. Keys are column names."""
+
+    async def update_post(self, changes: Output, whole: Output) -> None:
+        """Change columns of the row of the job in `blog_posts`: of its picture, its draft or its publication. If there
+        is no row, insert `whole` with these changes."""
 
     async def claim_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> "ClaimedTitle":
         """Claim the first of these titles that is not similar to another title of the site. `source`: the digest of the
@@ -201,6 +209,10 @@ class Work:
         """Store a record. See `Checkpoints.save`."""
         names = [replaced.name for replaced in replaces]
         await self.checkpoints.save(checkpoint.name, record.dump(), spend, replaces=names)
+
+    async def save_intent(self, checkpoint: Checkpoint[R], record: R) -> datetime:
+        """Store the record of an effect that is about to begin. See `Checkpoints.save_intent`."""
+        return await self.checkpoints.save_intent(checkpoint.name, record.dump())
 
     def permit(self, bucket: str, *, tokens: int = 0) -> AbstractAsyncContextManager[Permit]:
         """Wait for the quota of one call. Calls of all sites are served in the order of their turns."""

@@ -1349,9 +1349,14 @@ begin
     if not found then
         return;
     end if;
+    taken := '{}';
+    if exists (select from site_titles as t where t.generation_id = job and t.title = wanted[1]) then
+        place := 1; -- it has claimed this title before
+        return next;
+        return;
+    end if;
     perform take_turn('titles', site);
     alike_from := title_limit();
-    taken := '{}';
     for n in 1 .. cardinality(wanted) loop
         wanted_key := title_key(wanted[n]);
         select

@@ -9,6 +9,7 @@ from psycopg.types.json import Json
 from blogworker.db.sql import query
 from blogworker.queue.claim import ALL, ClaimFilter, Pacing, Scan, _filter_parameters
 from blogworker.queue.job import Stage
+from blogworker.stages.checkpoint import LATER
 
 from .large_database import ME, nodes_of
 
@@ -240,6 +241,11 @@ HOT = [
     ),
     Hot("stages/load_checkpoints", {"job_ids": mine()}, ("generation_stages_pkey",)),
     Hot("stages/save_checkpoint", CHECKPOINT),
+    Hot("stages/save_effect", FENCE | {"stage": "publish.intent", "output": Json({}), "duration_s": 1.0}),
+    Hot(
+        "stages/update_post",
+        FENCE | dict.fromkeys(("image", *LATER)) | {"wix_post_id": "p", "url": "https://shop.example/p"},
+    ),
     Hot("stages/confirm", FENCE),
     Hot("stages/store_post", FENCE | {"post": Json(POST), "image": None}),
     Hot(

@@ -61,6 +61,10 @@ class RecordedCheckpoints:
         if spend is not None:
             self.spends[name] = spend
 
+    async def save_intent(self, name: str, output: Output) -> datetime:
+        await self.save(name, output)
+        return await self.confirm()
+
     async def confirm(self) -> datetime:
         self._held()
         self.events.append("confirm")
@@ -76,6 +80,9 @@ class RecordedCheckpoints:
         self.events.append("store_post")
         json.dumps({key: value for key, value in post.items() if key != "image"})
         self.post |= {key: value for key, value in post.items() if value is not None}
+
+    async def update_post(self, changes: Output, whole: Output) -> None:
+        await self.store_post({**whole, **changes})
 
     async def claim_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> ClaimedTitle:
         self._held()
