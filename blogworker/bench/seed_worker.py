@@ -55,7 +55,9 @@ class SeedLimits(Limiter):
         self._images = SeedLimiter(requests=IMAGES_RPM, tokens=IMAGES_RPM, minute_s=minute_s)
 
     @asynccontextmanager
-    async def permit(self, bucket: str, *, tokens: int = 0, turn: float = 0.0) -> AsyncIterator[Permit]:
+    async def permit(
+        self, bucket: str, *, tokens: int = 0, turn: float = 0.0, spares: int = 0
+    ) -> AsyncIterator[Permit]:
         if bucket.startswith("openai/"):
             async with self._text.permit(IDEAS_TOKENS if bucket == self._ideas else CONTENT_TOKENS):
                 yield _permit(tokens)

@@ -22,6 +22,9 @@ from blogworker.stages.catalog import CATALOG, OPENAI, PREDICTIONS, READS, REPLI
 # is a margin for calls that arrive late. A post needs about ten calls, so four posts can start without waiting.
 SITE_RATE = 3 / 4
 SITE_BURST_S = 15.0
+# Calls that are granted in advance start up to two seconds late. That is at most five calls of the margin, and so many
+# calls of another worker may follow a 429.
+SITE_SPARES = 4
 SITE_CALLS = 9  # calls per post, without the list of categories, which is read once per hour
 AVERAGED_JOBS = 10  # a stage's average covers about this many jobs
 
@@ -57,7 +60,7 @@ def site_pace(limiter: Limiter, *, rpm: int) -> SitePace:
     async def turn(instance_id: str) -> AsyncIterator[None]:
         bucket = site_bucket(instance_id, rpm=rpm)
         await limiter.ensure(bucket)
-        async with limiter.permit(bucket.name):
+        async with limiter.permit(bucket.name, spares=SITE_SPARES):
             yield
 
     return turn

@@ -7,6 +7,9 @@ by the next one. Rounds keep a minimum distance, so a worker sends few statement
 The database grants a request shortly before its call may start, in the order of the sites' turns across all processes.
 A request that is not granted yet stays in line in the database, and each round names it again.
 
+A round may also grant *spares*: calls that the next callers start without a round. A blog makes ten short calls to its
+site one after the other, and a round before each would take longer than the call.
+
 A caller can be cancelled at any time. Then its request leaves the line, or the quota that the running round takes for
 it is refunded.
 """
@@ -23,6 +26,7 @@ from blogworker.db.messages import message_of
 from blogworker.db.pool import Row, Runner
 from blogworker.db.retrying import is_transient
 from blogworker.quota.bucket import Bucket, Reservation
+from blogworker.quota.round import Refund, Request, Unused, UsageReport
 from blogworker.telemetry import get_logger
 
 ROUND_S = 0.05  # the minimum time between the starts of two rounds
@@ -30,55 +34,10 @@ AHEAD_S = 1.0  # a request is granted at most this long before its call starts; 
 POLL_S = 0.25  # between rounds when all callers are in line; less than AHEAD_S, so that grants arrive in time
 ANSWER_S = 5.0  # a round that takes longer is abandoned and sent again by a caller that still waits
 REFUND_GRACE_S = 2.0
+SPARE_S = 2.0  # how long after the round a spare may start
 NO_SUCH_BUCKET = "BW404"  # the SQLSTATE that quota_round raises
 
 log = get_logger()
-
-
-@dataclass(slots=True, eq=False)
-class Request:
-    """One caller's request for quota and, after a round, the answer to it."""
-
-    tokens: int
-    turn: float  # of the caller's site in the round robin; the lowest turn is served first
-    asked_at: float = field(default_factory=current_time)  # unchanged when the caller asks again
-    call_id: UUID = field(default_factory=uuid4)  # a new one each time the caller asks again
-    answered: bool = False
-    abandoned: bool = False
-    in_line: bool = False  # the database knows the request and has not granted it yet
-    reservation: Reservation | None = None  # None after the answer: refused
-    refused_s: float = 0.0  # the wait that was too long, when refused
-
-
-@dataclass(frozen=True, slots=True)
-class UsageReport:
-    """A correction to the usage statistics of the last minute."""
-
-    at: float  # when the call started, by this process's monotonic clock
-    requests: int
-    tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Unused:
-    """The tokens that a call reserved and did not use."""
-
-    tokens: int  # negative: the call used more than its estimate
-    token_s: float  # how far each token moved the clock
-
-
-@dataclass(slots=True, eq=False)
-class Refund:
-    """What the next round gives back and reports."""
-
-    unused: list[Unused] = field(default_factory=list)
-    requests_s: float = 0.0  # of calls that the provider never received
-    tokens_s: float = 0.0  # of calls that have not started
-    reports: list[UsageReport] = field(default_factory=list)
-    caller_left: bool = False  # a caller has left the line; a round without its call_id informs the database
-
-    def __bool__(self) -> bool:
-        return self.caller_left or bool(self.reports or self.unused) or any((self.requests_s, self.tokens_s))
 
 
 @dataclass(slots=True)
@@ -100,6 +59,7 @@ class BucketClient:
     _number: int = 0  # of the rounds with a refund; the database ignores a number that it has seen
     _busy: bool = False
     _round_done: Event = field(default_factory=Event)
+    _spares: list[Reservation] = field(default_factory=list)
     _has_news: Event = field(default_factory=Event)  # a new request or a refund waits for the next round
 
     @property
@@ -118,6 +78,18 @@ class BucketClient:
         except BaseException:
             await self._abandon(request)
             raise
+
+    def take_spare(self) -> Reservation | None:
+        """Return a call that an earlier round granted in advance."""
+        if self._spares and current_time() - self._spares[0].starts_at > SPARE_S:
+            self.drop_spares()
+        return self._spares.pop() if self._spares else None
+
+    def drop_spares(self) -> None:
+        """Refund the spares, with the next round: the bucket has changed, or they are too old."""
+        spares, self._spares = self._spares, []
+        for reservation in spares:
+            self._add_refund(reservation)
 
     def due_at(self, reservation: Reservation) -> float:
         """Return when the call may start. Refunds since the grant move it forward."""
@@ -231,6 +203,7 @@ class BucketClient:
         self.seen_at = current_time()
         self._note_epoch(row["epoch"])
         self.returned_s = row["returned_s"]
+        self._keep_spares(row)
         for place, request in enumerate(requests):
             if row["waits"][place] is None and not row["refused"][place] and not request.abandoned:
                 request.in_line = True
@@ -242,6 +215,7 @@ class BucketClient:
         if epoch == self.epoch:
             return
         self.epoch = epoch
+        self._spares = []  # their grants are void
         self._refund.requests_s = self._refund.tokens_s = 0  # the change of the bucket has voided those grants already
         self.changed.set()
         self.changed = Event()
@@ -275,7 +249,16 @@ class BucketClient:
             reported_tokens=[report.tokens for report in refund.reports],
             client_id=self.client_id,
             number=self._number,
+            spares=0 if self._spares else max((request.spares for request in requests), default=0),
         )
+
+    def _keep_spares(self, row: Row) -> None:
+        if row["spares"]:
+            request_s = next(seconds for seconds in row["request_s"] if seconds is not None)
+            at = self.seen_at
+            self._spares = [
+                Reservation(0, 0.0, at, at, row["returned_s"], self.epoch, request_s, 0.0) for _ in range(row["spares"])
+            ]
 
     def _answer(self, request: Request, row: Row, place: int) -> None:
         request.answered, request.reservation = True, None

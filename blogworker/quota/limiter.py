@@ -14,7 +14,8 @@ from anyio import current_time, move_on_after
 from blogworker.db.pool import Runner
 from blogworker.errors import ProviderDown, RateLimited, Unsent
 from blogworker.quota.bucket import Bucket, ProviderLimits, Reservation
-from blogworker.quota.bucket_client import BucketClient, Request
+from blogworker.quota.bucket_client import BucketClient
+from blogworker.quota.round import Request
 from blogworker.telemetry import get_logger
 
 LONGEST_WAIT_S = 30.0  # of callers outside the queue, such as preview
@@ -94,10 +95,13 @@ class Limiter:
         ).seen_at = current_time()
 
     @asynccontextmanager
-    async def permit(self, bucket: str, *, tokens: int = 0, turn: float = 0.0) -> AsyncIterator[Permit]:
+    async def permit(
+        self, bucket: str, *, tokens: int = 0, turn: float = 0.0, spares: int = 0
+    ) -> AsyncIterator[Permit]:
         """Sleep until one call of about `tokens` tokens may start. Reconcile with `Permit.used` when the block ends.
 
-        The lowest `turn` of all callers of the bucket is served first. Raises RateLimited, and refunds the quota, when
+        `spares`: how many calls of this process follow soon; they may get their quota with this one. The lowest `turn`
+        of all callers of the bucket is served first. Raises RateLimited, and refunds the quota, when
         the wait would be too long. When the block raises, the estimate stays charged, because the provider may have
         counted the call. Only a call that never reached the provider is refunded.
         """
@@ -105,7 +109,8 @@ class Limiter:
         asked_at = current_time()
         try:
             with self._counted_as_waiting(client.bucket.name):
-                reservation = await self._reserve(client, Request(tokens, turn))
+                spare = client.take_spare() if spares else None
+                reservation = spare or await self._reserve(client, Request(tokens, turn, spares=spares))
         finally:  # a refused call has waited too
             _note_wait(client.bucket.name, waited_s := current_time() - asked_at)
         started_at = client.call_started(reservation)
@@ -117,6 +122,7 @@ class Limiter:
             reached_provider = _may_have_reached_provider(error)
             raise
         except RateLimited as error:
+            client.drop_spares()
             if error.status == TOO_MANY:
                 permit.used(0)
             await self._block_after(bucket, error)

@@ -1903,6 +1903,9 @@ $$;
 -- its next round, at most half a second later. The places of calls that leave before they start go once more. For a
 -- provider that never corrects an estimate, the pace follows what its headers say.
 --
+-- Spares: further calls that the process may start within seconds, without another round. They are counted when they are
+-- granted. Only a bucket that counts no tokens has them, where no call waits, and while half of its burst is left.
+--
 -- A call moves the clock of tokens by at least the time of one request: otherwise calls of few tokens that waited for
 -- that clock would all go at once. What that is more than its estimate is neither given back nor set off against
 -- usage beyond the estimate: the provider never took it.
@@ -1911,12 +1914,13 @@ create function quota_round(
     unused_tokens double precision[], unused_token_s double precision[],
     refund_requests_s double precision, refund_tokens_s double precision, refund_epoch integer,
     longest_wait_s double precision, ahead_s double precision,
-    reported_s double precision[], reported_requests integer[], reported_tokens integer[], client_id uuid, number bigint
+    reported_s double precision[], reported_requests integer[], reported_tokens integer[], client_id uuid, number bigint,
+    wanted_spares integer
 )
 returns table (
     waits double precision[], soonest double precision[], returned_at_s double precision[],
     expected_s double precision[], refused boolean[], request_s double precision[], token_s double precision[],
-    returned_s double precision, epoch integer
+    returned_s double precision, epoch integer, spares integer
 )
 language plpgsql volatile as $$
 #variable_conflict use_column
@@ -2169,6 +2173,19 @@ begin
                 token_s = cost.token_s
             where w.call_id = c.call_id;
         end if;
+    end loop;
+    spares := 0;
+    while
+        spares < wanted_spares
+        and cost.token_s = 0
+        and granted
+        and not closed
+        and not crowded
+        and greatest(q.requests_clock, q.blocked_until) < t + make_interval(secs => q.burst_s / 2)
+    loop
+        q.requests_clock := greatest(q.requests_clock, t) + a_request;
+        q.slot_requests[1] := quota_counted(q.slot_requests[1], 1);
+        spares := spares + 1;
     end loop;
     if (q.requests_clock, q.tokens_clock, q.line_epoch) is distinct from
         (was.requests_clock, was.tokens_clock, was.line_epoch) or granted or cardinality(reported_s) > 0

@@ -125,8 +125,9 @@ async def test_without_pacing_the_simulator_refuses(database):
 
 
 @pytest.mark.parametrize(("told", "seconds"), [(None, 60), (40, 40)])
-async def test_a_429_stops_its_site_for_the_fleet_and_no_other(database, told, seconds):
+async def test_a_429_stops_its_site_for_the_fleet_and_no_other(database, monkeypatch, told, seconds):
     """Otherwise each job of the site, on each worker, would be refused once."""
+    monkeypatch.setattr(pacing, "SITE_SPARES", 0)  # the second worker has no calls that were granted before
     async with simulated() as room, worker(room, database) as first, worker(room, database) as second:
         await look(second, BUSY)
         await room.fault(vendor="wix", operation="apps.instance", site=BUSY, kind="throttle", retry_after_s=told)

@@ -268,6 +268,7 @@ HOT = [
             "reported_tokens": [1],
             "client_id": uuid4(),
             "number": 2,
+            "spares": 3,
         },
         before=FLEET,
     ),

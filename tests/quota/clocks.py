@@ -38,6 +38,7 @@ def round_of(
     reported: Sequence[tuple[int, int]] = (),
     client_id: UUID | None = None,
     number: int = 1,
+    spares: int = 0,
 ) -> dict[str, Any]:
     """The parameters of `quota/round`. By default every call is granted, however far ahead.
 
@@ -60,6 +61,7 @@ def round_of(
         "reported_tokens": [used for _, used in reported],
         "client_id": client_id or uuid4(),
         "number": number,
+        "spares": spares,
     }
 
 

@@ -9,7 +9,8 @@ from anyio import CancelScope, create_task_group, current_time, fail_after, slee
 from anyio.lowlevel import checkpoint
 from structlog.testing import capture_logs
 
-from blogworker.quota.bucket_client import ROUND_S, Unused, UsageReport
+from blogworker.quota.bucket_client import ROUND_S
+from blogworker.quota.round import Unused, UsageReport
 
 from .wire import BUCKET, bucket_row, reserve, until
 

@@ -8,8 +8,8 @@ from psycopg.types.json import Json
 
 from blogworker.errors import RateLimited, Unavailable
 from blogworker.quota import Bucket
-from blogworker.quota.bucket_client import Request
 from blogworker.quota.limiter import Limiter
+from blogworker.quota.round import Request
 
 pytestmark = pytest.mark.anyio
 

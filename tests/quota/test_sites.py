@@ -1,11 +1,17 @@
 """Buckets that come and go: one for each site in use, of the thousands there are."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
 import pytest
-from anyio import create_task_group
+from anyio import create_task_group, fail_after, sleep
 
 from blogworker.db.pool import Database, Row, Runner, connect
+from blogworker.errors import RateLimited
 from blogworker.quota import Bucket, ProviderLimits
-from blogworker.quota.limiter import IDLE_S, Limiter
+from blogworker.quota.bucket_client import SPARE_S
+from blogworker.quota.limiter import IDLE_S, OWN_QUOTA, Limiter
 from blogworker.quota.upkeep import IDLE_S as REMOVED_S
 from blogworker.quota.upkeep import LIMITS_EXPIRE_S, clean_up
 
@@ -49,6 +55,12 @@ async def call(limiter: Limiter, bucket: Bucket) -> None:
         pass
 
 
+async def until(condition: Callable[[], object]) -> None:
+    with fail_after(20):
+        while not condition():
+            await sleep(0.01)
+
+
 async def names(database: Database) -> set[str]:
     return {row["name"] for row in await database.rows("ops/quotas", name=None, every=True)}
 
@@ -65,6 +77,62 @@ async def test_a_bucket_is_created_at_its_first_use_only(limiter, heard, databas
 
     assert heard.statements == ["quota/ensure_bucket", *["quota/round"] * 3]
     assert await names(database) == {PICTURES.name, "wix/a"}
+
+
+async def with_spares(limiter: Limiter, bucket: Bucket, *, spares: int = 4) -> None:
+    await limiter.ensure(bucket)
+    async with limiter.permit(bucket.name, spares=spares):
+        pass
+
+
+async def test_calls_one_after_the_other_share_a_round(limiter, heard, database):
+    for _ in range(10):
+        await with_spares(limiter, site("a"))
+
+    assert heard.statements.count("quota/round") == 2
+    (row,) = await database.rows("ops/quotas", name="wix/a", every=True)
+    assert row["requests_in_last_minute"] == 10
+
+
+async def test_calls_that_never_start_are_given_back(limiter, database):
+    """They count for nothing, and the calls behind them start as soon as if they had not been granted."""
+    await with_spares(limiter, site("a"))
+    client = limiter._clients["wix/a"]
+    client._spares = [replace(spare, starts_at=spare.starts_at - SPARE_S - 1) for spare in client._spares]
+
+    await with_spares(limiter, site("a"))  # the spares are too old for it
+    client.drop_spares()
+    await client._send_refunds()
+
+    (row,) = await database.rows("ops/quotas", name="wix/a", every=True)
+    assert row["requests_in_last_minute"] == 2
+
+
+async def test_a_429_voids_the_calls_that_were_granted_in_advance(limiter, heard):
+    await limiter.ensure(site("a"))
+    with pytest.raises(RateLimited):
+        async with limiter.permit("wix/a", spares=4):
+            raise RateLimited("too many", provider="wix", status=429).after(600)
+    heard.statements.clear()
+
+    with pytest.raises(RateLimited) as held:
+        await with_spares(limiter, site("a"))
+
+    assert held.value.code == OWN_QUOTA
+    assert "quota/round" in heard.statements
+
+
+async def test_no_call_is_granted_in_advance_where_calls_wait(limiter):
+    """They would go before calls that have waited longer."""
+    slow = Bucket("wix/slow", "wix", 6, None, 15.0)
+    await limiter.ensure(slow)
+    async with create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(partial(with_spares, limiter, slow))
+        await until(lambda: limiter.waiting().get("wix/slow"))
+        tasks.cancel_scope.cancel()
+
+    assert limiter._clients["wix/slow"]._spares == []
 
 
 async def test_concurrent_first_users_share_one_bucket(limiter, heard):

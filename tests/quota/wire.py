@@ -7,7 +7,7 @@ from anyio import Event, current_time, fail_after, sleep
 
 from blogworker.db.pool import Runner
 from blogworker.quota import Bucket
-from blogworker.quota.bucket_client import Request
+from blogworker.quota.round import Request
 
 BUCKET = Bucket("openai/mini", "openai", requests_per_minute=600, tokens_per_minute=6000)  # 10 and 100 a second
 
