@@ -5,6 +5,7 @@ import typer
 from blogworker.bench.commands.burst import burst
 from blogworker.bench.commands.fairness import fairness
 from blogworker.bench.commands.faults import faults
+from blogworker.bench.commands.growth import growth
 from blogworker.bench.commands.headline import headline
 from blogworker.bench.commands.outage import outage
 from blogworker.bench.commands.queue import claim, enqueue, queue, recovery, settle, sustained
@@ -18,6 +19,7 @@ for command in (
     enqueue,
     settle,
     sustained,
+    growth,
     recovery,
     burst,
     fairness,
