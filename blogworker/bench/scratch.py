@@ -16,6 +16,8 @@ from blogworker.queue.job import Claim, Outcome
 from blogworker.queue.settle import move
 from blogworker.settings import DatabaseSettings
 
+APPLICATION = "blogworker bench"  # of its own connections, as pg_stat_activity shows them
+
 
 class ScratchDatabase(Database):
     """A migrated database without jobs."""
@@ -38,7 +40,7 @@ async def database(dsn: str, *, pool_max: int = 20) -> AsyncIterator[ScratchData
         await admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
     url = make_conninfo(dsn, dbname=name)
     await prepare(url)
-    opened = ScratchDatabase(DatabaseSettings(url=SecretStr(url), pool_max=pool_max))
+    opened = ScratchDatabase(DatabaseSettings(url=SecretStr(url), pool_max=pool_max), application=APPLICATION)
     async with opened:
         yield opened
 

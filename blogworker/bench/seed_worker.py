@@ -7,9 +7,8 @@ the same job. The stages and the clients of the providers are the present ones.
 
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from uuid import UUID
 
 import anyio
@@ -19,16 +18,14 @@ from pydantic import TypeAdapter
 
 from blogworker.bench.quota.seed_limiter import BATCH, SeedLimiter
 from blogworker.bench.scratch import register
+from blogworker.bench.unguarded import Unfenced, Unlimited
 from blogworker.daemon.clients import open_clients
 from blogworker.db.pool import Database, Row
 from blogworker.queue.job import Claim, Done, Outcome, Retry, Stage, Status, Wait
-from blogworker.quota.bucket import Bucket, ProviderLimits, Reservation
-from blogworker.quota.limiter import Limiter, Permit
+from blogworker.quota.limiter import Permit
 from blogworker.settings import OpenAISettings, Settings, load
-from blogworker.spend.ledger import Spend
 from blogworker.stages.pipeline import attempt
-from blogworker.stages.preview import Recalled, Unguarded, UnqueuedCheckpoints
-from blogworker.stages.records import Output
+from blogworker.stages.preview import Recalled, Unguarded
 from blogworker.stages.work import Clients, Work
 from blogworker.telemetry import configure
 
@@ -45,11 +42,11 @@ class SeedWorkerConfig:
     speed: float
 
 
-class SeedLimits(Limiter):
+class SeedLimits(Unlimited):
     """The limiters of one process, for text and for images. Other calls are not limited."""
 
     def __init__(self, database: Database, openai: OpenAISettings, *, minute_s: float) -> None:
-        super().__init__(database, {})
+        super().__init__(database)
         self._ideas = f"openai/{openai.ideas_model}"
         self._text = SeedLimiter(requests=RPM, tokens=TPM, minute_s=minute_s)
         self._images = SeedLimiter(requests=IMAGES_RPM, tokens=IMAGES_RPM, minute_s=minute_s)
@@ -58,31 +55,13 @@ class SeedLimits(Limiter):
     async def permit(
         self, bucket: str, *, tokens: int = 0, turn: float = 0.0, spares: int = 0
     ) -> AsyncIterator[Permit]:
+        async with self._turn(bucket), super().permit(bucket, tokens=tokens) as permit:
+            yield permit
+
+    def _turn(self, bucket: str) -> AbstractAsyncContextManager[None]:
         if bucket.startswith("openai/"):
-            async with self._text.permit(IDEAS_TOKENS if bucket == self._ideas else CONTENT_TOKENS):
-                yield _permit(tokens)
-        elif bucket == "replicate/predictions":
-            async with self._images.permit(1):
-                yield _permit(tokens)
-        else:
-            yield _permit(tokens)
-
-    async def ensure(self, bucket: Bucket) -> None:
-        pass
-
-    async def learn(self, bucket: str, limits: ProviderLimits) -> None:
-        pass
-
-
-class Unfenced(UnqueuedCheckpoints):
-    """Checkpoints in memory, without a fencing token."""
-
-    async def save_intent(self, name: str, output: Output) -> datetime:
-        await self.save(name, output)
-        return await self.confirm()
-
-    async def confirm(self) -> datetime:
-        return datetime.now(UTC)
+            return self._text.permit(IDEAS_TOKENS if bucket == self._ideas else CONTENT_TOKENS)
+        return self._images.permit(1) if bucket == "replicate/predictions" else nullcontext()
 
 
 class SeedWorker:
@@ -135,16 +114,7 @@ class SeedWorker:
     def _work(self, row: Row) -> Work:
         claim = Claim(**row, failures=0, max_attempts=1, stage=Stage.SOURCE, publish_in_s=None)
         cache = Recalled(self._database, product_s=self._settings.wix.product_ttl, ideas_s=1)
-        checkpoints = Unfenced(_discard)
-        return Work(claim, checkpoints, self._providers, self._limits, self._settings.openai, Unguarded(), cache)
-
-
-async def _discard(spend: Spend) -> None:
-    pass
-
-
-def _permit(tokens: int) -> Permit:
-    return Permit(Reservation(tokens, 0, 0, 0, 0, 0, 0, 0), 0)
+        return Work(claim, Unfenced(), self._providers, self._limits, self._settings.openai, Unguarded(), cache)
 
 
 async def main(config: SeedWorkerConfig) -> None:

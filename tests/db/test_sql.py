@@ -26,9 +26,9 @@ STATEMENT = re.compile(
 
 @pytest.fixture(scope="module")
 def migrated(module_url: str) -> Iterator[psycopg.Connection]:
-    """A session in which statements are prepared, and none is run but those by which a bench makes its own tables."""
+    """A session in which statements are prepared, and none is run but those by which a bench makes what it reads."""
     with psycopg.connect(module_url, autocommit=True) as connection:
-        for made in ("create table", "create function"):
+        for made in ("create table", "create function", "create extension"):
             for file in NAMES:
                 if file.startswith("bench/") and statement_of(query(file)).startswith(made):
                     connection.execute(query(file))

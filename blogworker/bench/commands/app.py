@@ -8,6 +8,7 @@ from blogworker.bench.commands.faults import faults
 from blogworker.bench.commands.growth import growth
 from blogworker.bench.commands.headline import headline
 from blogworker.bench.commands.outage import outage
+from blogworker.bench.commands.pipeline import pipeline
 from blogworker.bench.commands.queue import claim, enqueue, queue, recovery, settle, sustained
 from blogworker.bench.commands.quota import limiter, quota
 from blogworker.bench.commands.storm import chaos, storm
@@ -21,6 +22,7 @@ for command in (
     sustained,
     growth,
     recovery,
+    pipeline,
     burst,
     fairness,
     quota,

@@ -1,0 +1,29 @@
+"""`blogworker bench pipeline`: whole blogs, with our worker and with one that has no guarantees."""
+
+from functools import partial
+
+import anyio
+import typer
+
+from blogworker.bench.commands.printing import print_runs, progress_printer
+from blogworker.cli.extras import extra
+from blogworker.settings import LogSettings
+from blogworker.telemetry import configure
+
+
+def pipeline(
+    jobs: int = typer.Option(400, min=10, help="Whole blogs, for each kind of worker."),
+    slots: int = typer.Option(50, min=1, help="Concurrent jobs per worker."),
+    speed: float = typer.Option(60, min=0.1, help="Run the clock of the providers this many times faster."),
+    workers: int = typer.Option(1, min=1, help="Worker processes."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Measure what a whole blog costs, and what it costs a bare worker. Exit 1: not every blog is DONE once."""
+    with extra("demo"):
+        from blogworker.bench.pipeline import Plan, measure
+    configure(LogSettings(level="error"))
+    figures = anyio.run(partial(measure, Plan(jobs, workers, slots, speed), progress=progress_printer(as_json)))
+    title = f"{jobs:,} blogs, {workers} x {slots} slots, {speed:g} times speed; CPU and statements per blog"
+    print_runs(figures, title, by="worker", heading="{}", as_json=as_json)
+    if any(f.done < jobs or f.twice for f in figures[:2]):
+        raise typer.Exit(1)

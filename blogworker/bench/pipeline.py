@@ -1,0 +1,134 @@
+"""What the guarantees cost: whole blogs on the simulator, with our worker and with a bare one.
+
+The bare worker makes the same calls with the same clients (`bare_worker.py`). The quotas are so large that no call
+waits for one.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from blogworker.bench.chaos.fleet import Fleet, worker
+from blogworker.bench.environment import environment
+from blogworker.bench.load.cluster import published_twice
+from blogworker.bench.load.metering import Meter, Usage
+from blogworker.bench.scratch import server
+from blogworker.errors import BlogworkerError
+
+OURS, BARE, RATIO = "ours", "bare", "ours / bare"
+STATES = {OURS: "bench/pipeline_state", BARE: "bench/bare_state"}
+SITES = 20
+# Quotas per minute that no run can use.
+CALLS, TOKENS = 10_000_000, 1_000_000_000
+SIMULATOR_LIMITS = {
+    "openai_rpm": CALLS,
+    "openai_tpm": TOKENS,
+    "replicate_rpm": CALLS,
+    "replicate_read_rpm": CALLS,
+    "wix_rpm": CALLS,
+}
+SLOWEST_S = 2.0  # per blog on average; a slower run is stopped
+START_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    jobs: int
+    workers: int
+    slots: int  # of each worker
+    speed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """The field names are the keys of the JSON output. CPU, statements and calls are per blog. None: no ratio."""
+
+    worker: str
+    done: float
+    blogs_per_s: float | None
+    worker_cpu_ms: float | None
+    postgres_cpu_ms: float | None
+    statements: float | None
+    calls: float | None  # to the providers, over the whole run
+    connections: float | None  # the most at once, of all workers
+    peak_mb: float | None  # of the largest worker process
+    twice: float | None  # claimed or ended more than once
+    posts: float | None  # at the provider
+    published_twice: float | None
+
+
+async def measure(plan: Plan, *, progress: Callable[[str], None]) -> list[Figure]:
+    """Measure our worker and the bare one, each with a new database and a new simulator. The third figure is their
+    ratio."""
+    async with server() as dsn:
+        figures = []
+        for kind in (BARE, OURS):
+            figures.append(await _run(plan, dsn, kind))
+            progress(f"{kind}: {figures[-1].done} blogs are DONE")
+    bare, ours = figures
+    return [ours, bare, _ratio(ours, bare)]
+
+
+async def _run(plan: Plan, dsn: str, kind: str) -> Figure:
+    command = worker if kind == OURS else _bare_command
+    async with environment(dsn, settings(plan.slots), speed=plan.speed, pool_max=4, command=command) as env:
+        await env.simulator.configure(**SIMULATOR_LIMITS)
+        await env.database.execute("bench/add_statistics")
+        await env.database.execute("bench/insert_round_robin", prefix="site", sites=SITES, jobs=plan.jobs)
+        if kind == BARE:
+            for statement in ("bench/bare_table", "bench/bare_fill", "bench/bare_index"):
+                await env.database.execute(statement)
+        names = [f"{kind}/{n}" for n in range(plan.workers)]
+        pids = [(await env.fleet.start(name)).pid for name in names]
+        meter = Meter(env.database, STATES[kind], pids, require_running=lambda: require_running(env.fleet, names))
+        usage = await meter.measure(plan.jobs, within_s=START_S + SLOWEST_S * plan.jobs)
+        stats, posts = await env.simulator.stats(), await env.simulator.posts()
+    calls = sum(counts["requests"] for counts in stats["vendors"].values())
+    return _figure(kind, usage, calls / plan.jobs, posts)
+
+
+def settings(slots: int) -> dict[str, str]:
+    """Return the settings of a worker whose calls never wait for a quota."""
+    return {
+        **dict.fromkeys(("OPENAI_RPM", "REPLICATE_RPM", "REPLICATE_READS_RPM", "WIX_RPM"), str(CALLS)),
+        "OPENAI_TPM": str(TOKENS),
+        "BLOGWORKER_CONCURRENCY": str(slots),
+        "BLOGWORKER_DRAIN_TIMEOUT": "0",
+    }
+
+
+def require_running(fleet: Fleet, names: Sequence[str]) -> None:
+    """Raises BlogworkerError with the end of its log if a worker has exited."""
+    for name in sorted({*names} - {*fleet.running}):
+        raise BlogworkerError(f"worker {name} has exited: {fleet.log(name).read_text(errors='replace')[-2_000:]}")
+
+
+def _bare_command(name: str) -> Sequence[str]:
+    return [sys.executable, "-m", "blogworker.bench.bare_worker"]
+
+
+def _figure(kind: str, usage: Usage, calls: float, posts: Sequence[dict[str, Any]]) -> Figure:
+    return Figure(
+        worker=kind,
+        done=usage.done,
+        blogs_per_s=usage.jobs / usage.seconds,
+        worker_cpu_ms=1_000 * usage.worker_cpu_s / usage.jobs,
+        postgres_cpu_ms=1_000 * usage.postgres_cpu_s / usage.jobs,
+        statements=usage.statements / usage.jobs,
+        calls=calls,
+        connections=usage.connections,
+        peak_mb=usage.peak_mb,
+        twice=usage.twice,
+        posts=len(posts),
+        published_twice=published_twice(posts),
+    )
+
+
+def _ratio(ours: Figure, bare: Figure) -> Figure:
+    """Return each figure of ours divided by that of bare; None where that of bare is 0."""
+    theirs = asdict(bare)
+    ratios: dict[str, Any] = {
+        name: value / theirs[name] if theirs[name] else None for name, value in asdict(ours).items() if name != "worker"
+    }
+    return Figure(worker=RATIO, **ratios)

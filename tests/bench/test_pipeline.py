@@ -1,0 +1,24 @@
+"""The bench of whole blogs, with few of them."""
+
+import pytest
+
+from blogworker.bench.pipeline import Plan, measure
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+JOBS = 12
+COSTS = ("blogs_per_s", "worker_cpu_ms", "statements", "calls", "connections", "peak_mb")
+
+
+async def test_both_workers_make_each_blog_once_with_the_same_work_outside() -> None:
+    """The ratio says what the guarantees cost only if nothing else differs."""
+    ours, bare, ratio = await measure(Plan(jobs=JOBS, workers=1, slots=6, speed=100), progress=lambda _: None)
+
+    for figure in (ours, bare):
+        assert (figure.done, figure.posts, figure.twice, figure.published_twice) == (JOBS, JOBS, 0, 0)
+        assert all(getattr(figure, name) > 0 for name in COSTS), figure
+    assert bare.statements == pytest.approx(2, abs=0.8)  # a claim and an end; the window cuts some in half
+    assert ours.statements is not None
+    assert ours.statements > 10
+    assert ratio.statements == pytest.approx(ours.statements / (bare.statements or 1))
+    assert ratio.calls == pytest.approx(1, abs=0.3)
