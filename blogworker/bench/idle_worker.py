@@ -1,14 +1,23 @@
-"""A worker whose jobs do nothing: `python -m blogworker.bench.idle_worker URL NAME CONCURRENCY`.
+"""A worker whose jobs do not write posts: `python -m blogworker.bench.idle_worker URL NAME CONCURRENCY PIPELINE`.
 
-It exits when the queue is empty.
+    nothing   jobs end at once
+    wait      jobs wait for `JOB_S`, as for a provider
+    report    jobs print their id and the time of their start, and the worker runs until it is killed
+
+Otherwise it exits when the queue is empty. Then it prints an `IdleReport` as JSON.
 """
 
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
 from functools import partial
+from math import inf
+from time import monotonic, process_time
 from uuid import UUID
 
 import anyio
+from anyio import sleep
 from pydantic import SecretStr
 
 from blogworker.bench.program import wait_for_begin
@@ -23,12 +32,57 @@ from blogworker.settings import LogSettings, load
 from blogworker.stages.records import Output
 from blogworker.telemetry import configure
 
+NOTHING, WAIT, REPORT = "nothing", "wait", "report"
+JOB_S = 0.2
 
-async def nothing(worker_id: UUID, claim: Claim, saved: Mapping[str, Output]) -> Outcome:
-    return Done()
+
+@dataclass(frozen=True, slots=True)
+class IdleReport:
+    cpu_s: float  # since `begin`
+    busy_s: float  # from the start of the first job to the end of the last; 0 without jobs
 
 
-async def main(url: str, name: str, concurrency: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a job of `report` prints. CLOCK_MONOTONIC is the same for all processes of a machine."""
+
+    job_id: int
+    at_s: float
+
+
+class TimedPipeline:
+    def __init__(self, run: Callable[[Claim], Awaitable[None]]) -> None:
+        self._run = run
+        self._first_s = inf
+        self._last_s = 0.0
+
+    async def __call__(self, worker_id: UUID, claim: Claim, saved: Mapping[str, Output]) -> Outcome:
+        self._first_s = min(self._first_s, monotonic())
+        await self._run(claim)
+        self._last_s = monotonic()
+        return Done()
+
+    @property
+    def busy_s(self) -> float:
+        return max(0.0, self._last_s - self._first_s)
+
+
+async def nothing(claim: Claim) -> None:
+    pass
+
+
+async def wait(claim: Claim) -> None:
+    await sleep(JOB_S)
+
+
+async def report(claim: Claim) -> None:
+    _print(Start(claim.job_id, monotonic()))
+
+
+PIPELINES = {NOTHING: nothing, WAIT: wait, REPORT: report}
+
+
+async def main(url: str, name: str, concurrency: str, pipeline: str) -> None:
     settings = load(
         {
             "database": {"url": SecretStr(url), "pool_max": 6},
@@ -37,10 +91,17 @@ async def main(url: str, name: str, concurrency: str) -> None:
     )
     async with Database(settings.database) as database:
         await wait_for_begin()
+        cpu_s = process_time()
+        timed = TimedPipeline(PIPELINES[pipeline])
         gate = Gate(Breakers(database), "wait")
         health = DatabaseHealth()
-        incarnation = partial(Incarnation, settings, database, health, nothing, gate=gate)
-        await Supervisor(incarnation, settings.worker, database, health).run(until_empty=True)
+        incarnation = partial(Incarnation, settings, database, health, timed, gate=gate)
+        await Supervisor(incarnation, settings.worker, database, health).run(until_empty=pipeline != REPORT)
+        _print(IdleReport(process_time() - cpu_s, timed.busy_s))
+
+
+def _print(record: IdleReport | Start) -> None:
+    print(json.dumps(asdict(record)), flush=True)  # noqa: T201 - read by the bench
 
 
 if __name__ == "__main__":

@@ -4,28 +4,32 @@ The workers are real processes with the claim loop, the settler and the lease of
 """
 
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from time import perf_counter
-
-from anyio import create_task_group
 
 from blogworker.bench.claim import Backlog, load
-from blogworker.bench.program import program
-from blogworker.bench.scratch import ScratchDatabase, database, server
+from blogworker.bench.idle_fleet import Run, run_idle_fleet
+from blogworker.bench.idle_worker import NOTHING
+from blogworker.bench.scratch import database, server
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
     workers: int
     jobs: int
-    seconds: float
-    twice: int  # jobs that were claimed more than once
-    unfinished: int
+    run: Run
 
     @property
     def per_second(self) -> float:
-        return self.jobs / self.seconds
+        return self.jobs / self.run.seconds
+
+    @property
+    def worker_cpu_us(self) -> float:
+        """CPU time per job, of all workers together."""
+        return 1e6 * self.run.worker_cpu_s / self.jobs
+
+    @property
+    def postgres_cpu_us(self) -> float:
+        return 1e6 * self.run.postgres_cpu_s / self.jobs
 
 
 async def measure(*, jobs: int, sites: int, workers: Sequence[int], concurrency: int) -> list[Figure]:
@@ -35,22 +39,6 @@ async def measure(*, jobs: int, sites: int, workers: Sequence[int], concurrency:
         for count in workers:
             async with database(dsn) as opened:
                 await load(opened, Backlog(jobs, sites))
-                figures.append(await _run(opened, jobs=jobs, workers=count, concurrency=concurrency))
+                run = await run_idle_fleet(opened, workers=count, concurrency=concurrency, pipeline=NOTHING)
+                figures.append(Figure(count, jobs, run))
     return figures
-
-
-async def _run(opened: ScratchDatabase, *, jobs: int, workers: int, concurrency: int) -> Figure:
-    async with AsyncExitStack() as stack:
-        arguments = [(opened.url, f"bench/{n}", str(concurrency)) for n in range(workers)]
-        idle = [await stack.enter_async_context(program("blogworker.bench.idle_worker", *each)) for each in arguments]
-        for worker in idle:
-            await worker.line()
-        started = perf_counter()
-        for worker in idle:
-            await worker.begin()
-        async with create_task_group() as tasks:
-            for worker in idle:
-                tasks.start_soon(worker.wait)
-        elapsed = perf_counter() - started
-    result = await opened.one("bench/attempts")
-    return Figure(workers, jobs, elapsed, result["twice"], result["unfinished"])

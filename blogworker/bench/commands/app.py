@@ -7,6 +7,7 @@ from blogworker.bench.commands.fairness import fairness
 from blogworker.bench.commands.faults import faults
 from blogworker.bench.commands.growth import growth
 from blogworker.bench.commands.headline import headline
+from blogworker.bench.commands.latency import io, pickup
 from blogworker.bench.commands.outage import outage
 from blogworker.bench.commands.pipeline import pipeline
 from blogworker.bench.commands.queue import claim, enqueue, queue, recovery, settle, sustained
@@ -23,6 +24,8 @@ for command in (
     growth,
     recovery,
     pipeline,
+    pickup,
+    io,
     burst,
     fairness,
     quota,

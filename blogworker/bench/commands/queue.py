@@ -64,11 +64,13 @@ def queue(
         {
             "workers": f.workers,
             "jobs": f.jobs,
-            "seconds": round(f.seconds, 2),
+            "seconds": round(f.run.seconds, 2),
             "jobs_per_s": round(f.per_second, 1),
             "ratio": round(f.per_second / alone.per_second, 2),
-            "claimed_twice": f.twice,
-            "unfinished": f.unfinished,
+            "worker_cpu_us": round(f.worker_cpu_us, 1),
+            "postgres_cpu_us": round(f.postgres_cpu_us, 1),
+            "claimed_twice": f.run.twice,
+            "unfinished": f.run.unfinished,
         }
         for f in found
     ]
