@@ -1,14 +1,14 @@
 """A worker without guarantees, for comparison: `python -m blogworker.bench.bare_worker`.
 
 Each of its tasks claims one blog, runs the present stages with the present clients, and marks it DONE. It has no lease,
-no checkpoints, no limiter and no circuit breakers; it stores no post and no cost, and retries nothing. It exits when no
-blog is left.
+no checkpoints, no limiter and no circuit breakers; it stores no post and no cost, and retries nothing. It runs until it
+is killed.
 """
 
 from datetime import UTC, datetime
 
 import anyio
-from anyio import create_task_group
+from anyio import create_task_group, sleep_forever
 
 from blogworker.bench.unguarded import Unfenced, Unlimited
 from blogworker.daemon.clients import open_clients
@@ -54,6 +54,7 @@ class BareWorker:
         self._cache = LocalCache(settings)
 
     async def run(self) -> None:
+        """Run all blogs."""
         async with create_task_group() as slots:
             for _ in range(self._settings.worker.concurrency):
                 slots.start_soon(self._run_slot)
@@ -99,6 +100,7 @@ async def main() -> None:
         open_clients(settings, Unlimited(database), connections=settings.worker.concurrency) as providers,
     ):
         await BareWorker(settings, database, providers).run()
+        await sleep_forever()
 
 
 if __name__ == "__main__":

@@ -9,25 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from blogworker.bench.chaos.fleet import Fleet, worker
-from blogworker.bench.environment import environment
+from blogworker.bench.chaos.fleet import worker
 from blogworker.bench.load.cluster import published_twice
+from blogworker.bench.load.large_quotas import large_quotas, require_running
 from blogworker.bench.load.metering import Meter, Usage
 from blogworker.bench.scratch import server
-from blogworker.errors import BlogworkerError
 
 OURS, BARE, RATIO = "ours", "bare", "ours / bare"
 STATES = {OURS: "bench/pipeline_state", BARE: "bench/bare_state"}
 SITES = 20
-# Quotas per minute that no run can use.
-CALLS, TOKENS = 10_000_000, 1_000_000_000
-SIMULATOR_LIMITS = {
-    "openai_rpm": CALLS,
-    "openai_tpm": TOKENS,
-    "replicate_rpm": CALLS,
-    "replicate_read_rpm": CALLS,
-    "wix_rpm": CALLS,
-}
 SLOWEST_S = 2.0  # per blog on average; a slower run is stopped
 START_S = 60.0
 
@@ -72,8 +62,7 @@ async def measure(plan: Plan, *, progress: Callable[[str], None]) -> list[Figure
 
 async def _run(plan: Plan, dsn: str, kind: str) -> Figure:
     command = worker if kind == OURS else _bare_command
-    async with environment(dsn, settings(plan.slots), speed=plan.speed, pool_max=4, command=command) as env:
-        await env.simulator.configure(**SIMULATOR_LIMITS)
+    async with large_quotas(dsn, slots=plan.slots, speed=plan.speed, command=command) as env:
         await env.database.execute("bench/add_statistics")
         await env.database.execute("bench/insert_round_robin", prefix="site", sites=SITES, jobs=plan.jobs)
         if kind == BARE:
@@ -86,22 +75,6 @@ async def _run(plan: Plan, dsn: str, kind: str) -> Figure:
         stats, posts = await env.simulator.stats(), await env.simulator.posts()
     calls = sum(counts["requests"] for counts in stats["vendors"].values())
     return _figure(kind, usage, calls / plan.jobs, posts)
-
-
-def settings(slots: int) -> dict[str, str]:
-    """Return the settings of a worker whose calls never wait for a quota."""
-    return {
-        **dict.fromkeys(("OPENAI_RPM", "REPLICATE_RPM", "REPLICATE_READS_RPM", "WIX_RPM"), str(CALLS)),
-        "OPENAI_TPM": str(TOKENS),
-        "BLOGWORKER_CONCURRENCY": str(slots),
-        "BLOGWORKER_DRAIN_TIMEOUT": "0",
-    }
-
-
-def require_running(fleet: Fleet, names: Sequence[str]) -> None:
-    """Raises BlogworkerError with the end of its log if a worker has exited."""
-    for name in sorted({*names} - {*fleet.running}):
-        raise BlogworkerError(f"worker {name} has exited: {fleet.log(name).read_text(errors='replace')[-2_000:]}")
 
 
 def _bare_command(name: str) -> Sequence[str]:

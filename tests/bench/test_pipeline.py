@@ -1,7 +1,9 @@
-"""The bench of whole blogs, with few of them."""
+"""The benches of whole blogs, with few of them."""
 
 import pytest
 
+from blogworker.bench import memory
+from blogworker.bench.memory import Sample, growth_mb
 from blogworker.bench.pipeline import Plan, measure
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -22,3 +24,19 @@ async def test_both_workers_make_each_blog_once_with_the_same_work_outside() -> 
     assert ours.statements > 10
     assert ratio.statements == pytest.approx(ours.statements / (bare.statements or 1))
     assert ratio.calls == pytest.approx(1, abs=0.3)
+
+
+async def test_the_memory_of_a_worker_is_read_at_each_moment_of_its_life() -> None:
+    (found,) = await memory.measure(jobs=JOBS, slots=[6], speed=100, progress=lambda _: None)
+
+    assert (found.slots, found.done, found.twice) == (6, JOBS, 0)
+    assert 10 < found.started_mb <= found.ready_mb <= found.peak_mb
+    assert found.idle_mb <= found.peak_mb
+
+
+def test_growth_is_the_slope_of_all_samples() -> None:
+    samples = [Sample(100, 90.0), Sample(200, 90.5), Sample(300, 91.0)]
+
+    assert growth_mb(samples) == pytest.approx(5)
+    assert growth_mb(samples[:1]) is None
+    assert growth_mb([]) is None

@@ -9,7 +9,7 @@ from blogworker.bench.commands.growth import growth
 from blogworker.bench.commands.headline import headline
 from blogworker.bench.commands.latency import io, pickup
 from blogworker.bench.commands.outage import outage
-from blogworker.bench.commands.pipeline import pipeline
+from blogworker.bench.commands.pipeline import memory, pipeline
 from blogworker.bench.commands.queue import claim, enqueue, queue, recovery, settle, sustained
 from blogworker.bench.commands.quota import limiter, quota
 from blogworker.bench.commands.storm import chaos, storm
@@ -26,6 +26,7 @@ for command in (
     pipeline,
     pickup,
     io,
+    memory,
     burst,
     fairness,
     quota,

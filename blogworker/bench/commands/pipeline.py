@@ -1,4 +1,4 @@
-"""`blogworker bench pipeline`: whole blogs, with our worker and with one that has no guarantees."""
+"""`blogworker bench pipeline` and `bench memory`: what whole blogs cost."""
 
 from functools import partial
 
@@ -26,4 +26,23 @@ def pipeline(
     title = f"{jobs:,} blogs, {workers} x {slots} slots, {speed:g} times speed; CPU and statements per blog"
     print_runs(figures, title, by="worker", heading="{}", as_json=as_json)
     if any(f.done < jobs or f.twice for f in figures[:2]):
+        raise typer.Exit(1)
+
+
+def memory(
+    jobs: int = typer.Option(1_000, min=10, help="Whole blogs of each worker."),
+    slots: str = typer.Option("50,200", help="Numbers of concurrent jobs, separated by commas."),
+    speed: float = typer.Option(60, min=0.1, help="Run the clock of the providers this many times faster."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Measure the memory of a worker, and its growth per 1,000 blogs. Exit 1: not every blog is DONE once."""
+    with extra("demo"):
+        from blogworker.bench.memory import measure
+    configure(LogSettings(level="error"))
+    counts = [int(count) for count in slots.split(",")]
+    progress = progress_printer(as_json)
+    figures = anyio.run(partial(measure, jobs=jobs, slots=counts, speed=speed, progress=progress))
+    title = f"Resident memory of one worker, {jobs:,} blogs at {speed:g} times speed"
+    print_runs(figures, title, by="slots", heading="{} slots", as_json=as_json)
+    if any(f.done < jobs or f.twice for f in figures):
         raise typer.Exit(1)

@@ -78,11 +78,10 @@ class Meter:
 
     async def _until(self, condition: Callable[[Row], bool], *, poll_s: float) -> Row:
         while not condition(state := await self._database.one(self._state)):
+            self._require_running()
             self._connections = max(self._connections, (await self._database.one("bench/connections"))["connections"])
-            self._peak_mb = max([self._peak_mb, *(mb for pid in self._pids if (mb := peak_mb(pid)) is not None)])
+            self._peak_mb = max([self._peak_mb, *(peak_mb(pid) for pid in self._pids)])
             await sleep(poll_s)
-            if state["ended"] == 0:
-                self._require_running()
         return state
 
     async def _read(self) -> Reading:
