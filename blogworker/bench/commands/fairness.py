@@ -2,14 +2,14 @@
 
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 import typer
 
-from blogworker.bench.commands.printing import print_runs, progress_printer
+from blogworker.bench.commands.printing import AS_JSON, PLOT, print_rows, print_runs, progress_printer
 from blogworker.cli.extras import extra
-from blogworker.cli.output import show_rows
 from blogworker.settings import LogSettings
 from blogworker.telemetry import configure
 
@@ -32,23 +32,24 @@ def fairness(
     watch: float = typer.Option(240, min=1, help="Seconds on the providers' clock measured after that."),
     wix_rpm: int = typer.Option(200, min=8, help="Calls per minute that Wix accepts for one site."),
     idle: bool = typer.Option(True, help="First measure the new sites alone on idle workers."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    as_json: bool = AS_JSON,
+    plot: Path | None = PLOT,
 ) -> None:
     """Measure how soon new sites are served beside old backlogs: by claims, by tokens, or with real workers."""
     with extra("demo"):
         from blogworker.bench.newcomers import Plan
     configure(LogSettings(level="error" if quota_bound else "warning"))
     if by_tokens:
-        _token_share(as_json=as_json)
+        _token_share(as_json=as_json, plot=plot)
     elif quota_bound:
         counts = [int(count) for count in workers.split(",")]
         plan = Plan(busy, backlog or 250, new or 20, counts, slots, speed, warm, watch, wix_rpm, idle)
-        _newcomers(plan, as_json=as_json)
+        _newcomers(plan, as_json=as_json, plot=plot)
     else:
-        _claims(busy, backlog or 2_000, new or 200, slots, as_json=as_json)
+        _claims(busy, backlog or 2_000, new or 200, slots, as_json=as_json, plot=plot)
 
 
-def _claims(busy: int, backlog: int, new: int, slots: int, *, as_json: bool) -> None:
+def _claims(busy: int, backlog: int, new: int, slots: int, *, as_json: bool, plot: Path | None) -> None:
     from blogworker.bench.fairness import measure
 
     found = anyio.run(partial(measure, busy=busy, backlog=backlog, new=new, slots=slots))
@@ -60,18 +61,19 @@ def _claims(busy: int, backlog: int, new: int, slots: int, *, as_json: bool) -> 
         "share_percent": round(100 * found.last_new_at / found.jobs, 2),
         "jain_of_busy": round(found.jain, 4),
     }
-    show_rows([row], "Jobs claimed until the last new site was served", as_json=as_json)
+    title = "Jobs claimed until the last new site was served"
+    print_rows([row], title, by=["busy_sites", "new_sites"], as_json=as_json, plot=plot)
 
 
-def _token_share(*, as_json: bool) -> None:
+def _token_share(*, as_json: bool, plot: Path | None) -> None:
     from blogworker.bench.token_share import measure
 
     found = anyio.run(partial(measure, sites=3, seconds=1_000, slots=40))
     title = "Tokens of sites whose jobs use 20,000 and 5,000, with a small quota"
-    show_rows([asdict(found)], title, as_json=as_json)
+    print_rows([asdict(found)], title, by=[], as_json=as_json, plot=plot)
 
 
-def _newcomers(plan: "Plan", *, as_json: bool) -> None:
+def _newcomers(plan: "Plan", *, as_json: bool, plot: Path | None) -> None:
     from blogworker.bench.newcomers import measure
 
     figures = anyio.run(partial(measure, plan, progress=progress_printer(as_json)))
@@ -79,4 +81,4 @@ def _newcomers(plan: "Plan", *, as_json: bool) -> None:
         f"{plan.new} new sites beside {plan.busy} with {plan.backlog} jobs each, {plan.slots} slots per worker, "
         f"speed {plan.speed:g}; times in seconds on the providers' clock"
     )
-    print_runs(figures, title, by="workers", heading="{} workers", as_json=as_json)
+    print_runs(figures, title, by="workers", heading="{} workers", as_json=as_json, plot=plot)

@@ -1,11 +1,12 @@
 """`blogworker bench headline`: five thousand jobs at once, compared with what the quota allows."""
 
 from functools import partial
+from pathlib import Path
 
 import anyio
 import typer
 
-from blogworker.bench.commands.printing import print_runs, progress_printer
+from blogworker.bench.commands.printing import AS_JSON, PLOT, print_runs, progress_printer
 from blogworker.cli.extras import extra
 from blogworker.settings import LogSettings
 from blogworker.telemetry import configure
@@ -18,7 +19,8 @@ def headline(
     slots: int = typer.Option(50, min=1, help="Concurrent jobs per worker."),
     speed: float = typer.Option(5, min=0.1, help="Run the clock of the providers this many times faster."),
     seed: bool = typer.Option(False, help="Also measure the seed's worker."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    as_json: bool = AS_JSON,
+    plot: Path | None = PLOT,
 ) -> None:
     """Measure how long many jobs take, compared with the time that the quota needs. Exit 1: not every job is DONE."""
     with extra("demo"):
@@ -27,6 +29,6 @@ def headline(
     plan = Plan(jobs, sites, workers, slots, speed, seed)
     figures = anyio.run(partial(measure, plan, progress=progress_printer(as_json)))
     title = f"{jobs:,} jobs of {sites} sites, {workers} workers of {slots} slots; minutes on the providers' clock"
-    print_runs(figures, title, by="fleet", heading="{}", as_json=as_json)
+    print_runs(figures, title, by="fleet", heading="{}", as_json=as_json, plot=plot)
     if figures[0].done < jobs:
         raise typer.Exit(1)

@@ -1,11 +1,13 @@
 """`blogworker bench outage`: a provider goes down while real workers run."""
 
 from functools import partial
+from pathlib import Path
 
 import anyio
 import typer
 
-from blogworker.bench.commands.printing import progress_printer
+from blogworker.bench.commands.plot import Chart
+from blogworker.bench.commands.printing import AS_JSON, PLOT, draw, progress_printer
 from blogworker.cli.extras import extra
 from blogworker.cli.output import console, emit_json, table
 from blogworker.settings import LogSettings
@@ -22,7 +24,8 @@ def outage(
     sites: int = typer.Option(20, min=1, help="Sites with jobs."),
     jobs: int = typer.Option(2_000, min=100, help="Jobs at the start: some must be left at the end."),
     speed: float = typer.Option(10, min=0.1, help="Run the clock of the providers this many times faster."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    as_json: bool = AS_JSON,
+    plot: Path | None = PLOT,
 ) -> None:
     """Measure what an outage of a provider costs. Exit 1: it cost an attempt or a job, or recovery took over 10 s."""
     with extra("demo"):
@@ -43,10 +46,11 @@ def outage(
         "opened": found.opened,
         "closed": found.closed,
     }
+    title = f"{provider} down for {seconds:g} s, {workers} workers of {concurrency} slots"
     if as_json:
         emit_json(row)
     else:
-        title = f"{provider} down for {seconds:g} s, {workers} workers of {concurrency} slots"
         console().print(table(title, list(row), [[str(value) for value in row.values()]]))
+    draw(plot, Chart(title, [{"provider": provider, **row}], ["provider"]))
     if found.attempts_used or found.failed or found.recovered_after_s is None or found.recovered_after_s > 10:
         raise typer.Exit(1)

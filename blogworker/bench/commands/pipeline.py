@@ -1,11 +1,14 @@
 """`blogworker bench pipeline` and `bench memory`: what whole blogs cost."""
 
+from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 import anyio
 import typer
 
-from blogworker.bench.commands.printing import print_runs, progress_printer
+from blogworker.bench.commands.plot import Chart
+from blogworker.bench.commands.printing import AS_JSON, PLOT, draw, print_runs, progress_printer
 from blogworker.cli.extras import extra
 from blogworker.settings import LogSettings
 from blogworker.telemetry import configure
@@ -16,7 +19,8 @@ def pipeline(
     slots: int = typer.Option(50, min=1, help="Concurrent jobs per worker."),
     speed: float = typer.Option(60, min=0.1, help="Run the clock of the providers this many times faster."),
     workers: int = typer.Option(1, min=1, help="Worker processes."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    as_json: bool = AS_JSON,
+    plot: Path | None = PLOT,
 ) -> None:
     """Measure what a whole blog costs, and what it costs a bare worker. Exit 1: not every blog is DONE once."""
     with extra("demo"):
@@ -24,7 +28,8 @@ def pipeline(
     configure(LogSettings(level="error"))
     figures = anyio.run(partial(measure, Plan(jobs, workers, slots, speed), progress=progress_printer(as_json)))
     title = f"{jobs:,} blogs, {workers} x {slots} slots, {speed:g} times speed; CPU and statements per blog"
-    print_runs(figures, title, by="worker", heading="{}", as_json=as_json)
+    print_runs(figures, title, by="worker", heading="{}", as_json=as_json, plot=None)
+    draw(plot, Chart(title, [asdict(figure) for figure in figures[:2]], ["worker"]))  # a ratio has another scale
     if any(f.done < jobs or f.twice for f in figures[:2]):
         raise typer.Exit(1)
 
@@ -33,7 +38,8 @@ def memory(
     jobs: int = typer.Option(1_000, min=10, help="Whole blogs of each worker."),
     slots: str = typer.Option("50,200", help="Numbers of concurrent jobs, separated by commas."),
     speed: float = typer.Option(60, min=0.1, help="Run the clock of the providers this many times faster."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    as_json: bool = AS_JSON,
+    plot: Path | None = PLOT,
 ) -> None:
     """Measure the memory of a worker, and its growth per 1,000 blogs. Exit 1: not every blog is DONE once."""
     with extra("demo"):
@@ -43,6 +49,6 @@ def memory(
     progress = progress_printer(as_json)
     figures = anyio.run(partial(measure, jobs=jobs, slots=counts, speed=speed, progress=progress))
     title = f"Resident memory of one worker, {jobs:,} blogs at {speed:g} times speed"
-    print_runs(figures, title, by="slots", heading="{} slots", as_json=as_json)
+    print_runs(figures, title, by="slots", heading="{} slots", as_json=as_json, plot=plot)
     if any(f.done < jobs or f.twice for f in figures):
         raise typer.Exit(1)

@@ -1,14 +1,15 @@
 """`blogworker bench claim`, `queue`, `enqueue`, `sustained`, `settle`, `recovery`: the queue itself."""
 
 from functools import partial
+from pathlib import Path
 
 import anyio
 import typer
 
-from blogworker.bench.commands.burst import show_burst
-from blogworker.bench.commands.printing import progress_printer
+from blogworker.bench.commands.burst import burst_chart, burst_row
+from blogworker.bench.commands.plot import Chart
+from blogworker.bench.commands.printing import AS_JSON, PLOT, print_charts, print_rows, progress_printer
 from blogworker.cli.extras import extra
-from blogworker.cli.output import show_rows
 from blogworker.settings import LogSettings
 from blogworker.telemetry import configure
 
@@ -19,7 +20,8 @@ def claim(
     slots: int = typer.Option(100, min=1, max=1_000, help="Jobs per claim."),
     rounds: int = typer.Option(50, min=1, help="Claims from each backlog."),
     arriving: int = typer.Option(100_000, min=0, help="Sites that get work at once, in the last table; 0: skip it."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    as_json: bool = AS_JSON,
+    plot: Path | None = PLOT,
 ) -> None:
     """Measure a claim from a small and a large backlog and the seed's query, then claims while many sites get work."""
     with extra("demo"):
@@ -42,9 +44,12 @@ def claim(
         }
         for f in found
     ]
-    show_rows(rows, f"Claim of {slots} jobs, median of {rounds}, commit included", as_json=as_json)
+    title = f"Claim of {slots} jobs, median of {rounds}, commit included"
+    charts = {"backlogs": Chart(title, rows, ["jobs", "sites"])}
     if arriving:
-        show_burst(sites=arriving, slots=50, as_json=as_json)
+        progress(f"{arriving:,} sites get work")
+        charts["burst"] = burst_chart(burst_row(sites=arriving, slots=50), slots=50)
+    print_charts(charts, as_json=as_json, plot=plot)
 
 
 def queue(
@@ -52,7 +57,8 @@ def queue(
     sites: int = typer.Option(200, min=1, help="Sites of these jobs."),
     workers: int = typer.Option(10, min=1, help="Worker processes of the second run; the first has one."),
     concurrency: int = typer.Option(50, min=1, help="Concurrent jobs per worker."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    as_json: bool = AS_JSON,
+    plot: Path | None = PLOT,
 ) -> None:
     """Measure the throughput of claim and settle: one worker, then many, on the same backlog."""
     with extra("demo"):
@@ -74,14 +80,15 @@ def queue(
         }
         for f in found
     ]
-    show_rows(rows, "Jobs that do nothing, from claim to DONE", as_json=as_json)
+    print_rows(rows, "Jobs that do nothing, from claim to DONE", by=["workers"], as_json=as_json, plot=plot)
 
 
 def enqueue(
     producers: int = typer.Option(8, min=1, help="Concurrent producers."),
     jobs: int = typer.Option(300, min=10, help="Jobs of each producer per round, each in its own transaction."),
     rounds: int = typer.Option(7, min=1, help="Pairs of rounds."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    as_json: bool = AS_JSON,
+    plot: Path | None = PLOT,
 ) -> None:
     """Measure what NOTIFY costs producers: on and off, in pairs of rounds."""
     with extra("demo"):
@@ -95,7 +102,7 @@ def enqueue(
         "without_per_s": round(found.off_per_s, 1),
         "ratio": round(found.on_to_off, 3),
     }
-    show_rows([row], "Jobs enqueued per second", as_json=as_json)
+    print_rows([row], "Jobs enqueued per second", by=["producers"], as_json=as_json, plot=plot)
 
 
 def sustained(
@@ -103,7 +110,8 @@ def sustained(
     backlog: int = typer.Option(5_000, min=100, help="Jobs waiting at any time."),
     sites: int = typer.Option(500, min=1, help="Sites of these jobs."),
     stretches: int = typer.Option(10, min=2, help="Rows to print."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    as_json: bool = AS_JSON,
+    plot: Path | None = PLOT,
 ) -> None:
     """Measure claim time and bloat while many jobs pass through, with autovacuum and prune running."""
     with extra("demo"):
@@ -125,12 +133,14 @@ def sustained(
         }
         for f in found
     ]
-    show_rows(rows, "Claim of 100 and settle of 100, medians of each stretch", as_json=as_json)
+    title = "Claim of 100 and settle of 100, medians of each stretch"
+    print_rows(rows, title, by=["done"], as_json=as_json, plot=plot)
 
 
 def settle(
     outcomes: int = typer.Option(2_000, min=200, help="Outcomes at each rate."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    as_json: bool = AS_JSON,
+    plot: Path | None = PLOT,
 ) -> None:
     """Measure the time from the end of an attempt until it is stored."""
     with extra("demo"):
@@ -147,13 +157,15 @@ def settle(
         }
         for f in found
     ]
-    show_rows(rows, "From the end of an attempt until it is stored", as_json=as_json)
+    title = "From the end of an attempt until it is stored"
+    print_rows(rows, title, by=["offered_per_s"], as_json=as_json, plot=plot)
 
 
 def recovery(
     rounds: int = typer.Option(3, min=1, help="Rounds per case."),
     jobs: int = typer.Option(5, min=1, max=50, help="Running jobs of the worker when it is killed."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    as_json: bool = AS_JSON,
+    plot: Path | None = PLOT,
 ) -> None:
     """Measure how soon the jobs of a killed worker run again. Exit 1: later than promised."""
     with extra("demo"):
@@ -171,6 +183,7 @@ def recovery(
         }
         for f in found
     ]
-    show_rows(rows, f"Seconds until {jobs} jobs of a killed worker run again, {rounds} rounds", as_json=as_json)
+    title = f"Seconds until {jobs} jobs of a killed worker run again, {rounds} rounds"
+    print_rows(rows, title, by=["after_a_kill"], as_json=as_json, plot=plot)
     if any(f.median_s > f.promised_s for f in found):
         raise typer.Exit(1)

@@ -2,13 +2,15 @@
 
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 import anyio
 import typer
 
-from blogworker.bench.commands.printing import progress_printer
+from blogworker.bench.commands.plot import Chart
+from blogworker.bench.commands.printing import AS_JSON, PLOT, draw, print_rows, progress_printer
 from blogworker.cli.extras import extra
-from blogworker.cli.output import console, emit_json, show_rows, table
+from blogworker.cli.output import emit_json, show_rows
 from blogworker.settings import LogSettings
 from blogworker.telemetry import configure
 
@@ -22,7 +24,8 @@ def quota(
     vendor_burst: float = typer.Option(1, min=0.001, help="Minutes of the quota that the provider's bucket holds."),
     slots: int = typer.Option(50, min=1, help="Concurrent jobs per worker."),
     seed: bool = typer.Option(True, help="Also measure the seed's limiter."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    as_json: bool = AS_JSON,
+    plot: Path | None = PLOT,
 ) -> None:
     """Measure how much of a quota the workers use, and how often the provider refuses, by the provider's accounting."""
     with extra("demo"):
@@ -51,7 +54,7 @@ def quota(
         for f in figures
     ]
     title = f"{jobs:,} jobs at {speed:g} times speed, after the ramp, by the simulator's counters"
-    show_rows(rows, title, as_json=as_json)
+    print_rows(rows, title, by=["scenario", "limiter", "workers"], as_json=as_json, plot=plot)
 
 
 def limiter(
@@ -60,7 +63,8 @@ def limiter(
     rounds: int = typer.Option(3, min=1, help="Rounds, with and without the limiter."),
     clients: int = typer.Option(50, min=1, max=150, help="Workers on one bucket."),
     rpm: int = typer.Option(30_000, min=60, help="Requests per minute of the bucket."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    as_json: bool = AS_JSON,
+    plot: Path | None = PLOT,
 ) -> None:
     """Measure what the limiter costs a worker and the database."""
     with extra("demo"):
@@ -71,7 +75,10 @@ def limiter(
     many = anyio.run(partial(contention, workers=clients, requests_per_minute=rpm, seconds=seconds))
     if as_json:
         emit_json({"one": asdict(one), "many": asdict(many)})
-        return
-    for title, figure in (("One worker", one), ("Many workers, one bucket", many)):
+    charts = []
+    for title, figure, by in (("One worker", one, "calls_per_s"), ("Many workers, one bucket", many, "desks")):
         row = {name: round(value, 2) for name, value in asdict(figure).items()}
-        console().print(table(title, list(row), [[str(value) for value in row.values()]]))
+        charts.append(Chart(title, [row], [by]))
+        if not as_json:
+            show_rows([row], title, as_json=False)
+    draw(plot, *charts)

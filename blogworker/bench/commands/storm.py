@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import anyio
 import typer
 
-from blogworker.bench.commands.printing import progress_printer
+from blogworker.bench.commands.plot import Chart
+from blogworker.bench.commands.printing import AS_JSON, PLOT, draw, progress_printer
 from blogworker.cli.extras import extra
 from blogworker.cli.output import console, emit_json, facts, table
 from blogworker.settings import LogSettings
@@ -28,7 +29,8 @@ def chaos(
     kill_every: float = typer.Option(1, min=0.1, help="Seconds from one killed worker to the next, on average."),
     burst: int = typer.Option(40_000, min=1, help="Sites that get their first job at the same time."),
     logs: Path | None = typer.Option(None, help="Write the output of the workers to this folder."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    as_json: bool = AS_JSON,
+    plot: Path | None = PLOT,
 ) -> None:
     """Kill, freeze, disconnect and crash processes, then check every promise. Exit 1: a promise was broken."""
     with extra("demo"):
@@ -47,7 +49,7 @@ def chaos(
         burst_sites=burst,
     )
     verdict = anyio.run(partial(run, plan, logs=logs, progress=progress_printer(as_json)))
-    _print({"chaos": verdict}, as_json=as_json)
+    _print({"chaos": verdict}, as_json=as_json, plot=plot)
 
 
 def storm(
@@ -59,7 +61,8 @@ def storm(
     kill_every: float = typer.Option(2, min=0.1, help="Seconds from one killed worker to the next."),
     within: float = typer.Option(150, min=10, help="Time limit of each part in seconds."),
     others: int = typer.Option(20, min=1, help="Other jobs beside the one that kills its workers, in the second part."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    as_json: bool = AS_JSON,
+    plot: Path | None = PLOT,
 ) -> None:
     """Kill a worker with SIGKILL every few seconds; then run a job that kills its workers. Exit 1: a broken promise."""
     with extra("demo"):
@@ -72,10 +75,10 @@ def storm(
     verdicts = {"storm": anyio.run(partial(bench.kill_workers, plan, progress=progress))}
     progress(f"one job among {others} others kills its workers")
     verdicts["culprit"] = anyio.run(partial(bench.run_killer_job, beside, progress=progress))
-    _print(verdicts, as_json=as_json)
+    _print(verdicts, as_json=as_json, plot=plot)
 
 
-def _print(verdicts: "dict[str, Verdict]", *, as_json: bool) -> None:
+def _print(verdicts: "dict[str, Verdict]", *, as_json: bool, plot: Path | None) -> None:
     """Print the verdicts. As JSON: one object for one verdict, else one object per name."""
     if as_json:
         found = {name: {"passed": verdict.passed} | asdict(verdict) for name, verdict in verdicts.items()}
@@ -85,5 +88,7 @@ def _print(verdicts: "dict[str, Verdict]", *, as_json: bool) -> None:
             console().print(facts({fact: f"{value:,}" for fact, value in verdict.facts.items()}))
             rows = [["PASS" if p.kept else "FAIL", p.name, p.evidence] for p in verdict.promises]
             console().print(table(f"Promises: {name}", ["", "promise", "evidence"], rows))
+    runs = [{"run": name, **verdict.facts} for name, verdict in verdicts.items()]
+    draw(plot, Chart("Facts", runs, ["run"]))
     if not all(verdict.passed for verdict in verdicts.values()):
         raise typer.Exit(1)
