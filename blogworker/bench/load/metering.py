@@ -23,8 +23,8 @@ class Reading:
     at_s: float
     done: int
     worker_cpu_s: float
-    postgres_cpu_s: float
-    statements: int  # without those of the meter
+    postgres_cpu_s: float  # this and the next: without what the meter itself uses
+    statements: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Usage:
     jobs: int
     seconds: float
     worker_cpu_s: float  # of all workers
-    postgres_cpu_s: float  # of the whole server
+    postgres_cpu_s: float  # of the whole server, without the backends of the meter
     statements: int
     connections: int  # the most at any time
     peak_mb: float  # of the largest worker
@@ -85,13 +85,13 @@ class Meter:
         return state
 
     async def _read(self) -> Reading:
-        backend_pid = (await self._database.one("bench/connections"))["backend_pid"]
+        connections = await self._database.one("bench/connections")
         statements = (await self._database.one("bench/statements"))["statements"]
         done = (await self._database.one(self._state))["done"]
         return Reading(
             at_s=perf_counter(),
             done=done,
             worker_cpu_s=cpu.used_s(self._pids),
-            postgres_cpu_s=cpu.server_s(backend_pid),
+            postgres_cpu_s=cpu.server_s(connections["backend_pid"]) - cpu.used_s(connections["own_pids"]),
             statements=statements - self._database.statements,
         )
