@@ -30,8 +30,7 @@ UNLIMITED = 2_000_000_000
 class Figure:
     """Medians in milliseconds."""
 
-    jobs: int
-    sites: int
+    size: str  # jobs / sites
     claim_50_ms: float
     settle_50_ms: float
     enqueue_ms: float
@@ -95,7 +94,7 @@ class _Measured:
                 took.setdefault("enqueue_1000_ms", []).append(await _ms(self._enqueue_bulk))
             for name, call in calls.items():
                 took.setdefault(name, []).append(await _ms(call))
-        return Figure(size.jobs, size.sites, **{name: median(each) for name, each in took.items()})
+        return Figure(f"{size.jobs:,} / {size.sites:,}", **{name: median(each) for name, each in took.items()})
 
     async def _enqueue(self) -> None:
         await enqueue(self._database, self._job(), queue_size_limit=UNLIMITED)

@@ -1,11 +1,12 @@
 """`blogworker bench growth`: how the time of each frequent statement grows with the queue."""
 
 from functools import partial
+from pathlib import Path
 
 import anyio
 import typer
 
-from blogworker.bench.commands.printing import print_runs, progress_printer
+from blogworker.bench.commands.printing import AS_JSON, PLOT, print_runs, progress_printer
 from blogworker.cli.extras import extra
 from blogworker.section import load_section
 from blogworker.settings import LogSettings, OpenAISettings, ReplicateSettings
@@ -18,7 +19,8 @@ def growth(
         help="Jobs/sites of each database, separated by commas. Half of the jobs are PENDING, half are DONE.",
     ),
     rounds: int = typer.Option(15, min=1, help="Calls of each statement."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    as_json: bool = AS_JSON,
+    plot: Path | None = PLOT,
 ) -> None:
     """Measure claim, settle, enqueue and each view of an operator with small and with large queues."""
     with extra("demo"):
@@ -34,4 +36,4 @@ def growth(
         raise typer.BadParameter("each size needs 10 sites and two jobs per site", param_hint="--sizes")
     prices = Prices(load_section(OpenAISettings), load_section(ReplicateSettings))
     found = anyio.run(partial(measure, wanted, rounds=rounds, prices=prices, progress=progress_printer(as_json)))
-    print_runs(found, f"Medians of {rounds}, in milliseconds", by="jobs", heading="{:,}", as_json=as_json)
+    print_runs(found, f"Medians of {rounds}, in milliseconds", by="size", heading="{}", as_json=as_json, plot=plot)
