@@ -35,7 +35,7 @@ async def enqueue(database: Database | Statements, job: NewJob, *, queue_size_li
     """Add one job. Raises InvalidInput or QueueFull."""
     reasons = faults(job)
     if reasons:
-        raise InvalidInput("blog", [Fault(1, reason) for reason in reasons])
+        raise InvalidInput("job", [Fault(1, reason) for reason in reasons])
     try:
         columns = _columns(job) | {"source_data": Json(job.source_data), "queue_size_limit": queue_size_limit}
         row = await database.one("queue/enqueue_blog", **columns)

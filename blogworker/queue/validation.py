@@ -157,15 +157,15 @@ def _subject(job: NewJob) -> Iterator[str]:
         case "keyword":
             keyword = _first(data.get("keyword"), job.source_id)
             if _is_blank(keyword):
-                yield "a keyword blog needs its keyword: put it into source_data.keyword or source_id"
+                yield "a keyword job needs its keyword: put it into source_data.keyword or source_id"
             elif (length := len(" ".join(str(keyword).split()))) > KEYWORD_MAX:
                 yield f"a keyword of {length:,} characters: at most {KEYWORD_MAX} are allowed"
         case "product":
             if _is_blank(_first(data.get("name"), job.source_id)):
-                yield "a product blog needs source_data.name, or a source_id to read it from the shop"
+                yield "a product job needs source_data.name, or a source_id to read it from the shop"
         case "text":
             if _is_blank(data.get("text")):
-                yield "a text blog needs its text: put it into source_data.text"
+                yield "a text job needs its text: put it into source_data.text"
         case _:
             yield f"source_type {job.source_type!r:.60} is unknown: use {', '.join(get_args(SourceType))}"
 

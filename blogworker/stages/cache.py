@@ -45,4 +45,4 @@ class StoredCache:
 
 
 def _lock(key: str, claim: Claim) -> dict[str, object]:
-    return {"key": f"{key}/buyer", "job_id": claim.job_id, "attempt": claim.attempt}
+    return {"key": f"{key}/lock", "job_id": claim.job_id, "attempt": claim.attempt}

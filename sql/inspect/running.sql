@@ -19,7 +19,7 @@ select
     g.stage,
     g.attempt,
     date_trunc('second', now() - g.claimed_at) as held_for,
-    coalesce(w.name, 'a worker that is gone: it will be rescued') as worker
+    coalesce(w.name, 'no live worker: the job will be rescued') as worker
 from blog_generations as g
 left join workers as w using (worker_id)
 where g.status = 'PROCESSING'

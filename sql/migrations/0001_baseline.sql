@@ -31,8 +31,8 @@ create table sites (
     ready_at timestamptz,
     at_cap boolean not null default false, -- ready, but as many of its jobs run as may
     capped_until timestamptz, -- a site at its cap is checked again then; null: only when one of its jobs ends
-    virtual_time double precision not null default 0, -- service received, in standard blogs per unit of weight
-    -- A moving average of what one blog of the site costs, in standard blogs. Bounded, so that one odd blog neither
+    virtual_time double precision not null default 0, -- service received, in standard posts per unit of weight
+    -- A moving average of what one job of the site costs, in standard posts. Bounded, so that one odd job neither
     -- starves its site nor frees it.
     turn_cost real not null default 1 check (turn_cost between 0.1 and 100),
 
@@ -82,7 +82,7 @@ create table site_bills (
     id bigint generated always as identity primary key,
     instance_id text not null,
     correction real not null, -- of the virtual time, before it is divided by the weight
-    blog_cost real, -- what a DONE blog cost in all its attempts, for turn_cost; null: the blog is not DONE
+    blog_cost real, -- what a DONE job cost in all its attempts, for turn_cost; null: the job is not DONE
 
     constraint texts_are_bounded check (length(instance_id) <= 200),
     constraint costs_are_bounded check (
@@ -90,7 +90,7 @@ create table site_bills (
     )
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
--- Tokens of a blog that costs one turn: the estimates of the two calls that write it.
+-- Tokens of a job that costs one turn: the estimates of the two calls that write it.
 create function standard_blog_tokens() returns double precision language sql immutable as 'select 6000.0::float8';
 
 -- Wakes idle workers. Postgres delivers equal notifications of one transaction once.
@@ -187,7 +187,7 @@ for each row when (
     old.resume_at is not null or new.resume_at is not null
 ) execute function sites_budgeted();
 
--- The queue: blogs to make, and the rules for every write, also from psql.
+-- The queue: jobs to make, and the rules for every write, also from psql.
 --
 --   SCHEDULED --promote--> PENDING --claim--> PROCESSING --settle--> DONE | FAILED | CANCELLED
 --       ^------ run_at put off, publish later -------'  '--retry, release, rescue--> PENDING
@@ -273,7 +273,7 @@ create table blog_generations (
     )
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
--- What a blog is about has at least one visible character. blogworker/printable.py has the same list of invisible
+-- What a job is about has at least one visible character. blogworker/printable.py has the same list of invisible
 -- ones, and explains them.
 do $do$
 declare
@@ -320,9 +320,9 @@ create index blog_generations_suspects_idx on blog_generations (run_at)
 create index blog_generations_held_idx on blog_generations (worker_id) where status = 'PROCESSING';
 -- site_in_flight.
 create index blog_generations_in_flight_idx on blog_generations (instance_id) where status = 'PROCESSING';
--- The rate of finished blogs, prune, "what failed today".
+-- The rate of finished jobs, prune, "what failed today".
 create index blog_generations_finished_idx on blog_generations (finished_at) where finished_at is not null;
--- The blogs of one site, newest first.
+-- The jobs of one site, newest first.
 create index blog_generations_site_idx on blog_generations (instance_id, id desc);
 
 -- Counts and order ---------------------------------------------------------------------------------------------------
@@ -359,7 +359,7 @@ end
 $$;
 
 -- Counts the PENDING jobs, up to the limit, so that it costs the same whatever the backlog is.
--- Hints  A session that planned this on a small table read first the 60,000 blogs that had ended: 81 ms, 1 ms with the
+-- Hints  A session that planned this on a small table read first the 60,000 jobs that had ended: 81 ms, 1 ms with the
 --        hint.
 create function pending_count(up_to bigint) returns bigint language sql stable
 set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
@@ -408,7 +408,7 @@ $$;
 --        not, and admit_sites.sql checks it again; waiting for it would hold up every promote and every settle of
 --        that site.
 --
--- NOTIFY takes a lock that all committing transactions share (8 producers: 2,309 blogs a second with it, 3,611
+-- NOTIFY takes a lock that all committing transactions share (8 producers: 2,309 jobs a second with it, 3,611
 -- without). So no transaction notifies within 50 ms of a notification that is committed and not handled yet. A worker
 -- that was woken keeps looking for a while, and finds the sites announced without one.
 -- Hints  A session that planned this for 3 sites and met 20,000 later read all of them: 56 ms a call, 2 ms with the
@@ -542,7 +542,7 @@ for each row when (
 -- Raises  BW409 for a refused transition, or where the claim of a running job is changed.
 create function blog_generations_guard_update() returns trigger language plpgsql as $$
 declare
-    first text; -- the stage from which a retry makes the blog again
+    first text; -- the stage from which a retry makes the post again
 begin
     if new.attempt < old.attempt then
         raise exception 'attempt of job % cannot go down: it fences old attempts out', old.id using errcode = 'BW409';
@@ -677,7 +677,7 @@ for each statement when (
     current_setting('check_function_bodies') <> 'off' or not has_table_privilege('blog_generations'::regclass, 'TRIGGER')
 ) execute function blog_generations_after_insert();
 
--- A person may also move a blog to another site.
+-- A person may also move a job to another site.
 -- Hints  Planned for single rows, it compared each old row with each new one: cancelling 4,250 jobs took 27 s, 2 s
 --        with the hint.
 create function blog_generations_after_update() returns trigger language plpgsql
@@ -859,7 +859,7 @@ create table blog_posts (
 
 create index blog_posts_site_idx on blog_posts (instance_id, generation_id desc);
 
--- Blogs that are made ahead of time and published at publish_at.
+-- Posts that are made ahead of time and published at publish_at.
 create table scheduled_blogs (
     blog_generation_id bigint primary key references blog_generations on delete cascade,
     publish_at timestamptz not null,
@@ -873,7 +873,7 @@ create table scheduled_blogs (
     )
 );
 
--- Products and ideas that may be used again for a while. Unlogged: losing it costs a call, not a blog.
+-- Products and ideas that may be used again for a while. Unlogged: losing it costs a call, not a job.
 create unlogged table cache (
     key text primary key,
     value jsonb not null,
@@ -907,8 +907,8 @@ returns bigint language sql immutable as $$
     )
 $$;
 
--- Whether the site may have a draft or a post of the blog. A draft that its owner deleted does not count: a retry
--- makes the blog again.
+-- Whether the site may have a draft or a post of the job. A draft that its owner deleted does not count: a retry
+-- makes the post again.
 create function is_shown(job bigint) returns boolean language sql stable as $$
     select exists (
         select from generation_stages as s
@@ -923,15 +923,15 @@ create function is_shown(job bigint) returns boolean language sql stable as $$
     )
 $$;
 
--- Whether the post of the blog is on its site.
+-- Whether the post of the job is on its site.
 create function is_published(job bigint) returns boolean language sql stable as $$
     select exists (select from generation_stages as s where s.generation_id = job and s.stage = 'publish.post')
         or exists (select from blog_posts as p where p.generation_id = job and p.wix_post_id is not null)
 $$;
 
--- The stage from which a retry by a person makes a blog again: the one asked for, else `source` if its source_data or
+-- The stage from which a retry by a person makes a post again: the one asked for, else `source` if its source_data or
 -- the settings of its site have changed since.
--- Gives  null: it goes on from its last checkpoint.
+-- Gives  null: it continues from its last checkpoint.
 create function retry_stage(job blog_generations, asked text) returns text language plpgsql stable as $$
 begin
     if is_shown(job.id) then
@@ -1050,9 +1050,9 @@ begin
 end
 $$;
 
--- Books that work as waste as soon as the blog has failed: no retry uses it.
+-- Books that work as waste as soon as the job has failed: no retry uses it.
 -- Locks  the rows of the ledger in one order, the same as save_checkpoint.sql.
--- Hints  Planned on small tables, it read all blogs and checkpoints, 100,000 of each: 104 ms, 1 ms with the hints.
+-- Hints  Planned on small tables, it read all jobs and checkpoints, 100,000 of each: 104 ms, 1 ms with the hints.
 create function generation_errors_waste() returns trigger language plpgsql
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 declare
@@ -1109,11 +1109,11 @@ for each statement when (
 
 -- Posts that are on the site -----------------------------------------------------------------------------------------
 
--- A blog whose post is on its site does not fail, whatever went wrong later. `publish.post`: Wix has confirmed it, so
--- the blog is DONE. `publish.asked`: Wix was asked to publish and its answer was lost, so it is asked again until it
+-- A job whose post is on its site does not fail, whatever went wrong later. `publish.post`: Wix has confirmed it, so
+-- the job is DONE. `publish.asked`: Wix was asked to publish and its answer was lost, so it is asked again until it
 -- answers.
 -- Takes  the row that is about to become FAILED; ran: it was PROCESSING.
--- Gives  the row as it is to be.
+-- Gives  the row as it will be stored.
 create function spare_published(new blog_generations, ran boolean) returns blog_generations language plpgsql volatile as $$
 declare
     post text := (
@@ -1140,7 +1140,7 @@ begin
 end
 $$;
 
--- Discards a draft that its owner deleted before it was published, when a person retries the blog, so that another
+-- Discards a draft that its owner deleted before it was published, when a person retries the job, so that another
 -- one is made. There is no post: `publish.deleted` is saved only if Wix has neither.
 create function forget_deleted_draft() returns trigger language plpgsql as $$
 begin
@@ -1163,13 +1163,13 @@ execute function forget_deleted_draft();
 
 -- Titles and slugs: a site never has the same title twice, nor two that are much alike, nor two posts with one slug.
 
--- The titles of each site: chosen for a blog, or published.
+-- The titles of each site: chosen for a job, or published.
 create table site_titles (
     instance_id text not null references sites,
     key text not null, -- the title in the form that is compared
     title text not null,
     source text not null default '', -- digest of its source
-    generation_id bigint unique, -- null: the blog was pruned; its title remains
+    generation_id bigint unique, -- null: the job was pruned; its title remains
     created_at timestamptz not null default now(),
 
     primary key (instance_id, key),
@@ -1185,7 +1185,7 @@ create table site_titles (
 create table site_slugs (
     instance_id text not null references sites,
     slug text not null,
-    generation_id bigint unique, -- null: the blog was pruned; its slug remains
+    generation_id bigint unique, -- null: the job was pruned; its slug remains
     created_at timestamptz not null default now(),
 
     primary key (instance_id, slug),
@@ -1215,7 +1215,7 @@ $$;
 
 -- Creates the functions that compare titles, with pg_trgm if the database has it:
 --   title_likeness: how alike two titles are, from 0 to 1: trigrams that both have, divided by those that either has;
---   titles_like: the titles of a site that are like this one, except those of one blog;
+--   titles_like: the titles of a site that are like this one, except those of one job;
 --   title_limit: the least likeness that counts; it must be called first in the same transaction.
 --
 -- Measured among 100,000 titles of one site and as many of other sites: 38 ms by the index of pg_trgm, 930 ms by
@@ -1391,8 +1391,8 @@ begin
 end
 $$;
 
--- Claims a slug that no other blog of the site has: the first of these that is free, else stem-2, stem-3 and so on.
--- A blog that already has one of these keeps it, so that a later attempt does not change an address.
+-- Claims a slug that no other job of the site has: the first of these that is free, else stem-2, stem-3 and so on.
+-- A job that already has one of these keeps it, so that a later attempt does not change an address.
 -- Takes  the fence of the attempt; wanted: slugs, the best first; stem: a slug with room for a number behind it.
 -- Gives  the slug; null if the claim is lost.
 -- Locks  the same as claim_title.
@@ -1443,8 +1443,8 @@ $$;
 
 -- Releasing ----------------------------------------------------------------------------------------------------------
 
--- A blog cancelled before any of its text was paid for releases its title and its slug, and chooses again if a person
--- retries it. A FAILED blog keeps them: it waits for a retry, and an idea that could not be written is of no use to
+-- A job cancelled before any of its text was paid for releases its title and its slug, and chooses again if a person
+-- retries it. A FAILED job keeps them: it waits for a retry, and an idea that could not be written is of no use to
 -- others.
 create function release_title() returns trigger language plpgsql as $$
 begin
@@ -1496,7 +1496,7 @@ for each statement execute function keep_all_titles();
 -- it. A word that many posts have says little, and only its newest posts are looked at: so the cost of a search is
 -- bounded on a site of any size (related_posts.sql).
 --
--- No foreign key leads to blog_generations: what is published stays in the library when its blog is pruned.
+-- No foreign key leads to blog_generations: what is published stays in the library when its job is pruned.
 create table site_posts (
     instance_id text not null,
     generation_id bigint not null,
@@ -1879,10 +1879,10 @@ $$;
 -- need not wait behind calls that came before it. A process learns in its next round what other processes have
 -- granted to it; that round comes sooner than ahead_s.
 --
--- The invariant. Think of the provider's bucket as one that refills at the limit, holds burst_s plus one call, takes
--- the estimate when a call starts, and is corrected by the real usage when that is reported. Whenever a call starts,
--- the bucket holds the estimate of that call. It does so however long calls take, however much more or less than
--- their estimates they use, and whatever blocks, changes of the limits and changes of the pace come in between. In
+-- The invariant. The provider's bucket is modelled like this: it refills at the limit, holds burst_s plus one call,
+-- loses the estimate when a call starts, and is corrected by the real usage when that is reported. Whenever a call
+-- starts, the bucket holds at least the estimate of that call. This is true for calls of any duration, for usage above
+-- or below the estimates, and for any blocks and changes of the limits and of the pace in between. In
 -- terms of the clock: it is never less ahead of now than what started calls have taken out of the provider's bucket
 -- and not refilled, plus what granted calls are going to take out. So:
 --
@@ -2269,10 +2269,10 @@ cross join lateral (
 --     ^------------------- the probe succeeds ----------------------- <--------------------------'  |
 --                                                             open  <--- it fails: a longer pause --'
 --
--- A strike is a call that failed because of the provider; a success removes one (a one-sided CUSUM, Page 1954). So a
+-- A strike is a call that failed because of the provider. A success removes one strike (a one-sided CUSUM, Page 1954). So a
 -- provider that fails a tenth of its calls stays in service, the breaker of one that fails half of them opens after
--- some twenty, of one that fails all of them after five; after three if nothing has succeeded lately, as on a slow
--- worker. Where each call belongs to a site, a site has one strike at most while another site is served: failures of
+-- about twenty, of one that fails all of them after five, or after three if no call has succeeded lately, as on a
+-- slow worker. Where each call belongs to a site, a site has one strike at most while another site is served: failures of
 -- five sites in a row are the provider's trouble, those of one site are not. A person closes a breaker with: update
 -- provider_health set state = 'closed' where provider = 'openai';
 
@@ -2674,7 +2674,7 @@ end
 $$;
 
 -- Held by attempts in progress, of a site or of all sites, except by the job but_not.
--- Hints  Planned on a small table, it read all 100,000 blogs: 143 ms, 2 ms with the hint.
+-- Hints  Planned on a small table, it read all 100,000 jobs: 143 ms, 2 ms with the hint.
 create function sum_held_usd(site text, but_not bigint) returns numeric language plpgsql stable
 set enable_seqscan = off set jit = off as $$
 begin
@@ -2723,7 +2723,7 @@ create function shell_word(word text) returns text language sql stable as $$
     end
 $$;
 
--- Why a blog of `wanted` USD does not fit a budget, and until when; nulls if it fits. If what is spent leaves no
+-- Why a job of `wanted` USD does not fit a budget, and until when; nulls if it fits. If what is spent leaves no
 -- room: until the period ends. If only holds do: for a few seconds, since most attempts cost less than they hold.
 create function over_budget(
     whose text, advice text, budget_day numeric, budget_month numeric, spent_day numeric, spent_month numeric,
@@ -2745,9 +2745,9 @@ begin
         return;
     end if;
     reason := format(
-        '%s budget of %s a %s has no room for a blog: %s spent, %sone may cost %s; ',
+        '%s budget of %s a %s has no room for a job: %s spent, %sone may cost %s; ',
         whose, usd_text(b.budget), b.period, usd_text(b.spent),
-        case when held > 0 then format('up to %s for blogs in progress, ', usd_text(held)) else '' end,
+        case when held > 0 then format('up to %s for jobs in progress, ', usd_text(held)) else '' end,
         usd_text(wanted)
     );
     if b.used_up then
@@ -2919,9 +2919,9 @@ cross join lateral (
 --
 -- A waiting job waits in the line, PENDING, and not in the slot of a worker: a claim takes only what can start.
 
--- What a blog takes of each bucket. Takes, in the order of the stages: the bucket of each stage's call, null: none;
+-- What a job takes of each bucket. Takes, in the order of the stages: the bucket of each stage's call, null: none;
 -- the tokens reserved for it.
--- Gives  for each bucket: calls of a blog; blog_s: the time in which the bucket lets one more blog through; request_s
+-- Gives  for each bucket: calls of a job; blog_s: the time in which the bucket lets one more job through; request_s
 --        and token_s: how far one of each moves its clocks, a token by what calls of the last minute used of what was
 --        reserved; ahead_s: see quota_ahead_s.
 create function bucket_needs(buckets text[], tokens integer[], t timestamptz)
@@ -2958,12 +2958,12 @@ $$;
 
 -- How many jobs may be claimed now.
 -- Takes  buckets, tokens: as bucket_needs; buckets null: there are no quotas; leads: seconds from the claim of a new
---        blog to the call of each stage; patience_s: the longest that a claimed job may wait for a quota.
+--        job to the call of each stage; patience_s: the longest that a claimed job may wait for a quota.
 -- Gives  for each stage: line, its number; bucket, null: its calls need none that all sites share; calls: how many
 --        jobs at it would get their call within half of the patience, null: any; starts: for the first stage, how
---        many new blogs may start, null: any.
+--        many new jobs may start, null: any.
 --
--- A new blog may start when every quota that it will need lets it through in time. As many blogs are on their way to
+-- A new job may start when every quota that it will need lets it through in time. As many jobs are on their way to
 -- a bucket as it lets through in the time that one of them needs to get there, and a few more wait for it, so that it
 -- never idles. When one passes, another starts. This limits the work in progress (CONWIP; Spearman, Woodruff and Hopp
 -- 1990), which follows the pace of the narrowest quota by itself.
@@ -3085,7 +3085,7 @@ $$;
 
 -- What the live workers need, as one of them wrote it into its row (Gate.needs).
 -- Gives  buckets, tokens: of the calls of ideas, content and image, and what is reserved for each; blog_s: seconds of
---        a blog; site_rpm: calls a minute to one site, null: none are made; site_calls: those of one blog; slots: of
+--        a job; site_rpm: calls a minute to one site, null: none are made; site_calls: those of one job; slots: of
 --        all workers. No row while no worker is alive.
 create function fleet_needs(
     out buckets text[], out tokens integer[], out blog_s double precision, out site_rpm double precision,
@@ -3186,7 +3186,7 @@ where g.status = 'PENDING';
 
 -- Estimates ----------------------------------------------------------------------------------------------------------
 
--- Blogs a minute that the live workers can make of what waits, by the narrowest of: the quotas, their slots, the Wix
+-- Jobs a minute that the live workers can make of what waits, by the narrowest of: the quotas, their slots, the Wix
 -- quotas of so many sites. Null: no worker is alive.
 create function fleet_capacity(for_sites bigint) returns double precision language sql stable as $$
     select
@@ -3198,7 +3198,7 @@ create function fleet_capacity(for_sites bigint) returns double precision langua
     from fleet_needs() as n
 $$;
 
--- Seconds until the most blocked of the quotas that blogs need lets a call go.
+-- Seconds until the most blocked of the quotas that jobs need lets a call go.
 create function fleet_blocked_s() returns double precision language sql stable as $$
     select coalesce(
         (
@@ -3211,7 +3211,7 @@ create function fleet_blocked_s() returns double precision language sql stable a
     )
 $$;
 
--- Blogs a minute to expect: what the fleet can make. If the blogs that ended lately had waited for it, the fleet was
+-- Jobs a minute to expect: what the fleet can make. If the jobs that ended lately had waited for it, the fleet was
 -- busy, and the pace is what it really made. 50 if neither is known.
 create function blogs_per_minute() returns double precision language sql stable as $$
     select
@@ -3241,9 +3241,9 @@ create function estimated_wait_minutes(queue_size bigint) returns integer langua
     select least(1000000, ceil(queue_size / blogs_per_minute() + fleet_blocked_s() / 60))::integer
 $$;
 
--- Seconds until the blog at this place of its site starts: first what is blocked goes on, then each round serves one
--- blog of each site in line, its own included even if it is not in line yet. A site is served no faster than its own
--- Wix quota lets its blogs out.
+-- Seconds until the job at this place of its site starts: first what is blocked goes on, then each round serves one
+-- job of each site in line, its own included even if it is not in line yet. A site is served no faster than its own
+-- Wix quota lets its jobs out.
 create function expected_wait_s(place integer) returns double precision language sql stable as $$
     select
         least(1e9, fleet_blocked_s())
@@ -3255,8 +3255,8 @@ $$;
 
 -- Intake: the one way in for SQL, CLI, Python and HTTP, with the limits that all of them meet.
 
--- One row: how many waited when they were last counted, at most a second ago, and the newest blog then. With what has
--- come since, producers need not count ten thousand rows for each blog. They count if there is no fresh figure, or it
+-- One row: how many waited when they were last counted, at most a second ago, and the newest job then. With what has
+-- come since, producers need not count ten thousand rows for each job. They count if there is no fresh figure, or it
 -- leaves no room.
 create table queue_gauge (
     one boolean primary key default true check (one),
@@ -3322,7 +3322,7 @@ begin
 end
 $$;
 
--- Raises BW503 when more blogs of a site would wait than its max_pending.
+-- Raises BW503 when more jobs of a site would wait than its max_pending.
 -- Takes  for_sites and counts, same order: how many more are meant for each.
 -- Hints  As announce_sites: planned for 3 sites, it reads all 20,000 at each call.
 create function require_site_room(for_sites text[], counts bigint[]) returns void language plpgsql volatile
@@ -3389,7 +3389,7 @@ end
 $$;
 
 -- The limits hold for every INSERT, once for each statement. Two transactions that are open at the same time do not
--- see each other's blogs, so the queue may exceed its limit by what both insert.
+-- see each other's jobs, so the queue may exceed its limit by what both insert.
 -- Hints  As announce_sites: planned for 3 sites, it reads all 20,000 at each insert.
 create function blog_generations_within_limits() returns trigger language plpgsql
 set enable_seqscan = off set jit = off as $$
@@ -3458,7 +3458,7 @@ declare
 begin
     if run_at not between first and last then
         raise exception 'run_at is %: it must be within the years 1 to 9999', run_at
-        using errcode = 'check_violation', hint = 'Leave it out, or pause the site to hold its blogs back.';
+        using errcode = 'check_violation', hint = 'Leave it out, or pause the site to hold its jobs back.';
     end if;
     if publish_at not between first and last then
         raise exception 'publish_at is %: it must be within the years 1 to 9999', publish_at
@@ -3479,8 +3479,8 @@ begin
 end
 $$;
 
--- Adds one blog. A repeated idempotency key gives the first blog of that key, whatever else is passed.
--- Gives  id, status; created: false for a repeated key; place: its place among the waiting blogs of its site (counted
+-- Adds one job. A repeated idempotency key gives the first job of that key, whatever else is passed.
+-- Gives  id, status; created: false for a repeated key; place: its place among the waiting jobs of its site (counted
 --        up to 1,000; null once it has started); expected_start: an estimate from that place, the sites in line, the
 --        pace of the fleet and that of the site's own Wix quota; null while that is unknown (its site is paused, the
 --        total budget is used up, a circuit breaker is open); waits_for: what else it waits for, see v_waiting.
@@ -3526,7 +3526,7 @@ begin
         on conflict on constraint blog_generations_idempotency_key do nothing
         returning blog_generations.id into found_id;
         created := found_id is not null;
-        if enqueue_blog.queue_size_limit is not null then -- the limit was for this blog only
+        if enqueue_blog.queue_size_limit is not null then -- the limit was for this job only
             perform set_config('blogworker.queue_size_limit', coalesce(limit_before, ''), true);
         end if;
     end if;
@@ -3607,7 +3607,7 @@ create function create_sites(instance_ids text[]) returns void language sql vola
     on conflict do nothing
 $$;
 
--- Adds a batch of blogs; repeated idempotency keys are skipped.
+-- Adds a batch of jobs; repeated idempotency keys are skipped.
 -- Takes  blogs: an array of objects with the arguments of enqueue_blog by name.
 -- Gives  how many are new.
 -- Raises BW503 when the queue, or the site's share, is full; 23514 when a check of blog_generations refuses a row.
@@ -3706,20 +3706,20 @@ where v.state = 'in line';
 -- Rights: least privilege. `blogworker roles` creates the roles, blogworker/db/grants.py lists their privileges.
 --
 -- A producer calls enqueue_blog, which runs with the rights of the tables' owner, as triggers do. So no role needs
--- privileges for what triggers write: sites of new blogs, announcements, totals of spending.
+-- privileges for what triggers write: sites of new jobs, announcements, totals of spending.
 
 -- Columns that the program maintains ---------------------------------------------------------------------------------
 
--- A role that may not create triggers here sets only the source and the times of a blog that it inserts; all other
+-- A role that may not create triggers here sets only the source and the times of a job that it inserts; all other
 -- columns are reset. The id comes from the sequence, because a chosen id would make a later insert of another role
 -- fail.
 create function blog_generations_guard_columns() returns trigger language plpgsql as $$
 begin
     if new.status not in ('PENDING', 'SCHEDULED') then
-        raise exception 'a blog cannot be inserted as %', new.status
+        raise exception 'a job cannot be inserted as %', new.status
         using
             errcode = 'insufficient_privilege',
-            hint = 'Leave status alone. Only the owner of the table inserts blogs that were made elsewhere.';
+            hint = 'Leave status alone. Only the owner of the table inserts jobs that were made elsewhere.';
     end if;
     new.id := nextval(pg_get_serial_sequence('blog_generations', 'id'));
     new.stage := 'source';

@@ -4,10 +4,10 @@
 --     ^------------------- the probe succeeds ----------------------- <--------------------------'  |
 --                                                             open  <--- it fails: a longer pause --'
 --
--- A strike is a call that failed because of the provider; a success removes one (a one-sided CUSUM, Page 1954). So a
+-- A strike is a call that failed because of the provider. A success removes one strike (a one-sided CUSUM, Page 1954). So a
 -- provider that fails a tenth of its calls stays in service, the breaker of one that fails half of them opens after
--- some twenty, of one that fails all of them after five; after three if nothing has succeeded lately, as on a slow
--- worker. Where each call belongs to a site, a site has one strike at most while another site is served: failures of
+-- about twenty, of one that fails all of them after five, or after three if no call has succeeded lately, as on a
+-- slow worker. Where each call belongs to a site, a site has one strike at most while another site is served: failures of
 -- five sites in a row are the provider's trouble, those of one site are not. A person closes a breaker with: update
 -- provider_health set state = 'closed' where provider = 'openai';
 

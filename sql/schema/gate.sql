@@ -2,9 +2,9 @@
 --
 -- A waiting job waits in the line, PENDING, and not in the slot of a worker: a claim takes only what can start.
 
--- What a blog takes of each bucket. Takes, in the order of the stages: the bucket of each stage's call, null: none;
+-- What a job takes of each bucket. Takes, in the order of the stages: the bucket of each stage's call, null: none;
 -- the tokens reserved for it.
--- Gives  for each bucket: calls of a blog; blog_s: the time in which the bucket lets one more blog through; request_s
+-- Gives  for each bucket: calls of a job; blog_s: the time in which the bucket lets one more job through; request_s
 --        and token_s: how far one of each moves its clocks, a token by what calls of the last minute used of what was
 --        reserved; ahead_s: see quota_ahead_s.
 create function bucket_needs(buckets text[], tokens integer[], t timestamptz)
@@ -41,12 +41,12 @@ $$;
 
 -- How many jobs may be claimed now.
 -- Takes  buckets, tokens: as bucket_needs; buckets null: there are no quotas; leads: seconds from the claim of a new
---        blog to the call of each stage; patience_s: the longest that a claimed job may wait for a quota.
+--        job to the call of each stage; patience_s: the longest that a claimed job may wait for a quota.
 -- Gives  for each stage: line, its number; bucket, null: its calls need none that all sites share; calls: how many
 --        jobs at it would get their call within half of the patience, null: any; starts: for the first stage, how
---        many new blogs may start, null: any.
+--        many new jobs may start, null: any.
 --
--- A new blog may start when every quota that it will need lets it through in time. As many blogs are on their way to
+-- A new job may start when every quota that it will need lets it through in time. As many jobs are on their way to
 -- a bucket as it lets through in the time that one of them needs to get there, and a few more wait for it, so that it
 -- never idles. When one passes, another starts. This limits the work in progress (CONWIP; Spearman, Woodruff and Hopp
 -- 1990), which follows the pace of the narrowest quota by itself.

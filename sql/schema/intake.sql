@@ -1,7 +1,7 @@
 -- Intake: the one way in for SQL, CLI, Python and HTTP, with the limits that all of them meet.
 
--- One row: how many waited when they were last counted, at most a second ago, and the newest blog then. With what has
--- come since, producers need not count ten thousand rows for each blog. They count if there is no fresh figure, or it
+-- One row: how many waited when they were last counted, at most a second ago, and the newest job then. With what has
+-- come since, producers need not count ten thousand rows for each job. They count if there is no fresh figure, or it
 -- leaves no room.
 create table queue_gauge (
     one boolean primary key default true check (one),
@@ -67,7 +67,7 @@ begin
 end
 $$;
 
--- Raises BW503 when more blogs of a site would wait than its max_pending.
+-- Raises BW503 when more jobs of a site would wait than its max_pending.
 -- Takes  for_sites and counts, same order: how many more are meant for each.
 -- Hints  As announce_sites: planned for 3 sites, it reads all 20,000 at each call.
 create function require_site_room(for_sites text[], counts bigint[]) returns void language plpgsql volatile
@@ -134,7 +134,7 @@ end
 $$;
 
 -- The limits hold for every INSERT, once for each statement. Two transactions that are open at the same time do not
--- see each other's blogs, so the queue may exceed its limit by what both insert.
+-- see each other's jobs, so the queue may exceed its limit by what both insert.
 -- Hints  As announce_sites: planned for 3 sites, it reads all 20,000 at each insert.
 create function blog_generations_within_limits() returns trigger language plpgsql
 set enable_seqscan = off set jit = off as $$
@@ -203,7 +203,7 @@ declare
 begin
     if run_at not between first and last then
         raise exception 'run_at is %: it must be within the years 1 to 9999', run_at
-        using errcode = 'check_violation', hint = 'Leave it out, or pause the site to hold its blogs back.';
+        using errcode = 'check_violation', hint = 'Leave it out, or pause the site to hold its jobs back.';
     end if;
     if publish_at not between first and last then
         raise exception 'publish_at is %: it must be within the years 1 to 9999', publish_at
@@ -224,8 +224,8 @@ begin
 end
 $$;
 
--- Adds one blog. A repeated idempotency key gives the first blog of that key, whatever else is passed.
--- Gives  id, status; created: false for a repeated key; place: its place among the waiting blogs of its site (counted
+-- Adds one job. A repeated idempotency key gives the first job of that key, whatever else is passed.
+-- Gives  id, status; created: false for a repeated key; place: its place among the waiting jobs of its site (counted
 --        up to 1,000; null once it has started); expected_start: an estimate from that place, the sites in line, the
 --        pace of the fleet and that of the site's own Wix quota; null while that is unknown (its site is paused, the
 --        total budget is used up, a circuit breaker is open); waits_for: what else it waits for, see v_waiting.
@@ -271,7 +271,7 @@ begin
         on conflict on constraint blog_generations_idempotency_key do nothing
         returning blog_generations.id into found_id;
         created := found_id is not null;
-        if enqueue_blog.queue_size_limit is not null then -- the limit was for this blog only
+        if enqueue_blog.queue_size_limit is not null then -- the limit was for this job only
             perform set_config('blogworker.queue_size_limit', coalesce(limit_before, ''), true);
         end if;
     end if;
@@ -352,7 +352,7 @@ create function create_sites(instance_ids text[]) returns void language sql vola
     on conflict do nothing
 $$;
 
--- Adds a batch of blogs; repeated idempotency keys are skipped.
+-- Adds a batch of jobs; repeated idempotency keys are skipped.
 -- Takes  blogs: an array of objects with the arguments of enqueue_blog by name.
 -- Gives  how many are new.
 -- Raises BW503 when the queue, or the site's share, is full; 23514 when a check of blog_generations refuses a row.

@@ -4,7 +4,7 @@
 -- it. A word that many posts have says little, and only its newest posts are looked at: so the cost of a search is
 -- bounded on a site of any size (related_posts.sql).
 --
--- No foreign key leads to blog_generations: what is published stays in the library when its blog is pruned.
+-- No foreign key leads to blog_generations: what is published stays in the library when its job is pruned.
 create table site_posts (
     instance_id text not null,
     generation_id bigint not null,

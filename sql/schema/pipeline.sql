@@ -127,7 +127,7 @@ create table blog_posts (
 
 create index blog_posts_site_idx on blog_posts (instance_id, generation_id desc);
 
--- Blogs that are made ahead of time and published at publish_at.
+-- Posts that are made ahead of time and published at publish_at.
 create table scheduled_blogs (
     blog_generation_id bigint primary key references blog_generations on delete cascade,
     publish_at timestamptz not null,
@@ -141,7 +141,7 @@ create table scheduled_blogs (
     )
 );
 
--- Products and ideas that may be used again for a while. Unlogged: losing it costs a call, not a blog.
+-- Products and ideas that may be used again for a while. Unlogged: losing it costs a call, not a job.
 create unlogged table cache (
     key text primary key,
     value jsonb not null,
@@ -175,8 +175,8 @@ returns bigint language sql immutable as $$
     )
 $$;
 
--- Whether the site may have a draft or a post of the blog. A draft that its owner deleted does not count: a retry
--- makes the blog again.
+-- Whether the site may have a draft or a post of the job. A draft that its owner deleted does not count: a retry
+-- makes the post again.
 create function is_shown(job bigint) returns boolean language sql stable as $$
     select exists (
         select from generation_stages as s
@@ -191,15 +191,15 @@ create function is_shown(job bigint) returns boolean language sql stable as $$
     )
 $$;
 
--- Whether the post of the blog is on its site.
+-- Whether the post of the job is on its site.
 create function is_published(job bigint) returns boolean language sql stable as $$
     select exists (select from generation_stages as s where s.generation_id = job and s.stage = 'publish.post')
         or exists (select from blog_posts as p where p.generation_id = job and p.wix_post_id is not null)
 $$;
 
--- The stage from which a retry by a person makes a blog again: the one asked for, else `source` if its source_data or
+-- The stage from which a retry by a person makes a post again: the one asked for, else `source` if its source_data or
 -- the settings of its site have changed since.
--- Gives  null: it goes on from its last checkpoint.
+-- Gives  null: it continues from its last checkpoint.
 create function retry_stage(job blog_generations, asked text) returns text language plpgsql stable as $$
 begin
     if is_shown(job.id) then
@@ -318,9 +318,9 @@ begin
 end
 $$;
 
--- Books that work as waste as soon as the blog has failed: no retry uses it.
+-- Books that work as waste as soon as the job has failed: no retry uses it.
 -- Locks  the rows of the ledger in one order, the same as save_checkpoint.sql.
--- Hints  Planned on small tables, it read all blogs and checkpoints, 100,000 of each: 104 ms, 1 ms with the hints.
+-- Hints  Planned on small tables, it read all jobs and checkpoints, 100,000 of each: 104 ms, 1 ms with the hints.
 create function generation_errors_waste() returns trigger language plpgsql
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 declare
@@ -377,11 +377,11 @@ for each statement when (
 
 -- Posts that are on the site -----------------------------------------------------------------------------------------
 
--- A blog whose post is on its site does not fail, whatever went wrong later. `publish.post`: Wix has confirmed it, so
--- the blog is DONE. `publish.asked`: Wix was asked to publish and its answer was lost, so it is asked again until it
+-- A job whose post is on its site does not fail, whatever went wrong later. `publish.post`: Wix has confirmed it, so
+-- the job is DONE. `publish.asked`: Wix was asked to publish and its answer was lost, so it is asked again until it
 -- answers.
 -- Takes  the row that is about to become FAILED; ran: it was PROCESSING.
--- Gives  the row as it is to be.
+-- Gives  the row as it will be stored.
 create function spare_published(new blog_generations, ran boolean) returns blog_generations language plpgsql volatile as $$
 declare
     post text := (
@@ -408,7 +408,7 @@ begin
 end
 $$;
 
--- Discards a draft that its owner deleted before it was published, when a person retries the blog, so that another
+-- Discards a draft that its owner deleted before it was published, when a person retries the job, so that another
 -- one is made. There is no post: `publish.deleted` is saved only if Wix has neither.
 create function forget_deleted_draft() returns trigger language plpgsql as $$
 begin

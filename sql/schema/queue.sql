@@ -1,4 +1,4 @@
--- The queue: blogs to make, and the rules for every write, also from psql.
+-- The queue: jobs to make, and the rules for every write, also from psql.
 --
 --   SCHEDULED --promote--> PENDING --claim--> PROCESSING --settle--> DONE | FAILED | CANCELLED
 --       ^------ run_at put off, publish later -------'  '--retry, release, rescue--> PENDING
@@ -84,7 +84,7 @@ create table blog_generations (
     )
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
--- What a blog is about has at least one visible character. blogworker/printable.py has the same list of invisible
+-- What a job is about has at least one visible character. blogworker/printable.py has the same list of invisible
 -- ones, and explains them.
 do $do$
 declare
@@ -131,9 +131,9 @@ create index blog_generations_suspects_idx on blog_generations (run_at)
 create index blog_generations_held_idx on blog_generations (worker_id) where status = 'PROCESSING';
 -- site_in_flight.
 create index blog_generations_in_flight_idx on blog_generations (instance_id) where status = 'PROCESSING';
--- The rate of finished blogs, prune, "what failed today".
+-- The rate of finished jobs, prune, "what failed today".
 create index blog_generations_finished_idx on blog_generations (finished_at) where finished_at is not null;
--- The blogs of one site, newest first.
+-- The jobs of one site, newest first.
 create index blog_generations_site_idx on blog_generations (instance_id, id desc);
 
 -- Counts and order ---------------------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ end
 $$;
 
 -- Counts the PENDING jobs, up to the limit, so that it costs the same whatever the backlog is.
--- Hints  A session that planned this on a small table read first the 60,000 blogs that had ended: 81 ms, 1 ms with the
+-- Hints  A session that planned this on a small table read first the 60,000 jobs that had ended: 81 ms, 1 ms with the
 --        hint.
 create function pending_count(up_to bigint) returns bigint language sql stable
 set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
@@ -219,7 +219,7 @@ $$;
 --        not, and admit_sites.sql checks it again; waiting for it would hold up every promote and every settle of
 --        that site.
 --
--- NOTIFY takes a lock that all committing transactions share (8 producers: 2,309 blogs a second with it, 3,611
+-- NOTIFY takes a lock that all committing transactions share (8 producers: 2,309 jobs a second with it, 3,611
 -- without). So no transaction notifies within 50 ms of a notification that is committed and not handled yet. A worker
 -- that was woken keeps looking for a while, and finds the sites announced without one.
 -- Hints  A session that planned this for 3 sites and met 20,000 later read all of them: 56 ms a call, 2 ms with the
@@ -353,7 +353,7 @@ for each row when (
 -- Raises  BW409 for a refused transition, or where the claim of a running job is changed.
 create function blog_generations_guard_update() returns trigger language plpgsql as $$
 declare
-    first text; -- the stage from which a retry makes the blog again
+    first text; -- the stage from which a retry makes the post again
 begin
     if new.attempt < old.attempt then
         raise exception 'attempt of job % cannot go down: it fences old attempts out', old.id using errcode = 'BW409';
@@ -488,7 +488,7 @@ for each statement when (
     current_setting('check_function_bodies') <> 'off' or not has_table_privilege('blog_generations'::regclass, 'TRIGGER')
 ) execute function blog_generations_after_insert();
 
--- A person may also move a blog to another site.
+-- A person may also move a job to another site.
 -- Hints  Planned for single rows, it compared each old row with each new one: cancelling 4,250 jobs took 27 s, 2 s
 --        with the hint.
 create function blog_generations_after_update() returns trigger language plpgsql

@@ -240,10 +240,10 @@ $$;
 -- need not wait behind calls that came before it. A process learns in its next round what other processes have
 -- granted to it; that round comes sooner than ahead_s.
 --
--- The invariant. Think of the provider's bucket as one that refills at the limit, holds burst_s plus one call, takes
--- the estimate when a call starts, and is corrected by the real usage when that is reported. Whenever a call starts,
--- the bucket holds the estimate of that call. It does so however long calls take, however much more or less than
--- their estimates they use, and whatever blocks, changes of the limits and changes of the pace come in between. In
+-- The invariant. The provider's bucket is modelled like this: it refills at the limit, holds burst_s plus one call,
+-- loses the estimate when a call starts, and is corrected by the real usage when that is reported. Whenever a call
+-- starts, the bucket holds at least the estimate of that call. This is true for calls of any duration, for usage above
+-- or below the estimates, and for any blocks and changes of the limits and of the pace in between. In
 -- terms of the clock: it is never less ahead of now than what started calls have taken out of the provider's bucket
 -- and not refilled, plus what granted calls are going to take out. So:
 --

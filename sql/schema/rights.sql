@@ -1,20 +1,20 @@
 -- Rights: least privilege. `blogworker roles` creates the roles, blogworker/db/grants.py lists their privileges.
 --
 -- A producer calls enqueue_blog, which runs with the rights of the tables' owner, as triggers do. So no role needs
--- privileges for what triggers write: sites of new blogs, announcements, totals of spending.
+-- privileges for what triggers write: sites of new jobs, announcements, totals of spending.
 
 -- Columns that the program maintains ---------------------------------------------------------------------------------
 
--- A role that may not create triggers here sets only the source and the times of a blog that it inserts; all other
+-- A role that may not create triggers here sets only the source and the times of a job that it inserts; all other
 -- columns are reset. The id comes from the sequence, because a chosen id would make a later insert of another role
 -- fail.
 create function blog_generations_guard_columns() returns trigger language plpgsql as $$
 begin
     if new.status not in ('PENDING', 'SCHEDULED') then
-        raise exception 'a blog cannot be inserted as %', new.status
+        raise exception 'a job cannot be inserted as %', new.status
         using
             errcode = 'insufficient_privilege',
-            hint = 'Leave status alone. Only the owner of the table inserts blogs that were made elsewhere.';
+            hint = 'Leave status alone. Only the owner of the table inserts jobs that were made elsewhere.';
     end if;
     new.id := nextval(pg_get_serial_sequence('blog_generations', 'id'));
     new.stage := 'source';

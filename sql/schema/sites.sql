@@ -29,8 +29,8 @@ create table sites (
     ready_at timestamptz,
     at_cap boolean not null default false, -- ready, but as many of its jobs run as may
     capped_until timestamptz, -- a site at its cap is checked again then; null: only when one of its jobs ends
-    virtual_time double precision not null default 0, -- service received, in standard blogs per unit of weight
-    -- A moving average of what one blog of the site costs, in standard blogs. Bounded, so that one odd blog neither
+    virtual_time double precision not null default 0, -- service received, in standard posts per unit of weight
+    -- A moving average of what one job of the site costs, in standard posts. Bounded, so that one odd job neither
     -- starves its site nor frees it.
     turn_cost real not null default 1 check (turn_cost between 0.1 and 100),
 
@@ -80,7 +80,7 @@ create table site_bills (
     id bigint generated always as identity primary key,
     instance_id text not null,
     correction real not null, -- of the virtual time, before it is divided by the weight
-    blog_cost real, -- what a DONE blog cost in all its attempts, for turn_cost; null: the blog is not DONE
+    blog_cost real, -- what a DONE job cost in all its attempts, for turn_cost; null: the job is not DONE
 
     constraint texts_are_bounded check (length(instance_id) <= 200),
     constraint costs_are_bounded check (
@@ -88,7 +88,7 @@ create table site_bills (
     )
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
--- Tokens of a blog that costs one turn: the estimates of the two calls that write it.
+-- Tokens of a job that costs one turn: the estimates of the two calls that write it.
 create function standard_blog_tokens() returns double precision language sql immutable as 'select 6000.0::float8';
 
 -- Wakes idle workers. Postgres delivers equal notifications of one transaction once.

@@ -192,7 +192,7 @@ end
 $$;
 
 -- Held by attempts in progress, of a site or of all sites, except by the job but_not.
--- Hints  Planned on a small table, it read all 100,000 blogs: 143 ms, 2 ms with the hint.
+-- Hints  Planned on a small table, it read all 100,000 jobs: 143 ms, 2 ms with the hint.
 create function sum_held_usd(site text, but_not bigint) returns numeric language plpgsql stable
 set enable_seqscan = off set jit = off as $$
 begin
@@ -241,7 +241,7 @@ create function shell_word(word text) returns text language sql stable as $$
     end
 $$;
 
--- Why a blog of `wanted` USD does not fit a budget, and until when; nulls if it fits. If what is spent leaves no
+-- Why a job of `wanted` USD does not fit a budget, and until when; nulls if it fits. If what is spent leaves no
 -- room: until the period ends. If only holds do: for a few seconds, since most attempts cost less than they hold.
 create function over_budget(
     whose text, advice text, budget_day numeric, budget_month numeric, spent_day numeric, spent_month numeric,
@@ -263,9 +263,9 @@ begin
         return;
     end if;
     reason := format(
-        '%s budget of %s a %s has no room for a blog: %s spent, %sone may cost %s; ',
+        '%s budget of %s a %s has no room for a job: %s spent, %sone may cost %s; ',
         whose, usd_text(b.budget), b.period, usd_text(b.spent),
-        case when held > 0 then format('up to %s for blogs in progress, ', usd_text(held)) else '' end,
+        case when held > 0 then format('up to %s for jobs in progress, ', usd_text(held)) else '' end,
         usd_text(wanted)
     );
     if b.used_up then

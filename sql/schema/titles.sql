@@ -1,12 +1,12 @@
 -- Titles and slugs: a site never has the same title twice, nor two that are much alike, nor two posts with one slug.
 
--- The titles of each site: chosen for a blog, or published.
+-- The titles of each site: chosen for a job, or published.
 create table site_titles (
     instance_id text not null references sites,
     key text not null, -- the title in the form that is compared
     title text not null,
     source text not null default '', -- digest of its source
-    generation_id bigint unique, -- null: the blog was pruned; its title remains
+    generation_id bigint unique, -- null: the job was pruned; its title remains
     created_at timestamptz not null default now(),
 
     primary key (instance_id, key),
@@ -22,7 +22,7 @@ create table site_titles (
 create table site_slugs (
     instance_id text not null references sites,
     slug text not null,
-    generation_id bigint unique, -- null: the blog was pruned; its slug remains
+    generation_id bigint unique, -- null: the job was pruned; its slug remains
     created_at timestamptz not null default now(),
 
     primary key (instance_id, slug),
@@ -52,7 +52,7 @@ $$;
 
 -- Creates the functions that compare titles, with pg_trgm if the database has it:
 --   title_likeness: how alike two titles are, from 0 to 1: trigrams that both have, divided by those that either has;
---   titles_like: the titles of a site that are like this one, except those of one blog;
+--   titles_like: the titles of a site that are like this one, except those of one job;
 --   title_limit: the least likeness that counts; it must be called first in the same transaction.
 --
 -- Measured among 100,000 titles of one site and as many of other sites: 38 ms by the index of pg_trgm, 930 ms by
@@ -228,8 +228,8 @@ begin
 end
 $$;
 
--- Claims a slug that no other blog of the site has: the first of these that is free, else stem-2, stem-3 and so on.
--- A blog that already has one of these keeps it, so that a later attempt does not change an address.
+-- Claims a slug that no other job of the site has: the first of these that is free, else stem-2, stem-3 and so on.
+-- A job that already has one of these keeps it, so that a later attempt does not change an address.
 -- Takes  the fence of the attempt; wanted: slugs, the best first; stem: a slug with room for a number behind it.
 -- Gives  the slug; null if the claim is lost.
 -- Locks  the same as claim_title.
@@ -280,8 +280,8 @@ $$;
 
 -- Releasing ----------------------------------------------------------------------------------------------------------
 
--- A blog cancelled before any of its text was paid for releases its title and its slug, and chooses again if a person
--- retries it. A FAILED blog keeps them: it waits for a retry, and an idea that could not be written is of no use to
+-- A job cancelled before any of its text was paid for releases its title and its slug, and chooses again if a person
+-- retries it. A FAILED job keeps them: it waits for a retry, and an idea that could not be written is of no use to
 -- others.
 create function release_title() returns trigger language plpgsql as $$
 begin

@@ -2,7 +2,7 @@
 
 -- What the live workers need, as one of them wrote it into its row (Gate.needs).
 -- Gives  buckets, tokens: of the calls of ideas, content and image, and what is reserved for each; blog_s: seconds of
---        a blog; site_rpm: calls a minute to one site, null: none are made; site_calls: those of one blog; slots: of
+--        a job; site_rpm: calls a minute to one site, null: none are made; site_calls: those of one job; slots: of
 --        all workers. No row while no worker is alive.
 create function fleet_needs(
     out buckets text[], out tokens integer[], out blog_s double precision, out site_rpm double precision,
@@ -103,7 +103,7 @@ where g.status = 'PENDING';
 
 -- Estimates ----------------------------------------------------------------------------------------------------------
 
--- Blogs a minute that the live workers can make of what waits, by the narrowest of: the quotas, their slots, the Wix
+-- Jobs a minute that the live workers can make of what waits, by the narrowest of: the quotas, their slots, the Wix
 -- quotas of so many sites. Null: no worker is alive.
 create function fleet_capacity(for_sites bigint) returns double precision language sql stable as $$
     select
@@ -115,7 +115,7 @@ create function fleet_capacity(for_sites bigint) returns double precision langua
     from fleet_needs() as n
 $$;
 
--- Seconds until the most blocked of the quotas that blogs need lets a call go.
+-- Seconds until the most blocked of the quotas that jobs need lets a call go.
 create function fleet_blocked_s() returns double precision language sql stable as $$
     select coalesce(
         (
@@ -128,7 +128,7 @@ create function fleet_blocked_s() returns double precision language sql stable a
     )
 $$;
 
--- Blogs a minute to expect: what the fleet can make. If the blogs that ended lately had waited for it, the fleet was
+-- Jobs a minute to expect: what the fleet can make. If the jobs that ended lately had waited for it, the fleet was
 -- busy, and the pace is what it really made. 50 if neither is known.
 create function blogs_per_minute() returns double precision language sql stable as $$
     select
@@ -158,9 +158,9 @@ create function estimated_wait_minutes(queue_size bigint) returns integer langua
     select least(1000000, ceil(queue_size / blogs_per_minute() + fleet_blocked_s() / 60))::integer
 $$;
 
--- Seconds until the blog at this place of its site starts: first what is blocked goes on, then each round serves one
--- blog of each site in line, its own included even if it is not in line yet. A site is served no faster than its own
--- Wix quota lets its blogs out.
+-- Seconds until the job at this place of its site starts: first what is blocked goes on, then each round serves one
+-- job of each site in line, its own included even if it is not in line yet. A site is served no faster than its own
+-- Wix quota lets its jobs out.
 create function expected_wait_s(place integer) returns double precision language sql stable as $$
     select
         least(1e9, fleet_blocked_s())

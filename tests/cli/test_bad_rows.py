@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("quiet")
 GOOD = {"instance_id": "s", "source_type": "keyword", "source_data": {"keyword": "stoneware mugs"}}
 BAD_ROWS = [
     ({**GOOD, "source_type": "poem"}, "source_type 'poem' is unknown: use keyword, product, text"),
-    ({**GOOD, "source_data": {"keyword": " "}}, "a keyword blog needs its keyword"),
+    ({**GOOD, "source_data": {"keyword": " "}}, "a keyword job needs its keyword"),
     ({**GOOD, "source_data": {"keyword": "k", "notes": "n" * 65_536}}, "source_data has 65,"),
     ({**GOOD, "source_data": {"keyword": "nul\0"}}, "source_data.keyword holds a NUL character"),
     ({**GOOD, "instance_id": ""}, "instance_id is missing"),
@@ -101,7 +101,7 @@ def test_a_bad_keyword_beside_a_good_one_enqueues_neither(cli: Any, sql: Sql) ->
     """The command line is all or nothing as files are."""
     ran = cli("enqueue", "--site", "s", "--keyword", "stoneware mugs", "--keyword", " ")
 
-    complained(ran, code=USAGE, of="a keyword blog needs its keyword")
+    complained(ran, code=USAGE, of="a keyword job needs its keyword")
     assert queue_is_empty(sql)
 
 

@@ -32,9 +32,9 @@ def test_status_names_the_provider_the_reason_and_the_next_probe(cli: Cli, open_
 
 def test_status_lists_everything_that_is_stopped(cli: Cli, sql: Rows, open_breaker: None) -> None:
     """`status` said "stopped -" while a circuit breaker was open: it considered budgets only."""
-    sql("update fleet_budget set stopped_until = now() + interval '1 h', stop_reason = 'no room for a blog'")
+    sql("update fleet_budget set stopped_until = now() + interval '1 h', stop_reason = 'no room for a job'")
 
-    stopped = "no room for a blog; stages that need openai: its circuit breaker is open"
+    stopped = "no room for a job; stages that need openai: its circuit breaker is open"
     assert re.search(rf"^ *stopped +{stopped} *$", cli("status").out, re.MULTILINE)
 
 

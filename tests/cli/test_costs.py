@@ -127,8 +127,8 @@ def test_a_total_budget_is_set_shown_and_removed(cli, sql):
 
 def test_an_exhausted_budget_is_shown_in_status_and_ended_by_a_raise(cli, sql):
     cli("costs", "budget", "--day", "1")
-    sql("update fleet_budget set stopped_until = now() + interval '1 h', stop_reason = 'no room for a blog'")
-    assert "no room for a blog" in cli("status").out
+    sql("update fleet_budget set stopped_until = now() + interval '1 h', stop_reason = 'no room for a job'")
+    assert "no room for a job" in cli("status").out
     assert cli("status", "--json").json["fleet"]["budget_day_usd"] == 1
 
     cli("costs", "budget", "--day", "2")

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 JOBS, SLOTS = 200, 5
 WITHIN = 20.0
-NO_ROOM = "the fleet's budget has no room for a blog"
+NO_ROOM = "the fleet's budget has no room for a job"
 
 
 def open_gate(database: Database) -> Gate:

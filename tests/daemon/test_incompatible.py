@@ -15,7 +15,7 @@ from blogworker.db.retrying import DatabaseHealth, RetryingDatabase
 from blogworker.queue.job import Claim, Done, Outcome
 
 from .bench import Bench, Stage, until
-from .misfits import run
+from .incompatible_database import run
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 AWAY = "alter function stage_rooms rename to stage_rooms_away"

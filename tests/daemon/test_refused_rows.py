@@ -18,7 +18,7 @@ from blogworker.queue.job import Claim, Done, Outcome
 from blogworker.queue.settle import Settler
 
 from .bench import Bench, until
-from .misfits import MISFIT_CODES, done, run
+from .incompatible_database import INCOMPATIBLE_CODES, done, run
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 EVERY_CLAIM_FAILS = """
@@ -59,7 +59,7 @@ async def test_a_job_that_breaks_every_claim_fails_and_the_others_continue(
     assert [line["event"] for line in logs if line["log_level"] == "error"] == ["claim_failed", "unclaimable_job_found"]
 
 
-@pytest.mark.parametrize("code", MISFIT_CODES)
+@pytest.mark.parametrize("code", INCOMPATIBLE_CODES)
 async def test_an_incompatible_row_pauses_its_site_and_uses_no_attempt(
     bench: Bench, database: Database, code: str
 ) -> None:
@@ -100,7 +100,7 @@ create trigger refuse_odd before update on sites for each row execute function r
 """
 
 
-@pytest.mark.parametrize("code", ["P0001", "23514", *MISFIT_CODES[:2]])
+@pytest.mark.parametrize("code", ["P0001", "23514", *INCOMPATIBLE_CODES[:2]])
 async def test_a_site_that_cannot_join_the_line_breaks_no_claim(
     bench: Bench, database: Database, quiet_sooner: None, code: str
 ) -> None:
@@ -138,7 +138,7 @@ create trigger refuse_odd before update on blog_generations for each row execute
 """
 
 
-@pytest.mark.parametrize("code", ["P0001", *MISFIT_CODES[:2]])
+@pytest.mark.parametrize("code", ["P0001", *INCOMPATIBLE_CODES[:2]])
 async def test_an_incompatible_outcome_does_not_delay_others(bench: Bench, database: Database, code: str) -> None:
     await run(database, SETTLING_FAILS.format(code=code))
     await bench.add("odd", "a", "b", "odd", "c")

@@ -135,7 +135,7 @@ async def test_a_site_waits_seconds_for_budget_reserved_by_running_jobs(purse, p
     answer = await purse.ask(second)
 
     assert answer["reason"] == (
-        "its budget of $0.03 a day has no room for a blog: $0.00 spent, up to $0.02 for blogs in progress, "
+        "its budget of $0.03 a day has no room for a job: $0.00 spent, up to $0.02 for jobs in progress, "
         "one may cost $0.02; asked again in seconds"
     )
     assert (await purse.site())["resume_at"] == NOON + timedelta(seconds=5)

@@ -27,7 +27,7 @@ async def test_a_site_whose_budget_is_spent_is_paused_until_the_period_ends(purs
 
     site = await purse.site("shop")
     assert site["pause_reason"] == answer["reason"] == (
-        "its budget of $5.00 a day has no room for a blog: $4.99 spent, one may cost $0.02; "
+        "its budget of $5.00 a day has no room for a job: $4.99 spent, one may cost $0.02; "
         "resumes 2026-11-24 00:00 UTC, or raise it: blogworker sites set shop --budget-day 10"
     )  # fmt: skip
     assert site["resume_at"] == MIDNIGHT
@@ -208,7 +208,7 @@ async def test_an_exhausted_total_budget_stops_claims_until_its_period_ends_or_i
     answers = await purse.ask_all((await claimer()).claims)
 
     reason = (
-        "the fleet's budget of $1.00 a day has no room for a blog: $0.99 spent, one may cost $0.02; "
+        "the fleet's budget of $1.00 a day has no room for a job: $0.99 spent, one may cost $0.02; "
         "resumes 2026-11-24 00:00 UTC, or raise it: blogworker costs budget --day 2"
     )
     assert [answer["reason"] for answer in answers] == [reason] * 2

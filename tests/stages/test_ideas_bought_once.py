@@ -38,12 +38,12 @@ async def ideas_calls(harness: Harness) -> int:
 
 
 async def buyers(harness: Harness) -> list[Any]:
-    return [row["value"]["job_id"] for row in await harness.run("select value from cache where key like '%/buyer'")]
+    return [row["value"]["job_id"] for row in await harness.run("select value from cache where key like '%/lock'")]
 
 
 async def shelf(harness: Harness) -> str:
     """The key under which the ideas for the harness's first blog are kept, as the stage names it."""
-    [made] = await harness.run("select key from cache where key like 'ideas/%' and key not like '%/buyer'")
+    [made] = await harness.run("select key from cache where key like 'ideas/%' and key not like '%/lock'")
     await harness.run("delete from cache")
     return str(made["key"])
 
@@ -117,13 +117,13 @@ async def test_a_dead_buyer_continues_after_its_rescue(harness, dying):
     assert await buyers(harness) == []
 
 
-async def test_a_dead_buyer_is_replaced_after_a_while(harness, dying):
+async def test_the_lock_of_a_dead_attempt_ends_after_a_while(harness, dying):
     """No job may wait for ever for a buyer that died unnoticed."""
     assert (await harness.attempt())["status"] == "PENDING"
-    [left] = await harness.run("select extract(epoch from expires_at - now()) as s from cache where key like '%/buyer'")
+    [left] = await harness.run("select extract(epoch from expires_at - now()) as s from cache where key like '%/lock'")
     assert STAGE_DEADLINE_S - 60 < left["s"] <= STAGE_DEADLINE_S
 
-    await harness.run("update cache set expires_at = now() where key like '%/buyer'")
+    await harness.run("update cache set expires_at = now() where key like '%/lock'")
 
     assert (await harness.attempt())["status"] == "DONE"
 
@@ -246,10 +246,10 @@ async def test_ideas_that_arrived_meanwhile_are_not_bought_again(work, writer, c
     assert writer.asked == []
 
 
-async def test_a_lost_attempt_does_not_release_the_next_buyer(harness, dying):
+async def test_a_lost_attempt_does_not_release_the_next_lock(harness, dying):
     """Its worker, back from the dead, cleans up after itself only."""
     cache, [key] = cache_of(harness), [row["key"] for row in await harness.run("select key from cache")]
-    key = key.removesuffix("/buyer")
+    key = key.removesuffix("/lock")
     await rescue(harness)
     [again] = await harness.claims(1)
     assert await cache.acquire_single_flight(key, again, ttl_s=60)

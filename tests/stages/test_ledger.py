@@ -180,7 +180,7 @@ async def test_a_budget_for_four_buys_about_four_of_ten(desk, whose):
     assert (await books.sums())["booked"] <= four
     waiting = await books.sql("select status, failures, error from blog_generations where status <> 'DONE'")
     assert {(job["status"], job["failures"]) for job in waiting} == {("PENDING", 0)}
-    assert all("has no room for a blog" in job["error"] for job in waiting)
+    assert all("has no room for a job" in job["error"] for job in waiting)
 
 
 async def test_only_the_remaining_cost_is_reserved(work, checkpoints):

@@ -1,14 +1,14 @@
 """A private PostgreSQL for the demo, the bench and the tests: started, found again, stopped. Never for production.
 
-    home/            the folder asked for, or its twin in /var/tmp when the server's user cannot reach that folder
+    home/            the given folder, or one in /var/tmp if the server's user cannot reach it
     |-- lock         held with flock while a server starts or stops, so that two callers take turns
-    |-- password     the superuser's; only TCP asks for it
+    |-- password     of the superuser; only TCP needs it
     |-- server.log
-    `-- data/        mode 0700, and the socket is in it: whoever may enter may connect
+    `-- data/        mode 0700, with the socket: only users who may enter can connect
 
 PostgreSQL refuses to run as root. Root's server therefore runs as the owner of the folder, or as `nobody` when that is
-root, and only the folder itself changes hands: the mode of a parent is never touched. The truth about a running server
-is its own postmaster.pid, so any later process finds it again, also after the starter was killed.
+root. Only the folder itself gets another owner, and no mode of a parent changes. Whether a server runs is read from its
+postmaster.pid, so any later process finds it, also after the process that started it was killed.
 """
 
 from blogworker.db.embedded.postgres import EmbeddedPostgres

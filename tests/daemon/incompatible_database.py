@@ -12,7 +12,7 @@ async def run(database: Database, text: str) -> None:
         await connection.execute(text.encode())
 
 
-MISFIT_CODES = ["42501", "42703", "42883", "42P01", "3F000", "0A000"]
+INCOMPATIBLE_CODES = ["42501", "42703", "42883", "42P01", "3F000", "0A000"]
 
 
 async def done(claim: Claim, saved: Mapping[str, Any]) -> Outcome:
