@@ -63,7 +63,7 @@ class Generation:
     tokens_cached: int
     tokens_out: int  # including reasoning
     request_id: str | None = None
-    cost_usd: float | None = None  # None: the model has no price in the settings
+    cost_usd: float | None = None  # None: the model has no price in the settings, or the response has no usage
     fault: ProviderError | None = None  # why the text is not usable
     tier: str | None = None  # the service tier that was used and billed
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -88,7 +88,7 @@ def generation_of(
     if content is None or not _is_response(content):
         raise OutcomeUnknown("the body is not a response object", provider=PROVIDER, request_id=request_id)
     usage, tier = usage_of(content), tier_of(content)
-    price = in_force(prices, _day(content))
+    price = in_force(prices, _day(content)) if usage.tokens_in or usage.tokens_out else None
     return Generation(
         text=SECRETS.hide(text_of(content), shapes=False, words=False),  # it is published
         model=SECRETS.hide(answer.text(content.get("model")) or model),
@@ -126,8 +126,9 @@ def _fault(content: Mapping[str, Any], request_id: str | None) -> ProviderError 
             return _failed_in_body(content, request_id)
         case "incomplete":
             reason = answer.code(answer.at(content, "incomplete_details", "reason"))
-            kind = Truncated if reason == "max_output_tokens" else Refused
-            return kind("the answer is incomplete", provider=PROVIDER, code=reason, request_id=request_id)
+            kind = {"max_output_tokens": Truncated, "content_filter": Refused}.get(reason or "", Unavailable)
+            code = UNFINISHED if kind is Unavailable else reason
+            return kind("the answer is incomplete", provider=PROVIDER, code=code, request_id=request_id)
         case "cancelled" | "queued" | "in_progress" as status:
             return Unavailable(f"the answer is {status}", provider=PROVIDER, code=UNFINISHED, request_id=request_id)
     if refusal := refusal_of(content):

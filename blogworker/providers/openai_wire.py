@@ -12,6 +12,7 @@ from blogworker.prices import Usage
 from blogworker.providers.answer import at, count, object_of, objects, text, words
 
 COMMENTARY, FINAL = "commentary", "final_answer"
+TEXT_PARTS = ("output_text", "text", None)  # the types of a part with text; gateways use all of them
 TOKENS_MAX = 10_000_000  # of one call; ten times more than any model accepts
 
 
@@ -40,6 +41,7 @@ def refusal_of(body: Mapping[str, Any]) -> str | None:
 
 
 def usage_of(body: Mapping[str, Any]) -> Usage:
+    """Return the tokens that the provider counted; zeros if the response does not say."""
     usage = at(body, "usage")
     tokens_in = _tokens(usage, "input_tokens")
     cached = min(tokens_in, _tokens(usage, "input_tokens_details", "cached_tokens"))
@@ -75,7 +77,7 @@ def _messages(body: Mapping[str, Any]) -> list[Message]:
     """Return the messages, the latest first. Commentary is used only if there is nothing else."""
     by_phase: dict[str, list[Message]] = {FINAL: [], "": [], COMMENTARY: []}
     for item in objects(body.get("output")):
-        if item.get("type") == "message":
+        if item.get("type") in (None, "message"):
             phase = item.get("phase")
             by_phase[phase if phase in (FINAL, COMMENTARY) else ""].append(_message(item))
     candidates = [found for found in by_phase.values() if any(m.texts or m.refusal is not None for m in found)]
@@ -88,6 +90,6 @@ def _encodable(value: Any) -> str:
 
 def _message(item: Mapping[str, Any]) -> Message:
     parts = objects(item.get("content"))
-    texts = [_encodable(part.get("text")) for part in parts if part.get("type") == "output_text"]
+    texts = [_encodable(part.get("text")) for part in parts if part.get("type") in TEXT_PARTS]
     refusals = [words(part.get("refusal")) for part in parts if part.get("type") == "refusal"]
     return Message(tuple(filter(None, texts)), next(filter(None, refusals), "") if refusals else None)

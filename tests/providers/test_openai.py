@@ -99,7 +99,9 @@ async def test_a_model_without_a_price_has_no_cost(openai, vendor):
         (response(status="failed", error={"code": "invalid_prompt", "message": "x"}), Rejected, "invalid_prompt"),
         (response(status="failed", error={"code": "insufficient_quota", "message": "x"}), Misconfigured, None),
         (response(), Unavailable, "empty"),
-        (response(TEXT, status="incomplete", incomplete_details="full"), Refused, None),
+        (response(TEXT, status="incomplete", incomplete_details="full"), Unavailable, "unfinished"),
+        (response(TEXT, status="incomplete", incomplete_details=None), Unavailable, "unfinished"),
+        (response(TEXT, status="incomplete", incomplete_details={"reason": "moon"}), Unavailable, "unfinished"),
         (response(status="failed", error="broken"), Unavailable, None),
     ],
 )
@@ -146,6 +148,16 @@ async def test_a_text_with_unreadable_usage_is_accepted(openai, vendor, usage):
     generation = await openai.generate(**ASK)
 
     assert (generation.checked(), generation.tokens, generation.model) == ('{"a":1}', 0, "gpt-6-luna")
+    assert generation.cost_usd is None, "it is not free: what it cost is unknown"
+
+
+@pytest.mark.parametrize("kind", ["text", None])
+async def test_text_of_another_type_is_the_answer_too(openai, vendor, kind):
+    """Gateways that speak for other models name the types of parts and items otherwise, or not at all."""
+    parts = [{"type": kind, "text": '{"a":1}'} if kind else {"text": '{"a":1}'}]
+    vendor.will(response(output=[{"content": parts} if kind is None else {"type": "message", "content": parts}]))
+
+    assert (await openai.generate(**ASK)).checked() == '{"a":1}'
 
 
 def message(*parts: dict, **fields: object) -> dict:
