@@ -45,7 +45,7 @@ async def test_a_repeated_refund_is_applied_once(client, wire, database):
 
     after = await bucket_row(database)
     assert after["tokens_clock"] - before["tokens_clock"] == timedelta(seconds=-5.5)
-    assert after["slot_tokens"][0] - before["slot_tokens"][0] == -50
+    assert sum(after["slot_tokens"]) - sum(before["slot_tokens"]) == -50  # five seconds may pass in between
 
 
 async def test_a_permanently_refused_refund_is_dropped(client, wire):
