@@ -2181,7 +2181,8 @@ begin
         and granted
         and not closed
         and not crowded
-        and greatest(q.requests_clock, q.blocked_until) < t + make_interval(secs => q.burst_s / 2)
+        and q.requests_clock < t + make_interval(secs => q.burst_s / 2)
+        and coalesce(q.blocked_until <= t, true)
     loop
         q.requests_clock := greatest(q.requests_clock, t) + a_request;
         q.slot_requests[1] := quota_counted(q.slot_requests[1], 1);

@@ -122,6 +122,16 @@ async def test_a_429_voids_the_calls_that_were_granted_in_advance(limiter, heard
     assert "quota/round" in heard.statements
 
 
+async def test_no_call_is_granted_in_advance_before_the_end_of_a_block(limiter):
+    """A call may be granted up to a second before it starts; one in advance starts at any time."""
+    await limiter.ensure(site("a"))
+    await limiter.block("wix/a", 0.6)
+
+    await with_spares(limiter, site("a"))
+
+    assert limiter._clients["wix/a"]._spares == []
+
+
 async def test_no_call_is_granted_in_advance_where_calls_wait(limiter):
     """They would go before calls that have waited longer."""
     slow = Bucket("wix/slow", "wix", 6, None, 15.0)
