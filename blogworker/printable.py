@@ -52,6 +52,11 @@ def typed(word: str) -> str:
     return "$'" + _NEITHER_QUOTED.sub(_shell_escape, word) + "'"
 
 
+def typed_argument(word: str) -> str:
+    """Quote a word as the last argument of a command. After `--`, one that begins with a dash is no option."""
+    return f"-- {typed(word)}" if word.startswith("-") else typed(word)
+
+
 def _shown(hidden: re.Pattern[str], text: str, encoding: str) -> str:
     if text.isascii() and text.isprintable():
         return text

@@ -1,6 +1,7 @@
 """No character of foreign text controls a terminal, and a word pasted into a shell keeps its meaning."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import unicodedata
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blogworker.printable import printable, printable_json, printable_lines, typed
+from blogworker.printable import printable, printable_json, printable_lines, typed, typed_argument
 
 OBEYED = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 UNSEEN = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180f\u3164\ufe00\ufe0f\uffa0\U000e0100\U000e01ef"
@@ -76,3 +77,8 @@ def test_a_quoted_word_reaches_the_program_unchanged(words: list[str]) -> None:
 
 def test_a_file_name_that_is_not_utf8_is_quoted_by_its_bytes() -> None:
     assert typed("caf\udce9") == r"$'caf\xe9'"
+
+
+@pytest.mark.parametrize("word", ["-x", "--help", "-", "a b", "shop", "-a b'c"])
+def test_an_argument_that_begins_with_a_dash_is_no_option(word):
+    assert shlex.split(typed_argument(word)) == (["--", word] if word.startswith("-") else [word])

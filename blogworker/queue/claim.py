@@ -27,7 +27,7 @@ from uuid import UUID
 
 from blogworker.db.loaders import Unreadable
 from blogworker.db.pool import Database, Row
-from blogworker.printable import typed
+from blogworker.printable import typed_argument
 from blogworker.queue.admit import WITH_A_CLAIM
 from blogworker.queue.job import Claim, Stage
 
@@ -183,7 +183,7 @@ def _unreadable(job_id: int, data: object, stage: str) -> str | None:
 def _site_unreadable(instance_id: str, settings: object) -> str:
     return (
         f"the settings of its site cannot be read: {_reason(settings)}; correct them with SQL in sites, "
-        f"then `blogworker sites resume {typed(instance_id)}`"
+        f"then `blogworker sites resume {typed_argument(instance_id)}`"
     )
 
 
