@@ -274,6 +274,7 @@ class Incarnation:
             slots=self._settings.worker.concurrency,
             in_flight=self.worker.in_flight,
             outcomes=dict(self.worker.outcomes),
+            blogs_per_s=round(fleet["finished_last_minute"] / 60, 2),
             pool=self._database.stats(),
             **fleet,
         )

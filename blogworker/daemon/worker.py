@@ -30,10 +30,12 @@ from blogworker.stages.checkpoint import load
 from blogworker.stages.records import Output
 from blogworker.telemetry import get_logger
 from blogworker.telemetry.facts import Facts, gathered
+from blogworker.telemetry.sampling import Sampler
 
 CLAIM_TIMEOUT_S = 10.0
 RELEASE_GRACE_S = 2.0  # the time to release a job when its attempt is cancelled
 UNAVAILABLE_RETRY_S = 1.0  # until the next claim when the database is unavailable or incompatible
+DONE_LINES, CLAIM_LINES = 50, 1  # per second, of jobs that are DONE and of claims; a job's row says the same
 EMPTY_POLL_S = 0.25  # the poll interval of a worker that runs until the queue is empty
 
 Pipeline = Callable[[Claim, Mapping[str, Output]], Awaitable[Outcome]]
@@ -74,6 +76,7 @@ class Worker:
         self._released: set[tuple[int, int]] = set()
         self.outcomes: Counter[str] = Counter()  # by the job's status after the attempt
         self.settled = self.released = 0
+        self._done_lines, self._claim_lines = Sampler(DONE_LINES), Sampler(CLAIM_LINES)
 
     @property
     def in_flight(self) -> int:
@@ -179,7 +182,8 @@ class Worker:
         if found.claims:
             sites = len({c.instance_id for c in found.claims})
             duration_s = round(monotonic() - started, 4)
-            log.debug("jobs_claimed", count=len(found.claims), sites=sites, duration_s=duration_s)
+            write = log.info if self._claim_lines.admits() else log.debug
+            write("jobs_claimed", count=len(found.claims), sites=sites, duration_s=duration_s)
         return found
 
     async def _release(self, claims: Iterable[Claim], probe_claim: ProbeClaim | None) -> None:
@@ -257,11 +261,14 @@ class Worker:
             self.released += 1
         else:
             self.settled += 1
+        if status == "DONE" and not self._done_lines.admits():
+            return
         failure = getattr(outcome, "failure", None)
         keys = {key: facts.get(key) for key in ("title", "score", "tokens", "cost_usd")} | {
             "stage": failure.stage if failure else None,
             "error_type": failure.kind if failure else None,
             "error": failure.message if failure else getattr(outcome, "reason", None),
+            "unlogged": self._done_lines.take_unlogged(),
         }
         write = log.error if status == "FAILED" else log.info
         write(

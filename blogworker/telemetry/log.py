@@ -33,11 +33,13 @@ EVENTS = {
     "drain_interrupted": "jobs in progress are released unfinished: in_flight",
     "lease_lost": "the worker takes a new lease, or exits because another worker took its name: worker, error",
     "heartbeat": "every 30 s: the worker, the fleet and its quotas: worker, slots, in_flight, outcomes (since it "
-    "started), pool, pending, ready_sites, oldest_wait_s, finished_last_minute, workers, oldest_xmin_age_s, "
-    "spent_today_usd, budget_exhausted, open_breakers, quotas, sites_blocked",
-    "jobs_claimed": "a claim found jobs: count, sites, duration_s",
-    "job_settled": "an attempt ended; one line per attempt, with its tokens and cost_usd: outcome, status, duration_s, "
-    "title?, score? (of the post), tokens?, cost_usd?, stage?, error_type?, error?",
+    "started), blogs_per_s (of the fleet, in the last minute), pool, pending, ready_sites, oldest_wait_s, "
+    "finished_last_minute, workers, oldest_xmin_age_s, spent_today_usd, budget_exhausted, open_breakers, quotas, "
+    "sites_blocked",
+    "jobs_claimed": "a claim found jobs; one line per second, the others at level debug: count, sites, duration_s",
+    "job_settled": "an attempt ended; one line per attempt, for at most 50 DONE jobs per second: outcome, "
+    "status, duration_s, title?, score? (of the post), tokens?, cost_usd?, stage?, error_type?, error?, unlogged? (jobs "
+    "without a line since the last one)",
     "attempt_lost": "another worker held the job when the attempt ended, so nothing was written: duration_s",
     "stage_completed": "a stage stored its checkpoint; with its tokens and cost, and the defects found in the answer "
     "of a model: stage, duration_s, model?, tokens?, cost_usd?, defects?, score? (of the post, 0 to 100)",
