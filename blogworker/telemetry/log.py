@@ -38,8 +38,8 @@ EVENTS = {
     "sites_blocked",
     "jobs_claimed": "a claim found jobs; one line per second, the others at level debug: count, sites, duration_s",
     "job_settled": "an attempt ended; one line per attempt, for at most 50 DONE jobs per second: outcome, "
-    "status, duration_s, title?, score? (of the post), tokens?, cost_usd?, stage?, error_type?, error?, unlogged? (jobs "
-    "without a line since the last one)",
+    "status, duration_s, title?, score? (of the post), tokens?, cost_usd?, stage?, error_type?, error?, unlogged? "
+    "(jobs without a line since the last one)",
     "attempt_lost": "another worker held the job when the attempt ended, so nothing was written: duration_s",
     "stage_completed": "a stage stored its checkpoint; with its tokens and cost, and the defects found in the answer "
     "of a model: stage, duration_s, model?, tokens?, cost_usd?, defects?, score? (of the post, 0 to 100)",
