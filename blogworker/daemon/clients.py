@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
 
-from anyio import Event, to_thread
+from anyio import to_thread
 
 from blogworker.daemon.pacing import read_pace, site_pace
 from blogworker.quota.limiter import Limiter
@@ -40,15 +40,15 @@ def import_sdks() -> None:
 
 
 class OpeningClients:
-    """The clients of a worker, opened beside its first claims: a restarted worker takes its jobs back before.
+    """The clients of a worker, opened after it has registered its lease and before its first claim: a restarted worker
+    takes its jobs back first.
 
-    Entering it opens nothing; `open` does, and jobs wait in `get`. They stay open until it is left.
+    Entering it opens nothing; `open` does. They stay open until it is left.
     """
 
     def __init__(self, settings: Settings, limiter: Limiter) -> None:
         self._open = partial(open_clients, settings, limiter, connections=settings.worker.concurrency)
         self._stack = AsyncExitStack()
-        self._opened = Event()
         self._clients: Clients | None = None
 
     async def __aenter__(self) -> "OpeningClients":
@@ -58,14 +58,14 @@ class OpeningClients:
         await self._stack.aclose()
 
     async def open(self) -> None:
-        """Open the clients, unless they are open. An error here ends the worker, which then releases its jobs."""
+        """Open the clients, unless they are open."""
         if self._clients is None:
             await to_thread.run_sync(import_sdks)
             self._clients = await self._stack.enter_async_context(self._open())
-            self._opened.set()
 
-    async def get(self) -> Clients:
-        """Return the clients as soon as they are open."""
-        while self._clients is None:
-            await self._opened.wait()
+    @property
+    def opened(self) -> Clients:
+        """Return the clients. Raises RuntimeError before `open`."""
+        if self._clients is None:
+            raise RuntimeError("the clients of the providers are not open")
         return self._clients

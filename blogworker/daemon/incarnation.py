@@ -6,13 +6,13 @@
 The nesting of the task groups is the order of shutdown.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
 from uuid import UUID
 
-from anyio import CancelScope, create_task_group, current_time, move_on_after, sleep_forever
+from anyio import CancelScope, create_task_group, current_time, move_on_after
 from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
 
 from blogworker import __version__
 from blogworker.daemon import systemd
@@ -63,8 +63,8 @@ log = get_logger()
 class Incarnation:
     """The worker with one worker_id.
 
-    `prepare`: makes ready what jobs wait for; it starts as soon as the lease is registered. `former`: the lease before
-    this one, in the same process.
+    `prepare`: what jobs need and the lease does not; it runs before the first claim. `former`: the lease before this
+    one, in the same process.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Incarnation:
         pipeline: FencedPipeline,
         *,
         gate: Gate,
-        prepare: Callable[[], Coroutine[Any, Any, None]] = sleep_forever,
+        prepare: Callable[[], Awaitable[None]] = checkpoint,
         waiting: Callable[[], Mapping[str, int]] = dict,
         role: Role = WORKER,
         former: FormerLease | None = None,
@@ -173,10 +173,10 @@ class Incarnation:
             self._keepers.start_soon(self._settler.run)
             async with create_task_group() as self._jobs:
                 self._set_jobs_deadline()
-                self._keepers.start_soon(self._prepare)
                 self._start_keepers(self._keepers)
                 systemd.notify("READY=1", f"STATUS=claiming as {self._lease.name}")
                 with self._claiming:
+                    await self._prepare()
                     await self.worker.claim_loop(self._lease.worker_id, self._jobs, until_empty=until_empty)
             # Do not compare clocks here: the lease may have been extended while the jobs were stopping.
             if self._jobs.cancel_scope.cancelled_caught and self._drain_until is None:

@@ -73,7 +73,7 @@ async def run(
                 work = Work(
                     claim,
                     checkpoints,
-                    await clients.get(),
+                    clients.opened,
                     limiter,
                     settings.openai,
                     breakers,

@@ -14,7 +14,7 @@ from anyio.abc import TaskStatus
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.worker import Worker
-from blogworker.db.pool import Database
+from blogworker.db.pool import Database, Row
 from blogworker.db.retrying import DatabaseHealth
 from blogworker.queue.job import Claim, Done, Outcome
 from blogworker.queue.lease import Lease
@@ -63,8 +63,7 @@ async def test_a_busy_claim_loop_can_be_cancelled(backlog: Database) -> None:
             await worker.claim_loop(worker_id, jobs)
         keepers.cancel_scope.cancel()
 
-    claimed = await backlog.rows("ops/list_jobs", status=None, instance_id=None, before=None, most=1000)
-    assert sum(row["attempt"] for row in claimed) <= 50
+    assert sum(row["attempt"] for row in await rows(backlog)) <= 50
 
 
 async def test_a_lease_extended_just_after_the_jobs_were_stopped_does_not_end_the_worker(
@@ -91,6 +90,31 @@ async def test_a_lease_extended_just_after_the_jobs_were_stopped_does_not_end_th
             incarnation._jobs.cancel_scope.cancel()  # as its deadline does
 
     assert done == [False]
+
+
+async def test_nothing_is_claimed_if_what_the_jobs_need_cannot_be_prepared(
+    backlog: Database, database_settings: DatabaseSettings
+) -> None:
+    """A worker with a broken SDK is started again and again. Its jobs would be suspected of killing it."""
+    settings = load({"database": {"url": database_settings.url}, "worker": {"name": "w"}})
+
+    async def pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+        return Done()
+
+    async def prepare() -> None:
+        raise ImportError("broken install")
+
+    gate = Gate(Breakers(backlog), "wait")
+    incarnation = Incarnation(settings, backlog, DatabaseHealth(), pipeline, gate=gate, prepare=prepare)
+    with fail_after(WITHIN_S), pytest.raises(ExceptionGroup) as raised:
+        await incarnation.run(until_empty=False)
+
+    assert raised.group_contains(ImportError)
+    assert {(row["status"], row["attempt"]) for row in await rows(backlog)} == {("PENDING", 0)}
+
+
+async def rows(database: Database) -> list[Row]:
+    return await database.rows("ops/list_jobs", status=None, instance_id=None, before=None, most=1000)
 
 
 def test_a_worker_that_starts_while_postgres_is_away_is_started_again(tmp_path: Path, forks: Forks) -> None:
