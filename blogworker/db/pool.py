@@ -114,6 +114,11 @@ class Database(Runner):
             except (FeatureNotSupported, InvalidSqlStatementName):
                 await connection.close()  # its prepared statements are lost, or belong to an older schema
                 raise
+            finally:
+                if connection.info.pipeline_status != PipelineStatus.OFF:
+                    # Its entry was cancelled after it was complete. The driver does not end such a pipeline, and all
+                    # later statements on this connection would seem to return no rows.
+                    await connection.close()
 
     @asynccontextmanager
     async def _few(self) -> AsyncIterator[None]:

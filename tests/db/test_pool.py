@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from anyio import CancelScope, create_task_group, fail_after
+from anyio.lowlevel import checkpoint
 from psycopg import waiting
 
 from blogworker.db import pool
@@ -25,6 +26,39 @@ async def test_a_connection_is_closed_although_its_block_is_cancelled(database_u
                 raise ZeroDivisionError
 
     assert connection.closed
+
+
+async def test_a_connection_returns_its_rows_wherever_an_earlier_use_was_cancelled(database, monkeypatch):
+    """A busy event loop makes the driver give way to other tasks at any place, also after the entry of a pipeline."""
+    monkeypatch.setattr(waiting, "MAX_BUSY_TIME", 0)
+    for steps in range(40):
+        async with create_task_group() as tasks:
+            tasks.start_soon(database.briefly, ("db/clock", {}), ("db/clock", {}))
+            for _ in range(steps):
+                await checkpoint()
+            tasks.cancel_scope.cancel()
+
+        for _ in range(USUAL_CONNECTIONS):  # whichever connection the pool gives
+            assert len(await database.rows("db/clock")) == 1
+
+
+async def test_transactions_work_wherever_an_earlier_one_was_cancelled(database, monkeypatch):
+    monkeypatch.setattr(waiting, "MAX_BUSY_TIME", 0)
+
+    async def read() -> None:
+        async with database.transaction() as statements:
+            await statements.rows("db/clock")
+
+    for steps in range(40):
+        async with create_task_group() as tasks:
+            tasks.start_soon(read)
+            for _ in range(steps):
+                await checkpoint()
+            tasks.cancel_scope.cancel()
+
+        for _ in range(USUAL_CONNECTIONS):
+            await read()
+            assert len(await database.rows("db/clock")) == 1
 
 
 async def test_a_hundred_statements_at_once_use_few_connections(database, monkeypatch):
