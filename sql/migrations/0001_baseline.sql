@@ -3480,6 +3480,47 @@ begin
 end
 $$;
 
+-- The place of a waiting job among those of its site, from 1, counted to 1,000: first what backs off and what has begun,
+-- then new jobs by priority and age.
+create function place_in_site(g blog_generations) returns integer language sql stable as $$
+    select least(e.part_done + e.others, 1000)::integer
+    from (
+        select
+            (
+                select count(*)
+                from (
+                    select
+                    from blog_generations as o
+                    where o.instance_id = g.instance_id and o.status = 'PENDING' and o.line is null
+                    limit 1000
+                ) as first
+            ) + (
+                select count(*)
+                from (
+                    select
+                    from blog_generations as o
+                    where o.instance_id = g.instance_id and is_started(o)
+                    limit 1000
+                ) as first
+            ) as part_done,
+            (
+                select count(*)
+                from (
+                    select
+                    from blog_generations as o
+                    where
+                        o.instance_id = g.instance_id
+                        and o.status = 'PENDING'
+                        and o.line = 0
+                        and o.priority >= g.priority
+                        and (o.priority > g.priority or o.id <= g.id)
+                    order by o.priority desc, o.id -- by the index of waiting jobs
+                    limit 1000
+                ) as before
+            ) as others
+    ) as e
+$$;
+
 -- Adds one job. A repeated idempotency key gives the first job of that key, whatever else is passed.
 -- Gives  id, status; created: false for a repeated key; place: its place among the waiting jobs of its site (counted
 --        up to 1,000; null once it has started); expected_start: an estimate from that place, the sites in line, the
@@ -3552,44 +3593,7 @@ begin
         end,
         w.reason
     from blog_generations as g
-    left join lateral (
-        select least(e.part_done + e.others, 1000)::integer as place
-        from (
-            select
-                (
-                    select count(*)
-                    from (
-                        select
-                        from blog_generations as o
-                        where o.instance_id = g.instance_id and o.status = 'PENDING' and o.line is null
-                        limit 1000
-                    ) as first
-                ) + (
-                    select count(*)
-                    from (
-                        select
-                        from blog_generations as o
-                        where o.instance_id = g.instance_id and is_started(o)
-                        limit 1000
-                    ) as first
-                ) as part_done,
-                (
-                    select count(*)
-                    from (
-                        select
-                        from blog_generations as o
-                        where
-                            o.instance_id = g.instance_id
-                            and o.status = 'PENDING'
-                            and o.line = 0
-                            and o.priority >= g.priority
-                            and (o.priority > g.priority or o.id <= g.id)
-                        order by o.priority desc, o.id -- by the index of waiting jobs
-                        limit 1000
-                    ) as before
-                ) as others
-        ) as e
-    ) as p on g.status = 'PENDING'
+    left join lateral (select place_in_site(g) as place) as p on g.status = 'PENDING'
     left join lateral (
         select nullif(v.reason, 'in line') as reason, v.kind not in ('pause', 'budget', 'breaker') as known
         from v_waiting as v
@@ -3862,7 +3866,8 @@ create function own_functions() returns text[] language sql immutable as $$
         'fleet_needs', 'forget_deleted_draft', 'forget_from', 'forget_rejected_work', 'forget_work',
         'generation_errors_waste', 'hold_budget', 'is_attempt', 'is_claimable', 'is_published', 'is_shown',
         'is_started', 'is_suspect', 'json_number', 'keep_all_titles', 'keep_titles', 'line_number', 'made_of',
-        'needs_shop', 'note_queue_size', 'over_budget', 'own_functions', 'pending_count', 'provider_health_by_hand',
+        'needs_shop', 'note_queue_size', 'over_budget', 'own_functions', 'pending_count', 'place_in_site',
+        'provider_health_by_hand',
         'provider_health_closed', 'provider_usage_summed', 'queue_size_limit', 'quota_ahead_s', 'quota_cost',
         'quota_counted', 'quota_last_minute', 'quota_moved_on', 'quota_pace', 'quota_round', 'quota_shown',
         'quota_slot', 'refuse_blogs', 'release_title', 'reopen_capped_sites', 'replace_seeded_row', 'require_room',

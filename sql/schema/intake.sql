@@ -224,6 +224,47 @@ begin
 end
 $$;
 
+-- The place of a waiting job among those of its site, from 1, counted to 1,000: first what backs off and what has begun,
+-- then new jobs by priority and age.
+create function place_in_site(g blog_generations) returns integer language sql stable as $$
+    select least(e.part_done + e.others, 1000)::integer
+    from (
+        select
+            (
+                select count(*)
+                from (
+                    select
+                    from blog_generations as o
+                    where o.instance_id = g.instance_id and o.status = 'PENDING' and o.line is null
+                    limit 1000
+                ) as first
+            ) + (
+                select count(*)
+                from (
+                    select
+                    from blog_generations as o
+                    where o.instance_id = g.instance_id and is_started(o)
+                    limit 1000
+                ) as first
+            ) as part_done,
+            (
+                select count(*)
+                from (
+                    select
+                    from blog_generations as o
+                    where
+                        o.instance_id = g.instance_id
+                        and o.status = 'PENDING'
+                        and o.line = 0
+                        and o.priority >= g.priority
+                        and (o.priority > g.priority or o.id <= g.id)
+                    order by o.priority desc, o.id -- by the index of waiting jobs
+                    limit 1000
+                ) as before
+            ) as others
+    ) as e
+$$;
+
 -- Adds one job. A repeated idempotency key gives the first job of that key, whatever else is passed.
 -- Gives  id, status; created: false for a repeated key; place: its place among the waiting jobs of its site (counted
 --        up to 1,000; null once it has started); expected_start: an estimate from that place, the sites in line, the
@@ -296,44 +337,7 @@ begin
         end,
         w.reason
     from blog_generations as g
-    left join lateral (
-        select least(e.part_done + e.others, 1000)::integer as place
-        from (
-            select
-                (
-                    select count(*)
-                    from (
-                        select
-                        from blog_generations as o
-                        where o.instance_id = g.instance_id and o.status = 'PENDING' and o.line is null
-                        limit 1000
-                    ) as first
-                ) + (
-                    select count(*)
-                    from (
-                        select
-                        from blog_generations as o
-                        where o.instance_id = g.instance_id and is_started(o)
-                        limit 1000
-                    ) as first
-                ) as part_done,
-                (
-                    select count(*)
-                    from (
-                        select
-                        from blog_generations as o
-                        where
-                            o.instance_id = g.instance_id
-                            and o.status = 'PENDING'
-                            and o.line = 0
-                            and o.priority >= g.priority
-                            and (o.priority > g.priority or o.id <= g.id)
-                        order by o.priority desc, o.id -- by the index of waiting jobs
-                        limit 1000
-                    ) as before
-                ) as others
-        ) as e
-    ) as p on g.status = 'PENDING'
+    left join lateral (select place_in_site(g) as place) as p on g.status = 'PENDING'
     left join lateral (
         select nullif(v.reason, 'in line') as reason, v.kind not in ('pause', 'budget', 'breaker') as known
         from v_waiting as v

@@ -1,0 +1,98 @@
+"""`blogworker explain`: why a job waits or failed, what is before it, and what to do."""
+
+from typing import Any
+
+import pytest
+
+from .refusals import complained
+
+FAILED = 1
+DUE = "interval '1 hour'"
+
+
+def job(sql: Any, site: str = "shop", **columns: object) -> int:
+    names = "".join(f", {name}" for name in columns)
+    marks = ", %s" * len(columns)
+    rows = sql(
+        f"insert into blog_generations (instance_id, source_type, source_id{names}) values (%s, 'keyword', 'k'{marks}) "
+        "returning id",
+        site,
+        *columns.values(),
+    )
+    return int(rows[0][0])
+
+
+def test_a_job_in_line_knows_what_is_before_it(cli: Any, sql: Any) -> None:
+    first, second = job(sql), job(sql)
+    urgent = job(sql, priority=5)
+
+    places = {each: cli("explain", str(each), "--json").json["jobs_before"] for each in (first, second, urgent)}
+
+    assert places == {urgent: 0, first: 1, second: 2}
+    shown = cli("explain", str(second)).out
+    assert "waits: in line" in shown
+    assert "2 jobs of its site; 0 sites" in shown
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "advice"),
+    [
+        ("update sites set paused_at = now(), pause_reason = 'no credit'", "pause", "blogworker sites resume shop"),
+        ("update fleet_budget set stopped_until = now() + interval '1 h', stop_reason = 'spent'", "budget", "costs"),
+        (
+            "update provider_health set state = 'open', reason = 'down' where provider = 'openai'",
+            "breaker",
+            "breakers close",
+        ),
+        ("update sites set max_in_flight = 1; update sites set at_cap = true", "cap", "blogworker sites set shop --max-in-flight"),
+        ("update blog_generations set run_at = now() + interval '1 h', line = null", None, "run_at"),
+    ],
+)
+def test_what_a_job_waits_for_comes_with_what_to_do(
+    cli: Any, sql: Any, change: str, kind: str | None, advice: str
+) -> None:
+    waiting = job(sql)
+    sql(change)
+
+    found = cli("explain", str(waiting), "--json").json
+
+    assert found["waits_for"] == kind
+    assert advice in found["advice"]
+    assert (found["starts_in_s"] is None) == (kind in ("pause", "budget", "breaker"))
+
+
+def test_a_site_that_begins_with_a_dash_can_be_typed(cli: Any, sql: Any) -> None:
+    waiting = job(sql, site="-x")
+    sql("update sites set paused_at = now(), pause_reason = 'r'")
+
+    assert "blogworker sites resume -- -x" in cli("explain", str(waiting)).out
+
+
+def test_a_failed_job_says_why_and_how_to_go_on(cli: Any, sql: Any) -> None:
+    failed = job(sql)
+    sql("update blog_generations set status = 'FAILED', error = 'the model refused {this}'")
+    sql(
+        "insert into generation_errors (generation_id, attempt, stage, kind, message, retryable) "
+        "values (%s, 1, 'content', 'Refused', 'm', false)",
+        failed,
+    )
+
+    found = cli("explain", str(failed), "--json").json
+
+    assert found["summary"] == "failed: the model refused {this}"
+    assert found["advice"].endswith(f"`blogworker retry {failed}`")
+
+
+@pytest.mark.parametrize("status", ["CANCELLED", "FAILED"])
+def test_an_ended_job_waits_for_nothing(cli: Any, sql: Any, status: str) -> None:
+    ended = job(sql)
+    sql(f"update blog_generations set status = '{status}'")
+
+    found = cli("explain", str(ended), "--json").json
+
+    assert (found["waits_for"], found["jobs_before"], found["starts_in_s"]) == (None, None, None)
+    assert f"blogworker retry {ended}" in found["advice"]
+
+
+def test_a_job_that_does_not_exist_is_one_line(cli: Any) -> None:
+    complained(cli("explain", "999"), code=FAILED, of="there is no job 999")
