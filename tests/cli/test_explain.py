@@ -44,7 +44,11 @@ def test_a_job_in_line_knows_what_is_before_it(cli: Any, sql: Any) -> None:
             "breaker",
             "breakers close",
         ),
-        ("update sites set max_in_flight = 1; update sites set at_cap = true", "cap", "blogworker sites set shop --max-in-flight"),
+        (
+            "update sites set max_in_flight = 1; update sites set at_cap = true",
+            "cap",
+            "blogworker sites set shop --max-in-flight",
+        ),
         ("update blog_generations set run_at = now() + interval '1 h', line = null", None, "run_at"),
     ],
 )
