@@ -158,10 +158,10 @@ async def test_a_throttled_token_request_blocks_its_site_too(database):
 
 async def test_polls_of_predictions_stay_below_their_own_limit(database):
     """Fifty slots of a few workers look more often than Replicate allows."""
-    reads = Bucket(pacing.READS, "replicate", 600, None)
+    reads = Bucket(pacing.READS, "replicate", 6_000, None)
     limiters = [Limiter(database, {pacing.READS: reads}) for _ in range(2)]
     await limiters[0].start()
-    async with simulated(replicate_read_rpm=620, replicate_burst=1 / 30) as room:
+    async with simulated(replicate_read_rpm=6_200, replicate_burst=1 / 30) as room:  # two seconds of calls at once
         settings = ReplicateSettings(api_token=KEY, base_url=f"{room.url}/replicate", _env_file=None)
         async with (
             ReplicateClient(settings, connections=10, pace=pacing.read_pace(limiters[0])) as first,
@@ -170,12 +170,12 @@ async def test_polls_of_predictions_stay_below_their_own_limit(database):
             prediction_id = await first.create("a mug", aspect_ratio="16:9")
             async with create_task_group() as tasks:
                 for replicate in (first, second):
-                    for _ in range(20):
+                    for _ in range(150):
                         tasks.start_soon(replicate.get, prediction_id)
         stats = await room.stats()
 
     assert stats["vendors"]["replicate"]["throttled"] == 0
-    assert stats["vendors"]["replicate"]["operations"]["predictions.get"] == 40
+    assert stats["vendors"]["replicate"]["operations"]["predictions.get"] == 300
 
 
 async def test_the_clients_of_a_worker_are_paced(database):

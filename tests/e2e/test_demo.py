@@ -141,7 +141,7 @@ def test_a_demo_cut_short_leaves_nothing_running(start: Start) -> None:
     until_running(demo, "demo --out", "simulate", "demo/1", "demo/2", "postgres")
 
     demo.process.send_signal(signal.SIGINT)
-    code, said = demo.finish(within_s=10)
+    code, said = demo.finish(within_s=30)
 
     assert code == 130, said
     assert "nothing is left running" in said
@@ -154,7 +154,7 @@ def test_a_demo_cut_short_while_its_database_starts_leaves_nothing_running(start
     until_running(demo, "initdb")
 
     demo.process.send_signal(signal.SIGTERM)
-    code, said = demo.finish(within_s=10)
+    code, said = demo.finish(within_s=30)
 
     assert code == 130, said
     assert demo.relatives() == []
