@@ -15,6 +15,7 @@ from blogworker.bench.load.large_quotas import large_quotas, require_running
 from blogworker.bench.load.metering import Meter, Usage
 from blogworker.bench.scratch import server
 
+LEAST = 1e-6  # of what a ratio is taken; less was too little to measure
 OURS, BARE, RATIO = "ours", "bare", "ours / bare"
 STATES = {OURS: "bench/pipeline_state", BARE: "bench/bare_state"}
 SITES = 20
@@ -100,8 +101,7 @@ def _figure(kind: str, usage: Usage, calls: float, posts: Sequence[dict[str, Any
 
 def _ratio(ours: Figure, bare: Figure) -> Figure:
     """Return each figure of ours divided by that of bare; None where that of bare is 0."""
-    theirs = asdict(bare)
-    ratios: dict[str, Any] = {
-        name: value / theirs[name] if theirs[name] else None for name, value in asdict(ours).items() if name != "worker"
-    }
+    theirs = {name: value for name, value in asdict(bare).items() if name != "worker" and value and value > LEAST}
+    ratios: dict[str, Any] = dict.fromkeys(name for name in asdict(bare) if name != "worker")
+    ratios |= {name: getattr(ours, name) / value for name, value in theirs.items() if getattr(ours, name) is not None}
     return Figure(worker=RATIO, **ratios)
