@@ -13,6 +13,7 @@ from blogworker.bench.claim import PACED, WINDOW, Backlog, load
 from blogworker.bench.scratch import ScratchDatabase, database, register, server, settle
 from blogworker.ops.forecast import forecast
 from blogworker.ops.jobs import list_jobs, show_job
+from blogworker.ops.metrics import read_metrics
 from blogworker.ops.sites import list_sites
 from blogworker.ops.status import fleet_status
 from blogworker.queue.claim import claim
@@ -22,7 +23,7 @@ from blogworker.queue.validation import NewJob
 from blogworker.spend.estimate import Prices
 
 SITE = "site-1"
-BULK, SLOTS, LISTED = 1_000, 50, 50
+BULK, SLOTS, LISTED, TOP_SITES = 1_000, 50, 50, 20
 UNLIMITED = 2_000_000_000
 
 
@@ -37,6 +38,7 @@ class Figure:
     enqueue_1000_ms: float
     heartbeat_ms: float
     status_ms: float
+    metrics_ms: float
     list_ms: float
     list_of_site_ms: float
     show_ms: float
@@ -76,6 +78,7 @@ class _Measured:
             "enqueue_ms": self._enqueue,
             "heartbeat_ms": lambda: self._database.one("ops/heartbeat"),
             "status_ms": lambda: fleet_status(self._database),
+            "metrics_ms": lambda: read_metrics(self._database, top_sites=TOP_SITES),
             "list_ms": lambda: list_jobs(self._database, status=None, site=None, before=None, most=LISTED),
             "list_of_site_ms": lambda: list_jobs(self._database, status=None, site=SITE, before=None, most=LISTED),
             "show_ms": lambda: show_job(self._database, 1),

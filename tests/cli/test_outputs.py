@@ -79,6 +79,7 @@ COMMANDS = [
     ["quotas"],
     ["quotas", "--site", "s"],
     ["breakers"],
+    ["metrics", "--top-sites", "9"],
     ["costs"],
     ["costs", "budget"],
     ["enqueue", "--site", "t", "--keyword", "tea", "--dry-run"],
@@ -127,7 +128,8 @@ def test_json_equals_the_database(run: Callable[..., Ran]) -> None:
 
 
 def test_an_output_of_ascii_is_written_in_ascii(run: Callable[..., Ran]) -> None:
-    for command in (["status"], ["list"], ["show", "1"], ["show", "1", "--json"], ["run", *COMMANDS[-1][1:]]):
+    texts = (["status"], ["list"], ["show", "1"], ["show", "1", "--json"], ["metrics"])
+    for command in (*texts, ["run", *COMMANDS[-1][1:]]):
         ran = run(*command, out="ascii", **KEYS, BLOGWORKER_LOG_FORMAT="console")
         assert ran.out.isascii(), command
         assert (ran.code, ran.err) == (DONE, ""), command

@@ -1,0 +1,238 @@
+"""Metrics: the queue, the fleet, the quotas and the money as Prometheus reads them. The database is the only source.
+
+    read_metrics(database) -> [Metric, ...]     render(metrics) -> the text format 0.0.4
+
+Every statement reads a bounded number of jobs, so a scrape costs the same with a thousand and with ten million. Labels
+are bounded too: no site is named unless `top_sites` asks for it. What ended is a gauge of the last minute or hour,
+since the rows of ended jobs are pruned. `blogworker_posts_written_total` and `blogworker_cost_usd_total` are sums of
+the ledger, which is not.
+
+The format is written here in a few lines. `prometheus_client` renders a registry of this process. These values belong
+to the database and are read anew for each scrape: they would need a collector and a dependency to be rendered the same.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from blogworker.db.pool import Database, Row
+from blogworker.printable import printable
+from blogworker.redact import SECRETS
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+MOST_JOBS = 10_000  # up to which jobs of a status are counted
+MOST_ENDED = 5_000  # newest ended jobs that are read: 83 a second are counted within a minute
+MOST_SITE_JOBS = 1_000  # up to which the PENDING jobs of a site are counted
+MOST_QUOTAS, MOST_BREAKERS, MOST_KINDS = 20, 50, 20
+SAMPLED_JOBS = 200  # newest ended jobs whose stages are read
+SAMPLED_ERRORS, SAMPLED_ENDED = 2_000, 2_000  # newest rows that kinds of errors and busy sites are counted in
+MOST_TOP_SITES = 100
+
+
+class Kind(StrEnum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    value: float
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric with its values now. It has no samples if there is nothing to measure, such as a budget."""
+
+    name: str
+    kind: Kind
+    help: str
+    unit: str  # '' for a number of things; else the last word of the name, before _total
+    samples: tuple[Sample, ...] = ()
+
+
+def _gauge(name: str, unit: str, text: str) -> Metric:
+    return Metric(f"blogworker_{name}", Kind.GAUGE, text, unit)
+
+
+def _counter(name: str, unit: str, text: str) -> Metric:
+    return Metric(f"blogworker_{name}_total", Kind.COUNTER, text, unit)
+
+
+CATALOG = (
+    _gauge("metrics_timestamp_seconds", "seconds", "Time of the database when these metrics were read, since 1970."),
+    _gauge("jobs", "", f"Jobs that have not ended, by status, each counted up to {MOST_JOBS:,}."),
+    _gauge("oldest_wait_seconds", "seconds", "Longest wait of a new job that is next at the head of the line."),
+    _gauge("jobs_ended_last_minute", "", f"Jobs that ended in the last 60 seconds, of the newest {MOST_ENDED:,}."),
+    _gauge("jobs_ended_last_hour", "", f"Jobs that ended in the last 3600 seconds, of the newest {MOST_ENDED:,}."),
+    _counter("posts_written", "", "Posts that were written and scored, ever."),
+    _gauge("sites", "", f"Sites in line (ready), at their cap, or paused; up to {MOST_JOBS:,} ready or at their cap."),
+    _gauge("workers", "", "Workers by state: alive, draining, or lost (the lease has ended)."),
+    _gauge("slots", "", "Jobs that the workers may run at the same time, without those that drain."),
+    _gauge("slots_in_use", "", "Jobs that the live workers run, as of their last lease extension."),
+    _gauge(
+        "quota_limit", "", f"Calls or tokens that a quota allows in 60 seconds; the {MOST_QUOTAS} most used quotas."
+    ),
+    _gauge("quota_used_ratio", "ratio", "Part of a quota that was used in the last 60 seconds."),
+    _gauge("quota_waiting_calls", "", "Calls of all workers that wait for a quota."),
+    _gauge("quota_blocked_seconds", "seconds", "Time until a quota that a 429 has blocked is free again."),
+    _gauge("breaker_state", "", "1 for the state of a provider's circuit breaker: closed, open or half_open; else 0."),
+    _gauge("spent_usd", "usd", "Spent in the current day or month, UTC."),
+    _gauge("budget_usd", "usd", "Total budget of a day or month. Absent: there is none."),
+    _gauge("budget_reached", "", "1 while the total budget stops paid stages, else 0."),
+    _counter("cost_usd", "usd", "Spent on provider calls, ever."),
+    _gauge("attempt_errors_last_hour", "", f"Attempts that failed, by the {MOST_KINDS} most frequent kinds of error."),
+    _gauge("stage_duration_seconds", "seconds", f"Duration of a stage, of the last {SAMPLED_JOBS} jobs of an hour."),
+    _gauge("database_oldest_transaction_seconds", "seconds", "Age of the oldest open transaction; 0: none is open."),
+    _gauge("site_jobs", "", f"Jobs of the busiest sites, PENDING ones counted up to {MOST_SITE_JOBS:,}."),
+)
+Samples = dict[str, list[Sample]]
+
+
+async def read_metrics(database: Database, *, top_sites: int = 0) -> list[Metric]:
+    """Return all metrics of `CATALOG`, in its order. `top_sites`: how many of the busiest sites to name."""
+    async with database.transaction() as statements:
+        await statements.execute("db/read_only")
+        queue = await statements.one("ops/metrics_queue", most=MOST_JOBS)
+        ended = await statements.rows("ops/metrics_ended", most=MOST_ENDED)
+        fleet = await statements.one("ops/metrics_fleet")
+        quotas = await statements.rows("ops/metrics_quotas", most=MOST_QUOTAS)
+        breakers = await statements.rows("ops/metrics_breakers", most=MOST_BREAKERS)
+        errors = await statements.rows("ops/metrics_errors", most=MOST_KINDS, sample=SAMPLED_ERRORS)
+        stages = await statements.rows("ops/metrics_stages", sample=SAMPLED_JOBS)
+        sites: list[Row] = []
+        if top_sites:
+            top = min(top_sites, MOST_TOP_SITES)
+            sites = await statements.rows("ops/metrics_sites", top=top, sample=SAMPLED_ENDED, most=MOST_SITE_JOBS)
+    found: Samples = {}
+    for part in (_queue(queue), _ended(ended), _fleet(fleet), _quotas(quotas), _breakers(breakers), _sites(sites)):
+        found |= part
+    found["attempt_errors_last_hour"] = [_sample(row["errors"], kind=row["kind"]) for row in errors]
+    found["stage_duration_seconds"] = [
+        _sample(row[f"p{percent}"], stage=row["stage"], percentile=percent)
+        for row in stages
+        for percent in ("50", "95")
+    ]
+    return [replace(each, samples=tuple(found[_short(each.name)])) for each in CATALOG]
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("blogworker_").removesuffix("_total")
+
+
+def _sample(value: float, **labels: str) -> Sample:
+    return Sample(float(value), labels)
+
+
+def _known(values: Mapping[str, float | None], label: str) -> list[Sample]:
+    """Return a sample for each value that is not None."""
+    return [_sample(value, **{label: name}) for name, value in values.items() if value is not None]
+
+
+def _queue(row: Row) -> Samples:
+    wait = row["oldest_wait_s"]
+    statuses = ("PENDING", "PROCESSING", "SCHEDULED")
+    return {
+        "metrics_timestamp_seconds": [_sample(row["read_at"])],
+        "jobs": _known({status: row[status.lower()] for status in statuses}, "status"),
+        "oldest_wait_seconds": [_sample(0 if wait is None else max(0, wait))],
+        "sites": _known({state: row[state] for state in ("ready", "at_cap", "paused")}, "state"),
+    }
+
+
+def _ended(rows: Sequence[Row]) -> Samples:
+    by_status = {row["status"]: row for row in rows}
+    zero = {"last_minute": 0, "last_hour": 0}
+    return {
+        f"jobs_ended_{period}": [
+            _sample(by_status.get(status, zero)[period], status=status) for status in ("DONE", "FAILED", "CANCELLED")
+        ]
+        for period in zero
+    }
+
+
+def _fleet(row: Row) -> Samples:
+    return {
+        "posts_written": [_sample(row["posts"])],
+        "workers": _known({state: row[state] for state in ("alive", "draining", "lost")}, "state"),
+        "slots": [_sample(row["slots"])],
+        "slots_in_use": [_sample(row["slots_in_use"])],
+        "spent_usd": _known({"day": row["spent_day_usd"], "month": row["spent_month_usd"]}, "period"),
+        "budget_usd": _known({"day": row["budget_day_usd"], "month": row["budget_month_usd"]}, "period"),
+        "budget_reached": [_sample(row["budget_reached"])],
+        "cost_usd": [_sample(row["cost_usd"])],
+        "database_oldest_transaction_seconds": [_sample(max(0, row["oldest_transaction_s"]))],
+    }
+
+
+def _quotas(rows: Sequence[Row]) -> Samples:
+    def of(column: str) -> list[Sample]:
+        return [_sample(row[column], quota=row["name"], provider=row["provider"]) for row in rows]
+
+    def counted(column: str) -> list[Sample]:
+        return [
+            _sample(row[f"{counts}_{column}"], quota=row["name"], provider=row["provider"], counts=counts)
+            for row in rows
+            for counts in ("requests", "tokens")
+            if row[f"{counts}_{column}"] is not None
+        ]
+
+    return {
+        "quota_limit": counted("limit"),
+        "quota_used_ratio": counted("ratio"),
+        "quota_waiting_calls": of("queue_length"),
+        "quota_blocked_seconds": of("blocked_s"),
+    }
+
+
+def _breakers(rows: Sequence[Row]) -> Samples:
+    return {
+        "breaker_state": [
+            _sample(row["state"] == state, provider=row["provider"], state=state)
+            for row in rows
+            for state in ("closed", "open", "half_open")
+        ]
+    }
+
+
+def _sites(rows: Sequence[Row]) -> Samples:
+    return {
+        "site_jobs": [
+            _sample(row[status.lower()], site=row["instance_id"], status=status)
+            for row in rows
+            for status in ("PENDING", "PROCESSING")
+        ]
+    }
+
+
+def render(metrics: Iterable[Metric], *, encoding: str = "utf-8") -> str:
+    """Return the text format 0.0.4 of Prometheus. `encoding`: of the output; what it lacks is escaped."""
+    return "".join(f"{line}\n" for metric in metrics if metric.samples for line in _lines(metric, encoding))
+
+
+def _lines(metric: Metric, encoding: str) -> Iterator[str]:
+    yield f"# HELP {metric.name} {_escaped(metric.help, encoding)}"
+    yield f"# TYPE {metric.name} {metric.kind}"
+    by_labels = {_labels(sample.labels, encoding): sample.value for sample in metric.samples}  # none may come twice
+    for labels, value in by_labels.items():
+        yield f"{metric.name}{labels} {_number(value)}"
+
+
+def _labels(labels: Mapping[str, str], encoding: str) -> str:
+    pairs = ",".join(f'{name}="{_quoted(value, encoding)}"' for name, value in labels.items())
+    return f"{{{pairs}}}" if pairs else ""
+
+
+def _escaped(text: str, encoding: str) -> str:
+    return printable(text, encoding=encoding).replace("\\", r"\\")
+
+
+def _quoted(value: str, encoding: str) -> str:
+    """Return the value of a label without secrets and hidden characters: any program may have written it."""
+    return _escaped(SECRETS.hide(value, shapes=False, words=False), encoding).replace('"', r"\"")
+
+
+def _number(value: float) -> str:
+    if value in (float("inf"), float("-inf")):
+        return "+Inf" if value > 0 else "-Inf"
+    return str(int(value)) if float(value).is_integer() else repr(value)
