@@ -52,39 +52,75 @@ class Metric:
 
 
 def _gauge(name: str, unit: str, text: str) -> Metric:
-    return Metric(f"blogworker_{name}", Kind.GAUGE, text, unit)
+    return Metric(name, Kind.GAUGE, text, unit)
 
 
 def _counter(name: str, unit: str, text: str) -> Metric:
-    return Metric(f"blogworker_{name}_total", Kind.COUNTER, text, unit)
+    return Metric(name, Kind.COUNTER, text, unit)
 
 
 CATALOG = (
-    _gauge("metrics_timestamp_seconds", "seconds", "Time of the database when these metrics were read, since 1970."),
-    _gauge("jobs", "", f"Jobs that have not ended, by status, each counted up to {MOST_JOBS:,}."),
-    _gauge("oldest_wait_seconds", "seconds", "Longest wait of a new job that is next at the head of the line."),
-    _gauge("jobs_ended_last_minute", "", f"Jobs that ended in the last 60 seconds, of the newest {MOST_ENDED:,}."),
-    _gauge("jobs_ended_last_hour", "", f"Jobs that ended in the last 3600 seconds, of the newest {MOST_ENDED:,}."),
-    _counter("posts_written", "", "Posts that were written and scored, ever."),
-    _gauge("sites", "", f"Sites in line (ready), at their cap, or paused; up to {MOST_JOBS:,} ready or at their cap."),
-    _gauge("workers", "", "Workers by state: alive, draining, or lost (the lease has ended)."),
-    _gauge("slots", "", "Jobs that the workers may run at the same time, without those that drain."),
-    _gauge("slots_in_use", "", "Jobs that the live workers run, as of their last lease extension."),
     _gauge(
-        "quota_limit", "", f"Calls or tokens that a quota allows in 60 seconds; the {MOST_QUOTAS} most used quotas."
+        "blogworker_metrics_timestamp_seconds",
+        "seconds",
+        "Time of the database when these metrics were read, since 1970.",
     ),
-    _gauge("quota_used_ratio", "ratio", "Part of a quota that was used in the last 60 seconds."),
-    _gauge("quota_waiting_calls", "", "Calls of all workers that wait for a quota."),
-    _gauge("quota_blocked_seconds", "seconds", "Time until a quota that a 429 has blocked is free again."),
-    _gauge("breaker_state", "", "1 for the state of a provider's circuit breaker: closed, open or half_open; else 0."),
-    _gauge("spent_usd", "usd", "Spent in the current day or month, UTC."),
-    _gauge("budget_usd", "usd", "Total budget of a day or month. Absent: there is none."),
-    _gauge("budget_reached", "", "1 while the total budget stops paid stages, else 0."),
-    _counter("cost_usd", "usd", "Spent on provider calls, ever."),
-    _gauge("attempt_errors_last_hour", "", f"Attempts that failed, by the {MOST_KINDS} most frequent kinds of error."),
-    _gauge("stage_duration_seconds", "seconds", f"Duration of a stage, of the last {SAMPLED_JOBS} jobs of an hour."),
-    _gauge("database_oldest_transaction_seconds", "seconds", "Age of the oldest open transaction; 0: none is open."),
-    _gauge("site_jobs", "", f"Jobs of the busiest sites, PENDING ones counted up to {MOST_SITE_JOBS:,}."),
+    _gauge("blogworker_jobs", "", f"Jobs that have not ended, by status, each counted up to {MOST_JOBS:,}."),
+    _gauge(
+        "blogworker_oldest_wait_seconds", "seconds", "Longest wait of a new job that is next at the head of the line."
+    ),
+    _gauge(
+        "blogworker_jobs_ended_last_minute",
+        "",
+        f"Jobs that ended in the last 60 seconds, of the newest {MOST_ENDED:,}.",
+    ),
+    _gauge(
+        "blogworker_jobs_ended_last_hour",
+        "",
+        f"Jobs that ended in the last 3600 seconds, of the newest {MOST_ENDED:,}.",
+    ),
+    _counter("blogworker_posts_written_total", "", "Posts that were written and scored, ever."),
+    _gauge(
+        "blogworker_sites",
+        "",
+        f"Sites in line (ready), at their cap, or paused; up to {MOST_JOBS:,} ready or at their cap.",
+    ),
+    _gauge("blogworker_workers", "", "Workers by state: alive, draining, or lost (the lease has ended)."),
+    _gauge("blogworker_slots", "", "Jobs that the workers may run at the same time, without those that drain."),
+    _gauge("blogworker_slots_in_use", "", "Jobs that the live workers run, as of their last lease extension."),
+    _gauge(
+        "blogworker_quota_limit",
+        "",
+        f"Calls or tokens that a quota allows in 60 seconds; the {MOST_QUOTAS} most used quotas.",
+    ),
+    _gauge("blogworker_quota_used_ratio", "ratio", "Part of a quota that was used in the last 60 seconds."),
+    _gauge("blogworker_quota_waiting_calls", "", "Calls of all workers that wait for a quota."),
+    _gauge("blogworker_quota_blocked_seconds", "seconds", "Time until a quota that a 429 has blocked is free again."),
+    _gauge(
+        "blogworker_breaker_state",
+        "",
+        "1 for the state of a provider's circuit breaker: closed, open or half_open; else 0.",
+    ),
+    _gauge("blogworker_spent_usd", "usd", "Spent in the current day or month, UTC."),
+    _gauge("blogworker_budget_usd", "usd", "Total budget of a day or month. Absent: there is none."),
+    _gauge("blogworker_budget_reached", "", "1 while the total budget stops paid stages, else 0."),
+    _counter("blogworker_cost_usd_total", "usd", "Spent on provider calls, ever."),
+    _gauge(
+        "blogworker_attempt_errors_last_hour",
+        "",
+        f"Attempts that failed, by the {MOST_KINDS} most frequent kinds of error.",
+    ),
+    _gauge(
+        "blogworker_stage_duration_seconds",
+        "seconds",
+        f"Duration of a stage, of the last {SAMPLED_JOBS} jobs of an hour.",
+    ),
+    _gauge(
+        "blogworker_database_oldest_transaction_seconds",
+        "seconds",
+        "Age of the oldest open transaction; 0: none is open.",
+    ),
+    _gauge("blogworker_site_jobs", "", f"Jobs of the busiest sites, PENDING ones counted up to {MOST_SITE_JOBS:,}."),
 )
 Samples = dict[str, list[Sample]]
 

@@ -3,12 +3,14 @@
 import re
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
 from anyio import run_process
 
 from blogworker.db.pool import Database
+from blogworker.db.sql import sql_dir
 from blogworker.ops.metrics import CATALOG, MOST_TOP_SITES, Kind, Metric, Sample, read_metrics, render
 from blogworker.redact import SECRETS
 
@@ -149,6 +151,16 @@ def test_names_follow_the_conventions_of_prometheus() -> None:
         assert metric.name.removesuffix("_total").endswith(metric.unit), metric.name
         assert metric.help.endswith(".")
     assert len({metric.name for metric in CATALOG}) == len(CATALOG)
+
+
+async def test_the_table_of_metrics_is_complete(history: str, database: Database) -> None:
+    page = (Path(str(sql_dir())) / "monitoring" / "README.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| `(blogworker_\w+)` \| (.*?) \| (.*) \|$", page, re.MULTILINE)
+
+    found = await read_metrics(database, top_sites=5)
+
+    labels = [", ".join(dict.fromkeys(name for each in metric.samples for name in each.labels)) for metric in found]
+    assert table == [(metric.name, names, metric.help) for metric, names in zip(found, labels, strict=True)]
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)")
