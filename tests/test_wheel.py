@@ -68,7 +68,7 @@ def test_the_wheel_contains_every_file_the_program_reads(built: Path) -> None:
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "blogworker").rglob("*.py")}
 
     assert wanted | modules <= held
-    sql = ("sql/migrations/", "sql/schema/", "sql/queries/")
+    sql = ("sql/migrations/", "sql/schema/", "sql/queries/", "sql/monitoring/alerts.yml", "sql/monitoring/grafana.json")
     for kind in (*sql, "demo/templates/", "demo/catalog.csv", "prompts/", "writer/"):
         assert any(kind in name for name in wanted), kind
     assert not [name for name in held if not name.startswith("blogworker")]
