@@ -1,11 +1,13 @@
 """Commands about circuit breakers: show, close."""
 
+from dataclasses import asdict
+
 import typer
 
 from blogworker.cli.output import console, duration, emit_json, table
 from blogworker.cli.session import with_database
-from blogworker.db.pool import Row
 from blogworker.ops.breakers import close_breaker, list_breakers
+from blogworker.ops.records import BreakerState
 
 app = typer.Typer(
     help="Show the circuit breakers: which providers are not called, and why.", invoke_without_command=True
@@ -31,30 +33,30 @@ def close(
     _show(with_database(lambda database: close_breaker(database, provider)), as_json=as_json)
 
 
-def _show(rows: list[Row], *, as_json: bool) -> None:
+def _show(found: list[BreakerState], *, as_json: bool) -> None:
     if as_json:
-        emit_json(rows)
+        emit_json([asdict(breaker) for breaker in found])
     else:
-        console().print(breaker_table(rows))
+        console().print(breaker_table(found))
 
 
-def breaker_table(rows: list[Row]) -> object:
+def breaker_table(found: list[BreakerState]) -> object:
     columns = ["provider", "state", "open for", "next probe", "openings", "reason"]
     cells = [
         (
-            row["provider"],
-            row["state"].replace("_", " "),
-            None if row["open_s"] is None else duration(row["open_s"]),
-            _next(row),
-            row["tries"] or None,
-            row["reason"],
+            breaker.provider,
+            breaker.state.replace("_", " "),
+            None if breaker.open_s is None else duration(breaker.open_s),
+            _next(breaker),
+            breaker.tries or None,
+            breaker.reason,
         )
-        for row in rows
+        for breaker in found
     ]
     return table("Circuit breakers", columns, cells, fold=["reason"])
 
 
-def _next(row: Row) -> str | None:
-    if row["state"] != "open":
+def _next(breaker: BreakerState) -> str | None:
+    if breaker.state != "open":
         return None
-    return "when a person closes it" if row["retry_at"] is None else f"in {duration(row['retry_in_s'])}"
+    return "when a person closes it" if breaker.retry_in_s is None else f"in {duration(breaker.retry_in_s)}"

@@ -10,8 +10,8 @@ from rich.text import Text
 from blogworker.cli.money import BUDGET_HELP, budget, budgets, dollars
 from blogworker.cli.output import console, emit_json, facts, table
 from blogworker.cli.session import with_database
-from blogworker.db.pool import Row
 from blogworker.ops.costs import Costs, CostsRequest, Period, read_costs, read_spending, set_total_budget
+from blogworker.ops.records import EndedJobsCost, ModelCost, PeriodCost, SiteCost, Spending
 from blogworker.plurals import counted
 from blogworker.section import load_section
 from blogworker.settings import OpenAISettings, ReplicateSettings
@@ -65,30 +65,30 @@ def set_budget(
     is_changed = changes["set_day"] or changes["set_month"]
     spending = with_database(partial(set_total_budget, changes=changes) if is_changed else read_spending)
     if as_json:
-        emit_json(spending)
+        emit_json(asdict(spending))
     else:
         console().print(facts(_budget_facts(spending)))
 
 
 def _parts(found: Costs, *, days: int, site: str | None) -> list[Any]:
     money = ["cost", "wasted", "unpriced calls", "score"]
-    cells = [[row[key] for key in USAGE.values()] + _money(row) for row in found.models]
-    models = [(row["provider"], row["model"], *cell) for row, cell in zip(found.models, cells, strict=True)]
+    cells = [[getattr(row, key) for key in USAGE.values()] + _money(row) for row in found.models]
+    models = [(row.provider, row.model, *cell) for row, cell in zip(found.models, cells, strict=True)]
     periods = [
-        (row["begins"].isoformat(), *(row[key] for key in USAGE.values()), *_money(row)) for row in found.periods
+        (row.begins.isoformat(), *(getattr(row, key) for key in USAGE.values()), *_money(row)) for row in found.periods
     ]
     sites = [
         (
-            row["instance_id"],
-            dollars(row["cost_usd"]),
-            dollars(row["today_usd"]),
+            row.instance_id,
+            dollars(row.cost_usd),
+            dollars(row.today_usd),
             _score(row),
-            budgets(row["budget_day_usd"], row["budget_month_usd"]),
-            row["pause_reason"],
+            budgets(row.budget_day_usd, row.budget_month_usd),
+            row.pause_reason,
         )
         for row in found.sites
     ]
-    prices = [(p["model"], p["price"], p["since"], p["checked"]) for p in found.prices if p["used"]]
+    prices = [(p.model, p.price, p.since, p.checked) for p in found.prices if p.used]
     of = f" of {site}" if site else ""
     return [
         facts(_budget_facts(found.spending)),
@@ -106,29 +106,29 @@ def _parts(found: Costs, *, days: int, site: str | None) -> list[Any]:
     ]
 
 
-def _money(row: Row) -> list[object]:
-    return [dollars(row["cost_usd"]), dollars(row["wasted_usd"]), row["unpriced"], _score(row)]
+def _money(row: ModelCost | PeriodCost) -> list[object]:
+    return [dollars(row.cost_usd), dollars(row.wasted_usd), row.unpriced, _score(row)]
 
 
-def _score(row: Row) -> float | None:
+def _score(row: ModelCost | PeriodCost | SiteCost) -> float | None:
     """Return the average score of the posts; None if there are none, and for models that write none."""
-    return None if row["score"] is None else float(row["score"])
+    return None if row.score is None else float(row.score)
 
 
-def _budget_facts(s: Row) -> dict[str, object]:
+def _budget_facts(s: Spending) -> dict[str, object]:
     return {
-        "today": _against(s["spent_today_usd"], s["budget_day_usd"], s["left_today_usd"]),
-        "this month": _against(s["spent_month_usd"], s["budget_month_usd"], s["left_month_usd"]),
-        "reserved": f"up to {dollars(s['held_usd'])} for jobs in progress",
-        "projected": f"{dollars(s['projected_month_usd'])} by the end of the month: what is spent, and "
-        f"{dollars(s['a_day_usd'])} per day (the last seven days) for {s['days_left']:.1f} days",
+        "today": _against(s.spent_today_usd, s.budget_day_usd, s.left_today_usd),
+        "this month": _against(s.spent_month_usd, s.budget_month_usd, s.left_month_usd),
+        "reserved": f"up to {dollars(s.held_usd)} for jobs in progress",
+        "projected": f"{dollars(s.projected_month_usd)} by the end of the month: what is spent, and "
+        f"{dollars(s.a_day_usd)} per day (the last seven days) for {s.days_left:.1f} days",
         "scored": _scored(s),
-        "stopped": s["stop_reason"] or "nothing: no budget is used up",
+        "stopped": s.stop_reason or "nothing: no budget is used up",
     }
 
 
-def _scored(s: Row) -> str:
-    posts, score = s["posts_month"], s["score_month"]
+def _scored(s: Spending) -> str:
+    posts, score = s.posts_month, s.score_month
     return f"{counted(posts, 'post')} this month" + (
         "" if score is None else f", {score} of 100 on average: `blogworker review`"
     )
@@ -142,21 +142,21 @@ def _against(spent: object, limit: object, left: object) -> str:
 
 def _job_facts(found: Costs) -> dict[str, object]:
     jobs, models = found.jobs, found.models
-    spent, wasted = sum(row["cost_usd"] for row in models), sum(row["wasted_usd"] for row in models)
+    spent, wasted = sum(row.cost_usd for row in models), sum(row.wasted_usd for row in models)
     share = f" ({100 * wasted / spent:.1f} %)" if spent else ""
     return {
         "finished jobs": _finished(jobs),
-        "failed jobs": f"{jobs['failed']:,}, which cost {dollars(jobs['failed_usd'])}",
-        "wasted": f"{dollars(wasted)}{share} in {counted(sum(row['wasted'] for row in models), 'call')}: "
+        "failed jobs": f"{jobs.failed:,}, which cost {dollars(jobs.failed_usd)}",
+        "wasted": f"{dollars(wasted)}{share} in {counted(sum(row.wasted for row in models), 'call')}: "
         "repairs, answers truncated or refused, pictures that failed",
-        "possibly billed": f"{counted(jobs['unanswered'], 'call')} without an answer, "
-        f"{counted(jobs['cut_off'], 'attempt')} whose worker died during a paid call",
+        "possibly billed": f"{counted(jobs.unanswered, 'call')} without an answer, "
+        f"{counted(jobs.cut_off, 'attempt')} whose worker died during a paid call",
     }
 
 
-def _finished(jobs: Row) -> str:
+def _finished(jobs: EndedJobsCost) -> str:
     """Return the number of finished jobs and their own cost. The total spent also includes jobs in progress."""
-    done, seen, cost = jobs["done"], jobs["done_seen"], jobs["done_usd"]
+    done, seen, cost = jobs.done, jobs.done_seen, jobs.done_usd
     if not seen:
         return f"{done:,}"
     if seen < ENOUGH:

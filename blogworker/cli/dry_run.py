@@ -83,7 +83,7 @@ def _json(seen: Forecast, found: Checked) -> dict[str, Any]:
         "skipped": found.skipped.total(),
         "skipped_by": dict(found.skipped),
         "bad": found.bad,
-        "waiting": seen.outlook and seen.outlook["waiting"],
+        "waiting": seen.outlook and seen.outlook.waiting,
         "refusal": full
         and {
             "message": str(full),
@@ -111,7 +111,7 @@ def _show(seen: Forecast, found: Checked) -> None:
         "time": f"at least {_minutes(estimate.minutes)} of quota{_of(estimate.narrowest)}",
     }
     if seen.outlook is not None:
-        lines["waiting before them"] = f"{seen.outlook['waiting']:,}{_behind(seen)}"
+        lines["waiting before them"] = f"{seen.outlook.waiting:,}{_behind(seen)}"
         lines["at the current rate"] = _pace(seen)
     columns = ["source", "jobs", "stage", "model", "calls", "tokens", "cost", "at most", "estimated from"]
     console().print(table("Each job", columns, map(_row, estimate.uses)))
@@ -150,4 +150,4 @@ def _pace(seen: Forecast) -> str:
     pace = seen.minutes_at_pace
     if seen.outlook is None or pace is None:
         return "no job ended in the last ten minutes"
-    return f"{_minutes(pace)} ({seen.outlook['a_minute']:,.1f} jobs per minute over the last ten)"
+    return f"{_minutes(pace)} ({seen.outlook.a_minute:,.1f} jobs per minute over the last ten)"

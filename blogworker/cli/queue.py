@@ -14,10 +14,11 @@ from blogworker.cli.money import budgets, dollars
 from blogworker.cli.output import console, duration, emit_json, facts, heading, prose, table
 from blogworker.cli.quotas import quota_table
 from blogworker.cli.session import with_database
-from blogworker.db.pool import Database, Row
+from blogworker.db.pool import Database
 from blogworker.errors import BlogworkerError
 from blogworker.ops import jobs
-from blogworker.ops.status import fleet_status
+from blogworker.ops.records import JobDetails, JobSummary, WorkerState
+from blogworker.ops.status import FleetStatus, fleet_status
 from blogworker.post.product_url import page_of
 from blogworker.queue.job import Status
 
@@ -33,9 +34,9 @@ def register(app: typer.Typer) -> None:
 
 def status(as_json: bool = JSON) -> None:
     """Show the queue by status, why jobs wait, the workers, the rate, the quotas and the open circuit breakers."""
-    found = asdict(with_database(fleet_status))
+    found = with_database(fleet_status)
     if as_json:
-        emit_json(found)
+        emit_json(asdict(found))
         return
     out = console()
     for part in _status_tables(found):
@@ -43,59 +44,63 @@ def status(as_json: bool = JSON) -> None:
         out.print()
 
 
-def _status_tables(found: dict[str, Any]) -> list[Any]:
-    fleet = found["fleet"]
+def _status_tables(found: FleetStatus) -> list[Any]:
+    fleet = found.fleet
     pace = {
-        "sites": "{sites:,} ({ready:,} ready, {paused:,} paused, {at_cap:,} at cap)".format(**fleet),
+        "sites": "{sites:,} ({ready:,} ready, {paused:,} paused, {at_cap:,} at cap)".format(**asdict(fleet)),
         "finished": "{finished_last_minute:,} in the last minute, {finished_last_10_minutes:,} in the last ten".format(
-            **fleet
+            **asdict(fleet)
         ),
-        "wait": f"about {fleet['estimated_wait_minutes']} min until the waiting jobs are done",
-        "spent today": f"{dollars(fleet['usd_today'])}, {dollars(fleet['usd_month'])} this month (UTC)",
-        "total budget": budgets(fleet["budget_day_usd"], fleet["budget_month_usd"]),
+        "wait": f"about {fleet.estimated_wait_minutes} min until the waiting jobs are done",
+        "spent today": f"{dollars(fleet.usd_today)}, {dollars(fleet.usd_month)} this month (UTC)",
+        "total budget": budgets(fleet.budget_day_usd, fleet.budget_month_usd),
         "stopped": _stopped(found),
     }
-    if not any(worker["alive"] for worker in found["workers"]):
+    if not any(worker.alive for worker in found.workers):
         pace["workers"] = "none is alive: no job is claimed until one is started (blogworker run)"
-    queue = table("Queue", ["status", "jobs", "oldest", "newest"], [list(row.values()) for row in found["queue"]])
+    queue = table(
+        "Queue",
+        ["status", "jobs", "oldest", "newest"],
+        [(row.status, row.jobs, row.oldest, row.newest) for row in found.queue],
+    )
     waiting = table(
         "Why jobs wait",
         ["jobs", "reason", "oldest", "until"],
-        [(w["jobs"], w["reason"], w["oldest"], w["until"]) for w in found["waiting"]],
+        [(w.jobs, w.reason, w.oldest, w.until) for w in found.waiting],
         fold=["reason"],
     )
     workers = table(
         "Workers",
         ["worker", "in flight", "slots", "up", "lease", "state"],
         [
-            (w["name"], w["in_flight"], w["concurrency"], duration(w["up_s"]), f"{w['lease_s']:.0f} s", _health(w))
-            for w in found["workers"]
+            (w.name, w.in_flight, w.concurrency, duration(w.up_s), f"{w.lease_s:.0f} s", _health(w))
+            for w in found.workers
         ],
     )
-    quotas = quota_table(found["quotas"])
+    quotas = quota_table(found.quotas)
     sites = table(
         "Busiest sites",
         ["site", "pending", "processing", "done (24 h)", "failed (24 h)"],
-        [(s["instance_id"], s["pending"], s["processing"], s["done"], s["failed"]) for s in found["busiest_sites"]],
+        [(s.instance_id, s.pending, s.processing, s.done, s.failed) for s in found.busiest_sites],
     )
-    not_closed = [row for row in found["breakers"] if row["state"] != "closed"]
-    waits = [waiting] if found["waiting"] else []
+    not_closed = [row for row in found.breakers if row.state != "closed"]
+    waits = [waiting] if found.waiting else []
     breakers = [breaker_table(not_closed)] if not_closed else []
     return [queue, *waits, facts(pace), *breakers, workers, quotas, sites]
 
 
-def _stopped(found: dict[str, Any]) -> str:
+def _stopped(found: FleetStatus) -> str:
     """Return what is not claimed now, and why."""
-    reasons = [found["fleet"]["stop_reason"]] if found["fleet"]["stop_reason"] else []
+    reasons = [found.fleet.stop_reason] if found.fleet.stop_reason else []
     reasons += [
-        f"stages that need {row['provider']}: its circuit breaker is {row['state'].replace('_', '-')}"
-        for row in found["breakers"]
-        if row["state"] != "closed"
+        f"stages that need {row.provider}: its circuit breaker is {row.state.replace('_', '-')}"
+        for row in found.breakers
+        if row.state != "closed"
     ]
     return "; ".join(reasons) or "nothing"
 
 
-def _attempts(job: Row) -> str:
+def _attempts(job: Mapping[str, Any]) -> str:
     """Return the attempts that counted, and their limit. The attempt in progress counts, and one that failed the job
     at once, such as a refusal. A job that was cancelled, or failed by a claim, may have none."""
     failures, most = job["failures"], job["max_attempts"]
@@ -110,10 +115,10 @@ def _attempts(job: Row) -> str:
             return f"{failures}/{most}"
 
 
-def _health(worker: Row) -> str:
-    if not worker["alive"]:
+def _health(worker: WorkerState) -> str:
+    if not worker.alive:
         return "lost"
-    return "draining" if worker["draining"] else "alive"
+    return "draining" if worker.draining else "alive"
 
 
 def list_jobs(
@@ -125,26 +130,26 @@ def list_jobs(
 ) -> None:
     """List jobs, newest first."""
 
-    async def act(database: Database) -> list[Row]:
+    async def act(database: Database) -> list[JobSummary]:
         return await jobs.list_jobs(database, status=wanted, site=site, before=before, most=most)
 
-    rows = with_database(act)
+    found = with_database(act)
     if as_json:
-        emit_json(rows)
+        emit_json([asdict(job) for job in found])
         return
     columns = ["id", "site", "source", "status", "stage", "attempts", "created", "title or error"]
     cells = [
         (
-            str(row["id"]),
-            row["instance_id"],
-            f"{row['source_type']}: {row['source']}",
-            row["status"],
-            row["stage"],
-            _attempts(row),
-            row["created_at"],
-            row["error"] or row["title"],
+            str(job.id),
+            job.instance_id,
+            f"{job.source_type}: {job.source}",
+            job.status,
+            job.stage,
+            _attempts(asdict(job)),
+            job.created_at,
+            job.error or job.title,
         )
-        for row in rows
+        for job in found
     ]
     console().print(table(None, columns, cells, fold=["source", "title or error"]))
 
@@ -158,13 +163,13 @@ def show(
     if found is None:
         raise BlogworkerError(f"there is no job {job_id}: see `blogworker list`")
     if as_json:
-        emit_json(found)
+        emit_json(asdict(found))
     else:
         console().print(Group(*_job_parts(found)))
 
 
-def _job_parts(found: Row) -> list[Any]:
-    job, post = found["job"], found["post"]
+def _job_parts(found: JobDetails) -> list[Any]:
+    job, post = found.job, found.post
     head = {key: job[key] for key in ("instance_id", "status", "stage", "source_type", "source_id")}
     head |= {
         "source": _source(job["source_data"]),
@@ -175,12 +180,12 @@ def _job_parts(found: Row) -> list[Any]:
         "created": _moment(job["created_at"]),
         "run at": _moment(job["run_at"]),
         "finished": _moment(job["finished_at"]),
-        "publish at": _moment(found["publish_at"]),
-        "worker": found["worker"],
+        "publish at": _moment(found.publish_at),
+        "worker": found.worker,
         "error": job["error"],
     }
     parts: list[Any] = [heading(f"Job {job['id']}"), facts(head)]
-    if found["checkpoints"]:
+    if found.checkpoints:
         rows = [
             (
                 s["stage"],
@@ -191,12 +196,12 @@ def _job_parts(found: Row) -> list[Any]:
                 _usd(s["cost_usd"]),
                 s["duration_s"],
             )
-            for s in found["checkpoints"]
+            for s in found.checkpoints
         ]
         columns = ["checkpoint", "attempt", "model", "tokens in", "tokens out", "cost", "seconds"]
         parts += [Text(), table("Checkpoints", columns, rows)]
-    if found["errors"]:
-        errors = [(e["attempt"], e["stage"], e["kind"], e["message"], e["request_id"]) for e in found["errors"]]
+    if found.errors:
+        errors = [(e["attempt"], e["stage"], e["kind"], e["message"], e["request_id"]) for e in found.errors]
         parts += [
             Text(),
             table("Errors", ["attempt", "stage", "kind", "message", "request id"], errors, fold=["message"]),
@@ -229,9 +234,9 @@ def _source(data: object) -> str | None:
     return about if about is None or len(about) <= SOURCE_MAX else f"{about[: SOURCE_MAX - 1]}…"
 
 
-def _product_page(found: Row) -> str | None:
+def _product_page(found: JobDetails) -> str | None:
     """Return what posts about the product link to, or why they have no link; None until its source was read."""
-    source = next((saved["output"] for saved in found["checkpoints"] if saved["stage"] == "source"), None)
+    source = next((saved["output"] for saved in found.checkpoints if saved["stage"] == "source"), None)
     return page_of(source) if isinstance(source, Mapping) else None
 
 

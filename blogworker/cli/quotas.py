@@ -1,12 +1,14 @@
 """Commands about quotas: show, set, unblock."""
 
+from dataclasses import asdict
+
 import typer
 
 from blogworker.cli.output import console, emit_json, table
 from blogworker.cli.session import with_database
-from blogworker.db.pool import Row
 from blogworker.ops.quotas import list_quotas, unblock_quota
 from blogworker.ops.quotas import set_quota as change_quota
+from blogworker.ops.records import QuotaUse
 from blogworker.settings import MOST_A_MINUTE as MOST
 
 app = typer.Typer(
@@ -29,11 +31,11 @@ def quotas(
     Quotas of Wix sites are listed only if they are blocked or near their limit.
     """
     if context.invoked_subcommand is None:
-        rows = with_database(lambda database: list_quotas(database, site=site, every=every))
-        if site is not None and not rows and not as_json:
+        found = with_database(lambda database: list_quotas(database, site=site, every=every))
+        if site is not None and not found and not as_json:
             console().print(f"site {site} has no quota yet: Wix was not called for it in the last day", highlight=False)
         else:
-            show(rows, as_json=as_json)
+            show(found, as_json=as_json)
 
 
 @app.command("set")
@@ -45,8 +47,8 @@ def set_quota(
     as_json: bool = JSON,
 ) -> None:
     """Change a quota for all workers, within a second. Restarts keep it until it is unpinned."""
-    rows = with_database(lambda database: change_quota(database, name, rpm=rpm, tpm=tpm, pinned=not unpin))
-    show(rows, as_json=as_json)
+    found = with_database(lambda database: change_quota(database, name, rpm=rpm, tpm=tpm, pinned=not unpin))
+    show(found, as_json=as_json)
 
 
 @app.command()
@@ -59,28 +61,28 @@ def unblock(
     show(with_database(lambda database: unblock_quota(database, name)), as_json=as_json)
 
 
-def show(rows: list[Row], *, as_json: bool) -> None:
+def show(found: list[QuotaUse], *, as_json: bool) -> None:
     if as_json:
-        emit_json(rows)
+        emit_json([asdict(quota) for quota in found])
     else:
-        console().print(quota_table(rows))
+        console().print(quota_table(found))
 
 
-def quota_table(rows: list[Row]) -> object:
+def quota_table(found: list[QuotaUse]) -> object:
     columns = ["quota", "waiting", "requests", "tokens", "provider's limits", "pace", "ahead", "blocked", "set"]
     cells = [
         (
-            row["name"],
-            row["queue_length"],
-            _share(row["requests_in_last_minute"], row["max_requests"], row["requests_percent"]),
-            _share(row["tokens_in_last_minute"], row["max_tokens"], row["tokens_percent"]),
-            _reported(row),
-            f"{100 * row['pace']:.0f} %",
-            f"{max(row['requests_ahead_s'], row['tokens_ahead_s']):.1f} s",
-            f"{row['blocked_s']:.0f} s" if row["blocked_s"] else None,
-            "by hand" if row["pinned"] else None,
+            quota.name,
+            quota.queue_length,
+            _share(quota.requests_in_last_minute, quota.max_requests, quota.requests_percent),
+            _share(quota.tokens_in_last_minute, quota.max_tokens, quota.tokens_percent),
+            _reported(quota),
+            f"{100 * quota.pace:.0f} %",
+            f"{max(quota.requests_ahead_s, quota.tokens_ahead_s):.1f} s",
+            f"{quota.blocked_s:.0f} s" if quota.blocked_s else None,
+            "by hand" if quota.pinned else None,
         )
-        for row in rows
+        for quota in found
     ]
     return table("Quotas: the last minute and the limits in force", columns, cells)
 
@@ -89,6 +91,6 @@ def _share(used: int, limit: int | None, percent: float | None) -> str | None:
     return None if limit is None else f"{used:,} of {limit:,}, {percent or 0:.1f} %"
 
 
-def _reported(row: Row) -> str | None:
-    limits = [row["reported_requests_per_minute"], row["reported_tokens_per_minute"]]
+def _reported(quota: QuotaUse) -> str | None:
+    limits = [quota.reported_requests_per_minute, quota.reported_tokens_per_minute]
     return " / ".join("-" if limit is None else f"{limit:,}" for limit in limits) if any(limits) else None

@@ -55,12 +55,12 @@ def retry(
     for unknown in plan.unknown_kinds:
         existing = f"existing kinds are {', '.join(plan.known_kinds)}" if plan.known_kinds else "no job is FAILED"
         complain(f"no FAILED job has an error of kind {unknown}: {existing}")
-    if not as_json and plan.rows:
+    if not as_json and plan.jobs:
         console().print(_summary(plan), highlight=False)
         if plan.to_pay and not yes and sys.stdin.isatty() and sys.stdout.isatty():
             typer.confirm("Continue?", abort=True)
-    retried = with_database(lambda database: retry_jobs(database, plan)) if plan.rows else []
-    locked = {row["job_id"] for row in plan.rows}.difference(retried)
+    retried = with_database(lambda database: retry_jobs(database, plan)) if plan.jobs else []
+    locked = {job.job_id for job in plan.jobs}.difference(retried)
     refused = plan.refused | dict.fromkeys(sorted(locked), LOCKED)
     if as_json:
         emit_json(_json(plan, retried, refused))
@@ -79,7 +79,7 @@ def retry(
 
 def _summary(plan: RetryPlan) -> str:
     """Return one line: how many jobs, from which stages, at what cost."""
-    firsts = Counter(row["first"] for row in plan.rows)
+    firsts = Counter(job.first for job in plan.jobs)
     parts = [f"{firsts[stage]:,} regenerated from {stage}" for stage in get_args(From) if firsts[stage]]
     parts += [f"{firsts[None]:,} from the last checkpoint"] if firsts[None] else []
     if not plan.to_pay:
@@ -88,13 +88,13 @@ def _summary(plan: RetryPlan) -> str:
         cost = "unknown cost: a model has no price"
     else:
         cost = f"{dollars(round(plan.usd_at_most, 4))} at most, {dollars(round(plan.usd, 4))} likely"
-    return f"{counted(len(plan.rows), 'job')} to retry ({', '.join(parts)}): {cost}"
+    return f"{counted(len(plan.jobs), 'job')} to retry ({', '.join(parts)}): {cost}"
 
 
 def _json(plan: RetryPlan, retried: Sequence[int], refused: dict[int, str]) -> dict[str, Any]:
     return {
         "retried": retried,
-        "regenerate_from": {row["job_id"]: row["first"] for row in plan.rows if row["first"] is not None},
+        "regenerate_from": {job.job_id: job.first for job in plan.jobs if job.first is not None},
         "to_pay": dict(sum((Counter({stage: n}) for (_, stage), n in plan.to_pay.items()), Counter[str]())),
         "usd": plan.usd,
         "usd_at_most": plan.usd_at_most,

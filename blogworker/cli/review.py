@@ -1,5 +1,6 @@
 """`blogworker review`: finished posts beside their source, with the results of all checks."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,9 @@ from rich.console import Group
 from blogworker.cli.jobs import BIGGEST_ID, seconds
 from blogworker.cli.output import console, emit_json, table
 from blogworker.cli.session import with_database
-from blogworker.db.pool import Row
 from blogworker.errors import BlogworkerError, SettingsError
 from blogworker.ops.posts import By, PostChoice, find_posts
+from blogworker.ops.records import PostSummary
 from blogworker.plurals import counted
 
 if TYPE_CHECKING:
@@ -77,19 +78,16 @@ def _require_one_choice(
         raise SettingsError(f"at most {MOST:,} posts at once")
 
 
-def _list(rows: list[Row], *, as_json: bool) -> None:
+def _list(posts: list[PostSummary], *, as_json: bool) -> None:
     if as_json:
-        emit_json(rows)
+        emit_json([asdict(post) for post in posts])
         return
     out = console()
-    if not rows:
+    if not posts:
         out.print("no post is a draft")
         return
     columns = ["id", "site", "title", "score", "finished", "why"]
-    cells = [
-        (str(row["id"]), row["instance_id"], row["title"], row["score"], row["finished_at"], row["reason"])
-        for row in rows
-    ]
+    cells = [(str(post.id), post.instance_id, post.title, post.score, post.finished_at, post.reason) for post in posts]
     out.print(table("Drafts", columns, cells, fold=["title", "why"]))
     out.print(f"show them with `blogworker review --drafts`; {BY_HAND}")
 

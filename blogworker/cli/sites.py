@@ -1,6 +1,7 @@
 """Commands about sites: list, pause, resume, set."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import typer
@@ -8,9 +9,10 @@ import typer
 from blogworker.cli.money import BUDGET_HELP, budget, budgets
 from blogworker.cli.output import console, emit_json, table
 from blogworker.cli.session import with_database
-from blogworker.db.pool import Database, Row
+from blogworker.db.pool import Database
 from blogworker.errors import SettingsError
 from blogworker.ops import sites
+from blogworker.ops.records import SiteState
 from blogworker.post.product_url import KNOWN, checked_template
 from blogworker.post.site import MOST_EVERY, checked, usable
 
@@ -95,7 +97,7 @@ def set_site(
         merged["review_every"] = review_every or None
     money = budget(budget_day, option="--budget-day") | budget(budget_month, option="--budget-month")
 
-    async def act(database: Database) -> list[Row]:
+    async def act(database: Database) -> list[SiteState]:
         return await sites.set_site(database, site, changes, settings=merged, budgets=money)
 
     _show(with_database(act), as_json=as_json)
@@ -126,30 +128,30 @@ def _checked(option: str, given: dict[str, Any]) -> dict[str, Any]:
         raise SettingsError(f"{option}: {error}") from error
 
 
-def _show(rows: list[Row], *, as_json: bool) -> None:
+def _show(found: list[SiteState], *, as_json: bool) -> None:
     if as_json:
-        emit_json(rows)
-    else:
-        learned = any(row["turn_cost"] != 1 for row in rows)  # 1 until jobs of the site have ended
-        addressed = any(row["product_url"] for row in rows)
-        hidden = ([] if learned else ["turn_cost"]) + ([] if addressed else ["product_url"])
-        hidden += [] if any(map(_review, rows)) else ["review"]
-        columns = {head: key for head, key in COLUMNS.items() if key not in hidden}
-        shown = [
-            row
-            | {"budget": budgets(row["budget_day_usd"], row["budget_month_usd"])}
-            | {"product_url": _product_url(row), "review": _review(row)}
-            for row in rows
-        ]
-        lines = [[row[key] for key in columns.values()] for row in shown]
-        console().print(table(None, list(columns), lines, fold=["product url", "paused"]))
+        emit_json([asdict(site) for site in found])
+        return
+    learned = any(site.turn_cost != 1 for site in found)  # 1 until jobs of the site have ended
+    addressed = any(site.product_url for site in found)
+    hidden = ([] if learned else ["turn_cost"]) + ([] if addressed else ["product_url"])
+    hidden += [] if any(map(_review, found)) else ["review"]
+    columns = {head: key for head, key in COLUMNS.items() if key not in hidden}
+    shown = [
+        asdict(site)
+        | {"budget": budgets(site.budget_day_usd, site.budget_month_usd)}
+        | {"product_url": _product_url(site), "review": _review(site)}
+        for site in found
+    ]
+    lines = [[row[key] for key in columns.values()] for row in shown]
+    console().print(table(None, list(columns), lines, fold=["product url", "paused"]))
 
 
-def _review(row: Row) -> str | None:
+def _review(site: SiteState) -> str | None:
     """Return which of the site's posts stay drafts for a review."""
-    every = usable(row["settings"]).review_every if isinstance(row["settings"], dict) else None
+    every = usable(site.settings).review_every if isinstance(site.settings, dict) else None
     return None if every is None else f"1 of {every:,}"
 
 
-def _product_url(row: Row) -> str | None:
-    return f"{row['product_url']} (detected)" if row["product_url_learnt"] else row["product_url"]
+def _product_url(site: SiteState) -> str | None:
+    return f"{site.product_url} (detected)" if site.product_url_learnt else site.product_url

@@ -24,6 +24,7 @@ from blogworker.demo.gallery import GalleryPost, GallerySummary, write_gallery
 from blogworker.demo.processes import read_when_written, require_running, running_process
 from blogworker.demo.progress import Progress, Sample
 from blogworker.errors import BlogworkerError
+from blogworker.ops.sites import SiteChanges, set_site
 from blogworker.post.ricos import ricos
 from blogworker.post.ricos_html import ricos_html
 from blogworker.queue.enqueue import enqueue_many
@@ -114,16 +115,7 @@ async def _prepare(database: Database, dsn: str, plan: Plan) -> None:
     async with await connect(dsn, timeout_s=10) as connection:
         await migrate(connection)
     for shop, jobs in campaign(plan.jobs, plan.sites):
-        await database.one(
-            "queue/set_site",
-            instance_id=shop.instance_id,
-            name=shop.name,
-            plan=None,
-            weight=None,
-            max_in_flight=None,
-            max_pending=None,
-            settings=None,
-        )
+        await set_site(database, shop.instance_id, SiteChanges(name=shop.name))
         counts = Counter({shop.instance_id: len(jobs)})
         await enqueue_many(database, jobs, counts=counts, queue_size_limit=UNLIMITED)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from blogworker.db.pool import Database, Row
 from blogworker.errors import DatabaseNotReady, QueueFull
+from blogworker.ops.records import Outlook
 from blogworker.queue.survey import Survey, room, survey
 from blogworker.queue.validation import NewJob
 from blogworker.spend.estimate import DAYS, LATEST, Estimate, Prices, estimate
@@ -18,7 +19,7 @@ class Forecast:
 
     survey: Survey
     estimate: Estimate
-    outlook: Row | None = None
+    outlook: Outlook | None = None
     refusal: QueueFull | None = None
     room_unknown: str | None = None  # why it is unknown whether the queue has room
 
@@ -27,14 +28,14 @@ class Forecast:
         """Minutes of quota for the waiting jobs and these, if the waiting ones are like these."""
         if self.outlook is None or not self.survey.new:
             return None
-        return self.estimate.minutes * (1 + int(self.outlook["waiting"]) / self.survey.new)
+        return self.estimate.minutes * (1 + self.outlook.waiting / self.survey.new)
 
     @property
     def minutes_at_pace(self) -> float | None:
         """Minutes for the same jobs at the rate of the last ten minutes."""
-        if self.outlook is None or not self.outlook["a_minute"]:
+        if self.outlook is None or not self.outlook.a_minute:
             return None
-        return float((self.outlook["waiting"] + self.survey.new) / self.outlook["a_minute"])
+        return float((self.outlook.waiting + self.survey.new) / self.outlook.a_minute)
 
 
 async def forecast(
@@ -46,7 +47,7 @@ async def forecast(
         surveyed = await survey(statements, jobs)
         usage = await statements.rows("spend/usage", days=DAYS, most=LATEST)
         quotas = await statements.rows("ops/quotas", name=None, every=False)
-        outlook = await statements.one("queue/outlook")
+        outlook = Outlook(**await statements.one("queue/outlook"))
     refusal, unknown = None, None
     try:
         refusal = await room(database, counts or surveyed.sites, queue_size_limit=limit)

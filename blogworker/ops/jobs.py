@@ -5,7 +5,8 @@ from datetime import datetime
 
 from anyio import sleep
 
-from blogworker.db.pool import Database, Row
+from blogworker.db.pool import Database
+from blogworker.ops.records import JobDetails, JobSummary, records
 from blogworker.ops.sites import require_site
 from blogworker.queue.job import Status
 
@@ -15,10 +16,11 @@ PAUSE_S = 0.02  # between batches, so that claims come first
 
 async def list_jobs(
     database: Database, *, status: Status | None, site: str | None, before: int | None, most: int
-) -> list[Row]:
+) -> list[JobSummary]:
     """Return jobs, newest first. `before`: only ids below this one."""
     await require_site(database, site)
-    return await database.rows("ops/list_jobs", status=status, instance_id=site, before=before, most=most)
+    found = await database.rows("ops/list_jobs", status=status, instance_id=site, before=before, most=most)
+    return records(JobSummary, found)
 
 
 async def database_time(database: Database) -> datetime:
@@ -27,7 +29,7 @@ async def database_time(database: Database) -> datetime:
     return now
 
 
-async def show_job(database: Database, job_id: int) -> Row | None:
+async def show_job(database: Database, job_id: int) -> JobDetails | None:
     """Return everything about a job; None if it does not exist. A value that cannot be read is an `Unreadable`."""
     found = await database.maybe("ops/show_job", job_id=job_id)
     if found is None:
@@ -35,7 +37,7 @@ async def show_job(database: Database, job_id: int) -> Row | None:
     found["job"]["source_data"] = found.pop("source_data")
     for saved, output in zip(found["checkpoints"], found.pop("outputs"), strict=True):
         saved["output"] = output
-    return found
+    return JobDetails(**found)
 
 
 async def cancel_jobs(database: Database, job_ids: Sequence[int]) -> dict[int, str]:

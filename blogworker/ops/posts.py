@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from blogworker.db.pool import Database, Row
+from blogworker.db.pool import Database
+from blogworker.ops.records import PostSummary, records
 from blogworker.ops.sites import require_site
 
 By = Literal["newest", "worst", "sample"]
@@ -22,7 +23,7 @@ class PostChoice:
     most: int
 
 
-async def find_posts(database: Database, choice: PostChoice) -> list[Row]:
-    """Return one row per post, without its text. Raises SettingsError when the site is unknown."""
+async def find_posts(database: Database, choice: PostChoice) -> list[PostSummary]:
+    """Return the posts, without their texts. Raises SettingsError when the site is unknown."""
     await require_site(database, choice.instance_id)
-    return await database.rows("ops/posts_to_review", **asdict(choice))
+    return records(PostSummary, await database.rows("ops/posts_to_review", **asdict(choice)))

@@ -1,23 +1,24 @@
 """Quotas: list, set, unblock. A change reaches every worker within a second."""
 
-from blogworker.db.pool import Database, Row
+from blogworker.db.pool import Database
 from blogworker.errors import SettingsError
+from blogworker.ops.records import QuotaUse, records
 from blogworker.ops.sites import require_site
 from blogworker.printable import typed
 
 SITES = "wix/"  # prefix of the quotas of sites; each exists for a day after the last call
 
 
-async def list_quotas(database: Database, *, site: str | None = None, every: bool = False) -> list[Row]:
+async def list_quotas(database: Database, *, site: str | None = None, every: bool = False) -> list[QuotaUse]:
     """Return the quotas of the fleet, or of one site. `every`: also of sites that are far from their limit."""
-    rows = await database.rows("ops/quotas", name=None if site is None else SITES + site, every=every)
+    rows = await _read(database, None if site is None else SITES + site, every=every)
     if not rows:
         await require_site(database, site)
     return rows
 
 
-async def set_quota(database: Database, name: str, *, rpm: int | None, tpm: int | None, pinned: bool) -> list[Row]:
-    """Change the limits of a quota and return its row. `pinned`: the settings of a starting worker do not change it.
+async def set_quota(database: Database, name: str, *, rpm: int | None, tpm: int | None, pinned: bool) -> list[QuotaUse]:
+    """Change the limits of a quota and return it. `pinned`: the settings of a starting worker do not change it.
 
     Raises SettingsError when there is no such quota, or when it has no token limit to set.
     """
@@ -30,8 +31,8 @@ async def set_quota(database: Database, name: str, *, rpm: int | None, tpm: int 
     return rows
 
 
-async def unblock_quota(database: Database, name: str) -> list[Row]:
-    """End the block that a 429 started and return the quota's row. Raises SettingsError when it is not blocked."""
+async def unblock_quota(database: Database, name: str) -> list[QuotaUse]:
+    """End the block that a 429 started and return the quota. Raises SettingsError when it is not blocked."""
     unblocked = await database.maybe("quota/unblock", name=name)
     rows = await _named(database, name)
     if unblocked is None:
@@ -39,9 +40,13 @@ async def unblock_quota(database: Database, name: str) -> list[Row]:
     return rows
 
 
-async def _named(database: Database, name: str) -> list[Row]:
-    if found := await database.rows("ops/quotas", name=name, every=False):
+async def _named(database: Database, name: str) -> list[QuotaUse]:
+    if found := await _read(database, name):
         return found
-    known = [typed(row["name"]) for row in await database.rows("ops/quotas", name=None, every=False)]
+    known = [typed(quota.name) for quota in await _read(database, None)]
     existing = ", ".join(known) or "none: a worker creates them when it starts"
     raise SettingsError(f"there is no quota {typed(name)}; known are {existing}")
+
+
+async def _read(database: Database, name: str | None, *, every: bool = False) -> list[QuotaUse]:
+    return records(QuotaUse, await database.rows("ops/quotas", name=name, every=every))

@@ -7,9 +7,10 @@ from typing import Literal
 
 from anyio import sleep
 
-from blogworker.db.pool import Database, Row
+from blogworker.db.pool import Database
 from blogworker.ops.forecast import forecast_cost
 from blogworker.ops.jobs import BATCH, PAUSE_S
+from blogworker.ops.records import RetryCandidate, records
 from blogworker.ops.sites import require_sites
 from blogworker.spend.estimate import Prices
 
@@ -40,7 +41,7 @@ class Choice:
 class RetryPlan:
     """What a retry would do."""
 
-    rows: list[Row]  # of the jobs to retry
+    jobs: list[RetryCandidate]
     retry_from: From | None
     refused: dict[int, str]  # jobs given by id that are not retried, and why
     skipped: int  # other jobs that are not retried: published, or the site may have a draft
@@ -52,21 +53,21 @@ class RetryPlan:
     @property
     def to_pay(self) -> Counter[tuple[str, str]]:
         """Count jobs by source type and paid stage."""
-        return Counter((row["source_type"], stage) for row in self.rows for stage in row["to_pay"])
+        return Counter((job.source_type, stage) for job in self.jobs for stage in job.to_pay)
 
 
 async def plan_retry(database: Database, choice: Choice, prices: Prices) -> RetryPlan:
     """Return the jobs and the cost without changing anything. Raises SettingsError for an unknown site."""
     await require_sites(database, choice.instance_ids or [])
-    found = await database.rows("queue/retry_outlook", **asdict(choice))
-    rows = [row for row in found if row["refusal"] is None]
-    refused = {row["job_id"]: _refusal(row) for row in found if row["refusal"] is not None}
+    found = records(RetryCandidate, await database.rows("queue/retry_outlook", **asdict(choice)))
+    jobs = [job for job in found if job.refusal is None]
+    refused = {job.job_id: _refusal(job.refusal, job.post) for job in found if job.refusal is not None}
     named = choice.job_ids or []
-    refused |= dict.fromkeys(set(named) - {row["job_id"] for row in found}, REFUSALS["unknown"])
-    known = [row["kind"] for row in await database.rows("ops/failed_kinds")] if choice.kinds and not rows else None
+    refused |= dict.fromkeys(set(named) - {job.job_id for job in found}, REFUSALS["unknown"])
+    known = [row["kind"] for row in await database.rows("ops/failed_kinds")] if choice.kinds and not jobs else None
     unknown = () if known is None else tuple(kind for kind in choice.kinds or () if kind not in known)
     plan = RetryPlan(
-        rows=rows,
+        jobs=jobs,
         retry_from=choice.retry_from,
         refused=refused if named else {},
         skipped=0 if named else len(refused),
@@ -84,13 +85,13 @@ async def plan_retry(database: Database, choice: Choice, prices: Prices) -> Retr
 async def retry_jobs(database: Database, plan: RetryPlan) -> list[int]:
     """Retry the jobs of the plan in batches. Return the ids of those that are PENDING again, each once."""
     retried: list[int] = []
-    for start in range(0, len(plan.rows), BATCH):
-        ids = [row["job_id"] for row in plan.rows[start : start + BATCH]]
+    for start in range(0, len(plan.jobs), BATCH):
+        ids = [job.job_id for job in plan.jobs[start : start + BATCH]]
         found = await database.rows("queue/retry", job_ids=ids, retry_from=plan.retry_from)
         retried += [row["job_id"] for row in found]
         await sleep(PAUSE_S)
     return retried
 
 
-def _refusal(row: Row) -> str:
-    return REFUSALS[row["refusal"]].format(post=f" ({row['post']})" if row["post"] else "")
+def _refusal(code: str, post: str | None) -> str:
+    return REFUSALS[code].format(post=f" ({post})" if post else "")

@@ -80,8 +80,8 @@ async def read_reviews(
     database: Database, choice: PostChoice, *, with_pictures: bool
 ) -> tuple[list[Review], dict[int, bytes]]:
     """Return the chosen posts with their reviews, and their pictures by job id if `with_pictures`."""
-    rows = await find_posts(database, choice)
-    ids = list(choice.job_ids or [row["id"] for row in rows])
+    found = await find_posts(database, choice)
+    ids = list(choice.job_ids or [post.id for post in found])
     reviews = [review_of(row) for row in await database.rows("ops/reviewed_posts", job_ids=ids)]
     pictures: dict[int, bytes] = {}
     for review in reviews if with_pictures else ():

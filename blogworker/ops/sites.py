@@ -7,8 +7,9 @@ from typing import Any
 
 from psycopg.types.json import Json
 
-from blogworker.db.pool import Database, Row
+from blogworker.db.pool import Database
 from blogworker.errors import SettingsError
+from blogworker.ops.records import SiteState, records
 from blogworker.printable import typed
 from blogworker.queue.validation import site_faults, site_text_faults
 
@@ -26,9 +27,13 @@ class SiteChanges:
     max_pending: int | None = None
 
 
-async def list_sites(database: Database, *, most: int) -> list[Row]:
+async def list_sites(database: Database, *, most: int) -> list[SiteState]:
     """Return sites, the busiest first."""
-    return await database.rows("ops/sites", most=most, instance_id=None)
+    return await _read(database, most=most, instance_id=None)
+
+
+async def _read(database: Database, *, most: int, instance_id: str | None) -> list[SiteState]:
+    return records(SiteState, await database.rows("ops/sites", most=most, instance_id=instance_id))
 
 
 async def pause_site(database: Database, instance_id: str, *, reason: str) -> None:
@@ -56,14 +61,17 @@ async def set_site(
     instance_id: str,
     changes: SiteChanges,
     *,
-    settings: Mapping[str, Any],
-    budgets: Mapping[str, object],
-) -> list[Row]:
-    """Create a site or change it, and return its row. `settings` are merged into its settings; `budgets` are the
+    settings: Mapping[str, Any] | None = None,
+    budgets: Mapping[str, object] | None = None,
+) -> list[SiteState]:
+    """Create a site or change it, and return it. `settings` are merged into its settings; `budgets` are the
     parameters of `set_site_budget`."""
-    await database.one("queue/set_site", instance_id=instance_id, **asdict(changes), settings=Json(dict(settings)))
-    await database.execute("spend/set_site_budget", instance_id=instance_id, **budgets)
-    return await database.rows("ops/sites", most=1, instance_id=instance_id)
+    await database.one(
+        "queue/set_site", instance_id=instance_id, **asdict(changes), settings=Json(dict(settings or {}))
+    )
+    if budgets:
+        await database.execute("spend/set_site_budget", instance_id=instance_id, **budgets)
+    return await _read(database, most=1, instance_id=instance_id)
 
 
 async def require_sites(database: Database, sites: Iterable[str]) -> None:

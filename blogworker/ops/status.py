@@ -2,32 +2,50 @@
 
 from dataclasses import dataclass
 
-from blogworker.db.pool import Database, Row
+from blogworker.db.pool import Database
+from blogworker.ops.breakers import list_breakers
+from blogworker.ops.quotas import list_quotas
+from blogworker.ops.records import (
+    BreakerState,
+    FleetTotals,
+    QuotaUse,
+    SiteState,
+    StatusCount,
+    WaitingReason,
+    WorkerState,
+    records,
+)
+from blogworker.ops.sites import list_sites
 
 MOST_REASONS, MOST_SITES = 10, 10
 
 
 @dataclass(frozen=True, slots=True)
 class FleetStatus:
-    """Rows of the queries with the same names."""
+    """Everything that `blogworker status` shows. `queue`: one count per status that has jobs."""
 
-    queue: list[Row]
-    waiting: list[Row]
-    fleet: Row
-    workers: list[Row]
-    quotas: list[Row]
-    breakers: list[Row]
-    busiest_sites: list[Row]
+    queue: list[StatusCount]
+    waiting: list[WaitingReason]
+    fleet: FleetTotals
+    workers: list[WorkerState]
+    quotas: list[QuotaUse]
+    breakers: list[BreakerState]
+    busiest_sites: list[SiteState]
 
 
 async def fleet_status(database: Database) -> FleetStatus:
     """Return the status. Each part is a separate statement, so parts may differ by some milliseconds."""
     return FleetStatus(
-        queue=await database.rows("ops/queue_counts"),
-        waiting=await database.rows("ops/waiting", most=MOST_REASONS),
-        fleet=await database.one("ops/fleet"),
-        workers=await database.rows("ops/workers"),
-        quotas=await database.rows("ops/quotas", name=None, every=False),
-        breakers=await database.rows("ops/breakers"),
-        busiest_sites=await database.rows("ops/sites", most=MOST_SITES, instance_id=None),
+        queue=records(StatusCount, await database.rows("ops/queue_counts")),
+        waiting=records(WaitingReason, await database.rows("ops/waiting", most=MOST_REASONS)),
+        fleet=FleetTotals(**await database.one("ops/fleet")),
+        workers=await list_workers(database),
+        quotas=await list_quotas(database),
+        breakers=await list_breakers(database),
+        busiest_sites=await list_sites(database, most=MOST_SITES),
     )
+
+
+async def list_workers(database: Database) -> list[WorkerState]:
+    """Return the registered workers, by name."""
+    return records(WorkerState, await database.rows("ops/workers"))

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from blogworker.cli.output import _plain
 from blogworker.cli.queue import _job_parts, _status_tables
 from blogworker.db.pool import Database
 from blogworker.db.sql import sql_dir
-from blogworker.ops.jobs import show_job
+from blogworker.ops.jobs import list_jobs, show_job
+from blogworker.ops.status import fleet_status
 from blogworker.post.site import usable
 from blogworker.queue.admit import Reopening
 from blogworker.queue.claim import ALL, ClaimFilter, Pacing, Scan, claim
@@ -173,21 +174,13 @@ class System:
     async def look(self, job_ids: list[int]) -> None:
         """Everything that an operator reads, drawn as it is drawn for people and written as it is for machines."""
         rows = self.database.rows
-        status = {
-            "queue": await rows("ops/queue_counts"),
-            "waiting": await rows("ops/waiting", most=10),
-            "fleet": await self.database.one("ops/fleet"),
-            "workers": await rows("ops/workers"),
-            "quotas": await rows("ops/quotas", name=None, every=False),
-            "breakers": await rows("ops/breakers"),
-            "busiest_sites": await rows("ops/sites", most=1000, instance_id=None),
-        }
-        listed = await rows("ops/list_jobs", status=None, instance_id=None, before=None, most=1000)
+        status = await fleet_status(self.database)
+        listed = await list_jobs(self.database, status=None, site=None, before=None, most=1000)
         shown = [found for job_id in job_ids if (found := await show_job(self.database, job_id))]
         others = [await rows(name) for name in ("ops/heartbeat", "spend/spending", "ops/failed_kinds", "queue/outlook")]
         others.append(await rows("spend/check_budgets", now=None))
         others.append(await rows("queue/outstanding", within_s=600.0, stages=None))
-        json.dumps([status, listed, shown, others], default=_plain)
+        json.dumps([asdict(found) for found in (status, *listed, *shown)] + others, default=_plain)
         out = Console(file=io.StringIO(), width=100)
         for part in _status_tables(status) + [part for found in shown for part in _job_parts(found)]:
             out.print(part)

@@ -97,10 +97,10 @@ async def test_unreadable_fields_of_a_job_hide_no_others(psql, database):
     found = await show_job(database, 1)
     listed = await database.rows("ops/list_jobs", status=None, instance_id=None, before=None, most=10)
 
-    assert (found["job"]["status"], found["job"]["created_at"]) == ("PENDING", "infinity")
-    assert isinstance(found["job"]["source_data"], Unreadable)
-    assert isinstance(found["checkpoints"][0]["output"], Unreadable)
-    assert found["checkpoints"][0]["stage"] == "ideas"
+    assert (found.job["status"], found.job["created_at"]) == ("PENDING", "infinity")
+    assert isinstance(found.job["source_data"], Unreadable)
+    assert isinstance(found.checkpoints[0]["output"], Unreadable)
+    assert found.checkpoints[0]["stage"] == "ideas"
     assert [row["source"] for row in listed] == ["a"]
 
 

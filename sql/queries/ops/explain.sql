@@ -28,7 +28,7 @@ select
             from (
                 select
                 from sites as o
-                where o.ready and not o.at_cap and o.paused_at is null and o.virtual_time < s.virtual_time
+                where is_in_line(o) and o.virtual_time < s.virtual_time
                 limit 1000
             ) as before
         )

@@ -88,7 +88,7 @@ gates as materialized (
         exists (select from open as o where o.line = 0) as starts,
         (
             select count(*)
-            from (select from sites as s where s.ready and not s.at_cap and s.paused_at is null limit 2) as two
+            from (select from sites as s where is_in_line(s) limit 2) as two
         ) < 2 as lone, -- at most one site waits
         %(buckets)s::text[] is not null as paced
 ),
@@ -97,9 +97,7 @@ line as (
     select s.instance_id, s.virtual_time, s.weight, s.max_in_flight, s.turn_cost, true as in_line
     from sites as s
     where
-        s.ready
-        and not s.at_cap
-        and s.paused_at is null
+        is_in_line(s)
         and exists (select from open)
         and (select g.starts or not g.closed from gates as g)
     order by s.virtual_time, s.ready_at desc -- on a tie the site that joined last goes first
@@ -487,9 +485,7 @@ facts as (
                 select
                 from sites as s
                 where
-                    s.ready
-                    and not s.at_cap
-                    and s.paused_at is null
+                    is_in_line(s)
                     and exists (select from open)
                     and (select g.starts or not g.closed from gates as g)
                 order by s.virtual_time, s.ready_at desc -- uses the index, so idle sites are not read
@@ -503,7 +499,7 @@ facts as (
                     (
                         select s.instance_id
                         from sites as s
-                        where s.ready and not s.at_cap and s.paused_at is null
+                        where is_in_line(s)
                         order by s.virtual_time, s.ready_at desc -- uses the index of the line
                         limit 1
                     ) is not null

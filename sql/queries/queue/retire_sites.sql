@@ -8,7 +8,7 @@
 with head as (
     select s.instance_id
     from sites as s
-    where s.ready and not s.at_cap and s.paused_at is null
+    where is_in_line(s)
     order by s.virtual_time, s.ready_at desc
     limit %(ahead)s::integer
 ),

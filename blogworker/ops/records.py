@@ -1,0 +1,307 @@
+"""What operations return: one frozen dataclass per query of `sql/queries/ops` and `sql/queries/spend`.
+
+The fields have the names and the order of the columns; the contract of each column is in the SQL file. `--json` prints
+exactly these fields, and so does HTTP. Texts that people wrote may be `Unreadable` where the row cannot be read.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, TypeVar
+
+R = TypeVar("R")
+
+
+def records(kind: type[R], rows: Iterable[Mapping[str, Any]]) -> list[R]:
+    """Return rows as records. Raises TypeError when a query and its record have different columns."""
+    return [kind(**row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class StatusCount:
+    """Jobs by status. Ended jobs: of the last day."""
+
+    status: str
+    jobs: int
+    oldest: datetime
+    newest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingReason:
+    """Why jobs wait. Counts are of at most 10,000 jobs."""
+
+    reason: str
+    jobs: int
+    oldest: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetTotals:
+    """Totals of the fleet. Money in USD; None: no budget, or nothing stops paid stages."""
+
+    sites: int
+    ready: int
+    paused: int
+    at_cap: int
+    finished_last_minute: int
+    finished_last_10_minutes: int
+    estimated_wait_minutes: int
+    usd_today: float
+    usd_month: float
+    budget_day_usd: float | None
+    budget_month_usd: float | None
+    stop_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """A registered worker. `alive`: its lease has not ended."""
+
+    name: str
+    host: str
+    pid: int
+    version: str
+    concurrency: int
+    in_flight: int
+    draining: bool
+    alive: bool
+    up_s: float
+    lease_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaUse:
+    """The limits of a quota in force, and how much of them is used."""
+
+    name: str
+    provider: str
+    queue_length: int
+    requests_in_last_minute: int
+    max_requests: int | None
+    requests_percent: float | None
+    tokens_in_last_minute: int
+    max_tokens: int | None
+    tokens_percent: float | None
+    pace: float
+    requests_ahead_s: float
+    tokens_ahead_s: float
+    blocked_s: float
+    pinned: bool
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    reported_requests_per_minute: int | None
+    reported_tokens_per_minute: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerState:
+    """The circuit breaker of a provider, or of one of its accounts."""
+
+    provider: str
+    state: str
+    reason: str | None
+    misconfigured: bool
+    opened_at: datetime | None
+    open_s: float | None
+    retry_at: datetime | None
+    retry_in_s: float | None
+    tries: int
+    strikes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SiteState:
+    """A site with its jobs by status. Ended jobs: of the last day."""
+
+    instance_id: str
+    name: str | None
+    plan: str | None
+    weight: float
+    max_in_flight: int | None
+    max_pending: int | None
+    paused_at: datetime | None
+    pause_reason: str | None
+    resume_at: datetime | None
+    budget_day_usd: float | None
+    budget_month_usd: float | None
+    ready: bool
+    at_cap: bool
+    virtual_time: float
+    turn_cost: float
+    settings: Any
+    product_url: str | None
+    product_url_learnt: bool
+    pending: int
+    processing: int
+    scheduled: int
+    done: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobSummary:
+    """A job in a list. `source`: at most 60 characters of its subject."""
+
+    id: int
+    instance_id: str
+    source_type: str
+    source: str | None
+    status: str
+    stage: str
+    priority: int
+    attempt: int
+    failures: int
+    max_attempts: int
+    created_at: datetime
+    run_at: datetime
+    claimed_at: datetime | None
+    finished_at: datetime | None
+    error: str | None
+    title: str | None
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PostSummary:
+    """A post in a list. `score`: None if it is older than scores. `reason`: why it is not published."""
+
+    id: int
+    instance_id: str
+    title: str | None
+    score: int | None
+    finished_at: datetime | None
+    draft: bool
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryCandidate:
+    """A job that may be retried. `first`: the stage to regenerate from; None: the last checkpoint."""
+
+    job_id: int
+    status: str
+    refusal: str | None
+    post: str | None
+    source_type: str
+    first: str | None
+    to_pay: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Waiting jobs (counted up to 1,000,000), and jobs ended per minute in the last ten."""
+
+    waiting: int
+    a_minute: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What was spent in this UTC day and month, and the total budget, in USD. None: no budget or no average."""
+
+    spent_today_usd: Decimal
+    spent_month_usd: Decimal
+    budget_day_usd: Decimal | None
+    budget_month_usd: Decimal | None
+    left_today_usd: Decimal | None
+    left_month_usd: Decimal | None
+    a_day_usd: Decimal
+    days_left: Decimal
+    projected_month_usd: Decimal
+    held_usd: Decimal
+    stopped_until: datetime | None
+    stop_reason: str | None
+    posts_month: int
+    score_month: Decimal | None
+    today: date
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCost:
+    """Calls and their cost by model. `score`: the average of the posts that it wrote."""
+
+    provider: str
+    model: str
+    requests: int
+    tokens_in: int
+    tokens_cached: int
+    tokens_out: int
+    cost_usd: Decimal
+    wasted: int
+    wasted_usd: Decimal
+    unpriced: int
+    posts: int
+    score: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodCost:
+    """Calls and their cost in a UTC day or month."""
+
+    begins: date
+    requests: int
+    tokens_in: int
+    tokens_cached: int
+    tokens_out: int
+    cost_usd: Decimal
+    wasted: int
+    wasted_usd: Decimal
+    unpriced: int
+    posts: int
+    score: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class SiteCost:
+    """The cost of a site. `name`: None for a site that was deleted."""
+
+    instance_id: str
+    name: str | None
+    cost_usd: Decimal
+    today_usd: Decimal
+    posts: int
+    score: Decimal | None
+    budget_day_usd: Decimal | None
+    budget_month_usd: Decimal | None
+    pause_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndedJobsCost:
+    """The cost of ended jobs. `done_usd`: of the latest `done_seen`. `unanswered`, `cut_off`: possibly billed calls."""
+
+    done: int
+    done_usd: Decimal
+    done_seen: int
+    failed: int
+    failed_usd: Decimal
+    unanswered: int
+    cut_off: int
+
+
+@dataclass(frozen=True, slots=True)
+class PriceListed:
+    """A price in the settings. `price`: as text, None if the model has none."""
+
+    model: str
+    used: bool
+    price: str | None
+    since: str | None
+    checked: str | None
+    in_force: bool
+    old: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetails:
+    """Everything about a job. `job` and `post` are whole rows; `checkpoints` and `errors` omit the id of the job."""
+
+    job: dict[str, Any]
+    post: dict[str, Any] | None
+    checkpoints: list[dict[str, Any]]
+    errors: list[dict[str, Any]]
+    publish_at: Any
+    worker: str | None
