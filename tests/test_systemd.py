@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import pytest
 
-from blogworker.daemon.systemd import notify, watchdog_interval_s
 from blogworker.settings import WorkerSettings
+from blogworker.telemetry.systemd import notify, watchdog_interval_s
 
 UNITS = sorted((Path(__file__).parents[1] / "systemd").glob("blogworker*"))
 WORKER = next(unit for unit in UNITS if unit.name == "blogworker@.service")

@@ -28,7 +28,9 @@ from blogworker.cli import (
     review,
     roles,
     run,
+    serve,
     sites,
+    tokens,
 )
 from blogworker.cli.once import refuse_repeats
 from blogworker.cli.output import complain
@@ -73,6 +75,7 @@ for room in (
     review,
     retry,
     jobs,
+    serve,
     demo,
     developers,
 ):
@@ -81,6 +84,7 @@ app.add_typer(sites.app, name="sites")
 app.add_typer(quotas.app, name="quotas")
 app.add_typer(costs.app, name="costs")
 app.add_typer(breakers.app, name="breakers")
+app.add_typer(tokens.app, name="tokens")
 
 
 def _version(wanted: bool) -> None:

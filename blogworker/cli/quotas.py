@@ -87,8 +87,8 @@ def quota_table(found: list[QuotaUse]) -> object:
     return table("Quotas: the last minute and the limits in force", columns, cells)
 
 
-def _share(used: int, limit: int | None, percent: float | None) -> str | None:
-    return None if limit is None else f"{used:,} of {limit:,}, {percent or 0:.1f} %"
+def _share(used: int | None, limit: int | None, percent: float | None) -> str | None:
+    return None if limit is None or used is None else f"{used:,} of {limit:,}, {percent or 0:.1f} %"
 
 
 def _reported(quota: QuotaUse) -> str | None:

@@ -23,7 +23,15 @@ from blogworker.settings import DatabaseSettings, LogSettings, Settings, load, r
 from blogworker.telemetry import configure, get_logger
 from blogworker.telemetry.streams import report_closed_pipes
 
-NOT_OF_A_WORKER = (NAMED_BY, "BLOGWORKER_API_TOKEN", "BLOGWORKER_PG_BIN", "BLOGWORKER_TEST_DATABASE_URL")
+NOT_OF_A_WORKER = (
+    NAMED_BY,
+    "BLOGWORKER_HTTP_HOST",
+    "BLOGWORKER_HTTP_PORT",
+    "BLOGWORKER_HTTP_RPM",
+    "BLOGWORKER_HTTP_CONNECTIONS",
+    "BLOGWORKER_PG_BIN",
+    "BLOGWORKER_TEST_DATABASE_URL",
+)
 PARENT_ONLY = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 ALONE = {"concurrency": 1, "quota_patience": 120.0}  # nothing else waits for this worker
 log = get_logger()

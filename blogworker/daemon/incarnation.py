@@ -15,7 +15,6 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from blogworker import __version__
-from blogworker.daemon import systemd
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.isolation import WORKER, Role
 from blogworker.daemon.ticker import every
@@ -37,7 +36,7 @@ from blogworker.quota.upkeep import clean_up
 from blogworker.settings import Settings
 from blogworker.spend.budget import check_budgets
 from blogworker.stages.records import Output
-from blogworker.telemetry import get_logger
+from blogworker.telemetry import get_logger, systemd
 
 ADMIT_S = 0.5
 PROMOTE_S = 1.0

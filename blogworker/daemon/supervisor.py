@@ -8,7 +8,6 @@ from uuid import UUID
 from anyio import create_task_group, open_signal_receiver
 from anyio.abc import TaskStatus
 
-from blogworker.daemon import systemd
 from blogworker.daemon.clients import OpeningClients
 from blogworker.daemon.forkserver import ForkServer
 from blogworker.daemon.gate import Gate
@@ -32,7 +31,7 @@ from blogworker.stages.checkpoint import StoredCheckpoints
 from blogworker.stages.pipeline import attempt
 from blogworker.stages.records import Output
 from blogworker.stages.work import Work
-from blogworker.telemetry import get_logger
+from blogworker.telemetry import get_logger, systemd
 
 COMPATIBILITY_S = 5.0
 SUSPECTS_S = 1.0

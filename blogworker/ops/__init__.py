@@ -2,6 +2,6 @@
 
     jobs  retry  posts  review  sites  quotas  breakers  status  metrics  costs  forecast
 
-Each function takes an open database, checks its arguments, and returns frozen dataclasses (records.py). Bad input raises
-SettingsError with what to do instead. Nothing here prints or exits.
+Each function takes an open database, checks its arguments, and returns frozen dataclasses (records.py). Bad input
+raises SettingsError with what to do instead. Nothing here prints or exits.
 """

@@ -11,6 +11,7 @@ from blogworker.ops.sites import require_site
 from blogworker.queue.job import Status
 
 BATCH = 500
+MOST_ID = 2**63 - 2
 PAUSE_S = 0.02  # between batches, so that claims come first
 
 
@@ -21,6 +22,12 @@ async def list_jobs(
     await require_site(database, site)
     found = await database.rows("ops/list_jobs", status=status, instance_id=site, before=before, most=most)
     return records(JobSummary, found)
+
+
+async def find_job(database: Database, job_id: int) -> JobSummary | None:
+    """Return a job as in a list; None if it does not exist."""
+    found = await database.rows("ops/list_jobs", status=None, instance_id=None, before=min(job_id, MOST_ID) + 1, most=1)
+    return next((job for job in records(JobSummary, found) if job.id == job_id), None)
 
 
 async def database_time(database: Database) -> datetime:

@@ -82,7 +82,7 @@ class QuotaUse:
     requests_in_last_minute: int
     max_requests: int | None
     requests_percent: float | None
-    tokens_in_last_minute: int
+    tokens_in_last_minute: int | None
     max_tokens: int | None
     tokens_percent: float | None
     pace: float

@@ -85,6 +85,10 @@ EVENTS = {
     "site_skipped": "the database refuses a row of this site, so batches skip it for now: instance_id, error",
     "fork_server_died": "this worker cannot run suspects any more, so it drains, and systemd starts a new one: worker",
     "suspect_process_started": "a separate process runs the jobs that are suspected of killing workers: worker",
+    "http_started": "the HTTP server accepts connections: address",
+    "http_stopped": "the HTTP server exits normally",
+    "http_request": "a request was answered, at level debug: method, path, status, duration_s",
+    "http_request_failed": "an unexpected error ended a request: error, exception?",
     "suspect_process_ended": "that process ended, as no suspect is left: worker, exit_code",
 }
 

@@ -13,10 +13,10 @@ import pytest
 from anyio import Event, create_task_group, fail_after, sleep, wait_readable
 from anyio.lowlevel import checkpoint
 
-from blogworker.daemon import systemd
 from blogworker.daemon.supervisor import Supervisor
 from blogworker.db.retrying import DatabaseHealth
 from blogworker.settings import load
+from blogworker.telemetry import systemd
 
 pytestmark = pytest.mark.anyio
 

@@ -42,3 +42,11 @@ async def feed_watchdog() -> None:
     while True:
         notify("WATCHDOG=1")
         await sleep(interval_s)
+
+
+def passed_sockets() -> int:
+    """Return how many sockets systemd passed to this process, from file descriptor 3 on; see sd_listen_fds(3)."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return 0
+    number = os.environ.get("LISTEN_FDS", "")
+    return int(number) if number.isdigit() else 0

@@ -1,0 +1,46 @@
+"""`blogworker serve`: the HTTP interface."""
+
+import sys
+from functools import partial
+
+import anyio
+import typer
+
+from blogworker.cli.extras import extra
+from blogworker.cli.output import console
+from blogworker.section import load_section
+from blogworker.settings import DatabaseSettings, LogSettings, OpenAISettings, QueueSettings, ReplicateSettings
+from blogworker.spend.estimate import Prices
+from blogworker.telemetry import configure
+from blogworker.telemetry.streams import report_closed_pipes
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(serve)
+
+
+def serve(
+    host: str | None = typer.Option(None, help="Address to listen on. [BLOGWORKER_HTTP_HOST, 127.0.0.1]"),
+    port: int | None = typer.Option(None, help="Port; 0 means any free one. [BLOGWORKER_HTTP_PORT, 8080]"),
+) -> None:
+    """Serve the dashboard and the HTTP interface: add jobs, see what becomes of them, metrics. Callers need a token of
+    `blogworker tokens create`. Put a proxy with TLS in front."""
+    with extra("api"):
+        from blogworker.web.server import serve as run
+        from blogworker.web.settings import HttpSettings
+    settings = load_section(HttpSettings, host=host, port=port)
+    configure(load_section(LogSettings))
+    report_closed_pipes(sys.stdout)
+    act = partial(
+        run,
+        settings,
+        load_section(DatabaseSettings),
+        queue_size_limit=load_section(QueueSettings).queue_size_limit,
+        prices=Prices(load_section(OpenAISettings), load_section(ReplicateSettings)),
+        on_listening=_say if sys.stdout.isatty() else lambda _: None,
+    )
+    anyio.run(act)
+
+
+def _say(address: str) -> None:
+    console(sys.stderr).print(f"listening on {address}; Ctrl-C stops")

@@ -1,0 +1,123 @@
+"""The application: the table of routes and what they share."""
+
+from collections.abc import Iterable, Mapping
+
+from anyio import Event
+from starlette.applications import Starlette
+from starlette.convertors import StringConvertor, register_url_convertor
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from blogworker.db.pool import Database
+from blogworker.ops.costs import Costs, Period
+from blogworker.ops.errors import ErrorGroup
+from blogworker.ops.records import BreakerState, QuotaUse, SiteState
+from blogworker.ops.status import FleetStatus
+from blogworker.ops.tokens import Scope
+from blogworker.queue.job import Status
+from blogworker.spend.estimate import Prices
+from blogworker.web import fleet, health, intake, jobs
+from blogworker.web.access import Gatekeeper
+from blogworker.web.edge import Edge
+from blogworker.web.openapi import Endpoint, Handler, Query, document
+from blogworker.web.problems import on_error
+from blogworker.web.shared import Shared
+
+READY_S, METRICS_S = 1.0, 2.0  # how long these answers are shared
+
+JOBS = intake.PREFIX
+SITE = Query("site", {"type": "string", "minLength": 1, "maxLength": 200}, "only jobs of this site")
+STATUS = Query("status", {"type": "string", "enum": [*Status]}, "only jobs with this status")
+CURSOR = Query("cursor", {"type": "integer", "minimum": 1, "maximum": jobs.BIGGEST_ID}, "`next` of the page before")
+DAYS = Query("days", {"type": "integer", "minimum": 1, "maximum": fleet.MOST_DAYS}, "today and the days before it")
+BY = Query("by", {"type": "string", "enum": [*Period]}, "add up by day or by month")
+
+
+def _limit(most: int) -> Query:
+    return Query("limit", {"type": "integer", "minimum": 1, "maximum": most}, "how many")
+
+
+ENDPOINTS = (
+    Endpoint("POST", JOBS, intake.add_job, intake.Accepted, Scope.INTAKE, intake.JobRequest, 202, also=(200,)),
+    Endpoint("GET", JOBS, jobs.list_all, jobs.JobPage, Scope.READ, query=(STATUS, SITE, CURSOR, _limit(jobs.MOST))),
+    Endpoint("POST", f"{JOBS}/batch", intake.add_batch, intake.BatchAccepted, Scope.INTAKE, intake.BatchRequest, 202),
+    Endpoint("GET", f"{JOBS}/{{job_id}}", jobs.show, jobs.JobView, Scope.READ, problems=(404,)),
+    Endpoint("POST", f"{JOBS}/{{job_id}}/cancel", jobs.cancel, jobs.Cancelled, Scope.OPERATE, problems=(404, 409)),
+    Endpoint("POST", f"{JOBS}/{{job_id}}/retry", jobs.retry, jobs.Retried, Scope.OPERATE, problems=(404, 409)),
+    Endpoint("GET", "/api/rate-limiter/stats", fleet.openai_limiter, fleet.LimiterStats, Scope.READ),
+    Endpoint("GET", "/api/replicate-rate-limiter/stats", fleet.replicate_limiter, fleet.LimiterStats, Scope.READ),
+    Endpoint("GET", "/api/status", fleet.status, FleetStatus, Scope.READ),
+    Endpoint("GET", "/api/sites", fleet.sites, list[SiteState], Scope.READ, query=(_limit(fleet.MOST_SITES),)),
+    Endpoint("POST", "/api/sites/{instance_id}/pause", fleet.pause, fleet.Changed, Scope.OPERATE),
+    Endpoint("POST", "/api/sites/{instance_id}/resume", fleet.resume, fleet.Changed, Scope.OPERATE),
+    Endpoint("GET", "/api/quotas", fleet.quotas, list[QuotaUse], Scope.READ),
+    Endpoint("GET", "/api/breakers", fleet.breakers, list[BreakerState], Scope.READ),
+    Endpoint("POST", "/api/breakers/{provider}/close", fleet.close, fleet.Changed, Scope.OPERATE),
+    Endpoint("GET", "/api/errors", fleet.errors, list[ErrorGroup], Scope.READ),
+    Endpoint("GET", "/api/costs", fleet.costs, Costs, Scope.READ, query=(DAYS, BY)),
+    Endpoint("GET", "/healthz", health.alive, health.Health, None),
+    Endpoint("GET", "/readyz", health.ready, health.Health, None),
+    Endpoint("GET", "/metrics", health.metrics, None, Scope.READ),
+)
+CONVERTERS = {"{job_id}": "{job_id:int}", "{instance_id}": "{instance_id:any}", "{provider}": "{provider:any}"}
+
+
+class AnyText(StringConvertor):
+    """A part of a path that may contain slashes and line breaks, as the id of a site may."""
+
+    regex = r"[\s\S]+"
+
+
+register_url_convertor("any", AnyText())
+
+
+def application(database: Database, *, rpm: int, queue_size_limit: int | None, prices: Prices) -> Starlette:
+    """Return the application on an open database. `rpm`: requests per minute and token."""
+    app = Starlette(
+        routes=[*_routes(ENDPOINTS), Route("/openapi.json", _description)],
+        middleware=[Middleware(Edge)],
+        exception_handlers={HTTPException: on_error},
+    )
+    app.router.redirect_slashes = False
+    app.state.database = database
+    app.state.stopping = Event()
+    app.state.gatekeeper = Gatekeeper(database, rpm=rpm)
+    app.state.queue_size_limit = queue_size_limit
+    app.state.prices = prices
+    app.state.readiness = Shared(lambda: health.check(database), fresh_s=READY_S)
+    app.state.metrics = Shared(lambda: health.scrape(database), fresh_s=METRICS_S)
+    return app
+
+
+def _routes(endpoints: Iterable[Endpoint]) -> list[Route]:
+    """Return one route per path, so that the answer to a wrong method lists all methods of the path."""
+    by_path: dict[str, dict[str, Handler]] = {}
+    for endpoint in endpoints:
+        by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint.handler
+    return [Route(_converted(path), _dispatcher(methods), methods=[*methods]) for path, methods in by_path.items()]
+
+
+def _converted(path: str) -> str:
+    for name, converter in CONVERTERS.items():
+        path = path.replace(name, converter)
+    return path
+
+
+def _dispatcher(methods: Mapping[str, Handler]) -> Handler:
+    async def endpoint(request: Request) -> Response:
+        try:
+            return await methods["GET" if request.method == "HEAD" else request.method](request)
+        except Exception as error:
+            return await on_error(request, error)
+
+    return endpoint
+
+
+async def _description(_: Request) -> Response:
+    return JSONResponse(DESCRIPTION)
+
+
+DESCRIPTION = document(ENDPOINTS)

@@ -1,0 +1,68 @@
+"""What surrounds every request: its time limit, security headers, and a line in the log."""
+
+from collections.abc import MutableMapping
+from time import perf_counter
+from typing import Any
+
+from anyio import fail_after
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from blogworker.telemetry import get_logger
+from blogworker.web.problems import Problem, response_of
+
+REQUEST_S = 60.0
+STREAMS = ("/events",)  # server-sent events have no end
+HEADERS = {
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"x-frame-options": b"DENY",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"permissions-policy": b"camera=(), geolocation=(), microphone=()",
+    b"content-security-policy": b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    b"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    b"cache-control": b"no-store",
+}
+log = get_logger()
+
+
+class Edge:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = perf_counter()
+        status = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {**message, "headers": _with_defaults(message)}
+            await send(message)
+
+        try:
+            if scope["path"].endswith(STREAMS):
+                await self._app(scope, receive, sending)
+            else:
+                with fail_after(REQUEST_S):
+                    await self._app(scope, receive, sending)
+        except TimeoutError:
+            if status:
+                raise
+            problem = Problem(503, f"the request took longer than {REQUEST_S:.0f} s", headers={"Retry-After": "5"})
+            await response_of(problem)(scope, receive, sending)
+        finally:
+            took_s = round(perf_counter() - began, 4)
+            log.debug("http_request", method=scope["method"], path=scope["path"], status=status, duration_s=took_s)
+
+
+def _with_defaults(message: MutableMapping[str, Any]) -> list[tuple[bytes, bytes]]:
+    given = list(message.get("headers", ()))
+    names = {name.lower() for name, _ in given}
+    return given + [(name, value) for name, value in HEADERS.items() if name not in names]

@@ -1,0 +1,145 @@
+"""Intake: add one job or a batch."""
+
+from collections import Counter
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from blogworker.db.pool import Database
+from blogworker.ops.tokens import Principal, Scope
+from blogworker.queue.enqueue import Enqueued, enqueue, enqueue_many
+from blogworker.queue.validation import (
+    IDEMPOTENCY_KEY_MAX,
+    INSTANCE_ID_MAX,
+    SMALLINT,
+    SOURCE_ID_MAX,
+    NewJob,
+    PublishMode,
+    SourceType,
+    faults,
+)
+from blogworker.web.access import caller, site_of
+from blogworker.web.answers import answer
+from blogworker.web.bodies import MOST_BATCH_BYTES, read_json
+from blogworker.web.problems import bad_request
+
+MOST_JOBS = 1_000  # of a batch
+FAULTS_SHOWN = 100
+PREFIX = "/api/blog-generation"
+
+
+def _aware(time: datetime) -> datetime:
+    if time.utcoffset() is None:
+        raise ValueError("has no time zone: add Z or an offset such as +02:00")
+    return time
+
+
+Time = Annotated[datetime, AfterValidator(_aware)]
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
+
+
+class JobRequest(Shape):
+    """A job to add. `instanceId` may be left out by a token for one site."""
+
+    instance_id: str | None = Field(None, max_length=INSTANCE_ID_MAX)
+    source_type: SourceType
+    source_id: str | None = Field(None, max_length=SOURCE_ID_MAX)
+    source_data: dict[str, Any] = Field(default_factory=dict)
+    priority: int = Field(0, ge=SMALLINT[0], le=SMALLINT[-1])
+    run_at: Time | None = None
+    publish_at: Time | None = None
+    max_attempts: int | None = Field(None, ge=1, le=2**31 - 1)
+    publish_mode: PublishMode | None = None
+
+
+class BatchedJob(JobRequest):
+    idempotency_key: str | None = Field(None, min_length=1, max_length=IDEMPOTENCY_KEY_MAX)
+
+
+class BatchRequest(Shape):
+    jobs: list[BatchedJob] = Field(min_length=1, max_length=MOST_JOBS)
+
+
+class Accepted(Shape):
+    """`created`: false if the same idempotency key was added before. `place`: among the waiting jobs of its site."""
+
+    id: int
+    status: str
+    created: bool
+    place: int | None
+    expected_start: datetime | None
+    waits_for: str | None
+
+
+class BatchAccepted(Shape):
+    created: int
+    known: int  # added before, with the same idempotency keys
+
+
+async def add_job(request: Request) -> Response:
+    """Add one job: 202. With the Idempotency-Key of an earlier job: 200 and that job."""
+    principal = await caller(request, Scope.INTAKE)
+    key = request.headers.get("idempotency-key")
+    wanted = await read_json(request, JobRequest)
+    job = _job(wanted, principal, key)
+    if reasons := _reasons(job):
+        raise bad_request(*reasons)
+    database: Database = request.app.state.database
+    added = await enqueue(database, job, queue_size_limit=request.app.state.queue_size_limit)
+    return answer(_accepted(added), 202 if added.created else 200, headers={"Location": f"{PREFIX}/{added.job_id}"})
+
+
+async def add_batch(request: Request) -> Response:
+    """Add all jobs of a batch or none."""
+    principal = await caller(request, Scope.INTAKE)
+    wanted = await read_json(request, BatchRequest, most=MOST_BATCH_BYTES)
+    jobs = [_job(job, principal, job.idempotency_key) for job in wanted.jobs]
+    reasons = [f"jobs.{index}: {reason}" for index, job in enumerate(jobs) for reason in _reasons(job)]
+    if reasons:
+        raise bad_request(*reasons[:FAULTS_SHOWN])
+    database: Database = request.app.state.database
+    created = await enqueue_many(
+        database,
+        jobs,
+        counts=Counter(job.instance_id for job in jobs),
+        queue_size_limit=request.app.state.queue_size_limit,
+    )
+    return answer({"created": created, "known": len(jobs) - created}, 202)
+
+
+def _reasons(job: NewJob) -> list[str]:
+    return [f"instanceId: {reason}" if reason.startswith("instance_id") else reason for reason in faults(job)]
+
+
+def _job(wanted: JobRequest, principal: Principal, key: str | None) -> NewJob:
+    site = site_of(principal, wanted.instance_id)
+    return NewJob(
+        instance_id=site or "",
+        source_type=wanted.source_type,
+        source_id=wanted.source_id,
+        source_data=wanted.source_data,
+        priority=wanted.priority,
+        run_at=wanted.run_at,
+        publish_at=wanted.publish_at,
+        idempotency_key=key,
+        max_attempts=wanted.max_attempts,
+        publish_mode=wanted.publish_mode,
+    )
+
+
+def _accepted(added: Enqueued) -> dict[str, Any]:
+    return {
+        "id": added.job_id,
+        "status": added.status,
+        "created": added.created,
+        "place": added.place,
+        "expected_start": added.expected_start,
+        "waits_for": added.waits_for,
+    }

@@ -1,0 +1,142 @@
+"""The server process: listen, report readiness, stop on a signal."""
+
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import uvicorn
+from anyio import create_task_group, open_signal_receiver
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from blogworker.db.grants import OPERATOR
+from blogworker.db.pool import Database
+from blogworker.db.readiness import require_ready
+from blogworker.errors import SettingsError
+from blogworker.settings import DatabaseSettings
+from blogworker.spend.estimate import Prices
+from blogworker.telemetry import get_logger, systemd
+from blogworker.web.app import application
+from blogworker.web.settings import HttpSettings
+
+FIRST_SOCKET = 3  # SD_LISTEN_FDS_START of sd_listen_fds(3)
+BACKLOG = 2_048
+HEAD_S = 15.0  # a connection may take this long to send the head of its first request
+KEEP_ALIVE_S = 75
+DRAIN_S = 10  # for requests in progress
+MOST_HEAD_BYTES = 32 * 1024
+log = get_logger()
+
+
+class Protocol(H11Protocol):
+    """Closes connections that do not send a request."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.loop.call_later(HEAD_S, self._require_request)
+
+    def _require_request(self) -> None:
+        if self.cycle is None and not self.transport.is_closing():
+            self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """Leaves signals to the caller. Calls `on_started` once it accepts connections."""
+
+    on_started: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.on_started()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(
+    settings: HttpSettings,
+    database_settings: DatabaseSettings,
+    *,
+    queue_size_limit: int | None,
+    prices: Prices,
+    on_listening: Callable[[str], None],
+) -> None:
+    """Serve until SIGTERM or SIGINT; requests in progress have ten seconds to end.
+
+    Raises SettingsError when the address cannot be used, and DatabaseNotReady unless the database is migrated.
+    """
+    with listener(settings) as found:
+        async with Database(database_settings, application="blogworker serve") as database:
+            async with database.connection() as connection:
+                await require_ready(connection, needs=OPERATOR)
+            app = application(database, rpm=settings.rpm, queue_size_limit=queue_size_limit, prices=prices)
+            server = Server(
+                uvicorn.Config(
+                    app,
+                    http=Protocol,
+                    ws="none",
+                    lifespan="off",
+                    log_config=None,
+                    access_log=False,
+                    server_header=False,
+                    proxy_headers=False,
+                    limit_concurrency=settings.connections,
+                    h11_max_incomplete_event_size=MOST_HEAD_BYTES,
+                    timeout_keep_alive=KEEP_ALIVE_S,
+                    timeout_graceful_shutdown=DRAIN_S,
+                )
+            )
+            server.on_started = partial(_started, found, on_listening)
+            async with create_task_group() as tasks:
+                tasks.start_soon(_stop_on_signal, server, app)
+                tasks.start_soon(systemd.feed_watchdog)
+                await server.serve([found])
+                tasks.cancel_scope.cancel()
+            log.info("http_stopped")
+
+
+@contextmanager
+def listener(settings: HttpSettings) -> Iterator[socket.socket]:
+    """Yield the socket that systemd passed, else a new one. Raises SettingsError if the address cannot be used."""
+    if (passed := systemd.passed_sockets()) > 0:
+        found = socket.socket(fileno=FIRST_SOCKET)
+        if passed > 1:
+            raise SettingsError(f"systemd passed {passed} sockets: give the unit one ListenStream=")
+    else:
+        found = _bound(settings)
+    with found:
+        yield found
+
+
+def _bound(settings: HttpSettings) -> socket.socket:
+    try:
+        return socket.create_server(
+            (settings.host, settings.port),
+            family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET,
+            backlog=BACKLOG,
+        )
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise SettingsError(
+            f"cannot listen on {settings.host}, port {settings.port}: {reason}; choose others with --host and --port"
+        ) from error
+
+
+def _started(found: socket.socket, on_listening: Callable[[str], None]) -> None:
+    host, port = found.getsockname()[:2] if found.family != socket.AF_UNIX else (found.getsockname(), 0)
+    address = f"http://[{host}]:{port}" if ":" in str(host) else f"http://{host}:{port}"
+    log.info("http_started", address=address)
+    systemd.notify("READY=1", f"STATUS=listening on {address}")
+    on_listening(address)
+
+
+async def _stop_on_signal(server: Server, app: Any) -> None:
+    with open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            systemd.notify("STOPPING=1")
+            app.state.stopping.set()
+            server.force_exit = server.should_exit
+            server.should_exit = True

@@ -1,0 +1,113 @@
+"""A real `blogworker serve` with a database of its own, and clients that call it over TCP."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+LIMIT_S = 30.0
+Rows = Callable[..., list[tuple[Any, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running server: its address, its database and its process."""
+
+    address: str
+    database_url: str
+    process: "subprocess.Popen[str]"
+
+    def sql(self, text: str, *parameters: object) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            cursor = connection.execute(text.encode(), parameters or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def token(self, *scopes: str, sites: tuple[str, ...] = (), expires: str | None = None) -> str:
+        """A new token, made by the command that people use."""
+        number = self.sql("select count(*) from api_tokens")[0][0]
+        arguments = ["tokens", "create", f"test {number}", *(f"--scope={scope}" for scope in scopes)]
+        arguments += [f"--site={site}" for site in sites] + ([f"--expires={expires}"] if expires else [])
+        made = subprocess.run(
+            [sys.executable, "-m", "blogworker", *arguments],
+            env={**os.environ, "DATABASE_URL": self.database_url},
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=True,
+        )
+        return made.stdout.strip()
+
+    def client(self, *scopes: str, sites: tuple[str, ...] = ()) -> httpx.Client:
+        """A client with a token of these scopes, or without one."""
+        headers = {"authorization": f"Bearer {self.token(*scopes, sites=sites)}"} if scopes else {}
+        return httpx.Client(base_url=self.address, headers=headers, timeout=LIMIT_S, trust_env=False)
+
+
+@contextmanager
+def serving(database_url: str, folder: Path, **environment: str) -> Iterator[Served]:
+    """Run `blogworker serve` on a free port for the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "blogworker", "serve", "--port", "0"],
+        env={**os.environ, "DATABASE_URL": database_url, "BLOGWORKER_LOG_FORMAT": "json", **environment},
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield Served(_address(process), database_url, process)
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=LIMIT_S)
+        finally:
+            process.kill()
+
+
+def _address(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("{") and (event := json.loads(line))["event"] == "http_started":
+            return str(event["address"])
+    raise AssertionError(f"the server ended with {process.wait()}: {lines}")
+
+
+@pytest.fixture(scope="module")
+def served(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(module_url, tmp_path_factory.mktemp("serve")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def admin(served: Served) -> Iterator[httpx.Client]:
+    """A client that may do everything."""
+    with served.client("intake", "read", "operate") as client:
+        yield client
+
+
+@pytest.fixture
+def cli_serve(database_url: str, tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """`blogworker serve`, for runs that end at once."""
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "blogworker", "serve", *arguments],
+            env={**os.environ, "DATABASE_URL": database_url},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+        )
+
+    return run

@@ -1,0 +1,176 @@
+"""Who may do what: tokens, scopes, sites, expiry, revocation, rates."""
+
+import subprocess
+import sys
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from blogworker.ops.tokens import is_well_formed, new_token
+
+from .conftest import serving
+
+JOBS = "/api/blog-generation"
+BODY = {"sourceType": "keyword", "sourceData": {"keyword": "k"}}
+# The endpoints, and which of intake, read and operate may call each.
+DEEDS = {
+    ("POST", JOBS): "I",
+    ("POST", f"{JOBS}/batch"): "I",
+    ("GET", JOBS): "IR",
+    ("GET", f"{JOBS}/1"): "IR",
+    ("POST", f"{JOBS}/1/cancel"): "O",
+    ("POST", f"{JOBS}/1/retry"): "O",
+    ("GET", "/api/rate-limiter/stats"): "IR",
+    ("GET", "/api/replicate-rate-limiter/stats"): "IR",
+    ("GET", "/api/status"): "R",
+    ("GET", "/api/sites"): "R",
+    ("POST", "/api/sites/s/pause"): "O",
+    ("POST", "/api/sites/s/resume"): "O",
+    ("GET", "/api/quotas"): "R",
+    ("GET", "/api/breakers"): "R",
+    ("POST", "/api/breakers/openai/close"): "O",
+    ("GET", "/api/errors"): "R",
+    ("GET", "/api/costs"): "R",
+    ("GET", "/metrics"): "R",
+}
+SCOPES = {"I": "intake", "R": "read", "O": "operate"}
+
+
+def test_every_endpoint_that_needs_a_token_is_in_the_table(admin: httpx.Client) -> None:
+    described = {
+        (method.upper(), path.replace("{job_id}", "1").replace("{instance_id}", "s").replace("{provider}", "openai"))
+        for path, methods in admin.get("/openapi.json").json()["paths"].items()
+        for method, operation in methods.items()
+        if operation["security"]
+    }
+    assert described == set(DEEDS)
+
+
+@pytest.mark.parametrize("letter", SCOPES)
+def test_a_scope_allows_what_the_table_says_and_nothing_else(served: Any, letter: str) -> None:
+    with served.client(SCOPES[letter]) as client:
+        refused = {deed for deed in DEEDS if client.request(*deed).status_code == 403}
+    assert refused == {deed for deed, scopes in DEEDS.items() if letter not in scopes}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer x",
+        "Basic dXNlcjpwYXNz",
+        "Bearer TOKEN",
+        "Token TOKEN",
+        "Bearer TOKEN TOKEN",
+        "Bearer bw_" + "a" * 49,
+        "Bearer \xe9",
+    ],
+)
+def test_no_endpoint_answers_a_wrong_token(served: Any, header: str | None) -> None:
+    token = new_token()  # well formed, but nobody's
+    headers = {} if header is None else {"authorization": header.replace("TOKEN", token).encode("latin-1")}
+    with httpx.Client(base_url=served.address, trust_env=False) as client:
+        for method, path in list(DEEDS)[:6]:
+            answered = client.request(method, path, headers=headers)
+            assert answered.status_code in (401, 429), (path, answered.text)
+            if answered.status_code == 401:
+                assert "Bearer" in answered.headers["www-authenticate"]
+            assert token not in answered.text
+
+
+def test_a_token_of_a_site_sees_and_adds_only_its_jobs(served: Any, admin: httpx.Client) -> None:
+    others = admin.post(JOBS, json=BODY | {"instanceId": "theirs"}).json()["id"]
+    with served.client("intake", "read", "operate", sites=("mine",)) as client:
+        own = client.post(JOBS, json=BODY).json()["id"]
+
+        assert client.post(JOBS, json=BODY | {"instanceId": "theirs"}).status_code == 403
+        assert client.get(f"{JOBS}/{others}").status_code == 404
+        assert client.post(f"{JOBS}/{others}/cancel").status_code == 404
+        assert client.get(JOBS, params={"site": "theirs"}).status_code == 403
+        assert [job["id"] for job in client.get(JOBS).json()["jobs"]] == [own]
+        assert client.get(f"{JOBS}/{own}").status_code == 200
+        assert client.post("/api/sites/theirs/pause").status_code == 403
+        for path in ("/api/status", "/api/sites", "/api/errors", "/api/costs", "/metrics", "/api/quotas"):
+            assert client.get(path).status_code == 403, path
+
+
+def test_a_token_of_two_sites_has_to_say_which(served: Any) -> None:
+    with served.client("intake", sites=("one", "two")) as client:
+        assert client.post(JOBS, json=BODY).status_code == 400
+        assert client.post(JOBS, json=BODY | {"instanceId": "two"}).status_code == 202
+        assert client.get(JOBS).status_code == 400
+        assert client.get(JOBS, params={"site": "one"}).json() == {"jobs": [], "next": None}
+
+
+def test_a_revoked_and_an_expired_token_are_refused(served: Any) -> None:
+    token = served.token("read")
+    expired = served.token("read", expires="1h")
+    served.sql("update api_tokens set expires_at = now() where name = (select max(name) from api_tokens)")
+    with httpx.Client(base_url=served.address, trust_env=False) as client:
+
+        def status(with_token: str) -> int:
+            return client.get("/api/quotas", headers={"authorization": f"Bearer {with_token}"}).status_code
+
+        assert status(expired) == 401
+        assert status(token) == 200
+        served.sql("update api_tokens set revoked_at = now() where revoked_at is null and scopes = array['read']")
+        until = time.monotonic() + 10  # a server remembers a token for two seconds
+        while status(token) != 401:
+            assert time.monotonic() < until
+
+
+def test_the_database_has_no_token_only_hashes(served: Any) -> None:
+    token = served.token("read")
+    rows = served.sql("select t::text from api_tokens as t")
+    assert not any(token[3:20] in row for (row,) in rows)
+
+
+def test_the_use_of_a_token_is_noted(served: Any, admin: httpx.Client) -> None:
+    assert admin.get("/api/quotas").status_code == 200
+    assert served.sql("select count(*) from api_tokens where used_at > now() - interval '5 minutes'")[0][0] >= 1
+
+
+def test_a_token_may_call_only_so_often(database_url: str, tmp_path: Any) -> None:
+    with serving(database_url, tmp_path, BLOGWORKER_HTTP_RPM="8") as served, served.client("read") as client:
+        answers = [client.get("/api/quotas") for _ in range(4)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
+    assert int(answers[-1].headers["retry-after"]) in range(1, 9)
+
+
+def test_typing_errors_in_a_token_are_seen_without_the_database() -> None:
+    token = new_token()
+    wrong = [token[:place] + ("x" if token[place] != "x" else "y") + token[place + 1 :] for place in range(3, 52)]
+
+    assert is_well_formed(token)
+    assert not any(map(is_well_formed, [*wrong, token[:-1], token + "a", "", "bw_"]))
+
+
+def test_tokens_are_listed_made_and_revoked_by_commands(database_url: str, tmp_path: Any) -> None:
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "blogworker", "tokens", *arguments],
+            env={"DATABASE_URL": database_url, "PATH": "", "COLUMNS": "200"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    made = run("create", "shop backend", "--scope", "intake", "--site", "shop", "--expires", "90d")
+    assert is_well_formed(made.stdout.strip()), made.stderr
+    assert run("create", "shop backend", "--scope", "intake").returncode == 2
+    assert run("create", "a\x1b[31m", "--scope", "intake").returncode == 2
+    assert run("create", "b", "--scope", "all").returncode == 2
+    assert run("create", "b").returncode == 2
+    listed = run().stdout
+    assert "shop backend" in listed
+    assert "valid" in listed
+    assert run("revoke", "shop backend").returncode == 0
+    assert run("revoke", "shop backend").returncode == 2
+    assert run("create", "shop backend", "--scope", "read").returncode == 0, "the name is free again"
+    assert "hash" not in run("--json").stdout

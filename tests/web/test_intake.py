@@ -1,0 +1,158 @@
+"""`POST /api/blog-generation`: the body of the previous system, its answers, and repeated requests."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+PATH = "/api/blog-generation"
+BODY = {"sourceType": "keyword", "sourceId": "linen", "sourceData": {"keyword": "linen curtains"}}
+
+
+def post(client: httpx.Client, body: Any = BODY, **headers: str) -> httpx.Response:
+    return client.post(PATH, json=body, headers=headers)
+
+
+def test_the_body_of_the_previous_system_is_accepted_from_the_token_of_a_site(served: Any) -> None:
+    with served.client("intake", sites=("shop 1",)) as client:
+        answered = post(client)
+
+        assert answered.status_code == 202, answered.text
+        job = answered.json()
+        assert (job["status"], job["created"], job["place"]) == ("PENDING", True, 1)
+        assert set(job) == {"id", "status", "created", "place", "expectedStart", "waitsFor"}
+        assert answered.headers["location"] == f"{PATH}/{job['id']}"
+        shown = client.get(answered.headers["location"]).json()
+    assert shown["job"]["instanceId"] == "shop 1"
+    assert shown["explanation"]["summary"].startswith("waits: ")
+
+
+def test_all_columns_of_a_job_can_be_given(served: Any, admin: httpx.Client) -> None:
+    whole = BODY | {
+        "instanceId": "shop 2",
+        "priority": 3,
+        "runAt": "2031-01-01T00:00:00Z",
+        "publishAt": "2031-01-02T00:00:00+02:00",
+        "maxAttempts": 2,
+        "publishMode": "draft",
+    }
+    job = post(admin, whole).json()
+    stored = served.sql(
+        "select g.status, g.priority, g.max_attempts, g.publish_mode, extract(year from g.run_at)::int, "
+        "s.publish_at is not null from blog_generations as g join scheduled_blogs as s on s.blog_generation_id = g.id "
+        "where g.id = %s",
+        job["id"],
+    )
+    assert stored == [("SCHEDULED", 3, 2, "draft", 2031, True)]
+
+
+def test_a_repeated_key_adds_nothing(admin: httpx.Client) -> None:
+    body = BODY | {"instanceId": "shop 3"}
+    first = post(admin, body, **{"Idempotency-Key": "k 1"})
+    again = post(admin, body, **{"Idempotency-Key": "k 1"})
+    other_site = post(admin, body | {"instanceId": "shop 4"}, **{"Idempotency-Key": "k 1"})
+
+    assert (first.status_code, again.status_code, other_site.status_code) == (202, 200, 202)
+    assert first.json()["id"] == again.json()["id"] != other_site.json()["id"]
+    assert not again.json()["created"]
+
+
+def test_simultaneous_requests_with_one_key_add_one_job(served: Any, admin: httpx.Client) -> None:
+    body = BODY | {"instanceId": "race"}
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: post(admin, body, **{"Idempotency-Key": "one"}), range(64)))
+
+    assert {answer.status_code for answer in answers} == {200, 202}
+    assert sum(answer.status_code == 202 for answer in answers) == 1
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert served.sql("select count(*) from blog_generations where instance_id = 'race'") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({}, ["sourceType"]),
+        ({"sourceType": "song"}, ["sourceType"]),
+        ({"sourceType": "keyword"}, ["instanceId", "keyword"]),
+        (BODY | {"instanceId": "x" * 201}, ["instanceId"]),
+        (BODY | {"instanceId": " "}, ["instanceId"]),
+        (BODY | {"instanceId": "a\0b"}, ["instanceId"]),
+        (BODY | {"instanceId": "s", "sourceData": []}, ["sourceData"]),
+        (BODY | {"instanceId": "s", "sourceData": {"keyword": "k" * 201}}, ["keyword"]),
+        (BODY | {"instanceId": "s", "sourceData": {"a": "\ud800"}}, [""]),
+        (BODY | {"instanceId": "s", "priority": "3"}, ["priority"]),
+        (BODY | {"instanceId": "s", "priority": 99_999}, ["priority"]),
+        (BODY | {"instanceId": "s", "runAt": "2031-01-01T00:00:00"}, ["runAt", "time zone"]),
+        (BODY | {"instanceId": "s", "runAt": "tomorrow"}, ["runAt"]),
+        (BODY | {"instanceId": "s", "colour": "red"}, ["colour"]),
+        (BODY | {"instanceId": "s", "sourceData": {"n": 10**400}}, ["1e308"]),
+        ([], [""]),
+        ("text", [""]),
+        (None, [""]),
+    ],
+)
+def test_each_fault_is_named(served: Any, admin: httpx.Client, body: Any, named: list[str]) -> None:
+    before = served.sql("select count(*) from blog_generations")
+    answered = admin.post(PATH, content=json.dumps(body), headers={"content-type": "application/json"})
+
+    assert answered.status_code == 400, answered.text
+    problem = answered.json()
+    assert answered.headers["content-type"] == "application/problem+json"
+    assert problem["errors"]
+    assert all(any(name in fault for fault in problem["errors"]) for name in named), problem
+    assert served.sql("select count(*) from blog_generations") == before
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"sourceType": NaN}', b"[" * 100_000, b'{"a":' * 50_000])
+def test_what_is_no_json_is_refused(admin: httpx.Client, body: bytes) -> None:
+    answered = admin.post(PATH, content=body, headers={"content-type": "application/json"})
+    assert answered.status_code == 400, answered.text
+
+
+def test_a_number_that_json_does_not_know_is_refused(admin: httpx.Client) -> None:
+    body = b'{"instanceId": "s", "sourceType": "keyword", "sourceData": {"keyword": "k", "n": NaN}}'
+    assert admin.post(PATH, content=body).status_code == 400
+
+
+def test_other_types_of_bodies_are_refused(admin: httpx.Client) -> None:
+    assert admin.post(PATH, content=b"a=b", headers={"content-type": "text/plain"}).status_code == 415
+    assert admin.post(PATH, data={"a": "b"}).status_code == 415
+
+
+def test_a_large_body_is_refused_whether_or_not_its_size_is_declared(admin: httpx.Client) -> None:
+    large = json.dumps(BODY | {"sourceData": {"keyword": "k", "x": "y" * 300_000}}).encode()
+    declared = admin.post(PATH, content=large)
+    streamed = admin.post(PATH, content=iter([large[:1000], large[1000:]]))
+
+    assert declared.status_code == streamed.status_code == 413
+
+
+def test_a_full_queue_is_refused_as_the_previous_system_does(served: Any, admin: httpx.Client) -> None:
+    served.sql("insert into sites (instance_id, max_pending) values ('full', 1)")
+    body = BODY | {"instanceId": "full"}
+    assert post(admin, body).status_code == 202
+
+    refused = post(admin, body)
+
+    assert refused.status_code == 503
+    assert int(refused.headers["retry-after"]) >= 60
+    problem = refused.json()
+    assert {"error", "message", "queueSize", "estimatedWaitMinutes"} <= set(problem)
+    assert problem["queueSize"] == 1
+
+
+def test_a_batch_is_added_as_a_whole_or_not_at_all(served: Any, admin: httpx.Client) -> None:
+    jobs = [BODY | {"instanceId": "batch", "idempotencyKey": f"b{n}"} for n in range(200)]
+    first = admin.post(f"{PATH}/batch", json={"jobs": jobs})
+    again = admin.post(f"{PATH}/batch", json={"jobs": [*jobs, BODY | {"instanceId": "batch"}]})
+    wrong = admin.post(f"{PATH}/batch", json={"jobs": [BODY | {"instanceId": "batch"}, {"sourceType": "keyword"}]})
+
+    assert (first.status_code, first.json()) == (202, {"created": 200, "known": 0})
+    assert again.json() == {"created": 1, "known": 200}
+    assert wrong.status_code == 400
+    assert all(fault.startswith("jobs.1") for fault in wrong.json()["errors"]), wrong.text
+    assert served.sql("select count(*) from blog_generations where instance_id = 'batch'") == [(201,)]
+    assert admin.post(f"{PATH}/batch", json={"jobs": []}).status_code == 400
+    assert admin.post(f"{PATH}/batch", json={"jobs": [BODY] * 1001}).status_code == 400

@@ -1,0 +1,102 @@
+"""The description is true: answers match it, and requests that it allows or forbids are treated so (schemathesis)."""
+
+import os
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from blogworker.web.app import ENDPOINTS
+from blogworker.web.openapi import Endpoint, document
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+FEW = 40  # always the same ones; more are a search
+EXAMPLES = int(os.environ.get("BLOGWORKER_HTTP_EXAMPLES", FEW))  # per endpoint and mode
+
+
+def populate(served: Any) -> None:
+    served.sql(
+        "insert into blog_generations (instance_id, source_type, source_data, run_at) select 's' || n % 3, 'keyword', "
+        "'{\"keyword\": \"k\"}', case when n = 1 then now() + interval '1 h' else now() end "
+        "from generate_series(1, 30) as n"
+    )
+    served.sql("update blog_generations set status = 'FAILED', error = 'e' where id % 7 = 0")
+    served.sql("update blog_generations set status = 'CANCELLED' where id % 11 = 0")
+    served.sql(
+        "insert into generation_errors (generation_id, attempt, stage, kind, message, retryable) "
+        "select id, 1, 'ideas', 'Rejected', 'm', false from blog_generations where status = 'FAILED'"
+    )
+    served.sql(
+        "insert into quotas (name, provider, requests_per_minute, tokens_per_minute) "
+        "values ('openai/a', 'openai', 400, 1000), ('replicate/predictions', 'replicate', 600, null)"
+    )
+    served.sql("update provider_health set state = 'open', reason = 'r', opened_at = now() where provider = 'openai'")
+    served.sql("update sites set paused_at = now(), pause_reason = 'p', budget_day_usd = 1, name = 'n' where ready")
+    served.sql(
+        "insert into workers (worker_id, name, host, pid, version, concurrency, lease_until, stats) "
+        "values (gen_random_uuid(), 'w', 'h', 1, '1', 50, now() + interval '1 h', '{}')"
+    )
+    served.sql(
+        "insert into provider_usage (hour, provider, model, instance_id, requests, tokens_in, cost_usd) "
+        "values (date_trunc('hour', now()), 'openai', 'm', 's0', 2, 300, 0.25)"
+    )
+
+
+@pytest.fixture(scope="module")
+def populated(served: Any) -> Any:
+    populate(served)
+    return served
+
+
+DESCRIBED = schemathesis.openapi.from_dict(document(ENDPOINTS))
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: f"{endpoint.method} {endpoint.path}")
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+def test_the_interface_does_what_its_description_says(
+    populated: Any, admin: httpx.Client, endpoint: Endpoint, mode: GenerationMode
+) -> None:
+    operation = DESCRIBED[endpoint.path][endpoint.method]
+    if mode is GenerationMode.NEGATIVE and endpoint.scope is None:
+        pytest.skip("there is nothing that a request could get wrong")
+    # A wrong value in a query may be sent as no value at all, which is right.
+    checks = [*CHECKS, negative_data_rejection] if endpoint.body else CHECKS
+    headers = {"authorization": admin.headers["authorization"]}
+
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize=EXAMPLES == FEW,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def check(case: Any) -> None:
+        answered = case.call(base_url=populated.address, headers=headers, timeout=30)
+        case.validate_response(answered, checks=checks)
+
+    check()
+
+
+def test_the_description_is_served(admin: httpx.Client) -> None:
+    served = admin.get("/openapi.json").json()
+    assert served == document(ENDPOINTS)
+    assert served["openapi"] == "3.1.0"
+    for path, methods in served["paths"].items():
+        for operation in methods.values():
+            assert operation["summary"], path
