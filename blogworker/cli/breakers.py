@@ -4,10 +4,11 @@ from dataclasses import asdict
 
 import typer
 
-from blogworker.cli.output import console, duration, emit_json, table
+from blogworker.cli.output import console, emit_json, table
 from blogworker.cli.session import with_database
 from blogworker.ops.breakers import close_breaker, list_breakers
 from blogworker.ops.records import BreakerState
+from blogworker.ops.shown import duration
 
 app = typer.Typer(
     help="Show the circuit breakers: which providers are not called, and why.", invoke_without_command=True

@@ -1,7 +1,10 @@
 """The live view of the demo, its summary and its exit code."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
@@ -10,13 +13,17 @@ from rich.live import Live
 
 from blogworker.cli.output import Screen, console, facts
 from blogworker.cli.signals import until_signal
+from blogworker.demo.live import run_live
 from blogworker.demo.progress import Progress
 from blogworker.demo.run import Plan, Result, run
 from blogworker.errors import SettingsError
 from blogworker.plurals import counted
 from blogworker.printable import typed
-from blogworker.settings import LogSettings
+from blogworker.settings import DatabaseSettings, LogSettings, OpenAISettings, ReplicateSettings
+from blogworker.spend.estimate import Prices
 from blogworker.telemetry import configure
+from blogworker.web.server import serve as serve_http
+from blogworker.web.settings import HttpSettings
 
 LINE_EVERY_S = 2.0  # without a terminal
 
@@ -50,6 +57,32 @@ class View:
     def close(self) -> None:
         if self._live is not None:
             self._live.stop()
+
+
+DEMO = Plan(jobs=2_000, sites=12, out=Path(), speed=4.0, concurrency=25, keep=False)
+
+
+def serve_demo(http: HttpSettings) -> None:
+    """Show the dashboard on a demo until a signal."""
+    configure(LogSettings(level="error"))
+    screen = console()
+
+    def listening(token: str, address: str) -> None:
+        screen.print(f"dashboard:  {address}/login#{token}", soft_wrap=True)
+        screen.print(f"token:      {token}    (for the HTTP interface, see {address}/openapi.json)", soft_wrap=True)
+        screen.print("two workers make 2,000 posts for 12 invented sites with simulated providers; Ctrl-C stops all")
+
+    async def serve(database: DatabaseSettings, token: str) -> None:
+        prices = Prices(OpenAISettings(_env_file=None), ReplicateSettings(_env_file=None))
+        await serve_http(http, database, queue_size_limit=None, prices=prices, on_listening=partial(listening, token))
+
+    async def act() -> None:
+        with TemporaryDirectory(prefix="blogworker-demo-logs-", ignore_cleanup_errors=True) as folder:
+            say = partial(screen.print, style="dim")
+            await run_live(replace(DEMO, out=Path(folder)), say=say, serve=serve)
+
+    anyio.run(act)
+    screen.print("stopped; nothing is left running", style="dim")
 
 
 def run_demo(plan: Plan) -> None:

@@ -10,12 +10,13 @@ import anyio
 import typer
 from rich.text import Text
 
-from blogworker.cli.output import complain, console, duration, emit_json, facts, table
+from blogworker.cli.output import complain, console, emit_json, facts, table
 from blogworker.cli.session import opened
 from blogworker.cli.sources import Checked
 from blogworker.db.grants import PRODUCER
 from blogworker.errors import DatabaseNotReady, DatabaseUnavailable, QueueFull
 from blogworker.ops.forecast import Forecast, forecast, forecast_without_database
+from blogworker.ops.shown import duration
 from blogworker.plurals import counted
 from blogworker.queue.survey import room
 from blogworker.queue.validation import NewJob

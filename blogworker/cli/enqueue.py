@@ -10,13 +10,14 @@ from rich.progress import track
 
 from blogworker.cli import sources
 from blogworker.cli.dry_run import dry_run as show_dry_run
-from blogworker.cli.output import ago, console, emit_json
+from blogworker.cli.output import console, emit_json
 from blogworker.cli.session import with_database
 from blogworker.cli.sources import Checked, Source
 from blogworker.db.grants import PRODUCER
 from blogworker.db.pool import Database
 from blogworker.errors import SettingsError
 from blogworker.intake import Kind, at_rest
+from blogworker.ops.shown import ago
 from blogworker.plurals import counted
 from blogworker.queue.enqueue import Enqueued, enqueue_many
 from blogworker.queue.enqueue import enqueue as enqueue_one

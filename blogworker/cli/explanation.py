@@ -5,11 +5,11 @@ from dataclasses import asdict
 import typer
 
 from blogworker.cli.jobs import BIGGEST_ID
-from blogworker.cli.money import dollars
-from blogworker.cli.output import console, duration, emit_json, facts
+from blogworker.cli.output import console, emit_json, facts
 from blogworker.cli.session import with_database
 from blogworker.errors import BlogworkerError
 from blogworker.ops.explain import Explanation, explain_job
+from blogworker.ops.shown import dollars, duration
 from blogworker.plurals import counted
 from blogworker.queue.job import Status
 

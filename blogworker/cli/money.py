@@ -1,4 +1,4 @@
-"""Amounts of money: parsing and display."""
+"""Amounts of money in options."""
 
 from decimal import Decimal, InvalidOperation
 
@@ -14,23 +14,6 @@ def budget(text: str | None, *, option: str) -> dict[str, object]:
     amount = None if text is None or text.strip().lower() == REMOVED else _usd(text, option)
     name = option.removeprefix("--").replace("-", "_")
     return {f"{name}_usd": amount, f"set_{name}": text is not None}
-
-
-def dollars(amount: object) -> str | None:
-    """Return the amount in dollars: whole cents from one dollar up, four decimals below where cents would round it.
-    `usd_text` in the database formats the same way."""
-    if amount is None:
-        return None
-    value = Decimal(str(amount))
-    if not value.is_finite():
-        return f"${value}"
-    return f"${value:,.2f}" if value >= 1 or value == round(value, 2) else f"${value:.4f}"
-
-
-def budgets(day: object, month: object) -> str | None:
-    """Return both budgets for one table cell."""
-    parts = [f"{dollars(usd)} per {period}" for usd, period in ((day, "day"), (month, "month")) if usd is not None]
-    return ", ".join(parts) or None
 
 
 def _usd(text: str, option: str) -> Decimal:

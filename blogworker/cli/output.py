@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, TextIO
 from uuid import UUID
@@ -17,6 +17,7 @@ from rich.text import Text
 
 from blogworker.cli.layout import Cell, Grid, Record
 from blogworker.db.loaders import BEFORE_ALL, NEVER
+from blogworker.ops.shown import ago
 from blogworker.printable import printable, printable_json, printable_lines
 from blogworker.redact import SECRETS
 from blogworker.telemetry.journal import is_journal, marked
@@ -141,25 +142,6 @@ def _text(text: str, style: str = "") -> Cell:
     """Return a cell without secrets: a worker with other settings may have stored one. Secrets that are plain words
     stay."""
     return Cell(printable(SECRETS.hide(text, shapes=False, words=False), encoding=encoding_of(sys.stdout)), style)
-
-
-def ago(moment: datetime) -> str:
-    """Return how long ago or how far ahead a time is, in one unit. For display only: no decision uses this machine's
-    clock."""
-    if moment == NEVER:
-        return "never"
-    if moment == BEFORE_ALL:
-        return "always"
-    seconds = (datetime.now(UTC) - moment).total_seconds()
-    length = duration(abs(seconds))
-    return f"{length} ago" if seconds >= 0 else f"in {length}"
-
-
-def duration(seconds: float) -> str:
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def facts(pairs: Mapping[str, object]) -> Record:

@@ -10,14 +10,14 @@ from rich.console import Group
 from rich.text import Text
 
 from blogworker.cli.breakers import breaker_table
-from blogworker.cli.money import budgets, dollars
-from blogworker.cli.output import console, duration, emit_json, facts, heading, prose, table
+from blogworker.cli.output import console, emit_json, facts, heading, prose, table
 from blogworker.cli.quotas import quota_table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database
 from blogworker.errors import BlogworkerError
 from blogworker.ops import jobs
 from blogworker.ops.records import JobDetails, JobSummary, WorkerState
+from blogworker.ops.shown import budgets, dollars, duration
 from blogworker.ops.status import FleetStatus, fleet_status
 from blogworker.post.product_url import page_of
 from blogworker.queue.job import Status

@@ -8,11 +8,11 @@ from typing import Any, get_args
 import typer
 
 from blogworker.cli.jobs import BIGGEST_ID, seconds
-from blogworker.cli.money import dollars
 from blogworker.cli.output import complain, console, emit_json
 from blogworker.cli.session import with_database
 from blogworker.errors import BlogworkerError, SettingsError
 from blogworker.ops.retry import LOCKED, Choice, From, RetryPlan, plan_retry, retry_jobs
+from blogworker.ops.shown import dollars
 from blogworker.plurals import counted
 from blogworker.section import load_section
 from blogworker.settings import OpenAISettings, ReplicateSettings

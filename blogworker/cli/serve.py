@@ -1,5 +1,6 @@
 """`blogworker serve`: the HTTP interface."""
 
+import os
 import sys
 from functools import partial
 
@@ -8,6 +9,7 @@ import typer
 
 from blogworker.cli.extras import extra
 from blogworker.cli.output import console
+from blogworker.envfile import NAMED_BY
 from blogworker.section import load_section
 from blogworker.settings import DatabaseSettings, LogSettings, OpenAISettings, QueueSettings, ReplicateSettings
 from blogworker.spend.estimate import Prices
@@ -22,15 +24,25 @@ def register(app: typer.Typer) -> None:
 def serve(
     host: str | None = typer.Option(None, help="Address to listen on. [BLOGWORKER_HTTP_HOST, 127.0.0.1]"),
     port: int | None = typer.Option(None, help="Port; 0 means any free one. [BLOGWORKER_HTTP_PORT, 8080]"),
+    demo: bool = typer.Option(
+        False, "--demo", help="Show it with a Postgres, simulated providers and workers of its own: no server, no keys."
+    ),
 ) -> None:
     """Serve the dashboard and the HTTP interface: add jobs, see what becomes of them, metrics. Callers need a token of
     `blogworker tokens create`. Put a proxy with TLS in front."""
+    if demo:
+        os.environ[NAMED_BY] = ""  # the demo does not use this machine's settings
     with extra("api"):
         from blogworker.web.server import serve as run
         from blogworker.web.settings import HttpSettings
     settings = load_section(HttpSettings, host=host, port=port)
-    configure(load_section(LogSettings))
     report_closed_pipes(sys.stdout)
+    if demo:
+        with extra("demo"):
+            from blogworker.cli.demo_screen import serve_demo
+        serve_demo(settings)
+        return
+    configure(load_section(LogSettings))
     act = partial(
         run,
         settings,

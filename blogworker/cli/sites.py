@@ -6,13 +6,14 @@ from typing import Any
 
 import typer
 
-from blogworker.cli.money import BUDGET_HELP, budget, budgets
+from blogworker.cli.money import BUDGET_HELP, budget
 from blogworker.cli.output import console, emit_json, table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database
 from blogworker.errors import SettingsError
 from blogworker.ops import sites
 from blogworker.ops.records import SiteState
+from blogworker.ops.shown import budgets
 from blogworker.post.product_url import KNOWN, checked_template
 from blogworker.post.site import MOST_EVERY, checked, usable
 

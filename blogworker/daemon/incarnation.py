@@ -22,6 +22,7 @@ from blogworker.daemon.worker import Worker
 from blogworker.db.dedicated import DedicatedConnection
 from blogworker.db.pool import Database
 from blogworker.db.retrying import DatabaseHealth, RetryingDatabase
+from blogworker.ops.history import record_history
 from blogworker.queue.admit import Reopening, admit, arrivals
 from blogworker.queue.job import Claim, Outcome
 from blogworker.queue.lease import Lease, LeaseEnded, LeaseTaken
@@ -50,6 +51,7 @@ WAKE_S = 0.1  # shorter than the time in which a woken claim loop polls by itsel
 CANCEL_S = 0.5
 SWEEP_S = 60.0
 CLEAN_UP_S = 300.0
+HISTORY_S = 30.0
 END_LEASE_S = 3.0
 XMIN_HELD_S = 300.0  # a transaction this old prevents vacuum from cleaning the queue
 
@@ -196,6 +198,7 @@ class Incarnation:
         # Notifications may arrive at any rate; `every` limits how often they have an effect.
         keepers.start_soon(every, "wake", WAKE_S, self._wake_when_set)
         keepers.start_soon(partial(every, "cancel", CANCEL_S, self._cancel_when_set, fatal=(LeaseEnded,)))
+        keepers.start_soon(every, "history", HISTORY_S, partial(record_history, self._database))
         keepers.start_soon(every, "quotas", CLEAN_UP_S, partial(clean_up, self._database))
         if self._role.parent is not None:
             keepers.start_soon(every, "parent", PARENT_S, self._drain_with_parent)

@@ -67,6 +67,8 @@ WORKER = Role(
         "quota_waits": ALL,
         "provider_health": ("INSERT", "UPDATE"),
         "provider_usage": ("INSERT", "UPDATE"),
+        "history": ("INSERT", "DELETE"),
+        "history_stages": ("INSERT",),
     },
     functions=(
         *READS,

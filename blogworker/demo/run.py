@@ -69,13 +69,13 @@ async def run(plan: Plan, *, say: Callable[[str], None], show: Show) -> Result:
     await AsyncPath(logs).mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         say("starting a private Postgres")
-        dsn = await stack.enter_async_context(_postgres(_data_dir(plan, stack), keep=plan.keep))
+        dsn = await stack.enter_async_context(private_postgres(_data_dir(plan, stack), keep=plan.keep))
         database = await stack.enter_async_context(Database(DatabaseSettings(url=SecretStr(dsn), pool_max=4)))
         say("starting the simulator of the providers")
-        base = await _simulator(stack, plan, logs)
+        base = await simulated_providers(stack, plan, logs)
         await _prepare(database, dsn, plan)
         say(f"starting {WORKERS} workers with {plan.concurrency} slots each")
-        workers = await _workers(stack, plan, dsn, base, logs)
+        workers = await running_workers(stack, plan, dsn, base, logs)
         elapsed_s = await _watch(database, plan, workers, logs, show)
         say("writing the gallery")
         return await _finish(database, plan, base, elapsed_s, dsn)
@@ -88,7 +88,7 @@ def _data_dir(plan: Plan, stack: AsyncExitStack) -> Path:
 
 
 @asynccontextmanager
-async def _postgres(folder: Path, *, keep: bool) -> AsyncIterator[str]:
+async def private_postgres(folder: Path, *, keep: bool) -> AsyncIterator[str]:
     """Run Postgres for the duration of the block; yields its DSN. With `keep` it continues, unless the block fails."""
     embedded = EmbeddedPostgres(folder, durable=False)
     kept = False
@@ -101,7 +101,7 @@ async def _postgres(folder: Path, *, keep: bool) -> AsyncIterator[str]:
                 await run_sync(embedded.stop)
 
 
-async def _simulator(stack: AsyncExitStack, plan: Plan, logs: Path) -> str:
+async def simulated_providers(stack: AsyncExitStack, plan: Plan, logs: Path) -> str:
     url_file = logs / "simulator.url"
     await AsyncPath(url_file).unlink(missing_ok=True)
     log = logs / "simulator.log"
@@ -120,13 +120,15 @@ async def _prepare(database: Database, dsn: str, plan: Plan) -> None:
         await enqueue_many(database, jobs, counts=counts, queue_size_limit=UNLIMITED)
 
 
-async def _workers(stack: AsyncExitStack, plan: Plan, dsn: str, base: str, logs: Path) -> list[Process]:
+async def running_workers(
+    stack: AsyncExitStack, plan: Plan, dsn: str, base: str, logs: Path, *, until_empty: bool = True
+) -> list[Process]:
     environment = _environment(plan, dsn, base)
     return [
         await stack.enter_async_context(
             running_process(
                 "run",
-                "--until-empty",
+                *(["--until-empty"] if until_empty else []),
                 "--name",
                 f"demo/{number}",
                 environment=environment,

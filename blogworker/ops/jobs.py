@@ -1,6 +1,7 @@
 """Jobs: list, show, cancel, prune."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from anyio import sleep
@@ -11,6 +12,7 @@ from blogworker.ops.sites import require_site
 from blogworker.queue.job import Status
 
 BATCH = 500
+SCANNED = 20_000  # jobs that a search reads
 MOST_ID = 2**63 - 2
 PAUSE_S = 0.02  # between batches, so that claims come first
 
@@ -22,6 +24,24 @@ async def list_jobs(
     await require_site(database, site)
     found = await database.rows("ops/list_jobs", status=status, instance_id=site, before=before, most=most)
     return records(JobSummary, found)
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs to find. A job has to match everything that is given; None matches every job."""
+
+    status: Status | None = None
+    instance_id: str | None = None
+    text: str | None = None  # a part of its title, source, error or site
+    stage: str | None = None  # the next stage
+    kind: str | None = None  # of its last error
+    within_s: float | None = None  # created in the last so many seconds
+    before: int | None = None  # only ids below this one
+
+
+async def search_jobs(database: Database, wanted: JobFilter, *, most: int) -> list[JobSummary]:
+    """Return jobs that match, newest first. Of the jobs with the status and the site, the newest 20,000 are read."""
+    return records(JobSummary, await database.rows("ops/search_jobs", **asdict(wanted), scan=SCANNED, most=most))
 
 
 async def find_job(database: Database, job_id: int) -> JobSummary | None:

@@ -29,11 +29,24 @@ class SiteChanges:
 
 async def list_sites(database: Database, *, most: int) -> list[SiteState]:
     """Return sites, the busiest first."""
-    return await _read(database, most=most, instance_id=None)
+    return await _read(database, most=most)
 
 
-async def _read(database: Database, *, most: int, instance_id: str | None) -> list[SiteState]:
-    return records(SiteState, await database.rows("ops/sites", most=most, instance_id=instance_id))
+async def search_sites(database: Database, *, text: str | None, paused: bool, most: int) -> list[SiteState]:
+    """Return sites whose id or name contains the text; `paused`: only paused ones. The busiest come first."""
+    return await _read(database, most=most, text=text, paused=paused)
+
+
+async def _read(
+    database: Database,
+    *,
+    most: int,
+    instance_id: str | None = None,
+    text: str | None = None,
+    paused: bool = False,
+) -> list[SiteState]:
+    found = await database.rows("ops/sites", most=most, instance_id=instance_id, text=text, paused=paused)
+    return records(SiteState, found)
 
 
 async def pause_site(database: Database, instance_id: str, *, reason: str) -> None:

@@ -37,13 +37,18 @@ async def fleet_status(database: Database) -> FleetStatus:
     """Return the status. Each part is a separate statement, so parts may differ by some milliseconds."""
     return FleetStatus(
         queue=records(StatusCount, await database.rows("ops/queue_counts")),
-        waiting=records(WaitingReason, await database.rows("ops/waiting", most=MOST_REASONS)),
+        waiting=await list_waiting(database),
         fleet=FleetTotals(**await database.one("ops/fleet")),
         workers=await list_workers(database),
         quotas=await list_quotas(database),
         breakers=await list_breakers(database),
         busiest_sites=await list_sites(database, most=MOST_SITES),
     )
+
+
+async def list_waiting(database: Database) -> list[WaitingReason]:
+    """Return why jobs wait, the most frequent reasons first."""
+    return records(WaitingReason, await database.rows("ops/waiting", most=MOST_REASONS))
 
 
 async def list_workers(database: Database) -> list[WorkerState]:

@@ -9,7 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 
 from blogworker.db.pool import Database
 from blogworker.ops.costs import Costs, Period
@@ -21,6 +22,7 @@ from blogworker.queue.job import Status
 from blogworker.spend.estimate import Prices
 from blogworker.web import fleet, health, intake, jobs
 from blogworker.web.access import Gatekeeper
+from blogworker.web.dashboard import actions, pages, session
 from blogworker.web.edge import Edge
 from blogworker.web.openapi import Endpoint, Handler, Query, document
 from blogworker.web.problems import on_error
@@ -77,7 +79,12 @@ register_url_convertor("any", AnyText())
 def application(database: Database, *, rpm: int, queue_size_limit: int | None, prices: Prices) -> Starlette:
     """Return the application on an open database. `rpm`: requests per minute and token."""
     app = Starlette(
-        routes=[*_routes(ENDPOINTS), Route("/openapi.json", _description)],
+        routes=[
+            *_routes(ENDPOINTS),
+            Route("/openapi.json", _description),
+            Mount("/static", StaticFiles(directory=session.FOLDER / "static")),
+            *_pages(),
+        ],
         middleware=[Middleware(Edge)],
         exception_handlers={HTTPException: on_error},
     )
@@ -87,9 +94,40 @@ def application(database: Database, *, rpm: int, queue_size_limit: int | None, p
     app.state.gatekeeper = Gatekeeper(database, rpm=rpm)
     app.state.queue_size_limit = queue_size_limit
     app.state.prices = prices
+    app.state.overviews = pages.overviews(database)
     app.state.readiness = Shared(lambda: health.check(database), fresh_s=READY_S)
     app.state.metrics = Shared(lambda: health.scrape(database), fresh_s=METRICS_S)
     return app
+
+
+def _pages() -> list[Route]:
+    """Return the pages of the dashboard, and the forms that they send."""
+    read = {
+        "/": pages.overview,
+        "/events": pages.events,
+        "/jobs": pages.jobs,
+        "/jobs/{job_id:int}": pages.job,
+        "/jobs/{job_id:int}/cover": pages.cover,
+        "/sites": pages.sites,
+        "/errors": pages.errors,
+        "/providers": pages.providers,
+        "/workers": pages.workers,
+        "/costs": pages.costs,
+    }
+    forms = {
+        "/jobs/change": actions.change_jobs,
+        "/sites/change": actions.change_site,
+        "/errors/retry": actions.retry_kind,
+        "/providers/close": actions.close,
+        "/providers/unblock": actions.unblock,
+    }
+    return [
+        *(Route(path, session.page(handler, Scope.READ)) for path, handler in read.items()),
+        *(Route(path, session.action(handler), methods=["POST"]) for path, handler in forms.items()),
+        Route("/login", session.login_page),
+        Route("/login", session.login, methods=["POST"]),
+        Route("/logout", session.logout, methods=["POST"]),
+    ]
 
 
 def _routes(endpoints: Iterable[Endpoint]) -> list[Route]:

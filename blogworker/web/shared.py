@@ -7,14 +7,20 @@ from typing import Generic, TypeVar
 from anyio import Lock
 
 T = TypeVar("T")
+LONGEST_S = 300.0
 
 
 class Shared(Generic[T]):
-    """The result of `read`, at most `fresh_s` seconds old. Only one call of `read` runs at a time."""
+    """The result of `read`, at most `fresh_s` seconds old. Only one call of `read` runs at a time.
 
-    def __init__(self, read: Callable[[], Awaitable[T]], *, fresh_s: float) -> None:
+    `share`: if `read` is slow, its result is kept longer, so that it runs for at most this part of all time; at most
+    `LONGEST_S`, so that the result of a busy moment does not stay.
+    """
+
+    def __init__(self, read: Callable[[], Awaitable[T]], *, fresh_s: float, share: float = 1.0) -> None:
         self._read = read
-        self._fresh_s = fresh_s
+        self._share = share
+        self._fresh_s = self._usual_s = fresh_s
         self._lock = Lock()
         self._found: tuple[float, T] | None = None
 
@@ -24,8 +30,11 @@ class Shared(Generic[T]):
             return found[1]
         async with self._lock:
             if (found := self._current()) is None:
+                began = monotonic()
                 value = await self._read()
-                found = self._found = (monotonic(), value)
+                ended = monotonic()
+                self._fresh_s = min(LONGEST_S, max(self._usual_s, (ended - began) / self._share))
+                found = self._found = (ended, value)
             return found[1]
 
     def _current(self) -> tuple[float, T] | None:

@@ -4,8 +4,9 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from blogworker.cli.output import _plain, ago
+from blogworker.cli.output import _plain
 from blogworker.db.loaders import BEFORE_ALL, NEVER, Unreadable
+from blogworker.ops.shown import ago
 
 pytestmark = pytest.mark.anyio
 

@@ -110,8 +110,9 @@ class Article:
     def _with_bold_name(self, blocks: Sequence[str]) -> str:
         """Join the blocks. The first mention of the subject in a paragraph is bold."""
         name = self.subject.phrase.removeprefix("the ").removeprefix("a ")
+        whole = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
         for place, block in enumerate(blocks):
-            if name in block and not re.match(r"[#|>-]", block) and "](" not in block:
-                marked = block.replace(name, f"**{name}**", 1)
+            if whole.search(block) and not re.match(r"[#|>-]", block) and "](" not in block:
+                marked = whole.sub(lambda found: f"**{found[0]}**", block, count=1)
                 return "\n\n".join([*blocks[:place], marked, *blocks[place + 1 :]])
         return "\n\n".join(blocks)

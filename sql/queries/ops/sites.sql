@@ -1,11 +1,15 @@
 -- sites: sites with their jobs, the busiest first.
--- Takes  most; instance_id, null: all.
+-- Takes  most; instance_id, null: all; text: a part of the id or the name, in any case, null: any; paused boolean: only
+--        paused sites.
 -- Gives  rows: the site and its jobs by status (ended ones: of the last day); product_url: the template that is set, else
 --        the one detected from the shop (then product_url_learnt).
 with chosen as (
     select s.*
     from sites as s
-    where %(instance_id)s::text is null or s.instance_id = %(instance_id)s
+    where
+        (%(instance_id)s::text is null or s.instance_id = %(instance_id)s)
+        and (%(text)s::text is null or strpos(lower(concat_ws(' ', s.instance_id, s.name)), lower(%(text)s)) > 0)
+        and (not %(paused)s::boolean or s.paused_at is not null)
 ),
 
 jobs as (

@@ -1,0 +1,95 @@
+"""Forms that change something. Each calls the operation that the command line calls, and returns to its page."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from blogworker.errors import SettingsError
+from blogworker.ops.breakers import close_breaker
+from blogworker.ops.jobs import cancel_jobs
+from blogworker.ops.quotas import unblock_quota
+from blogworker.ops.retry import Choice, plan_retry, retry_jobs
+from blogworker.ops.shown import dollars
+from blogworker.ops.sites import SiteChanges, check_site, pause_site, resume_site, set_site
+from blogworker.ops.tokens import Principal
+from blogworker.plurals import counted
+from blogworker.web.dashboard.session import Form, back
+from blogworker.web.jobs import BIGGEST_ID
+
+MOST_RETRIED = 500  # jobs by one click; the command retries any number
+LIGHTEST, HEAVIEST = 0.001, 1_000.0  # weight of a site
+
+
+async def change_jobs(request: Request, _: Principal, form: Form) -> Response:
+    """Retry or cancel the chosen jobs."""
+    ids = [int(text) for text in form.every("id") if text.isascii() and text.isdecimal() and len(text) < 20]
+    ids = [job_id for job_id in dict.fromkeys(ids) if 0 < job_id <= BIGGEST_ID]
+    if not ids:
+        return back(request, "no job is selected", default="/jobs")
+    if form.one("do") == "cancel":
+        cancelled = await cancel_jobs(request.app.state.database, ids)
+        others = len(ids) - len(cancelled)
+        return back(
+            request, f"{counted(len(cancelled), 'job')} cancelled" + (f", {others:,} had ended" if others else "")
+        )
+    return back(request, await _retry(request, Choice(job_ids=ids)), default="/jobs")
+
+
+async def retry_kind(request: Request, _: Principal, form: Form) -> Response:
+    """Retry the jobs of one kind of error."""
+    return back(request, await _retry(request, Choice(kinds=[form.one("kind")])), default="/errors")
+
+
+async def _retry(request: Request, choice: Choice) -> str:
+    plan = await plan_retry(request.app.state.database, choice, request.app.state.prices)
+    if len(plan.jobs) > MOST_RETRIED:
+        raise SettingsError(
+            f"{len(plan.jobs):,} jobs: retry so many with `blogworker retry`, which shows the cost first"
+        )
+    retried = await retry_jobs(request.app.state.database, plan) if plan.jobs else []
+    cost = "" if plan.usd_at_most is None else f", {dollars(round(plan.usd_at_most, 4))} at most"
+    refused = "; ".join(f"{job_id}: {reason}" for job_id, reason in sorted(plan.refused.items())[:3])
+    return f"{counted(len(retried), 'job')} retried{cost}" + (f". Not retried: {refused}" if refused else "")
+
+
+async def change_site(request: Request, principal: Principal, form: Form) -> Response:
+    """Pause or resume a site, or change its weight."""
+    database = request.app.state.database
+    site = form.one("site")
+    match form.one("do"):
+        case "pause":
+            reason = form.one("reason").strip() or f"paused by {principal.name}"
+            await pause_site(database, site, reason=reason)
+            done = f"site {site} is paused"
+        case "resume":
+            await resume_site(database, site)
+            done = f"site {site} is resumed"
+        case "weight":
+            changes = SiteChanges(weight=_weight(form.one("weight")))
+            check_site(site, changes)
+            await set_site(database, site, changes)
+            done = f"the weight of site {site} is {changes.weight:g}"
+        case _:
+            raise SettingsError("unknown action")
+    return back(request, done, default="/sites")
+
+
+def _weight(text: str) -> float:
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = 0.0
+    if not LIGHTEST <= weight <= HEAVIEST:
+        raise SettingsError(f"the weight is a number from {LIGHTEST} to {HEAVIEST:,.0f}")
+    return weight
+
+
+async def close(request: Request, _: Principal, form: Form) -> Response:
+    provider = form.one("provider")
+    await close_breaker(request.app.state.database, provider)
+    return back(request, f"the circuit breaker of {provider} is closed", default="/providers")
+
+
+async def unblock(request: Request, _: Principal, form: Form) -> Response:
+    name = form.one("name")
+    await unblock_quota(request.app.state.database, name)
+    return back(request, f"{name} is not blocked any more", default="/providers")

@@ -1,0 +1,23 @@
+-- History: what became of the queue, minute by minute, for charts. Workers record each minute once, shortly after its end.
+
+create table history (
+    minute timestamptz primary key, -- its beginning
+    done integer not null,
+    failed integer not null,
+    cancelled integer not null,
+    pending integer not null, -- waiting jobs when it was recorded, counted to 1,000,000
+    wait_p50_s real, -- of jobs that were DONE: from their run_at to their last claim; null: there were none
+    wait_p95_s real,
+    total_p50_s real, -- of the same jobs: from their creation, or their run_at if it was later, to their end
+    total_p95_s real
+);
+
+create table history_stages (
+    minute timestamptz not null references history on delete cascade,
+    stage text not null,
+    jobs integer not null, -- that were DONE and have a checkpoint of the stage
+    p50_s real not null,
+    p95_s real not null,
+
+    primary key (minute, stage)
+);

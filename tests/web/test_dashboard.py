@@ -1,0 +1,264 @@
+"""The dashboard over HTTP: login, who sees what, forms, and that no text of others becomes markup."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from blogworker.ops.history import History, HistoryStep
+from blogworker.web.dashboard.charts import throughput, waits
+
+PAGES = ("/", "/jobs", "/sites", "/errors", "/providers", "/workers", "/costs")
+NASTY = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)> \x1b[31m \u202e {{ 7*7 }}"
+
+
+@contextmanager
+def visitor(served: Any, *scopes: str) -> Iterator[httpx.Client]:
+    """A browser that is logged in."""
+    with httpx.Client(base_url=served.address, timeout=30, trust_env=False) as client:
+        answered = client.post("/login", data={"token": served.token(*scopes), "next": "/"})
+        assert answered.status_code == 303, answered.text
+        yield client
+
+
+@pytest.fixture(scope="module")
+def operator(served: Any) -> Any:
+    with visitor(served, "read", "operate") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def reader(served: Any) -> Any:
+    with visitor(served, "read") as client:
+        yield client
+
+
+def key(client: httpx.Client, path: str = "/sites") -> str:
+    found = re.search(r'name="key" value="([0-9a-f]{64})"', client.get(path).text)
+    assert found
+    return found[1]
+
+
+def job(served: Any, site: str, **columns: object) -> int:
+    names = "".join(f", {name}" for name in columns)
+    marks = ", %s" * len(columns)
+    rows = served.sql(
+        f"insert into blog_generations (instance_id, source_type, source_id{names}) values (%s, 'keyword', 'k'{marks}) "
+        "returning id",
+        site,
+        *columns.values(),
+    )
+    return int(rows[0][0])
+
+
+def test_nobody_sees_a_page_without_a_session(served: Any) -> None:
+    with served.client() as client:
+        for path in (*PAGES, "/jobs/1", "/jobs/1/cover", "/events"):
+            answered = client.get(path)
+            assert answered.status_code == 303
+            assert answered.headers["location"].startswith("/login")
+        for path in ("/jobs/change", "/sites/change", "/errors/retry", "/providers/close", "/providers/unblock"):
+            assert client.post(path, data={"id": "1", "do": "cancel"}).headers["location"] == "/login"
+
+
+def test_the_login_refuses_wrong_and_small_tokens(served: Any) -> None:
+    with served.client() as client:
+        for token, status in (("", 401), ("bw_x", 401), (served.token("intake"), 403)):
+            answered = client.post("/login", data={"token": token, "next": "/"})
+            assert answered.status_code == status
+            assert "set-cookie" not in answered.headers
+            assert 'role="alert"' in answered.text
+        bound = served.token("read", sites=("one",))
+        assert client.post("/login", data={"token": bound}).status_code == 403
+
+
+@pytest.mark.parametrize("target", ["//evil.example/", "https://evil.example", "/\\evil", "javascript:alert(1)", "\n/"])
+def test_the_login_leads_only_to_our_own_pages(served: Any, target: str) -> None:
+    with served.client() as client:
+        answered = client.post("/login", data={"token": served.token("read"), "next": target})
+        assert answered.headers["location"] == "/"
+        assert "evil" not in client.get("/login", params={"next": target}).text
+
+
+def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(served: Any) -> None:
+    with served.client() as client:
+        answered = client.post("/login", data={"token": served.token("read")})
+        cookie = answered.headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+        assert client.post("/logout").status_code == 303
+        assert client.get("/").status_code == 303
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_of_an_empty_system_says_so(reader: httpx.Client, path: str) -> None:
+    answered = reader.get(path)
+    assert answered.status_code == 200, answered.text
+    assert answered.headers["content-type"] == "text/html; charset=utf-8"
+
+
+def test_no_page_runs_what_others_wrote(served: Any, operator: httpx.Client) -> None:
+    waiting = job(served, NASTY.replace("\x1b", ""), source_data='{"keyword": "<b>k</b>"}')
+    markdown = f"# a\n\n{NASTY}\n\n[x](javascript:alert(1)) ![y](http://evil.example/z.png)"
+    served.sql("update blog_generations set status = 'FAILED', error = %s where id = %s", NASTY, waiting)
+    served.sql(
+        "insert into generation_errors (generation_id, attempt, stage, kind, message, request_id, retryable) "
+        "values (%s, 1, 'ideas', '<i>Rejected</i>', %s, %s, false)",
+        waiting, NASTY, NASTY,
+    )  # fmt: skip
+    served.sql(
+        "insert into blog_posts (generation_id, instance_id, title, slug, excerpt, markdown, html, seo_title, "
+        "seo_description, word_count, url, image_alt, tags) select id, instance_id, %s, 's', %s, %s, %s, 't', 'd', 4, "
+        "'javascript:alert(1)', %s, '{}' from blog_generations where id = %s",
+        NASTY, NASTY, markdown, NASTY, NASTY, waiting,
+    )  # fmt: skip
+    served.sql("update sites set name = %s, paused_at = now(), pause_reason = %s", NASTY, NASTY)
+    served.sql("update provider_health set state = 'open', reason = %s where provider = 'openai'", NASTY)
+    served.sql("insert into quotas (name, provider, requests_per_minute) values (%s, 'openai', 40)", NASTY)
+    served.sql(
+        "insert into workers (worker_id, name, host, pid, version, concurrency, lease_until, stats) "
+        "values (gen_random_uuid(), %s, %s, 1, %s, 50, now() + interval '1 h', '{}')",
+        NASTY, NASTY, NASTY[:50],
+    )  # fmt: skip
+    for path in (
+        *PAGES,
+        f"/jobs/{waiting}",
+        "/jobs?text=%3Cscript%3E",
+        "/?note=%3Cscript%3E",
+        "/sites?text=%22%3E%3Cb%3E",
+    ):
+        text = operator.get(path).text
+        assert "<script>" not in text, path
+        assert "<img src=x" not in text, path
+        assert "<b>k" not in text, path
+        assert 'href="javascript:' not in text, path
+        assert "\x1b" not in text, path
+        assert "\u202e" not in text, path
+        assert ">49<" not in text, path
+    served.sql("delete from workers; delete from quotas")
+    served.sql("update sites set name = null, paused_at = null, pause_reason = null")
+
+
+def test_a_reader_sees_no_buttons_and_can_change_nothing(served: Any, reader: httpx.Client) -> None:
+    waiting = job(served, "shop")
+    for path in ("/jobs", f"/jobs/{waiting}", "/sites", "/errors", "/providers"):
+        assert not re.search(r'<button name="do"|action="/(sites|errors|providers)/', reader.get(path).text), path
+    for path in ("/jobs/change", "/sites/change", "/errors/retry", "/providers/close", "/providers/unblock"):
+        assert reader.post(path, data={"id": str(waiting), "do": "cancel"}).status_code == 403
+    assert served.sql("select status from blog_generations where id = %s", waiting) == [("PENDING",)]
+
+
+def test_a_form_of_another_site_is_refused(served: Any, operator: httpx.Client, reader: httpx.Client) -> None:
+    waiting = job(served, "shop")
+    for wrong in ("", "0" * 64, "é", key(operator)[::-1]):
+        answered = operator.post("/jobs/change", data={"id": str(waiting), "do": "cancel", "key": wrong})
+        assert answered.status_code == 403
+    assert operator.get("/jobs/change").status_code == 405
+    assert served.sql("select status from blog_generations where id = %s", waiting) == [("PENDING",)]
+
+
+def test_jobs_are_cancelled_and_retried_in_bulk(served: Any, operator: httpx.Client) -> None:
+    ids = [job(served, "bulk") for _ in range(5)]
+    form = {"key": key(operator), "id": [str(each) for each in ids]}
+
+    cancelled = operator.post(
+        "/jobs/change", data=form | {"do": "cancel"}, headers={"referer": f"{served.address}/jobs?site=bulk"}
+    )
+    assert cancelled.headers["location"] == "/jobs?site=bulk&note=5+jobs+cancelled"
+    assert "5 jobs cancelled" in operator.get(cancelled.headers["location"]).text
+    assert served.sql("select distinct status from blog_generations where instance_id = 'bulk'") == [("CANCELLED",)]
+
+    retried = operator.post("/jobs/change", data=form | {"do": "retry"})
+    assert "5+jobs+retried" in retried.headers["location"]
+    assert served.sql("select distinct status from blog_generations where instance_id = 'bulk'") == [("PENDING",)]
+    assert "no+job" in operator.post("/jobs/change", data={"key": key(operator), "do": "retry"}).headers["location"]
+
+
+def test_a_site_is_paused_resumed_and_weighted(served: Any, operator: httpx.Client) -> None:
+    job(served, "corner shop")
+    form = {"key": key(operator), "site": "corner shop"}
+
+    def state() -> tuple[Any, ...]:
+        return served.sql("select paused_at is not null, weight from sites where instance_id = 'corner shop'")[0]
+
+    operator.post("/sites/change", data=form | {"do": "pause"})
+    assert state() == (True, 1.0)
+    assert "corner shop" in operator.get("/sites?paused=1").text
+    operator.post("/sites/change", data=form | {"do": "resume"})
+    operator.post("/sites/change", data=form | {"do": "weight", "weight": "2.5"})
+    assert state() == (False, 2.5)
+    for weight in ("0", "-1", "nan", "x", "1e9"):
+        assert operator.post("/sites/change", data=form | {"do": "weight", "weight": weight}).status_code == 400
+    assert operator.post("/sites/change", data=form | {"do": "delete"}).status_code == 400
+
+
+def test_jobs_are_found_by_text_status_stage_error_and_age(served: Any, reader: httpx.Client) -> None:
+    wanted = job(served, "findme", source_data='{"keyword": "Ünusual Lamps"}')
+    failed = job(served, "findme")
+    served.sql("update blog_generations set status = 'FAILED', error = 'quota of 7' where id = %s", failed)
+    served.sql(
+        "insert into generation_errors (generation_id, attempt, stage, kind, message, retryable) "
+        "values (%s, 1, 'ideas', 'Misconfigured', 'm', false)",
+        failed,
+    )
+
+    def found(**query: str) -> set[int]:
+        text = reader.get("/jobs", params=query).text
+        return {int(each) for each in re.findall(r'href="/jobs/(\d+)"', text)} & {wanted, failed}
+
+    assert found(site="findme") == {wanted, failed}
+    assert found(text="ünusual") == {wanted}
+    assert found(text="QUOTA OF") == {failed}
+    assert found(site="findme", status="FAILED") == {failed}
+    assert found(site="findme", kind="Misconfigured") == {failed}
+    assert found(site="findme", stage="publish") == set()
+    assert found(site="findme", age="1 hour") == {wanted, failed}
+    assert found(site="findme", before=str(failed)) == {wanted}
+    assert found(site="findme", before="x" * 50, status="NONE", age="?", stage="%") == {wanted, failed}
+    assert found(text="\0") >= {wanted}
+
+
+def test_the_cover_is_served_only_as_a_picture(served: Any, reader: httpx.Client) -> None:
+    ids = {}
+    for name, data in (("png", b"\x89PNG\r\n\x1a\nx"), ("html", b"<script>alert(1)</script>"), ("none", None)):
+        ids[name] = job(served, "covers")
+        served.sql(
+            "insert into blog_posts (generation_id, instance_id, title, slug, excerpt, markdown, html, seo_title, "
+            "seo_description, word_count, image, tags) "
+            "values (%s, 'covers', %s, %s, 'e', 'm', 'h', 't', 'd', 1, %s, '{}')",
+            ids[name], name, name, data,
+        )  # fmt: skip
+    assert reader.get(f"/jobs/{ids['png']}/cover").headers["content-type"] == "image/png"
+    for name in ("html", "none"):
+        assert reader.get(f"/jobs/{ids[name]}/cover").status_code == 404
+    assert reader.get("/jobs/99999999999999999999/cover").status_code == 404
+
+
+def test_the_stream_sends_the_overview_and_ends_with_the_server(served: Any, reader: httpx.Client) -> None:
+    with reader.stream("GET", "/events") as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        lines = iter(stream.iter_lines())
+        text = "\n".join(next(lines) for _ in range(12))
+    assert "event: overview" in text
+    assert 'data: <section class="cards"' in text
+
+
+def test_charts_have_a_place_for_every_step() -> None:
+    now = datetime(2031, 1, 1, 12, 0, 30, tzinfo=UTC)
+    steps = [
+        HistoryStep(now.replace(second=0) - timedelta(minutes=n), 1, n * 7, n % 3, 0, 0, 1.0, n * 2.0 or None, 3.0, 4.0)
+        for n in range(30, -1, -1)
+    ]
+    found = History(3600, 60, steps, [])
+
+    chart = throughput(found, now=now)
+    assert len([bar for bar in chart.bars if bar.kind == "done"]) == 30
+    assert all(bar.y >= 0 and bar.height > 0 and 0 <= bar.x < chart.width for bar in chart.bars)
+    line = dict(waits(found, now=now).lines)["p95"].split()
+    assert len(line) == 30, "a step without a value has no point"
+    empty = throughput(History(3600, 60, [], []), now=now)
+    assert (empty.bars, empty.summary) == ([], "0 done, 0 failed")
