@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import typer
 
+from blogworker.cli.layout import Grid
 from blogworker.cli.output import console, emit_json, table
 from blogworker.cli.session import with_database
 from blogworker.ops.breakers import close_breaker, list_breakers
@@ -41,7 +42,7 @@ def _show(found: list[BreakerState], *, as_json: bool) -> None:
         console().print(breaker_table(found))
 
 
-def breaker_table(found: list[BreakerState]) -> object:
+def breaker_table(found: list[BreakerState]) -> Grid:
     columns = ["provider", "state", "open for", "next probe", "openings", "reason"]
     cells = [
         (

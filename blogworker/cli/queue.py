@@ -10,17 +10,21 @@ from rich.console import Group
 from rich.text import Text
 
 from blogworker.cli.breakers import breaker_table
+from blogworker.cli.jobs import seconds
 from blogworker.cli.output import console, emit_json, facts, heading, prose, table
 from blogworker.cli.quotas import quota_table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database
 from blogworker.errors import BlogworkerError
 from blogworker.ops import jobs
+from blogworker.ops.check import Limits, check
+from blogworker.ops.pulse import read_pulse
 from blogworker.ops.records import JobDetails, JobSummary, WorkerState
 from blogworker.ops.shown import budgets, dollars, duration
+from blogworker.ops.sites import require_site
 from blogworker.ops.status import FleetStatus, fleet_status
 from blogworker.post.product_url import page_of
-from blogworker.queue.job import Status
+from blogworker.queue.job import Stage, Status
 
 JSON = typer.Option(False, "--json", help="Print JSON.")
 SOURCE_MAX = 200  # characters of a source that `show` prints
@@ -32,8 +36,27 @@ def register(app: typer.Typer) -> None:
     app.command()(show)
 
 
-def status(as_json: bool = JSON) -> None:
+def status(
+    as_json: bool = JSON,
+    watch: float | None = typer.Option(
+        None, "--watch", min=0.5, max=3_600, metavar="SECONDS", help="Show a live view, renewed so often, until Ctrl-C."
+    ),
+    monitor: bool = typer.Option(
+        False, "--check", help="Print one line for a monitor. Exit 0: all is well; 1: warning; 2: critical."
+    ),
+    most_waiting: int | None = typer.Option(None, min=0, max=9_999, help="--check: warn if more jobs wait."),
+    longest_wait: str = typer.Option("1h", help="--check: warn if the next jobs have waited longer."),
+    most_failed: int | None = typer.Option(None, min=0, help="--check: warn if more jobs failed in the last hour."),
+) -> None:
     """Show the queue by status, why jobs wait, the workers, the rate, the quotas and the open circuit breakers."""
+    if monitor:
+        _check(Limits(most_waiting, seconds(longest_wait), most_failed), as_json=as_json)
+        return
+    if watch is not None:
+        from blogworker.cli.watch import watch_fleet
+
+        watch_fleet(watch)
+        return
     found = with_database(fleet_status)
     if as_json:
         emit_json(asdict(found))
@@ -42,6 +65,18 @@ def status(as_json: bool = JSON) -> None:
     for part in _status_tables(found):
         out.print(part)
         out.print()
+
+
+def _check(limits: Limits, *, as_json: bool) -> None:
+    verdict = check(with_database(read_pulse), limits)
+    if as_json:
+        emit_json(asdict(verdict) | {"level": verdict.level.name})
+    else:
+        console().print(
+            ": ".join([verdict.level.name, "; ".join([*verdict.findings, verdict.summary])]), soft_wrap=True
+        )
+    if verdict.level:
+        raise typer.Exit(int(verdict.level))
 
 
 def _status_tables(found: FleetStatus) -> list[Any]:
@@ -124,14 +159,29 @@ def _health(worker: WorkerState) -> str:
 def list_jobs(
     wanted: Status | None = typer.Option(None, "--status", case_sensitive=False, help="Only jobs with this status."),
     site: str | None = typer.Option(None, help="Only this site."),
+    text: str | None = typer.Option(None, help="Only jobs with this in their title, source, error or site."),
+    stage: Stage | None = typer.Option(None, help="Only jobs whose next stage is this."),
+    kind: str | None = typer.Option(None, help="Only jobs whose last error is of this kind: see `blogworker errors`."),
+    within: str | None = typer.Option(None, help="Only jobs created within this time: 12h, 7d."),
     before: int | None = typer.Option(None, min=1, max=2**63 - 1, help="Only ids below this one, to continue a list."),
     most: int = typer.Option(20, "--limit", min=1, max=10_000, help="How many."),
     as_json: bool = JSON,
 ) -> None:
-    """List jobs, newest first."""
+    """List jobs, newest first. With --text, --stage or --kind the newest 20,000 jobs of the status and site are
+    searched."""
+    filtered = jobs.JobFilter(
+        status=wanted,
+        instance_id=site,
+        text=text,
+        stage=stage,
+        kind=kind,
+        within_s=None if within is None else seconds(within),
+        before=before,
+    )
 
     async def act(database: Database) -> list[JobSummary]:
-        return await jobs.list_jobs(database, status=wanted, site=site, before=before, most=most)
+        await require_site(database, site)
+        return await jobs.search_jobs(database, filtered, most=most)
 
     found = with_database(act)
     if as_json:

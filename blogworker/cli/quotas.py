@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import typer
 
+from blogworker.cli.layout import Grid
 from blogworker.cli.output import console, emit_json, table
 from blogworker.cli.session import with_database
 from blogworker.ops.quotas import list_quotas, unblock_quota
@@ -68,7 +69,7 @@ def show(found: list[QuotaUse], *, as_json: bool) -> None:
         console().print(quota_table(found))
 
 
-def quota_table(found: list[QuotaUse]) -> object:
+def quota_table(found: list[QuotaUse]) -> Grid:
     columns = ["quota", "waiting", "requests", "tokens", "provider's limits", "pace", "ahead", "blocked", "set"]
     cells = [
         (

@@ -22,7 +22,7 @@ class HistoryStep:
     done: int
     failed: int
     cancelled: int
-    pending: int
+    pending: int | None
     wait_p50_s: float | None
     wait_p95_s: float | None
     total_p50_s: float | None
@@ -77,5 +77,5 @@ def _with(steps: list[HistoryStep], began: datetime, done: int, failed: int, can
             *steps[:-1],
             replace(last, done=last.done + done, failed=last.failed + failed, cancelled=last.cancelled + cancelled),
         ]
-    pending = steps[-1].pending if steps else 0
+    pending = steps[-1].pending if steps else None
     return [*steps, HistoryStep(began, 0, done, failed, cancelled, pending, None, None, None, None)]

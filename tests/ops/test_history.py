@@ -55,7 +55,8 @@ async def test_every_minute_is_recorded_once(database: Database, ended: Any, sql
     assert await record_history(database) >= 60
     again = await record_history(database)
     rows = sql(
-        "select done, failed, cancelled, wait_p50_s, total_p95_s from history where done + failed + cancelled > 0 order by 1"
+        "select done, failed, cancelled, wait_p50_s, total_p95_s from history where done + failed + cancelled > 0 "
+        "order by done, failed"
     )
 
     assert again <= 1, "a minute may have ended in between"
@@ -77,7 +78,6 @@ async def test_steps_add_minutes_up(database: Database, ended: Any) -> None:
 async def test_what_is_not_recorded_yet_is_shown(database: Database, ended: Any) -> None:
     await record_history(database)
     ended(0, 7)
-    ended(-1, 0)
 
     found = await read_history(database, within_s=HOUR_S, step_s=60)
 

@@ -24,7 +24,7 @@ minutes as (
         e.done,
         e.failed,
         e.cancelled,
-        pending_count(1000000),
+        case when d.minute > now() - interval '3 minutes' then pending_count(1000000) end,
         e.wait[1],
         e.wait[2],
         e.total[1],

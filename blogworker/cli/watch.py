@@ -1,0 +1,74 @@
+"""`blogworker status --watch`: a live view of the fleet on the terminal."""
+
+import sys
+
+import anyio
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from blogworker.cli.output import console, facts, heading, table
+from blogworker.cli.quotas import quota_table
+from blogworker.cli.session import opened
+from blogworker.cli.signals import until_signal
+from blogworker.db.messages import message_of
+from blogworker.db.pool import Database
+from blogworker.db.retrying import is_transient
+from blogworker.errors import DatabaseUnavailable
+from blogworker.ops.pulse import MOST, Pulse, read_pulse
+from blogworker.ops.shown import dollars, duration
+
+
+def watch_fleet(every_s: float) -> None:
+    """Show the state until a signal. Without a terminal, print it again and again."""
+    anyio.run(until_signal, lambda: _watch(every_s))
+
+
+async def _watch(every_s: float) -> None:
+    screen = console()
+    async with opened() as database:
+        if not sys.stdout.isatty():
+            while True:
+                screen.print(await _view(database))
+                await anyio.sleep(every_s)
+        with Live(console=screen, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
+            while True:
+                live.update(await _view(database), refresh=True)
+                await anyio.sleep(every_s)
+
+
+async def _view(database: Database) -> Group:
+    """Return what is shown now; an outage of the database is shown and not the end."""
+    try:
+        return Group(*_parts(await read_pulse(database)))
+    except Exception as error:
+        if not (is_transient(error) or isinstance(error, DatabaseUnavailable)):
+            raise
+        return Group(heading("the database does not answer"), Text(message_of(error)))
+
+
+def _parts(pulse: Pulse) -> list[RenderableType]:
+    queue, fleet = pulse.queue, pulse.fleet
+    more = "+" if queue.pending >= MOST else ""
+    wait = (
+        "no site is in line" if queue.oldest_wait_s is None else f"the next jobs wait {duration(queue.oldest_wait_s)}"
+    )
+    ended = ", ".join(f"{row.last_minute:,} {row.status}" for row in pulse.ended) or "none"
+    head = {
+        "waiting": f"{queue.pending:,}{more}, {wait}",
+        "running": f"{queue.processing:,} of {fleet.slots:,} slots, {queue.scheduled:,} scheduled",
+        "ended": f"{ended} in the last minute",
+        "sites": f"{queue.ready:,} in line, {queue.at_cap:,} at their cap, {queue.paused:,} paused",
+        "workers": f"{fleet.alive:,} alive, {fleet.draining:,} draining, {fleet.lost:,} lost",
+        "spent": f"{dollars(fleet.spent_day_usd)} today, {dollars(fleet.spent_month_usd)} this month"
+        + (": the budget is used up" if fleet.budget_reached else ""),
+    }
+    head |= {f"{each.provider}": f"circuit breaker {each.state}: {each.reason}" for each in pulse.open_breakers}
+    served = [(each.instance_id, str(each.job_id), each.stage, each.since, each.worker) for each in pulse.running]
+    return [
+        facts(head),
+        Text(),
+        quota_table(pulse.quotas),
+        Text(),
+        table("Served now", ["site", "job", "next stage", "since", "worker"], served),
+    ]
