@@ -223,13 +223,17 @@ async def _reset_prepared_after_errors(connection: AsyncConnection[DictRow]) -> 
     """Reset prepared statements after an error in a pipeline.
 
     The server skips what follows the error, so it has not prepared those statements, but psycopg believes that it has.
-    Each later use of the connection would fail.
+    Each later use of the connection would fail. Raises the error of the server, also if the driver then could not end
+    the pipeline.
     """
     try:
         yield
-    except psycopg.Error:
+    except psycopg.Error as error:
         if connection.info.pipeline_status != PipelineStatus.OFF:
             await connection.close()  # the pipeline could not be ended: results are still arriving
+            answer = error.__context__
+            if error.sqlstate is None and isinstance(answer, psycopg.Error) and answer.sqlstate is not None:
+                raise answer from None  # what the server said; the driver's own error about the pipeline replaced it
         elif connection.prepare_threshold is not None and not connection.broken:
             async with connection.transaction(force_rollback=True):
                 pass  # a rollback makes psycopg deallocate all prepared statements

@@ -5,7 +5,8 @@ from contextlib import AsyncExitStack
 import pytest
 from anyio import CancelScope, create_task_group, fail_after
 from anyio.lowlevel import checkpoint
-from psycopg import waiting
+from psycopg import OperationalError, waiting
+from psycopg._pipeline_base import BasePipeline
 
 from blogworker.db import pool
 from blogworker.db.pool import USUAL_CONNECTIONS, connect
@@ -93,3 +94,22 @@ async def test_a_statement_that_is_cancelled_while_it_waits_gives_its_turn_back(
         async with AsyncExitStack() as held:
             for _ in range(USUAL_CONNECTIONS):
                 await held.enter_async_context(database.connection())
+
+
+async def test_a_locked_row_is_told_from_a_lost_connection_although_the_driver_cannot_end_its_pipeline(
+    database, database_url, monkeypatch
+):
+    """Results may still arrive when the server has refused a statement; then the driver raises an error of its own."""
+    await database.execute("bench/insert_spread", jobs=1, sites=1)
+
+    def busy(*_: object) -> None:
+        raise OperationalError("cannot exit pipeline mode while busy")
+
+    async with await connect(database_url, timeout_s=5) as other, other.transaction():
+        await other.execute("lock table sites in access exclusive mode")
+        with monkeypatch.context() as patched:
+            patched.setattr(BasePipeline, "_exit", busy)
+            found = await database.briefly(("queue/sites_with_work", {"after": "", "most": 1}))
+
+    assert found is None
+    assert (await database.one("db/clock"))["now"]
