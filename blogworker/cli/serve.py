@@ -3,6 +3,7 @@
 import os
 import sys
 from functools import partial
+from pathlib import Path
 
 import anyio
 import typer
@@ -10,6 +11,7 @@ import typer
 from blogworker.cli.extras import extra
 from blogworker.cli.output import console
 from blogworker.envfile import NAMED_BY
+from blogworker.errors import SettingsError
 from blogworker.section import load_section
 from blogworker.settings import DatabaseSettings, LogSettings, OpenAISettings, QueueSettings, ReplicateSettings
 from blogworker.spend.estimate import Prices
@@ -24,6 +26,7 @@ def register(app: typer.Typer) -> None:
 def serve(
     host: str | None = typer.Option(None, help="Address to listen on. [BLOGWORKER_HTTP_HOST, 127.0.0.1]"),
     port: int | None = typer.Option(None, help="Port; 0 means any free one. [BLOGWORKER_HTTP_PORT, 8080]"),
+    url_file: Path | None = typer.Option(None, help="Write the base URL to this file once the server listens."),
     demo: bool = typer.Option(
         False, "--demo", help="Show it with a Postgres, simulated providers and workers of its own: no server, no keys."
     ),
@@ -49,10 +52,16 @@ def serve(
         load_section(DatabaseSettings),
         queue_size_limit=load_section(QueueSettings).queue_size_limit,
         prices=Prices(load_section(OpenAISettings), load_section(ReplicateSettings)),
-        on_listening=_say if sys.stdout.isatty() else lambda _: None,
+        on_listening=partial(_listening, url_file),
     )
     anyio.run(act)
 
 
-def _say(address: str) -> None:
-    console(sys.stderr).print(f"listening on {address}; Ctrl-C stops")
+def _listening(url_file: Path | None, address: str) -> None:
+    if sys.stdout.isatty():
+        console(sys.stderr).print(f"listening on {address}; Ctrl-C stops")
+    if url_file is not None:
+        try:
+            url_file.write_text(address, encoding="utf-8")
+        except OSError as error:
+            raise SettingsError(f"--url-file {url_file} cannot be written: {error.strerror}") from error

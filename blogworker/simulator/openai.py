@@ -58,6 +58,7 @@ class OpenAI(Provider):
     def routes(self) -> list[Route]:
         return [
             Route("/responses", Endpoint(self, "responses.create", self.create_response), methods=["POST"]),
+            Route("/models/{model}", Endpoint(self, "models.get", self.get_model)),
             Route("/chat/completions", Endpoint(self, "chat.create", self.create_chat), methods=["POST"]),
         ]
 
@@ -84,6 +85,13 @@ class OpenAI(Provider):
                 raise ApiError(
                     503, openai_error(message, code="server_is_overloaded", kind="service_unavailable_error")
                 )
+
+    async def get_model(self, call: Call) -> Response:
+        name = str(call.request.path_params["model"])
+        if name not in MODELS:
+            message = f"The model '{name}' does not exist"
+            raise ApiError(404, openai_error(message, param="model", code="model_not_found"))
+        return JSONResponse({"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "system"})
 
     async def create_response(self, call: Call) -> Response:
         request = parse_responses_request(call.json)

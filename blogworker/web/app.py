@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from anyio import Event
+from anyio import Event, Semaphore
 from starlette.applications import Starlette
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
@@ -94,6 +94,7 @@ def application(database: Database, *, rpm: int, queue_size_limit: int | None, p
     app.state.gatekeeper = Gatekeeper(database, rpm=rpm)
     app.state.queue_size_limit = queue_size_limit
     app.state.prices = prices
+    app.state.intake_turns = Semaphore(intake.TURNS)
     app.state.overviews = pages.overviews(database)
     app.state.readiness = Shared(lambda: health.check(database), fresh_s=READY_S)
     app.state.metrics = Shared(lambda: health.scrape(database), fresh_s=METRICS_S)

@@ -1,9 +1,12 @@
 """Intake: add one job or a batch."""
 
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any
 
+from anyio import Semaphore, move_on_after
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from starlette.requests import Request
@@ -25,9 +28,11 @@ from blogworker.queue.validation import (
 from blogworker.web.access import caller, site_of
 from blogworker.web.answers import answer
 from blogworker.web.bodies import MOST_BATCH_BYTES, read_json
-from blogworker.web.problems import bad_request
+from blogworker.web.problems import RETRY_S, Problem, bad_request
 
 MOST_JOBS = 1_000  # of a batch
+TURNS = 6  # requests that add jobs at the same time
+TURN_S = 30.0
 FAULTS_SHOWN = 100
 PREFIX = "/api/blog-generation"
 
@@ -91,8 +96,8 @@ async def add_job(request: Request) -> Response:
     job = _job(wanted, principal, key)
     if reasons := _reasons(job):
         raise bad_request(*reasons)
-    database: Database = request.app.state.database
-    added = await enqueue(database, job, queue_size_limit=request.app.state.queue_size_limit)
+    async with _turn(request) as database:
+        added = await enqueue(database, job, queue_size_limit=request.app.state.queue_size_limit)
     return answer(_accepted(added), 202 if added.created else 200, headers={"Location": f"{PREFIX}/{added.job_id}"})
 
 
@@ -104,14 +109,24 @@ async def add_batch(request: Request) -> Response:
     reasons = [f"jobs.{index}: {reason}" for index, job in enumerate(jobs) for reason in _reasons(job)]
     if reasons:
         raise bad_request(*reasons[:FAULTS_SHOWN])
-    database: Database = request.app.state.database
-    created = await enqueue_many(
-        database,
-        jobs,
-        counts=Counter(job.instance_id for job in jobs),
-        queue_size_limit=request.app.state.queue_size_limit,
-    )
+    counts = Counter(job.instance_id for job in jobs)
+    async with _turn(request) as database:
+        created = await enqueue_many(database, jobs, counts=counts, queue_size_limit=request.app.state.queue_size_limit)
     return answer({"created": created, "known": len(jobs) - created}, 202)
+
+
+@asynccontextmanager
+async def _turn(request: Request) -> AsyncIterator[Database]:
+    """Wait for a turn, so that thousands of simultaneous requests do not time out at the pool. Raises Problem 503."""
+    turns: Semaphore = request.app.state.intake_turns
+    with move_on_after(TURN_S) as limit:
+        await turns.acquire()
+    if limit.cancelled_caught:
+        raise Problem(503, "too many jobs are being added: try again", headers={"Retry-After": str(RETRY_S)})
+    try:
+        yield request.app.state.database
+    finally:
+        turns.release()
 
 
 def _reasons(job: NewJob) -> list[str]:

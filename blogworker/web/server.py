@@ -1,5 +1,6 @@
 """The server process: listen, report readiness, stop on a signal."""
 
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -22,7 +23,8 @@ from blogworker.web.app import application
 from blogworker.web.settings import HttpSettings
 
 FIRST_SOCKET = 3  # SD_LISTEN_FDS_START of sd_listen_fds(3)
-BACKLOG = 2_048
+BACKLOG = 4_096
+FILES_BESIDE = 200  # open files besides connections of callers
 HEAD_S = 15.0  # a connection may take this long to send the head of its first request
 KEEP_ALIVE_S = 75
 DRAIN_S = 10  # for requests in progress
@@ -69,6 +71,7 @@ async def serve(
     Raises SettingsError when the address cannot be used, and DatabaseNotReady unless the database is migrated.
     """
     with listener(settings) as found:
+        allow_files(settings.connections + FILES_BESIDE)
         async with Database(database_settings, application="blogworker serve") as database:
             async with database.connection() as connection:
                 await require_ready(connection, needs=OPERATOR)
@@ -96,6 +99,14 @@ async def serve(
                 await server.serve([found])
                 tasks.cancel_scope.cancel()
             log.info("http_stopped")
+
+
+def allow_files(number: int) -> None:
+    """Raise the limit of open files as far as it is allowed: a shell often allows 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = number if hard == resource.RLIM_INFINITY else min(number, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @contextmanager

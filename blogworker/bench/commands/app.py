@@ -7,6 +7,7 @@ from blogworker.bench.commands.fairness import fairness
 from blogworker.bench.commands.faults import faults
 from blogworker.bench.commands.growth import growth
 from blogworker.bench.commands.headline import headline
+from blogworker.bench.commands.http import http
 from blogworker.bench.commands.latency import io, pickup
 from blogworker.bench.commands.outage import outage
 from blogworker.bench.commands.pipeline import memory, pipeline
@@ -27,6 +28,7 @@ for command in (
     pickup,
     io,
     memory,
+    http,
     burst,
     fairness,
     quota,

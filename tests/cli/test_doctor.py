@@ -1,0 +1,97 @@
+"""`blogworker doctor`: what is well, what is wrong, and what to do; against a simulator over TCP."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+import pytest
+from anyio.to_thread import run_sync
+
+from blogworker.cli.simulation import settings_for
+from blogworker.simulator import SimulatorOptions, running_simulator
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def providers() -> AsyncIterator[dict[str, str]]:
+    """The settings for a simulator that knows its keys."""
+    options = SimulatorOptions().changed({"openai_key": "simulated-key", "replicate_token": "simulated-key"})
+    async with running_simulator(options) as url:
+        yield settings_for(url)
+
+
+async def examined(cli: Any, *options: str, **environment: str) -> tuple[int, dict[str, list[dict[str, str]]]]:
+    ran = await run_sync(partial(cli, "doctor", "--json", *options, **environment))
+    found: dict[str, list[dict[str, str]]] = {}
+    for check in ran.json:
+        found.setdefault(check["name"], []).append(check)
+    return ran.code, found
+
+
+def states(found: dict[str, list[dict[str, str]]], name: str) -> set[str]:
+    return {check["state"] for check in found[name]}
+
+
+async def test_a_machine_that_is_well_has_nothing_wrong(cli: Any, sql: Any, providers: dict[str, str]) -> None:
+    sql(
+        "insert into workers (worker_id, name, host, pid, version, concurrency, lease_until, stats) "
+        "values (gen_random_uuid(), 'w', 'h', 1, '0.1.0', 50, now() + interval '1 h', '{}')"
+    )
+    code, found = await examined(cli, "--site", "some-site", **providers)
+
+    assert code == 0, found
+    assert {name: states(found, name) for name in found if states(found, name) - {"ok", "skipped"}} == {}
+    assert {"settings", "database", "migrations", "privileges", "connection", "clock", "pg_trgm", "fleet"} <= set(found)
+    assert [check["finding"] for check in found["OpenAI"]] == [
+        "the key is accepted, and gpt-6-luna exists",
+        "the key is accepted, and gpt-6.1-terra exists",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "words"),
+    [
+        ({"OPENAI_API_KEY": "another-key"}, "OpenAI", "Incorrect API key"),
+        ({"BLOGWORKER_IDEAS_MODEL": "gpt-7"}, "OpenAI", "gpt-7"),
+        ({"OPENAI_API_KEY": ""}, "OpenAI", "not set"),
+        ({"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}, "OpenAI", "openai"),
+        ({"REPLICATE_API_TOKEN": "another-token"}, "Replicate", "HTTP 401"),
+        ({"REPLICATE_BASE_URL": "http://127.0.0.1:1"}, "Replicate", "replicate"),
+        ({"WIX_APP_SECRET": "another-secret"}, "Wix", "some-site"),
+        ({"DB_POOL_MIN": "9", "DB_POOL_MAX": "3"}, "settings", "DB_POOL_MIN"),
+        ({"DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "database", "cannot connect"),
+    ],
+)
+async def test_what_is_wrong_is_named(
+    cli: Any, providers: dict[str, str], changes: dict[str, str], name: str, words: str
+) -> None:
+    known = {"WIX_APP_SECRET": "simulated-key"} | changes
+    code, found = await examined(cli, "--site", "some-site", **{**providers, **known})
+
+    assert code == 1
+    assert "wrong" in states(found, name), found[name]
+    assert any(words in check["finding"] for check in found[name]), found[name]
+    assert "another-" not in str(found)
+
+
+async def test_a_database_without_tables_says_what_to_do(cli: Any, empty_url: str) -> None:
+    code, found = await examined(cli, "--no-keys", DATABASE_URL=empty_url)
+    assert code == 1
+    assert "blogworker migrate" in found["migrations"][0]["finding"]
+    assert "OpenAI" not in found
+
+
+async def test_warnings_are_no_failure(cli: Any, sql: Any) -> None:
+    sql("drop extension pg_trgm")
+    code, found = await examined(cli, "--no-keys", DB_POOL_MAX="500", BLOGWORKER_CONCURENCY="3")
+
+    assert code == 0
+    assert states(found, "connections") == states(found, "settings") == states(found, "fleet") == {"warning"}
+    assert "BLOGWORKER_CONCURRENCY" in found["settings"][0]["advice"]
+
+
+async def test_it_is_readable(cli: Any, providers: dict[str, str]) -> None:
+    ran = await run_sync(partial(cli, "doctor", COLUMNS="100", **providers))
+    assert "what to do" in ran.out
+    assert max(map(len, ran.out.splitlines())) <= 100
