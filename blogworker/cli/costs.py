@@ -10,8 +10,8 @@ from rich.text import Text
 from blogworker.cli.money import BUDGET_HELP, budget
 from blogworker.cli.output import console, emit_json, facts, table
 from blogworker.cli.session import with_database
+from blogworker.ops.cost_records import EndedJobsCost, ModelCost, PeriodCost, SiteCost, Spending
 from blogworker.ops.costs import Costs, CostsRequest, Period, read_costs, read_spending, set_total_budget
-from blogworker.ops.records import EndedJobsCost, ModelCost, PeriodCost, SiteCost, Spending
 from blogworker.ops.shown import budgets, dollars
 from blogworker.plurals import counted
 from blogworker.section import load_section

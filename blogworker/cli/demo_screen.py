@@ -132,6 +132,7 @@ def _summarise(screen: Screen, plan: Plan, result: Result) -> None:
             }
         )
     )
+    screen.print("\nthe dashboard, live while such a fleet works:  blogworker serve --demo", style="dim")
     if result.database_url is not None:
         screen.print(f"\nPostgres is still running:  psql {typed(result.database_url)}", soft_wrap=True)
         screen.print(

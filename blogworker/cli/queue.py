@@ -11,14 +11,14 @@ from rich.text import Text
 
 from blogworker.cli.breakers import breaker_table
 from blogworker.cli.jobs import seconds
+from blogworker.cli.monitor import report
 from blogworker.cli.output import console, emit_json, facts, heading, prose, table
 from blogworker.cli.quotas import quota_table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database
 from blogworker.errors import BlogworkerError
 from blogworker.ops import jobs
-from blogworker.ops.check import Limits, check
-from blogworker.ops.pulse import read_pulse
+from blogworker.ops.check import Limits
 from blogworker.ops.records import JobDetails, JobSummary, WorkerState
 from blogworker.ops.shown import budgets, dollars, duration
 from blogworker.ops.sites import require_site
@@ -50,7 +50,7 @@ def status(
 ) -> None:
     """Show the queue by status, why jobs wait, the workers, the rate, the quotas and the open circuit breakers."""
     if monitor:
-        _check(Limits(most_waiting, seconds(longest_wait), most_failed), as_json=as_json)
+        report(Limits(most_waiting, seconds(longest_wait), most_failed), as_json=as_json)
         return
     if watch is not None:
         from blogworker.cli.watch import watch_fleet
@@ -65,18 +65,6 @@ def status(
     for part in _status_tables(found):
         out.print(part)
         out.print()
-
-
-def _check(limits: Limits, *, as_json: bool) -> None:
-    verdict = check(with_database(read_pulse), limits)
-    if as_json:
-        emit_json(asdict(verdict) | {"level": verdict.level.name})
-    else:
-        console().print(
-            ": ".join([verdict.level.name, "; ".join([*verdict.findings, verdict.summary])]), soft_wrap=True
-        )
-    if verdict.level:
-        raise typer.Exit(int(verdict.level))
 
 
 def _status_tables(found: FleetStatus) -> list[Any]:

@@ -66,8 +66,10 @@ class Statements(Runner):
 class Database(Runner):
     """The pool. Entering it raises DatabaseNotReady or DatabaseUnavailable if the server cannot be used."""
 
-    def __init__(self, settings: DatabaseSettings, *, application: str = "blogworker") -> None:
+    def __init__(self, settings: DatabaseSettings, *, application: str = "blogworker", checked: bool = False) -> None:
+        """`checked`: test a connection before each use, for callers that do not repeat what failed on a lost one."""
         self._settings = settings
+        self._checked = checked
         self._application = application
         self._pool: AsyncConnectionPool[AsyncConnection[DictRow]] | None = None
         self._usual = Semaphore(USUAL_CONNECTIONS, fast_acquire=True)
@@ -105,7 +107,7 @@ class Database(Runner):
     async def connection(self) -> AsyncIterator[AsyncConnection[DictRow]]:
         if self._pool is None:
             raise RuntimeError("the database is not open")
-        async with self._few(), self._pool.connection() as connection:
+        async with self._few(), self._live(self._pool) as connection:
             try:
                 yield connection
             except ReadOnlySqlTransaction:
@@ -119,6 +121,19 @@ class Database(Runner):
                     # Its entry was cancelled after it was complete. The driver does not end such a pipeline, and all
                     # later statements on this connection would seem to return no rows.
                     await connection.close()
+
+    @asynccontextmanager
+    async def _live(
+        self, pool: AsyncConnectionPool[AsyncConnection[DictRow]]
+    ) -> AsyncIterator[AsyncConnection[DictRow]]:
+        """Take a connection, with a test if asked for. The pool's own test waits longer after each lost connection."""
+        for _ in range(pool.max_size if self._checked else 0):
+            async with pool.connection() as connection:
+                if await _is_alive(connection):
+                    yield connection
+                    return
+        async with pool.connection() as connection:
+            yield connection
 
     @asynccontextmanager
     async def _few(self) -> AsyncIterator[None]:
@@ -163,6 +178,16 @@ class Database(Runner):
 
     def stats(self) -> dict[str, int]:
         return self._pool.get_stats() if self._pool is not None else {}
+
+
+async def _is_alive(connection: AsyncConnection[DictRow]) -> bool:
+    """Return whether the server answers. If not, the connection is closed, and the pool replaces it."""
+    try:
+        await connection.execute(b"")
+    except OperationalError:
+        await connection.close()
+        return False
+    return True
 
 
 class ClosingConnection(AsyncConnection[DictRow]):

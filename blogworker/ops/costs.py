@@ -6,7 +6,8 @@ from datetime import date, timedelta
 from enum import StrEnum
 
 from blogworker.db.pool import Database
-from blogworker.ops.records import EndedJobsCost, ModelCost, PeriodCost, PriceListed, SiteCost, Spending, records
+from blogworker.ops.cost_records import EndedJobsCost, ModelCost, PeriodCost, PriceListed, SiteCost, Spending
+from blogworker.ops.records import records
 from blogworker.ops.sites import require_site
 from blogworker.prices import Dated, in_force
 from blogworker.spend.estimate import Prices

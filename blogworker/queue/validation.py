@@ -96,6 +96,9 @@ def _data(data: object) -> Iterator[str]:
     if not isinstance(data, dict):
         yield f"source_data must be a JSON object, not {_kind(data)}"
         return
+    if (size := _size(data)) is not None and size > SOURCE_DATA_MAX:
+        yield _too_large(size)  # before its values are looked at, which takes much longer
+        return
     extra = 0
     for path, value, level in _walk(data):
         if fault := _json_fault(path, value, level):
@@ -109,7 +112,19 @@ def _data(data: object) -> Iterator[str]:
         yield f"source_data cannot be written as JSON: {error}"
         return
     if size > SOURCE_DATA_MAX:
-        yield f"source_data has {size:,} bytes: at most {SOURCE_DATA_MAX:,} are allowed"
+        yield _too_large(size)
+
+
+def _size(data: dict[Any, Any]) -> int | None:
+    """Return the bytes of the data as JSON; None if it cannot be written as JSON."""
+    try:
+        return len(json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
+def _too_large(size: int) -> str:
+    return f"source_data has {size:,} bytes: at most {SOURCE_DATA_MAX:,} are allowed"
 
 
 def _json_fault(path: str, value: object, level: int) -> str | None:

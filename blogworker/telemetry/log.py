@@ -87,8 +87,8 @@ EVENTS = {
     "suspect_process_started": "a separate process runs the jobs that are suspected of killing workers: worker",
     "http_started": "the HTTP server accepts connections: address",
     "http_stopped": "the HTTP server exits normally",
-    "http_request": "a request was answered, at level debug: method, path, status, duration_s",
-    "http_request_failed": "an unexpected error ended a request: error, exception?",
+    "request_answered": "a request was answered, at level debug: method, path, status, duration_s",
+    "request_failed": "an unexpected error ended a request: error, exception",
     "suspect_process_ended": "that process ended, as no suspect is left: worker, exit_code",
 }
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
-from anyio import Event, Semaphore
+from anyio import CapacityLimiter, Event, Semaphore
 from starlette.applications import Starlette
-from starlette.convertors import StringConvertor, register_url_convertor
+from starlette.convertors import IntegerConvertor, StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -64,7 +64,7 @@ ENDPOINTS = (
     Endpoint("GET", "/readyz", health.ready, health.Health, None),
     Endpoint("GET", "/metrics", health.metrics, None, Scope.READ),
 )
-CONVERTERS = {"{job_id}": "{job_id:int}", "{instance_id}": "{instance_id:any}", "{provider}": "{provider:any}"}
+CONVERTERS = {"{job_id}": "{job_id:job}", "{instance_id}": "{instance_id:any}", "{provider}": "{provider:any}"}
 
 
 class AnyText(StringConvertor):
@@ -73,6 +73,13 @@ class AnyText(StringConvertor):
     regex = r"[\s\S]+"
 
 
+class JobId(IntegerConvertor):
+    """The id of a job: at most as long as a bigint, so that its conversion costs nothing."""
+
+    regex = "[0-9]{1,19}"
+
+
+register_url_convertor("job", JobId())
 register_url_convertor("any", AnyText())
 
 
@@ -95,6 +102,8 @@ def application(database: Database, *, rpm: int, queue_size_limit: int | None, p
     app.state.queue_size_limit = queue_size_limit
     app.state.prices = prices
     app.state.intake_turns = Semaphore(intake.TURNS)
+    app.state.batch_turns = Semaphore(intake.BATCHES)
+    app.state.parsers = CapacityLimiter(1)
     app.state.overviews = pages.overviews(database)
     app.state.readiness = Shared(lambda: health.check(database), fresh_s=READY_S)
     app.state.metrics = Shared(lambda: health.scrape(database), fresh_s=METRICS_S)
@@ -107,8 +116,8 @@ def _pages() -> list[Route]:
         "/": pages.overview,
         "/events": pages.events,
         "/jobs": pages.jobs,
-        "/jobs/{job_id:int}": pages.job,
-        "/jobs/{job_id:int}/cover": pages.cover,
+        "/jobs/{job_id:job}": pages.job,
+        "/jobs/{job_id:job}/cover": pages.cover,
         "/sites": pages.sites,
         "/errors": pages.errors,
         "/providers": pages.providers,

@@ -4,7 +4,7 @@ from collections.abc import MutableMapping
 from time import perf_counter
 from typing import Any
 
-from anyio import fail_after
+from anyio import CancelScope, fail_after, get_cancelled_exc_class
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from blogworker.telemetry import get_logger
@@ -57,9 +57,15 @@ class Edge:
                 raise
             problem = Problem(503, f"the request took longer than {REQUEST_S:.0f} s", headers={"Retry-After": "5"})
             await response_of(problem)(scope, receive, sending)
+        except get_cancelled_exc_class():
+            if not status:  # the server stops
+                stopping = Problem(503, "the server is stopping: try again", headers={"Retry-After": "1"})
+                with CancelScope(shield=True):
+                    await response_of(stopping)(scope, receive, sending)
+            raise
         finally:
             took_s = round(perf_counter() - began, 4)
-            log.debug("http_request", method=scope["method"], path=scope["path"], status=status, duration_s=took_s)
+            log.debug("request_answered", method=scope["method"], path=scope["path"], status=status, duration_s=took_s)
 
 
 def _with_defaults(message: MutableMapping[str, Any]) -> list[tuple[bytes, bytes]]:

@@ -1,7 +1,7 @@
 """The fleet: status, sites, quotas, circuit breakers, costs, and the two routes of the previous system."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,7 +25,7 @@ PAUSED = "paused through HTTP by {name}"
 
 @dataclass(frozen=True, slots=True)
 class LimiterStats:
-    """The use of the quotas of one provider: the sums of all its models, and each quota by itself."""
+    """The use of the quotas of one provider: the sums of all its models, and for tokens for all sites each quota."""
 
     queue_length: int
     requests_in_last_minute: int
@@ -132,10 +132,11 @@ async def replicate_limiter(request: Request) -> Response:
 
 
 async def _limiter(request: Request, provider: str) -> Response:
-    await caller(request, Scope.INTAKE, Scope.READ)
+    principal = await caller(request, Scope.INTAKE, Scope.READ)
     query_of(request)
     every = await list_quotas(request.app.state.database)
-    return answer(stats_of([quota for quota in every if quota.provider.partition("@")[0] == provider]))
+    found = stats_of([quota for quota in every if quota.provider.partition("@")[0] == provider])
+    return answer(found if principal.instance_ids is None else replace(found, quotas=[]))
 
 
 def stats_of(quotas: Sequence[QuotaUse]) -> LimiterStats:

@@ -1,5 +1,6 @@
 """Intake: add one job or a batch."""
 
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,8 +31,10 @@ from blogworker.web.answers import answer
 from blogworker.web.bodies import MOST_BATCH_BYTES, read_json
 from blogworker.web.problems import RETRY_S, Problem, bad_request
 
+KEY = re.compile(rf"[ -~]{{1,{IDEMPOTENCY_KEY_MAX}}}")
 MOST_JOBS = 1_000  # of a batch
 TURNS = 6  # requests that add jobs at the same time
+BATCHES = 4
 TURN_S = 30.0
 FAULTS_SHOWN = 100
 PREFIX = "/api/blog-generation"
@@ -91,40 +94,59 @@ class BatchAccepted(Shape):
 async def add_job(request: Request) -> Response:
     """Add one job: 202. With the Idempotency-Key of an earlier job: 200 and that job."""
     principal = await caller(request, Scope.INTAKE)
-    key = request.headers.get("idempotency-key")
+    key = _key(request)
     wanted = await read_json(request, JobRequest)
     job = _job(wanted, principal, key)
     if reasons := _reasons(job):
         raise bad_request(*reasons)
-    async with _turn(request) as database:
+    database: Database = request.app.state.database
+    async with _turn(request.app.state.intake_turns):
         added = await enqueue(database, job, queue_size_limit=request.app.state.queue_size_limit)
     return answer(_accepted(added), 202 if added.created else 200, headers={"Location": f"{PREFIX}/{added.job_id}"})
+
+
+def _key(request: Request) -> str | None:
+    """Return the idempotency key. Raises Problem 400 if it is given twice or has other than visible characters."""
+    keys = request.headers.getlist("idempotency-key")
+    if len(keys) > 1:
+        raise bad_request("Idempotency-Key is given twice")
+    if keys and KEY.fullmatch(keys[0]) is None:
+        raise bad_request(f"Idempotency-Key: use 1 to {IDEMPOTENCY_KEY_MAX} characters of printable ASCII")
+    return keys[0] if keys else None
 
 
 async def add_batch(request: Request) -> Response:
     """Add all jobs of a batch or none."""
     principal = await caller(request, Scope.INTAKE)
-    wanted = await read_json(request, BatchRequest, most=MOST_BATCH_BYTES)
+    if "idempotency-key" in request.headers:
+        raise bad_request("Idempotency-Key is for one job: give each job of a batch its idempotencyKey")
+    async with _turn(request.app.state.batch_turns):  # so many bodies are in memory at once
+        wanted = await read_json(request, BatchRequest, most=MOST_BATCH_BYTES)
+        return await _add_batch(request, principal, wanted)
+
+
+async def _add_batch(request: Request, principal: Principal, wanted: BatchRequest) -> Response:
     jobs = [_job(job, principal, job.idempotency_key) for job in wanted.jobs]
     reasons = [f"jobs.{index}: {reason}" for index, job in enumerate(jobs) for reason in _reasons(job)]
     if reasons:
         raise bad_request(*reasons[:FAULTS_SHOWN])
+    jobs.sort(key=lambda job: (job.instance_id, job.idempotency_key or ""))  # else two batches could deadlock
     counts = Counter(job.instance_id for job in jobs)
-    async with _turn(request) as database:
+    database: Database = request.app.state.database
+    async with _turn(request.app.state.intake_turns):
         created = await enqueue_many(database, jobs, counts=counts, queue_size_limit=request.app.state.queue_size_limit)
     return answer({"created": created, "known": len(jobs) - created}, 202)
 
 
 @asynccontextmanager
-async def _turn(request: Request) -> AsyncIterator[Database]:
+async def _turn(turns: Semaphore) -> AsyncIterator[None]:
     """Wait for a turn, so that thousands of simultaneous requests do not time out at the pool. Raises Problem 503."""
-    turns: Semaphore = request.app.state.intake_turns
     with move_on_after(TURN_S) as limit:
         await turns.acquire()
     if limit.cancelled_caught:
         raise Problem(503, "too many jobs are being added: try again", headers={"Retry-After": str(RETRY_S)})
     try:
-        yield request.app.state.database
+        yield
     finally:
         turns.release()
 

@@ -116,7 +116,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
             "content": {"application/json": {"schema": _without_definitions(schema)}},
         }
     if endpoint.method == "POST" and endpoint.body is not None and endpoint.also:
-        key = {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_MAX, "pattern": "^[!-~]+$"}
+        key = {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_MAX, "pattern": "^[!-~]([ -~]*[!-~])?$"}
         operation["parameters"].append(
             {
                 "name": "Idempotency-Key",

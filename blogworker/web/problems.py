@@ -78,16 +78,18 @@ def problem_of(error: Exception) -> Problem:
             return Problem(409, str(error))
         case psycopg.errors.DataError() | psycopg.errors.IntegrityError():
             return bad_request(message_of(error))
+        case TimeoutError():
+            return _unavailable("the database does not answer: try again")
         case psycopg.Error() | PoolTimeout():
             return _unavailable("the database is unavailable: try again", known=is_transient(error), error=error)
         case _:
-            log.error("http_request_failed", exc_info=error, error=type(error).__name__)
+            log.exception("request_failed", error=type(error).__name__)
             return Problem(500, "an unexpected error; it is in the log of the server")
 
 
 def _unavailable(detail: str, *, known: bool = True, error: Exception | None = None) -> Problem:
     if not known:
-        log.error("http_request_failed", exc_info=error, error=type(error).__name__)
+        log.exception("request_failed", error=type(error).__name__)
     return Problem(503, detail, headers={"Retry-After": str(RETRY_S)})
 
 

@@ -27,21 +27,52 @@ BACKLOG = 4_096
 FILES_BESIDE = 200  # open files besides connections of callers
 HEAD_S = 15.0  # a connection may take this long to send the head of its first request
 KEEP_ALIVE_S = 75
+STUCK_S = 60.0  # an answer may wait this long for its reader
+CHECK_S = 5.0
 DRAIN_S = 10  # for requests in progress
 MOST_HEAD_BYTES = 32 * 1024
 log = get_logger()
 
 
 class Protocol(H11Protocol):
-    """Closes connections that do not send a request."""
+    """Cuts off connections that send no request, that do not read their answer, and those above the limit.
+
+    Bytes that are no request, and the rest of a body that was refused, do not extend the time.
+    """
+
+    most: int  # open connections
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self.loop.call_later(HEAD_S, self._require_request)
+        self._idle_since = self.loop.time()
+        self._stuck_since: float | None = None
+        if len(self.connections) > self.most:
+            transport.abort()
+            return
+        self._checks = self.loop.call_later(CHECK_S, self._check)
 
-    def _require_request(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
-            self.transport.close()
+    def connection_lost(self, exc: Exception | None) -> None:
+        if hasattr(self, "_checks"):
+            self._checks.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        self._idle_since = self.loop.time()
+        super().on_response_complete()
+
+    def _check(self) -> None:
+        now = self.loop.time()
+        is_busy = self.cycle is not None and not self.cycle.response_complete
+        longest = HEAD_S if self.cycle is None else KEEP_ALIVE_S
+        if self.transport.get_write_buffer_size() == 0:
+            self._stuck_since = None
+        elif self._stuck_since is None:
+            self._stuck_since = now
+        is_stuck = self._stuck_since is not None and now - self._stuck_since > STUCK_S
+        if is_stuck or (not is_busy and now - self._idle_since > longest):
+            self.transport.abort()
+        else:
+            self._checks = self.loop.call_later(CHECK_S, self._check)
 
 
 class Server(uvicorn.Server):
@@ -71,22 +102,21 @@ async def serve(
     Raises SettingsError when the address cannot be used, and DatabaseNotReady unless the database is migrated.
     """
     with listener(settings) as found:
-        allow_files(settings.connections + FILES_BESIDE)
-        async with Database(database_settings, application="blogworker serve") as database:
+        most = min(settings.connections, allow_files(settings.connections + FILES_BESIDE) - FILES_BESIDE)
+        async with Database(database_settings, application="blogworker serve", checked=True) as database:
             async with database.connection() as connection:
                 await require_ready(connection, needs=OPERATOR)
             app = application(database, rpm=settings.rpm, queue_size_limit=queue_size_limit, prices=prices)
             server = Server(
                 uvicorn.Config(
                     app,
-                    http=Protocol,
+                    http=type("LimitedProtocol", (Protocol,), {"most": most}),
                     ws="none",
                     lifespan="off",
                     log_config=None,
                     access_log=False,
                     server_header=False,
                     proxy_headers=False,
-                    limit_concurrency=settings.connections,
                     h11_max_incomplete_event_size=MOST_HEAD_BYTES,
                     timeout_keep_alive=KEEP_ALIVE_S,
                     timeout_graceful_shutdown=DRAIN_S,
@@ -101,12 +131,13 @@ async def serve(
             log.info("http_stopped")
 
 
-def allow_files(number: int) -> None:
-    """Raise the limit of open files as far as it is allowed: a shell often allows 1,024."""
+def allow_files(number: int) -> int:
+    """Raise the limit of open files as far as it is allowed, and return it: a shell often allows 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = number if hard == resource.RLIM_INFINITY else min(number, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(FILES_BESIDE + 1, number if soft == resource.RLIM_INFINITY else max(soft, wanted))
 
 
 @contextmanager

@@ -4,10 +4,12 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Generic, TypeVar
 
-from anyio import Lock
+from anyio import Lock, fail_after
 
 T = TypeVar("T")
 LONGEST_S = 300.0
+READ_S = 10.0
+ERROR_S = 1.0
 
 
 class Shared(Generic[T]):
@@ -22,16 +24,24 @@ class Shared(Generic[T]):
         self._share = share
         self._fresh_s = self._usual_s = fresh_s
         self._lock = Lock()
+        self._error: tuple[float, Exception] | None = None
         self._found: tuple[float, T] | None = None
 
     async def get(self) -> T:
-        """Return the result. An error of `read` is raised in each caller and not remembered."""
+        """Return the result. An error of `read` is raised in each caller, for a second. Raises TimeoutError."""
         if (found := self._current()) is not None:
             return found[1]
         async with self._lock:
+            if self._error is not None and monotonic() - self._error[0] < ERROR_S:
+                raise self._error[1]
             if (found := self._current()) is None:
                 began = monotonic()
-                value = await self._read()
+                try:
+                    with fail_after(READ_S):
+                        value = await self._read()
+                except Exception as error:
+                    self._error = (monotonic(), error)
+                    raise
                 ended = monotonic()
                 self._fresh_s = min(LONGEST_S, max(self._usual_s, (ended - began) / self._share))
                 found = self._found = (ended, value)

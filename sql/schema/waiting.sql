@@ -92,7 +92,7 @@ left join lateral (
             'the quota of its site is used up',
             now() + make_interval(secs => least(1e9, quota_ahead_s(o, now())))
         ),
-        (7, 'cap', s.at_cap, 'its site has as many under way as it may', s.capped_until),
+        (7, 'cap', s.at_cap, 'its site has reached its limit of running jobs', s.capped_until),
         (8, 'suspect', g.line = -1, 'suspected of killing its worker: it runs alone', null)
     ) as c (n, kind, holds, reason, until)
     where c.holds

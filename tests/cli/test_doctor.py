@@ -16,7 +16,9 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def providers() -> AsyncIterator[dict[str, str]]:
     """The settings for a simulator that knows its keys."""
-    options = SimulatorOptions().changed({"openai_key": "simulated-key", "replicate_token": "simulated-key"})
+    options = SimulatorOptions().changed(
+        {"openai_key": "simulated-key", "replicate_token": "simulated-key", "wix_secret": "simulated-key"}
+    )
     async with running_simulator(options) as url:
         yield settings_for(url)
 
@@ -83,7 +85,6 @@ async def test_a_database_without_tables_says_what_to_do(cli: Any, empty_url: st
 
 
 async def test_warnings_are_no_failure(cli: Any, sql: Any) -> None:
-    sql("drop extension pg_trgm")
     code, found = await examined(cli, "--no-keys", DB_POOL_MAX="500", BLOGWORKER_CONCURENCY="3")
 
     assert code == 0

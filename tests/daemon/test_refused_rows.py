@@ -81,7 +81,7 @@ async def test_an_incompatible_row_pauses_its_site_and_uses_no_attempt(
     jobs = await bench.jobs()
     assert {(job["status"], job["attempt"]) for job in jobs if job["instance_id"] == "odd"} == {("PENDING", 0)}
     assert {job["status"] for job in jobs if job["instance_id"] != "odd"} == {"DONE"}
-    (site,) = await database.rows("ops/sites", most=9, instance_id="odd")
+    (site,) = await database.rows("ops/sites", most=9, instance_id="odd", text=None, paused=False)
     assert site["pause_reason"].endswith("the database refuses to claim it: no blog about poison")
     events = [line["event"] for line in logs if line["log_level"] in {"error", "warning"}]
     assert events == ["schema_mismatch_found", "unclaimable_job_found"]
@@ -207,7 +207,11 @@ async def test_the_site_of_a_job_that_cannot_be_settled_is_paused(bench: Bench, 
     async with bench.working(pipeline, slots=3) as (worker, _):
         await until(lambda: worker.outcomes["DONE"] == 2)
 
-    (site,) = [row for row in await database.rows("ops/sites", most=9, instance_id=None) if row["paused_at"]]
+    (site,) = [
+        row
+        for row in await database.rows("ops/sites", most=9, instance_id=None, text=None, paused=False)
+        if row["paused_at"]
+    ]
     assert (site["instance_id"], "no blog about poison" in site["pause_reason"]) == ("a", True)
 
 

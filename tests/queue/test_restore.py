@@ -51,6 +51,9 @@ insert into cache (key, value, expires_at) values ('k', '{}', '2100-01-01Z');
 update fleet_budget set day_usd = 50, month_usd = 500;
 update provider_health set state = 'open', reason = 'down', opened_at = now(), retry_at = now(), openings = 1, epoch = 1
 where provider = 'openai';
+insert into history (minute, done, failed, cancelled) values (date_trunc('minute', now()), 1, 0, 0);
+insert into history_stages (minute, stage, jobs, p50_s, p95_s) select minute, 'image', 1, 1, 1 from history;
+insert into api_tokens (name, hash, scopes) values ('n', sha256('t'), '{read}');
 insert into site_bills (instance_id, correction) values ('busy', 0.5);
 """
 

@@ -1,6 +1,7 @@
 """A bucket, the processes that wait for it, and the time, which passes by moving what is stored into the past."""
 
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -57,6 +58,7 @@ class Line:
     longest_wait_s: float = 3600.0
     passed_s: float = 0.0
     rounds: int = 0
+    slowest_s: float = 0.0  # of a real round: the database's clock goes on meanwhile
     calls: list[Call] = field(default_factory=list)
     granted: list[Call] = field(default_factory=list)
     forgotten: list[Call] = field(default_factory=list)
@@ -183,6 +185,7 @@ class Process:
         line.rounds += 1
         for call in asks:
             call.came = call.came or line.rounds
+        began = perf_counter()
         row = line.session.execute(
             query("quota/round"),
             round_of(
@@ -200,6 +203,7 @@ class Process:
         each = ("waits", "soonest", "returned_at_s", "expected_s", "refused", "request_s", "token_s")
         answers = {call.call_id: {name: row[name][place] for name in each} for place, call in enumerate(asks)}
         line.note_grants({} if lost else answers)
+        line.slowest_s = max(line.slowest_s, perf_counter() - began)
         if lost:
             return row
         self.epoch = row["epoch"]

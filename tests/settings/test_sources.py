@@ -7,12 +7,13 @@ from typing import get_type_hints
 import pytest
 from pydantic import SecretStr
 
-from blogworker.section import Section, load_section
+from blogworker.section import Section, load_section, variable
 from blogworker.settings import (
     Settings,
     WorkerSettings,
     load,
 )
+from blogworker.web.settings import HttpSettings
 
 from .variables import URL, known
 
@@ -61,7 +62,8 @@ def test_every_variable_the_documentation_names_exists() -> None:
     assert (
         named
         - set(known())
-        - {"BLOGWORKER_PG_BIN", "BLOGWORKER_ENV_FILE", "BLOGWORKER_TEST_DATABASE_URL", "BLOGWORKER_API_TOKEN"}
+        - {variable(HttpSettings, field) for field in HttpSettings.model_fields}
+        - {"BLOGWORKER_PG_BIN", "BLOGWORKER_ENV_FILE", "BLOGWORKER_TEST_DATABASE_URL"}
         == set()
     )
 

@@ -110,7 +110,7 @@ def test_bytes_that_are_no_request_harm_nothing(served: Any, request_bytes: byte
             odd.sendall(request_bytes)
             odd.shutdown(socket.SHUT_WR)
             answer = odd.recv(4096)
-    assert answer == b"" or b" 4" in answer.split(b"\r\n")[0]
+    assert answer == b"" or answer.split()[1][:1] in (b"3", b"4")
     with served.client() as client:
         assert client.get("/healthz").status_code == 200
 

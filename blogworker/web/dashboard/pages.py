@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from blogworker.db.pool import Database
 from blogworker.ops.breakers import list_breakers
+from blogworker.ops.cost_records import Spending
 from blogworker.ops.costs import CostsRequest, Period, read_costs, read_spending
 from blogworker.ops.errors import ErrorGroup, list_errors
 from blogworker.ops.explain import explain_job
@@ -18,7 +19,7 @@ from blogworker.ops.history import read_history
 from blogworker.ops.jobs import JobFilter, find_job, search_jobs, show_job
 from blogworker.ops.pulse import MOST, read_pulse
 from blogworker.ops.quotas import list_quotas
-from blogworker.ops.records import SiteState, Spending, WaitingReason
+from blogworker.ops.records import SiteState, WaitingReason
 from blogworker.ops.sites import list_sites, search_sites
 from blogworker.ops.status import list_waiting, list_workers
 from blogworker.ops.tokens import Principal
