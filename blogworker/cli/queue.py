@@ -114,7 +114,8 @@ def _status_tables(found: FleetStatus) -> list[Any]:
 
 def _stopped(found: FleetStatus) -> str:
     """Return what is not claimed now, and why."""
-    reasons = [found.fleet.stop_reason] if found.fleet.stop_reason else []
+    reasons = [f"stage {each.stage}: {each.reason}" for each in found.paused_stages]
+    reasons += [found.fleet.stop_reason] if found.fleet.stop_reason else []
     reasons += [
         f"stages that need {row.provider}: its circuit breaker is {row.state.replace('_', '-')}"
         for row in found.breakers

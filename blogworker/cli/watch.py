@@ -63,6 +63,7 @@ def _parts(pulse: Pulse) -> list[RenderableType]:
         "spent": f"{dollars(fleet.spent_day_usd)} today, {dollars(fleet.spent_month_usd)} this month"
         + (": the budget is used up" if fleet.budget_reached else ""),
     }
+    head |= {f"stage {each.stage}": f"paused: {each.reason}" for each in pulse.paused}
     head |= {f"{each.provider}": f"circuit breaker {each.state}: {each.reason}" for each in pulse.open_breakers}
     served = [(each.instance_id, str(each.job_id), each.stage, each.since, each.worker) for each in pulse.running]
     return [

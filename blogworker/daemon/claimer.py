@@ -110,7 +110,8 @@ class Claimer:
         """Return whether no job is left for this worker."""
         if self._suspects_only:
             return not await self._suspects_wait()
-        stages = list(self._gate.affordable) if self._gate.budget.stopped_s > EMPTY_WITHIN_S else None
+        budget = self._gate.budget
+        stages = list(self._gate.affordable) if budget.paused or budget.stopped_s > EMPTY_WITHIN_S else None
         try:
             outstanding = await self._database.one("queue/outstanding", within_s=EMPTY_WITHIN_S, stages=stages)
         except (psycopg.Error, PoolTimeout) as error:

@@ -1,13 +1,14 @@
 """Which jobs this worker may claim now.
 
 While the circuit breaker of a provider is open, jobs whose next stage needs that provider stay in line, except one job
-as a probe. While the total budget is used up, only jobs that are paid for and wait to be published are claimed. The
-quotas limit claims in addition: the claim statement works that out from `Pacing`.
+as a probe. While the total budget is used up, only jobs that are paid for and wait to be published are claimed. Jobs
+whose next stage a person has paused stay in line too. The quotas limit claims in addition: the claim statement works
+that out from `Pacing`.
 """
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from blogworker.queue.claim import ClaimFilter, Pacing
 from blogworker.queue.job import Stage
@@ -59,8 +60,13 @@ class Gate:
     def apply(self, budget: Budget) -> bool:
         """Use this state of the budget from now on. Return whether more jobs may be claimable than before."""
         has_room_again = self.budget.stop_reason is not None and budget.stop_reason is None
+        continues = not self.budget.paused <= budget.paused
         self.budget = budget
-        return has_room_again or budget.resumed > 0
+        return has_room_again or continues or budget.resumed > 0
+
+    def stop_spending(self, reason: str) -> None:
+        """Claim no paid stage until the next state of the budget says that it has room again."""
+        self.budget = replace(self.budget, stop_reason=reason)
 
     async def take_probe_claim(self) -> ProbeClaim | None:
         """Return permission to probe a provider, if a probe is due.
@@ -112,8 +118,12 @@ class Gate:
 
     @property
     def affordable(self) -> tuple[Stage, ...]:
-        """Return the stages that the total budget has room for."""
-        return tuple(stage for stage in Stage if self.budget.stop_reason is None or not CATALOG[stage].paid)
+        """Return the stages that the total budget has room for and that are not paused."""
+        return tuple(
+            stage
+            for stage in Stage
+            if stage not in self.budget.paused and (self.budget.stop_reason is None or not CATALOG[stage].paid)
+        )
 
     def _shop(self) -> bool | None:
         return False if CATALOG_PROVIDER in self.breakers.open_breakers else None

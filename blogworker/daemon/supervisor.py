@@ -26,6 +26,7 @@ from blogworker.queue.rescue import FormerLease
 from blogworker.quota.breaker import Breakers
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import Settings, WorkerSettings
+from blogworker.spend.budget import check_budgets
 from blogworker.stages.cache import StoredCache
 from blogworker.stages.checkpoint import StoredCheckpoints
 from blogworker.stages.pipeline import attempt
@@ -81,11 +82,16 @@ async def run(
                     worker.review_every,
                 )
                 return await attempt(
-                    work, retry_base_s=worker.retry_base, retry_cap_s=worker.retry_cap, timed=times.took
+                    work,
+                    retry_base_s=worker.retry_base,
+                    retry_cap_s=worker.retry_cap,
+                    timed=times.took,
+                    paused=lambda: gate.budget.paused,
                 )
 
             gate = Gate(breakers, image_trouble, pacing=partial(pacing, settings, times))
             await gate.sync()
+            gate.apply(await check_budgets(retrying))
             begin = partial(
                 Incarnation,
                 settings,

@@ -25,7 +25,6 @@ from blogworker.queue.claim import Claimed
 from blogworker.queue.job import Cancel, Claim, Done, Failure, Outcome, OverBudget, PauseSite, Reject, Release, Retry
 from blogworker.queue.settle import Settler
 from blogworker.settings import QueueSettings, WorkerSettings
-from blogworker.spend.budget import Budget
 from blogworker.stages.checkpoint import load
 from blogworker.stages.records import Output
 from blogworker.telemetry import get_logger
@@ -248,7 +247,7 @@ class Worker:
             return Retry(Failure(claim.stage, type(error).__name__, message_of(error)), self._settings.retry_base)
         if isinstance(outcome, OverBudget) and outcome.everywhere:
             # Before the job is PENDING again, otherwise it is claimed at once.
-            self._gate.apply(Budget(stop_reason=outcome.reason))
+            self._gate.stop_spending(outcome.reason)
         return outcome
 
     def _report(self, outcome: Outcome | None, status: str | None, duration_s: float, facts: Facts) -> None:

@@ -98,6 +98,7 @@ OPERATOR = Role(
         "provider_health": ("UPDATE state",),
         "cache": ("DELETE",),
         "workers": ("DELETE",),
+        "stage_pauses": ("INSERT", "UPDATE", "DELETE"),
         "api_tokens": ("INSERT name hash scopes instance_ids expires_at", "UPDATE revoked_at used_at"),
         "provider_usage": ("DELETE",),
         "site_spend": ("DELETE",),

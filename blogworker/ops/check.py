@@ -54,6 +54,7 @@ def _findings(pulse: Pulse, limits: Limits) -> list[tuple[Level, str]]:
         (Level.CRITICAL, f"the circuit breaker of {each.provider} is open: {each.reason or 'no reason'}")
         for each in pulse.open_breakers
     ]
+    found += [(Level.WARNING, f"stage {each.stage} is paused: {each.reason}") for each in pulse.paused]
     if fleet.budget_reached:
         found.append((Level.CRITICAL, "the budget is used up: no paid stage is claimed"))
     if limits.most_waiting is not None and queue.pending > limits.most_waiting:

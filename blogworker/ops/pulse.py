@@ -5,6 +5,7 @@ from datetime import datetime
 
 from blogworker.db.pool import Database
 from blogworker.ops.breakers import list_breakers
+from blogworker.ops.pauses import StagePause, list_pauses
 from blogworker.ops.quotas import list_quotas
 from blogworker.ops.records import BreakerState, QuotaUse, WorkerState, records
 from blogworker.ops.status import list_workers
@@ -75,6 +76,7 @@ class Pulse:
     breakers: list[BreakerState]
     workers: list[WorkerState]
     running: list[Served]
+    paused: list[StagePause]
 
     def ended_last_minute(self, status: str) -> int:
         return next((row.last_minute for row in self.ended if row.status == status), 0)
@@ -94,4 +96,5 @@ async def read_pulse(database: Database, *, running: int = 8) -> Pulse:
         breakers=await list_breakers(database),
         workers=await list_workers(database),
         running=records(Served, await database.rows("ops/running", most=running)),
+        paused=await list_pauses(database),
     )

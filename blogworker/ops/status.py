@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from blogworker.db.pool import Database
 from blogworker.ops.breakers import list_breakers
+from blogworker.ops.pauses import StagePause, list_pauses
 from blogworker.ops.quotas import list_quotas
 from blogworker.ops.records import (
     BreakerState,
@@ -31,6 +32,7 @@ class FleetStatus:
     quotas: list[QuotaUse]
     breakers: list[BreakerState]
     busiest_sites: list[SiteState]
+    paused_stages: list[StagePause]
 
 
 async def fleet_status(database: Database) -> FleetStatus:
@@ -43,6 +45,7 @@ async def fleet_status(database: Database) -> FleetStatus:
         quotas=await list_quotas(database),
         breakers=await list_breakers(database),
         busiest_sites=await list_sites(database, most=MOST_SITES),
+        paused_stages=await list_pauses(database),
     )
 
 

@@ -14,11 +14,12 @@ from blogworker.db.pool import Runner
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Whether the total budget allows claims of stages that cost money."""
+    """Whether the total budget allows claims of stages that cost money, and which stages a person has paused."""
 
     resumed: int = 0  # sites whose pause ended with this check
     stop_reason: str | None = None  # None: claims are allowed
     stopped_s: float = 0.0  # seconds until claims are allowed again
+    paused: frozenset[str] = frozenset()  # stages
 
 
 ALLOWED = Budget()
@@ -36,4 +37,4 @@ class Refusal:
 async def check_budgets(database: Runner, *, now: datetime | None = None) -> Budget:
     """Resume the sites whose pause is over, and return the total budget. Any worker may call this at any time."""
     row = await database.one("spend/check_budgets", now=now)
-    return Budget(row["resumed"], row["stop_reason"], row["stopped_s"])
+    return Budget(row["resumed"], row["stop_reason"], row["stopped_s"], frozenset(row["paused_stages"]))

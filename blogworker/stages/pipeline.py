@@ -1,6 +1,6 @@
 """Run one attempt at one job: its stages in order, from the first without a checkpoint, and the outcome."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from time import monotonic
 
 import psycopg
@@ -39,16 +39,23 @@ STAGES: dict[Stage, Callable[[Work], Awaitable[Record]]] = {
 }
 MISCONFIGURED_WAIT_S = 60.0
 DATABASE_WAIT_S = 5.0
+PAUSED_WAIT_S = 1.0  # then the job is in line, and is claimed when its stage is resumed
 LONGEST_WAIT_S = 300.0  # a block may end or a limit may rise meanwhile, and a waiting job is not notified of it
 
 log = get_logger()
 
 
 async def attempt(
-    work: Work, *, retry_base_s: float, retry_cap_s: float, timed: Callable[[Stage, float], None] | None = None
+    work: Work,
+    *,
+    retry_base_s: float,
+    retry_cap_s: float,
+    timed: Callable[[Stage, float], None] | None = None,
+    paused: Callable[[], Collection[str]] = tuple,
 ) -> Outcome:
     """Run the remaining stages of the job, if the budgets allow. `timed` is called with each successful stage and its
-    duration in seconds, without waits for quotas. Raises LeaseLost, and unexpected errors."""
+    duration in seconds, without waits for quotas. `paused`: returns the stages that a person has paused; the job waits
+    before the first of them. Raises LeaseLost, and unexpected errors."""
     stage = work.claim.stage
     waits: list[float] = []
     waits_of_attempt.set(waits)
@@ -60,6 +67,8 @@ async def attempt(
         for stage, run in STAGES.items():
             if work.checkpoints.get(stage) is not None:
                 continue
+            if stage in paused():
+                return Wait(PAUSED_WAIT_S, f"stage {stage} is paused")
             started, waited_s = monotonic(), sum(waits)
             with gathered() as paid:
                 with fail_after(STAGE_DEADLINE_S):

@@ -127,6 +127,7 @@ def _pages() -> list[Route]:
     forms = {
         "/jobs/change": actions.change_jobs,
         "/sites/change": actions.change_site,
+        "/stages/change": actions.change_stage,
         "/errors/retry": actions.retry_kind,
         "/providers/close": actions.close,
         "/providers/unblock": actions.unblock,

@@ -2926,6 +2926,13 @@ cross join lateral (
 --
 -- A waiting job waits in the line, PENDING, and not in the slot of a worker: a claim takes only what can start.
 
+-- Stages that a person has paused for all sites: no job is claimed for them, and a running job stops before them.
+create table stage_pauses (
+    stage text primary key check (stage in ('source', 'ideas', 'content', 'image', 'publish')),
+    reason text not null check (length(reason) <= 2000),
+    paused_at timestamptz not null default now()
+);
+
 -- What a job takes of each bucket. Takes, in the order of the stages: the bucket of each stage's call, null: none;
 -- the tokens reserved for it.
 -- Gives  for each bucket: calls of a job; blog_s: the time in which the bucket lets one more job through; request_s
@@ -3147,6 +3154,7 @@ from blog_generations as g
 join sites as s using (instance_id)
 join stages as t using (stage)
 left join provider_health as h on h.provider = t.provider and h.state <> 'closed'
+left join stage_pauses as p on p.stage = g.stage
 left join fleet_budget as b on b.stopped_until > now() and g.stage <> 'publish'
 left join quotas as o on g.stage = 'publish' and o.name = 'wix/' || g.instance_id
 left join lateral (
@@ -3166,24 +3174,25 @@ left join lateral (
             g.run_at
         ),
         (2, 'pause', s.paused_at is not null, 'its site is paused: ' || coalesce(s.pause_reason, 'no reason given'), s.resume_at),
-        (3, 'budget', b.one is not null, b.stop_reason, b.stopped_until),
+        (3, 'stage_pause', p.stage is not null, format('stage %s is paused: %s', p.stage, p.reason), null),
+        (4, 'budget', b.one is not null, b.stop_reason, b.stopped_until),
         (
-            4,
+            5,
             'breaker',
             h.provider is not null,
             format('the circuit breaker of %s is open: %s', h.provider, coalesce(h.reason, 'no reason given')),
             h.retry_at
         ),
-        (5, 'quota', t.goes_at > now() + interval '2 seconds', format('the quota %s is used up', t.bucket), t.goes_at),
+        (6, 'quota', t.goes_at > now() + interval '2 seconds', format('the quota %s is used up', t.bucket), t.goes_at),
         (
-            6,
+            7,
             'site_quota',
             quota_ahead_s(o, now()) > 2,
             'the quota of its site is used up',
             now() + make_interval(secs => least(1e9, quota_ahead_s(o, now())))
         ),
-        (7, 'cap', s.at_cap, 'its site has reached its limit of running jobs', s.capped_until),
-        (8, 'suspect', g.line = -1, 'suspected of killing its worker: it runs alone', null)
+        (8, 'cap', s.at_cap, 'its site has reached its limit of running jobs', s.capped_until),
+        (9, 'suspect', g.line = -1, 'suspected of killing its worker: it runs alone', null)
     ) as c (n, kind, holds, reason, until)
     where c.holds
     order by c.n
@@ -3601,7 +3610,7 @@ begin
     from blog_generations as g
     left join lateral (select place_in_site(g) as place) as p on g.status = 'PENDING'
     left join lateral (
-        select nullif(v.reason, 'in line') as reason, v.kind not in ('pause', 'budget', 'breaker') as known
+        select nullif(v.reason, 'in line') as reason, v.kind not in ('pause', 'stage_pause', 'budget', 'breaker') as known
         from v_waiting as v
         where v.id = g.id
     ) as w on g.status = 'PENDING'

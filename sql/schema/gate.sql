@@ -2,6 +2,13 @@
 --
 -- A waiting job waits in the line, PENDING, and not in the slot of a worker: a claim takes only what can start.
 
+-- Stages that a person has paused for all sites: no job is claimed for them, and a running job stops before them.
+create table stage_pauses (
+    stage text primary key check (stage in ('source', 'ideas', 'content', 'image', 'publish')),
+    reason text not null check (length(reason) <= 2000),
+    paused_at timestamptz not null default now()
+);
+
 -- What a job takes of each bucket. Takes, in the order of the stages: the bucket of each stage's call, null: none;
 -- the tokens reserved for it.
 -- Gives  for each bucket: calls of a job; blog_s: the time in which the bucket lets one more job through; request_s

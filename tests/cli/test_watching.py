@@ -154,3 +154,19 @@ def test_a_live_view_is_printed_again_without_a_terminal(cli: Any, sql: Any, ali
         watching.send_signal(signal.SIGINT)
         assert watching.wait(timeout=30) == 0
     assert "1, no site is in line" in "".join(lines)
+
+
+def test_the_fleet_is_paused_and_resumed(cli: Any, sql: Any, alive: None) -> None:
+    assert len(cli("pause", "--json", "--reason", "incident 7").json) == 5
+    assert "stage source: incident 7" in cli("status").out
+    assert cli("status", "--check").code == WARNING
+    assert [each["stage"] for each in cli("resume", "--stage", "image", "--json").json] == [
+        "source",
+        "ideas",
+        "content",
+        "publish",
+    ]
+    assert cli("resume").out == "no stage is paused\n"
+    assert cli("resume").code == 2
+    assert cli("pause", "--stage", "printing").code == 2
+    assert cli("status", "--check").code == OK

@@ -56,6 +56,12 @@ DEEDS = {
     "lock table blog_generations in access exclusive mode": "O",  # whoever may DELETE can
     "select from turns for no key update": "W",
     "update fleet_budget set day_usd = null": "O",
+    "insert into stage_pauses (stage, reason) values ('image', 'r')": "O",
+    "delete from stage_pauses": "O",
+    "insert into api_tokens (name, hash, scopes) values ('n', sha256('t'), '{read}')": "O",
+    "update api_tokens set scopes = '{operate}'": "",
+    "update api_tokens set hash = sha256('mine')": "",
+    "delete from history": "W",
     "update fleet_budget set stopped_until = now() + interval '1 year'": "",
     "update site_spend set cost_usd = 0": "",
     "update fleet_spend set cost_usd = 0": "",
@@ -101,6 +107,8 @@ CHANGES = {
         "queue/pause_site",
         "queue/resume_site",
         "queue/set_site",
+        "ops/pause_stages",
+        "ops/resume_stages",
         "spend/set_site_budget",
     ),
     *("ops/prune", "ops/prune_leftovers", "spend/set_fleet_budget"),
@@ -129,9 +137,11 @@ FUNCTIONS = """
 """
 SENT = {
     "blogworker_producer": ENQUEUES,
-    "blogworker_reader": named("ops") - CHANGES | LOOKS,
-    "blogworker_operator": named("ops") | CHANGES | LOOKS | ENQUEUES,
-    "blogworker_worker": (named("queue") | named("quota") | named("stages") | {"ops/heartbeat"} | {"queue/pause_site"})
+    "blogworker_reader": named("ops") - CHANGES | LOOKS | named("history") - {"history/record"},
+    "blogworker_operator": named("ops") | CHANGES | LOOKS | ENQUEUES | named("access"),
+    "blogworker_worker": (
+        named("queue") | named("quota") | named("stages") | {"ops/heartbeat", "history/record"} | {"queue/pause_site"}
+    )
     - (CHANGES - {"queue/pause_site"})
     - ENQUEUES
     - {"queue/listen"},  # no plan is made of it, and no privilege asked for

@@ -48,6 +48,7 @@ class Harness:
     limiter: Limiter
     breakers: Guard
     trouble: str = "wait"
+    paused: frozenset[str] = frozenset()  # stages
 
     async def run(self, text: str, *values: object) -> list[dict[str, Any]]:
         async with self.database.connection() as connection:
@@ -94,7 +95,7 @@ class Harness:
         work = Work(
             taken, checkpoints, self.clients, self.limiter, self.openai, self.breakers, cache, self.trouble
         )  # fmt: skip
-        outcome = await attempt(work, retry_base_s=1, retry_cap_s=60)
+        outcome = await attempt(work, retry_base_s=1, retry_cap_s=60, paused=lambda: self.paused)
         settler = Settler(RetryingDatabase(self.database, DatabaseHealth()), self.worker_id)
         async with create_task_group() as tasks:
             tasks.start_soon(settler.run)

@@ -262,3 +262,13 @@ def test_charts_have_a_place_for_every_step() -> None:
     assert len(line) == 30, "a step without a value has no point"
     empty = throughput(History(3600, 60, [], []), now=now)
     assert (empty.bars, empty.summary) == ([], "0 done, 0 failed")
+
+
+def test_a_stage_is_paused_and_resumed(served: Any, operator: httpx.Client) -> None:
+    form = {"key": key(operator), "stage": "image"}
+    assert operator.post("/stages/change", data=form | {"do": "pause"}).status_code == 303
+    assert "paused by test" in operator.get("/workers").text
+    assert served.sql("select stage from stage_pauses") == [("image",)]
+    assert operator.post("/stages/change", data=form | {"do": "resume"}).status_code == 303
+    assert served.sql("select stage from stage_pauses") == []
+    assert operator.post("/stages/change", data=form | {"stage": "x", "do": "pause"}).status_code == 400

@@ -6,12 +6,14 @@ from starlette.responses import Response
 from blogworker.errors import SettingsError
 from blogworker.ops.breakers import close_breaker
 from blogworker.ops.jobs import cancel_jobs
+from blogworker.ops.pauses import pause_stages, resume_stages
 from blogworker.ops.quotas import unblock_quota
 from blogworker.ops.retry import Choice, plan_retry, retry_jobs
 from blogworker.ops.shown import dollars
 from blogworker.ops.sites import SiteChanges, check_site, pause_site, resume_site, set_site
 from blogworker.ops.tokens import Principal
 from blogworker.plurals import counted
+from blogworker.queue.job import Stage
 from blogworker.web.dashboard.session import Form, back
 from blogworker.web.jobs import BIGGEST_ID
 
@@ -71,6 +73,18 @@ async def change_site(request: Request, principal: Principal, form: Form) -> Res
         case _:
             raise SettingsError("unknown action")
     return back(request, done, default="/sites")
+
+
+async def change_stage(request: Request, principal: Principal, form: Form) -> Response:
+    """Pause or resume a stage for all sites."""
+    stage = form.one("stage")
+    if stage not in list(Stage):
+        raise SettingsError("there is no such stage")
+    if form.one("do") == "resume":
+        await resume_stages(request.app.state.database, [Stage(stage)])
+        return back(request, f"stage {stage} is resumed", default="/workers")
+    await pause_stages(request.app.state.database, [Stage(stage)], reason=f"paused by {principal.name}")
+    return back(request, f"stage {stage} is paused", default="/workers")
 
 
 def _weight(text: str) -> float:

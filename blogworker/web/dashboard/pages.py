@@ -17,6 +17,7 @@ from blogworker.ops.errors import ErrorGroup, list_errors
 from blogworker.ops.explain import explain_job
 from blogworker.ops.history import read_history
 from blogworker.ops.jobs import JobFilter, find_job, search_jobs, show_job
+from blogworker.ops.pauses import list_pauses
 from blogworker.ops.pulse import MOST, read_pulse
 from blogworker.ops.quotas import list_quotas
 from blogworker.ops.records import SiteState, WaitingReason
@@ -210,7 +211,10 @@ async def providers(request: Request, principal: Principal) -> Response:
 
 
 async def workers(request: Request, principal: Principal) -> Response:
-    return show(request, principal, "workers.html", workers=await list_workers(request.app.state.database))
+    database: Database = request.app.state.database
+    paused = {each.stage: each for each in await list_pauses(database)}
+    found = await list_workers(database)
+    return show(request, principal, "workers.html", workers=found, stages=STAGES, paused=paused)
 
 
 async def costs(request: Request, principal: Principal) -> Response:

@@ -1,0 +1,38 @@
+"""Pauses of stages, or of everything, for all sites. Workers notice within a second."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from blogworker.db.pool import Database
+from blogworker.errors import SettingsError
+from blogworker.ops.records import records
+from blogworker.queue.job import Stage
+from blogworker.queue.validation import site_text_faults
+
+
+@dataclass(frozen=True, slots=True)
+class StagePause:
+    stage: str
+    reason: str
+    paused_at: datetime
+
+
+async def list_pauses(database: Database) -> list[StagePause]:
+    """Return the paused stages, in their order."""
+    return records(StagePause, await database.rows("ops/stage_pauses"))
+
+
+async def pause_stages(database: Database, stages: Sequence[Stage], *, reason: str) -> list[StagePause]:
+    """Claim no job whose next stage is one of these, and let running jobs stop before them. Return all pauses."""
+    if faults := site_text_faults(reason=reason):
+        raise SettingsError("\n".join(faults))
+    await database.execute("ops/pause_stages", stages=list(stages), reason=reason)
+    return await list_pauses(database)
+
+
+async def resume_stages(database: Database, stages: Sequence[Stage]) -> list[StagePause]:
+    """Continue these stages. Return the pauses that are left. Raises SettingsError if none of them is paused."""
+    if not await database.rows("ops/resume_stages", stages=list(stages)):
+        raise SettingsError(f"not paused: {', '.join(stages)}")
+    return await list_pauses(database)
