@@ -13,6 +13,7 @@ from psycopg_pool import PoolTimeout
 
 from blogworker import __version__
 from blogworker.cli import (
+    audit,
     breakers,
     costs,
     demo,
@@ -80,6 +81,7 @@ for room in (
     retry,
     pauses,
     jobs,
+    audit,
     doctor,
     serve,
     demo,

@@ -1,7 +1,10 @@
 """Open the database for a command."""
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from getpass import getuser
+from socket import gethostname
 from typing import TypeVar
 
 import anyio
@@ -9,10 +12,23 @@ import anyio
 from blogworker.db.grants import READER, Role
 from blogworker.db.pool import Database
 from blogworker.db.readiness import require_ready
+from blogworker.ops.audit import acting_as
+from blogworker.printable import printable
 from blogworker.section import load_section
 from blogworker.settings import DatabaseSettings
 
 T = TypeVar("T")
+
+
+def login() -> str:
+    """Return who runs the command: the person behind sudo, if there is one, and the machine."""
+    person = os.environ.get("SUDO_USER")
+    if not person:
+        try:
+            person = getuser()
+        except (KeyError, OSError):  # a user without a name
+            person = str(os.getuid())
+    return f"{printable(person)}@{gethostname()}"
 
 
 @asynccontextmanager
@@ -30,6 +46,7 @@ def with_database(act: Callable[[Database], Awaitable[T]], *, needs: Role = READ
 
     async def run() -> T:
         async with opened(needs) as database:
-            return await act(database)
+            with acting_as(login(), "cli"):
+                return await act(database)
 
     return anyio.run(run)

@@ -99,6 +99,7 @@ OPERATOR = Role(
         "cache": ("DELETE",),
         "workers": ("DELETE",),
         "stage_pauses": ("INSERT", "UPDATE", "DELETE"),
+        "audit": ("INSERT actor via action target before after",),
         "api_tokens": ("INSERT name hash scopes instance_ids expires_at", "UPDATE revoked_at used_at"),
         "provider_usage": ("DELETE",),
         "site_spend": ("DELETE",),

@@ -1,12 +1,13 @@
 """Circuit breakers: list and close."""
 
-from blogworker.db.pool import Database
+from blogworker.db.pool import Database, Runner
 from blogworker.errors import SettingsError
+from blogworker.ops.audit import record
 from blogworker.ops.records import BreakerState, records
 from blogworker.printable import typed
 
 
-async def list_breakers(database: Database) -> list[BreakerState]:
+async def list_breakers(database: Runner) -> list[BreakerState]:
     """Return the breakers of all providers."""
     return records(BreakerState, await database.rows("ops/breakers"))
 
@@ -16,7 +17,12 @@ async def close_breaker(database: Database, provider: str) -> list[BreakerState]
 
     Raises SettingsError when the provider is unknown or its breaker is closed.
     """
-    closed = await database.maybe("quota/breaker_close", provider=provider)
+    async with database.transaction() as statements:
+        before = {each.provider: each for each in await list_breakers(statements)}
+        closed = await statements.maybe("quota/breaker_close", provider=provider)
+        if closed is not None and provider in before:
+            was = before[provider]
+            await record(statements, "breaker.close", provider, before={"state": was.state, "reason": was.reason})
     breakers = await list_breakers(database)
     known = [breaker.provider for breaker in breakers]
     if provider not in known:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 
-from blogworker.db.pool import Database
+from blogworker.db.pool import Database, Runner
+from blogworker.ops.audit import record
 from blogworker.ops.cost_records import EndedJobsCost, ModelCost, PeriodCost, PriceListed, SiteCost, Spending
 from blogworker.ops.records import records
 from blogworker.ops.sites import require_site
@@ -63,7 +64,7 @@ async def read_costs(database: Database, wanted: CostsRequest, prices: Prices) -
     )
 
 
-async def read_spending(database: Database) -> Spending:
+async def read_spending(database: Runner) -> Spending:
     """Return what was spent today and this month, and the total budget."""
     return Spending(**await database.one("spend/spending"))
 
@@ -71,8 +72,16 @@ async def read_spending(database: Database) -> Spending:
 async def set_total_budget(database: Database, changes: Mapping[str, object]) -> Spending:
     """Change the budget of all sites together and return `read_spending`. `changes`: parameters of
     `set_fleet_budget`. Workers notice within a second."""
-    await database.one("spend/set_fleet_budget", **changes)
-    return await read_spending(database)
+    async with database.transaction() as statements:
+        before = await read_spending(statements)
+        await statements.one("spend/set_fleet_budget", **changes)
+        after = await read_spending(statements)
+        await record(statements, "budget.set", before=_budgets(before), after=_budgets(after))
+    return after
+
+
+def _budgets(found: Spending) -> dict[str, object]:
+    return {"day_usd": found.budget_day_usd, "month_usd": found.budget_month_usd}
 
 
 def _listed(prices: Prices, used: set[str], *, today: date) -> list[PriceListed]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from anyio import sleep
 
 from blogworker.db.pool import Database
+from blogworker.ops.audit import MOST_IDS, record
 from blogworker.ops.records import JobDetails, JobSummary, records
 from blogworker.ops.sites import require_site
 from blogworker.queue.job import Status
@@ -69,8 +70,17 @@ async def show_job(database: Database, job_id: int) -> JobDetails | None:
 
 async def cancel_jobs(database: Database, job_ids: Sequence[int]) -> dict[int, str]:
     """Cancel jobs that have not ended. Return the new status by id: PROCESSING means that its worker will stop it."""
-    rows = await database.rows("queue/cancel", job_ids=list(job_ids))
+    async with database.transaction() as statements:
+        rows = await statements.rows("queue/cancel", job_ids=list(job_ids))
+        if rows:
+            ids = [row["job_id"] for row in rows]
+            await record(statements, "jobs.cancel", _target(ids), after={"jobs": len(ids), "ids": ids[:MOST_IDS]})
     return {row["job_id"]: row["status"] for row in rows}
+
+
+def _target(ids: Sequence[int]) -> str | None:
+    """Return what the audit trail finds a change of jobs by: the job, if it is one."""
+    return f"job {ids[0]}" if len(ids) == 1 else None
 
 
 async def count_prunable(database: Database, *, older_than_s: float) -> int:
@@ -88,6 +98,8 @@ async def prune_jobs(database: Database, *, older_than_s: float, batch: int) -> 
 
     pruned = await until_none(one_batch)
     await database.execute("ops/prune_leftovers")
+    if pruned:
+        await record(database, "jobs.prune", after={"jobs": pruned, "older_than_s": older_than_s})
     return pruned
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from blogworker.db.pool import Database
 from blogworker.errors import SettingsError
+from blogworker.ops.audit import record
 from blogworker.ops.records import records
 from blogworker.queue.job import Stage
 from blogworker.queue.validation import site_text_faults
@@ -27,12 +28,16 @@ async def pause_stages(database: Database, stages: Sequence[Stage], *, reason: s
     """Claim no job whose next stage is one of these, and let running jobs stop before them. Return all pauses."""
     if faults := site_text_faults(reason=reason):
         raise SettingsError("\n".join(faults))
-    await database.execute("ops/pause_stages", stages=list(stages), reason=reason)
+    async with database.transaction() as statements:
+        await statements.execute("ops/pause_stages", stages=list(stages), reason=reason)
+        await record(statements, "stages.pause", ", ".join(stages), after={"reason": reason})
     return await list_pauses(database)
 
 
 async def resume_stages(database: Database, stages: Sequence[Stage]) -> list[StagePause]:
     """Continue these stages. Return the pauses that are left. Raises SettingsError if none of them is paused."""
-    if not await database.rows("ops/resume_stages", stages=list(stages)):
-        raise SettingsError(f"not paused: {', '.join(stages)}")
+    async with database.transaction() as statements:
+        if not await statements.rows("ops/resume_stages", stages=list(stages)):
+            raise SettingsError(f"not paused: {', '.join(stages)}")
+        await record(statements, "stages.resume", ", ".join(stages))
     return await list_pauses(database)

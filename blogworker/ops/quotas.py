@@ -1,7 +1,8 @@
 """Quotas: list, set, unblock. A change reaches every worker within a second."""
 
-from blogworker.db.pool import Database
+from blogworker.db.pool import Database, Runner
 from blogworker.errors import SettingsError
+from blogworker.ops.audit import record
 from blogworker.ops.records import QuotaUse, records
 from blogworker.ops.sites import require_site
 from blogworker.printable import typed
@@ -22,9 +23,14 @@ async def set_quota(database: Database, name: str, *, rpm: int | None, tpm: int 
 
     Raises SettingsError when there is no such quota, or when it has no token limit to set.
     """
-    changed = await database.maybe(
-        "quota/set_bucket", name=name, requests_per_minute=rpm, tokens_per_minute=tpm, pinned=pinned
-    )
+    async with database.transaction() as statements:
+        before = await _read(statements, name)
+        changed = await statements.maybe(
+            "quota/set_bucket", name=name, requests_per_minute=rpm, tokens_per_minute=tpm, pinned=pinned
+        )
+        if changed is not None:
+            after = await _read(statements, name)
+            await record(statements, "quota.set", name, before=_limits(before), after=_limits(after))
     rows = await _named(database, name)
     if changed is None:
         raise SettingsError(f"{name} counts requests only: it has no tokens to limit")
@@ -33,7 +39,10 @@ async def set_quota(database: Database, name: str, *, rpm: int | None, tpm: int 
 
 async def unblock_quota(database: Database, name: str) -> list[QuotaUse]:
     """End the block that a 429 started and return the quota. Raises SettingsError when it is not blocked."""
-    unblocked = await database.maybe("quota/unblock", name=name)
+    async with database.transaction() as statements:
+        unblocked = await statements.maybe("quota/unblock", name=name)
+        if unblocked is not None:
+            await record(statements, "quota.unblock", name)
     rows = await _named(database, name)
     if unblocked is None:
         raise SettingsError(f"{name} is not blocked")
@@ -48,5 +57,13 @@ async def _named(database: Database, name: str) -> list[QuotaUse]:
     raise SettingsError(f"there is no quota {typed(name)}; known are {existing}")
 
 
-async def _read(database: Database, name: str | None, *, every: bool = False) -> list[QuotaUse]:
+async def _read(database: Runner, name: str | None, *, every: bool = False) -> list[QuotaUse]:
     return records(QuotaUse, await database.rows("ops/quotas", name=name, every=every))
+
+
+def _limits(found: list[QuotaUse]) -> dict[str, object] | None:
+    return (
+        {name: getattr(found[0], name) for name in ("requests_per_minute", "tokens_per_minute", "pinned")}
+        if found
+        else None
+    )

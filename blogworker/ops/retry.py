@@ -8,6 +8,7 @@ from typing import Literal
 from anyio import sleep
 
 from blogworker.db.pool import Database
+from blogworker.ops.audit import MOST_IDS, record
 from blogworker.ops.forecast import forecast_cost
 from blogworker.ops.jobs import BATCH, PAUSE_S
 from blogworker.ops.records import RetryCandidate, records
@@ -87,8 +88,13 @@ async def retry_jobs(database: Database, plan: RetryPlan) -> list[int]:
     retried: list[int] = []
     for start in range(0, len(plan.jobs), BATCH):
         ids = [job.job_id for job in plan.jobs[start : start + BATCH]]
-        found = await database.rows("queue/retry", job_ids=ids, retry_from=plan.retry_from)
-        retried += [row["job_id"] for row in found]
+        async with database.transaction() as statements:
+            rows = await statements.rows("queue/retry", job_ids=ids, retry_from=plan.retry_from)
+            found = [row["job_id"] for row in rows]
+            if found:
+                facts = {"jobs": len(found), "ids": found[:MOST_IDS], "from": plan.retry_from}
+                await record(statements, "jobs.retry", f"job {found[0]}" if len(found) == 1 else None, after=facts)
+        retried += found
         await sleep(PAUSE_S)
     return retried
 

@@ -7,13 +7,17 @@ from typing import Any
 
 from psycopg.types.json import Json
 
-from blogworker.db.pool import Database
+from blogworker.db.pool import Database, Runner
 from blogworker.errors import SettingsError
+from blogworker.ops.audit import record
 from blogworker.ops.records import SiteState, records
 from blogworker.printable import typed
 from blogworker.queue.validation import site_faults, site_text_faults
 
 SUGGESTIONS = 5
+SET = (
+    "name", "plan", "weight", "max_in_flight", "max_pending", "settings", "budget_day_usd", "budget_month_usd",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ async def search_sites(database: Database, *, text: str | None, paused: bool, mo
 
 
 async def _read(
-    database: Database,
+    database: Runner,
     *,
     most: int,
     instance_id: str | None = None,
@@ -53,14 +57,18 @@ async def pause_site(database: Database, instance_id: str, *, reason: str) -> No
     """Stop claims of a site's jobs until it is resumed. Raises SettingsError if it is unknown or paused."""
     if faults := site_text_faults(reason=reason):
         raise SettingsError("\n".join(faults))
-    if await database.maybe("queue/pause_site", instance_id=instance_id, reason=reason) is None:
-        raise SettingsError(f"site {instance_id} is unknown, or already paused: see `blogworker sites list`")
+    async with database.transaction() as statements:
+        if await statements.maybe("queue/pause_site", instance_id=instance_id, reason=reason) is None:
+            raise SettingsError(f"site {instance_id} is unknown, or already paused: see `blogworker sites list`")
+        await record(statements, "site.pause", instance_id, after={"reason": reason})
 
 
 async def resume_site(database: Database, instance_id: str) -> None:
     """Claim jobs of a site again. Raises SettingsError if it is unknown or not paused."""
-    if await database.maybe("queue/resume_site", instance_id=instance_id) is None:
-        raise SettingsError(f"site {instance_id} is unknown, or not paused: see `blogworker sites list`")
+    async with database.transaction() as statements:
+        if await statements.maybe("queue/resume_site", instance_id=instance_id) is None:
+            raise SettingsError(f"site {instance_id} is unknown, or not paused: see `blogworker sites list`")
+        await record(statements, "site.resume", instance_id)
 
 
 def check_site(instance_id: str, changes: SiteChanges) -> None:
@@ -79,12 +87,20 @@ async def set_site(
 ) -> list[SiteState]:
     """Create a site or change it, and return it. `settings` are merged into its settings; `budgets` are the
     parameters of `set_site_budget`."""
-    await database.one(
-        "queue/set_site", instance_id=instance_id, **asdict(changes), settings=Json(dict(settings or {}))
-    )
-    if budgets:
-        await database.execute("spend/set_site_budget", instance_id=instance_id, **budgets)
-    return await _read(database, most=1, instance_id=instance_id)
+    async with database.transaction() as statements:
+        before = await _read(statements, most=1, instance_id=instance_id)
+        merged = Json(dict(settings or {}))
+        await statements.one("queue/set_site", instance_id=instance_id, **asdict(changes), settings=merged)
+        if budgets:
+            await statements.execute("spend/set_site_budget", instance_id=instance_id, **budgets)
+        after = await _read(statements, most=1, instance_id=instance_id)
+        await record(statements, "site.set", instance_id, before=_set(before), after=_set(after))
+    return after
+
+
+def _set(found: list[SiteState]) -> dict[str, object] | None:
+    """Return what people set of a site."""
+    return {name: getattr(found[0], name) for name in SET} if found else None
 
 
 async def require_sites(database: Database, sites: Iterable[str]) -> None:

@@ -15,6 +15,7 @@ from secrets import token_bytes
 
 from blogworker.db.pool import Database
 from blogworker.errors import SettingsError
+from blogworker.ops.audit import record
 from blogworker.ops.records import records
 from blogworker.printable import typed
 from blogworker.queue.validation import site_faults
@@ -91,16 +92,19 @@ async def create_token(
     if faults := [fault for site in instance_ids or [] for fault in site_faults(site)]:
         raise SettingsError("\n".join(faults))
     token = new_token()
-    stored = await database.maybe(
-        "access/create_token",
-        name=name,
-        hash=hash_of(token),
-        scopes=sorted(set(scopes)),
-        instance_ids=sorted(set(instance_ids)) if instance_ids else None,
-        expires_s=expires_s,
-    )
-    if stored is None:
-        raise SettingsError(f"there is a token {typed(name)} already: revoke it, or choose another name")
+    async with database.transaction() as statements:
+        stored = await statements.maybe(
+            "access/create_token",
+            name=name,
+            hash=hash_of(token),
+            scopes=sorted(set(scopes)),
+            instance_ids=sorted(set(instance_ids)) if instance_ids else None,
+            expires_s=expires_s,
+        )
+        if stored is None:
+            raise SettingsError(f"there is a token {typed(name)} already: revoke it, or choose another name")
+        granted = {each: stored[each] for each in ("scopes", "instance_ids", "expires_at")}
+        await record(statements, "token.create", name, after=granted)
     return token, TokenState(**stored)
 
 
@@ -111,8 +115,10 @@ async def list_tokens(database: Database) -> list[TokenState]:
 
 async def revoke_token(database: Database, name: str) -> None:
     """End a token. Raises SettingsError if there is none with this name, or it is revoked."""
-    if await database.maybe("access/revoke_token", name=name) is None:
-        raise SettingsError(f"there is no token {typed(name)}, or it is revoked: see `blogworker tokens`")
+    async with database.transaction() as statements:
+        if await statements.maybe("access/revoke_token", name=name) is None:
+            raise SettingsError(f"there is no token {typed(name)}, or it is revoked: see `blogworker tokens`")
+        await record(statements, "token.revoke", name)
 
 
 async def find_token(database: Database, token: str) -> Principal | None:

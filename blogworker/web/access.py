@@ -15,6 +15,7 @@ from time import monotonic
 from starlette.requests import Request
 
 from blogworker.db.pool import Database
+from blogworker.ops.audit import act_as
 from blogworker.ops.tokens import Principal, Scope, find_token, is_well_formed, note_use
 from blogworker.web.problems import Problem, bad_request
 
@@ -135,6 +136,7 @@ async def caller(request: Request, *scopes: Scope) -> Principal:
     token = found[1] if found else ""
     principal: Principal = await request.app.state.gatekeeper.principal(token, address=_address(request))
     require(principal, *scopes)
+    act_as(principal.name, "http")
     return principal
 
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from blogworker.redact import SECRETS
 
-VERBATIM = ("settings", "source_data", "output")  # their keys belong to others
+VERBATIM = ("settings", "source_data", "output", "before", "after")  # their keys belong to others
 SEED = {"max_rpm": "maxRPM", "max_tpm": "maxTPM"}  # as the previous system spells them
 
 

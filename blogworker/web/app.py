@@ -13,6 +13,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from blogworker.db.pool import Database
+from blogworker.ops.audit import AuditEntry
 from blogworker.ops.costs import Costs, Period
 from blogworker.ops.errors import ErrorGroup
 from blogworker.ops.records import BreakerState, QuotaUse, SiteState
@@ -35,6 +36,7 @@ SITE = Query("site", {"type": "string", "minLength": 1, "maxLength": 200}, "only
 STATUS = Query("status", {"type": "string", "enum": [*Status]}, "only jobs with this status")
 CURSOR = Query("cursor", {"type": "integer", "minimum": 1, "maximum": jobs.BIGGEST_ID}, "`next` of the page before")
 DAYS = Query("days", {"type": "integer", "minimum": 1, "maximum": fleet.MOST_DAYS}, "today and the days before it")
+TARGET = Query("target", {"type": "string", "minLength": 1, "maxLength": 200}, "only changes of this")
 BY = Query("by", {"type": "string", "enum": [*Period]}, "add up by day or by month")
 
 
@@ -59,6 +61,14 @@ ENDPOINTS = (
     Endpoint("GET", "/api/breakers", fleet.breakers, list[BreakerState], Scope.READ),
     Endpoint("POST", "/api/breakers/{provider}/close", fleet.close, fleet.Changed, Scope.OPERATE),
     Endpoint("GET", "/api/errors", fleet.errors, list[ErrorGroup], Scope.READ),
+    Endpoint(
+        "GET",
+        "/api/audit",
+        fleet.audit,
+        list[AuditEntry],
+        Scope.READ,
+        query=(TARGET, CURSOR, _limit(fleet.MOST_SITES)),
+    ),
     Endpoint("GET", "/api/costs", fleet.costs, Costs, Scope.READ, query=(DAYS, BY)),
     Endpoint("GET", "/healthz", health.alive, health.Health, None),
     Endpoint("GET", "/readyz", health.ready, health.Health, None),
@@ -123,6 +133,7 @@ def _pages() -> list[Route]:
         "/providers": pages.providers,
         "/workers": pages.workers,
         "/costs": pages.costs,
+        "/audit": pages.audit,
     }
     forms = {
         "/jobs/change": actions.change_jobs,

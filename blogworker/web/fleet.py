@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from starlette.requests import Request
 from starlette.responses import Response
 
+from blogworker.ops.audit import list_audit
 from blogworker.ops.breakers import close_breaker, list_breakers
 from blogworker.ops.costs import CostsRequest, Period, read_costs
 from blogworker.ops.errors import list_errors
@@ -16,7 +17,7 @@ from blogworker.ops.status import fleet_status
 from blogworker.ops.tokens import Principal, Scope
 from blogworker.web.access import caller, require_all_sites
 from blogworker.web.answers import answer
-from blogworker.web.jobs import query_of, whole_number
+from blogworker.web.jobs import BIGGEST_ID, query_of, whole_number
 from blogworker.web.problems import bad_request
 
 MOST_SITES, MOST_DAYS = 1_000, 400
@@ -107,6 +108,19 @@ async def errors(request: Request) -> Response:
     await reader(request)
     query_of(request)
     return answer(await list_errors(request.app.state.database))
+
+
+async def audit(request: Request) -> Response:
+    """List who changed what, the newest first."""
+    await reader(request)
+    asked = query_of(request, "target", "cursor", "limit")
+    found = await list_audit(
+        request.app.state.database,
+        target=asked.get("target"),
+        before_id=whole_number(asked, "cursor", low=1, high=BIGGEST_ID),
+        most=whole_number(asked, "limit", low=1, high=MOST_SITES) or 50,
+    )
+    return answer(found)
 
 
 async def costs(request: Request) -> Response:

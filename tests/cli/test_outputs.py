@@ -81,6 +81,7 @@ COMMANDS = [
     ["breakers"],
     ["metrics", "--top-sites", "9"],
     ["errors"],
+    ["audit"],
     ["history"],
     ["tokens"],
     ["doctor", "--no-keys"],

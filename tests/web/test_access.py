@@ -33,6 +33,7 @@ DEEDS = {
     ("POST", "/api/breakers/openai/close"): "O",
     ("GET", "/api/errors"): "R",
     ("GET", "/api/costs"): "R",
+    ("GET", "/api/audit"): "R",
     ("GET", "/metrics"): "R",
 }
 SCOPES = {"I": "intake", "R": "read", "O": "operate"}

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 PATH = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-PAGES = ("/", "/jobs", "/sites", "/errors", "/providers", "/workers", "/costs")
+PAGES = ("/", "/jobs", "/sites", "/errors", "/providers", "/workers", "/costs", "/audit")
 
 pytestmark = [
     pytest.mark.slow,

@@ -12,7 +12,7 @@ import pytest
 from blogworker.ops.history import History, HistoryStep
 from blogworker.web.dashboard.charts import throughput, waits
 
-PAGES = ("/", "/jobs", "/sites", "/errors", "/providers", "/workers", "/costs")
+PAGES = ("/", "/jobs", "/sites", "/errors", "/providers", "/workers", "/costs", "/audit")
 NASTY = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)> \x1b[31m \u202e {{ 7*7 }}"
 
 
@@ -272,3 +272,17 @@ def test_a_stage_is_paused_and_resumed(served: Any, operator: httpx.Client) -> N
     assert operator.post("/stages/change", data=form | {"do": "resume"}).status_code == 303
     assert served.sql("select stage from stage_pauses") == []
     assert operator.post("/stages/change", data=form | {"stage": "x", "do": "pause"}).status_code == 400
+
+
+def test_the_audit_names_who_changed_what(served: Any, operator: httpx.Client) -> None:
+    job(served, "audited")
+    with served.client("operate") as client:
+        assert client.post("/api/sites/audited/pause").status_code == 200
+    operator.post("/sites/change", data={"key": key(operator), "site": "audited", "do": "resume"})
+
+    page = operator.get("/audit?target=audited").text
+
+    assert page.index("site.resume") < page.index("site.pause")
+    rows = served.sql("select via, actor, action from audit where target = 'audited' order by audit_id")
+    assert [(via, action) for via, _, action in rows] == [("http", "site.pause"), ("dashboard", "site.resume")]
+    assert all(actor.startswith("test ") for _, actor, _ in rows)

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from blogworker.db.pool import Database
+from blogworker.ops.audit import change_of, list_audit
 from blogworker.ops.breakers import list_breakers
 from blogworker.ops.cost_records import Spending
 from blogworker.ops.costs import CostsRequest, Period, read_costs, read_spending
@@ -37,7 +38,7 @@ SLOW_SHARE = 0.005  # of the time
 LIVE_S = 2.0  # how often the overview changes
 HOUR_S, DAY_S = 3_600, 86_400
 STEPS = {"hour": (HOUR_S, 60), "day": (DAY_S, 900)}
-MOST_JOBS, MOST_SITES, MOST_ERRORS = 50, 200, 5
+MOST_JOBS, MOST_SITES, MOST_ERRORS, MOST_AUDIT = 50, 200, 5, 200
 STAGES = ("source", "ideas", "content", "image", "publish")
 FILTERS = ("text", "status", "stage", "site", "kind", "age", "before")
 AGES = {"1 hour": HOUR_S, "1 day": DAY_S, "7 days": 7 * DAY_S, "30 days": 30 * DAY_S}
@@ -223,5 +224,9 @@ async def costs(request: Request, principal: Principal) -> Response:
     return show(request, principal, "costs.html", costs=found)
 
 
-async def missing(request: Request, principal: Principal) -> Response:
-    raise Problem(404, f"there is no page {request.url.path[:100]}")
+async def audit(request: Request, principal: Principal) -> Response:
+    asked = {name: request.query_params.get(name, "").strip().replace("\0", "") for name in ("target", "actor")}
+    found = await list_audit(
+        request.app.state.database, target=asked["target"] or None, actor=asked["actor"] or None, most=MOST_AUDIT
+    )
+    return show(request, principal, "audit.html", entries=found, asked=asked, change=change_of)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from blogworker import __version__
+from blogworker.ops.audit import acting_as
 from blogworker.ops.shown import ago, budgets, dollars, duration
 from blogworker.ops.tokens import Principal, Scope
 from blogworker.printable import printable
@@ -29,6 +30,7 @@ PAGES = (
     ("/providers", "Providers"),
     ("/workers", "Workers"),
     ("/costs", "Costs"),
+    ("/audit", "Audit"),
 )
 MOST_FIELDS = 600
 Page = Callable[[Request, Principal], Awaitable[Response]]
@@ -130,7 +132,8 @@ def action(handler: Callable[[Request, Principal, "Form"], Awaitable[Response]])
         form = await read_form(request)
         if not is_own_form(request, form.one("key")):
             raise Problem(403, "this form is not from this session: go back, load the page again, and repeat")
-        return await handler(request, principal, form)
+        with acting_as(principal.name, "dashboard"):
+            return await handler(request, principal, form)
 
     return page(checked, Scope.OPERATE)
 

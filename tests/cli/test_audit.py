@@ -1,0 +1,91 @@
+"""Every change is recorded with who made it, and what was before and after."""
+
+from typing import Any
+
+import pytest
+
+OPENAI = "update provider_health set state = 'open', reason = 'down' where provider = 'openai'"
+PAUSE = "insert into stage_pauses values ('image', 'r')"
+QUOTA = "insert into quotas (name, provider, requests_per_minute) values ('openai/m', 'openai', 40)"
+
+
+def entries(cli: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = cli("audit", "--json").json
+    return found
+
+
+@pytest.mark.parametrize(
+    ("before", "command", "action", "target", "change"),
+    [
+        ("", ["sites", "pause", "s", "--reason", "r"], "site.pause", "s", "reason r"),
+        ("update sites set paused_at = now()", ["sites", "resume", "s"], "site.resume", "s", None),
+        ("", ["sites", "set", "s", "--weight", "2"], "site.set", "s", "weight 1.0 -> 2.0"),
+        ("", ["sites", "set", "s", "--budget-day", "5"], "site.set", "s", "budget_day_usd none -> 5.0"),
+        ("", ["costs", "budget", "--day", "9"], "budget.set", None, "day_usd none -> 9.0"),
+        (OPENAI, ["breakers", "close", "openai"], "breaker.close", "openai", "state open -> none, reason down -> none"),
+        (
+            QUOTA,
+            ["quotas", "set", "openai/m", "--rpm", "50"],
+            "quota.set",
+            "openai/m",
+            "pinned false -> true, requests_per_minute 40 -> 50",
+        ),
+        ("", ["cancel", "1"], "jobs.cancel", "job 1", "ids [1], jobs 1"),
+        ("update blog_generations set status = 'FAILED'", ["retry", "1", "--yes"], "jobs.retry", "job 1", None),
+        ("", ["pause", "--stage", "image", "--reason", "r"], "stages.pause", "image", "reason r"),
+        (
+            "insert into stage_pauses values ('image', 'r')",
+            ["resume", "--stage", "image"],
+            "stages.resume",
+            "image",
+            None,
+        ),
+        ("", ["tokens", "create", "t", "--scope", "read"], "token.create", "t", None),
+    ],
+)
+def test_a_change_is_recorded(
+    cli: Any, sql: Any, before: str, command: list[str], action: str, target: str | None, change: str | None
+) -> None:
+    sql("insert into blog_generations (instance_id, source_type, source_id) values ('s', 'keyword', 'k')")
+    if before:
+        sql(before)
+
+    ran = cli(*command, SUDO_USER="alice")
+
+    assert ran.code == 0, ran.err
+    (entry,) = entries(cli)
+    assert (entry["action"], entry["target"], entry["via"]) == (action, target, "cli")
+    assert entry["actor"].startswith("alice@")
+    assert entry["db_role"] == "postgres"
+    if change is not None:
+        assert change in cli("audit").out
+    assert "bw_" not in str(entry)
+
+
+def test_what_was_refused_or_only_read_is_not_recorded(cli: Any, sql: Any) -> None:
+    sql("insert into sites (instance_id) values ('s')")
+    for command in (
+        ["sites", "resume", "s"],
+        ["cancel", "99"],
+        ["breakers", "close", "openai"],
+        ["resume"],
+        ["tokens", "revoke", "x"],
+        ["status"],
+        ["retry", "5"],
+        ["prune"],
+    ):
+        cli(*command)
+    assert entries(cli) == []
+
+
+def test_the_trail_is_filtered(cli: Any) -> None:
+    for site, person in (("a", "alice"), ("b", "bob"), ("a", "bob")):
+        cli("sites", "set", site, "--weight", "2", SUDO_USER=person)
+
+    host = entries(cli)[0]["actor"].partition("@")[2]
+    assert [each["actor"].partition("@")[0] for each in cli("audit", "--target", "a", "--json").json] == [
+        "bob",
+        "alice",
+    ]
+    assert len(cli("audit", "--actor", f"bob@{host}", "--json").json) == 2
+    assert len(cli("audit", "--limit", "1", "--json").json) == 1
