@@ -43,18 +43,14 @@ class Allowance:
     def _most(self) -> float:
         return max(1.0, self.a_minute / 4)
 
-    def wait_s(self, now: float) -> float:
-        """Return the seconds until the next request is allowed; 0: it is allowed now."""
-        self.left = min(self._most, self.left + (now - self.at) * self.a_minute / 60)
-        self.at = now
-        return max(0.0, (1 - self.left) * 60 / self.a_minute)
-
     def take(self, now: float) -> float:
         """Take one request. Return 0, or the seconds until the next one is allowed."""
-        wait_s = self.wait_s(now)
-        if not wait_s:
-            self.left -= 1
-        return wait_s
+        self.left = min(self._most, self.left + (now - self.at) * self.a_minute / 60)
+        self.at = now
+        if self.left < 1:
+            return (1 - self.left) * 60 / self.a_minute
+        self.left -= 1
+        return 0.0
 
 
 class Gatekeeper:
@@ -77,8 +73,6 @@ class Gatekeeper:
         key = sha256(token.encode()).digest()
         found = self._known.get(key)
         if found is None or found[0] <= now:
-            if found is None and (wait_s := self._refusals_of(address).wait_s(now)):
-                raise _too_many(wait_s, "too many wrong tokens from this address")
             principal = await find_token(self._database, token)
             if principal is None:
                 self._known.pop(key, None)
@@ -96,14 +90,13 @@ class Gatekeeper:
             await note_use(self._database, principal)
         return principal
 
-    def _refusals_of(self, address: str) -> Allowance:
+    def _refused(self, address: str) -> Problem:
+        """Return 401, or 429 for an address with many wrong tokens. A valid token never gets here: behind a proxy all
+        callers have the same address."""
         found = self._refusals.get(address)
         if found is None:
             found = _bounded(self._refusals)[address] = Allowance(REFUSALS_A_MINUTE)
-        return found
-
-    def _refused(self, address: str) -> Problem:
-        if wait_s := self._refusals_of(address).take(self._clock()):
+        if wait_s := found.take(self._clock()):
             return _too_many(wait_s, "too many wrong tokens from this address")
         return unauthorized("the token is wrong, expired or revoked: see `blogworker tokens`")
 

@@ -70,7 +70,16 @@ def test_status_shows_the_queue_the_fleet_and_the_sites(filled: Any) -> None:
     for word in ("Queue", "PENDING", "FAILED", "Why jobs wait", "Workers", "Quotas", "Busiest sites", "spent today"):
         assert word in for_people.out
     found = for_machines.json
-    assert found.keys() == {"queue", "waiting", "fleet", "workers", "quotas", "breakers", "busiest_sites"}
+    assert found.keys() == {
+        "queue",
+        "waiting",
+        "fleet",
+        "workers",
+        "quotas",
+        "breakers",
+        "busiest_sites",
+        "paused_stages",
+    }
     assert {row["status"]: row["jobs"] for row in found["queue"]} == {"PENDING": 2, "FAILED": 1}
     assert found["fleet"]["sites"] == 2
     assert [site["instance_id"] for site in found["busiest_sites"]] == ["a", "b"]

@@ -20,7 +20,6 @@ from blogworker.ops.tokens import new_token
 from .conftest import serving
 
 JOBS = "/api/blog-generation"
-SCANS = "select idx_scan from pg_stat_user_indexes where indexrelname = 'api_tokens_hash_key'"
 
 
 def resident_mb(pid: int) -> float:
@@ -91,7 +90,7 @@ def test_a_number_with_thousands_of_digits_is_no_job(admin: httpx.Client) -> Non
         assert answered.headers["content-type"] == "application/problem+json"
 
 
-def test_wrong_tokens_stop_at_the_server(database_url: str, tmp_path: Path) -> None:
+def test_wrong_tokens_are_slowed_down_and_hold_up_no_valid_one(database_url: str, tmp_path: Path) -> None:
     with serving(database_url, tmp_path) as served, served.client() as client:
         statuses = [
             client.get("/api/quotas", headers={"authorization": f"Bearer {new_token()}"}).status_code
@@ -99,14 +98,8 @@ def test_wrong_tokens_stop_at_the_server(database_url: str, tmp_path: Path) -> N
         ]
         assert statuses.count(401) in range(20, 60)
         assert statuses[-1] == 429
-        served.sql("select pg_stat_force_next_flush()")
-        until = time.monotonic() + 15  # statistics arrive late
-        scans = 0
-        while scans < statuses.count(401) and time.monotonic() < until:
-            scans = served.sql("select idx_scan from pg_stat_user_indexes where indexrelname = 'api_tokens_hash_key'")[
-                0
-            ][0]
-        assert scans <= statuses.count(401) + 5
+        with served.client("read") as other:
+            assert other.get("/api/quotas").status_code == 200
 
 
 def test_silent_connections_do_not_use_up_the_files(database_url: str, tmp_path: Path) -> None:
@@ -193,19 +186,18 @@ def _until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [b"G", b"GET /healthz HTTP/1.1\r\n"])
-def test_bytes_that_are_no_request_do_not_keep_a_connection(served: Any, after: bytes) -> None:
+def test_bytes_that_are_no_request_do_not_keep_a_connection(served: Any) -> None:
     """A dripping client lives as long as a silent one."""
     with connection(served) as slow:
         slow.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
         answer = b""
         while b"alive" not in answer:
             answer += slow.recv(4096)
-        slow.sendall(after)
+        slow.sendall(b"GET /healthz HTTP/1.1\r\n")
         began = time.monotonic()
         with suppress(ConnectionError):
             assert slow.recv(4096) == b""
-        assert time.monotonic() - began < 110
+        assert time.monotonic() - began < 60
 
 
 def test_the_stats_of_the_fleet_are_sums_for_a_token_of_a_site(served: Any) -> None:

@@ -110,7 +110,7 @@ def test_a_token_of_two_sites_has_to_say_which(served: Any) -> None:
 def test_a_revoked_and_an_expired_token_are_refused(served: Any) -> None:
     token = served.token("read")
     expired = served.token("read", expires="1h")
-    served.sql("update api_tokens set expires_at = now() where name = (select max(name) from api_tokens)")
+    served.sql("update api_tokens set expires_at = now() where expires_at is not null")
     with httpx.Client(base_url=served.address, trust_env=False) as client:
 
         def status(with_token: str) -> int:

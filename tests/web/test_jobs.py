@@ -143,7 +143,7 @@ def test_the_stats_of_the_limiters_have_the_names_of_the_previous_system(served:
 
 
 def test_the_fleet_is_shown_as_the_commands_show_it(admin: httpx.Client) -> None:
-    assert {"queue", "waiting", "fleet", "workers", "quotas", "breakers", "busiestSites"} == set(
+    assert {"queue", "waiting", "fleet", "workers", "quotas", "breakers", "busiestSites", "pausedStages"} == set(
         admin.get("/api/status").json()
     )
     assert admin.get("/api/sites", params={"limit": 1}).json()[0]["instanceId"]
