@@ -34,7 +34,9 @@ from blogworker.cli import (
     run,
     serve,
     sites,
+    tail,
     tokens,
+    workers,
 )
 from blogworker.cli.once import refuse_repeats
 from blogworker.cli.output import complain
@@ -76,6 +78,7 @@ for room in (
     queue,
     explanation,
     errors,
+    tail,
     metrics,
     review,
     retry,
@@ -93,6 +96,7 @@ app.add_typer(quotas.app, name="quotas")
 app.add_typer(costs.app, name="costs")
 app.add_typer(breakers.app, name="breakers")
 app.add_typer(tokens.app, name="tokens")
+app.add_typer(workers.app, name="workers")
 
 
 def _version(wanted: bool) -> None:

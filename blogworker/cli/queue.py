@@ -11,6 +11,7 @@ from rich.text import Text
 
 from blogworker.cli.breakers import breaker_table
 from blogworker.cli.jobs import seconds
+from blogworker.cli.layout import Grid
 from blogworker.cli.monitor import report
 from blogworker.cli.output import console, emit_json, facts, heading, prose, table
 from blogworker.cli.quotas import quota_table
@@ -92,14 +93,7 @@ def _status_tables(found: FleetStatus) -> list[Any]:
         [(w.jobs, w.reason, w.oldest, w.until) for w in found.waiting],
         fold=["reason"],
     )
-    workers = table(
-        "Workers",
-        ["worker", "in flight", "slots", "up", "lease", "state"],
-        [
-            (w.name, w.in_flight, w.concurrency, duration(w.up_s), f"{w.lease_s:.0f} s", _health(w))
-            for w in found.workers
-        ],
-    )
+    workers = worker_table(found.workers)
     quotas = quota_table(found.quotas)
     sites = table(
         "Busiest sites",
@@ -110,6 +104,12 @@ def _status_tables(found: FleetStatus) -> list[Any]:
     waits = [waiting] if found.waiting else []
     breakers = [breaker_table(not_closed)] if not_closed else []
     return [queue, *waits, facts(pace), *breakers, workers, quotas, sites]
+
+
+def worker_table(found: list[WorkerState]) -> Grid:
+    columns = ["worker", "in flight", "slots", "up", "lease", "state"]
+    rows = [(w.name, w.in_flight, w.concurrency, duration(w.up_s), f"{w.lease_s:.0f} s", _health(w)) for w in found]
+    return table("Workers", columns, rows)
 
 
 def _stopped(found: FleetStatus) -> str:
@@ -142,7 +142,7 @@ def _attempts(job: Mapping[str, Any]) -> str:
 def _health(worker: WorkerState) -> str:
     if not worker.alive:
         return "lost"
-    return "draining" if worker.draining else "alive"
+    return "quiet" if worker.quiet else "draining" if worker.draining else "alive"
 
 
 def list_jobs(

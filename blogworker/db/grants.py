@@ -98,6 +98,7 @@ OPERATOR = Role(
         "provider_health": ("UPDATE state",),
         "cache": ("DELETE",),
         "workers": ("DELETE",),
+        "quiet_workers": ("INSERT", "UPDATE", "DELETE"),
         "stage_pauses": ("INSERT", "UPDATE", "DELETE"),
         "audit": ("INSERT actor via action target before after",),
         "api_tokens": ("INSERT name hash scopes instance_ids expires_at", "UPDATE revoked_at used_at"),

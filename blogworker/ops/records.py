@@ -57,7 +57,7 @@ class FleetTotals:
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:
-    """A registered worker. `alive`: its lease has not ended."""
+    """A registered worker. `alive`: its lease has not ended. `quiet`: a person has told it to claim nothing."""
 
     name: str
     host: str
@@ -66,6 +66,7 @@ class WorkerState:
     concurrency: int
     in_flight: int
     draining: bool
+    quiet: bool
     alive: bool
     up_s: float
     lease_s: float

@@ -139,6 +139,7 @@ def _pages() -> list[Route]:
         "/jobs/change": actions.change_jobs,
         "/sites/change": actions.change_site,
         "/stages/change": actions.change_stage,
+        "/workers/change": actions.change_worker,
         "/errors/retry": actions.retry_kind,
         "/providers/close": actions.close,
         "/providers/unblock": actions.unblock,

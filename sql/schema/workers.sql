@@ -31,6 +31,13 @@ create table workers (
     )
 ) with (fillfactor = 50);
 
+-- Workers, by name, that a person has told to claim nothing. A restart of the worker does not end it.
+create table quiet_workers (
+    name text primary key check (length(name) <= 200),
+    reason text not null check (length(reason) <= 2000),
+    since timestamptz not null default now()
+);
+
 -- A number in JSON that another program wrote, limited to 0 .. most. Null if it is not a number.
 create function json_number(v jsonb, most numeric) returns double precision language sql immutable parallel safe as $$
     select case when jsonb_typeof(v) = 'number' then least(most, greatest(0, v::numeric))::double precision end

@@ -5,6 +5,10 @@ from typing import Any
 import pytest
 
 OPENAI = "update provider_health set state = 'open', reason = 'down' where provider = 'openai'"
+WORKER = (
+    "insert into workers (worker_id, name, host, pid, version, concurrency, lease_until) "
+    "values (gen_random_uuid(), 'w', 'h', 1, '1', 5, now() + interval '1 h')"
+)
 PAUSE = "insert into stage_pauses values ('image', 'r')"
 QUOTA = "insert into quotas (name, provider, requests_per_minute) values ('openai/m', 'openai', 40)"
 
@@ -40,6 +44,7 @@ def entries(cli: Any) -> list[dict[str, Any]]:
             "image",
             None,
         ),
+        (WORKER, ["workers", "quiet", "w", "--reason", "r"], "worker.quiet", "w", "reason r"),
         ("", ["tokens", "create", "t", "--scope", "read"], "token.create", "t", None),
     ],
 )

@@ -82,6 +82,8 @@ COMMANDS = [
     ["metrics", "--top-sites", "9"],
     ["errors"],
     ["audit"],
+    ["tail", "1", "--no-follow", "--since", "1d"],
+    ["workers"],
     ["history"],
     ["tokens"],
     ["doctor", "--no-keys"],

@@ -114,6 +114,8 @@ CHANGES = {
         "ops/pause_stages",
         "ops/resume_stages",
         "ops/record_audit",
+        "ops/quiet_worker",
+        "ops/resume_worker",
         "spend/set_site_budget",
     ),
     *("ops/prune", "ops/prune_leftovers", "spend/set_fleet_budget"),

@@ -55,6 +55,7 @@ insert into history (minute, done, failed, cancelled) values (date_trunc('minute
 insert into history_stages (minute, stage, jobs, p50_s, p95_s) select minute, 'image', 1, 1, 1 from history;
 insert into api_tokens (name, hash, scopes) values ('n', sha256('t'), '{read}');
 insert into audit (actor, via, action) values ('a', 'cli', 'b');
+insert into quiet_workers (name, reason) values ('w', 'r');
 insert into stage_pauses (stage, reason) values ('image', 'r');
 insert into site_bills (instance_id, correction) values ('busy', 0.5);
 """

@@ -12,6 +12,7 @@ from blogworker.ops.retry import Choice, plan_retry, retry_jobs
 from blogworker.ops.shown import dollars
 from blogworker.ops.sites import SiteChanges, check_site, pause_site, resume_site, set_site
 from blogworker.ops.tokens import Principal
+from blogworker.ops.workers import quiet_worker, resume_worker
 from blogworker.plurals import counted
 from blogworker.queue.job import Stage
 from blogworker.web.dashboard.session import Form, back
@@ -73,6 +74,16 @@ async def change_site(request: Request, principal: Principal, form: Form) -> Res
         case _:
             raise SettingsError("unknown action")
     return back(request, done, default="/sites")
+
+
+async def change_worker(request: Request, principal: Principal, form: Form) -> Response:
+    """Let a worker claim nothing, or claim again."""
+    name = form.one("name")
+    if form.one("do") == "resume":
+        await resume_worker(request.app.state.database, name)
+        return back(request, f"worker {name} claims again", default="/workers")
+    await quiet_worker(request.app.state.database, name, reason=f"told by {principal.name}")
+    return back(request, f"worker {name} claims nothing now", default="/workers")
 
 
 async def change_stage(request: Request, principal: Principal, form: Form) -> Response:

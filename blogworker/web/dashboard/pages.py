@@ -27,6 +27,7 @@ from blogworker.ops.status import list_waiting, list_workers
 from blogworker.ops.tokens import Principal
 from blogworker.post import render as post_text
 from blogworker.queue.job import Status
+from blogworker.web.access import visitor
 from blogworker.web.dashboard.charts import throughput, waits
 from blogworker.web.dashboard.session import render, show
 from blogworker.web.jobs import BIGGEST_ID
@@ -112,6 +113,8 @@ async def events(request: Request, principal: Principal) -> Response:
         yield "retry: 5000\n\n"
         while not stopping.is_set():
             try:
+                if await visitor(request) is None:  # the token was revoked or has expired
+                    return
                 live = await shared.get()
                 event, data = ("overview", live) if live != before else ("same", "")
                 before = live

@@ -1,5 +1,5 @@
 -- claim: claim the next jobs that can start, fairly between sites, for one worker.
--- Takes  worker_id uuid: if its lease has ended, nothing is claimed; slots int: most jobs to claim; site_window int:
+-- Takes  worker_id uuid: if its lease has ended or it is quiet, nothing is claimed; slots int: most jobs to claim; site_window int:
 --        most jobs of one site; stages text[]: only jobs whose next stage is one of these, null = any; image_trouble
 --        text: what happens to a job without a picture if its site does not say (wait, skip, fail): a job that would
 --        not wait is claimed at the image stage whatever stages says, null = stages alone decides; shop boolean: at the
@@ -22,7 +22,12 @@
 -- Rejected: ranking the whole backlog (1,143 ms at 1,000,000 jobs of 5,000 sites); a loose index scan for the sites
 -- (175 ms at 5,000 sites); a window over the oldest 5,000 jobs (8.5 ms, but fair only among those).
 with live as (
-    select from workers as k where k.worker_id = %(worker_id)s::uuid and k.lease_until > now()
+    select
+    from workers as k
+    where
+        k.worker_id = %(worker_id)s::uuid
+        and k.lease_until > now()
+        and not exists (select from quiet_workers as q where q.name = k.name)
 ),
 
 -- The longest stage times that any worker reports. A new worker guesses low times, and while others run more jobs than

@@ -1,5 +1,5 @@
 -- claim_suspect: claim one job that is suspected of killing its workers, for a worker without other jobs.
--- Takes  worker_id uuid: if its lease has ended, nothing is claimed; stages text[]: only a job whose next stage is one
+-- Takes  worker_id uuid: if its lease has ended or it is quiet, nothing is claimed; stages text[]: only a job whose next stage is one
 --        of these, null = any.
 -- Gives  no row, or one like a job's row of claim.sql.
 -- Locks  the job and its site, skipping those that other transactions have locked.
@@ -13,7 +13,14 @@ with chosen as (
         and (%(stages)s::text[] is null or g.stage = any (%(stages)s::text[]))
         and s.paused_at is null
         and (s.max_in_flight is null or site_in_flight(s.instance_id) < s.max_in_flight)
-        and exists (select from workers as k where k.worker_id = %(worker_id)s::uuid and k.lease_until > now())
+        and exists (
+            select
+            from workers as k
+            where
+                k.worker_id = %(worker_id)s::uuid
+                and k.lease_until > now()
+                and not exists (select from quiet_workers as q where q.name = k.name)
+        )
         and not exists (
             select from blog_generations as h where h.status = 'PROCESSING' and h.worker_id = %(worker_id)s::uuid
         )

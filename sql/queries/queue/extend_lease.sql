@@ -7,7 +7,7 @@ with extended as (
     set
         lease_until = now() + make_interval(secs => %(lease_s)s),
         in_flight = %(in_flight)s,
-        draining = %(draining)s,
+        draining = %(draining)s or exists (select from quiet_workers as q where q.name = w.name),
         stats = %(stats)s::jsonb
     where w.worker_id = %(worker_id)s::uuid and w.lease_until > now()
     returning w.worker_id
