@@ -74,14 +74,16 @@ def serve_demo(http: HttpSettings) -> None:
 
     async def serve(database: DatabaseSettings, token: str) -> None:
         prices = Prices(OpenAISettings(_env_file=None), ReplicateSettings(_env_file=None))
-        await serve_http(http, database, queue_size_limit=None, prices=prices, on_listening=partial(listening, token))
+        await serve_http(
+            http, database, queue_size_limit=None, prices=prices, on_listening=partial(listening, token), signals=False
+        )
 
     async def act() -> None:
         with TemporaryDirectory(prefix="blogworker-demo-logs-", ignore_cleanup_errors=True) as folder:
             say = partial(screen.print, style="dim")
             await run_live(replace(DEMO, out=Path(folder)), say=say, serve=serve)
 
-    anyio.run(act)
+    anyio.run(until_signal, act)
     screen.print("stopped; nothing is left running", style="dim")
 
 

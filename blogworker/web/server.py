@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import uvicorn
-from anyio import create_task_group, open_signal_receiver
+from anyio import CancelScope, create_task_group, get_cancelled_exc_class, open_signal_receiver
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from blogworker.db.grants import OPERATOR
@@ -96,8 +96,11 @@ async def serve(
     queue_size_limit: int | None,
     prices: Prices,
     on_listening: Callable[[str], None],
+    signals: bool = True,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; requests in progress have ten seconds to end.
+    """Serve until SIGTERM or SIGINT, or until cancelled; requests in progress have ten seconds to end.
+
+    `signals`: whether signals are handled here.
 
     Raises SettingsError when the address cannot be used, and DatabaseNotReady unless the database is migrated.
     """
@@ -124,9 +127,16 @@ async def serve(
             )
             server.on_started = partial(_started, found, on_listening)
             async with create_task_group() as tasks:
-                tasks.start_soon(_stop_on_signal, server, app)
+                if signals:
+                    tasks.start_soon(_stop_on_signal, server, app)
                 tasks.start_soon(systemd.feed_watchdog)
-                await server.serve([found])
+                try:
+                    await server.serve([found])
+                except get_cancelled_exc_class():
+                    app.state.stopping.set()
+                    with CancelScope(shield=True):
+                        await server.shutdown([found])
+                    raise
                 tasks.cancel_scope.cancel()
             log.info("http_stopped")
 
