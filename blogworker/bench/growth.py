@@ -12,7 +12,7 @@ from time import perf_counter
 from blogworker.bench.claim import PACED, WINDOW, Backlog, load
 from blogworker.bench.scratch import ScratchDatabase, database, register, server, settle
 from blogworker.ops.forecast import forecast
-from blogworker.ops.jobs import list_jobs, show_job
+from blogworker.ops.jobs import JobFilter, list_jobs, show_job
 from blogworker.ops.metrics import read_metrics
 from blogworker.ops.sites import list_sites
 from blogworker.ops.status import fleet_status
@@ -79,8 +79,8 @@ class _Measured:
             "heartbeat_ms": lambda: self._database.one("ops/heartbeat"),
             "status_ms": lambda: fleet_status(self._database),
             "metrics_ms": lambda: read_metrics(self._database, top_sites=TOP_SITES),
-            "list_ms": lambda: list_jobs(self._database, status=None, site=None, before=None, most=LISTED),
-            "list_of_site_ms": lambda: list_jobs(self._database, status=None, site=SITE, before=None, most=LISTED),
+            "list_ms": lambda: list_jobs(self._database, JobFilter(), most=LISTED),
+            "list_of_site_ms": lambda: list_jobs(self._database, JobFilter(instance_id=SITE), most=LISTED),
             "show_ms": lambda: show_job(self._database, 1),
             "sites_ms": lambda: list_sites(self._database, most=LISTED),
             "forecast_ms": self._forecast,

@@ -170,7 +170,7 @@ def list_jobs(
 
     async def act(database: Database) -> list[JobSummary]:
         await require_site(database, site)
-        return await jobs.search_jobs(database, filtered, most=most)
+        return await jobs.list_jobs(database, filtered, most=most)
 
     found = with_database(act)
     if as_json:

@@ -9,22 +9,12 @@ from anyio import sleep
 from blogworker.db.pool import Database
 from blogworker.ops.audit import MOST_IDS, record
 from blogworker.ops.records import JobDetails, JobSummary, records
-from blogworker.ops.sites import require_site
 from blogworker.queue.job import Status
 
 BATCH = 500
 SCANNED = 20_000  # jobs that a search reads
 MOST_ID = 2**63 - 2
 PAUSE_S = 0.02  # between batches, so that claims come first
-
-
-async def list_jobs(
-    database: Database, *, status: Status | None, site: str | None, before: int | None, most: int
-) -> list[JobSummary]:
-    """Return jobs, newest first. `before`: only ids below this one."""
-    await require_site(database, site)
-    found = await database.rows("ops/list_jobs", status=status, instance_id=site, before=before, most=most)
-    return records(JobSummary, found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +30,18 @@ class JobFilter:
     before: int | None = None  # only ids below this one
 
 
-async def search_jobs(database: Database, wanted: JobFilter, *, most: int) -> list[JobSummary]:
-    """Return jobs that match, newest first. Of the jobs with the status and the site, the newest 20,000 are read."""
-    return records(JobSummary, await database.rows("ops/search_jobs", **asdict(wanted), scan=SCANNED, most=most))
+async def list_jobs(database: Database, wanted: JobFilter, *, most: int) -> list[JobSummary]:
+    """Return jobs that match, newest first. For a text, a stage or a kind of error, the newest 20,000 jobs with the
+    status, the site and the age are read."""
+    is_search = wanted.text is not None or wanted.stage is not None or wanted.kind is not None
+    scan = SCANNED if is_search else most
+    return records(JobSummary, await database.rows("ops/list_jobs", **asdict(wanted), scan=scan, most=most))
 
 
 async def find_job(database: Database, job_id: int) -> JobSummary | None:
     """Return a job as in a list; None if it does not exist."""
-    found = await database.rows("ops/list_jobs", status=None, instance_id=None, before=min(job_id, MOST_ID) + 1, most=1)
-    return next((job for job in records(JobSummary, found) if job.id == job_id), None)
+    found = await list_jobs(database, JobFilter(before=min(job_id, MOST_ID) + 1), most=1)
+    return next((job for job in found if job.id == job_id), None)
 
 
 async def database_time(database: Database) -> datetime:

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from blogworker.db.pool import Database
 from blogworker.ops.explain import Explanation, explain_job
-from blogworker.ops.jobs import JobFilter, cancel_jobs, find_job, search_jobs
+from blogworker.ops.jobs import JobFilter, cancel_jobs, find_job, list_jobs
 from blogworker.ops.records import JobSummary
 from blogworker.ops.retry import Choice, plan_retry, retry_jobs
 from blogworker.ops.tokens import Principal, Scope
@@ -63,7 +63,7 @@ async def list_all(request: Request) -> Response:
     before = whole_number(asked, "cursor", low=1, high=BIGGEST_ID)
     most = whole_number(asked, "limit", low=1, high=MOST) or USUAL
     wanted = JobFilter(status=status, instance_id=site, before=before)
-    found = await search_jobs(request.app.state.database, wanted, most=most)
+    found = await list_jobs(request.app.state.database, wanted, most=most)
     return answer(JobPage(found, found[-1].id if len(found) == most else None))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from blogworker.daemon.gate import Gate
 from blogworker.daemon.worker import Pipeline, Worker
 from blogworker.db.pool import Database
 from blogworker.db.retrying import DatabaseHealth
+from blogworker.ops.jobs import JobFilter, list_jobs
 from blogworker.queue.enqueue import enqueue
 from blogworker.queue.job import Claim, Done, Outcome
 from blogworker.queue.settle import Settler
@@ -68,7 +69,7 @@ class Bench:
         return [(await enqueue(self.database, blog)).job_id for blog in blogs]
 
     async def jobs(self) -> list[dict[str, Any]]:
-        rows = await self.database.rows("ops/list_jobs", status=None, instance_id=None, before=None, most=1000)
+        rows = [asdict(job) for job in await list_jobs(self.database, JobFilter(), most=1000)]
         return sorted(rows, key=lambda row: row["id"])
 
     async def statuses(self) -> list[str]:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,6 +17,7 @@ from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.worker import Worker
 from blogworker.db.pool import Database, Row
 from blogworker.db.retrying import DatabaseHealth
+from blogworker.ops.jobs import JobFilter, list_jobs
 from blogworker.queue.job import Claim, Done, Outcome
 from blogworker.queue.lease import Lease
 from blogworker.queue.settle import Settler
@@ -114,7 +116,7 @@ async def test_nothing_is_claimed_if_what_the_jobs_need_cannot_be_prepared(
 
 
 async def rows(database: Database) -> list[Row]:
-    return await database.rows("ops/list_jobs", status=None, instance_id=None, before=None, most=1000)
+    return [asdict(job) for job in await list_jobs(database, JobFilter(), most=1000)]
 
 
 def test_a_worker_that_starts_while_postgres_is_away_is_started_again(tmp_path: Path, forks: Forks) -> None:

@@ -24,7 +24,7 @@ from blogworker.cli.output import _plain
 from blogworker.cli.queue import _job_parts, _status_tables
 from blogworker.db.pool import Database
 from blogworker.db.sql import sql_dir
-from blogworker.ops.jobs import list_jobs, show_job
+from blogworker.ops.jobs import JobFilter, list_jobs, show_job
 from blogworker.ops.status import fleet_status
 from blogworker.post.site import usable
 from blogworker.queue.admit import Reopening
@@ -175,7 +175,7 @@ class System:
         """Everything that an operator reads, drawn as it is drawn for people and written as it is for machines."""
         rows = self.database.rows
         status = await fleet_status(self.database)
-        listed = await list_jobs(self.database, status=None, site=None, before=None, most=1000)
+        listed = await list_jobs(self.database, JobFilter(), most=1000)
         shown = [found for job_id in job_ids if (found := await show_job(self.database, job_id))]
         others = [await rows(name) for name in ("ops/heartbeat", "spend/spending", "ops/failed_kinds", "queue/outlook")]
         others.append(await rows("spend/check_budgets", now=None))

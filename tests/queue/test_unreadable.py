@@ -3,7 +3,7 @@
 import pytest
 
 from blogworker.db.loaders import Unreadable
-from blogworker.ops.jobs import show_job
+from blogworker.ops.jobs import JobFilter, list_jobs, show_job
 from blogworker.queue.job import Done, Failure, Reject, Retry, Stage
 from blogworker.stages.checkpoint import load
 from blogworker.stages.checkpoint_schema import invalid_checkpoints
@@ -95,13 +95,13 @@ async def test_unreadable_fields_of_a_job_hide_no_others(psql, database):
     )
 
     found = await show_job(database, 1)
-    listed = await database.rows("ops/list_jobs", status=None, instance_id=None, before=None, most=10)
+    listed = await list_jobs(database, JobFilter(), most=10)
 
     assert (found.job["status"], found.job["created_at"]) == ("PENDING", "infinity")
     assert isinstance(found.job["source_data"], Unreadable)
     assert isinstance(found.checkpoints[0]["output"], Unreadable)
     assert found.checkpoints[0]["stage"] == "ideas"
-    assert [row["source"] for row in listed] == ["a"]
+    assert [job.source for job in listed] == ["a"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,24 @@
--- list_jobs: jobs, newest first.
--- Takes  status, instance_id (null: any); before: only ids below this one, null: all; most.
+-- list_jobs: jobs that match a filter, newest first. Of those with the status, the site and the age, at most `scan` are
+--        read, so a rare match costs no more.
+-- Takes  status, instance_id (null: any); before: only ids below this one, null: all; text: a part of the title, the
+--        source or the error, in any case; stage: the next stage; kind: of the last error; within_s: created in the last
+--        so many seconds; null: any; scan, most: numbers of jobs.
+-- Gives  rows; source: at most 60 characters of the subject; title, url: of the post.
+with scanned as materialized (
+    select g.*
+    from blog_generations as g
+    where
+        (%(status)s::text is null or g.status = %(status)s)
+        and (%(instance_id)s::text is null or g.instance_id = %(instance_id)s)
+        and (%(before)s::bigint is null or g.id < %(before)s)
+        and (
+            %(within_s)s::double precision is null
+            or g.created_at > now() - make_interval(secs => %(within_s)s::double precision)
+        )
+    order by g.id desc
+    limit %(scan)s::bigint
+)
+
 select
     g.id,
     g.instance_id,
@@ -22,11 +41,24 @@ select
     g.error,
     p.title,
     p.url
-from blog_generations as g
+from scanned as g
 left join blog_posts as p on p.generation_id = g.id
 where
-    (%(status)s::text is null or g.status = %(status)s)
-    and (%(instance_id)s::text is null or g.instance_id = %(instance_id)s)
-    and (%(before)s::bigint is null or g.id < %(before)s)
+    (%(stage)s::text is null or g.stage = %(stage)s)
+    and (
+        %(text)s::text is null
+        or strpos(
+            lower(concat_ws(
+                ' ', p.title, g.source_id, g.source_data ->> 'keyword', g.source_data ->> 'name', g.error, g.instance_id
+            )),
+            lower(%(text)s)
+        ) > 0
+    )
+    and (
+        %(kind)s::text is null
+        or (
+            select e.kind from generation_errors as e where e.generation_id = g.id order by e.id desc limit 1
+        ) = %(kind)s
+    )
 order by g.id desc
-limit %(most)s;
+limit %(most)s::bigint;
