@@ -29,7 +29,7 @@ def workers(context: typer.Context, as_json: bool = typer.Option(False, "--json"
 @app.command()
 def quiet(
     name: str = typer.Argument(help="The name of the worker."),
-    reason: str = typer.Option("told by an operator", help="Shown in the audit trail."),
+    reason: str = typer.Option("set by an operator", help="Shown in the audit trail."),
 ) -> None:
     """Let a worker claim nothing until it is resumed, for example before its machine is repaired. Its running jobs
     continue. A restart does not end it."""

@@ -111,7 +111,7 @@ class Claimer:
         if self._suspects_only:
             return not await self._suspects_wait()
         budget = self._gate.budget
-        stages = list(self._gate.affordable) if budget.paused or budget.stopped_s > EMPTY_WITHIN_S else None
+        stages = list(self._gate.open_stages) if budget.paused or budget.stopped_s > EMPTY_WITHIN_S else None
         try:
             outstanding = await self._database.one("queue/outstanding", within_s=EMPTY_WITHIN_S, stages=stages)
         except (psycopg.Error, PoolTimeout) as error:

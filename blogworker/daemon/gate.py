@@ -74,11 +74,11 @@ class Gate:
         Return it with `return_probe_claim` if no job is claimed with it.
         """
         await self.breakers.refresh()
-        probe = await self.breakers.take_probe({CATALOG[stage].provider for stage in self.affordable})
+        probe = await self.breakers.take_probe({CATALOG[stage].provider for stage in self.open_stages})
         if probe is None:
             return None
         provider = probe.provider
-        stages = self.affordable
+        stages = self.open_stages
         pacing = self._pacing() if self._pacing is not None else None  # a job that must wait for quota is no probe
         served = [stage for stage in stages if CATALOG[stage].provider == provider]
         quick = ClaimFilter(tuple(s for s in served if CATALOG[s].quick), shop=self._shop(), pacing=pacing)
@@ -108,16 +108,16 @@ class Gate:
     def claim_filter(self) -> ClaimFilter | None:
         """Return which jobs may be claimed now, or None if none may be."""
         open_breakers = self.breakers.open_breakers
-        stages = tuple(stage for stage in self.affordable if CATALOG[stage].provider not in open_breakers)
+        stages = tuple(stage for stage in self.open_stages if CATALOG[stage].provider not in open_breakers)
         pacing = self._pacing() if self._pacing is not None else None
         if stages == tuple(Stage):
             return ClaimFilter(pacing=pacing)
-        if CATALOG[Stage.IMAGE].provider in open_breakers and Stage.IMAGE in self.affordable:
+        if CATALOG[Stage.IMAGE].provider in open_breakers and Stage.IMAGE in self.open_stages:
             return ClaimFilter(stages, self._image_trouble, self._shop(), pacing)
         return ClaimFilter(stages, shop=self._shop(), pacing=pacing) if stages else None
 
     @property
-    def affordable(self) -> tuple[Stage, ...]:
+    def open_stages(self) -> tuple[Stage, ...]:
         """Return the stages that the total budget has room for and that are not paused."""
         return tuple(
             stage

@@ -25,6 +25,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def precise(seconds: float | None) -> str | None:
+    """Return a duration, with a decimal below ten seconds."""
+    return None if seconds is None else f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+
+
 def dollars(amount: object) -> str | None:
     """Return the amount in dollars: whole cents from one dollar up, four decimals below where cents would round it.
     `usd_text` in the database formats the same way."""

@@ -119,9 +119,9 @@ async def test_a_budget_that_ends_during_a_pause_does_not_end_the_pause(database
     gate = Gate(Breakers(database), "wait")
     gate.apply(Budget(paused=frozenset({"image"})))
     gate.stop_spending("no room")
-    assert gate.affordable == (Stage.PUBLISH,)
+    assert gate.open_stages == (Stage.PUBLISH,)
 
     assert gate.apply(Budget(paused=frozenset({"image"}))), "the budget has room again"
-    assert Stage.IMAGE not in gate.affordable
+    assert Stage.IMAGE not in gate.open_stages
     assert not gate.apply(Budget(paused=frozenset({"image", "ideas"})))
     assert gate.apply(Budget(paused=frozenset({"ideas"}))), "a stage continues"

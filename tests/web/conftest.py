@@ -49,6 +49,19 @@ class Served:
         return httpx.Client(base_url=self.address, headers=headers, timeout=LIMIT_S, trust_env=False)
 
 
+def job(served: Any, site: str, **columns: object) -> int:
+    """Insert a keyword job with these columns, and return its id."""
+    names = "".join(f", {name}" for name in columns)
+    marks = ", %s" * len(columns)
+    rows = served.sql(
+        f"insert into blog_generations (instance_id, source_type, source_id{names}) values (%s, 'keyword', 'k'{marks}) "
+        "returning id",
+        site,
+        *columns.values(),
+    )
+    return int(rows[0][0])
+
+
 @contextmanager
 def serving(database_url: str, folder: Path, **environment: str) -> Iterator[Served]:
     """Run `blogworker serve` on a free port for the block."""

@@ -12,6 +12,8 @@ import pytest
 from blogworker.ops.history import History, HistoryStep
 from blogworker.web.dashboard.charts import throughput, waits
 
+from .conftest import job
+
 PAGES = ("/", "/jobs", "/sites", "/errors", "/providers", "/workers", "/costs", "/audit")
 NASTY = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)> \x1b[31m \u202e {{ 7*7 }}"
 
@@ -41,18 +43,6 @@ def key(client: httpx.Client, path: str = "/sites") -> str:
     found = re.search(r'name="key" value="([0-9a-f]{64})"', client.get(path).text)
     assert found
     return found[1]
-
-
-def job(served: Any, site: str, **columns: object) -> int:
-    names = "".join(f", {name}" for name in columns)
-    marks = ", %s" * len(columns)
-    rows = served.sql(
-        f"insert into blog_generations (instance_id, source_type, source_id{names}) values (%s, 'keyword', 'k'{marks}) "
-        "returning id",
-        site,
-        *columns.values(),
-    )
-    return int(rows[0][0])
 
 
 def test_nobody_sees_a_page_without_a_session(served: Any) -> None:
@@ -95,7 +85,7 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(served: Any) -> N
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_every_page_of_an_empty_system_says_so(reader: httpx.Client, path: str) -> None:
+def test_every_page_is_served(reader: httpx.Client, path: str) -> None:
     answered = reader.get(path)
     assert answered.status_code == 200, answered.text
     assert answered.headers["content-type"] == "text/html; charset=utf-8"

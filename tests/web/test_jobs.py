@@ -5,21 +5,9 @@ from typing import Any
 import httpx
 import pytest
 
-from .conftest import serving
+from .conftest import job, serving
 
 JOBS = "/api/blog-generation"
-
-
-def job(served: Any, site: str, **columns: object) -> int:
-    names = "".join(f", {name}" for name in columns)
-    marks = ", %s" * len(columns)
-    rows = served.sql(
-        f"insert into blog_generations (instance_id, source_type, source_id{names}) values (%s, 'keyword', 'k'{marks}) "
-        "returning id",
-        site,
-        *columns.values(),
-    )
-    return int(rows[0][0])
 
 
 def test_pages_contain_every_job_once_newest_first(served: Any, admin: httpx.Client) -> None:

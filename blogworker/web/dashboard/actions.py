@@ -82,7 +82,7 @@ async def change_worker(request: Request, principal: Principal, form: Form) -> R
     if form.one("do") == "resume":
         await resume_worker(request.app.state.database, name)
         return back(request, f"worker {name} claims again", default="/workers")
-    await quiet_worker(request.app.state.database, name, reason=f"told by {principal.name}")
+    await quiet_worker(request.app.state.database, name, reason=f"set by {principal.name}")
     return back(request, f"worker {name} claims nothing now", default="/workers")
 
 

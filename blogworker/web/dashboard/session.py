@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from blogworker import __version__
 from blogworker.ops.audit import acting_as
-from blogworker.ops.shown import ago, budgets, dollars, duration
+from blogworker.ops.shown import ago, budgets, dollars, precise
 from blogworker.ops.tokens import Principal, Scope
 from blogworker.printable import printable
 from blogworker.redact import SECRETS
@@ -48,7 +48,7 @@ def _environment() -> Environment:
     )
     made.filters |= {
         "ago": _ago,
-        "duration": _duration,
+        "duration": precise,
         "dollars": dollars,
         "count": "{:,}".format,
         "link": _link,
@@ -69,12 +69,6 @@ def _shown(value: object) -> object:
 
 def _ago(moment: datetime | None) -> str:
     return "" if moment is None else ago(moment)
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
 
 
 def _web(address: str | None) -> str | None:
