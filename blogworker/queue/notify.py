@@ -8,7 +8,7 @@ help: Postgres keeps unread notifications of all listeners in one queue, and whe
 from time import monotonic
 from uuid import uuid4
 
-from anyio import Event, fail_after, move_on_after, sleep, wait_readable
+from anyio import Event, fail_after, move_on_after, sleep, wait_readable, wait_writable
 from psycopg import AsyncConnection
 from psycopg.pq.abc import PGconn
 from psycopg.pq.misc import PGnotify
@@ -74,6 +74,23 @@ class Reader:
     async def listen(self) -> None:
         """Wait for notifications and read all that have arrived. Raises OperationalError or ListenFlooded."""
         await wait_readable(self._connection.socket)
+        self._read_arrived()
+
+    async def ping(self) -> None:
+        """Wait until the server has answered a statement. Raises OperationalError or ListenFlooded.
+
+        The answer follows all notifications of the server's queue. The driver would store them until it arrives.
+        """
+        self._connection.send_query(query("queue/ping").encode())
+        while self._connection.flush():
+            await wait_writable(self._connection.socket)
+        more = True
+        while more:
+            while self._connection.is_busy():
+                await self.listen()
+            more = self._connection.get_result() is not None
+
+    def _read_arrived(self) -> None:
         more = True
         while more:  # with TLS, data that is left in the buffer would not make the socket readable again
             self._connection.consume_input()
@@ -145,7 +162,7 @@ class Listener:
                 while True:
                     await reader.listen()
             with fail_after(ANSWER_S):  # a connection that was cut silently would never report it
-                await connection.execute(query("queue/ping"))
+                await reader.ping()
             if self._flooded:
                 self._flooded = False
                 log.info("listen_connected")

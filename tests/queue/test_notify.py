@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +11,7 @@ import pytest
 from anyio import create_task_group, fail_after, move_on_after, sleep
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, OperationalError
 from structlog.testing import capture_logs
 
 from blogworker.db.pool import Database, connect
@@ -112,11 +112,38 @@ async def test_too_many_notifications_end_the_listening_whatever_their_size(hear
 
 
 async def test_too_many_notifications_end_the_listening_during_the_liveness_check(heard: Heard) -> None:
-    """The answer follows all of them: the driver would decode and store each one until then."""
+    """The answer follows all of them, and none may be stored until it arrives: that was 40 MB here."""
     await heard.sender.execute(SENT_OFTEN, [LONGEST, 5_000])
+    stored_before = anonymous_bytes()
 
     with pytest.raises(ListenFlooded):
-        await again_and_again(partial(heard.connection.execute, query("queue/ping")))
+        await again_and_again(heard.reader.ping)
+
+    assert anonymous_bytes() - stored_before < 5_000 * LONGEST / 2
+
+
+async def test_a_liveness_check_is_answered_among_notifications(heard: Heard) -> None:
+    for payload in ("", "cancel", "other"):
+        await heard.send(payload)
+
+    with fail_after(WITHIN_S):
+        await heard.reader.ping()
+        await heard.reader.ping()
+
+    assert await heard.hear_all() == (True, True)
+
+
+async def test_a_liveness_check_fails_on_a_connection_that_was_cut(heard: Heard) -> None:
+    await heard.sender.execute("select pg_terminate_backend(%s)", [heard.connection.info.backend_pid])
+
+    with pytest.raises(OperationalError):
+        await again_and_again(heard.reader.ping)
+
+
+def anonymous_bytes() -> int:
+    """What this process has allocated."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("RssAnon:"))
 
 
 async def again_and_again(act: Callable[[], Awaitable[object]]) -> None:
