@@ -5,6 +5,7 @@ no checkpoints, no limiter and no circuit breakers; it stores no post and no cos
 is killed.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import anyio
@@ -17,7 +18,7 @@ from blogworker.queue.job import Claim, Stage, Status
 from blogworker.settings import LogSettings, Settings, load
 from blogworker.stages.pipeline import STAGES
 from blogworker.stages.preview import Unguarded
-from blogworker.stages.work import Clients, Work
+from blogworker.stages.work import Clients, Flight, Work
 from blogworker.telemetry import configure
 
 
@@ -38,11 +39,11 @@ class LocalCache:
     async def forget(self, key: str) -> None:
         self._values.pop(key, None)
 
-    async def acquire_single_flight(self, key: str, claim: Claim, *, ttl_s: float) -> bool:
-        return True
+    async def begin_single_flight(self, key: str, claim: Claim, *, ttl_s: float, always: bool = False) -> Flight:
+        return Flight(self._values.get(key), ours=True)
 
-    async def release_single_flight(self, key: str, claim: Claim) -> None:
-        pass
+    async def end_single_flight(self, key: str, claim: Claim, *, found: Sequence[object], most: int) -> None:
+        self._values[key] = found
 
 
 class BareWorker:

@@ -37,9 +37,10 @@ class Unfenced(UnqueuedCheckpoints):
     def __init__(self) -> None:
         super().__init__(_discard)
 
-    async def save_intent(self, name: str, output: Output) -> datetime:
-        await self.save(name, output)
-        return await self.confirm()
+    async def save_intent(self, name: str, output: Output, *, stamp: str | None = None) -> datetime:
+        now = await self.confirm()
+        await self.save(name, {**output, stamp: now.isoformat()} if stamp else output)
+        return now
 
     async def confirm(self) -> datetime:
         return datetime.now(UTC)

@@ -73,6 +73,7 @@ WORKER = Role(
     functions=(
         *READS,
         "add_usage",
+        "begin_single_flight",
         "draw_review",
         "claim_slug",
         "hold_budget",

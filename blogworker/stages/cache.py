@@ -6,6 +6,7 @@ not a job. Ideas are cached per site. Two sites never share them, even for the s
 harms the search rank of both, and the notes of one owner are private.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from psycopg.types.json import Json
@@ -14,6 +15,7 @@ from blogworker.db.loaders import Unreadable
 from blogworker.db.pool import Runner
 from blogworker.db.storable import storable
 from blogworker.queue.job import Claim
+from blogworker.stages.work import Flight
 
 
 class StoredCache:
@@ -36,13 +38,17 @@ class StoredCache:
     async def forget(self, key: str) -> None:
         await self._database.execute("stages/forget", key=key)
 
-    async def acquire_single_flight(self, key: str, claim: Claim, *, ttl_s: float) -> bool:
-        row = await self._database.maybe("stages/acquire_single_flight", **_lock(key, claim), ttl_s=ttl_s)
-        return row is not None
+    async def begin_single_flight(self, key: str, claim: Claim, *, ttl_s: float, always: bool = False) -> Flight:
+        row = await self._database.one("stages/begin_single_flight", **_owner(key, claim), ttl_s=ttl_s, always=always)
+        value = None if isinstance(row["value"], Unreadable) else row["value"]
+        return Flight(value, ours=row["ours"])
 
-    async def release_single_flight(self, key: str, claim: Claim) -> None:
-        await self._database.execute("stages/release_single_flight", **_lock(key, claim))
+    async def end_single_flight(self, key: str, claim: Claim, *, found: Sequence[object], most: int) -> None:
+        value = Json(storable(list(found))) if found else None
+        await self._database.execute(
+            "stages/end_single_flight", **_owner(key, claim), found=value, most=most, ttl_s=self.ideas_s
+        )
 
 
-def _lock(key: str, claim: Claim) -> dict[str, object]:
-    return {"key": f"{key}/lock", "job_id": claim.job_id, "attempt": claim.attempt}
+def _owner(key: str, claim: Claim) -> dict[str, object]:
+    return {"key": key, "job_id": claim.job_id, "attempt": claim.attempt}

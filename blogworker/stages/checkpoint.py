@@ -24,6 +24,8 @@ from blogworker.telemetry import get_logger
 from blogworker.telemetry.facts import note
 
 ORDER = tuple(Stage)
+CHECKPOINT, EFFECT = "stages/save_checkpoint", "stages/save_effect"
+FORGOTTEN = ".forgotten"  # may contain calls that the ledger does not count as waste yet
 TITLED = (Stage.IDEAS, Stage.CONTENT)  # in order: the post may have another title than its idea
 POSTS_READ = 200  # for the tags in use
 OUTPUT_MAX = 2_000_000  # bytes as JSON
@@ -44,6 +46,7 @@ class StoredCheckpoints:
         self._claim = claim
         missing, self._invalid = invalid_checkpoints(saved)
         self._saved = {name: output for name, output in saved.items() if name not in missing}
+        self._owes = any(name.endswith(FORGOTTEN) for name in saved)
         self._since = monotonic()
         for name, fault in missing.items():
             log.warning("checkpoint_ignored", name=name, error=fault)
@@ -64,23 +67,26 @@ class StoredCheckpoints:
     async def save(
         self, name: str, output: Output, spend: Spend | None = None, *, replaces: Collection[str] = ()
     ) -> None:
-        if spend is None and not replaces and name not in ORDER:
-            await self._save_effect(name, output)
-            return
+        await self._save(name, output, spend, replaces)
+
+    async def _save(
+        self,
+        name: str,
+        output: Output,
+        spend: Spend | None = None,
+        replaces: Collection[str] = (),
+        *,
+        stamp: str | None = None,
+    ) -> Row:
         now, output = monotonic(), storable(output)
-        self._held(
-            await self._database.maybe(
-                "stages/save_checkpoint",
-                **self._fence,
-                stage=name,
-                output=_json(name, output),
-                next_stage=self._after(name),
-                **columns(spend or NO_SPEND),
-                replaces=list(replaces),
-                duration_s=now - self._since,
-                made_of=Json(_made_of(self._claim)) if name == Stage.SOURCE else None,
-            )
-        )
+        statement, parameters = self._statement(name, output, spend, replaces)
+        if statement == EFFECT:
+            parameters = {"stamp": stamp}
+        facts = {"stage": name, "output": _json(name, output), "duration_s": now - self._since}
+        row = self._held(await self._database.maybe(statement, **self._fence, **facts, **parameters))
+        if not row.get("stored", True):
+            parameters = self._whole(name, spend, replaces)
+            row = self._held(await self._database.maybe(CHECKPOINT, **self._fence, **facts, **parameters))
         self._since = now
         self._saved[name] = output
         _note_post(name, output)
@@ -88,28 +94,38 @@ class StoredCheckpoints:
             paid = columns(spend)
             tokens = paid["tokens_in"] + paid["tokens_out"]
             note(model=paid["model"], tokens=tokens or None, cost_usd=paid["cost_usd"])
+        return row
 
-    async def save_intent(self, name: str, output: Output) -> datetime:
-        now: datetime | None = (await self._save_effect(name, output))["now"]
+    def _statement(
+        self, name: str, output: Output, spend: Spend | None, replaces: Collection[str]
+    ) -> tuple[str, dict[str, Any]]:
+        """Return the cheapest statement that stores this, and its own parameters."""
+        if name not in ORDER and spend is None and not replaces:
+            return EFFECT, {}
+        again = spend is not None and (spend.model is None or name in self._saved)
+        if replaces or self._owes or again:
+            self._owes = False
+            return CHECKPOINT, self._whole(name, spend, replaces)
+        if spend is not None:
+            return "stages/save_paid", columns(spend)
+        score = output.get("score") if name == Stage.CONTENT else None
+        score = score if isinstance(score, int) else None
+        return "stages/finish_stage", self._end_of_stage(name) | {"score": score}
+
+    def _whole(self, name: str, spend: Spend | None, replaces: Collection[str]) -> dict[str, Any]:
+        return self._end_of_stage(name) | columns(spend or NO_SPEND) | {"replaces": list(replaces)}
+
+    def _end_of_stage(self, name: str) -> dict[str, Any]:
+        made_of = Json(_made_of(self._claim)) if name == Stage.SOURCE else None
+        return {"next_stage": self._after(name), "made_of": made_of}
+
+    async def save_intent(self, name: str, output: Output, *, stamp: str | None = None) -> datetime:
+        now: datetime | None = (await self._save(name, output, stamp=stamp))["now"]
         if now is None:
             raise LeaseLost(self._claim.job_id, self._claim.attempt)
+        if stamp is not None:
+            self._saved[name] = {**output, stamp: now.isoformat()}
         return now
-
-    async def _save_effect(self, name: str, output: Output) -> Row:
-        now, output = monotonic(), storable(output)
-        row = self._held(
-            await self._database.maybe(
-                "stages/save_effect",
-                **self._fence,
-                stage=name,
-                output=_json(name, output),
-                duration_s=now - self._since,
-            )
-        )
-        self._since = now
-        self._saved[name] = output
-        _note_post(name, output)
-        return row
 
     async def confirm(self) -> datetime:
         now: datetime = self._held(await self._database.maybe("stages/confirm", **self._fence))["now"]

@@ -121,7 +121,7 @@ class Labels(Record):
 class Intent(Record):
     """The intent to create a draft, saved before the request."""
 
-    started_at: Annotated[datetime, PlainSerializer(datetime.isoformat)]
+    started_at: Annotated[datetime, PlainSerializer(datetime.isoformat)]  # by the database clock
     title: str | None = None
     refused: bool = False  # Wix answered that it created nothing
 

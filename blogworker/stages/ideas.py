@@ -25,7 +25,7 @@ from blogworker.stages import library
 from blogworker.stages.effects import IDEAS_FORGOTTEN, Answer
 from blogworker.stages.material import digest, material
 from blogworker.stages.records import SOURCE, Checkpoint, ChosenIdea, Ideas, Source
-from blogworker.stages.work import STAGE_DEADLINE_S, Later, Related, Work
+from blogworker.stages.work import STAGE_DEADLINE_S, Flight, Later, Related, Work
 from blogworker.stages.writing import InvalidOutput, Task, writer_of, written
 
 TITLE_LIMIT, GOOD_TITLE = 200, 70
@@ -106,21 +106,25 @@ class _Search:
         self.taken: list[str] = list(forgotten.titles) if forgotten is not None else []
         self._rejected = frozenset(self.taken)
         self._seen: set[str] = set(self.taken)
+        self._found: list[Idea] = []
         self._language = usable(self.source.get("site") or {}).language
 
     async def round(self, draft: str, repair: str) -> Ideas | None:
         """Choose a cached idea, else one of the call with these checkpoints. Return None if the site has a similar post
         for each of them. Raises Later while another job requests ideas for this source."""
-        paid = self._work.load(Checkpoint(f"ideas.{draft}", Answer)) is not None
-        if not paid and (ideas := await self._from_cache()) is not None:
-            return ideas
-        async with self._single_flight(paid=paid):
-            ideas = None if paid else await self._from_cache()  # another job may have just released the lock
-            return ideas or await self._requested(draft, repair)
+        if self._work.load(Checkpoint(f"ideas.{draft}", Answer)) is not None:
+            async with self._single_flight(always=True, paid=True):
+                return await self._requested(draft, repair)
+        for always in (False, True):  # the second time, the site has a similar post for each cached idea
+            async with self._single_flight(always=always) as flight:
+                if (ideas := await self._from_cache(flight.value)) is not None:
+                    return ideas
+                if flight.ours:
+                    return await self._requested(draft, repair)
+        return None
 
-    async def _from_cache(self) -> Ideas | None:
-        cached = _valid(await self._work.cache.recall(self._key))
-        ideas = [idea for idea in cached if idea.title not in self._seen]
+    async def _from_cache(self, cached: object) -> Ideas | None:
+        ideas = [idea for idea in _valid(cached) if idea.title not in self._seen]
         return await self._chosen(ideas) if ideas else None
 
     async def _requested(self, draft: str, repair: str) -> Ideas | None:
@@ -133,31 +137,33 @@ class _Search:
         )
         offered = await written(self._work, task, accept=read_ideas)
         ideas = await self._chosen(offered, task=task, last_chance=(draft, repair) == ROUNDS[-1])
-        cache = self._work.cache  # filled only now, so that other jobs do not claim all the ideas before this one
-        merged = _merged(_valid(await cache.recall(self._key)), offered)
-        await cache.remember(self._key, [idea.model_dump() for idea in merged], ttl_s=cache.ideas_s)
+        self._found = offered  # cached only now, so that other jobs do not claim all the ideas before this one
         return ideas
 
     async def _related(self, about: list[object]) -> list[Related]:
         return await self._work.checkpoints.related_posts(library.terms_of(about), language=self._language)
 
     @asynccontextmanager
-    async def _single_flight(self, *, paid: bool) -> AsyncIterator[None]:
-        """Hold the single-flight lock of the cache key. A job that has already `paid` does not wait for the lock.
+    async def _single_flight(self, *, always: bool, paid: bool = False) -> AsyncIterator[Flight]:
+        """Read the cached ideas, or hold the single-flight lock of the cache key. Afterwards add what was found to the
+        cache. A job that has already `paid` does not wait for the lock.
 
         The lock need not outlive the stage, because the call ends with the stage.
         """
         cache, claim = self._work.cache, self._work.claim
+        self._found = []
         ours = True  # until it is denied: a cancellation may lose the answer
         try:
-            ours = await cache.acquire_single_flight(self._key, claim, ttl_s=STAGE_DEADLINE_S)
-            if not ours and not paid:
+            flight = await cache.begin_single_flight(self._key, claim, ttl_s=STAGE_DEADLINE_S, always=always)
+            ours = flight.ours
+            if not ours and not paid and (always or flight.value is None):
                 raise Later(uniform(SOONEST_S, LATEST_S), "waits for ideas that another job of this source requests")
-            yield
+            yield flight
         finally:
-            if ours:  # after any outcome: otherwise other jobs would wait for a call that has ended
+            if ours or self._found:  # after any outcome: otherwise other jobs would wait for a call that has ended
+                found = [idea.model_dump() for idea in self._found]
                 with move_on_after(RELEASE_S, shield=True):
-                    await cache.release_single_flight(self._key, claim)
+                    await cache.end_single_flight(self._key, claim, found=found, most=MOST_CACHED)
 
     async def _chosen(self, ideas: list[Idea], *, task: Task | None = None, last_chance: bool = False) -> Ideas | None:
         """Choose the best idea whose title this job can claim. `task`: None for cached ideas."""
@@ -199,14 +205,12 @@ def _task(work: Work, source: Mapping[str, Any], taken: list[str]) -> Task:
 
 
 def _valid(value: Any) -> list[Idea]:
+    """Return the cached ideas, each title once."""
     try:
-        return [Idea.model_validate(idea) for idea in value or []]
+        ideas = [Idea.model_validate(idea) for idea in value or []]
     except ValidationError:
         return []
-
-
-def _merged(cached: list[Idea], offered: list[Idea]) -> list[Idea]:
-    return list({idea.title: idea for idea in [*cached, *offered]}.values())[-MOST_CACHED:]
+    return list({idea.title: idea for idea in ideas}.values())
 
 
 def read_ideas(text: str) -> list[Idea]:

@@ -22,7 +22,7 @@ from blogworker.spend.ledger import Spend
 from blogworker.stages.cache import StoredCache
 from blogworker.stages.pipeline import STAGES
 from blogworker.stages.records import Output, Record
-from blogworker.stages.work import STAGE_DEADLINE_S, ClaimedTitle, Related, Work
+from blogworker.stages.work import STAGE_DEADLINE_S, ClaimedTitle, Flight, Related, Work
 
 ATTEMPTS = 4
 LONGEST_PAUSE_S = 60.0  # a person waits for the preview
@@ -93,7 +93,7 @@ class UnqueuedCheckpoints:
             self.calls[-1] = replace(last, seconds=last.seconds + now - self._since)
         self._since = now
 
-    async def save_intent(self, name: str, output: Output) -> datetime:
+    async def save_intent(self, name: str, output: Output, *, stamp: str | None = None) -> datetime:
         raise RuntimeError("a preview is not published")
 
     async def confirm(self) -> datetime:
@@ -139,10 +139,10 @@ class Recalled(StoredCache):
     async def forget(self, key: str) -> None:
         pass
 
-    async def acquire_single_flight(self, key: str, claim: Claim, *, ttl_s: float) -> bool:
-        return True  # its ideas are not shared, so no job waits for them
+    async def begin_single_flight(self, key: str, claim: Claim, *, ttl_s: float, always: bool = False) -> Flight:
+        return Flight(await self.recall(key), ours=True)  # its ideas are not shared, so no job waits for them
 
-    async def release_single_flight(self, key: str, claim: Claim) -> None:
+    async def end_single_flight(self, key: str, claim: Claim, *, found: Sequence[object], most: int) -> None:
         pass
 
 

@@ -238,9 +238,9 @@ async def _requested(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> st
     async def intend() -> None:
         """Save the intent right before the request. A wait in between would age it, and the claim could be lost."""
         nonlocal intent
-        now = await work.checkpoints.confirm()
-        intent = Intent(started_at=now, title=draft["title"])
-        await work.save_intent(INTENT, intent)
+        unstarted = {"title": draft["title"], "refused": False}
+        await work.checkpoints.save_intent(INTENT.name, unstarted, stamp="started_at")
+        intent = work.load(INTENT)
 
     try:
         return await wix.create_draft(work.claim.instance_id, draft, before=intend)

@@ -56,9 +56,10 @@ class Checkpoints(Protocol):
         """Store `output` under `name`. `replaces`: checkpoints whose paid calls count as wasted from now on, because
         the post does not use them. Raises LeaseLost if the attempt has lost its claim."""
 
-    async def save_intent(self, name: str, output: Output) -> datetime:
+    async def save_intent(self, name: str, output: Output, *, stamp: str | None = None) -> datetime:
         """Store `output` before the effect that it announces, and confirm the claim in the same statement. Return the
-        time of the database. Raises LeaseLost if the attempt has lost its claim."""
+        time of the database, which is also stored in `output` under the key `stamp`. Raises LeaseLost if the attempt
+        has lost its claim."""
 
     async def confirm(self) -> datetime:
         """Return the time of the database. Called before each visible effect. Raises LeaseLost if the attempt has lost
@@ -120,6 +121,14 @@ class Related:
     share: float  # of the terms that both posts have, from 0 to 1
 
 
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """The answer of `begin_single_flight`."""
+
+    value: Any  # None: nothing is cached
+    ours: bool  # whether this attempt has the lock
+
+
 class Guard(Protocol):
     """The circuit breakers of the providers. `quota.breaker` implements it for the fleet."""
 
@@ -155,13 +164,14 @@ class Cache(Protocol):
     async def forget(self, key: str) -> None:
         """Remove the value."""
 
-    async def acquire_single_flight(self, key: str, claim: Claim, *, ttl_s: float) -> bool:
-        """Acquire the single-flight lock of `key`: only one attempt of the fleet requests what is missing. Return False
-        if another attempt has the lock. The lock ends with `release_single_flight`, with the attempt, or after
-        `ttl_s`."""
+    async def begin_single_flight(self, key: str, claim: Claim, *, ttl_s: float, always: bool = False) -> Flight:
+        """Read the value, or acquire the single-flight lock of `key`, so that only one attempt of the fleet requests
+        what is missing. `always`: acquire the lock also if there is a value. The lock ends with `end_single_flight`,
+        with the attempt, or after `ttl_s`."""
 
-    async def release_single_flight(self, key: str, claim: Claim) -> None:
-        """Release the lock, if this attempt still has it."""
+    async def end_single_flight(self, key: str, claim: Claim, *, found: Sequence[object], most: int) -> None:
+        """Add `found` to the list of `key`, of which the newest `most` are kept. Release the lock, if this attempt
+        still has it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -898,6 +898,46 @@ create unlogged table cache (
 
 create index cache_expires_idx on cache (expires_at);
 
+-- Reads a cached value, or acquires the lock of its key: only one attempt requests what is missing.
+-- Takes  of: the key; job, try: the new owner; ttl_s: seconds until the lock expires; always: acquire it also if there
+--        is a value.
+-- Gives  value, as of when the lock was acquired: its last owner may have stored one; ours: whether this attempt has
+--        the lock, now or already. A lock also ends when the attempt of its owner ends: settled, or rescued from a dead
+--        worker.
+-- Locks  the row of the lock.
+create function begin_single_flight(
+    of text, job bigint, try integer, ttl_s double precision, always boolean, out value jsonb, out ours boolean
+) language plpgsql volatile as $$
+begin
+    ours := false;
+    if not always then
+        select c.value into value from cache as c where c.key = of and c.expires_at > now();
+        if found then
+            return;
+        end if;
+    end if;
+    insert into cache as c (key, value, expires_at)
+    values (
+        of || '/lock', jsonb_build_object('job_id', job, 'attempt', try), now() + make_interval(secs => least(1e9, ttl_s))
+    )
+    on conflict (key) do update
+    set value = excluded.value, expires_at = excluded.expires_at
+    where
+        c.expires_at <= now()
+        or c.value = excluded.value
+        or exists (
+            select from blog_generations as g
+            where
+                g.id = (c.value ->> 'job_id')::bigint
+                -- A statement that began before the owner's claim sees an older attempt: the owner may still run.
+                and g.attempt >= (c.value ->> 'attempt')::integer
+                and (g.attempt > (c.value ->> 'attempt')::integer or g.status <> 'PROCESSING')
+        );
+    ours := found;
+    select c.value into value from cache as c where c.key = of and c.expires_at > now();
+end
+$$;
+
 -- A person's retry ---------------------------------------------------------------------------------------------------
 
 -- A hash of everything that a source is made of. Equal numbers have equal hashes, however they are written. The
@@ -2646,11 +2686,11 @@ create trigger summed after insert or update on provider_usage
 for each row when (not restoring()) execute function provider_usage_summed();
 
 -- Adds usage to the ledger. The sums stay within their bounds.
--- Takes  usages: one for each hour, provider, model and site; null: none.
+-- Takes  usages: one for each hour, provider, model and site; null, or a null among them: none.
 -- Locks  the rows of the ledger, in the order given, then the totals of their days.
 create function add_usage(usages provider_usage[]) returns void language plpgsql volatile strict as $$
 begin
-    insert into provider_usage as u select n.* from unnest(usages) as n
+    insert into provider_usage as u select n.* from unnest(usages) as n where n.hour is not null
     on conflict (hour, provider, model, instance_id) do update
     set
         requests = least(1000000000000000, u.requests + excluded.requests),
@@ -2664,6 +2704,21 @@ begin
         posts = u.posts + excluded.posts,
         score_sum = u.score_sum + excluded.score_sum;
 end
+$$;
+
+-- The usage that books the score of a post for the model that wrote it: that of the repair, if there is one. Null: no
+-- model is known.
+create function score_usage(job bigint, site text, score integer) returns provider_usage
+language sql stable as $$
+    select row(date_trunc('hour', now(), 'UTC'), s.provider, s.model, site, 0, 0, 0, 0, 0, 0, 0, 0, 1, score)::provider_usage
+    from generation_stages as s
+    where
+        s.generation_id = job
+        and s.stage in ('content.draft', 'content.repair')
+        and s.provider is not null
+        and s.model is not null
+    order by s.stage desc
+    limit 1
 $$;
 
 -- Spent by a site, or by all sites where site is null, on the UTC day and in the UTC month of t.
@@ -3942,14 +3997,14 @@ $do$;
 -- The names of all our functions; the schema may hold functions of others. tests/db/test_roles.py keeps it complete.
 create function own_functions() returns text[] language sql immutable as $$
     select array[
-        'add_usage', 'announce_sites', 'blog_generations_after_delete', 'blog_generations_after_insert',
-        'blog_generations_after_truncate', 'blog_generations_after_update', 'blog_generations_guard_attempt',
-        'blog_generations_guard_columns', 'blog_generations_guard_insert', 'blog_generations_guard_line',
-        'blog_generations_guard_reservation', 'blog_generations_guard_update', 'blog_generations_within_limits',
-        'blogs_per_minute', 'breaker_end_probe', 'breaker_pause', 'breaker_report', 'bucket_needs', 'claim_slug',
-        'claim_title', 'compare_titles', 'create_sites', 'draw_review', 'enqueue_blog', 'enqueue_blogs',
-        'estimated_wait_minutes', 'expected_wait_s', 'fleet_blocked_s', 'fleet_budget_changed', 'fleet_capacity',
-        'fleet_needs', 'forget_deleted_draft', 'forget_from', 'forget_rejected_work', 'forget_work',
+        'add_usage', 'announce_sites', 'begin_single_flight', 'blog_generations_after_delete',
+        'blog_generations_after_insert', 'blog_generations_after_truncate', 'blog_generations_after_update',
+        'blog_generations_guard_attempt', 'blog_generations_guard_columns', 'blog_generations_guard_insert',
+        'blog_generations_guard_line', 'blog_generations_guard_reservation', 'blog_generations_guard_update',
+        'blog_generations_within_limits', 'blogs_per_minute', 'breaker_end_probe', 'breaker_pause', 'breaker_report',
+        'bucket_needs', 'claim_slug', 'claim_title', 'compare_titles', 'create_sites', 'draw_review', 'enqueue_blog',
+        'enqueue_blogs', 'estimated_wait_minutes', 'expected_wait_s', 'fleet_blocked_s', 'fleet_budget_changed',
+        'fleet_capacity', 'fleet_needs', 'forget_deleted_draft', 'forget_from', 'forget_rejected_work', 'forget_work',
         'generation_errors_waste', 'hold_budget', 'is_attempt', 'is_claimable', 'is_in_line', 'is_published',
         'is_shown', 'is_started', 'is_suspect', 'json_number', 'keep_all_titles', 'keep_titles', 'line_number',
         'made_of', 'needs_shop', 'note_queue_size', 'over_budget', 'own_functions', 'pending_count', 'place_in_site',
@@ -3957,11 +4012,11 @@ create function own_functions() returns text[] language sql immutable as $$
         'quota_ahead_s', 'quota_cost', 'quota_counted', 'quota_last_minute', 'quota_moved_on', 'quota_pace',
         'quota_round', 'quota_shown', 'quota_slot', 'refuse_blogs', 'release_title', 'reopen_capped_sites',
         'replace_seeded_row', 'require_room', 'require_site_room', 'require_storable', 'restoring', 'retry_stage',
-        'secure_functions', 'service_floor', 'shell_word', 'site_has_pending', 'site_in_flight', 'sites_budgeted',
-        'sites_guard_columns', 'sites_in_line', 'sites_note_floor', 'sites_rejoin', 'spare_published', 'spending_at',
-        'spent_usd', 'stage_number', 'stage_rooms', 'standard_blog_tokens', 'sum_held_usd', 'take_turn', 'title_key',
-        'title_likeness', 'title_limit', 'title_trigrams', 'titles_like', 'usd_text', 'utc_day', 'waiting_sites',
-        'wake_workers'
+        'score_usage', 'secure_functions', 'service_floor', 'shell_word', 'site_has_pending', 'site_in_flight',
+        'sites_budgeted', 'sites_guard_columns', 'sites_in_line', 'sites_note_floor', 'sites_rejoin',
+        'spare_published', 'spending_at', 'spent_usd', 'stage_number', 'stage_rooms', 'standard_blog_tokens',
+        'sum_held_usd', 'take_turn', 'title_key', 'title_likeness', 'title_limit', 'title_trigrams', 'titles_like',
+        'usd_text', 'utc_day', 'waiting_sites', 'wake_workers'
     ]
 $$;
 

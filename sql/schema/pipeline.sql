@@ -160,6 +160,46 @@ create unlogged table cache (
 
 create index cache_expires_idx on cache (expires_at);
 
+-- Reads a cached value, or acquires the lock of its key: only one attempt requests what is missing.
+-- Takes  of: the key; job, try: the new owner; ttl_s: seconds until the lock expires; always: acquire it also if there
+--        is a value.
+-- Gives  value, as of when the lock was acquired: its last owner may have stored one; ours: whether this attempt has
+--        the lock, now or already. A lock also ends when the attempt of its owner ends: settled, or rescued from a dead
+--        worker.
+-- Locks  the row of the lock.
+create function begin_single_flight(
+    of text, job bigint, try integer, ttl_s double precision, always boolean, out value jsonb, out ours boolean
+) language plpgsql volatile as $$
+begin
+    ours := false;
+    if not always then
+        select c.value into value from cache as c where c.key = of and c.expires_at > now();
+        if found then
+            return;
+        end if;
+    end if;
+    insert into cache as c (key, value, expires_at)
+    values (
+        of || '/lock', jsonb_build_object('job_id', job, 'attempt', try), now() + make_interval(secs => least(1e9, ttl_s))
+    )
+    on conflict (key) do update
+    set value = excluded.value, expires_at = excluded.expires_at
+    where
+        c.expires_at <= now()
+        or c.value = excluded.value
+        or exists (
+            select from blog_generations as g
+            where
+                g.id = (c.value ->> 'job_id')::bigint
+                -- A statement that began before the owner's claim sees an older attempt: the owner may still run.
+                and g.attempt >= (c.value ->> 'attempt')::integer
+                and (g.attempt > (c.value ->> 'attempt')::integer or g.status <> 'PROCESSING')
+        );
+    ours := found;
+    select c.value into value from cache as c where c.key = of and c.expires_at > now();
+end
+$$;
+
 -- A person's retry ---------------------------------------------------------------------------------------------------
 
 -- A hash of everything that a source is made of. Equal numbers have equal hashes, however they are written. The

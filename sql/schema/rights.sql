@@ -146,14 +146,14 @@ $do$;
 -- The names of all our functions; the schema may hold functions of others. tests/db/test_roles.py keeps it complete.
 create function own_functions() returns text[] language sql immutable as $$
     select array[
-        'add_usage', 'announce_sites', 'blog_generations_after_delete', 'blog_generations_after_insert',
-        'blog_generations_after_truncate', 'blog_generations_after_update', 'blog_generations_guard_attempt',
-        'blog_generations_guard_columns', 'blog_generations_guard_insert', 'blog_generations_guard_line',
-        'blog_generations_guard_reservation', 'blog_generations_guard_update', 'blog_generations_within_limits',
-        'blogs_per_minute', 'breaker_end_probe', 'breaker_pause', 'breaker_report', 'bucket_needs', 'claim_slug',
-        'claim_title', 'compare_titles', 'create_sites', 'draw_review', 'enqueue_blog', 'enqueue_blogs',
-        'estimated_wait_minutes', 'expected_wait_s', 'fleet_blocked_s', 'fleet_budget_changed', 'fleet_capacity',
-        'fleet_needs', 'forget_deleted_draft', 'forget_from', 'forget_rejected_work', 'forget_work',
+        'add_usage', 'announce_sites', 'begin_single_flight', 'blog_generations_after_delete',
+        'blog_generations_after_insert', 'blog_generations_after_truncate', 'blog_generations_after_update',
+        'blog_generations_guard_attempt', 'blog_generations_guard_columns', 'blog_generations_guard_insert',
+        'blog_generations_guard_line', 'blog_generations_guard_reservation', 'blog_generations_guard_update',
+        'blog_generations_within_limits', 'blogs_per_minute', 'breaker_end_probe', 'breaker_pause', 'breaker_report',
+        'bucket_needs', 'claim_slug', 'claim_title', 'compare_titles', 'create_sites', 'draw_review', 'enqueue_blog',
+        'enqueue_blogs', 'estimated_wait_minutes', 'expected_wait_s', 'fleet_blocked_s', 'fleet_budget_changed',
+        'fleet_capacity', 'fleet_needs', 'forget_deleted_draft', 'forget_from', 'forget_rejected_work', 'forget_work',
         'generation_errors_waste', 'hold_budget', 'is_attempt', 'is_claimable', 'is_in_line', 'is_published',
         'is_shown', 'is_started', 'is_suspect', 'json_number', 'keep_all_titles', 'keep_titles', 'line_number',
         'made_of', 'needs_shop', 'note_queue_size', 'over_budget', 'own_functions', 'pending_count', 'place_in_site',
@@ -161,11 +161,11 @@ create function own_functions() returns text[] language sql immutable as $$
         'quota_ahead_s', 'quota_cost', 'quota_counted', 'quota_last_minute', 'quota_moved_on', 'quota_pace',
         'quota_round', 'quota_shown', 'quota_slot', 'refuse_blogs', 'release_title', 'reopen_capped_sites',
         'replace_seeded_row', 'require_room', 'require_site_room', 'require_storable', 'restoring', 'retry_stage',
-        'secure_functions', 'service_floor', 'shell_word', 'site_has_pending', 'site_in_flight', 'sites_budgeted',
-        'sites_guard_columns', 'sites_in_line', 'sites_note_floor', 'sites_rejoin', 'spare_published', 'spending_at',
-        'spent_usd', 'stage_number', 'stage_rooms', 'standard_blog_tokens', 'sum_held_usd', 'take_turn', 'title_key',
-        'title_likeness', 'title_limit', 'title_trigrams', 'titles_like', 'usd_text', 'utc_day', 'waiting_sites',
-        'wake_workers'
+        'score_usage', 'secure_functions', 'service_floor', 'shell_word', 'site_has_pending', 'site_in_flight',
+        'sites_budgeted', 'sites_guard_columns', 'sites_in_line', 'sites_note_floor', 'sites_rejoin',
+        'spare_published', 'spending_at', 'spent_usd', 'stage_number', 'stage_rooms', 'standard_blog_tokens',
+        'sum_held_usd', 'take_turn', 'title_key', 'title_likeness', 'title_limit', 'title_trigrams', 'titles_like',
+        'usd_text', 'utc_day', 'waiting_sites', 'wake_workers'
     ]
 $$;
 

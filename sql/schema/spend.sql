@@ -150,11 +150,11 @@ create trigger summed after insert or update on provider_usage
 for each row when (not restoring()) execute function provider_usage_summed();
 
 -- Adds usage to the ledger. The sums stay within their bounds.
--- Takes  usages: one for each hour, provider, model and site; null: none.
+-- Takes  usages: one for each hour, provider, model and site; null, or a null among them: none.
 -- Locks  the rows of the ledger, in the order given, then the totals of their days.
 create function add_usage(usages provider_usage[]) returns void language plpgsql volatile strict as $$
 begin
-    insert into provider_usage as u select n.* from unnest(usages) as n
+    insert into provider_usage as u select n.* from unnest(usages) as n where n.hour is not null
     on conflict (hour, provider, model, instance_id) do update
     set
         requests = least(1000000000000000, u.requests + excluded.requests),
@@ -168,6 +168,21 @@ begin
         posts = u.posts + excluded.posts,
         score_sum = u.score_sum + excluded.score_sum;
 end
+$$;
+
+-- The usage that books the score of a post for the model that wrote it: that of the repair, if there is one. Null: no
+-- model is known.
+create function score_usage(job bigint, site text, score integer) returns provider_usage
+language sql stable as $$
+    select row(date_trunc('hour', now(), 'UTC'), s.provider, s.model, site, 0, 0, 0, 0, 0, 0, 0, 0, 1, score)::provider_usage
+    from generation_stages as s
+    where
+        s.generation_id = job
+        and s.stage in ('content.draft', 'content.repair')
+        and s.provider is not null
+        and s.model is not null
+    order by s.stage desc
+    limit 1
 $$;
 
 -- Spent by a site, or by all sites where site is null, on the UTC day and in the UTC month of t.

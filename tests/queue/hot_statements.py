@@ -59,22 +59,19 @@ ONE_BLOG = {
     "queue_size_limit": 50_000,
     "publish_mode": None,
 }
-CHECKPOINT = FENCE | {
-    "stage": "ideas",
-    "output": Json({}),
-    "next_stage": "content",
+STORED = {"output": Json({}), "duration_s": 1.0}
+PAID = {
     "model": "m",
     "prompt_version": "1",
     "wasted": False,
-    "replaces": [],
     "tokens_in": 1,
     "tokens_cached": 0,
     "tokens_out": 1,
     "cost_usd": 0.1,
-    "duration_s": 1.0,
     "provider": "openai",
-    "made_of": None,
 }
+END = {"next_stage": "content", "made_of": None}
+CHECKPOINT = FENCE | STORED | PAID | END | {"stage": "ideas", "replaces": []}
 POST = dict.fromkeys(("title", "slug", "excerpt", "markdown", "html", "seo_title", "seo_description"), "t") | {
     "word_count": 1
 }
@@ -241,7 +238,17 @@ HOT = [
     ),
     Hot("stages/load_checkpoints", {"job_ids": mine()}, ("generation_stages_pkey",)),
     Hot("stages/save_checkpoint", CHECKPOINT),
-    Hot("stages/save_effect", FENCE | {"stage": "publish.intent", "output": Json({}), "duration_s": 1.0}),
+    Hot("stages/save_effect", FENCE | STORED | {"stage": "publish.intent", "stamp": "started_at"}),
+    Hot("stages/save_paid", FENCE | STORED | PAID | {"stage": "ideas.draft"}),
+    Hot("stages/finish_stage", FENCE | STORED | END | {"stage": "content", "score": 80}),
+    Hot(
+        "stages/begin_single_flight",
+        {"key": "k", "job_id": mine()[0], "attempt": 1, "ttl_s": 60.0, "always": True},
+    ),
+    Hot(
+        "stages/end_single_flight",
+        {"key": "k", "job_id": mine()[0], "attempt": 1, "found": Json([1]), "most": 60, "ttl_s": 60.0},
+    ),
     Hot(
         "stages/update_post",
         FENCE | dict.fromkeys(("image", *LATER)) | {"wix_post_id": "p", "url": "https://shop.example/p"},

@@ -18,7 +18,7 @@ from blogworker.spend.budget import Refusal
 from blogworker.spend.ledger import Spend
 from blogworker.stages import publish
 from blogworker.stages.records import Output
-from blogworker.stages.work import ClaimedTitle, Clients, Related, Work
+from blogworker.stages.work import ClaimedTitle, Clients, Flight, Related, Work
 
 from .pipeline_harness import Harness, opened_harness
 
@@ -61,8 +61,9 @@ class RecordedCheckpoints:
         if spend is not None:
             self.spends[name] = spend
 
-    async def save_intent(self, name: str, output: Output) -> datetime:
-        await self.save(name, output)
+    async def save_intent(self, name: str, output: Output, *, stamp: str | None = None) -> datetime:
+        now = datetime.now(UTC)
+        await self.save(name, {**output, stamp: now.isoformat()} if stamp else output)
         return await self.confirm()
 
     async def confirm(self) -> datetime:
@@ -136,11 +137,14 @@ class Remembered:
     async def forget(self, key: str) -> None:
         self.values.pop(key, None)
 
-    async def acquire_single_flight(self, key: str, claim: Claim, *, ttl_s: float) -> bool:
-        return True
+    async def begin_single_flight(self, key: str, claim: Claim, *, ttl_s: float, always: bool = False) -> Flight:
+        value = self.values.get(key)
+        return Flight(value, ours=always or value is None)
 
-    async def release_single_flight(self, key: str, claim: Claim) -> None:
-        pass
+    async def end_single_flight(self, key: str, claim: Claim, *, found: Sequence[object], most: int) -> None:
+        if found:
+            self.values[key] = [*self.values.get(key, []), *json.loads(json.dumps(list(found)))][-most:]
+            self.lifetimes[key] = self.ideas_s
 
 
 @dataclass

@@ -12,11 +12,11 @@ from blogworker.providers.openai_answers import Generation
 from blogworker.queue.job import Claim
 from blogworker.queue.rescue import MOST, MOST_LONE
 from blogworker.settings import OpenAISettings
-from blogworker.stages import ideas, material
+from blogworker.stages import ideas
 from blogworker.stages.cache import StoredCache
 from blogworker.stages.ideas import LATEST_S, SOONEST_S
 from blogworker.stages.preview import Recalled, UnqueuedCheckpoints, preview
-from blogworker.stages.work import STAGE_DEADLINE_S, Work
+from blogworker.stages.work import STAGE_DEADLINE_S, Flight, Work
 
 from .conftest import SITE, ClosedBreakers, idea
 from .pipeline_harness import Harness
@@ -61,7 +61,7 @@ async def dying(harness: Harness) -> Claim:
     await harness.add(SITE)
     await harness.add(SITE)
     [taken] = await harness.claims(1)
-    assert await cache_of(harness).acquire_single_flight(key, taken, ttl_s=STAGE_DEADLINE_S)
+    assert (await cache_of(harness).begin_single_flight(key, taken, ttl_s=STAGE_DEADLINE_S)).ours
     return taken
 
 
@@ -168,11 +168,11 @@ async def test_a_cancelled_buyer_lets_the_next_one_try(work, writer, checkpoints
         buying.set()
         return await sleep_forever()
 
-    async def release_single_flight(key: str, claim: Claim) -> None:
+    async def end_single_flight(key: str, claim: Claim, **_: object) -> None:
         await sleep(0.01)
         ended.append(claim)
 
-    writer.generate, cache.release_single_flight = generate, release_single_flight
+    writer.generate, cache.end_single_flight = generate, end_single_flight
 
     async with create_task_group() as tasks:
         tasks.start_soon(ideas.run, work)
@@ -232,13 +232,11 @@ async def test_a_preview_neither_waits_for_ideas_nor_delays_others(harness, dyin
 async def test_ideas_that_arrived_meanwhile_are_not_bought_again(work, writer, checkpoints, cache):
     """Between its look at the shelf and its turn to buy another one may have filled it."""
     checkpoints.saved["source"] = CURTAINS
-    key = f"ideas/{SITE}/{material.digest(CURTAINS)}"
 
-    async def acquire_single_flight(*_: Any, **__: Any) -> bool:
-        await cache.remember(key, [idea(title="Bought just now")], ttl_s=60)
-        return True
+    async def begin_single_flight(*_: Any, **__: Any) -> Flight:
+        return Flight([idea(title="Bought just now")], ours=True)
 
-    cache.acquire_single_flight = acquire_single_flight
+    cache.begin_single_flight = begin_single_flight
 
     output = (await ideas.run(work)).dump()
 
@@ -252,13 +250,13 @@ async def test_a_lost_attempt_does_not_release_the_next_lock(harness, dying):
     key = key.removesuffix("/lock")
     await rescue(harness)
     [again] = await harness.claims(1)
-    assert await cache.acquire_single_flight(key, again, ttl_s=60)
+    assert (await cache.begin_single_flight(key, again, ttl_s=60)).ours
 
-    await cache.release_single_flight(key, dying)
+    await cache.end_single_flight(key, dying, found=[], most=9)
     assert await buyers(harness) == [again.job_id]
-    assert await cache.acquire_single_flight(key, again, ttl_s=60), "said again, as after a lost answer"
+    assert (await cache.begin_single_flight(key, again, ttl_s=60)).ours, "said again, as after a lost answer"
 
-    await cache.release_single_flight(key, again)
+    await cache.end_single_flight(key, again, found=[], most=9)
     assert await buyers(harness) == []
 
 
@@ -268,7 +266,7 @@ async def test_one_of_many_concurrent_jobs_becomes_the_buyer(harness):
     cache, answers = cache_of(harness), []
 
     async def ask(taken: Claim) -> None:
-        answers.append(await cache.acquire_single_flight("k", taken, ttl_s=60))
+        answers.append((await cache.begin_single_flight("k", taken, ttl_s=60)).ours)
 
     async with create_task_group() as tasks:
         for taken in await harness.claims(BLOGS):

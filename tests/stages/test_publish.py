@@ -59,7 +59,6 @@ async def test_the_claim_is_confirmed_before_every_visible_effect(world, checkpo
         "save publish.media",
         "confirm",
         "save publish.tags",
-        "confirm",  # for the database's time, which the intent carries
         "save publish.intent",
         "confirm",
         "save publish.draft",
@@ -157,9 +156,8 @@ async def test_the_claim_is_confirmed_after_the_wait_for_quota(world, checkpoint
 
     events = [event for event in checkpoints.events if event != "store_post"]
     intended = events.index("save publish.intent")
-    assert events[intended - 2 : intended + 3] == [
+    assert events[intended - 1 : intended + 3] == [
         "turn",
-        "confirm",
         "save publish.intent",
         "confirm",
         "save publish.draft",

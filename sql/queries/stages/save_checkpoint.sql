@@ -122,20 +122,17 @@ advanced as (
     where g.id = h.id and (%(next_stage)s::text is not null or (g.held_for = %(attempt)s and p.paid_usd > 0))
 ),
 
--- The score of the post, for the model that wrote it.
 scored as (
-    select s.provider, s.model, (%(output)s::jsonb ->> 'score')::integer as score
+    select u.provider, u.model, u.score_sum as score
     from held as h
-    join generation_stages as s on s.generation_id = h.id
-    where
-        %(stage)s = 'content'
-        and jsonb_typeof(%(output)s::jsonb -> 'score') = 'number'
-        and s.stage in ('content.draft', 'content.repair')
-        and s.provider is not null
-        and s.model is not null
-        and exists (select from saved)
-    order by s.stage desc -- the repair, if there is one
-    limit 1
+    cross join score_usage(
+        h.id,
+        h.instance_id,
+        case
+            when jsonb_typeof(%(output)s::jsonb -> 'score') = 'number' then (%(output)s::jsonb ->> 'score')::integer
+        end
+    ) as u
+    where %(stage)s = 'content' and u.score_sum is not null and exists (select from saved)
 ),
 
 paid as (

@@ -1,5 +1,6 @@
 -- save_effect: save_checkpoint for an effect that costs nothing and ends no stage. Fenced. Idempotent.
--- Takes  worker_id uuid; job_id; attempt; stage: the checkpoint's name; output jsonb; duration_s.
+-- Takes  worker_id uuid; job_id; attempt; stage: the checkpoint's name; output jsonb; duration_s; stamp: a key of the
+--        output that receives the time, null: none.
 -- Gives  one row: now, the database clock, null if the lease of the worker has ended: then what was stored must not
 --        begin; no row if the attempt has lost its claim: then nothing was written.
 -- Locks  the job.
@@ -12,7 +13,14 @@ with held as (
 
 saved as (
     insert into generation_stages as s (generation_id, stage, output, duration_s, attempt)
-    select h.id, %(stage)s, %(output)s::jsonb, %(duration_s)s, %(attempt)s
+    select
+        h.id,
+        %(stage)s,
+        %(output)s::jsonb || case
+            when %(stamp)s::text is null then '{}' else jsonb_build_object(%(stamp)s::text, now())
+        end,
+        %(duration_s)s,
+        %(attempt)s
     from held as h
     on conflict (generation_id, stage) do update
     set
