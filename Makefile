@@ -1,6 +1,6 @@
 PYTHON ?= python3
 VENV ?= .venv
-JOBS ?= 5
+JOBS ?= 7
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-LIMIT_S = 30
+LIMIT_S = 90
 SERVER = Path(__file__).with_name("forkserver.py")
 
 

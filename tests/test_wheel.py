@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DATA = ("*.sql", "*.html", "*.css", "*.js", "*.svg", "*.csv", "*.txt", "*.md")
-LIMIT_S = 60
+LIMIT_S = 150
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

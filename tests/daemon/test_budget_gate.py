@@ -21,7 +21,7 @@ from blogworker.settings import Settings, load
 pytestmark = pytest.mark.anyio
 
 JOBS, SLOTS = 200, 5
-WITHIN = 20.0
+WITHIN = 45.0
 NO_ROOM = "the fleet's budget has no room for a job"
 
 

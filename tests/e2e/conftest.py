@@ -24,7 +24,7 @@ from blogworker.telemetry import keys_of
 from tests.forks import Child, Forks
 
 SPEED = 50
-WITHIN_S = 30.0
+WITHIN_S = 90.0  # only a starved machine takes so long
 LOOK_S = 0.05
 EVERYWHERE = {"event", "level", "timestamp", "job_id", "instance_id", "attempt"}
 

@@ -25,7 +25,7 @@ from tests.pages import anchors, parse
 FOLDER = Path(str(sql_dir())) / "monitoring"
 RULES = (FOLDER / "alerts.yml").read_text(encoding="utf-8")
 ALERTS = {block.partition("\n")[0]: block for block in RULES.split("- alert: ")[1:]}
-LIMIT_S = 30
+LIMIT_S = 90
 CONFIG = """
 global: {{scrape_interval: 1s, evaluation_interval: 1s}}
 rule_files: [{rules}]

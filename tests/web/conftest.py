@@ -16,7 +16,7 @@ import pytest
 
 from blogworker.ops.tokens import hash_of, new_token
 
-LIMIT_S = 30.0
+LIMIT_S = 90.0
 Rows = Callable[..., list[tuple[Any, ...]]]
 
 
