@@ -20,6 +20,7 @@ from blogworker.errors import SettingsError
 from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, ImagePrices, TextPrices
 from blogworker.proxies import Proxies
 from blogworker.section import ProviderSettings, Section, WebAddress, from_json, load_section, without_line_break
+from blogworker.slots import SlotSettings
 
 LogLevel = Literal["error", "warning", "info", "debug"]
 ImageTrouble = Literal["wait", "skip", "fail"]
@@ -106,11 +107,10 @@ def default_name() -> str:
     return f"{socket.gethostname()}/{os.getpid()}"
 
 
-class WorkerSettings(Section):
+class WorkerSettings(SlotSettings):
     model_config = SettingsConfigDict(env_prefix="BLOGWORKER_")
 
     name: str = Field(default_factory=default_name, min_length=1, max_length=200, description="this worker's name")
-    concurrency: int = Field(50, ge=1, le=1000, description="concurrent jobs: slots")
     poll_interval: float = Field(10, gt=0, le=3_600, description="seconds between polls of an idle worker")
     heartbeat_interval: float = Field(30, gt=0, le=3_600, description="seconds between heartbeat log lines")
     lease: float = Field(15, ge=3, le=3_600, description="seconds after which an unextended lease expires")

@@ -56,7 +56,9 @@ class TimedPipeline:
         self._first_s = inf
         self._last_s = 0.0
 
-    async def __call__(self, worker_id: UUID, claim: Claim, saved: Mapping[str, Output]) -> Outcome:
+    async def __call__(
+        self, worker_id: UUID, claim: Claim, saved: Mapping[str, Output], enter: object = None
+    ) -> Outcome:
         self._first_s = min(self._first_s, monotonic())
         await self._run(claim)
         self._last_s = monotonic()

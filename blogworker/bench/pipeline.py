@@ -29,6 +29,7 @@ class Plan:
     workers: int
     slots: int  # of each worker
     speed: float
+    by_stage: str | None = None  # slots of our worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ async def measure(plan: Plan, *, progress: Callable[[str], None]) -> list[Figure
 
 async def _run(plan: Plan, dsn: str, kind: str) -> Figure:
     command = worker if kind == OURS else _bare_command
-    async with large_quotas(dsn, slots=plan.slots, speed=plan.speed, command=command) as env:
+    by_stage = {"BLOGWORKER_SLOTS": plan.by_stage} if plan.by_stage and kind == OURS else {}
+    async with large_quotas(dsn, slots=plan.slots, speed=plan.speed, command=command, more=by_stage) as env:
         await env.database.execute("bench/add_statistics")
         await env.database.execute("bench/insert_round_robin", prefix="site", sites=SITES, jobs=plan.jobs)
         if kind == BARE:

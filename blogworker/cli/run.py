@@ -45,6 +45,15 @@ def register(app: typer.Typer) -> None:
 
 def run(
     concurrency: int | None = typer.Option(None, help="Jobs at once. [BLOGWORKER_CONCURRENCY, 50]"),
+    stages: str | None = typer.Option(
+        None,
+        help="Run only these stages, such as ideas,content. Other workers run the others. [BLOGWORKER_STAGES, all]",
+    ),
+    slots: str | None = typer.Option(
+        None,
+        help="Jobs at once by stage, instead of one number for all: content=40,image=80,publish=20. A stage without a "
+        "number uses the slots of the next one with a number. [BLOGWORKER_SLOTS]",
+    ),
     name: str | None = typer.Option(None, help="This worker's stable name. [BLOGWORKER_NAME, host/pid]"),
     batch_size: int | None = typer.Option(None, help="Jobs per claim, at most. [BLOGWORKER_BATCH_SIZE, 100]"),
     max_per_instance: int | None = typer.Option(
@@ -66,7 +75,13 @@ def run(
     or SIGINT releases its jobs at once."""
     settings = load(
         {
-            "worker": {"concurrency": concurrency, "name": name, "drain_timeout": drain_timeout}
+            "worker": {
+                "concurrency": concurrency,
+                "stages": stages,
+                "slots": slots,
+                "name": name,
+                "drain_timeout": drain_timeout,
+            }
             | (ALONE if suspects else {}),
             "queue": {"batch_size": batch_size, "max_per_instance": max_per_instance},
         }

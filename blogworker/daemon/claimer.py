@@ -1,5 +1,6 @@
 """Claim jobs for one worker, and find out whether the queue is empty."""
 
+from collections.abc import Collection
 from functools import partial
 from time import monotonic
 from uuid import UUID
@@ -14,8 +15,10 @@ from blogworker.db.pool import Database
 from blogworker.db.retrying import DatabaseHealth
 from blogworker.queue.admit import admissible
 from blogworker.queue.claim import Claimed, Scan, claim
+from blogworker.queue.job import Stage
 from blogworker.queue.rescue import claim_suspect
 from blogworker.queue.unclaimable import fail_unclaimable
+from blogworker.slots import ALL_STAGES
 from blogworker.telemetry import get_logger
 
 NO_CLAIMS = Claimed(claims=(), look_again=False)
@@ -49,19 +52,22 @@ class Claimer:
         self._stopped_by: str | None = None  # the error that fails every claim
         self._admits_from = 0.0
 
-    async def take(self, worker_id: UUID, slots: int) -> tuple[Claimed, ProbeClaim | None]:
-        """Claim one job to probe a provider with, if a probe is due; otherwise as many jobs as possible."""
+    async def take(
+        self, worker_id: UUID, slots: int, stages: Collection[str] = ALL_STAGES
+    ) -> tuple[Claimed, ProbeClaim | None]:
+        """Claim one job to probe a provider with, if a probe is due; otherwise as many jobs as possible. Their next
+        stage is one of `stages`."""
         if self._suspects_only:
             return await self._claim_suspect(worker_id), None
         admits = monotonic() >= self._admits_from
         take = partial(claim, self._database, worker_id, site_window=self._site_window, scan=self._scan, admits=admits)
-        if (probe_claim := await self._gate.take_probe_claim()) is not None:
+        if (probe_claim := await self._gate.take_probe_claim(stages)) is not None:
             for only in probe_claim.filters:
                 found = self._answered(await take(slots=1, only=only))
                 if found.claims:
                     return found, probe_claim
             await self._gate.return_probe_claim(probe_claim)
-        if (allowed := self._gate.claim_filter()) is None:
+        if (allowed := self._gate.claim_filter(stages)) is None:
             return NO_CLAIMS, None
         return self._answered(await take(slots=slots, only=allowed)), None
 
@@ -111,7 +117,9 @@ class Claimer:
         if self._suspects_only:
             return not await self._suspects_wait()
         budget = self._gate.budget
-        stages = list(self._gate.open_stages) if budget.paused or budget.stopped_s > EMPTY_WITHIN_S else None
+        stages = list(self._gate.stages) if self._gate.stages != tuple(Stage) else None
+        if budget.paused or budget.stopped_s > EMPTY_WITHIN_S:
+            stages = list(self._gate.open_stages)
         try:
             outstanding = await self._database.one("queue/outstanding", within_s=EMPTY_WITHIN_S, stages=stages)
         except (psycopg.Error, PoolTimeout) as error:

@@ -6,7 +6,7 @@ whose next stage a person has paused stay in line too. The quotas limit claims i
 that out from `Pacing`.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -14,6 +14,7 @@ from blogworker.queue.claim import ClaimFilter, Pacing
 from blogworker.queue.job import Stage
 from blogworker.quota.breaker import Breakers
 from blogworker.quota.call import Probe
+from blogworker.slots import ALL_STAGES
 from blogworker.spend.budget import ALLOWED, Budget
 from blogworker.stages.catalog import CATALOG, CATALOG_PROVIDER
 
@@ -27,14 +28,22 @@ class ProbeClaim:
 
 
 class Gate:
-    """One per process.
+    """One per process. `stages`: those that this worker runs.
 
     `image_trouble`: what happens to a job without a picture, if its site's settings do not say. `pacing`: returns the
     current needs of quota; None: there are no quotas to keep.
     """
 
-    def __init__(self, breakers: Breakers, image_trouble: str, *, pacing: Callable[[], Pacing] | None = None) -> None:
+    def __init__(
+        self,
+        breakers: Breakers,
+        image_trouble: str,
+        *,
+        pacing: Callable[[], Pacing] | None = None,
+        stages: Collection[str] = ALL_STAGES,
+    ) -> None:
         self.breakers = breakers
+        self.stages = tuple(stage for stage in Stage if stage in stages)
         self._image_trouble = image_trouble
         self._pacing = pacing
         self.budget = ALLOWED
@@ -55,6 +64,7 @@ class Gate:
             "leads": [round(seconds, 3) for seconds in pacing.leads],
             "site_rpm": pacing.site_rpm,
             "site_calls": pacing.site_calls,
+            "stages": list(self.stages),
         }
 
     def apply(self, budget: Budget) -> bool:
@@ -68,17 +78,17 @@ class Gate:
         """Claim no paid stage until the next state of the budget says that it has room again."""
         self.budget = replace(self.budget, stop_reason=reason)
 
-    async def take_probe_claim(self) -> ProbeClaim | None:
-        """Return permission to probe a provider, if a probe is due.
+    async def take_probe_claim(self, of: Collection[str] = ALL_STAGES) -> ProbeClaim | None:
+        """Return permission to probe a provider with a job at one of these stages, if a probe is due.
 
         Return it with `return_probe_claim` if no job is claimed with it.
         """
         await self.breakers.refresh()
-        probe = await self.breakers.take_probe({CATALOG[stage].provider for stage in self.open_stages})
+        stages = tuple(stage for stage in self.open_stages if stage in of)
+        probe = await self.breakers.take_probe({CATALOG[stage].provider for stage in stages})
         if probe is None:
             return None
         provider = probe.provider
-        stages = self.open_stages
         pacing = self._pacing() if self._pacing is not None else None  # a job that must wait for quota is no probe
         served = [stage for stage in stages if CATALOG[stage].provider == provider]
         quick = ClaimFilter(tuple(s for s in served if CATALOG[s].quick), shop=self._shop(), pacing=pacing)
@@ -105,23 +115,24 @@ class Gate:
         """Let another job take the probe, unless the call was made."""
         await self.breakers.return_probe(probe_claim.probe)
 
-    def claim_filter(self) -> ClaimFilter | None:
-        """Return which jobs may be claimed now, or None if none may be."""
+    def claim_filter(self, of: Collection[str] = ALL_STAGES) -> ClaimFilter | None:
+        """Return which jobs at these stages may be claimed now, or None if none may be."""
         open_breakers = self.breakers.open_breakers
-        stages = tuple(stage for stage in self.open_stages if CATALOG[stage].provider not in open_breakers)
+        open_stages = tuple(stage for stage in self.open_stages if stage in of)
+        stages = tuple(stage for stage in open_stages if CATALOG[stage].provider not in open_breakers)
         pacing = self._pacing() if self._pacing is not None else None
         if stages == tuple(Stage):
             return ClaimFilter(pacing=pacing)
-        if CATALOG[Stage.IMAGE].provider in open_breakers and Stage.IMAGE in self.open_stages:
+        if CATALOG[Stage.IMAGE].provider in open_breakers and Stage.IMAGE in open_stages:
             return ClaimFilter(stages, self._image_trouble, self._shop(), pacing)
         return ClaimFilter(stages, shop=self._shop(), pacing=pacing) if stages else None
 
     @property
     def open_stages(self) -> tuple[Stage, ...]:
-        """Return the stages that the total budget has room for and that are not paused."""
+        """Return the stages of this worker that the total budget has room for and that are not paused."""
         return tuple(
             stage
-            for stage in Stage
+            for stage in self.stages
             if stage not in self.budget.paused and (self.budget.stop_reason is None or not CATALOG[stage].paid)
         )
 

@@ -18,7 +18,7 @@ from blogworker import __version__
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.isolation import WORKER, Role
 from blogworker.daemon.ticker import every
-from blogworker.daemon.worker import Worker
+from blogworker.daemon.worker import Enter, Worker
 from blogworker.db.dedicated import DedicatedConnection
 from blogworker.db.pool import Database
 from blogworker.db.retrying import DatabaseHealth, RetryingDatabase
@@ -56,7 +56,7 @@ END_LEASE_S = 3.0
 XMIN_HELD_S = 300.0  # a transaction this old prevents vacuum from cleaning the queue
 
 
-FencedPipeline = Callable[[UUID, Claim, Mapping[str, Output]], Awaitable[Outcome]]
+FencedPipeline = Callable[[UUID, Claim, Mapping[str, Output], Enter], Awaitable[Outcome]]
 
 log = get_logger()
 
@@ -215,7 +215,7 @@ class Incarnation:
             in_flight=self.worker.in_flight,
             draining=self._drain_until is not None,
             stats={
-                "outcomes": dict(self.worker.outcomes),
+                "outcomes": dict(self.worker.ended.outcomes),
                 "waiting": dict(self._waiting()),
                 "needs": self._gate.needs(),
             },
@@ -275,7 +275,7 @@ class Incarnation:
             worker=self._lease.name,
             slots=self._settings.worker.concurrency,
             in_flight=self.worker.in_flight,
-            outcomes=dict(self.worker.outcomes),
+            outcomes=dict(self.worker.ended.outcomes),
             blogs_per_s=round(fleet["finished_last_minute"] / 60, 2),
             pool=self._database.stats(),
             **fleet,

@@ -15,6 +15,7 @@ from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.isolation import WORKER, Isolation, Role, raise_oom_score
 from blogworker.daemon.pacing import StageTimes, buckets, pacing
 from blogworker.daemon.ticker import every
+from blogworker.daemon.worker import Enter
 from blogworker.db import grants
 from blogworker.db.migrate import state
 from blogworker.db.pool import Database
@@ -67,7 +68,7 @@ async def run(
         image_trouble, times = settings.replicate.image_trouble, StageTimes()
         async with OpeningClients(settings, limiter) as clients:
 
-            async def pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Output]) -> Outcome:
+            async def pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Output], enter: Enter) -> Outcome:
                 checkpoints = StoredCheckpoints(retrying, worker_id, claim, saved)
                 worker = settings.worker
                 work = Work(
@@ -87,9 +88,11 @@ async def run(
                     retry_cap_s=worker.retry_cap,
                     timed=times.took,
                     paused=lambda: gate.budget.paused,
+                    enter=enter,
                 )
 
-            gate = Gate(breakers, image_trouble, pacing=partial(pacing, settings, times))
+            stages = settings.worker.stages
+            gate = Gate(breakers, image_trouble, pacing=partial(pacing, settings, times), stages=stages)
             await gate.sync()
             gate.apply(await check_budgets(retrying))
             begin = partial(
@@ -159,8 +162,8 @@ class Supervisor:
             while not self._stopping:
                 self._incarnation = self._begin(former=former)
                 done = await self._incarnation.run(until_empty=until_empty)
-                settled += self._incarnation.worker.settled
-                released += self._incarnation.worker.released
+                settled += self._incarnation.worker.ended.settled
+                released += self._incarnation.worker.ended.released
                 if done:
                     break
                 former = self._incarnation.former

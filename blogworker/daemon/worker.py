@@ -1,7 +1,7 @@
 """The claim loop, and one attempt at a job: claim -> pipeline -> settle."""
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from random import uniform
 from time import monotonic
 from uuid import UUID
@@ -15,29 +15,45 @@ from psycopg_pool import PoolTimeout
 
 from blogworker.daemon.claim_backoff import ClaimBackoff
 from blogworker.daemon.claimer import NO_CLAIMS, Claimer
+from blogworker.daemon.ended import EndedAttempts
 from blogworker.daemon.gate import Gate, ProbeClaim
+from blogworker.daemon.occupancy import Occupancy
 from blogworker.db.compatibility import is_incompatible
 from blogworker.db.messages import message_of
 from blogworker.db.pool import Database
 from blogworker.db.retrying import DatabaseHealth
 from blogworker.errors import LeaseLost
 from blogworker.queue.claim import Claimed
-from blogworker.queue.job import Cancel, Claim, Done, Failure, Outcome, OverBudget, PauseSite, Reject, Release, Retry
+from blogworker.queue.job import (
+    Cancel,
+    Claim,
+    Done,
+    Failure,
+    Outcome,
+    OverBudget,
+    PauseSite,
+    Reject,
+    Release,
+    Retry,
+    Stage,
+)
 from blogworker.queue.settle import Settler
 from blogworker.settings import QueueSettings, WorkerSettings
+from blogworker.slots import SlotGroup
 from blogworker.stages.checkpoint import load
 from blogworker.stages.records import Output
 from blogworker.telemetry import get_logger
-from blogworker.telemetry.facts import Facts, gathered
+from blogworker.telemetry.facts import gathered
 from blogworker.telemetry.sampling import Sampler
 
 CLAIM_TIMEOUT_S = 10.0
 RELEASE_GRACE_S = 2.0  # the time to release a job when its attempt is cancelled
 UNAVAILABLE_RETRY_S = 1.0  # until the next claim when the database is unavailable or incompatible
-DONE_LINES, CLAIM_LINES = 50, 1  # per second, of jobs that are DONE and of claims; a job's row says the same
+CLAIM_LINES = 1  # per second
 EMPTY_POLL_S = 0.25  # the poll interval of a worker that runs until the queue is empty
 
-Pipeline = Callable[[Claim, Mapping[str, Output]], Awaitable[Outcome]]
+Enter = Callable[[Stage], bool]
+Pipeline = Callable[[Claim, Mapping[str, Output], Enter], Awaitable[Outcome]]
 
 log = get_logger()
 
@@ -70,26 +86,15 @@ class Worker:
         self._freed = Event()
         self._woken = Event()
         self._running: dict[tuple[int, int], CancelScope] = {}  # by job and attempt
-        self._ending: set[tuple[int, int]] = set()  # those of them whose outcome is being stored
+        self._slots = Occupancy(worker.slot_groups)
         self.unsettled: set[tuple[int, int]] = set()  # attempts that ended here and could not be settled
         self._released: set[tuple[int, int]] = set()
-        self.outcomes: Counter[str] = Counter()  # by the job's status after the attempt
-        self.settled = self.released = 0
-        self._done_lines, self._claim_lines = Sampler(DONE_LINES), Sampler(CLAIM_LINES)
+        self.ended = EndedAttempts()
+        self._claim_lines = Sampler(CLAIM_LINES)
 
     @property
     def in_flight(self) -> int:
         return len(self._running)
-
-    @property
-    def _free(self) -> int:
-        """Return how many more jobs may start.
-
-        A job whose outcome is on its way to the database needs no slot any more, so claims and settles overlap. While
-        more outcomes than slots are on their way, nothing starts.
-        """
-        slots = self._settings.concurrency
-        return slots - len(self._running) + len(self._ending) if len(self._ending) <= slots else 0
 
     @property
     def job_ids(self) -> set[int]:
@@ -145,14 +150,24 @@ class Worker:
         backoff.end_idle(woken=woken)
 
     async def _wait_for_slot(self) -> None:
-        while self._free <= 0:
+        while not self._slots.has_room:
             self._freed = Event()
             await self._freed.wait()
 
     async def _claim(self, worker_id: UUID, jobs: TaskGroup) -> Claimed | None:
-        """Claim jobs and start them. Return None when the database is unavailable or incompatible."""
+        """Claim jobs for each group of slots, and start them. Return None when the database is unavailable or
+        incompatible."""
+        found = NO_CLAIMS
+        for group, free in self._slots.free():
+            claimed = await self._claim_for(group, free, worker_id, jobs)
+            if claimed is None:
+                return None
+            found = found.merged(claimed)
+        return found
+
+    async def _claim_for(self, group: SlotGroup, free: int, worker_id: UUID, jobs: TaskGroup) -> Claimed | None:
         started = monotonic()
-        free = min(self._queue.batch_size, self._free)
+        free = min(self._queue.batch_size, free)
         if (slots := self._health.compatibility.usable_slots(free, in_flight=self.in_flight)) == 0:
             return None
         statement = "queue/claim"
@@ -160,7 +175,7 @@ class Worker:
         try:
             # Shielded: a claim cancelled after its commit would leave claimed jobs that no worker runs.
             with fail_after(CLAIM_TIMEOUT_S, shield=True):
-                found, probe_claim = await self._claimer.take(worker_id, slots)
+                found, probe_claim = await self._claimer.take(worker_id, slots, group.stages)
                 saved = {}
                 if retried := [c.job_id for c in found.claims if c.attempt > 1]:
                     statement = "stages/load_checkpoints"
@@ -174,9 +189,11 @@ class Worker:
         if jobs.cancel_scope.cancel_called:  # tasks that start now would be cancelled before their first step
             await self._release(found.claims, probe_claim)
             return found
+        self._slots.claimed(group, all_found=len(found.claims) >= slots)
         for claim in found.claims:
             self.cancel([claim.job_id])  # an older attempt that still runs here has lost its claim
             self._running[claim.job_id, claim.attempt] = CancelScope()
+            self._slots.start((claim.job_id, claim.attempt), claim.stage)
             jobs.start_soon(self._run, claim, saved.get(claim.job_id, {}), probe_claim)
         if found.claims:
             sites = len({c.instance_id for c in found.claims})
@@ -206,24 +223,35 @@ class Worker:
                     self._health.compatibility.job_succeeded()
                 if isinstance(outcome, Cancel) and attempt in self._released:
                     outcome = Release()
-                self._ending.add(attempt)
-                self._freed.set()
+                self._slots.ending(attempt)
+                self._note_free_slot()
                 status = await self._settler.settle(claim, outcome) if outcome is not None else None
-                self._report(outcome, status, monotonic() - started, facts)
+                self.ended.report(outcome, status, monotonic() - started, facts)
             except get_cancelled_exc_class():
                 # Release the job now, otherwise it waits until the lease ends.
                 self.unsettled.add(attempt)
                 with move_on_after(RELEASE_GRACE_S, shield=True):
                     status = await self._settler.settle(claim, Release())
-                    self._report(Release(), status, monotonic() - started, facts)
+                    self.ended.report(Release(), status, monotonic() - started, facts)
                     if status is not None:
                         self.unsettled.discard(attempt)
                 raise
             finally:
                 del self._running[attempt]
-                self._ending.discard(attempt)
+                self._slots.end(attempt)
                 self._released.discard(attempt)
-                self._freed.set()
+                self._note_free_slot()
+
+    def enter(self, claim: Claim, stage: Stage) -> bool:
+        """Take a slot for the next stage of a running job. Return False if the job has to wait for one in the line."""
+        entered = self._slots.enter((claim.job_id, claim.attempt), stage)
+        self._note_free_slot()
+        return entered
+
+    def _note_free_slot(self) -> None:
+        self._freed.set()
+        if self._slots.is_wanted:
+            self.wake()
 
     async def _attempt(
         self, claim: Claim, saved: Mapping[str, Output], probe_claim: ProbeClaim | None
@@ -235,7 +263,7 @@ class Worker:
             return PauseSite(Failure(claim.stage, "Unreadable", claim.site_unreadable))
         try:
             async with self._gate.probing(probe_claim):
-                outcome = await self._pipeline(claim, saved)
+                outcome = await self._pipeline(claim, saved, partial(self.enter, claim))
         except LeaseLost:
             return None
         except (psycopg.DataError, psycopg.errors.CheckViolation) as error:
@@ -249,31 +277,3 @@ class Worker:
             # Before the job is PENDING again, otherwise it is claimed at once.
             self._gate.stop_spending(outcome.reason)
         return outcome
-
-    def _report(self, outcome: Outcome | None, status: str | None, duration_s: float, facts: Facts) -> None:
-        if outcome is None or status is None:
-            self.outcomes["lost"] += 1
-            log.warning("attempt_lost", duration_s=round(duration_s, 3))
-            return
-        self.outcomes[status] += 1
-        if isinstance(outcome, Release):
-            self.released += 1
-        else:
-            self.settled += 1
-        if status == "DONE" and not self._done_lines.admits():
-            return
-        failure = getattr(outcome, "failure", None)
-        keys = {key: facts.get(key) for key in ("title", "score", "tokens", "cost_usd")} | {
-            "stage": failure.stage if failure else None,
-            "error_type": failure.kind if failure else None,
-            "error": failure.message if failure else getattr(outcome, "reason", None),
-            "unlogged": self._done_lines.take_unlogged(),
-        }
-        write = log.error if status == "FAILED" else log.info
-        write(
-            "job_settled",
-            outcome=type(outcome).__name__.lower(),
-            status=status,
-            duration_s=round(duration_s, 3),
-            **{key: value for key, value in keys.items() if value is not None},
-        )

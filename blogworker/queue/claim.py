@@ -48,6 +48,12 @@ class Claimed:
     look_again: bool
     look_in_s: float | None = None
 
+    def merged(self, other: "Claimed") -> "Claimed":
+        """Return the result of both claims."""
+        waits = [seconds for seconds in (self.look_in_s, other.look_in_s) if seconds is not None]
+        look_again = self.look_again or other.look_again
+        return Claimed(self.claims + other.claims, look_again, min(waits, default=None))
+
 
 @dataclass(frozen=True, slots=True)
 class Pacing:

@@ -52,10 +52,12 @@ async def attempt(
     retry_cap_s: float,
     timed: Callable[[Stage, float], None] | None = None,
     paused: Callable[[], Collection[str]] = tuple,
+    enter: Callable[[Stage], bool] = lambda _: True,
 ) -> Outcome:
     """Run the remaining stages of the job, if the budgets allow. `timed` is called with each successful stage and its
     duration in seconds, without waits for quotas. `paused`: returns the stages that a person has paused; the job waits
-    before the first of them. Raises LeaseLost, and unexpected errors."""
+    before the first of them. `enter` takes a slot for a stage; where it returns False, the job goes back to the line.
+    Raises LeaseLost, and unexpected errors."""
     stage = work.claim.stage
     waits: list[float] = []
     waits_of_attempt.set(waits)
@@ -69,6 +71,8 @@ async def attempt(
                 continue
             if stage in paused():
                 return Wait(PAUSED_WAIT_S, f"stage {stage} is paused")
+            if not enter(stage):
+                return Wait(0.0, f"waits for a slot of stage {stage}")
             started, waited_s = monotonic(), sum(waits)
             with gathered() as paid:
                 with fail_after(STAGE_DEADLINE_S):

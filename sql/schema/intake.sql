@@ -339,7 +339,9 @@ begin
     from blog_generations as g
     left join lateral (select place_in_site(g) as place) as p on g.status = 'PENDING'
     left join lateral (
-        select nullif(v.reason, 'in line') as reason, v.kind not in ('pause', 'stage_pause', 'budget', 'breaker') as known
+        select
+            nullif(v.reason, 'in line') as reason,
+            v.kind not in ('pause', 'stage_pause', 'unserved', 'budget', 'breaker') as known
         from v_waiting as v
         where v.id = g.id
     ) as w on g.status = 'PENDING'

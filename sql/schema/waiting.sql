@@ -33,7 +33,16 @@ with stages as (
         v.stage,
         coalesce(split_part(v.bucket, '/', 1), v.provider) as provider,
         v.bucket,
-        now() + make_interval(secs => least(1e9, quota_ahead_s(q, now()))) as goes_at
+        now() + make_interval(secs => least(1e9, quota_ahead_s(q, now()))) as goes_at,
+        -- Where workers run some stages only, one of them may have no worker.
+        exists (select from workers as w where w.lease_until > now()) and not exists (
+            select from workers as w
+            where
+                w.lease_until > now()
+                and coalesce(
+                    w.stats #> '{needs,stages}' ? v.stage or jsonb_typeof(w.stats #> '{needs,stages}') <> 'array', true
+                )
+        ) as is_unserved
     from (
         values
         ('source', 'openai', (select n.buckets[1] from fleet_needs() as n)),
@@ -78,24 +87,25 @@ left join lateral (
         ),
         (2, 'pause', s.paused_at is not null, 'its site is paused: ' || coalesce(s.pause_reason, 'no reason given'), s.resume_at),
         (3, 'stage_pause', p.stage is not null, format('stage %s is paused: %s', p.stage, p.reason), null),
-        (4, 'budget', b.one is not null, b.stop_reason, b.stopped_until),
+        (4, 'unserved', t.is_unserved, format('no live worker runs stage %s', g.stage), null),
+        (5, 'budget', b.one is not null, b.stop_reason, b.stopped_until),
         (
-            5,
+            6,
             'breaker',
             h.provider is not null,
             format('the circuit breaker of %s is open: %s', h.provider, coalesce(h.reason, 'no reason given')),
             h.retry_at
         ),
-        (6, 'quota', t.goes_at > now() + interval '2 seconds', format('the quota %s is used up', t.bucket), t.goes_at),
+        (7, 'quota', t.goes_at > now() + interval '2 seconds', format('the quota %s is used up', t.bucket), t.goes_at),
         (
-            7,
+            8,
             'site_quota',
             quota_ahead_s(o, now()) > 2,
             'the quota of its site is used up',
             now() + make_interval(secs => least(1e9, quota_ahead_s(o, now())))
         ),
-        (8, 'cap', s.at_cap, 'its site has reached its limit of running jobs', s.capped_until),
-        (9, 'suspect', g.line = -1, 'suspected of killing its worker: it runs alone', null)
+        (9, 'cap', s.at_cap, 'its site has reached its limit of running jobs', s.capped_until),
+        (10, 'suspect', g.line = -1, 'suspected of killing its worker: it runs alone', null)
     ) as c (n, kind, holds, reason, until)
     where c.holds
     order by c.n

@@ -1,6 +1,6 @@
 """A worker with its keepers, on a real database."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -20,6 +20,7 @@ from blogworker.queue.settle import Settler
 from blogworker.queue.validation import NewJob
 from blogworker.quota.breaker import Breakers
 from blogworker.settings import QueueSettings, WorkerSettings
+from blogworker.slots import ALL_STAGES
 
 WITHIN_S = 45.0
 LOOK_S = 0.01
@@ -34,7 +35,7 @@ class Stage:
     most: int = 0
     gates: dict[int, Event] = field(default_factory=dict)
 
-    async def __call__(self, claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+    async def __call__(self, claim: Claim, saved: Mapping[str, Any], enter: object = None) -> Outcome:
         self.started.append(claim)
         self.running += 1
         self.most = max(self.most, self.running)
@@ -81,7 +82,13 @@ class Bench:
 
     @asynccontextmanager
     async def working(
-        self, pipeline: Pipeline, *, slots: int, health: DatabaseHealth | None = None
+        self,
+        pipeline: Pipeline,
+        *,
+        slots: int = 10,
+        by_stage: str | None = None,
+        stages: Sequence[str] = ALL_STAGES,
+        health: DatabaseHealth | None = None,
     ) -> AsyncIterator[tuple[Worker, TaskGroup]]:
         """A worker that claims while the block lasts, with the task group of its jobs."""
         settler = Settler(self.database, self.worker_id)
@@ -90,9 +97,11 @@ class Bench:
             settler,
             pipeline,
             queue=QueueSettings(_env_file=None),
-            worker=WorkerSettings(concurrency=slots, poll_interval=0.05, _env_file=None),
+            worker=WorkerSettings(
+                concurrency=slots, slots=by_stage or {}, stages=tuple(stages), poll_interval=0.05, _env_file=None
+            ),
             health=health or DatabaseHealth(),
-            gate=Gate(Breakers(self.database), "wait"),
+            gate=Gate(Breakers(self.database), "wait", stages=stages),
         )
         async with create_task_group() as keepers:
             keepers.start_soon(settler.run)
@@ -111,11 +120,11 @@ class Bench:
     async def once(self, pipeline: Callable[[Claim], Awaitable[Outcome]]) -> Worker:
         """Let each ready job have one attempt."""
 
-        async def attempt(claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+        async def attempt(claim: Claim, saved: Mapping[str, Any], enter: object = None) -> Outcome:
             return await pipeline(claim)
 
         async with self.working(attempt, slots=10) as (worker, _):
-            await until(lambda: bool(worker.outcomes) and worker.in_flight == 0)
+            await until(lambda: bool(worker.ended.outcomes) and worker.in_flight == 0)
         return worker
 
     async def begin_lease(self) -> None:

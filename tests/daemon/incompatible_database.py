@@ -15,5 +15,5 @@ async def run(database: Database, text: str) -> None:
 INCOMPATIBLE_CODES = ["42501", "42703", "42883", "42P01", "3F000", "0A000"]
 
 
-async def done(claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+async def done(claim: Claim, saved: Mapping[str, Any], enter: object = None) -> Outcome:
     return Done()

@@ -119,7 +119,7 @@ async def test_a_blocked_backlog_is_not_claimed_until_a_person_lifts_the_block(d
     """Otherwise a day-long 429 would cost two writes per job every few minutes."""
     claimed: list[str] = []
 
-    async def pipeline(worker_id, claim, saved):
+    async def pipeline(worker_id, claim, saved, enter):
         claimed.append(claim.stage)
         return Done()
 

@@ -36,7 +36,7 @@ class Till:
         self.database = database
         self.refused = self.done = 0
 
-    async def __call__(self, worker_id: UUID, claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+    async def __call__(self, worker_id: UUID, claim: Claim, saved: Mapping[str, Any], enter: object = None) -> Outcome:
         async with self.database.connection() as connection:
             cursor = await connection.execute("select stopped_until > now() as shut from fleet_budget")
             if (await cursor.fetchone())["shut"] and claim.stage != "publish":  # which is free

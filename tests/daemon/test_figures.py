@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 TEXT = Bucket("openai/mini", "openai", requests_per_minute=450, tokens_per_minute=450_000)
 
 
-async def _pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+async def _pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Any], enter: object = None) -> Outcome:
     return Done()
 
 

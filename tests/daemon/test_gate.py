@@ -94,7 +94,7 @@ class Fleet:
             await sleep(0.05)
 
     def _pipeline(self, breakers: Breakers) -> Any:
-        async def attempt(claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+        async def attempt(claim: Claim, saved: Mapping[str, Any], enter: object = None) -> Outcome:
             self.claimed[claim.stage] += 1
             reads = (claim.source_type, claim.stage) == ("product", "source")
             provider = "wix" if reads else NEEDED[claim.stage]

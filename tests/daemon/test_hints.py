@@ -65,7 +65,7 @@ async def working(database: Database, settings: DatabaseSettings) -> AsyncIterat
     """A worker that would sleep for ever, once it listens and has grown quiet."""
     whole = load({"database": {"url": settings.url}, "worker": {"name": "w", "lease": LEASE_S, "poll_interval": 3_600}})
 
-    async def pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+    async def pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Any], enter: object = None) -> Outcome:
         return Done()
 
     async def work(*, task_status: TaskStatus[Incarnation]) -> None:

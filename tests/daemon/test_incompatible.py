@@ -50,7 +50,7 @@ async def test_nothing_is_claimed_from_an_incompatible_database(
             await stage.until_started(2)
             for job_id in (first, second, third):
                 stage.gate(job_id).set()
-            await until(lambda: worker.outcomes["DONE"] == 3)
+            await until(lambda: worker.ended.outcomes["DONE"] == 3)
 
     events = [line["event"] for line in logs]
     assert "database_lost" not in events
@@ -63,7 +63,7 @@ async def test_a_job_waits_to_store_what_it_paid_for(bench: Bench, database: Dat
     jobs = await bench.add("a", "b", "c")
     waiting, health = Event(), DatabaseHealth()
 
-    async def pipeline(claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+    async def pipeline(claim: Claim, saved: Mapping[str, Any], enter: object = None) -> Outcome:
         if claim.job_id == jobs[-1]:
             waiting.set()
         await RetryingDatabase(database, health).rows("stages/load_image", job_id=claim.job_id)
@@ -76,9 +76,9 @@ async def test_a_job_waits_to_store_what_it_paid_for(bench: Bench, database: Dat
             await until(lambda: any(line["event"] == "schema_mismatch_found" for line in logs))
             await bench.add("d")
             assert worker.in_flight == 3
-            assert worker.outcomes == {}
+            assert worker.ended.outcomes == {}
             await run(database, "alter table posts_away rename to blog_posts")
-            await until(lambda: worker.outcomes["DONE"] == 4)
+            await until(lambda: worker.ended.outcomes["DONE"] == 4)
 
     assert {(job["status"], job["failures"], job["attempt"]) for job in await bench.jobs()} == {("DONE", 0, 1)}
 
@@ -91,7 +91,7 @@ async def test_jobs_that_are_released_have_used_no_attempt(bench: Bench) -> None
         await stage.until_started(2)
         claimed_again = worker.release_running() + 2
         await stage.until_started(claimed_again)
-        assert worker.outcomes == {"PENDING": 2}
+        assert worker.ended.outcomes == {"PENDING": 2}
 
     assert {(job["status"], job["failures"], job["error"]) for job in await bench.jobs()} == {("PENDING", 0, None)}
 
@@ -103,7 +103,7 @@ async def test_a_cancelled_job_is_not_taken_for_a_released_one(bench: Bench) -> 
     async with bench.working(stage, slots=2) as (worker, _):
         await stage.until_started(1)
         worker.cancel([job_id])
-        await until(lambda: worker.outcomes["CANCELLED"] == 1)
+        await until(lambda: worker.ended.outcomes["CANCELLED"] == 1)
 
 
 def undefined_function() -> psycopg.Error:

@@ -44,7 +44,7 @@ async def test_a_busy_claim_loop_can_be_cancelled(backlog: Database) -> None:
     worker_id = (await lease.begin()).worker_id
     settings = load({"database": {"url": "postgresql://unused/d"}, "worker": {"concurrency": 50}})
 
-    async def pipeline(claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+    async def pipeline(claim: Claim, saved: Mapping[str, Any], enter: object = None) -> Outcome:
         jobs.cancel_scope.cancel()  # the window leaves slots free, so that the next claim is under way
         await sleep_forever()
         return Done()
@@ -75,7 +75,7 @@ async def test_a_lease_extended_just_after_the_jobs_were_stopped_does_not_end_th
     settings = load({"database": {"url": database_settings.url}, "worker": {"name": "w"}})
     done: list[bool] = []
 
-    async def pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+    async def pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Any], enter: object = None) -> Outcome:
         return Done()
 
     async def work(*, task_status: TaskStatus[Incarnation]) -> None:
@@ -100,7 +100,7 @@ async def test_nothing_is_claimed_if_what_the_jobs_need_cannot_be_prepared(
     """A worker with a broken SDK is started again and again. Its jobs would be suspected of killing it."""
     settings = load({"database": {"url": database_settings.url}, "worker": {"name": "w"}})
 
-    async def pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+    async def pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Any], enter: object = None) -> Outcome:
         return Done()
 
     async def prepare() -> None:

@@ -45,12 +45,12 @@ async def test_a_job_that_breaks_every_claim_fails_and_the_others_continue(
     )
     await bench.add("a", "b", "c")
 
-    async def pipeline(claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+    async def pipeline(claim: Claim, saved: Mapping[str, Any], enter: object = None) -> Outcome:
         return Done()
 
     with capture_logs() as logs:
         async with bench.working(pipeline, slots=4) as (worker, _):
-            await until(lambda: worker.outcomes["DONE"] == 3)
+            await until(lambda: worker.ended.outcomes["DONE"] == 3)
 
     poison, *others = await bench.jobs()
     assert poison["status"] == "FAILED"
@@ -74,9 +74,9 @@ async def test_an_incompatible_row_pauses_its_site_and_uses_no_attempt(
 
     with capture_logs() as logs:
         async with bench.working(done, slots=4) as (worker, _):
-            await until(lambda: worker.outcomes["DONE"] == 3)
+            await until(lambda: worker.ended.outcomes["DONE"] == 3)
             await bench.add("d", "a")
-            await until(lambda: worker.outcomes["DONE"] == 5)
+            await until(lambda: worker.ended.outcomes["DONE"] == 5)
 
     jobs = await bench.jobs()
     assert {(job["status"], job["attempt"]) for job in jobs if job["instance_id"] == "odd"} == {("PENDING", 0)}
@@ -117,9 +117,9 @@ async def test_a_site_that_cannot_join_the_line_breaks_no_claim(
 
     async with bench.working(done, slots=4) as (worker, _), create_task_group() as keepers:
         keepers.start_soon(keep_admitting)
-        await until(lambda: worker.outcomes["DONE"] == 2)
+        await until(lambda: worker.ended.outcomes["DONE"] == 2)
         await bench.add("c")
-        await until(lambda: worker.outcomes["DONE"] == 3)
+        await until(lambda: worker.ended.outcomes["DONE"] == 3)
         keepers.cancel_scope.cancel()
 
     assert await bench.statuses() == ["PENDING", "DONE", "DONE", "DONE"]
@@ -201,11 +201,11 @@ async def test_the_site_of_a_job_that_cannot_be_settled_is_paused(bench: Bench, 
     )
     await bench.add("b", "c")
 
-    async def pipeline(claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+    async def pipeline(claim: Claim, saved: Mapping[str, Any], enter: object = None) -> Outcome:
         return Done()
 
     async with bench.working(pipeline, slots=3) as (worker, _):
-        await until(lambda: worker.outcomes["DONE"] == 2)
+        await until(lambda: worker.ended.outcomes["DONE"] == 2)
 
     (site,) = [
         row
@@ -224,13 +224,13 @@ async def test_an_error_of_every_job_uses_no_attempts(bench: Bench, database: Da
             "select 'site' || n % 9, 'keyword', 'k' from generate_series(1, 30) as n"
         )
 
-    async def pipeline(claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+    async def pipeline(claim: Claim, saved: Mapping[str, Any], enter: object = None) -> Outcome:
         return Done()
 
     with capture_logs() as logs:
         async with bench.working(pipeline, slots=50) as (worker, _):
             await until(lambda: any(line["event"] == "claim_failed" for line in logs))
             await run(database, "drop trigger refuse_poison on blog_generations")
-            await until(lambda: worker.outcomes["DONE"] == 30)
+            await until(lambda: worker.ended.outcomes["DONE"] == 30)
 
     assert [line["event"] for line in logs if line["log_level"] == "error"] == ["claim_failed"]

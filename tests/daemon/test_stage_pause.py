@@ -35,7 +35,7 @@ class Counted:
     def __init__(self) -> None:
         self.stages: list[str] = []
 
-    async def __call__(self, worker_id: UUID, claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+    async def __call__(self, worker_id: UUID, claim: Claim, saved: Mapping[str, Any], enter: object = None) -> Outcome:
         self.stages.append(claim.stage)
         return Done()
 

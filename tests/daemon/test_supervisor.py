@@ -31,7 +31,7 @@ class Leaseless:
         self.ended = Event()
         self.lost = Event()
         self.former = None
-        self.worker = SimpleNamespace(in_flight=0, outcomes={}, settled=0, released=0)
+        self.worker = SimpleNamespace(in_flight=0, ended=SimpleNamespace(outcomes={}, settled=0, released=0))
 
     async def run(self, *, until_empty: bool) -> bool:
         async with create_task_group() as tasks:

@@ -111,7 +111,7 @@ async def test_a_wait_and_a_refusal_are_distinguished_from_a_failure(bench: Benc
         return Wait(60.0, "busy") if claim.job_id == waits else Reject(failure)
 
     async with bench.working(_of(pipeline), slots=2) as (worker, _):
-        await until(lambda: worker.outcomes.total() == 2)
+        await until(lambda: worker.ended.outcomes.total() == 2)
 
     first, second = await bench.jobs()
     assert (first["status"], first["failures"], first["error"]) == ("PENDING", 0, "busy")
@@ -130,7 +130,7 @@ async def test_an_attempt_whose_claim_was_lost_writes_nothing(bench: Bench) -> N
     (job,) = await bench.jobs()
     assert (job["status"], job["failures"], job["error"]) == ("PROCESSING", 0, None)
     assert await bench.errors(job_id) == []
-    assert worker.outcomes == {"lost": 1}
+    assert worker.ended.outcomes == {"lost": 1}
     assert "attempt_lost" in [line["event"] for line in logs]
 
 
@@ -143,7 +143,7 @@ async def test_an_outcome_that_comes_too_late_is_dropped(bench: Bench) -> None:
         return Done()
 
     async with bench.working(_of(outlive), slots=1) as (worker, _):
-        await until(lambda: worker.outcomes["lost"] == 1)
+        await until(lambda: worker.ended.outcomes["lost"] == 1)
 
     assert (await bench.statuses()) != ["DONE"]
 
@@ -159,14 +159,14 @@ async def test_a_rescued_attempt_is_stopped_when_the_job_is_claimed_here_again(b
         await bench.begin_lease()  # and has a lease again
         await bench.begin_lease()
         await stage.until_started(2)
-        await until(lambda: worker.outcomes["lost"] == 1)
+        await until(lambda: worker.ended.outcomes["lost"] == 1)
         assert [claim.attempt for claim in stage.started] == [1, 2]
         assert (stage.running, worker.in_flight, worker.job_ids) == (1, 1, {job_id})
         stage.gate(job_id).set()
         await until(lambda: worker.in_flight == 0)
 
     assert await bench.statuses() == ["DONE"]
-    assert worker.outcomes == {"lost": 1, "DONE": 1}
+    assert worker.ended.outcomes == {"lost": 1, "DONE": 1}
 
 
 async def test_a_worker_whose_lease_has_ended_claims_nothing(bench: Bench) -> None:
@@ -202,7 +202,7 @@ async def test_one_running_job_can_be_cancelled_without_affecting_others(bench: 
     async with bench.working(stage, slots=2) as (worker, _):
         await stage.until_started(2)
         worker.cancel([unwanted, 999])
-        await until(lambda: worker.outcomes["CANCELLED"] == 1)
+        await until(lambda: worker.ended.outcomes["CANCELLED"] == 1)
         assert stage.running == 1
 
     assert await bench.statuses() == ["CANCELLED", "PENDING"]
@@ -222,7 +222,7 @@ async def test_every_line_of_an_attempt_names_its_job(bench: Bench) -> None:
 
 
 def _of(pipeline: Callable[[Claim], Awaitable[Outcome]]) -> Pipeline:
-    async def attempt(claim: Claim, saved: Mapping[str, Any]) -> Outcome:
+    async def attempt(claim: Claim, saved: Mapping[str, Any], enter: object = None) -> Outcome:
         return await pipeline(claim)
 
     return attempt

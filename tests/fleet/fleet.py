@@ -189,7 +189,13 @@ class Fleet:
         return Pacing(names, tokens, times.leads(), PATIENCE_S, SITE_RPM, SITE_CALLS)
 
     async def _attempt(
-        self, worker_id: UUID, limiter: Limiter, times: StageTimes, claim: Claim, saved: Mapping[str, Output]
+        self,
+        worker_id: UUID,
+        limiter: Limiter,
+        times: StageTimes,
+        claim: Claim,
+        saved: Mapping[str, Output],
+        enter: object,
     ) -> Outcome:
         if claim.job_id in self._held:
             self.doubled.append(claim.job_id)

@@ -1,5 +1,7 @@
 """Values of settings: everything wrong is reported at once, and no secret is shown."""
 
+import re
+
 import pytest
 
 from blogworker import settings as module
@@ -67,6 +69,48 @@ def test_a_log_level_is_a_name_in_any_case_or_a_number(monkeypatch: pytest.Monke
     monkeypatch.setenv("LOG_LEVEL", given)
 
     assert load_section(LogSettings).level == level
+
+
+@pytest.mark.parametrize(
+    ("stages", "slots", "concurrency", "groups"),
+    [
+        ("", "", 50, [(("source", "ideas", "content", "image", "publish"), 50)]),
+        (" image , Ideas,", "", 50, [(("ideas", "image"), 50)]),
+        ("", "content=40, image=80,publish=20", 140, [
+            (("source", "ideas", "content"), 40), (("image",), 80), (("publish",), 20)
+        ]),
+        ("image,publish", "IMAGE=3", 3, [(("image", "publish"), 3)]),
+    ],
+)  # fmt: skip
+def test_slots_are_one_number_or_one_for_each_stage(monkeypatch, stages, slots, concurrency, groups) -> None:
+    monkeypatch.setenv("BLOGWORKER_STAGES", stages)
+    monkeypatch.setenv("BLOGWORKER_SLOTS", slots)
+    read = load_section(WorkerSettings)
+
+    assert (read.concurrency, [(group.stages, group.size) for group in read.slot_groups]) == (concurrency, groups)
+
+
+@pytest.mark.parametrize(
+    ("stages", "slots", "fault"),
+    [
+        ("ideas,drafts", "", "'drafts' is no stage: the stages are source, ideas"),
+        (",", "", "name at least one stage of: source, ideas"),
+        ("ideas", "image=3", "BLOGWORKER_SLOTS names image, which BLOGWORKER_STAGES leaves out"),
+        ("", "image", "write a number from 1 to 1,000 for each stage"),
+        ("", "image=0", "write a number from 1 to 1,000"),
+        ("", "image=٣", "write a number from 1 to 1,000"),
+        ("", "image=99999999999999999999", "write a number from 1 to 1,000"),
+        ("", "image=1,image=2", "it names image twice"),
+        ("", "images=1", "'images' is no stage"),
+        ("", "content=900,image=900", "1000"),
+    ],
+)
+def test_a_stage_or_number_that_cannot_be_is_named(monkeypatch, stages, slots, fault) -> None:
+    monkeypatch.setenv("BLOGWORKER_STAGES", stages)
+    monkeypatch.setenv("BLOGWORKER_SLOTS", slots)
+
+    with pytest.raises(SettingsError, match=re.escape(fault)):
+        load_section(WorkerSettings)
 
 
 def test_secrets_do_not_show_when_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,9 @@ from blogworker.telemetry import configure
 def pipeline(
     jobs: int = typer.Option(400, min=10, help="Whole blogs, for each kind of worker."),
     slots: int = typer.Option(50, min=1, help="Concurrent jobs per worker."),
+    by_stage: str | None = typer.Option(
+        None, help="Slots by stage instead, such as content=30,image=15,publish=5, for our worker only."
+    ),
     speed: float = typer.Option(60, min=0.1, help="Run the clock of the providers this many times faster."),
     workers: int = typer.Option(1, min=1, help="Worker processes."),
     as_json: bool = AS_JSON,
@@ -26,8 +29,10 @@ def pipeline(
     with extra("demo"):
         from blogworker.bench.pipeline import Plan, measure
     configure(LogSettings(level="error"))
-    figures = anyio.run(partial(measure, Plan(jobs, workers, slots, speed), progress=progress_printer(as_json)))
-    title = f"{jobs:,} blogs, {workers} x {slots} slots, {speed:g} times speed; CPU and statements per blog"
+    figures = anyio.run(
+        partial(measure, Plan(jobs, workers, slots, speed, by_stage), progress=progress_printer(as_json))
+    )
+    title = f"{jobs:,} blogs, {workers} x {by_stage or slots} slots, {speed:g} times speed; CPU and statements per blog"
     print_runs(figures, title, by="worker", heading="{}", as_json=as_json, plot=None)
     draw(plot, Chart(title, [asdict(figure) for figure in figures[:2]], ["worker"]))  # a ratio has another scale
     if any(f.done < jobs or f.twice for f in figures[:2]):

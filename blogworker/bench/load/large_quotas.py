@@ -1,6 +1,6 @@
 """Workers and a simulator whose quotas are so large that no call waits for one."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from blogworker.bench.chaos.fleet import Command, Fleet, worker
@@ -20,9 +20,11 @@ WORKER = {
 
 
 @asynccontextmanager
-async def large_quotas(dsn: str, *, slots: int, speed: float, command: Command = worker) -> AsyncIterator[Environment]:
-    """Set up the environment. `slots`: of each worker."""
-    settings = {**WORKER, "BLOGWORKER_CONCURRENCY": str(slots)}
+async def large_quotas(
+    dsn: str, *, slots: int, speed: float, command: Command = worker, more: Mapping[str, str] | None = None
+) -> AsyncIterator[Environment]:
+    """Set up the environment. `slots`: of each worker. `more`: settings of the workers."""
+    settings = {**WORKER, "BLOGWORKER_CONCURRENCY": str(slots), **(more or {})}
     async with environment(dsn, settings, speed=speed, pool_max=4, command=command) as env:
         await env.simulator.configure(**SIMULATOR)
         yield env
