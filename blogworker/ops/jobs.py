@@ -29,13 +29,25 @@ class JobFilter:
     within_s: float | None = None  # created in the last so many seconds
     before: int | None = None  # only ids below this one
 
+    @property
+    def is_search(self) -> bool:
+        """Return whether jobs are read that may not match."""
+        return self.text is not None or self.stage is not None or self.kind is not None
+
 
 async def list_jobs(database: Database, wanted: JobFilter, *, most: int) -> list[JobSummary]:
     """Return jobs that match, newest first. For a text, a stage or a kind of error, the newest 20,000 jobs with the
     status, the site and the age are read."""
-    is_search = wanted.text is not None or wanted.stage is not None or wanted.kind is not None
-    scan = SCANNED if is_search else most
+    scan = SCANNED if wanted.is_search else most
     return records(JobSummary, await database.rows("ops/list_jobs", **asdict(wanted), scan=scan, most=most))
+
+
+async def searched_to(database: Database, wanted: JobFilter) -> int | None:
+    """Return the id of the oldest job that a search has read; None if it has read all."""
+    given = asdict(wanted)
+    parameters = {name: given[name] for name in ("status", "instance_id", "before", "within_s")}
+    oldest: int | None = (await database.one("ops/searched_to", **parameters, scan=SCANNED))["id"]
+    return oldest
 
 
 async def find_job(database: Database, job_id: int) -> JobSummary | None:

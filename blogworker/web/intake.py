@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from anyio import Semaphore, move_on_after
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +16,7 @@ from starlette.responses import Response
 from blogworker.db.pool import Database
 from blogworker.ops.tokens import Principal, Scope
 from blogworker.queue.enqueue import Enqueued, enqueue, enqueue_many
+from blogworker.queue.survey import new_jobs
 from blogworker.queue.validation import (
     IDEMPOTENCY_KEY_MAX,
     INSTANCE_ID_MAX,
@@ -29,9 +30,13 @@ from blogworker.queue.validation import (
 from blogworker.web.access import caller, site_of
 from blogworker.web.answers import answer
 from blogworker.web.bodies import MOST_BATCH_BYTES, read_json
+from blogworker.web.discretion import reason_for
 from blogworker.web.problems import RETRY_S, Problem, bad_request
 
 KEY = re.compile(rf"[ -~]{{1,{IDEMPOTENCY_KEY_MAX}}}")
+RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 MOST_JOBS = 1_000  # of a batch
 TURNS = 6  # requests that add jobs at the same time
 BATCHES = 4
@@ -40,13 +45,16 @@ FAULTS_SHOWN = 100
 PREFIX = "/api/blog-generation"
 
 
-def _aware(time: datetime) -> datetime:
-    if time.utcoffset() is None:
-        raise ValueError("has no time zone: add Z or an offset such as +02:00")
-    return time
+def _rfc_3339(value: object) -> datetime:
+    """Raises ValueError for anything but a date-time of RFC 3339: pydantic alone accepts short forms too."""
+    if not isinstance(value, str) or RFC_3339.fullmatch(value) is None:
+        raise ValueError(
+            "write a date, a time and a time zone, as in 2026-12-01T08:00:00Z or 2026-12-01T08:00:00+01:00"
+        )
+    return datetime.fromisoformat(value.upper())
 
 
-Time = Annotated[datetime, AfterValidator(_aware)]
+Time = Annotated[datetime, BeforeValidator(_rfc_3339)]
 
 
 class Shape(BaseModel):
@@ -102,7 +110,9 @@ async def add_job(request: Request) -> Response:
     database: Database = request.app.state.database
     async with _turn(request.app.state.intake_turns):
         added = await enqueue(database, job, queue_size_limit=request.app.state.queue_size_limit)
-    return answer(_accepted(added), 202 if added.created else 200, headers={"Location": f"{PREFIX}/{added.job_id}"})
+    return answer(
+        _accepted(added, principal), 202 if added.created else 200, headers={"Location": f"{PREFIX}/{added.job_id}"}
+    )
 
 
 def _key(request: Request) -> str | None:
@@ -131,10 +141,12 @@ async def _add_batch(request: Request, principal: Principal, wanted: BatchReques
     if reasons:
         raise bad_request(*reasons[:FAULTS_SHOWN])
     jobs.sort(key=lambda job: (job.instance_id, job.idempotency_key or ""))  # else two batches could deadlock
-    counts = Counter(job.instance_id for job in jobs)
     database: Database = request.app.state.database
     async with _turn(request.app.state.intake_turns):
-        created = await enqueue_many(database, jobs, counts=counts, queue_size_limit=request.app.state.queue_size_limit)
+        fresh = await new_jobs(database, jobs)  # a repeated batch needs no room in the queue
+        counts = Counter(job.instance_id for job in fresh)
+        limit = request.app.state.queue_size_limit
+        created = await enqueue_many(database, fresh, counts=counts, queue_size_limit=limit) if fresh else 0
     return answer({"created": created, "known": len(jobs) - created}, 202)
 
 
@@ -171,12 +183,12 @@ def _job(wanted: JobRequest, principal: Principal, key: str | None) -> NewJob:
     )
 
 
-def _accepted(added: Enqueued) -> dict[str, Any]:
+def _accepted(added: Enqueued, principal: Principal) -> dict[str, Any]:
     return {
         "id": added.job_id,
         "status": added.status,
         "created": added.created,
         "place": added.place,
         "expected_start": added.expected_start,
-        "waits_for": added.waits_for,
+        "waits_for": reason_for(principal, added.waits_for),
     }

@@ -14,6 +14,7 @@ from blogworker.ops.tokens import Principal, Scope
 from blogworker.queue.job import Status
 from blogworker.web.access import caller, site_of
 from blogworker.web.answers import answer
+from blogworker.web.discretion import explanation_for
 from blogworker.web.problems import Problem, bad_request
 
 USUAL, MOST = 50, 500  # jobs in a list
@@ -101,7 +102,7 @@ async def view_of(database: Database, principal: Principal, job_id: int) -> JobV
     explanation = await explain_job(database, job_id)
     if explanation is None:  # it was deleted in between
         raise _unknown(job_id)
-    return JobView(found, explanation)
+    return JobView(found, explanation_for(principal, explanation))
 
 
 async def _own(request: Request, principal: Principal) -> JobSummary:

@@ -143,6 +143,58 @@ def test_a_full_queue_is_refused_as_the_previous_system_does(served: Any, admin:
     assert problem["queueSize"] == 1
 
 
+def test_a_repeated_batch_is_accepted_although_its_site_is_full(served: Any, admin: httpx.Client) -> None:
+    served.sql("insert into sites (instance_id, max_pending) values ('full twice', 2)")
+    jobs = [BODY | {"instanceId": "full twice", "idempotencyKey": f"f{n}"} for n in range(2)]
+    first, again = (admin.post(f"{PATH}/batch", json={"jobs": jobs}) for _ in range(2))
+    more = admin.post(f"{PATH}/batch", json={"jobs": [*jobs, BODY | {"instanceId": "full twice"}]})
+
+    assert (first.status_code, first.json()) == (202, {"created": 2, "known": 0})
+    assert (again.status_code, again.json()) == (202, {"created": 0, "known": 2})
+    assert more.status_code == 503
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["2031-01-01", "2031-01-01T00:00:00", "2031-01-01 00:00:00Z", "2031-01-01T00:00Z", "20310101T000000Z", 1924992000,
+     "1924992000", "2031-01-01T00:00:00+0200", "2031-13-01T00:00:00Z", "2031-01-01T00:00:00Z\n"],
+)  # fmt: skip
+def test_a_time_is_a_date_time_of_rfc_3339(admin: httpx.Client, time: Any) -> None:
+    answered = post(admin, BODY | {"instanceId": "shop 2", "runAt": time})
+
+    assert answered.status_code == 400
+    assert any("runAt" in fault for fault in answered.json()["errors"])
+
+
+@pytest.mark.parametrize(
+    ("cause", "told"),
+    [
+        ("update provider_health set state = 'open', reason = 'secret words' where provider = 'openai'",
+         "a provider is unavailable"),
+        ("insert into stage_pauses (stage, reason) values ('source', 'secret words')", "its stage is paused"),
+        ("update fleet_budget set stopped_until = now() + interval '1 hour', stop_reason = 'secret words'",
+         "a budget is used up"),
+    ],
+)  # fmt: skip
+def test_the_token_of_a_site_is_not_told_what_concerns_all_sites(
+    served: Any, admin: httpx.Client, cause: str, told: str
+) -> None:
+    """The reasons quote providers, budgets and notes of operators."""
+    served.sql(cause)
+    try:
+        with served.client("intake", sites=("told little",)) as client:
+            added = post(client).json()
+            shown = client.get(f"{PATH}/{added['id']}").json()["explanation"]
+        whole = admin.get(f"{PATH}/{added['id']}").json()["explanation"]
+    finally:
+        served.sql("update provider_health set state = 'closed', reason = null, retry_at = null")
+        served.sql("delete from stage_pauses")
+        served.sql("update fleet_budget set stopped_until = null, stop_reason = null")
+
+    assert (added["waitsFor"], shown["summary"]) == (told, f"waits: {told}")
+    assert "secret words" in whole["summary"]
+
+
 def test_a_batch_is_added_as_a_whole_or_not_at_all(served: Any, admin: httpx.Client) -> None:
     jobs = [BODY | {"instanceId": "batch", "idempotencyKey": f"b{n}"} for n in range(200)]
     first = admin.post(f"{PATH}/batch", json={"jobs": jobs})

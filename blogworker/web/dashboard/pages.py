@@ -17,7 +17,7 @@ from blogworker.ops.costs import CostsRequest, Period, read_costs, read_spending
 from blogworker.ops.errors import ErrorGroup, list_errors
 from blogworker.ops.explain import explain_job
 from blogworker.ops.history import read_history
-from blogworker.ops.jobs import JobFilter, find_job, list_jobs, show_job
+from blogworker.ops.jobs import JobFilter, find_job, list_jobs, searched_to, show_job
 from blogworker.ops.pauses import list_pauses
 from blogworker.ops.pulse import MOST, read_pulse
 from blogworker.ops.quotas import list_quotas
@@ -141,7 +141,11 @@ async def jobs(request: Request, principal: Principal) -> Response:
         within_s=AGES.get(asked["age"]),
         before=int(before) if before.isascii() and before.isdecimal() and len(before) < 19 else None,
     )
-    found = await list_jobs(request.app.state.database, wanted, most=MOST_JOBS)
+    database: Database = request.app.state.database
+    found = await list_jobs(database, wanted, most=MOST_JOBS)
+    more = found[-1].id if len(found) == MOST_JOBS else None
+    if more is None and wanted.is_search:
+        more = await searched_to(database, wanted)
     return show(
         request,
         principal,
@@ -151,7 +155,7 @@ async def jobs(request: Request, principal: Principal) -> Response:
         statuses=list(Status),
         stages=STAGES,
         ages=list(AGES),
-        more=found[-1].id if len(found) == MOST_JOBS else None,
+        more=more,
     )
 
 
