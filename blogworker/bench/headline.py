@@ -12,6 +12,7 @@ from anyio import create_task_group, move_on_after, sleep
 from pydantic import TypeAdapter
 
 from blogworker.bench.chaos.fleet import Command, worker
+from blogworker.bench.http import Burst, post_jobs
 from blogworker.bench.load import Cluster, JobTimes, Scale, SlotSampler, job_times, running_cluster
 from blogworker.bench.load.cluster import Cpu, published_twice, refusals, used_tokens
 from blogworker.bench.quota.caller_config import OURS, SEED
@@ -37,6 +38,7 @@ class Plan:
     slots: int  # of each worker
     speed: float
     seed: bool  # also measure the seed's worker
+    http: bool = False  # the jobs of our fleet are simultaneous POSTs
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,10 @@ class Figure:
     """Minutes of the providers' clock. The field names are the keys of the JSON output."""
 
     fleet: str
+    accepted: int  # jobs: by POST, those that were answered 202
+    refused_posts: int  # 503
+    dropped_posts: int  # no answer, or another one
+    posting_s: float | None  # real seconds until the last answer; None: without HTTP
     took_min: float | None  # from the first claim to the last DONE
     needed_min: float  # for the real usage at the limits: the largest value of the next two
     tokens_min: dict[str, float]  # by model
@@ -72,6 +78,7 @@ class Figure:
 class RunData:
     """The records of one run."""
 
+    burst: Burst | None
     jobs: Sequence[JobTimes]
     stats: dict[str, Any]
     posts: Sequence[dict[str, Any]]
@@ -101,7 +108,11 @@ async def _run(plan: Plan, dsn: str, fleet: str, progress: Callable[[str], None]
     forecasts, expected_starts = list[Row](), dict[int, float]()
     async with running_cluster(dsn, scale, command=worker if fleet == OURS else _seed_command(plan.speed)) as cluster:
         database = cluster.database
-        await database.execute("bench/insert_round_robin", prefix="site", sites=plan.sites, jobs=plan.jobs)
+        burst = None
+        if plan.http and fleet == OURS:
+            burst = await post_jobs(database, plan.jobs, plan.sites)
+        else:
+            await database.execute("bench/insert_round_robin", prefix="site", sites=plan.sites, jobs=plan.jobs)
         sampler = SlotSampler(database)
         async with create_task_group() as background:
             background.start_soon(sampler.run)
@@ -119,7 +130,7 @@ async def _run(plan: Plan, dsn: str, fleet: str, progress: Callable[[str], None]
         await cluster.fleet.stop()
         stats, posts = await cluster.simulator.stats(), await cluster.simulator.posts()
         jobs = await job_times(database)
-    return RunData(jobs, stats, posts, cpu, sampler.most_running, forecasts, expected_starts)
+    return RunData(burst, jobs, stats, posts, cpu, sampler.most_running, forecasts, expected_starts)
 
 
 def _seed_command(speed: float) -> Command:
@@ -166,6 +177,10 @@ def _figure(fleet: str, plan: Plan, data: RunData) -> Figure:
     failed = sum(job.status == "FAILED" for job in data.jobs)
     return Figure(
         fleet=fleet,
+        accepted=data.burst.accepted if data.burst else plan.jobs,
+        refused_posts=data.burst.refused if data.burst else 0,
+        dropped_posts=data.burst.dropped if data.burst else 0,
+        posting_s=data.burst.seconds if data.burst else None,
         took_min=took_min,
         needed_min=needed_min,
         tokens_min=tokens_min,

@@ -71,6 +71,24 @@ class Figure:
     viewers_postgres_percent: float
 
 
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """Simultaneous POSTs of one job each."""
+
+    accepted: int  # 202
+    refused: int  # 503
+    dropped: int  # no answer, or another one
+    seconds: float
+    stored: int  # jobs in the database: as many as were accepted
+
+
+async def post_jobs(opened: ScratchDatabase, jobs: int, sites: int) -> Burst:
+    """Start `blogworker serve`, send so many POSTs at once, and stop it. Raises TimeoutError."""
+    token, _ = await create_token(opened, "burst", scopes=[Scope.INTAKE], instance_ids=None, expires_s=None)
+    async with _serving(opened.url) as (address, _):
+        return await _measured_burst(opened, _Target(address, token), jobs, sites)
+
+
 async def measure(plan: Plan, *, progress: Callable[[str], None]) -> Figure:
     """Run all parts against one server. Raises TimeoutError if it does not answer."""
     async with server() as dsn, database(dsn) as opened:
@@ -83,9 +101,7 @@ async def measure(plan: Plan, *, progress: Callable[[str], None]) -> Figure:
             progress(f"{plan.rate} POSTs per second")
             took, steady = await _steady(target, plan.rate, plan.seconds)
             progress(f"{plan.burst:,} POSTs at once")
-            before = (await opened.one("bench/count_jobs"))["jobs"]
-            burst, burst_s = await _burst(target, plan.burst, plan.burst_sites)
-            stored = (await opened.one("bench/count_jobs"))["jobs"] - before
+            burst = await _measured_burst(opened, target, plan.burst, plan.burst_sites)
             progress("viewers and scrapes")
             shares = [
                 await _costs(opened, pid, target, plan.seconds, viewers=viewers, scrape=scrape)
@@ -100,11 +116,11 @@ async def measure(plan: Plan, *, progress: Callable[[str], None]) -> Figure:
         post_max_ms=took[-1],
         steady_other=sum(number for status, number in steady.items() if status != 202),
         burst=plan.burst,
-        burst_accepted=burst[202],
-        burst_refused=burst[503],
-        burst_dropped=plan.burst - burst[202] - burst[503],
-        burst_s=burst_s,
-        burst_stored=stored,
+        burst_accepted=burst.accepted,
+        burst_refused=burst.refused,
+        burst_dropped=burst.dropped,
+        burst_s=burst.seconds,
+        burst_stored=burst.stored,
         scrape_server_percent=scrape[0] - idle[0],
         scrape_postgres_percent=scrape[1] - idle[1],
         viewer_server_percent=one[0] - idle[0],
@@ -170,6 +186,14 @@ async def _steady(target: _Target, rate: int, seconds: float) -> tuple[list[floa
             for first in range(CONNECTIONS):
                 tasks.start_soon(send, first)
     return sorted(took), statuses
+
+
+async def _measured_burst(opened: ScratchDatabase, target: _Target, number: int, sites: int) -> Burst:
+    before = (await opened.one("bench/count_jobs"))["jobs"]
+    statuses, seconds = await _burst(target, number, sites)
+    stored = (await opened.one("bench/count_jobs"))["jobs"] - before
+    accepted, refused = statuses[202], statuses[503]
+    return Burst(accepted, refused, number - accepted - refused, seconds, stored)
 
 
 async def _burst(target: _Target, number: int, sites: int) -> tuple[Counter[int], float]:
