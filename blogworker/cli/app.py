@@ -26,6 +26,7 @@ from blogworker.cli import (
     jobs,
     metrics,
     pauses,
+    plans,
     preview,
     queue,
     quotas,
@@ -94,6 +95,7 @@ for room in (
 ):
     room.register(app)
 app.add_typer(sites.app, name="sites")
+app.add_typer(plans.app, name="plans")
 app.add_typer(quotas.app, name="quotas")
 app.add_typer(costs.app, name="costs")
 app.add_typer(breakers.app, name="breakers")

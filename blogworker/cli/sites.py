@@ -1,4 +1,4 @@
-"""Commands about sites: list, pause, resume, set."""
+"""Commands about sites: list, show, pause, resume, set."""
 
 import json
 from dataclasses import asdict
@@ -7,23 +7,25 @@ from typing import Any
 import typer
 
 from blogworker.cli.money import BUDGET_HELP, budget
-from blogworker.cli.output import console, emit_json, table
+from blogworker.cli.output import console, emit_json, facts, heading, table
 from blogworker.cli.session import with_database
 from blogworker.db.pool import Database
 from blogworker.errors import SettingsError
 from blogworker.ops import sites
 from blogworker.ops.records import SiteState
-from blogworker.ops.shown import budgets
+from blogworker.ops.shown import dollars, percent
 from blogworker.post.product_url import KNOWN, checked_template
 from blogworker.post.site import MOST_EVERY, checked, usable
 
 MOST = 2**31 - 1  # limit of the column
 app = typer.Typer(help="Show sites, pause them and change their settings.", no_args_is_help=True)
 
+FROM_PLAN = {limit.removesuffix("_usd").replace("_", "-"): limit for limit in sites.LIMITS}
 COLUMNS = {
     "site": "instance_id",
     "plan": "plan",
     "weight": "weight",
+    "priority": "priority",
     "turn cost": "turn_cost",
     "cap": "max_in_flight",
     "pending": "pending",
@@ -48,6 +50,20 @@ def list_sites(
 
 
 @app.command()
+def show(
+    site: str = typer.Argument(help="The site's instance_id."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Show one site: its values, which of them are its own and which its plan's, and its jobs."""
+    found = with_database(lambda database: sites.show_site(database, site))
+    if as_json:
+        emit_json(asdict(found))
+        return
+    console().print(heading(f"Site {found.instance_id}"))
+    console().print(facts(_facts(found)))
+
+
+@app.command()
 def pause(
     site: str = typer.Argument(help="The site's instance_id."),
     reason: str = typer.Option("paused by an operator", help="Shown with the pause."),
@@ -66,7 +82,7 @@ def resume(site: str = typer.Argument(help="The site's instance_id.")) -> None:
 def set_site(
     site: str = typer.Argument(help="The site's instance_id. A new site is created."),
     name: str | None = typer.Option(None, help="Display name."),
-    plan: str | None = typer.Option(None, help="Name of its plan."),
+    plan: str | None = typer.Option(None, help="Name of its plan: see `blogworker plans list`."),
     weight: float | None = typer.Option(
         None, min=0.001, max=1000, help="Its share of the fleet relative to other sites; 1 is normal."
     ),
@@ -74,6 +90,18 @@ def set_site(
         None, min=1, max=MOST, help="Jobs of the site that may run at once, over all workers."
     ),
     max_pending: int | None = typer.Option(None, min=1, max=MOST, help="Jobs of the site that may wait, at most."),
+    priority: int | None = typer.Option(
+        None, min=0, max=20, help="Turns that it joins the line before the others when it has new work."
+    ),
+    quota_share: float | None = typer.Option(
+        None, min=0.001, max=1, help="Most that it uses of the shared quotas: 0.1 is a tenth."
+    ),
+    from_plan: list[str] | None = typer.Option(
+        None,
+        "--from-plan",
+        metavar="VALUE",
+        help=f"Remove its own value, so that its plan's holds: {', '.join(FROM_PLAN)}, or all. May be repeated.",
+    ),
     budget_day: str | None = typer.Option(None, help=f"Budget per UTC day: {BUDGET_HELP}"),
     budget_month: str | None = typer.Option(None, help=f"Budget per UTC month: {BUDGET_HELP}"),
     product_url: str | None = typer.Option(
@@ -91,7 +119,9 @@ def set_site(
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Create a site, or change it. Options that are not given keep their values."""
-    changes = sites.SiteChanges(name, plan, weight, max_in_flight, max_pending)
+    changes = sites.SiteChanges(
+        name, plan, weight, max_in_flight, max_pending, priority, quota_share, _from_plan(from_plan or [])
+    )
     sites.check_site(site, changes)
     merged = _settings(settings, product_url)
     if review_every is not None:
@@ -102,6 +132,14 @@ def set_site(
         return await sites.set_site(database, site, changes, settings=merged, budgets=money)
 
     _show(with_database(act), as_json=as_json)
+
+
+def _from_plan(names: list[str]) -> tuple[str, ...]:
+    if "all" in names:
+        return sites.LIMITS
+    if unknown := [name for name in names if name not in FROM_PLAN]:
+        raise SettingsError(f"--from-plan {unknown[0]!r} is not a value of a plan: use {', '.join(FROM_PLAN)}, or all")
+    return tuple(FROM_PLAN[name] for name in names)
 
 
 def _settings(text: str | None, product_url: str | None) -> dict[str, Any]:
@@ -137,15 +175,58 @@ def _show(found: list[SiteState], *, as_json: bool) -> None:
     addressed = any(site.product_url for site in found)
     hidden = ([] if learned else ["turn_cost"]) + ([] if addressed else ["product_url"])
     hidden += [] if any(map(_review, found)) else ["review"]
+    hidden += [] if any(site.priority for site in found) else ["priority"]
     columns = {head: key for head, key in COLUMNS.items() if key not in hidden}
     shown = [
         asdict(site)
-        | {"budget": budgets(site.budget_day_usd, site.budget_month_usd)}
+        | {name: _from(site, name) for name in ("weight", "priority", "max_in_flight")}
+        | {"budget": _budget(site)}
         | {"product_url": _product_url(site), "review": _review(site)}
         for site in found
     ]
     lines = [[row[key] for key in columns.values()] for row in shown]
     console().print(table(None, list(columns), lines, fold=["product url", "paused"]))
+
+
+def _facts(site: SiteState) -> dict[str, object]:
+    """Return what `show` prints. A value is the site's own, or its plan's: then it says so."""
+    jobs = ("pending", "processing", "scheduled", "done", "failed")
+    return {
+        "name": site.name,
+        "plan": site.plan,
+        "weight": _from(site, "weight"),
+        "priority": _from(site, "priority"),
+        "jobs that may run": _from(site, "max_in_flight"),
+        "jobs that may wait": _from(site, "max_pending"),
+        "quota share": _from(site, "quota_share"),
+        "budget": _budget(site),
+        "turn cost": site.turn_cost,
+        "jobs": ", ".join(f"{getattr(site, status):,} {status}" for status in jobs),
+        "product url": _product_url(site),
+        "review": _review(site),
+        "paused": site.pause_reason,
+    }
+
+
+def _from(site: SiteState, name: str) -> str | None:
+    """Return a value, and whether it is the plan's. Only the lower of a cap and a share is in force."""
+    value = getattr(site, name)
+    if value is None:
+        return None
+    text = f"{percent(value)}" if name == "quota_share" else f"{value:g}" if name == "weight" else f"{value:,}"
+    if name == "max_in_flight" and site.quota_share is not None and site.own.get(name) != value:
+        return f"{text} (plan or quota share)"
+    return text if name in site.own else f"{text} (plan)"
+
+
+def _budget(site: SiteState) -> str | None:
+    amounts = (("budget_day_usd", "day"), ("budget_month_usd", "month"))
+    parts = [
+        f"{dollars(getattr(site, name))} per {period}" + ("" if name in site.own else " (plan)")
+        for name, period in amounts
+        if getattr(site, name) is not None
+    ]
+    return ", ".join(parts) or None
 
 
 def _review(site: SiteState) -> str | None:

@@ -42,7 +42,10 @@ ALL = ("INSERT", "UPDATE", "DELETE")
 LINE = "ready ready_at at_cap capped_until virtual_time turn_cost"
 PAUSE = "paused_at pause_reason resume_at"
 CLAIM = "status stage attempt failures rescues lone_rescues line run_at worker_id error charged finished_at held_usd"
-PLAN = "name plan weight max_in_flight max_pending settings"
+SITE = (
+    "name plan settings weight priority max_in_flight max_pending own_weight own_priority own_max_in_flight "
+    "own_max_pending own_budget_day_usd own_budget_month_usd own_quota_share"
+)
 
 PRODUCER = Role("blogworker_producer", "adds jobs; reads nothing", reads=False, functions=ENQUEUES)
 READER = Role("blogworker_reader", "reads everything", functions=READS)
@@ -75,6 +78,7 @@ WORKER = Role(
         "add_usage",
         "begin_single_flight",
         "draw_review",
+        "follow_plans",
         "claim_slug",
         "hold_budget",
         "claim_title",
@@ -86,14 +90,15 @@ WORKER = Role(
 )
 OPERATOR = Role(
     "blogworker_operator",
-    "reads everything; adds, retries, cancels and prunes jobs; changes sites, budgets, quotas and breakers",
+    "reads everything; adds, retries, cancels and prunes jobs; changes sites, plans, budgets, quotas and breakers",
     tables={
         "blog_generations": (
             "UPDATE status priority run_at max_attempts publish_mode error cancel_requested_at retry_from",
             "DELETE",
         ),
         "scheduled_blogs": ("INSERT", "UPDATE publish_at", "DELETE"),
-        "sites": (f"INSERT instance_id {PLAN}", f"UPDATE {PLAN} {PAUSE} budget_day_usd budget_month_usd"),
+        "sites": (f"INSERT instance_id {SITE}", f"UPDATE {SITE} {PAUSE} budget_day_usd budget_month_usd"),
+        "plans": ALL,
         "fleet_budget": ("UPDATE day_usd month_usd",),
         "quotas": ("UPDATE requests_per_minute tokens_per_minute pinned epoch blocked_until",),
         "provider_health": ("UPDATE state",),
@@ -106,7 +111,7 @@ OPERATOR = Role(
         "provider_usage": ("DELETE",),
         "site_spend": ("DELETE",),
     },
-    functions=(*READS, *ENQUEUES),
+    functions=(*READS, *ENQUEUES, "follow_plans"),
 )
 NO_ROLE = Role("", "does nothing", reads=False)
 ROLES = (PRODUCER, WORKER, READER, OPERATOR)

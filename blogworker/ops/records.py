@@ -114,14 +114,18 @@ class BreakerState:
 
 @dataclass(frozen=True, slots=True)
 class SiteState:
-    """A site with its jobs by status. Ended jobs: of the last day."""
+    """A site with its jobs by status. Ended jobs: of the last day. `own`: the values that are its own, by name; the
+    others are its plan's."""
 
     instance_id: str
     name: str | None
     plan: str | None
     weight: float
+    priority: int
     max_in_flight: int | None
     max_pending: int | None
+    quota_share: float | None
+    own: dict[str, float]
     paused_at: datetime | None
     pause_reason: str | None
     resume_at: datetime | None
@@ -139,6 +143,21 @@ class SiteState:
     scheduled: int
     done: int
     failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a site gets unless it has a value of its own. `priority`: turns. `sites`: how many have the plan."""
+
+    name: str
+    weight: float
+    priority: int
+    max_in_flight: int | None
+    max_pending: int | None
+    budget_day_usd: float | None
+    budget_month_usd: float | None
+    quota_share: float | None
+    sites: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,3 +45,8 @@ def budgets(day: object, month: object) -> str | None:
     """Return both budgets for one table cell."""
     parts = [f"{dollars(usd)} per {period}" for usd, period in ((day, "day"), (month, "month")) if usd is not None]
     return ", ".join(parts) or None
+
+
+def percent(share: float | None) -> str | None:
+    """Return a share as a percentage."""
+    return None if share is None else f"{100 * share:g} %"

@@ -1,4 +1,4 @@
-"""Sites: list, pause, resume, set."""
+"""Sites: list, show, pause, resume, set."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -10,30 +10,42 @@ from psycopg.types.json import Json
 from blogworker.db.pool import Database, Runner
 from blogworker.errors import SettingsError
 from blogworker.ops.audit import record
+from blogworker.ops.plans import require_plan
 from blogworker.ops.records import SiteState, records
 from blogworker.printable import typed
 from blogworker.queue.validation import site_faults, site_text_faults
 
 SUGGESTIONS = 5
-SET = (
-    "name", "plan", "weight", "max_in_flight", "max_pending", "settings", "budget_day_usd", "budget_month_usd",
-)  # fmt: skip
+NO_BUDGETS = {"budget_day_usd": None, "budget_month_usd": None, "set_budget_day": False, "set_budget_month": False}
+LIMITS = ("weight", "priority", "max_in_flight", "max_pending", "quota_share", "budget_day_usd", "budget_month_usd")
+SET = ("name", "plan", "settings", *LIMITS)
 
 
 @dataclass(frozen=True, slots=True)
 class SiteChanges:
-    """What to change of a site. None keeps the value."""
+    """What to change of a site. None keeps the value. `from_plan`: values that it shall have from its plan again."""
 
     name: str | None = None
     plan: str | None = None
     weight: float | None = None
     max_in_flight: int | None = None
     max_pending: int | None = None
+    priority: int | None = None
+    quota_share: float | None = None
+    from_plan: tuple[str, ...] = ()
 
 
 async def list_sites(database: Database, *, most: int) -> list[SiteState]:
     """Return sites, the busiest first."""
     return await _read(database, most=most)
+
+
+async def show_site(database: Database, instance_id: str) -> SiteState:
+    """Return one site. Raises SettingsError if it is unknown."""
+    found = await _read(database, most=1, instance_id=instance_id)
+    if not found:
+        await require_site(database, instance_id)
+    return found[0]
 
 
 async def search_sites(database: Database, *, text: str | None, paused: bool, most: int) -> list[SiteState]:
@@ -86,20 +98,26 @@ async def set_site(
     budgets: Mapping[str, object] | None = None,
 ) -> list[SiteState]:
     """Create a site or change it, and return it. `settings` are merged into its settings; `budgets` are the
-    parameters of `set_site_budget`."""
+    parameters of `set_site_budget`. Raises SettingsError if there is no such plan."""
+    if changes.plan is not None:
+        await require_plan(database, changes.plan)
+    cleared = {f"set_{name.removesuffix('_usd')}": True for name in changes.from_plan if name.startswith("budget")}
     async with database.transaction() as statements:
         before = await _read(statements, most=1, instance_id=instance_id)
         merged = Json(dict(settings or {}))
-        await statements.one("queue/set_site", instance_id=instance_id, **asdict(changes), settings=merged)
-        if budgets:
-            await statements.execute("spend/set_site_budget", instance_id=instance_id, **budgets)
+        given = asdict(changes) | {"from_plan": list(changes.from_plan)}
+        await statements.one("queue/set_site", instance_id=instance_id, **given, settings=merged)
+        if money := dict(budgets or {}) | cleared:
+            await statements.execute("spend/set_site_budget", instance_id=instance_id, **NO_BUDGETS | money)
+        if changes.plan is not None or changes.quota_share is not None:
+            await statements.one("queue/follow_plans")
         after = await _read(statements, most=1, instance_id=instance_id)
         await record(statements, "site.set", instance_id, before=_set(before), after=_set(after))
     return after
 
 
 def _set(found: list[SiteState]) -> dict[str, object] | None:
-    """Return what people set of a site."""
+    """Return what people set of a site, and what follows from its plan."""
     return {name: getattr(found[0], name) for name in SET} if found else None
 
 

@@ -58,6 +58,10 @@ class Sweep:
         self._sites = Round("queue/sweep_sites", "")
 
     async def run_once(self, database: Database) -> Swept:
-        """Run both cursors. Jobs first, because sites are announced for jobs that are in line."""
+        """Run both cursors. Jobs first, because sites are announced for jobs that are in line.
+
+        Also let sites follow their plans and their shares of the quotas.
+        """
+        await database.one("queue/follow_plans")
         jobs = await self._jobs.run_once(database)
         return Swept(sites=await self._sites.run_once(database), jobs=jobs)

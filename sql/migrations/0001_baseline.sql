@@ -6,6 +6,25 @@
 -- virtual_time and adds the cost of their jobs divided by their weight. queue/claim.sql is the scheduler; this file
 -- holds its state.
 
+-- What a site gets unless it has a value of its own; null: no limit. plans.sql copies the values to the sites.
+create table plans (
+    name text primary key check (name <> '' and length(name) <= 100),
+    weight real not null default 1 check (weight between 0.001 and 1000),
+    priority smallint not null default 0 check (priority between 0 and 20), -- turns, see service_floor
+    max_in_flight integer check (max_in_flight > 0),
+    max_pending integer check (max_pending > 0),
+    budget_day_usd numeric(14, 6) check (budget_day_usd >= 0 and budget_day_usd < 1e8), -- of each site
+    budget_month_usd numeric(14, 6) check (budget_month_usd >= 0 and budget_month_usd < 1e8),
+    quota_share real check (quota_share > 0 and quota_share <= 1), -- of the shared quotas, for each site at most
+    changed_at timestamptz not null default now(),
+
+    constraint times_are_date_times check (
+        changed_at between '0001-01-01 00:00:00+00' and '9999-12-31 23:59:59.999999+00'
+    )
+);
+
+insert into plans (name, weight, priority) values ('standard', 1, 0), ('premium', 3, 5);
+
 create table sites (
     instance_id text primary key check (instance_id <> '' and length(instance_id) <= 200),
     name text,
@@ -13,12 +32,23 @@ create table sites (
     settings jsonb not null default '{}' check (jsonb_typeof(settings) = 'object'),
     created_at timestamptz not null default now(),
 
-    -- Share and limits.
+    -- Share and limits in force. They follow from the plan and the site's own values, see sites_apply_plan.
+    priority smallint not null default 0 check (priority between 0 and 20), -- turns, see service_floor
     weight real not null default 1 check (weight > 0 and weight <= 1000), -- share of service
     max_in_flight integer check (max_in_flight > 0), -- null: no cap
     max_pending integer check (max_pending > 0), -- null: only the limit of the queue
     budget_day_usd numeric(14, 6) check (budget_day_usd >= 0), -- null: no limit
     budget_month_usd numeric(14, 6) check (budget_month_usd >= 0),
+
+    -- The site's own values. Null: its plan's.
+    own_weight real,
+    own_priority smallint,
+    own_max_in_flight integer,
+    own_max_pending integer,
+    own_budget_day_usd numeric(14, 6),
+    own_budget_month_usd numeric(14, 6),
+    own_quota_share real check (own_quota_share > 0 and own_quota_share <= 1),
+    share_cap integer check (share_cap > 0), -- jobs that use up its share of the quotas, see follow_plans
 
     -- Pause.
     paused_at timestamptz,
@@ -104,17 +134,28 @@ create function wake_workers() returns void language sql volatile as $$
     select pg_notify('blogworker_jobs', '')
 $$;
 
--- The virtual time at which a site joins the line: the lowest one in line; if no site is in line, the highest of the
--- sites at their cap; else the highest of all. So the site is served next, but earns no credit while it is idle.
+-- The virtual time at which a site without priority joins the line: the lowest one in line; if no site is in line, the
+-- highest of the sites at their cap; else the highest of all. So the site is served next, but earns no credit while it
+-- is idle.
+--
+-- A site with a priority joins so many turns before it, but never before its own virtual_time, so the priority changes
+-- who is served first, and not how much: borrowed virtual time (Duda and Cheriton 1999). A site in line counts with its
+-- priority added. Otherwise, of many sites with a priority that join, each would join before the one that came before
+-- it. Of the line, only the first 50 sites are read: the value is too high by at most one priority if all of them have
+-- one.
+--
 -- Bounded far below the constraint on virtual_time: one site set to that bound by hand would lift all others to it.
 create function service_floor() returns double precision language sql stable as $$
     select least(1e12, coalesce(
         (
-            select s.virtual_time
-            from sites as s
-            where is_in_line(s)
-            order by s.virtual_time, s.ready_at desc
-            limit 1
+            select min(h.virtual_time + h.priority)
+            from (
+                select s.virtual_time, s.priority
+                from sites as s
+                where is_in_line(s)
+                order by s.virtual_time, s.ready_at desc
+                limit 50
+            ) as h
         ),
         (select s.virtual_time from sites as s where s.at_cap order by s.virtual_time desc limit 1),
         (select max(s.virtual_time) from sites as s),
@@ -146,7 +187,9 @@ begin
 end
 $$;
 
-create trigger note_floor before update of paused_at, max_in_flight, resume_at, budget_day_usd, budget_month_usd
+create trigger note_floor before update of
+    paused_at, max_in_flight, resume_at, budget_day_usd, budget_month_usd, plan, own_max_in_flight, own_quota_share,
+    share_cap, own_budget_day_usd, own_budget_month_usd
 on sites
 for each statement execute function sites_note_floor();
 
@@ -157,7 +200,9 @@ begin
     new.at_cap := false; -- the next claim counts again
     if new.paused_at is null then
         new.pause_reason := null;
-        new.virtual_time := greatest(new.virtual_time, current_setting('blogworker.service_floor')::double precision);
+        new.virtual_time := greatest(
+            new.virtual_time, current_setting('blogworker.service_floor')::double precision - new.priority
+        );
         perform wake_workers();
     end if;
     return new;
@@ -3341,6 +3386,181 @@ create function expected_wait_s(place integer) returns double precision language
         ))
 $$;
 
+-- Plans: what a site gets by its plan, and what it has of its own.
+--
+-- The values in force are columns of sites (weight, priority, max_in_flight, max_pending, budgets), so that a claim
+-- reads no other table. Each is the site's own value, else its plan's. These triggers keep them so.
+
+create trigger replace_seeded_row before insert on plans
+for each row when (restoring()) execute function replace_seeded_row('name');
+
+-- Sets the values in force. A value that is written to one of these columns becomes the site's own; null: the plan's.
+-- In an insert, a weight of 1 and a priority of 0 are the defaults of the columns and not own values.
+-- Raises 23503 for a plan that does not exist.
+-- Locks  the plan, as a foreign key would. It is none, because a table that one refers to cannot be truncated, which a
+--        restore without triggers needs.
+create function sites_apply_plan() returns trigger language plpgsql as $$
+declare
+    p plans;
+begin
+    if tg_op = 'INSERT' then
+        new.own_weight := coalesce(new.own_weight, nullif(new.weight, 1));
+        new.own_priority := coalesce(new.own_priority, nullif(new.priority, 0));
+        new.own_max_in_flight := coalesce(new.own_max_in_flight, new.max_in_flight);
+        new.own_max_pending := coalesce(new.own_max_pending, new.max_pending);
+        new.own_budget_day_usd := coalesce(new.own_budget_day_usd, new.budget_day_usd);
+        new.own_budget_month_usd := coalesce(new.own_budget_month_usd, new.budget_month_usd);
+    else
+        new.own_weight := case when new.weight is distinct from old.weight then new.weight else new.own_weight end;
+        new.own_priority := case
+            when new.priority is distinct from old.priority then new.priority else new.own_priority
+        end;
+        new.own_max_in_flight := case
+            when new.max_in_flight is distinct from old.max_in_flight then new.max_in_flight else new.own_max_in_flight
+        end;
+        new.own_max_pending := case
+            when new.max_pending is distinct from old.max_pending then new.max_pending else new.own_max_pending
+        end;
+        new.own_budget_day_usd := case
+            when new.budget_day_usd is distinct from old.budget_day_usd then new.budget_day_usd
+            else new.own_budget_day_usd
+        end;
+        new.own_budget_month_usd := case
+            when new.budget_month_usd is distinct from old.budget_month_usd then new.budget_month_usd
+            else new.own_budget_month_usd
+        end;
+    end if;
+    select * into p from plans as o where o.name = new.plan for key share;
+    if not found then
+        raise exception 'there is no plan %', coalesce(new.plan, 'null')
+        using errcode = 'foreign_key_violation', hint = 'See `blogworker plans list`.';
+    end if;
+    new.weight := coalesce(new.own_weight, p.weight);
+    new.priority := coalesce(new.own_priority, p.priority);
+    new.max_pending := coalesce(new.own_max_pending, p.max_pending);
+    new.budget_day_usd := coalesce(new.own_budget_day_usd, p.budget_day_usd);
+    new.budget_month_usd := coalesce(new.own_budget_month_usd, p.budget_month_usd);
+    if coalesce(new.own_quota_share, p.quota_share) is null then
+        new.share_cap := null;
+    end if;
+    new.max_in_flight := least(coalesce(new.own_max_in_flight, p.max_in_flight), new.share_cap);
+    return new;
+end
+$$;
+
+-- Its name comes first in the alphabet, so `budgeted` and `rejoin` see the values in force. The condition is
+-- restoring(), written out because a role that inserts may lack EXECUTE on our functions.
+create trigger apply_plan before insert on sites
+for each row when (
+    current_setting('check_function_bodies') <> 'off' or not has_table_privilege('blog_generations'::regclass, 'TRIGGER')
+) execute function sites_apply_plan();
+
+create trigger apply_plan_of_update before update of
+    plan, weight, priority, max_in_flight, max_pending, budget_day_usd, budget_month_usd, own_weight, own_priority,
+    own_max_in_flight, own_max_pending, own_budget_day_usd, own_budget_month_usd, own_quota_share, share_cap
+on sites
+for each row execute function sites_apply_plan();
+
+-- Applies a changed plan to its sites.
+-- Locks  all sites of the plan until the end of the transaction; claims skip them meanwhile.
+create function plans_apply() returns trigger language plpgsql as $$
+begin
+    update sites as s set plan = s.plan where s.plan = new.name;
+    return null;
+end
+$$;
+
+create trigger apply after update on plans
+for each row when (old.* is distinct from new.*) execute function plans_apply();
+
+create function plans_note_change() returns trigger language plpgsql as $$
+begin
+    new.changed_at := now();
+    return new;
+end
+$$;
+
+create trigger note_change before update on plans for each row execute function plans_note_change();
+
+-- A plan that sites have keeps its name, and so does `standard`, which new sites get.
+-- Raises 23503.
+create function plans_guard_removal() returns trigger language plpgsql as $$
+begin
+    if old.name = 'standard' or exists (select from sites as s where s.plan = old.name) then
+        raise exception 'plan % is in use', old.name
+        using errcode = 'foreign_key_violation', hint = 'Give its sites another plan first; standard always stays.';
+    end if;
+    return case tg_op when 'DELETE' then old else new end;
+end
+$$;
+
+create trigger guard_removal before delete on plans
+for each row when (not restoring()) execute function plans_guard_removal();
+
+create trigger guard_renaming before update on plans
+for each row when (old.name <> new.name) execute function plans_guard_removal();
+
+-- Applies what a change of a plan could not: to sites that a transaction was inserting meanwhile; and shares of the
+-- quotas. A share limits how many jobs of a site run: so many as use up that part of what the quotas let through
+-- (Little's law). Durations and quotas change all the time, so a limit is kept while it is off by a fifth or less, and
+-- while no worker is alive.
+-- Gives  how many sites changed.
+-- Locks  those sites, skipping the ones that other transactions have locked.
+-- Plan   A scan of sites: 100,000 take some 30 ms. Workers call it once a minute.
+create function follow_plans() returns integer language sql volatile as $$
+    with pace as materialized (
+        select n.blog_s * min(1 / nullif(f.blog_s, 0)) as jobs -- in progress while the narrowest quota is used up
+        from fleet_needs() as n
+        cross join lateral bucket_needs(n.buckets, n.tokens, clock_timestamp()) as f
+        group by n.blog_s
+    ),
+
+    wanted as materialized (
+        select
+            s.instance_id,
+            case
+                when h.share is null or c.jobs is null or s.share_cap between c.jobs * 0.8 and c.jobs * 1.2
+                    then s.share_cap
+                else c.jobs
+            end as share_cap
+        from sites as s
+        join plans as p on p.name = s.plan
+        cross join lateral (select coalesce(s.own_quota_share, p.quota_share) as share) as h
+        left join lateral (
+            select greatest(1, least(1000000, round(h.share * o.jobs)))::integer as jobs from pace as o
+        ) as c on true
+        where
+            (
+                h.share is not null
+                and c.jobs is not null
+                and (s.share_cap is null or s.share_cap not between c.jobs * 0.8 and c.jobs * 1.2)
+            )
+            or (
+                p.changed_at > now() - interval '1 hour'
+                and (s.weight, s.priority, s.max_pending, s.budget_day_usd, s.budget_month_usd, s.max_in_flight)
+                is distinct from (
+                    coalesce(s.own_weight, p.weight),
+                    coalesce(s.own_priority, p.priority),
+                    coalesce(s.own_max_pending, p.max_pending),
+                    coalesce(s.own_budget_day_usd, p.budget_day_usd),
+                    coalesce(s.own_budget_month_usd, p.budget_month_usd),
+                    least(coalesce(s.own_max_in_flight, p.max_in_flight), case when h.share is not null then s.share_cap end)
+                )
+            )
+        for no key update of s skip locked
+    ),
+
+    followed as (
+        update sites as s
+        set share_cap = w.share_cap
+        from wanted as w
+        where s.instance_id = w.instance_id
+        returning s.instance_id
+    )
+
+    select count(*)::integer from followed
+$$;
+
 -- Intake: the one way in for SQL, CLI, Python and HTTP, with the limits that all of them meet.
 
 -- One row: how many waited when they were last counted, at most a second ago, and the newest job then. With what has
@@ -3966,7 +4186,7 @@ begin
             p.prorettype = 'trigger'::regtype and p.proname <> 'replace_seeded_row' as is_trigger,
             p.proname in (
                 'enqueue_blog', 'enqueue_blogs', 'create_sites', 'draw_review', 'require_room', 'claim_slug',
-                'hold_budget', 'claim_title'
+                'hold_budget', 'claim_title', 'follow_plans'
             ) as for_others
         from pg_proc as p
         join pg_language as l on l.oid = p.prolang
@@ -4014,19 +4234,20 @@ create function own_functions() returns text[] language sql immutable as $$
         'blog_generations_within_limits', 'blogs_per_minute', 'breaker_end_probe', 'breaker_pause', 'breaker_report',
         'bucket_needs', 'claim_slug', 'claim_title', 'compare_titles', 'create_sites', 'draw_review', 'enqueue_blog',
         'enqueue_blogs', 'estimated_wait_minutes', 'expected_wait_s', 'fleet_blocked_s', 'fleet_budget_changed',
-        'fleet_capacity', 'fleet_needs', 'forget_deleted_draft', 'forget_from', 'forget_rejected_work', 'forget_work',
-        'generation_errors_waste', 'hold_budget', 'is_attempt', 'is_claimable', 'is_in_line', 'is_published',
-        'is_shown', 'is_started', 'is_suspect', 'json_number', 'keep_all_titles', 'keep_titles', 'line_number',
-        'made_of', 'needs_shop', 'note_queue_size', 'over_budget', 'own_functions', 'pending_count', 'place_in_site',
-        'provider_health_by_hand', 'provider_health_closed', 'provider_usage_summed', 'queue_size_limit',
-        'quota_ahead_s', 'quota_cost', 'quota_counted', 'quota_last_minute', 'quota_moved_on', 'quota_pace',
-        'quota_round', 'quota_shown', 'quota_slot', 'refuse_blogs', 'release_title', 'reopen_capped_sites',
-        'replace_seeded_row', 'require_room', 'require_site_room', 'require_storable', 'restoring', 'retry_stage',
-        'score_usage', 'secure_functions', 'service_floor', 'shell_word', 'site_has_pending', 'site_in_flight',
-        'sites_budgeted', 'sites_guard_columns', 'sites_in_line', 'sites_note_floor', 'sites_rejoin',
-        'spare_published', 'spending_at', 'spent_usd', 'stage_number', 'stage_rooms', 'standard_blog_tokens',
-        'sum_held_usd', 'take_turn', 'title_key', 'title_likeness', 'title_limit', 'title_trigrams', 'titles_like',
-        'usd_text', 'utc_day', 'waiting_sites', 'wake_workers'
+        'fleet_capacity', 'fleet_needs', 'follow_plans', 'forget_deleted_draft', 'forget_from', 'forget_rejected_work',
+        'forget_work', 'generation_errors_waste', 'hold_budget', 'is_attempt', 'is_claimable', 'is_in_line',
+        'is_published', 'is_shown', 'is_started', 'is_suspect', 'json_number', 'keep_all_titles', 'keep_titles',
+        'line_number', 'made_of', 'needs_shop', 'note_queue_size', 'over_budget', 'own_functions', 'pending_count',
+        'place_in_site', 'plans_apply', 'plans_guard_removal', 'plans_note_change', 'provider_health_by_hand',
+        'provider_health_closed', 'provider_usage_summed', 'queue_size_limit', 'quota_ahead_s', 'quota_cost',
+        'quota_counted', 'quota_last_minute', 'quota_moved_on', 'quota_pace', 'quota_round', 'quota_shown',
+        'quota_slot', 'refuse_blogs', 'release_title', 'reopen_capped_sites', 'replace_seeded_row', 'require_room',
+        'require_site_room', 'require_storable', 'restoring', 'retry_stage', 'score_usage', 'secure_functions',
+        'service_floor', 'shell_word', 'site_has_pending', 'site_in_flight', 'sites_apply_plan', 'sites_budgeted',
+        'sites_guard_columns', 'sites_in_line', 'sites_note_floor', 'sites_rejoin', 'spare_published', 'spending_at',
+        'spent_usd', 'stage_number', 'stage_rooms', 'standard_blog_tokens', 'sum_held_usd', 'take_turn', 'title_key',
+        'title_likeness', 'title_limit', 'title_trigrams', 'titles_like', 'usd_text', 'utc_day', 'waiting_sites',
+        'wake_workers'
     ]
 $$;
 

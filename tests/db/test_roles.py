@@ -36,6 +36,13 @@ DEEDS = {
     "select * from site_service": "WRO",
     "select * from service_fairness": "WRO",
     "update sites set weight = 1000": "O",
+    "update sites set own_weight = 2, plan = 'premium'": "O",
+    "update sites set share_cap = 1000": "",
+    "select from plans": "WRO",
+    "insert into plans (name, weight) values ('mine', 1000)": "O",
+    "update plans set weight = 1000": "O",
+    "delete from plans where name = 'premium'": "O",
+    "select follow_plans()": "WO",
     "update sites set budget_day_usd = 1e6": "O",
     "update sites set paused_at = now(), pause_reason = 'holiday'": "WO",
     "update sites set virtual_time = 0": "W",
@@ -111,16 +118,20 @@ CHANGES = {
         "queue/pause_site",
         "queue/resume_site",
         "queue/set_site",
+        "queue/follow_plans",
         "ops/pause_stages",
         "ops/resume_stages",
         "ops/record_audit",
         "ops/quiet_worker",
         "ops/resume_worker",
+        "ops/set_plan",
+        "ops/remove_plan",
         "spend/set_site_budget",
     ),
     *("ops/prune", "ops/prune_leftovers", "spend/set_fleet_budget"),
     *("quota/breaker_close", "quota/set_bucket", "quota/unblock"),
 }
+BOTH = {"queue/pause_site", "queue/follow_plans"}  # the worker and the operator
 LOOKS = {"queue/known_keys", "queue/outlook", "queue/retry_outlook", "spend/usage"}
 
 
@@ -147,9 +158,9 @@ SENT = {
     "blogworker_reader": named("ops") - CHANGES | LOOKS | named("history") - {"history/record"},
     "blogworker_operator": named("ops") | CHANGES | LOOKS | ENQUEUES | named("access"),
     "blogworker_worker": (
-        named("queue") | named("quota") | named("stages") | {"ops/heartbeat", "history/record"} | {"queue/pause_site"}
+        named("queue") | named("quota") | named("stages") | {"ops/heartbeat", "history/record"} | BOTH
     )
-    - (CHANGES - {"queue/pause_site"})
+    - (CHANGES - BOTH)
     - ENQUEUES
     - {"queue/listen"},  # no plan is made of it, and no privilege asked for
 }

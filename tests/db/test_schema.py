@@ -110,9 +110,9 @@ CHANGES = {
     ],
     "column": [
         "alter table sites add column colour text",
-        "alter table sites drop column plan",
+        "alter table sites drop column paused_for",
         "alter table sites rename column plan to tariff",
-        "alter table sites alter column max_pending type bigint",
+        "alter table sites alter column paused_for type varchar",
         "alter table sites alter column plan set default 'free'",
         "alter table sites alter column plan drop not null",
         "alter table sites alter column name set not null",

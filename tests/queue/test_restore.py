@@ -20,10 +20,12 @@ from .conftest import Psql, register
 
 pytestmark = pytest.mark.anyio
 
-SEEDED = "provider_health, fleet_budget, queue_gauge, turns, {}"
+SEEDED = "provider_health, fleet_budget, queue_gauge, turns, plans, {}"
 LIFE = """
-insert into sites (instance_id, plan, max_in_flight, max_pending, paused_at, settings) values
-    ('busy', 'premium', 2, 50, null, '{"language": "de"}'), ('paused', 'standard', null, null, now(), '{}');
+insert into plans (name, weight, max_pending, budget_day_usd) values ('trial', 0.5, 40, 1);
+update plans set budget_month_usd = 90 where name = 'premium';
+insert into sites (instance_id, plan, own_weight, max_in_flight, max_pending, paused_at, settings) values
+    ('busy', 'premium', 1, 2, 50, null, '{"language": "de"}'), ('paused', 'trial', null, null, null, now(), '{}');
 insert into blog_generations (instance_id, source_type, source_id, stage)
 select (array['busy', 'quiet', 'paused'])[n % 3 + 1], 'keyword', 'k' || n, (array['source', 'image'])[n % 2 + 1]
 from generate_series(1, 40) as n;

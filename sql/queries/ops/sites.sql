@@ -2,7 +2,8 @@
 -- Takes  most; instance_id, null: all; text: a part of the id or the name, in any case, null: any; paused boolean: only
 --        paused sites.
 -- Gives  rows: the site and its jobs by status (ended ones: of the last day); product_url: the template that is set, else
---        the one detected from the shop (then product_url_learnt).
+--        the one detected from the shop (then product_url_learnt); weight, priority, max_in_flight, max_pending, budgets:
+--        in force; own: those of them that are the site's own, the others are its plan's.
 with chosen as (
     select s.*
     from sites as s
@@ -32,8 +33,17 @@ select
     c.name,
     c.plan,
     c.weight,
+    c.priority,
     c.max_in_flight,
     c.max_pending,
+    coalesce(c.own_quota_share, p.quota_share) as quota_share,
+    jsonb_strip_nulls(
+        jsonb_build_object(
+            'weight', c.own_weight, 'priority', c.own_priority, 'max_in_flight', c.own_max_in_flight,
+            'max_pending', c.own_max_pending, 'quota_share', c.own_quota_share,
+            'budget_day_usd', c.own_budget_day_usd, 'budget_month_usd', c.own_budget_month_usd
+        )
+    ) as own,
     c.paused_at,
     c.pause_reason,
     c.resume_at,
@@ -52,6 +62,7 @@ select
     coalesce(j.done, 0) as done,
     coalesce(j.failed, 0) as failed
 from chosen as c
+left join plans as p on p.name = c.plan
 left join jobs as j using (instance_id)
 left join cache as l on l.key = 'product_url/' || c.instance_id and l.expires_at > now()
 order by coalesce(j.pending, 0) + coalesce(j.processing, 0) desc, c.instance_id

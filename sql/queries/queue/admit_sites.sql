@@ -76,7 +76,8 @@ joined as (
         at_cap = j.full, -- for a site that was not, the claim finds out
         capped_until = null,
         virtual_time = case
-            when j.full then s.virtual_time else greatest(s.virtual_time, (select l.virtual_time from lowest as l))
+            when j.full then s.virtual_time
+            else greatest(s.virtual_time, (select l.virtual_time from lowest as l) - s.priority)
         end
     from joining as j
     where

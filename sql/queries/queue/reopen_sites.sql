@@ -25,7 +25,9 @@ lowest as materialized (select service_floor() as virtual_time),
 
 reopened as (
     update sites as s
-    set at_cap = false, virtual_time = greatest(s.virtual_time, (select l.virtual_time from lowest as l))
+    set
+        at_cap = false,
+        virtual_time = greatest(s.virtual_time, (select l.virtual_time from lowest as l) - s.priority)
     from below as b
     where
         s.instance_id = b.instance_id
