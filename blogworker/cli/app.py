@@ -14,6 +14,7 @@ from psycopg_pool import PoolTimeout
 from blogworker import __version__
 from blogworker.cli import (
     audit,
+    autoscale,
     breakers,
     costs,
     demo,
@@ -87,6 +88,7 @@ for room in (
     retry,
     pauses,
     jobs,
+    autoscale,
     audit,
     doctor,
     serve,

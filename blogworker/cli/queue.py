@@ -21,6 +21,7 @@ from blogworker.errors import BlogworkerError
 from blogworker.ops import jobs
 from blogworker.ops.check import Limits
 from blogworker.ops.records import JobDetails, JobSummary, WorkerState
+from blogworker.ops.scale import why
 from blogworker.ops.shown import budgets, dollars, duration
 from blogworker.ops.sites import require_site
 from blogworker.ops.status import FleetStatus, fleet_status
@@ -79,6 +80,7 @@ def _status_tables(found: FleetStatus) -> list[Any]:
         "spent today": f"{dollars(fleet.usd_today)}, {dollars(fleet.usd_month)} this month (UTC)",
         "total budget": budgets(fleet.budget_day_usd, fleet.budget_month_usd),
         "stopped": _stopped(found),
+        "workers needed": f"{found.scale.workers_wanted}: {why(found.scale)}",
     }
     if not any(worker.alive for worker in found.workers):
         pace["workers"] = "none is alive: no job is claimed until one is started (blogworker run)"

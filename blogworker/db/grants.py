@@ -72,6 +72,7 @@ WORKER = Role(
         "provider_usage": ("INSERT", "UPDATE"),
         "history": ("INSERT", "DELETE"),
         "history_stages": ("INSERT",),
+        "scalings": ("INSERT", "DELETE"),
     },
     functions=(
         *READS,
@@ -104,6 +105,7 @@ OPERATOR = Role(
         "provider_health": ("UPDATE state",),
         "cache": ("DELETE",),
         "workers": ("DELETE",),
+        "scalings": ("INSERT", "DELETE"),
         "quiet_workers": ("INSERT", "UPDATE", "DELETE"),
         "stage_pauses": ("INSERT", "UPDATE", "DELETE"),
         "audit": ("INSERT actor via action target before after",),

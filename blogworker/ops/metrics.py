@@ -88,6 +88,7 @@ CATALOG = (
     _gauge("blogworker_workers", "", "Workers by state: alive, draining, or lost (the lease has ended)."),
     _gauge("blogworker_slots", "", "Jobs that the workers may run at the same time, without those that drain."),
     _gauge("blogworker_slots_in_use", "", "Jobs that the live workers run, as of their last lease extension."),
+    _gauge("blogworker_workers_wanted", "", "Workers that the jobs need, as far as the quotas let them work."),
     _gauge(
         "blogworker_quota_limit",
         "",
@@ -132,6 +133,7 @@ async def read_metrics(database: Database, *, top_sites: int = 0) -> list[Metric
         queue = await statements.one("ops/metrics_queue", most=MOST_JOBS)
         ended = await statements.rows("ops/metrics_ended", most=MOST_ENDED)
         fleet = await statements.one("ops/metrics_fleet")
+        scale = await statements.one("ops/metrics_scale")
         quotas = await statements.rows("ops/metrics_quotas", most=MOST_QUOTAS)
         breakers = await statements.rows("ops/metrics_breakers", most=MOST_BREAKERS)
         errors = await statements.rows("ops/metrics_errors", most=MOST_KINDS, sample=SAMPLED_ERRORS)
@@ -141,6 +143,7 @@ async def read_metrics(database: Database, *, top_sites: int = 0) -> list[Metric
             top = min(top_sites, MOST_TOP_SITES)
             sites = await statements.rows("ops/metrics_sites", top=top, sample=SAMPLED_ENDED, most=MOST_SITE_JOBS)
     found: Samples = {}
+    found["workers_wanted"] = [_sample(scale["workers_wanted"])]
     for part in (_queue(queue), _ended(ended), _fleet(fleet), _quotas(quotas), _breakers(breakers), _sites(sites)):
         found |= part
     found["attempt_errors_last_hour"] = [_sample(row["errors"], kind=row["kind"]) for row in errors]

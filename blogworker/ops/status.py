@@ -16,6 +16,7 @@ from blogworker.ops.records import (
     WorkerState,
     records,
 )
+from blogworker.ops.scale import ScaleFacts, read_scale
 from blogworker.ops.sites import list_sites
 
 MOST_REASONS, MOST_SITES = 10, 10
@@ -33,6 +34,7 @@ class FleetStatus:
     breakers: list[BreakerState]
     busiest_sites: list[SiteState]
     paused_stages: list[StagePause]
+    scale: ScaleFacts
 
 
 async def fleet_status(database: Database) -> FleetStatus:
@@ -46,6 +48,7 @@ async def fleet_status(database: Database) -> FleetStatus:
         breakers=await list_breakers(database),
         busiest_sites=await list_sites(database, most=MOST_SITES),
         paused_stages=await list_pauses(database),
+        scale=await read_scale(database),
     )
 
 

@@ -88,6 +88,8 @@ create index sites_at_cap_idx on sites (capped_until, instance_id) where at_cap;
 create index sites_at_cap_time_idx on sites (virtual_time) where at_cap; -- service_floor
 create index sites_resume_idx on sites (resume_at) where resume_at is not null; -- check_budgets.sql
 
+create index sites_own_share_idx on sites (instance_id) where own_quota_share is not null; -- follow_plans
+
 -- Sites that received work, or whose jobs ended. Producers and settles only append here, so that two of them never
 -- wait for each other's row of a site, however long their transactions stay open. admit_sites.sql empties it.
 create table site_arrivals (

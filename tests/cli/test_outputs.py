@@ -78,6 +78,7 @@ COMMANDS = [
     ["sites", "list"],
     ["sites", "show", "s"],
     ["plans", "list"],
+    ["autoscale"],
     ["quotas"],
     ["quotas", "--site", "s"],
     ["breakers"],
@@ -101,7 +102,6 @@ COMMANDS = [
     ["prune"],
     ["sites", "set", "s", "--weight", "2"],
     ["plans", "set", "gold", "--weight", "2"],
-    ["plans", "remove", "gold"],
     ["breakers", "close", "openai"],
     ["run", "--until-empty", "--suspects"],
 ]
@@ -116,6 +116,7 @@ MACHINES = [
         ["sites", "list"],
         ["sites", "show", "s"],
         ["plans", "list"],
+        ["autoscale"],
         ["quotas"],
         ["breakers"],
         ["costs"],

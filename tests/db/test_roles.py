@@ -69,6 +69,9 @@ DEEDS = {
     "update api_tokens set scopes = '{operate}'": "",
     "update api_tokens set hash = sha256('mine')": "",
     "delete from history": "W",
+    "insert into scalings (host, workers, wanted, target) values ('h', 1, 1, 1)": "WO",
+    "update scalings set wanted = 0": "",
+    "select from v_scale": "WRO",
     "insert into audit (actor, via, action) values ('a', 'cli', 'b')": "O",
     "insert into audit (actor, via, action, db_role) values ('a', 'cli', 'b', 'other')": "",
     "delete from audit": "",
@@ -126,12 +129,14 @@ CHANGES = {
         "ops/resume_worker",
         "ops/set_plan",
         "ops/remove_plan",
+        "ops/record_scaling",
         "spend/set_site_budget",
     ),
     *("ops/prune", "ops/prune_leftovers", "spend/set_fleet_budget"),
     *("quota/breaker_close", "quota/set_bucket", "quota/unblock"),
 }
 BOTH = {"queue/pause_site", "queue/follow_plans"}  # the worker and the operator
+SCALES = {"ops/metrics_scale", "ops/scale_memory", "ops/record_scaling"}
 LOOKS = {"queue/known_keys", "queue/outlook", "queue/retry_outlook", "spend/usage"}
 
 
@@ -158,9 +163,9 @@ SENT = {
     "blogworker_reader": named("ops") - CHANGES | LOOKS | named("history") - {"history/record"},
     "blogworker_operator": named("ops") | CHANGES | LOOKS | ENQUEUES | named("access"),
     "blogworker_worker": (
-        named("queue") | named("quota") | named("stages") | {"ops/heartbeat", "history/record"} | BOTH
+        named("queue") | named("quota") | named("stages") | {"ops/heartbeat", "history/record"} | BOTH | SCALES
     )
-    - (CHANGES - BOTH)
+    - (CHANGES - BOTH - SCALES)
     - ENQUEUES
     - {"queue/listen"},  # no plan is made of it, and no privilege asked for
 }

@@ -85,6 +85,7 @@ async def test_the_metrics_are_what_the_database_holds(history: str, database: D
         'workers{state="lost"}': 1,
         "slots": 50,
         "slots_in_use": 4,
+        "workers_wanted": 1,
         'quota_limit{quota="openai/text",provider="openai",counts="tokens"}': 450_000,
         'quota_used_ratio{quota="replicate/predictions",provider="replicate",counts="requests"}': 0.015,
         'breaker_state{provider="wix",state="open"}': 1,

@@ -82,16 +82,21 @@ BLOG = {
 }
 SITE = {
     "name": ("text", texts),
-    "plan": ("text", texts),
+    "plan": ("text", known("standard", "premium")),
     "settings": ("jsonb", jsons),
     "pause_reason": ("text", texts),
     "paused_for": ("text", texts),
     "virtual_time": ("double precision", floats),
-    **dict.fromkeys(("weight", "turn_cost"), ("real", floats)),
-    **dict.fromkeys(("max_in_flight", "max_pending"), ("integer", integers)),
+    **dict.fromkeys(("weight", "turn_cost", "own_weight", "own_quota_share"), ("real", floats)),
+    **dict.fromkeys(("priority", "own_priority"), ("smallint", integers)),
+    **dict.fromkeys(
+        ("max_in_flight", "max_pending", "own_max_in_flight", "own_max_pending", "share_cap"), ("integer", integers)
+    ),
     **dict.fromkeys(("paused_at", "created_at", "ready_at", "resume_at", "capped_until"), ("timestamptz", times)),
     **dict.fromkeys(("ready", "at_cap"), ("boolean", booleans)),
-    **dict.fromkeys(("budget_day_usd", "budget_month_usd"), ("numeric", numerics)),
+    **dict.fromkeys(
+        ("budget_day_usd", "budget_month_usd", "own_budget_day_usd", "own_budget_month_usd"), ("numeric", numerics)
+    ),
 }
 TIMED = {"publish_at": ("timestamptz", times), "created_at": ("timestamptz", times)}
 ENQUEUED = {

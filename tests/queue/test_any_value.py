@@ -52,7 +52,7 @@ PACED = ClaimFilter(
         8,
     )
 )
-VIEWS = ("v_waiting", "v_quotas", "site_service", "service_fairness", "spending", "fleet_needs()")
+VIEWS = ("v_waiting", "v_quotas", "v_scale", "site_service", "service_fairness", "spending", "fleet_needs()")
 QUESTIONS = [  # of sql/inspect
     question
     for path in Path(str(sql_dir())).glob("inspect/*.sql")

@@ -59,6 +59,7 @@ insert into api_tokens (name, hash, scopes) values ('n', sha256('t'), '{read}');
 insert into audit (actor, via, action) values ('a', 'cli', 'b');
 insert into quiet_workers (name, reason) values ('w', 'r');
 insert into stage_pauses (stage, reason) values ('image', 'r');
+insert into scalings (host, workers, wanted, target) values ('h', 1, 2, 2);
 insert into site_bills (instance_id, correction) values ('busy', 0.5);
 """
 

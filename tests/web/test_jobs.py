@@ -131,9 +131,17 @@ def test_the_stats_of_the_limiters_have_the_names_of_the_previous_system(served:
 
 
 def test_the_fleet_is_shown_as_the_commands_show_it(admin: httpx.Client) -> None:
-    assert {"queue", "waiting", "fleet", "workers", "quotas", "breakers", "busiestSites", "pausedStages"} == set(
-        admin.get("/api/status").json()
-    )
+    assert {
+        "queue",
+        "waiting",
+        "fleet",
+        "workers",
+        "quotas",
+        "breakers",
+        "busiestSites",
+        "pausedStages",
+        "scale",
+    } == set(admin.get("/api/status").json())
     assert admin.get("/api/sites", params={"limit": 1}).json()[0]["instanceId"]
     assert admin.get("/api/costs", params={"days": 7, "by": "month"}).json()["spending"]["spentTodayUsd"] == 0
     assert "blogworker_jobs" in admin.get("/metrics").text
