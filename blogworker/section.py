@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import (
     AfterValidator,
     AliasChoices,
+    BeforeValidator,
     Field,
     SecretStr,
     ValidationError,
@@ -184,6 +185,9 @@ def without_line_break(value: object) -> object:
             "contains a blank, a line break or a character that is not ASCII: copy it again, without quotes"
         )
     return text or None
+
+
+Secret = Annotated[SecretStr | None, BeforeValidator(without_line_break)]
 
 
 def _is_secret(annotation: object) -> bool:

@@ -19,15 +19,15 @@ from blogworker.envfile import unreadable_hint
 from blogworker.errors import SettingsError
 from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, ImagePrices, TextPrices
 from blogworker.proxies import Proxies
-from blogworker.section import ProviderSettings, Section, WebAddress, from_json, load_section, without_line_break
+from blogworker.section import ProviderSettings, Secret, Section, WebAddress, from_json, load_section
 from blogworker.slots import SlotSettings
+from blogworker.webhook_settings import WebhookSettings
 
 LogLevel = Literal["error", "warning", "info", "debug"]
 ImageTrouble = Literal["wait", "skip", "fail"]
 SEED_LEVELS = {"0": "error", "1": "warning", "2": "info", "3": "debug", "4": "debug"}
 SEED_LEVELS |= {"warn": "warning", "trace": "debug"}
 EXAMPLE_URL = "postgresql://user:password@host:5432/database"
-Secret = Annotated[SecretStr | None, BeforeValidator(without_line_break)]
 MOST_A_MINUTE = 2**31 - 1  # requests or tokens: the range of the column
 EXTEND_TO_LEASE = 3  # two extensions may be lost before the lease ends
 
@@ -254,6 +254,7 @@ class Settings:
     openai: OpenAISettings
     replicate: ReplicateSettings
     wix: WixSettings
+    webhook: WebhookSettings
 
 
 def load(overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:

@@ -13,6 +13,7 @@ from psycopg_pool import PoolTimeout
 
 from blogworker import __version__
 from blogworker.cli import (
+    alerts,
     audit,
     autoscale,
     breakers,
@@ -39,6 +40,7 @@ from blogworker.cli import (
     sites,
     tail,
     tokens,
+    webhooks,
     workers,
 )
 from blogworker.cli.once import refuse_repeats
@@ -84,6 +86,7 @@ for room in (
     history,
     tail,
     metrics,
+    alerts,
     review,
     retry,
     pauses,
@@ -102,6 +105,7 @@ app.add_typer(quotas.app, name="quotas")
 app.add_typer(costs.app, name="costs")
 app.add_typer(breakers.app, name="breakers")
 app.add_typer(tokens.app, name="tokens")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(workers.app, name="workers")
 
 

@@ -84,6 +84,10 @@ def _status_tables(found: FleetStatus) -> list[Any]:
     }
     if not any(worker.alive for worker in found.workers):
         pace["workers"] = "none is alive: no job is claimed until one is started (blogworker run)"
+    hooks = found.webhooks
+    if hooks.waiting or hooks.given_up or hooks.names:
+        needing = f"; failing or disabled: {', '.join(hooks.names)}" if hooks.names else ""
+        pace["webhooks"] = f"{hooks.waiting:,} deliveries wait, {hooks.given_up:,} were given up{needing}"
     queue = table(
         "Queue",
         ["status", "jobs", "oldest", "newest"],

@@ -1,6 +1,6 @@
 """One incarnation of a worker: one lease, from its registration to its end, and the task groups that depend on it.
 
-    keepers   settle, lease, rescue, promote, breakers, listen, heartbeat      background tasks; they outlive the jobs
+    keepers   settle, lease, rescue, promote, breakers, webhooks, heartbeat    background tasks; they outlive the jobs
       jobs    the claim loop and one task per attempt                          drained before the keepers stop
 
 The nesting of the task groups is the order of shutdown.
@@ -17,6 +17,7 @@ from anyio.lowlevel import checkpoint
 from blogworker import __version__
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.isolation import WORKER, Role
+from blogworker.daemon.messages import start_messages
 from blogworker.daemon.ticker import every
 from blogworker.daemon.worker import Enter, Worker
 from blogworker.db.dedicated import DedicatedConnection
@@ -54,7 +55,6 @@ CLEAN_UP_S = 300.0
 HISTORY_S = 30.0
 END_LEASE_S = 3.0
 XMIN_HELD_S = 300.0  # a transaction this old prevents vacuum from cleaning the queue
-
 
 FencedPipeline = Callable[[UUID, Claim, Mapping[str, Output], Enter], Awaitable[Outcome]]
 
@@ -199,6 +199,8 @@ class Incarnation:
         keepers.start_soon(every, "wake", WAKE_S, self._wake_when_set)
         keepers.start_soon(partial(every, "cancel", CANCEL_S, self._cancel_when_set, fatal=(LeaseEnded,)))
         keepers.start_soon(every, "history", HISTORY_S, partial(record_history, self._database))
+        if not self._role.suspects:  # a suspect may kill this process at any time
+            start_messages(keepers, self._database, self._settings.webhook)
         keepers.start_soon(every, "quotas", CLEAN_UP_S, partial(clean_up, self._database))
         if self._role.parent is not None:
             keepers.start_soon(every, "parent", PARENT_S, self._drain_with_parent)

@@ -73,6 +73,14 @@ WORKER = Role(
         "history": ("INSERT", "DELETE"),
         "history_stages": ("INSERT",),
         "scalings": ("INSERT", "DELETE"),
+        "webhooks": ("UPDATE failures failing_since retry_at last_error disabled_at disabled_reason",),
+        "webhook_deliveries": (
+            "INSERT webhook_id message_id event payload",
+            "UPDATE state attempts due_at leased_until ended_at last_error",
+            "DELETE",
+        ),
+        "alerts": ALL,
+        "alert_evaluations": ("INSERT", "UPDATE"),
     },
     functions=(
         *READS,
@@ -110,6 +118,12 @@ OPERATOR = Role(
         "stage_pauses": ("INSERT", "UPDATE", "DELETE"),
         "audit": ("INSERT actor via action target before after",),
         "api_tokens": ("INSERT name hash scopes instance_ids expires_at", "UPDATE revoked_at used_at"),
+        "webhooks": (
+            "INSERT name url events instance_ids format",
+            "UPDATE paused_at pause_reason disabled_at disabled_reason failures failing_since retry_at",
+            "DELETE",
+        ),
+        "webhook_deliveries": ("UPDATE state due_at ended_at expires_at", "DELETE"),
         "provider_usage": ("DELETE",),
         "site_spend": ("DELETE",),
     },

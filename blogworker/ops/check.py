@@ -1,5 +1,6 @@
 """Check: whether the fleet needs a person, for monitors that read an exit code."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -65,9 +66,20 @@ def _findings(pulse: Pulse, limits: Limits) -> list[tuple[Level, str]]:
         found.append((Level.WARNING, f"the next jobs have waited for {duration(wait_s)}: longer than {limit}"))
     if limits.most_failed is not None and failed > limits.most_failed:
         found.append((Level.WARNING, f"{failed:,} jobs failed in the last hour: more than {limits.most_failed:,}"))
+    found += [(Level.WARNING, text) for text in _webhooks(pulse)]
     if fleet.lost:
         found.append((Level.WARNING, f"{counted(fleet.lost, 'worker')} lost: not stopped, and no lease"))
     return found
+
+
+def _webhooks(pulse: Pulse) -> Iterator[str]:
+    now = pulse.webhooks
+    if now.names:
+        yield f"webhooks that fail or are disabled: {', '.join(now.names)}"
+    if now.late and not now.names:
+        yield f"{_count(now.late)} webhook deliveries wait: no worker has the key or the address that they need"
+    if now.given_up:
+        yield f"{_count(now.given_up)} webhook deliveries were given up: see `blogworker webhooks`"
 
 
 def _count(number: int) -> str:

@@ -32,11 +32,12 @@ async def list_errors(database: Database, *, within_s: float = DAY_S, most: int 
     rows = await database.rows("ops/errors", within_s=within_s, most=most)
     return [
         ErrorGroup(
-            **row, remedy=_remedy(row["kind"], row["job_id"]), retry=f"blogworker retry --kind {typed(row['kind'])}"
+            **row, remedy=remedy(row["kind"], row["job_id"]), retry=f"blogworker retry --kind {typed(row['kind'])}"
         )
         for row in rows
     ]
 
 
-def _remedy(kind: str, job_id: int) -> str:
+def remedy(kind: str, job_id: int) -> str:
+    """Return what to do about a failed job whose last error is of this kind."""
     return FAILURES.get(kind, RETRY).format(job=job_id, site="SITE", option="SITE")

@@ -121,6 +121,12 @@ CATALOG = (
         "seconds",
         "Age of the oldest open transaction; 0: none is open.",
     ),
+    _gauge(
+        "blogworker_webhook_deliveries",
+        "",
+        f"Deliveries to webhooks that wait or were given up, up to {MOST_JOBS:,} each.",
+    ),
+    _gauge("blogworker_webhooks", "", "Endpoints of webhooks by state: active, paused, failing or disabled."),
     _gauge("blogworker_site_jobs", "", f"Jobs of the busiest sites, PENDING ones counted up to {MOST_SITE_JOBS:,}."),
 )
 Samples = dict[str, list[Sample]]
@@ -138,6 +144,7 @@ async def read_metrics(database: Database, *, top_sites: int = 0) -> list[Metric
         breakers = await statements.rows("ops/metrics_breakers", most=MOST_BREAKERS)
         errors = await statements.rows("ops/metrics_errors", most=MOST_KINDS, sample=SAMPLED_ERRORS)
         stages = await statements.rows("ops/metrics_stages", sample=SAMPLED_JOBS)
+        webhooks = await statements.one("ops/metrics_webhooks", most=MOST_JOBS, late_s=0)
         sites: list[Row] = []
         if top_sites:
             top = min(top_sites, MOST_TOP_SITES)
@@ -146,6 +153,7 @@ async def read_metrics(database: Database, *, top_sites: int = 0) -> list[Metric
     found["workers_wanted"] = [_sample(scale["workers_wanted"])]
     for part in (_queue(queue), _ended(ended), _fleet(fleet), _quotas(quotas), _breakers(breakers), _sites(sites)):
         found |= part
+    found |= _webhooks(webhooks)
     found["attempt_errors_last_hour"] = [_sample(row["errors"], kind=row["kind"]) for row in errors]
     found["stage_duration_seconds"] = [
         _sample(row[f"p{percent}"], stage=row["stage"], percentile=percent)
@@ -241,6 +249,13 @@ def _sites(rows: Sequence[Row]) -> Samples:
             for row in rows
             for status in ("PENDING", "PROCESSING")
         ]
+    }
+
+
+def _webhooks(row: Row) -> Samples:
+    return {
+        "webhook_deliveries": _known({state: row[state] for state in ("waiting", "given_up")}, "state"),
+        "webhooks": _known({state: row[state] for state in ("active", "paused", "failing", "disabled")}, "state"),
     }
 
 

@@ -7,8 +7,8 @@ from blogworker.db.pool import Database
 from blogworker.ops.breakers import list_breakers
 from blogworker.ops.pauses import StagePause, list_pauses
 from blogworker.ops.quotas import list_quotas
-from blogworker.ops.records import BreakerState, QuotaUse, WorkerState, records
-from blogworker.ops.status import list_workers
+from blogworker.ops.records import BreakerState, QuotaUse, WebhooksNow, WorkerState, records
+from blogworker.ops.status import list_workers, webhooks_now
 
 MOST = 10_000  # jobs of a status that are counted
 NEWEST = 5_000  # ended jobs that are read
@@ -77,6 +77,7 @@ class Pulse:
     workers: list[WorkerState]
     running: list[Served]
     paused: list[StagePause]
+    webhooks: WebhooksNow
 
     def ended_last_minute(self, status: str) -> int:
         return next((row.last_minute for row in self.ended if row.status == status), 0)
@@ -97,4 +98,5 @@ async def read_pulse(database: Database, *, running: int = 8) -> Pulse:
         workers=await list_workers(database),
         running=records(Served, await database.rows("ops/running", most=running)),
         paused=await list_pauses(database),
+        webhooks=await webhooks_now(database),
     )

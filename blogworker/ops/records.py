@@ -113,6 +113,20 @@ class BreakerState:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhooksNow:
+    """Deliveries, counted up to 10,000, and endpoints. `names`: of the endpoints that fail or are disabled."""
+
+    waiting: int
+    late: int
+    given_up: int
+    active: int
+    paused: int
+    failing: int
+    disabled: int
+    names: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class SiteState:
     """A site with its jobs by status. Ended jobs: of the last day. `own`: the values that are its own, by name; the
     others are its plan's."""

@@ -13,6 +13,7 @@ from blogworker.ops.records import (
     SiteState,
     StatusCount,
     WaitingReason,
+    WebhooksNow,
     WorkerState,
     records,
 )
@@ -20,6 +21,8 @@ from blogworker.ops.scale import ScaleFacts, read_scale
 from blogworker.ops.sites import list_sites
 
 MOST_REASONS, MOST_SITES = 10, 10
+MOST_DELIVERIES = 10_000  # that are counted
+LATE_S = 600.0  # a delivery that waits longer is late
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class FleetStatus:
     busiest_sites: list[SiteState]
     paused_stages: list[StagePause]
     scale: ScaleFacts
+    webhooks: WebhooksNow
 
 
 async def fleet_status(database: Database) -> FleetStatus:
@@ -49,6 +53,7 @@ async def fleet_status(database: Database) -> FleetStatus:
         busiest_sites=await list_sites(database, most=MOST_SITES),
         paused_stages=await list_pauses(database),
         scale=await read_scale(database),
+        webhooks=await webhooks_now(database),
     )
 
 
@@ -60,3 +65,8 @@ async def list_waiting(database: Database) -> list[WaitingReason]:
 async def list_workers(database: Database) -> list[WorkerState]:
     """Return the registered workers, by name."""
     return records(WorkerState, await database.rows("ops/workers"))
+
+
+async def webhooks_now(database: Database) -> WebhooksNow:
+    """Return how many deliveries wait or were given up, and which endpoints need a person."""
+    return WebhooksNow(**await database.one("ops/metrics_webhooks", most=MOST_DELIVERIES, late_s=LATE_S))

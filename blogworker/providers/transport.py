@@ -9,6 +9,7 @@
 - A response has one time limit, from the connection to the last byte of its body, and limits on headers and body.
 - Cookies are not stored, because those of one site would be sent with the calls of another.
 - The proxies of the environment apply to all providers (`proxies`).
+- Webhooks have no home: each address of theirs is elsewhere.
 """
 
 import ssl
@@ -39,15 +40,19 @@ LARGEST = "largest_body"  # request extension: the limit for this response, in b
 class Transport(httpx2.AsyncBaseTransport):
     """One per provider, shared by its clients. A response has its whole body, decompressed."""
 
-    def __init__(self, settings: ProviderSettings, *, connections: int) -> None:
-        """Raises SettingsError for a proxy that is not valid."""
-        self.home = Origin.of(settings.base_url)
-        self._plain = settings.allow_http
+    def __init__(self, settings: ProviderSettings | None, *, connections: int, loopback: bool = False) -> None:
+        """`settings`: of a provider. None: there is no home, and `loopback` allows loopback addresses.
+
+        Raises SettingsError for a proxy that is not valid.
+        """
+        self.home = None if settings is None else Origin.of(settings.base_url)
+        self._plain = settings is not None and settings.allow_http
+        self._loopback = loopback if self.home is None else self.home.loopback
         most = connections + SPARE_CONNECTIONS
         limits = httpx2.Limits(max_connections=most, max_keepalive_connections=most)
         context = _trusted()
         self._near = httpx2.AsyncHTTPTransport(verify=context, limits=limits)
-        self._far = PublicTransport(verify=context, limits=limits, loopback=self.home.loopback)
+        self._far = PublicTransport(verify=context, limits=limits, loopback=self._loopback)
         self._proxies = Proxies.of_environment()
         self._proxied = {
             url: httpx2.AsyncHTTPTransport(verify=context, limits=limits, proxy=httpx2.Proxy(url))
@@ -77,8 +82,8 @@ class Transport(httpx2.AsyncBaseTransport):
             raise NotAllowed(f"{origin} is not encrypted")
         if not at_home:
             if request.url.userinfo or any(name in request.headers for name in CREDENTIALS):
-                raise NotAllowed(f"credentials are sent only to {self.home}, not to {origin}")
-            require_public(origin, loopback=self.home.loopback)
+                raise NotAllowed(f"credentials are sent only to {self.home or 'a provider'}, not to {origin}")
+            require_public(origin, loopback=self._loopback)
         if (proxy := self._proxies.for_origin(origin)) is not None:
             return self._proxied[proxy]
         return self._near if at_home else self._far

@@ -496,6 +496,7 @@ set enable_nestloop = off set jit = off as $$
 declare
     arrived text[];
     relieved text[];
+    ended bigint[];
 begin
     select
         array_agg(distinct n.instance_id) filter (
@@ -503,13 +504,17 @@ begin
         ),
         array_agg(distinct o.instance_id) filter (
             where o.status = 'PROCESSING' and (n.status <> o.status or n.instance_id <> o.instance_id)
-        )
-    into arrived, relieved
+        ),
+        array_agg(n.id) filter (where n.status in ('DONE', 'FAILED') and n.status <> o.status)
+    into arrived, relieved, ended
     from new_rows as n
     join old_rows as o using (id)
     where n.status <> o.status or n.line is distinct from o.line or n.instance_id <> o.instance_id;
     perform announce_sites(arrived);
     perform reopen_capped_sites(relieved);
+    if ended is not null then
+        perform note_ended_jobs(ended);
+    end if;
     return null;
 end
 $$;

@@ -10,6 +10,7 @@ WORKER = (
     "values (gen_random_uuid(), 'w', 'h', 1, '1', 5, now() + interval '1 h')"
 )
 PAUSE = "insert into stage_pauses values ('image', 'r')"
+HOOK = "insert into webhooks (name, url, events) values ('w', 'https://x.example.com', '{done}')"
 QUOTA = "insert into quotas (name, provider, requests_per_minute) values ('openai/m', 'openai', 40)"
 
 
@@ -54,6 +55,16 @@ def entries(cli: Any) -> list[dict[str, Any]]:
             None,
         ),
         (WORKER, ["workers", "quiet", "w", "--reason", "r"], "worker.quiet", "w", "reason r"),
+        (
+            "",
+            ["webhooks", "add", "w", "--url", "https://x.example.com", "--event", "done"],
+            "webhook.add",
+            "w",
+            None,
+        ),
+        (HOOK, ["webhooks", "remove", "w"], "webhook.remove", "w", None),
+        (HOOK, ["webhooks", "pause", "w", "--reason", "r"], "webhook.pause", "w", "reason r"),
+        (HOOK, ["webhooks", "resume", "w"], "webhook.resume", "w", "given_up false"),
         ("", ["tokens", "create", "t", "--scope", "read"], "token.create", "t", None),
     ],
 )

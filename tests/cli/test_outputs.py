@@ -56,6 +56,20 @@ def run(command: Callable[..., Ran], database_url: str, sql: Callable[..., Any])
     )
     sql("update provider_health set state = 'open', reason = %s where provider = 'openai'", NASTY)
     sql("insert into quotas (name, provider, requests_per_minute) values (%s, 'openai', 400)", NASTY)
+    sql(
+        "insert into webhooks (name, url, events, instance_ids, failures, failing_since, last_error) "
+        "values ('w', %s, '{done}', array[%s], 1, now(), %s)",
+        NASTY,
+        NASTY,
+        NASTY,
+    )
+    sql(
+        "insert into webhook_deliveries (webhook_id, message_id, event, payload, last_error) "
+        "select webhook_id, gen_random_uuid(), 'done', '{}', %s from webhooks",
+        NASTY,
+    )
+    sql("insert into alerts (rule, severity, value, summary) values (%s, 'warning', 1, %s)", NASTY, NASTY)
+    sql("insert into alert_evaluations (one) values (true)")
     sql("update sites set pause_reason = %s, paused_at = now()", NASTY)
 
     def with_database(*arguments: str, out: str = "file", **environment: str) -> Ran:
@@ -89,6 +103,9 @@ COMMANDS = [
     ["workers"],
     ["history"],
     ["tokens"],
+    ["alerts"],
+    ["webhooks"],
+    ["webhooks", "deliveries", "w"],
     ["doctor", "--no-keys"],
     ["list", "--text", "red"],
     ["costs"],
@@ -120,6 +137,8 @@ MACHINES = [
         ["quotas"],
         ["breakers"],
         ["costs"],
+        ["alerts"],
+        ["webhooks"],
     )
 ]
 

@@ -75,6 +75,20 @@ DEEDS = {
     "insert into audit (actor, via, action) values ('a', 'cli', 'b')": "O",
     "insert into audit (actor, via, action, db_role) values ('a', 'cli', 'b', 'other')": "",
     "delete from audit": "",
+    "insert into webhooks (name, url, events) values ('w', 'https://x.example.com', '{done}')": "O",
+    "insert into webhooks (name, events, failures) values ('w', '{done}', 9)": "",
+    "update webhooks set url = 'https://mine.example.com'": "",
+    "update webhooks set events = '{done}'": "",
+    "update webhooks set paused_at = now(), pause_reason = 'r'": "O",
+    "update webhooks set disabled_at = now(), disabled_reason = 'r'": "WO",
+    "delete from webhooks": "O",
+    "select payload from webhook_deliveries": "WRO",
+    "update webhook_deliveries set payload = '{}'": "",
+    "update webhook_deliveries set webhook_id = gen_random_uuid()": "",
+    "insert into webhook_deliveries (webhook_id, message_id, event, payload) "
+    "values (gen_random_uuid(), gen_random_uuid(), 'alert', '{}')": "W",
+    "delete from alerts": "W",
+    "select note_ended_jobs('{1}')": "",
     "update audit set actor = 'other'": "",
     "update fleet_budget set stopped_until = now() + interval '1 year'": "",
     "update site_spend set cost_usd = 0": "",
@@ -133,6 +147,7 @@ CHANGES = {
         "spend/set_site_budget",
     ),
     *("ops/prune", "ops/prune_leftovers", "spend/set_fleet_budget"),
+    *("webhooks/create", "webhooks/remove", "webhooks/pause", "webhooks/resume"),
     *("quota/breaker_close", "quota/set_bucket", "quota/unblock"),
 }
 BOTH = {"queue/pause_site", "queue/follow_plans"}  # the worker and the operator
@@ -160,10 +175,17 @@ FUNCTIONS = """
 """
 SENT = {
     "blogworker_producer": ENQUEUES,
-    "blogworker_reader": named("ops") - CHANGES | LOOKS | named("history") - {"history/record"},
+    "blogworker_reader": named("ops") - CHANGES | LOOKS | named("history") - {"history/record"} | {"alerts/list"},
     "blogworker_operator": named("ops") | CHANGES | LOOKS | ENQUEUES | named("access"),
     "blogworker_worker": (
-        named("queue") | named("quota") | named("stages") | {"ops/heartbeat", "history/record"} | BOTH | SCALES
+        named("queue")
+        | named("quota")
+        | named("stages")
+        | {"ops/heartbeat", "history/record"}
+        | BOTH
+        | SCALES
+        | named("webhooks")
+        | named("alerts")
     )
     - (CHANGES - BOTH - SCALES)
     - ENQUEUES

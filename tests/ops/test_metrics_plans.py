@@ -10,7 +10,7 @@ from blogworker.db.sql import query, sql_dir
 from blogworker.ops.metrics import MOST_JOBS
 
 NAMES = sorted(path.stem for path in (Path(str(sql_dir())) / "queries" / "ops").glob("metrics_*.sql"))
-PARAMETERS = {"most": MOST_JOBS, "sample": 200, "top": 20}
+PARAMETERS = {"most": MOST_JOBS, "sample": 200, "top": 20, "late_s": 600}
 JOBS = 20_000
 LOAD = f"""
 insert into sites (instance_id, ready) select 'site-' || n, true from generate_series(0, 199) as n;

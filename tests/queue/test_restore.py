@@ -61,6 +61,11 @@ insert into quiet_workers (name, reason) values ('w', 'r');
 insert into stage_pauses (stage, reason) values ('image', 'r');
 insert into scalings (host, workers, wanted, target) values ('h', 1, 2, 2);
 insert into site_bills (instance_id, correction) values ('busy', 0.5);
+insert into webhooks (name, url, events) values ('w', 'https://x.example.com', '{done,failed,alert}');
+insert into webhook_deliveries (webhook_id, message_id, event, payload)
+select webhook_id, gen_random_uuid(), 'alert', '{}' from webhooks;
+insert into alerts (rule, severity, value, summary, fired_at, sent_at) values ('r', 'warning', 1, 's', now(), now());
+insert into alert_evaluations (evaluation) values (7);
 """
 
 

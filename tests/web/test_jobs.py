@@ -141,6 +141,7 @@ def test_the_fleet_is_shown_as_the_commands_show_it(admin: httpx.Client) -> None
         "busiestSites",
         "pausedStages",
         "scale",
+        "webhooks",
     } == set(admin.get("/api/status").json())
     assert admin.get("/api/sites", params={"limit": 1}).json()[0]["instanceId"]
     assert admin.get("/api/costs", params={"days": 7, "by": "month"}).json()["spending"]["spentTodayUsd"] == 0
