@@ -69,10 +69,11 @@ create index webhook_deliveries_ended_idx on webhook_deliveries (state, ended_at
 -- a prune of the job does not change it. `webhooks/message.py` adds the remedy of an error.
 -- Takes  ended: jobs that became DONE or FAILED in this statement.
 -- Locks  nothing.
--- Hints  A session that planned this on empty tables would read all posts and checkpoints for each job.
--- Costs  0.12 ms a call with one endpoint, and about 0.02 ms per job; none that can be measured without an endpoint.
+-- Hints  A session that planned this on empty tables would read all posts and checkpoints for each job. Without the
+--        generic plan it is planned at each call: 1.8 ms.
+-- Costs  With one endpoint about 1 ms a statement on two busy cores; without one less than 0.1 ms.
 create function note_ended_jobs(ended bigint[]) returns void language plpgsql volatile
-set enable_seqscan = off set jit = off as $$
+set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 begin
     if not exists (
         select from webhooks as w where w.disabled_at is null and w.events && array['done', 'failed']
