@@ -1,5 +1,6 @@
 -- claim: lease deliveries that are due, to send them.
--- Takes  most: number of deliveries; in_flight: most deliveries of one endpoint that the whole fleet sends at once; lease_s;
+-- Takes  most: number of deliveries; in_flight: most deliveries of one endpoint that the whole fleet sends at once (a claim
+--        that began before another one was committed may exceed it); lease_s;
 --        named text[]: endpoints whose address this worker's settings have; signs boolean: this worker has the signing key.
 -- Gives  rows: delivery_id, attempt, message_id, event, payload, created_at, sent_at (epoch, the signature has it);
 --        webhook_id, name, url, format.
