@@ -54,4 +54,4 @@ def test_no_statement_of_a_scrape_reads_a_whole_table_of_jobs(large: str, name: 
 
 
 def test_every_statement_of_a_scrape_is_planned_here() -> None:
-    assert len(NAMES) == 9
+    assert len(NAMES) == 10
