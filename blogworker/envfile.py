@@ -30,24 +30,26 @@ LINE = re.compile(
 QUOTED = re.compile(r"""'(?P<single>[^']*)(?:'|\Z)|"(?P<double>(?:\\.|[^"\\])*)(?:"|\Z)""", re.DOTALL)
 
 
-def use_machine_file(environment: MutableMapping[str, str]) -> None:
-    """Add the machine's settings to the environment, without overriding it or a local `.env`. BLOGWORKER_ENV_FILE names
-    another file; if it is empty, no file is read.
+def use_machine_file(environment: MutableMapping[str, str]) -> frozenset[str]:
+    """Add the machine's settings to the environment, without overriding it or a local `.env`. Return their names.
+    BLOGWORKER_ENV_FILE names another file; if it is empty, no file is read.
 
     Raises SettingsError when a file named there cannot be read. The default file may be readable by root only, so it
     is skipped then.
     """
     named = environment.get(NAMED_BY)
     if named == "":
-        return
+        return frozenset()
     try:
         text = read(Path(named)) if named else read(MACHINE_FILE)
     except SettingsError as error:
         if named:
             raise SettingsError(f"{NAMED_BY}: {error}") from error
-        return
+        return frozenset()
     overriding = {name.upper() for name in (*environment, *local_values())}
-    environment.update({name: value for name, value in parse(text).items() if name.upper() not in overriding})
+    added = {name: value for name, value in parse(text).items() if name.upper() not in overriding}
+    environment.update(added)
+    return frozenset(added)
 
 
 def local_file() -> Path | None:

@@ -24,7 +24,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 from blogworker.addresses import Origin, web_address
 from blogworker.envfile import LOCAL_FILE, local_file, local_values, read, unreadable_hint
@@ -33,7 +33,25 @@ from blogworker.redact import SECRETS
 
 CREDENTIALS = "CREDENTIALS_DIRECTORY"  # set by systemd: a folder with one file per credential
 
+# An encrypted credential has the name of its file in /etc/credstore.encrypted. Without a suffix, systemd would take a
+# plain file of the same name in /etc/credstore for it.
+PREFIX, SUFFIX = "blogworker.", ".cred"
+
 WebAddress = Annotated[str, AfterValidator(web_address)]
+
+
+def credential_name(path: Path) -> str:
+    """Return the name of the setting that a credential is for, in lower case."""
+    return path.name.lower().removeprefix(PREFIX).removesuffix(SUFFIX)
+
+
+class _Credentials(SecretsSettingsSource):
+    """Finds credentials with and without prefix and suffix; the shortest name wins."""
+
+    @classmethod
+    def find_case_path(cls, dir_path: Path, file_name: str, case_sensitive: bool) -> Path | None:  # noqa: FBT001
+        found = [path for path in dir_path.iterdir() if credential_name(path) == file_name.lower()]
+        return min(found, key=lambda path: len(path.name), default=None)
 
 
 class Section(BaseSettings):
@@ -48,6 +66,19 @@ class Section(BaseSettings):
         hide_input_in_errors=True,  # it may be a secret
         allow_inf_nan=False,
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        assert isinstance(file_secret_settings, SecretsSettingsSource)  # noqa: S101 - what pydantic passes
+        credentials = _Credentials(settings_cls, file_secret_settings.secrets_dir)
+        return init_settings, env_settings, dotenv_settings, credentials
 
     @field_validator("*", mode="before")
     @classmethod
@@ -101,7 +132,7 @@ def _unreadable_hintable_credentials(section: type[BaseSettings]) -> Iterable[st
     if not (folder := os.environ.get(CREDENTIALS)):
         return
     try:
-        found = {path.name.lower(): path for path in Path(folder).iterdir()}
+        found = {credential_name(path): path for path in Path(folder).iterdir()}
     except OSError as error:
         yield f"{CREDENTIALS}: {folder} cannot be read: {(error.strerror or type(error).__name__).lower()}"
         return

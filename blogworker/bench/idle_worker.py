@@ -23,6 +23,7 @@ from pydantic import SecretStr
 from blogworker.bench.program import wait_for_begin
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
+from blogworker.daemon.report import Reporter
 from blogworker.daemon.supervisor import Supervisor
 from blogworker.db.pool import Database
 from blogworker.db.retrying import DatabaseHealth
@@ -31,6 +32,7 @@ from blogworker.quota.breaker import Breakers
 from blogworker.settings import LogSettings, load
 from blogworker.stages.records import Output
 from blogworker.telemetry import configure
+from blogworker.telemetry.progress import Progress
 
 NOTHING, WAIT, REPORT = "nothing", "wait", "report"
 JOB_S = 0.2
@@ -98,7 +100,9 @@ async def main(url: str, name: str, concurrency: str, pipeline: str) -> None:
         gate = Gate(Breakers(database), "wait")
         health = DatabaseHealth()
         incarnation = partial(Incarnation, settings, database, health, timed, gate=gate)
-        await Supervisor(incarnation, settings.worker, database, health).run(until_empty=pipeline != REPORT)
+        await Supervisor(incarnation, settings.worker, database, Reporter(Progress(), health)).run(
+            until_empty=pipeline != REPORT
+        )
         _print(IdleReport(process_time() - cpu_s, timed.busy_s))
 
 

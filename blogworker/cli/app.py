@@ -38,6 +38,7 @@ from blogworker.cli import (
     run,
     serve,
     sites,
+    systemd,
     tail,
     tokens,
     webhooks,
@@ -107,6 +108,7 @@ app.add_typer(breakers.app, name="breakers")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(workers.app, name="workers")
+app.add_typer(systemd.app, name="systemd")
 
 
 def _version(wanted: bool) -> None:
@@ -123,7 +125,7 @@ def options(
     """Turn rows of a Postgres table into published, illustrated blog posts."""
     if context.invoked_subcommand in SELF_CONTAINED:
         os.environ[NAMED_BY] = ""  # these commands and their workers do not use this machine's settings
-    use_machine_file(os.environ)
+    context.obj = use_machine_file(os.environ)  # a worker reads it again when it reloads
 
 
 @cache

@@ -1,11 +1,12 @@
 """Commands that start a worker, migrate the database, or serve the simulator."""
 
+import faulthandler
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import anyio
 import typer
@@ -18,6 +19,8 @@ from blogworker.db.migrate import migrations, state
 from blogworker.db.pool import connect
 from blogworker.db.server import inspect_server
 from blogworker.envfile import NAMED_BY
+from blogworker.errors import DatabaseUnavailable
+from blogworker.reloading import read_file_again, replace_all, unchanged_if_wrong
 from blogworker.section import load_section, unknown_variables
 from blogworker.settings import DatabaseSettings, LogSettings, Settings, load, require_keys
 from blogworker.telemetry import configure, get_logger
@@ -33,6 +36,7 @@ NOT_OF_A_WORKER = (
     "BLOGWORKER_TEST_DATABASE_URL",
 )
 PARENT_ONLY = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+AWAIT_S = 1.0
 ALONE = {"concurrency": 1, "quota_patience": 120.0}  # nothing else waits for this worker
 log = get_logger()
 
@@ -44,6 +48,7 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
+    context: typer.Context,
     concurrency: int | None = typer.Option(None, help="Jobs at once. [BLOGWORKER_CONCURRENCY, 50]"),
     stages: str | None = typer.Option(
         None,
@@ -71,30 +76,53 @@ def run(
     ),
     parent: int | None = typer.Option(None, hidden=True, help="Exit when this process exits."),
 ) -> None:
-    """Run one worker: claim jobs, write the posts, publish them. SIGTERM, SIGINT or SIGHUP drains it; a second SIGTERM
-    or SIGINT releases its jobs at once."""
-    settings = load(
-        {
-            "worker": {
-                "concurrency": concurrency,
-                "stages": stages,
-                "slots": slots,
-                "name": name,
-                "drain_timeout": drain_timeout,
-            }
-            | (ALONE if suspects else {}),
-            "queue": {"batch_size": batch_size, "max_per_instance": max_per_instance},
+    """Run one worker: claim jobs, write the posts, publish them. SIGTERM or SIGINT drains it; a second one releases its
+    jobs at once. SIGHUP reloads the settings; with a terminal, which sends it when it closes, it drains too."""
+    flags: dict[str, dict[str, Any]] = {
+        "worker": {
+            "concurrency": concurrency,
+            "stages": stages,
+            "slots": slots,
+            "name": name,
+            "drain_timeout": drain_timeout,
         }
-    )
+        | (ALONE if suspects else {}),
+        "queue": {"batch_size": batch_size, "max_per_instance": max_per_instance},
+    }
+    settings = load(flags)
     require_keys(settings)
     configure(settings.log)
     report_closed_pipes(sys.stdout)
+    faulthandler.enable(
+        all_threads=True
+    )  # the watchdog ends a hung worker with SIGABRT: the journal shows where it hung
     _warn_of_unknown_variables()
     from blogworker import daemon  # imports much that no other command needs
 
     role = daemon.Role(suspects=suspects, parent=parent)
     forks = None if suspects else daemon.ForkServer(_run_suspects, prepare=daemon.import_sdks)
-    anyio.run(partial(daemon.run, settings, until_empty=until_empty or suspects, role=role, forks=forks))
+    again = None if suspects else Reading(flags, context.find_root().obj or frozenset())
+    anyio.run(partial(daemon.run, settings, until_empty=until_empty or suspects, role=role, forks=forks, load=again))
+
+
+class Reading:
+    """Reads the settings again. `from_file`: the variables that the machine's file has set."""
+
+    def __init__(self, flags: Mapping[str, Mapping[str, Any]], from_file: frozenset[str]) -> None:
+        self._flags = flags
+        self._from_file = from_file
+
+    def __call__(self, delivered: Mapping[str, str] | None) -> Settings:
+        with unchanged_if_wrong():
+            from_file = self._from_file
+            if delivered is None:
+                from_file = read_file_again(from_file, os.environ)
+            else:
+                replace_all(delivered, os.environ)
+            settings = load(self._flags)
+            require_keys(settings)
+        self._from_file = from_file
+        return settings
 
 
 def _run_suspects(arguments: Sequence[str]) -> None:
@@ -117,6 +145,7 @@ def _warn_of_unknown_variables() -> None:
 def migrate(
     status: bool = typer.Option(False, "--status", help="Only show which migrations are applied."),
     sql: bool = typer.Option(False, "--sql", help="Print the migrations; do not connect."),
+    wait: bool = typer.Option(False, "--wait", help="Wait until the database can be reached."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Migrate the database of DATABASE_URL (or DATABASE_DIRECT_URL). Several may start at the same time."""
@@ -126,7 +155,22 @@ def migrate(
         return
     configure(load_section(LogSettings))
     settings = load_section(DatabaseSettings)
+    if wait:
+        anyio.run(_await_database, settings)
     anyio.run(_status if status else _migrate, settings, as_json)
+
+
+async def _await_database(settings: DatabaseSettings) -> None:
+    """Wait until the database can be reached. Log each reason once."""
+    reason = ""
+    while True:
+        try:
+            async with await connect(settings.direct, timeout_s=settings.connect_timeout_s) as connection:
+                return (await inspect_server(connection)).require_ready()
+        except DatabaseUnavailable as error:
+            if reason != (reason := str(error)):
+                log.warning("database_awaited", error=reason)
+        await anyio.sleep(AWAIT_S)
 
 
 async def _migrate(settings: DatabaseSettings, as_json: bool) -> None:

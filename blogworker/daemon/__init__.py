@@ -7,6 +7,6 @@ keepers   settle, lease, rescue, promote, listen, heartbeat      background task
 from blogworker.daemon.clients import import_sdks
 from blogworker.daemon.forkserver import ForkServer
 from blogworker.daemon.isolation import Role
-from blogworker.daemon.supervisor import run
+from blogworker.daemon.process import run
 
 __all__ = ["ForkServer", "Role", "import_sdks", "run"]

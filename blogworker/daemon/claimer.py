@@ -46,7 +46,7 @@ class Claimer:
         self._gate = gate
         self._health = health
         self._name = name
-        self._site_window = site_window
+        self.site_window = site_window
         self._suspects_only = suspects_only
         self._scan = Scan()
         self._stopped_by: str | None = None  # the error that fails every claim
@@ -60,7 +60,7 @@ class Claimer:
         if self._suspects_only:
             return await self._claim_suspect(worker_id), None
         admits = monotonic() >= self._admits_from
-        take = partial(claim, self._database, worker_id, site_window=self._site_window, scan=self._scan, admits=admits)
+        take = partial(claim, self._database, worker_id, site_window=self.site_window, scan=self._scan, admits=admits)
         if (probe_claim := await self._gate.take_probe_claim(stages)) is not None:
             for only in probe_claim.filters:
                 found = self._answered(await take(slots=1, only=only))
@@ -94,7 +94,7 @@ class Claimer:
             self._stopped_by = text  # log each error once
             log.error("claim_failed", error_type=type(error).__name__, error=message_of(error))
         try:
-            ended = await fail_unclaimable(self._database, self._site_window)
+            ended = await fail_unclaimable(self._database, self.site_window)
             unadmitted = await self._stopped_admission()  # last: if nothing works, the call before has raised
         except (psycopg.Error, PoolTimeout) as other:
             if not is_incompatible(other):  # recorded already for the claim

@@ -10,9 +10,10 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from types import MappingProxyType
 from typing import NoReturn
 
 from anyio import wait_readable
@@ -38,9 +39,9 @@ class ForkServer:
         self._wire.settimeout(0)
         self.alive = True
 
-    def start(self, arguments: Sequence[str]) -> None:
-        """Run a command line in a child."""
-        self._send(arguments)
+    def start(self, arguments: Sequence[str], environment: Mapping[str, str | None] = MappingProxyType({})) -> None:
+        """Run a command line in a child. `environment`: variables to set there, or to remove."""
+        self._send([list(arguments), dict(environment)])
 
     async def wait(self) -> int:
         """Wait until the child has ended. Return its exit code; negative: the signal that killed it."""
@@ -55,7 +56,7 @@ class ForkServer:
         """Send a signal to the child, if one runs."""
         self._send(int(number))
 
-    def _send(self, message: Sequence[str] | int) -> None:
+    def _send(self, message: Sequence[object] | int) -> None:
         try:
             self._wire.send(json.dumps(message).encode())
         except OSError:
@@ -75,13 +76,24 @@ def _serve(wire: socket.socket, main: Callable[[Sequence[str]], None], prepare: 
             message = json.loads(received)
             if isinstance(message, list):
                 prepare()
-                child = _fork(wire, partial(main, message))
+                child = _fork(wire, partial(_run, main, *message))
             elif child:
                 os.kill(child, message)
         if child and (ended := os.waitpid(child, os.WNOHANG))[0]:
             child = 0
             with suppress(ConnectionError):  # the worker exited at the same time: the next look finds that
                 wire.send(str(os.waitstatus_to_exitcode(ended[1])).encode())
+
+
+def _run(
+    main: Callable[[Sequence[str]], None], arguments: Sequence[str], environment: Mapping[str, str | None]
+) -> None:
+    for name, value in environment.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    main(arguments)
 
 
 def _fork(wire: socket.socket, main: Callable[[], None]) -> int:

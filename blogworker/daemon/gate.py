@@ -44,7 +44,7 @@ class Gate:
     ) -> None:
         self.breakers = breakers
         self.stages = tuple(stage for stage in Stage if stage in stages)
-        self._image_trouble = image_trouble
+        self.image_trouble = image_trouble
         self._pacing = pacing
         self.budget = ALLOWED
 
@@ -124,7 +124,7 @@ class Gate:
         if stages == tuple(Stage):
             return ClaimFilter(pacing=pacing)
         if CATALOG[Stage.IMAGE].provider in open_breakers and Stage.IMAGE in open_stages:
-            return ClaimFilter(stages, self._image_trouble, self._shop(), pacing)
+            return ClaimFilter(stages, self.image_trouble, self._shop(), pacing)
         return ClaimFilter(stages, shop=self._shop(), pacing=pacing) if stages else None
 
     @property

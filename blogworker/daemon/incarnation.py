@@ -19,26 +19,24 @@ from blogworker.daemon.gate import Gate
 from blogworker.daemon.isolation import WORKER, Role
 from blogworker.daemon.messages import start_messages
 from blogworker.daemon.ticker import every
+from blogworker.daemon.upkeep import Upkeep
 from blogworker.daemon.worker import Enter, Worker
 from blogworker.db.dedicated import DedicatedConnection
 from blogworker.db.pool import Database
 from blogworker.db.retrying import DatabaseHealth, RetryingDatabase
 from blogworker.ops.history import record_history
-from blogworker.queue.admit import Reopening, admit, arrivals
 from blogworker.queue.job import Claim, Outcome
 from blogworker.queue.lease import Lease, LeaseEnded, LeaseTaken
 from blogworker.queue.notify import Flag, Listener
-from blogworker.queue.promote import due, promote
 from blogworker.queue.reconcile import bills, reconcile
-from blogworker.queue.rescue import FormerLease, release_lost_claims, rescue, take_back
+from blogworker.queue.rescue import FormerLease, take_back
 from blogworker.queue.settle import Settler
-from blogworker.queue.skipped_sites import SkippedSites
-from blogworker.queue.sweep import Sweep
 from blogworker.quota.upkeep import clean_up
 from blogworker.settings import Settings
 from blogworker.spend.budget import check_budgets
 from blogworker.stages.records import Output
-from blogworker.telemetry import get_logger, systemd
+from blogworker.telemetry import get_logger
+from blogworker.telemetry.progress import Progress
 
 ADMIT_S = 0.5
 PROMOTE_S = 1.0
@@ -54,6 +52,7 @@ SWEEP_S = 60.0
 CLEAN_UP_S = 300.0
 HISTORY_S = 30.0
 END_LEASE_S = 3.0
+RESIZE_S = 3.0
 XMIN_HELD_S = 300.0  # a transaction this old prevents vacuum from cleaning the queue
 
 FencedPipeline = Callable[[UUID, Claim, Mapping[str, Output], Enter], Awaitable[Outcome]]
@@ -65,7 +64,7 @@ class Incarnation:
     """The worker with one worker_id.
 
     `prepare`: what jobs need and the lease does not; it runs before the first claim. `former`: the lease before this
-    one, in the same process.
+    one, in the same process. `on_claim`: called after each claim that the database has answered.
     """
 
     def __init__(
@@ -80,7 +79,10 @@ class Incarnation:
         waiting: Callable[[], Mapping[str, int]] = dict,
         role: Role = WORKER,
         former: FormerLease | None = None,
+        progress: Progress | None = None,
+        on_claim: Callable[[], object] = bool,
     ) -> None:
+        self._progress = progress or Progress()
         self._gate = gate
         self._prepare = prepare
         self._role = role
@@ -92,7 +94,7 @@ class Incarnation:
             settings.database, answer_s=settings.worker.extend_s, application="blogworker lease"
         )
         self._lease = Lease(
-            RetryingDatabase(self._lease_connection, health),
+            RetryingDatabase(self._lease_connection, health, on_try=partial(self._progress.expect, "lease")),
             name=settings.worker.name,
             lease_s=settings.worker.lease,
             concurrency=settings.worker.concurrency,
@@ -100,8 +102,6 @@ class Incarnation:
         self._retrying = RetryingDatabase(database, health)
         strict = RetryingDatabase(database, health, retries_incompatible=False)
         self._settler = Settler(self._retrying, self._lease.worker_id, strict=strict)
-        self._rescue_skips, self._release_skips = SkippedSites(), SkippedSites()
-        self._arrivals, self._due, self._reopening, self._sweep_rounds = arrivals(), due(), Reopening(), Sweep()
         self.worker = Worker(
             database,
             self._settler,
@@ -111,7 +111,10 @@ class Incarnation:
             health=health,
             gate=gate,
             suspects_only=role.suspects,
+            progress=self._progress,
+            on_claim=on_claim,
         )
+        self._upkeep = Upkeep(database, self.worker.wake)
         self._work_flag, self._cancel_flag = Flag(), Flag()
         self._listener = Listener(settings.database, database, work=self._work_flag, cancel=self._cancel_flag)
         self._registering, self._claiming = CancelScope(), CancelScope()
@@ -126,6 +129,19 @@ class Incarnation:
         self._registering.cancel()
         self._claiming.cancel()
         self._set_jobs_deadline()
+
+    @property
+    def registered(self) -> bool:
+        """Whether it has held its lease."""
+        return self._lease.good_until > 0
+
+    async def use(self, settings: Settings) -> None:
+        """Continue with other settings: more or fewer slots, another poll interval and so on."""
+        self._settings = settings
+        self.worker.use(settings.queue, settings.worker)
+        slots = self._lease.concurrency = settings.worker.concurrency
+        with move_on_after(RESIZE_S):  # if the database is away, the next lease stores it
+            await self._retrying.execute("queue/resize_worker", worker_id=self._lease.worker_id, concurrency=slots)
 
     async def run(self, *, until_empty: bool) -> bool:
         """Run until the worker is done. Return False if its lease ended, so that a new lease is needed to continue.
@@ -175,10 +191,10 @@ class Incarnation:
             async with create_task_group() as self._jobs:
                 self._set_jobs_deadline()
                 self._start_keepers(self._keepers)
-                systemd.notify("READY=1", f"STATUS=claiming as {self._lease.name}")
                 with self._claiming:
                     await self._prepare()
                     await self.worker.claim_loop(self._lease.worker_id, self._jobs, until_empty=until_empty)
+                self._progress.rest("claim")
             # Do not compare clocks here: the lease may have been extended while the jobs were stopping.
             if self._jobs.cancel_scope.cancelled_caught and self._drain_until is None:
                 raise LeaseEnded("the database did not answer before the lease ended")
@@ -188,9 +204,9 @@ class Incarnation:
         worker = self._settings.worker
         keepers.start_soon(partial(every, "lease", worker.extend_s, self._extend, fatal=(LeaseEnded,)))
         keepers.start_soon(every, "rescue", RESCUE_S, self._rescue)
-        keepers.start_soon(every, "admit", ADMIT_S, self._admit)
-        keepers.start_soon(every, "promote", PROMOTE_S, self._promote)
-        keepers.start_soon(every, "sweep", SWEEP_S, self._sweep)
+        keepers.start_soon(every, "admit", ADMIT_S, self._upkeep.admit)
+        keepers.start_soon(every, "promote", PROMOTE_S, self._upkeep.promote)
+        keepers.start_soon(every, "sweep", SWEEP_S, self._upkeep.sweep)
         keepers.start_soon(every, "reconcile", RECONCILE_S, partial(reconcile, self._database, bills()))
         keepers.start_soon(every, "budget", BUDGET_S, self._check_budget)
         keepers.start_soon(every, "breakers", BREAKERS_S, self._sync_breakers)
@@ -222,6 +238,7 @@ class Incarnation:
                 "needs": self._gate.needs(),
             },
         )
+        self._progress.expect("lease", 2 * self._settings.worker.extend_s)
         self._set_jobs_deadline()
         self.worker.cancel(cancelled)
 
@@ -234,29 +251,7 @@ class Incarnation:
         await self._extend()  # the answer names the cancelled jobs
 
     async def _rescue(self) -> None:
-        found = await rescue(self._database, self._rescue_skips)
-        if found.jobs:
-            log.warning("jobs_rescued", workers=list(found.workers), count=found.jobs, failed=found.failed)
-        lost_claims = await release_lost_claims(
-            self._database, self._lease.worker_id, known=self.worker.job_ids, skipped=self._release_skips
-        )
-        if lost_claims:
-            log.warning("lost_claims_released", count=lost_claims)
-        if await self._reopening.run_once(self._database):
-            self.worker.wake()
-
-    async def _admit(self) -> None:
-        if await admit(self._database, self._arrivals):
-            self.worker.wake()
-
-    async def _promote(self) -> None:
-        if promoted := await promote(self._database, self._due):
-            log.debug("jobs_promoted", count=promoted)
-
-    async def _sweep(self) -> None:
-        found = await self._sweep_rounds.run_once(self._database)
-        if found.sites or found.jobs:
-            log.warning("rows_recovered", sites=found.sites, jobs=found.jobs)
+        await self._upkeep.rescue(self._lease.worker_id, self.worker.job_ids)
 
     async def _check_budget(self) -> None:
         if self._gate.apply(await check_budgets(self._database)):

@@ -15,6 +15,7 @@ from anyio import CancelScope, current_time, move_on_after, sleep
 
 from blogworker.daemon.forkserver import ForkServer
 from blogworker.db.pool import Database
+from blogworker.reloading import known_variables
 from blogworker.telemetry import get_logger
 
 FAILED_START_S = 10.0  # a process that fails sooner than this did not start properly
@@ -34,10 +35,10 @@ class Isolation:
     """Starts the process when suspects wait, and stops it with the worker."""
 
     def __init__(self, database: Database, forks: ForkServer, worker: str, *, drain_timeout_s: float) -> None:
+        self.drain_timeout_s = drain_timeout_s
         self._database = database
         self._forks = forks
         self._name = name_of(worker)
-        self._drain_timeout_s = drain_timeout_s
         self._runs = False
         self._stop_by: float | None = None  # set when it drains
 
@@ -64,13 +65,15 @@ class Isolation:
     def drain(self) -> None:
         """Let the process finish its job and exit. A second call makes it release the job at once."""
         if self._stop_by is None:
-            self._stop_by = current_time() + self._drain_timeout_s + STOP_S
+            self._stop_by = current_time() + self.drain_timeout_s + STOP_S
         if self._runs:
             self._forks.signal(signal.SIGTERM)
 
     async def _run(self) -> int:
         command = ["run", "--suspects", "--name", self._name, "--parent", str(self._forks.pid)]
-        self._forks.start([*command, "--drain-timeout", str(self._drain_timeout_s)])
+        # The fork server has the environment from before a reload.
+        environment = {name: os.environ.get(name) for name in known_variables()}
+        self._forks.start([*command, "--drain-timeout", str(self.drain_timeout_s)], environment)
         self._runs = True
         try:
             return await self._wait()

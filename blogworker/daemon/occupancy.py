@@ -39,6 +39,11 @@ class Occupancy:
         self._of_stage = {stage: group for group in self._groups for stage in group.slots.stages}
         self._of_attempt: dict[Attempt, _Group] = {}
 
+    def resize(self, groups: Sequence[SlotGroup]) -> None:
+        """Give the groups other sizes. With fewer slots than jobs, none is free until enough jobs have ended."""
+        for group, resized in zip(self._groups, groups, strict=True):
+            group.slots = resized
+
     @property
     def has_room(self) -> bool:
         """Return whether a group has a free slot."""

@@ -1,38 +1,25 @@
-"""Open the database and the clients, run one worker, and shut everything down in order."""
+"""Run one incarnation of a worker after another; drain and reload on signals."""
 
+import os
 import signal
 from collections.abc import Callable, Mapping
-from functools import partial
-from uuid import UUID
+from contextlib import suppress
 
-from anyio import create_task_group, open_signal_receiver
-from anyio.abc import TaskStatus
+from anyio import create_task_group, current_time, open_signal_receiver
+from anyio.abc import TaskGroup, TaskStatus
 
-from blogworker.daemon.clients import OpeningClients
+from blogworker.daemon.delivery import accept_deliveries
 from blogworker.daemon.forkserver import ForkServer
-from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
-from blogworker.daemon.isolation import WORKER, Isolation, Role, raise_oom_score
-from blogworker.daemon.pacing import StageTimes, buckets, pacing
+from blogworker.daemon.isolation import Isolation
+from blogworker.daemon.reload import Reloaded, Reloader
+from blogworker.daemon.report import MORE_S, Reporter
 from blogworker.daemon.ticker import every
-from blogworker.daemon.worker import Enter
-from blogworker.db import grants
 from blogworker.db.migrate import state
 from blogworker.db.pool import Database
-from blogworker.db.readiness import require_ready
-from blogworker.db.retrying import DatabaseHealth, RetryingDatabase
 from blogworker.errors import DatabaseNotReady
-from blogworker.queue.job import Claim, Outcome
 from blogworker.queue.rescue import FormerLease
-from blogworker.quota.breaker import Breakers
-from blogworker.quota.limiter import Limiter
 from blogworker.settings import Settings, WorkerSettings
-from blogworker.spend.budget import check_budgets
-from blogworker.stages.cache import StoredCache
-from blogworker.stages.checkpoint import StoredCheckpoints
-from blogworker.stages.pipeline import attempt
-from blogworker.stages.records import Output
-from blogworker.stages.work import Work
 from blogworker.telemetry import get_logger, systemd
 
 COMPATIBILITY_S = 5.0
@@ -42,83 +29,16 @@ RELEASE_AFTER_S = 60.0  # how long jobs wait for an incompatible database to be 
 log = get_logger()
 
 
-async def run(
-    settings: Settings, *, until_empty: bool = False, role: Role = WORKER, forks: ForkServer | None = None
-) -> None:
-    """Run one worker until a signal, or until the queue is empty. `forks` runs suspects; None: this worker runs none.
-
-    Raises DatabaseNotReady before anything is claimed, or after a newer version has migrated the database. Raises
-    LeaseTaken when another process has taken over the worker's name.
-    """
-    if role.suspects:
-        raise_oom_score()
-    async with Database(settings.database, application=f"blogworker {settings.worker.name}"[:63]) as database:
-        async with database.connection() as connection:
-            await require_ready(connection, needs=grants.WORKER)
-        health = DatabaseHealth()
-        retrying = RetryingDatabase(database, health)
-        limiter = Limiter(retrying, buckets(settings), longest_wait_s=settings.worker.quota_patience)
-        await limiter.start()
-        breakers = Breakers(
-            retrying, {"openai": settings.openai.credential, "replicate": settings.replicate.credential}
-        )
-        await breakers.start()
-        cache = StoredCache(retrying, product_s=settings.wix.product_ttl, ideas_s=settings.openai.ideas_ttl)
-        warn_unpriced(settings)
-        image_trouble, times = settings.replicate.image_trouble, StageTimes()
-        async with OpeningClients(settings, limiter) as clients:
-
-            async def pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Output], enter: Enter) -> Outcome:
-                checkpoints = StoredCheckpoints(retrying, worker_id, claim, saved)
-                worker = settings.worker
-                work = Work(
-                    claim,
-                    checkpoints,
-                    clients.opened,
-                    limiter,
-                    settings.openai,
-                    breakers,
-                    cache,
-                    image_trouble,
-                    worker.review_every,
-                )
-                return await attempt(
-                    work,
-                    retry_base_s=worker.retry_base,
-                    retry_cap_s=worker.retry_cap,
-                    timed=times.took,
-                    paused=lambda: gate.budget.paused,
-                    enter=enter,
-                )
-
-            stages = settings.worker.stages
-            gate = Gate(breakers, image_trouble, pacing=partial(pacing, settings, times), stages=stages)
-            await gate.sync()
-            gate.apply(await check_budgets(retrying))
-            begin = partial(
-                Incarnation,
-                settings,
-                database,
-                health,
-                pipeline,
-                gate=gate,
-                prepare=clients.open,
-                waiting=limiter.waiting,
-                role=role,
-            )
-            await Supervisor(begin, settings.worker, database, health, forks).run(until_empty=until_empty)
+def has_terminal() -> bool:
+    """Return whether the process has a controlling terminal, which sends SIGHUP when it closes."""
+    with suppress(OSError):
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+        return True
+    return False
 
 
-def warn_unpriced(settings: Settings) -> None:
-    """Log each model without a price. Prices do not change while the process runs, so once is enough."""
-    prices = {**settings.openai.prices, **settings.replicate.prices}
-    for model in sorted({*settings.openai.models, settings.replicate.model}):
-        if not prices.get(model):
-            log.warning("model_unpriced", model=model)
-
-
-def drain_signals() -> tuple[signal.Signals, ...]:
-    """Return the signals that drain a worker. SIGHUP would kill it by default; `nohup` makes it ignored."""
+def handled_signals() -> tuple[signal.Signals, ...]:
+    """Return the signals of a worker. SIGHUP would kill it by default; `nohup` makes it ignored."""
     ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     return (signal.SIGTERM, signal.SIGINT) if ignored else (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -126,7 +46,7 @@ def drain_signals() -> tuple[signal.Signals, ...]:
 class Supervisor:
     """Runs one incarnation after another. When a lease ends, the worker registers again with a new lease.
 
-    `begin` creates an incarnation, not registered yet.
+    `begin` creates an incarnation, not registered yet. `reloader`: None: the settings cannot be reloaded.
     """
 
     def __init__(
@@ -134,44 +54,79 @@ class Supervisor:
         begin: Callable[..., Incarnation],
         worker: WorkerSettings,
         database: Database,
-        health: DatabaseHealth,
+        reporter: Reporter,
         forks: ForkServer | None = None,
     ) -> None:
         self._isolation = (
             None if forks is None else Isolation(database, forks, worker.name, drain_timeout_s=worker.drain_timeout)
         )
+        self.reloader: Reloader | None = None
         self._begin = begin
         self._worker = worker
         self._database = database
-        self._health = health
+        self._reporter = reporter
+        self._health = reporter.health
         self._incarnation: Incarnation | None = None
         self._stopping = False
+        self._settled = self._released = 0  # by earlier incarnations
         self._outdated: DatabaseNotReady | None = None
 
     async def run(self, *, until_empty: bool = False) -> None:
         """Run until the worker is done. Raises DatabaseNotReady after a drain because of a newer database."""
         former: FormerLease | None = None
-        settled = released = 0
+        self._reporter.doing = self._doing
         async with create_task_group() as watches:
             # These run also without a lease: the process stays up while the database is unavailable, even for hours.
-            watches.start_soon(systemd.feed_watchdog)
-            await watches.start(self._handle_signals)
+            await watches.start(self._handle_signals, watches)
             watches.start_soon(every, "compatibility", COMPATIBILITY_S, self._check_compatibility)
+            await watches.start(accept_deliveries, self.reload)
             if self._isolation is not None:
                 watches.start_soon(every, "suspects", SUSPECTS_S, self._isolation.tick)
             while not self._stopping:
                 self._incarnation = self._begin(former=former)
                 done = await self._incarnation.run(until_empty=until_empty)
-                settled += self._incarnation.worker.ended.settled
-                released += self._incarnation.worker.ended.released
                 if done:
                     break
                 former = self._incarnation.former
-                systemd.notify("STATUS=waiting for a new lease")
+                self._settled += self._incarnation.worker.ended.settled
+                self._released += self._incarnation.worker.ended.released
             watches.cancel_scope.cancel()
+        settled, released = self._totals()
         log.info("worker_stopped", worker=self._worker.name, settled=settled, released=released)
         if self._outdated is not None:
             raise self._outdated
+
+    async def use(self, settings: Settings) -> None:
+        """Continue with other settings."""
+        self._worker = settings.worker
+        if self._isolation is not None:
+            self._isolation.drain_timeout_s = settings.worker.drain_timeout
+        if self._incarnation is not None:
+            await self._incarnation.use(settings)
+
+    async def reload(self, delivered: Mapping[str, str] | None = None) -> Reloaded:
+        """Read the settings again, or take those that were delivered."""
+        if self._stopping or self.reloader is None:
+            return Reloaded(error="the worker is stopping" if self._stopping else "this worker cannot reload")
+        with self._reporter.reloading():
+            return await self.reloader.reload(delivered)
+
+    def _totals(self) -> tuple[int, int]:
+        if self._incarnation is None:
+            return self._settled, self._released
+        ended = self._incarnation.worker.ended
+        return self._settled + ended.settled, self._released + ended.released
+
+    def _doing(self) -> str:
+        """Return what `systemctl status` shows."""
+        incarnation, (settled, _) = self._incarnation, self._totals()
+        in_flight = incarnation.worker.in_flight if incarnation is not None else 0
+        if self._reporter.drain_until is not None:
+            left_s = max(0.0, self._reporter.drain_until - current_time())
+            return f"draining: {in_flight} jobs run, those left in {left_s:.0f} s are requeued; {settled} settled"
+        if incarnation is None or not incarnation.registered:
+            return f"waiting for a new lease; {settled} settled" if settled else "waiting for a lease"
+        return f"{in_flight} of {self._worker.concurrency} slots in use; {settled} jobs settled"
 
     async def _check_compatibility(self) -> None:
         """Handle an incompatible database: release jobs that have waited too long.
@@ -194,28 +149,33 @@ class Supervisor:
             self._stopping = True
             self._drain(self._incarnation, self._worker.drain_timeout)
 
-    async def _handle_signals(self, *, task_status: TaskStatus[None]) -> None:
-        """Drain at the first signal. At a second SIGTERM or SIGINT, release all jobs at once.
+    async def _handle_signals(self, watches: TaskGroup, *, task_status: TaskStatus[None]) -> None:
+        """Reload at SIGHUP. Drain at the first other signal, and release all jobs at once at the second.
 
-        A terminal that closes may send SIGHUP twice, once itself and once through its shell: the second is ignored.
+        With a terminal, SIGHUP means that it was closed, so it drains too. A terminal may send it twice, once itself
+        and once through its shell: the second is ignored.
         """
-        with open_signal_receiver(*drain_signals()) as signals:
+        terminal = has_terminal()
+        with open_signal_receiver(*handled_signals()) as signals:
             task_status.started()
             async for received in signals:
                 incarnation = self._incarnation
                 if received == signal.SIGHUP and self._stopping:
                     continue
-                if incarnation is None or self._stopping:
+                if received == signal.SIGHUP and not terminal:
+                    watches.start_soon(self.reload)
+                elif incarnation is None or self._stopping:
                     self._cut_short()
-                    continue
-                self._stopping = True
-                timeout_s = self._worker.drain_timeout
-                in_flight = incarnation.worker.in_flight
-                log.info("drain_started", signal=received.name, in_flight=in_flight, drain_timeout_s=timeout_s)
-                systemd.notify("STOPPING=1", f"STATUS=draining {in_flight} jobs")
-                self._drain(incarnation, timeout_s)
+                else:
+                    self._stopping = True
+                    timeout_s = self._worker.drain_timeout
+                    in_flight = incarnation.worker.in_flight
+                    log.info("drain_started", signal=received.name, in_flight=in_flight, drain_timeout_s=timeout_s)
+                    self._drain(incarnation, timeout_s)
 
     def _drain(self, incarnation: Incarnation, timeout_s: float) -> None:
+        self._reporter.drain_until = current_time() + timeout_s
+        systemd.notify("STOPPING=1", f"STATUS={self._doing()}", systemd.extend_timeout(MORE_S))
         incarnation.drain(timeout_s)
         if self._isolation is not None:
             self._isolation.drain()

@@ -44,6 +44,7 @@ from blogworker.stages.checkpoint import load
 from blogworker.stages.records import Output
 from blogworker.telemetry import get_logger
 from blogworker.telemetry.facts import gathered
+from blogworker.telemetry.progress import Progress
 from blogworker.telemetry.sampling import Sampler
 
 CLAIM_TIMEOUT_S = 10.0
@@ -59,7 +60,10 @@ log = get_logger()
 
 
 class Worker:
-    """The job slots of one process. `suspects_only`: run only jobs suspected of killing workers, one at a time."""
+    """The job slots of one process. `suspects_only`: run only jobs suspected of killing workers, one at a time.
+
+    `on_claim`: called after each claim that the database has answered.
+    """
 
     def __init__(
         self,
@@ -72,7 +76,11 @@ class Worker:
         health: DatabaseHealth,
         gate: Gate,
         suspects_only: bool = False,
+        progress: Progress | None = None,
+        on_claim: Callable[[], object] = bool,
     ) -> None:
+        self._progress = progress or Progress()
+        self._on_claim = on_claim
         self._database = database
         self._claimer = Claimer(
             database, gate, health, name=worker.name, site_window=queue.max_per_instance, suspects_only=suspects_only
@@ -91,6 +99,14 @@ class Worker:
         self._released: set[tuple[int, int]] = set()
         self.ended = EndedAttempts()
         self._claim_lines = Sampler(CLAIM_LINES)
+
+    def use(self, queue: QueueSettings, worker: WorkerSettings) -> None:
+        """Continue with other settings. With fewer slots, running jobs end before others are claimed."""
+        self._queue, self._settings = queue, worker
+        self._slots.resize(worker.slot_groups)
+        self._claimer.site_window = queue.max_per_instance
+        self._freed.set()
+        self.wake()
 
     @property
     def in_flight(self) -> int:
@@ -127,7 +143,10 @@ class Worker:
             await checkpoint()  # claims are shielded, so a loop that always finds jobs would never be cancelled
             await self._wait_for_slot()
             self._woken = Event()  # before the claim, so that a wake-up during the claim is not lost
+            self._progress.expect("claim")
             found = await self._claim(worker_id, jobs)
+            if found is not None:
+                self._on_claim()
             if found is None:
                 await sleep(UNAVAILABLE_RETRY_S)
             elif found.claims:
@@ -144,6 +163,7 @@ class Worker:
     async def _idle(self, backoff: ClaimBackoff, seconds: float) -> None:
         """Sleep until a wake-up, or until it is time to poll."""
         woken = False
+        self._progress.expect("claim", seconds)
         with move_on_after(seconds):
             await self._woken.wait()
             woken = True
@@ -151,6 +171,7 @@ class Worker:
 
     async def _wait_for_slot(self) -> None:
         while not self._slots.has_room:
+            self._progress.rest("claim")  # jobs end by their own deadlines, and with the lease
             self._freed = Event()
             await self._freed.wait()
 

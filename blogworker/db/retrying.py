@@ -5,6 +5,7 @@ lease ends. Each of them can be repeated safely: it is fenced by the attempt, an
 """
 
 from collections import Counter
+from collections.abc import Callable
 from time import monotonic
 
 import psycopg
@@ -60,6 +61,11 @@ class DatabaseHealth:
         self._refused: set[str] = set()
         self.compatibility = Compatibility()
 
+    @property
+    def unavailable_for_s(self) -> float | None:
+        """Return for how long the database has been unavailable; None: it is available."""
+        return None if self._unavailable_since is None else monotonic() - self._unavailable_since
+
     def note_error(self, error: BaseException, name: str) -> bool:
         """Record an error that is no fault of the statement's parameters. Return False for any other error."""
         if is_incompatible(error):
@@ -106,18 +112,27 @@ class _RefusedRow:
 class RetryingDatabase(Runner):
     """Runs statements on another runner, and retries them after transient errors.
 
-    `retries_incompatible`: retry also while the database is incompatible.
+    `retries_incompatible`: retry also while the database is incompatible. `on_try`: called before each try.
     """
 
-    def __init__(self, runner: Runner, health: DatabaseHealth, *, retries_incompatible: bool = True) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        health: DatabaseHealth,
+        *,
+        retries_incompatible: bool = True,
+        on_try: Callable[[], object] = bool,
+    ) -> None:
         self._runner = runner
         self._health = health
         self._retries_incompatible = retries_incompatible
+        self._on_try = on_try
 
     async def rows(self, name: str, /, **parameters: object) -> list[Row]:
         failures = 0
         refused_row = _RefusedRow(self._health.compatibility.successes, name)
         while True:
+            self._on_try()
             try:
                 with fail_after(ANSWER_S):
                     rows = await self._runner.rows(name, **parameters)

@@ -40,7 +40,7 @@ class Lease:
         self._database = database
         self.name = name
         self._lease_s = lease_s
-        self._concurrency = concurrency
+        self.concurrency = concurrency
         self.worker_id = uuid4()
         self.good_until = 0.0  # by this process's monotonic clock
         self._extending = Lock()
@@ -55,7 +55,7 @@ class Lease:
             host=socket.gethostname(),
             pid=os.getpid(),
             version=__version__,
-            concurrency=self._concurrency,
+            concurrency=self.concurrency,
             lease_s=self._lease_s,
         )
         self._extended(asked_at)

@@ -58,6 +58,7 @@ class BucketClient:
     _sent: Refund | None = None  # in a round without an answer yet: sent again unchanged, and counted once
     _number: int = 0  # of the rounds with a refund; the database ignores a number that it has seen
     _busy: bool = False
+    _busy_since: float = -1e9
     _round_done: Event = field(default_factory=Event)
     _spares: list[Reservation] = field(default_factory=list)
     _has_news: Event = field(default_factory=Event)  # a new request or a refund waits for the next round
@@ -65,6 +66,14 @@ class BucketClient:
     @property
     def _ahead_s(self) -> float:
         return min(AHEAD_S, self.longest_wait_s / 2)
+
+    @property
+    def stuck_s(self) -> float:
+        """Return how long callers have waited for a round that neither starts nor ends."""
+        if not self._busy and not self._waiting:
+            return 0.0
+        last_asked_at = max((request.asked_at for request in self._waiting), default=0.0)
+        return current_time() - max(self._round_started_at, self._busy_since, last_asked_at)
 
     async def reserve(self, request: Request) -> None:
         """Wait until the request is answered. If the caller is cancelled meanwhile, everything is refunded."""
@@ -165,7 +174,7 @@ class BucketClient:
         if self._busy:
             await self._round_done.wait()
             return
-        self._busy = True
+        self._busy, self._busy_since = True, current_time()
         try:
             await self._await_round_time()
             with CancelScope(shield=True), move_on_after(ANSWER_S):  # cancelled, it would lose quota

@@ -156,6 +156,10 @@ class Limiter:
         """Return how many callers of this process wait for quota, by bucket."""
         return dict(+self._waiting)
 
+    def stuck_s(self) -> float:
+        """Return how long callers have waited for an answer of the database, of whatever kind."""
+        return max((client.stuck_s for client in self._clients.values()), default=0.0)
+
     @contextmanager
     def _counted_as_waiting(self, bucket: str) -> Iterator[None]:
         self._waiting[bucket] += 1

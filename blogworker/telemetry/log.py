@@ -31,6 +31,12 @@ EVENTS = {
     "released",
     "drain_started": "a signal arrived, and no more jobs are claimed: signal, in_flight, drain_timeout_s",
     "drain_interrupted": "jobs in progress are released unfinished: in_flight",
+    "settings_reloaded": "the settings were read again: changed (by setting, old -> new), needs_restart (in use "
+    "after the next start)",
+    "reload_failed": "the settings were read again and are wrong; none has changed: error",
+    "reload_socket_refused": "`systemctl reload` cannot reach this worker, which works on: error",
+    "worker_stalled": "a part of the worker hangs, so systemd will restart it: parts",
+    "database_awaited": "the database cannot be used yet; the worker waits for it before it claims: error",
     "lease_lost": "the worker takes a new lease, or exits because another worker took its name: worker, error",
     "heartbeat": "every 30 s: the worker, the fleet and its quotas: worker, slots, in_flight, outcomes (since it "
     "started), blogs_per_s (of the fleet, in the last minute), pool, pending, ready_sites, oldest_wait_s, "

@@ -5,7 +5,9 @@ The protocol is one datagram per message to the socket named by NOTIFY_SOCKET, s
 
 import os
 import socket
+import time
 from contextlib import suppress
+from time import clock_gettime_ns
 
 from anyio import sleep
 
@@ -25,6 +27,21 @@ def notify(*facts: str) -> None:
         channel.settimeout(0)
         channel.connect(address)
         channel.send("\n".join(map(printable, facts)).encode())
+
+
+def supervised() -> bool:
+    """Return whether systemd waits for notifications of this process."""
+    return bool(os.environ.get("NOTIFY_SOCKET"))
+
+
+def extend_timeout(seconds: float) -> str:
+    """Return the fact that starting or stopping may take this much longer from now on."""
+    return f"EXTEND_TIMEOUT_USEC={round(seconds * 1_000_000)}"
+
+
+def reloading() -> tuple[str, str]:
+    """Return the facts that begin a reload; READY=1 ends it. `Type=notify-reload` requires the time."""
+    return "RELOADING=1", f"MONOTONIC_USEC={clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000}"
 
 
 def watchdog_interval_s() -> float | None:

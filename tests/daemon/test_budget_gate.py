@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from blogworker.daemon.claimer import EMPTY_WITHIN_S
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
-from blogworker.daemon.supervisor import warn_unpriced
+from blogworker.daemon.process import warn_unpriced
 from blogworker.db.pool import Database
 from blogworker.db.retrying import DatabaseHealth
 from blogworker.queue.job import Claim, Done, Outcome, OverBudget

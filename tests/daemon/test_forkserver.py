@@ -17,6 +17,8 @@ def main(arguments):
     act, *rest = arguments
     if act == "exit":
         sys.exit(int(rest[0]))
+    if act == "environment":
+        sys.exit(int(os.environ["CODE"]) + 10 * ("REMOVED" in os.environ))
     if act == "raise":
         raise ValueError("told so")
     parent = os.getppid()
@@ -26,11 +28,12 @@ def main(arguments):
         time.sleep(0.05)
 
 started, tells = os.pipe()
+os.environ["REMOVED"] = "yes"
 forks = ForkServer(main)
 
 async def each():
     for arguments, number in {cases!r}:
-        forks.start(arguments)
+        forks.start(arguments, {{"CODE": "7", "REMOVED": None}})
         if number:
             await anyio.wait_readable(started)
             os.read(started, 1)
@@ -48,6 +51,11 @@ anyio.run(each)
 def run(*cases: tuple[list[str], object], after: str = "pass") -> subprocess.CompletedProcess[str]:
     script = PARENT.format(cases=list(cases), after=after)
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_a_child_has_the_environment_of_its_start() -> None:
+    """After a reload a suspect runs with the new keys, although the server was forked with the old ones."""
+    assert run((["environment"], None)).stdout.split() == ["code", "7", "True"]
 
 
 def has_ended(pid: int) -> bool:

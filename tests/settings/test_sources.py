@@ -1,5 +1,6 @@
 """Where a setting comes from, and which source wins."""
 
+import os
 import re
 from pathlib import Path
 from typing import get_type_hints
@@ -7,12 +8,16 @@ from typing import get_type_hints
 import pytest
 from pydantic import SecretStr
 
+from blogworker.errors import SettingsError
+from blogworker.reloading import gather, replace_all, unchanged_if_wrong
 from blogworker.section import Section, load_section, variable
 from blogworker.settings import (
     Settings,
     WorkerSettings,
     load,
 )
+from blogworker.telemetry import keys_of
+from blogworker.telemetry.log import EVENTS
 from blogworker.web.settings import HttpSettings
 
 from .variables import URL, known
@@ -63,6 +68,8 @@ def test_every_variable_the_documentation_names_exists() -> None:
         named
         - set(known())
         - {variable(HttpSettings, field) for field in HttpSettings.model_fields}
+        - {f"BLOGWORKER_{key.upper()}" for event in EVENTS for keys in keys_of(event) for key in keys}  # of the journal
+        - {"BLOGWORKER_EVENT", "BLOGWORKER_JOB_ID", "BLOGWORKER_INSTANCE_ID"}
         - {"BLOGWORKER_PG_BIN", "BLOGWORKER_ENV_FILE", "BLOGWORKER_TEST_DATABASE_URL"}
         == set()
     )
@@ -113,6 +120,49 @@ def test_credentials_of_systemd_are_read_and_the_environment_beats_them(
 
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
     assert load().openai.api_key == SecretStr("sk-of-the-environment")
+
+
+@pytest.mark.parametrize("name", ["openai_api_key", "blogworker.openai_api_key", "blogworker.openai_api_key.cred"])
+def test_a_credential_is_found_by_the_names_that_the_units_give_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    """Plain in /etc/credstore, or decrypted from /etc/credstore.encrypted; a plain one wins, also when it is delivered
+    by a reload."""
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("DATABASE_URL", URL)
+    (tmp_path / name).write_text("sk-of-the-file\n")
+    (tmp_path / "another.program").write_text("not ours\n")
+
+    assert load().openai.api_key == SecretStr("sk-of-the-file")
+    assert gather(os.environ) == {"DATABASE_URL": URL, "OPENAI_API_KEY": "sk-of-the-file"}
+
+    (tmp_path / "openai_api_key").write_text("sk-plain\n")
+    assert load().openai.api_key == SecretStr("sk-plain")
+    assert gather(os.environ)["OPENAI_API_KEY"] == "sk-plain"
+
+
+def test_delivered_settings_replace_all_others_and_wrong_ones_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that was removed from the file must not survive a reload."""
+    monkeypatch.setenv("DATABASE_URL", URL)
+    monkeypatch.setenv("OPENAI_RPM", "7")
+    monkeypatch.setenv("HOME", "/nowhere")
+    before = dict(os.environ)
+
+    def reload(**delivered: str) -> None:
+        with unchanged_if_wrong():
+            replace_all(delivered, os.environ)
+            load()
+
+    with pytest.raises(SettingsError):
+        reload(DATABASE_URL=URL, OPENAI_TPM="none")
+    assert dict(os.environ) == before
+
+    reload(DATABASE_URL=URL, OPENAI_TPM="9", LD_PRELOAD="x")
+    assert (load().openai.rpm, load().openai.tpm) == (450, 9)
+    assert "LD_PRELOAD" not in os.environ
+    assert os.environ["HOME"] == "/nowhere"
+    os.environ.clear()
+    os.environ.update(before)
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from pydantic import SecretStr
 from blogworker.redact import HIDDEN, SECRETS, forms
 from blogworker.settings import LogSettings
 from blogworker.telemetry import configure, get_logger
+from blogworker.telemetry import journal as journal_module
 from blogworker.telemetry.log import WithoutSecrets
 from blogworker.telemetry.streams import Stream, _Drain
 
@@ -123,6 +125,56 @@ def journal(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = os.fstat(1)
     monkeypatch.setattr(sys, "stdout", os.fdopen(1, "w", closefd=False))
     monkeypatch.setenv("JOURNAL_STREAM", f"{facts.st_dev}:{facts.st_ino}")
+    monkeypatch.setattr(journal_module, "SOCKET", "/nowhere/socket")  # what takes no entries
+
+
+def fields_of(datagram: bytes) -> dict[str, str]:
+    """An entry of the journal, as the journal reads it."""
+    found = {}
+    while datagram:
+        line, _, datagram = datagram.partition(b"\n")
+        name, equals, value = line.partition(b"=")
+        if not equals:
+            size = int.from_bytes(datagram[:8], "little")
+            value, datagram = datagram[8 : 8 + size], datagram[9 + size :]
+        found[name.decode()] = value.decode()
+    return found
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[a-z_]{1,70}", fullmatch=True), st.text() | st.text("a=\n") | st.integers() | st.none()
+    )
+)
+def test_each_key_is_a_field_of_its_entry_whatever_its_value(keys: dict[str, object]) -> None:
+    """A value cannot inject a field: `journalctl BLOGWORKER_JOB_ID=4711` finds what the program wrote."""
+    written = fields_of(journal_module.entry("{}", "warning", keys | {"event": "lease_lost"}))
+
+    assert (written["MESSAGE"], written["PRIORITY"], written["BLOGWORKER_EVENT"]) == ("{}", "4", "lease_lost")
+    for key, value in keys.items():
+        if key not in ("level", "timestamp", "event") and len(key) <= 53:
+            given_text = value if isinstance(value, str) else json.dumps(value)
+            assert written[f"BLOGWORKER_{key.upper()}"] == given_text.encode(errors="backslashreplace").decode()
+
+
+def test_a_line_for_the_journal_is_one_entry_with_fields_and_not_written_twice(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    journal(monkeypatch)
+    path = str(tmp_path / "journal")
+    monkeypatch.setattr(journal_module, "SOCKET", path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as received:
+        received.bind(path)
+        configure(LogSettings(format="json"))
+        get_logger().warning("lease_lost", worker="host/1", error="two\nlines")
+        get_logger().error("attempt_crashed", error="x" * 200_000)
+
+        written = fields_of(received.recv(65_536))
+    assert written["BLOGWORKER_EVENT"] == "lease_lost"
+    assert (written["BLOGWORKER_ERROR"], written["PRIORITY"]) == ("two\nlines", "4")
+    assert json.loads(written["MESSAGE"])["worker"] == "host/1"
+    (line,) = capfd.readouterr().out.splitlines()  # too large for one datagram
+    assert line.startswith("<3>{")
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
