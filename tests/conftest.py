@@ -64,6 +64,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = chain.from_iterable(turns)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the seconds until all slots work again after each fault, as measured under a real systemd."""
+    passed = terminalreporter.stats.get("passed", [])
+    found = [value for report in passed for name, value in report.user_properties if name == "recovered"]
+    if found:
+        terminalreporter.section("seconds until all slots work again")
+        for fault, seconds in found:
+            terminalreporter.write_line(f"{seconds:6.1f}  {fault}")
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"

@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+KINDS = (".service", ".socket", ".target", ".timer")
 ROOT = Path(__file__).parents[1]
 DATA = ("*.sql", "*.html", "*.css", "*.js", "*.svg", "*.csv", "*.txt", "*.md")
 LIMIT_S = 150
@@ -55,8 +56,8 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data_files() -> set[str]:
     """What is not Python and has to be shipped, as named in a wheel."""
     package = {path.relative_to(ROOT) for kind in DATA for path in (ROOT / "blogworker").rglob(kind)}
-    statements = {Path("blogworker") / path.relative_to(ROOT) for path in (ROOT / "sql").rglob("*") if path.is_file()}
-    return {str(path) for path in package | statements}
+    beside = (path for name in ("sql", "systemd") for path in (ROOT / name).rglob("*") if path.is_file())
+    return {str(path) for path in package | {Path("blogworker") / path.relative_to(ROOT) for path in beside}}
 
 
 def test_the_wheel_contains_every_file_the_program_reads(built: Path) -> None:
@@ -68,7 +69,14 @@ def test_the_wheel_contains_every_file_the_program_reads(built: Path) -> None:
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "blogworker").rglob("*.py")}
 
     assert wanted | modules <= held
-    sql = ("sql/migrations/", "sql/schema/", "sql/queries/", "sql/monitoring/alerts.yml", "sql/monitoring/grafana.json")
+    sql = (
+        "systemd/",
+        "sql/migrations/",
+        "sql/schema/",
+        "sql/queries/",
+        "sql/monitoring/alerts.yml",
+        "sql/monitoring/grafana.json",
+    )
     for kind in (*sql, "demo/templates/", "demo/catalog.csv", "prompts/", "writer/"):
         assert any(kind in name for name in wanted), kind
     assert not [name for name in held if not name.startswith("blogworker")]
@@ -105,6 +113,25 @@ def test_an_installed_wheel_migrates_a_database(installed: Path, empty_url: str,
     assert "PENDING" in run(
         *(command, "enqueue", "--site", "s", "--keyword", "mugs"), folder=tmp_path, DATABASE_URL=empty_url
     )
+
+
+def test_an_installed_wheel_installs_its_units(installed: Path, tmp_path: Path) -> None:
+    """For the program that it is; here it lies where units cannot see it, so another is named."""
+    command = installed.parent / "blogworker"
+
+    run(
+        command,
+        "systemd",
+        "install",
+        "--root",
+        "machine",
+        "--program",
+        "/opt/blogworker/bin/blogworker",
+        folder=tmp_path,
+    )
+
+    written = {path.name for path in (tmp_path / "machine/etc/systemd/system").iterdir() if path.is_file()}
+    assert written == {path.name for path in (ROOT / "systemd").glob("blogworker*.*") if path.suffix in KINDS}
 
 
 def test_an_installed_wheel_shows_the_demo(installed: Path, tmp_path: Path) -> None:

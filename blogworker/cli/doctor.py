@@ -106,7 +106,7 @@ def _units() -> list[Check]:
         raise BlogworkerError(f"systemctl does not answer: {error}") from error
     units = [line.split(None, 4)[:4] for line in ran.stdout.splitlines() if len(line.split()) >= 4]
     if not units:
-        return [Check("units", State.SKIPPED, "no unit of blogworker is loaded", "systemd/README.md installs them")]
+        return [Check("units", State.SKIPPED, "no unit of blogworker is loaded", "blogworker systemd install")]
     failed = [unit for unit in units if unit[2] == "failed"]
     if failed:
         return [Check("units", State.WRONG, f"{unit[0]} failed", f"journalctl -u {unit[0]} -n 50") for unit in failed]

@@ -121,6 +121,9 @@ COMMANDS = [
     ["plans", "set", "gold", "--weight", "2"],
     ["breakers", "close", "openai"],
     ["run", "--until-empty", "--suspects"],
+    ["migrate", "--wait"],
+    ["systemd", "install", "--root", "machine", "--program", "/opt/blogworker/bin/blogworker"],
+    ["systemd", "uninstall", "--root", "machine"],
 ]
 MACHINES = [
     [*command, "--json"]
