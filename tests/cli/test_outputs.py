@@ -120,10 +120,10 @@ COMMANDS = [
     ["sites", "set", "s", "--weight", "2"],
     ["plans", "set", "gold", "--weight", "2"],
     ["breakers", "close", "openai"],
-    ["run", "--until-empty", "--suspects"],
     ["migrate", "--wait"],
     ["systemd", "install", "--root", "machine", "--program", "/opt/blogworker/bin/blogworker"],
     ["systemd", "uninstall", "--root", "machine"],
+    ["run", "--until-empty", "--suspects"],
 ]
 MACHINES = [
     [*command, "--json"]
