@@ -140,25 +140,33 @@ def test_a_reload_changes_slots_and_keys_and_ends_no_job(fleet: Fleet, recovered
     fleet.change(BLOGWORKER_CONCURRENCY=str(SLOTS), BLOGWORKER_LEASE=str(LEASE_S))
 
 
+def scale(fleet: Fleet, workers: int) -> None:
+    """Let the unit of the autoscaler bring the machine to this number of workers."""
+    command = f"/opt/blogworker/bin/blogworker autoscale --min {workers} --max {workers} --apply"
+    text = f"[Service]\nExecStart=\nExecStart={command}\n"
+    fleet.machine.write("/etc/systemd/system/blogworker-autoscale.service.d/t.conf", text)
+    fleet.machine.run("systemctl", "daemon-reload")
+    fleet.machine.run("systemctl", "start", "blogworker-autoscale.service")
+
+
 def test_the_other_units_work_in_their_sandbox(fleet: Fleet) -> None:
-    """HTTP on the socket of systemd, also while the service restarts; prune; and the right to stop workers."""
-    machine, port = fleet.machine, _free_port()
-    machine.write(
-        "/etc/systemd/system/blogworker-serve.socket.d/t.conf", f"[Socket]\nListenStream=\nListenStream={port}\n"
-    )
-    stops = "[Service]\nExecStart=\nExecStart=systemctl restart blogworker@4.service\n"
-    machine.write("/etc/systemd/system/blogworker-autoscale.service.d/t.conf", stops)
-    machine.run("systemctl", "daemon-reload")
-    worker = fleet.incarnations()["machine/4"]
+    """HTTP on the socket of systemd, also while the service restarts; prune; and an autoscaler without capabilities."""
+    machine, port, fifth = fleet.machine, _free_port(), fleet.unit(WORKERS + 1)
+    listens = f"[Socket]\nListenStream=\nListenStream=127.0.0.1:{port}\n"
+    machine.write("/etc/systemd/system/blogworker-serve.socket.d/t.conf", listens)
+    scale(fleet, WORKERS + 1)
 
     machine.run("systemctl", "start", "blogworker-serve.socket", "blogworker-serve.service")
     machine.run("systemctl", "restart", "--no-block", "blogworker-serve.service")
     assert httpx2.get(f"http://127.0.0.1:{port}/healthz", timeout=WITHIN_S).status_code == 200
-    machine.run("systemctl", "start", "blogworker-prune.service", "blogworker-autoscale.service")
-
-    assert fleet.incarnations()["machine/4"] != worker
+    machine.run("systemctl", "start", "blogworker-prune.service")
     assert machine.show("blogworker-prune.service", "Result") == "success"
     machine.run("systemctl", "stop", "blogworker-serve.socket", "blogworker-serve.service")
+
+    until(lambda: machine.is_active(fifth), within_s=WITHIN_S, of=machine.told)
+    scale(fleet, WORKERS)
+    until(lambda: machine.show(fifth, "ActiveState") == "inactive", within_s=WITHIN_S, of=machine.told)
+    assert all(map(machine.is_active, fleet.units))
 
 
 def test_a_rolling_restart_under_load_waits_for_each_worker(fleet: Fleet, recovered: Callable[..., float]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blogworker.ops.units import (
+from blogworker.ops.install import (
     HIDDEN_FROM_UNITS,
     MIGRATES,
     enabled_workers,
@@ -16,7 +16,7 @@ from blogworker.ops.units import (
     plan_uninstall,
     shipped,
 )
-from blogworker.ops.units import apply as take
+from blogworker.ops.install import apply as take
 from tests.forks import Forks, Ran
 
 DONE, USAGE = 0, 2
