@@ -35,7 +35,7 @@ NOT_OF_A_WORKER = (
     "BLOGWORKER_PG_BIN",
     "BLOGWORKER_TEST_DATABASE_URL",
 )
-PARENT_ONLY = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+PARENT_ONLY = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "RUNTIME_DIRECTORY")  # its reloads, too
 AWAIT_S = 1.0
 ALONE = {"concurrency": 1, "quota_patience": 120.0}  # nothing else waits for this worker
 log = get_logger()

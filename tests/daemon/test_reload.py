@@ -1,5 +1,6 @@
 """A reload: what may change does, what may not is named, running jobs keep what they have, nonsense changes nothing."""
 
+import os
 import socket
 import stat
 from dataclasses import fields
@@ -13,6 +14,7 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blogworker.cli.run import _run_suspects
 from blogworker.daemon import equipment as equipment_module
 from blogworker.daemon.delivery import SOCKET, accept_deliveries, deliver_settings
 from blogworker.daemon.equipment import equipment_store
@@ -213,3 +215,16 @@ async def test_a_worker_without_a_usable_runtime_directory_works_on(
     with fail_after(WITHIN_S):
         async with create_task_group() as tasks:
             await tasks.start(accept_deliveries, reload)
+
+
+def test_a_process_for_suspects_does_not_take_over_the_socket_of_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It did, and when it ended no reload reached the worker any more."""
+    seen: list[dict[str, str]] = []
+    monkeypatch.setattr("blogworker.cli.app.main", lambda: seen.append(dict(os.environ)))
+    monkeypatch.setattr("sys.argv", ["blogworker"])
+    for name in ("NOTIFY_SOCKET", "RUNTIME_DIRECTORY"):
+        monkeypatch.setenv(name, "/run/x")
+
+    _run_suspects(["run"])
+
+    assert {"NOTIFY_SOCKET", "RUNTIME_DIRECTORY"} & seen[0].keys() == set()
