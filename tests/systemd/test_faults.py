@@ -206,7 +206,8 @@ def test_a_drain_of_long_jobs_outlasts_the_stop_timeout(fleet: Fleet, recovered:
 
 def test_the_journal_can_be_searched_by_field_and_priority_and_contains_no_secret(fleet: Fleet) -> None:
     killed = fleet.events("worker_started", f"_SYSTEMD_UNIT={fleet.unit(1)}")
-    assert {entry["BLOGWORKER_WORKER"] for entry in killed} == {"machine/1"}
+    # A killed worker's jobs may be suspects, which its unit runs in a process of their own.
+    assert {"machine/1"} <= {entry["BLOGWORKER_WORKER"] for entry in killed} <= {"machine/1", "machine/1/suspects"}
     assert len(killed) >= 3
 
     (lost, *_) = fleet.events("database_lost", "PRIORITY=4")
