@@ -229,6 +229,7 @@ class WixSettings(ProviderSettings):
     rpm: int = Field(200, ge=8, le=MOST_A_MINUTE, description="calls per minute that Wix allows for one site")
     timeout: float = Field(60, gt=0, description="seconds one call may take; a draft can take 30")
     product_ttl: float = Field(3_600, gt=0, validation_alias="BLOGWORKER_PRODUCT_TTL", description="seconds")
+    slowest_draft: float = Field(40, gt=0, le=3_600, description="seconds until a requested draft exists")
     media_timeout: float = Field(30, gt=0, description="seconds an import may take to become READY")
     media_poll_interval: float = Field(1, gt=0, description="seconds between polls of an import")
 

@@ -174,8 +174,9 @@ async def _await_database(settings: DatabaseSettings) -> None:
 
 
 async def _migrate(settings: DatabaseSettings, as_json: bool) -> None:
-    async with await connect(settings.direct, timeout_s=settings.connect_timeout_s) as connection:
-        applied = await apply_migrations(connection)
+    connection, watch = [await connect(settings.direct, timeout_s=settings.connect_timeout_s) for _ in range(2)]
+    async with connection, watch:
+        applied = await apply_migrations(connection, watch=watch)
     if as_json:
         emit_json({"applied": [m.version for m in applied]})
     elif not applied:

@@ -11,6 +11,7 @@ from blogworker.daemon.clients import import_sdks, open_clients
 from blogworker.daemon.pacing import buckets
 from blogworker.db.pool import Runner
 from blogworker.queue.job import Claim
+from blogworker.queue.restores import RestoreWatch
 from blogworker.quota.breaker import Breakers
 from blogworker.quota.limiter import Limiter
 from blogworker.settings import Settings
@@ -69,13 +70,15 @@ class Equipment:
         if self._is_replaced and not self._users:
             self._unused.set()
 
-    def work(self, worker_id: UUID, claim: Claim, saved: Mapping[str, Output], breakers: Breakers) -> Work:
+    def work(
+        self, worker_id: UUID, claim: Claim, saved: Mapping[str, Output], breakers: Breakers, restores: RestoreWatch
+    ) -> Work:
         """Return what one attempt needs. Raises RuntimeError before the clients are open."""
         if self._clients is None:
             raise RuntimeError("the clients of the providers are not open")
         return Work(
             claim,
-            StoredCheckpoints(self._database, worker_id, claim, saved),
+            StoredCheckpoints(self._database, worker_id, claim, saved, restores),
             self._clients,
             self.limiter,
             self.settings.openai,

@@ -16,6 +16,7 @@ from anyio.lowlevel import checkpoint
 
 from blogworker import __version__
 from blogworker.daemon.gate import Gate
+from blogworker.daemon.heartbeat import Heartbeat
 from blogworker.daemon.isolation import WORKER, Role
 from blogworker.daemon.messages import start_messages
 from blogworker.daemon.ticker import every
@@ -30,6 +31,7 @@ from blogworker.queue.lease import Lease, LeaseEnded, LeaseTaken
 from blogworker.queue.notify import Flag, Listener
 from blogworker.queue.reconcile import bills, reconcile
 from blogworker.queue.rescue import FormerLease, take_back
+from blogworker.queue.restores import Restore, RestoreWatch
 from blogworker.queue.settle import Settler
 from blogworker.quota.upkeep import clean_up
 from blogworker.settings import Settings
@@ -44,6 +46,7 @@ RECONCILE_S = 1.0
 BUDGET_S = 1.0
 BREAKERS_S = 1.0
 RESCUE_S = 5.0
+RESTORES_S = 2.0
 RELISTEN_S = 5.0
 PARENT_S = 1.0
 WAKE_S = 0.1  # shorter than the time in which a woken claim loop polls by itself
@@ -53,7 +56,6 @@ CLEAN_UP_S = 300.0
 HISTORY_S = 30.0
 END_LEASE_S = 3.0
 RESIZE_S = 3.0
-XMIN_HELD_S = 300.0  # a transaction this old prevents vacuum from cleaning the queue
 
 FencedPipeline = Callable[[UUID, Claim, Mapping[str, Output], Enter], Awaitable[Outcome]]
 
@@ -77,6 +79,7 @@ class Incarnation:
         gate: Gate,
         prepare: Callable[[], Awaitable[None]] = checkpoint,
         waiting: Callable[[], Mapping[str, int]] = dict,
+        restores: RestoreWatch | None = None,
         role: Role = WORKER,
         former: FormerLease | None = None,
         progress: Progress | None = None,
@@ -88,6 +91,7 @@ class Incarnation:
         self._role = role
         self._former = former
         self._settings = settings
+        self._restores = restores or RestoreWatch()
         self._waiting = waiting  # how many callers wait for quota, by bucket
         self._database = database
         self._lease_connection = DedicatedConnection(
@@ -121,7 +125,7 @@ class Incarnation:
         self._drain_until: float | None = None
         self._keepers: TaskGroup | None = None
         self._jobs: TaskGroup | None = None
-        self._xmin_held = False
+        self._restore: Restore | None = None  # the latest one when this lease began
 
     def drain(self, timeout_s: float) -> None:
         """Stop claiming. Running jobs may continue for `timeout_s`, then they are released."""
@@ -172,6 +176,7 @@ class Incarnation:
         return FormerLease(self._lease.worker_id, tuple(self.worker.unsettled))
 
     async def _register(self) -> None:
+        self._restore = await self._restores.check(self._retrying)
         registration = await self._lease.begin()
         if registration.replaced:
             log.warning("worker_replaced", worker=self._lease.name)
@@ -203,6 +208,7 @@ class Incarnation:
     def _start_keepers(self, keepers: TaskGroup) -> None:
         worker = self._settings.worker
         keepers.start_soon(partial(every, "lease", worker.extend_s, self._extend, fatal=(LeaseEnded,)))
+        keepers.start_soon(every, "restores", RESTORES_S, partial(self._restores.check, self._database))
         keepers.start_soon(every, "rescue", RESCUE_S, self._rescue)
         keepers.start_soon(every, "admit", ADMIT_S, self._upkeep.admit)
         keepers.start_soon(every, "promote", PROMOTE_S, self._upkeep.promote)
@@ -220,7 +226,10 @@ class Incarnation:
         keepers.start_soon(every, "quotas", CLEAN_UP_S, partial(clean_up, self._database))
         if self._role.parent is not None:
             keepers.start_soon(every, "parent", PARENT_S, self._drain_with_parent)
-        keepers.start_soon(every, "heartbeat", worker.heartbeat_interval, self._heartbeat)
+        heartbeat = Heartbeat(
+            self._database, self.worker, name=self._lease.name, slots=lambda: self._settings.worker.concurrency
+        )
+        keepers.start_soon(every, "heartbeat", worker.heartbeat_interval, heartbeat.beat)
 
     def _set_jobs_deadline(self) -> None:
         """Cancel the jobs before the lease ends, or at the end of the drain."""
@@ -229,15 +238,19 @@ class Incarnation:
             self._jobs.cancel_scope.deadline = min(good_until, self._drain_until or good_until)
 
     async def _extend(self) -> None:
-        cancelled = await self._lease.extend(
-            in_flight=self.worker.in_flight,
-            draining=self._drain_until is not None,
-            stats={
-                "outcomes": dict(self.worker.ended.outcomes),
-                "waiting": dict(self._waiting()),
-                "needs": self._gate.needs(),
-            },
-        )
+        stats = {
+            "outcomes": dict(self.worker.ended.outcomes),
+            "waiting": dict(self._waiting()),
+            "needs": self._gate.needs(),
+        }
+        try:
+            cancelled = await self._lease.extend(
+                in_flight=self.worker.in_flight, draining=self._drain_until is not None, stats=stats
+            )
+        except LeaseTaken as taken:
+            if await self._restores.check(self._retrying) == self._restore:
+                raise
+            raise LeaseEnded("the database has lost history, and the registration of this worker with it") from taken
         self._progress.expect("lease", 2 * self._settings.worker.extend_s)
         self._set_jobs_deadline()
         self.worker.cancel(cancelled)
@@ -264,23 +277,6 @@ class Incarnation:
     async def _drain_with_parent(self) -> None:
         if self._role.orphaned and self._drain_until is None:
             self.drain(self._settings.worker.drain_timeout)
-
-    async def _heartbeat(self) -> None:
-        fleet = await self._database.one("ops/heartbeat")
-        log.info(
-            "heartbeat",
-            worker=self._lease.name,
-            slots=self._settings.worker.concurrency,
-            in_flight=self.worker.in_flight,
-            outcomes=dict(self.worker.ended.outcomes),
-            blogs_per_s=round(fleet["finished_last_minute"] / 60, 2),
-            pool=self._database.stats(),
-            **fleet,
-        )
-        is_held = (fleet["oldest_xmin_age_s"] or 0) > XMIN_HELD_S
-        if is_held and not self._xmin_held:
-            log.warning("vacuum_blocked", transaction_age_s=round(fleet["oldest_xmin_age_s"]))
-        self._xmin_held = is_held
 
     async def _end(self) -> None:
         with move_on_after(END_LEASE_S):

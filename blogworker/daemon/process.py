@@ -24,6 +24,7 @@ from blogworker.db.retrying import DatabaseHealth, RetryingDatabase
 from blogworker.errors import DatabaseUnavailable
 from blogworker.queue.job import Claim, Outcome
 from blogworker.queue.rescue import FormerLease
+from blogworker.queue.restores import RestoreWatch
 from blogworker.quota.breaker import Breakers
 from blogworker.settings import Settings
 from blogworker.spend.budget import check_budgets
@@ -101,6 +102,7 @@ class _Machine:
         self._reporter = reporter
         self._role = role
         self._times = StageTimes()
+        self._restores = RestoreWatch()
         self._breakers = Breakers(
             retrying, {"openai": settings.openai.credential, "replicate": settings.replicate.credential}
         )
@@ -131,6 +133,7 @@ class _Machine:
             gate=self._gate,
             prepare=self._store.open,
             waiting=self._store.waiting,
+            restores=self._restores,
             role=self._role,
             former=former,
             progress=self._reporter.progress,
@@ -149,7 +152,7 @@ class _Machine:
         async with self._store.current.in_use() as equipment:
             worker = equipment.settings.worker
             return await attempt(
-                equipment.work(worker_id, claim, saved, self._breakers),
+                equipment.work(worker_id, claim, saved, self._breakers, self._restores),
                 retry_base_s=worker.retry_base,
                 retry_cap_s=worker.retry_cap,
                 timed=self._times.took,

@@ -212,6 +212,8 @@ class Worker:
             return found
         self._slots.claimed(group, all_found=len(found.claims) >= slots)
         for claim in found.claims:
+            if (claim.job_id, claim.attempt) in self._running:
+                continue  # the database has lost that claim with its history: the attempt that runs has it again
             self.cancel([claim.job_id])  # an older attempt that still runs here has lost its claim
             self._running[claim.job_id, claim.attempt] = CancelScope()
             self._slots.start((claim.job_id, claim.attempt), claim.stage)

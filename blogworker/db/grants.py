@@ -95,6 +95,8 @@ WORKER = Role(
         "breaker_report",
         "breaker_end_probe",
         "wake_workers",
+        "note_restore",
+        "job_origin",
     ),
 )
 OPERATOR = Role(
@@ -126,8 +128,9 @@ OPERATOR = Role(
         "webhook_deliveries": ("UPDATE state due_at ended_at expires_at", "DELETE"),
         "provider_usage": ("DELETE",),
         "site_spend": ("DELETE",),
+        "restores": ("INSERT since reason",),
     },
-    functions=(*READS, *ENQUEUES, "follow_plans"),
+    functions=(*READS, *ENQUEUES, "follow_plans", "note_restore", "advance_sequences"),
 )
 NO_ROLE = Role("", "does nothing", reads=False)
 ROLES = (PRODUCER, WORKER, READER, OPERATOR)

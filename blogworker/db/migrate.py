@@ -29,6 +29,7 @@ from blogworker.backoff import backoff_s
 from blogworker.db.grants import NO_ROLE, Role
 from blogworker.db.messages import message_of
 from blogworker.db.migration_lock import migration_lock
+from blogworker.db.migration_progress import Progress
 from blogworker.db.retrying import is_transient
 from blogworker.db.roles import Ours, grant
 from blogworker.db.server import HOME, Server, inspect_relations, inspect_server, quoted
@@ -153,8 +154,12 @@ async def state(connection: AsyncConnection[DictRow]) -> State:
     )
 
 
-async def migrate(connection: AsyncConnection[DictRow]) -> list[Migration]:
+async def migrate(
+    connection: AsyncConnection[DictRow], *, watch: AsyncConnection[DictRow] | None = None
+) -> list[Migration]:
     """Apply the pending migrations and return them. A second caller waits for the first and then has nothing to do.
+
+    `watch`: another connection to the same database, to log the progress of long statements.
 
     Raises DatabaseNotReady, if possible before anything is changed. No migration is ever applied in part.
     """
@@ -170,7 +175,7 @@ async def migrate(connection: AsyncConnection[DictRow]) -> list[Migration]:
                 await _require_names(connection, server)
             await connection.execute(query("db/create_migrations"))
         for migration in before.pending:
-            await _apply_or_explain(connection, migration)
+            await _apply_or_explain(connection, migration, watch)
         await _repair_functions(connection, changed=bool(before.pending))
     return list(before.pending)
 
@@ -221,9 +226,11 @@ async def inspect_functions(connection: AsyncConnection[DictRow], *, needs: Role
     return await (await connection.execute(query("db/inspect_functions"), asked)).fetchone() or {}
 
 
-async def _apply_or_explain(connection: AsyncConnection[DictRow], migration: Migration) -> None:
+async def _apply_or_explain(
+    connection: AsyncConnection[DictRow], migration: Migration, watch: AsyncConnection[DictRow] | None
+) -> None:
     try:
-        await _apply_with_retries(connection, migration)
+        await _apply_with_retries(connection, migration, watch)
     except PostgresError as error:
         if is_transient(error):
             raise
@@ -233,12 +240,15 @@ async def _apply_or_explain(connection: AsyncConnection[DictRow], migration: Mig
         ) from error
 
 
-async def _apply_with_retries(connection: AsyncConnection[DictRow], migration: Migration) -> None:
-    started = monotonic()
-    failures = 0
+async def _apply_with_retries(
+    connection: AsyncConnection[DictRow], migration: Migration, watch: AsyncConnection[DictRow] | None
+) -> None:
+    started, failures = monotonic(), 0
+    progress = Progress(connection, watch, version=migration.version, steps=len(migration.statements or [""]))
     while True:
         try:
-            await _apply(connection, migration, TABLE_LOCK_S if failures < SHORT_WAITS else VACUUM_LOCK_S)
+            lock_s = TABLE_LOCK_S if failures < SHORT_WAITS else VACUUM_LOCK_S
+            await _apply(connection, migration, lock_s, progress)
             break
         except (LockNotAvailable, DeadlockDetected) as error:
             failures += 1
@@ -258,7 +268,9 @@ async def _apply_with_retries(connection: AsyncConnection[DictRow], migration: M
     )
 
 
-async def _apply(connection: AsyncConnection[DictRow], migration: Migration, table_lock_s: float) -> None:
+async def _apply(
+    connection: AsyncConnection[DictRow], migration: Migration, table_lock_s: float, progress: Progress
+) -> None:
     facts = {"version": migration.version, "name": migration.name, "checksum": migration.checksum}
     if migration.statements is None:
         async with connection.transaction():
@@ -267,8 +279,9 @@ async def _apply(connection: AsyncConnection[DictRow], migration: Migration, tab
             await connection.execute(query("db/record_migration"), facts)
         return
     await _limit_lock_wait(connection, CONCURRENT_LOCK_S, within=False)
-    for statement in migration.statements:
-        await connection.execute(statement.encode())
+    for step, statement in enumerate(migration.statements, 1):
+        async with progress.reporting(step):
+            await connection.execute(statement.encode())
     await _limit_lock_wait(connection, 0, within=False)
     await connection.execute(query("db/record_migration"), facts)
 

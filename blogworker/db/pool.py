@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 from anyio import Semaphore, WouldBlock, move_on_after
 from psycopg import AsyncConnection, AsyncRawCursor, OperationalError
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import FeatureNotSupported, InvalidSqlStatementName, LockNotAvailable, ReadOnlySqlTransaction
 from psycopg.pq import PipelineStatus
 from psycopg.rows import DictRow, dict_row
@@ -79,7 +80,7 @@ class Database(Runner):
         pool = AsyncConnectionPool(
             settings.url.get_secret_value(),
             connection_class=AsyncConnection[DictRow],
-            kwargs=_options(settings.connect_timeout_s, self._application),
+            kwargs=_options(settings.url.get_secret_value(), settings.connect_timeout_s, self._application),
             min_size=0,
             max_size=settings.pool_max,
             max_idle=settings.idle_timeout_s,
@@ -211,7 +212,7 @@ async def _send(
 async def connect(url: str, *, timeout_s: float, application: str = "blogworker") -> ClosingConnection:
     """Open one connection in autocommit mode. Raises DatabaseUnavailable or DatabaseNotReady, with advice."""
     try:
-        connection = await ClosingConnection.connect(url, **_options(timeout_s, application))
+        connection = await ClosingConnection.connect(url, **_options(url, timeout_s, application))
         try:
             await begin_session(connection)
         except BaseException:
@@ -226,8 +227,13 @@ async def connect(url: str, *, timeout_s: float, application: str = "blogworker"
         raise
 
 
-def _options(connect_timeout_s: float, application: str) -> dict[str, Any]:
-    """Return the options of all our connections. The keepalives detect a server that disappeared within 15 s."""
+def _options(url: str, connect_timeout_s: float, application: str) -> dict[str, Any]:
+    """Return the options of all our connections. The keepalives detect a server that disappeared within 15 s.
+
+    The driver gives each host of the URL the whole connect_timeout, in their order. So they share ours; otherwise the
+    next host is never tried while the first one does not answer. The driver's minimum is 2 s.
+    """
+    hosts = str(conninfo_to_dict(url).get("host") or "").count(",") + 1
     return {
         "autocommit": True,
         "context": tolerant(),
@@ -235,7 +241,7 @@ def _options(connect_timeout_s: float, application: str) -> dict[str, Any]:
         "prepare_threshold": None,
         "application_name": application,
         "client_encoding": "UTF8",
-        "connect_timeout": max(1, round(connect_timeout_s)),
+        "connect_timeout": max(1, round(connect_timeout_s) if hosts == 1 else int(connect_timeout_s / hosts)),
         "keepalives_idle": 5,
         "keepalives_interval": 2,
         "keepalives_count": 5,

@@ -5,7 +5,7 @@ wait for its picture. If the response with the id was lost, the prediction is se
 its prompt and seed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -126,9 +126,9 @@ class ReplicateClient:
             raise PredictionGone("the prediction was deleted", provider=PROVIDER, status=error.status) from error
         return state_in(prediction.output)
 
-    async def find(self, prompt: str, *, seed: int) -> str | None:
-        """Return the id of the prediction with this prompt and seed, if it is among the latest. Used after a creation
-        without a response.
+    async def find(self, prompt: str, *, seeds: Collection[int], since: datetime | None = None) -> str | None:
+        """Return the id of the prediction with this prompt and one of these seeds, if it is among the latest and was
+        created after `since`. Used after a creation without a response.
 
         This call does not use the SDK, whose model class refuses a whole page because of one aborted prediction.
         """
@@ -137,7 +137,7 @@ class ReplicateClient:
             if url is None:
                 break
             page = await self._page(url)
-            if (found := found_in(page, prompt, seed=seed)) is not None:
+            if (found := found_in(page, prompt, seeds=seeds, since=since)) is not None:
                 return found
             url = address(following := page.get("next"))
             if following and url is None:  # to end the search here could pay for the picture twice

@@ -5,8 +5,9 @@ starting | processing -> succeeded | failed | canceled | aborted (deadline reach
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from blogworker.errors import Misconfigured, ProviderError, RateLimited, Rejected, Unavailable
@@ -124,11 +125,18 @@ def _texts(value: Any, level: int) -> Iterator[str]:
             yield from _texts(value[name], level + 1)
 
 
-def found_in(page: Mapping[str, Any], prompt: str, *, seed: int) -> str | None:
-    """Return the id of the prediction with this prompt and seed, if it is on this page of the list."""
+def found_in(
+    page: Mapping[str, Any], prompt: str, *, seeds: Collection[int], since: datetime | None = None
+) -> str | None:
+    """Return the id of the prediction with this prompt and one of these seeds, if it is on this page of the list."""
+    created_since = "" if since is None else since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     for entry in answer.objects(page.get("results")):
         inputs = entry.get("input")
-        if answer.at(inputs, "prompt") == prompt and answer.at(inputs, "seed") == seed:
+        if (
+            answer.at(inputs, "prompt") == prompt
+            and answer.at(inputs, "seed") in seeds
+            and (answer.text(entry.get("created_at")) or created_since) >= created_since
+        ):
             return answer.identifier(entry.get("id"))
     return None
 

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Json
 
-from blogworker.db.pool import Database, Statements
+from blogworker.db.pool import Database, Runner
 from blogworker.errors import Fault, InvalidInput, QueueFull
 from blogworker.queue.validation import NewJob, faults
 
@@ -31,7 +31,7 @@ class Enqueued:
     waits_for: str | None = None  # what it waits for besides its place in line
 
 
-async def enqueue(database: Database | Statements, job: NewJob, *, queue_size_limit: int | None = None) -> Enqueued:
+async def enqueue(database: Runner, job: NewJob, *, queue_size_limit: int | None = None) -> Enqueued:
     """Add one job. Raises InvalidInput or QueueFull."""
     reasons = faults(job)
     if reasons:

@@ -13,6 +13,7 @@ from blogworker.db.pool import Row, Runner
 from blogworker.db.storable import storable, truncated
 from blogworker.errors import LeaseLost, Rejected
 from blogworker.queue.job import Claim, Stage
+from blogworker.queue.restores import Origin, RestoreWatch
 from blogworker.spend.budget import Refusal
 from blogworker.spend.ledger import NO_SPEND, Spend, columns
 from blogworker.stages.checkpoint_schema import invalid_checkpoints
@@ -40,8 +41,16 @@ log = get_logger()
 class StoredCheckpoints:
     """Implements `work.Checkpoints`. `saved`: what earlier attempts have stored, of this or another version."""
 
-    def __init__(self, database: Runner, worker_id: UUID, claim: Claim, saved: Mapping[str, Output]) -> None:
+    def __init__(
+        self,
+        database: Runner,
+        worker_id: UUID,
+        claim: Claim,
+        saved: Mapping[str, Output],
+        restores: RestoreWatch | None = None,
+    ) -> None:
         self._database = database
+        self._restores = restores or RestoreWatch()
         self._fence = {"worker_id": worker_id, "job_id": claim.job_id, "attempt": claim.attempt}
         self._claim = claim
         missing, self._invalid = invalid_checkpoints(saved)
@@ -130,6 +139,11 @@ class StoredCheckpoints:
     async def confirm(self) -> datetime:
         now: datetime = self._held(await self._database.maybe("stages/confirm", **self._fence))["now"]
         return now
+
+    async def origin(self) -> Origin:
+        if (origin := await self._restores.origin(self._database, self._claim.job_id)) is None:
+            raise LeaseLost(self._claim.job_id, self._claim.attempt)
+        return origin
 
     async def hold_budget(self, usd: float) -> Refusal | None:
         row = self._held(await self._database.maybe("spend/hold_budget", **self._fence, usd=usd, now=None))

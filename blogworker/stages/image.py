@@ -12,6 +12,8 @@ money. The next attempt searches for it before it creates another.
 it without a picture) or `fail`.
 """
 
+from datetime import timedelta
+from hashlib import sha256
 from random import getrandbits
 from typing import get_args
 
@@ -34,6 +36,7 @@ from blogworker.providers.replicate_answers import (
     PredictionGone,
     UnusablePicture,
 )
+from blogworker.queue.job import Claim
 from blogworker.quota import ProviderLimits
 from blogworker.settings import ImageTrouble
 from blogworker.spend.ledger import Spend
@@ -50,6 +53,8 @@ LEAST_WIDTH = 512  # pixels; the narrowest picture that models draw on purpose h
 STYLE = "Natural light, sharp focus, editorial photograph, no text, no logos, no watermark."
 SOFTER = "A calm still life of everyday objects that suggests the topic “{title}”, with no people. "
 RETRIES = 2  # failed attempts after which no picture is expected soon
+ATTEMPTS_LOST = 20  # most attempts at one job that the database loses with its history
+CLOCKS_APART = timedelta(minutes=5)  # the clock of the database may be ahead of the provider's by this much
 USELESS_MOST = 2  # predictions that were paid for and gave no usable picture
 SOFTENED_FOR = (NSFW, NO_OUTPUT)
 PREDICTIONS_IN_ORDER = (PREDICTION, SOFTENED)  # the second replaces the first
@@ -208,15 +213,35 @@ async def _started(work: Work, name: Name, *, prompt: str) -> str:
 async def _lost(work: Work, name: Name, *, prompt: str) -> str | None:
     """Find the prediction of an earlier attempt that did not receive the creation response."""
     request = work.load(REQUEST_OF[name.name])
-    if request is None or request.seed is None or request.instead_of != _prediction_id(work, name):
+    if request is None:
+        return await _lost_with_history(work, name, prompt=prompt)
+    if request.seed is None or request.instead_of != _prediction_id(work, name):
         return None
     async with work.breakers.guarding(PROVIDER, secondary=True):
-        return await work.clients.replicate.find(prompt, seed=request.seed)
+        return await work.clients.replicate.find(prompt, seeds=[request.seed])
+
+
+async def _lost_with_history(work: Work, name: Name, *, prompt: str) -> str | None:
+    """Find the prediction of an attempt that the database has lost. Its number is near that of this attempt."""
+    origin = await work.checkpoints.origin()
+    if (restore := origin.restore) is None or not origin.text_survived:
+        return None
+    attempts = range(max(1, work.claim.attempt - ATTEMPTS_LOST), work.claim.attempt + ATTEMPTS_LOST)
+    seeds = [_seed(work.claim, name, attempt=attempt) for attempt in attempts]
+    async with work.breakers.guarding(PROVIDER, secondary=True):
+        return await work.clients.replicate.find(prompt, seeds=seeds, since=restore.since - CLOCKS_APART)
+
+
+def _seed(claim: Claim, name: Name, *, attempt: int) -> int:
+    """Return the seed of the first prediction of an attempt. It is known although all that was stored of it is lost."""
+    known = f"{claim.instance_id} {claim.job_id} {claim.created_at.isoformat()} {name.name} {attempt}"
+    return int.from_bytes(sha256(known.encode()).digest()[:4]) >> 1
 
 
 async def _created(work: Work, name: Name, *, prompt: str) -> str:
     """Create a prediction. First store what is needed to find it: the worker may die before the response arrives."""
-    seed = getrandbits(31)
+    earlier = work.load(REQUEST_OF[name.name])
+    seed = _seed(work.claim, name, attempt=work.claim.attempt) if earlier is None else getrandbits(31)
     async with work.permit(PREDICTIONS), work.breakers.guarding(PROVIDER):
         request = effects.PredictionRequest(seed=seed, instead_of=_prediction_id(work, name))
         await work.save(REQUEST_OF[name.name], request)

@@ -18,6 +18,7 @@ from anyio import fail_after, sleep
 from blogworker.backoff import backoff_s
 from blogworker.errors import ProviderError, RateLimited, Unavailable
 from blogworker.queue.job import Claim, Stage
+from blogworker.queue.restores import Origin
 from blogworker.spend.ledger import Spend
 from blogworker.stages.cache import StoredCache
 from blogworker.stages.pipeline import STAGES
@@ -98,6 +99,9 @@ class UnqueuedCheckpoints:
 
     async def confirm(self) -> datetime:
         raise RuntimeError("a preview is not published")
+
+    async def origin(self) -> Origin:
+        return Origin("preview")
 
     async def hold_budget(self, usd: float) -> None:
         """Hold nothing: a person has requested the preview. Its spend is counted, but no budget refuses it."""

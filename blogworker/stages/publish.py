@@ -5,7 +5,8 @@
                          `-> deleted by the owner: the job is FAILED until a person retries it
 
 Wix has no idempotency key for drafts. So the intent to create a draft is saved first. An attempt that finds the intent
-but no draft searches for the draft, and creates another only when the first request can no longer create one. To
+but no draft searches for the draft, and creates another only when the first request can no longer create one. If the
+database has lost history (`queue/restores.py`), the intent may be lost too, and the site is searched for the post. To
 publish twice is harmless. From the first request to publish, the post may be on the site: the job does not fail until
 Wix has refused (`spare_published` in `sql/schema/pipeline.sql`).
 """
@@ -23,6 +24,8 @@ from blogworker.post.judging import without_forbidden
 from blogworker.post.site import usable
 from blogworker.providers.wix.auth import PROVIDER, UNREADABLE
 from blogworker.providers.wix.client import NOT_FOUND, WixClient
+from blogworker.providers.wix.drafts import marked
+from blogworker.queue.restores import Origin
 from blogworker.stages.categories import category_ids
 from blogworker.stages.effects import (
     DELETED_DRAFT,
@@ -45,7 +48,6 @@ from blogworker.stages.work import Later, MadeAhead, Work
 from blogworker.telemetry import get_logger
 
 QUERY_LAG_S = 5.0  # after this time a query of Wix returns a new draft
-SLOWEST_DRAFT_S = 40.0  # creations have taken 30 s, and Wix completes them even if the client is gone
 SEARCH_AGAIN_S = 10.0
 CLOCKS_APART = timedelta(minutes=5)  # the database clock may be ahead of the clock of Wix by this much
 TOO_LARGE = 413
@@ -164,6 +166,9 @@ async def _draft(work: Work, wix: WixClient, content: Content) -> Draft:
     """Return the one draft of the post. Create it if it does not exist."""
     if (existing := work.load(DRAFT)) is not None:
         return existing
+    origin = await work.checkpoints.origin()
+    if (draft := await _survivor(work, wix, content, origin)) is not None:
+        return draft
     file_id = await cover(work, wix, slug=content.slug, image=work.load(IMAGE) or Cover())
     site = usable(work.claim.site)
     member_id = site.member_id or await wix.member_id(work.claim.instance_id)
@@ -175,10 +180,35 @@ async def _draft(work: Work, wix: WixClient, content: Content) -> Draft:
         language=site.language,
         keywords=without_forbidden(keywords or content.tags, site),
     )
-    request = covered({**bare, **await _labels(work, wix, content)}, file_id=file_id, alt=content.image_alt)
+    bare = marked({**bare, **await _labels(work, wix, content)}, origin.mark)
+    request = covered(bare, file_id=file_id, alt=content.image_alt)
     draft_id = await _found(work, wix, request) or await _created(work, wix, request)
     draft = Draft(id=draft_id, title=content.title, media_id=file_id)
     await work.save(DRAFT, draft)
+    return draft
+
+
+async def _survivor(work: Work, wix: WixClient, content: Content, origin: Origin) -> Draft | None:
+    """Return the draft or post that the job has made in a part of the history that the database has lost.
+
+    A creation that was requested there may still be under way. So without a draft the job waits until it has ended.
+    """
+    restore, intent = origin.restore, work.load(INTENT)
+    if restore is None or (intent is not None and intent.started_at > restore.found_at):
+        return None  # nothing is lost, or this was checked before the intent
+    since = min(restore.since, intent.started_at if intent is not None else restore.since) - CLOCKS_APART
+    age_s = (await work.checkpoints.confirm() - restore.found_at).total_seconds()
+    found = await wix.surviving_draft(work.claim.instance_id, content.dump(), mark=origin.mark, since=since)
+    if found is None and age_s < wix.slowest_draft_s:
+        wait_s = min(SEARCH_AGAIN_S, wix.slowest_draft_s - age_s)
+        raise Later(wait_s, "the database has lost history: waits for a draft that may have been requested")
+    if found is None:
+        return None
+    log.warning("lost_draft_found", draft_id=found.id, published=found.is_published)
+    draft = Draft(id=found.id, title=content.title, media_id=found.media_id)
+    await work.save(DRAFT, draft)
+    if found.is_published:
+        await work.save(PUBLISHED_POST, PublishedPost(id=found.id))
     return draft
 
 
@@ -206,7 +236,7 @@ async def _found(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> str | 
     age_s = (await work.checkpoints.confirm() - intent.started_at).total_seconds()
     await sleep(min(QUERY_LAG_S, max(0.0, QUERY_LAG_S - age_s)))
     found = await wix.find_draft(work.claim.instance_id, draft, since=intent.started_at - CLOCKS_APART)
-    if found is None and max(age_s, QUERY_LAG_S) < SLOWEST_DRAFT_S:
+    if found is None and max(age_s, QUERY_LAG_S) < wix.slowest_draft_s:
         raise Later(SEARCH_AGAIN_S, "waits for a draft whose creation response was lost")
     return found
 

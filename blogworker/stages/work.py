@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from blogworker.errors import BlogworkerError, ProviderError
 from blogworker.providers.wix.client import WixClient
 from blogworker.queue.job import Claim
+from blogworker.queue.restores import Origin
 from blogworker.quota.limiter import Limiter, Permit
 from blogworker.settings import ImageTrouble, OpenAISettings
 from blogworker.spend.budget import Refusal
@@ -64,6 +65,11 @@ class Checkpoints(Protocol):
     async def confirm(self) -> datetime:
         """Return the time of the database. Called before each visible effect. Raises LeaseLost if the attempt has lost
         its claim."""
+
+    async def origin(self) -> Origin:
+        """Return how the work of the job is recognised at the providers, and whether history was lost in which it may
+        have done more than its checkpoints say. Called right before something is made. Raises LeaseLost if the job does
+        not exist any more."""
 
     async def hold_budget(self, usd: float) -> Refusal | None:
         """Hold the most that this attempt may still cost, in USD. Return None, or the budget that refuses it. Raises

@@ -99,6 +99,7 @@ COMMANDS = [
     ["metrics", "--top-sites", "9"],
     ["errors"],
     ["audit"],
+    ["reconcile"],
     ["tail", "1", "--no-follow", "--since", "1d"],
     ["workers"],
     ["history"],

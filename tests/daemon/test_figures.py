@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from blogworker.daemon.gate import Gate
+from blogworker.daemon.heartbeat import Heartbeat
 from blogworker.daemon.incarnation import Incarnation
 from blogworker.db.pool import Database
 from blogworker.db.retrying import DatabaseHealth
@@ -49,7 +50,7 @@ async def test_a_heartbeat_has_the_last_minute_and_the_waiting_calls(
         await incarnation._lease.begin()
 
         await incarnation._extend()
-        await incarnation._heartbeat()
+        await Heartbeat(incarnation._database, incarnation.worker, name="w", slots=1).beat()
 
     (beat,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"heartbeat"' in line]
     figures = beat["quotas"][TEXT.name]

@@ -31,7 +31,9 @@ def read(connection: psycopg.Connection[Any]) -> Catalogue:
 
 def _rows(cursor: psycopg.Cursor[dict[str, Any]], table: str) -> list[Any]:
     rows = cursor.execute(f"select to_jsonb(t) as row from {table} as t".encode()).fetchall()
-    timeless = [{name: value for name, value in row["row"].items() if not name.endswith("_at")} for row in rows]
+    timeless = [
+        {name: value for name, value in row["row"].items() if not name.endswith(("_at", "written_by"))} for row in rows
+    ]
     return sorted(timeless, key=str)
 
 

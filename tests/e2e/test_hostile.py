@@ -8,6 +8,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import mkdtemp
@@ -36,10 +37,31 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@dataclass
+class Pooler:
+    """PgBouncer in transaction mode, with fewer connections than its clients open."""
+
+    program: str
+    config: Path
+    url: str
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def start(self) -> None:
+        nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None  # it refuses root, and so does the database
+        self.process = subprocess.Popen(
+            [self.program, "-q", self.config], user=nobody.pw_uid if nobody else None, cwd="/"
+        )
+        until(lambda: answers(self.url))
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait()
+
+
 @pytest.fixture
-def pooled_url(database_url: str, tmp_path: Path) -> Iterator[str]:
-    """The test's database through PgBouncer in transaction mode, with fewer connections than its clients open."""
-    program = shutil.which("pgbouncer")
+def pooler(database_url: str) -> Iterator[Pooler]:
+    program = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
     if program is None:
         pytest.skip("pgbouncer is not installed: apt-get install pgbouncer")
     server = conninfo_to_dict(database_url)
@@ -51,16 +73,19 @@ def pooled_url(database_url: str, tmp_path: Path) -> Iterator[str]:
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\n"
         f"pool_mode = transaction\ndefault_pool_size = {POOLED}\nmax_client_conn = 100\nunix_socket_dir =\n"
     )
-    nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None  # it refuses root, and so does the database
-    process = subprocess.Popen([program, "-q", config], user=nobody.pw_uid if nobody else None, cwd="/")
-    url = f"postgresql://postgres@127.0.0.1:{port}/{server['dbname']}"
+    started = Pooler(program, config, f"postgresql://postgres@127.0.0.1:{port}/{server['dbname']}")
     try:
-        until(lambda: answers(url))
-        yield url
+        started.start()
+        yield started
     finally:
-        process.terminate()
-        process.wait()
+        started.stop()
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def pooled_url(pooler: Pooler) -> str:
+    """The test's database through the pooler."""
+    return pooler.url
 
 
 def answers(url: str) -> bool:
@@ -84,6 +109,25 @@ def test_behind_a_transaction_pooler_work_is_done_and_deafness_is_told(
     until(queue.queue_is_empty, of=queue.told)
     worker.tell(signal.SIGTERM)
     assert worker.ended() == 0, worker.said()
+    assert vendors.duplicates(site) == []
+
+
+def test_a_pooler_that_is_restarted_costs_no_attempt(
+    vendors: Vendors, queue: Queue, start: Start, pooler: Pooler, site: str
+) -> None:
+    """Killed, and restarted as a package upgrade does. The lease has no other way to the database either."""
+    queue.add(site, *(f"slip {n}" for n in range(16)))
+    worker = start(vendors, DATABASE_URL=pooler.url, BLOGWORKER_POLL_INTERVAL="0.5", BLOGWORKER_CONCURRENCY="4")
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        done = queue.count("status = 'DONE'")
+        until(lambda done=done: queue.count("status = 'DONE'") > done, of=worker.said)
+        pooler.stop(number)
+        until(lambda: worker.events("database_lost"), of=worker.said)
+        pooler.start()
+
+    until(queue.queue_is_empty, of=queue.told)
+    assert queue.count("failures > 0 or rescues > 0") == 0
+    assert len(worker.events("database_lost")) == len(worker.events("database_recovered"))
     assert vendors.duplicates(site) == []
 
 

@@ -16,6 +16,7 @@ PAGE = ROOT / "sql" / "inspect" / "README.md"
 TROUBLES = {
     *("the-queue-grows", "many-jobs-fail", "jobs-are-slow", "a-site-waits-longer-than-others", "a-provider-is-down"),
     *("the-key-is-wrong", "a-budget-is-reached", "a-site-is-paused", "the-database-is-away", "the-disk-is-full"),
+    *("the-database-has-failed-over", "a-backup-is-restored", "postgres-is-upgraded"),
 }
 READS = {"status", "list", "show", "quotas", "breakers", "costs", "metrics", "review", "sites list"}
 READS |= {"migrate --status", "prune --dry-run"}
@@ -68,7 +69,7 @@ def test_each_command_of_the_runbook_works(history: str, forks: Forks, tmp_path:
         assert ran.out, words
 
     assert len(found) - len(changes) >= 20
-    assert {words[0] for words in changes} == {"sites", "retry", "quotas", "breakers", "costs", "prune"}
+    assert {words[0] for words in changes} == {"sites", "retry", "quotas", "breakers", "costs", "prune", "reconcile"}
 
 
 def test_each_file_that_the_runbook_runs_with_psql_answers(history: str) -> None:

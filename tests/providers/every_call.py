@@ -57,7 +57,7 @@ CALLS = {
         given=(("api_token", SECRET),),
     ),
     "replicate page": Call(
-        ReplicateClient, ReplicateSettings, lambda c, _: c.find("a mug", seed=1), given=(("api_token", SECRET),)
+        ReplicateClient, ReplicateSettings, lambda c, _: c.find("a mug", seeds=[1]), given=(("api_token", SECRET),)
     ),
     "replicate file": Call(
         ReplicateClient, ReplicateSettings, lambda c, url: c.download(f"{url}/a.jpg"), given=(("api_token", SECRET),)

@@ -203,7 +203,7 @@ def test_every_answer_of_replicate_is_a_picture_or_an_error_of_ours(seed):
                 assert received is not None
                 sound(received["id"])
                 end = outcome(lambda: replicate_answers.picture(state_in(received["output"])), ProviderError)  # noqa: B023
-            sound(replicate_answers.found_in(object_of(body) or {}, "a mug", seed=7))
+            sound(replicate_answers.found_in(object_of(body) or {}, "a mug", seeds=[7]))
             if isinstance(end, str):
                 assert end.startswith(("http", "data:"))
                 inline(end)
@@ -250,7 +250,7 @@ async def test_no_client_crashes_on_an_odd_answer(vendor: Vendor) -> None:
         calls["openai"] = [GENERATION, FAILED, FAULT], lambda: openai.generate(**ASK)
         calls["create"] = [PREDICTION, PROBLEM], lambda: replicate.create("a mug", aspect_ratio="16:9", seed=7)
         calls["look"] = [PREDICTION, DEAD, PROBLEM], lambda: replicate.get("p1")
-        calls["find"] = [PAGE], lambda: replicate.find("another", seed=7)
+        calls["find"] = [PAGE], lambda: replicate.find("another", seeds=[7])
         calls["author"] = [SITE, WIX["members"][0], WIX_FAULT], lambda: wix_client.member_id("site", instead_of="m1")
         calls["draft"] = [WIX["draft"][0], WIX_FAULT], lambda: wix_client.create_draft("site", DRAFT)
         calls["found"] = [WIX["drafts"][0]], lambda: wix_client.find_draft("site", DRAFT, since=datetime.now(UTC))

@@ -134,7 +134,7 @@ async def test_replicate_may_repeat_the_token(vendor: Vendor, capsys: pytest.Cap
         for call in (
             lambda: replicate.create("a mug", aspect_ratio="1:1"),
             lambda: replicate.get("p1"),
-            lambda: replicate.find("a mug", seed=1),
+            lambda: replicate.find("a mug", seeds=[1]),
             lambda: replicate.download(f"{vendor.url}/a.jpg"),
         ):
             await nothing_kept(vendor, KEY, call, capsys)

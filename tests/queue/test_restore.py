@@ -20,7 +20,7 @@ from .conftest import Psql, register
 
 pytestmark = pytest.mark.anyio
 
-SEEDED = "provider_health, fleet_budget, queue_gauge, turns, plans, {}"
+SEEDED = "provider_health, fleet_budget, queue_gauge, turns, plans, database_history, {}"
 LIFE = """
 insert into plans (name, weight, max_pending, budget_day_usd) values ('trial', 0.5, 40, 1);
 update plans set budget_month_usd = 90 where name = 'premium';
@@ -60,6 +60,7 @@ insert into audit (actor, via, action) values ('a', 'cli', 'b');
 insert into quiet_workers (name, reason) values ('w', 'r');
 insert into stage_pauses (stage, reason) values ('image', 'r');
 insert into scalings (host, workers, wanted, target) values ('h', 1, 2, 2);
+insert into restores (since, reason) values (now(), 'by hand');
 insert into site_bills (instance_id, correction) values ('busy', 0.5);
 insert into webhooks (name, url, events) values ('w', 'https://x.example.com', '{done,failed,alert}');
 insert into webhook_deliveries (webhook_id, message_id, event, payload)

@@ -11,7 +11,9 @@ import pytest
 
 from blogworker.errors import LeaseLost
 from blogworker.providers.openai_answers import Generation
+from blogworker.providers.wix.client import WixClient
 from blogworker.queue.job import Claim, Stage
+from blogworker.queue.restores import Origin
 from blogworker.quota import ProviderLimits, breaker
 from blogworker.settings import OpenAISettings
 from blogworker.spend.budget import Refusal
@@ -31,6 +33,7 @@ PRODUCT = {
     "url": "https://tidewrack.example/low-water-mug",
     "tags": "mug, stoneware",
 }
+ORIGIN = Origin("mark of job 1")
 PARAGRAPH = "A mug that stands by the kettle every morning earns its place by weight, balance and a handle that fits. "
 
 
@@ -50,6 +53,7 @@ class RecordedCheckpoints:
     drawn: bool = False  # for review, if it is asked for
     lost: bool = False
     refusal: Refusal | None = None
+    known_origin: Origin = ORIGIN
 
     def get(self, name: str) -> Output | None:
         return self.saved.get(name)
@@ -70,6 +74,10 @@ class RecordedCheckpoints:
         self._held()
         self.events.append("confirm")
         return datetime.now(UTC)
+
+    async def origin(self) -> Origin:
+        self._held()
+        return self.known_origin
 
     async def hold_budget(self, usd: float) -> Refusal | None:
         self._held()
@@ -259,7 +267,7 @@ async def harness(database, worker_id, monkeypatch) -> AsyncIterator[Harness]:
     monkeypatch.setenv("DATABASE_URL", "postgresql://unused")
     monkeypatch.setattr(breaker, "VERDICT_S", 0.1)
     monkeypatch.setattr(publish, "QUERY_LAG_S", 0.1)
-    monkeypatch.setattr(publish, "SLOWEST_DRAFT_S", 0.1)
+    monkeypatch.setattr(WixClient, "slowest_draft_s", 0.1)
     async with opened_harness(database, worker_id) as made:
         await made.add(SITE)
         yield made

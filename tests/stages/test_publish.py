@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def world(work: Work, checkpoints, monkeypatch) -> AsyncIterator[tuple[Work, Room]]:
     monkeypatch.setattr(publish, "QUERY_LAG_S", 0.1)
-    monkeypatch.setattr(publish, "SLOWEST_DRAFT_S", 0.1)
+    monkeypatch.setattr(WixClient, "slowest_draft_s", 0.1)
     checkpoints.saved |= {
         "content": read_post(json_of(post()), source={}, idea=idea()),
         "ideas": {"chosen": idea(), "others": []},
@@ -107,7 +107,7 @@ async def test_a_draft_that_was_never_created_is_created(world, checkpoints):
 async def test_a_draft_that_may_still_be_created_is_waited_for(world, checkpoints, monkeypatch):
     """Wix goes on with a slow one after the worker that asked for it was killed."""
     work, room = world
-    monkeypatch.setattr(publish, "SLOWEST_DRAFT_S", 600)
+    monkeypatch.setattr(WixClient, "slowest_draft_s", 600)
     await room.fault(kind="reset_before", vendor="wix", operation="*draft*create*", times=1)
     with pytest.raises(Unavailable):
         await publish.run(work)
@@ -120,7 +120,7 @@ async def test_a_draft_that_may_still_be_created_is_waited_for(world, checkpoint
 
 async def test_a_refused_draft_is_requested_again_at_once(world, checkpoints, monkeypatch):
     work, room = world
-    monkeypatch.setattr(publish, "SLOWEST_DRAFT_S", 600)
+    monkeypatch.setattr(WixClient, "slowest_draft_s", 600)
     await room.fault(kind="throttle", vendor="wix", operation="*draft*create*", times=1)
     with pytest.raises(RateLimited):
         await publish.run(work)
@@ -169,7 +169,7 @@ async def test_the_claim_is_confirmed_after_the_wait_for_quota(world, checkpoint
 async def test_a_refused_wait_for_quota_leaves_no_intent(world, checkpoints, monkeypatch):
     """Nothing was sent: the next attempt need not ask Wix, nor wait, before it makes the draft."""
     work, room = world
-    monkeypatch.setattr(publish, "SLOWEST_DRAFT_S", 600)
+    monkeypatch.setattr(WixClient, "slowest_draft_s", 600)
     checkpoints.saved["publish.media"] = {"id": "f1", "url": "", "status": "READY"}
     work = claimed(work, site={"member_id": "m1"})
     Turns(checkpoints, work.clients.wix, refuses=0)
@@ -184,7 +184,7 @@ async def test_a_refused_wait_for_quota_leaves_no_intent(world, checkpoints, mon
 async def test_a_wait_refused_after_a_refused_token_leaves_a_refused_intent(world, checkpoints, monkeypatch):
     """The draft was asked for with a dead token, which makes nothing, and could not be asked for again."""
     work, room = world
-    monkeypatch.setattr(publish, "SLOWEST_DRAFT_S", 600)
+    monkeypatch.setattr(WixClient, "slowest_draft_s", 600)
     checkpoints.saved["publish.media"] = {"id": "f1", "url": "", "status": "READY"}
     checkpoints.saved["publish.tags"] = {"ids": []}
     await room.fault(kind="status", vendor="wix", operation="drafts.create", status=401, times=1)

@@ -18,7 +18,9 @@ DRAFT = {
     "excerpt": re.compile(r"(?s).{0,500}"),
     "seoSlug": re.compile(r"[^/\s]{1,100}"),
     "seoData": {
-        "tags": [{"type": ("title", "meta"), "children?": str, "props?": {"name": str, "content": str}}],
+        "tags": [
+            {"type": ("title", "meta"), "children?": str, "props?": {"name": str, "content": str}, "custom?": bool}
+        ],
         "settings": {"keywords": [{"term": str, "isMain": bool}]},
     },
     "commentingEnabled": bool,

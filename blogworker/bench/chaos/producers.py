@@ -44,6 +44,11 @@ class Submissions:
         self.counts: Counter[str] = Counter()  # by manner
         self._topics = 0
 
+    @property
+    def made(self) -> int:
+        """The number of topics until now."""
+        return self._topics
+
     def topic(self) -> str:
         """Return a new topic."""
         self._topics += 1

@@ -3,6 +3,7 @@
 import typer
 
 from blogworker.bench.commands.burst import burst
+from blogworker.bench.commands.failover import failover
 from blogworker.bench.commands.fairness import fairness
 from blogworker.bench.commands.faults import faults
 from blogworker.bench.commands.growth import growth
@@ -38,5 +39,6 @@ for command in (
     faults,
     chaos,
     storm,
+    failover,
 ):
     app.command()(command)

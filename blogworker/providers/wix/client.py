@@ -22,6 +22,7 @@ from blogworker.providers.blame import Blame
 from blogworker.providers.wix.auth import PROVIDER, UNREADABLE
 from blogworker.providers.wix.author import Authors
 from blogworker.providers.wix.categories import categories_of
+from blogworker.providers.wix.drafts import SurvivingDraft, surviving_draft
 from blogworker.providers.wix.products import Catalog, catalog_of, product_of
 from blogworker.providers.wix.site import Before, Params, WixSites
 from blogworker.providers.wix.tags import tag_ids_of
@@ -84,6 +85,11 @@ class WixClient:
         if self._open_sites is None:
             raise RuntimeError("the client is not open")
         return self._open_sites
+
+    @property
+    def slowest_draft_s(self) -> float:
+        """Creations have taken 30 s, and Wix completes them even if the client is gone."""
+        return self._settings.slowest_draft
 
     async def member_id(self, instance_id: str, *, instead_of: str | None = None) -> str:
         """Return the member id of the site's owner, the author of its posts. Raises SiteUnavailable without one."""
@@ -158,6 +164,13 @@ class WixClient:
             return found
         answer = await self._sites.get(instance_id, "/blog/v3/draft-posts", params=latest)
         return draft_id_in(answer, draft, since=edited_since)
+
+    async def surviving_draft(
+        self, instance_id: str, draft: Mapping[str, Any], *, mark: str, since: datetime
+    ) -> SurvivingDraft | None:
+        """Return the draft or post of a job whose checkpoints are lost."""
+        title, excerpt = str(draft["title"]), str(draft.get("excerpt") or "")
+        return await surviving_draft(self._sites, instance_id, title=title, excerpt=excerpt, mark=mark, since=since)
 
     async def publish(self, instance_id: str, draft_id: str, *, before: Before | None = None) -> str:
         """Publish a draft, and return the id of the post. The call is idempotent."""

@@ -1,0 +1,57 @@
+"""`blogworker bench failover`: restarts, failovers and restores of Postgres while real workers run."""
+
+from dataclasses import asdict
+from functools import partial
+
+import anyio
+import typer
+
+from blogworker.bench.commands.printing import AS_JSON, progress_printer
+from blogworker.cli.extras import extra
+from blogworker.cli.output import console, emit_json, table
+from blogworker.errors import SettingsError
+from blogworker.settings import LogSettings
+from blogworker.telemetry import configure
+
+HEADS = {
+    "fault": "fault",
+    "accepted": "accepted",
+    "lost": "lost",
+    "not_done": "not done at the end",
+    "published_twice": "published twice",
+    "drafts_twice": "drafts twice",
+    "bought_twice": "calls bought twice",
+    "attempts_used": "attempts used",
+    "silent_s": "longest pause, s",
+    "full_speed_s": "full speed after, s",
+    "restores": "losses noticed",
+}
+
+
+def failover(
+    fault: list[str] | None = typer.Option(None, help="Only faults whose name has this text; may be repeated."),
+    jobs: int = typer.Option(60, min=20, help="Jobs at the start; a producer adds more."),
+    speed: float = typer.Option(25, min=0.1, help="Run the clock of the providers this many times faster."),
+    as_json: bool = AS_JSON,
+) -> None:
+    """Crash, restart, fail over and restore Postgres, and print what each has cost. Exit 1: a promise was broken.
+
+    A standby that is behind, and a dump, lose accepted jobs until their producer repeats them, and answers that were
+    paid for meanwhile. Nothing may be published twice.
+    """
+    with extra("demo"):
+        from blogworker.bench.failover import FAULTS, Plan, measure
+    configure(LogSettings(level="error"))
+    chosen = [found for name, found in FAULTS.items() if not fault or any(text in name for text in fault)]
+    if not chosen:
+        raise SettingsError(f"no such fault; there are: {', '.join(FAULTS)}")
+    plan = Plan(jobs=jobs, speed=speed)
+    progress = progress_printer(as_json)
+    figures = [anyio.run(partial(measure, found, plan, progress=progress)) for found in chosen]
+    if as_json:
+        emit_json([asdict(figure) for figure in figures])
+    else:
+        rows = [[str(asdict(figure)[name]) for name in HEADS] for figure in figures]
+        console().print(table("Postgres restarted, failed over, restored", list(HEADS.values()), rows))
+    if not all(figure.kept(found) for figure, found in zip(figures, chosen, strict=True)):
+        raise typer.Exit(1)

@@ -1,0 +1,2 @@
+-- failover_cut: on a standby, stop streaming from the primary.
+alter system set primary_conninfo = '';

@@ -1,0 +1,3 @@
+-- failover_reload: let the server read its settings again.
+-- Gives  one row.
+select pg_reload_conf();
