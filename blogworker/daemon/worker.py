@@ -114,7 +114,6 @@ class Worker:
 
     @property
     def job_ids(self) -> set[int]:
-        """Return the jobs that run here."""
         return {job_id for job_id, _ in self._running}
 
     def cancel(self, job_ids: Iterable[int]) -> None:
@@ -188,11 +187,10 @@ class Worker:
 
     async def _claim_for(self, group: SlotGroup, free: int, worker_id: UUID, jobs: TaskGroup) -> Claimed | None:
         started = monotonic()
-        free = min(self._queue.batch_size, free)
-        if (slots := self._health.compatibility.usable_slots(free, in_flight=self.in_flight)) == 0:
+        most = min(self._queue.batch_size, free)
+        if (slots := self._health.compatibility.usable_slots(most, in_flight=self.in_flight)) == 0:
             return None
-        statement = "queue/claim"
-        found, probe_claim = NO_CLAIMS, None
+        statement, found, probe_claim = "queue/claim", NO_CLAIMS, None
         try:
             # Shielded: a claim cancelled after its commit would leave claimed jobs that no worker runs.
             with fail_after(CLAIM_TIMEOUT_S, shield=True):

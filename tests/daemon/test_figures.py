@@ -50,7 +50,7 @@ async def test_a_heartbeat_has_the_last_minute_and_the_waiting_calls(
         await incarnation._lease.begin()
 
         await incarnation._extend()
-        await Heartbeat(incarnation._database, incarnation.worker, name="w", slots=1).beat()
+        await Heartbeat(incarnation._database, incarnation.worker, name="w", slots=lambda: 1).beat()
 
     (beat,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"heartbeat"' in line]
     figures = beat["quotas"][TEXT.name]
