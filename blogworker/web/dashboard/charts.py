@@ -1,6 +1,6 @@
 """Charts as SVG: coordinates only. Colours are classes of the style sheet, so they follow the theme."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil, floor, log10
@@ -81,7 +81,7 @@ def waits(found: History, *, now: datetime) -> Chart:
         for kind, name in (("p95", "wait_p95_s"), ("p50", "wait_p50_s"))
     ]
     known = [step.wait_p95_s for step in found.steps if step.wait_p95_s is not None]
-    summary = f"longest p95: {duration(max(known))}" if known else "no job was done"
+    summary = f"longest p95: {duration(max(known))}" if known else "no wait was measured"
     return Chart("Wait", [], lines, _rows(top, duration), _columns(slots, found), summary)
 
 
@@ -128,11 +128,12 @@ def _round_up(value: float) -> float:
     return float(next(factor * size for factor in (1, 1.5, 2, 3, 5, 7.5, 10) if factor * size >= value))
 
 
-def _rows(top: float, text: object) -> list[Label]:
-    shown = {round(top * part / GRID, 6) for part in range(GRID + 1)}
+def _rows(top: float, text: Callable[[float], str]) -> list[Label]:
+    """Return the labels of the axis. Those that are too close to differ have one label, at the lowest of them."""
+    values = {text(value): value for value in (top * part / GRID for part in range(GRID, -1, -1))}
     return [
-        Label(text(value), LEFT - 6, round(HEIGHT - BOTTOM - value / top * _plot_height(), 1))  # type: ignore[operator]
-        for value in sorted(shown)
+        Label(label, LEFT - 6, round(HEIGHT - BOTTOM - value / top * _plot_height(), 1))
+        for label, value in sorted(values.items(), key=lambda item: item[1])
     ]
 
 
