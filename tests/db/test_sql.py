@@ -45,37 +45,37 @@ def statement_of(text: str) -> str:
     return text.removeprefix(comment_of(text)).lstrip()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_file_opens_with_its_contract(name):
+def test_each_file_opens_with_its_contract():
     """The file name is the name in Python and in the logs; the comment must not speak of another."""
-    assert comment_of(query(name)).startswith(f"-- {name.partition('/')[2]}: ")
+    others = [name for name in NAMES if not comment_of(query(name)).startswith(f"-- {name.partition('/')[2]}: ")]
+
+    assert others == []
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_contract_names_every_parameter(name):
-    parameters = set(PLACEHOLDER.findall(query(name)))
+def test_each_contract_names_every_parameter():
+    parameters = {name: set(PLACEHOLDER.findall(query(name))) for name in NAMES}
+    documented = {name: set(re.findall(r"\w+", comment_of(query(name)))) for name in NAMES}
 
-    documented = set(re.findall(r"\w+", comment_of(query(name))))
-
-    assert parameters <= documented
+    assert {name: missing for name in NAMES if (missing := parameters[name] - documented[name])} == {}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_file_is_one_statement_that_fits_the_schema(name, migrated):
+def test_each_file_is_one_statement_that_fits_the_schema(migrated):
     """Prepared as psycopg would send it: parsed, every table, column and type looked up, nothing run."""
-    text = query(name)
+    assert {name: fault for name in NAMES if (fault := fault_of(migrated, query(name))) is not None} == {}
+
+
+def fault_of(connection: psycopg.Connection, text: str) -> str | None:
     converted = PostgresQuery(Transformer())
     converted.convert(text, dict.fromkeys(PLACEHOLDER.findall(text)) or None)
-
-    result = migrated.pgconn.prepare(b"", converted.query)
-
-    assert result.status == ExecStatus.COMMAND_OK, result.error_message.decode()
+    result = connection.pgconn.prepare(b"", converted.query)
+    return None if result.status == ExecStatus.COMMAND_OK else result.error_message.decode()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_statement_has_a_user(name):
+def test_every_statement_has_a_user():
     """One that nobody runs is not tested by anybody either."""
-    assert any(f'"{name}"' in source.read_text(encoding="utf-8") for source in SOURCES)
+    everything = "".join(source.read_text(encoding="utf-8") for source in SOURCES)
+
+    assert [name for name in NAMES if f'"{name}"' not in everything] == []
 
 
 def test_every_name_used_has_a_file():
