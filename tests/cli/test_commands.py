@@ -80,6 +80,7 @@ def test_status_shows_the_queue_the_fleet_and_the_sites(filled: Any) -> None:
         "busiest_sites",
         "paused_stages",
         "scale",
+        "webhooks",
     }
     assert {row["status"]: row["jobs"] for row in found["queue"]} == {"PENDING": 2, "FAILED": 1}
     assert found["fleet"]["sites"] == 2

@@ -137,7 +137,7 @@ def test_the_history_is_shown_in_steps(cli: Any, sql: Any) -> None:
 
 
 def test_a_live_view_is_printed_again_without_a_terminal(cli: Any, sql: Any, alive: None) -> None:
-    sql("drop table history_stages, history")  # it is not needed
+    sql("drop table history_stages, history cascade")  # they are not needed
     sql("insert into blog_generations (instance_id, source_type, source_id) values ('s', 'keyword', 'k')")
     with subprocess.Popen(
         [sys.executable, "-m", "blogworker", "status", "--watch", "0.5"],

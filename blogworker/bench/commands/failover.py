@@ -2,11 +2,13 @@
 
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 import anyio
 import typer
 
-from blogworker.bench.commands.printing import AS_JSON, progress_printer
+from blogworker.bench.commands.plot import Chart
+from blogworker.bench.commands.printing import AS_JSON, PLOT, draw, progress_printer
 from blogworker.cli.extras import extra
 from blogworker.cli.output import console, emit_json, table
 from blogworker.errors import SettingsError
@@ -33,6 +35,7 @@ def failover(
     jobs: int = typer.Option(60, min=20, help="Jobs at the start; a producer adds more."),
     speed: float = typer.Option(25, min=0.1, help="Run the clock of the providers this many times faster."),
     as_json: bool = AS_JSON,
+    plot: Path | None = PLOT,
 ) -> None:
     """Crash, restart, fail over and restore Postgres, and print what each has cost. Exit 1: a promise was broken.
 
@@ -48,10 +51,12 @@ def failover(
     plan = Plan(jobs=jobs, speed=speed)
     progress = progress_printer(as_json)
     figures = [anyio.run(partial(measure, found, plan, progress=progress)) for found in chosen]
+    runs = [asdict(figure) for figure in figures]
+    draw(plot, Chart(f"{jobs} jobs, {speed:g} times speed", runs, ["fault"]))
     if as_json:
-        emit_json([asdict(figure) for figure in figures])
+        emit_json(runs)
     else:
-        rows = [[str(asdict(figure)[name]) for name in HEADS] for figure in figures]
+        rows = [[str(run[name]) for name in HEADS] for run in runs]
         console().print(table("Postgres restarted, failed over, restored", list(HEADS.values()), rows))
     if not all(figure.kept(found) for figure, found in zip(figures, chosen, strict=True)):
         raise typer.Exit(1)

@@ -17,7 +17,9 @@ saved as (
         h.id,
         %(stage)s,
         %(output)s::jsonb || case
-            when %(stamp)s::text is null then '{}' else jsonb_build_object(%(stamp)s::text, now())
+            when %(stamp)s::text is null then '{}' else jsonb_build_object(
+                %(stamp)s::text, to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
+            )
         end,
         %(duration_s)s,
         %(attempt)s

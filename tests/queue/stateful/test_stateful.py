@@ -27,7 +27,7 @@ from .worker_rules import WorkerRules
 
 EXAMPLES, STEPS, AT_LEAST = settings.default.max_examples // 3, 50, 1_000
 CAPS = {"site0": 1, "site1": 2}  # at the start of each history
-SETTABLE = ("instance_id", "name", "plan", "weight", "max_in_flight", "max_pending", "settings")
+SETTABLE = ("name", "plan", "weight", "priority", "max_pending", "quota_share", "settings")
 
 TRUNCATE = (
     "truncate sites, blog_generations, site_arrivals, site_bills, generation_stages, generation_errors, blog_posts, "
@@ -71,7 +71,8 @@ class Queue(ProducerRules, WorkerRules, PeopleRules):
         self.sql(TRUNCATE)
         self.sql("insert into quotas (name, provider, requests_per_minute) values ('openai/q', 'openai', 60000000)")
         for site, cap in CAPS.items():
-            self.run("queue/set_site", **dict.fromkeys(SETTABLE) | {"instance_id": site, "max_in_flight": cap})
+            given = {"instance_id": site, "max_in_flight": cap, "from_plan": []}
+            self.run("queue/set_site", **dict.fromkeys(SETTABLE) | given)
             self.sites[site] = Site(cap)
         self.add(self.insert(None, SITES[:-1] * 3, later=False, priority=0, max_attempts=2))
         for name in WORKERS:
