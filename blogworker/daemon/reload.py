@@ -24,7 +24,7 @@ FIXED: Mapping[str, frozenset[str]] = {
     "replicate": frozenset({"account"}),
     "log": frozenset({"format"}),
 }
-FIXED_SECTIONS = ("database",)
+FIXED_SECTIONS = ("database", "webhook")
 
 # Reads the settings again. With a mapping: the variables to take them from, instead of the process's own sources.
 Load = Callable[[Mapping[str, str] | None], Settings]
@@ -66,7 +66,7 @@ def _change(before: object, after: object) -> str:
     if isinstance(before, SecretStr) or isinstance(after, SecretStr):
         return "removed" if after is None else "set" if before is None else "replaced"
     text = f"{before} -> {after}"
-    return text if len(text) <= LONGEST_SHOWN else "changed"
+    return text if len(text) <= LONGEST_SHOWN and not isinstance(after, dict) else "changed"  # it may hold addresses
 
 
 class Reloader:
