@@ -35,7 +35,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS) --dist loa
 test: $(VENV)/.dev ## the tests, on a real Postgres that they start themselves
 	@$(PYTEST) $(ARGS)
 
-proof: $(VENV)/.dev ## the tests that take minutes, and the searches with three times as many examples
+proof: $(VENV)/.dev ## the tests that take minutes, and the searches with twice as many examples
 	@$(PYTEST) -m "proof or search" --hypothesis-profile proof $(ARGS)
 
 e2e: $(VENV)/.dev ## only the tests that start real processes
@@ -77,6 +77,7 @@ chaos: $(VENV)/.runtime ## inject faults into real processes, then audit every p
 	@$(BIN)/blogworker bench chaos $(ARGS)
 	@$(BIN)/blogworker bench storm
 	@$(BIN)/blogworker bench recovery
+	@$(BIN)/blogworker bench failover
 
 $(VENV)/.audit: requirements-audit.txt
 	@$(PYTHON) -m venv $(VENV)/audit

@@ -61,9 +61,9 @@ class Progress:
 
     async def _follow(self, watch: AsyncConnection[DictRow], step: int) -> None:
         pid = self._connection.info.backend_pid
-        with suppress(PostgresError):  # the migration does not depend on its reports
-            while True:
-                await sleep(REPORT_S)
+        while True:
+            await sleep(REPORT_S)
+            with suppress(PostgresError):  # the migration does not depend on its reports
                 cursor = await watch.execute(query("db/migration_progress"), {"pid": pid})
                 if (row := await cursor.fetchone()) is not None:
                     self._report(step, row["progress"])

@@ -141,7 +141,8 @@ class Fleet:
             instance_id=name,
             weight=site.weight,
             max_in_flight=site.max_in_flight,
-            **dict.fromkeys(("name", "plan", "max_pending", "settings")),
+            from_plan=[],
+            **dict.fromkeys(("name", "plan", "priority", "max_pending", "quota_share", "settings")),
         )
         await self.database.execute("quota/ensure_bucket", **asdict(self.site_bucket(name)))
         await self._enqueue(name, site.backlog)
