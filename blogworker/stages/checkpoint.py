@@ -111,8 +111,8 @@ class StoredCheckpoints:
         """Return the cheapest statement that stores this, and its own parameters."""
         if name not in ORDER and spend is None and not replaces:
             return EFFECT, {}
-        again = spend is not None and (spend.model is None or name in self._saved)
-        if replaces or self._owes or again:
+        simple = spend is None or (spend.model is not None and name not in ORDER and name not in self._saved)
+        if replaces or self._owes or not simple:
             self._owes = False
             return CHECKPOINT, self._whole(name, spend, replaces)
         if spend is not None:

@@ -40,7 +40,9 @@ set rescues = 1, lone_rescues = 1, error = 'an obstacle', held_usd = 0.5, held_f
 where id = %s
 """
 
-names = st.sampled_from(["ideas.draft", "ideas.repair", "content.draft", "content.repair", "image.prediction"])
+names = st.sampled_from(
+    ["ideas", "ideas.draft", "ideas.repair", "content.draft", "content.repair", "image.prediction"]  # a stage may cost
+)
 spends = st.builds(
     Spend,
     provider=st.sampled_from(["openai", "replicate"]),
