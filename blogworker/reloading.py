@@ -1,4 +1,4 @@
-"""Take the settings of a running process from elsewhere: from its files again, or from another process."""
+"""Replace the settings of a running process: read its files again, or take those that another process sends."""
 
 import os
 from collections.abc import Iterator, Mapping, MutableMapping

@@ -71,7 +71,7 @@ def _slots(value: object) -> object:
 def _require_known(names: Sequence[str]) -> None:
     for name in names:
         if name not in ALL_STAGES:
-            raise ValueError(f"{name[:40]!r} is no stage: the stages are {', '.join(ALL_STAGES)}")
+            raise ValueError(f"{name[:40]!r} is not a stage: the stages are {', '.join(ALL_STAGES)}")
 
 
 class SlotSettings(Section):
@@ -99,7 +99,5 @@ class SlotSettings(Section):
     @model_validator(mode="after")
     def _slots_are_of_own_stages(self) -> Self:
         if foreign := [stage for stage in self.slots if stage not in self.stages]:
-            raise ValueError(
-                f"BLOGWORKER_SLOTS names {foreign[0]}, which BLOGWORKER_STAGES leaves out: drop one of them"
-            )
+            raise ValueError(f"BLOGWORKER_SLOTS names {foreign[0]}, but BLOGWORKER_STAGES does not: change one of them")
         return self

@@ -40,9 +40,9 @@ class WebhookSettings(Section):
         None, description="signs deliveries; several are separated by commas, the newest first"
     )
     urls: Annotated[dict[str, str], NoDecode, BeforeValidator(from_json), AfterValidator(_secret_addresses)] = Field(
-        {}, repr=False, description="addresses that are secrets, such as those of Slack: endpoint -> URL, as JSON"
+        {}, repr=False, description="addresses that are secrets, such as those of Slack, as JSON: name -> URL"
     )
-    allow_loopback: bool = Field(default=False, description="send also to this machine, and there without encryption")
+    allow_loopback: bool = Field(default=False, description="allow endpoints on this machine, also without encryption")
     timeout: float = Field(10, gt=0, le=30, description="seconds one delivery may take")
     reminder: float = Field(
         14_400, ge=300, validation_alias="BLOGWORKER_ALERT_REMINDER", description="seconds until an alert is repeated"

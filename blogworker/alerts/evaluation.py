@@ -1,7 +1,7 @@
 """Evaluates the alert rules once a minute, by one worker of the fleet, and writes what changed to the outbox.
 
-Nothing is sent twice, and no storm: a message when alerts begin to fire, one when they are resolved, and reminders.
-What changes in the same minute is one message. The state and the message are stored in one transaction.
+There is one message when alerts begin to fire, one when they are resolved, and reminders while they fire. All changes
+of one minute are one message. The state and the message are stored in one transaction.
 """
 
 import json
@@ -21,8 +21,8 @@ from blogworker.redact import SECRETS
 from blogworker.telemetry import get_logger
 
 EVERY_S = 60.0
-CLEAR_S = 300.0  # an alert is resolved after it has not held for so long: one that comes and goes is one alert
-GAP_S = 300.0  # without an evaluation; what may have ended in it has to hold anew
+CLEAR_S = 300.0  # an alert is resolved when its condition was false for so long: one that comes and goes is one alert
+GAP_S = 300.0  # after a longer time without an evaluation, a condition that has not fired starts again
 MOST_NAMED = 20  # alerts in one message
 
 log = get_logger()
@@ -50,7 +50,7 @@ class AlertState:
 
 
 async def evaluate(database: Database, *, remind_s: float, every_s: float = EVERY_S) -> list[Row]:
-    """Evaluate the rules if this minute is not taken yet. Return what changed; it is in the outbox."""
+    """Evaluate the rules, unless a worker has done so in this minute. Return what changed; it is in the outbox."""
     taken = await database.maybe("alerts/begin", every_s=every_s)
     if taken is None:
         return []

@@ -1,6 +1,6 @@
 """The alert rules, as the fleet evaluates them. `sql/monitoring/alerts.yml` has the same for Prometheus.
 
-`expr` is the expression there, made from the same thresholds: a test compares both files, and what they find. Two rules
+`expr` is the expression there, made from the same thresholds: a test compares both files and their results. Two rules
 exist only there, because they are about Prometheus' own scrapes.
 """
 

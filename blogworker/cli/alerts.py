@@ -15,8 +15,8 @@ def register(app: typer.Typer) -> None:
 
 
 def alerts(as_json: bool = typer.Option(False, "--json", help="Print JSON.")) -> None:
-    """Show which alerts fire, and which conditions do not hold for long enough yet. Workers evaluate the rules once a
-    minute, the same as those for Prometheus. `blogworker webhooks add` sends them somewhere."""
+    """Show which alerts fire, and which are pending: their condition does not hold for long enough yet. Workers
+    evaluate the rules, which are those for Prometheus, once a minute. `blogworker webhooks add` sends messages."""
     found = with_database(list_alerts)
     if as_json:
         emit_json([asdict(each) | {"firing": each.fired_at is not None} for each in found])

@@ -27,10 +27,10 @@ def register(app: typer.Typer) -> None:
 
 
 def autoscale(
-    least: int = typer.Option(1, "--min", min=0, max=MOST_WORKERS, help="Fewest workers of this machine."),
-    most: int = typer.Option(8, "--max", min=0, max=MOST_WORKERS, help="Most workers of this machine."),
+    least: int = typer.Option(1, "--min", min=0, max=MOST_WORKERS, help="Fewest workers on this machine."),
+    most: int = typer.Option(8, "--max", min=0, max=MOST_WORKERS, help="Most workers on this machine."),
     act: bool = typer.Option(
-        False, "--apply", help="Start and stop units of systemd (blogworker@N). Run it once a minute, by a timer."
+        False, "--apply", help="Start and stop systemd units (blogworker@N). Let a timer run it once a minute."
     ),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:

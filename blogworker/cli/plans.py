@@ -31,7 +31,7 @@ def set_one(
         None, min=0.001, max=1000, help="Share of the fleet of each site, relative to other sites; 1 is normal."
     ),
     priority: int | None = typer.Option(
-        None, min=0, max=20, help="Turns that a site with new work joins the line before the others."
+        None, min=0, max=20, help="How many turns earlier than others a site with new work joins the line."
     ),
     max_in_flight: str | None = typer.Option(None, help="Jobs of a site that may run at once; none removes it."),
     max_pending: str | None = typer.Option(None, help="Jobs of a site that may wait; none removes it."),
@@ -42,8 +42,8 @@ def set_one(
     ),
     as_json: bool = JSON,
 ) -> None:
-    """Create a plan, or change it; its sites follow at once, except in values of their own. Options that are not given
-    keep their values."""
+    """Create a plan, or change it. A change applies to its sites at once, except where a site has its own value.
+    Options that are not given keep their values."""
     limits: dict[str, object] = {}
     for limit, text in (("max_in_flight", max_in_flight), ("max_pending", max_pending)):
         if text is not None:

@@ -21,11 +21,11 @@ def reconcile(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """After a restore, a failover or a move: advance the sequences, and let open jobs ask Wix and Replicate what they
-    have made, before they make it again.
+    """After a restore, a failover or a move: advance the sequences, and let open jobs look for their posts and
+    pictures at Wix and Replicate before they make them again.
 
-    Workers find a promoted standby, a recovered backup and a restored dump by themselves. Only a disk that was set back
-    under a stopped server needs --since. Repeating the command is harmless.
+    Workers detect a promoted standby, a recovered backup and a restored dump themselves. A disk snapshot that was
+    restored while no worker ran needs --since. Repeating the command is harmless.
     """
     wanted = None if since is None else moment(since)
     found = with_database(partial(reconcile_restore, since=wanted), needs=OPERATOR)
@@ -39,11 +39,11 @@ def _print(found: Reconciliation) -> None:
     for name, last_id in found.sequences.items():
         console().print(f"sequence {name} was behind: its last id is {last_id} now", highlight=False)
     if found.found_at is None:
-        console().print("no restore is known. If a backup was restored, name its time with --since", highlight=False)
+        console().print("no restore is known. If a backup was restored, give its time with --since", highlight=False)
         return
     when = "now" if found.noted else f"at {found.found_at:%Y-%m-%d %H:%M:%S} UTC"
     console().print(
         f"history may be lost since {found.since:%Y-%m-%d %H:%M:%S} UTC (found {when}: {found.reason}). "
-        f"{found.open_jobs} open jobs ask Wix and Replicate before they make anything",
+        f"{found.open_jobs} open jobs look for their work at Wix and Replicate first",
         highlight=False,
     )

@@ -52,12 +52,12 @@ def run(
     concurrency: int | None = typer.Option(None, help="Jobs at once. [BLOGWORKER_CONCURRENCY, 50]"),
     stages: str | None = typer.Option(
         None,
-        help="Run only these stages, such as ideas,content. Other workers run the others. [BLOGWORKER_STAGES, all]",
+        help="Run only these stages, such as ideas,content. Other workers must run the rest. [BLOGWORKER_STAGES, all]",
     ),
     slots: str | None = typer.Option(
         None,
         help="Jobs at once by stage, instead of one number for all: content=40,image=80,publish=20. A stage without a "
-        "number uses the slots of the next one with a number. [BLOGWORKER_SLOTS]",
+        "number uses the slots of the next stage that has one. [BLOGWORKER_SLOTS]",
     ),
     name: str | None = typer.Option(None, help="This worker's stable name. [BLOGWORKER_NAME, host/pid]"),
     batch_size: int | None = typer.Option(None, help="Jobs per claim, at most. [BLOGWORKER_BATCH_SIZE, 100]"),
@@ -77,7 +77,7 @@ def run(
     parent: int | None = typer.Option(None, hidden=True, help="Exit when this process exits."),
 ) -> None:
     """Run one worker: claim jobs, write the posts, publish them. SIGTERM or SIGINT drains it; a second one releases its
-    jobs at once. SIGHUP reloads the settings; with a terminal, which sends it when it closes, it drains too."""
+    jobs at once. SIGHUP reloads the settings; with a terminal it drains too, because the terminal was closed."""
     flags: dict[str, dict[str, Any]] = {
         "worker": {
             "concurrency": concurrency,

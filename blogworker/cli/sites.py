@@ -91,7 +91,7 @@ def set_site(
     ),
     max_pending: int | None = typer.Option(None, min=1, max=MOST, help="Jobs of the site that may wait, at most."),
     priority: int | None = typer.Option(
-        None, min=0, max=20, help="Turns that it joins the line before the others when it has new work."
+        None, min=0, max=20, help="How many turns earlier than others it joins the line when it has new work."
     ),
     quota_share: float | None = typer.Option(
         None, min=0.001, max=1, help="Most that it uses of the shared quotas: 0.1 is a tenth."
@@ -100,7 +100,7 @@ def set_site(
         None,
         "--from-plan",
         metavar="VALUE",
-        help=f"Remove its own value, so that its plan's holds: {', '.join(FROM_PLAN)}, or all. May be repeated.",
+        help=f"Remove its own value and use its plan's: {', '.join(FROM_PLAN)}, or all. May be repeated.",
     ),
     budget_day: str | None = typer.Option(None, help=f"Budget per UTC day: {BUDGET_HELP}"),
     budget_month: str | None = typer.Option(None, help=f"Budget per UTC month: {BUDGET_HELP}"),

@@ -1,4 +1,4 @@
-"""`blogworker systemd`: install and uninstall the units; pass new settings on to a running worker."""
+"""`blogworker systemd`: install and uninstall the units; pass new settings to a running worker."""
 
 import os
 import subprocess
@@ -35,7 +35,7 @@ app = typer.Typer(help="Install the systemd units of this machine.", no_args_is_
 @app.command()
 def install(
     workers: int | None = typer.Option(
-        None, min=0, max=MOST_WORKERS, help="Workers that start with blogworker.target. Default: as now, at first 1."
+        None, min=0, max=MOST_WORKERS, help="Workers that start with blogworker.target. Default: no change, at first 1."
     ),
     migrate: bool = typer.Option(True, help="Migrate the database before the workers start."),
     now: bool = typer.Option(False, "--now", help="Start the workers too."),
@@ -44,7 +44,7 @@ def install(
     force: bool = typer.Option(False, "--force", help="Overwrite units that were edited by hand."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Only show what would change."),
 ) -> None:
-    """Install or update the units and enable workers. What does not differ is not touched."""
+    """Install or update the units and enable workers. Only what differs is written."""
     steps = plan_install(root, workers=workers, migrate=migrate, program=program or _program(), force=force)
     live = _is_live(root)
     commands: list[list[str]] = []
@@ -76,7 +76,7 @@ def uninstall(
 
 @app.command(hidden=True)
 def deliver(folder: Path = typer.Argument(help="The runtime directory of the worker.")) -> None:
-    """Pass the settings of this process on to a worker. blogworker-reload@.service runs this."""
+    """Pass the settings of this process to a worker. blogworker-reload@.service runs this."""
     from blogworker.daemon.delivery import deliver_settings
 
     found = anyio.run(deliver_settings, folder, gather(os.environ))
@@ -91,7 +91,7 @@ def deliver(folder: Path = typer.Argument(help="The runtime directory of the wor
 def _carry_out(
     root: Path, steps: Sequence[Step], before: Sequence[list[str]], after: Sequence[list[str]], *, dry_run: bool
 ) -> None:
-    """Show the steps and commands, and take them unless this is a dry run."""
+    """Show the steps and commands, and carry them out unless this is a dry run."""
     screen = console()
     for command in before:
         screen.print(f"run {' '.join(command)}")

@@ -15,7 +15,7 @@ from blogworker.webhooks import endpoints
 from blogworker.webhooks.endpoints import Endpoint, Event, Format
 
 app = typer.Typer(
-    help="Tell other systems of jobs that ended and of alerts: list, add, test and remove endpoints.",
+    help="Send messages about ended jobs and alerts to other systems: list, add, test and remove endpoints.",
     invoke_without_command=True,
 )
 
@@ -25,7 +25,7 @@ NAME = typer.Argument(help="The name of the endpoint.")
 
 @app.callback()
 def webhooks(context: typer.Context, as_json: bool = JSON) -> None:
-    """Show the endpoints, and how sending to them goes."""
+    """Show the endpoints, what waits for them, and which fail."""
     if context.invoked_subcommand is not None:
         return
     found = with_database(endpoints.list_endpoints)
@@ -44,11 +44,11 @@ def add(
     url: str | None = typer.Option(
         None, help="Its address. Omit it if the address is a secret, and set BLOGWORKER_WEBHOOK_URLS."
     ),
-    event: list[Event] = typer.Option(..., help="What it is told of. May be repeated."),
+    event: list[Event] = typer.Option(..., help="What to send. May be repeated."),
     site: list[str] | None = typer.Option(None, help="Only jobs of this site. May be repeated."),
     form: Format = typer.Option(Format.JSON, "--format", help="json: signed; slack: an incoming webhook of Slack."),
 ) -> None:
-    """Add an endpoint. It is told of what happens from now on."""
+    """Add an endpoint. It gets messages about what happens from now on."""
     settings = load_section(WebhookSettings)
 
     async def act(database: Database) -> None:
@@ -63,7 +63,7 @@ def add(
 def remove(name: str = NAME) -> None:
     """Delete an endpoint and the deliveries that wait for it."""
     waiting = with_database(partial(endpoints.remove_endpoint, name=name), needs=OPERATOR)
-    console().print(f"removed, with {waiting:,} deliveries that waited")
+    console().print(f"removed, with {waiting:,} waiting deliveries")
 
 
 @app.command()
@@ -76,7 +76,7 @@ def pause(
 
 @app.command()
 def resume(
-    name: str = NAME, given_up: bool = typer.Option(False, "--given-up", help="Send also what was given up, again.")
+    name: str = NAME, given_up: bool = typer.Option(False, "--given-up", help="Also send again what was given up.")
 ) -> None:
     """Send to an endpoint again, at once: after a pause, after it was disabled, or instead of waiting for a retry."""
     again = with_database(partial(endpoints.resume_endpoint, name=name, given_up=given_up), needs=OPERATOR)

@@ -1,4 +1,4 @@
-"""The keepers that tell others what happens: one evaluates the alert rules, one sends what is in the outbox."""
+"""The keepers that send messages: one evaluates the alert rules, one sends the deliveries in the outbox."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ from blogworker.db.pool import Database
 from blogworker.webhook_settings import WebhookSettings
 from blogworker.webhooks.deliverer import Deliverer
 
-ALERTS_S = 15.0  # between two looks whether a minute has passed since the last evaluation
+ALERTS_S = 15.0  # between two checks whether an evaluation is due
 RESTART_S = 1.0  # until a deliverer that failed starts again
 
 

@@ -60,8 +60,8 @@ class Occupancy:
         self._of_stage[group.stages[0]].others_wait = all_found
 
     def start(self, attempt: Attempt, stage: str) -> None:
-        """Take a slot for a claimed job. A stage that is not of this worker, as after a repair by hand, counts to the
-        first group."""
+        """Take a slot for a claimed job. A stage that this worker does not run, as after a repair by hand, counts in
+        the first group."""
         group = self._of_stage.get(stage, self._groups[0])
         group.running.add(attempt)
         self._of_attempt[attempt] = group

@@ -66,7 +66,7 @@ class Reporter:
             await sleep(min(INTERVAL_S, interval_s or INTERVAL_S))
 
     def _look(self) -> None:
-        """Find out what is stalled. It counts at the second look: after SIGCONT everything is late for a moment."""
+        """Find out what is stalled. It counts at the second look: after SIGCONT all parts are late for a moment."""
         late = self.progress.stalled()
         stalled = [part for part in late if part in self._late]
         if stalled and stalled != self._stalled:

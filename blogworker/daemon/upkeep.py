@@ -1,4 +1,4 @@
-"""What any worker does for the whole fleet, in turns: rescue, admit, promote, sweep."""
+"""What each worker does for the whole fleet, in ticks: rescue, admit, promote, sweep."""
 
 from collections.abc import Callable, Set
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Show that a long migration moves on: the steps that are done, the progress of an index, and its own notices.
+"""Report the progress of a long migration: the steps that are done, the progress of an index, and its own notices.
 
 A block that changes rows in batches reports with `raise notice`, such as `40000 of 1000000 jobs`.
 """

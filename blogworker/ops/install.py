@@ -108,7 +108,7 @@ def enabled_workers(root: Path) -> list[int]:
 
 
 def apply(root: Path, steps: Iterable[Step]) -> None:
-    """Take the steps. Raises SettingsError at the first that is not permitted."""
+    """Carry out the steps. Raises SettingsError at the first that is not permitted."""
     for step in steps:
         if step.verb == "unchanged":
             continue

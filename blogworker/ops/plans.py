@@ -1,4 +1,4 @@
-"""Plans: list, set, remove. A change reaches the sites of the plan at once."""
+"""Plans: list, set, remove. A change applies to the sites of the plan at once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

@@ -15,7 +15,7 @@ from blogworker.plurals import counted
 
 MOST_WORKERS = 1_000
 UP_EVERY_S, DOWN_EVERY_S, WINDOW_S = 50.0, 300.0, 600.0  # 50: a timer of a minute may come some seconds early
-KNOWN = 0.8  # of the window that must be known before the number goes down
+KNOWN = 0.8  # part of the window with decisions, before the number goes down
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +94,23 @@ def _up(memory: Memory, bounds: Bounds, goal: int, workers: int) -> tuple[int, s
     if memory.changed_s is not None and memory.changed_s < UP_EVERY_S:
         return max(
             workers, bounds.least
-        ), f"{goal} would be better, but the number changed {duration(memory.changed_s)} ago"
+        ), f"up to {goal} later, because the number changed {duration(memory.changed_s)} ago"
     return goal, None
 
 
 def _down(memory: Memory, bounds: Bounds, goal: int, workers: int) -> tuple[int, str | None]:
     highest = max(goal, bounds.within(memory.most_wanted or 0))
     if memory.known_s is None or memory.known_s < KNOWN * WINDOW_S or highest >= workers:
-        return workers, f"{goal} would do, if the need stays low for {duration(WINDOW_S)}"
+        return workers, f"down to {goal} when the need has been low for {duration(WINDOW_S)}"
     if memory.changed_s is not None and memory.changed_s < DOWN_EVERY_S:
-        return workers, f"{highest} would do, but the number changed {duration(memory.changed_s)} ago"
+        return workers, f"down to {highest} later, because the number changed {duration(memory.changed_s)} ago"
     return highest, f"no more than {highest} were needed for {duration(WINDOW_S)}"
 
 
 def _bound(wanted: int, bounds: Bounds) -> str | None:
     if wanted > bounds.most:
-        return f"{wanted} would be better, and {bounds.most} are allowed"
-    return f"at least {bounds.least} run" if wanted < bounds.least else None
+        return f"{wanted} are needed, but at most {bounds.most} are allowed"
+    return f"at least {bounds.least} must run" if wanted < bounds.least else None
 
 
 def why(facts: ScaleFacts) -> str:
@@ -124,7 +124,7 @@ def why(facts: ScaleFacts) -> str:
         rate = "" if facts.quota_a_minute is None else f" ({facts.quota_a_minute:,.0f} jobs a minute)"
         return f"{jobs}; the quota is the limit{rate}, and more workers would not use more of it"
     if facts.limited_by is not None:
-        return f"{jobs}; free slots are not what they wait for"
+        return f"{jobs}; slots are free, so more workers would not help"
     return jobs if facts.claimable or facts.busy else "no job waits for a slot"
 
 

@@ -36,8 +36,8 @@ class Change:
 
 
 def change_to(target: int, units: Units) -> Change:
-    """Return how so many workers come to run: the lowest free numbers start, the highest stop. A worker that still
-    drains, or has failed, keeps its number."""
+    """Return what to start and stop to reach this number: the lowest free numbers start, the highest stop. A worker
+    that still drains, or has failed, keeps its number."""
     running = sorted(units.running)
     taken = {*units.running, *units.stopping, *units.failed}
     free = (number for number in range(1, target + len(taken) + 1) if number not in taken)
@@ -80,7 +80,7 @@ def _names(numbers: Iterable[int]) -> list[str]:
 def _systemctl(*words: str) -> list[str]:
     systemctl = shutil.which("systemctl")
     if systemctl is None:
-        raise BlogworkerError("systemctl is not installed: --apply needs systemd; without it, act on `--json`")
+        raise BlogworkerError("systemctl is not installed: --apply needs systemd; elsewhere use the number of --json")
     try:
         ran = subprocess.run([systemctl, *words], capture_output=True, text=True, timeout=LIMIT_S, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired) as error:

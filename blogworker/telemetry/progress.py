@@ -1,4 +1,4 @@
-"""Whether the parts of a process that must never stop still move. The watchdog of systemd is fed only while they do."""
+"""Detects parts of a process that hang. Keep-alives go to the systemd watchdog only while all parts make progress."""
 
 from collections.abc import Callable, Mapping
 from time import monotonic
@@ -7,7 +7,7 @@ STALL_S = 45.0  # every statement of these parts is given up sooner, so a part t
 
 
 class Progress:
-    """The time by which each part moves again, and what else can hang.
+    """The time by which each part has to make progress, and what else can hang.
 
     `since`: more parts, each with a function that returns for how many seconds it has been stuck.
     """
@@ -18,7 +18,7 @@ class Progress:
         self.since: dict[str, Callable[[], float]] = {}
 
     def expect(self, part: str, within_s: float = 0.0) -> None:
-        """A part has moved, and moves again after at most `within_s` seconds of waiting."""
+        """A part has made progress, and does so again after at most `within_s` seconds of waiting."""
         self._due[part] = self._clock() + within_s + STALL_S
 
     def rest(self, part: str) -> None:
@@ -26,7 +26,7 @@ class Progress:
         self._due.pop(part, None)
 
     def stalled(self) -> list[str]:
-        """Return the parts that should have moved by now."""
+        """Return the parts that have made no progress in time."""
         now = self._clock()
         return sorted([*_late(self._due, now), *(part for part, stuck_s in self.since.items() if stuck_s() > STALL_S)])
 

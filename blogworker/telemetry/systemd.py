@@ -35,12 +35,12 @@ def supervised() -> bool:
 
 
 def extend_timeout(seconds: float) -> str:
-    """Return the fact that starting or stopping may take this much longer from now on."""
+    """Return the notification that starting or stopping may take this much longer from now on."""
     return f"EXTEND_TIMEOUT_USEC={round(seconds * 1_000_000)}"
 
 
 def reloading() -> tuple[str, str]:
-    """Return the facts that begin a reload; READY=1 ends it. `Type=notify-reload` requires the time."""
+    """Return the notifications that begin a reload; READY=1 ends it. `Type=notify-reload` requires the time."""
     return "RELOADING=1", f"MONOTONIC_USEC={clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000}"
 
 

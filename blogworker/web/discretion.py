@@ -1,7 +1,7 @@
-"""What a token for some sites is told about causes that all sites share.
+"""What a token for some sites may see of causes that all sites share.
 
 The reasons in the database are for operators: they quote providers, amounts of budgets and notes of colleagues. A token
-for some sites belongs to somebody outside, so it gets the kind of the cause.
+for some sites may belong to somebody outside, so it sees only the kind of the cause.
 """
 
 from dataclasses import replace
@@ -22,14 +22,14 @@ WAITS = "waits: "
 
 
 def reason_for(principal: Principal, reason: str | None) -> str | None:
-    """Return what the caller is told of why a job waits."""
+    """Return the reason of a wait as the caller may see it."""
     if reason is None or principal.instance_ids is None or reason.startswith(OWN):
         return reason
     return next((text for start, text in SHARED.items() if reason.startswith(start)), ANOTHER)
 
 
 def explanation_for(principal: Principal, explanation: Explanation) -> Explanation:
-    """Return what the caller is told about a job."""
+    """Return the explanation of a job as the caller may see it."""
     if principal.instance_ids is None or not explanation.summary.startswith(WAITS):
         return explanation
     reason = explanation.summary.removeprefix(WAITS)

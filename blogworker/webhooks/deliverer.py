@@ -23,9 +23,9 @@ UNUSED_POLL_S = 10.0  # while there is no endpoint
 UPKEEP_S = 60.0
 GATHER_S = 0.02  # between a finished delivery and the next claim, so that one claim serves several
 FIRST_RETRY_S, LONGEST_RETRY_S = 5.0, 3_600.0
-FIRST_REST_S, LONGEST_REST_S = 2.0, 600.0  # nothing is sent to an endpoint after a failure
+FIRST_REST_S, LONGEST_REST_S = 2.0, 600.0  # after a failure, nothing is sent to the endpoint for this time
 DAY_S = 86_400.0
-DEAD_S = 5 * DAY_S  # an endpoint that fails for so long is disabled
+DEAD_S = 5 * DAY_S  # an endpoint that fails for this time is disabled
 KEEP_DELIVERED_S, KEEP_GIVEN_UP_S = DAY_S, 7 * DAY_S
 BATCH = 5_000
 
@@ -59,7 +59,7 @@ class Deliverer:
                         await self._finished.wait_and_clear()
                         await sleep(GATHER_S)
         except ExceptionGroup as group:
-            raise group.exceptions[0] from group  # the tasks fail together, when the database is away
+            raise group.exceptions[0] from group  # the tasks fail together, when the database is unavailable
         finally:
             with move_on_after(1, shield=True):  # a connection that is not closed would be reported as leaked
                 await self._sender.aclose()
@@ -108,7 +108,7 @@ class Deliverer:
             log.error("webhook_disabled", webhook=name, error="it failed for days")
 
     async def _in_use(self) -> bool:
-        """Return whether there is an endpoint to send to. Cheap: asked of the database once in a while."""
+        """Return whether there is an endpoint. Asks the database once a minute, without an endpoint more often."""
         if self._upkeep_due <= monotonic():
             exists = (await self._database.one("webhooks/exist"))["found"]
             if not exists:

@@ -105,7 +105,7 @@ async def add_endpoint(
     if NAME.fullmatch(name) is None:
         faults.append("the name of an endpoint has 1 to 40 letters, digits and . _ -")
     if url is None and form is Format.JSON and name not in settings.urls:
-        faults.append(f"give its address with --url, or with BLOGWORKER_WEBHOOK_URLS if it is a secret: {name} -> URL")
+        faults.append(f"give its address with --url, or in BLOGWORKER_WEBHOOK_URLS as {name} if it is a secret")
     if url is not None:
         faults += address_faults(url, form, loopback=settings.allow_loopback)
     if faults:
@@ -137,7 +137,7 @@ def address_faults(url: str, form: Format, *, loopback: bool) -> list[str]:
         secret = "; an address with ? belongs in BLOGWORKER_WEBHOOK_URLS" if "?" in url else ""
         return [f"the address {error}{secret}"]
     if origin.loopback:
-        hint = "the address is of this machine: set BLOGWORKER_WEBHOOK_ALLOW_LOOPBACK=true, here and for the workers"
+        hint = "the address is on this machine: set BLOGWORKER_WEBHOOK_ALLOW_LOOPBACK=true, here and for the workers"
         return [] if loopback else [hint]
     address = literal(origin.host)
     if not (is_public_name(origin.host) if address is None else is_public(address)):

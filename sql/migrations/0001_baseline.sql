@@ -1598,7 +1598,7 @@ for each statement execute function keep_all_titles();
 -- What identifies the history of this database, in one row.
 create table database_history (
     one boolean primary key default true check (one),
-    system_identifier bigint, -- of the cluster; null: not seen yet, or the server does not tell
+    system_identifier bigint, -- of the cluster; null: not seen yet, or the server does not report it
     timeline integer, -- a promotion and a point-in-time recovery begin a new one; null as above
     written_by xid8 not null default pg_current_xact_id(), -- differs from xmin in a copy: a dump, logical replication
     seen_at timestamptz not null default clock_timestamp() -- if this row is here, nothing is lost from before
@@ -1622,7 +1622,7 @@ create table restores (
     )
 );
 
--- Where the server is. Each column is null if the server does not tell: some hosted ones refuse these functions.
+-- Where the server is. A column is null if the server does not report it: some hosted ones refuse these functions.
 -- lsn: up to here the write-ahead log is on disk, so a crash loses nothing before it.
 create function server_position(out system_identifier bigint, out timeline integer, out lsn pg_lsn)
 language plpgsql volatile as $$
@@ -1633,7 +1633,7 @@ begin
         null;
     end;
     begin
-        -- pg_control_checkpoint tells the new timeline only after a checkpoint.
+        -- pg_control_checkpoint reports the new timeline only after a checkpoint.
         lsn := pg_current_wal_flush_lsn();
         timeline := ('x' || left(pg_walfile_name(lsn), 8))::bit(32)::integer;
     exception when others then
@@ -1653,7 +1653,7 @@ create function note_restore(
 declare
     own record;
     known record;
-    told text[] := string_to_array(remembered, ' ');
+    earlier text[] := string_to_array(remembered, ' ');
     is_locked boolean;
 begin
     select p.* into own from server_position() as p;
@@ -1669,10 +1669,11 @@ begin
             format(
                 'timeline %s has become %s: a standby was promoted, or a backup was recovered', known.timeline, own.timeline
             )
-        when own.lsn is not null and told[1] = own.system_identifier::text and (
-            told[2]::integer > own.timeline or (told[2]::integer = own.timeline and told[3]::pg_lsn > own.lsn)
+        when own.lsn is not null and earlier[1] = own.system_identifier::text and (
+            earlier[2]::integer > own.timeline
+            or (earlier[2]::integer = own.timeline and earlier[3]::pg_lsn > own.lsn)
         ) then
-            format('the database is older than a worker remembers: at %s, was at %s', own.lsn, told[3])
+            format('the database is older than a worker remembers: at %s, was at %s', own.lsn, earlier[3])
     end;
     noted := reason is not null;
     if noted or known.seen_at < clock_timestamp() - interval '1 second' or known.timeline is null then
@@ -3588,7 +3589,7 @@ create function expected_wait_s(place integer) returns double precision language
         ))
 $$;
 
--- Plans: what a site gets by its plan, and what it has of its own.
+-- Plans: which values a site has from its plan, and which are its own.
 --
 -- The values in force are columns of sites (weight, priority, max_in_flight, max_pending, budgets), so that a claim
 -- reads no other table. Each is the site's own value, else its plan's. These triggers keep them so.
@@ -3599,8 +3600,8 @@ for each row when (restoring()) execute function replace_seeded_row('name');
 -- Sets the values in force. A value that is written to one of these columns becomes the site's own; null: the plan's.
 -- In an insert, a weight of 1 and a priority of 0 are the defaults of the columns and not own values.
 -- Raises 23503 for a plan that does not exist.
--- Locks  the plan, as a foreign key would. It is none, because a table that one refers to cannot be truncated, which a
---        restore without triggers needs.
+-- Locks  the plan, as a foreign key would. There is no foreign key, because the table that it refers to could not be
+--        truncated, which a restore without triggers needs.
 create function sites_apply_plan() returns trigger language plpgsql as $$
 declare
     p plans;
@@ -3703,7 +3704,7 @@ create trigger guard_renaming before update on plans
 for each row when (old.name <> new.name) execute function plans_guard_removal();
 
 -- Applies what a change of a plan could not: to sites that a transaction was inserting meanwhile; and shares of the
--- quotas. A share limits how many jobs of a site run: so many as use up that part of what the quotas let through
+-- quotas. A share limits how many jobs of a site run: as many as use up that part of what the quotas let through
 -- (Little's law). Durations and quotas change all the time, so a limit is kept while it is off by a fifth or less, and
 -- while no worker is alive.
 -- Gives  how many sites changed.
@@ -4516,10 +4517,10 @@ create table audit (
 
 create index audit_target_idx on audit (target, audit_id desc);
 
--- Webhooks: who is told of jobs that ended and of alerts, and the outbox of what is to be sent.
+-- Webhooks: endpoints that get messages about ended jobs and alerts, and the outbox of these messages.
 --
 -- Deliveries are written in the transaction that ends the job, whoever ends it (blog_generations_after_update), and
--- sent later by the workers: at least once, in no promised order. Without an endpoint nothing is written.
+-- sent later by the workers: at least once, in no guaranteed order. Without an endpoint nothing is written.
 
 create table webhooks (
     webhook_id uuid primary key default gen_random_uuid(), -- signing secrets are derived from it and a key of the settings
@@ -4534,7 +4535,7 @@ create table webhooks (
     disabled_at timestamptz, -- by the program: nothing is written for it
     disabled_reason text,
 
-    -- How sending goes, as the workers know.
+    -- Written by the workers that send.
     failures integer not null default 0 check (failures between 0 and 1000000), -- since the last success
     failing_since timestamptz,
     retry_at timestamptz not null default now(), -- nothing is sent before
@@ -4583,8 +4584,8 @@ create index webhook_deliveries_leased_idx on webhook_deliveries (webhook_id, le
 create index webhook_deliveries_waiting_idx on webhook_deliveries (expires_at) where state = 'waiting';
 create index webhook_deliveries_ended_idx on webhook_deliveries (state, ended_at) where state <> 'waiting';
 
--- Writes a delivery to each endpoint that wants to know of jobs that ended. The payload is that of the moment: a retry or
--- a prune of the job does not change it. `webhooks/message.py` adds the remedy of an error.
+-- Writes a delivery to each endpoint that wants to know of jobs that ended. The payload is the state of the job now: a later
+-- retry or prune does not change it. `webhooks/message.py` adds the remedy of an error.
 -- Takes  ended: jobs that became DONE or FAILED in this statement.
 -- Locks  nothing.
 -- Hints  A session that planned this on empty tables would read all posts and checkpoints for each job. Without the
@@ -4670,7 +4671,8 @@ create table alerts (
     constraint sent_since_it_fired check ((fired_at is null) = (sent_at is null))
 );
 
--- One row: when the rules were last evaluated, and for the how many-th time. The number fences a slow evaluator out.
+-- One row: when the rules were last evaluated, and the number of that evaluation: a slow worker with an older number
+-- writes nothing.
 create table alert_evaluations (
     one boolean primary key default true check (one),
     evaluation bigint not null default 1,

@@ -15,7 +15,8 @@ create table alerts (
     constraint sent_since_it_fired check ((fired_at is null) = (sent_at is null))
 );
 
--- One row: when the rules were last evaluated, and for the how many-th time. The number fences a slow evaluator out.
+-- One row: when the rules were last evaluated, and the number of that evaluation: a slow worker with an older number
+-- writes nothing.
 create table alert_evaluations (
     one boolean primary key default true check (one),
     evaluation bigint not null default 1,

@@ -1,4 +1,4 @@
--- Plans: what a site gets by its plan, and what it has of its own.
+-- Plans: which values a site has from its plan, and which are its own.
 --
 -- The values in force are columns of sites (weight, priority, max_in_flight, max_pending, budgets), so that a claim
 -- reads no other table. Each is the site's own value, else its plan's. These triggers keep them so.
@@ -9,8 +9,8 @@ for each row when (restoring()) execute function replace_seeded_row('name');
 -- Sets the values in force. A value that is written to one of these columns becomes the site's own; null: the plan's.
 -- In an insert, a weight of 1 and a priority of 0 are the defaults of the columns and not own values.
 -- Raises 23503 for a plan that does not exist.
--- Locks  the plan, as a foreign key would. It is none, because a table that one refers to cannot be truncated, which a
---        restore without triggers needs.
+-- Locks  the plan, as a foreign key would. There is no foreign key, because the table that it refers to could not be
+--        truncated, which a restore without triggers needs.
 create function sites_apply_plan() returns trigger language plpgsql as $$
 declare
     p plans;
@@ -113,7 +113,7 @@ create trigger guard_renaming before update on plans
 for each row when (old.name <> new.name) execute function plans_guard_removal();
 
 -- Applies what a change of a plan could not: to sites that a transaction was inserting meanwhile; and shares of the
--- quotas. A share limits how many jobs of a site run: so many as use up that part of what the quotas let through
+-- quotas. A share limits how many jobs of a site run: as many as use up that part of what the quotas let through
 -- (Little's law). Durations and quotas change all the time, so a limit is kept while it is off by a fifth or less, and
 -- while no worker is alive.
 -- Gives  how many sites changed.

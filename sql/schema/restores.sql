@@ -8,7 +8,7 @@
 -- What identifies the history of this database, in one row.
 create table database_history (
     one boolean primary key default true check (one),
-    system_identifier bigint, -- of the cluster; null: not seen yet, or the server does not tell
+    system_identifier bigint, -- of the cluster; null: not seen yet, or the server does not report it
     timeline integer, -- a promotion and a point-in-time recovery begin a new one; null as above
     written_by xid8 not null default pg_current_xact_id(), -- differs from xmin in a copy: a dump, logical replication
     seen_at timestamptz not null default clock_timestamp() -- if this row is here, nothing is lost from before
@@ -32,7 +32,7 @@ create table restores (
     )
 );
 
--- Where the server is. Each column is null if the server does not tell: some hosted ones refuse these functions.
+-- Where the server is. A column is null if the server does not report it: some hosted ones refuse these functions.
 -- lsn: up to here the write-ahead log is on disk, so a crash loses nothing before it.
 create function server_position(out system_identifier bigint, out timeline integer, out lsn pg_lsn)
 language plpgsql volatile as $$
@@ -43,7 +43,7 @@ begin
         null;
     end;
     begin
-        -- pg_control_checkpoint tells the new timeline only after a checkpoint.
+        -- pg_control_checkpoint reports the new timeline only after a checkpoint.
         lsn := pg_current_wal_flush_lsn();
         timeline := ('x' || left(pg_walfile_name(lsn), 8))::bit(32)::integer;
     exception when others then
@@ -63,7 +63,7 @@ create function note_restore(
 declare
     own record;
     known record;
-    told text[] := string_to_array(remembered, ' ');
+    earlier text[] := string_to_array(remembered, ' ');
     is_locked boolean;
 begin
     select p.* into own from server_position() as p;
@@ -79,10 +79,11 @@ begin
             format(
                 'timeline %s has become %s: a standby was promoted, or a backup was recovered', known.timeline, own.timeline
             )
-        when own.lsn is not null and told[1] = own.system_identifier::text and (
-            told[2]::integer > own.timeline or (told[2]::integer = own.timeline and told[3]::pg_lsn > own.lsn)
+        when own.lsn is not null and earlier[1] = own.system_identifier::text and (
+            earlier[2]::integer > own.timeline
+            or (earlier[2]::integer = own.timeline and earlier[3]::pg_lsn > own.lsn)
         ) then
-            format('the database is older than a worker remembers: at %s, was at %s', own.lsn, told[3])
+            format('the database is older than a worker remembers: at %s, was at %s', own.lsn, earlier[3])
     end;
     noted := reason is not null;
     if noted or known.seen_at < clock_timestamp() - interval '1 second' or known.timeline is null then

@@ -1,7 +1,7 @@
--- Webhooks: who is told of jobs that ended and of alerts, and the outbox of what is to be sent.
+-- Webhooks: endpoints that get messages about ended jobs and alerts, and the outbox of these messages.
 --
 -- Deliveries are written in the transaction that ends the job, whoever ends it (blog_generations_after_update), and
--- sent later by the workers: at least once, in no promised order. Without an endpoint nothing is written.
+-- sent later by the workers: at least once, in no guaranteed order. Without an endpoint nothing is written.
 
 create table webhooks (
     webhook_id uuid primary key default gen_random_uuid(), -- signing secrets are derived from it and a key of the settings
@@ -16,7 +16,7 @@ create table webhooks (
     disabled_at timestamptz, -- by the program: nothing is written for it
     disabled_reason text,
 
-    -- How sending goes, as the workers know.
+    -- Written by the workers that send.
     failures integer not null default 0 check (failures between 0 and 1000000), -- since the last success
     failing_since timestamptz,
     retry_at timestamptz not null default now(), -- nothing is sent before
@@ -65,8 +65,8 @@ create index webhook_deliveries_leased_idx on webhook_deliveries (webhook_id, le
 create index webhook_deliveries_waiting_idx on webhook_deliveries (expires_at) where state = 'waiting';
 create index webhook_deliveries_ended_idx on webhook_deliveries (state, ended_at) where state <> 'waiting';
 
--- Writes a delivery to each endpoint that wants to know of jobs that ended. The payload is that of the moment: a retry or
--- a prune of the job does not change it. `webhooks/message.py` adds the remedy of an error.
+-- Writes a delivery to each endpoint that wants to know of jobs that ended. The payload is the state of the job now: a later
+-- retry or prune does not change it. `webhooks/message.py` adds the remedy of an error.
 -- Takes  ended: jobs that became DONE or FAILED in this statement.
 -- Locks  nothing.
 -- Hints  A session that planned this on empty tables would read all posts and checkpoints for each job. Without the

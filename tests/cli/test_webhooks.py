@@ -69,7 +69,7 @@ def test_a_test_that_is_not_accepted_says_why(cli: Cli, port: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["add", "w", "--event", "done"], "give its address with --url, or with BLOGWORKER_WEBHOOK_URLS"),
+        (["add", "w", "--event", "done"], "give its address with --url, or in BLOGWORKER_WEBHOOK_URLS"),
         (["add", "w", "--event", "done", "--url", "http://example.com/"], "the address must begin with https://"),
         (["add", "w", "--event", "done", "--url", "https://10.0.0.1/"], "https://10.0.0.1 is not a public address"),
         (["add", "w", "--event", "done", "--url", "http://127.0.0.1/"], "BLOGWORKER_WEBHOOK_ALLOW_LOOPBACK"),

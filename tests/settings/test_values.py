@@ -93,15 +93,15 @@ def test_slots_are_one_number_or_one_for_each_stage(monkeypatch, stages, slots, 
 @pytest.mark.parametrize(
     ("stages", "slots", "fault"),
     [
-        ("ideas,drafts", "", "'drafts' is no stage: the stages are source, ideas"),
+        ("ideas,drafts", "", "'drafts' is not a stage: the stages are source, ideas"),
         (",", "", "name at least one stage of: source, ideas"),
-        ("ideas", "image=3", "BLOGWORKER_SLOTS names image, which BLOGWORKER_STAGES leaves out"),
+        ("ideas", "image=3", "BLOGWORKER_SLOTS names image, but BLOGWORKER_STAGES does not"),
         ("", "image", "write a number from 1 to 1,000 for each stage"),
         ("", "image=0", "write a number from 1 to 1,000"),
         ("", "image=٣", "write a number from 1 to 1,000"),
         ("", "image=99999999999999999999", "write a number from 1 to 1,000"),
         ("", "image=1,image=2", "it names image twice"),
-        ("", "images=1", "'images' is no stage"),
+        ("", "images=1", "'images' is not a stage"),
         ("", "content=900,image=900", "1000"),
     ],
 )

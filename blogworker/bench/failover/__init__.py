@@ -1,8 +1,8 @@
-"""What happens to workers when somebody else restarts, restores and fails over their Postgres.
+"""What happens to workers when their Postgres is restarted, restored or failed over.
 
 pair     a primary and a standby with streaming replication
-faults   what is done to them
-measure  workers under load, one fault, and what it has cost
+faults   what is done to the servers
+measure  workers under load, one fault, and what it costs
 """
 
 from blogworker.bench.failover.faults import FAULTS

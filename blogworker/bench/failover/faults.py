@@ -1,4 +1,4 @@
-"""What others do to a Postgres while workers use it."""
+"""What happens to a Postgres while workers use it."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass

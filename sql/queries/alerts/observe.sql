@@ -2,7 +2,7 @@
 -- Takes  evaluation: nothing is stored if a later one has begun; holding jsonb: array of rule, subject, severity, value,
 --        summary, for_s: what holds now, each once; remind_s: repeat a message after this time; clear_s: what holds no more
 --        is resolved after this time, so that one that comes and goes sends no message each time; gap_s: if the rules were
---        not evaluated for so long, a condition that has not fired starts anew.
+--        not evaluated for so long, a condition that has not fired starts again.
 -- Gives  rows: change (firing, reminder, resolved), rule, subject, severity, value, summary, since.
 -- Locks  the evaluation, so that one transaction at a time stores; the alerts.
 with mine as materialized (

@@ -1,4 +1,4 @@
--- set_plan: create a plan, or change it; its sites follow at once.
+-- set_plan: create a plan, or change it and its sites.
 -- Takes  name; weight, priority: null leaves them unchanged; max_in_flight, max_pending, budget_day_usd,
 --        budget_month_usd, quota_share; set_max_in_flight, set_max_pending, set_budget_day, set_budget_month,
 --        set_quota_share boolean: change this value; a null then removes the limit.

@@ -1,4 +1,4 @@
--- webhooks: the endpoints, and how sending to them goes.
+-- webhooks: the endpoints, what waits for them, and which fail.
 -- Takes  most: the waiting deliveries of an endpoint, and those given up of all, are counted up to this number.
 -- Gives  rows: webhook_id, name, url, events, instance_ids, format, created_at, paused_at, pause_reason, disabled_at,
 --        disabled_reason, failures, failing_since, retry_at, last_error; waiting, given_up: deliveries; oldest: of those

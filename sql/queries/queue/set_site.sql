@@ -1,6 +1,6 @@
 -- set_site: create a site, or change the given columns of it; null leaves a column unchanged.
 -- Takes  instance_id, name, plan, settings jsonb (merged key by key); weight, priority, max_in_flight, max_pending,
---        quota_share: its own values; from_plan text[]: the names of those that it shall have from its plan instead.
+--        quota_share: its own values; from_plan text[]: the names of those to take from its plan instead.
 -- Gives  the site.
 -- Raises 23503 if there is no such plan.
 insert into sites as s (

@@ -16,7 +16,7 @@ with resumed as (
     returning w.webhook_id
 ),
 
-hastened as (
+requeued as (
     update webhook_deliveries as d
     set
         state = 'waiting',
@@ -30,4 +30,4 @@ hastened as (
     returning d.delivery_id
 )
 
-select r.webhook_id, (select count(*) from hastened) as again from resumed as r;
+select r.webhook_id, (select count(*) from requeued) as again from resumed as r;
