@@ -26,7 +26,7 @@ HEADS = {
     "attempts_used": "attempts used",
     "silent_s": "longest pause, s",
     "full_speed_s": "full speed after, s",
-    "restores": "losses noticed",
+    "restores": "losses detected",
 }
 
 
