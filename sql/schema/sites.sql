@@ -139,9 +139,9 @@ $$;
 -- is idle.
 --
 -- A site with a priority joins that many turns before it, but never before its own virtual_time. So the priority
--- changes who is served first, and not how much: borrowed virtual time (Duda and Cheriton 1999). A site in line counts with its
--- priority added. Otherwise each of many sites with a priority would join before the one that joined last. Of the line, only the first 50 sites are read: the value is too high by at most one priority if all of them have
--- one.
+-- changes who is served first, and not how much: borrowed virtual time (Duda and Cheriton 1999). A site in line counts
+-- with its priority added. Otherwise each of many sites with a priority would join before the one that joined last. Of
+-- the line, only the first 50 sites are read: the value is too high by at most one priority if all of them have one.
 --
 -- Bounded far below the constraint on virtual_time: one site set to that bound by hand would lift all others to it.
 create function service_floor() returns double precision language sql stable as $$

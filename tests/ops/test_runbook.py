@@ -18,7 +18,7 @@ TROUBLES = {
     *("the-key-is-wrong", "a-budget-is-reached", "a-site-is-paused", "the-database-is-away", "the-disk-is-full"),
     *("the-database-has-failed-over", "a-backup-is-restored", "postgres-is-upgraded"),
 }
-READS = {"status", "list", "show", "quotas", "breakers", "costs", "metrics", "review", "sites list"}
+READS = {"status", "autoscale", "list", "show", "quotas", "breakers", "costs", "metrics", "review", "sites list"}
 READS |= {"migrate --status", "prune --dry-run"}
 GROUPS = {"sites", "quotas", "breakers", "costs"}
 WRITES = {"set", "unblock", "close", "budget"}  # commands of the groups in READS
