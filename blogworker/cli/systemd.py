@@ -77,7 +77,7 @@ def uninstall(
 @app.command(hidden=True)
 def deliver(folder: Path = typer.Argument(help="The runtime directory of the worker.")) -> None:
     """Pass the settings of this process to a worker. blogworker-reload@.service runs this."""
-    from blogworker.daemon.delivery import deliver_settings
+    from blogworker.daemon.reload_socket import deliver_settings
 
     found = anyio.run(deliver_settings, folder, gather(os.environ))
     if found.error is not None:

@@ -8,11 +8,11 @@ from contextlib import suppress
 from anyio import create_task_group, current_time, open_signal_receiver
 from anyio.abc import TaskGroup, TaskStatus
 
-from blogworker.daemon.delivery import accept_deliveries
 from blogworker.daemon.forkserver import ForkServer
 from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.isolation import Isolation
 from blogworker.daemon.reload import Reloaded, Reloader
+from blogworker.daemon.reload_socket import accept_settings
 from blogworker.daemon.report import MORE_S, Reporter
 from blogworker.daemon.ticker import every
 from blogworker.db.migrate import state
@@ -79,7 +79,7 @@ class Supervisor:
             # These run also without a lease: the process stays up while the database is unavailable, even for hours.
             await watches.start(self._handle_signals, watches)
             watches.start_soon(every, "compatibility", COMPATIBILITY_S, self._check_compatibility)
-            await watches.start(accept_deliveries, self.reload)
+            await watches.start(accept_settings, self.reload)
             if self._isolation is not None:
                 watches.start_soon(every, "suspects", SUSPECTS_S, self._isolation.tick)
             while not self._stopping:

@@ -30,8 +30,8 @@ from blogworker.queue.validation import (
 from blogworker.web.access import caller, site_of
 from blogworker.web.answers import answer
 from blogworker.web.bodies import MOST_BATCH_BYTES, read_json
-from blogworker.web.discretion import reason_for
 from blogworker.web.problems import RETRY_S, Problem, bad_request
+from blogworker.web.visibility import reason_for
 
 KEY = re.compile(rf"[ -~]{{1,{IDEMPOTENCY_KEY_MAX}}}")
 RFC_3339 = re.compile(

@@ -14,8 +14,8 @@ from blogworker.ops.tokens import Principal, Scope
 from blogworker.queue.job import Status
 from blogworker.web.access import caller, site_of
 from blogworker.web.answers import answer
-from blogworker.web.discretion import explanation_for
 from blogworker.web.problems import Problem, bad_request
+from blogworker.web.visibility import explanation_for
 
 USUAL, MOST = 50, 500  # jobs in a list
 BIGGEST_ID = 2**63 - 1

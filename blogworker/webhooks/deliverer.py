@@ -105,7 +105,7 @@ class Deliverer:
         if found["given_up"]:
             log.error("deliveries_expired", count=found["given_up"])
         for name in found["disabled"]:
-            log.error("webhook_disabled", webhook=name, error="it failed for days")
+            log.error("webhook_disabled", webhook=name, error="it failed for five days")
 
     async def _in_use(self) -> bool:
         """Return whether there is an endpoint. Asks the database once a minute, without an endpoint more often."""

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from blogworker.cli.run import _run_suspects
 from blogworker.daemon import equipment as equipment_module
-from blogworker.daemon.delivery import SOCKET, accept_deliveries, deliver_settings
 from blogworker.daemon.equipment import equipment_store
 from blogworker.daemon.reload import FIXED, FIXED_SECTIONS, Reloaded, Reloader, merge
+from blogworker.daemon.reload_socket import SOCKET, accept_settings, deliver_settings
 from blogworker.db.pool import Database
 from blogworker.errors import SettingsError
 from blogworker.redact import SECRETS
@@ -166,7 +166,7 @@ async def test_delivered_settings_are_answered_and_only_the_user_may_deliver(fol
 
     with fail_after(WITHIN_S):
         async with create_task_group() as tasks:
-            await tasks.start(accept_deliveries, reload)
+            await tasks.start(accept_settings, reload)
             found = await deliver_settings(folder, {"OPENAI_RPM": "9"})
             mode = (folder / SOCKET).stat().st_mode
             tasks.cancel_scope.cancel()
@@ -185,7 +185,7 @@ async def test_nonsense_at_the_socket_reloads_nothing_and_ends_nothing(folder: P
 
     with fail_after(WITHIN_S):
         async with create_task_group() as tasks:
-            await tasks.start(accept_deliveries, reload)
+            await tasks.start(accept_settings, reload)
             async with await anyio.connect_unix(folder / SOCKET) as stream:
                 try:
                     await stream.send(nonsense)
@@ -214,7 +214,7 @@ async def test_a_worker_without_a_usable_runtime_directory_works_on(
 
     with fail_after(WITHIN_S):
         async with create_task_group() as tasks:
-            await tasks.start(accept_deliveries, reload)
+            await tasks.start(accept_settings, reload)
 
 
 def test_a_process_for_suspects_does_not_take_over_the_socket_of_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:

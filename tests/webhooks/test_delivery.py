@@ -310,7 +310,7 @@ async def test_an_endpoint_that_fails_for_days_is_disabled(
 
     await keeper.upkeep()
 
-    assert await psql.value("select disabled_reason from webhooks") == "failed for days: status 500"
+    assert await psql.value("select disabled_reason from webhooks") == "failed for five days: status 500"
 
 
 async def test_a_failing_delivery_of_yesterday_is_given_up(psql: Psql, delivering: Any) -> None:

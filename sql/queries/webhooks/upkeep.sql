@@ -5,7 +5,7 @@
 -- Plan   webhook_deliveries_waiting_idx, webhook_deliveries_ended_idx.
 with dead as (
     update webhooks as w
-    set disabled_at = now(), disabled_reason = left('failed for days: ' || coalesce(w.last_error, ''), 1000)
+    set disabled_at = now(), disabled_reason = left('failed for five days: ' || coalesce(w.last_error, ''), 1000)
     where
         w.webhook_id in (
             select f.webhook_id

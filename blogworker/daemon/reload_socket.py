@@ -36,7 +36,7 @@ log = get_logger()
 Reload = Callable[[Mapping[str, str]], Awaitable[Reloaded]]
 
 
-async def accept_deliveries(reload: Reload, *, task_status: TaskStatus[None]) -> None:
+async def accept_settings(reload: Reload, *, task_status: TaskStatus[None]) -> None:
     """Serve until cancelled. Does nothing without a runtime directory, or if the socket cannot be made in it."""
     folder = os.environ.get(RUNTIME, "").partition(":")[0]
     listener = await _listen(Path(folder) / SOCKET) if folder else None
