@@ -5,7 +5,8 @@ slot of the group of its stage. At a stage of another group it continues if that
 for it in the line, otherwise it goes back to the line. So jobs of other workers and sites have the same chance.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from blogworker.slots import SlotGroup
@@ -18,6 +19,7 @@ class _Group:
     slots: SlotGroup
     running: set[Attempt] = field(default_factory=set)
     ending: set[Attempt] = field(default_factory=set)  # those of them whose outcome is being stored
+    is_claimed_for: bool = False  # a claim may fill its free slots
     others_wait: bool = False  # jobs in the line wait for this group, as far as is known
 
     @property
@@ -49,11 +51,23 @@ class Occupancy:
         """Return whether a group has a free slot."""
         return any(group.free > 0 for group in self._groups)
 
-    def free(self) -> list[tuple[SlotGroup, int]]:
-        """Return each group with free slots, and how many are free. Whether jobs wait for the others is not known."""
+    def free(self) -> Iterator[tuple[SlotGroup, int]]:
+        """Give each group with free slots, and how many are free by then. Whether jobs wait for the others is not
+        known."""
         for group in self._groups:
             group.others_wait |= group.free <= 0
-        return [(group.slots, group.free) for group in self._groups if group.free > 0]
+            if group.free > 0:
+                yield group.slots, group.free
+
+    @contextmanager
+    def reserved(self, group: SlotGroup) -> Iterator[None]:
+        """Keep the free slots of a group for the claim in the block: no running job enters the group meanwhile."""
+        reserved = self._of_stage[group.stages[0]]
+        reserved.is_claimed_for = True
+        try:
+            yield
+        finally:
+            reserved.is_claimed_for = False
 
     def claimed(self, group: SlotGroup, *, all_found: bool) -> None:
         """Note whether a claim for this group found as many jobs as it asked for, so that more may wait."""
@@ -73,7 +87,7 @@ class Occupancy:
             return True
         if group is None:
             return False
-        if group.free <= 0 or group.others_wait:
+        if group.free <= 0 or group.others_wait or group.is_claimed_for:
             group.others_wait = True
             return False
         current.running.discard(attempt)

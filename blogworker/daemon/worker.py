@@ -175,11 +175,11 @@ class Worker:
             await self._freed.wait()
 
     async def _claim(self, worker_id: UUID, jobs: TaskGroup) -> Claimed | None:
-        """Claim jobs for each group of slots, and start them. Return None when the database is unavailable or
-        incompatible."""
+        """Claim jobs for each group of slots, and start them. Return None when the database cannot be used."""
         found = NO_CLAIMS
         for group, free in self._slots.free():
-            claimed = await self._claim_for(group, free, worker_id, jobs)
+            with self._slots.reserved(group):
+                claimed = await self._claim_for(group, free, worker_id, jobs)
             if claimed is None:
                 return None
             found = found.merged(claimed)
