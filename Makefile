@@ -92,13 +92,14 @@ ci: check test ## what CI runs
 # The core is resolved first; the others add to it with the same versions.
 COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade
 
-lock: ## upgrade all dependencies and write the lock files: core, build, api, demo, dev, audit (needs uv)
+lock: ## upgrade all dependencies and write the lock files: core, build, api, otel, demo, dev, audit (needs uv)
 	@$(COMPILE) pyproject.toml --output-file requirements.txt
 	@$(COMPILE) --group build --output-file requirements-build.txt
 	@$(COMPILE) pyproject.toml --extra api --constraints requirements.txt --output-file requirements-api.txt
 	@$(COMPILE) pyproject.toml --extra demo --constraints requirements-api.txt --output-file requirements-demo.txt
-	@$(COMPILE) pyproject.toml --extra demo --group dev --constraints requirements-demo.txt \
-	  --constraints requirements-build.txt --output-file requirements-dev.txt
+	@$(COMPILE) pyproject.toml --extra otel --constraints requirements.txt --output-file requirements-otel.txt
+	@$(COMPILE) pyproject.toml --extra demo --extra otel --group dev --constraints requirements-demo.txt \
+	  --constraints requirements-build.txt --constraints requirements-otel.txt --output-file requirements-dev.txt
 	@$(COMPILE) --group audit --output-file requirements-audit.txt
 
 clean: ## remove the environment and what tools left behind

@@ -21,25 +21,17 @@ from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, ImagePrices, TextPrices
 from blogworker.proxies import Proxies
 from blogworker.section import ProviderSettings, Secret, Section, WebAddress, from_json, load_section
 from blogworker.slots import SlotSettings
+from blogworker.telemetry_settings import LogLevel, MetricsSettings, TracingSettings
 from blogworker.webhook_settings import WebhookSettings
 
-LogLevel = Literal["error", "warning", "info", "debug"]
 ImageTrouble = Literal["wait", "skip", "fail"]
-SEED_LEVELS = {"0": "error", "1": "warning", "2": "info", "3": "debug", "4": "debug"}
-SEED_LEVELS |= {"warn": "warning", "trace": "debug"}
 EXAMPLE_URL = "postgresql://user:password@host:5432/database"
 MOST_A_MINUTE = 2**31 - 1  # requests or tokens: the range of the column
 EXTEND_TO_LEASE = 3  # two extensions may be lost before the lease ends
 
 
-def _level(value: object) -> object:
-    """Accept names in any case, and the numbers 0 to 4 of the previous system."""
-    word = str(value).strip().lower()
-    return SEED_LEVELS.get(word, word)
-
-
 class LogSettings(Section):
-    level: Annotated[LogLevel, BeforeValidator(_level)] = Field("info", validation_alias="LOG_LEVEL")
+    level: LogLevel = Field("info", validation_alias="LOG_LEVEL")
     format: Literal["auto", "json", "console"] = Field(
         "auto", validation_alias="BLOGWORKER_LOG_FORMAT", description="auto: console form on a terminal, else JSON"
     )
@@ -256,6 +248,8 @@ class Settings:
     replicate: ReplicateSettings
     wix: WixSettings
     webhook: WebhookSettings
+    tracing: TracingSettings
+    metrics: MetricsSettings
 
 
 def load(overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:

@@ -43,9 +43,14 @@ def test_production_requirements_do_not_include_the_demo() -> None:
 
     assert core.isdisjoint(ONLY_FOR_THE_DEMO)
     assert names("requirements-demo.txt") >= core | ONLY_FOR_THE_DEMO
+    assert not any(name.startswith("opentelemetry") for name in core | names("requirements-demo.txt"))
+    assert "opentelemetry-sdk" in names("requirements-otel.txt")
+    assert names("requirements-otel.txt") > core
 
 
-@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-demo.txt", "requirements-build.txt"])
+@pytest.mark.parametrize(
+    "lock", ["requirements.txt", "requirements-demo.txt", "requirements-otel.txt", "requirements-build.txt"]
+)
 def test_developers_have_the_shipped_versions(lock: str) -> None:
     """What is tested is what runs; installed together, two locks agree."""
     assert pins(lock) <= pins("requirements-dev.txt")

@@ -10,7 +10,8 @@ import typer
 
 from blogworker.cli.session import with_database
 from blogworker.errors import BlogworkerError
-from blogworker.ops.metrics import MOST_TOP_SITES, read_metrics, render
+from blogworker.ops.exposition import render
+from blogworker.ops.metrics import MOST_TOP_SITES, read_metrics
 from blogworker.telemetry.streams import encoding_of, trusted
 
 MODE = 0o644  # node_exporter runs as another user

@@ -67,6 +67,12 @@ def run(
     drain_timeout: float | None = typer.Option(
         None, help="Seconds for running jobs after SIGTERM. [BLOGWORKER_DRAIN_TIMEOUT, 60]"
     ),
+    metrics_port: int | None = typer.Option(
+        None, min=0, max=65_535, help="Serve this worker's own metrics on this port. [BLOGWORKER_METRICS_PORT]"
+    ),
+    metrics_host: str | None = typer.Option(
+        None, help="The address of that port. [BLOGWORKER_METRICS_HOST, 127.0.0.1]"
+    ),
     until_empty: bool = typer.Option(False, "--until-empty", help="Exit when no job is left."),
     suspects: bool = typer.Option(
         False,
@@ -88,6 +94,7 @@ def run(
         }
         | (ALONE if suspects else {}),
         "queue": {"batch_size": batch_size, "max_per_instance": max_per_instance},
+        "metrics": {"port": metrics_port, "host": metrics_host},
     }
     settings = load(flags)
     require_keys(settings)

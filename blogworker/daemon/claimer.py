@@ -19,7 +19,7 @@ from blogworker.queue.job import Stage
 from blogworker.queue.rescue import claim_suspect
 from blogworker.queue.unclaimable import fail_unclaimable
 from blogworker.slots import ALL_STAGES
-from blogworker.telemetry import get_logger
+from blogworker.telemetry import get_logger, tracing
 
 NO_CLAIMS = Claimed(claims=(), look_again=False)
 EMPTY_WITHIN_S = 600.0  # a worker that runs until the queue is empty waits for jobs that are due within this time
@@ -57,31 +57,33 @@ class Claimer:
     ) -> tuple[Claimed, ProbeClaim | None]:
         """Claim one job to probe a provider with, if a probe is due; otherwise as many jobs as possible. Their next
         stage is one of `stages`."""
+        started = monotonic()
         if self._suspects_only:
-            return await self._claim_suspect(worker_id), None
-        admits = monotonic() >= self._admits_from
+            return await self._claim_suspect(worker_id, started), None
+        admits = started >= self._admits_from
         take = partial(claim, self._database, worker_id, site_window=self.site_window, scan=self._scan, admits=admits)
         if (probe_claim := await self._gate.take_probe_claim(stages)) is not None:
             for only in probe_claim.filters:
-                found = self._answered(await take(slots=1, only=only))
+                found = self._answered(await take(slots=1, only=only), started)
                 if found.claims:
                     return found, probe_claim
             await self._gate.return_probe_claim(probe_claim)
         if (allowed := self._gate.claim_filter(stages)) is None:
             return NO_CLAIMS, None
-        return self._answered(await take(slots=slots, only=allowed)), None
+        return self._answered(await take(slots=slots, only=allowed), started), None
 
-    def _answered(self, found: Claimed) -> Claimed:
+    def _answered(self, found: Claimed, started: float) -> Claimed:
+        tracing.claimed(len(found.claims), monotonic() - started)
         self._health.note_success("queue/claim")
         self._stopped_by = None
         return found
 
-    async def _claim_suspect(self, worker_id: UUID) -> Claimed:
+    async def _claim_suspect(self, worker_id: UUID, started: float) -> Claimed:
         allowed = self._gate.claim_filter()
         if allowed is None:
             return NO_CLAIMS
         job = await claim_suspect(self._database, worker_id, allowed.stages)
-        return self._answered(NO_CLAIMS if job is None else Claimed(claims=(job,), look_again=True))
+        return self._answered(NO_CLAIMS if job is None else Claimed(claims=(job,), look_again=True), started)
 
     async def isolate_faulty_job(self, error: Exception) -> None:
         """Handle an error that the row of one job or site may cause and that would fail every claim.

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from blogworker.queue.job import Outcome, Release
-from blogworker.telemetry import get_logger
+from blogworker.telemetry import get_logger, tracing
 from blogworker.telemetry.facts import Facts
 from blogworker.telemetry.sampling import Sampler
 
@@ -24,16 +24,20 @@ class EndedAttempts:
         """Count and log one attempt. `status`: of its job; None: the claim was lost."""
         if outcome is None or status is None:
             self.outcomes["lost"] += 1
+            tracing.attempt_ended("lost", None)
             log.warning("attempt_lost", duration_s=round(duration_s, 3))
             return
         self.outcomes[status] += 1
+        failure, name = getattr(outcome, "failure", None), type(outcome).__name__.lower()
+        paid = {key: facts[key] for key in ("tokens", "cost_usd", "score") if key in facts}
+        delay_s = getattr(outcome, "delay_s", None)
+        tracing.attempt_ended(name, status, failure=failure, delay_s=delay_s, **paid)
         if isinstance(outcome, Release):
             self.released += 1
         else:
             self.settled += 1
         if status == "DONE" and not self._done_lines.admits():
             return
-        failure = getattr(outcome, "failure", None)
         keys = {key: facts.get(key) for key in ("title", "score", "tokens", "cost_usd")} | {
             "stage": failure.stage if failure else None,
             "error_type": failure.kind if failure else None,
@@ -43,7 +47,7 @@ class EndedAttempts:
         write = log.error if status == "FAILED" else log.info
         write(
             "job_settled",
-            outcome=type(outcome).__name__.lower(),
+            outcome=name,
             status=status,
             duration_s=round(duration_s, 3),
             **{key: value for key, value in keys.items() if value is not None},

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from blogworker.slots import SlotGroup
+from blogworker.telemetry import tracing
 
 Attempt = tuple[int, int]  # job and attempt
 
@@ -40,11 +41,13 @@ class Occupancy:
         self._groups = [_Group(group) for group in groups]
         self._of_stage = {stage: group for group in self._groups for stage in group.slots.stages}
         self._of_attempt: dict[Attempt, _Group] = {}
+        tracing.sized(sum(group.size for group in groups))
 
     def resize(self, groups: Sequence[SlotGroup]) -> None:
         """Give the groups other sizes. With fewer slots than jobs, none is free until enough jobs have ended."""
         for group, resized in zip(self._groups, groups, strict=True):
             group.slots = resized
+        tracing.sized(sum(group.size for group in groups))
 
     @property
     def has_room(self) -> bool:

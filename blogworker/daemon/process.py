@@ -12,6 +12,7 @@ from blogworker.daemon.forkserver import ForkServer
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.isolation import WORKER, Role, raise_oom_score
+from blogworker.daemon.observing import observing
 from blogworker.daemon.pacing import StageTimes, pacing
 from blogworker.daemon.reload import Load, Reloader
 from blogworker.daemon.report import Reporter
@@ -55,7 +56,7 @@ async def run(
     if role.suspects:
         raise_oom_score()
     reporter = Reporter(Progress(), DatabaseHealth())
-    async with create_task_group() as reports:
+    async with observing(settings, role), create_task_group() as reports:
         reports.start_soon(reporter.run)
         async with _open_database(settings, reporter) as database:
             retrying = RetryingDatabase(database, reporter.health)

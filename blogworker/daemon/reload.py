@@ -24,7 +24,7 @@ FIXED: Mapping[str, frozenset[str]] = {
     "replicate": frozenset({"account"}),
     "log": frozenset({"format"}),
 }
-FIXED_SECTIONS = ("database", "webhook")
+FIXED_SECTIONS = ("database", "metrics", "tracing", "webhook")
 
 # Reads the settings again. With a mapping: the variables to take them from, instead of the process's own sources.
 Load = Callable[[Mapping[str, str] | None], Settings]

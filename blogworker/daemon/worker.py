@@ -42,7 +42,7 @@ from blogworker.settings import QueueSettings, WorkerSettings
 from blogworker.slots import SlotGroup
 from blogworker.stages.checkpoint import load
 from blogworker.stages.records import Output
-from blogworker.telemetry import get_logger
+from blogworker.telemetry import get_logger, tracing
 from blogworker.telemetry.facts import gathered
 from blogworker.telemetry.progress import Progress
 from blogworker.telemetry.sampling import Sampler
@@ -235,7 +235,7 @@ class Worker:
         started = monotonic()
         attempt = claim.job_id, claim.attempt
         job = {"job_id": claim.job_id, "instance_id": claim.instance_id, "attempt": claim.attempt}
-        with structlog.contextvars.bound_contextvars(**job), gathered() as facts:
+        with structlog.contextvars.bound_contextvars(**job), gathered() as facts, tracing.attempt(claim):
             try:
                 outcome: Outcome | None = Cancel()
                 with self._running[attempt]:

@@ -1,25 +1,19 @@
 """Metrics: the queue, the fleet, the quotas and the money as Prometheus reads them. The database is the only source.
 
-    read_metrics(database) -> [Metric, ...]     render(metrics) -> the text format 0.0.4
+    read_metrics(database) -> [Metric, ...]     render(metrics) -> the text format 0.0.4 (`ops/exposition.py`)
 
 Every statement reads a bounded number of jobs, so a scrape costs the same with a thousand and with ten million. Labels
 are bounded too: no site is named unless `top_sites` asks for it. What ended is a gauge of the last minute or hour,
 since the rows of ended jobs are pruned. `blogworker_posts_written_total` and `blogworker_cost_usd_total` are sums of
 the ledger, which is not.
-
-The format is written here in a few lines. `prometheus_client` renders a registry of this process. These values belong
-to the database and are read anew for each scrape: they would need a collector and a dependency to be rendered the same.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from blogworker.db.pool import Database, Row
-from blogworker.printable import printable
-from blogworker.redact import SECRETS
+from blogworker.ops.exposition import Kind, Metric, Sample
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MOST_JOBS = 10_000  # up to which jobs of a status are counted
 MOST_ENDED = 5_000  # newest ended jobs that are read: 83 a second are counted within a minute
 MOST_SITE_JOBS = 1_000  # up to which the PENDING jobs of a site are counted
@@ -27,28 +21,6 @@ MOST_QUOTAS, MOST_BREAKERS, MOST_KINDS = 20, 50, 20
 SAMPLED_JOBS = 200  # newest ended jobs whose stages are read
 SAMPLED_ERRORS, SAMPLED_ENDED = 2_000, 2_000  # newest rows that kinds of errors and busy sites are counted in
 MOST_TOP_SITES = 100
-
-
-class Kind(StrEnum):
-    COUNTER = "counter"
-    GAUGE = "gauge"
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    value: float
-    labels: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric with its values now. It has no samples if there is nothing to measure, such as a budget."""
-
-    name: str
-    kind: Kind
-    help: str
-    unit: str  # '' for a number of things; else the last word of the name, before _total
-    samples: tuple[Sample, ...] = ()
 
 
 def _gauge(name: str, unit: str, text: str) -> Metric:
@@ -257,36 +229,3 @@ def _webhooks(row: Row) -> Samples:
         "webhook_deliveries": _known({state: row[state] for state in ("waiting", "given_up")}, "state"),
         "webhooks": _known({state: row[state] for state in ("active", "paused", "failing", "disabled")}, "state"),
     }
-
-
-def render(metrics: Iterable[Metric], *, encoding: str = "utf-8") -> str:
-    """Return the text format 0.0.4 of Prometheus. `encoding`: of the output; what it lacks is escaped."""
-    return "".join(f"{line}\n" for metric in metrics if metric.samples for line in _lines(metric, encoding))
-
-
-def _lines(metric: Metric, encoding: str) -> Iterator[str]:
-    yield f"# HELP {metric.name} {_escaped(metric.help, encoding)}"
-    yield f"# TYPE {metric.name} {metric.kind}"
-    by_labels = {_labels(sample.labels, encoding): sample.value for sample in metric.samples}  # none may come twice
-    for labels, value in by_labels.items():
-        yield f"{metric.name}{labels} {_number(value)}"
-
-
-def _labels(labels: Mapping[str, str], encoding: str) -> str:
-    pairs = ",".join(f'{name}="{_quoted(value, encoding)}"' for name, value in labels.items())
-    return f"{{{pairs}}}" if pairs else ""
-
-
-def _escaped(text: str, encoding: str) -> str:
-    return printable(text, encoding=encoding).replace("\\", r"\\")
-
-
-def _quoted(value: str, encoding: str) -> str:
-    """Return the value of a label without secrets and hidden characters: any program may have written it."""
-    return _escaped(SECRETS.hide(value, shapes=False, words=False), encoding).replace('"', r"\"")
-
-
-def _number(value: float) -> str:
-    if value in (float("inf"), float("-inf")):
-        return "+Inf" if value > 0 else "-Inf"
-    return str(int(value)) if float(value).is_integer() else repr(value)

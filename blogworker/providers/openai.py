@@ -23,6 +23,7 @@ from blogworker.providers import http, transport
 from blogworker.providers.blame import Blame
 from blogworker.providers.openai_answers import PROVIDER, Generation, generation_of, is_ours, refusal
 from blogworker.settings import Effort, OpenAISettings
+from blogworker.telemetry import tracing
 
 
 class OpenAIClient:
@@ -57,6 +58,7 @@ class OpenAIClient:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    @tracing.called(PROVIDER, "responses.create")
     async def generate(
         self,
         *,
@@ -74,6 +76,7 @@ class OpenAIClient:
 
         `effort` is None for models without it. `timeout_s` of None is the timeout of the settings.
         """
+        tracing.describe_call(model=model)
         allowed_s = timeout_s or self._settings.timeout
         if self._sdk is None:
             raise RuntimeError("the client is not open")
@@ -98,7 +101,11 @@ class OpenAIClient:
             raise _lost(error) from error
         self._blame.accepted()
         prices = self._settings.prices.get(model, ())
-        return generation_of(raw.http_response.content, raw.headers, model=model, prices=prices)
+        made = generation_of(raw.http_response.content, raw.headers, model=model, prices=prices)
+        tracing.describe_call(
+            tokens_in=made.tokens_in, tokens_out=made.tokens_out, cost_usd=made.cost_usd, request_id=made.request_id
+        )
+        return made
 
     def _refusal(self, answer: httpx2.Response, job: str) -> ProviderError:
         failure = refusal(answer.status_code, answer.content, answer.headers)

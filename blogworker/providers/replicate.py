@@ -36,6 +36,7 @@ from blogworker.providers.replicate_answers import (
 )
 from blogworker.providers.replicate_wire import Wire, state_in
 from blogworker.settings import ReplicateSettings
+from blogworker.telemetry import tracing
 
 SLOWEST_POLL_S = 5.0
 POLL_GROWTH = 1.25  # a cold model takes a minute, so the interval between polls grows
@@ -96,8 +97,9 @@ class ReplicateClient:
         if seed is not None:
             inputs["seed"] = seed
         try:
-            with self._call(repeatable=False):
+            with self._call("predictions.create", repeatable=False):
                 prediction = await self._sdk().models.predictions.async_create(model=(owner, name), input=inputs)
+                tracing.describe_call(cost_usd=self.cost_usd)
         except Rejected as error:
             raise self._blame.attributed(error, ours=is_ours(error.args[0]), job=prompt) from error
         self._blame.accepted()
@@ -118,7 +120,7 @@ class ReplicateClient:
     async def get(self, prediction_id: str) -> PredictionState:
         try:
             async with self._pace():
-                with self._call(repeatable=True):
+                with self._call("predictions.get", repeatable=True):
                     prediction = await self._sdk().predictions.async_get(prediction_id)
         except Rejected as error:
             if error.status not in (404, 410):
@@ -148,7 +150,7 @@ class ReplicateClient:
         if self._files is None:
             raise RuntimeError("the client is not open")
         async with self._pace():
-            with self._call(repeatable=True):
+            with self._call("predictions.list", repeatable=True):
                 answer = await self._files.get(transport.parsed(url), headers=self._authorization())
                 if answer.status_code != 200:
                     raise refusal(answer.status_code, answer.content, answer.headers)
@@ -160,7 +162,7 @@ class ReplicateClient:
         """Cancel a prediction. If that fails, Replicate cancels it because of `Cancel-After`."""
         try:
             async with self._pace():
-                with self._call(repeatable=True):
+                with self._call("predictions.cancel", repeatable=True):
                     await self._sdk().predictions.async_cancel(prediction_id)
         except ProviderError:
             return
@@ -171,7 +173,7 @@ class ReplicateClient:
             raise RuntimeError("the client is not open")
         if (data := inline(url)) is not None:
             return data
-        with self._call(repeatable=True):
+        with self._call("files.get", repeatable=True):
             answer = await self._file(self._files, transport.parsed(url))
         if answer.status_code != 200:
             raise unreadable(answer.status_code, answer.headers)
@@ -199,8 +201,13 @@ class ReplicateClient:
         return {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
 
     @contextmanager
-    def _call(self, *, repeatable: bool) -> Iterator[None]:
+    def _call(self, operation: str, *, repeatable: bool) -> Iterator[None]:
         """Limit the duration of a call, and convert failures without a response to our errors."""
+        with tracing.call(PROVIDER, operation, model=self.model), self._converted(repeatable=repeatable):
+            yield
+
+    @contextmanager
+    def _converted(self, *, repeatable: bool) -> Iterator[None]:
         try:
             with fail_after(self._settings.timeout):
                 yield

@@ -25,6 +25,7 @@ from blogworker.providers import body
 from blogworker.providers.connect import NotAllowed, PublicTransport, require_public
 from blogworker.proxies import Proxies
 from blogworker.section import ProviderSettings
+from blogworker.telemetry import tracing
 
 CONNECT_TIMEOUT_S = 5.0
 SPARE_CONNECTIONS = 10  # in addition to one per slot: for token requests and downloads
@@ -66,9 +67,11 @@ class Transport(httpx2.AsyncBaseTransport):
         limit_s = request.extensions.get("timeout", {}).get("read")
         try:
             with fail_after(limit_s):
-                return await _answer(route, request)
+                answer = await _answer(route, request)
         except TimeoutError as error:
             raise httpx2.ReadTimeout(f"no complete response within {limit_s:g} s", request=request) from error
+        tracing.describe_call(http_status=answer.status_code)
+        return answer
 
     async def aclose(self) -> None:
         for route in (self._near, self._far, *self._proxied.values()):

@@ -16,7 +16,7 @@ from blogworker.errors import ProviderDown, RateLimited, Unsent
 from blogworker.quota.bucket import Bucket, ProviderLimits, Reservation
 from blogworker.quota.bucket_client import BucketClient
 from blogworker.quota.round import Request
-from blogworker.telemetry import get_logger
+from blogworker.telemetry import get_logger, tracing
 
 LONGEST_WAIT_S = 30.0  # of callers outside the queue, such as preview
 REFRESH_S = 0.5  # how old the last round may be while a caller sleeps until its call is due
@@ -112,7 +112,7 @@ class Limiter:
                 spare = client.take_spare() if spares else None
                 reservation = spare or await self._reserve(client, Request(tokens, turn, spares=spares))
         finally:  # a refused call has waited too
-            _note_wait(client.bucket.name, waited_s := current_time() - asked_at)
+            _note_wait(client.bucket, waited_s := current_time() - asked_at)
         started_at = client.call_started(reservation)
         permit = Permit(reservation, waited_s)
         reached_provider = True
@@ -201,11 +201,12 @@ class Limiter:
         return True
 
 
-def _note_wait(quota: str, waited_s: float) -> None:
+def _note_wait(bucket: Bucket, waited_s: float) -> None:
+    tracing.waited(bucket.provider, bucket.name, waited_s)
     if (waits := waits_of_attempt.get()) is not None:
         waits.append(waited_s)
     if waited_s >= LOGGED_WAIT_S:
-        log.debug("limiter_waited", quota=quota, wait_s=round(waited_s, 3))
+        log.debug("limiter_waited", quota=bucket.name, wait_s=round(waited_s, 3))
 
 
 def _may_have_reached_provider(error: ProviderDown | Unsent) -> bool:

@@ -27,7 +27,7 @@ from blogworker.stages import content, ideas, image, publish, source
 from blogworker.stages.catalog import text_calls
 from blogworker.stages.records import Record
 from blogworker.stages.work import STAGE_DEADLINE_S, Later, MadeAhead, Work
-from blogworker.telemetry import get_logger
+from blogworker.telemetry import get_logger, tracing
 from blogworker.telemetry.facts import gathered
 
 STAGES: dict[Stage, Callable[[Work], Awaitable[Record]]] = {
@@ -74,10 +74,11 @@ async def attempt(
             if not enter(stage):
                 return Wait(0.0, f"waits for a slot of stage {stage}")
             started, waited_s = monotonic(), sum(waits)
-            with gathered() as paid:
+            with gathered() as paid, tracing.stage(stage, waits=_waits) as span:
                 with fail_after(STAGE_DEADLINE_S):
                     record = await run(work)
                 await work.checkpoints.save(stage, record.dump())
+                span.describe(**{key: paid[key] for key in ("model", "tokens", "cost_usd", "score") if key in paid})
             duration_s = monotonic() - started
             facts = {key: paid[key] for key in ("model", "tokens", "cost_usd", "defects", "score") if key in paid}
             log.info("stage_completed", stage=stage, duration_s=round(duration_s, 3), **facts)
@@ -91,6 +92,11 @@ async def attempt(
         delay_s = backoff_s(work.claim.failures + 1, base_s=retry_base_s, cap_s=retry_cap_s)
         return outcome(error, stage=stage, delay_s=delay_s)
     return Done()
+
+
+def _waits(error: BaseException) -> bool:
+    """Whether a stage ended only because the job has to wait."""
+    return isinstance(error, Later) or (isinstance(error, RateLimited) and error.code == OWN_QUOTA)
 
 
 def still_to_pay(work: Work) -> float | None:

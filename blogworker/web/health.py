@@ -8,7 +8,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from blogworker.db.grants import OPERATOR
 from blogworker.db.pool import Database
 from blogworker.db.readiness import require_ready
-from blogworker.ops.metrics import CONTENT_TYPE, read_metrics, render
+from blogworker.ops.exposition import CONTENT_TYPE, render
+from blogworker.ops.metrics import read_metrics
 from blogworker.web.fleet import reader
 from blogworker.web.jobs import query_of
 

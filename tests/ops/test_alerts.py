@@ -19,7 +19,8 @@ import pytest
 
 from blogworker.db.pool import Database
 from blogworker.db.sql import sql_dir
-from blogworker.ops.metrics import CATALOG, CONTENT_TYPE, read_metrics, render
+from blogworker.ops.exposition import CONTENT_TYPE, render
+from blogworker.ops.metrics import CATALOG, read_metrics
 from tests.pages import anchors, parse
 
 FOLDER = Path(str(sql_dir())) / "monitoring"

@@ -11,13 +11,17 @@ from typing import Any
 
 import psycopg
 import pytest
+from jsonschema_rs import validator_for
 
+from blogworker.daemon.meter import Meter
 from blogworker.db.sql import sql_dir
 from blogworker.ops.metrics import CATALOG
 
 FILE = Path(str(sql_dir())) / "monitoring" / "grafana.json"
 DASHBOARD = json.loads(FILE.read_text(encoding="utf-8"))
 SEED = (FILE.parents[1] / "inspect" / "seed.sql").read_text(encoding="utf-8")
+SCHEMAS = json.loads((Path(__file__).parent / "grafana_schema.json").read_text(encoding="utf-8"))
+OF_HISTOGRAMS = re.compile(r"_(bucket|sum|count)$")
 COLUMNS = 24
 
 
@@ -52,6 +56,37 @@ def test_the_structure_is_what_grafana_loads() -> None:
     assert all(len({t["refId"] for t in p["targets"]}) == len(p["targets"]) for p in PANELS if "targets" in p)
 
 
+def test_the_dashboard_follows_the_schema_that_grafana_publishes() -> None:
+    """An unknown key, a value of another type, or a missing required one. No Grafana is needed for that."""
+    faults = [
+        f"{error.instance_path}: {error.message}"
+        for error in validator_for(SCHEMAS["dashboard"]).iter_errors(DASHBOARD)
+    ]
+
+    assert faults == []
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: f"{panel['id']}-{panel['title']}")
+def test_the_options_of_a_panel_are_those_of_its_type(panel: dict[str, Any]) -> None:
+    """The dashboard's schema allows any options. Grafana fills in what is missing, so nothing is required here."""
+    for part, given in (("options", panel.get("options")), ("fields", custom_fields(panel))):
+        if (schema := SCHEMAS.get(f"{panel['type']}.{part}")) is not None and given is not None:
+            assert [error.message for error in validator_for(without_required(schema)).iter_errors(given)] == []
+
+
+def custom_fields(panel: dict[str, Any]) -> Any:
+    return panel.get("fieldConfig", {}).get("defaults", {}).get("custom")
+
+
+def without_required(schema: Any) -> Any:
+    match schema:
+        case dict():
+            return {key: without_required(value) for key, value in schema.items() if key != "required"}
+        case list():
+            return [without_required(value) for value in schema]
+    return schema
+
+
 def test_no_panel_overlaps_another_or_leaves_the_grid() -> None:
     assert [(a["title"], b["title"]) for a, b in combinations(PANELS, 2) if cells(a) & cells(b)] == []
     assert all(0 <= x < COLUMNS and y >= 0 for panel in PANELS for x, y in cells(panel))
@@ -59,8 +94,10 @@ def test_no_panel_overlaps_another_or_leaves_the_grid() -> None:
 
 def test_every_metric_has_a_panel_and_every_panel_names_metrics_that_exist() -> None:
     named = {name for expression in EXPRESSIONS for name in re.findall(r"\bblogworker_\w+", expression)}
+    of_workers = {OF_HISTOGRAMS.sub("", name) for name in named if name.startswith("blogworker_worker_")}
 
-    assert named == {metric.name for metric in CATALOG}
+    assert of_workers == {metric.name for metric in Meter().metrics()}
+    assert {name for name in named if not name.startswith("blogworker_worker_")} == {m.name for m in CATALOG}
     assert len(EXPRESSIONS) > 25
 
 

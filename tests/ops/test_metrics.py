@@ -11,7 +11,8 @@ from anyio import run_process
 
 from blogworker.db.pool import Database
 from blogworker.db.sql import sql_dir
-from blogworker.ops.metrics import CATALOG, MOST_TOP_SITES, Kind, Metric, Sample, read_metrics, render
+from blogworker.ops.exposition import Kind, Metric, Sample, render
+from blogworker.ops.metrics import CATALOG, MOST_TOP_SITES, read_metrics
 from blogworker.redact import SECRETS
 
 pytestmark = pytest.mark.anyio
@@ -156,6 +157,7 @@ def test_names_follow_the_conventions_of_prometheus() -> None:
 
 async def test_the_table_of_metrics_is_complete(history: str, database: Database) -> None:
     page = (Path(str(sql_dir())) / "monitoring" / "README.md").read_text(encoding="utf-8")
+    page = page[page.index("## Metrics") :]
     table = re.findall(r"^\| `(blogworker_\w+)` \| (.*?) \| (.*) \|$", page, re.MULTILINE)
 
     found = await read_metrics(database, top_sites=5)

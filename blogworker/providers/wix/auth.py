@@ -24,6 +24,7 @@ from blogworker.errors import Misconfigured, ProviderError, RateLimited, SiteUna
 from blogworker.providers import answer, http
 from blogworker.redact import SECRETS
 from blogworker.settings import WixSettings
+from blogworker.telemetry import tracing
 
 PROVIDER = "wix"
 UNREADABLE = "unreadable"  # the code of a response that lacks a required field
@@ -123,7 +124,8 @@ class Tokens:
             "instance_id": instance_id,
         }
         try:
-            granted = await self._wire.post("/oauth2/token", json=grant)
+            with tracing.call(PROVIDER, "POST oauth2/token"):
+                granted = await self._wire.post("/oauth2/token", json=grant)
         except http.TransportError as error:
             raise http.lost(error, provider=PROVIDER, repeatable=True) from error
         token = token_of(granted.status_code, granted.content, granted.headers, requested_at=requested_at)

@@ -28,6 +28,7 @@ from blogworker.providers.connect import NotAllowed
 from blogworker.providers.transport import parsed
 from blogworker.providers.wix.auth import DEFAULT_WAIT_S, PROVIDER, TRANSIENT, UNREADABLE, Tokens
 from blogworker.settings import WixSettings
+from blogworker.telemetry import tracing
 
 Params = Mapping[str, str | int | Sequence[str]]
 Before = Callable[[], Awaitable[object]]  # awaited after the wait for quota, right before the call is sent
@@ -35,6 +36,11 @@ CATALOG = "CATALOG_V"  # a shop that is being created or migrated: a retry will 
 PROVISIONING, PROVISIONING_S = "PROVISIONING", 10.0
 CONSISTENT = "X-Wix-Consistent"
 INSTANCE = "/apps/v1/instance"
+WORDS = frozenset(
+    ["apps", "blog", "categories", "draft-posts", "files", "generate-upload-url", "get-file-by-id", "import",
+     "instance", "members", "posts", "products", "provision", "publish", "query", "site-media", "stores",
+     "stores-reader", "tags", "v1", "v3", "version"]
+)  # fmt: skip
 FIXED = frozenset(
     ["publish", "fieldsets", "mimeType", "mediaType", "query", "query.filter", "query.paging", "query.sort", "sort",
      "paging", "paging.limit", "draftPost.commentingEnabled", "draftPost.media.displayed", "draftPost.media.custom"]
@@ -77,7 +83,7 @@ class WixSites:
         request = self._wire.build_request(
             "PUT", where, content=data, params=params, headers={"Content-Type": content_type}
         )
-        answer = await self._send(instance_id, request, repeatable=True, before=before)
+        answer = await self._send("PUT upload", instance_id, request, repeatable=True, before=before)
         if answer.is_success:
             return object_of(answer.content) or {}
         failure = refusal(answer.status_code, answer.content, answer.headers)
@@ -105,7 +111,8 @@ class WixSites:
             if (seen := self._consistent.get(instance_id)) is not None:
                 headers[CONSISTENT] = seen
             request = self._wire.build_request(method, path, params=params, json=body, headers=headers)
-            answer = await self._send(instance_id, request, repeatable=repeatable, before=before)
+            operation = operation_of(method, path)
+            answer = await self._send(operation, instance_id, request, repeatable=repeatable, before=before)
             if answer.status_code == 401:
                 self._tokens.forget(instance_id, token)
             if (seen := sendable(answer.headers, CONSISTENT)) is not None:
@@ -134,20 +141,26 @@ class WixSites:
         return SiteUnavailable(what, provider=PROVIDER, status=401, code=code, request_id=_id(answer.headers))
 
     async def _send(
-        self, instance_id: str, request: httpx2.Request, *, repeatable: bool, before: Before | None
+        self, operation: str, instance_id: str, request: httpx2.Request, *, repeatable: bool, before: Before | None
     ) -> httpx2.Response:
         """Send a request after the wait for quota. Raises RateLimited if the wait would be long, and for a 429."""
         async with self._pace(instance_id):
             if before is not None:
                 await before()
-            try:
-                with fail_after(self._settings.timeout):
-                    answer = await self._wire.send(request)
-            except (TimeoutError, *http.TransportError) as error:
-                raise http.lost(error, provider=PROVIDER, repeatable=repeatable) from error
-            if answer.status_code == 429:
-                raise refusal(answer.status_code, answer.content, answer.headers)
+            with tracing.call(PROVIDER, operation):
+                try:
+                    with fail_after(self._settings.timeout):
+                        answer = await self._wire.send(request)
+                except (TimeoutError, *http.TransportError) as error:
+                    raise http.lost(error, provider=PROVIDER, repeatable=repeatable) from error
+                if answer.status_code == 429:
+                    raise refusal(answer.status_code, answer.content, answer.headers)
         return answer
+
+
+def operation_of(method: str, path: str) -> str:
+    """Return the name of a call in traces and metrics: its path without the ids."""
+    return f"{method} {'/'.join(part if part in WORDS else '{id}' for part in path.split('/')[1:])}"
 
 
 def read(content: bytes, headers: Mapping[str, str], *, repeatable: bool) -> dict[str, Any]:
