@@ -113,12 +113,18 @@ async def test_a_client_that_sends_half_a_request_is_cut_off(port: int) -> None:
     assert time.monotonic() - began < 5
 
 
-async def test_many_silent_clients_are_cut_off_and_then_others_are_served(port: int) -> None:
+async def test_one_client_more_than_are_served_is_closed_at_once(port: int) -> None:
+    """Silent clients hold no more than their share for LIMIT_S. Then others are served again."""
+    whole = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
+    began = time.monotonic()
     async with create_task_group() as tasks:
-        for _ in range(3 * MOST_CLIENTS):
+        for _ in range(MOST_CLIENTS):
             tasks.start_soon(answer, port, b"GET")
+        await endpoint.sleep(0.2)
+        refused, refused_s = await answer(port, whole), time.monotonic() - began
 
-    assert TEXT.encode() in await answer(port, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert (refused, refused_s < 1.0) == (b"", True)
+    assert TEXT.encode() in await answer(port, whole)
 
 
 @given(st.lists(st.tuples(st.text(), st.text(), st.floats(0, 1e6)), max_size=30))
