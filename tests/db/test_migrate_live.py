@@ -260,3 +260,23 @@ async def test_a_database_of_the_last_release_is_migrated_with_its_rows(migrated
     assert Counter(job.instance_id for job in found.claims) == {"busy": 2, "capped": 1, "new": 7}
     assert quotas["openai/m"]["tokens_ahead_s"] > 5
     assert (health["state"], health["reason"]) == ("open", "by hand")
+
+
+async def test_an_index_that_is_built_concurrently_is_reported_by_its_name(database, database_url):
+    """The build waits for a transaction that has written to the table, so there is time to look at it."""
+    index = "create index concurrently language_idx on blog_generations (instance_id, source_type)"
+    writer, builder = [await connect(database_url, timeout_s=5) for _ in range(2)]
+    async with writer, builder, create_task_group() as tasks:
+        await writer.execute("begin")
+        await writer.execute(
+            "insert into blog_generations (instance_id, source_type, source_id) values ('s', 'keyword', 'k')"
+        )
+        tasks.start_soon(builder.execute, index)
+        with fail_after(45):
+            found = None
+            while found is None or "language_idx" not in found["progress"]:
+                await sleep(0.02)
+                found = await database.maybe("db/migration_progress", pid=builder.info.backend_pid)
+        await writer.execute("rollback")
+
+    assert found["progress"].startswith("index language_idx: waiting")
