@@ -4,12 +4,12 @@ import signal
 import sys
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from anyio import fail_after, open_process
 from anyio.abc import Process, SocketStream
 
+from blogworker.bench.scratch import register
 from blogworker.db.pool import Database
 
 from .conftest import KEY, Psql
@@ -63,17 +63,7 @@ async def test_a_worker_killed_while_it_settles(psql: Psql, database: Database, 
         "select 's' || n % 20, 'keyword', 'k' from generate_series(1, 600) as n"
     )
     for _ in range(2):
-        worker_id = uuid4()
-        await database.execute(
-            "queue/register_worker",
-            name="w",
-            worker_id=worker_id,
-            host="h",
-            pid=1,
-            version="0",
-            concurrency=100,
-            lease_s=600,
-        )
+        worker_id = await register(database)
         process = await started("settle", database_url, str(worker_id))
         assert process.stdout is not None
         with fail_after(20):

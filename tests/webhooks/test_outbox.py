@@ -9,6 +9,7 @@ from anyio import fail_after
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blogworker.bench.scratch import register
 from blogworker.db.pool import Database
 from blogworker.queue.claim import claim
 from blogworker.queue.job import Done, Failure, Reject
@@ -23,17 +24,7 @@ FAILURE = Failure(stage="ideas", kind="Refused", message="the provider refuses t
 
 
 async def claimed(database: Database, psql: Psql, count: int = 1) -> tuple[Settler, list[Any]]:
-    worker_id = uuid4()
-    await database.execute(
-        "queue/register_worker",
-        name="w",
-        worker_id=worker_id,
-        host="h",
-        pid=1,
-        version="0",
-        concurrency=100,
-        lease_s=600,
-    )
+    worker_id = await register(database)
     for _ in range(count):
         await psql.job()
     found = await claim(database, worker_id, slots=100, site_window=100)
