@@ -171,11 +171,7 @@ class Breakers:
         else:
             tally = self._tallies[provider]
             tally.successes, tally.succeeded = tally.successes + 1, site
-            if call.probe is not None and self._is_inconclusive(call):
-                # Keep the probe for the main call of this attempt.
-                self._unsent[provider] = replace(call.probe, good_until=current_time() + PROBE_S)
-            else:
-                await self._end_probe_of(call, "alive")
+            await self._answered(call)
         finally:
             self._probing -= {probe.id} if probe else set()
 
@@ -184,7 +180,7 @@ class Breakers:
     ) -> None:
         """Count the failure. Return if the error is the call's own; raise ProviderDown if it belongs to an outage."""
         if isinstance(error, exempt) or is_answer(error):
-            await self._end_probe_of(call, "unused" if self._is_inconclusive(call) else "alive")
+            await self._answered(call)
         elif not isinstance(error, Unavailable | Misconfigured):
             await self._end_probe_of(call, "unused")
         elif call.probe is not None:
@@ -193,8 +189,14 @@ class Breakers:
         elif await self._is_outage(call, error):
             raise self._down(call.provider) from error
 
-    def _is_inconclusive(self, call: Call) -> bool:
-        return call.secondary and self._snapshots[call.provider].refused_main
+    async def _answered(self, call: Call) -> None:
+        """The provider works. Close the breaker if the call was its probe, and says something about main calls."""
+        if call.probe is not None and call.secondary and self._snapshots[call.provider].refused_main:
+            # Keep the probe for the main call of this attempt, also after an error: a prediction that failed, for
+            # example, is followed by a new one. Otherwise, jobs that begin like this use up every probe.
+            self._unsent[call.provider] = replace(call.probe, good_until=current_time() + PROBE_S)
+        else:
+            await self._end_probe_of(call, "alive")
 
     async def _is_outage(self, call: Call, error: ProviderError) -> bool:
         """Return whether the failure belongs to an outage. Wait up to VERDICT_S for the breaker to open."""

@@ -13,7 +13,7 @@ JOBS = 40
 @pytest.mark.timeout(600)
 async def test_no_fault_loses_or_doubles_a_job() -> None:
     """A short `blogworker bench faults`."""
-    plan = Plan(jobs=JOBS, sites=8, workers=2, concurrency=10, speed=20, timeout_s=270)
+    plan = Plan(jobs=JOBS, sites=8, workers=2, concurrency=10, speed=20, timeout_s=500)
 
     found = await measure(plan, progress=print)
 

@@ -1,6 +1,7 @@
 """The probe of an open breaker: one in the fleet, returned when it is not sent."""
 
 from collections import Counter
+from itertools import product
 
 import pytest
 from anyio import CancelScope, Event, create_task_group, sleep
@@ -11,6 +12,7 @@ from blogworker.errors import (
     ProviderDown,
     RateLimited,
     Rejected,
+    Unavailable,
 )
 from blogworker.quota import breaker as room
 from blogworker.quota.breaker import Breakers
@@ -18,6 +20,10 @@ from blogworker.quota.breaker import Breakers
 from .breaker_calls import WITHIN_S, call, failure, opened, probing
 
 pytestmark = pytest.mark.anyio
+
+
+class Aborted(Unavailable):
+    """A failure that a call is exempt from."""
 
 
 async def test_a_probe_that_closes_the_breaker_is_not_taken_for_a_person(ours, theirs, person):
@@ -173,6 +179,21 @@ async def test_a_secondary_call_does_not_close_a_breaker_opened_by_a_main_one(ou
     assert (await person.row())["probe"] == probe.id  # for the post that these ideas are for
     assert await call(ours) == "done"
     assert [(await person.row())[name] for name in ("state", "refused_main")] == ["closed", False]
+
+
+ANSWERS = {"taken": None, "exempt": failure(Aborted), "refused for itself": failure(Rejected, status=400)}
+
+
+@pytest.mark.parametrize("answers", [*product(ANSWERS), *product(ANSWERS, repeat=2)], ids=", then ".join)
+async def test_the_main_call_is_the_probe_whatever_its_secondary_calls_gave(ours, person, answers):
+    """Jobs whose earlier picture had failed looked at it, lost the probe, and never requested another: the fleet made
+    no picture until a person closed the breaker."""
+    await probing(ours, person, open_by=call(ours, failure(Misconfigured, status=401)))
+    for answer in answers:
+        await call(ours, ANSWERS[answer], exempt=[Aborted], secondary=True)
+
+    assert await call(ours) == "done"
+    assert (await person.row())["state"] == "closed"
 
 
 @pytest.mark.parametrize("error", [None, failure(Rejected, status=400)], ids=["taken", "refused for itself"])
