@@ -35,7 +35,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS) --dist loa
 test: $(VENV)/.dev ## the tests, on a real Postgres that they start themselves
 	@$(PYTEST) $(ARGS)
 
-proof: $(VENV)/.dev ## the tests that take minutes, and the searches with twice as many examples
+proof: $(VENV)/.dev ## the tests that take long, and the searches with twice as many examples
 	@$(PYTEST) -m "proof or search" --hypothesis-profile proof $(ARGS)
 
 e2e: $(VENV)/.dev ## only the tests that start real processes

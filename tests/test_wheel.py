@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 DATA = ("*.sql", "*.html", "*.css", "*.js", "*.svg", "*.csv", "*.txt", "*.md")
 LIMIT_S = 150
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(300)]
 
 
 def run(*command: str | Path, folder: Path, **environment: str) -> str:

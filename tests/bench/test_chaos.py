@@ -31,7 +31,9 @@ SLEEP = "import time; time.sleep(600)"
 
 
 def evidence(**other: Any) -> Evidence:
-    report = Report(Submissions(1), Injected(), exits=Counter(), killed=0, logs=WorkerLogs(Counter(), ()), poisons=1)
+    report = Report(
+        Submissions(1), Injected(), exits=Counter(), killed=0, stopped=0, logs=WorkerLogs(Counter(), ()), poisons=1
+    )
     report.submissions.accepted.add("walnut desk no. 1")
     facts: dict[str, Any] = {
         "report": report,
@@ -68,9 +70,9 @@ def claims(*seconds: float, site: str = "chaos-site-0") -> list[dict[str, Any]]:
     return [{"job_id": 1, "instance_id": site, "attempt": 1, "at": NOON + timedelta(seconds=s)} for s in seconds]
 
 
-def exits(codes: Mapping[int, int], *, killed: int) -> Evidence:
+def exits(codes: Mapping[int, int], *, killed: int = 0, stopped: int = 0) -> Evidence:
     found = evidence()
-    return replace(found, report=replace(found.report, exits=Counter(codes), killed=killed))
+    return replace(found, report=replace(found.report, exits=Counter(codes), killed=killed, stopped=stopped))
 
 
 def test_normal_evidence_keeps_every_promise() -> None:
@@ -79,7 +81,7 @@ def test_normal_evidence_keeps_every_promise() -> None:
     for promise in (
         *(promises.done_once, promises.nothing_stuck, promises.poison_is_isolated, promises.poison_ends),
         *(promises.only_poison_fails, promises.incompatible_database_uses_no_attempt, promises.claims_continue),
-        promises.workers_end_only_when_killed,
+        promises.workers_end_only_when_told,
     ):
         assert promise(found).kept, promise(found)
 
@@ -120,10 +122,17 @@ def test_an_attempt_that_ended_for_another_reason_does_not_count_as_incompatible
 
 def test_a_process_that_exits_by_itself_is_distinguished_from_a_killed_one() -> None:
     """Code 75: the worker started while the database was unavailable. systemd restarts it."""
-    assert promises.workers_end_only_when_killed(exits({-9: 4, 75: 2}, killed=4)).kept
-    assert promises.workers_end_only_when_killed(exits({-9: 3}, killed=4)).kept, "one exit may be missing"
-    assert not promises.workers_end_only_when_killed(exits({-9: 5}, killed=4)).kept, "another process killed one"
-    assert not promises.workers_end_only_when_killed(exits({1: 1}, killed=0)).kept
+    assert promises.workers_end_only_when_told(exits({-9: 4, 75: 2}, killed=4)).kept
+    assert promises.workers_end_only_when_told(exits({-9: 3}, killed=4)).kept, "one exit may be missing"
+    assert not promises.workers_end_only_when_told(exits({-9: 5}, killed=4)).kept, "another process killed one"
+    assert not promises.workers_end_only_when_told(exits({1: 1})).kept
+
+
+def test_a_process_that_ends_without_being_stopped_is_not_restarted() -> None:
+    for promise in (promises.workers_end_only_when_told, promises.workers_can_restart):
+        assert promise(exits({0: 2}, stopped=2)).kept
+        assert not promise(exits({0: 3}, stopped=2)).kept
+        assert not promise(exits({2: 1}, stopped=1)).kept
 
 
 def test_claims_of_the_burst_do_not_hide_a_pause() -> None:

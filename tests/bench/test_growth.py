@@ -9,7 +9,7 @@ from blogworker.bench.growth import measure
 from blogworker.settings import OpenAISettings, ReplicateSettings
 from blogworker.spend.estimate import Prices
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.proof]
 
 
 async def test_each_size_is_measured_in_a_database_of_its_own() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from blogworker.bench import io, pickup, queue
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.proof]
 
 
 async def test_the_cpu_time_of_workers_and_of_postgres_is_measured_apart() -> None:

@@ -6,7 +6,7 @@ from blogworker.bench import memory
 from blogworker.bench.memory import Sample, growth_mb
 from blogworker.bench.pipeline import Plan, measure
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.proof]
 
 JOBS = 12
 COSTS = ("blogs_per_s", "worker_cpu_ms", "statements", "calls", "connections", "peak_mb")

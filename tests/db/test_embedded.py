@@ -144,6 +144,7 @@ def test_a_stale_pid_file_of_another_program_is_ignored(server: EmbeddedPostgres
         sleeper.wait()
 
 
+@pytest.mark.proof
 @needs_proc
 def test_concurrent_starters_share_one_server(ground: Path) -> None:
     """Without the lock two of them would run initdb in the same folder."""
@@ -167,6 +168,7 @@ def parents_in(folder: Path) -> dict[int, int]:
     return found
 
 
+@pytest.mark.proof
 @needs_proc
 @pytest.mark.parametrize("name", ["deep/" + "x" * 110, "one,two", 'it\'s $HOME; a "test" of `id` 100%'])
 def test_a_path_can_be_long_or_unusual(ground: Path, name: str) -> None:
@@ -180,6 +182,7 @@ def test_a_path_can_be_long_or_unusual(ground: Path, name: str) -> None:
     assert socket_dir == server.home / "data" or not socket_dir.exists()
 
 
+@pytest.mark.proof
 @needs_proc
 def test_a_failed_start_says_why_and_leaves_no_process(ground: Path) -> None:
     with pytest.raises(DatabaseNotReady, match="work_mem"):
@@ -192,6 +195,7 @@ def test_a_failed_start_says_why_and_leaves_no_process(ground: Path) -> None:
     assert processes_in(ground) == []
 
 
+@pytest.mark.proof
 def test_tcp_asks_for_the_password(ground: Path) -> None:
     with EmbeddedPostgres(ground / "pg", durable=False, tcp=True) as server:
         dsn = server.start()
@@ -202,6 +206,7 @@ def test_tcp_asks_for_the_password(ground: Path) -> None:
             psycopg.connect(dsn, password="wrong")  # noqa: S106
 
 
+@pytest.mark.proof
 def test_settings_reach_the_server_and_the_environment_does_not(
     server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,6 +232,7 @@ def test_a_folder_with_other_files_is_refused(ground: Path) -> None:
     assert [path.name for path in ground.iterdir()] == ["letters.txt"]
 
 
+@pytest.mark.proof
 def test_half_an_initdb_is_thrown_away(ground: Path, server: EmbeddedPostgres) -> None:
     (ground / "pg" / "data.new").mkdir(parents=True)
     (ground / "pg" / "data.new" / "PG_VERSION").write_text("18")
@@ -257,6 +263,7 @@ def test_root_starts_a_server_as_nobody_and_changes_no_parent_folder(
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
 
 
+@pytest.mark.proof
 @needs_root
 @pytest.mark.slow
 def test_programs_that_nobody_cannot_reach_are_copied_once(ground: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,6 +289,7 @@ def test_programs_that_nobody_cannot_reach_are_copied_once(ground: Path, monkeyp
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
 
 
+@pytest.mark.proof
 @needs_root
 def test_an_ordinary_user_runs_a_server_that_root_can_stop(ground: Path) -> None:
     (ground / "home").mkdir()
@@ -308,6 +316,7 @@ def test_the_command_says_when_there_is_nothing_to_stop(ground: Path) -> None:
     assert not (ground / "pg").exists()
 
 
+@pytest.mark.proof
 def test_a_database_can_be_removed_with_all_its_files(ground: Path, server: EmbeddedPostgres) -> None:
     server.start()
     (ground / "pg" / "letters.txt").touch()
@@ -346,6 +355,7 @@ STRANGE = {
 }
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("tcp", [False, True])
 def test_the_dsn_leads_to_its_server_whatever_the_shell_has_set(
     server: EmbeddedPostgres, tcp: bool, monkeypatch: pytest.MonkeyPatch

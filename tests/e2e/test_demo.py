@@ -135,6 +135,7 @@ def test_the_demo_makes_illustrated_posts_and_leaves_nothing_running(start: Star
     assert demo.relatives() == []
 
 
+@pytest.mark.proof
 def test_a_demo_cut_short_leaves_nothing_running(start: Start) -> None:
     """Ctrl-C in the middle: two workers, a simulator and a Postgres are on their way."""
     demo = start("--posts", "200", "--sites", "4", "--speed", "1")
@@ -149,6 +150,7 @@ def test_a_demo_cut_short_leaves_nothing_running(start: Start) -> None:
     assert demo.relatives() == []
 
 
+@pytest.mark.proof
 def test_a_demo_cut_short_while_its_database_starts_leaves_nothing_running(start: Start) -> None:
     demo = start("--posts", "4", "--sites", "2")
     until_running(demo, "initdb")
@@ -160,6 +162,7 @@ def test_a_demo_cut_short_while_its_database_starts_leaves_nothing_running(start
     assert demo.relatives() == []
 
 
+@pytest.mark.proof
 def test_a_demo_that_is_kept_leaves_a_server_to_look_at(start: Start, tmp_path: Path) -> None:
     demo = start("--posts", "4", "--sites", "2", "--speed", "50", "--keep")
     kept = EmbeddedPostgres(demo.posts / "postgres")
@@ -217,6 +220,7 @@ def interpreter_for_all() -> tuple[Path, dict[str, str]]:
     pytest.skip("an ordinary user can reach no Python with our packages")
 
 
+@pytest.mark.proof
 @pytest.mark.skipif(os.geteuid() != 0, reason="the other tests run as an ordinary user already")
 def test_the_demo_runs_as_an_ordinary_user(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Postgres refuses root, and an ordinary user cannot change whom it runs as: both ways must work."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(240)]
 
 PRINTED = re.compile(r"dashboard: +(\S+)/login#(bw_\S+)")
 LIMIT_S = 90.0

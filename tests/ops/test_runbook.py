@@ -16,12 +16,13 @@ PAGE = ROOT / "sql" / "inspect" / "README.md"
 TROUBLES = {
     *("the-queue-grows", "many-jobs-fail", "jobs-are-slow", "a-site-waits-longer-than-others", "a-provider-is-down"),
     *("the-key-is-wrong", "a-budget-is-reached", "a-site-is-paused", "the-database-is-away", "the-disk-is-full"),
+    "messages-do-not-arrive",
     *("the-database-has-failed-over", "a-backup-is-restored", "postgres-is-upgraded"),
 }
 READS = {"status", "autoscale", "list", "show", "quotas", "breakers", "costs", "metrics", "review", "sites list"}
-READS |= {"migrate --status", "prune --dry-run"}
-GROUPS = {"sites", "quotas", "breakers", "costs"}
-WRITES = {"set", "unblock", "close", "budget"}  # commands of the groups in READS
+READS |= {"migrate --status", "prune --dry-run", "webhooks", "webhooks deliveries"}
+GROUPS = {"sites", "quotas", "breakers", "costs", "webhooks"}
+WRITES = {"set", "unblock", "close", "budget", "test", "resume"}  # commands of the groups in READS
 OF_THE_SYSTEM = ("systemctl", "journalctl")
 HISTORY = """
 insert into workers (name, worker_id, host, pid, version, concurrency, in_flight, lease_until)
@@ -34,6 +35,7 @@ where id in (1, 2);
 update blog_generations set status = 'FAILED', error = 'refused' where id = 1;
 insert into generation_errors (generation_id, attempt, stage, kind, message, retryable)
 values (1, 1, 'content', 'Rejected', 'refused', false);
+insert into webhooks (name, url, events) values ('shop', 'https://shop.example.com/hooks', '{done}');
 insert into blog_posts
     (generation_id, instance_id, title, slug, excerpt, markdown, html, seo_title, seo_description, word_count)
 values (1, 'SITE', 'Mugs', 'mugs', 'e', 'm', 'h', 't', 'd', 1);
@@ -69,7 +71,9 @@ def test_each_command_of_the_runbook_works(history: str, forks: Forks, tmp_path:
         assert ran.out, words
 
     assert len(found) - len(changes) >= 20
-    assert {words[0] for words in changes} == {"sites", "retry", "quotas", "breakers", "costs", "prune", "reconcile"}
+    assert {words[0] for words in changes} == {
+        *("sites", "retry", "quotas", "breakers", "costs", "prune", "reconcile", "webhooks"),
+    }
 
 
 def test_each_file_that_the_runbook_runs_with_psql_answers(history: str) -> None:

@@ -14,7 +14,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from blogworker.db.embedded import EmbeddedPostgres
-from blogworker.db.embedded.postgres import _free_port
+from blogworker.db.embedded.postgres import free_port
 from tests.e2e.conftest import Queue, Vendors, simulator, until
 from tests.forks import Forks
 
@@ -132,7 +132,7 @@ class Fleet:
 @contextmanager
 def running_fleet(folder: Path, forks: Forks) -> Iterator[Fleet]:
     """Install and start the workers as the README says; credentials plain and encrypted."""
-    port = str(_free_port())
+    port = str(free_port())
     postgres = EmbeddedPostgres(folder / "postgres", durable=False, tcp=True, settings={"port": port})
     try:
         url = postgres.start()

@@ -10,7 +10,7 @@ from time import monotonic
 import httpx2
 import pytest
 
-from blogworker.db.embedded.postgres import _free_port
+from blogworker.db.embedded.postgres import free_port
 from tests.e2e.conftest import until
 from tests.forks import Forks
 
@@ -151,7 +151,7 @@ def scale(fleet: Fleet, workers: int) -> None:
 
 def test_the_other_units_work_in_their_sandbox(fleet: Fleet) -> None:
     """HTTP on the socket of systemd, also while the service restarts; prune; and an autoscaler without capabilities."""
-    machine, port, fifth = fleet.machine, _free_port(), fleet.unit(WORKERS + 1)
+    machine, port, fifth = fleet.machine, free_port(), fleet.unit(WORKERS + 1)
     listens = f"[Socket]\nListenStream=\nListenStream=127.0.0.1:{port}\n"
     machine.write("/etc/systemd/system/blogworker-serve.socket.d/t.conf", listens)
     scale(fleet, WORKERS + 1)

@@ -25,8 +25,8 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-FEW = 20  # always the same ones; more are a search
-EXAMPLES = int(os.environ.get("BLOGWORKER_HTTP_EXAMPLES", FEW))  # per endpoint and mode
+FEW = 10  # always the same ones; more are a search
+EXAMPLES = int(os.environ.get("BLOGWORKER_HTTP_EXAMPLES", settings.default.max_examples // 10))  # per endpoint and mode
 
 
 def populate(served: Any) -> None:
@@ -66,6 +66,7 @@ def populated(served: Any) -> Any:
 DESCRIBED = schemathesis.openapi.from_dict(document(ENDPOINTS))
 
 
+@pytest.mark.search
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: f"{endpoint.method} {endpoint.path}")
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 def test_the_interface_does_what_its_description_says(

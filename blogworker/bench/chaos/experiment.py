@@ -7,9 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psycopg
-from anyio import CancelScope, create_task_group, move_on_after, sleep
-from anyio.to_thread import run_sync
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from anyio import create_task_group, move_on_after, sleep
+from psycopg.conninfo import make_conninfo
 from psycopg_pool import PoolTimeout
 from pydantic import SecretStr
 
@@ -21,12 +20,11 @@ from blogworker.bench.chaos.injector import FaultInjector, Targets
 from blogworker.bench.chaos.plan import LEASE_S, Plan, schedule
 from blogworker.bench.chaos.poison import Poisoner
 from blogworker.bench.chaos.producers import Producers
-from blogworker.bench.chaos.proxy import HOST, running_proxy
+from blogworker.bench.chaos.servers import running_servers
 from blogworker.bench.chaos.simulator import FAULTS, Simulator, running_simulator
 from blogworker.bench.chaos.spikes import LoadSpikes
 from blogworker.bench.chaos.worker_logs import WorkerLogs
 from blogworker.bench.scratch import prepare
-from blogworker.db.embedded import EmbeddedPostgres
 from blogworker.db.migrate import ours
 from blogworker.db.pool import Database
 from blogworker.db.roles import create, grant
@@ -54,7 +52,7 @@ class Cluster:
     """Everything that runs in an experiment."""
 
     direct: Database
-    proxied: Database  # the same database through the proxy
+    proxied: Database  # through the proxy
     simulator: Simulator
     targets: Targets
 
@@ -76,6 +74,7 @@ async def run(plan: Plan, *, logs: Path | None = None, progress: Callable[[str],
             injected=injector.injected,
             exits=fleet.exits,
             killed=fleet.killed,
+            stopped=fleet.stopped,
             logs=WorkerLogs.read([fleet.log(name) for name in plan.names]),
             initial=initial,
             poisons=len(targets.poisoner.accepted),
@@ -127,15 +126,11 @@ async def report_progress(database: Database, progress: Callable[[str], None]) -
 @asynccontextmanager
 async def _cluster(plan: Plan, logs: Path) -> AsyncIterator[Cluster]:
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="blogworker-chaos-", ignore_cleanup_errors=True)))
-        postgres = EmbeddedPostgres(folder / "postgres", durable=True, tcp=True)
-        stack.push_async_callback(_remove, postgres)
-        url = await run_sync(postgres.start)
-        proxy = await stack.enter_async_context(running_proxy(int(str(conninfo_to_dict(url)["port"]))))
-        proxied_url = make_conninfo(url, host=HOST, port=proxy.port)
+        servers = await stack.enter_async_context(running_servers())
+        url = servers.dsn
         await prepare(url)
         direct = await stack.enter_async_context(_open(url))
-        proxied = await stack.enter_async_context(_open(proxied_url))
+        proxied = await stack.enter_async_context(_open(servers.proxied_dsn))
         await record(direct, JOB_HISTORY, ANSWER_HISTORY)
         async with direct.connection() as owner:
             await create(owner)
@@ -143,13 +138,12 @@ async def _cluster(plan: Plan, logs: Path) -> AsyncIterator[Cluster]:
         for statement in ROLES:
             await direct.execute(statement)
         simulator = await stack.enter_async_context(running_simulator(logs, speed=plan.speed, seed=plan.seed))
-        worker_url = make_conninfo(proxied_url, user=WORKER, password=PASSWORD)
+        worker_url = make_conninfo(servers.proxied_dsn, user=WORKER, password=PASSWORD)
         environment = {**WORKER_SETTINGS, **simulator.environment, "BLOGWORKER_CONCURRENCY": str(plan.concurrency)}
         environment |= {"DATABASE_URL": worker_url, "DATABASE_DIRECT_URL": worker_url}
         targets = Targets(
             fleet=Fleet(environment, logs),
-            proxy=proxy,
-            postgres=postgres,
+            servers=servers,
             database=direct,
             poisoner=Poisoner(direct),
             spikes=LoadSpikes(direct, make_conninfo(url, user=UNPRIVILEGED, password=PASSWORD), sites=plan.burst_sites),
@@ -160,8 +154,3 @@ async def _cluster(plan: Plan, logs: Path) -> AsyncIterator[Cluster]:
 
 def _open(url: str) -> Database:
     return Database(DatabaseSettings(url=SecretStr(url)), application="chaos")
-
-
-async def _remove(postgres: EmbeddedPostgres) -> None:
-    with CancelScope(shield=True):
-        await run_sync(postgres.remove)

@@ -34,6 +34,7 @@ class Fleet:
         self._incompatible_until = 0.0
         self.exits: Counter[int] = Counter()  # of supervised workers, by exit code
         self.killed = 0  # workers that received SIGKILL from this class
+        self.stopped = 0  # workers that received SIGTERM from this class
 
     async def __aenter__(self) -> "Fleet":
         return self
@@ -59,7 +60,17 @@ class Fleet:
             return None
         process.send_signal(signal)
         self.killed += signal == SIGKILL
+        self.stopped += signal == SIGTERM
         return process.pid
+
+    def handles(self, name: str, signal: Signals) -> bool:
+        """Return whether a worker has a handler for the signal by now. Before that, the signal ends the process."""
+        try:
+            status = Path(f"/proc/{self.pid(name)}/status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+        return bool(int(caught, 16) >> (signal - 1) & 1)
 
     def kill_pid(self, pid: int) -> bool:
         """Kill a process if it is a worker or a descendant of a worker. Return whether it was."""

@@ -3,21 +3,18 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from signal import SIGCONT, SIGSTOP
+from signal import SIGCONT, SIGHUP, SIGSTOP, SIGTERM, Signals
 from typing import TypeVar, assert_never
 
 from anyio import create_task_group, current_time, sleep, sleep_until
-from anyio.to_thread import run_sync
 
 from blogworker.bench.chaos.fleet import Fleet
 from blogworker.bench.chaos.incompatible import IncompatibleDatabase
 from blogworker.bench.chaos.kills import Kill, kill, rows_if_available
 from blogworker.bench.chaos.plan import Fault, Kind
 from blogworker.bench.chaos.poison import Poisoner
-from blogworker.bench.chaos.proxy import Proxy
+from blogworker.bench.chaos.servers import Servers
 from blogworker.bench.chaos.spikes import LoadSpikes
-from blogworker.db.embedded import EmbeddedPostgres
 from blogworker.db.pool import Database
 
 T = TypeVar("T")
@@ -38,8 +35,7 @@ class Targets:
     """The workers and everything that they depend on."""
 
     fleet: Fleet
-    proxy: Proxy
-    postgres: EmbeddedPostgres
+    servers: Servers
     database: Database
     poisoner: Poisoner
     spikes: LoadSpikes
@@ -68,15 +64,25 @@ class FaultInjector:
             case Kind.FREEZE:
                 hit = await self._freeze(fault)
             case Kind.CRASH:
-                await run_sync(partial(targets.postgres.restart, "immediate"))
+                await targets.servers.crash()
+            case Kind.FAIL_OVER:
+                await targets.servers.fail_over()
             case Kind.TERMINATE:
                 hit = await self._terminate(fault)
+            case Kind.TERMINATE_ALL:
+                await targets.servers.terminate_all(fault.duration_s)
+            case Kind.REFUSE_WRITES:
+                await targets.servers.refuse_writes(fault.duration_s)
+            case Kind.STOP:
+                hit = self._signal(fault, SIGTERM)
+            case Kind.RELOAD:
+                hit = self._signal(fault, SIGHUP)
             case Kind.CUT:
-                await targets.proxy.cut(fault.duration_s)
+                await targets.servers.proxy.cut(fault.duration_s)
             case Kind.DELAY:
-                await targets.proxy.delay(fault.duration_s, each_s=PACKET_DELAY_S)
+                await targets.servers.proxy.delay(fault.duration_s, each_s=PACKET_DELAY_S)
             case Kind.STALL:
-                await targets.proxy.stall(fault.duration_s)
+                await targets.servers.proxy.stall(fault.duration_s)
             case Kind.POISON:
                 await targets.poisoner.insert()
             case Kind.FLOOD:
@@ -98,6 +104,10 @@ class FaultInjector:
         killed = await kill(self._fleet, self._targets.database, name) if name else None
         self.injected.kills += killed or []
         return killed is not None
+
+    def _signal(self, fault: Fault, signal: Signals) -> bool:
+        name = _select([name for name in self._fleet.running if self._fleet.handles(name, signal)], fault)
+        return name is not None and self._fleet.send_signal(name, signal) is not None
 
     async def _freeze(self, fault: Fault) -> bool:
         """Stop a worker until its lease has ended, so that other workers have its jobs when it continues."""

@@ -43,7 +43,12 @@ class Kind(StrEnum):
     KILL = "worker killed (SIGKILL)"
     FREEZE = "worker frozen past its lease (SIGSTOP)"
     CRASH = "Postgres restarted (immediate)"
+    FAIL_OVER = "standby promoted (synchronous)"
     TERMINATE = "connection terminated by Postgres"
+    TERMINATE_ALL = "all sessions terminated, four times a second"
+    REFUSE_WRITES = "Postgres read-only for a while"
+    STOP = "worker stopped (SIGTERM) and started again"
+    RELOAD = "settings reloaded (SIGHUP)"
     CUT = "database link cut"
     DELAY = "database link delayed"
     STALL = "database link silent"
@@ -65,7 +70,12 @@ class Timing:
 TIMINGS = {
     Kind.FREEZE: Timing((6.0, 14.0), (LEASE_S + 0.5, LEASE_S + 3)),
     Kind.CRASH: Timing((14.0, 26.0)),
+    Kind.FAIL_OVER: Timing((30.0, 50.0)),
     Kind.TERMINATE: Timing((1.0, 4.0)),
+    Kind.TERMINATE_ALL: Timing((20.0, 40.0), (1.0, 3.0)),
+    Kind.REFUSE_WRITES: Timing((25.0, 45.0), (1.0, 3.0)),
+    Kind.STOP: Timing((8.0, 16.0)),
+    Kind.RELOAD: Timing((5.0, 10.0)),
     Kind.CUT: Timing((4.0, 10.0), (0.0, 1.5)),
     Kind.DELAY: Timing((6.0, 12.0), (1.0, 3.0)),
     Kind.STALL: Timing((12.0, 24.0), (1.0, LEASE_S + 2)),

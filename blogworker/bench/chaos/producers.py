@@ -117,7 +117,8 @@ class Producers:
         topic = self.submissions.topic()
         try:
             await self._insert(self._direct, topic)
-        except (psycopg.OperationalError, PoolTimeout, TimeoutError):
+        except (psycopg.Error, PoolTimeout, TimeoutError) as error:
+            _require_transient(error)
             self.submissions.unknown.add(topic)
             return
         self.submissions.accepted.add(topic)
@@ -129,7 +130,8 @@ class Producers:
         try:
             with fail_after(TIMEOUT_S):
                 row = await self._direct.maybe("bench/chaos_delete", topic=topic)
-        except (psycopg.OperationalError, PoolTimeout, TimeoutError):
+        except (psycopg.Error, PoolTimeout, TimeoutError) as error:
+            _require_transient(error)
             self.submissions.accepted.discard(topic)
             self.submissions.unknown.add(topic)
             return
@@ -148,7 +150,8 @@ class Producers:
                     await self._insert_all(statements, topics[::2])
                     await sleep(open_s)
                     await self._insert_all(statements, topics[1::2])
-            except (psycopg.OperationalError, PoolTimeout):
+            except (psycopg.Error, PoolTimeout, TimeoutError) as error:
+                _require_transient(error)
                 self.submissions.unknown.update(topics)
                 self.submissions.counts["open transactions broken"] += 1
                 await sleep(RETRY_S)
@@ -178,6 +181,11 @@ async def until_success(act: Callable[[], Awaitable[T]], *, timeout_s: float = T
         except QueueFull:
             pass
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
-            if not is_transient(error):
-                raise
+            _require_transient(error)
         await sleep(RETRY_S)
+
+
+def _require_transient(error: Exception) -> None:
+    """Raise the error unless the same statement may succeed later."""
+    if not is_transient(error):
+        raise error

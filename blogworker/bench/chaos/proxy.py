@@ -1,4 +1,4 @@
-"""A TCP proxy to Postgres that can cut, delay and stall connections."""
+"""A TCP proxy to the primary that can cut, delay and stall connections."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,11 +33,19 @@ class Proxy:
         self._stalls = 0
         self._resumed = Event()
 
+    def lead_to(self, target_port: int) -> None:
+        """Forward new connections to another server, and close the others."""
+        self._target_port = target_port
+        self._close_all()
+
+    def _close_all(self) -> None:
+        for scope in tuple(self._connections):
+            scope.cancel()
+
     async def cut(self, seconds: float) -> None:
         """Close all connections, and refuse new ones for some seconds."""
         self._cuts += 1
-        for scope in tuple(self._connections):
-            scope.cancel()
+        self._close_all()
         await sleep(seconds)
         self._cuts -= 1
 

@@ -10,7 +10,6 @@ from psycopg.conninfo import conninfo_to_dict
 
 from blogworker.bench.environment import Environment
 from blogworker.bench.failover.pair import Pair
-from blogworker.db.embedded.place import PORT
 from blogworker.errors import DatabaseNotReady
 
 LOST_S = 2.0  # what an asynchronous standby is behind
@@ -75,7 +74,7 @@ async def _fail_over_behind(target: Target) -> None:
 async def _restore(target: Target) -> None:
     """Restore a dump that is some seconds old in place of the database, and start the workers again."""
     primary, name = target.pair.primary, target.database
-    at = ("-h", str(primary.place.socket_dir()), "-p", str(PORT), "-U", "postgres")
+    at = ("-h", str(primary.place.socket_dir()), "-p", str(primary.port), "-U", "postgres")
     dump = primary.place.home / "dump.sql"
 
     def run(program: str, *arguments: str) -> None:

@@ -1,10 +1,12 @@
 """A primary and a standby with streaming replication, each a private server."""
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import monotonic, sleep
 from urllib.parse import quote
 
 import psycopg
@@ -12,7 +14,8 @@ from anyio import CancelScope
 from anyio.to_thread import run_sync
 
 from blogworker.db.embedded import EmbeddedPostgres
-from blogworker.db.embedded.place import PORT, Place
+from blogworker.db.embedded.place import Place
+from blogworker.db.embedded.postgres import free_port
 from blogworker.db.sql import query
 from blogworker.errors import DatabaseNotReady
 
@@ -23,7 +26,9 @@ SETTINGS = {
     "max_wal_senders": "10",
     "hot_standby": "on",
     "wal_receiver_timeout": "5s",
+    "wal_retrieve_retry_interval": "200ms",
 }
+CAUGHT_UP_TIMEOUT_S, POLL_S = 60.0, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +37,14 @@ class Member:
 
     server: EmbeddedPostgres
     place: Place
+    port: int
 
     def run(self, statement: str, **parameters: object) -> list[tuple[object, ...]]:
         """Run a statement by its name on this server."""
         host = str(self.place.socket_dir())
-        with psycopg.connect(host=host, port=PORT, user="postgres", dbname="postgres", autocommit=True) as connection:
+        with psycopg.connect(
+            host=host, port=self.port, user="postgres", dbname="postgres", autocommit=True
+        ) as connection:
             cursor = connection.execute(query(statement), parameters)
             return cursor.fetchall() if cursor.description else []
 
@@ -49,6 +57,20 @@ class Member:
         if done.returncode != 0:
             raise DatabaseNotReady(f"the standby was not promoted: {done.stderr.strip()}")
 
+    def follow(self, primary: "Member") -> None:
+        """Make this member, which does not run, a standby of the primary: replace its data by a copy."""
+        self.place.make()
+        shutil.rmtree(self.place.data, ignore_errors=True)
+        shutil.copyfile(primary.place.home / "password", self.place.home / "password")
+        source = f"host={primary.place.socket_dir()} port={primary.port} user=postgres"
+        options = ("-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", source)
+        copied = self.place.run("pg_basebackup", "-D", str(self.place.data), *options)
+        if copied.returncode != 0:
+            raise DatabaseNotReady(f"the standby was not made: {copied.stderr.strip()}")
+        # The sockets are in the data folder, so their lock file was copied too.
+        (self.place.data / f".s.PGSQL.{primary.port}.lock").unlink(missing_ok=True)
+        self.server.start()
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -58,25 +80,34 @@ class Pair:
     @property
     def dsn(self) -> str:
         """The DSN of whichever of both takes writes."""
-        folders = ",".join(quote(str(member.place.socket_dir()), safe="/") for member in (self.primary, self.standby))
+        members = self.primary, self.standby
+        folders = ",".join(quote(str(member.place.socket_dir()), safe="/") for member in members)
         return (
-            f"postgresql://postgres@/postgres?host={folders}&port={PORT},{PORT}"
+            f"postgresql://postgres@/postgres?host={folders}&port={','.join(str(member.port) for member in members)}"
             "&target_session_attrs=read-write&gssencmode=disable"
         )
 
     def make_synchronous(self) -> None:
-        """From now on, a commit returns when the standby has it on disk."""
+        """From now on, a commit returns when the standby has it on disk, and the standby has all earlier ones."""
         self.primary.run("bench/failover_synchronous")
         self.primary.run("bench/failover_reload")
+        [(position,)] = self.primary.run("bench/failover_position")
+        deadline = monotonic() + CAUGHT_UP_TIMEOUT_S
+        while not self.primary.run("bench/failover_caught_up", position=position):
+            if monotonic() > deadline:
+                raise DatabaseNotReady("the standby does not catch up with the primary")
+            sleep(POLL_S)
 
     def cut(self) -> None:
         """Cut the standby off. What the primary commits from now on is lost when it crashes."""
         self.standby.run("bench/failover_cut")
         self.standby.run("bench/failover_reload")
 
-    def failover(self) -> None:
+    def failover(self) -> "Pair":
+        """Crash the primary and promote the standby. Return the pair with its new primary; its standby does not run."""
         self.primary.crash()
         self.standby.promote()
+        return Pair(self.standby, self.primary)
 
 
 @asynccontextmanager
@@ -97,31 +128,14 @@ def _pair() -> Iterator[Pair]:
         primary = _member(stack)
         primary.server.start()
         standby = _member(stack)
-        standby.place.make()
-        source = f"host={primary.place.socket_dir()} port={PORT} user=postgres"
-        copied = standby.place.run(
-            "pg_basebackup",
-            "-D",
-            str(standby.place.data),
-            "-R",
-            "-X",
-            "stream",
-            "-c",
-            "fast",
-            "--no-sync",
-            "-d",
-            source,
-        )
-        if copied.returncode != 0:
-            raise DatabaseNotReady(f"the standby was not made: {copied.stderr.strip()}")
-        # The sockets are in the data folder, so their lock file was copied too.
-        (standby.place.data / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
-        standby.server.start()
+        standby.follow(primary)
         yield Pair(primary, standby)
 
 
 def _member(stack: ExitStack) -> Member:
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="blogworker-", ignore_cleanup_errors=True)))
-    server = EmbeddedPostgres(folder, durable=False, max_connections=200, settings=SETTINGS)
+    port = free_port()
+    listens = {"listen_addresses": "127.0.0.1", "port": str(port)}
+    server = EmbeddedPostgres(folder, durable=False, max_connections=200, settings={**SETTINGS, **listens})
     stack.callback(server.remove)
-    return Member(server, Place.choose(folder.resolve()))
+    return Member(server, Place.choose(folder.resolve()), port)

@@ -83,6 +83,11 @@ class Place:
         return self.home / "data"
 
     @property
+    def password(self) -> str:
+        """The password that TCP asks for."""
+        return (self.home / "password").read_text()
+
+    @property
     def log(self) -> Path:
         return self.home / "server.log"
 
@@ -197,7 +202,7 @@ class Place:
     def dsn(self, server: Server) -> str:
         """Set everything that PG* variables would add otherwise, as far as every version of libpq knows the name."""
         if server.address:
-            password = quote((self.home / "password").read_text(), safe="")
+            password = quote(self.password, safe="")
             return f"postgresql://postgres:{password}@{server.address}:{server.port}/postgres?sslmode=disable&{PLAIN}"
         folder = quote(os.fsencode(server.socket_dir), safe="/")
         return f"postgresql://postgres@/postgres?host={folder}&port={server.port}&{PLAIN}"

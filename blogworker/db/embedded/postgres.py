@@ -156,7 +156,7 @@ class EmbeddedPostgres:
         socket_dir = str(place.socket_dir()).replace('"', '""')
         return {
             "listen_addresses": "127.0.0.1" if self.tcp else "",
-            "port": str(port or (_free_port() if self.tcp else PORT)),
+            "port": str(port or (free_port() if self.tcp else PORT)),
             "unix_socket_directories": f'"{socket_dir}"',
             "max_connections": str(self.max_connections),
             **({"shared_preload_libraries": "pg_stat_statements"} if has_statistics(place.bin) else {}),
@@ -174,7 +174,7 @@ def forget_libpq_variables() -> None:
         del os.environ[name]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,0 +1,70 @@
+"""The Postgres of an experiment: a primary, a synchronous standby, and the proxy, which leads to the primary."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from anyio import CancelScope, Lock, current_time, sleep
+from anyio.to_thread import run_sync
+
+from blogworker.bench.chaos.proxy import HOST, Proxy, running_proxy
+from blogworker.bench.failover.pair import Member, Pair, running_pair
+
+STORM_EVERY_S = 0.25
+
+
+class Servers:
+    """One fault at a time: a server that is crashed while it is read-only would stay so."""
+
+    def __init__(self, pair: Pair, proxy: Proxy) -> None:
+        self._pair = pair
+        self._fault = Lock()
+        self.proxy = proxy
+        self.dsn = pair.dsn  # of the primary, whichever it is, without the proxy
+
+    @property
+    def proxied_dsn(self) -> str:
+        place = self._pair.primary.place
+        return f"postgresql://postgres:{place.password}@{HOST}:{self.proxy.port}/postgres?sslmode=disable"
+
+    async def crash(self) -> None:
+        """Restart the primary as after a crash."""
+        async with self._fault:
+            await run_sync(self._pair.primary.server.restart, "immediate")
+
+    async def fail_over(self) -> None:
+        """Crash the primary and promote the standby. Then make the crashed server a synchronous standby."""
+        async with self._fault:
+            with CancelScope(shield=True):
+                self._pair = await run_sync(self._pair.failover)
+                self.proxy.lead_to(self._pair.primary.port)
+                await run_sync(self._pair.standby.follow, self._pair.primary)
+                await run_sync(self._pair.make_synchronous)
+
+    async def terminate_all(self, seconds: float) -> None:
+        """End every session again and again, as a pooler that is restarted or an impatient operator does."""
+        async with self._fault:
+            end = current_time() + seconds
+            while current_time() < end:
+                await run_sync(lambda: self._pair.primary.run("bench/chaos_terminate_all"))
+                await sleep(STORM_EVERY_S)
+
+    async def refuse_writes(self, seconds: float) -> None:
+        """Let the primary refuse every write, as one that was demoted does. Sessions stay connected."""
+        async with self._fault:
+            with CancelScope(shield=True):
+                await run_sync(_set, self._pair.primary, "bench/failover_read_only")
+                await sleep(seconds)
+                await run_sync(_set, self._pair.primary, "bench/failover_writable")
+
+
+def _set(server: Member, statement: str) -> None:
+    for name in (statement, "bench/failover_reload"):
+        server.run(name)
+
+
+@asynccontextmanager
+async def running_servers() -> AsyncIterator[Servers]:
+    """Run both servers and the proxy during the block."""
+    async with running_pair() as pair, running_proxy(pair.primary.port) as proxy:
+        await run_sync(pair.make_synchronous)
+        yield Servers(pair, proxy)
