@@ -1,10 +1,10 @@
-"""What surrounds every request: its time limit, security headers, and a line in the log."""
+"""What surrounds every request: its time limit, its end when the client leaves, security headers, a line in the log."""
 
 from collections.abc import MutableMapping
 from time import perf_counter
 from typing import Any
 
-from anyio import CancelScope, fail_after, get_cancelled_exc_class
+from anyio import CancelScope, create_task_group, fail_after, get_cancelled_exc_class, sleep_forever
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from blogworker.telemetry import get_logger
@@ -12,6 +12,8 @@ from blogworker.web.problems import Problem, response_of
 
 REQUEST_S = 60.0
 STREAMS = ("/events",)  # server-sent events have no end
+READS = ("GET", "HEAD")
+CLIENT_LEFT = 499  # in the log, as other servers write it
 HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"referrer-policy": b"no-referrer",
@@ -49,7 +51,10 @@ class Edge:
         try:
             if scope["path"].endswith(STREAMS):
                 await self._app(scope, receive, sending)
-            else:
+            elif scope["method"] in READS:
+                await self._answer_reader(scope, receive, sending)
+                status = status or CLIENT_LEFT
+            else:  # without a reader too: what a client asks for is done, also if it does not wait for the answer
                 with fail_after(REQUEST_S):
                     await self._app(scope, receive, sending)
         except TimeoutError:
@@ -66,6 +71,39 @@ class Edge:
         finally:
             took_s = round(perf_counter() - began, 4)
             log.debug("request_answered", method=scope["method"], path=scope["path"], status=status, duration_s=took_s)
+
+    async def _answer_reader(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that changes nothing. Cancel it when the client leaves: nobody needs its statements."""
+        failed: Exception | None = None
+        async with create_task_group() as tasks:
+            tasks.start_soon(_cancel_when_gone, receive, tasks.cancel_scope)
+            try:
+                with fail_after(REQUEST_S):
+                    await self._app(scope, _no_body(), send)
+            except Exception as error:  # raised below: a task group would put it into an ExceptionGroup
+                failed = error
+            tasks.cancel_scope.cancel()
+        if failed is not None:
+            raise failed
+
+
+async def _cancel_when_gone(receive: Receive, scope: CancelScope) -> None:
+    """Cancel when the client has closed its connection. A body is read and ignored."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+def _no_body() -> Receive:
+    messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def receive() -> Message:
+        for message in messages:
+            return message
+        await sleep_forever()
+        raise AssertionError
+
+    return receive
 
 
 def _with_defaults(message: MutableMapping[str, Any]) -> list[tuple[bytes, bytes]]:

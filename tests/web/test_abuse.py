@@ -10,6 +10,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx
 import psycopg
@@ -144,6 +145,28 @@ def test_requests_that_wait_for_a_lock_leave_connections_for_others(served: Any,
         holder.rollback()
         assert {answer.result().status_code for answer in waiting} == {202}
     assert served.sql("select count(*) from blog_generations where instance_id = 'locked'") == [(40,)]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_what_a_client_does_not_wait_for_is_not_read_but_it_is_stored(
+    served: Any, admin: httpx.Client, method: str
+) -> None:
+    """The statements of readers who have left would keep connections from the others."""
+    site = f"left {uuid4()}"
+    body = json.dumps({"instanceId": site, "sourceType": "keyword", "sourceId": "k"}) if method == "POST" else ""
+    head = f"{method} {JOBS} HTTP/1.1\r\nhost: s\r\nauthorization: {admin.headers['authorization']}\r\n"
+    if body:
+        head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    with psycopg.connect(served.database_url) as holder:
+        holder.execute("lock table blog_generations in access exclusive mode")
+        with connection(served) as leaving:
+            leaving.sendall(f"{head}\r\n{body}".encode())
+            _until(lambda: served_waits(holder))
+        if method == "GET":
+            _until(lambda: not served_waits(holder))
+    if method == "POST":
+        _until(lambda: served.sql("select count(*) from blog_generations where instance_id = %s", site) == [(1,)])
+    assert admin.get("/api/breakers").status_code == 200
 
 
 def test_lost_connections_of_the_pool_are_replaced_before_they_are_used(served: Any, admin: httpx.Client) -> None:
