@@ -30,13 +30,18 @@ pytestmark = pytest.mark.timeout(300)
 
 
 class Demo:
-    """A demo that runs, and the processes that belong to it.
+    """A demo that runs, or another command, and the processes that belong to it.
 
     All inherit the mark of its environment but Postgres, which is given one of its own: its data are in our TMPDIR.
     """
 
     def __init__(
-        self, *options: str, folder: Path, python: Sequence[str] = (sys.executable,), user: int | None = None
+        self,
+        *options: str,
+        folder: Path,
+        command: Sequence[str] = (),
+        python: Sequence[str] = (sys.executable,),
+        user: int | None = None,
     ) -> None:
         self.mark = uuid4().hex
         self.temporary = Path(tempfile.mkdtemp(prefix="bw-", dir=SHARED))
@@ -46,7 +51,7 @@ class Demo:
         self.posts = folder / "posts of the demo"
         inherited = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
         self.process = subprocess.Popen(
-            [*python, "-m", "blogworker", "demo", "--out", str(self.posts), *options],
+            [*python, "-m", "blogworker", *(command or ("demo", "--out", str(self.posts))), *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -160,6 +165,22 @@ def test_a_demo_cut_short_while_its_database_starts_leaves_nothing_running(start
 
     assert code == 130, said
     assert demo.relatives() == []
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_bench_that_is_stopped_leaves_nothing_running(start: Start, sent: signal.Signals) -> None:
+    """SIGTERM ended the bench at once, and left its workers, simulator and servers to the machine."""
+    bench = start("--jobs", "300", command=("bench", "chaos"))
+    until_running(bench, "chaos/1", "chaos/2", "simulate", "postgres")
+
+    bench.process.send_signal(sent)
+    code, said = bench.finish(within_s=60)
+
+    assert code == 130, said
+    assert "Traceback" not in said
+    assert bench.relatives() == []
+    assert list(bench.temporary.iterdir()) == []
 
 
 @pytest.mark.proof

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-import anyio
 import typer
 
 from blogworker.bench.commands.plot import Chart
 from blogworker.bench.commands.printing import AS_JSON, PLOT, print_rows
+from blogworker.bench.commands.running import run_bench
 from blogworker.cli.extras import extra
 from blogworker.settings import LogSettings
 from blogworker.telemetry import configure
@@ -35,7 +35,7 @@ def burst_row(*, sites: int, slots: int) -> dict[str, float]:
     """Measure, and return the figures."""
     with extra("demo"):
         from blogworker.bench.burst import measure
-    found = anyio.run(partial(measure, sites=sites, slots=slots))
+    found = run_bench(partial(measure, sites=sites, slots=slots))
     return {
         "sites": found.sites,
         "claims": found.claims,

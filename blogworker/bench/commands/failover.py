@@ -4,11 +4,11 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-import anyio
 import typer
 
 from blogworker.bench.commands.plot import Chart
 from blogworker.bench.commands.printing import AS_JSON, PLOT, draw, progress_printer
+from blogworker.bench.commands.running import run_bench
 from blogworker.cli.extras import extra
 from blogworker.cli.output import console, emit_json, table
 from blogworker.errors import SettingsError
@@ -50,7 +50,7 @@ def failover(
         raise SettingsError(f"no such fault; there are: {', '.join(FAULTS)}")
     plan = Plan(jobs=jobs, speed=speed)
     progress = progress_printer(as_json)
-    figures = [anyio.run(partial(measure, found, plan, progress=progress)) for found in chosen]
+    figures = [run_bench(partial(measure, found, plan, progress=progress)) for found in chosen]
     runs = [asdict(figure) for figure in figures]
     draw(plot, Chart(f"{jobs} jobs, {speed:g} times speed", runs, ["fault"]))
     if as_json:

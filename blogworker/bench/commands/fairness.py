@@ -5,10 +5,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import anyio
 import typer
 
 from blogworker.bench.commands.printing import AS_JSON, PLOT, print_rows, print_runs, progress_printer
+from blogworker.bench.commands.running import run_bench
 from blogworker.cli.extras import extra
 from blogworker.settings import LogSettings
 from blogworker.telemetry import configure
@@ -52,7 +52,7 @@ def fairness(
 def _claims(busy: int, backlog: int, new: int, slots: int, *, as_json: bool, plot: Path | None) -> None:
     from blogworker.bench.fairness import measure
 
-    found = anyio.run(partial(measure, busy=busy, backlog=backlog, new=new, slots=slots))
+    found = run_bench(partial(measure, busy=busy, backlog=backlog, new=new, slots=slots))
     row = {
         "busy_sites": busy,
         "new_sites": new,
@@ -68,7 +68,7 @@ def _claims(busy: int, backlog: int, new: int, slots: int, *, as_json: bool, plo
 def _token_share(*, as_json: bool, plot: Path | None) -> None:
     from blogworker.bench.token_share import measure
 
-    found = anyio.run(partial(measure, sites=3, seconds=1_000, slots=40))
+    found = run_bench(partial(measure, sites=3, seconds=1_000, slots=40))
     title = "Tokens of sites whose jobs use 20,000 and 5,000, with a small quota"
     print_rows([asdict(found)], title, by=[], as_json=as_json, plot=plot)
 
@@ -76,7 +76,7 @@ def _token_share(*, as_json: bool, plot: Path | None) -> None:
 def _newcomers(plan: "Plan", *, as_json: bool, plot: Path | None) -> None:
     from blogworker.bench.newcomers import measure
 
-    figures = anyio.run(partial(measure, plan, progress=progress_printer(as_json)))
+    figures = run_bench(partial(measure, plan, progress=progress_printer(as_json)))
     title = (
         f"{plan.new} new sites beside {plan.busy} with {plan.backlog} jobs each, {plan.slots} slots per worker, "
         f"speed {plan.speed:g}; times in seconds on the providers' clock"

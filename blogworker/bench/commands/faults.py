@@ -4,11 +4,11 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-import anyio
 import typer
 
 from blogworker.bench.commands.plot import Chart
 from blogworker.bench.commands.printing import AS_JSON, PLOT, draw, progress_printer
+from blogworker.bench.commands.running import run_bench
 from blogworker.cli.extras import extra
 from blogworker.cli.output import console, emit_json, table
 from blogworker.settings import LogSettings
@@ -32,7 +32,7 @@ def faults(
     plan = Plan(jobs, sites, workers, concurrency, speed, within)
     progress = progress_printer(as_json)
     try:
-        found = anyio.run(partial(measure, plan, progress=progress))
+        found = run_bench(partial(measure, plan, progress=progress))
     except TimeoutError:
         console().print(f"not all of {jobs:,} jobs were done within {within:g} s")
         raise typer.Exit(1) from None

@@ -3,10 +3,10 @@
 from functools import partial
 from pathlib import Path
 
-import anyio
 import typer
 
 from blogworker.bench.commands.printing import AS_JSON, PLOT, print_runs, progress_printer
+from blogworker.bench.commands.running import run_bench
 from blogworker.cli.extras import extra
 from blogworker.section import load_section
 from blogworker.settings import LogSettings, OpenAISettings, ReplicateSettings
@@ -35,5 +35,5 @@ def growth(
     if any(size.sites < 10 or size.jobs < 20 * size.sites // 10 for size in wanted):
         raise typer.BadParameter("each size needs 10 sites and two jobs per site", param_hint="--sizes")
     prices = Prices(load_section(OpenAISettings), load_section(ReplicateSettings))
-    found = anyio.run(partial(measure, wanted, rounds=rounds, prices=prices, progress=progress_printer(as_json)))
+    found = run_bench(partial(measure, wanted, rounds=rounds, prices=prices, progress=progress_printer(as_json)))
     print_runs(found, f"Medians of {rounds}, in milliseconds", by="size", heading="{}", as_json=as_json, plot=plot)

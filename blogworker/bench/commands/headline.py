@@ -3,10 +3,10 @@
 from functools import partial
 from pathlib import Path
 
-import anyio
 import typer
 
 from blogworker.bench.commands.printing import AS_JSON, PLOT, print_runs, progress_printer
+from blogworker.bench.commands.running import run_bench
 from blogworker.cli.extras import extra
 from blogworker.settings import LogSettings
 from blogworker.telemetry import configure
@@ -28,7 +28,7 @@ def headline(
         from blogworker.bench.headline import Plan, measure
     configure(LogSettings(level="error"))
     plan = Plan(jobs, sites, workers, slots, speed, seed, http)
-    figures = anyio.run(partial(measure, plan, progress=progress_printer(as_json)))
+    figures = run_bench(partial(measure, plan, progress=progress_printer(as_json)))
     title = f"{jobs:,} jobs of {sites} sites, {workers} workers of {slots} slots; minutes on the providers' clock"
     print_runs(figures, title, by="fleet", heading="{}", as_json=as_json, plot=plot)
     ours = figures[0]

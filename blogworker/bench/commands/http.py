@@ -3,10 +3,10 @@
 from functools import partial
 from pathlib import Path
 
-import anyio
 import typer
 
 from blogworker.bench.commands.printing import AS_JSON, PLOT, print_runs, progress_printer
+from blogworker.bench.commands.running import run_bench
 from blogworker.cli.extras import extra
 from blogworker.settings import LogSettings
 from blogworker.telemetry import configure
@@ -28,7 +28,7 @@ def http(
         from blogworker.bench.http import Plan, measure
     configure(LogSettings(level="error"))
     plan = Plan(backlog, sites, rate, seconds, burst, burst_sites)
-    found = anyio.run(partial(measure, plan, progress=progress_printer(as_json)))
+    found = run_bench(partial(measure, plan, progress=progress_printer(as_json)))
     print_runs([found], "The HTTP interface", by="backlog", heading="{} jobs / sites", as_json=as_json, plot=plot)
     if found.burst_dropped or found.burst_stored != found.burst_accepted:
         raise typer.Exit(1)

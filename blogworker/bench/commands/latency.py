@@ -3,10 +3,10 @@
 from functools import partial
 from pathlib import Path
 
-import anyio
 import typer
 
 from blogworker.bench.commands.printing import AS_JSON, PLOT, print_runs
+from blogworker.bench.commands.running import run_bench
 from blogworker.cli.extras import extra
 from blogworker.settings import LogSettings
 from blogworker.telemetry import configure
@@ -21,7 +21,7 @@ def pickup(
     with extra("demo"):
         from blogworker.bench.pickup import measure
     configure(LogSettings(level="error"))
-    found = anyio.run(partial(measure, jobs=jobs))
+    found = run_bench(partial(measure, jobs=jobs))
     print_runs(
         [found],
         "From the return of enqueue to the start of the job",
@@ -44,7 +44,7 @@ def io(
     with extra("demo"):
         from blogworker.bench.io import measure
     configure(LogSettings(level="error"))
-    found = anyio.run(partial(measure, jobs=jobs, slots=slots))
+    found = run_bench(partial(measure, jobs=jobs, slots=slots))
     print_runs(
         [found], f"{jobs:,} jobs that wait for 200 ms", by="slots", heading="{} slots", as_json=as_json, plot=plot
     )

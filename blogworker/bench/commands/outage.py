@@ -3,11 +3,11 @@
 from functools import partial
 from pathlib import Path
 
-import anyio
 import typer
 
 from blogworker.bench.commands.plot import Chart
 from blogworker.bench.commands.printing import AS_JSON, PLOT, draw, progress_printer
+from blogworker.bench.commands.running import run_bench
 from blogworker.cli.extras import extra
 from blogworker.cli.output import console, emit_json, table
 from blogworker.settings import LogSettings
@@ -33,7 +33,7 @@ def outage(
     configure(LogSettings(level="error"))
     plan = Plan(provider, seconds, before, after, workers, concurrency, sites, jobs, speed)
     progress = progress_printer(as_json)
-    found = anyio.run(partial(measure, plan, progress=progress))
+    found = run_bench(partial(measure, plan, progress=progress))
     row = {
         "jobs_s_before": round(found.before_per_s, 2),
         "during": round(found.during_per_s, 2),

@@ -4,11 +4,11 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-import anyio
 import typer
 
 from blogworker.bench.commands.plot import Chart
 from blogworker.bench.commands.printing import AS_JSON, PLOT, draw, print_runs, progress_printer
+from blogworker.bench.commands.running import run_bench
 from blogworker.cli.extras import extra
 from blogworker.settings import LogSettings
 from blogworker.telemetry import configure
@@ -29,7 +29,7 @@ def pipeline(
     with extra("demo"):
         from blogworker.bench.pipeline import Plan, measure
     configure(LogSettings(level="error"))
-    figures = anyio.run(
+    figures = run_bench(
         partial(measure, Plan(jobs, workers, slots, speed, by_stage), progress=progress_printer(as_json))
     )
     title = f"{jobs:,} blogs, {workers} x {by_stage or slots} slots, {speed:g} times speed; CPU and statements per blog"
@@ -52,7 +52,7 @@ def memory(
     configure(LogSettings(level="error"))
     counts = [int(count) for count in slots.split(",")]
     progress = progress_printer(as_json)
-    figures = anyio.run(partial(measure, jobs=jobs, slots=counts, speed=speed, progress=progress))
+    figures = run_bench(partial(measure, jobs=jobs, slots=counts, speed=speed, progress=progress))
     title = f"Resident memory of one worker, {jobs:,} blogs at {speed:g} times speed"
     print_runs(figures, title, by="slots", heading="{} slots", as_json=as_json, plot=plot)
     if any(f.done < jobs or f.twice for f in figures):

@@ -3,12 +3,12 @@
 from functools import partial
 from pathlib import Path
 
-import anyio
 import typer
 
 from blogworker.bench.commands.burst import burst_chart, burst_row
 from blogworker.bench.commands.plot import Chart
 from blogworker.bench.commands.printing import AS_JSON, PLOT, print_charts, print_rows, progress_printer
+from blogworker.bench.commands.running import run_bench
 from blogworker.cli.extras import extra
 from blogworker.settings import LogSettings
 from blogworker.telemetry import configure
@@ -29,7 +29,7 @@ def claim(
     configure(LogSettings(level="warning"))
     backlogs = [Backlog(1_000, 50), Backlog(jobs, sites)]
     progress = progress_printer(as_json)
-    found = anyio.run(partial(measure, backlogs, slots=slots, rounds=rounds, progress=progress))
+    found = run_bench(partial(measure, backlogs, slots=slots, rounds=rounds, progress=progress))
     small = found[0]
     rows = [
         {
@@ -64,7 +64,7 @@ def queue(
     with extra("demo"):
         from blogworker.bench.queue import measure
     configure(LogSettings(level="warning"))
-    found = anyio.run(partial(measure, jobs=jobs, sites=sites, workers=[1, workers], concurrency=concurrency))
+    found = run_bench(partial(measure, jobs=jobs, sites=sites, workers=[1, workers], concurrency=concurrency))
     alone = found[0]
     rows = [
         {
@@ -95,7 +95,7 @@ def enqueue(
         from blogworker.bench.enqueue import measure
     configure(LogSettings(level="warning"))
     progress = progress_printer(as_json)
-    found = anyio.run(partial(measure, producers=producers, jobs=jobs, rounds=rounds, progress=progress))
+    found = run_bench(partial(measure, producers=producers, jobs=jobs, rounds=rounds, progress=progress))
     row = {
         "producers": producers,
         "with_notify_per_s": round(found.on_per_s, 1),
@@ -118,7 +118,7 @@ def sustained(
         from blogworker.bench.sustained import measure
     configure(LogSettings(level="warning"))
     progress = progress_printer(as_json)
-    found = anyio.run(partial(measure, jobs=jobs, backlog=backlog, sites=sites, stretches=stretches, progress=progress))
+    found = run_bench(partial(measure, jobs=jobs, backlog=backlog, sites=sites, stretches=stretches, progress=progress))
     rows = [
         {
             "done": f.done,
@@ -146,7 +146,7 @@ def settle(
     with extra("demo"):
         from blogworker.bench.settle import measure
     configure(LogSettings(level="warning"))
-    found = anyio.run(partial(measure, rates=[50.0, 200.0, 800.0], outcomes=outcomes))
+    found = run_bench(partial(measure, rates=[50.0, 200.0, 800.0], outcomes=outcomes))
     rows = [
         {
             "offered_per_s": f.per_second,
@@ -172,7 +172,7 @@ def recovery(
         from blogworker.bench.recovery import measure
     configure(LogSettings(level="error"))
     progress = progress_printer(as_json)
-    found = anyio.run(partial(measure, rounds=rounds, jobs=jobs, progress=progress))
+    found = run_bench(partial(measure, rounds=rounds, jobs=jobs, progress=progress))
     rows: list[dict[str, int | float | str]] = [
         {
             "after_a_kill": f.case,

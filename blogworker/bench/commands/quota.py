@@ -4,11 +4,11 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-import anyio
 import typer
 
 from blogworker.bench.commands.plot import Chart
 from blogworker.bench.commands.printing import AS_JSON, PLOT, draw, print_rows, progress_printer
+from blogworker.bench.commands.running import run_bench
 from blogworker.cli.extras import extra
 from blogworker.cli.output import emit_json, show_rows
 from blogworker.settings import LogSettings
@@ -34,7 +34,7 @@ def quota(
     plan = Plan(jobs=jobs, speed=speed, tokens_per_minute=tpm, provider_burst=vendor_burst, slots=slots)
     progress = progress_printer(as_json)
     counts, chosen = [int(count) for count in workers.split(",")], [Scenario(name) for name in scenarios.split(",")]
-    figures = anyio.run(partial(measure, plan, chosen, workers=counts, seed=seed, progress=progress))
+    figures = run_bench(partial(measure, plan, chosen, workers=counts, seed=seed, progress=progress))
     rows: list[dict[str, int | float | str]] = [
         {
             "scenario": f.scenario.value,
@@ -71,8 +71,8 @@ def limiter(
         from blogworker.bench.quota import contention, overhead
     configure(LogSettings(level="error"))
     progress = progress_printer(as_json)
-    one = anyio.run(partial(overhead, per_s=per_s, seconds=seconds, rounds=rounds, progress=progress))
-    many = anyio.run(partial(contention, workers=clients, requests_per_minute=rpm, seconds=seconds))
+    one = run_bench(partial(overhead, per_s=per_s, seconds=seconds, rounds=rounds, progress=progress))
+    many = run_bench(partial(contention, workers=clients, requests_per_minute=rpm, seconds=seconds))
     if as_json:
         emit_json({"one": asdict(one), "many": asdict(many)})
     charts = []

@@ -5,11 +5,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import anyio
 import typer
 
 from blogworker.bench.commands.plot import Chart
 from blogworker.bench.commands.printing import AS_JSON, PLOT, draw, progress_printer
+from blogworker.bench.commands.running import run_bench
 from blogworker.cli.extras import extra
 from blogworker.cli.output import console, emit_json, facts, table
 from blogworker.settings import LogSettings
@@ -48,7 +48,7 @@ def chaos(
         kill_every_s=kill_every,
         burst_sites=burst,
     )
-    verdict = anyio.run(partial(run, plan, logs=logs, progress=progress_printer(as_json)))
+    verdict = run_bench(partial(run, plan, logs=logs, progress=progress_printer(as_json)))
     _print({"chaos": verdict}, as_json=as_json, plot=plot)
 
 
@@ -72,9 +72,9 @@ def storm(
     plan = bench.Plan(jobs, sites, workers, concurrency, speed, every_s=kill_every, timeout_s=within)
     beside = replace(plan, jobs=others, sites=min(sites, others), speed=min(speed, bench.KILLER_SPEED))
     progress(f"{jobs:,} jobs; one of {workers} workers is killed every {kill_every:g} s until all jobs have ended")
-    verdicts = {"storm": anyio.run(partial(bench.kill_workers, plan, progress=progress))}
+    verdicts = {"storm": run_bench(partial(bench.kill_workers, plan, progress=progress))}
     progress(f"one job among {others} others kills its workers")
-    verdicts["culprit"] = anyio.run(partial(bench.run_killer_job, beside, progress=progress))
+    verdicts["culprit"] = run_bench(partial(bench.run_killer_job, beside, progress=progress))
     _print(verdicts, as_json=as_json, plot=plot)
 
 
