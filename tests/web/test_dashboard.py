@@ -168,6 +168,47 @@ def test_jobs_are_cancelled_and_retried_in_bulk(served: Any, operator: httpx.Cli
     assert "no+job" in operator.post("/jobs/change", data={"key": key(operator), "do": "retry"}).headers["location"]
 
 
+def test_all_jobs_that_match_the_filter_are_cancelled_and_retried(served: Any, operator: httpx.Client) -> None:
+    """Also those on other pages, and no other ones."""
+    served.sql(
+        "insert into blog_generations (instance_id, source_type, source_id) "
+        "select case when n <= 60 then 'all of it' else 'another' end, 'keyword', 'k' || n "
+        "from generate_series(1, 61) as n"
+    )
+    page = operator.get("/jobs", params={"site": "all of it", "before": "5"}).text
+    assert '<input type="hidden" name="site" value="all of it">' in page
+    assert 'name="before"' not in page
+    assert "all that match" not in operator.get("/jobs").text
+    form = {"key": key(operator), "site": "all of it"}
+
+    def states() -> dict[str, int]:
+        return dict(
+            served.sql(
+                "select instance_id || ' ' || status, count(*) from blog_generations "
+                "where instance_id in ('all of it', 'another') group by 1"
+            )
+        )
+
+    none = operator.post("/jobs/change", data=form | {"do": "cancel-all", "status": "DONE"})
+    assert "no+job+matches" in none.headers["location"]
+    cancelled = operator.post("/jobs/change", data=form | {"do": "cancel-all"})
+    assert "60+jobs+cancelled" in cancelled.headers["location"]
+    assert states() == {"all of it CANCELLED": 60, "another PENDING": 1}
+    retried = operator.post("/jobs/change", data=form | {"do": "retry-all", "text": "k"})
+    assert "60+jobs+retried" in retried.headers["location"]
+    assert states() == {"all of it PENDING": 60, "another PENDING": 1}
+
+    without = operator.post("/jobs/change", data={"key": key(operator), "do": "cancel-all"})
+    assert (without.status_code, "filter the jobs first" in without.text) == (400, True)
+    served.sql(
+        "insert into blog_generations (instance_id, source_type, source_id) "
+        "select 'all of it', 'keyword', 'm' || n from generate_series(1, 441) n"
+    )
+    many = operator.post("/jobs/change", data=form | {"do": "cancel-all"})
+    assert (many.status_code, "more than 500 jobs match" in many.text) == (400, True)
+    assert states()["all of it PENDING"] == 501
+
+
 def test_a_site_is_paused_resumed_and_weighted(served: Any, operator: httpx.Client) -> None:
     job(served, "corner shop")
     form = {"key": key(operator), "site": "corner shop"}

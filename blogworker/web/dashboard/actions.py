@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from blogworker.errors import SettingsError
 from blogworker.ops.breakers import close_breaker
-from blogworker.ops.jobs import cancel_jobs
+from blogworker.ops.jobs import cancel_jobs, list_jobs, searched_to
 from blogworker.ops.pauses import pause_stages, resume_stages
 from blogworker.ops.quotas import unblock_quota
 from blogworker.ops.retry import Choice, plan_retry, retry_jobs
@@ -15,26 +15,51 @@ from blogworker.ops.tokens import Principal
 from blogworker.ops.workers import quiet_worker, resume_worker
 from blogworker.plurals import counted
 from blogworker.queue.job import Stage
+from blogworker.web.dashboard.filters import BEFORE, asked_for, filter_of
 from blogworker.web.dashboard.session import Form, back
 from blogworker.web.jobs import BIGGEST_ID
 
-MOST_RETRIED = 500  # jobs by one click; the command retries any number
+MOST_CHANGED = 500  # jobs by one click; the commands change any number
+ALL = "-all"  # of the jobs that match
 LIGHTEST, HEAVIEST = 0.001, 1_000.0  # weight of a site
 
 
 async def change_jobs(request: Request, _: Principal, form: Form) -> Response:
-    """Retry or cancel the chosen jobs."""
-    ids = [int(text) for text in form.every("id") if text.isascii() and text.isdecimal() and len(text) < 20]
-    ids = [job_id for job_id in dict.fromkeys(ids) if 0 < job_id <= BIGGEST_ID]
+    """Retry or cancel the chosen jobs, or all that match the filter."""
+    action = form.one("do")
+    matching = action.endswith(ALL)
+    ids, note = await _matching(request, form) if matching else (_chosen(form), "")
     if not ids:
-        return back(request, "no job is selected", default="/jobs")
-    if form.one("do") == "cancel":
+        return back(request, "no job matches" if matching else "no job is selected", default="/jobs")
+    if action.removesuffix(ALL) == "cancel":
         cancelled = await cancel_jobs(request.app.state.database, ids)
         others = len(ids) - len(cancelled)
-        return back(
-            request, f"{counted(len(cancelled), 'job')} cancelled" + (f", {others:,} had ended" if others else "")
+        ended = f", {others:,} had ended" if others else ""
+        return back(request, f"{counted(len(cancelled), 'job')} cancelled{ended}{note}", default="/jobs")
+    return back(request, await _retry(request, Choice(job_ids=ids)) + note, default="/jobs")
+
+
+def _chosen(form: Form) -> list[int]:
+    ids = [int(text) for text in form.every("id") if text.isascii() and text.isdecimal() and len(text) < 20]
+    return [job_id for job_id in dict.fromkeys(ids) if 0 < job_id <= BIGGEST_ID]
+
+
+async def _matching(request: Request, form: Form) -> tuple[list[int], str]:
+    """Return the jobs that match the filter of the form, and a note if older ones were not searched.
+
+    Raises SettingsError without a filter, and for more jobs than one click may change.
+    """
+    asked = asked_for(form.one) | {BEFORE: ""}
+    if not any(asked.values()):
+        raise SettingsError("filter the jobs first")
+    wanted, database = filter_of(asked), request.app.state.database
+    found = await list_jobs(database, wanted, most=MOST_CHANGED + 1)
+    if len(found) > MOST_CHANGED:
+        raise SettingsError(
+            f"more than {MOST_CHANGED} jobs match: narrow the filter, or use `blogworker retry` or `blogworker cancel`"
         )
-    return back(request, await _retry(request, Choice(job_ids=ids)), default="/jobs")
+    oldest = await searched_to(database, wanted) if wanted.is_search else None
+    return [job.id for job in found], f"; jobs older than {oldest} were not searched" if oldest else ""
 
 
 async def retry_kind(request: Request, _: Principal, form: Form) -> Response:
@@ -44,7 +69,7 @@ async def retry_kind(request: Request, _: Principal, form: Form) -> Response:
 
 async def _retry(request: Request, choice: Choice) -> str:
     plan = await plan_retry(request.app.state.database, choice, request.app.state.prices)
-    if len(plan.jobs) > MOST_RETRIED:
+    if len(plan.jobs) > MOST_CHANGED:
         raise SettingsError(
             f"{len(plan.jobs):,} jobs: retry so many with `blogworker retry`, which shows the cost first"
         )

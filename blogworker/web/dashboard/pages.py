@@ -17,7 +17,7 @@ from blogworker.ops.costs import CostsRequest, Period, read_costs, read_spending
 from blogworker.ops.errors import ErrorGroup, list_errors
 from blogworker.ops.explain import explain_job
 from blogworker.ops.history import read_history
-from blogworker.ops.jobs import JobFilter, find_job, list_jobs, searched_to, show_job
+from blogworker.ops.jobs import find_job, list_jobs, searched_to, show_job
 from blogworker.ops.pauses import list_pauses
 from blogworker.ops.pulse import MOST, read_pulse
 from blogworker.ops.quotas import list_quotas
@@ -29,6 +29,7 @@ from blogworker.post import render as post_text
 from blogworker.queue.job import Status
 from blogworker.web.access import visitor
 from blogworker.web.dashboard.charts import throughput, waits
+from blogworker.web.dashboard.filters import AGES, DAY_S, FIELDS, HOUR_S, STAGES, asked_for, filter_of
 from blogworker.web.dashboard.session import render, show
 from blogworker.web.jobs import BIGGEST_ID
 from blogworker.web.problems import Problem
@@ -37,12 +38,8 @@ from blogworker.web.shared import Shared
 SLOW_S = 10.0
 SLOW_SHARE = 0.005  # of the time
 LIVE_S = 2.0  # how often the overview changes
-HOUR_S, DAY_S = 3_600, 86_400
 STEPS = {"hour": (HOUR_S, 60), "day": (DAY_S, 900)}
 MOST_JOBS, MOST_SITES, MOST_ERRORS, MOST_AUDIT = 50, 200, 5, 200
-STAGES = ("source", "ideas", "content", "image", "publish")
-FILTERS = ("text", "status", "stage", "site", "kind", "age", "before")
-AGES = {"1 hour": HOUR_S, "1 day": DAY_S, "7 days": 7 * DAY_S, "30 days": 30 * DAY_S}
 PICTURES = {
     b"\x89PNG": "image/png",
     b"\xff\xd8\xff": "image/jpeg",
@@ -129,18 +126,8 @@ async def events(request: Request, principal: Principal) -> Response:
 
 
 async def jobs(request: Request, principal: Principal) -> Response:
-    given = request.query_params
-    asked = {name: given.get(name, "").strip().replace("\0", "") for name in FILTERS}
-    status, before = asked["status"], asked["before"]
-    wanted = JobFilter(
-        status=Status(status) if status in list(Status) else None,
-        instance_id=asked["site"] or None,
-        text=asked["text"] or None,
-        stage=asked["stage"] if asked["stage"] in STAGES else None,
-        kind=asked["kind"] or None,
-        within_s=AGES.get(asked["age"]),
-        before=int(before) if before.isascii() and before.isdecimal() and len(before) < 19 else None,
-    )
+    asked = asked_for(request.query_params.get)
+    wanted = filter_of(asked)
     database: Database = request.app.state.database
     found = await list_jobs(database, wanted, most=MOST_JOBS)
     more = found[-1].id if len(found) == MOST_JOBS else None
@@ -152,6 +139,7 @@ async def jobs(request: Request, principal: Principal) -> Response:
         "jobs.html",
         jobs=found,
         asked=asked,
+        filtered={name: asked[name] for name in FIELDS if asked[name]},
         statuses=list(Status),
         stages=STAGES,
         ages=list(AGES),
