@@ -1,6 +1,7 @@
 """A real Postgres for all tests: started once, a fresh copy of a migrated database for each test."""
 
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from tests.rewriting import rewrite_share
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of ours is made in it
 ROOM = 4 * 2**30  # bytes, for the servers of all pytest workers
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` ignores it, for all processes of a test too
 os.environ["BLOGWORKER_ENV_FILE"] = ""  # no test takes the settings of this machine's own workers
 
 # A property is about what holds, not about how fast this machine makes examples of it.
