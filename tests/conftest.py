@@ -28,7 +28,6 @@ from tests.rewriting import rewrite_share
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of ours is made in it
 ROOM = 4 * 2**30  # bytes, for the servers of all pytest workers
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` ignores it, for all processes of a test too
 os.environ["BLOGWORKER_ENV_FILE"] = ""  # no test takes the settings of this machine's own workers
 
 # A property is about what holds, not about how fast this machine makes examples of it.
@@ -87,6 +86,14 @@ def no_secrets_of_other_tests() -> Iterator[None]:
     """A secret in one test's settings may be a plain word in another test."""
     yield
     SECRETS.clear()
+
+
+@pytest.fixture
+def default_hangup() -> Iterator[None]:
+    """SIGHUP as it is without `nohup`, which ignores it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="session")

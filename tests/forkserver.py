@@ -69,6 +69,7 @@ def start(server: socket.socket, clients: Clients, own: tuple[socket.socket, ...
     if not child:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup make test` ignores it
         for inherited in (server, client, *own, *clients.values()):
             inherited.close()
         begin(request, streams)

@@ -109,7 +109,7 @@ async def _run(
         tasks.cancel_scope.cancel()
     took_s = current_time() - started
     logs = WorkerLogs.read([fleet.log(name) for name in plan.names])
-    report = Report(cluster.submissions, cluster.injected, fleet.exits, fleet.killed, fleet.stopped, logs)
+    report = Report(cluster.submissions, cluster.injected, fleet.exits, fleet.killed, logs)
     found = await collect(cluster.database, cluster.simulator, report)
     return {"seconds": round(took_s, 1), **worker_facts(found)}, found
 
@@ -144,7 +144,7 @@ def _promises(found: Evidence) -> Iterable[Promise]:
     yield promises.published_once(found)
     yield promises.paid_once(found)
     yield promises.spend_recorded_once(found)
-    yield promises.workers_end_only_when_told(found)
+    yield promises.workers_end_only_when_signalled(found)
 
 
 def _none_failed(found: Evidence) -> Promise:

@@ -20,6 +20,7 @@ from blogworker.db.pool import Database
 from blogworker.errors import DatabaseNotReady
 from blogworker.queue.rescue import FormerLease
 from blogworker.settings import Settings, WorkerSettings
+from blogworker.signals import handled_signals
 from blogworker.telemetry import get_logger, systemd
 
 COMPATIBILITY_S = 5.0
@@ -35,12 +36,6 @@ def has_terminal() -> bool:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
         return True
     return False
-
-
-def handled_signals() -> tuple[signal.Signals, ...]:
-    """Return the signals of a worker. SIGHUP would kill it by default; `nohup` makes it ignored."""
-    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    return (signal.SIGTERM, signal.SIGINT) if ignored else (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Supervisor:

@@ -14,7 +14,8 @@ The state machine is in SQL (`sql/schema/breakers.sql`). This module is one proc
 
 A call that started before the breaker last opened belongs to that outage: it is not counted, and costs no attempt.
 
-While a breaker is open, only a *probe* may call the provider: one test call of one worker of the fleet.
+While a breaker is open, only a *probe* may call the provider: one job of the fleet, until a call has shown whether the
+provider works.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
@@ -41,6 +42,7 @@ PROVIDERS = ("openai", "replicate", "wix")
 REASON_MAX = 2_000  # characters of a provider's message
 VERDICT_S = 2.0  # how long a failed call waits to learn whether an outage begins; the job keeps its slot
 PROBE_S = 10.0  # a probe whose worker is silent for this long counts as dead
+KEPT_S = PROBE_S / 2  # how long a call may keep its probe for the next one; `sync` has just extended it
 FRESH_S = 0.25  # how old the snapshot of an open breaker may be before a claim
 JITTER_S = 1.0  # spreads the jobs that wait for the provider
 STEP_BACK_S = 2.0  # the job of a failed probe waits longer, so that a faulty job is not the next probe again
@@ -190,11 +192,12 @@ class Breakers:
             raise self._down(call.provider) from error
 
     async def _answered(self, call: Call) -> None:
-        """The provider works. Close the breaker if the call was its probe, and says something about main calls."""
+        """Note that the provider answered. If the call was a probe, close the breaker, or keep the probe if the answer
+        proves nothing about main calls."""
         if call.probe is not None and call.secondary and self._snapshots[call.provider].refused_main:
             # Keep the probe for the main call of this attempt, also after an error: a prediction that failed, for
             # example, is followed by a new one. Otherwise, jobs that begin like this use up every probe.
-            self._unsent[call.provider] = replace(call.probe, good_until=current_time() + PROBE_S)
+            self._unsent[call.provider] = replace(call.probe, good_until=current_time() + KEPT_S)
         else:
             await self._end_probe_of(call, "alive")
 

@@ -87,7 +87,11 @@ class Gatekeeper:
             raise _too_many(wait_s, f"this token allows {self._rpm:,} requests per minute")
         if self._noted.get(principal.token_id, -NOTED_EVERY_S) <= now - NOTED_EVERY_S:
             _bounded(self._noted)[principal.token_id] = now
-            await note_use(self._database, principal)
+            try:
+                await note_use(self._database, principal)
+            except BaseException:  # also when the client leaves
+                self._noted.pop(principal.token_id, None)
+                raise
         return principal
 
     def _refused(self, address: str) -> Problem:

@@ -52,9 +52,9 @@ class Edge:
             if scope["path"].endswith(STREAMS):
                 await self._app(scope, receive, sending)
             elif scope["method"] in READS:
-                await self._answer_reader(scope, receive, sending)
+                await self._answer_read(scope, receive, sending)
                 status = status or CLIENT_LEFT
-            else:  # without a reader too: what a client asks for is done, also if it does not wait for the answer
+            else:  # a change is completed, also if its client leaves
                 with fail_after(REQUEST_S):
                     await self._app(scope, receive, sending)
         except TimeoutError:
@@ -72,8 +72,8 @@ class Edge:
             took_s = round(perf_counter() - began, 4)
             log.debug("request_answered", method=scope["method"], path=scope["path"], status=status, duration_s=took_s)
 
-    async def _answer_reader(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request that changes nothing. Cancel it when the client leaves: nobody needs its statements."""
+    async def _answer_read(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that only reads. Cancel it when its client leaves: nobody needs its statements."""
         failed: Exception | None = None
         async with create_task_group() as tasks:
             tasks.start_soon(_cancel_when_gone, receive, tasks.cancel_scope)

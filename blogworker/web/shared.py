@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Generic, TypeVar
 
-from anyio import Lock, fail_after
+from anyio import CancelScope, Lock, fail_after
 
 T = TypeVar("T")
 LONGEST_S = 300.0
@@ -37,7 +37,8 @@ class Shared(Generic[T]):
             if (found := self._current()) is None:
                 began = monotonic()
                 try:
-                    with fail_after(READ_S):
+                    # Shielded: when this caller leaves, the others still want the result.
+                    with CancelScope(shield=True), fail_after(READ_S):
                         value = await self._read()
                 except Exception as error:
                     self._error = (monotonic(), error)

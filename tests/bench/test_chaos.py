@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from signal import SIGTERM
 from typing import Any
 
 import pytest
@@ -31,9 +32,7 @@ SLEEP = "import time; time.sleep(600)"
 
 
 def evidence(**other: Any) -> Evidence:
-    report = Report(
-        Submissions(1), Injected(), exits=Counter(), killed=0, stopped=0, logs=WorkerLogs(Counter(), ()), poisons=1
-    )
+    report = Report(Submissions(1), Injected(), exits=Counter(), killed=0, logs=WorkerLogs(Counter(), ()), poisons=1)
     report.submissions.accepted.add("walnut desk no. 1")
     facts: dict[str, Any] = {
         "report": report,
@@ -70,9 +69,9 @@ def claims(*seconds: float, site: str = "chaos-site-0") -> list[dict[str, Any]]:
     return [{"job_id": 1, "instance_id": site, "attempt": 1, "at": NOON + timedelta(seconds=s)} for s in seconds]
 
 
-def exits(codes: Mapping[int, int], *, killed: int = 0, stopped: int = 0) -> Evidence:
+def exits(codes: Mapping[int, int], *, killed: int = 0) -> Evidence:
     found = evidence()
-    return replace(found, report=replace(found.report, exits=Counter(codes), killed=killed, stopped=stopped))
+    return replace(found, report=replace(found.report, exits=Counter(codes), killed=killed))
 
 
 def test_normal_evidence_keeps_every_promise() -> None:
@@ -81,7 +80,7 @@ def test_normal_evidence_keeps_every_promise() -> None:
     for promise in (
         *(promises.done_once, promises.nothing_stuck, promises.poison_is_isolated, promises.poison_ends),
         *(promises.only_poison_fails, promises.incompatible_database_uses_no_attempt, promises.claims_continue),
-        promises.workers_end_only_when_told,
+        promises.workers_end_only_when_signalled,
     ):
         assert promise(found).kept, promise(found)
 
@@ -122,17 +121,29 @@ def test_an_attempt_that_ended_for_another_reason_does_not_count_as_incompatible
 
 def test_a_process_that_exits_by_itself_is_distinguished_from_a_killed_one() -> None:
     """Code 75: the worker started while the database was unavailable. systemd restarts it."""
-    assert promises.workers_end_only_when_told(exits({-9: 4, 75: 2}, killed=4)).kept
-    assert promises.workers_end_only_when_told(exits({-9: 3}, killed=4)).kept, "one exit may be missing"
-    assert not promises.workers_end_only_when_told(exits({-9: 5}, killed=4)).kept, "another process killed one"
-    assert not promises.workers_end_only_when_told(exits({1: 1})).kept
+    assert promises.workers_end_only_when_signalled(exits({-9: 4, 75: 2}, killed=4)).kept
+    assert promises.workers_end_only_when_signalled(exits({-9: 3}, killed=4)).kept, "one exit may be missing"
+    assert not promises.workers_end_only_when_signalled(exits({-9: 5}, killed=4)).kept, "another process killed one"
+    assert not promises.workers_end_only_when_signalled(exits({1: 1})).kept
 
 
-def test_a_process_that_ends_without_being_stopped_is_not_restarted() -> None:
-    for promise in (promises.workers_end_only_when_told, promises.workers_can_restart):
-        assert promise(exits({0: 2}, stopped=2)).kept
-        assert not promise(exits({0: 3}, stopped=2)).kept
-        assert not promise(exits({2: 1}, stopped=1)).kept
+async def test_only_a_worker_that_was_stopped_may_end_by_itself(tmp_path: Path) -> None:
+    """And it is signalled only once it handles the signal."""
+    waits = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(0)); print(1, flush=True); time.sleep(600)"
+    ends = "import time; time.sleep(0.5)"
+    programs = {"waits": waits, "ends": ends, "never": "import time; time.sleep(600)"}
+    fleet = Fleet({}, tmp_path, command=lambda name: [sys.executable, "-c", programs[name]])
+    with fail_after(30):
+        async with fleet.supervised(programs):
+            while not (fleet.pid("waits") and fleet.handles("waits", SIGTERM)):
+                await sleep(0.02)
+            assert not fleet.handles("never", SIGTERM)
+            first = fleet.send_signal("waits", SIGTERM)
+            while fleet.pid("waits") == first or not fleet.exits[0]:
+                await sleep(0.02)
+            stopped = fleet.exits[0]
+            while fleet.exits[0] == stopped:  # "ends" again, which nobody has stopped
+                await sleep(0.02)
 
 
 def test_claims_of_the_burst_do_not_hide_a_pause() -> None:

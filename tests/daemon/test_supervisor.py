@@ -23,7 +23,7 @@ from blogworker.settings import Settings, load
 from blogworker.telemetry import systemd
 from blogworker.telemetry.progress import STALL_S, Progress
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("default_hangup")]
 
 WITHIN_S = 45.0
 

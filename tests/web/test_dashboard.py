@@ -176,10 +176,12 @@ def test_all_jobs_that_match_the_filter_are_cancelled_and_retried(served: Any, o
         "from generate_series(1, 61) as n"
     )
     page = operator.get("/jobs", params={"site": "all of it", "before": "5"}).text
-    assert '<input type="hidden" name="site" value="all of it">' in page
-    assert 'name="before"' not in page
-    assert "all that match" not in operator.get("/jobs").text
-    form = {"key": key(operator), "site": "all of it"}
+    assert 'action="/jobs/change?site=all+of+it"' in page
+    for unfiltered in ("/jobs", "/jobs?status=done", "/jobs?stage=draft&age=2+days"):
+        assert "all that match" not in operator.get(unfiltered).text
+
+    def change(action: str, **query: str) -> httpx.Response:
+        return operator.post("/jobs/change", params=query, data={"key": key(operator), "do": action})
 
     def states() -> dict[str, int]:
         return dict(
@@ -189,24 +191,26 @@ def test_all_jobs_that_match_the_filter_are_cancelled_and_retried(served: Any, o
             )
         )
 
-    none = operator.post("/jobs/change", data=form | {"do": "cancel-all", "status": "DONE"})
-    assert "no+job+matches" in none.headers["location"]
-    cancelled = operator.post("/jobs/change", data=form | {"do": "cancel-all"})
-    assert "60+jobs+cancelled" in cancelled.headers["location"]
+    assert "no+job+matches" in change("cancel-all", site="all of it", status="DONE").headers["location"]
+    assert "60+jobs+cancelled" in change("cancel-all", site="all of it").headers["location"]
     assert states() == {"all of it CANCELLED": 60, "another PENDING": 1}
-    retried = operator.post("/jobs/change", data=form | {"do": "retry-all", "text": "k"})
-    assert "60+jobs+retried" in retried.headers["location"]
+    assert "60+jobs+retried" in change("retry-all", site="all of it", text="k").headers["location"]
     assert states() == {"all of it PENDING": 60, "another PENDING": 1}
 
-    without = operator.post("/jobs/change", data={"key": key(operator), "do": "cancel-all"})
-    assert (without.status_code, "filter the jobs first" in without.text) == (400, True)
     served.sql(
         "insert into blog_generations (instance_id, source_type, source_id) "
-        "select 'all of it', 'keyword', 'm' || n from generate_series(1, 441) n"
+        "select 'all of it', 'keyword', 'm' || n from generate_series(1, 441) as n"
     )
-    many = operator.post("/jobs/change", data=form | {"do": "cancel-all"})
-    assert (many.status_code, "more than 500 jobs match" in many.text) == (400, True)
-    assert states()["all of it PENDING"] == 501
+    for refused, query in {
+        "filter the jobs first": {},
+        "there is no such status": {"status": "done"},
+        "there is no such age": {"site": "another", "age": "2 days"},
+        "more than 500 jobs match": {"site": "all of it"},
+    }.items():
+        answered = change("cancel-all", **query)
+        assert (answered.status_code, refused in answered.text) == (400, True), answered.text
+    assert change("erase-all", site="another").status_code == 400
+    assert states() == {"all of it PENDING": 501, "another PENDING": 1}
 
 
 def test_a_site_is_paused_resumed_and_weighted(served: Any, operator: httpx.Client) -> None:

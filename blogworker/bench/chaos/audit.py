@@ -20,7 +20,7 @@ PROMISES = (
     promises.failed_for_a_reason,
     promises.spend_recorded_once,
     promises.workers_can_restart,
-    promises.workers_end_only_when_told,
+    promises.workers_end_only_when_signalled,
     promises.poison_is_isolated,
     promises.poison_ends,
     promises.only_poison_fails,

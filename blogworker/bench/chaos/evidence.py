@@ -31,7 +31,6 @@ class Report:
     injected: Injected
     exits: Counter[int]  # of workers, by exit code
     killed: int  # workers killed by the injector
-    stopped: int  # workers stopped by the injector
     logs: WorkerLogs
     initial: Sequence[str] = ()  # topics of the jobs that were enqueued before the faults
     poisons: int = 0  # poisoned rows that the database accepted

@@ -19,7 +19,7 @@ from blogworker.bench.chaos.incompatible import IncompatibleDatabase
 from blogworker.bench.chaos.injector import FaultInjector, Targets
 from blogworker.bench.chaos.plan import LEASE_S, Plan, schedule
 from blogworker.bench.chaos.poison import Poisoner
-from blogworker.bench.chaos.producers import Producers
+from blogworker.bench.chaos.producers import Producers, until_success
 from blogworker.bench.chaos.servers import running_servers
 from blogworker.bench.chaos.simulator import FAULTS, Simulator, running_simulator
 from blogworker.bench.chaos.spikes import LoadSpikes
@@ -74,7 +74,6 @@ async def run(plan: Plan, *, logs: Path | None = None, progress: Callable[[str],
             injected=injector.injected,
             exits=fleet.exits,
             killed=fleet.killed,
-            stopped=fleet.stopped,
             logs=WorkerLogs.read([fleet.log(name) for name in plan.names]),
             initial=initial,
             poisons=len(targets.poisoner.accepted),
@@ -102,7 +101,7 @@ async def _inject_and_wait(
             await cluster.simulator.clear_faults()
             progress("no more faults")
         with move_on_after(plan.recovery_s):
-            while await _unfinished(cluster.direct):
+            while await until_success(lambda: _unfinished(cluster.direct)):
                 await sleep(POLL_S)
         background.cancel_scope.cancel()
 
@@ -153,4 +152,4 @@ async def _cluster(plan: Plan, logs: Path) -> AsyncIterator[Cluster]:
 
 
 def _open(url: str) -> Database:
-    return Database(DatabaseSettings(url=SecretStr(url)), application="chaos")
+    return Database(DatabaseSettings(url=SecretStr(url)), application="chaos", checked=True)

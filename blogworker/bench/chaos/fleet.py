@@ -32,9 +32,9 @@ class Fleet:
         self._command = command
         self._processes: dict[str, Process] = {}
         self._incompatible_until = 0.0
-        self.exits: Counter[int] = Counter()  # of supervised workers, by exit code
+        self._stopping: set[int] = set()  # pids that received SIGTERM from this class
+        self.exits: Counter[int] = Counter()  # of supervised workers that were not stopped, by exit code
         self.killed = 0  # workers that received SIGKILL from this class
-        self.stopped = 0  # workers that received SIGTERM from this class
 
     async def __aenter__(self) -> "Fleet":
         return self
@@ -60,7 +60,8 @@ class Fleet:
             return None
         process.send_signal(signal)
         self.killed += signal == SIGKILL
-        self.stopped += signal == SIGTERM
+        if signal == SIGTERM:
+            self._stopping.add(process.pid)
         return process.pid
 
     def handles(self, name: str, signal: Signals) -> bool:
@@ -115,7 +116,9 @@ class Fleet:
             process = await self.start(name)
             code = await process.wait()
             _kill_group(process.pid)
-            if code != USAGE or current_time() > self._incompatible_until:
+            was_stopped = code == 0 and process.pid in self._stopping
+            self._stopping.discard(process.pid)
+            if not was_stopped and (code != USAGE or current_time() > self._incompatible_until):
                 self.exits[code] += 1
             if code != -SIGKILL:
                 await sleep(RESTART_S)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
-LONGEST_PAUSE_S = 30.0  # between two claims: a stalled connection, then a missing grant, then a new process
+# Between two claims: a crash, a failover and refused writes in a row, then a missing grant, then a new process.
+LONGEST_PAUSE_S = 45.0
 LEASE_S = 4.0
 OPEN_TRANSACTION_S = 60.0  # how long the slowest producer keeps its transaction open
 

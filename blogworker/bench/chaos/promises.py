@@ -11,7 +11,7 @@ from typing import Any
 from blogworker.bench.chaos.evidence import Evidence
 
 RETRIED_KINDS = ("LeaseLost", "OutcomeUnknown", "Unavailable", "PredictionFailed", "PredictionGone")
-NO_RESTART = (0, 2)  # exit codes after which systemd does not restart a worker that nobody stopped
+NO_RESTART = (0, 2)  # exit codes after which systemd does not restart a worker
 SHOWN = 5
 
 
@@ -74,19 +74,18 @@ def spend_recorded_once(found: Evidence) -> Promise:
 
 def workers_can_restart(found: Evidence) -> Promise:
     exits, logs = found.report.exits, found.report.logs
-    final = sum(exits[code] for code in NO_RESTART) - min(exits[0], found.report.stopped)
+    final = sum(exits[code] for code in NO_RESTART)
     kept = not (final or logs.tracebacks or logs.unexpected)
     evidence = f"{final} exits without a restart, {logs.tracebacks} tracebacks, {logs.unexpected} unexpected errors"
     return Promise("no worker crashes, or exits with a code that prevents its restart", kept, evidence)
 
 
-def workers_end_only_when_told(found: Evidence) -> Promise:
+def workers_end_only_when_signalled(found: Evidence) -> Promise:
     """A worker that starts while the database is unavailable may exit to be restarted."""
-    exits, killed, stopped = found.report.exits, found.report.killed, found.report.stopped
-    told = Counter({-SIGKILL.value: killed, 0: stopped, os.EX_TEMPFAIL: exits[os.EX_TEMPFAIL]})
-    other = Counter(exits) - told
+    exits, killed = found.report.exits, found.report.killed
+    other = exits - Counter({-SIGKILL.value: killed, os.EX_TEMPFAIL: exits[os.EX_TEMPFAIL]})
     codes = [f"{count} with code {code}" for code, count in sorted(other.items())]
-    evidence = f"{killed} killed and {stopped} stopped by the bench, {other.total()} exited by themselves"
+    evidence = f"{killed} killed by the bench, {other.total()} exited by themselves"
     return Promise("no worker process exits by itself", not other, evidence + _list(codes))
 
 

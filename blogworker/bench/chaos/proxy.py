@@ -33,7 +33,7 @@ class Proxy:
         self._stalls = 0
         self._resumed = Event()
 
-    def lead_to(self, target_port: int) -> None:
+    def set_target(self, target_port: int) -> None:
         """Forward new connections to another server, and close the others."""
         self._target_port = target_port
         self._close_all()

@@ -13,11 +13,11 @@ STORM_EVERY_S = 0.25
 
 
 class Servers:
-    """One fault at a time: a server that is crashed while it is read-only would stay so."""
+    """The two servers and the proxy, and what can happen to them. A fault waits for the end of the one before."""
 
     def __init__(self, pair: Pair, proxy: Proxy) -> None:
         self._pair = pair
-        self._fault = Lock()
+        self._fault = Lock()  # a server that is crashed while it refuses writes would go on doing so
         self.proxy = proxy
         self.dsn = pair.dsn  # of the primary, whichever it is, without the proxy
 
@@ -30,22 +30,23 @@ class Servers:
         """Restart the primary as after a crash."""
         async with self._fault:
             await run_sync(self._pair.primary.server.restart, "immediate")
+            await run_sync(self._pair.wait_for_standby)  # else a failover right after it would lose history
 
     async def fail_over(self) -> None:
         """Crash the primary and promote the standby. Then make the crashed server a synchronous standby."""
         async with self._fault:
             with CancelScope(shield=True):
                 self._pair = await run_sync(self._pair.failover)
-                self.proxy.lead_to(self._pair.primary.port)
-                await run_sync(self._pair.standby.follow, self._pair.primary)
+                self.proxy.set_target(self._pair.primary.port)
+                await run_sync(self._pair.standby.become_standby_of, self._pair.primary)
                 await run_sync(self._pair.make_synchronous)
 
     async def terminate_all(self, seconds: float) -> None:
-        """End every session again and again, as a pooler that is restarted or an impatient operator does."""
+        """End every session again and again, as the restart of a pooler does."""
         async with self._fault:
             end = current_time() + seconds
             while current_time() < end:
-                await run_sync(lambda: self._pair.primary.run("bench/chaos_terminate_all"))
+                await run_sync(lambda: self._pair.primary.run("bench/failover_terminate", name="postgres"))
                 await sleep(STORM_EVERY_S)
 
     async def refuse_writes(self, seconds: float) -> None:

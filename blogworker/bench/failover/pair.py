@@ -1,10 +1,12 @@
 """A primary and a standby with streaming replication, each a private server."""
 
 import shutil
+import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import sample
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 from urllib.parse import quote
@@ -15,7 +17,6 @@ from anyio.to_thread import run_sync
 
 from blogworker.db.embedded import EmbeddedPostgres
 from blogworker.db.embedded.place import Place
-from blogworker.db.embedded.postgres import free_port
 from blogworker.db.sql import query
 from blogworker.errors import DatabaseNotReady
 
@@ -27,8 +28,10 @@ SETTINGS = {
     "hot_standby": "on",
     "wal_receiver_timeout": "5s",
     "wal_retrieve_retry_interval": "200ms",
+    "wal_keep_size": "512MB",  # a standby that is behind when the primary crashes still finds what it needs
 }
 CAUGHT_UP_TIMEOUT_S, POLL_S = 60.0, 0.05
+PORTS = range(20_000, 32_000)  # the system takes others for connections, also while a server is down
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,8 @@ class Member:
         if done.returncode != 0:
             raise DatabaseNotReady(f"the standby was not promoted: {done.stderr.strip()}")
 
-    def follow(self, primary: "Member") -> None:
-        """Make this member, which does not run, a standby of the primary: replace its data by a copy."""
+    def become_standby_of(self, primary: "Member") -> None:
+        """Replace the data of this member, which does not run, by a copy of the primary, and start it."""
         self.place.make()
         shutil.rmtree(self.place.data, ignore_errors=True)
         shutil.copyfile(primary.place.home / "password", self.place.home / "password")
@@ -91,6 +94,10 @@ class Pair:
         """From now on, a commit returns when the standby has it on disk, and the standby has all earlier ones."""
         self.primary.run("bench/failover_synchronous")
         self.primary.run("bench/failover_reload")
+        self.wait_for_standby()
+
+    def wait_for_standby(self) -> None:
+        """Wait until the synchronous standby has on disk what the primary has committed by now."""
         [(position,)] = self.primary.run("bench/failover_position")
         deadline = monotonic() + CAUGHT_UP_TIMEOUT_S
         while not self.primary.run("bench/failover_caught_up", position=position):
@@ -128,14 +135,22 @@ def _pair() -> Iterator[Pair]:
         primary = _member(stack)
         primary.server.start()
         standby = _member(stack)
-        standby.follow(primary)
+        standby.become_standby_of(primary)
         yield Pair(primary, standby)
 
 
 def _member(stack: ExitStack) -> Member:
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="blogworker-", ignore_cleanup_errors=True)))
-    port = free_port()
+    port = _free_port()
     listens = {"listen_addresses": "127.0.0.1", "port": str(port)}
     server = EmbeddedPostgres(folder, durable=False, max_connections=200, settings={**SETTINGS, **listens})
     stack.callback(server.remove)
     return Member(server, Place.choose(folder.resolve()), port)
+
+
+def _free_port() -> int:
+    for port in sample(PORTS, len(PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise DatabaseNotReady("no port is free")

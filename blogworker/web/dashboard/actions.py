@@ -15,7 +15,7 @@ from blogworker.ops.tokens import Principal
 from blogworker.ops.workers import quiet_worker, resume_worker
 from blogworker.plurals import counted
 from blogworker.queue.job import Stage
-from blogworker.web.dashboard.filters import BEFORE, asked_for, filter_of
+from blogworker.web.dashboard.filters import BEFORE, FIELDS, fields_of, filter_of
 from blogworker.web.dashboard.session import Form, back
 from blogworker.web.jobs import BIGGEST_ID
 
@@ -28,15 +28,23 @@ async def change_jobs(request: Request, _: Principal, form: Form) -> Response:
     """Retry or cancel the chosen jobs, or all that match the filter."""
     action = form.one("do")
     matching = action.endswith(ALL)
-    ids, note = await _matching(request, form) if matching else (_chosen(form), "")
-    if not ids:
-        return back(request, "no job matches" if matching else "no job is selected", default="/jobs")
-    if action.removesuffix(ALL) == "cancel":
-        cancelled = await cancel_jobs(request.app.state.database, ids)
-        others = len(ids) - len(cancelled)
-        ended = f", {others:,} had ended" if others else ""
-        return back(request, f"{counted(len(cancelled), 'job')} cancelled{ended}{note}", default="/jobs")
-    return back(request, await _retry(request, Choice(job_ids=ids)) + note, default="/jobs")
+    ids, note = await _matching(request) if matching else (_chosen(form), "")
+    match action.removesuffix(ALL):
+        case "cancel" | "retry" if not ids:
+            done = "no job matches" if matching else "no job is selected"
+        case "cancel":
+            done = await _cancel(request, ids)
+        case "retry":
+            done = await _retry(request, Choice(job_ids=ids))
+        case _:
+            raise SettingsError("unknown action")
+    return back(request, done + note, default="/jobs")
+
+
+async def _cancel(request: Request, ids: list[int]) -> str:
+    cancelled = await cancel_jobs(request.app.state.database, ids)
+    others = len(ids) - len(cancelled)
+    return f"{counted(len(cancelled), 'job')} cancelled" + (f", {others:,} had ended" if others else "")
 
 
 def _chosen(form: Form) -> list[int]:
@@ -44,15 +52,18 @@ def _chosen(form: Form) -> list[int]:
     return [job_id for job_id in dict.fromkeys(ids) if 0 < job_id <= BIGGEST_ID]
 
 
-async def _matching(request: Request, form: Form) -> tuple[list[int], str]:
-    """Return the jobs that match the filter of the form, and a note if older ones were not searched.
+async def _matching(request: Request) -> tuple[list[int], str]:
+    """Return the jobs that match the filter in the address, and a note if older ones were not searched.
 
-    Raises SettingsError without a filter, and for more jobs than one click may change.
+    Raises SettingsError without a filter, for a value that does not exist, and for more jobs than one click may change.
     """
-    asked = asked_for(form.one) | {BEFORE: ""}
-    if not any(asked.values()):
+    given = request.query_params.get
+    fields = fields_of(given) | {BEFORE: ""}
+    if unknown := [name for name in FIELDS if given(name, "").strip() and not fields[name]]:
+        raise SettingsError(f"there is no such {unknown[0]}: choose one from the list")
+    if not any(fields.values()):
         raise SettingsError("filter the jobs first")
-    wanted, database = filter_of(asked), request.app.state.database
+    wanted, database = filter_of(fields), request.app.state.database
     found = await list_jobs(database, wanted, most=MOST_CHANGED + 1)
     if len(found) > MOST_CHANGED:
         raise SettingsError(

@@ -12,20 +12,23 @@ FIELDS = ("text", "status", "stage", "site", "kind", "age")
 BEFORE = "before"  # the place in the list
 
 
-def asked_for(field: Callable[[str], str | None]) -> dict[str, str]:
-    """Return all fields by name; empty ones match every job. `field` gives the text of a field."""
-    return {name: (field(name) or "").strip().replace("\0", "") for name in (*FIELDS, BEFORE)}
+def fields_of(given: Callable[[str], str | None]) -> dict[str, str]:
+    """Return the fields by name. Empty ones match every job; so do values that do not exist, which become empty."""
+    fields = {name: (given(name) or "").strip().replace("\0", "") for name in (*FIELDS, BEFORE)}
+    for name, known in (("status", list(Status)), ("stage", STAGES), ("age", AGES)):
+        fields[name] = fields[name] if fields[name] in known else ""
+    return fields
 
 
-def filter_of(asked: dict[str, str]) -> JobFilter:
-    """Return the filter. A status, stage, age or place that does not exist matches every job."""
-    status, before = asked["status"], asked[BEFORE]
+def filter_of(fields: dict[str, str]) -> JobFilter:
+    """Return the filter that these fields are."""
+    before = fields[BEFORE]
     return JobFilter(
-        status=Status(status) if status in list(Status) else None,
-        instance_id=asked["site"] or None,
-        text=asked["text"] or None,
-        stage=asked["stage"] if asked["stage"] in STAGES else None,
-        kind=asked["kind"] or None,
-        within_s=AGES.get(asked["age"]),
+        status=Status(fields["status"]) if fields["status"] else None,
+        instance_id=fields["site"] or None,
+        text=fields["text"] or None,
+        stage=fields["stage"] or None,
+        kind=fields["kind"] or None,
+        within_s=AGES.get(fields["age"]),
         before=int(before) if before.isascii() and before.isdecimal() and len(before) < 19 else None,
     )

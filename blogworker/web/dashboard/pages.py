@@ -29,7 +29,7 @@ from blogworker.post import render as post_text
 from blogworker.queue.job import Status
 from blogworker.web.access import visitor
 from blogworker.web.dashboard.charts import throughput, waits
-from blogworker.web.dashboard.filters import AGES, DAY_S, FIELDS, HOUR_S, STAGES, asked_for, filter_of
+from blogworker.web.dashboard.filters import AGES, DAY_S, FIELDS, HOUR_S, STAGES, fields_of, filter_of
 from blogworker.web.dashboard.session import render, show
 from blogworker.web.jobs import BIGGEST_ID
 from blogworker.web.problems import Problem
@@ -126,7 +126,7 @@ async def events(request: Request, principal: Principal) -> Response:
 
 
 async def jobs(request: Request, principal: Principal) -> Response:
-    asked = asked_for(request.query_params.get)
+    asked = fields_of(request.query_params.get)
     wanted = filter_of(asked)
     database: Database = request.app.state.database
     found = await list_jobs(database, wanted, most=MOST_JOBS)
