@@ -85,18 +85,21 @@ class Gate:
         """
         await self.breakers.refresh()
         stages = tuple(stage for stage in self.open_stages if stage in of)
-        probe = await self.breakers.take_probe({CATALOG[stage].provider for stage in stages})
+        # A new job calls the provider of the ideas only if they follow at once.
+        calling = [stage for stage in stages if stage != Stage.SOURCE or Stage.IDEAS in self.open_stages]
+        reads_shops = {CATALOG_PROVIDER} if Stage.SOURCE in stages else set()
+        probe = await self.breakers.take_probe({CATALOG[stage].provider for stage in calling} | reads_shops)
         if probe is None:
             return None
         provider = probe.provider
         pacing = self._pacing() if self._pacing is not None else None  # a job that must wait for quota is no probe
-        served = [stage for stage in stages if CATALOG[stage].provider == provider]
+        served = [stage for stage in calling if CATALOG[stage].provider == provider]
         quick = ClaimFilter(tuple(s for s in served if CATALOG[s].quick), shop=self._shop(), pacing=pacing)
         slow = ClaimFilter(tuple(s for s in served if not CATALOG[s].quick), pacing=pacing)
-        shops = (Stage.SOURCE,) if provider == CATALOG_PROVIDER and Stage.SOURCE in stages else ()
+        shops = (Stage.SOURCE,) if provider in reads_shops else ()
         reads = ClaimFilter(shops, shop=True, pacing=pacing)
         # An input refused for a post may be accepted for ideas, so a quick call could close the breaker too early.
-        filters = (slow, quick, reads) if self.breakers.misconfigured(provider) else (quick, slow, reads)
+        filters = (slow, quick, reads) if self.breakers.needs_main_call(provider) else (quick, slow, reads)
         return ProbeClaim(probe, tuple(each for each in filters if each.stages))
 
     @asynccontextmanager

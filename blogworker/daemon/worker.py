@@ -94,6 +94,7 @@ class Worker:
         self._freed = Event()
         self._woken = Event()
         self._running: dict[tuple[int, int], CancelScope] = {}  # by job and attempt
+        self._settled: set[tuple[int, int]] = set()  # since the last claim began
         self._slots = Occupancy(worker.slot_groups)
         self.unsettled: set[tuple[int, int]] = set()  # attempts that ended here and could not be settled
         self._released: set[tuple[int, int]] = set()
@@ -119,9 +120,8 @@ class Worker:
     def cancel(self, job_ids: Iterable[int]) -> None:
         """Stop those of these jobs that still run here, because a person cancelled them."""
         unwanted = set(job_ids)
-        for (job_id, _), scope in self._running.items():
-            if job_id in unwanted:
-                scope.cancel()
+        for scope in [scope for (job_id, _), scope in self._running.items() if job_id in unwanted]:
+            scope.cancel()
 
     def release_running(self) -> int:
         """Stop all running jobs and requeue them without using an attempt. Return how many."""
@@ -141,14 +141,13 @@ class Worker:
         while True:
             await checkpoint()  # claims are shielded, so a loop that always finds jobs would never be cancelled
             await self._wait_for_slot()
-            self._woken = Event()  # before the claim, so that a wake-up during the claim is not lost
+            self._woken = Event()  # now, so that a wake-up during the claim is not lost
             self._progress.expect("claim")
-            found = await self._claim(worker_id, jobs)
-            if found is not None:
-                self._on_claim()
-            if found is None:
+            if (found := await self._claim(worker_id, jobs)) is None:
                 await sleep(UNAVAILABLE_RETRY_S)
-            elif found.claims:
+                continue
+            self._on_claim()
+            if found.claims:
                 backoff.reset()
             elif found.look_again:
                 await sleep(backoff.next_contended_s())
@@ -187,6 +186,7 @@ class Worker:
 
     async def _claim_for(self, group: SlotGroup, free: int, worker_id: UUID, jobs: TaskGroup) -> Claimed | None:
         started = monotonic()
+        self._settled.clear()
         most = min(self._queue.batch_size, free)
         if (slots := self._health.compatibility.usable_slots(most, in_flight=self.in_flight)) == 0:
             return None
@@ -210,17 +210,16 @@ class Worker:
             return found
         self._slots.claimed(group, all_found=len(found.claims) >= slots)
         for claim in found.claims:
-            if (claim.job_id, claim.attempt) in self._running:
-                continue  # the database has lost that claim with its history: the attempt that runs has it again
+            if (attempt := (claim.job_id, claim.attempt)) in self._running or attempt in self._settled:
+                continue  # the database has lost that claim with its history: the attempt of before has it again
             self.cancel([claim.job_id])  # an older attempt that still runs here has lost its claim
-            self._running[claim.job_id, claim.attempt] = CancelScope()
-            self._slots.start((claim.job_id, claim.attempt), claim.stage)
+            self._running[attempt] = CancelScope()
+            self._slots.start(attempt, claim.stage)
             jobs.start_soon(self._run, claim, saved.get(claim.job_id, {}), probe_claim)
         if found.claims:
-            sites = len({c.instance_id for c in found.claims})
-            duration_s = round(monotonic() - started, 4)
-            write = log.info if self._claim_lines.admits() else log.debug
-            write("jobs_claimed", count=len(found.claims), sites=sites, duration_s=duration_s)
+            sites, took_s = len({c.instance_id for c in found.claims}), round(monotonic() - started, 4)
+            note = log.info if self._claim_lines.admits() else log.debug
+            note("jobs_claimed", count=len(found.claims), sites=sites, duration_s=took_s)
         return found
 
     async def _release(self, claims: Iterable[Claim], probe_claim: ProbeClaim | None) -> None:
@@ -247,6 +246,7 @@ class Worker:
                 self._slots.ending(attempt)
                 self._note_free_slot()
                 status = await self._settler.settle(claim, outcome) if outcome is not None else None
+                self._settled |= {attempt} if status is not None else set()
                 self.ended.report(outcome, status, monotonic() - started, facts)
             except get_cancelled_exc_class():
                 # Release the job now, otherwise it waits until the lease ends.

@@ -28,12 +28,7 @@ from anyio import CancelScope, Event, current_time, move_on_after
 
 from blogworker.db.pool import Row, Runner
 from blogworker.db.storable import storable_message
-from blogworker.errors import (
-    Misconfigured,
-    ProviderDown,
-    ProviderError,
-    Unavailable,
-)
+from blogworker.errors import Misconfigured, ProviderDown, ProviderError, Unavailable
 from blogworker.quota.breaker_snapshot import BreakerSnapshot
 from blogworker.quota.call import Call, Probe, Tally, is_answer
 from blogworker.telemetry import get_logger
@@ -42,10 +37,10 @@ PROVIDERS = ("openai", "replicate", "wix")
 REASON_MAX = 2_000  # characters of a provider's message
 VERDICT_S = 2.0  # how long a failed call waits to learn whether an outage begins; the job keeps its slot
 PROBE_S = 10.0  # a probe whose worker is silent for this long counts as dead
-KEPT_S = PROBE_S / 2  # how long a call may keep its probe for the next one; `sync` has just extended it
+KEPT_S = PROBE_S / 2  # how long a call keeps its probe for the next one; in the database it may be older than the call
 FRESH_S = 0.25  # how old the snapshot of an open breaker may be before a claim
 JITTER_S = 1.0  # spreads the jobs that wait for the provider
-STEP_BACK_S = 2.0  # the job of a failed probe waits longer, so that a faulty job is not the next probe again
+STEP_BACK_S = 2.0  # the job of a failed probe waits at least this much longer than the breaker
 END_PROBE_S = 2.0
 REPORT_S = 10.0  # the time between two reports of successes when there are no failures to reset
 
@@ -71,9 +66,10 @@ class Breakers:
         """Return the providers whose breaker is open."""
         return [provider for provider, snapshot in self._snapshots.items() if not snapshot.closed]
 
-    def misconfigured(self, provider: str) -> bool:
-        """Return whether the provider's breaker is open because of our settings or inputs."""
-        return self._snapshots[provider].misconfigured
+    def needs_main_call(self, provider: str) -> bool:
+        """Return whether a main call is the better probe: the breaker is open because of our settings or inputs, or a
+        main call was refused."""
+        return self._snapshots[provider].misconfigured or self._snapshots[provider].refused_main
 
     async def start(self) -> None:
         """Create the missing rows and read all breakers."""
@@ -165,7 +161,7 @@ class Breakers:
         try:
             yield
         except ProviderError as error:
-            await self._handle_failure(call, error, exempt=tuple(exempt))
+            await self._handle_failure(call, error, tuple(exempt))
             raise
         except BaseException:
             await self._end_probe_of(call, "unused")
@@ -177,29 +173,37 @@ class Breakers:
         finally:
             self._probing -= {probe.id} if probe else set()
 
-    async def _handle_failure(
-        self, call: Call, error: ProviderError, *, exempt: tuple[type[ProviderError], ...]
-    ) -> None:
+    async def _handle_failure(self, call: Call, error: ProviderError, exempt: tuple[type[ProviderError], ...]) -> None:
         """Count the failure. Return if the error is the call's own; raise ProviderDown if it belongs to an outage."""
-        if isinstance(error, exempt) or is_answer(error):
+        if isinstance(error, exempt):
+            self._keep_probe(call)  # another call follows, with another model or for another prediction
+        elif is_answer(error):
             await self._answered(call)
         elif not isinstance(error, Unavailable | Misconfigured):
             await self._end_probe_of(call, "unused")
         elif call.probe is not None:
             await self._end_probe_of(call, "down", error)
-            raise self._down(call.provider, later_s=STEP_BACK_S) from error
+            raise self._down(call.provider, later_s=STEP_BACK_S + self._snapshots[call.provider].rest_s()) from error
         elif await self._is_outage(call, error):
             raise self._down(call.provider) from error
 
     async def _answered(self, call: Call) -> None:
         """Note that the provider answered. If the call was a probe, close the breaker, or keep the probe if the answer
         proves nothing about main calls."""
-        if call.probe is not None and call.secondary and self._snapshots[call.provider].refused_main:
-            # Keep the probe for the main call of this attempt, also after an error: a prediction that failed, for
-            # example, is followed by a new one. Otherwise, jobs that begin like this use up every probe.
-            self._unsent[call.provider] = replace(call.probe, good_until=current_time() + KEPT_S)
+        if call.secondary and self._snapshots[call.provider].refused_main:
+            self._keep_probe(call)  # jobs that begin with such a call would use up every probe
         else:
             await self._end_probe_of(call, "alive")
+
+    def _keep_probe(self, call: Call) -> None:
+        """Let the next call of this attempt be the probe."""
+        if call.probe is not None:
+            self._unsent[call.provider] = replace(call.probe, good_until=current_time() + KEPT_S, is_kept=True)
+
+    async def release_probe(self, provider: str) -> None:
+        """Return a probe that was kept for a call that does not follow."""
+        if (unsent := self._unsent.get(provider)) is not None and unsent.is_kept:
+            await self.return_probe(unsent)
 
     async def _is_outage(self, call: Call, error: ProviderError) -> bool:
         """Return whether the failure belongs to an outage. Wait up to VERDICT_S for the breaker to open."""
@@ -292,5 +296,5 @@ class Breakers:
 
     def _snapshot(self, row: Row) -> BreakerSnapshot:
         probe_at = None if row["retry_s"] is None else self._refreshed_at + row["retry_s"]
-        names = ("state", "epoch", "strikes", "reason", "misconfigured", "refused_main")
+        names = ("state", "epoch", "strikes", "openings", "reason", "misconfigured", "refused_main")
         return BreakerSnapshot(probe_at=probe_at, **{name: row[name] for name in names})

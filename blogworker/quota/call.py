@@ -32,6 +32,7 @@ class Probe:
     id: UUID
     provider: str
     good_until: float
+    is_kept: bool = False  # by a call that proved nothing, for the next one
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,13 @@ class NoPicture(Rejected):
 
 async def run(work: Work) -> Cover:
     try:
+        return await _with_trouble(work)
+    finally:
+        await work.breakers.release_probe(PROVIDER)  # the attempt calls it no more
+
+
+async def _with_trouble(work: Work) -> Cover:
+    try:
         return await _cover(work)
     except NoPicture as error:
         if trouble_of(work) != "fail":

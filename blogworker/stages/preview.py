@@ -156,6 +156,9 @@ class Unguarded:
     def require_closed(self, provider: str) -> None:
         pass
 
+    async def release_probe(self, provider: str) -> None:
+        pass
+
     @asynccontextmanager
     async def guarding(
         self,

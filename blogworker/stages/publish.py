@@ -63,8 +63,15 @@ async def run(work: Work) -> Publication:
     if work.clients.wix is None:
         await work.checkpoints.store_post(content.columns())
         return Publication(published=False, reason="no Wix credentials: post kept in blog_posts")
+    has_draft, later = work.load(DRAFT) is not None, None
     async with work.breakers.guarding(PROVIDER, site=work.claim.instance_id):
-        return await _publication(work, work.clients.wix, content)
+        try:
+            return await _publication(work, work.clients.wix, content)
+        except Later as error:
+            if has_draft:
+                raise  # no call was made
+            later = error  # raised below: Wix has answered, so for its breaker this is a success
+    raise later
 
 
 async def _publication(work: Work, wix: WixClient, content: Content) -> Publication:

@@ -141,6 +141,9 @@ class Guard(Protocol):
     def require_closed(self, provider: str) -> None:
         """Raise ProviderDown if the circuit breaker of the provider is open."""
 
+    async def release_probe(self, provider: str) -> None:
+        """Tell that the attempt makes no further call to the provider: another one may probe it."""
+
     def guarding(
         self,
         provider: str,

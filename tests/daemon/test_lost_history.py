@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from anyio import fail_after, sleep
+from anyio import Event, fail_after, sleep
 
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
@@ -52,6 +52,39 @@ async def test_an_attempt_whose_claim_was_lost_and_made_again_goes_on(bench: Ben
         await until(lambda: worker.in_flight == 0)
 
     assert (await bench.statuses(), worker.ended.outcomes) == (["DONE"], {"DONE": 1})
+
+
+async def test_an_attempt_that_ends_while_it_is_claimed_again_is_not_run_again(
+    bench: Bench, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has paid for since is not in the checkpoints that the claim has read."""
+    (job_id,) = await bench.add("a")
+    stage, claimed, proceed = Stage(), Event(), Event()
+
+    async with bench.working(stage, slots=2) as (worker, _):
+        await stage.until_started(1)
+        take, later_claims = worker._claimer.take, 0
+
+        async def slow(*given: Any) -> Any:
+            nonlocal later_claims
+            later_claims += proceed.is_set()
+            found = await take(*given)
+            if found[0].claims:
+                claimed.set()
+                await proceed.wait()
+            return found
+
+        monkeypatch.setattr(worker._claimer, "take", slow)
+        await lose(database, UNCLAIMED, "update sites set ready = true, ready_at = now()")
+        with fail_after(20):
+            await claimed.wait()
+        stage.gate(job_id).set()
+        await until(lambda: worker.in_flight == 0)
+        proceed.set()
+        worker.wake()
+        await until(lambda: later_claims > 0)
+
+    assert (len(stage.started), await bench.statuses(), worker.ended.outcomes) == (1, ["DONE"], {"DONE": 1})
 
 
 async def _pipeline(worker_id: UUID, claim: Claim, saved: Mapping[str, Any], enter: Enter) -> Outcome:

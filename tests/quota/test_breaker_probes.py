@@ -196,6 +196,31 @@ async def test_the_main_call_is_the_probe_whatever_its_secondary_calls_gave(ours
     assert (await person.row())["state"] == "closed"
 
 
+async def test_a_model_that_is_replaced_after_an_error_closes_no_breaker(ours, person):
+    """The breaker closed at each unknown model, and opened again at the call to its replacement, with a short pause."""
+    await probing(ours, person, open_by=call(ours, failure(Misconfigured, status=401)))
+    await call(ours, failure(Aborted, status=404), exempt=[Aborted])
+    assert (await person.row())["state"] == "half_open"
+    await call(ours, failure(Misconfigured, status=401))
+
+    row = await person.row()
+    assert (row["state"], row["openings"], row["epoch"]) == ("open", 2, 1)
+
+
+async def test_a_kept_probe_that_is_not_needed_is_returned(ours, theirs, person):
+    """A job that only downloads its picture goes on for seconds at another provider."""
+    await probing(ours, person, open_by=call(ours, failure(Misconfigured, status=401)))
+    await ours.release_probe("openai")
+    assert (await person.row())["state"] == "half_open"  # it is not sent yet, so it is not ours to return
+    await call(ours, secondary=True)
+    await ours.release_probe("openai")
+
+    assert (await person.row())["state"] == "open"
+    await person.due()
+    await theirs.sync()
+    assert await theirs.take_probe() is not None
+
+
 @pytest.mark.parametrize("error", [None, failure(Rejected, status=400)], ids=["taken", "refused for itself"])
 async def test_a_secondary_call_without_a_main_one_returns_the_probe(ours, theirs, person, error):
     probe = await probing(ours, person, open_by=call(ours, failure(Misconfigured, status=400)))

@@ -187,6 +187,9 @@ class ClosedBreakers:
     def require_closed(self, provider: str) -> None:
         pass
 
+    async def release_probe(self, provider: str) -> None:
+        pass
+
     @asynccontextmanager
     async def guarding(
         self, provider: str, *, exempt: object = (), site: str | None = None, secondary: bool = False

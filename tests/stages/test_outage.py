@@ -8,7 +8,7 @@ from anyio import create_task_group
 
 from blogworker.db.pool import Database
 from blogworker.errors import ProviderDown, RateLimited, Rejected, Unavailable, Unsent
-from blogworker.queue.job import PauseSite, Reject, Retry, Wait
+from blogworker.queue.job import PauseSite, PutOff, Reject, Retry, Wait
 from blogworker.quota import breaker as room_of_breakers
 from blogworker.quota.breaker import Breakers
 from blogworker.quota.breaker_snapshot import PARK_S
@@ -209,3 +209,46 @@ async def test_a_post_with_a_refused_picture_prompt_continues_without(wary, writ
 def test_an_unsent_call_has_the_same_error_kind_as_the_others():
     """`blogworker retry --kind Unavailable` after an outage must find all that it cost."""
     assert failure(Unsent("could not connect", provider="openai"), "ideas").kind == "Unavailable"
+
+
+async def test_a_post_that_is_made_ahead_shows_that_wix_works(wary, written, checkpoints):
+    """Such posts made a draft per probe, and closed no breaker until the time of the first one came."""
+    checkpoints.saved["image"] = {"url": None}
+    await wary.shut("wix")
+    await wary.sql("update provider_health set openings = 1, retry_at = clock_timestamp() where provider = 'wix'")
+    assert await wary.breakers.take_probe() is not None
+
+    ended = await wary.run(publish_in_s=3600.0)
+
+    assert isinstance(ended, PutOff)
+    assert "publish.draft" in checkpoints.saved
+    assert wary.breakers.open_breakers == []
+
+
+async def test_a_post_whose_draft_waits_for_its_time_shows_nothing(wary, written, checkpoints):
+    """It calls nobody."""
+    checkpoints.saved["image"] = {"url": None}
+    assert isinstance(await wary.run(publish_in_s=3600.0), PutOff)
+    await wary.shut("wix")
+    await wary.sql("update provider_health set openings = 1, retry_at = clock_timestamp() where provider = 'wix'")
+    probe = await wary.breakers.take_probe()
+
+    assert isinstance(await wary.run(publish_in_s=3600.0), PutOff)
+
+    await wary.breakers.return_probe(probe)
+    assert wary.breakers.open_breakers == ["wix"]
+
+
+async def test_a_job_with_its_picture_returns_the_probe_before_it_publishes(wary, written, checkpoints):
+    await image.run(wary.work)
+    await wary.sql(
+        "update provider_health set state = 'open', openings = 1, epoch = epoch + 1, misconfigured = true, "
+        "refused_main = true, retry_at = clock_timestamp() where provider = 'replicate'"
+    )
+    assert await wary.breakers.take_probe() is not None
+
+    await image.run(wary.work)
+
+    async with wary.database.connection() as connection:
+        found = await connection.execute(b"select state from provider_health where provider = 'replicate'")
+        assert await found.fetchall() == [{"state": "open"}]
