@@ -7,7 +7,7 @@ from anyio import CancelScope, Lock, current_time, sleep
 from anyio.to_thread import run_sync
 
 from blogworker.bench.chaos.proxy import HOST, Proxy, running_proxy
-from blogworker.bench.failover.pair import Member, Pair, running_pair
+from blogworker.bench.failover.pair import Pair, running_pair
 
 STORM_EVERY_S = 0.25
 
@@ -46,21 +46,16 @@ class Servers:
         async with self._fault:
             end = current_time() + seconds
             while current_time() < end:
-                await run_sync(lambda: self._pair.primary.run("bench/failover_terminate", name="postgres"))
+                await run_sync(self._pair.primary.end_sessions, "postgres")
                 await sleep(STORM_EVERY_S)
 
     async def refuse_writes(self, seconds: float) -> None:
         """Let the primary refuse every write, as one that was demoted does. Sessions stay connected."""
         async with self._fault:
             with CancelScope(shield=True):
-                await run_sync(_set, self._pair.primary, "bench/failover_read_only")
+                await run_sync(self._pair.primary.refuse_writes)
                 await sleep(seconds)
-                await run_sync(_set, self._pair.primary, "bench/failover_writable")
-
-
-def _set(server: Member, statement: str) -> None:
-    for name in (statement, "bench/failover_reload"):
-        server.run(name)
+                await run_sync(self._pair.primary.accept_writes)
 
 
 @asynccontextmanager

@@ -48,17 +48,15 @@ async def _crash(target: Target) -> None:
 async def _terminate(target: Target) -> None:
     """End every session again and again, as a pooler that is restarted or an impatient operator does."""
     for _ in range(round(STORM_S / STORM_EVERY_S)):
-        await run_sync(lambda: target.pair.primary.run("bench/failover_terminate", name=target.database))
+        await run_sync(target.pair.primary.end_sessions, target.database)
         await sleep(STORM_EVERY_S)
 
 
 async def _read_only(target: Target) -> None:
     """A primary is demoted for a while: sessions stay connected, and every write is refused."""
-    for statement in ("bench/failover_read_only", "bench/failover_reload"):
-        await run_sync(target.pair.primary.run, statement)
+    await run_sync(target.pair.primary.refuse_writes)
     await sleep(READ_ONLY_S)
-    for statement in ("bench/failover_writable", "bench/failover_reload"):
-        await run_sync(target.pair.primary.run, statement)
+    await run_sync(target.pair.primary.accept_writes)
 
 
 async def _fail_over(target: Target) -> None:

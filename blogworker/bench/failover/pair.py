@@ -51,6 +51,19 @@ class Member:
             cursor = connection.execute(query(statement), parameters)
             return cursor.fetchall() if cursor.description else []
 
+    def refuse_writes(self) -> None:
+        """Refuse every write from now on, as a primary that was demoted does. Sessions stay connected."""
+        self.run("bench/failover_read_only")
+        self.run("bench/failover_reload")
+
+    def accept_writes(self) -> None:
+        self.run("bench/failover_writable")
+        self.run("bench/failover_reload")
+
+    def end_sessions(self, database: str) -> None:
+        """End all sessions of a database, as the restart of a pooler does."""
+        self.run("bench/failover_terminate", name=database)
+
     def crash(self) -> None:
         self.place.halt("immediate")
 
