@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from anyio import Event, fail_after, sleep
 
+from blogworker.daemon.claimer import Claimer
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
 from blogworker.daemon.worker import Enter
@@ -61,20 +62,20 @@ async def test_an_attempt_that_ends_while_it_is_claimed_again_is_not_run_again(
     (job_id,) = await bench.add("a")
     stage, claimed, proceed = Stage(), Event(), Event()
 
+    take, later_claims = Claimer.take, 0
+
+    async def slow(claimer: Claimer, *given: Any) -> Any:
+        nonlocal later_claims
+        later_claims += proceed.is_set()
+        found = await take(claimer, *given)
+        if stage.started and found[0].claims:
+            claimed.set()
+            await proceed.wait()
+        return found
+
+    monkeypatch.setattr(Claimer, "take", slow)  # before the worker starts, or one claim on its way is not held up
     async with bench.working(stage, slots=2) as (worker, _):
         await stage.until_started(1)
-        take, later_claims = worker._claimer.take, 0
-
-        async def slow(*given: Any) -> Any:
-            nonlocal later_claims
-            later_claims += proceed.is_set()
-            found = await take(*given)
-            if found[0].claims:
-                claimed.set()
-                await proceed.wait()
-            return found
-
-        monkeypatch.setattr(worker._claimer, "take", slow)
         await lose(database, UNCLAIMED, "update sites set ready = true, ready_at = now()")
         with fail_after(20):
             await claimed.wait()
