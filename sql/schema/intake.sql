@@ -309,7 +309,7 @@ begin
             coalesce(enqueue_blog.run_at, now()), enqueue_blog.idempotency_key, coalesce(enqueue_blog.max_attempts, 5),
             enqueue_blog.publish_mode
         )
-        on conflict on constraint blog_generations_idempotency_key do nothing
+        on conflict (instance_id, idempotency_key) where idempotency_key is not null do nothing
         returning blog_generations.id into found_id;
         created := found_id is not null;
         if enqueue_blog.queue_size_limit is not null then -- the limit was for this job only
@@ -383,7 +383,7 @@ create function enqueue_blogs(blogs jsonb) returns integer language sql volatile
             coalesce(i.run_at, now()), i.idempotency_key, coalesce(i.max_attempts, 5), i.publish_mode
         from incoming as i
         order by i.instance_id, i.idempotency_key
-        on conflict on constraint blog_generations_idempotency_key do nothing
+        on conflict (instance_id, idempotency_key) where idempotency_key is not null do nothing
         returning id
     ),
 

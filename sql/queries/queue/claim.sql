@@ -399,7 +399,10 @@ claimed as (
         status = 'PROCESSING',
         attempt = g.attempt + 1,
         worker_id = %(worker_id)s::uuid,
-        charged = c.turn_cost
+        charged = c.turn_cost,
+        -- The next two as guard_update would: it is not called then.
+        claimed_at = now(),
+        line = null
     from locked as h
     join chosen as c using (id)
     where g.id = h.id

@@ -33,7 +33,11 @@ settled as (
             when h.delay_s > 0 then now() + make_interval(secs => h.delay_s)
             else g.run_at
         end,
-        error = h.error
+        error = h.error,
+        -- The rest as guard_update would: it is not called for a DONE job then, and corrects the others.
+        worker_id = null,
+        line = null,
+        finished_at = case when h.status = 'DONE' then now() end
     from locked as h
     where g.id = h.id
     returning g.id, g.attempt, g.status, g.instance_id, g.charged
