@@ -41,7 +41,10 @@ ENQUEUES = ("enqueue_blog", "enqueue_blogs", "create_sites", "require_room")
 ALL = ("INSERT", "UPDATE", "DELETE")
 LINE = "ready ready_at at_cap capped_until virtual_time turn_cost"
 PAUSE = "paused_at pause_reason resume_at"
-CLAIM = "status stage attempt failures rescues lone_rescues line run_at worker_id error charged finished_at held_usd"
+CLAIM = (
+    "status stage attempt failures rescues lone_rescues line run_at worker_id claimed_at error charged finished_at "
+    "held_usd"
+)
 SITE = (
     "name plan settings weight priority max_in_flight max_pending own_weight own_priority own_max_in_flight "
     "own_max_pending own_budget_day_usd own_budget_month_usd own_quota_share"
