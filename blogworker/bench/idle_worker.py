@@ -93,7 +93,7 @@ async def main(url: str, name: str, concurrency: str, pipeline: str) -> None:
             "worker": {"name": name, "concurrency": int(concurrency)},
         }
     )
-    async with Database(settings.database) as database:
+    async with Database(settings.database, plans_once=True) as database:
         await wait_for_begin()
         cpu_s = process_time()
         timed = TimedPipeline(PIPELINES[pipeline])

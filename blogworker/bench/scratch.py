@@ -40,7 +40,8 @@ async def database(dsn: str, *, pool_max: int = 20) -> AsyncIterator[ScratchData
         await admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
     url = make_conninfo(dsn, dbname=name)
     await prepare(url)
-    opened = ScratchDatabase(DatabaseSettings(url=SecretStr(url), pool_max=pool_max), application=APPLICATION)
+    settings = DatabaseSettings(url=SecretStr(url), pool_max=pool_max)
+    opened = ScratchDatabase(settings, application=APPLICATION, plans_once=True)
     async with opened:
         yield opened
 

@@ -75,7 +75,8 @@ async def _open_database(settings: Settings, reporter: Reporter) -> AsyncIterato
     """Open the database. Under systemd, wait for it for as long as it takes: starting again would cost more."""
     async with AsyncExitStack() as stack:
         while True:
-            database = Database(settings.database, application=f"blogworker {settings.worker.name}"[:63])
+            application = f"blogworker {settings.worker.name}"[:63]
+            database = Database(settings.database, application=application, plans_once=True)
             try:
                 await stack.enter_async_context(database)
                 async with database.connection() as connection:

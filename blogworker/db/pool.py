@@ -27,7 +27,7 @@ from blogworker.errors import DatabaseNotReady, DatabaseUnavailable
 from blogworker.settings import DatabaseSettings
 
 Row = dict[str, Any]
-PREPARE_AFTER = 3  # times that a connection has run a statement
+PREPARE_AFTER = 3  # times that a connection has run a statement, unless it makes one plan of each
 USUAL_CONNECTIONS = 6  # that are used at once, unless they are held: each makes its own plans of all statements
 HELD_S = 0.5  # how long a statement waits for one of them before it takes another
 RECONNECT_S = 3.0  # the pool's own backoff grows to 30 s; giving up early lets the next caller reconnect at once
@@ -67,11 +67,20 @@ class Statements(Runner):
 class Database(Runner):
     """The pool. Entering it raises DatabaseNotReady or DatabaseUnavailable if the server cannot be used."""
 
-    def __init__(self, settings: DatabaseSettings, *, application: str = "blogworker", checked: bool = False) -> None:
-        """`checked`: test a connection before each use, for callers that do not repeat what failed on a lost one."""
+    def __init__(
+        self,
+        settings: DatabaseSettings,
+        *,
+        application: str = "blogworker",
+        checked: bool = False,
+        plans_once: bool = False,
+    ) -> None:
+        """`checked`: test a connection before each use, for callers that do not repeat what failed on a lost one.
+        `plans_once`: each connection makes one plan of each statement, for callers that send the same ones all day."""
         self._settings = settings
         self._checked = checked
         self._application = application
+        self._plans_once = plans_once
         self._pool: AsyncConnectionPool[AsyncConnection[DictRow]] | None = None
         self._usual = Semaphore(USUAL_CONNECTIONS, fast_acquire=True)
 
@@ -86,7 +95,7 @@ class Database(Runner):
             max_idle=settings.idle_timeout_s,
             timeout=settings.connect_timeout_s,
             reconnect_timeout=RECONNECT_S,
-            configure=_configure,
+            configure=self._configure,
             open=False,
         )
         await self._test_connection(settings)
@@ -103,6 +112,13 @@ class Database(Runner):
         """Connect once without the pool, which would hide the reason of a failure."""
         connection = await connect(settings.url.get_secret_value(), timeout_s=settings.connect_timeout_s)
         await connection.close()
+
+    async def _configure(self, connection: AsyncConnection[DictRow]) -> None:
+        """Configure a new connection of the pool. Prepare statements unless a pooler is in between."""
+        # A pooler may forward notifications of other sessions, and the driver would store them all.
+        connection.pgconn.notify_handler = None
+        if await begin_session(connection, plans_once=self._plans_once):
+            connection.prepare_threshold = 0 if self._plans_once else PREPARE_AFTER
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection[DictRow]]:
@@ -269,11 +285,3 @@ async def _reset_prepared_after_errors(connection: AsyncConnection[DictRow]) -> 
             async with connection.transaction(force_rollback=True):
                 pass  # a rollback makes psycopg deallocate all prepared statements
         raise
-
-
-async def _configure(connection: AsyncConnection[DictRow]) -> None:
-    """Configure a new connection of the pool. Prepare repeated statements unless a pooler is in between."""
-    # A pooler may forward notifications of other sessions, and the driver would store them all.
-    connection.pgconn.notify_handler = None
-    if await begin_session(connection):
-        connection.prepare_threshold = PREPARE_AFTER

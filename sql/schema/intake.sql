@@ -271,6 +271,7 @@ $$;
 --        pace of the fleet and that of the site's own Wix quota; null while that is unknown (its site is paused, the
 --        total budget is used up, a circuit breaker is open); waits_for: what else it waits for, see v_waiting.
 -- Raises BW503 when the queue, or the site's share, is full; 23514 when a check of blog_generations refuses the row.
+-- Hints  Without them Postgres plans three of its statements for each job: 0.65 of 3.2 ms.
 create function enqueue_blog(
     instance_id text,
     source_type text,
@@ -286,7 +287,8 @@ create function enqueue_blog(
 ) returns table (
     id bigint, status text, created boolean, place integer, expected_start timestamptz, waits_for text
 )
-language plpgsql volatile as $$
+language plpgsql volatile
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 #variable_conflict use_column
 declare
     found_id bigint;

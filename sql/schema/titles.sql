@@ -156,6 +156,21 @@ select compare_titles();
 
 -- Claiming -----------------------------------------------------------------------------------------------------------
 
+-- The titles of a site that are like this one.
+-- Gives  one row: likeness of the nearest, null: none is like it; same: one of them is the same, or of the same source;
+--        titles, the nearest first.
+-- Hints  Planned for each call, because sites differ in the number of their titles by five orders of magnitude.
+create function nearest_titles(site text, wanted_key text, made_of text, but_for bigint, least_likeness real)
+returns table (likeness real, same boolean, titles text[]) language plpgsql volatile
+set plan_cache_mode = force_custom_plan as $$
+begin
+    return query
+    select
+        max(l.likeness), bool_or(l.key = wanted_key or l.source = made_of), array_agg(l.title order by l.likeness desc)
+    from titles_like(site, wanted_key, but_for, least_likeness) as l;
+end
+$$;
+
 -- Claims the first of these titles that is not like another title of the site.
 -- Takes  the fence of the attempt; wanted: titles, the best first; made_of: digest of the source; last_chance: if all
 --        are like others, take the least alike, but never the same title, nor one like a title of the same source.
@@ -163,13 +178,10 @@ select compare_titles();
 --        site that were in the way.
 -- Locks  the job; then the turn of the site for titles, until the end of the transaction: the jobs of one site choose
 --        one after the other, and each sees what those before it chose.
--- Hints  Planned for each call, because sites differ in the number of their titles by five orders of magnitude.
 create function claim_title(
     job bigint, job_attempt integer, worker uuid, wanted text[], made_of text, last_chance boolean
 )
-returns table (place integer, taken text[]) language plpgsql volatile
-set plan_cache_mode = force_custom_plan -- sites differ in size by five orders of magnitude
-as $$
+returns table (place integer, taken text[]) language plpgsql volatile as $$
 #variable_conflict use_column
 declare
     site text;
@@ -196,12 +208,8 @@ begin
     alike_from := title_limit();
     for n in 1 .. cardinality(wanted) loop
         wanted_key := title_key(wanted[n]);
-        select
-            max(l.likeness) as likeness,
-            bool_or(l.key = wanted_key or l.source = made_of) as same,
-            array_agg(l.title order by l.likeness desc) as titles
-        into nearest
-        from titles_like(site, wanted_key, job, alike_from) as l;
+        select n.likeness, n.same, n.titles into nearest
+        from nearest_titles(site, wanted_key, made_of, job, alike_from) as n;
         if nearest.likeness is null and not exists (
             select from site_titles as t
             where t.instance_id = site and t.key = wanted_key and t.generation_id is distinct from job

@@ -105,13 +105,12 @@ class Bench:
         )
         async with create_task_group() as keepers:
             keepers.start_soon(settler.run)
-            async with create_task_group() as claims:  # outlives the jobs: a claim on its way releases what it finds
-                async with create_task_group() as jobs:
-                    claiming = CancelScope()
-                    claims.start_soon(self._claim, worker, claiming, jobs)
-                    yield worker, jobs
-                    claiming.cancel()
-                    jobs.cancel_scope.cancel()
+            async with create_task_group() as claims, create_task_group() as jobs:
+                claiming = CancelScope()
+                claims.start_soon(self._claim, worker, claiming, jobs)  # outlives the jobs, and releases what it finds
+                yield worker, jobs
+                claiming.cancel()
+                jobs.cancel_scope.cancel()
             keepers.cancel_scope.cancel()
 
     async def _claim(self, worker: Worker, claiming: CancelScope, jobs: TaskGroup) -> None:

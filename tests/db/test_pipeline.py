@@ -7,12 +7,13 @@ from blogworker.db.pool import PREPARE_AFTER, Database, connect
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.parametrize("plans_once", [False, True])
 @pytest.mark.parametrize("before", range(PREPARE_AFTER + 2))
-async def test_a_connection_is_usable_after_any_error(database_settings, before):
+async def test_a_connection_is_usable_after_any_error(database_settings, before, plans_once):
     """The server skips what follows an error, also when it would have been prepared just then."""
     settings = database_settings.model_copy(update={"pool_max": 1, "pool_min": 1})
     another = await connect(settings.url.get_secret_value(), timeout_s=5)
-    async with another, Database(settings) as database:
+    async with another, Database(settings, plans_once=plans_once) as database:
         steps = (("queue/claim_turn", {}), ("queue/admit_sites", {"batch": 1, "only": None, "skipped": []}))
         for _ in range(before):
             assert await database.briefly(*steps) is not None

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
+from psycopg import AsyncRawCursor
 from psycopg.types.json import Json
 
-from blogworker.db.sql import query
+from blogworker.db.sql import prepared, query
 from blogworker.queue.claim import ALL, ClaimFilter, Pacing, Scan, _filter_parameters
 from blogworker.queue.job import Stage
 from blogworker.stages.checkpoint import LATER
@@ -318,3 +319,11 @@ async def plan(connection, hot: Hot, *, how: str = "format json") -> list[dict[s
     cursor = await connection.execute(f"explain ({how}) {query(hot.name)}".encode(), hot.parameters)
     (row,) = await cursor.fetchall()
     return nodes_of(row)
+
+
+async def plan_for_any_parameters(connection, hot: Hot) -> list[dict[str, Any]]:
+    """The plan that a worker's session makes once."""
+    await prepare(connection, hot)
+    cursor = AsyncRawCursor(connection)
+    await cursor.execute(b"explain (generic_plan, format json) " + prepared(hot.name).text)
+    return nodes_of(await cursor.fetchone())

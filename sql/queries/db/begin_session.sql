@@ -1,6 +1,7 @@
 -- begin_session: set what the program relies on, whatever ALTER ROLE, ALTER DATABASE, postgresql.conf or the
 -- environment of libpq say.
--- Takes  pid int: the process id of the server session as the client received it when it connected.
+-- Takes  pid int: the process id of the server session as the client received it when it connected; plan_cache_mode
+--        text: auto, or force_generic_plan for a session that repeats its statements.
 -- Gives  one row: direct boolean: no pooler is in between. A pooler gives its own process ids to clients, so the
 --        server's process id differs then. settings bigint.
 --
@@ -19,7 +20,7 @@ with wanted (name, value, anywhere) as (
     ('extra_float_digits', '1', false), -- with less, a number changes when it is read and sent back
     ('default_transaction_isolation', 'read committed', false), -- claims read rows again after they have locked them
     ('default_transaction_deferrable', 'off', false),
-    ('plan_cache_mode', 'auto', false),
+    ('plan_cache_mode', %(plan_cache_mode)s, false),
     ('gin_fuzzy_search_limit', '0', false), -- with a limit, similar titles are found at random
     ('transform_null_equals', 'off', false),
     ('statement_timeout', '0', false), -- callers have their own limits
