@@ -209,10 +209,11 @@ class Worker:
             await self._release(found.claims, probe_claim)
             return found
         self._slots.claimed(group, all_found=len(found.claims) >= slots)
-        for claim in found.claims:
-            if (attempt := (claim.job_id, claim.attempt)) in self._running or attempt in self._settled:
-                continue  # the database has lost that claim with its history: the attempt of before has it again
-            self.cancel([claim.job_id])  # an older attempt that still runs here has lost its claim
+        # Where the database has lost a claim with its history, the attempt of before has it again.
+        known = self._running.keys() | self._settled
+        new = {(c.job_id, c.attempt): c for c in found.claims if (c.job_id, c.attempt) not in known}
+        self.cancel(job_id for job_id, _ in new)  # older attempts that still run here have lost their claims
+        for attempt, claim in new.items():
             self._running[attempt] = CancelScope()
             self._slots.start(attempt, claim.stage)
             jobs.start_soon(self._run, claim, saved.get(claim.job_id, {}), probe_claim)
@@ -231,8 +232,7 @@ class Worker:
 
     async def _run(self, claim: Claim, saved: Mapping[str, Output], probe_claim: ProbeClaim | None) -> None:
         """Run one attempt until its outcome is stored."""
-        started = monotonic()
-        attempt = claim.job_id, claim.attempt
+        started, attempt = monotonic(), (claim.job_id, claim.attempt)
         job = {"job_id": claim.job_id, "instance_id": claim.instance_id, "attempt": claim.attempt}
         with structlog.contextvars.bound_contextvars(**job), gathered() as facts, tracing.attempt(claim):
             try:
