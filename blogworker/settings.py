@@ -165,6 +165,15 @@ class OpenAISettings(ProviderSettings):
         TEXT_PRICES, validation_alias="BLOGWORKER_TEXT_PRICES", description="USD per million tokens: see prices.py"
     )
 
+    @model_validator(mode="after")
+    def _calls_fit(self) -> Self:
+        tokens, name = max(
+            (self.ideas_tokens, "BLOGWORKER_IDEAS_TOKENS"), (self.content_tokens, "BLOGWORKER_CONTENT_TOKENS")
+        )
+        if self.tpm < tokens:
+            raise ValueError(f"OPENAI_TPM ({self.tpm}) is below {name} ({tokens}): one call would take several minutes")
+        return self
+
     @property
     def models(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(filter(None, (self.ideas_model, self.content_model, self.fallback_model))))

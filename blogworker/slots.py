@@ -1,6 +1,7 @@
 """Which stages a worker runs, and how many jobs it runs at once at each: BLOGWORKER_STAGES and BLOGWORKER_SLOTS."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
@@ -92,9 +93,10 @@ class SlotSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _count_slots(cls, values: Any) -> Any:
-        if isinstance(values, dict) and (slots := _slots(values.get("slots"))) and isinstance(slots, dict):
-            return {**values, "concurrency": sum(slots.values())}
-        return values
+        slots = None
+        with suppress(ValueError):  # the field itself reports it, with its name
+            slots = _slots(values.get("slots")) if isinstance(values, dict) else None
+        return {**values, "concurrency": sum(slots.values())} if slots and isinstance(slots, dict) else values
 
     @model_validator(mode="after")
     def _slots_are_of_own_stages(self) -> Self:

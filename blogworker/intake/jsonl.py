@@ -1,7 +1,6 @@
 """JSON Lines: one object per line, with the fields of NewJob in snake_case or camelCase."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
 from datetime import datetime
@@ -12,7 +11,7 @@ from blogworker.errors import Fault
 from blogworker.intake import identifiers
 from blogworker.intake.lines import Lines, numbered
 from blogworker.intake.rows import Draft, Drafted
-from blogworker.queue.validation import NewJob
+from blogworker.queue.validation import NewJob, without_repeats
 
 
 def _camel(name: str) -> str:
@@ -50,7 +49,7 @@ def drafts(lines: Lines) -> Iterator[Drafted]:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text, parse_constant=_refuse, parse_int=_whole, object_pairs_hook=_once)
+        value = json.loads(text, parse_constant=_refuse, parse_int=_whole, object_pairs_hook=without_repeats)
     except json.JSONDecodeError as error:
         hint = ": write one object per line, not a list" if text.lstrip().startswith(("[", "]")) else ""
         raise ValueError(f"not JSON: {error.msg} at column {error.colno}{hint}") from None
@@ -59,15 +58,6 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError('not an object: a line looks like {"source_type": "keyword", "source_id": "..."}')
     return value
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object without repeated keys: json.loads silently keeps the last value of a repeated key."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"{twice[:60]!r} is given twice")
-    return found
 
 
 def _whole(digits: str) -> int:

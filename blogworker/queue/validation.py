@@ -5,6 +5,7 @@ violations are reported to the producer before anything is sent.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -44,6 +45,19 @@ class NewJob:
     idempotency_key: str | None = None
     max_attempts: int | None = None  # None: the table's default
     publish_mode: PublishMode | None = None  # None: as in the site's settings
+
+
+class RepeatedKey(ValueError):
+    """A JSON object has a key twice."""
+
+
+def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of these pairs, for `json.loads`, which keeps the last value silently. Raises RepeatedKey."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise RepeatedKey(f"{twice[:60]!r} is given twice")
+    return found
 
 
 def faults(job: NewJob) -> list[str]:

@@ -1,5 +1,6 @@
 """Bodies of requests: their size, the time that they may take, and their shape."""
 
+import json
 from typing import TypeVar
 
 from anyio import move_on_after
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 from starlette.requests import ClientDisconnect, Request
 
+from blogworker.queue.validation import RepeatedKey, without_repeats
 from blogworker.web.problems import Problem, bad_request
 
 MOST_BYTES = 256 * 1024  # source_data has at most 64 KiB, which escapes can make larger
@@ -62,11 +64,13 @@ async def read_json(request: Request, model: type[M], *, most: int = MOST_BYTES)
 def _parsed(body: bytes, model: type[M]) -> M:
     try:
         _require_few_keys(from_json(body))
+        json.loads(body, object_pairs_hook=without_repeats, parse_int=str, parse_float=str)
         return model.model_validate_json(body, strict=True)
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False, include_context=False)
-        faults = [f"{_place(fault['loc'])}{fault['msg']}" for fault in found[:FAULTS_SHOWN]]
-        raise bad_request(*faults) from None
+        raise bad_request(*(_place(fault["loc"]) + _words(fault["msg"]) for fault in found[:FAULTS_SHOWN])) from None
+    except RepeatedKey as error:
+        raise bad_request(str(error)) from None
     except ValueError as error:
         raise bad_request(f"the body is not JSON: {str(error)[:200]}") from None
 
@@ -76,6 +80,10 @@ def _require_few_keys(body: object) -> None:
     for part in (body, *(jobs if isinstance(jobs, list) else ())):
         if isinstance(part, dict) and len(part) > MOST_KEYS:
             raise bad_request(f"an object of the body has {len(part):,} fields, which cannot all be known")
+
+
+def _words(message: str) -> str:
+    return message.removeprefix("Value error, ")  # which pydantic puts before a message of ours
 
 
 def _place(path: tuple[int | str, ...]) -> str:

@@ -16,7 +16,7 @@ READS = ("GET", "HEAD")
 CLIENT_LEFT = 499  # in the log, as other servers write it
 HEADERS = {
     b"x-content-type-options": b"nosniff",
-    b"referrer-policy": b"no-referrer",
+    b"referrer-policy": b"same-origin",  # the dashboard returns to the page that a form was on
     b"x-frame-options": b"DENY",
     b"cross-origin-opener-policy": b"same-origin",
     b"cross-origin-resource-policy": b"same-origin",

@@ -17,7 +17,7 @@ from blogworker.ops.status import fleet_status
 from blogworker.ops.tokens import Principal, Scope
 from blogworker.web.access import caller, require_all_sites
 from blogworker.web.answers import answer
-from blogworker.web.jobs import BIGGEST_ID, query_of, whole_number
+from blogworker.web.jobs import BIGGEST_ID, path_text, query_of, whole_number
 from blogworker.web.problems import bad_request
 
 MOST_SITES, MOST_DAYS = 1_000, 400
@@ -64,7 +64,7 @@ async def pause(request: Request) -> Response:
     """Claim no job of a site until it is resumed."""
     principal = await caller(request, Scope.OPERATE)
     query_of(request)
-    site = request.path_params["instance_id"]
+    site = path_text(request, "instance_id")
     _require_site(principal, site)
     await pause_site(request.app.state.database, site, reason=PAUSED.format(name=principal.name))
     return answer(Changed(site, "paused"))
@@ -74,7 +74,7 @@ async def resume(request: Request) -> Response:
     """Claim jobs of a site again."""
     principal = await caller(request, Scope.OPERATE)
     query_of(request)
-    site = request.path_params["instance_id"]
+    site = path_text(request, "instance_id")
     _require_site(principal, site)
     await resume_site(request.app.state.database, site)
     return answer(Changed(site, "resumed"))
@@ -99,7 +99,7 @@ async def close(request: Request) -> Response:
     principal = await caller(request, Scope.OPERATE)
     require_all_sites(principal)
     query_of(request)
-    closed = await close_breaker(request.app.state.database, request.path_params["provider"])
+    closed = await close_breaker(request.app.state.database, path_text(request, "provider"))
     return answer(Changed(closed[0].provider, closed[0].state))
 
 

@@ -51,7 +51,10 @@ def _rfc_3339(value: object) -> datetime:
         raise ValueError(
             "write a date, a time and a time zone, as in 2026-12-01T08:00:00Z or 2026-12-01T08:00:00+01:00"
         )
-    return datetime.fromisoformat(value.upper())
+    try:
+        return datetime.fromisoformat(value.upper())
+    except ValueError:
+        raise ValueError("there is no such date, time or time zone") from None
 
 
 Time = Annotated[datetime, BeforeValidator(_rfc_3339)]

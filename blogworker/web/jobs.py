@@ -147,9 +147,18 @@ def query_of(request: Request, *known: str) -> dict[str, str]:
             raise bad_request(f"unknown parameter {name!r:.60}; known are {', '.join(known) or 'none'}")
         if name in asked:
             raise bad_request(f"{name} is given twice")
-        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value) or "\ufffd" in value:
-            raise bad_request(f"{name} holds a character that cannot be stored")
-        if len(value) > MOST_VALUE:
-            raise bad_request(f"{name} has more than {MOST_VALUE} characters")
-        asked[name] = value
+        asked[name] = _storable(name, value)
     return asked
+
+
+def path_text(request: Request, name: str) -> str:
+    """Return a text in the path. Raises Problem 400 for one that cannot be stored."""
+    return _storable(name, request.path_params[name])
+
+
+def _storable(name: str, value: str) -> str:
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value) or "\ufffd" in value:
+        raise bad_request(f"{name} holds a character that cannot be stored")
+    if len(value) > MOST_VALUE:
+        raise bad_request(f"{name} has more than {MOST_VALUE} characters")
+    return value

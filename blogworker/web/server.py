@@ -172,6 +172,7 @@ def _bound(settings: HttpSettings) -> socket.socket:
         )
     except (OSError, OverflowError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = reason.partition(" (while attempting")[0]  # Python repeats the address there
         raise SettingsError(
             f"cannot listen on {settings.host}, port {settings.port}: {reason}; choose others with --host and --port"
         ) from error

@@ -2147,6 +2147,37 @@ language sql immutable as $$
         end
 $$;
 
+-- When a limit changes: what was granted and used ahead of time is a number of requests or tokens, so at the new limit it
+-- takes another time. Otherwise a limit that was too low by mistake would stop the fleet for as long after it is
+-- corrected.
+create function quota_rescaled(clock timestamptz, t timestamptz, was integer, becomes integer) returns timestamptz
+language sql immutable as $$
+    select
+        case
+            when clock > t and was <> becomes
+                then t + make_interval(
+                    secs => least(1e9, extract(epoch from clock - t)::double precision * was / becomes)
+                )
+            else clock
+        end
+$$;
+
+create function quotas_rescale() returns trigger language plpgsql as $$
+declare
+    t timestamptz := clock_timestamp();
+begin
+    new.requests_clock := quota_rescaled(new.requests_clock, t, old.requests_per_minute, new.requests_per_minute);
+    new.tokens_clock := quota_rescaled(new.tokens_clock, t, old.tokens_per_minute, new.tokens_per_minute);
+    new.excess_clock := quota_rescaled(new.excess_clock, t, old.tokens_per_minute, new.tokens_per_minute);
+    return new;
+end
+$$;
+
+create trigger rescale before update of requests_per_minute, tokens_per_minute on quotas
+for each row when (
+    old.requests_per_minute <> new.requests_per_minute or old.tokens_per_minute <> new.tokens_per_minute
+) execute function quotas_rescale();
+
 -- The last minute ----------------------------------------------------------------------------------------------------
 
 -- The number of the slot of a time.
@@ -4879,14 +4910,14 @@ create function own_functions() returns text[] language sql immutable as $$
         'note_queue_size', 'note_restore', 'over_budget', 'own_functions', 'pending_count', 'place_in_site',
         'plans_apply', 'plans_guard_removal', 'plans_note_change', 'provider_health_by_hand', 'provider_health_closed',
         'provider_usage_summed', 'queue_size_limit', 'quota_ahead_s', 'quota_cost', 'quota_counted',
-        'quota_last_minute', 'quota_moved_on', 'quota_pace', 'quota_round', 'quota_shown', 'quota_slot',
-        'refuse_blogs', 'release_title', 'reopen_capped_sites', 'replace_seeded_row', 'require_room',
-        'require_site_room', 'require_storable', 'restoring', 'retry_stage', 'score_usage', 'secure_functions',
-        'server_position', 'service_floor', 'shell_word', 'site_has_pending', 'site_in_flight', 'sites_apply_plan',
-        'sites_budgeted', 'sites_guard_columns', 'sites_in_line', 'sites_note_floor', 'sites_rejoin',
-        'spare_published', 'spending_at', 'spent_usd', 'stage_number', 'stage_rooms', 'standard_blog_tokens',
-        'sum_held_usd', 'take_turn', 'title_key', 'title_likeness', 'title_limit', 'title_trigrams', 'titles_like',
-        'usd_text', 'utc_day', 'waiting_sites', 'wake_workers', 'workers_needed'
+        'quota_last_minute', 'quota_moved_on', 'quota_pace', 'quota_rescaled', 'quota_round', 'quota_shown',
+        'quota_slot', 'quotas_rescale', 'refuse_blogs', 'release_title', 'reopen_capped_sites', 'replace_seeded_row',
+        'require_room', 'require_site_room', 'require_storable', 'restoring', 'retry_stage', 'score_usage',
+        'secure_functions', 'server_position', 'service_floor', 'shell_word', 'site_has_pending', 'site_in_flight',
+        'sites_apply_plan', 'sites_budgeted', 'sites_guard_columns', 'sites_in_line', 'sites_note_floor',
+        'sites_rejoin', 'spare_published', 'spending_at', 'spent_usd', 'stage_number', 'stage_rooms',
+        'standard_blog_tokens', 'sum_held_usd', 'take_turn', 'title_key', 'title_likeness', 'title_limit',
+        'title_trigrams', 'titles_like', 'usd_text', 'utc_day', 'waiting_sites', 'wake_workers', 'workers_needed'
     ]
 $$;
 

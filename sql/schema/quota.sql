@@ -171,6 +171,37 @@ language sql immutable as $$
         end
 $$;
 
+-- When a limit changes: what was granted and used ahead of time is a number of requests or tokens, so at the new limit it
+-- takes another time. Otherwise a limit that was too low by mistake would stop the fleet for as long after it is
+-- corrected.
+create function quota_rescaled(clock timestamptz, t timestamptz, was integer, becomes integer) returns timestamptz
+language sql immutable as $$
+    select
+        case
+            when clock > t and was <> becomes
+                then t + make_interval(
+                    secs => least(1e9, extract(epoch from clock - t)::double precision * was / becomes)
+                )
+            else clock
+        end
+$$;
+
+create function quotas_rescale() returns trigger language plpgsql as $$
+declare
+    t timestamptz := clock_timestamp();
+begin
+    new.requests_clock := quota_rescaled(new.requests_clock, t, old.requests_per_minute, new.requests_per_minute);
+    new.tokens_clock := quota_rescaled(new.tokens_clock, t, old.tokens_per_minute, new.tokens_per_minute);
+    new.excess_clock := quota_rescaled(new.excess_clock, t, old.tokens_per_minute, new.tokens_per_minute);
+    return new;
+end
+$$;
+
+create trigger rescale before update of requests_per_minute, tokens_per_minute on quotas
+for each row when (
+    old.requests_per_minute <> new.requests_per_minute or old.tokens_per_minute <> new.tokens_per_minute
+) execute function quotas_rescale();
+
 -- The last minute ----------------------------------------------------------------------------------------------------
 
 -- The number of the slot of a time.

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import typer
 
+from blogworker.cli import app as program
 from blogworker.cli.app import app
 from blogworker.cli.once import refuse_repeats
 
@@ -26,6 +27,16 @@ EVERY = [
 def is_switch(param: Any) -> bool:
     """Given twice it means what it means once."""
     return bool(param.is_flag and not param.secondary_opts)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [(["sites", "pause"], "SITE"), (["plans", "remove"], "NAME"), (["list", "--text"], "--text"), (["show"], "JOB_ID")],
+)
+def test_a_value_that_is_not_utf_8_is_refused(words: list[str], name: str) -> None:
+    """A terminal of another encoding sends such bytes."""
+    with pytest.raises(typer.BadParameter, match=name):
+        program.command().main([*words, "a\udcff"], standalone_mode=False)
 
 
 def test_no_command_drops_a_value() -> None:

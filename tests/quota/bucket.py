@@ -178,6 +178,10 @@ class Tap:
         cost = self.session.execute("select k.* from quotas as q, quota_cost(q, clock_timestamp()) as k").fetchone()
         return 60 / (self.rpm * cost["request_s"])
 
+    def ahead_s(self) -> float:
+        """How long no call can start, as claims see it."""
+        return self.session.execute("select quota_ahead_s(q, clock_timestamp()) as s from quotas as q").fetchone()["s"]
+
     def now(self) -> float:
         return self.session.execute("select clock_timestamp() as t").fetchone()["t"].timestamp()
 

@@ -27,8 +27,8 @@ def test_a_block_does_not_end_in_a_burst(session):
 def test_the_limits_follow_the_settings(session):
     """A new tier at the provider is a restart, not a migration; what was used stays used."""
     tap = Tap(session, rpm=60, tpm=600, burst_s=3)
-    tap.wait_s()
-    before = tap.row()
+    tap.round([0] * 20)
+    assert tap.ahead_s() == near(17)
 
     session.execute(
         query("quota/upsert_bucket"),
@@ -37,7 +37,7 @@ def test_the_limits_follow_the_settings(session):
 
     after = tap.row()
     assert (after["requests_per_minute"], after["tokens_per_minute"]) == (120, None)
-    assert after["requests_clock"] == before["requests_clock"]
+    assert tap.ahead_s() == near(7)
 
 
 @changes
@@ -51,6 +51,19 @@ def test_a_change_of_the_bucket_clears_the_line(session, change):
 
     assert tap.round()["epoch"] > epoch
     assert tap.next_s() <= 2, "one call, which may be under way"
+
+
+@pytest.mark.parametrize(("tpm", "wait_s"), [(6_000, 1), (60_000, 0.1), (300, 20)])
+def test_what_was_used_ahead_of_time_is_paid_back_at_the_new_limit(session, tpm, wait_s):
+    """A limit that was too low by mistake stopped the fleet for hours after it was corrected."""
+    tap = Tap(session, rpm=60_000, tpm=600, burst_s=0)
+    tap.round([50])
+    tap.reconcile(tap.granted[0], used=100)
+    assert tap.ahead_s() == near(10)
+
+    tap.set(tpm=tpm)
+
+    assert tap.ahead_s() == near(wait_s)
 
 
 @changes

@@ -157,8 +157,8 @@ def test_delivered_settings_replace_all_others_and_wrong_ones_change_nothing(mon
         reload(DATABASE_URL=URL, OPENAI_TPM="none")
     assert dict(os.environ) == before
 
-    reload(DATABASE_URL=URL, OPENAI_TPM="9", LD_PRELOAD="x")
-    assert (load().openai.rpm, load().openai.tpm) == (450, 9)
+    reload(DATABASE_URL=URL, OPENAI_TPM="9000", LD_PRELOAD="x")
+    assert (load().openai.rpm, load().openai.tpm) == (450, 9_000)
     assert "LD_PRELOAD" not in os.environ
     assert os.environ["HOME"] == "/nowhere"
     os.environ.clear()

@@ -1,6 +1,7 @@
 """Values of settings: everything wrong is reported at once, and no secret is shown."""
 
 import re
+from contextlib import nullcontext
 
 import pytest
 
@@ -93,15 +94,15 @@ def test_slots_are_one_number_or_one_for_each_stage(monkeypatch, stages, slots, 
 @pytest.mark.parametrize(
     ("stages", "slots", "fault"),
     [
-        ("ideas,drafts", "", "'drafts' is not a stage: the stages are source, ideas"),
-        (",", "", "name at least one stage of: source, ideas"),
+        ("ideas,drafts", "", "BLOGWORKER_STAGES: 'drafts' is not a stage: the stages are source, ideas"),
+        (",", "", "BLOGWORKER_STAGES: name at least one stage of: source, ideas"),
         ("ideas", "image=3", "BLOGWORKER_SLOTS names image, but BLOGWORKER_STAGES does not"),
-        ("", "image", "write a number from 1 to 1,000 for each stage"),
-        ("", "image=0", "write a number from 1 to 1,000"),
-        ("", "image=٣", "write a number from 1 to 1,000"),
-        ("", "image=99999999999999999999", "write a number from 1 to 1,000"),
-        ("", "image=1,image=2", "it names image twice"),
-        ("", "images=1", "'images' is not a stage"),
+        ("", "image", "BLOGWORKER_SLOTS: write a number from 1 to 1,000 for each stage"),
+        ("", "image=0", "BLOGWORKER_SLOTS: write a number from 1 to 1,000"),
+        ("", "image=٣", "BLOGWORKER_SLOTS: write a number from 1 to 1,000"),
+        ("", "image=99999999999999999999", "BLOGWORKER_SLOTS: write a number from 1 to 1,000"),
+        ("", "image=1,image=2", "BLOGWORKER_SLOTS: it names image twice"),
+        ("", "images=1", "BLOGWORKER_SLOTS: 'images' is not a stage"),
         ("", "content=900,image=900", "1000"),
     ],
 )
@@ -208,3 +209,13 @@ def test_a_secret_unusable_in_a_header_is_refused_without_showing_it(
         load_section(OpenAISettings)
 
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["BLOGWORKER_IDEAS_TOKENS", "BLOGWORKER_CONTENT_TOKENS"])
+def test_a_limit_that_is_too_low_for_one_call_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """One call would move the clock of the fleet by minutes, or by hours."""
+    monkeypatch.setenv(name, "9000")
+    for tpm, fits in (("9000", True), ("8999", False)):
+        monkeypatch.setenv("OPENAI_TPM", tpm)
+        with nullcontext() if fits else pytest.raises(SettingsError, match=rf"OPENAI_TPM \({tpm}\) is below {name}"):
+            load_section(OpenAISettings)

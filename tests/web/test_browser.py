@@ -98,6 +98,7 @@ def test_a_job_is_cancelled_with_the_keyboard_alone(browser: Browser, served: An
     page.keyboard.press("Enter")
 
     expect(page.get_by_role("status")).to_have_text("1 job cancelled")
+    assert page.url == f"{served.address}/jobs?site=keys&note=1+job+cancelled", "the filter is kept"
     assert served.sql("select status from blog_generations where id = %s", job_id) == [("CANCELLED",)]
 
 

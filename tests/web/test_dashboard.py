@@ -168,6 +168,17 @@ def test_jobs_are_cancelled_and_retried_in_bulk(served: Any, operator: httpx.Cli
     assert "no+job" in operator.post("/jobs/change", data={"key": key(operator), "do": "retry"}).headers["location"]
 
 
+@pytest.mark.parametrize("path", ["//evil.example/", "/\\evil.example/", "//evil.example?x=1"])
+def test_no_action_leads_to_another_server(served: Any, operator: httpx.Client, path: str) -> None:
+    job(served, "lead")
+    form = {"key": key(operator), "site": "lead", "do": "pause"}
+    answered = operator.post("/sites/change", data=form, headers={"referer": f"{served.address}{path}"})
+
+    assert answered.status_code == 303
+    assert answered.headers["location"].startswith("/?")
+    served.sql("update sites set paused_at = null, pause_reason = null")
+
+
 def test_all_jobs_that_match_the_filter_are_cancelled_and_retried(served: Any, operator: httpx.Client) -> None:
     """Also those on other pages, and no other ones."""
     served.sql(

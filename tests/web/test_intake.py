@@ -86,6 +86,8 @@ def test_simultaneous_requests_with_one_key_add_one_job(served: Any, admin: http
         (BODY | {"instanceId": "s", "priority": 99_999}, ["priority"]),
         (BODY | {"instanceId": "s", "runAt": "2031-01-01T00:00:00"}, ["runAt", "time zone"]),
         (BODY | {"instanceId": "s", "runAt": "tomorrow"}, ["runAt"]),
+        (BODY | {"instanceId": "s", "runAt": "2031-01-01T00:00:00+99:00"}, ["runAt: there is no such"]),
+        (BODY | {"instanceId": "s", "runAt": "2031-02-30T00:00:00Z"}, ["runAt: there is no such"]),
         (BODY | {"instanceId": "s", "colour": "red"}, ["colour"]),
         (BODY | {"instanceId": "s", "sourceData": {"n": 10**400}}, ["1e308"]),
         ([], [""]),
@@ -114,6 +116,22 @@ def test_what_is_no_json_is_refused(admin: httpx.Client, body: bytes) -> None:
 def test_a_number_that_json_does_not_know_is_refused(admin: httpx.Client) -> None:
     body = b'{"instanceId": "s", "sourceType": "keyword", "sourceData": {"keyword": "k", "n": NaN}}'
     assert admin.post(PATH, content=body).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        (b'{"instanceId": "s", "instanceId": "t", "sourceType": "keyword"}', "instanceId"),
+        (b'{"instanceId": "s", "sourceType": "keyword", "sourceData": {"keyword": "k", "keyword": "l"}}', "keyword"),
+    ],
+)
+def test_a_key_that_is_given_twice_is_refused(served: Any, admin: httpx.Client, body: bytes, key: str) -> None:
+    """Which of its values the client means is unknown."""
+    before = served.sql("select count(*) from blog_generations")
+    answered = admin.post(PATH, content=body)
+
+    assert (answered.status_code, answered.json()["errors"]) == (400, [f"{key!r} is given twice"])
+    assert served.sql("select count(*) from blog_generations") == before
 
 
 def test_other_types_of_bodies_are_refused(admin: httpx.Client) -> None:

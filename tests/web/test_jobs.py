@@ -94,6 +94,12 @@ def test_a_secret_that_was_stored_is_not_shown(database_url: str, tmp_path: Any)
             assert secret not in client.get(path).text
 
 
+@pytest.mark.parametrize("path", ["/api/sites/%00/pause", "/api/sites/%ff/resume", "/api/breakers/%00/close"])
+def test_a_path_that_cannot_be_stored_is_refused(admin: httpx.Client, path: str) -> None:
+    answered = admin.post(path)
+    assert (answered.status_code, "cannot be stored" in answered.text) == (400, True)
+
+
 def test_sites_are_paused_and_resumed(served: Any, admin: httpx.Client) -> None:
     for site in ("a/b", "ü €", "plain"):
         job(served, site)

@@ -208,6 +208,6 @@ def back(request: Request, note: str, *, default: str = "/") -> Response:
     referer = request.headers.get("referer", "")
     origin = f"{request.url.scheme}://{request.url.netloc}"
     path = referer.removeprefix(origin) if referer.startswith(f"{origin}/") else default
-    path, _, query = path.partition("?")
+    path, _, query = _own_path(path).partition("?")
     kept = [(name, value) for name, value in parse_qsl(query) if name != "note"]
     return RedirectResponse(f"{path}?{urlencode([*kept, ('note', note)])}", 303)

@@ -36,7 +36,8 @@ select
     site_in_flight(g.instance_id) as in_progress,
     s.max_in_flight,
     case
-        when v.kind in ('line', 'quota', 'site_quota', 'cap') then expected_wait_s(p.place)
+        when v.kind in ('line', 'quota', 'site_quota', 'cap')
+            then greatest(expected_wait_s(p.place), extract(epoch from v.until - now())::double precision)
         when g.status = 'SCHEDULED' or v.kind = 'rest'
             then greatest(0, extract(epoch from g.run_at - now()))::double precision
     end as starts_in_s,

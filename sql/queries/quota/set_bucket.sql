@@ -1,4 +1,5 @@
--- set_bucket: change a bucket's limits for the whole fleet at once. Granted calls that have not started ask again.
+-- set_bucket: change a bucket's limits for the whole fleet at once. Granted calls that have not started ask again, and
+-- what was used ahead of time is paid back at the new rate (quotas_rescale).
 -- Takes  name; requests_per_minute, tokens_per_minute, null: unchanged; pinned boolean: workers' settings do not
 --        replace these limits.
 -- Gives  the bucket; no row if it does not exist, or if it counts no tokens and a token limit is given.
