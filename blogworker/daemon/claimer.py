@@ -6,6 +6,8 @@ from time import monotonic
 from uuid import UUID
 
 import psycopg
+from anyio import move_on_after
+from anyio.lowlevel import checkpoint
 from psycopg_pool import PoolTimeout
 
 from blogworker.daemon.gate import Gate, ProbeClaim
@@ -14,16 +16,19 @@ from blogworker.db.messages import message_of
 from blogworker.db.pool import Database
 from blogworker.db.retrying import DatabaseHealth
 from blogworker.queue.admit import admissible
-from blogworker.queue.claim import Claimed, Scan, claim
+from blogworker.queue.claim import Claimed, Scan, claim, retire
 from blogworker.queue.job import Stage
 from blogworker.queue.rescue import claim_suspect
 from blogworker.queue.unclaimable import fail_unclaimable
 from blogworker.slots import ALL_STAGES
 from blogworker.telemetry import get_logger, tracing
+from blogworker.telemetry.sampling import Sampler
 
 NO_CLAIMS = Claimed(claims=(), look_again=False)
+RETIRE_S = 10.0
 EMPTY_WITHIN_S = 600.0  # a worker that runs until the queue is empty waits for jobs that are due within this time
 SUSPECTS_WITHIN_S = 15.0  # a worker for suspects waits for those that rest no longer than this
+LINES = 1  # about claims, per second
 NO_ADMISSION_S = 300.0  # how long claims do not admit sites, after the database refused to admit one
 
 log = get_logger()
@@ -51,6 +56,7 @@ class Claimer:
         self._scan = Scan()
         self._stopped_by: str | None = None  # the error that fails every claim
         self._admits_from = 0.0
+        self._lines = Sampler(LINES)
 
     async def take(
         self, worker_id: UUID, slots: int, stages: Collection[str] = ALL_STAGES
@@ -61,7 +67,15 @@ class Claimer:
         if self._suspects_only:
             return await self._claim_suspect(worker_id, started), None
         admits = started >= self._admits_from
-        take = partial(claim, self._database, worker_id, site_window=self.site_window, scan=self._scan, admits=admits)
+        take = partial(
+            claim,
+            self._database,
+            worker_id,
+            site_window=self.site_window,
+            scan=self._scan,
+            admits=admits,
+            retires=False,
+        )
         if (probe_claim := await self._gate.take_probe_claim(stages)) is not None:
             for only in probe_claim.filters:
                 found = self._answered(await take(slots=1, only=only), started)
@@ -72,10 +86,23 @@ class Claimer:
             return NO_CLAIMS, None
         return self._answered(await take(slots=slots, only=allowed), started), None
 
+    async def retire(self, found: Claimed) -> None:
+        """Retire the sites that a claim has emptied. If that fails, a later claim finds them again."""
+        await checkpoint()  # the claimed jobs start first
+        try:
+            with move_on_after(RETIRE_S):
+                await retire(self._database, found)
+        except (psycopg.Error, PoolTimeout) as error:
+            self._health.note_error(error, "queue/retire_sites")
+
     def _answered(self, found: Claimed, started: float) -> Claimed:
         tracing.claimed(len(found.claims), monotonic() - started)
         self._health.note_success("queue/claim")
         self._stopped_by = None
+        if found.claims:
+            note = log.info if self._lines.admits() else log.debug
+            sites = len({claim.instance_id for claim in found.claims})
+            note("jobs_claimed", count=len(found.claims), sites=sites, duration_s=round(monotonic() - started, 4))
         return found
 
     async def _claim_suspect(self, worker_id: UUID, started: float) -> Claimed:

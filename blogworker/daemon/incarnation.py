@@ -26,6 +26,7 @@ from blogworker.db.dedicated import DedicatedConnection
 from blogworker.db.pool import Database
 from blogworker.db.retrying import DatabaseHealth, RetryingDatabase
 from blogworker.ops.history import record_history
+from blogworker.queue.claim import Claimed
 from blogworker.queue.job import Claim, Outcome
 from blogworker.queue.lease import Lease, LeaseEnded, LeaseTaken
 from blogworker.queue.notify import Flag, Listener
@@ -49,13 +50,12 @@ RESCUE_S = 5.0
 RESTORES_S = 2.0
 RELISTEN_S = 5.0
 PARENT_S = 1.0
-WAKE_S = 0.1  # shorter than the time in which a woken claim loop polls by itself
+WAKE_S = 0.1  # after a wake-up that found no job; shorter than the time in which the claim loop then polls by itself
 CANCEL_S = 0.5
 SWEEP_S = 60.0
 CLEAN_UP_S = 300.0
 HISTORY_S = 30.0
-END_LEASE_S = 3.0
-RESIZE_S = 3.0
+END_LEASE_S = RESIZE_S = 3.0
 
 FencedPipeline = Callable[[UUID, Claim, Mapping[str, Output], Enter], Awaitable[Outcome]]
 
@@ -86,6 +86,7 @@ class Incarnation:
         on_claim: Callable[[], object] = bool,
     ) -> None:
         self._progress = progress or Progress()
+        self._on_claim = on_claim
         self._gate = gate
         self._prepare = prepare
         self._role = role
@@ -116,10 +117,10 @@ class Incarnation:
             gate=gate,
             suspects_only=role.suspects,
             progress=self._progress,
-            on_claim=on_claim,
+            on_claim=self._note_claim,
         )
         self._upkeep = Upkeep(database, self.worker.wake)
-        self._work_flag, self._cancel_flag = Flag(), Flag()
+        self._work_flag, self._cancel_flag, self._found_flag = Flag(), Flag(), Flag()
         self._listener = Listener(settings.database, database, work=self._work_flag, cancel=self._cancel_flag)
         self._registering, self._claiming = CancelScope(), CancelScope()
         self._drain_until: float | None = None
@@ -217,8 +218,7 @@ class Incarnation:
         keepers.start_soon(every, "budget", BUDGET_S, self._check_budget)
         keepers.start_soon(every, "breakers", BREAKERS_S, self._sync_breakers)
         keepers.start_soon(every, "listen", RELISTEN_S, self._listener.run)
-        # Notifications may arrive at any rate; `every` limits how often they have an effect.
-        keepers.start_soon(every, "wake", WAKE_S, self._wake_when_set)
+        keepers.start_soon(every, "wake", 0, self._wake_when_set)
         keepers.start_soon(partial(every, "cancel", CANCEL_S, self._cancel_when_set, fatal=(LeaseEnded,)))
         keepers.start_soon(every, "history", HISTORY_S, partial(record_history, self._database))
         if not self._role.suspects:  # a suspect may kill this process at any time
@@ -256,8 +256,17 @@ class Incarnation:
         self.worker.cancel(cancelled)
 
     async def _wake_when_set(self) -> None:
+        """Wake the claim loop. As notifications arrive at any rate, a wake-up that finds no job delays the next."""
         await self._work_flag.wait_and_clear()
+        self._found_flag = Flag()
         self.worker.wake()
+        with move_on_after(WAKE_S):
+            await self._found_flag.wait_and_clear()
+
+    def _note_claim(self, found: Claimed) -> None:
+        self._on_claim()
+        if found.claims:
+            self._found_flag.set()
 
     async def _cancel_when_set(self) -> None:
         await self._cancel_flag.wait_and_clear()

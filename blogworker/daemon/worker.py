@@ -45,12 +45,10 @@ from blogworker.stages.records import Output
 from blogworker.telemetry import get_logger, tracing
 from blogworker.telemetry.facts import gathered
 from blogworker.telemetry.progress import Progress
-from blogworker.telemetry.sampling import Sampler
 
 CLAIM_TIMEOUT_S = 10.0
 RELEASE_GRACE_S = 2.0  # the time to release a job when its attempt is cancelled
 UNAVAILABLE_RETRY_S = 1.0  # until the next claim when the database is unavailable or incompatible
-CLAIM_LINES = 1  # per second
 EMPTY_POLL_S = 0.25  # the poll interval of a worker that runs until the queue is empty
 
 Enter = Callable[[Stage], bool]
@@ -62,7 +60,7 @@ log = get_logger()
 class Worker:
     """The job slots of one process. `suspects_only`: run only jobs suspected of killing workers, one at a time.
 
-    `on_claim`: called after each claim that the database has answered.
+    `on_claim`: called with each claim that the database has answered.
     """
 
     def __init__(
@@ -77,7 +75,7 @@ class Worker:
         gate: Gate,
         suspects_only: bool = False,
         progress: Progress | None = None,
-        on_claim: Callable[[], object] = bool,
+        on_claim: Callable[[Claimed], object] = bool,
     ) -> None:
         self._progress = progress or Progress()
         self._on_claim = on_claim
@@ -99,7 +97,6 @@ class Worker:
         self.unsettled: set[tuple[int, int]] = set()  # attempts that ended here and could not be settled
         self._released: set[tuple[int, int]] = set()
         self.ended = EndedAttempts()
-        self._claim_lines = Sampler(CLAIM_LINES)
 
     def use(self, queue: QueueSettings, worker: WorkerSettings) -> None:
         """Continue with other settings. With fewer slots, running jobs end before others are claimed."""
@@ -146,7 +143,7 @@ class Worker:
             if (found := await self._claim(worker_id, jobs)) is None:
                 await sleep(UNAVAILABLE_RETRY_S)
                 continue
-            self._on_claim()
+            self._on_claim(found)
             if found.claims:
                 backoff.reset()
             elif found.look_again:
@@ -185,7 +182,6 @@ class Worker:
         return found
 
     async def _claim_for(self, group: SlotGroup, free: int, worker_id: UUID, jobs: TaskGroup) -> Claimed | None:
-        started = monotonic()
         self._settled.clear()
         most = min(self._queue.batch_size, free)
         if (slots := self._health.compatibility.usable_slots(most, in_flight=self.in_flight)) == 0:
@@ -217,10 +213,7 @@ class Worker:
             self._running[attempt] = CancelScope()
             self._slots.start(attempt, claim.stage)
             jobs.start_soon(self._run, claim, saved.get(claim.job_id, {}), probe_claim)
-        if found.claims:
-            sites, took_s = len({c.instance_id for c in found.claims}), round(monotonic() - started, 4)
-            note = log.info if self._claim_lines.admits() else log.debug
-            note("jobs_claimed", count=len(found.claims), sites=sites, duration_s=took_s)
+        await self._claimer.retire(found)
         return found
 
     async def _release(self, claims: Iterable[Claim], probe_claim: ProbeClaim | None) -> None:

@@ -42,11 +42,13 @@ class Claimed:
 
     `look_again`: another claim at once may find more: this one took jobs, or met locks of other transactions or sites
     without jobs. `look_in_s`: after how many seconds the quotas let waiting jobs continue; None: no job waits for them.
+    `dry`: sites without more jobs, for `retire`.
     """
 
     claims: tuple[Claim, ...]
     look_again: bool
     look_in_s: float | None = None
+    dry: tuple[str, ...] = ()
 
     def merged(self, other: "Claimed") -> "Claimed":
         """Return the result of both claims."""
@@ -102,10 +104,12 @@ async def claim(
     only: ClaimFilter = ALL,
     scan: Scan | None = None,
     admits: bool = True,
+    retires: bool = True,
 ) -> Claimed:
     """Claim up to `slots` jobs, at most `site_window` of one site. `admits`: admit sites with new jobs first.
 
     A claim for one slot reads only one site. If that site has no jobs, it is retired and the claim is repeated.
+    Without `retires`, a claim that found jobs retires no site: the caller starts the jobs, and then calls `retire`.
     """
     scan = scan or Scan()
     before: list[tuple[str, Mapping[str, object]]] = [("queue/claim_turn", {})] if only.pacing is not None else []
@@ -120,11 +124,19 @@ async def claim(
         scan.after = rows[0]["scanned_to"]
         claims = tuple(claim_of(row) for row in rows if row["job_id"] is not None)
         dry: list[str] = rows[0]["dry"]
+        if claims and not retires:
+            return Claimed(claims, look_again=True, look_in_s=rows[0]["look_in_s"], dry=tuple(dry))
         still_open = await _retire(database, dry, ahead=0 if claims else RETIRED_AHEAD) if dry else 0
         if claims or len(dry) == still_open:
             break
     look_again = bool(claims) or rows[0]["contended"] or bool(dry)
     return Claimed(claims=claims, look_again=look_again, look_in_s=rows[0]["look_in_s"])
+
+
+async def retire(database: Database, found: Claimed) -> None:
+    """Take the sites that a claim left without jobs out of the line."""
+    if found.dry:
+        await _retire(database, list(found.dry), ahead=0)
 
 
 async def _retire(database: Database, dry: list[str], *, ahead: int) -> int:
