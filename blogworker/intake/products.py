@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from blogworker.errors import Fault
-from blogworker.intake import identifiers, offers, product, properties, stock, visibility
+from blogworker.intake import identifiers, kinds, offers, product, properties, stock, visibility
 from blogworker.intake.decimals import DecimalSeparator
 from blogworker.intake.lines import Lines
 from blogworker.intake.product import ProductRows
@@ -44,7 +44,6 @@ COLUMNS = {
         "produktkategorie", "categorie", "rubrique", "categoria", "categorias", "collezione", "coleccion",
         "producttype", "type", "productcategory",
     ),
-    "kind": ("fieldtype", "itemtype", "type", "typ", "tipo"),
     "tags": (
         "tags", "schlagworter", "stichworter", "etiquettes", "motscles", "etiquetas", "palabrasclave", "etichette",
         "parolechiave", "trefwoorden",
@@ -70,6 +69,7 @@ COLUMNS = {
     "variant_id": ("variantid", "variantidnoneditable"),
     "sku": ("variantsku", "sku"),
     "url": ("url", "producturl", "produkturl", "productlink", "produktlink", "urlproduit", "urlprodotto", "link"),
+    **kinds.COLUMNS,
     **offers.COLUMNS,
     **product.COLUMNS,
     **properties.COLUMNS,
@@ -78,7 +78,6 @@ COLUMNS = {
 }  # fmt: skip
 REQUIRED = ("handle", "name")
 EXPECTED = "Handle, Title, Body (HTML), Variant Price (Shopify) or handleId, fieldType, name, description, price (Wix)"
-OF_ANOTHER = frozenset({"variation", "sku", "rule"})  # kinds of rows that have an identifier but are not products
 
 
 def drafts(lines: Lines, *, include_hidden: bool, now: Callable[[], datetime]) -> Iterator[Drafted]:
@@ -104,7 +103,7 @@ def _drafts(rows: DecimalSeparator, include_hidden: bool, now: Callable[[], date
         if not handle:
             yield Fault(row.line, row.fault or _without_handle(row))
             continue
-        if row.cells.get("kind", "").casefold() in OF_ANOTHER:
+        if kinds.is_variant(row):
             yield Fault(row.line, row.fault) if row.fault else Skipped(row.line, "a variant of a product", "variant")
             continue
         if found is not None and found.handle != handle:
@@ -118,7 +117,7 @@ def _drafts(rows: DecimalSeparator, include_hidden: bool, now: Callable[[], date
             elif reason := identifiers.complaint(handle):
                 found.has_fault = True
                 yield Fault(row.line, reason)
-        if reason := row.fault or found.add(row.line, row.cells, rows.point):
+        if reason := row.fault or found.add(row.line, kinds.without_type(row), rows.point):
             found.has_fault = True
             yield Fault(row.line, reason)
     if found is not None:

@@ -1,0 +1,35 @@
+"""What a row of an export is: a product, or a part of one. Wix and BigCommerce state it in a column of its own.
+
+WooCommerce states it in the column that Shopify calls `Type` too. There a merchant may write anything, also `Variant`,
+so it is read only in files whose products have no handle, and only if each of its words is a type of a shop system.
+"""
+
+from blogworker.intake.table import TableRow, spelled
+
+COLUMNS = {
+    "kind": ("fieldtype", "itemtype"),
+    "type": ("type", "typ", "tipo"),
+}
+OF_ANOTHER = frozenset({"variation", "sku", "rule"})  # rows that have an identifier but are not products
+TYPES = frozenset({  # of WooCommerce and Magento, which join several of them: `simple, virtual`
+    "simple", "variable", "grouped", "external", "variation", "virtual", "downloadable", "configurable", "bundle",
+    "subscription", "variable-subscription", "subscription_variation",
+})  # fmt: skip
+HANDLES = frozenset({"handle", "urlhandle"})  # how Shopify names its identifiers
+
+
+def is_variant(row: TableRow) -> bool:
+    """Return whether the row is a variant that is not read."""
+    types = _types(row, "type")
+    return row.cells.get("kind", "").casefold() in OF_ANOTHER or any(one.endswith("variation") for one in types)
+
+
+def without_type(row: TableRow) -> dict[str, str]:
+    """Return the cells, without a category that is a type of a shop system."""
+    return row.cells | {"product_type": ""} if _types(row, "product_type") else row.cells
+
+
+def _types(row: TableRow, column: str) -> set[str]:
+    """Return the types that the cell consists of; none if it is free text."""
+    words = {word.strip() for word in row.cells.get(column, "").casefold().split(",")}
+    return words if words <= TYPES and spelled(row.headers.get("handle", "")) not in HANDLES else set()
