@@ -9,6 +9,7 @@ from blogworker.intake.table import TableRow, spelled
 COLUMNS = {
     "kind": ("fieldtype", "itemtype"),
     "type": ("type", "typ", "tipo"),
+    "group": ("itemgroupid",),  # of Google and Facebook: equal for all variants of a product
 }
 OF_ANOTHER = frozenset({"variation", "sku", "rule"})  # rows that have an identifier but are not products
 TYPES = frozenset({  # of WooCommerce and Magento, which join several of them: `simple, virtual`
@@ -22,6 +23,11 @@ def is_variant(row: TableRow) -> bool:
     """Return whether the row is a variant that is not read."""
     types = _types(row, "type")
     return row.cells.get("kind", "").casefold() in OF_ANOTHER or any(one.endswith("variation") for one in types)
+
+
+def identifier(row: TableRow) -> str:
+    """Return the identifier of the product that the row belongs to."""
+    return row.cells.get("group") or row.cells.get("handle", "")
 
 
 def without_type(row: TableRow) -> dict[str, str]:

@@ -13,6 +13,7 @@ from blogworker.product import DETAILS_MAX, IMAGES_MAX, OPTIONS_MAX, VALUES_MAX,
 from blogworker.readable import readable, shortened
 
 AGREED = ("name", "description", "vendor", "product_type", "url")  # rows that differ in these are different products
+AGREED_IN_GROUP = ("vendor",)  # variants in feeds have their own name and URL
 OF_A_VARIANT = frozenset({"variant", "media"})  # kinds of Wix rows that do not state the product's visibility
 DESCRIPTION_MAX = 12_000  # characters; even at four bytes each they fit into source_data with the other fields
 SECTIONS = range(1, 7)  # texts with a title, beside the description, in exports of Wix
@@ -53,6 +54,8 @@ class ProductRows:
         """Add a row. Return the fault if the row is bad."""
         kind = cells.get("kind", "").casefold()
         agreed = AGREED if kind in OF_A_VARIANT else (*AGREED, *visibility.COLUMNS)
+        if cells.get("group"):
+            agreed = AGREED_IN_GROUP
         for name in SINGLE if kind in OF_A_VARIANT else (*SINGLE, *visibility.COLUMNS):
             if not (cell := cells.get(name)):
                 continue

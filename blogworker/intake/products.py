@@ -97,7 +97,7 @@ def _drafts(rows: DecimalSeparator, include_hidden: bool, now: Callable[[], date
     found: ProductRows | None = None
     begun: dict[str, int] = {}
     for row in rows:
-        handle = row.cells.get("handle", "")
+        handle = kinds.identifier(row)
         if found is not None and row.cells.get("variant_id") and not (handle or row.cells.get("name")):
             handle = found.handle  # Squarespace names the product in its first row only
         if not handle:
