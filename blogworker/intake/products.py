@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from blogworker.errors import Fault
-from blogworker.intake import identifiers, kinds, offers, product, properties, stock, visibility
+from blogworker.intake import identifiers, kinds, offers, product, properties, sales, stock, visibility
 from blogworker.intake.decimals import DecimalSeparator
 from blogworker.intake.lines import Lines
 from blogworker.intake.product import ProductRows
@@ -77,6 +77,7 @@ COLUMNS = {
     **visibility.COLUMNS,
 }  # fmt: skip
 REQUIRED = ("handle", "name")
+SEVERAL = (*visibility.COLUMNS, *sales.COLUMNS)  # all columns of one of these names are read
 EXPECTED = "Handle, Title, Body (HTML), Variant Price (Shopify) or handleId, fieldType, name, description, price (Wix)"
 
 
@@ -84,7 +85,7 @@ def drafts(lines: Lines, *, include_hidden: bool, now: Callable[[], datetime]) -
     """Yield a product job for each product, with the line of its first row."""
     try:
         yield from _drafts(
-            DecimalSeparator(table(lines, COLUMNS, REQUIRED, several=visibility.COLUMNS, own=properties.metafield)),
+            DecimalSeparator(table(lines, COLUMNS, REQUIRED, several=SEVERAL, own=_own)),
             include_hidden,
             now,
         )
@@ -117,7 +118,8 @@ def _drafts(rows: DecimalSeparator, include_hidden: bool, now: Callable[[], date
             elif reason := identifiers.complaint(handle):
                 found.has_fault = True
                 yield Fault(row.line, reason)
-        if reason := row.fault or found.add(row.line, kinds.without_type(row), rows.point):
+        cells = sales.current(kinds.without_type(row), now)
+        if reason := row.fault or found.add(row.line, cells, rows.point):
             found.has_fault = True
             yield Fault(row.line, reason)
     if found is not None:
@@ -126,6 +128,11 @@ def _drafts(rows: DecimalSeparator, include_hidden: bool, now: Callable[[], date
 
 def looks_like_products(first_line: str) -> bool:
     return all(name in header_of(first_line, COLUMNS)[1] for name in REQUIRED)
+
+
+def _own(header: str) -> str | None:
+    """Return our name for a header that is in no list."""
+    return properties.metafield(header) or sales.column(header)
 
 
 def _without_handle(row: TableRow) -> str:

@@ -83,7 +83,8 @@ def table(
     read = {place for found in places.values() for place in found}
     for place, cell in enumerate(header):
         if place not in read and (name := own(cell.strip())) is not None:
-            places.setdefault(name, [place])
+            others = places.get(name, ())
+            places[name] = [*others, place] if name in several else others or [place]
     if lines.is_cut or not all(name in places for name in required) or OTHER_ENDS.search(first.rstrip()):
         raise HeaderError(before, header)
     headers = {name: " / ".join(shown(header[place]) for place in found) for name, found in places.items()}

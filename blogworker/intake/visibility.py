@@ -8,10 +8,11 @@ post is written about a product that nobody can buy.
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 
 from blogworker.intake.table import APART, BadCell
+from blogworker.intake.times import NO_DATE, times
 from blogworker.intake.words import NEGATIONS, NO, SHOWN, STATES, YES
 
 OF_MAGENTO = ("attributeset", "attributesetcode", "attributesetname")  # its visibility 1 is "not visible individually"
@@ -63,17 +64,6 @@ NUMBERED: dict[str, dict[str, str | None]] = {  # Magento: status 1 enabled, 2 d
     "visibility": {"2": None, "3": None, "4": None},
 }
 BELOW_ZERO = re.compile(r"-\d+")  # WooCommerce: 1 published, 0 private, -1 draft
-DATE = re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}(?:[T ]|$)|\d{8}(?:T|$)")
-NO_DATE = re.compile(r"0000-00-00.*")  # as MySQL writes it
-FORMS = (
-    "%Y-%m-%d %H:%M:%S %z",
-    "%d.%m.%Y",
-    "%d.%m.%Y %H:%M",
-    "%d/%m/%Y",
-    "%d/%m/%Y %H:%M",
-    "%m/%d/%Y",
-    "%m/%d/%Y %H:%M",
-)
 
 
 class UnknownState(BadCell):
@@ -122,15 +112,14 @@ def _reason(column: str, value: str, now: Callable[[], datetime]) -> str | None:
         return MEANS.get(column, "unpublished")
     if NO_DATE.fullmatch(value):
         return None
-    times = _times(value) if DATE.match(value) else []
-    if not times:
+    if not (found := times(value)):
         raise UnknownState(
             column,
             value,
             "does not say whether the product is visible in the shop: write active or draft, or pass --include-hidden "
             "to enqueue all products",
         )
-    return "scheduled" if max(times) > now() else None
+    return "scheduled" if max(found) > now() else None
 
 
 def folded(text: str) -> str:
@@ -144,19 +133,3 @@ def _words() -> dict[str, str | None]:
     return {folded(word): state for state, words in STATES.items() for word in words} | dict.fromkeys(
         map(folded, SHOWN)
     )
-
-
-def _times(value: str) -> list[datetime]:
-    """Return the times that the value may mean: 03/04/2027 is in March or in April. The caller uses the latest."""
-    found = []
-    for read in (datetime.fromisoformat, *(_reader(form) for form in FORMS)):
-        try:
-            time = read(value.strip())
-            found.append(time if time.tzinfo else time.replace(tzinfo=UTC))
-        except ValueError:
-            continue
-    return found
-
-
-def _reader(form: str) -> Callable[[str], datetime]:
-    return lambda text: datetime.strptime(text, form)  # noqa: DTZ007 - a time without a zone is taken as UTC
