@@ -55,12 +55,19 @@ class Offers:
         self._discount: tuple[str, Decimal] = ("", Decimal(0))
         self._names: dict[int, str] = {}
         self._values: dict[int, list[str]] = {}
+        self._shown: set[tuple[int, str]] = set()  # position and value of an option that a variant has
+        self._hidden: set[tuple[int, str]] = set()
 
     def add(self, cells: Mapping[str, str], point: Point | None, *, of_product: bool) -> None:
         """Add a row. `of_product`: the row lists the values of each option. Raises BadCell with the bad price."""
         price, compare_at = self._prices(cells, point)
         found = properties(cells, point)
-        choices = self._choices(cells, listed=of_product)
+        values = self._choices(cells, listed=of_product)
+        for place, value in values:
+            known = self._values.setdefault(place, [])
+            known += [] if value in known else [value]
+        choices = () if of_product else tuple(value for _, value in values)
+        self._shown |= set() if of_product else set(values)
         for name, value in found.items():
             known = self.details.setdefault(name, [])
             if value not in known:
@@ -95,7 +102,12 @@ class Offers:
             return round(price * (100 - value) / 100, 2)
         return price - value if mode == "AMOUNT" and value < price else None
 
-    def _choices(self, cells: Mapping[str, str], *, listed: bool) -> tuple[str, ...]:
+    def hide(self, cells: Mapping[str, str]) -> None:
+        """Leave out the choices of a variant that shoppers cannot see, unless another variant has them."""
+        self._hidden |= set(self._choices(cells, listed=False))
+
+    def _choices(self, cells: Mapping[str, str], *, listed: bool) -> list[tuple[int, str]]:
+        """Return the values of the options with their positions. `listed`: a cell has several values."""
         choices = []
         for place in OPTIONS:
             if name := cells.get(f"option_name_{place}"):
@@ -104,10 +116,8 @@ class Offers:
             if (self._names.get(place, "").casefold(), cell.casefold()) == WITHOUT_OPTIONS:
                 continue
             values = [COLOUR.sub("", part.strip())[:CHOICE_LONGEST] for part in (cell.split(";") if listed else [cell])]
-            known = self._values.setdefault(place, [])
-            known += [value for value in values if value and value not in known]
-            choices += [value for value in values if value]
-        return () if listed else tuple(choices)
+            choices += [(place, value) for value in values if value]
+        return choices
 
     @property
     def prices(self) -> list[Decimal]:
@@ -134,9 +144,11 @@ class Offers:
             values = ([offer.differing[place] for offer in self._offers] for place in chosen)
             named = zip(chosen, values, strict=True)
             return tuple(Option(CHOSEN[place], tuple(dict.fromkeys(filter(None, each)))) for place, each in named)
+        gone = self._hidden - self._shown
+        found = {place: [one for one in values if (place, one) not in gone] for place, values in self._values.items()}
         return tuple(
             Option(self._names.get(place, "")[:CHOICE_LONGEST], tuple(values))
-            for place, values in self._values.items()
+            for place, values in found.items()
             if values
         )
 

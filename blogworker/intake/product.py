@@ -1,7 +1,7 @@
 """One product of an export, collected from its rows."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from blogworker.intake import identifiers, visibility
@@ -39,13 +39,18 @@ WIX_FILE = re.compile(r"[\w.-]+~mv2[\w.]*\.\w{2,5}")
 class ProductRows:
     """One product, added row by row."""
 
-    def __init__(self, line: int, handle: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, line: int, handle: str, headers: Mapping[str, str], why_hidden: Callable[[Mapping[str, str]], str | None]
+    ) -> None:
         self.line = line
         self.handle = handle
         self.headers = headers  # our name -> the header in the file
         self.has_fault = False
         self.values: dict[str, str] = {}  # the first value of each column that is not empty
         self._lines: dict[str, int] = {}  # the line of that value
+        self._why_hidden = why_hidden
+        self._hidden: list[str] = []  # why the variants are hidden that are left out
+        self._has_visible_row = False
         self._offers = Offers()
         self._images: dict[str, str] = {}  # address -> alternative text
         self._variant_images: list[str] = []
@@ -53,25 +58,34 @@ class ProductRows:
     def add(self, line: int, cells: dict[str, str], point: Point | None) -> str | None:
         """Add a row. Return the fault if the row is bad."""
         kind = cells.get("kind", "").casefold()
-        agreed = AGREED if kind in OF_A_VARIANT else (*AGREED, *visibility.COLUMNS)
-        if cells.get("group"):
-            agreed = AGREED_IN_GROUP
-        for name in SINGLE if kind in OF_A_VARIANT else (*SINGLE, *visibility.COLUMNS):
+        is_grouped = bool(cells.get("group"))
+        states = () if is_grouped or kind in OF_A_VARIANT else visibility.COLUMNS
+        agreed = AGREED_IN_GROUP if is_grouped else (*AGREED, *states)
+        for name in (*SINGLE, *states):
             if not (cell := cells.get(name)):
                 continue
             if name in agreed and cell.split() != self.values.get(name, cell).split():
                 return self._contradiction(name, cell)
             self.values.setdefault(name, cell)
             self._lines.setdefault(name, line)
+        try:
+            if (is_grouped or kind == "variant") and (reason := self._why_hidden(cells)):
+                self._hidden.append(reason)
+                self._offers.hide(cells)
+                return None
+            self._has_visible_row = True
+            self._offers.add(cells, point, of_product=kind == "product")
+        except BadCell as error:
+            return f"product {self.handle!r:.60}: {error.message(self.headers)}"
         for place, address in enumerate(_addresses(cells.get("image", ""))):
             alt = "" if place else cells.get("image_alt", "")  # describes the first picture
             self._images[address] = self._images.get(address) or alt
         self._variant_images += _addresses(cells.get("variant_image", ""))
-        try:
-            self._offers.add(cells, point, of_product=kind == "product")
-        except BadCell as error:
-            return f"product {self.handle!r:.60}: {error.message(self.headers)}"
         return None
+
+    def why_hidden(self) -> str | None:
+        """Return why the product is not visible in its shop, or None. Raises UnknownState."""
+        return self._why_hidden(self.values) if self._has_visible_row else next(iter(self._hidden), None)
 
     def _contradiction(self, name: str, cell: str) -> str:
         header, before = self.headers.get(name, name), self.values[name]

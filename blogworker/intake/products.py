@@ -6,7 +6,7 @@ is a fault. A product with a bad row is refused as a whole, because its prices w
 not visible in its shop is skipped, unless `include_hidden` is set.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 from blogworker.errors import Fault
@@ -95,6 +95,9 @@ def drafts(lines: Lines, *, include_hidden: bool, now: Callable[[], datetime]) -
 
 
 def _drafts(rows: DecimalSeparator, include_hidden: bool, now: Callable[[], datetime]) -> Iterator[Drafted]:  # noqa: FBT001
+    def why_hidden(cells: Mapping[str, str]) -> str | None:
+        return None if include_hidden else visibility.why_hidden(cells, now)
+
     found: ProductRows | None = None
     begun: dict[str, int] = {}
     for row in rows:
@@ -108,10 +111,10 @@ def _drafts(rows: DecimalSeparator, include_hidden: bool, now: Callable[[], date
             yield Fault(row.line, row.fault) if row.fault else Skipped(row.line, "a variant of a product", "variant")
             continue
         if found is not None and found.handle != handle:
-            yield from _finished(found, include_hidden=include_hidden, now=now)
+            yield from _finished(found)
             found = None
         if found is None:
-            found = ProductRows(row.line, handle, row.headers)
+            found = ProductRows(row.line, handle, row.headers, why_hidden)
             if (first := begun.setdefault(handle, row.line)) != row.line:
                 found.has_fault = True
                 yield Fault(row.line, f"product {handle!r:.60} began on line {first}: keep its rows together")
@@ -123,7 +126,7 @@ def _drafts(rows: DecimalSeparator, include_hidden: bool, now: Callable[[], date
             found.has_fault = True
             yield Fault(row.line, reason)
     if found is not None:
-        yield from _finished(found, include_hidden=include_hidden, now=now)
+        yield from _finished(found)
 
 
 def looks_like_products(first_line: str) -> bool:
@@ -141,7 +144,7 @@ def _without_handle(row: TableRow) -> str:
     return f"the row{of} has no {row.headers['handle']}: every row names the product it belongs to"
 
 
-def _finished(found: ProductRows, *, include_hidden: bool, now: Callable[[], datetime]) -> Iterator[Drafted]:
+def _finished(found: ProductRows) -> Iterator[Drafted]:
     if found.has_fault:
         return
     if not found.values.get("name"):
@@ -149,7 +152,7 @@ def _finished(found: ProductRows, *, include_hidden: bool, now: Callable[[], dat
         yield Fault(found.line, f"product {found.handle!r:.60} has no {header} in any of its rows")
         return
     try:
-        reason = None if include_hidden else visibility.why_hidden(found.values, now)
+        reason = found.why_hidden()
     except visibility.UnknownState as error:
         yield Fault(found.line, f"product {found.handle!r:.60}: {error.message(found.headers)}")
         return
