@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 
 import typer
@@ -16,7 +17,7 @@ from blogworker.cli.sources import Checked, Source
 from blogworker.db.grants import PRODUCER
 from blogworker.db.pool import Database
 from blogworker.errors import SettingsError
-from blogworker.intake import Kind, at_rest
+from blogworker.intake import Kind, at_rest, site_of
 from blogworker.ops.shown import ago
 from blogworker.plurals import counted
 from blogworker.queue.enqueue import Enqueued, enqueue_many
@@ -48,7 +49,7 @@ def enqueue(
         None, help="JSONL, keyword lists, or product exports of a shop (CSV); - reads standard input."
     ),
     site: list[str] = typer.Option(
-        [], help="The instance_id of the site. With several sites, rows go to them in turn."
+        [], help="The instance_id of the site. With several, the product or keyword of a row decides which it goes to."
     ),
     keyword: list[str] = typer.Option([], help="A keyword to write about. May be given several times."),
     kind: Kind = typer.Option("auto", help="The format of the files; auto finds it from their names and contents."),
@@ -86,19 +87,10 @@ def enqueue(
     limit = load_section(QueueSettings).queue_size_limit
     if keyword and not files:
         few = [
-            NewJob(
-                site[n % len(site)],
-                "keyword",
-                None,
-                {"keyword": word},
-                priority,
-                run_at,
-                publish_at,
-                key,
-                publish_mode=mode,
-            )
-            for n, word in enumerate(keyword)
+            NewJob("", "keyword", None, {"keyword": word}, priority, run_at, publish_at, key, publish_mode=mode)
+            for word in keyword
         ]
+        few = [replace(job, instance_id=site_of(job, site)) for job in few]
         _require_valid(few)
         if dry_run:
             show_dry_run(few, Checked(), limit=limit, as_json=as_json)

@@ -8,8 +8,9 @@ in their shop are skipped. A caller that enqueues all rows or none reads twice: 
 jobs. `at_rest` makes stdin readable twice.
 """
 
+from blogworker.intake.identity import site_of
 from blogworker.intake.read import Kind, at_rest, read
 from blogworker.intake.repeats import Repeats
 from blogworker.intake.rows import Accepted, Row, Skipped
 
-__all__ = ["Accepted", "Kind", "Repeats", "Row", "Skipped", "at_rest", "read"]
+__all__ = ["Accepted", "Kind", "Repeats", "Row", "Skipped", "at_rest", "read", "site_of"]

@@ -1,6 +1,5 @@
 """Open a file of a producer, detect its kind, and yield its rows as jobs that the queue accepts."""
 
-import hashlib
 import io
 import shutil
 import sys
@@ -9,16 +8,16 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import cycle
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from blogworker.errors import Fault, SettingsError
 from blogworker.intake import jsonl, keywords, products
+from blogworker.intake.identity import key_of, site_of
 from blogworker.intake.lines import BOM, encoding_of, lines_of
 from blogworker.intake.repeats import Repeats
 from blogworker.intake.rows import Accepted, Draft, Drafted, Row
-from blogworker.queue.validation import IDEMPOTENCY_KEY_MAX, NewJob, faults
+from blogworker.queue.validation import NewJob, faults
 
 Kind = Literal["auto", "jsonl", "keywords", "csv"]
 KINDS: dict[str, Kind] = {
@@ -62,28 +61,28 @@ def read(
 ) -> Generator[Row, None, None]:
     """Yield each row of a file, of stdin (`-`) or of a stream. Raises SettingsError at the first row if it is unusable.
 
-    A row without a site goes to `instance_id`, or to the next of `sites`. `idempotent` gives each job a key made of its
-    product or keyword, so that the same file adds nothing a second time. `name` names the source in messages.
-    `repeats` has the keys of the files read before. Products that are published after `now` are skipped.
+    A row without a site goes to `instance_id`, or to that of `sites` that `site_of` chooses. `idempotent` gives each
+    job a key made of its product or keyword, so that the same file adds nothing a second time. `name` names the source
+    in messages. `repeats` has the keys of the files read before. Products published after `now` are skipped.
     """
     repeats = repeats or Repeats()
-    turns = cycle(sites or filter(None, [instance_id]))
+    sites = sites or ([instance_id] if instance_id else [])
     name = name or _name_of(source)
     with _opened(source, name) as stream:
         kind = _kind_of(stream.peek(), name, given=kind)
-        if kind != "jsonl" and not (sites or instance_id):
+        if kind != "jsonl" and not sites:
             raise SettingsError(f"{name} does not name a site: pass --site")
         for row in _drafts(stream, kind=kind, include_hidden=include_hidden, now=now or _this_machine):
             if not isinstance(row, Draft):
                 yield row
                 continue
-            fields = {"source_id": None, "source_data": {}, "priority": priority} | row.fields
-            if "instance_id" not in fields:
-                fields["instance_id"] = next(turns, "")
+            fields = {"instance_id": "", "source_id": None, "source_data": {}, "priority": priority} | row.fields
             job = NewJob(**fields)
+            if "instance_id" not in row.fields:
+                job = replace(job, instance_id=site_of(job, sites))
             reasons = faults(job)
             if not reasons and idempotent and job.idempotency_key is None:
-                job = replace(job, idempotency_key=_key(job))
+                job = replace(job, idempotency_key=key_of(job))
             if not reasons and (reason := repeats.contradiction(job, name, row.line)):
                 reasons = [reason]
             yield Fault(row.line, "; ".join(reasons)) if reasons else Accepted(row.line, job)
@@ -174,17 +173,3 @@ def _kind_of(head: bytes, name: str, *, given: Kind) -> Kind:
         return "jsonl"
     first_line = next((line for line in text.splitlines() if line.strip()), "")
     return "csv" if "\t" in first_line.strip() or products.looks_like_products(first_line) else "keywords"
-
-
-def _key(job: NewJob) -> str:
-    """Return `product:<handle>` or `keyword:<keyword>`; a digest if that is too long or missing."""
-    data: dict[str, Any] = job.source_data if isinstance(job.source_data, dict) else {}
-    word = {
-        "product": job.source_id or data.get("name"),
-        "keyword": " ".join(str(data.get("keyword") or job.source_id or "").split()).casefold(),
-    }.get(str(job.source_type))
-    key = f"{job.source_type}:{word}"
-    if word and len(key) <= IDEMPOTENCY_KEY_MAX:
-        return key
-    digest = hashlib.sha256(repr(word or data).encode(errors="replace")).hexdigest()
-    return f"{str(job.source_type)[:20]}:sha256:{digest}"

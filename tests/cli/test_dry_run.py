@@ -41,7 +41,7 @@ def files(cli: Any) -> Any:
     ("arguments", "by_source", "sites", "repeated"),
     [
         (("words.txt", "--site", "s"), {"keyword": 2}, 1, 0),
-        (("products.csv", "--site", "s", "--site", "t"), {"product": 2}, 2, 0),
+        (("products.csv", "--site", "a", "--site", "b"), {"product": 2}, 2, 0),
         (("rows.jsonl",), {"text": 3}, 2, 1),
         (("words.txt", "products.csv", "rows.jsonl", "--site", "s"), {"keyword": 2, "product": 2, "text": 3}, 3, 1),
         (("--keyword", "mugs", "--keyword", "bowls", "--site", "s"), {"keyword": 2}, 1, 0),

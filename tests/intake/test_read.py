@@ -11,9 +11,12 @@ import threading
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any, BinaryIO, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from blogworker.errors import SettingsError
 from blogworker.intake import Accepted, Row, at_rest, read
@@ -48,10 +51,31 @@ def test_a_suffix_says_the_kind(tmp_path: Path) -> None:
     assert row.job.source_data == {"keyword": '{"looks": "like JSON"}'}
 
 
-def test_sites_take_turns(rows_of: Reads) -> None:
-    rows = rows_of("a\nb\na\nc\n", instance_id="unused", sites=["one", "two"])
+@given(
+    st.lists(st.text("abcdefgh", min_size=1, max_size=3), min_size=1, max_size=12, unique=True),
+    st.randoms(use_true_random=False),
+)
+def test_the_site_of_a_row_does_not_depend_on_other_rows(words: list[str], random: Random) -> None:
+    """Else a file that is enqueued again after a correction publishes the rows behind it on another site, too."""
 
-    assert [row.job.instance_id for row in rows if isinstance(row, Accepted)] == ["one", "two", "one"]
+    def sites_of(words: list[str], sites: list[str]) -> dict[str, str]:
+        rows = read(io.BytesIO("".join(f"{word}\n" for word in words).encode()), sites=sites, kind="keywords")
+        return {row.job.source_data["keyword"]: row.job.instance_id for row in rows if isinstance(row, Accepted)}
+
+    sites = ["one", "two", "three"]
+    before = sites_of(words, sites)
+    others = random.sample(words, random.randint(1, len(words)))
+    after = sites_of(others, random.sample(sites, 3))
+    more = sites_of(words, [*sites, "four"])
+
+    assert after == {word: before[word] for word in others}
+    assert all(more[word] in (site, "four") for word, site in before.items())
+
+
+def test_several_sites_get_about_equal_shares(rows_of: Reads) -> None:
+    rows = rows_of("".join(f"word {n}\n" for n in range(1_000)), kind="keywords", sites=["one", "two"])
+
+    assert 400 < sum(isinstance(row, Accepted) and row.job.instance_id == "one" for row in rows) < 600
     assert len(rows_of("a\n", sites=())) == 1  # no sites: instance_id takes it
 
 
