@@ -60,7 +60,9 @@ class ProductRows:
         kind = cells.get("kind", "").casefold()
         is_grouped = bool(cells.get("group"))
         states = () if is_grouped or kind in OF_A_VARIANT else visibility.COLUMNS
-        agreed = AGREED_IN_GROUP if is_grouped else (*AGREED, *states)
+        agreed = (
+            AGREED_IN_GROUP if is_grouped else (*AGREED, *(state for state in states if state in visibility.STATED))
+        )
         for name in (*SINGLE, *states):
             if not (cell := cells.get(name)):
                 continue

@@ -135,7 +135,7 @@ def looks_like_products(first_line: str) -> bool:
 
 def _own(header: str) -> str | None:
     """Return our name for a header that is in no list."""
-    return properties.metafield(header) or sales.column(header)
+    return properties.metafield(header) or sales.column(header) or visibility.column(header)
 
 
 def _without_handle(row: TableRow) -> str:

@@ -17,6 +17,7 @@ OTHER_ENDS = re.compile(
     "[\0\x0b\x0c\x1c-\x1e\x85\u2028\u2029\udc85]"
 )  # of lines; with them, the header would be the whole file
 AS_TEXT = re.compile(r'="(.*)"', re.S)  # keeps a spreadsheet from reading the cell as a number
+ESCAPED = re.compile(r"^'(?=[-=+@\u2212])")  # keeps a spreadsheet from reading the cell as a formula
 APART = "\x1f"  # the unit separator of ASCII
 
 Places = Mapping[str, Sequence[int]]  # our name -> the columns with that name
@@ -179,5 +180,5 @@ def _cells(texts: Iterable[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    text = text.strip()
+    text = ESCAPED.sub("", text.strip())
     return found[1].strip() if (found := AS_TEXT.fullmatch(text)) else text

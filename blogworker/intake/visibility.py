@@ -2,7 +2,8 @@
 
 There are four kinds of columns: yes means visible (`visible`), yes means hidden (`hidden`), a word (`status`), or the
 time from which the product is visible. A word means the same in every column. An unknown word is a fault, so that no
-post is written about a product that nobody can buy.
+post is written about a product that nobody can buy. Columns that only a rule has found may be about something else, so
+their unknown words and times are ignored.
 """
 
 import re
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
 
-from blogworker.intake.table import APART, BadCell
+from blogworker.intake.table import APART, BadCell, spelled
 from blogworker.intake.times import NO_DATE, times
 from blogworker.intake.words import NEGATIONS, NO, SHOWN, STATES, YES
 
@@ -55,19 +56,52 @@ COLUMNS = {  # our name -> spellings in a header
         "availablefrom", "activefrom", "visiblefrom", "onlinefrom", "dateavailable", "veroffentlichtam",
         "veroffentlichungsdatum", "sichtbarab", "datedepublication", "publiele", "fechadepublicacion",
     ),
+    "found_visible": (),  # by the rule of `column`
+    "found_hidden": (),
 }  # fmt: skip
-MEANS = {"published": "unpublished", "visible": "hidden", "visibility": "hidden", "active": "inactive"}  # of a "no"
-INVERSE = frozenset({"hidden", "archived", "draft", "unlisted", "inactive"})  # columns whose "yes" is the reason
+STATED = tuple(name for name in COLUMNS if not name.startswith("found"))  # rows of one product agree in them
+# A header in no list is about visibility if it consists of these words only, with at least one of the first two kinds:
+# `Show in store` and `Produktstatus`, but not `Show price` or `Order status`.
+OF_VISIBLE = (
+    "publish(?:ed)?|publication|publie|publiee?s?|publicad[oa]|publicacao|publicacion|pubblicat[oa]|veroffentlicht|"
+    "gepubliceerd|visib(?:le|ile|ilite|ility|ilita|ilidade?)|visivel|sichtbar(?:keit)?|zichtbaar(?:heid)?|show|shown|"
+    "displayed|live|online|availableforsale|activ[eo]|aktiv|actif|ativo|attivo|actief|enabled|stat(?:us|ut|e|o)|etat|"
+    "estado"
+)
+OF_HIDDEN = "hide|hidden|discontinued|unpublished|disabled|inactive|archived|deleted|versteckt|verborgen|masque|oculto"
+AROUND = (
+    "products?|produkt|produits?|produt[oa]s?|productos?|prodott[oi]|artikels?|articulo|article|item|listing|is|in|on|"
+    "the|of|from|for|im|auf|der|des|dem|du|de|del|dans|sur|le|la|el|en|no|na|nel|il|shop|store|storefront|web|site|"
+    "katalog|catalog(?:ue|o|us)?"
+)
+HEADER = re.compile(f"(?:(?P<shown>{OF_VISIBLE})|(?P<hidden>{OF_HIDDEN})|{AROUND})+")
+HEADER_LONGEST = 60
+MEANS = {  # of a "no"
+    "published": "unpublished", "visible": "hidden", "visibility": "hidden", "active": "inactive",
+    "found_visible": "hidden",
+}  # fmt: skip
+INVERSE = {  # columns whose "yes" is the reason
+    name: name for name in ("hidden", "archived", "draft", "unlisted", "inactive")
+} | {"found_hidden": "hidden"}
 NUMBERED: dict[str, dict[str, str | None]] = {  # Magento: status 1 enabled, 2 disabled; visibility 2 to 4 visible
     "status": {"2": "inactive"},
     "active": {"2": "inactive"},
     "visibility": {"2": None, "3": None, "4": None},
 }
-BELOW_ZERO = re.compile(r"-\d+")  # WooCommerce: 1 published, 0 private, -1 draft
+BELOW_ZERO = re.compile(r"[-\u2212]\d+|\(\d+\)")  # WooCommerce: 1 published, 0 private, -1 draft
 
 
 class UnknownState(BadCell):
     """A column about visibility has an unknown word."""
+
+
+def column(header: str) -> str | None:
+    """Return our name for a header that is in no list but is about visibility. Its unknown words are no faults."""
+    if len(header) > HEADER_LONGEST or (found := HEADER.fullmatch(spelled(header))) is None:
+        return None
+    if bool(found["shown"]) == bool(found["hidden"]):
+        return None
+    return "found_visible" if found["shown"] else "found_hidden"
 
 
 def why_hidden(cells: Mapping[str, str], now: Callable[[], datetime]) -> str | None:
@@ -91,7 +125,7 @@ def _reason_of(column: str, values: str, now: Callable[[], datetime]) -> str | N
                 return reason
         except UnknownState as error:
             unknown.append(error)
-    if len(unknown) == len(several):
+    if len(unknown) == len(several) and column in STATED:
         raise unknown[0]
     return None
 
@@ -103,7 +137,7 @@ def _reason(column: str, value: str, now: Callable[[], datetime]) -> str | None:
     if word in NUMBERED.get(column, {}):
         return NUMBERED[column][word]
     if word in YES:
-        return column if column in INVERSE else None
+        return INVERSE.get(column)
     if word in NO:
         return None if column in INVERSE else MEANS.get(column, "inactive")
     if word in _words():
@@ -112,7 +146,7 @@ def _reason(column: str, value: str, now: Callable[[], datetime]) -> str | None:
         return MEANS.get(column, "unpublished")
     if NO_DATE.fullmatch(value):
         return None
-    if not (found := times(value)):
+    if not (found := times(value) if column in STATED else []):
         raise UnknownState(
             column,
             value,

@@ -43,6 +43,15 @@ def test_an_identifier_that_was_written_as_text_is_the_text(rows_of: Reads) -> N
     assert row.job.source_id == "00123"
 
 
+@pytest.mark.parametrize("name", ["+Size Dress", "-10 Sleeping Bag", "@home Mug", "=1 Mug"])
+def test_an_apostrophe_that_protects_a_cell_is_no_part_of_it(rows_of: Reads, name: str) -> None:
+    (row, other) = rows_of(f"Handle,Title\nmug,'{name}\njug,'t Jug\n", kind="csv")
+
+    assert isinstance(row, Accepted)
+    assert isinstance(other, Accepted)
+    assert (row.job.source_data["name"], other.job.source_data["name"]) == (name, "'t Jug")
+
+
 @pytest.mark.parametrize(
     ("header", "first", "second", "told"),
     [

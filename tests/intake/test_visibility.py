@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from blogworker.errors import Fault
-from blogworker.intake import Accepted, Row, Skipped, read
+from blogworker.intake import Accepted, Row, Skipped, products, read
+from blogworker.intake.visibility import COLUMNS, column
 
 Reads = Callable[..., list[Row]]
 
@@ -20,7 +21,7 @@ HIDDEN = [  # header, cells, what it is called
     ("Status", "inactive Disabled 0 2 trash discontinued Inaktiv Inactif Inactivo", "inactive"),
     ("status", "Scheduled future", "scheduled"),
     ("Published", "false FALSE No 0 FALSCH FAUX FALSO Nein", "unpublished"),
-    ("Published", "-1", "draft"),
+    ("Published", "-1 '-1 \u22121 (1) '\u22121", "draft"),
     ("Published on online store", "FALSE", "unpublished"),
     ("Veröffentlicht", "nein FALSCH", "unpublished"),
     ("Publié", "non FAUX", "unpublished"),
@@ -97,6 +98,57 @@ def test_a_product_that_cannot_be_seen_is_skipped_and_its_neighbour_is_not(heade
 )
 def test_a_product_that_can_be_seen_is_taken(header: str, cell: str) -> None:
     assert [type(row) for row in rows_of(header, cell)] == [Accepted, Accepted]
+
+
+FOUND = (  # headers of shops in no list
+    "Visibilidade no catálogo", "Visibilidade", "État", "Etat", "State", "Publish", "Publish status",
+    "Published status", "Publication status", "Visibility status", "Produktstatus", "Statut du produit",
+    "Estado del producto", "Live", "Available for sale", "Show in store", "Show on website", "Visible in shop",
+    "Visible on website", "Online Store", "Online Store Published", "publishStatus", "is_visible_in_store",
+    "Aktiv im Shop", "Product state", "État de l'article",
+)  # fmt: skip
+FOUND_INVERSE = ("Hide", "Discontinued", "Hide from shop", "hidden_in_catalog", "Product deleted", "Hide on website")
+OF_SOMETHING_ELSE = (
+    "Order status", "Stock status", "Inventory status", "Tax status", "Fulfillment status", "Payment status",
+    "Published Scope", "Sync status", "Review status", "Import status", "Shipping state", "State of origin",
+    "Status code", "Status label", "Status date", "Show price", "Hide price", "Show in menu", "Display order",
+    "Online price", "Online store URL", "Available", "Available stock", "Available quantity", "Available in store",
+    "Publisher", "Publication year", "Publication place", "Livestock", "Active ingredient", "Website", "Shop", "Store",
+    "In store", "Featured", "Is featured", "Requires shipping", "Variant Taxable", "Gift Card", "Backorders allowed",
+    "Allow customer reviews", "Sold individually", "Google Shopping / Condition", "Show quantity", "Hide options",
+    "Visible weight", "United States", "Estate", "Product is new", "Visible in search", "Delivery status", "On sale",
+    "Includes VAT", "Show add to cart", "Condition", "Item", "Product", "Shop status page", "Enable reviews",
+    "Track inventory", "Hide compare at price", "Discontinued by", "Price status", "Estado de la tela", "Online since",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("header", FOUND + FOUND_INVERSE)
+def test_a_header_in_no_list_is_found_by_its_words(header: str) -> None:
+    """Else a post is written about a product that nobody can buy."""
+    no, yes = ("no", "yes") if header in FOUND else ("yes", "no")
+
+    assert [type(row) for row in rows_of(header, no)] == [Skipped, Accepted]
+    assert [type(row) for row in rows_of(header, "archived")] == [Skipped, Accepted]
+    for cell in (yes, "used", "California", "2030-01-01", "keskeneräinen", "17"):
+        assert [type(row) for row in rows_of(header, cell)] == [Accepted, Accepted], cell
+
+
+@pytest.mark.parametrize("header", OF_SOMETHING_ELSE)
+@pytest.mark.parametrize("cell", ["no", "0", "false", "yes", "pending", "closed", "-1"])
+def test_a_header_about_something_else_hides_no_product(header: str, cell: str) -> None:
+    assert [type(row) for row in rows_of(header, cell)] == [Accepted, Accepted]
+
+
+def test_rows_of_a_product_may_differ_in_a_column_that_only_the_rule_found() -> None:
+    content = b"Handle,Title,Product state,Price\nmug,Mug,new,4\nmug,,used,3\n"
+
+    assert [type(row) for row in read(io.BytesIO(content), kind="csv", instance_id="shop")] == [Accepted]
+
+
+def test_no_listed_header_means_something_else_by_the_rule() -> None:
+    others = {word for name, words in products.COLUMNS.items() if name not in COLUMNS for word in words}
+
+    assert {word for word in others if column(word)} <= set()
 
 
 def test_a_word_in_no_list_is_a_fault_for_it_might_mean_hidden() -> None:
