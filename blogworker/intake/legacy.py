@@ -1,7 +1,8 @@
 """Detect Windows-1252, the encoding in which Western European spreadsheets save CSV.
 
 Any bytes can be decoded as Windows-1252, but other code pages then give wrong letters: Cyrillic `Ðóññêàÿ`, Polish
-`³¹ka`, Czech `øìka`. So a text is accepted only if its letters form Western European words.
+`³¹ka`, Czech `øìka`, and `Sch”n` for `Schön` from DOS programs (code page 850). So a text is accepted only if its
+letters form Western European words.
 """
 
 import re
@@ -14,7 +15,10 @@ SYMBOLS = (  # with quotation marks, dashes and the multiplication symbol
 )
 STRANGE = re.compile(rf"[^\x00-\x7f{LETTERS}{SYMBOLS}]")
 WORD = re.compile(rf"[a-zA-Z{LETTERS}²³¹¡¿µ¢£¥±]+")
-WITHIN = re.compile(rf"[a-zA-Z{LETTERS}][³¹¡¿µ¢£¥±ºª][a-zA-Z{LETTERS}]|[a-zß-ÿ][À-ÖØ-Þ][a-zß-ÿ]")
+LETTER = f"[a-zA-Z{LETTERS}]"
+WITHIN = re.compile(  # symbols and capitals in the middle of a word; opening quotation marks also at its end
+    rf"{LETTER}[³¹¡¿µ¢£¥±ºª“”‹›]{LETTER}|[a-zß-ÿ][À-ÖØ-Þ][a-zß-ÿ]|{LETTER}[‚„]"  # noqa: RUF001
+)
 NOT_OF_ONE_LANGUAGE = ("øì", "øí", "øè", "åì", "õö", "õü", "ûö")  # Czech and Hungarian letters of another code page
 
 

@@ -1,5 +1,6 @@
 """Files that are not UTF-8: those of Western spreadsheets are read, all others are refused rather than guessed."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -61,6 +62,27 @@ def test_the_text_of_another_code_page_is_not_guessed_at(encoding: str) -> None:
 @pytest.mark.parametrize("text", [CZECH, HUNGARIAN])
 def test_czech_and_hungarian_look_western_and_are_not(text: str) -> None:
     assert not is_western((HEADER + f"a;{text};;1,50\r\n").encode("cp1250"))
+
+
+OF_DOS = [
+    word
+    for text in WESTERN.values()
+    for word in (*text.split(), "café", "thé", "glacé", "naïveté", "schön", "Männer", "côté")
+    if word.isalpha() and re.search(r"[a-z][éäöêçèåôüïøì][a-z]", word, re.IGNORECASE)
+]
+
+
+@given(st.lists(st.sampled_from(OF_DOS), min_size=1, max_size=9))
+def test_the_text_of_a_dos_program_is_not_guessed_at(words: list[str]) -> None:
+    content = "\r\n".join(words)
+
+    assert not is_western(content.encode("cp850", errors="ignore"))
+
+
+def test_a_word_that_ends_in_an_accent_is_not_guessed_at_either(rows_of: Reads) -> None:
+    rows = rows_of("café\nthé glacé\n".encode("cp850"), kind="keywords")
+
+    assert [type(row) for row in rows] == [Fault, Fault]
 
 
 @given(words(WESTERN), st.integers(0, 200))
