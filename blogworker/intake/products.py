@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 from blogworker.errors import Fault
-from blogworker.intake import identifiers, kinds, offers, product, properties, sales, stock, visibility
+from blogworker.intake import identifiers, keywords, kinds, offers, product, properties, sales, stock, visibility
 from blogworker.intake.decimals import DecimalSeparator
 from blogworker.intake.lines import Lines
 from blogworker.intake.product import ProductRows
@@ -91,7 +91,12 @@ def drafts(lines: Lines, *, include_hidden: bool, now: Callable[[], datetime]) -
         )
     except HeaderError as error:
         found = ", ".join(map(shown, error.found[:12]))
-        yield Fault(error.line, f"unknown columns: found {found or 'none'}; expected {EXPECTED}")
+        advice = (
+            f"for keywords, {keywords.ADVICE}"
+            if keywords.is_header("".join(error.found[:1]))
+            else f"expected {EXPECTED}"
+        )
+        yield Fault(error.line, f"unknown columns: found {found or 'none'}; {advice}")
 
 
 def _drafts(rows: DecimalSeparator, include_hidden: bool, now: Callable[[], datetime]) -> Iterator[Drafted]:  # noqa: FBT001

@@ -17,6 +17,7 @@ from blogworker.intake.identity import key_of, site_of
 from blogworker.intake.lines import BOM, encoding_of, lines_of
 from blogworker.intake.repeats import Repeats
 from blogworker.intake.rows import Accepted, Draft, Drafted, Row
+from blogworker.intake.table import SEPARATOR_LINE
 from blogworker.queue.validation import NewJob, faults
 
 Kind = Literal["auto", "jsonl", "keywords", "csv"]
@@ -43,6 +44,7 @@ MARKUP = {  # by the beginning of the text, in lower case
     "{\\rtf": "a formatted text: save it as plain text in UTF-8",
 }
 MAYBE_KEYWORDS = ".txt"  # Excel saves tables as "Unicode text" with this suffix too
+FIRST_LINES = 20  # that show whether a text is a table
 STDIN = "-"
 
 
@@ -171,5 +173,14 @@ def _kind_of(head: bytes, name: str, *, given: Kind) -> Kind:
         return KINDS[suffix]
     if text.lstrip().startswith("{") and suffix != MAYBE_KEYWORDS:
         return "jsonl"
-    first_line = next((line for line in text.splitlines() if line.strip()), "")
-    return "csv" if "\t" in first_line.strip() or products.looks_like_products(first_line) else "keywords"
+    return _kind_of_text(text, name)
+
+
+def _kind_of_text(text: str, name: str) -> Kind:
+    lines = [line for line in text.splitlines() if line.strip()][:FIRST_LINES]
+    header = next((line for line in lines if not SEPARATOR_LINE.fullmatch(line)), "")
+    if "\t" in header.strip() or products.looks_like_products(header):
+        return "csv"
+    if reason := keywords.why_no_list([line for line in lines if not line.startswith("#")]):
+        raise SettingsError(f"{name} {reason}")
+    return "keywords"

@@ -18,6 +18,7 @@ OTHER_ENDS = re.compile(
 )  # of lines; with them, the header would be the whole file
 AS_TEXT = re.compile(r'="(.*)"', re.S)  # keeps a spreadsheet from reading the cell as a number
 ESCAPED = re.compile(r"^'(?=[-=+@\u2212])")  # keeps a spreadsheet from reading the cell as a formula
+SEPARATOR_LINE = re.compile(r"sep=.\s*")  # with which Excel states the delimiter before the header
 APART = "\x1f"  # the unit separator of ASCII
 
 Places = Mapping[str, Sequence[int]]  # our name -> the columns with that name
@@ -158,8 +159,8 @@ def _places(header: Sequence[str], columns: Mapping[str, Sequence[str]]) -> Plac
 
 
 def _first_line(lines: Lines) -> str:
-    """Return the header. Blank lines and Excel's `sep=;` may come before it."""
-    return next((line for line in lines if line.strip() and not re.fullmatch(r"sep=.\s*", line)), "")
+    """Return the header. Blank lines and `sep=;` may come before it."""
+    return next((line for line in lines if line.strip() and not SEPARATOR_LINE.fullmatch(line)), "")
 
 
 def _named(row: list[str], places: Places) -> dict[str, str]:
