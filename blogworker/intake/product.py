@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from blogworker.intake import identifiers, visibility
+from blogworker.intake.blanks import ERROR
 from blogworker.intake.money import Point
 from blogworker.intake.offers import CHOICE_LONGEST, Offers, written
 from blogworker.intake.properties import PROPERTIES
@@ -63,6 +64,9 @@ class ProductRows:
         agreed = (
             AGREED_IN_GROUP if is_grouped else (*AGREED, *(state for state in states if state in visibility.STATED))
         )
+        if ERROR.fullmatch(name := cells.get("name", "")):
+            bad = BadCell("name", name, "is an error of a spreadsheet: export the file again and enqueue it unchanged")
+            return self._of_cell(bad)
         for name in (*SINGLE, *states):
             if not (cell := cells.get(name)):
                 continue
@@ -78,12 +82,15 @@ class ProductRows:
             self._has_visible_row = True
             self._offers.add(cells, point, of_product=kind == "product")
         except BadCell as error:
-            return f"product {self.handle!r:.60}: {error.message(self.headers)}"
+            return self._of_cell(error)
         for place, address in enumerate(_addresses(cells.get("image", ""))):
             alt = "" if place else cells.get("image_alt", "")  # describes the first picture
             self._images[address] = self._images.get(address) or alt
         self._variant_images += _addresses(cells.get("variant_image", ""))
         return None
+
+    def _of_cell(self, error: BadCell) -> str:
+        return f"product {self.handle!r:.60}: {error.message(self.headers)}"
 
     def why_hidden(self) -> str | None:
         """Return why the product is not visible in its shop, or None. Raises UnknownState."""

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from blogworker.errors import Fault
 from blogworker.intake import identifiers, keywords, kinds, offers, product, properties, sales, stock, visibility
+from blogworker.intake.blanks import without_blanks
 from blogworker.intake.decimals import DecimalSeparator
 from blogworker.intake.lines import Lines
 from blogworker.intake.product import ProductRows
@@ -105,7 +106,7 @@ def _drafts(rows: DecimalSeparator, include_hidden: bool, now: Callable[[], date
 
     found: ProductRows | None = None
     begun: dict[str, int] = {}
-    for row in rows:
+    for row in map(without_blanks, rows):
         handle = kinds.identifier(row)
         if found is not None and row.cells.get("variant_id") and not (handle or row.cells.get("name")):
             handle = found.handle  # Squarespace names the product in its first row only

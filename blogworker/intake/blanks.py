@@ -1,0 +1,25 @@
+"""Cells in which a program wrote a word or an error for nothing: `NULL`, `nan`, `#N/A`."""
+
+import re
+from dataclasses import replace
+
+from blogworker.intake import sales, visibility
+from blogworker.intake.decimals import PRICES
+from blogworker.intake.offers import OPTIONS
+from blogworker.intake.table import TableRow
+
+WORDS = frozenset({"NULL", "null", "(null)", "nan", "NaN", "NaT", "<NA>", "None", "N/A", "n/a", "\\N", "undefined"})
+ERROR = re.compile(r"#{2,}|#N/?[ABDV]|#[¡¿]?[A-ZÀ-Ý/0_]+[!?]")  # of spreadsheets in several languages
+# Here an unknown word is a fault or has a meaning: `none` may be a value of an option, and of a visibility.
+KEPT = frozenset({*PRICES, *visibility.COLUMNS, *sales.COLUMNS, *(f"option_value_{n}" for n in OPTIONS)})
+
+
+def without_blanks(row: TableRow) -> TableRow:
+    """Return the row with empty cells instead. The errors in identifiers and names stay, because they are faults."""
+    return replace(row, cells={name: "" if _is_blank(name, cell) else cell for name, cell in row.cells.items()})
+
+
+def _is_blank(name: str, cell: str) -> bool:
+    if name in KEPT:
+        return False
+    return cell in WORDS or (name not in ("handle", "name") and ERROR.fullmatch(cell) is not None)
