@@ -65,6 +65,7 @@ class Fault:
 
     line: int  # the first line of the row in its file, from 1
     reason: str
+    earlier: int | None = None  # the line of an earlier row that seemed good and is not, because of this one
 
 
 class InvalidInput(BlogworkerError):

@@ -35,6 +35,7 @@ class Source:
     run_at: datetime | None
     publish_at: datetime | None
     mode: PublishMode | None
+    withdrawn: set[int] = field(default_factory=set)  # lines of rows that a later row has shown to be bad
 
     def rows(self, repeats: Repeats) -> Iterator[Accepted | Skipped | Fault]:
         for row in read(
@@ -48,7 +49,10 @@ class Source:
             repeats=repeats,
             now=_now,
         ):
-            yield replace(row, job=self._timed(row.job)) if isinstance(row, Accepted) else row
+            if not isinstance(row, Accepted):
+                yield row
+            elif row.line not in self.withdrawn:
+                yield replace(row, job=self._timed(row.job))
 
     def _timed(self, job: NewJob) -> NewJob:
         return replace(
@@ -89,26 +93,35 @@ def check(sources: Sequence[Source], *, skip_bad: bool) -> Checked:
     found, repeats = Checked(), Repeats()
     for source in sources:
         _check(source, found, repeats, skip_bad=skip_bad)
+    if any(source.withdrawn for source in sources):
+        found.counts = Counter(job.instance_id for job in _good(sources))
     return found
 
 
 def jobs(sources: Sequence[Source], found: Checked) -> Iterator[NewJob]:
     """Read the files again and yield the jobs. Raises SettingsError at the end if a file has changed."""
     seen: Counter[str] = Counter()
+    for job in _good(sources):
+        seen[job.instance_id] += 1
+        yield job
+    if seen != found.counts:
+        raise SettingsError("a file changed while it was read, so nothing was enqueued: try again")
+
+
+def _good(sources: Sequence[Source]) -> Iterator[NewJob]:
     repeats = Repeats()
     for source in sources:
         for row in source.rows(repeats):
             if isinstance(row, Accepted):
-                seen[row.job.instance_id] += 1
                 yield row.job
-    if seen != found.counts:
-        raise SettingsError("a file changed while it was read, so nothing was enqueued: try again")
 
 
 def _check(source: Source, found: Checked, repeats: Repeats, *, skip_bad: bool) -> None:
     faults: list[Fault] = []
     more = 0
     for row in source.rows(repeats):
+        if isinstance(row, Fault) and row.earlier is not None:
+            source.withdrawn.add(row.earlier)
         match row:
             case Accepted(job=job):
                 found.counts[job.instance_id] += 1

@@ -32,6 +32,7 @@ class Lines:
     def __init__(self, text: io.TextIOWrapper) -> None:
         self.number = 0  # of the last yielded line, from 1
         self.is_cut = False  # whether that line continues
+        self.has_end = True  # whether it has a line end; only the last line of a file may have none
         self.encoding = text.encoding.upper()
         self._text = text
         self._kept = ""  # read, but not yielded yet
@@ -47,7 +48,8 @@ class Lines:
         if not self.is_cut:
             self.number += 1
             piece = piece.lstrip(BOM)  # concatenated files have marks in the middle
-        self.is_cut = len(piece) >= LINE_MAX and not piece.endswith(("\n", "\r"))
+        self.has_end = piece.endswith(("\n", "\r"))
+        self.is_cut = len(piece) >= LINE_MAX and not self.has_end
         return self._cut_safely(piece) if len(piece) >= LINE_MAX else piece
 
     def _cut_safely(self, piece: str) -> str:

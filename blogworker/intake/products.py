@@ -112,6 +112,12 @@ def _drafts(rows: DecimalSeparator, include_hidden: bool, now: Callable[[], date
             handle = found.handle  # Squarespace names the product in its first row only
         if not handle:
             yield Fault(row.line, row.fault or _without_handle(row))
+            if found is not None and not found.has_fault and _may_be_variant(row):
+                found.has_fault = True
+                yield Fault(
+                    found.line,
+                    f"product {found.handle!r:.60} may be incomplete: the bad row on line {row.line} may belong to it",
+                )
             continue
         if kinds.is_variant(row):
             yield Fault(row.line, row.fault) if row.fault else Skipped(row.line, "a variant of a product", "variant")
@@ -123,7 +129,8 @@ def _drafts(rows: DecimalSeparator, include_hidden: bool, now: Callable[[], date
             found = ProductRows(row.line, handle, row.headers, why_hidden)
             if (first := begun.setdefault(handle, row.line)) != row.line:
                 found.has_fault = True
-                yield Fault(row.line, f"product {handle!r:.60} began on line {first}: keep its rows together")
+                apart = f"product {handle!r:.60} began on line {first}: keep its rows together"
+                yield Fault(row.line, apart, earlier=first)
             elif reason := identifiers.complaint(handle):
                 found.has_fault = True
                 yield Fault(row.line, reason)
@@ -133,6 +140,10 @@ def _drafts(rows: DecimalSeparator, include_hidden: bool, now: Callable[[], date
             yield Fault(row.line, reason)
     if found is not None:
         yield from _finished(found)
+
+
+def _may_be_variant(row: TableRow) -> bool:
+    return not row.cells.get("name") and row.cells.get("kind", "").casefold() != "product"
 
 
 def looks_like_products(first_line: str) -> bool:

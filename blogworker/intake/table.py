@@ -19,6 +19,9 @@ OTHER_ENDS = re.compile(
 AS_TEXT = re.compile(r'="(.*)"', re.S)  # keeps a spreadsheet from reading the cell as a number
 ESCAPED = re.compile(r"^'(?=[-=+@\u2212])")  # keeps a spreadsheet from reading the cell as a formula
 SEPARATOR_LINE = re.compile(r"sep=.\s*")  # with which Excel states the delimiter before the header
+BEGINNING = 2_000  # characters of a row that are kept to find its identifier
+NARROW = 3  # columns; in a line of text, one delimiter is nothing special
+IN_BRACKETS = re.compile(r"\([^()]*\)")  # `rgba(0,0,0,1)`
 APART = "\x1f"  # the unit separator of ASCII
 
 Places = Mapping[str, Sequence[int]]  # our name -> the columns with that name
@@ -35,7 +38,7 @@ class HeaderError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """The known cells of a row, stripped. The cells of a row with a `fault` may be in wrong columns."""
+    """The known cells of a row, stripped. A row with a `fault` may have only the cells before it."""
 
     line: int
     cells: dict[str, str]
@@ -75,7 +78,9 @@ def table(
     csv.field_size_limit(CELL_MAX)  # global to the csv module, which only this reader uses
     first = _first_line(lines)
     before = max(1, lines.number)  # 0 if the file holds only a byte order mark
-    reader = csv.reader(chain([first], lines), delimiter=header_of(first, columns)[0], strict=True)
+    delimiter = header_of(first, columns)[0]
+    beginning = _Beginning(chain([first], lines))
+    reader = csv.reader(beginning, delimiter=delimiter, strict=True)
     try:
         header = next(reader, [])
     except csv.Error as error:
@@ -90,17 +95,42 @@ def table(
     if lines.is_cut or not all(name in places for name in required) or OTHER_ENDS.search(first.rstrip()):
         raise HeaderError(before, header)
     headers = {name: " / ".join(shown(header[place]) for place in found) for name, found in places.items()}
-    for line, row in _rows(reader, lines):
+    for line, row in _rows(reader, lines, beginning):
         if isinstance(row, str):
-            yield TableRow(line, {}, row)
+            yield TableRow(line, _named(beginning.cells(delimiter), places), row, headers)
         elif row != header and any(cell.strip() for cell in row):  # concatenated files repeat the header
-            yield TableRow(line, _named(row, places), _fault(row, len(header), lines), headers)
+            fault = _swallowed(row, len(header), delimiter, line, lines) or _fault(row, len(header), lines)
+            if not fault and len(row) < len(header) and not lines.has_end:
+                fault = f"the file ends within this row, at cell {len(row)} of {len(header)}: is it complete?"
+                row = row[:-1]
+            yield TableRow(line, _named(row, places), fault, headers)
 
 
-def _rows(reader: Iterator[list[str]], lines: Lines) -> Iterator[tuple[int, list[str] | str]]:
+class _Beginning:
+    """Lines that keep the first line of a row: the cells before a bad quote tell which product the row belongs to."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self.line = ""
+        self._lines = lines
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.line = self.line or line[:BEGINNING]
+        return line
+
+    def cells(self, delimiter: str) -> list[str]:
+        sound = re.match(rf'(?:(?:"(?:[^"]|"")*+"|[^"{delimiter}]*+){re.escape(delimiter)})*+', self.line)
+        return next(csv.reader([sound[0]], delimiter=delimiter), [])[:-1] if sound else []
+
+
+def _rows(reader: Iterator[list[str]], lines: Lines, beginning: _Beginning) -> Iterator[tuple[int, list[str] | str]]:
     """Yield each row with its first line, or its fault."""
     while True:
         line = lines.number + 1
+        beginning.line = ""
         try:
             row = next(reader)
         except StopIteration:
@@ -117,6 +147,16 @@ def _rows(reader: Iterator[list[str]], lines: Lines) -> Iterator[tuple[int, list
             yield line, f"the line is longer than {LINE_MAX:,} characters: is one row on one line?"
         else:
             yield line, row
+
+
+def _swallowed(row: list[str], width: int, delimiter: str, line: int, lines: Lines) -> str | None:
+    """Return the fault of a row with a cell that contains other rows: its quote was closed by that of another cell."""
+    if line == lines.number or width < NARROW:
+        return None
+    inner = (text for cell in row for text in cell.splitlines()[1:])
+    if any(len(re.findall(rf"[{delimiter}](?! )", IN_BRACKETS.sub("", text))) >= width - 1 for text in inner):
+        return f"a cell contains other rows: {_extent(line, lines)}"
+    return None
 
 
 QUOTE = "is a quote opened and never closed?"

@@ -92,7 +92,7 @@ def test_a_picture_in_a_description_is_no_part_of_its_text(rows_of: Reads) -> No
 def test_a_quote_that_is_never_closed_is_one_fault(rows_of: Reads) -> None:
     rows = rows_of('Handle,Title\nmug,Mug\njug,"Jug\n' + "pot,Pot\n" * 1_100_000, kind="csv")
 
-    fault, mug = rows
+    mug, fault = rows
     assert isinstance(fault, Fault)
     assert fault.line == 3
     assert "is a quote opened and never closed?" in fault.reason
