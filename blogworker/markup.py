@@ -20,7 +20,7 @@ TOKEN = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-REFERENCE = re.compile(r"&#0*+([0-9]*+)")
+REFERENCE = re.compile(r"&#(?![xX])0*+([0-9]*+)")  # decimal; unescape() reads hexadecimal numbers of any length
 DIGITS_MAX = 8  # more than any code point has; int() refuses thousands of digits
 NOT_SHOWN = frozenset({"head", "noscript", "template", "title"})
 

@@ -15,7 +15,6 @@ from blogworker.product import Availability, Option, Variant, availability_of, d
 
 OPTIONS = range(1, 7)
 COLUMNS = {
-    "sale_price": ("saleprice", "specialprice", "angebotspreis", "prixpromo", "prixsolde", "preciorebajado"),
     "on_sale": ("onsale",),
     "discount_mode": ("discountmode",),  # Wix classic
     "discount_value": ("discountvalue",),
@@ -121,12 +120,14 @@ class Offers:
 
     @property
     def prices(self) -> list[Decimal]:
-        return [offer.price for offer in self._offers if offer.price is not None]
+        """Return the prices; none if all are zero, because then the shop states none."""
+        prices = [offer.price for offer in self._offers if offer.price is not None]
+        return prices if any(prices) else []
 
     @property
     def compare_at(self) -> str:
         """Return the former price of the product."""
-        priced = [one for one in self._offers if one.price is not None]
+        priced = [one for one in self._offers if one.price is not None] if self.prices else []
         variants = [Variant((), written(one.price), written(one.compare_at)) for one in priced]
         return former_price(variants, low=written(min(self.prices, default=None)))
 
@@ -158,12 +159,13 @@ class Offers:
 
     @property
     def variants(self) -> tuple[Variant, ...]:
+        is_priced = bool(self.prices)
         return distinct_variants(
             [
                 Variant(
                     choices=choices,
-                    price=written(offer.price),
-                    compare_at_price=written(offer.compare_at),
+                    price=written(offer.price) if is_priced else "",
+                    compare_at_price=written(offer.compare_at) if is_priced else "",
                     availability=offer.availability,
                     sku=offer.sku,
                     weight=offer.weight,
@@ -180,12 +182,13 @@ class Offers:
 
 
 def written(price: Decimal | None) -> str:
-    """Return the price without decimals if it is whole, else with at least two."""
+    """Return the price with at least two decimals, or with none if it is whole: `26`, `26.00`, `26.50`."""
     if price is None:
         return ""
-    text = f"{price:f}"
-    whole, point, cents = text.partition(".")
-    return (whole if cents == "0" else f"{text}0") if point and len(cents) == 1 else text
+    whole, _, decimals = f"{price:f}".partition(".")
+    if decimals in ("", "0"):
+        return whole
+    return f"{whole}.{decimals[:2]:0<2}{decimals[2:].rstrip('0')}"
 
 
 def _amount(name: str, cells: Mapping[str, str], point: Point | None) -> Decimal | None:

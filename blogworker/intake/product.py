@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from blogworker.intake import identifiers, visibility
-from blogworker.intake.blanks import ERROR
+from blogworker.intake.cells import ERROR
 from blogworker.intake.money import Point
 from blogworker.intake.offers import CHOICE_LONGEST, Offers, written
 from blogworker.intake.properties import PROPERTIES
@@ -162,7 +162,7 @@ def _parts(text: str, separators: str) -> list[str]:
 
 def _addresses(cell: str) -> list[str]:
     """Return the URLs in a cell. Shops join several with semicolons, commas or spaces; Wix may write a file name."""
-    parts = SEPARATORS.split(cell)
+    parts = SEPARATORS.split(cell.replace("&amp;", "&"))
     whole = (WIX_MEDIA + part if WIX_FILE.fullmatch(part) else part for part in map(str.strip, parts))
     return list(dict.fromkeys(part for part in whole if _is_address(part)))
 

@@ -10,8 +10,19 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 from blogworker.errors import Fault
-from blogworker.intake import identifiers, keywords, kinds, offers, product, properties, sales, stock, visibility
-from blogworker.intake.blanks import without_blanks
+from blogworker.intake import (
+    identifiers,
+    keywords,
+    kinds,
+    offers,
+    prices,
+    product,
+    properties,
+    sales,
+    stock,
+    visibility,
+)
+from blogworker.intake.cells import cleaned
 from blogworker.intake.decimals import DecimalSeparator
 from blogworker.intake.lines import Lines
 from blogworker.intake.product import ProductRows
@@ -49,17 +60,6 @@ COLUMNS = {
         "tags", "schlagworter", "stichworter", "etiquettes", "motscles", "etiquetas", "palabrasclave", "etichette",
         "parolechiave", "trefwoorden",
     ),
-    "price": (
-        "variantprice", "price", "regularprice", "preis", "verkaufspreis", "bruttopreis", "preisbrutto", "prix",
-        "prixttc", "prixdevente", "precio", "precioventa", "pvp", "prezzo", "prezzodivendita", "prijs", "preco",
-    ),
-    "surcharge": ("surcharge",),  # Wix classic: added to the price of the product
-    "compare_at_price": (
-        "variantcompareatprice", "compareatprice", "strikethroughprice", "streichpreis", "originalprice", "oldprice",
-        "preisalt", "alterpreis", "stattpreis", "listenpreis", "uvp", "msrp", "rrp", "prixbarre", "ancienprix",
-        "prixdorigine", "preciooriginal", "precioanterior", "prezzobarrato", "prezzooriginale", "prezzodilistino",
-        "adviesprijs",
-    ),
     "currency": ("currency", "currencycode", "wahrung", "devise", "moneda", "valuta", "moeda"),
     "image": (
         "imagesrc", "productimageurl", "imageurl", "imagelink", "image", "media", "mediaurl", "images",
@@ -71,6 +71,7 @@ COLUMNS = {
     "sku": ("variantsku", "sku"),
     "url": ("url", "producturl", "produkturl", "productlink", "produktlink", "urlproduit", "urlprodotto", "link"),
     **kinds.COLUMNS,
+    **prices.COLUMNS,
     **offers.COLUMNS,
     **product.COLUMNS,
     **properties.COLUMNS,
@@ -106,7 +107,7 @@ def _drafts(rows: DecimalSeparator, include_hidden: bool, now: Callable[[], date
 
     found: ProductRows | None = None
     begun: dict[str, int] = {}
-    for row in map(without_blanks, rows):
+    for row in map(cleaned, rows):
         handle = kinds.identifier(row)
         if found is not None and row.cells.get("variant_id") and not (handle or row.cells.get("name")):
             handle = found.handle  # Squarespace names the product in its first row only
@@ -152,7 +153,8 @@ def looks_like_products(first_line: str) -> bool:
 
 def _own(header: str) -> str | None:
     """Return our name for a header that is in no list."""
-    return properties.metafield(header) or sales.column(header) or visibility.column(header)
+    rules = (properties.metafield, prices.column, sales.column, visibility.column)
+    return next(filter(None, (rule(header) for rule in rules)), None)
 
 
 def _without_handle(row: TableRow) -> str:

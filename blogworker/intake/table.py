@@ -72,7 +72,8 @@ def table(
 ) -> Iterator[TableRow]:
     """Yield each row that is not blank. `columns`: our name -> its spellings in a header, normalised by `spelled`.
 
-    If two columns have one name, the first is used; for names in `several` all are used, joined by APART.
+    If several columns have one name, the first cell that is not empty is used; for names in `several` all are used,
+    joined by APART. The first name in `required` is the identifier, of which only the first column is used.
     `own` returns our name for a header that is not in `columns`.
     """
     csv.field_size_limit(CELL_MAX)  # global to the csv module, which only this reader uses
@@ -86,24 +87,23 @@ def table(
     except csv.Error as error:
         raise HeaderError(before, [first]) from error
     places = _places(header, columns)
-    places = {name: found if name in several else found[:1] for name, found in places.items()}
+    places = {name: found[:1] if name == required[0] else found for name, found in places.items()}
     read = {place for found in places.values() for place in found}
     for place, cell in enumerate(header):
         if place not in read and (name := own(cell.strip())) is not None:
-            others = places.get(name, ())
-            places[name] = [*others, place] if name in several else others or [place]
+            places[name] = [*places.get(name, ()), place]
     if lines.is_cut or not all(name in places for name in required) or OTHER_ENDS.search(first.rstrip()):
         raise HeaderError(before, header)
     headers = {name: " / ".join(shown(header[place]) for place in found) for name, found in places.items()}
     for line, row in _rows(reader, lines, beginning):
         if isinstance(row, str):
-            yield TableRow(line, _named(beginning.cells(delimiter), places), row, headers)
+            yield TableRow(line, _named(beginning.cells(delimiter), places, several), row, headers)
         elif row != header and any(cell.strip() for cell in row):  # concatenated files repeat the header
             fault = _swallowed(row, len(header), delimiter, line, lines) or _fault(row, len(header), lines)
             if not fault and len(row) < len(header) and not lines.has_end:
                 fault = f"the file ends within this row, at cell {len(row)} of {len(header)}: is it complete?"
                 row = row[:-1]
-            yield TableRow(line, _named(row, places), fault, headers)
+            yield TableRow(line, _named(row, places, several), fault, headers)
 
 
 class _Beginning:
@@ -203,9 +203,11 @@ def _first_line(lines: Lines) -> str:
     return next((line for line in lines if line.strip() and not SEPARATOR_LINE.fullmatch(line)), "")
 
 
-def _named(row: list[str], places: Places) -> dict[str, str]:
+def _named(row: list[str], places: Places, several: Collection[str]) -> dict[str, str]:
     """Return the cells of a row by our names. Missing cells are empty: Excel omits empty cells at the end of a row."""
-    return {name: _cells(row[place] for place in found if place < len(row)) for name, found in places.items()}
+    cells = [_cell(text) for text in row]
+    named = {name: [cells[place] for place in found if place < len(row)] for name, found in places.items()}
+    return {name: _joined(found) if name in several else next(filter(None, found), "") for name, found in named.items()}
 
 
 def _fault(row: list[str], width: int, lines: Lines) -> str | None:
@@ -216,8 +218,8 @@ def _fault(row: list[str], width: int, lines: Lines) -> str | None:
     return None
 
 
-def _cells(texts: Iterable[str]) -> str:
-    return APART.join(dict.fromkeys(cell for cell in map(_cell, texts) if cell))
+def _joined(cells: Iterable[str]) -> str:
+    return APART.join(dict.fromkeys(filter(None, cells)))
 
 
 def _cell(text: str) -> str:

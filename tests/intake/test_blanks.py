@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from blogworker.errors import Fault
 from blogworker.intake import Accepted, Row, read
-from blogworker.intake.blanks import ERROR, WORDS
+from blogworker.intake.cells import ERROR, WORDS
 
 Reads = Callable[..., list[Row]]
 

@@ -192,6 +192,7 @@ def test_only_ten_images_are_kept(rows_of: Reads) -> None:
     [
         ("plain\n\n text &amp; more", "plain\ntext & more"),
         ("5 < 6 and 7 > 3", "5 < 6 and 7 > 3"),
+        ("It&#x27;s &#X41; &#065; &#0041;", "It's A A )"),
         ("<h2>One</h2>two<br/>three<p>four\nfive</p>", "One\ntwo\nthree\nfour five"),
         ("a<script>alert('<p>')</script>b<!-- c -->", "ab"),
         ("<b>bold</b>ly", "boldly"),

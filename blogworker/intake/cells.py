@@ -1,4 +1,4 @@
-"""Cells in which a program wrote a word or an error for nothing: `NULL`, `nan`, `#N/A`."""
+"""What a cell says: nothing, if a program wrote a word or an error for it (`NULL`, `nan`, `#N/A`)."""
 
 import re
 from dataclasses import replace
@@ -6,7 +6,9 @@ from dataclasses import replace
 from blogworker.intake import sales, visibility
 from blogworker.intake.decimals import PRICES
 from blogworker.intake.offers import OPTIONS
+from blogworker.intake.properties import OWN
 from blogworker.intake.table import TableRow
+from blogworker.markup import references
 
 WORDS = frozenset({"NULL", "null", "(null)", "nan", "NaN", "NaT", "<NA>", "None", "N/A", "n/a", "\\N", "undefined"})
 ERROR = re.compile(r"#{2,}|#N/?[ABDV]|#[¡¿]?[A-ZÀ-Ý/0_]+[!?]")  # of spreadsheets in several languages
@@ -14,9 +16,22 @@ ERROR = re.compile(r"#{2,}|#N/?[ABDV]|#[¡¿]?[A-ZÀ-Ý/0_]+[!?]")  # of spreads
 KEPT = frozenset({*PRICES, *visibility.COLUMNS, *sales.COLUMNS, *(f"option_value_{n}" for n in OPTIONS)})
 
 
-def without_blanks(row: TableRow) -> TableRow:
-    """Return the row with empty cells instead. The errors in identifiers and names stay, because they are faults."""
-    return replace(row, cells={name: "" if _is_blank(name, cell) else cell for name, cell in row.cells.items()})
+# These are converted from HTML, or are addresses.
+NOT_TEXT = ("name", "description", "section_", "image", "variant_image", "url", "ribbon", "customization", OWN)
+
+
+def cleaned(row: TableRow) -> TableRow:
+    """Return the row with empty cells instead, and with the characters that references (`&amp;`) stand for.
+
+    The errors in identifiers and names stay, because they are faults.
+    """
+    return replace(row, cells={name: _cleaned(name, cell) for name, cell in row.cells.items()})
+
+
+def _cleaned(name: str, cell: str) -> str:
+    if _is_blank(name, cell):
+        return ""
+    return cell if name.startswith(NOT_TEXT) else references(cell).strip()
 
 
 def _is_blank(name: str, cell: str) -> bool:
