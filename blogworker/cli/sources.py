@@ -18,7 +18,12 @@ from blogworker.settings import has_database
 
 FAULTS_KEPT = 1000  # per file; all are counted
 # Kinds of skipped rows with their text. Every other kind is a product that is not visible in its shop.
-COUNTED = {"repeated": "skipped: {}, repeated in the files", "variant": "skipped: {} of variants"}
+COUNTED = {
+    "repeated": "skipped: {}, repeated in the files",
+    "error": "skipped: {} with an error of a spreadsheet",
+    "variant": "skipped: {} of variants",
+    "store_view": "skipped: {} of store views",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,20 @@
 """What makes two rows the same job: their idempotency key and, with several sites, their site."""
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from hashlib import blake2b, sha256
 from typing import Any
 
 from blogworker.queue.validation import IDEMPOTENCY_KEY_MAX, NewJob
+
+INVISIBLE = re.compile("[\xad\u200b-\u200f\u2060\ufeff]")  # soft hyphens, zero-width characters, marks of direction
+
+
+def same_keyword(text: str) -> str:
+    """Return what is equal for two spellings of a keyword: case, spaces and invisible characters do not count."""
+    folded = unicodedata.normalize("NFC", INVISIBLE.sub("", text)).casefold()
+    return " ".join(unicodedata.normalize("NFC", folded).split())
 
 
 def key_of(job: NewJob) -> str:
@@ -12,7 +22,7 @@ def key_of(job: NewJob) -> str:
     data: dict[str, Any] = job.source_data if isinstance(job.source_data, dict) else {}
     word = {
         "product": job.source_id or data.get("name"),
-        "keyword": " ".join(str(data.get("keyword") or job.source_id or "").split()).casefold(),
+        "keyword": same_keyword(str(data.get("keyword") or job.source_id or "")),
     }.get(str(job.source_type))
     key = f"{job.source_type}:{word}"
     if word and len(key) <= IDEMPOTENCY_KEY_MAX:

@@ -1,16 +1,18 @@
 """JSON Lines: one object per line, with the fields of NewJob in snake_case or camelCase."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import fields
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from blogworker.errors import Fault
-from blogworker.intake import identifiers
+from blogworker.intake import identifiers, visibility
 from blogworker.intake.lines import Lines, numbered
-from blogworker.intake.rows import Draft, Drafted
+from blogworker.intake.rows import Draft, Drafted, Skipped
+from blogworker.intake.table import spelled
 from blogworker.queue.validation import NewJob, without_repeats
 
 
@@ -23,11 +25,12 @@ FIELDS = tuple(field.name for field in fields(NewJob))
 SPELLINGS = {name: name for name in FIELDS} | {_camel(name): name for name in FIELDS}
 SPREAD = {"[": "a JSON list", "[{": "a JSON list", "{": "JSON over several lines"}  # by their first line
 FLATTEN = {"a JSON list": ".[]", "JSON over several lines": "."}
+STATES = {word: name for name in visibility.STATED for word in visibility.COLUMNS[name]}
 SUBJECTS = ("keyword", "name", "text")  # often put beside source_data instead of into it
 
 
-def drafts(lines: Lines) -> Iterator[Drafted]:
-    """Yield the job of each line, or its fault. Blank lines are skipped.
+def drafts(lines: Lines, *, include_hidden: bool, now: Callable[[], datetime]) -> Iterator[Drafted]:
+    """Yield the job of each line, or its fault. Blank lines are skipped, and products that are stated to be hidden.
 
     JSON that spans several lines is one fault, not one per line.
     """
@@ -37,14 +40,33 @@ def drafts(lines: Lines) -> Iterator[Drafted]:
             yield row
         elif row[1].strip():
             line, text = row
-            if is_first and (form := SPREAD.get(text.strip())):
+            begins = text.strip()
+            if is_first and (form := SPREAD.get("[{" if begins.startswith("[{") else begins)):
                 yield Fault(line, f"the file is {form}: write one object per line, as `jq -c {FLATTEN[form]}` does")
                 return
             try:
-                yield Draft(line, _fields(_object(text)))
+                given = _fields(_object(text))
             except ValueError as error:
                 yield Fault(line, str(error))
+            else:
+                reason = None if include_hidden else _why_hidden(given, now)
+                yield Skipped(line, f"the product is not visible: {reason}", reason) if reason else Draft(line, given)
         is_first = is_first and not (isinstance(row, tuple) and row[1].strip())
+
+
+def _why_hidden(given: dict[str, Any], now: Callable[[], datetime]) -> str | None:
+    """Return why source_data states that the product is not visible. Other words in these fields are no faults."""
+    data = given.get("source_data")
+    if given["source_type"] != "product" or not isinstance(data, dict):
+        return None
+    for key, value in data.items():
+        name = STATES.get(spelled(str(key)))
+        if name is None or not isinstance(value, (str, int)):
+            continue
+        with suppress(visibility.UnknownState):
+            if reason := visibility.why_hidden({name: str(value).strip()}, now):
+                return reason
+    return None
 
 
 def _object(text: str) -> dict[str, Any]:

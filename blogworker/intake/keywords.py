@@ -1,9 +1,12 @@
-"""Keyword lists: one keyword per line. Blank lines and lines that begin with # are skipped."""
+"""Keyword lists: one keyword per line. Blank lines and remarks, which begin with # and a space, are skipped."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 from blogworker.errors import Fault
+from blogworker.intake.cells import ERROR
+from blogworker.intake.identity import same_keyword
 from blogworker.intake.lines import Lines, numbered
 from blogworker.intake.rows import Draft, Drafted, Skipped
 from blogworker.intake.table import SEPARATOR_LINE, spelled
@@ -15,6 +18,8 @@ HEADERS = frozenset({  # of the first column in tables of keyword tools
     "parolachiave", "parolechiave", "palavrachave", "zoekwoord", "zoekterm",
 })  # fmt: skip
 DELIMITERS = {";": 2, "|": 2, ",": 3}  # with the lines that must have it equally often in a table; commas occur in text
+REMARK = re.compile(r"#+(?:\s|$)")
+MEANINGLESS = re.compile("[\xad\u200b\u2060\ufeff]")  # invisible in every language
 ADVICE = "give one keyword per line, without a header and other columns, in a .txt file or with --kind keywords"
 
 
@@ -38,22 +43,28 @@ def why_no_list(lines: Sequence[str]) -> str | None:
 
 
 def drafts(lines: Lines) -> Iterator[Drafted]:
-    """Yield a keyword job for each keyword. A repeated keyword is skipped; letter case does not count."""
+    """Yield a keyword job for each keyword. A keyword is skipped if it repeats another, by `same_keyword`."""
     first: dict[str, int] = {}
     for row in numbered(lines):
         if isinstance(row, Fault):
             yield row
             continue
         line, text = row
-        keyword = " ".join(text.split())
-        if not keyword or keyword.startswith("#"):
-            continue
-        if len(keyword) > KEYWORD_MAX:
-            yield Fault(
-                line,
-                f"a keyword of {len(keyword):,} characters: at most {KEYWORD_MAX} are allowed, one keyword per line",
-            )
-        elif (before := first.setdefault(keyword.casefold(), line)) != line:
-            yield Skipped(line, f"it repeats the keyword of line {before}")
-        else:
-            yield Draft(line, {"source_type": "keyword", "source_data": {"keyword": keyword}})
+        for part in text.splitlines():  # also at U+2028, form feeds and the like
+            keyword = " ".join(unicodedata.normalize("NFC", MEANINGLESS.sub("", part)).split())
+            if keyword and not REMARK.match(keyword):
+                yield _draft(line, keyword, first)
+
+
+def _draft(line: int, keyword: str, first: dict[str, int]) -> Drafted:
+    if ERROR.fullmatch(keyword):
+        return Skipped(line, f"{keyword:.40} is an error of a spreadsheet", "error")
+    if len(keyword) > KEYWORD_MAX:
+        return Fault(
+            line, f"a keyword of {len(keyword):,} characters: at most {KEYWORD_MAX} are allowed, one keyword per line"
+        )
+    key = same_keyword(keyword)
+    if key in first:
+        return Skipped(line, f"it repeats the keyword of line {first[key]}")
+    first[key] = line
+    return Draft(line, {"source_type": "keyword", "source_data": {"keyword": keyword}})

@@ -4,11 +4,14 @@ WooCommerce states it in the column that Shopify calls `Type` too. There a merch
 so it is read only in files whose products have no handle, and only if each of its words is a type of a shop system.
 """
 
+from blogworker.intake.rows import Skipped
 from blogworker.intake.table import TableRow, spelled
 
 COLUMNS = {
     "kind": ("fieldtype", "itemtype"),
     "type": ("type", "typ", "tipo"),
+    "parent": ("parentid", "parentsku", "parentproductid", "parent"),
+    "store_view": ("storeviewcode",),  # Magento repeats a product for each view of the shop that differs
     "group": ("itemgroupid",),  # of Google and Facebook: equal for all variants of a product
 }
 OF_ANOTHER = frozenset({"variation", "sku", "rule"})  # rows that have an identifier but are not products
@@ -19,10 +22,15 @@ TYPES = frozenset({  # of WooCommerce and Magento, which join several of them: `
 HANDLES = frozenset({"handle", "urlhandle"})  # how Shopify names its identifiers
 
 
-def is_variant(row: TableRow) -> bool:
-    """Return whether the row is a variant that is not read."""
-    types = _types(row, "type")
-    return row.cells.get("kind", "").casefold() in OF_ANOTHER or any(one.endswith("variation") for one in types)
+def part(row: TableRow, current: str | None) -> Skipped | None:
+    """Return a row that is not read because it is only a part of a product. `current`: the identifier above it."""
+    if row.cells.get("store_view"):
+        return Skipped(row.line, "a store view of a product", "store_view")
+    is_child = bool(row.cells.get("parent")) and not row.cells.get("name") and identifier(row) != current
+    is_variation = any(one.endswith("variation") for one in _types(row, "type"))
+    if is_child or is_variation or row.cells.get("kind", "").casefold() in OF_ANOTHER:
+        return Skipped(row.line, "a variant of a product", "variant")
+    return None
 
 
 def identifier(row: TableRow) -> str:

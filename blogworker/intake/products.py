@@ -7,6 +7,7 @@ not visible in its shop is skipped, unless `include_hidden` is set.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from blogworker.errors import Fault
@@ -27,7 +28,7 @@ from blogworker.intake.decimals import DecimalSeparator
 from blogworker.intake.lines import Lines
 from blogworker.intake.product import ProductRows
 from blogworker.intake.rows import Draft, Drafted, Skipped
-from blogworker.intake.table import HeaderError, TableRow, header_of, shown, table
+from blogworker.intake.table import HeaderError, TableRow, header_of, shown, spelled, table
 
 COLUMNS = {
     "handle": (
@@ -107,7 +108,10 @@ def _drafts(rows: DecimalSeparator, include_hidden: bool, now: Callable[[], date
 
     found: ProductRows | None = None
     begun: dict[str, int] = {}
-    for row in map(cleaned, rows):
+    for row in _identified(map(cleaned, rows)):
+        if isinstance(row, Fault):
+            yield row
+            continue
         handle = kinds.identifier(row)
         if found is not None and row.cells.get("variant_id") and not (handle or row.cells.get("name")):
             handle = found.handle  # Squarespace names the product in its first row only
@@ -120,8 +124,8 @@ def _drafts(rows: DecimalSeparator, include_hidden: bool, now: Callable[[], date
                     f"product {found.handle!r:.60} may be incomplete: the bad row on line {row.line} may belong to it",
                 )
             continue
-        if kinds.is_variant(row):
-            yield Fault(row.line, row.fault) if row.fault else Skipped(row.line, "a variant of a product", "variant")
+        if part := kinds.part(row, found.handle if found is not None else None):
+            yield Fault(row.line, row.fault) if row.fault else part
             continue
         if found is not None and found.handle != handle:
             yield from _finished(found)
@@ -149,6 +153,24 @@ def _may_be_variant(row: TableRow) -> bool:
 
 def looks_like_products(first_line: str) -> bool:
     return all(name in header_of(first_line, COLUMNS)[1] for name in REQUIRED)
+
+
+def _identified(rows: Iterator[TableRow]) -> Iterator[TableRow | Fault]:
+    """Yield the rows. In a file whose column of SKUs is empty (Etsy), the names are the identifiers.
+
+    If a row has a SKU after all, the rows before it without one are faults.
+    """
+    without: list[Fault] = []
+    has_sku = False
+    for row in rows:
+        if kinds.identifier(row):
+            has_sku = True
+            yield from without
+            without.clear()
+        elif not has_sku and not row.fault and row.cells.get("name") and spelled(row.headers["handle"]) == "sku":
+            without.append(Fault(row.line, _without_handle(row), earlier=row.line))
+            row = replace(row, cells=row.cells | {"handle": row.cells["name"]})
+        yield row
 
 
 def _own(header: str) -> str | None:

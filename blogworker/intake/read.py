@@ -85,9 +85,10 @@ def read(
             reasons = faults(job)
             if not reasons and idempotent and job.idempotency_key is None:
                 job = replace(job, idempotency_key=key_of(job))
-            if not reasons and (reason := repeats.contradiction(job, name, row.line)):
-                reasons = [reason]
-            yield Fault(row.line, "; ".join(reasons)) if reasons else Accepted(row.line, job)
+            if reasons:
+                yield Fault(row.line, "; ".join(reasons))
+            else:
+                yield repeats.of(job, name, row.line) or Accepted(row.line, job)
 
 
 def _name_of(source: str | Path | BinaryIO) -> str:
@@ -149,7 +150,7 @@ def _drafts(
     with lines_of(stream, is_unicode=kind == "jsonl") as lines:
         match kind:
             case "jsonl":
-                yield from jsonl.drafts(lines)
+                yield from jsonl.drafts(lines, include_hidden=include_hidden, now=now)
             case "csv":
                 yield from products.drafts(lines, include_hidden=include_hidden, now=now)
             case _:
@@ -171,7 +172,7 @@ def _kind_of(head: bytes, name: str, *, given: Kind) -> Kind:
     suffix = Path(name).suffix.lower()
     if suffix in KINDS:
         return KINDS[suffix]
-    if text.lstrip().startswith("{") and suffix != MAYBE_KEYWORDS:
+    if text.lstrip().startswith(("{", "[{")) and suffix != MAYBE_KEYWORDS:
         return "jsonl"
     return _kind_of_text(text, name)
 

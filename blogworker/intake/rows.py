@@ -17,11 +17,12 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A good row without a job: a repeated row, a variant, or a product that is not visible in its shop."""
+    """A good row without a job: a repeated row, a part of a product, or a product that is not visible in its shop."""
 
     line: int
     reason: str
-    kind: str = "repeated"  # or variant, draft, archived, unlisted, hidden, inactive, unpublished, scheduled
+    # Also error, variant, store_view; draft, archived, unlisted, hidden, inactive, unpublished, scheduled.
+    kind: str = "repeated"
 
 
 @dataclass(frozen=True, slots=True)

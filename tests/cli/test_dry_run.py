@@ -40,10 +40,10 @@ def files(cli: Any) -> Any:
 @pytest.mark.parametrize(
     ("arguments", "by_source", "sites", "repeated"),
     [
-        (("words.txt", "--site", "s"), {"keyword": 2}, 1, 0),
+        (("words.txt", "--site", "s"), {"keyword": 2}, 1, 1),
         (("products.csv", "--site", "a", "--site", "b"), {"product": 2}, 2, 0),
         (("rows.jsonl",), {"text": 3}, 2, 1),
-        (("words.txt", "products.csv", "rows.jsonl", "--site", "s"), {"keyword": 2, "product": 2, "text": 3}, 3, 1),
+        (("words.txt", "products.csv", "rows.jsonl", "--site", "s"), {"keyword": 2, "product": 2, "text": 3}, 3, 2),
         (("--keyword", "mugs", "--keyword", "bowls", "--site", "s"), {"keyword": 2}, 1, 0),
         (("--keyword", "mugs", "--site", "s", "--key", "order-7"), {"keyword": 1}, 1, 0),
     ],
@@ -57,12 +57,8 @@ def test_a_dry_run_of_every_input_predicts_the_enqueue_and_writes_nothing(
 
     assert (ran.code, ran.err) == (DONE, "")
     answer = ran.json
-    assert (answer["by_source"], answer["sites"], answer["repeated"], answer["known"]) == (
-        by_source,
-        sites,
-        repeated,
-        0,
-    )
+    assert (answer["by_source"], answer["sites"], answer["repeated"], answer["known"]) == (by_source, sites, 0, 0)
+    assert answer["skipped"] == answer["skipped_by"].get("repeated", 0) == repeated
     assert answer["new"] == sum(by_source.values())
     assert before == after
     assert files("enqueue", *arguments).code == DONE

@@ -74,7 +74,7 @@ def test_rows_of_one_identifier_that_contradict_each_other_are_a_fault(
     assert told in rows[0].reason
 
 
-def test_lines_of_one_key_that_differ_are_a_fault_and_the_same_again_is_none(rows_of: Reads) -> None:
+def test_lines_of_one_key_that_differ_are_a_fault_and_the_same_again_is_a_repeat(rows_of: Reads) -> None:
     """The queue takes the first blog of a key and ignores the others as known."""
     mug = '{"source_type": "product", "source_id": "123", "source_data": {"name": "Mug"}}\n'
     keyword = '{"source_type": "keyword", "source_data": {"keyword": "%s"}}\n'
@@ -82,7 +82,8 @@ def test_lines_of_one_key_that_differ_are_a_fault_and_the_same_again_is_none(row
         mug + mug.replace("Mug", "Jug") + mug + keyword % "Rye  bread" + keyword % "rye bread", idempotent=True
     )
 
-    assert [type(row) for row in rows] == [Accepted, Fault, Accepted, Accepted, Accepted]
+    assert [type(row) for row in rows] == [Accepted, Fault, Skipped, Accepted, Skipped]
+    assert rows[2] == Skipped(3, "it repeats line 1")
     assert isinstance(rows[1], Fault)
     assert "line 1 has the same key 'product:123'" in rows[1].reason
 
@@ -115,3 +116,16 @@ def test_cells_that_are_missing_at_the_end_of_a_row_are_empty(rows_of: Reads, ro
 
     assert len([row for row in rows if isinstance(row, Accepted)]) == length + 1
     assert not any(isinstance(row, Skipped) for row in rows)
+
+
+def test_without_any_sku_the_name_is_the_identifier(rows_of: Reads) -> None:
+    """Listings of Etsy need none."""
+    header = "TITLE,DESCRIPTION,PRICE,SKU\n"
+
+    rows = rows_of(f"{header}Mug,Of clay.,5,\nJug,Of glass.,6,\n", kind="csv", idempotent=True)
+    mixed = rows_of(f"{header}Mug,Of clay.,5,\nJug,Of glass.,6,J\nPot,Of tin.,7,\n", kind="csv")
+
+    assert [row.job.source_id for row in rows if isinstance(row, Accepted)] == ["Mug", "Jug"]
+    faults = [row for row in mixed if isinstance(row, Fault)]
+    assert [(fault.line, fault.earlier) for fault in faults] == [(2, 2), (4, None)]
+    assert "the row of 'Mug' has no SKU" in faults[0].reason

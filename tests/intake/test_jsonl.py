@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from blogworker.errors import Fault
-from blogworker.intake import Accepted, Row, read
+from blogworker.intake import Accepted, Row, Skipped, read
 
 Reads = Callable[..., list[Row]]
 
@@ -78,3 +78,47 @@ def test_a_line_without_a_site_needs_a_default_one(rows_of: Reads) -> None:
     (row,) = rows_of('{"source_type": "keyword", "source_id": "a"}', instance_id=None)
 
     assert row == Fault(1, "instance_id is missing: give the site's id as text")
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        ('"status": "draft"', "draft"),
+        ('"status": "ARCHIVED"', "archived"),
+        ('"visible": false', "hidden"),
+        ('"isVisible": 0', "hidden"),
+        ('"published": "FALSE"', "unpublished"),
+        ('"hidden": true', "hidden"),
+        ('"published_at": "2999-01-01T00:00:00Z"', "scheduled"),
+        ('"note": "x", "status": "on the loom", "visible": false', "hidden"),
+        ('"status": "active"', None),
+        ('"status": "on the loom"', None),
+        ('"visible": true', None),
+        ('"status": null', None),
+        ('"status": ["draft"]', None),
+    ],
+)
+def test_a_product_that_is_stated_to_be_hidden_is_skipped_as_in_an_export(
+    rows_of: Reads, state: str, kind: str | None
+) -> None:
+    line = f'{{"source_type": "product", "source_data": {{"name": "Mug", {state}}}}}\n'
+
+    (row,) = rows_of(line)
+    (taken,) = rows_of(line, include_hidden=True)
+
+    assert (row.kind if isinstance(row, Skipped) else None) == kind
+    assert isinstance(taken, Accepted)
+
+
+def test_the_same_state_of_a_text_is_none(rows_of: Reads) -> None:
+    (row,) = rows_of('{"source_type": "text", "source_data": {"text": "a", "status": "draft"}}')
+
+    assert isinstance(row, Accepted)
+
+
+@pytest.mark.parametrize("options", [{"name": "a.json"}, {}])
+def test_a_list_on_one_line_is_one_fault_with_advice(rows_of: Reads, options: dict[str, str]) -> None:
+    (row,) = rows_of('[{"source_type": "keyword", "source_id": "a"}, {"source_type": "text"}]\n', **options)
+
+    assert isinstance(row, Fault)
+    assert row.reason == "the file is a JSON list: write one object per line, as `jq -c .[]` does"

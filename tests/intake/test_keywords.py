@@ -1,4 +1,6 @@
 import io
+import json
+import unicodedata
 from collections.abc import Callable
 
 import pytest
@@ -91,3 +93,36 @@ def test_a_line_that_states_the_delimiter_is_not_a_keyword(rows_of: Reads) -> No
     assert product.job.source_type == "product"
     with pytest.raises(SettingsError, match="looks like a table"):
         rows_of("sep=;\nlinen\n")
+
+
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1e", "\x85", "\u2028", "\u2029"])
+def test_other_line_ends_part_keywords(rows_of: Reads, end: str) -> None:
+    rows = rows_of(f"linen{end}cotton{end}\nwool\n", kind="keywords")
+
+    assert [(row.line, row.job.source_data["keyword"]) for row in rows if isinstance(row, Accepted)] == [
+        (1, "linen"), (1, "cotton"), (2, "wool"),
+    ]  # fmt: skip
+
+
+@given(
+    st.text("äéñ a-z가", min_size=1, max_size=10).filter(str.strip),
+    st.integers(0, 10),
+    st.sampled_from("\u200b\ufeff\xad"),
+)
+def test_spellings_that_look_the_same_are_one_keyword(word: str, place: int, mark: str) -> None:
+    spellings = [word, unicodedata.normalize("NFD", word), word[:place] + mark + word[place:], word.upper().lower()]
+    content = "\n".join(spellings).encode()
+
+    rows = list(read(io.BytesIO(content), kind="keywords", instance_id="shop", idempotent=True))
+
+    assert [type(row) for row in rows] == [Accepted, Skipped, Skipped, Skipped]
+    lines = "".join(f'{{"source_type": "keyword", "source_id": {json.dumps(one)}}}\n' for one in spellings)
+    kept = list(read(io.BytesIO(lines.encode()), kind="jsonl", instance_id="shop", idempotent=True))
+    assert len({row.job.idempotency_key for row in kept if isinstance(row, Accepted)}) == 1
+
+
+def test_only_a_remark_begins_with_a_sign_and_a_space(rows_of: Reads) -> None:
+    rows = rows_of("# remark\n#\n## heading\n#linenlove\n#NAME?\n#N/A\n#1 linen\n", kind="keywords")
+
+    assert [row.job.source_data["keyword"] for row in rows if isinstance(row, Accepted)] == ["#linenlove", "#1 linen"]
+    assert [(row.line, row.kind) for row in rows if isinstance(row, Skipped)] == [(5, "error"), (6, "error")]

@@ -58,3 +58,18 @@ def test_the_type_of_a_shop_system_is_not_a_category(types: list[str]) -> None:
 
     assert isinstance(row, Accepted)
     assert "categories" not in row.job.source_data
+
+
+def test_a_store_view_of_magento_is_not_a_product(rows_of: Reads) -> None:
+    rows = rows_of("sku,store_view_code,name,price\nM,,Mug,4\nM,de,Becher,\nJ,,Jug,5\n", kind="csv")
+
+    assert [(row.kind, row.line) for row in rows if isinstance(row, Skipped)] == [("store_view", 3)]
+    assert [row.job.source_data["name"] for row in rows if isinstance(row, Accepted)] == ["Mug", "Jug"]
+
+
+def test_a_row_with_a_parent_and_no_name_is_a_variant(rows_of: Reads) -> None:
+    rows = rows_of("sku,parent_id,name,price\nM,,Mug,4\nM-1,M,,4\nJ,M,Jug,5\nJ,M,,6\n", kind="csv")
+
+    assert [(row.kind, row.line) for row in rows if isinstance(row, Skipped)] == [("variant", 3)]
+    mug, jug = [row.job.source_data for row in rows if isinstance(row, Accepted)]
+    assert (mug["price"], jug["price"], jug["price_max"]) == ("4", "5", "6")
