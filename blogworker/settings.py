@@ -167,11 +167,9 @@ class OpenAISettings(ProviderSettings):
 
     @model_validator(mode="after")
     def _calls_fit(self) -> Self:
-        tokens, name = max(
-            (self.ideas_tokens, "BLOGWORKER_IDEAS_TOKENS"), (self.content_tokens, "BLOGWORKER_CONTENT_TOKENS")
-        )
-        if self.tpm < tokens:
-            raise ValueError(f"OPENAI_TPM ({self.tpm}) is below {name} ({tokens}): one call would take several minutes")
+        name = "CONTENT" if self.content_tokens >= self.ideas_tokens else "IDEAS"
+        if self.tpm < (tokens := max(self.content_tokens, self.ideas_tokens)):
+            raise ValueError(f"OPENAI_TPM ({self.tpm}) is below BLOGWORKER_{name}_TOKENS ({tokens}) for a call")
         return self
 
     @property
