@@ -34,9 +34,9 @@ TRANSIENT = {"server_error", "server_is_overloaded", "vector_store_timeout"}
 THROTTLED = {"rate_limit_exceeded", "slow_down"}
 REQUESTED = re.compile(r"\bRequested ([0-9]{1,12})\b")
 TOO_LARGE = re.compile(r"^Request too large\b")  # larger than the limit per minute: waiting does not help
-TOO_LONG = "context_length_exceeded"
 SENT_WITH_EVERY_JOB = {"model", "instructions", "text", "reasoning", "max_output_tokens", "store", "prompt_cache_key"}
-OF_THE_JOB = re.compile(r"context|content|policy|prompt|safety|moderation|too_long|too_large|above_max", re.I)
+OF_THE_JOB = re.compile(r"context|content|policy|prompt|safety|moderation", re.I)  # codes about the text of one job
+OVER_A_LIMIT = re.compile(r"too_long|too_large|above_max", re.I)
 OURS = {"unknown_parameter", "unsupported_parameter", "unsupported_value", "missing_required_parameter",
         "invalid_json_schema"}  # fmt: skip
 
@@ -184,11 +184,13 @@ def is_ours(body: bytes) -> bool | None:
     fault = answer.at(answer.object_of(body), "error")
     code, param = answer.code(answer.at(fault, "code")), answer.code(answer.at(fault, "param"))
     named = re.split(r"[.\[]", param)[0] if param else None
-    if named in SENT_WITH_EVERY_JOB and code != TOO_LONG:
-        return True
-    if named == "input" or (code is not None and OF_THE_JOB.search(code)):
+    if code is not None and OF_THE_JOB.search(code):  # first: a gateway may name any field with it
         return False
-    return True if named is not None or code in OURS else None
+    if named in SENT_WITH_EVERY_JOB:
+        return True
+    if named == "input" or (code is not None and OVER_A_LIMIT.search(code)):
+        return False
+    return True if code in OURS else None
 
 
 def _wait_s(headers: Mapping[str, str], message: str, *, exhausted: str | None) -> float:

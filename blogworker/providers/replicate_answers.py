@@ -32,10 +32,9 @@ LIKELY = (
     "file",
     "files",
 )  # fields that are likely to have the picture
-FIXED = re.compile(
-    r"\b(?:aspect_ratio|output_format|seed|version|model|input\.(?!prompt\b)\w+|cancel.after|prefer)\b", re.I
-)
-NEEDED = re.compile(r"\b(?!prompt\b)\w+ is required", re.I)  # a field that we do not send
+FIELD = re.compile(r'(?:\binput(?:\.|", ")|\b(?=aspect_ratio\b|output_format\b))(\w+)')  # in a sentence, or a JSON path
+FIXED = re.compile(r"\b(?:seed|version|model|cancel.after|prefer)\b", re.I)
+NEEDED = re.compile(r"\b\w+ is required", re.I)  # a field that we do not send
 OF_THE_JOB = re.compile(r"\bprompt\b|safety|moderat|content.policy|violat", re.I)
 
 
@@ -172,9 +171,11 @@ def explanation_of(content: Mapping[str, Any]) -> str:
 
 def is_ours(message: str) -> bool | None:
     """Whether a field was refused that we send with every picture. False: this prompt. None: no field is named."""
-    if FIXED.search(message) or NEEDED.search(message):
-        return True
-    return False if OF_THE_JOB.search(message) or UNSAFE.search(message) else None
+    if fields := FIELD.findall(message):
+        return any(field != "prompt" for field in fields)
+    if OF_THE_JOB.search(message) or UNSAFE.search(message):  # first: such a sentence may also have a word of FIXED
+        return False
+    return True if FIXED.search(message) or NEEDED.search(message) else None
 
 
 def _wait_s(headers: Mapping[str, str], content: Mapping[str, Any], message: str) -> float:

@@ -122,7 +122,11 @@ def test_an_unknown_status_is_polled_until_it_ends():
         ([{"loc": ["body", "input", "output_format"], "msg": "unexpected value", "type": "enum"}], True),
         ("The specified version does not exist", True),
         ("- input.prompt: too long\n- input.seed: unexpected", True),
+        ("- input: Additional property prompt is not allowed; aspect_ratio is not allowed", True),
+        ([{"loc": ["body", "input", "prompt"], "msg": "x"}, {"loc": ["body", "input", "seed"], "msg": "y"}], True),
         ("- input.prompt: too long", False),
+        ("- input.prompt: This field is required", False),
+        ([{"loc": ["body", "input", "prompt"], "msg": "too long for this model"}], False),
         ([{"loc": ["body", "input", "prompt"], "msg": "too long"}], False),
         ("The request was flagged by our safety system", False),
         ("Input validation failed", None),
@@ -131,6 +135,14 @@ def test_an_unknown_status_is_polled_until_it_ends():
 )
 def test_a_refused_input_is_our_fault_unless_it_is_the_prompt(detail, ours):
     assert is_ours(explanation_of({"detail": detail})) is ours
+
+
+@pytest.mark.parametrize("word", ["model", "version", "seed", "prefer", "cancel after", "it is required"])
+@pytest.mark.parametrize("sentence", ["- input.prompt: is too long ({})", "Prompt violates the content policy: {}",
+    "The prompt was flagged by the filter: {}", "NSFW content in prompt ({})", "{}: flagged as sensitive"])  # fmt: skip
+def test_a_sentence_about_one_prompt_is_about_one_job_whatever_its_words(sentence, word):
+    """It would open the breaker for the fleet, and the job would never end."""
+    assert is_ours(sentence.format(word)) is False
 
 
 @pytest.mark.parametrize("fields", [{"logs": 5}, {"error": None, "input": "x"}, {"metrics": []}, {"status": "queued"},
