@@ -53,11 +53,12 @@ def _within(body: Mapping[str, Any], *, room: int) -> Mapping[str, Any]:
 
 
 def covered(draft: Mapping[str, Any], *, file_id: str | None, alt: str) -> dict[str, Any]:
-    """Return the draft with its cover. Wix shows a cover only if both fields name it."""
+    """Return the draft with this cover and no other. Wix shows a cover only if both fields name it."""
+    bare = {name: value for name, value in draft.items() if name not in ("heroImage", "media")}
     if file_id is None:
-        return dict(draft)
+        return bare
     media = {"displayed": True, "custom": True, "altText": alt, "wixMedia": {"image": {"id": file_id}}}
-    return {**draft, "heroImage": {"id": file_id}, "media": media}
+    return {**bare, "heroImage": {"id": file_id}, "media": media}
 
 
 def _seo(content: Mapping[str, Any], keywords: list[str]) -> dict[str, Any]:

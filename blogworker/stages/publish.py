@@ -11,15 +11,14 @@ publish twice is harmless. From the first request to publish, the post may be on
 Wix has refused (`spare_published` in `sql/schema/pipeline.sql`).
 """
 
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from anyio import sleep
 
-from blogworker.errors import ProviderError, RateLimited, Rejected, SiteUnavailable, Unavailable
-from blogworker.post.draft import covered, draft_of, halved
+from blogworker.errors import ProviderError, Rejected, SiteUnavailable, Unavailable
+from blogworker.post.draft import covered, draft_of
 from blogworker.post.judging import without_forbidden
 from blogworker.post.site import usable
 from blogworker.providers.wix.auth import PROVIDER, UNREADABLE
@@ -27,6 +26,7 @@ from blogworker.providers.wix.client import NOT_FOUND, WixClient
 from blogworker.providers.wix.drafts import marked
 from blogworker.queue.restores import Origin
 from blogworker.stages.categories import category_ids
+from blogworker.stages.creation import created
 from blogworker.stages.effects import (
     DELETED_DRAFT,
     DRAFT,
@@ -37,7 +37,6 @@ from blogworker.stages.effects import (
     TAGS,
     DeletedDraft,
     Draft,
-    Intent,
     Labels,
     PublishedPost,
     PublishRequest,
@@ -50,8 +49,6 @@ from blogworker.telemetry import get_logger
 QUERY_LAG_S = 5.0  # after this time a query of Wix returns a new draft
 SEARCH_AGAIN_S = 10.0
 CLOCKS_APART = timedelta(minutes=5)  # the database clock may be ahead of the clock of Wix by this much
-TOO_LARGE = 413
-AUTHOR = re.compile("member|owner", re.I)  # in the messages of Wix about an unknown or missing author
 HELD = "left as a draft for review: one of every {every} posts"
 DRAFT_ONLY = "draft"  # the publish_mode of a job, or of a site whose owner publishes by hand
 
@@ -189,8 +186,10 @@ async def _draft(work: Work, wix: WixClient, content: Content) -> Draft:
     )
     bare = marked({**bare, **await _labels(work, wix, content)}, origin.mark)
     request = covered(bare, file_id=file_id, alt=content.image_alt)
-    draft_id = await _found(work, wix, request) or await _created(work, wix, request)
-    draft = Draft(id=draft_id, title=content.title, media_id=file_id)
+    if (draft_id := await _found(work, wix, request)) is not None:
+        draft = Draft(id=draft_id, title=content.title, media_id=file_id)
+    else:
+        draft = await created(work, wix, request, content)
     await work.save(DRAFT, draft)
     return draft
 
@@ -246,46 +245,3 @@ async def _found(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> str | 
     if found is None and max(age_s, QUERY_LAG_S) < wix.slowest_draft_s:
         raise Later(SEARCH_AGAIN_S, "waits for a draft whose creation response was lost")
     return found
-
-
-async def _created(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> str:
-    """Create the draft and return its id. A refusal that we can fix is fixed once."""
-    try:
-        return await _requested(work, wix, draft)
-    except Rejected as error:
-        if (fixed := await _fixed(work, wix, draft, error)) is None:
-            raise
-    return await _requested(work, wix, fixed)
-
-
-async def _fixed(work: Work, wix: WixClient, draft: Mapping[str, Any], error: Rejected) -> Mapping[str, Any] | None:
-    if error.status == TOO_LARGE or "TOO_LARGE" in (error.code or ""):
-        return halved(draft)
-    if not AUTHOR.search(str(error)):
-        return None
-    former = draft["memberId"]  # has left the site since the author was read
-    member_id = await wix.member_id(work.claim.instance_id, instead_of=former)
-    log.warning("author_replaced", member_id=member_id)
-    return {**draft, "memberId": member_id}
-
-
-async def _requested(work: Work, wix: WixClient, draft: Mapping[str, Any]) -> str:
-    intent: Intent | None = None
-
-    async def intend() -> None:
-        """Save the intent right before the request. A wait in between would age it, and the claim could be lost."""
-        nonlocal intent
-        unstarted = {"title": draft["title"], "refused": False}
-        await work.checkpoints.save_intent(INTENT.name, unstarted, stamp="started_at")
-        intent = work.load(INTENT)
-
-    try:
-        return await wix.create_draft(work.claim.instance_id, draft, before=intend)
-    except ProviderError as error:
-        if intent is not None and _is_refusal(error):  # no draft was created, so none is searched for
-            await work.save(INTENT, intent.model_copy(update={"refused": True}))
-        raise
-
-
-def _is_refusal(error: ProviderError) -> bool:
-    return isinstance(error, RateLimited) or (error.status is not None and error.status < 500)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from blogworker.errors import Misconfigured, OutcomeUnknown, RateLimited, Rejected, SiteUnavailable, Unavailable
+from blogworker.providers.wix.client import MediaFile
 
 from .vendor import Answer
 from .wix_answers import DRAFT, SITE
@@ -75,6 +76,34 @@ async def test_refused_posts_of_several_sites_stop_the_fleet(wix, vendor):
         ends.append(type(raised.value))
 
     assert ends == [Rejected, Rejected, Rejected, Misconfigured]
+
+
+@pytest.mark.parametrize("message", ["member m1 does not exist", "the post is too large", "File not found",
+    "draftPost.heroImage.id: invalid", "no such wixMedia"])  # fmt: skip
+async def test_refusals_that_the_caller_repairs_do_not_stop_the_fleet(wix, vendor, message):
+    vendor.will(Answer(400, {"message": message}))
+
+    for site in "abcd":
+        with pytest.raises(Rejected):
+            await wix.create_draft(site, DRAFT)
+
+
+@pytest.mark.parametrize("message", ["correct the profile", "retry immediately"])
+async def test_a_word_within_another_is_not_a_cover(wix, vendor, message):
+    vendor.will(Answer(400, {"message": message}))
+    ends = []
+    for site in "abc":
+        with pytest.raises((Rejected, Misconfigured)) as raised:
+            await wix.create_draft(site, DRAFT)
+        ends.append(type(raised.value))
+
+    assert ends == [Rejected, Rejected, Misconfigured]
+
+
+async def test_a_file_that_does_not_exist_any_more_counts_as_failed(wix, vendor):
+    vendor.will(Answer(404, {"message": "File not found"}))
+
+    assert await wix.await_media(SITE, "f1") == MediaFile("f1", "", "FAILED")
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,9 @@ DELETED = "DELETED"  # status of a draft in the trash
 NOT_FOUND = 404
 DRAFTS_SEARCHED = 20
 LATEST_SEARCHED = 100
-REPAIRABLE = re.compile("member|owner|large", re.I)  # refusals that concern one site or post; the caller repairs it
+AUTHOR = re.compile("member|owner", re.I)  # in refusals of an unknown or missing author
+COVER = re.compile(r"(?:\b|wix)media|image|\bfile", re.I)  # in refusals of a file that the site does not have any more
+REPAIRABLE = (AUTHOR, COVER, re.compile("large", re.I))  # refusals that concern one site or post; the caller repairs it
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +111,7 @@ class WixClient:
         """Wait until the file is READY or FAILED. It is still PENDING after the timeout of the settings."""
         give_up_at = current_time() + self._settings.media_timeout
         while True:
-            answer = await self._sites.get(
-                instance_id, "/site-media/v1/files/get-file-by-id", params={"fileId": file_id}
-            )
-            file = media_file_of(answer)
+            file = await self._media(instance_id, file_id)
             if file.status != PENDING or current_time() >= give_up_at:
                 return file
             await sleep(self._settings.media_poll_interval)
@@ -140,7 +139,7 @@ class WixClient:
         try:
             answer = await self._sites.post(instance_id, "/blog/v3/draft-posts", body=body, before=before)
         except Rejected as error:
-            ours = False if REPAIRABLE.search(str(error)) else None
+            ours = False if any(words.search(str(error)) for words in REPAIRABLE) else None
             raise self._blame.attributed(error, ours=ours, job=instance_id) from error
         self._blame.accepted()
         return id_at(answer, "draftPost", "id")
@@ -215,6 +214,16 @@ class WixClient:
     async def categories(self, instance_id: str) -> dict[str, str]:
         """Return id -> label of the categories of the blog."""
         return await categories_of(self._sites, instance_id)
+
+    async def _media(self, instance_id: str, file_id: str) -> MediaFile:
+        """Return the file. One that does not exist any more counts as FAILED, so that it is made again."""
+        try:
+            path, params = "/site-media/v1/files/get-file-by-id", {"fileId": file_id}
+            return media_file_of(await self._sites.get(instance_id, path, params=params))
+        except Rejected as error:
+            if error.status != NOT_FOUND:
+                raise
+            return MediaFile(file_id, "", FAILED)
 
     async def _get_or_none(self, instance_id: str, path: str, name: str) -> Mapping[str, Any] | None:
         """Return the object at a path; None for a 404."""
