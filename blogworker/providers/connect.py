@@ -19,6 +19,10 @@ class NotAllowed(httpx2.ConnectError):
     """Our policy does not allow this request. It was not sent."""
 
 
+class NoPublicAddress(NotAllowed):
+    """The name of a host resolves to no public address. The name is wrong, or the DNS of this machine is."""
+
+
 def require_public(origin: Origin, *, loopback: bool) -> None:
     """Raise NotAllowed unless the host may be public. `loopback`: loopback addresses are allowed too."""
     if loopback and origin.loopback:
@@ -56,7 +60,7 @@ class _PublicBackend(httpcore2.AsyncNetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         """Connect to the first address of the host that accepts a connection."""
-        failure: Exception = NotAllowed(f"{host} has no public address")
+        failure: Exception = NoPublicAddress(f"{host} has no public address")
         for address in await self._addresses(host, port, timeout):
             try:
                 return await self._network.connect_tcp(str(address), port, timeout, local_address, socket_options)

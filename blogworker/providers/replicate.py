@@ -21,6 +21,7 @@ from blogworker.providers import http, transport
 from blogworker.providers.answer import address, object_of
 from blogworker.providers.blame import Blame
 from blogworker.providers.body import TooLarge
+from blogworker.providers.connect import NoPublicAddress, NotAllowed
 from blogworker.providers.picture import LARGEST_IMAGE, inline, picture_type
 from blogworker.providers.replicate_answers import (
     PROVIDER,
@@ -174,19 +175,24 @@ class ReplicateClient:
         if (data := inline(url)) is not None:
             return data
         with self._call("files.get", repeatable=True):
-            answer = await self._file(self._files, transport.parsed(url))
+            answer = await self._file(self._files, url)
         if answer.status_code != 200:
             raise unreadable(answer.status_code, answer.headers)
         if picture_type(answer.content) is None:
             raise UnusablePicture("the file is not a picture", provider=PROVIDER, code="not_a_picture")
         return answer.content
 
-    async def _file(self, files: httpx2.AsyncClient, address: httpx2.URL) -> httpx2.Response:
+    async def _file(self, files: httpx2.AsyncClient, url: str) -> httpx2.Response:
         """Return the file at an address. The token is sent only to the origin of the base URL."""
-        at_home = transport.origin_of(address) == Origin.of(self._settings.base_url)
-        headers = self._authorization() if at_home else {}
         try:
+            address = transport.parsed(url)
+            at_home = transport.origin_of(address) == Origin.of(self._settings.base_url)
+            headers = self._authorization() if at_home else {}
             return await transport.fetch(files, address, headers=headers, largest=LARGEST_IMAGE)
+        except NoPublicAddress:  # a fault of our DNS would concern every picture
+            raise
+        except NotAllowed as error:  # concerns this picture; Replicate itself can be reached
+            raise UnusablePicture(str(error), provider=PROVIDER, code="address") from error
         except TooLarge:
             reason = f"the picture is larger than {LARGEST_IMAGE} bytes"
             raise UnusablePicture(reason, provider=PROVIDER, code="too_large") from None

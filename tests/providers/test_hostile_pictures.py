@@ -33,7 +33,7 @@ async def test_a_picture_is_followed_through_a_few_redirects_within_its_origin(h
         if follows:
             assert await client.download(f"{hostile.url}/0") == JPEG
         else:
-            with pytest.raises(Unsent, match="redirects"):
+            with pytest.raises(UnusablePicture, match="redirects"):
                 await client.download(f"{hostile.url}/0")
 
 
@@ -41,7 +41,7 @@ async def test_a_picture_is_not_followed_to_another_origin(hostile, elsewhere):
     hostile.at["*"] = answer(b"", "302 Found", location=elsewhere.url)
 
     async with CALLS["replicate"].opened(hostile.url) as client:
-        with pytest.raises(Unsent, match="not followed"):
+        with pytest.raises(UnusablePicture, match="not followed"):
             await client.download(f"{hostile.url}/a.jpg")
 
     assert not elsewhere.connections
@@ -56,3 +56,22 @@ async def test_a_picture_that_is_too_large_is_not_read_to_its_end():
 
     assert found.kinds() == {UnusablePicture}
     assert found.errors["replicate file"].code == "too_large"
+
+
+@pytest.mark.parametrize("url", ["http://pictures.example/a.jpg", "https://10.0.0.7/a.jpg", "https://[fe80::1]/a.jpg",
+    "https://metadata.internal/a.jpg", "https://u:p@pictures.example/a.jpg", "ftp://pictures.example/a.jpg",
+    "https://", "https://[", "a.jpg"])  # fmt: skip
+async def test_an_address_that_our_policy_refuses_is_an_unusable_picture(hostile, url):
+    """The provider can be reached: its breaker must stay closed, and another picture can help."""
+    async with CALLS["replicate"].opened(hostile.url) as client:
+        with pytest.raises(UnusablePicture) as raised:
+            await client.download(url)
+
+    assert raised.value.code == "address"
+    assert not hostile.connections
+
+
+async def test_a_provider_that_cannot_be_reached_is_not_an_unusable_picture(hostile):
+    async with CALLS["replicate"].opened(hostile.url) as client:
+        with pytest.raises(Unsent):
+            await client.download("http://127.0.0.1:9/a.jpg")

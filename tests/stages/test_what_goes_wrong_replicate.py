@@ -108,6 +108,19 @@ async def test_a_refused_input_ends_the_blog_and_the_log_has_the_input(harness, 
     assert await harness.calls("replicate", CREATED) == 1
 
 
+@pytest.mark.parametrize("url", ["http://pictures.example/a.jpg", "https://10.0.0.7/a.jpg"])
+async def test_a_picture_at_an_address_that_is_not_allowed_costs_one_more_picture(harness, url):
+    """The same prediction was fetched in each attempt, until the blog failed."""
+    await harness.room.fault(vendor="replicate", operation="predictions.get", kind="altered",
+                             body={"status": "succeeded", "output": [url]})  # fmt: skip
+
+    assert (await harness.attempt())["code"] == "address"
+    assert (await harness.attempt())["status"] == "DONE"
+
+    assert await paid(harness) == 2
+    assert not await pictured(harness)
+
+
 @pytest.mark.parametrize("kind", ["reset_after", "no_answer", "malformed"])
 async def test_a_creation_whose_answer_was_lost_is_found_and_not_paid_for_again(harness, kind):
     """There is no idempotency key; but its prompt and seed are in the list of the latest predictions."""
