@@ -6,8 +6,11 @@ from blogworker.providers.wix.client import FAILED, PENDING, READY, MediaFile, W
 from blogworker.stages.effects import MEDIA, Media
 from blogworker.stages.records import Cover
 from blogworker.stages.work import Work
+from blogworker.telemetry import get_logger
 
 ENDINGS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
+
+log = get_logger()
 
 
 async def cover(work: Work, wix: WixClient, *, slug: str, image: Cover) -> str | None:
@@ -42,7 +45,8 @@ async def _imported(work: Work, wix: WixClient, image: Cover, *, name: str) -> M
         file = await wix.import_media(
             site, image.url, name=name, media_type=media_type, before=work.checkpoints.confirm
         )
-    except Rejected:
+    except Rejected as error:
+        log.warning("cover_refused", error=str(error))
         return None
     await work.save(MEDIA, Media(id=file.id, url=file.url, status=file.status))
     return await wix.await_media(site, file.id)
@@ -56,7 +60,8 @@ async def _uploaded(work: Work, wix: WixClient, *, name: str) -> MediaFile | Non
     site, media_type = work.claim.instance_id, picture_type(data) or "image/jpeg"
     try:
         file = await wix.upload_media(site, data, name=name, media_type=media_type, before=work.checkpoints.confirm)
-    except Rejected:
+    except Rejected as error:
+        log.warning("cover_refused", error=str(error))
         return None
     await work.save(MEDIA, Media(id=file.id, url=file.url, status=file.status))
     return await wix.await_media(site, file.id)

@@ -54,6 +54,7 @@ EVENTS = {
     "model_replaced": "the provider does not know a model; the fallback was used: model, replacement",
     "picture_refused": "the provider refused to make a picture from a prompt: error, prompt",
     "author_replaced": "Wix does not know the author of a post; the site's owner is used instead: member_id",
+    "cover_refused": "Wix refused to import a cover, so it is uploaded; or the upload, so the post has none: error",
     "cover_replaced": "Wix refused a draft because of its cover; it is sent again with another file, or none: media_id "
     "(of the new file), error",
     "post_url_omitted": "a post is published, but Wix did not return its address; its row has no url: error",

@@ -251,6 +251,26 @@ async def test_bytes_can_be_uploaded(wix, vendor):
     assert "authorization" not in vendor.asked[-1].headers
 
 
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("", "filename=a+b.jpg"),
+        ("?upload_token=x", "upload_token=x&filename=a+b.jpg"),
+        ("?sig=a%2Fb~c%20d+e==&empty=&x=1&x=2", "sig=a%2Fb~c%20d+e==&empty=&x=1&x=2&filename=a+b.jpg"),
+        ("?filename=theirs.jpg&t=1", "filename=theirs.jpg&t=1"),
+    ],
+)
+async def test_an_upload_keeps_the_query_of_its_address(wix, vendor, given, sent):
+    """It is the permission to upload, and may be signed as it is written."""
+    address = f"{vendor.url}/upload/abc{given}"
+    vendor.will(Answer(body={"uploadUrl": address}), at="/site-media/v1/files/generate-upload-url")
+    vendor.will(file("READY"), at="/upload/abc")
+
+    await wix.upload_media(SITE, b"\xff\xd8\xff", name="a b.jpg", media_type="image/jpeg")
+
+    assert vendor.asked[-1].query == sent
+
+
 async def test_a_posts_address(wix, vendor):
     vendor.will(Answer(body={"post": {"url": {"base": "https://shop.example/", "path": "/post/mugs"}}}))
 

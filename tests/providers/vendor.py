@@ -29,6 +29,7 @@ class Asked:
     path: str
     headers: dict[str, str]
     body: Any
+    query: str = ""
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Vendor:
             body = json.loads(raw)
         except ValueError:
             body = raw
-        self.asked.append(Asked(request.method, request.url.path, dict(request.headers), body))
+        self.asked.append(Asked(request.method, request.url.path, dict(request.headers), body, request.url.query))
         queue = self.at.get(request.url.path, self.answers)
         answer = queue.pop(0) if len(queue) > 1 else queue[0]
         if answer.silent:

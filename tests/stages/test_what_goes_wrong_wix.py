@@ -261,7 +261,7 @@ async def test_a_picture_that_wix_cannot_fetch_is_uploaded(harness):
     assert (await harness.room.posts(SITE))[0]["coverVisible"]
 
 
-async def test_a_picture_that_wix_refuses_is_omitted(harness):
+async def test_a_picture_that_wix_refuses_is_omitted(harness, capsys):
     """An upload address that is refused speaks of itself: the site is not paused for it."""
     await harness.room.fault(vendor="wix", operation="media.import", kind="import_failed")
     await harness.room.fault(vendor="wix", operation="media.upload", kind="status", status=403)
@@ -271,3 +271,13 @@ async def test_a_picture_that_wix_refuses_is_omitted(harness):
     [post] = await harness.room.posts(SITE)
     assert post["cover"] is None
     assert await paused(harness) == set()
+    assert capsys.readouterr().out.count("cover_refused") == 1
+
+
+async def test_a_picture_that_wix_does_not_import_is_uploaded(harness, capsys):
+    await harness.room.fault(vendor="wix", operation="media.import", kind="status", status=400)
+
+    assert (await harness.attempt())["status"] == "DONE"
+
+    assert (await harness.room.posts(SITE))[0]["coverVisible"]
+    assert "cover_refused" in capsys.readouterr().out

@@ -8,6 +8,7 @@ The header `X-Wix-Consistent` of a response is sent with the next call to the si
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx2
 from anyio import fail_after
@@ -77,12 +78,10 @@ class WixSites:
     ) -> dict[str, Any]:
         """Send a file to an upload address. The address is its own credential."""
         try:
-            where = parsed(url)
+            where = _with_params(parsed(url), params)
         except NotAllowed as error:
             raise http.lost(error, provider=PROVIDER) from error
-        request = self._wire.build_request(
-            "PUT", where, content=data, params=params, headers={"Content-Type": content_type}
-        )
+        request = self._wire.build_request("PUT", where, content=data, headers={"Content-Type": content_type})
         answer = await self._send("PUT upload", instance_id, request, repeatable=True, before=before)
         if answer.is_success:
             return object_of(answer.content) or {}
@@ -156,6 +155,12 @@ class WixSites:
                 if answer.status_code == 429:
                     raise refusal(answer.status_code, answer.content, answer.headers)
         return answer
+
+
+def _with_params(url: httpx2.URL, params: Params) -> httpx2.URL:
+    """Return the URL with those parameters that it lacks. Its own query is kept as it is written: it may be signed."""
+    missing = urlencode({name: value for name, value in params.items() if name not in url.params})
+    return url.copy_with(query=b"&".join(filter(None, [url.query, missing.encode()])))
 
 
 def operation_of(method: str, path: str) -> str:
