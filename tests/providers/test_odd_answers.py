@@ -18,7 +18,7 @@ from blogworker.providers.openai import OpenAIClient
 from blogworker.providers.picture import inline
 from blogworker.providers.replicate import ReplicateClient
 from blogworker.providers.replicate_wire import enveloped, state_in
-from blogworker.providers.wix import author, client, products, site, tags
+from blogworker.providers.wix import author, client, drafts, products, site, tags
 from blogworker.providers.wix.auth import token_of
 from blogworker.providers.wix.client import WixClient
 from blogworker.quota.headers import limits_in
@@ -120,7 +120,7 @@ WIX: dict[str, tuple[dict[str, Any], Any]] = {
     ),
     "drafts": (
         {"draftPosts": [{"id": "d1", **DRAFT, "editedDate": "2026-11-26T10:00:00Z"}]},
-        lambda received: client.draft_id_in(received, DRAFT, since="2026"),
+        lambda received: drafts.draft_id_in(received, DRAFT, since="2026"),
     ),
     "post": ({"post": {"url": {"base": "https://x.example", "path": "/post/m"}}}, client.post_url_of),
     "members": (

@@ -7,6 +7,7 @@ import pytest
 
 from blogworker.errors import Misconfigured, OutcomeUnknown, RateLimited, Rejected, SiteUnavailable, Unavailable
 from blogworker.providers.wix.client import MediaFile
+from blogworker.providers.wix.drafts import marked
 
 from .vendor import Answer
 from .wix_answers import DRAFT, SITE
@@ -187,6 +188,34 @@ async def test_a_draft_is_found_again_by_more_than_its_title(wix, vendor):
 
     asked = vendor.asked[-1].body["query"]["filter"]
     assert asked == {"title": {"$eq": "Mugs"}, "editedDate": {"$gte": "2026-11-23T10:00:00.000000Z"}}
+
+
+OURS = marked(DRAFT, "job 1")
+
+
+@pytest.mark.parametrize(
+    ("found", "is_ours"),
+    [
+        (OURS, True),
+        (DRAFT, True),
+        ({"title": " Mugs\n", "excerpt": DRAFT["excerpt"]}, True),
+        ({"title": "Mugs"}, True),
+        ({"title": "Mugs", "excerpt": None}, True),
+        ({}, False),
+        ({"excerpt": DRAFT["excerpt"]}, False),
+        ({"title": None}, False),
+        ({"title": ["Mugs"]}, False),
+        ({"title": ""}, False),
+        (marked(DRAFT, "job 2"), False),
+        (marked({"title": "Mugs, edited"}, "job 1"), True),
+    ],
+    ids=str,
+)
+async def test_a_draft_of_the_owner_is_not_taken_for_ours(wix, vendor, found, is_ours):
+    """It would be published. A list may leave out an excerpt, but a new draft of theirs has no title either."""
+    vendor.will(Answer(body={"draftPosts": [{"id": "d1", **found}]}))
+
+    assert await wix.find_draft(SITE, OURS, since=datetime.now(UTC)) == ("d1" if is_ours else None)
 
 
 @pytest.mark.parametrize("body", ['{"draftPosts": [{"id"', "<html>busy</html>", "[]"], ids=["cut", "html", "list"])

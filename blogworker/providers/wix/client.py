@@ -17,12 +17,12 @@ from anyio import current_time, sleep
 
 from blogworker.errors import Misconfigured, Rejected, Unavailable
 from blogworker.providers import http, transport
-from blogworker.providers.answer import address, at, code, identifier, objects, text
+from blogworker.providers.answer import address, at, code, identifier, text
 from blogworker.providers.blame import Blame
 from blogworker.providers.wix.auth import PROVIDER, UNREADABLE
 from blogworker.providers.wix.author import Authors
 from blogworker.providers.wix.categories import categories_of
-from blogworker.providers.wix.drafts import SurvivingDraft, surviving_draft
+from blogworker.providers.wix.drafts import SurvivingDraft, draft_id_in, surviving_draft
 from blogworker.providers.wix.products import Catalog, catalog_of, product_of
 from blogworker.providers.wix.site import Before, Params, WixSites
 from blogworker.providers.wix.tags import tag_ids_of
@@ -253,24 +253,6 @@ def _hidden(url: str) -> Iterator[None]:
 def post_url_of(answer: Mapping[str, Any]) -> str | None:
     base, path = (text(at(answer, "post", "url", part)) or "" for part in ("base", "path"))
     return address(f"{base.rstrip('/')}{path}")
-
-
-def draft_id_in(answer: Mapping[str, Any], draft: Mapping[str, Any], *, since: str = "") -> str | None:
-    """Return the id of this draft in a response."""
-    for found in objects(answer.get("draftPosts")):
-        if (
-            _same(found.get("title"), draft["title"])
-            and _same(found.get("excerpt"), draft.get("excerpt"))
-            and (text(found.get("editedDate")) or since) >= since
-            and (draft_id := identifier(found.get("id"))) is not None
-        ):
-            return draft_id
-    return None
-
-
-def _same(found: object, ours: object) -> bool:
-    """Whether two texts are equal, ignoring spaces. A text that Wix does not return counts as equal."""
-    return not isinstance(found, str) or ours is None or found.split() == str(ours).split()
 
 
 def media_file_of(answer: Mapping[str, Any]) -> MediaFile:

@@ -1,4 +1,5 @@
-"""Find a post on a site although nothing of it is stored here, because the database has lost history.
+"""Find the draft of a job among those of its site: when the response to its creation was lost, and when nothing of it
+is stored here, because the database has lost history.
 
 Each draft has the mark of its job in its SEO data. On the page of the post it is a meta tag that search engines ignore.
 Drafts of older versions have no mark; they are recognised by title and excerpt.
@@ -39,6 +40,31 @@ def mark_in(draft: Mapping[str, Any]) -> str | None:
         if at(tag, "props", "name") == MARK:
             return text(at(tag, "props", "content"))
     return None
+
+
+def draft_id_in(answer: Mapping[str, Any], draft: Mapping[str, Any], *, since: str = "") -> str | None:
+    """Return the id of this draft in a response."""
+    for found in objects(answer.get("draftPosts")):
+        if (
+            _is_same(found, draft)
+            and (text(found.get("editedDate")) or since) >= since
+            and (draft_id := identifier(found.get("id"))) is not None
+        ):
+            return draft_id
+    return None
+
+
+def _is_same(found: Mapping[str, Any], draft: Mapping[str, Any]) -> bool:
+    """Whether the marks are equal, or without a mark, the texts. A response may lack the excerpt."""
+    if (mark := mark_in(found)) is not None:
+        return mark == mark_in(draft)
+    title, excerpt = found.get("title"), found.get("excerpt")
+    return _equal(title, draft["title"]) and (excerpt is None or _equal(excerpt, draft.get("excerpt", "")))
+
+
+def _equal(found: object, ours: str) -> bool:
+    """Whether two texts are equal, ignoring spaces."""
+    return isinstance(found, str) and found.split() == ours.split()
 
 
 async def surviving_draft(
