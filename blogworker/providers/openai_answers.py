@@ -11,7 +11,7 @@ from typing import Any
 
 from blogworker.durations import go_duration_s
 from blogworker.errors import Misconfigured, OutcomeUnknown, ProviderError, RateLimited, Rejected, Unavailable
-from blogworker.prices import TextPrice, in_force, text_cost
+from blogworker.prices import TextPrice, Usage, in_force, text_cost
 from blogworker.providers import answer, http
 from blogworker.providers.openai_wire import refusal_of, text_of, tier_of, usage_of
 from blogworker.redact import SECRETS
@@ -30,13 +30,14 @@ OUT_OF_MONEY = {
     "billing_hard_limit_reached",
     "billing_not_active",
 }
-TRANSIENT = {"server_error", "server_is_overloaded", "vector_store_timeout"}
 THROTTLED = {"rate_limit_exceeded", "slow_down"}
 REQUESTED = re.compile(r"\bRequested ([0-9]{1,12})\b")
 TOO_LARGE = re.compile(r"^Request too large\b")  # larger than the limit per minute: waiting does not help
 SENT_WITH_EVERY_JOB = {"model", "instructions", "text", "reasoning", "max_output_tokens", "store", "prompt_cache_key"}
 OF_THE_JOB = re.compile(r"context|content|policy|prompt|safety|moderation", re.I)  # codes about the text of one job
 OVER_A_LIMIT = re.compile(r"too_long|too_large|above_max", re.I)
+OF_A_PICTURE = re.compile("image", re.I)
+FAILED_STATUS = re.compile(r"[45][0-9]{2}")  # instead of a code, from gateways
 OURS = {"unknown_parameter", "unsupported_parameter", "unsupported_value", "missing_required_parameter",
         "invalid_json_schema"}  # fmt: skip
 
@@ -143,11 +144,28 @@ def _fault(content: Mapping[str, Any], request_id: str | None) -> ProviderError 
 def _failed_in_body(content: Mapping[str, Any], request_id: str | None) -> ProviderError:
     code = answer.code(answer.at(content, "error", "code"))
     message = http.safe(answer.words(answer.at(content, "error", "message")) or "failed without a reason")
+    kind, status = _kind_in_body(code, message)
+    if kind is RateLimited and usage_of(content) != Usage(tokens_in=0):
+        kind = Unavailable  # uses an attempt: otherwise nothing bounds how often this is paid for
+    failure = kind(message, provider=PROVIDER, status=status, code=code, request_id=request_id)
+    return failure.after(_wait_s({}, message, exhausted=None)) if isinstance(failure, RateLimited) else failure
+
+
+def _kind_in_body(code: str | None, message: str) -> tuple[type[ProviderError], int | None]:
+    """Return the kind of a failure in a 200, and the status that it names instead of a code. An unknown code is no
+    reason to give a job up."""
+    if code is None:
+        return Unavailable, None
+    if FAILED_STATUS.fullmatch(code):
+        return _kind(int(code), None, None, message, None), int(code)
     if code in THROTTLED:
-        limited = RateLimited(message, provider=PROVIDER, code=code, request_id=request_id)
-        return limited.after(http.named_wait_s({}, message) or DEFAULT_WAIT_S)
-    kind = Misconfigured if code in OUT_OF_MONEY else Unavailable if code in TRANSIENT or code is None else Rejected
-    return kind(message, provider=PROVIDER, code=code, request_id=request_id)
+        return RateLimited, None
+    if code == UNKNOWN_MODEL:
+        return ModelUnknown, None
+    if code in OUT_OF_MONEY:
+        return Misconfigured, None
+    is_final = code in OURS or any(words.search(code) for words in (OF_THE_JOB, OVER_A_LIMIT, OF_A_PICTURE))
+    return Rejected if is_final else Unavailable, None
 
 
 def refusal(status: int, body: bytes, headers: Mapping[str, str]) -> ProviderError:

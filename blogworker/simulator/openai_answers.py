@@ -9,6 +9,7 @@ from blogworker.simulator.models import CHARS_PER_TOKEN
 from blogworker.simulator.openai_requests import ModelRequest
 
 COMMENTARY = "First I read the source. Now I write the answer."
+THROTTLED = "rate_limit_exceeded"
 REFUSAL = "I'm sorry, but I can't help with that request."
 
 
@@ -56,6 +57,8 @@ def apply_ending(generated: Answer, request: ModelRequest, fault: Fault | None) 
         case "failed":
             code = (fault.code if fault else "") or "server_error"
             message = (fault.message if fault else "") or "The model produced an error while processing your request."
+            if code == THROTTLED:  # it did not start
+                generated = replace(generated, input_tokens=0, cached_tokens=0, cache_write_tokens=0)
             return replace(
                 generated, text=None, text_tokens=0, thinking_tokens=0,
                 status="failed", outcome="failed", error_code=code, error_message=message,

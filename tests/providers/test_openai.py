@@ -279,12 +279,50 @@ async def test_many_refusals_in_a_row_stop_the_fleet(openai, vendor):
 
 
 async def test_a_rate_limit_inside_an_answer_has_its_wait(openai, vendor):
-    vendor.will(response(status="failed", error={"code": "rate_limit_exceeded", "message": "Please try again in 7s."}))
+    limited = {"code": "rate_limit_exceeded", "message": "Please try again in 7s."}
+    vendor.will(response(status="failed", error=limited, usage=None))
 
     with pytest.raises(RateLimited) as raised:
         (await openai.generate(**ASK)).checked()
 
     assert raised.value.retry_after_s == 7
+
+
+@pytest.mark.parametrize("code", ["rate_limit_exceeded", "slow_down", 429, "429"])
+async def test_a_rate_limit_inside_a_paid_answer_uses_an_attempt(openai, vendor, code):
+    """Otherwise nothing bounds how often it is paid for."""
+    vendor.will(response(status="failed", error={"code": code, "message": "Please try again in 7s."}))
+
+    with pytest.raises(Unavailable) as raised:
+        (await openai.generate(**ASK)).checked()
+
+    assert raised.value.code == str(code)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        *((code, Unavailable) for code in ("internal_error", "service_unavailable", "timeout", "overloaded_error")),
+        *((code, Unavailable) for code in (500, "500", 502, "503", 504, 529, 408, 0, 200, 302, 600, -1, "5e2", 10**9)),
+        *((code, Misconfigured) for code in (401, 402, "403", 404)),
+        *((code, Rejected) for code in (400, "413", 422, "context_length_exceeded", "content_policy_violation")),
+        *((code, Rejected) for code in ("image_parse_error", "string_above_max_length", "unsupported_value")),
+        ("model_not_found", ModelUnknown),
+        (429, RateLimited),
+    ],
+)
+@pytest.mark.parametrize("body", [{"object": "response", "status": "failed"}, {}], ids=["response", "gateway"])
+async def test_a_failure_inside_an_answer_is_final_only_for_a_known_fault_of_the_input(
+    openai, vendor, body, code, kind
+):
+    """Providers and gateways have codes of their own, which may be the status of the failure."""
+    vendor.will(Answer(body={**body, "error": {"code": code, "message": "Provider returned error"}}))
+
+    generation = await openai.generate(**ASK)
+
+    with pytest.raises(kind) as raised:
+        generation.checked()
+    assert type(raised.value) is kind
 
 
 @pytest.mark.parametrize(
