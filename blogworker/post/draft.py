@@ -12,6 +12,7 @@ from blogworker.telemetry import get_logger
 LARGEST_POST = 400_000  # bytes: the documented limit of Wix is 400 KB
 AROUND_POST = 4_000  # bytes reserved for the cover and the rest of the request
 MOST_KEYWORDS = 5
+POST = "post"  # instead of the name of a provider, in errors that we find ourselves
 
 log = get_logger()
 
@@ -22,7 +23,7 @@ def draft_of(
     """Return the draft without its cover, truncated to the size limit of Wix. Raises Rejected if it is not valid."""
     body = ricos(content["markdown"], own_url=content.get("own_url", ""), links=content.get("links", ()))
     if faults := ricos_faults(body):
-        raise Rejected(f"the post is not valid rich content: {'; '.join(faults[:3])}", provider="wix", code="ricos")
+        raise Rejected(f"the post is not valid rich content: {'; '.join(faults[:3])}", provider=POST, code="ricos")
     draft = {
         "title": content["title"],
         "memberId": member_id,
@@ -45,7 +46,7 @@ def _within(body: Mapping[str, Any], *, room: int) -> Mapping[str, Any]:
     shorter = truncated(body, room=room)
     if shorter is None:
         reason = f"the post has {size_of(body)} bytes and no section that can be removed; Wix accepts {LARGEST_POST}"
-        raise Rejected(reason, provider="wix", code="too_large")
+        raise Rejected(reason, provider=POST, code="too_large")
     if shorter is not body:
         removed = len(body["nodes"]) - len(shorter["nodes"])
         log.warning("post_truncated", size_before=size_of(body), size=size_of(shorter), blocks_removed=removed)

@@ -177,7 +177,7 @@ class Breakers:
         """Count the failure. Return if the error is the call's own; raise ProviderDown if it belongs to an outage."""
         if isinstance(error, exempt):
             self._keep_probe(call)  # another call follows, with another model or for another prediction
-        elif is_answer(error):
+        elif is_answer(error, call.provider):
             await self._answered(call)
         elif not isinstance(error, Unavailable | Misconfigured):
             await self._end_probe_of(call, "unused")

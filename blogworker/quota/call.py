@@ -46,8 +46,12 @@ class Call:
     secondary: bool
 
 
-def is_answer(error: ProviderError) -> bool:
-    """Return whether the provider works and refused only this call, this site or this rate."""
+def is_answer(error: ProviderError, provider: str) -> bool:
+    """Return whether the provider works and refused only this call, this site or this rate.
+
+    An error with another provider's name is one of our own checks, which may have been made before any call.
+    """
     if isinstance(error, Unavailable):
         return error.status is not None and error.status < 500 and error.status not in OUTAGE_STATUSES
-    return isinstance(error, RateLimited | Rejected | SiteUnavailable) and error.code != OWN_QUOTA
+    is_refusal = isinstance(error, RateLimited | Rejected | SiteUnavailable)
+    return is_refusal and error.provider == provider and error.code != OWN_QUOTA

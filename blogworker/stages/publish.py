@@ -18,7 +18,7 @@ from typing import Any
 from anyio import sleep
 
 from blogworker.errors import ProviderError, Rejected, SiteUnavailable, Unavailable
-from blogworker.post.draft import covered, draft_of
+from blogworker.post.draft import POST, covered, draft_of
 from blogworker.post.judging import without_forbidden
 from blogworker.post.site import usable
 from blogworker.providers.wix.auth import PROVIDER, UNREADABLE
@@ -126,7 +126,7 @@ async def _published(work: Work, wix: WixClient, draft_id: str) -> str:
     if (published := work.load(PUBLISHED_POST)) is not None:
         return published.id
     if work.load(DELETED_DRAFT) is not None:
-        raise _deleted()
+        raise _deleted(POST)
     request = PublishRequest(id=draft_id)
 
     async def ask() -> None:
@@ -155,15 +155,15 @@ async def _published_before(work: Work, wix: WixClient, draft_id: str, refusal: 
         return draft_id  # a post has the id of its draft
     if refusal.status == NOT_FOUND and await wix.is_deleted(work.claim.instance_id, draft_id):
         await work.save(DELETED_DRAFT, DeletedDraft(id=draft_id))
-        raise _deleted() from refusal
+        raise _deleted(PROVIDER) from refusal
     await work.save(PUBLISH_ASKED, PublishRequest(id=draft_id, refused=True))
     raise refusal
 
 
-def _deleted() -> Rejected:
+def _deleted(provider: str) -> Rejected:
     """Return the error for a draft that its owner has deleted. A retry by a person removes the checkpoint."""
     message = "its draft was deleted on the site before it was published: retry the job to create it again"
-    return Rejected(message, provider=PROVIDER, code="draft_deleted")
+    return Rejected(message, provider=provider, code="draft_deleted")
 
 
 async def _draft(work: Work, wix: WixClient, content: Content) -> Draft:

@@ -18,9 +18,13 @@ WITHIN_S = 45.0
 
 
 def failure(
-    kind: type[ProviderError] = Unavailable, *, status: int | None = 503, code: str | None = None
+    kind: type[ProviderError] = Unavailable,
+    *,
+    status: int | None = 503,
+    code: str | None = None,
+    provider: str = "openai",
 ) -> ProviderError:
-    return kind("as said", provider="openai", status=status, code=code)
+    return kind("as said", provider=provider, status=status, code=code)
 
 
 async def call(

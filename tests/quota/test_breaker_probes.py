@@ -12,6 +12,7 @@ from blogworker.errors import (
     ProviderDown,
     RateLimited,
     Rejected,
+    SiteUnavailable,
     Unavailable,
 )
 from blogworker.quota import breaker as room
@@ -105,6 +106,17 @@ async def test_a_refused_probe_closes_the_breaker(ours, person):
 
     assert await call(ours, failure(Rejected, status=400)) == "Rejected"
     assert (await person.row())["state"] == "closed"
+
+
+@pytest.mark.parametrize("provider", ["checkpoints", "post", "wix"])
+@pytest.mark.parametrize("kind", [Rejected, SiteUnavailable])
+async def test_an_error_that_is_not_the_providers_answer_proves_nothing(ours, person, provider, kind):
+    """Raised before a call was made, it would close the breaker of a provider that is still down."""
+    await probing(ours, person)
+
+    assert await call(ours, failure(kind, status=None, provider=provider)) == kind.__name__
+    row = await person.row()
+    assert (row["state"], row["probe_until"]) == ("open", None)
 
 
 async def test_our_own_quota_does_not_affect_the_breaker(ours, person):

@@ -158,7 +158,10 @@ async def test_a_deleted_draft_found_after_a_crash_is_left_to_a_person(harness):
     )
     await harness.run("update blog_generations set status = 'PENDING' where id = %s", taken.job_id)
 
-    assert (await harness.attempt())["code"] == "draft_deleted"
+    job = await harness.attempt()
+
+    assert job["code"] == "draft_deleted"
+    assert "provider wix" not in job["message"]  # it was not asked
     assert (await harness.calls("wix", CREATE), await harness.calls("wix", PUBLISH)) == (1, 1)
 
 
