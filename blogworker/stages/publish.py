@@ -116,10 +116,13 @@ def _may_have_draft(work: Work) -> bool:
 async def _address(work: Work, wix: WixClient, post_id: str) -> str | None:
     """Return the address of the post. The post is published, so the job does not fail if Wix does not show it yet."""
     try:
-        return await wix.post_url(work.claim.instance_id, post_id)
+        url = await wix.post_url(work.claim.instance_id, post_id)
     except (Rejected, SiteUnavailable) as error:
         log.warning("post_url_omitted", error=str(error))
         return None
+    if url is None:
+        log.warning("post_url_omitted", error="the response has no usable address")
+    return url
 
 
 async def _published(work: Work, wix: WixClient, draft_id: str) -> str:

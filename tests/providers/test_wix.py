@@ -300,10 +300,43 @@ async def test_an_upload_keeps_the_query_of_its_address(wix, vendor, given, sent
     assert vendor.asked[-1].query == sent
 
 
-async def test_a_posts_address(wix, vendor):
-    vendor.will(Answer(body={"post": {"url": {"base": "https://shop.example/", "path": "/post/mugs"}}}))
+@pytest.mark.parametrize("base", ["https://shop.example", "https://shop.example/", "https://shop.example//"])
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/post/mugs", "/post/mugs"),
+        ("post/mugs", "/post/mugs"),
+        ("/post/зимний-сад", "/post/%D0%B7%D0%B8%D0%BC%D0%BD%D0%B8%D0%B9-%D1%81%D0%B0%D0%B4"),
+        ("/post/%D0%B7", "/post/%D0%B7"),
+        ("/post/a b?lang=de&x=1#top", "/post/a%20b?lang=de&x=1#top"),
+        ("/post/it's-(new)~50", "/post/it's-(new)~50"),
+    ],
+)
+async def test_a_posts_address(wix, vendor, base, path, shown):
+    vendor.will(Answer(body={"post": {"url": {"base": base, "path": path}}}))
 
-    assert await wix.post_url(SITE, "d1") == "https://shop.example/post/mugs"
+    assert await wix.post_url(SITE, "d1") == f"https://shop.example{shown}"
+
+
+@pytest.mark.parametrize("url", [None, {}, {"base": "https://shop.example"}, {"path": "/post/mugs"}, "x"], ids=str)
+async def test_half_an_address_is_none(wix, vendor, url):
+    """The home page is not the post, and later posts would link to it."""
+    vendor.will(Answer(body={"post": {"url": url}}))
+
+    assert await wix.post_url(SITE, "d1") is None
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"post": None}, {"post": []}, {"post": {}}, {"draftPost": None}, {"draftPost": "x"}]
+)
+async def test_a_response_without_its_object_says_nothing_of_the_post(wix, vendor, body):
+    """Read as a post, the blog would be DONE although nothing is published."""
+    vendor.will(Answer(body=body))
+
+    for ask in (wix.is_published(SITE, "d1"), wix.is_deleted(SITE, "d1")):
+        with pytest.raises(Unavailable) as raised:
+            await ask
+        assert raised.value.code == "unreadable"
 
 
 async def test_a_product_of_the_new_catalog(wix, vendor):

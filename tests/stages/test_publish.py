@@ -231,6 +231,16 @@ async def test_a_post_that_wix_does_not_show_yet_counts_as_published(world, chec
     assert checkpoints.post["wix_post_id"] == output["wix_post_id"]
 
 
+async def test_a_post_without_a_usable_address_is_logged(world, capsys):
+    work, room = world
+    await room.fault(vendor="wix", operation="posts.get", kind="altered", body={"post": {"url": {"base": "x"}}})
+
+    output = (await publish.run(work)).dump()
+
+    assert (output["published"], output["url"]) == (True, None)
+    assert "post_url_omitted" in capsys.readouterr().out
+
+
 async def test_unusable_settings_written_by_hand_are_ignored(world):
     """Wix refuses a draft in the language "English, please", and a worker promises to go on without such a setting."""
     work, room = world

@@ -32,6 +32,7 @@ from blogworker.settings import WixSettings
 READY, PENDING, FAILED = "READY", "PENDING", "FAILED"
 DELETED = "DELETED"  # status of a draft in the trash
 NOT_FOUND = 404
+PATH_SAFE = "%/?#[]@!$&'()*+,;=:~"  # what a path with a query may have, and % because a part may be encoded already
 DRAFTS_SEARCHED = 20
 LATEST_SEARCHED = 100
 AUTHOR = re.compile("member|owner", re.I)  # in refusals of an unknown or missing author
@@ -226,14 +227,16 @@ class WixClient:
             return MediaFile(file_id, "", FAILED)
 
     async def _get_or_none(self, instance_id: str, path: str, name: str) -> Mapping[str, Any] | None:
-        """Return the object at a path; None for a 404."""
+        """Return the object at a path; None for a 404. Raises Unavailable for a response without the object."""
         try:
             found = (await self._sites.get(instance_id, path)).get(name)
         except Rejected as error:
             if error.status != NOT_FOUND:
                 raise
             return None
-        return found if isinstance(found, dict) else {}
+        if not isinstance(found, dict) or not found:
+            raise Unavailable(f"the response lacks {name}", provider=PROVIDER, code=UNREADABLE)
+        return found
 
 
 @contextmanager
@@ -251,8 +254,9 @@ def _hidden(url: str) -> Iterator[None]:
 
 
 def post_url_of(answer: Mapping[str, Any]) -> str | None:
+    """Return the address in a response; None if a part of it is missing. The path may have unencoded characters."""
     base, path = (text(at(answer, "post", "url", part)) or "" for part in ("base", "path"))
-    return address(f"{base.rstrip('/')}{path}")
+    return address(f"{base.rstrip('/')}/{quote(path.lstrip('/'), safe=PATH_SAFE)}") if path else None
 
 
 def media_file_of(answer: Mapping[str, Any]) -> MediaFile:
