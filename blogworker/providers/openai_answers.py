@@ -31,7 +31,7 @@ OUT_OF_MONEY = {
     "billing_not_active",
 }
 THROTTLED = {"rate_limit_exceeded", "slow_down"}
-REQUESTED = re.compile(r"\bRequested ([0-9]{1,12})\b")
+REQUESTED = re.compile(r"\bRequested ([0-9]{1,3}(?:,[0-9]{3}){1,3}|[0-9]{1,12})\b")
 TOO_LARGE = re.compile(r"^Request too large\b")  # larger than the limit per minute: waiting does not help
 SENT_WITH_EVERY_JOB = {"model", "instructions", "text", "reasoning", "max_output_tokens", "store", "prompt_cache_key"}
 OF_THE_JOB = re.compile(r"context|content|policy|prompt|safety|moderation", re.I)  # codes about the text of one job
@@ -220,7 +220,7 @@ def _wait_s(headers: Mapping[str, str], message: str, *, exhausted: str | None) 
     if (named := http.named_wait_s(headers, message)) is not None:
         return named
     found = REQUESTED.search(message) if exhausted == "tokens" else None
-    tokens = int(found[1]) if found else None
+    tokens = int(found[1].replace(",", "")) if found else None
     waits = [
         _room_s(headers, "requests", 1),
         _room_s(headers, "tokens", tokens),

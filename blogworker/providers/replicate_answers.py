@@ -16,7 +16,8 @@ from blogworker.providers.picture import inline
 
 PROVIDER = "replicate"
 DEFAULT_WAIT_S = 30.0
-REDUCED = re.compile(r"\b([0-9]{1,6}) requests? (?:per|a) minute\b", re.I)  # for accounts that are low on credit
+# Accounts that are low on credit have a lower limit. A part of a number is not read, such as the 5 of 1.5.
+REDUCED = re.compile(r"(?<![\w.,])([0-9]{1,3},[0-9]{3}|[0-9]{1,6}) requests? (?:per|a) minute\b", re.I)
 UNSAFE = re.compile(r"nsfw|flagged|sensitive|\bE005\b", re.I)
 NSFW, NO_OUTPUT = "nsfw", "no_output"
 ENDED = ("failed", "canceled", "aborted")
@@ -151,7 +152,7 @@ def refusal(status: int, body: bytes, headers: Mapping[str, str], *, creates: bo
     if isinstance(failure, RateLimited):
         failure.after(_wait_s(headers, content, message))
         reduced = REDUCED.search(message)
-        failure.requests_per_minute = max(1, int(reduced[1])) if reduced else None
+        failure.requests_per_minute = max(1, int(reduced[1].replace(",", ""))) if reduced else None
     return failure
 
 

@@ -365,6 +365,21 @@ async def test_each_refusal_becomes_its_error(openai, vendor, answer, kind):
             error(429, "rate_limit_exceeded", x_ratelimit_remaining_tokens="0", x_ratelimit_reset_tokens="1m2s"),
             62,
         ),
+        *(
+            (
+                error(
+                    429,
+                    "rate_limit_exceeded",
+                    f"Requested {tokens}.",
+                    kind="tokens",
+                    x_ratelimit_limit_tokens="9000",
+                    x_ratelimit_remaining_tokens="1000",
+                    x_ratelimit_reset_tokens="160s",
+                ),
+                40,
+            )
+            for tokens in ("3000", "3,000")
+        ),
         (error(429, "rate_limit_exceeded"), 20),
     ],
 )

@@ -1,5 +1,6 @@
 """Replicate's SDK and its traps, over real TCP."""
 
+import json
 import logging
 from collections.abc import AsyncIterator
 
@@ -17,6 +18,7 @@ from blogworker.providers.replicate_answers import (
     explanation_of,
     is_ours,
     picture,
+    refusal,
 )
 from blogworker.settings import ReplicateSettings
 
@@ -244,6 +246,25 @@ async def test_a_throttled_creation_has_its_wait(replicate, vendor, body, header
         await replicate.create("a mug", aspect_ratio="16:9")
 
     assert raised.value.retry_after_s == seconds
+
+
+@pytest.mark.parametrize(
+    ("detail", "limit"),
+    [
+        ("reduced to 6 requests per minute", 6),
+        ("1 request a minute", 1),
+        ("Your limit is 3,000 requests per minute", 3_000),
+        ("(600 requests per minute)", 600),
+        ("0 requests per minute", 1),
+        ("1.5 requests per minute", None),
+        ("1.000 requests per minute", None),
+        ("9,999,999 requests per minute", None),
+        ("1234567 requests per minute", None),
+    ],
+)
+def test_the_limit_in_a_refusal_is_learned_whole_or_not_at_all(detail, limit):
+    """A part of the number would slow the fleet to a call a minute."""
+    assert refusal(429, json.dumps({"detail": detail}).encode(), {}).requests_per_minute == limit
 
 
 @pytest.mark.parametrize(("headers", "seconds"), [({"retry-after": "7"}, 7), ({}, 30)])
