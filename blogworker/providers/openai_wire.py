@@ -6,6 +6,7 @@ message whose phase is not `commentary`.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from string import ascii_letters
 from typing import Any
 
 from blogworker.prices import Usage
@@ -13,6 +14,8 @@ from blogworker.providers.answer import at, count, object_of, objects, text, wor
 
 COMMENTARY, FINAL = "commentary", "final_answer"
 TEXT_PARTS = ("output_text", "text", None)  # the types of a part with text; gateways use all of them
+FENCE = "```"
+SPACES = "\ufeff \t\r\n"
 TOKENS_MAX = 10_000_000  # of one call; ten times more than any model accepts
 
 
@@ -26,7 +29,7 @@ class Message:
 
 def text_of(body: Mapping[str, Any]) -> str:
     """Return the answer. If there are several candidates, the first that is a JSON object, as requested."""
-    candidates = list(dict.fromkeys(filter(None, _candidates(body))))
+    candidates = list(dict.fromkeys(map(_without_fence, filter(None, _candidates(body)))))
     if len(candidates) < 2:
         return candidates[0] if candidates else ""
     return next((found for found in candidates if object_of(found) is not None), candidates[0])
@@ -56,6 +59,15 @@ def usage_of(body: Mapping[str, Any]) -> Usage:
 def tier_of(body: Mapping[str, Any]) -> str | None:
     """Return the service tier that was used and billed."""
     return text(body.get("service_tier"))
+
+
+def _without_fence(text: str) -> str:
+    """Return the JSON object within a Markdown code block, as some models write it; any other text unchanged."""
+    block = text.strip(SPACES)
+    if not (block.startswith(FENCE) and block.endswith(FENCE)):
+        return text
+    inner = block.strip(FENCE).lstrip(ascii_letters).strip()
+    return text if object_of(inner) is None else inner
 
 
 def _tokens(usage: Any, *path: str) -> int:

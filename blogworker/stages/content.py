@@ -3,7 +3,6 @@
 A defect with one correct repair is repaired here (see `defects`). All other faults go back to the model once.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +28,7 @@ from blogworker.post.site import SiteSettings, usable
 from blogworker.post.slugs import choices, stem
 from blogworker.post.tags import reused
 from blogworker.post.verdict import verdict_of
+from blogworker.providers.answer import object_of
 from blogworker.stages import library
 from blogworker.stages.effects import Answer
 from blogworker.stages.material import digest, material
@@ -144,11 +144,7 @@ def read_post(
 ) -> Output:
     """Return the post in an answer, repaired. Raises InvalidOutput with the faults that only the model can repair.
     `related`: posts of the site that the post may link to."""
-    try:
-        answer = json.loads(text)
-    except ValueError:
-        raise InvalidOutput(["the answer is not a JSON object"], returned=[WRONG_SHAPE]) from None
-    if not isinstance(answer, dict):
+    if (answer := object_of(text)) is None:
         raise InvalidOutput(["the answer is not a JSON object"], returned=[WRONG_SHAPE])
     links = library.links(related)
     checked = repair_fields(answer, source=source, idea=idea, links=links)

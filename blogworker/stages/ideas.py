@@ -6,7 +6,6 @@ Each call names the posts of the site about the same subject. A title is claimed
 that no two jobs of a site choose the same title or a similar one.
 """
 
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,6 +20,7 @@ from blogworker.post.plain import cut_clean, plain
 from blogworker.post.prompts import IDEAS as PROMPT
 from blogworker.post.prompts import fenced
 from blogworker.post.site import usable
+from blogworker.providers.answer import object_of
 from blogworker.stages import library
 from blogworker.stages.effects import IDEAS_FORGOTTEN, Answer
 from blogworker.stages.material import digest, material
@@ -215,10 +215,9 @@ def _valid(value: Any) -> list[Idea]:
 
 def read_ideas(text: str) -> list[Idea]:
     """Return the valid ideas in an answer. Raises InvalidOutput if there are none."""
-    try:
-        offered = json.loads(text)["ideas"]
-    except (ValueError, TypeError, KeyError):
-        raise InvalidOutput(["the answer is not a JSON object with a list of ideas"]) from None
+    if (answer := object_of(text)) is None or "ideas" not in answer:
+        raise InvalidOutput(["the answer is not a JSON object with a list of ideas"])
+    offered = answer["ideas"]
     ideas: list[Idea] = []
     faults: list[str] = []
     for number, offer in enumerate(offered if isinstance(offered, list) else [], 1):

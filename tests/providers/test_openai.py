@@ -190,6 +190,12 @@ THOUGHT = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "
         ([{"type": "a_new_item"}, None, message(None, TEXT)], '{"a":1}'),
         (message(TEXT), '{"a":1}'),
         ([message(part('{"a":1}\ud800'))], '{"a":1}?'),
+        *(
+            ([message(part(text))], '{"a":1}')
+            for text in ('```json\n{"a":1}\n```', '```\n{"a":1}```\n', '\ufeff ```JSON {"a":1} ```')
+        ),
+        ([message(part("On it.")), message(part('```json\n{"a":1}\n```'))], '{"a":1}'),
+        *(([message(part(text))], text) for text in ('{"a":"```x```"}', "```", "``````", "```sh\nls\n```", "```{")),
     ],
 )
 async def test_the_answer_is_found_among_other_output(openai, vendor, output, text):

@@ -20,6 +20,14 @@ def read(**fields):
     return content.read_post(json.dumps(post(**fields)), source=SOURCE, idea=idea())
 
 
+@pytest.mark.parametrize("change", [lambda text: f"\ufeff{text}", lambda text: text.replace("\\n", "\n")])
+def test_a_mark_or_raw_lines_in_the_json_need_no_repair(change):
+    """The answer is paid for and can be read."""
+    written = json.dumps(post())
+
+    assert content.read_post(change(written), source=SOURCE, idea=idea()) == read()
+
+
 async def test_a_post_is_written_cleaned_and_stored(work, writer, checkpoints):
     checkpoints.saved |= {"source": SOURCE, "ideas": {"chosen": idea(), "others": []}}
     writer.will_write(post())

@@ -58,6 +58,13 @@ def test_an_answer_without_ideas_is_unfit(answer):
         ideas.read_ideas(answer)
 
 
+@pytest.mark.parametrize("change", [lambda text: f"\ufeff{text}", lambda text: text.replace("\\n", "\n")])
+def test_a_mark_or_raw_lines_in_the_json_lose_no_idea(change):
+    answer = json.dumps({"ideas": [idea(angle="Weight\nbeats any lid.")]})
+
+    assert ideas.read_ideas(change(answer)) == ideas.read_ideas(answer)
+
+
 @pytest.mark.parametrize("score", ["null", '"high"', "Infinity", "NaN", "[]", "1e999"])
 def test_an_invalid_score_needs_no_repair_and_loses_no_idea(score):
     """All ideas of the answer were thrown away for it, and others paid for."""
