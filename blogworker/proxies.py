@@ -29,7 +29,7 @@ class Proxies:
         faults = [
             f"{scheme.upper()}_PROXY: must be http://host:port or https://host:port"
             for scheme in ("http", "https", "all")
-            if given.get(scheme) and not _usable(_completed(given[scheme]))
+            if (url := given.get(scheme)) and url in named.values() and not _usable(_completed(url))
         ]
         if faults:
             raise SettingsError("\n".join(faults))

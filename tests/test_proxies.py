@@ -31,6 +31,11 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ({"HTTP_PROXY": "http://p"}, "https://h.example", None),
         ({"ALL_PROXY": "http://all", "HTTP_PROXY": "http://p"}, "https://h.example", "http://all"),
         ({"ALL_PROXY": "http://all", "HTTP_PROXY": "http://p"}, "http://h.example", "http://p"),
+        (
+            {"ALL_PROXY": "socks5://all", "HTTP_PROXY": "http://p", "HTTPS_PROXY": "http://q"},
+            "https://h.example",
+            "http://q",
+        ),
         *(({"ALL_PROXY": "http://p"}, f"http://{host}:8400", None) for host in ("127.0.0.1", "localhost", "[::1]")),
     ],
 )
