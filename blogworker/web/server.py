@@ -29,6 +29,7 @@ HEAD_S = 15.0  # a connection may take this long to send the head of its first r
 KEEP_ALIVE_S = 30
 STUCK_S = 60.0  # an answer may wait this long for its reader
 CHECK_S = 5.0
+FIRST_REQUEST_S = 2.0  # how long a connection without a request stays open when the server stops
 DRAIN_S = 10  # for requests in progress
 MOST_HEAD_BYTES = 32 * 1024
 log = get_logger()
@@ -59,6 +60,17 @@ class Protocol(H11Protocol):
     def on_response_complete(self) -> None:
         self._idle_since = self.loop.time()
         super().on_response_complete()
+
+    def shutdown(self) -> None:
+        """Close the connection after its answer. The first request of a new connection may still be on its way."""
+        if self.cycle is None:
+            self.loop.call_later(FIRST_REQUEST_S, self._close)
+        else:
+            super().shutdown()
+
+    def _close(self) -> None:
+        if not self.transport.is_closing():
+            super().shutdown()
 
     def _check(self) -> None:
         now = self.loop.time()

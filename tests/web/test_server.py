@@ -123,6 +123,22 @@ def test_a_signal_ends_it_after_the_requests_in_progress(database_url: str, tmp_
     assert json.loads(out.splitlines()[-1])["event"] == "http_stopped"
 
 
+def test_a_connection_that_was_accepted_before_the_end_gets_its_answer(database_url: str, tmp_path: Any) -> None:
+    """A restart behind the socket of systemd refused such requests: only later connections wait for the new process."""
+    with serving(database_url, tmp_path) as served:
+        address = urlsplit(served.address).hostname, urlsplit(served.address).port
+        with socket.create_connection(address, timeout=30) as early, served.client() as later:
+            assert later.get("/healthz").status_code == 200, "connections are accepted in their order"
+            served.process.send_signal(signal.SIGTERM)
+            with suppress(ConnectionRefusedError):
+                while True:
+                    socket.create_connection(address, timeout=30).close()
+            early.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert early.recv(4096).startswith(b"HTTP/1.1 200")
+        served.process.communicate(timeout=30)
+    assert served.process.returncode == 0
+
+
 def test_an_address_in_use_is_one_line(cli_serve: Any, served: Any) -> None:
     port = str(urlsplit(served.address).port)
     ran = cli_serve("--port", port)
