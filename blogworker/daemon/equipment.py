@@ -38,7 +38,10 @@ class Equipment:
         self._unused = Event()
 
     async def keep_open(self, *, task_status: TaskStatus[None]) -> None:
-        """Open the clients, and close them when nobody needs them any more."""
+        """Open the clients, and close them when nobody needs them any more.
+
+        If the one who waits for them is cancelled, as by a lost lease, they are closed, and may be opened again.
+        """
         await to_thread.run_sync(import_sdks)
         stack = AsyncExitStack()
         opening = open_clients(self.settings, self.limiter, connections=self.settings.worker.concurrency)
@@ -48,6 +51,7 @@ class Equipment:
         try:
             await self._unused.wait()
         finally:
+            self.is_open = False
             with CancelScope(shield=True), move_on_after(CLOSE_S):  # cancelled, it would leave connections open
                 await stack.aclose()
 

@@ -3,6 +3,7 @@
 import os
 import socket
 import stat
+from contextlib import asynccontextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
@@ -147,6 +148,28 @@ async def test_a_running_job_keeps_its_clients_until_it_ends(
         assert opened.open == []
     limits = await database.rows("ops/quotas", name=None, every=True)
     assert {row["max_requests"] for row in limits if row["provider"] == "openai"} == {9}
+
+
+async def test_clients_that_were_closed_with_a_lost_lease_are_opened_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease may end at the moment when the clients are open: jobs of the next lease used the closed ones."""
+    opened = Opened()
+    leases = [anyio.CancelScope(), anyio.CancelScope()]
+
+    async def lose_the_first(*given: Any, **named: Any) -> Any:
+        async with opened(*given, **named) as clients:
+            leases[0].cancel()
+            yield clients
+
+    monkeypatch.setattr(equipment_module, "open_clients", asynccontextmanager(lose_the_first))
+    with fail_after(WITHIN_S):
+        async with equipment_store(settings(), database) as store:
+            for lease in leases:
+                with lease:
+                    await store.open()
+                assert opened.open == ([450] if store.current.is_open else [])
+            assert store.current.is_open
 
 
 @pytest.fixture
