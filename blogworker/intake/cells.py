@@ -14,8 +14,6 @@ WORDS = frozenset({"NULL", "null", "(null)", "nan", "NaN", "NaT", "<NA>", "None"
 ERROR = re.compile(r"#{2,}|#N/?[ABDV]|#[¡¿]?[A-ZÀ-Ý/0_]+[!?]")  # of spreadsheets in several languages
 # Here an unknown word is a fault or has a meaning: `none` may be a value of an option, and of a visibility.
 KEPT = frozenset({*PRICES, *visibility.COLUMNS, *sales.COLUMNS, *(f"option_value_{n}" for n in OPTIONS)})
-
-
 # These are converted from HTML, or are addresses.
 NOT_TEXT = ("name", "description", "section_", "image", "variant_image", "url", "ribbon", "customization", OWN)
 

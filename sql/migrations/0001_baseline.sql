@@ -3359,7 +3359,8 @@ $$;
 -- never idles. When one passes, another starts. This limits the work in progress (CONWIP; Spearman, Woodruff and Hopp
 -- 1990), which follows the pace of the narrowest quota by itself.
 --
--- PL/pgSQL keeps the plan. As an SQL function, it was planned again for each claim, which took a millisecond.
+-- In PL/pgSQL, a worker's session keeps one plan (begin_session.sql). As an SQL function, and in a session that may
+-- choose custom plans, it is planned again for each claim, which takes a millisecond.
 --
 -- Half of the patience, so that jobs that go on to their next stage find room beside those claimed at it.
 create function stage_rooms(

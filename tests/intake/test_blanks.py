@@ -1,4 +1,4 @@
-"""What a program wrote for nothing is not told as a fact."""
+"""Words and errors that a program writes into an empty cell are not read as facts."""
 
 from collections.abc import Callable
 from io import BytesIO
