@@ -1689,45 +1689,61 @@ create function note_restore(
 declare
     own record;
     known record;
+    locked record;
     earlier text[] := string_to_array(remembered, ' ');
-    is_locked boolean;
+    is_locked boolean := false;
 begin
     select p.* into own from server_position() as p;
     select h.*, h.xmin::text::bigint as xmin into known from database_history as h;
     place := concat_ws(' ', own.system_identifier, own.timeline, own.lsn);
-    reason := case
-        when known.one is null then 'the table database_history is empty'
-        when known.xmin <> known.written_by::text::numeric % 4294967296 then
-            'the database is a copy: a dump was restored, or its rows were replicated logically'
-        when known.system_identifier <> own.system_identifier then
-            'the server is another one: a backup was restored there, or Postgres was upgraded'
-        when known.timeline <> own.timeline then
-            format(
-                'timeline %s has become %s: a standby was promoted, or a backup was recovered', known.timeline, own.timeline
-            )
-        when own.lsn is not null and earlier[1] = own.system_identifier::text and (
-            earlier[2]::integer > own.timeline
-            or (earlier[2]::integer = own.timeline and earlier[3]::pg_lsn > own.lsn)
-        ) then
-            format('the database is older than a worker remembers: at %s, was at %s', own.lsn, earlier[3])
-    end;
-    noted := reason is not null;
-    if noted or known.seen_at < clock_timestamp() - interval '1 second' or known.timeline is null then
-        perform from database_history as h for no key update skip locked;
+    loop
+        reason := case
+            when known.one is null then 'the table database_history is empty'
+            when known.xmin <> known.written_by::text::numeric % 4294967296 then
+                'the database is a copy: a dump was restored, or its rows were replicated logically'
+            when known.system_identifier <> own.system_identifier then
+                'the server is another one: a backup was restored there, or Postgres was upgraded'
+            when known.timeline <> own.timeline then
+                format(
+                    'timeline %s has become %s: a standby was promoted, or a backup was recovered',
+                    known.timeline,
+                    own.timeline
+                )
+            when own.lsn is not null and earlier[1] = own.system_identifier::text and (
+                earlier[2]::integer > own.timeline
+                or (earlier[2]::integer = own.timeline and earlier[3]::pg_lsn > own.lsn)
+            ) then
+                format('the database is older than a worker remembers: at %s, was at %s', own.lsn, earlier[3])
+        end;
+        noted := reason is not null;
+        exit when is_locked or not (
+            noted or known.seen_at < clock_timestamp() - interval '1 second' or known.timeline is null
+        );
+        -- Another transaction may have noted it since the row was read, so the row is judged again once it is locked.
+        select h.*, h.xmin::text::bigint as xmin into locked
+        from database_history as h
+        for no key update skip locked;
         is_locked := found;
+        exit when not is_locked;
+        known := locked;
+    end loop;
+    if known.one is null then
+        insert into database_history as h (system_identifier, timeline) values (own.system_identifier, own.timeline)
+        on conflict (one) do nothing;
+        is_locked := found;
+        noted := found;
     end if;
-    if noted and (is_locked or known.one is null) then
+    if noted and is_locked then
         insert into restores as r (since, reason)
         values (coalesce(known.seen_at, '0001-01-01 00:00:00+00'), note_restore.reason);
     end if;
-    if is_locked or known.one is null then
-        insert into database_history as h (system_identifier, timeline) values (own.system_identifier, own.timeline)
-        on conflict (one) do update
+    if is_locked then
+        update database_history as h
         set
-            system_identifier = excluded.system_identifier,
-            timeline = excluded.timeline,
-            written_by = excluded.written_by,
-            seen_at = excluded.seen_at;
+            system_identifier = own.system_identifier,
+            timeline = own.timeline,
+            written_by = pg_current_xact_id(),
+            seen_at = clock_timestamp();
     elsif noted then -- another transaction notes it, and it is not visible yet
         found_at := clock_timestamp();
         since := known.seen_at;

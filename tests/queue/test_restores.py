@@ -99,16 +99,22 @@ async def test_an_open_transaction_delays_nobody(psql, another_psql):
     assert origin["found_at"] is not None
 
 
-async def test_many_workers_note_one_restore(database, psql):
+EMPTIED = "delete from database_history"
+
+
+@pytest.mark.parametrize("loss", [PROMOTED, EMPTIED])
+async def test_many_workers_note_one_restore(database, psql, loss):
+    """Also a worker that read the history before another one noted the restore, and locks it after that."""
     await note(psql)
-    await psql.run(PROMOTED)
     watches = [RestoreWatch() for _ in range(8)]
+    for rounds in range(1, 31):
+        await psql.run(loss)
 
-    async with create_task_group() as tasks:
-        for watch in watches:
-            tasks.start_soon(watch.check, database)
+        async with create_task_group() as tasks:
+            for watch in watches:
+                tasks.start_soon(watch.check, database)
 
-    assert await psql.value("select count(*) from restores") == 1
+        assert await psql.value("select count(*) from restores") == rounds
     assert all(watch.latest is not None for watch in watches)
 
 
