@@ -26,8 +26,9 @@ POLL_S = 0.5
 PROGRESS_S = 20.0  # real seconds
 FORECAST_S = 2.0
 LATE_JOBS, LATE_AFTER = 20, 0.2  # enqueued when this fraction of the other jobs has started
-SLOWEST_PER_MINUTE = 10  # jobs; a slower run is stopped
+SLOWEST_PER_MINUTE = 10  # jobs, on the providers' clock; a slower run is stopped
 MIN_TIMEOUT_MIN = 20
+SLOWEST_PER_S = 3  # jobs, in real time: at a high speed the machine is the limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,8 @@ async def _run(plan: Plan, dsn: str, fleet: str, progress: Callable[[str], None]
             background.start_soon(_report_progress, cluster, fleet, plan.jobs, progress)
             background.start_soon(_forecast, cluster, forecasts)
             background.start_soon(_enqueue_late, cluster, plan, expected_starts)
-            with move_on_after(60 / plan.speed * (MIN_TIMEOUT_MIN + plan.jobs / SLOWEST_PER_MINUTE)):
+            limit_s = 60 / plan.speed * (MIN_TIMEOUT_MIN + plan.jobs / SLOWEST_PER_MINUTE)
+            with move_on_after(max(limit_s, plan.jobs / SLOWEST_PER_S)):
                 while (await database.one("bench/open_jobs", prefix=""))["open"]:
                     cluster.require_running()
                     await sleep(POLL_S)
