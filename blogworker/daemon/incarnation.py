@@ -21,6 +21,7 @@ from blogworker.daemon.isolation import WORKER, Role
 from blogworker.daemon.messages import start_messages
 from blogworker.daemon.ticker import every
 from blogworker.daemon.upkeep import Upkeep
+from blogworker.daemon.wakeups import WakeUps
 from blogworker.daemon.worker import Enter, Worker
 from blogworker.db.dedicated import DedicatedConnection
 from blogworker.db.pool import Database
@@ -50,12 +51,12 @@ RESCUE_S = 5.0
 RESTORES_S = 2.0
 RELISTEN_S = 5.0
 PARENT_S = 1.0
-WAKE_S = 0.1  # after a wake-up that found no job; shorter than the time in which the claim loop then polls by itself
 CANCEL_S = 0.5
 SWEEP_S = 60.0
 CLEAN_UP_S = 300.0
 HISTORY_S = 30.0
-END_LEASE_S = RESIZE_S = 3.0
+RESIZE_S = 3.0
+END_LEASE_S = 3.0
 
 FencedPipeline = Callable[[UUID, Claim, Mapping[str, Output], Enter], Awaitable[Outcome]]
 
@@ -120,8 +121,8 @@ class Incarnation:
             on_claim=self._note_claim,
         )
         self._upkeep = Upkeep(database, self.worker.wake)
-        self._work_flag, self._cancel_flag, self._found_flag = Flag(), Flag(), Flag()
-        self._listener = Listener(settings.database, database, work=self._work_flag, cancel=self._cancel_flag)
+        self._wake_ups, self._cancel_flag = WakeUps(self.worker.wake), Flag()
+        self._listener = Listener(settings.database, database, work=self._wake_ups.work, cancel=self._cancel_flag)
         self._registering, self._claiming = CancelScope(), CancelScope()
         self._drain_until: float | None = None
         self._keepers: TaskGroup | None = None
@@ -218,7 +219,7 @@ class Incarnation:
         keepers.start_soon(every, "budget", BUDGET_S, self._check_budget)
         keepers.start_soon(every, "breakers", BREAKERS_S, self._sync_breakers)
         keepers.start_soon(every, "listen", RELISTEN_S, self._listener.run)
-        keepers.start_soon(every, "wake", 0, self._wake_when_set)
+        keepers.start_soon(every, "wake", 0, self._wake_ups.wake_once)
         keepers.start_soon(partial(every, "cancel", CANCEL_S, self._cancel_when_set, fatal=(LeaseEnded,)))
         keepers.start_soon(every, "history", HISTORY_S, partial(record_history, self._database))
         if not self._role.suspects:  # a suspect may kill this process at any time
@@ -255,18 +256,10 @@ class Incarnation:
         self._set_jobs_deadline()
         self.worker.cancel(cancelled)
 
-    async def _wake_when_set(self) -> None:
-        """Wake the claim loop. As notifications arrive at any rate, a wake-up that finds no job delays the next."""
-        await self._work_flag.wait_and_clear()
-        self._found_flag = Flag()
-        self.worker.wake()
-        with move_on_after(WAKE_S):
-            await self._found_flag.wait_and_clear()
-
     def _note_claim(self, found: Claimed) -> None:
         self._on_claim()
         if found.claims:
-            self._found_flag.set()
+            self._wake_ups.note_found()
 
     async def _cancel_when_set(self) -> None:
         await self._cancel_flag.wait_and_clear()

@@ -225,7 +225,8 @@ class Worker:
 
     async def _run(self, claim: Claim, saved: Mapping[str, Output], probe_claim: ProbeClaim | None) -> None:
         """Run one attempt until its outcome is stored."""
-        started, attempt = monotonic(), (claim.job_id, claim.attempt)
+        started = monotonic()
+        attempt = (claim.job_id, claim.attempt)
         job = {"job_id": claim.job_id, "instance_id": claim.instance_id, "attempt": claim.attempt}
         with structlog.contextvars.bound_contextvars(**job), gathered() as facts, tracing.attempt(claim):
             try:
@@ -239,7 +240,8 @@ class Worker:
                 self._slots.ending(attempt)
                 self._note_free_slot()
                 status = await self._settler.settle(claim, outcome) if outcome is not None else None
-                self._settled |= {attempt} if status is not None else set()
+                if status is not None:
+                    self._settled.add(attempt)
                 self.ended.report(outcome, status, monotonic() - started, facts)
             except get_cancelled_exc_class():
                 # Release the job now, otherwise it waits until the lease ends.
