@@ -13,8 +13,11 @@ from collections.abc import Iterator
 
 Span = tuple[int, int]
 
-MARKS = ("%", "&", "\\")  # a text without them has no escapes
+# What each kind of escape begins with, and how that character is itself escaped.
+MARKS = {"%": ("%25",), "&": ("&amp;", "&#38;", "&#x26;", "&#X26;"), "\\": ("\\\\",)}
 MOST_UNESCAPED = 20_000  # in one text, so that megabytes of backslashes do not block the event loop
+SHORT = 5_000  # characters; a longer text is unescaped in one way only
+MOST_WAYS = 6  # for the same reason
 ESCAPE = re.compile(
     r"""
     (?P<bytes>(?:%[0-9A-Fa-f]{2}){1,3000})
@@ -48,8 +51,8 @@ class Layer:
         begin = bisect_left(places, span[0], key=lambda place: self.origin(place)[0])
         return begin, bisect_right(places, span[1], key=lambda place: self.origin(place)[1])
 
-    def unescaped(self) -> "Layer | None":
-        """Return the text unescaped once; None if it has no escapes."""
+    def unescaped(self, *, only: str = "") -> "Layer | None":
+        """Return the text unescaped once; None if it has no escapes. `only`: the escapes that begin with this."""
         if not any(mark in self.text for mark in MARKS):
             return None
         parts: list[str] = []
@@ -58,6 +61,8 @@ class Layer:
         for escape in ESCAPE.finditer(self.text):
             if len(found.begins) > MOST_UNESCAPED:
                 break
+            if not escape[0].startswith(only):
+                continue
             found.copy(self, done, escape.start(), parts)
             for character, span in _parts(escape):
                 found.append(character, self.source(span), parts)
@@ -97,13 +102,30 @@ class Layer:
 
 
 def unescaped_layers(text: str, most: int) -> Iterator[Layer]:
-    """Yield the text unescaped once, twice and so on, until it has no escapes."""
-    layer = Layer(text)
+    """Yield the text unescaped once, twice and so on, until it has no escapes.
+
+    All kinds of escapes are undone at once. If the mark of one kind is itself escaped, a program of that kind may have
+    escaped a text that already had escapes of other kinds. Then its kind is undone alone, too: a mark that the others
+    unescape to would join its neighbours.
+    """
+    layers, seen = [Layer(text)], {text}
     for _ in range(most):
-        if (inner := layer.unescaped()) is None:
-            return
-        yield inner
-        layer = inner
+        found = [
+            layer.unescaped(only=mark)
+            for mark in ("", *MARKS)
+            for layer in layers[:MOST_WAYS]
+            if _may_be_undone(layer.text, mark)
+        ]
+        layers = []
+        for layer in found:
+            if layer is not None and layer.text not in seen:
+                seen.add(layer.text)
+                layers.append(layer)
+        yield from layers
+
+
+def _may_be_undone(text: str, only: str) -> bool:
+    return not only or (len(text) <= SHORT and any(escaped in text for escaped in MARKS[only]))
 
 
 def _parts(found: re.Match[str]) -> Iterator[tuple[str, Span]]:
