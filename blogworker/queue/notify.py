@@ -6,11 +6,14 @@ help: Postgres keeps unread notifications of all listeners in one queue, and whe
 """
 
 from time import monotonic
+from typing import LiteralString
 from uuid import uuid4
 
 from anyio import Event, fail_after, move_on_after, sleep, wait_readable, wait_writable
 from psycopg import AsyncConnection
-from psycopg.pq.abc import PGconn
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn, PGresult
 from psycopg.pq.misc import PGnotify
 from psycopg.rows import DictRow
 
@@ -76,19 +79,25 @@ class Reader:
         await wait_readable(self._connection.socket)
         self._read_arrived()
 
-    async def ping(self) -> None:
-        """Wait until the server has answered a statement. Raises OperationalError or ListenFlooded.
+    async def execute(self, statement: LiteralString) -> None:
+        """Run a statement whose rows do not matter. Raises the error of Postgres, OperationalError or ListenFlooded.
 
-        The answer follows all notifications of the server's queue. The driver would store them until it arrives.
+        Its answer follows all notifications of the server's queue. The driver would store them until it arrives.
         """
-        self._connection.send_query(query("queue/ping").encode())
+        self._connection.send_query(statement.encode())
         while self._connection.flush():
             await wait_writable(self._connection.socket)
+        failed: PGresult | None = None
         more = True
         while more:
             while self._connection.is_busy():
                 await self.listen()
-            more = self._connection.get_result() is not None
+            result = self._connection.get_result()
+            more = result is not None
+            if result is not None and result.status == ExecStatus.FATAL_ERROR:
+                failed = result
+        if failed is not None:
+            raise error_from_result(failed)
 
     def _read_arrived(self) -> None:
         more = True
@@ -152,7 +161,7 @@ class Listener:
     async def _read_all(self, connection: AsyncConnection[DictRow]) -> None:
         flags = {WORK: self._work, CANCEL: self._cancel}
         reader = Reader(connection.pgconn, flags)
-        await connection.execute(query("queue/listen"))
+        await reader.execute(query("queue/listen"))
         await self._require_delivery(reader, flags)
         if not self._flooded:
             log.info("listen_connected")
@@ -162,7 +171,7 @@ class Listener:
                 while True:
                     await reader.listen()
             with fail_after(ANSWER_S):  # a connection that was cut silently would never report it
-                await reader.ping()
+                await reader.execute(query("queue/ping"))
             if self._flooded:
                 self._flooded = False
                 log.info("listen_connected")

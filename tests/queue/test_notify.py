@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 from uuid import uuid4
 
 import pytest
@@ -12,6 +13,7 @@ from anyio import create_task_group, fail_after, move_on_after, sleep
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import AsyncConnection, OperationalError
+from psycopg.errors import UndefinedTable
 from structlog.testing import capture_logs
 
 from blogworker.db.pool import Database, connect
@@ -44,6 +46,9 @@ class Heard:
     async def send(self, payload: str) -> None:
         await self.sender.execute("select pg_notify('blogworker_jobs', %s)", [payload])
 
+    async def ping(self) -> None:
+        await self.reader.execute(query("queue/ping"))
+
     async def hear_all(self) -> tuple[bool, bool]:
         """Whether there may be work, and cancelled jobs."""
         token, end = f"end {uuid4()}", Flag()
@@ -59,8 +64,9 @@ class Heard:
 async def listening(url: str) -> AsyncIterator[Heard]:
     ours, theirs = await connect(url, timeout_s=5), await connect(url, timeout_s=5)
     try:
-        await ours.execute(query("queue/listen"))
-        yield Heard(ours, theirs)
+        heard = Heard(ours, theirs)
+        await heard.reader.execute(query("queue/listen"))
+        yield heard
     finally:
         await ours.close()
         await theirs.close()
@@ -111,13 +117,14 @@ async def test_too_many_notifications_end_the_listening_whatever_their_size(hear
         await again_and_again(heard.reader.listen)
 
 
-async def test_too_many_notifications_end_the_listening_during_the_liveness_check(heard: Heard) -> None:
+@pytest.mark.parametrize("statement", ["queue/listen", "queue/ping"])
+async def test_too_many_notifications_end_the_listening_during_a_statement(heard: Heard, statement: str) -> None:
     """The answer follows all of them, and none may be stored until it arrives: that was 40 MB here."""
     await heard.sender.execute(SENT_OFTEN, [LONGEST, 5_000])
     stored_before = anonymous_bytes()
 
     with pytest.raises(ListenFlooded):
-        await again_and_again(heard.reader.ping)
+        await again_and_again(partial(heard.reader.execute, query(statement)))
 
     assert anonymous_bytes() - stored_before < 5_000 * LONGEST / 2
 
@@ -127,8 +134,8 @@ async def test_a_liveness_check_is_answered_among_notifications(heard: Heard) ->
         await heard.send(payload)
 
     with fail_after(WITHIN_S):
-        await heard.reader.ping()
-        await heard.reader.ping()
+        await heard.ping()
+        await heard.ping()
 
     assert await heard.hear_all() == (True, True)
 
@@ -137,7 +144,38 @@ async def test_a_liveness_check_fails_on_a_connection_that_was_cut(heard: Heard)
     await heard.sender.execute("select pg_terminate_backend(%s)", [heard.connection.info.backend_pid])
 
     with pytest.raises(OperationalError):
-        await again_and_again(heard.reader.ping)
+        await again_and_again(heard.ping)
+
+
+async def test_a_refused_statement_raises_the_error_of_postgres(heard: Heard) -> None:
+    with pytest.raises(UndefinedTable):
+        await heard.reader.execute("select from no_such_table")
+
+    await heard.ping()
+
+
+async def test_a_listener_starts_to_listen_without_the_driver(
+    database: Database, database_settings: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is slow to answer LISTEN sends what arrives meanwhile first: that was 70 MB in one worker."""
+    ran: list[str] = []
+    execute = Reader.execute
+
+    async def noted(self: Reader, statement: LiteralString) -> None:
+        ran.append(statement)
+        await execute(self, statement)
+
+    monkeypatch.setattr(Reader, "execute", noted)
+    work, cancel = Flag(), Flag()
+    listener = Listener(database_settings, database, work=work, cancel=cancel)
+
+    with fail_after(WITHIN_S):
+        async with create_task_group() as tasks:
+            tasks.start_soon(listener.run)
+            await work.wait_and_clear()
+            tasks.cancel_scope.cancel()
+
+    assert ran[0] == query("queue/listen")
 
 
 def anonymous_bytes() -> int:
