@@ -65,6 +65,30 @@ def test_what_a_job_waits_for_comes_with_what_to_do(
     assert (found["starts_in_s"] is None) == (kind in ("pause", "budget", "breaker"))
 
 
+@pytest.mark.parametrize(
+    ("stage", "quota", "kind"), [("publish", "wix/shop", "site_quota"), ("ideas", "openai/m", "quota")]
+)
+def test_an_expected_start_is_not_before_the_quota_allows_it(
+    cli: Any, sql: Any, stage: str, quota: str, kind: str
+) -> None:
+    waiting = job(sql, stage=stage)
+    sql(
+        "insert into workers (worker_id, name, host, pid, version, concurrency, lease_until, stats) "
+        "values (gen_random_uuid(), 'w', 'h', 1, '1', 50, now() + interval '1 hour', "
+        """'{"needs": {"buckets": ["openai/m", "openai/m", "replicate"], "tokens": [1, 1, 1]}}')"""
+    )
+    sql(
+        "insert into quotas (name, provider, requests_per_minute, requests_clock) "
+        "values (%s, 'openai', 60, now() + interval '10 minutes')",
+        quota,
+    )
+
+    found = cli("explain", str(waiting), "--json").json
+
+    assert found["waits_for"] == kind
+    assert 500 < found["starts_in_s"] < 700
+
+
 def test_a_site_that_begins_with_a_dash_can_be_typed(cli: Any, sql: Any) -> None:
     waiting = job(sql, site="-x")
     sql("update sites set paused_at = now(), pause_reason = 'r'")
