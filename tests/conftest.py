@@ -1,5 +1,6 @@
 """A real Postgres for all tests: started once, a fresh copy of a migrated database for each test."""
 
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -45,6 +46,12 @@ class Spread(LoadScopeScheduling):
 
 def pytest_configure(config: pytest.Config) -> None:
     rewrite_share(config, Path(__file__).parent)
+    gc.disable()  # collecting thousands of tests makes only objects that stay
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
