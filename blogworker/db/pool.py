@@ -14,7 +14,13 @@ import psycopg
 from anyio import Semaphore, WouldBlock, move_on_after
 from psycopg import AsyncConnection, AsyncRawCursor, OperationalError
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.errors import FeatureNotSupported, InvalidSqlStatementName, LockNotAvailable, ReadOnlySqlTransaction
+from psycopg.errors import (
+    FeatureNotSupported,
+    InvalidSqlStatementName,
+    LockNotAvailable,
+    QueryCanceled,
+    ReadOnlySqlTransaction,
+)
 from psycopg.pq import PipelineStatus
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -184,9 +190,10 @@ class Database(Runner):
         """Run statements in order in one transaction and one round trip. Return the rows of the last one.
 
         Returns None, and changes nothing, if a statement would have to wait for a lock. Each statement gives rows.
+        Raises QueryCanceled also if the server refuses the commit: a time limit may end there.
         """
         try:
-            async with self.connection() as connection, _reset_prepared_after_errors(connection), connection.pipeline():
+            async with self.connection() as connection, _ended_after_errors(connection), connection.pipeline():
                 all_statements = (("db/wait_briefly", {}), *statements)
                 cursors = [await _send(connection, name, parameters) for name, parameters in all_statements]
                 return [await cursor.fetchall() for cursor in cursors][-1]
@@ -266,8 +273,8 @@ def _options(url: str, connect_timeout_s: float, application: str) -> dict[str, 
 
 
 @asynccontextmanager
-async def _reset_prepared_after_errors(connection: AsyncConnection[DictRow]) -> AsyncIterator[None]:
-    """Reset prepared statements after an error in a pipeline.
+async def _ended_after_errors(connection: AsyncConnection[DictRow]) -> AsyncIterator[None]:
+    """End a pipeline after an error, and reset prepared statements.
 
     The server skips what follows the error, so it has not prepared those statements, but psycopg believes that it has.
     Each later use of the connection would fail. Raises the error of the server, also if the driver then could not end
@@ -275,6 +282,9 @@ async def _reset_prepared_after_errors(connection: AsyncConnection[DictRow]) -> 
     """
     try:
         yield
+    except IndexError as error:  # how psycopg fails at the error of a commit, which answers none of its statements
+        await connection.close()
+        raise QueryCanceled("the server refused the commit") from error
     except psycopg.Error as error:
         if connection.info.pipeline_status != PipelineStatus.OFF:
             await connection.close()  # the pipeline could not be ended: results are still arriving

@@ -198,6 +198,28 @@ async def test_the_database_stops_a_batch_that_takes_too_long(psql, database, mo
     assert await ready(psql) == BATCH
 
 
+async def test_a_batch_that_is_stopped_at_its_commit_is_repeated(psql, database):
+    """Its time may end between the last row and the commit. The driver met one answer more than it had statements."""
+    await burst(psql, BATCH)
+    await psql.run(
+        "create function stop_late() returns trigger language plpgsql as "
+        "$$ begin raise exception using errcode = '57014'; end $$"
+    )
+    await psql.run(
+        "create constraint trigger stop_late after delete on site_arrivals deferrable initially deferred "
+        "for each row execute function stop_late()"
+    )
+    work = arrivals()
+
+    with pytest.raises(QueryCanceled):
+        await work.run(database)
+    assert work.batch < BATCH
+
+    await psql.run("drop trigger stop_late on site_arrivals")
+    await work.run(database)
+    assert await ready(psql) == BATCH
+
+
 # Its siblings.
 
 

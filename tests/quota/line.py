@@ -58,7 +58,7 @@ class Line:
     longest_wait_s: float = 3600.0
     passed_s: float = 0.0
     rounds: int = 0
-    slowest_s: float = 0.0  # of a real round: the database's clock goes on meanwhile
+    longest_gap_s: float = 0.0  # real time between two rounds of a process: the database's clock goes on meanwhile
     calls: list[Call] = field(default_factory=list)
     granted: list[Call] = field(default_factory=list)
     forgotten: list[Call] = field(default_factory=list)
@@ -153,6 +153,7 @@ class Process:
     epoch: int = 0
     waiting: list[Call] = field(default_factory=list)
     heard: list[Call] = field(default_factory=list)
+    polled_at: float = field(default_factory=perf_counter)  # when its latest round began
 
     def ask(self, *turns: float, tokens: int = 0, poll: bool = True) -> list[Call]:
         """Come with a call of each turn."""
@@ -203,11 +204,12 @@ class Process:
         each = ("waits", "soonest", "returned_at_s", "expected_s", "refused", "request_s", "token_s")
         answers = {call.call_id: {name: row[name][place] for name in each} for place, call in enumerate(asks)}
         line.note_grants({} if lost else answers)
-        line.slowest_s = max(line.slowest_s, perf_counter() - began)
         if lost:
             return row
         self.epoch = row["epoch"]
         now = line.now()
+        line.longest_gap_s = max(line.longest_gap_s, perf_counter() - self.polled_at)
+        self.polled_at = began
         for call in asks:
             answer = answers[call.call_id]
             if answer["waits"] is not None:

@@ -130,7 +130,7 @@ def test_a_connection_that_was_accepted_before_the_end_gets_its_answer(database_
         with socket.create_connection(address, timeout=30) as early, served.client() as later:
             assert later.get("/healthz").status_code == 200, "connections are accepted in their order"
             served.process.send_signal(signal.SIGTERM)
-            with suppress(ConnectionRefusedError):
+            with suppress(ConnectionRefusedError, ConnectionResetError):
                 while True:
                     socket.create_connection(address, timeout=30).close()
             early.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
