@@ -86,12 +86,19 @@ class Section(BaseSettings):
         """Register secrets with the redactor before validation, so that an invalid secret is hidden too."""
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if isinstance(text, str):
-            annotation = cls.model_fields[info.field_name or ""].annotation
-            for secret in secrets_of(text, secret=_is_secret(annotation)):
+            name = info.field_name or ""
+            if variable(cls, name) in CONNECTION_STRINGS:
+                found = passwords_of(text)
+            elif _is_secret(cls.model_fields[name].annotation):
+                found = {text.strip()}
+            else:
+                found = userinfo_of(text)
+            for secret in found:
                 SECRETS.learn(secret)
         return value
 
 
+CONNECTION_STRINGS = ("DATABASE_URL", "DATABASE_DIRECT_URL")  # only their passwords are secret
 PASSWORDS = ("password", "sslpassword")
 USERINFO = re.compile(r"(?:^|://)[^/?#:@]*:(?P<password>[^/?#@]+)@")
 
@@ -152,28 +159,30 @@ def learn_secrets(sections: Iterable[type[Section]]) -> None:
         with suppress(SettingsError, ValueError, OSError):  # the command that needs the section reports the fault
             load_section(section)
     for address in getproxies().values():
-        for secret in secrets_of(address, secret=False):
+        for secret in userinfo_of(address):
             SECRETS.learn(secret)
 
 
-def secrets_of(text: str, *, secret: bool) -> set[str]:
-    """Return the secret parts of a setting: the passwords in a URL or connection string, as written and decoded, or the
-    whole value of any other secret.
+def userinfo_of(address: str) -> set[str]:
+    """Return the passwords in the addresses of a text, as written and decoded."""
+    found = {match["password"] for match in USERINFO.finditer(address)}
+    return found | {unquote(password) for password in found}
+
+
+def passwords_of(url: str) -> set[str]:
+    """Return the passwords of a connection string, as written and decoded; the whole text if it is not one.
 
     A password that equals the user, database or host name is not included, because that would hide these names."""
-    if not secret:
-        found = {match["password"] for match in USERINFO.finditer(text)}
-        return found | {unquote(password) for password in found}
     try:
-        parsed = conninfo_to_dict(text)
+        parsed = conninfo_to_dict(url)
     except (ProgrammingError, ValueError):
         parsed = {}
     written = (
-        text.partition("://")[2].rpartition("@")[0].partition(":")[2]
+        url.partition("://")[2].rpartition("@")[0].partition(":")[2]
     )  # up to the last @, as a password may contain one
     found = {written, unquote(written), *(str(parsed.get(name) or "") for name in PASSWORDS)}
-    address = text.strip().removeprefix("postgresql://").removeprefix("postgres://")
-    if not parsed and (address == text.strip() or not written):
+    address = url.strip().removeprefix("postgresql://").removeprefix("postgres://")
+    if not parsed and (address == url.strip() or not written):
         found.add(address)
     return found - {str(parsed.get(name)) for name in ("user", "dbname", "host")}
 

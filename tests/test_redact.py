@@ -11,7 +11,7 @@ from time import process_time
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -324,6 +324,9 @@ def test_a_password_equal_to_the_user_name_does_not_hide_the_name() -> None:
 
 @FEW
 @given(st.text(VISIBLE, min_size=SHORTEST, max_size=80))
+@example("postgresql://")
+@example("host=key-of-one-word")
+@example("postgresql://user@host/name-of-a-key")
 def test_no_part_of_a_provider_error_contains_a_key(key: str) -> None:
     """Its code and its request id are the provider's words as well, and columns of their own."""
     OpenAISettings(api_key=key, _env_file=None)
