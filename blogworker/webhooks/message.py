@@ -62,7 +62,11 @@ def _job_lines(event: str, data: Mapping[str, Any]) -> list[str]:
 def _link(url: object) -> Sequence[str]:
     """Return a link to a post, if its address cannot be mistaken for anything else."""
     text = str(url or "")
-    if urlsplit(text).scheme != "https" or any(sign in text for sign in "<>|") or not text.isprintable():
+    try:
+        scheme = urlsplit(text).scheme
+    except ValueError:
+        return []
+    if scheme != "https" or any(sign in text for sign in "<>|") or not text.isprintable():
         return []
     return [f"<{text.replace('&', '&amp;')}|Open the post>"]
 

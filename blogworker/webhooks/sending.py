@@ -67,6 +67,9 @@ class Sender:
             return Answer(f"BLOGWORKER_WEBHOOK_URLS has no address of {message.name}")
         try:
             content = body(message.event, message.payload, at=message.created_at, form=message.format)
+        except Exception as error:  # whatever a row has, it stops no message of others
+            return Answer(f"the message cannot be built: {_failure(error, 0)}", blames_endpoint=False)
+        try:
             answer = await self._client().post(
                 transport.parsed(url), content=content, headers=self._headers(message, content), extensions=SMALL
             )

@@ -167,6 +167,21 @@ async def test_one_message_that_is_refused_holds_up_no_other(psql: Psql, deliver
     assert await psql.value("select failures from webhooks") == 0
 
 
+async def test_one_message_that_cannot_be_built_holds_up_no_other(psql: Psql, delivering: Any) -> None:
+    """Its payload is not an object, as after a change by hand."""
+    async with receiving() as receiver:
+        await psql.hook(receiver.url())
+        for _ in range(3):
+            await psql.fail(await psql.job())
+        await psql.run("update webhook_deliveries set payload = '[7]' where delivery_id = 1")
+        left = "from webhook_deliveries where state <> 'delivered'"
+        async with delivering():
+            await psql.until(f"select count(*) = 1 and bool_and(attempts > 1 and leased_until is null) {left}")
+
+    assert await psql.value(f"select last_error like 'the message cannot be built: %' {left}")
+    assert await psql.value("select failures from webhooks") == 0
+
+
 async def test_workers_share_the_deliveries(psql: Psql, database: Database, hook_settings: WebhookSettings) -> None:
     """Each is sent by one of them. Two that claim at the same instant may not see each other's leases."""
     busy = most = 0

@@ -51,7 +51,10 @@ def test_no_text_is_interpreted_by_slack(text: str, where: str) -> None:
         )
 
 
-@pytest.mark.parametrize("url", ["javascript:x", "https://x|y", "https://x>y", "https://a\nb", "http://x", 7, None, ""])
+@pytest.mark.parametrize(
+    "url",
+    ["javascript:x", "https://x|y", "https://x>y", "https://a\nb", "http://x", "https://[bad/post", 7, None, ""],
+)
 def test_an_odd_address_is_no_link(url: object) -> None:
     assert commands(slack_text("done", JOB | {"url": url})) == []
 
