@@ -17,6 +17,7 @@ from blogworker.ops.install import (
     OURS,
     Step,
     apply,
+    edited_files,
     plan_install,
     plan_uninstall,
     removed_workers,
@@ -67,8 +68,11 @@ def uninstall(
     root: Path = typer.Option(SYSTEM_ROOT, help=ROOT_HELP),
     dry_run: bool = typer.Option(False, "--dry-run", help="Only show what would change."),
 ) -> None:
-    """Stop the workers, which drain, and remove the units. Settings, credentials, drop-ins and the user stay."""
+    """Stop the workers, which drain, and remove the units. Settings, credentials, drop-ins, the user and files edited
+    by hand stay."""
     steps = plan_uninstall(root)
+    for path in edited_files(root):
+        console().print(f"keep {path}: edited by hand; delete it yourself if it is not needed")
     live = _is_live(root) and bool(steps)
     before = [["systemctl", "stop", *_running()]] if live and _running() else []
     _carry_out(root, steps, before, [["systemctl", "daemon-reload"]] if live else [], dry_run=dry_run)

@@ -74,7 +74,7 @@ def shipped(program: str) -> dict[Path, str]:
 def plan_install(root: Path, *, workers: int | None, migrate: bool, program: str, force: bool) -> list[Step]:
     """Return the steps that install the units below `root` and enable this number of workers.
 
-    `workers`: None: as many as now, else one. Raises SettingsError if a file was edited by hand, unless `force`.
+    `workers`: None: as many as now, at first one. Raises SettingsError if a file was edited by hand, unless `force`.
     """
     _require_reachable(program)
     steps = [Step(path, _read(root, path), text) for path, text in shipped(program).items()]
@@ -85,7 +85,8 @@ def plan_install(root: Path, *, workers: int | None, migrate: bool, program: str
             "to overwrite them"
         )
     enabled = enabled_workers(root)
-    count = workers if workers is not None else max(1, len(enabled))
+    at_first = all(step.before is None or is_edited(step.before) for step in steps)  # uninstall keeps edited files
+    count = workers if workers is not None else 1 if at_first else len(enabled)
     wanted = _links(count, migrate=migrate)
     unwanted = [UNITS / _wants(number) for number in enabled if number > count]
     if not migrate and _below(root, MIGRATES).is_symlink():
@@ -94,11 +95,17 @@ def plan_install(root: Path, *, workers: int | None, migrate: bool, program: str
 
 
 def plan_uninstall(root: Path) -> list[Step]:
-    """Return the steps that remove the units. Settings, credentials, drop-ins and the user stay."""
-    paths = [path for path in shipped(PROGRAM) if _read(root, path) is not None]
+    """Return the steps that remove the units. Settings, credentials, drop-ins, the user and edited files stay."""
+    kept = edited_files(root)
+    paths = [path for path in shipped(PROGRAM) if path not in kept and _read(root, path) is not None]
     links = sorted(path for path in _below(root, UNITS).glob("*.*/*") if path.is_symlink() and OURS.match(path.name))
     found = [Step(path, _read(root, path), None) for path in paths]
     return [*(_unlink(root, Path("/") / path.relative_to(root)) for path in links), *found]
+
+
+def edited_files(root: Path) -> list[Path]:
+    """Return the installed files that were edited by hand."""
+    return [path for path in shipped(PROGRAM) if is_edited(_read(root, path))]
 
 
 def enabled_workers(root: Path) -> list[int]:

@@ -128,6 +128,27 @@ def test_uninstall_removes_what_install_wrote_and_nothing_else(run: Callable[...
     assert "nothing to change" in run("uninstall").out
 
 
+def test_uninstall_keeps_a_unit_that_was_edited_by_hand_and_says_so(run: Callable[..., Ran], root: Path) -> None:
+    run("install")
+    unit = root / "etc/systemd/system/blogworker@.service"
+    edited = unit.read_text(encoding="utf-8").replace("MemoryMax=2G", "MemoryMax=4G")
+    unit.write_text(edited, encoding="utf-8")
+
+    out = run("uninstall").out
+
+    assert "keep /etc/systemd/system/blogworker@.service: edited by hand" in out
+    assert files(root) == {"etc/systemd/system/blogworker@.service": edited}
+    run("install", "--force")
+    assert enabled_workers(root) == [1]
+
+
+def test_no_worker_stays_no_worker_at_the_next_install(run: Callable[..., Ran], root: Path) -> None:
+    run("install", "--workers", "0")
+    run("install")
+
+    assert enabled_workers(root) == []
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(run: Callable[..., Ran], root: Path) -> None:
     (root / "etc").mkdir(parents=True)
     (root / "etc/systemd").write_text("a file", encoding="utf-8")
@@ -147,7 +168,7 @@ def test_any_sequence_of_installs_ends_with_the_workers_of_the_last(
     for workers, migrate in [(first, True), *then]:
         steps = plan_install(root, workers=workers, migrate=migrate, program=PROGRAM, force=False)
         take(root, steps)
-        expected = workers if workers is not None else max(1, expected)
+        expected = workers if workers is not None else expected
 
         assert enabled_workers(root) == list(range(1, expected + 1))
         assert (root / MIGRATES.relative_to("/")).is_symlink() == migrate
