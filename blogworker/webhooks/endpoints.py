@@ -106,6 +106,8 @@ async def add_endpoint(
         faults.append("the name of an endpoint has 1 to 40 letters, digits and . _ -")
     if url is None and form is Format.JSON and name not in settings.urls:
         faults.append(f"give its address with --url, or in BLOGWORKER_WEBHOOK_URLS as {name} if it is a secret")
+    if instance_ids and Event.ALERT in events:
+        faults.append("--event alert is about the whole fleet: add an endpoint of its own for it, without --site")
     if url is not None:
         faults += address_faults(url, form, loopback=settings.allow_loopback)
     if faults:

@@ -80,6 +80,14 @@ async def test_an_alert_is_sent_after_it_has_held_once_and_again_when_it_ends(fl
     assert await list_alerts(fleet.database) == []
 
 
+async def test_an_endpoint_for_some_sites_gets_no_alert_of_the_fleet(fleet: Fleet) -> None:
+    await fleet.run("update webhooks set instance_ids = '{shop}' where name = 'w'")
+    await fleet.breaker("open")
+
+    assert [await fleet.minutes(1) for _ in range(3)] == [[], [], ["firing BreakerOpen"]]
+    assert await fleet.sent() == []
+
+
 async def test_what_ends_before_its_time_is_never_sent(fleet: Fleet) -> None:
     await fleet.breaker("open")
     await fleet.minutes(1)

@@ -75,6 +75,10 @@ def test_a_test_that_is_not_accepted_says_why(cli: Cli, port: int) -> None:
         (["add", "w", "--event", "done", "--url", "http://127.0.0.1/"], "BLOGWORKER_WEBHOOK_ALLOW_LOOPBACK"),
         (["add", "a b", "--event", "done", "--url", "https://x.example.com"], "the name of an endpoint has"),
         (["add", "w", "--event", "alert", "--format", "slack", "--url", "https://hooks.slack.com/x"], "is a secret"),
+        (
+            ["add", "w", "--event", "alert", "--site", "a", "--url", "https://x.example.com"],
+            "--event alert is about the whole fleet",
+        ),
         (["remove", "no"], "there is no endpoint no; known are old"),
         (["pause", "no"], "there is no endpoint no; known are old"),
         (["resume", "no"], "there is no endpoint no; known are old"),
