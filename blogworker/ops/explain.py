@@ -11,7 +11,8 @@ from blogworker.queue.job import Status
 WAITS = {
     "rest": "wait, or `blogworker retry {job}` once it has failed; `blogworker show {job}` has all its errors",
     "pause": "correct the reason, then `blogworker sites resume {site}`",
-    "unserved": "start a worker with `blogworker run --stages` that names it, or one without --stages",
+    "unserved": "start a worker with `blogworker run`; if with --stages, one that names it. `blogworker workers` shows "
+    "which drain or are quiet",
     "stage_pause": "`blogworker resume` continues all stages, `blogworker resume --stage NAME` one",
     "budget": "`blogworker costs` shows what was spent; `blogworker costs --help` how to change the budget",
     "breaker": "`blogworker breakers` shows why; `blogworker breakers close PROVIDER` after the cause is gone",

@@ -3518,22 +3518,29 @@ $$;
 -- Everything that waits, which is what counts against the limits of the queue: why, and until when, where that is
 -- known. What its owner put off (SCHEDULED) does not count as waiting.
 create view v_waiting as
+-- The workers that claim, and the stages that each of them runs; null, or no array: all.
+with claimers as (
+    select w.stats #> '{needs,stages}' as stages
+    from workers as w
+    where
+        w.lease_until > now()
+        and not w.draining
+        and not exists (select from quiet_workers as q where q.name = w.name)
+),
+
 -- What a claim at each stage depends on: the provider whose breaker counts, and the bucket of its call.
-with stages as (
+stages as (
     select
         v.stage,
         coalesce(split_part(v.bucket, '/', 1), v.provider) as provider,
         v.bucket,
         now() + make_interval(secs => least(1e9, quota_ahead_s(q, now()))) as goes_at,
-        -- Where workers run some stages only, one of them may have no worker.
-        exists (select from workers as w where w.lease_until > now()) and not exists (
-            select from workers as w
-            where
-                w.lease_until > now()
-                and coalesce(
-                    w.stats #> '{needs,stages}' ? v.stage or jsonb_typeof(w.stats #> '{needs,stages}') <> 'array', true
-                )
-        ) as is_unserved
+        case
+            when not exists (select from claimers) then 'no live worker claims jobs'
+            when not exists (
+                select from claimers as c where coalesce(c.stages ? v.stage or jsonb_typeof(c.stages) <> 'array', true)
+            ) then format('no live worker runs stage %s', v.stage)
+        end as unserved
     from (
         values
         ('source', 'openai', (select n.buckets[1] from fleet_needs() as n)),
@@ -3578,7 +3585,7 @@ left join lateral (
         ),
         (2, 'pause', s.paused_at is not null, 'its site is paused: ' || coalesce(s.pause_reason, 'no reason given'), s.resume_at),
         (3, 'stage_pause', p.stage is not null, format('stage %s is paused: %s', p.stage, p.reason), null),
-        (4, 'unserved', t.is_unserved, format('no live worker runs stage %s', g.stage), null),
+        (4, 'unserved', t.unserved is not null, t.unserved, null),
         (5, 'budget', b.one is not null, b.stop_reason, b.stopped_until),
         (
             6,
@@ -4132,8 +4139,9 @@ $$;
 -- Adds one job. A repeated idempotency key gives the first job of that key, whatever else is passed.
 -- Gives  id, status; created: false for a repeated key; place: its place among the waiting jobs of its site (counted
 --        up to 1,000; null once it has started); expected_start: an estimate from that place, the sites in line, the
---        pace of the fleet and that of the site's own Wix quota; null while that is unknown (its site is paused, the
---        total budget is used up, a circuit breaker is open); waits_for: what else it waits for, see v_waiting.
+--        pace of the fleet and that of the site's own Wix quota, not before the quota or cap that it waits
+--        for lets it go; null while that is unknown (its site is paused, no worker claims its stage, the total budget
+--        is used up, a circuit breaker is open); waits_for: what else it waits for, see v_waiting.
 -- Raises BW503 when the queue, or the site's share, is full; 23514 when a check of blog_generations refuses the row.
 -- Hints  Without them Postgres plans three of its statements for each job: 0.65 of 3.2 ms.
 create function enqueue_blog(
@@ -4199,7 +4207,7 @@ begin
         case
             when g.status = 'SCHEDULED' or (g.line is null and g.run_at > now()) then g.run_at
             when p.place is not null and w.known
-                then clock_timestamp() + make_interval(secs => expected_wait_s(p.place))
+                then greatest(clock_timestamp() + make_interval(secs => expected_wait_s(p.place)), w.until)
         end,
         w.reason
     from blog_generations as g
@@ -4207,6 +4215,7 @@ begin
     left join lateral (
         select
             nullif(v.reason, 'in line') as reason,
+            v.until,
             v.kind not in ('pause', 'stage_pause', 'unserved', 'budget', 'breaker') as known
         from v_waiting as v
         where v.id = g.id

@@ -268,8 +268,9 @@ $$;
 -- Adds one job. A repeated idempotency key gives the first job of that key, whatever else is passed.
 -- Gives  id, status; created: false for a repeated key; place: its place among the waiting jobs of its site (counted
 --        up to 1,000; null once it has started); expected_start: an estimate from that place, the sites in line, the
---        pace of the fleet and that of the site's own Wix quota; null while that is unknown (its site is paused, the
---        total budget is used up, a circuit breaker is open); waits_for: what else it waits for, see v_waiting.
+--        pace of the fleet and that of the site's own Wix quota, not before the quota or cap that it waits
+--        for lets it go; null while that is unknown (its site is paused, no worker claims its stage, the total budget
+--        is used up, a circuit breaker is open); waits_for: what else it waits for, see v_waiting.
 -- Raises BW503 when the queue, or the site's share, is full; 23514 when a check of blog_generations refuses the row.
 -- Hints  Without them Postgres plans three of its statements for each job: 0.65 of 3.2 ms.
 create function enqueue_blog(
@@ -335,7 +336,7 @@ begin
         case
             when g.status = 'SCHEDULED' or (g.line is null and g.run_at > now()) then g.run_at
             when p.place is not null and w.known
-                then clock_timestamp() + make_interval(secs => expected_wait_s(p.place))
+                then greatest(clock_timestamp() + make_interval(secs => expected_wait_s(p.place)), w.until)
         end,
         w.reason
     from blog_generations as g
@@ -343,6 +344,7 @@ begin
     left join lateral (
         select
             nullif(v.reason, 'in line') as reason,
+            v.until,
             v.kind not in ('pause', 'stage_pause', 'unserved', 'budget', 'breaker') as known
         from v_waiting as v
         where v.id = g.id

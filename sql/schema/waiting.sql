@@ -27,22 +27,29 @@ $$;
 -- Everything that waits, which is what counts against the limits of the queue: why, and until when, where that is
 -- known. What its owner put off (SCHEDULED) does not count as waiting.
 create view v_waiting as
+-- The workers that claim, and the stages that each of them runs; null, or no array: all.
+with claimers as (
+    select w.stats #> '{needs,stages}' as stages
+    from workers as w
+    where
+        w.lease_until > now()
+        and not w.draining
+        and not exists (select from quiet_workers as q where q.name = w.name)
+),
+
 -- What a claim at each stage depends on: the provider whose breaker counts, and the bucket of its call.
-with stages as (
+stages as (
     select
         v.stage,
         coalesce(split_part(v.bucket, '/', 1), v.provider) as provider,
         v.bucket,
         now() + make_interval(secs => least(1e9, quota_ahead_s(q, now()))) as goes_at,
-        -- Where workers run some stages only, one of them may have no worker.
-        exists (select from workers as w where w.lease_until > now()) and not exists (
-            select from workers as w
-            where
-                w.lease_until > now()
-                and coalesce(
-                    w.stats #> '{needs,stages}' ? v.stage or jsonb_typeof(w.stats #> '{needs,stages}') <> 'array', true
-                )
-        ) as is_unserved
+        case
+            when not exists (select from claimers) then 'no live worker claims jobs'
+            when not exists (
+                select from claimers as c where coalesce(c.stages ? v.stage or jsonb_typeof(c.stages) <> 'array', true)
+            ) then format('no live worker runs stage %s', v.stage)
+        end as unserved
     from (
         values
         ('source', 'openai', (select n.buckets[1] from fleet_needs() as n)),
@@ -87,7 +94,7 @@ left join lateral (
         ),
         (2, 'pause', s.paused_at is not null, 'its site is paused: ' || coalesce(s.pause_reason, 'no reason given'), s.resume_at),
         (3, 'stage_pause', p.stage is not null, format('stage %s is paused: %s', p.stage, p.reason), null),
-        (4, 'unserved', t.is_unserved, format('no live worker runs stage %s', g.stage), null),
+        (4, 'unserved', t.unserved is not null, t.unserved, null),
         (5, 'budget', b.one is not null, b.stop_reason, b.stopped_until),
         (
             6,

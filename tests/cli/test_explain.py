@@ -22,7 +22,18 @@ def job(sql: Any, site: str = "shop", **columns: object) -> int:
     return int(rows[0][0])
 
 
+def worker(sql: Any, lease: str = "1 hour", *, draining: bool = False) -> None:
+    sql(
+        "insert into workers (worker_id, name, host, pid, version, concurrency, lease_until, draining, stats) "
+        "values (gen_random_uuid(), 'w', 'h', 1, '1', 50, now() + %s::interval, %s, "
+        """'{"needs": {"buckets": ["openai/m", "openai/m", "replicate"], "tokens": [1, 1, 1]}}')""",
+        lease,
+        draining,
+    )
+
+
 def test_a_job_in_line_knows_what_is_before_it(cli: Any, sql: Any) -> None:
+    worker(sql)
     first, second = job(sql), job(sql)
     urgent = job(sql, priority=5)
 
@@ -55,6 +66,7 @@ def test_a_job_in_line_knows_what_is_before_it(cli: Any, sql: Any) -> None:
 def test_what_a_job_waits_for_comes_with_what_to_do(
     cli: Any, sql: Any, change: str, kind: str | None, advice: str
 ) -> None:
+    worker(sql)
     waiting = job(sql)
     sql(change)
 
@@ -71,12 +83,8 @@ def test_what_a_job_waits_for_comes_with_what_to_do(
 def test_an_expected_start_is_not_before_the_quota_allows_it(
     cli: Any, sql: Any, stage: str, quota: str, kind: str
 ) -> None:
+    worker(sql)
     waiting = job(sql, stage=stage)
-    sql(
-        "insert into workers (worker_id, name, host, pid, version, concurrency, lease_until, stats) "
-        "values (gen_random_uuid(), 'w', 'h', 1, '1', 50, now() + interval '1 hour', "
-        """'{"needs": {"buckets": ["openai/m", "openai/m", "replicate"], "tokens": [1, 1, 1]}}')"""
-    )
     sql(
         "insert into quotas (name, provider, requests_per_minute, requests_clock) "
         "values (%s, 'openai', 60, now() + interval '10 minutes')",
@@ -87,6 +95,38 @@ def test_an_expected_start_is_not_before_the_quota_allows_it(
 
     assert found["waits_for"] == kind
     assert 500 < found["starts_in_s"] < 700
+
+    answer = "extract(epoch from expected_start - now())"
+    ((again,),) = sql(f"select {answer} from enqueue_blog('shop', 'keyword', 'k')")
+    assert (again > 500) == (kind == "quota"), "a new job begins with another stage than publish"
+
+
+@pytest.mark.parametrize("state", ["none", "lost", "draining", "quiet"])
+def test_no_start_is_expected_while_no_worker_claims(cli: Any, sql: Any, state: str) -> None:
+    if state != "none":
+        worker(sql, "-1 second" if state == "lost" else "1 hour", draining=state == "draining")
+    if state == "quiet":
+        sql("insert into quiet_workers (name, reason) values ('w', 'r')")
+    ((waiting, start, reason),) = sql("select id, expected_start, waits_for from enqueue_blog('shop', 'keyword', 'k')")
+
+    found = cli("explain", str(waiting), "--json").json
+
+    assert (start, reason) == (None, "no live worker claims jobs")
+    assert (found["summary"], found["waits_for"]) == (f"waits: {reason}", "unserved")
+    assert found["starts_in_s"] is None
+    assert "start a worker" in found["advice"]
+
+
+def test_a_job_of_a_worker_whose_lease_has_ended_runs_on_none(cli: Any, sql: Any) -> None:
+    worker(sql)
+    running = job(sql)
+    sql("update blog_generations set status = 'PROCESSING', attempt = 1, worker_id = (select worker_id from workers)")
+    assert cli("explain", str(running), "--json").json["worker"] == "w"
+
+    sql("update workers set lease_until = now() - interval '1 second'")
+
+    found = cli("explain", str(running), "--json").json
+    assert (found["worker"], found["summary"]) == (None, "runs on a worker without a lease: it will be rescued")
 
 
 def test_a_site_that_begins_with_a_dash_can_be_typed(cli: Any, sql: Any) -> None:

@@ -107,6 +107,7 @@ async def test_a_job_duration_of_zero_does_not_break_the_estimate(passing_psql):
 
 async def test_the_expected_start_grows_with_the_place_and_the_sites_in_line(database, psql):
     """A site's tenth job waits for ten rounds over all sites that have work."""
+    await alive(psql, pace=50)
     for n in range(10):
         await psql.insert(f"other{n}", 100)
     await psql.insert("shop", 9)
@@ -120,6 +121,7 @@ async def test_the_expected_start_grows_with_the_place_and_the_sites_in_line(dat
 
 async def test_the_expected_start_covers_no_more_than_the_waiting_jobs(database, psql):
     """Other sites have a job or two each: the rounds get shorter."""
+    await alive(psql, pace=50)
     for n in range(10):
         await psql.insert(f"other{n}", 2)
     await psql.insert("shop", 99)
@@ -159,6 +161,7 @@ async def test_a_repeated_key_of_a_resting_job_returns_the_end_of_its_rest(datab
 
 async def test_a_lone_site_with_a_backlog_is_not_promised_an_instant_start(database, psql):
     """No other site is in line, but its own backlog can be long."""
+    await alive(psql, pace=50)
     await psql.insert("shop", 499)
 
     answer = await enqueue(database, blog())

@@ -198,6 +198,10 @@ def test_the_token_of_a_site_is_not_told_what_concerns_all_sites(
     served: Any, admin: httpx.Client, cause: str, told: str
 ) -> None:
     """The reasons quote providers, budgets and notes of operators."""
+    served.sql(
+        "insert into workers (worker_id, name, host, pid, version, concurrency, lease_until) "
+        "values (gen_random_uuid(), 'alive', 'h', 1, '1', 50, now() + interval '1 hour')"
+    )
     served.sql(cause)
     try:
         with served.client("intake", sites=("told little",)) as client:
@@ -207,6 +211,7 @@ def test_the_token_of_a_site_is_not_told_what_concerns_all_sites(
     finally:
         served.sql("update provider_health set state = 'closed', reason = null, retry_at = null")
         served.sql("delete from stage_pauses")
+        served.sql("delete from workers where name = 'alive'")
         served.sql("update fleet_budget set stopped_until = null, stop_reason = null")
 
     assert (added["waitsFor"], shown["summary"]) == (told, f"waits: {told}")

@@ -1,10 +1,11 @@
 -- explain: why one job waits, what is before it, and what its last error was.
 -- Takes  job_id.
 -- Gives  no row if it does not exist, else: job_id, instance_id, status, stage, attempt, failures, max_attempts, run_at,
---        claimed_at, finished_at, error; worker: who runs it; kind, reason, until: the first thing that it waits for, see
---        v_waiting; place: among the waiting jobs of its site, counted to 1,000; sites_before: sites that are served
---        before its own, counted to 1,000; in_progress, max_in_flight: of its site; starts_in_s: an estimate, null:
---        unknown; error_kind, error_provider, error_retryable: of its last error; title, url, cost_usd: of its post.
+--        claimed_at, finished_at, error; worker: who runs it, null: its lease has ended; kind, reason, until: the first
+--        thing that it waits for, see v_waiting; place: among the waiting jobs of its site, counted to 1,000;
+--        sites_before: sites that are served before its own, counted to 1,000; in_progress, max_in_flight: of its site;
+--        starts_in_s: an estimate, null: unknown; error_kind, error_provider, error_retryable: of its last error;
+--        title, url, cost_usd: of its post.
 select
     g.id as job_id,
     g.instance_id,
@@ -17,7 +18,7 @@ select
     g.claimed_at,
     g.finished_at,
     g.error,
-    (select w.name from workers as w where w.worker_id = g.worker_id) as worker,
+    (select w.name from workers as w where w.worker_id = g.worker_id and w.lease_until > now()) as worker,
     v.kind,
     v.reason,
     v.until,
