@@ -19,6 +19,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     SecretStr,
+    StringConstraints,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -38,6 +39,9 @@ CREDENTIALS = "CREDENTIALS_DIRECTORY"  # set by systemd: a folder with one file 
 PREFIX, SUFFIX = "blogworker.", ".cred"
 
 WebAddress = Annotated[str, AfterValidator(web_address)]
+Model = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^\S{1,200}$")]  # the name of one
+Call = Annotated[float, Field(gt=0, le=3_600)]  # seconds
+Ttl = Annotated[float, Field(gt=0, le=315_360_000)]  # seconds, up to ten years
 
 
 def credential_name(path: Path) -> str:
@@ -202,6 +206,8 @@ def from_json(value: object) -> object:
         return json.loads(value)
     except ValueError as error:
         raise ValueError(f"not JSON: {error}") from None
+    except RecursionError:
+        raise ValueError("its JSON is nested too deeply") from None
 
 
 def unknown_variables(

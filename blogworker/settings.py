@@ -19,14 +19,14 @@ from blogworker.envfile import unreadable_hint
 from blogworker.errors import SettingsError
 from blogworker.prices import IMAGE_PRICES, TEXT_PRICES, ImagePrices, TextPrices
 from blogworker.proxies import Proxies
-from blogworker.section import ProviderSettings, Secret, Section, WebAddress, from_json, load_section
+from blogworker.section import Call, Model, ProviderSettings, Secret, Section, Ttl, WebAddress, from_json, load_section
 from blogworker.slots import SlotSettings
 from blogworker.telemetry_settings import LogLevel, MetricsSettings, TracingSettings
 from blogworker.webhook_settings import WebhookSettings
 
 ImageTrouble = Literal["wait", "skip", "fail"]
 EXAMPLE_URL = "postgresql://user:password@host:5432/database"
-MOST_A_MINUTE = 2**31 - 1  # requests or tokens: the range of the column
+MOST_A_MINUTE = MOST_IN_QUEUE = 2**31 - 1  # requests, tokens or jobs: the range of the column
 EXTEND_TO_LEASE = 3  # two extensions may be lost before the lease ends
 
 
@@ -40,7 +40,7 @@ class LogSettings(Section):
 def _connectable(url: SecretStr) -> SecretStr:
     """Refuse what libpq would misread. The messages of libpq would quote the string with its password."""
     try:
-        parts = conninfo_to_dict(url.get_secret_value())
+        parts = conninfo_to_dict(url.get_secret_value().strip() or "?")  # blanks alone would mean libpq's defaults
     except ProgrammingError:
         raise ValueError(f"not a connection string of Postgres, such as {EXAMPLE_URL}") from None
     hosts, ports = (str(parts.get(name) or "").split(",") for name in ("host", "port"))
@@ -62,8 +62,8 @@ class DatabaseSettings(Section):
     direct_url: DatabaseUrl | None = Field(
         None, validation_alias="DATABASE_DIRECT_URL", description="bypasses a pooler: for LISTEN, the lease, migrations"
     )
-    pool_min: int = Field(2, ge=1, validation_alias="DB_POOL_MIN", description="connections kept open")
-    pool_max: int = Field(20, ge=1, validation_alias="DB_POOL_MAX", description="most connections per worker")
+    pool_min: int = Field(2, ge=1, le=10_000, validation_alias="DB_POOL_MIN", description="connections kept open")
+    pool_max: int = Field(20, ge=1, le=10_000, validation_alias="DB_POOL_MAX", description="most for a worker")
     connect_timeout_s: float = Field(5, gt=0, le=600, validation_alias="BLOGWORKER_DB_CONNECT_TIMEOUT")
     idle_timeout_s: float = Field(30, gt=0, le=86_400, validation_alias="BLOGWORKER_DB_IDLE_TIMEOUT")
 
@@ -90,7 +90,7 @@ class QueueSettings(Section):
     batch_size: int = Field(100, ge=1, le=1000, description="most jobs in one claim")
     max_per_instance: int = Field(20, ge=1, le=1000, description="most jobs of one site in one claim: the window")
     queue_size_limit: int | None = Field(
-        None, ge=1, description="waiting jobs above which enqueueing is refused; unset: the database's limit, 10,000"
+        None, ge=1, le=MOST_IN_QUEUE, description="waiting jobs above which enqueueing is refused; unset: 10,000"
     )
 
 
@@ -142,10 +142,10 @@ class OpenAISettings(ProviderSettings):
     base_url: WebAddress = "https://api.openai.com/v1"
     rpm: int = Field(450, ge=1, le=MOST_A_MINUTE, description="requests per minute, for the whole fleet")
     tpm: int = Field(450_000, ge=1, le=MOST_A_MINUTE, description="tokens per minute, for the whole fleet")
-    timeout: float = Field(180, gt=0, description="seconds one call may take")
-    ideas_model: str = Field("gpt-6-luna", validation_alias="BLOGWORKER_IDEAS_MODEL")
-    content_model: str = Field("gpt-6.1-terra", validation_alias="BLOGWORKER_CONTENT_MODEL")
-    fallback_model: str | None = Field(None, validation_alias="BLOGWORKER_FALLBACK_MODEL")  # if a model is unknown
+    timeout: Call = Field(180, description="seconds one call may take")
+    ideas_model: Model = Field("gpt-6-luna", validation_alias="BLOGWORKER_IDEAS_MODEL")
+    content_model: Model = Field("gpt-6.1-terra", validation_alias="BLOGWORKER_CONTENT_MODEL")
+    fallback_model: Model | None = Field(None, validation_alias="BLOGWORKER_FALLBACK_MODEL")  # if a model is unknown
     families: Annotated[dict[str, Family], NoDecode, BeforeValidator(from_json)] = Field(
         {},
         validation_alias="BLOGWORKER_MODEL_FAMILIES",
@@ -154,12 +154,12 @@ class OpenAISettings(ProviderSettings):
     efforts: Annotated[dict[str, Effort | None], NoDecode, BeforeValidator(from_json)] = Field(
         TEXT_EFFORTS, validation_alias="BLOGWORKER_TEXT_EFFORTS"
     )  # other models: low
-    ideas_ttl: float = Field(30 * 86_400, gt=0, validation_alias="BLOGWORKER_IDEAS_TTL", description="seconds")
+    ideas_ttl: Ttl = Field(30 * 86_400, validation_alias="BLOGWORKER_IDEAS_TTL", description="seconds")
     ideas_tokens: int = Field(
-        2_000, ge=500, validation_alias="BLOGWORKER_IDEAS_TOKENS", description="tokens reserved for one ideas call"
+        2_000, ge=500, le=MOST_A_MINUTE, validation_alias="BLOGWORKER_IDEAS_TOKENS", description="reserved per call"
     )
     content_tokens: int = Field(
-        4_000, ge=1_000, validation_alias="BLOGWORKER_CONTENT_TOKENS", description="tokens reserved for one post"
+        4_000, ge=1_000, le=MOST_A_MINUTE, validation_alias="BLOGWORKER_CONTENT_TOKENS", description="reserved per post"
     )
     prices: Annotated[dict[str, TextPrices], NoDecode, BeforeValidator(from_json)] = Field(
         TEXT_PRICES, validation_alias="BLOGWORKER_TEXT_PRICES", description="USD per million tokens: see prices.py"
@@ -195,11 +195,11 @@ class ReplicateSettings(ProviderSettings):
     reads_rpm: int = Field(
         3_000, ge=1, le=MOST_A_MINUTE, description="other calls per minute, mostly polls, for the whole fleet"
     )
-    timeout: float = Field(60, gt=0, description="seconds one HTTP call may take")
-    poll_interval: float = Field(0.5, gt=0, description="seconds between polls of a prediction")
-    deadline: float = Field(120, ge=5, description="seconds one prediction may take")
+    timeout: Call = Field(60, description="seconds one HTTP call may take")
+    poll_interval: Call = Field(0.5, description="seconds between polls of a prediction")
+    deadline: float = Field(120, ge=5, le=86_400, description="seconds one prediction may take")
     model: str = Field(
-        "black-forest-labs/flux-schnell", pattern=r"^[^/]+/[^/]+$", validation_alias="BLOGWORKER_IMAGE_MODEL"
+        "black-forest-labs/flux-schnell", pattern=r"^[^/\s]+/[^/\s]+$", validation_alias="BLOGWORKER_IMAGE_MODEL"
     )
     image_trouble: ImageTrouble = Field(
         "wait",
@@ -226,11 +226,11 @@ class WixSettings(ProviderSettings):
     app_secret: Secret = None
     base_url: WebAddress = "https://www.wixapis.com"
     rpm: int = Field(200, ge=8, le=MOST_A_MINUTE, description="calls per minute that Wix allows for one site")
-    timeout: float = Field(60, gt=0, description="seconds one call may take; a draft can take 30")
-    product_ttl: float = Field(3_600, gt=0, validation_alias="BLOGWORKER_PRODUCT_TTL", description="seconds")
+    timeout: Call = Field(60, description="seconds one call may take; a draft can take 30")
+    product_ttl: Ttl = Field(3_600, validation_alias="BLOGWORKER_PRODUCT_TTL", description="seconds")
     slowest_draft: float = Field(40, gt=0, le=3_600, description="seconds until a requested draft exists")
-    media_timeout: float = Field(30, gt=0, description="seconds an import may take to become READY")
-    media_poll_interval: float = Field(1, gt=0, description="seconds between polls of an import")
+    media_timeout: Call = Field(30, description="seconds an import may take to become READY")
+    media_poll_interval: Call = Field(1, description="seconds between polls of an import")
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> Self:

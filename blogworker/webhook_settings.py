@@ -1,5 +1,6 @@
 """The settings of webhooks and alerts: the signing key, and addresses that are secrets."""
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -10,6 +11,7 @@ from blogworker.redact import SECRETS
 from blogworker.section import Secret, Section, from_json
 
 SHORTEST_KEY = 32  # characters
+AFTER_HOST = re.compile(r"^.*?://[^/?#]*[/?#]?")  # what it leaves of an address lets anybody send
 
 
 def _long_enough(keys: SecretStr | None) -> SecretStr | None:
@@ -20,9 +22,9 @@ def _long_enough(keys: SecretStr | None) -> SecretStr | None:
 
 
 def _secret_addresses(addresses: dict[str, str]) -> dict[str, str]:
-    """Hide what follows the host of each address: it lets anybody send."""
+    """Hide what follows the host of each address."""
     for name, address in addresses.items():
-        SECRETS.learn(address.partition("://")[2].partition("/")[2])
+        SECRETS.learn(AFTER_HOST.sub("", address))
         plain, _, query = address.partition("?")
         try:
             web_address(plain)
@@ -45,5 +47,9 @@ class WebhookSettings(Section):
     allow_loopback: bool = Field(default=False, description="allow endpoints on this machine, also without encryption")
     timeout: float = Field(10, gt=0, le=30, description="seconds one delivery may take")
     reminder: float = Field(
-        14_400, ge=300, validation_alias="BLOGWORKER_ALERT_REMINDER", description="seconds until an alert is repeated"
+        14_400,
+        ge=300,
+        le=2_592_000,
+        validation_alias="BLOGWORKER_ALERT_REMINDER",
+        description="seconds until an alert is repeated",
     )

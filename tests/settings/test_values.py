@@ -2,11 +2,14 @@
 
 import re
 from contextlib import nullcontext
+from typing import get_args, get_origin
 
 import pytest
+from annotated_types import Ge, Gt, Le
 
 from blogworker import settings as module
 from blogworker.errors import SettingsError
+from blogworker.redact import SECRETS
 from blogworker.section import load_section
 from blogworker.settings import (
     DatabaseSettings,
@@ -19,6 +22,7 @@ from blogworker.settings import (
     load,
     require_keys,
 )
+from blogworker.webhook_settings import WebhookSettings
 
 from .variables import URL, known
 
@@ -155,11 +159,39 @@ def test_missing_required_keys_are_reported_together(monkeypatch: pytest.MonkeyP
 
 
 def test_every_number_has_a_bound() -> None:
-    """A zero or a negative number is refused here, not met as a hang later."""
+    """A zero is refused here, not met as a hang later, and a number beyond what Postgres stores is not met in SQL."""
     for name, (section, field) in known().items():
         info = section.model_fields[field]
-        if info.annotation in (int, float):
-            assert info.metadata, f"{name} has no bound in {module.__name__}"
+        if {int, float} & {info.annotation, *get_args(info.annotation)} and get_origin(info.annotation) is not dict:
+            bounds = {type(bound) for bound in info.metadata}
+            assert Le in bounds, f"{name} has no upper bound in {module.__name__}"
+            assert {Ge, Gt} & bounds, f"{name} has no lower bound in {module.__name__}"
+
+
+JSON = ("MODEL_FAMILIES", "TEXT_EFFORTS", "TEXT_PRICES", "IMAGE_PRICES", "WEBHOOK_URLS")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BLOGWORKER_ALERT_REMINDER", "4e11"),
+        ("BLOGWORKER_QUEUE_SIZE_LIMIT", "9999999999"),
+        *((f"BLOGWORKER_{name}", "[" * 5_000) for name in JSON),
+        *((f"BLOGWORKER_{name}_MODEL", "  ") for name in ("IDEAS", "CONTENT", "FALLBACK", "IMAGE")),
+        ("BLOGWORKER_IMAGE_MODEL", " / "),
+        ("DATABASE_URL", "  "),
+        ("DATABASE_DIRECT_URL", "  "),
+    ],
+)
+def test_a_value_that_nothing_could_use_is_one_line(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", URL)
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError) as caught:
+        load()
+
+    assert str(caught.value).startswith(f"{name}: ")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["BLOGWORKER_LEASE", "BLOGWORKER_RETRY_CAP", "BLOGWORKER_DB_CONNECT_TIMEOUT"])
@@ -219,3 +251,13 @@ def test_a_limit_that_is_too_low_for_one_call_is_refused(monkeypatch: pytest.Mon
         monkeypatch.setenv("OPENAI_TPM", tpm)
         with nullcontext() if fits else pytest.raises(SettingsError, match=rf"OPENAI_TPM \({tpm}\) is below {name}"):
             load_section(OpenAISettings)
+
+
+@pytest.mark.parametrize("mark", ["?k=", "/?k=", "/a/", "#"])
+def test_the_secret_part_of_a_webhook_address_is_hidden(monkeypatch: pytest.MonkeyPatch, mark: str) -> None:
+    secret = f"T0123456789B{ord(mark[-1])}{len(mark)}"
+    monkeypatch.setenv("BLOGWORKER_WEBHOOK_URLS", f'{{"chat": "https://hooks.example.com{mark}{secret}"}}')
+    with nullcontext() if "#" not in mark else pytest.raises(SettingsError):
+        load_section(WebhookSettings)
+
+    assert secret not in SECRETS.hide(f"sent to https://hooks.example.com{mark}{secret}")
