@@ -36,6 +36,7 @@ MOST_REDIRECTS = 3
 CREDENTIALS = ("authorization", "cookie", "proxy-authorization")
 DROPPED_HEADERS = {b"content-encoding", b"content-length", b"transfer-encoding", b"set-cookie"}
 LARGEST = "largest_body"  # request extension: the limit for this response, in bytes
+STATUS_ONLY = "status_only"  # request extension: a body that cannot be read counts as empty
 
 
 class Transport(httpx2.AsyncBaseTransport):
@@ -143,6 +144,10 @@ async def _answer(route: httpx2.AsyncHTTPTransport, request: httpx2.Request) -> 
         if len(headers) > MOST_HEADERS or sum(len(name) + len(value) for name, value in headers) > MOST_HEADER_BYTES:
             raise httpx2.RemoteProtocolError("the response has too many headers, or too long ones", request=request)
         content = await _content(answer, request.extensions.get(LARGEST, LARGEST_ANSWER))
+    except httpx2.DecodingError:
+        if not request.extensions.get(STATUS_ONLY):
+            raise
+        content = b""
     finally:
         await answer.aclose()
     kept = [(name, _readable(name, value)) for name, value in headers if name.lower() not in DROPPED_HEADERS]

@@ -90,7 +90,7 @@ class Sender:
         return {"content-type": "application/json", "user-agent": f"blogworker/{__version__}", **signed}
 
 
-SMALL = {transport.LARGEST: LARGEST_ANSWER}
+SMALL = {transport.LARGEST: LARGEST_ANSWER, transport.STATUS_ONLY: True}
 
 
 def judged(answer: httpx2.Response) -> Answer:
