@@ -40,10 +40,11 @@ def autoscale(
     host = gethostname()
     units = list_units() if act else None
 
-    async def read(database: Database) -> tuple[ScaleFacts, Memory, int]:
+    async def read(database: Database) -> tuple[ScaleFacts, Memory, int, set[str]]:
         return (await read_scale(database), *(await read_memory(database, host)))
 
-    facts, memory, live = with_database(read)
+    facts, memory, live, quiet = with_database(read)
+    units = None if units is None else units.without({n for n in units.running if f"{host}/{n}" in quiet})
     decision = _decided(facts, memory, bounds, units, live)
     change = Change() if units is None else change_to(decision.target, units)
     if units is not None:

@@ -133,11 +133,13 @@ async def read_scale(database: Database) -> ScaleFacts:
     return ScaleFacts(**await database.one("ops/metrics_scale"))
 
 
-async def read_memory(database: Database, host: str) -> tuple[Memory, int]:
-    """Return what was decided on this host, and how many workers it has according to their leases."""
+async def read_memory(database: Database, host: str) -> tuple[Memory, int, set[str]]:
+    """Return what was decided on this host, how many workers claim there according to their leases, and which of all
+    workers are quiet."""
     row = dict(await database.one("ops/scale_memory", host=host, window_s=WINDOW_S))
     workers: int = row.pop("here")
-    return Memory(**row), workers
+    quiet = set(row.pop("quiet"))
+    return Memory(**row), workers, quiet
 
 
 async def record_scaling(database: Database, host: str, decision: Decision) -> None:

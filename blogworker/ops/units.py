@@ -6,8 +6,8 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, replace
 
 from blogworker.errors import BlogworkerError
 
@@ -25,6 +25,11 @@ class Units:
     running: tuple[int, ...] = ()
     stopping: tuple[int, ...] = ()
     failed: tuple[int, ...] = ()
+
+    def without(self, quiet: Set[int]) -> "Units":
+        """Return the units, with those that claim nothing as if they drained: they count as none and are left alone."""
+        claiming = tuple(number for number in self.running if number not in quiet)
+        return replace(self, running=claiming, stopping=(*self.stopping, *sorted(quiet)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,27 @@ def test_nothing_is_started_that_a_person_has_stopped_or_that_fails(cli: Cli, sq
     assert sql("select count(*) from scalings where target > workers") == [(0,)]
 
 
+def test_a_quiet_worker_is_replaced_and_left_alone(cli: Cli, sql: Rows, systemd: Systemd) -> None:
+    host = socket.gethostname()
+    path = {"PATH": f"{systemd.folder}:/usr/bin:/bin"}
+    sql(
+        "insert into workers (worker_id, name, host, pid, version, concurrency, lease_until) "
+        "values (gen_random_uuid(), %s, %s, 1, '1', 50, now() + interval '1 hour')",
+        f"{host}/1",
+        host,
+    )
+    sql("insert into quiet_workers (name, reason) values (%s, 'r')", f"{host}/1")
+    systemd.shows(*running(1))
+
+    assert "1 worker (now 0)" in cli("autoscale", "--min", "1", "--max", "8").out
+    assert "1 worker (now 0)" in cli("autoscale", "--min", "1", "--max", "8", "--apply", **path).out
+    assert systemd.asked == [LISTED, "start --no-block blogworker@2.service"]
+
+    systemd.shows(*running(1, 2))
+    assert cli("autoscale", "--min", "0", "--max", "1", "--apply", **path).code == 0
+    assert systemd.asked == [LISTED]
+
+
 def test_what_cannot_be_done_is_said_in_one_line(cli: Cli) -> None:
     for words, complaint in (
         (["--min", "3", "--max", "2"], "--min is at most --max"),

@@ -1,12 +1,20 @@
 -- scale_memory: what autoscale on this host decided lately, and which hosts have workers.
 -- Takes  host; window_s.
--- Gives  one row: here: live workers of this host that do not drain; hosts: with live workers, this one included;
---        known_s: how long ago the first decision within the window was, null: there is none; most_wanted: in the window;
---        changed_s: how long ago the number of workers was changed, null: not within a day.
+-- Gives  one row: here: live workers of this host that do not drain and are not quiet; quiet: the names of all quiet
+--        workers; hosts: with live workers, this one included; known_s: how long ago the first decision within the
+--        window was, null: there is none; most_wanted: in the window; changed_s: how long ago the number of workers was
+--        changed, null: not within a day.
 select
     (
-        select count(*) from workers as w where w.host = %(host)s and w.lease_until > now() and not w.draining
+        select count(*)
+        from workers as w
+        where
+            w.host = %(host)s
+            and w.lease_until > now()
+            and not w.draining
+            and not exists (select from quiet_workers as q where q.name = w.name)
     ) as here,
+    array(select q.name from quiet_workers as q) as quiet,
     (
         select count(distinct h.host)
         from (select w.host from workers as w where w.lease_until > now() union all select %(host)s) as h (host)
