@@ -43,21 +43,39 @@ async def tail(
     since = await database_time(database) - timedelta(seconds=within_s)
     seen: set[TailEvent] = set()
     while True:
-        ended = False
-        found = [_event(row) for row in await database.rows(
-            "ops/tail", job_id=job_id, instance_id=site, since=since, most=MOST
-        )]  # fmt: skip
-        for event in found:
-            if event not in seen:
-                yield event
-            ended = ended or (job_id is not None and event.event in ENDED)
-        if ended or (not follow and len(found) < MOST):
+        began = await database_time(database)
+        ended, latest, fresh = False, since, set[TailEvent]()
+        async for page in _pages(database, job_id, site, since):
+            for event in page:
+                if event not in seen:
+                    yield event
+            ended = ended or (job_id is not None and any(event.event in ENDED for event in page))
+            latest = max(since, min(page[-1].at, began) - timedelta(seconds=OVERLAP_S))
+            fresh = {event for event in fresh.union(page) if event.at > latest}
+        if ended or not follow:
             return
-        if found:
-            since = max(since, found[-1].at - timedelta(seconds=OVERLAP_S))
-            seen = {event for event in found if event.at > since}
-        if len(found) < MOST:
-            await sleep(EVERY_S)
+        since, seen = latest, fresh
+        await sleep(EVERY_S)
+
+
+async def _pages(
+    database: Database, job_id: int | None, site: str | None, since: datetime
+) -> AsyncIterator[list[TailEvent]]:
+    """Yield the events after `since` in pages. Many may have the same time, so a page begins after the last event."""
+    last: TailEvent | None = None
+    while True:
+        rows = await database.rows(
+            "ops/tail", job_id=job_id, instance_id=site, since=since, most=MOST,
+            after_at=last and last.at, after_job=last and last.job_id, after_event=last and last.event,
+            after_attempt=last and last.attempt, after_detail=last and last.detail,
+        )  # fmt: skip
+        if rows:
+            page = [_event(row) for row in rows]
+            yield page
+            last = page[-1]
+            since = last.at - timedelta(microseconds=1)
+        if len(rows) < MOST:
+            return
 
 
 def _event(row: dict[str, object]) -> TailEvent:

@@ -101,3 +101,18 @@ def test_a_late_commit_is_not_missed(cli: Any, sql: Any, database_url: str) -> N
         assert json.loads(following.stdout.readline())["event"] == "ideas"
         sql("update blog_generations set status = 'CANCELLED' where id = %s", job_id)
         assert following.wait(timeout=30) == 0
+
+
+def test_more_events_at_one_moment_than_a_page_end(cli: Any, sql: Any) -> None:
+    sql(
+        "insert into blog_generations (instance_id, source_type, source_id) "
+        "select 's', 'keyword', n::text from generate_series(1, 2500) as n"
+    )
+    sql("update blog_generations set status = 'CANCELLED'")
+
+    ran = cli("tail", "--site", "s", "--no-follow", "--json")
+
+    assert ran.code == 0
+    ids = [json.loads(line)["job_id"] for line in ran.out.splitlines()]
+    assert len(ids) == 2500
+    assert ids == sorted(set(ids))

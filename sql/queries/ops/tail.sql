@@ -1,6 +1,7 @@
 -- tail: what happened to one job, or to the jobs of one site, since a moment, oldest first.
 -- Takes  job_id, null: the jobs of a site that run or have ended since; instance_id, null: of all sites; since
---        timestamptz: only later events; most.
+--        timestamptz: only later events; after_at, after_job, after_event, after_attempt, after_detail, null: only what
+--        is listed after this event; most.
 -- Gives  rows: at, job_id, instance_id, event (the name of a checkpoint, `error`, or the status of a job that ended),
 --        attempt, detail; now: the time of this answer.
 -- Plan   the primary key, or blog_generations_in_flight_idx and blog_generations_finished_idx; then the checkpoints and
@@ -49,5 +50,14 @@ cross join lateral (
     select c.finished_at, c.status, c.attempt, coalesce(c.error, '')
     where c.finished_at > %(since)s::timestamptz and c.status in ('DONE', 'FAILED', 'CANCELLED')
 ) as e
-order by e.at, c.id
+where
+    %(after_at)s::timestamptz is null
+    or (e.at, c.id, e.event, e.attempt, e.detail) > (
+        %(after_at)s::timestamptz,
+        %(after_job)s::bigint,
+        %(after_event)s::text,
+        %(after_attempt)s::integer,
+        %(after_detail)s::text
+    )
+order by e.at, c.id, e.event, e.attempt, e.detail
 limit %(most)s::bigint;
