@@ -36,7 +36,8 @@ STATUS_COLOURS = {
 
 
 class Screen(Console):
-    """A console that prints strings without interpreting markup, escapes hidden characters, and crops no line."""
+    """A console that prints strings without interpreting markup, hides secrets, escapes hidden characters, and crops no
+    line."""
 
     def print(self, *objects: Any, crop: bool = False, **options: Any) -> None:
         super().print(*objects, crop=crop, **options)
@@ -45,6 +46,8 @@ class Screen(Console):
         return super().render_str(printable_lines(text, encoding=self.encoding), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        if isinstance(renderable, Text):  # strings too are printed as one
+            renderable = _without_secrets(renderable)
         for segment in super().render(renderable, options):
             text = segment.text if segment.control else printable_lines(segment.text, encoding=self.encoding)
             yield Segment(text, segment.style, segment.control)
@@ -62,6 +65,16 @@ def console(stream: TextIO | None = None) -> Screen:
         emoji=False,
         highlight=False,
     )
+
+
+def _without_secrets(text: Text) -> Text:
+    """Return the text, or without its styles if it shows a secret. Secrets that are plain words stay."""
+    hidden = SECRETS.hide(text.plain, shapes=False, words=False)
+    if hidden == text.plain:
+        return text
+    plain = text.blank_copy(hidden)
+    plain.no_wrap, plain.overflow = text.no_wrap, text.overflow
+    return plain
 
 
 def _width(file: TextIO) -> int:

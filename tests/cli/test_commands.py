@@ -200,6 +200,37 @@ def test_no_command_shows_a_secret(filled: Any, sql: Sql) -> None:
     assert all("secret" not in str(row) for row in sql("select application_name, query from pg_stat_activity"))
 
 
+def test_no_command_shows_a_secret_that_was_stored(filled: Any, sql: Sql) -> None:
+    """A worker with other settings may have stored it: in an error, a reason, a post."""
+    secret = "sk-proj-Zq8_vT2_xK5_mN7w"  # noqa: S105
+    failed = sql("select id from blog_generations where status = 'FAILED'")[0][0]
+    sql("update blog_generations set error = %s where id = %s", f"bad key {secret}", failed)
+    sql("update generation_errors set message = %s", f"bad key {secret}")
+    sql("update provider_health set state = 'open', reason = %s where provider = 'openai'", f"bad key {secret}")
+    sql(
+        "insert into blog_posts (generation_id, instance_id, title, slug, excerpt, markdown, html, seo_title, "
+        "seo_description, word_count, tags) select id, instance_id, 't', 's', 'e', %s, 'h', 't', 'd', 4, '{}' "
+        "from blog_generations where id = %s",
+        f"# Title\n\nthe key {secret} in a post",
+        failed,
+    )
+    commands = [
+        ("show", str(failed)),
+        ("tail", str(failed), "--no-follow"),
+        ("status", "--check"),
+        ("autoscale",),
+        ("errors",),
+        ("breakers",),
+        ("explain", str(failed)),
+        ("list",),
+    ]
+
+    shown = {command: filled(*command, OPENAI_API_KEY=secret) for command in commands}
+
+    assert [command for command, ran in shown.items() if secret in ran.out + ran.err] == []
+    assert [command for command, ran in shown.items() if "[secret]" not in ran.out] == []
+
+
 @pytest.mark.parametrize("command", ["--help", "status", "quotas", "breakers", "list", "costs"])
 def test_read_only_commands_load_no_sdk_of_a_provider(cli: Any, command: str) -> None:
     """They take more than half a second, of an operator who looks every few."""

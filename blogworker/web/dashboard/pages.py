@@ -30,7 +30,7 @@ from blogworker.queue.job import Status
 from blogworker.web.access import visitor
 from blogworker.web.dashboard.charts import throughput, waits
 from blogworker.web.dashboard.filters import AGES, DAY_S, FIELDS, HOUR_S, STAGES, fields_of, filter_of
-from blogworker.web.dashboard.session import render, show
+from blogworker.web.dashboard.session import hidden, render, show
 from blogworker.web.jobs import BIGGEST_ID
 from blogworker.web.problems import Problem
 from blogworker.web.shared import Shared
@@ -155,7 +155,7 @@ async def job(request: Request, principal: Principal) -> Response:
     explanation = None if details is None else await explain_job(database, job_id)
     if summary is None or details is None or explanation is None:
         raise Problem(404, f"there is no job {job_id}")
-    body = None if details.post is None else post_text.html(str(details.post["markdown"] or ""))
+    body = None if details.post is None else post_text.html(hidden(str(details.post["markdown"] or "")))
     return show(
         request,
         principal,

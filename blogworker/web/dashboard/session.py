@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -59,12 +60,22 @@ def _environment() -> Environment:
 
 
 def _shown(value: object) -> object:
-    """Return what a page shows of a value: nothing of None, and of text no secret and no hidden character."""
-    if value is None:
-        return ""
-    if type(value) is str:
-        return printable(SECRETS.hide(value, shapes=False, words=False), encoding="utf-8")
-    return value
+    """Return what a page shows of a value: nothing of None, and no secret of anything; of text that is not HTML, no
+    hidden character."""
+    match value:
+        case None:
+            return ""
+        case bool() | int() | float():
+            return value
+        case Markup():
+            return Markup(hidden(value))  # noqa: S704  # it was HTML before
+        case _:
+            return printable(hidden(str(value)), encoding="utf-8")
+
+
+def hidden(text: str) -> str:
+    """Return the text without secrets. Those that are plain words stay."""
+    return SECRETS.hide(text, shapes=False, words=False)
 
 
 def _ago(moment: datetime | None) -> str:
