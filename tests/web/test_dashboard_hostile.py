@@ -1,9 +1,13 @@
 """The dashboard with what is odd in the database: secrets, ids with spaces, rows of other programs."""
 
+from collections.abc import Iterator
 from typing import Any
 
+import httpx
+import pytest
+
 from .conftest import job, serving
-from .test_dashboard import visitor
+from .test_dashboard import key, visitor
 
 SECRET = "sk-proj-Zq8_vT2_xK5_mN7w"  # noqa: S105
 ESCAPED = SECRET.replace("_", "\\_")  # as Markdown
@@ -31,3 +35,24 @@ def test_no_page_shows_a_secret_that_was_stored(database_url: str, tmp_path: Any
 
     assert SECRET not in text
     assert text.count("[secret]") == 6
+
+
+@pytest.fixture(scope="module")
+def operator(served: Any) -> Iterator[httpx.Client]:
+    with visitor(served, "read", "operate") as client:
+        yield client
+
+
+@pytest.mark.parametrize("site", [" lead", "lead ", "le\0ad"])
+def test_an_action_compares_ids_exactly(served: Any, operator: httpx.Client, site: str) -> None:
+    others, own = job(served, "lead"), None if "\0" in site else job(served, site)
+
+    operator.post("/jobs/change", params={"site": site}, data={"key": key(operator), "do": "cancel-all"})
+    operator.post("/sites/change", data={"key": key(operator), "site": site, "do": "pause"})
+
+    status = dict(served.sql("select id, status from blog_generations where id in (%s, %s)", others, own))
+    assert status == {others: "PENDING"} | ({own: "CANCELLED"} if own else {})
+    assert served.sql("select paused_at from sites where instance_id = 'lead'") == [(None,)]
+    page = operator.get("/audit", params={"target": site}).text
+    assert ("jobs.cancel" in page, "site.pause" in page) == (False, own is not None)
+    served.sql("update blog_generations set status = 'CANCELLED' where id = %s", others)

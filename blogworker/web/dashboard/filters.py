@@ -12,9 +12,16 @@ FIELDS = ("text", "status", "stage", "site", "kind", "age")
 BEFORE = "before"  # the place in the list
 
 
+def storable(text: str) -> str:
+    """Return the text as the database can compare it. NUL is replaced, so that no other value is found."""
+    return text.replace("\0", "\ufffd")
+
+
 def fields_of(given: Callable[[str], str | None]) -> dict[str, str]:
-    """Return the fields by name. Empty ones match every job; so do values that do not exist, which become empty."""
-    fields = {name: (given(name) or "").strip().replace("\0", "") for name in (*FIELDS, BEFORE)}
+    """Return the fields by name. Empty ones match every job; so do values that do not exist, which become empty. Ids
+    keep their spaces: a site may be another one without them."""
+    fields = {name: storable(given(name) or "") for name in (*FIELDS, BEFORE)}
+    fields["text"] = (given("text") or "").strip().replace("\0", "")
     for name, known in (("status", list(Status)), ("stage", STAGES), ("age", AGES)):
         fields[name] = fields[name] if fields[name] in known else ""
     return fields

@@ -29,7 +29,7 @@ from blogworker.post import render as post_text
 from blogworker.queue.job import Status
 from blogworker.web.access import visitor
 from blogworker.web.dashboard.charts import throughput, waits
-from blogworker.web.dashboard.filters import AGES, DAY_S, FIELDS, HOUR_S, STAGES, fields_of, filter_of
+from blogworker.web.dashboard.filters import AGES, DAY_S, FIELDS, HOUR_S, STAGES, fields_of, filter_of, storable
 from blogworker.web.dashboard.session import hidden, render, show
 from blogworker.web.jobs import BIGGEST_ID
 from blogworker.web.problems import Problem
@@ -220,7 +220,7 @@ async def costs(request: Request, principal: Principal) -> Response:
 
 
 async def audit(request: Request, principal: Principal) -> Response:
-    asked = {name: request.query_params.get(name, "").strip().replace("\0", "") for name in ("target", "actor")}
+    asked = {name: storable(request.query_params.get(name, "")) for name in ("target", "actor")}
     found = await list_audit(
         request.app.state.database, target=asked["target"] or None, actor=asked["actor"] or None, most=MOST_AUDIT
     )

@@ -150,7 +150,7 @@ class Form:
         self._fields = fields
 
     def one(self, name: str) -> str:
-        return next((value for key, value in self._fields if key == name), "").replace("\0", "")
+        return next((value for key, value in self._fields if key == name), "").replace("\0", "\ufffd")
 
     def every(self, name: str) -> list[str]:
         return [value for key, value in self._fields if key == name]
