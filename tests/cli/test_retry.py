@@ -99,6 +99,24 @@ def test_sites_and_kinds_can_be_repeated(shop: Any, sql: Any, options: list[str]
     assert pending(sql) == ids
 
 
+@pytest.mark.parametrize("kind", ["Rejected", "Unknown"])
+def test_the_printed_command_retries_what_errors_lists(shop: Any, sql: Any, kind: str) -> None:
+    """Unknown: no error was stored. Job 1 failed long ago."""
+    sql("update blog_generations set finished_at = now() - interval '20 days' where id = 1")
+    for number in (1, 2) if kind == "Rejected" else (3, 7, 8):
+        sql(
+            "insert into generation_errors (generation_id, attempt, stage, kind, message, retryable) "
+            "values (%s, 1, 'content', 'Rejected', 'no', false)",
+            number,
+        )
+
+    found = [group for group in shop("errors", "--within", "90min", "--json").json if group["kind"] == kind]
+
+    assert [group["jobs"] for group in found] == [1]
+    assert found[0]["retry"] == f"blogworker retry --kind {kind} --within 90min"
+    assert shop(*found[0]["retry"].split()[1:], "--json").json["retried"] == [2]
+
+
 @pytest.mark.parametrize(("answer", "options", "ids"), [("n", (), []), ("y", (), [1]), ("", ("--yes",), [1])])
 def test_on_a_terminal_it_asks_for_confirmation(
     shop: Any, sql: Any, answer: str, options: tuple[str, ...], ids: list[int]

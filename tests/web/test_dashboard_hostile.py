@@ -1,5 +1,6 @@
 """The dashboard with what is odd in the database: secrets, ids with spaces, rows of other programs."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,3 +57,37 @@ def test_an_action_compares_ids_exactly(served: Any, operator: httpx.Client, sit
     page = operator.get("/audit", params={"target": site}).text
     assert ("jobs.cancel" in page, "site.pause" in page) == (False, own is not None)
     served.sql("update blog_generations set status = 'CANCELLED' where id = %s", others)
+
+
+def failed(served: Any, days: float, *, kind: str | None, message: str = "m") -> int:
+    job_id = job(served, "kinds")
+    served.sql(
+        "update blog_generations set status = 'FAILED', error = %s, finished_at = now() - make_interval(secs => %s) "
+        "where id = %s",
+        message, days * 86_400, job_id,
+    )  # fmt: skip
+    if kind:
+        served.sql(
+            "insert into generation_errors (generation_id, attempt, stage, kind, message, retryable) "
+            "values (%s, 1, 'ideas', %s, %s, false)",
+            job_id, kind, message,
+        )  # fmt: skip
+    return job_id
+
+
+@pytest.mark.parametrize("kind", ["Odd", None])
+def test_a_kind_of_error_is_retried_as_it_is_listed(served: Any, operator: httpx.Client, kind: str | None) -> None:
+    fresh = [failed(served, 0.1, kind=kind), failed(served, 0.2, kind=kind, message="another")]
+    old = failed(served, 20, kind=kind)
+    job(served, "kinds")
+    name = kind or "Unknown"
+
+    page = operator.get("/errors").text
+    listed = operator.get("/jobs", params={"kind": name, "site": "kinds"}).text
+    answered = operator.post("/errors/retry", data={"key": key(operator), "kind": name})
+
+    assert f"Retry all 2 jobs of kind {name} that failed in the last day?" in page
+    assert {int(each) for each in re.findall(r'name="id" value="(\d+)"', listed)} == {*fresh, old}
+    assert "2+jobs+retried" in answered.headers["location"]
+    status = dict(served.sql("select id, status from blog_generations where id = any(%s)", [*fresh, old]))
+    assert status == dict.fromkeys(fresh, "PENDING") | {old: "FAILED"}

@@ -82,7 +82,7 @@ def test_a_failed_job_says_why_and_what_to_do(served: Any, admin: httpx.Client) 
     assert "no credit" in explanation["summary"]
     assert "retry" in explanation["advice"]
     assert (group["kind"], group["stage"], group["jobs"]) == ("Misconfigured", "content", 1)
-    assert group["retry"] == "blogworker retry --kind Misconfigured"
+    assert group["retry"] == "blogworker retry --kind Misconfigured --within 1d"
 
 
 def test_a_secret_that_was_stored_is_not_shown(database_url: str, tmp_path: Any) -> None:

@@ -5,6 +5,7 @@ from starlette.responses import Response
 
 from blogworker.errors import SettingsError
 from blogworker.ops.breakers import close_breaker
+from blogworker.ops.errors import DAY_S
 from blogworker.ops.jobs import cancel_jobs, list_jobs, searched_to
 from blogworker.ops.pauses import pause_stages, resume_stages
 from blogworker.ops.quotas import unblock_quota
@@ -74,8 +75,9 @@ async def _matching(request: Request) -> tuple[list[int], str]:
 
 
 async def retry_kind(request: Request, _: Principal, form: Form) -> Response:
-    """Retry the jobs of one kind of error."""
-    return back(request, await _retry(request, Choice(kinds=[form.one("kind")])), default="/errors")
+    """Retry the jobs of one kind of error that the page lists."""
+    choice = Choice(kinds=[form.one("kind")], younger_than_s=DAY_S)
+    return back(request, await _retry(request, choice), default="/errors")
 
 
 async def _retry(request: Request, choice: Choice) -> str:

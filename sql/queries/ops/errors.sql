@@ -1,7 +1,7 @@
 -- errors: why jobs failed, grouped by the kind and the stage of their last error, and its text without numbers.
 -- Takes  within_s: of jobs that failed in the last so many seconds; most: number of groups. The newest 10,000 are read.
--- Gives  rows, the largest groups first: kind, stage (null: no error was stored), message (of the newest), jobs, sites,
---        last_at, job_id (the newest), first_at.
+-- Gives  rows, the largest groups first: kind (Unknown: no error was stored), stage (null: the same), message (of the newest), jobs, sites,
+--        last_at, job_id (the newest), first_at, jobs_of_kind (in all groups).
 -- Plan   blog_generations_finished_idx, then the errors of each job.
 with failed as (
     select g.id, g.instance_id, g.finished_at, g.error
@@ -37,7 +37,8 @@ select
     count(distinct k.instance_id) as sites,
     min(k.finished_at) as first_at,
     max(k.finished_at) as last_at,
-    max(k.id) as job_id
+    max(k.id) as job_id,
+    (sum(count(*)) over (partition by k.kind))::bigint as jobs_of_kind
 from known as k
 group by k.kind, k.stage, regexp_replace(left(k.message, 200), '[0-9]+', '#', 'g')
 order by jobs desc, last_at desc

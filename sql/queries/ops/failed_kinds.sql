@@ -1,11 +1,11 @@
--- failed_kinds: the kinds of the last errors of FAILED jobs, the most frequent first.
+-- failed_kinds: the kinds of the last errors of FAILED jobs, the most frequent first. Unknown: no error was stored.
 -- Takes  nothing.
 -- Gives  kind.
-select e.kind
+select coalesce(e.kind, 'Unknown') as kind
 from blog_generations as g
-cross join lateral (
+left join lateral (
     select l.kind from generation_errors as l where l.generation_id = g.id order by l.id desc limit 1
-) as e
+) as e on true
 where g.status = 'FAILED'
-group by e.kind
-order by count(*) desc, e.kind;
+group by coalesce(e.kind, 'Unknown')
+order by count(*) desc, kind;

@@ -1,7 +1,7 @@
 -- list_jobs: jobs that match a filter, newest first. Of those with the status, the site and the age, at most `scan` are
 --        read, so a rare match costs no more.
 -- Takes  status, instance_id (null: any); before: only ids below this one, null: all; text: a part of the title, the
---        source or the error, in any case; stage: the next stage; kind: of the last error; within_s: created in the last
+--        source or the error, in any case; stage: the next stage; kind: of the last error, Unknown: FAILED without one; within_s: created in the last
 --        so many seconds; null: any; scan, most: numbers of jobs.
 -- Gives  rows; source: at most 60 characters of the subject; title, url: of the post.
 with scanned as materialized (
@@ -56,8 +56,9 @@ where
     )
     and (
         %(kind)s::text is null
-        or (
-            select e.kind from generation_errors as e where e.generation_id = g.id order by e.id desc limit 1
+        or coalesce(
+            (select e.kind from generation_errors as e where e.generation_id = g.id order by e.id desc limit 1),
+            case when g.status = 'FAILED' then 'Unknown' end
         ) = %(kind)s
     )
 order by g.id desc

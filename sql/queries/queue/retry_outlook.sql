@@ -1,5 +1,5 @@
 -- retry_outlook: the jobs that a retry may requeue, why others are refused, and which paid stages they still need.
--- Takes  job_ids bigint[], null: all FAILED jobs; instance_ids text[]; kinds text[]: of the last error; younger_than_s:
+-- Takes  job_ids bigint[], null: all FAILED jobs; instance_ids text[]; kinds text[]: of the last error, Unknown: none was stored; younger_than_s:
 --        since they failed; each null: any. retry_from: the stage to begin at, null: what has changed decides. A job
 --        named by id is in the result whatever its status is.
 -- Gives  job_id; status; refusal, null: it would be retried: running, waits, done, published or shown; post: its
@@ -18,8 +18,9 @@ with wanted as (
         )
         and (
             %(kinds)s::text[] is null
-            or (
-                select e.kind from generation_errors as e where e.generation_id = g.id order by e.id desc limit 1
+            or coalesce(
+                (select e.kind from generation_errors as e where e.generation_id = g.id order by e.id desc limit 1),
+                'Unknown'
             ) = any (%(kinds)s::text[])
         )
 )
