@@ -91,3 +91,41 @@ def test_a_kind_of_error_is_retried_as_it_is_listed(served: Any, operator: httpx
     assert "2+jobs+retried" in answered.headers["location"]
     status = dict(served.sql("select id, status from blog_generations where id = any(%s)", [*fresh, old]))
     assert status == dict.fromkeys(fresh, "PENDING") | {old: "FAILED"}
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_action_returns_to_its_page_also_behind_tls(served: Any, operator: httpx.Client, scheme: str) -> None:
+    """A proxy that ends TLS passes the host on."""
+    job(served, "tls")
+    host = served.address.partition("://")[2]
+
+    def location(referer: str) -> str:
+        form = {"key": key(operator), "site": "tls", "do": "resume"}
+        served.sql("update sites set paused_at = now(), pause_reason = 'r' where instance_id = 'tls'")
+        answered = operator.post("/sites/change", data=form, headers={"referer": referer})
+        assert answered.status_code == 303
+        return str(answered.headers["location"])
+
+    assert location(f"{scheme}://{host}/sites?text=t+ls&note=old") == "/sites?text=t+ls&note=site+tls+is+resumed"
+    for foreign in (f"{scheme}://evil.example/jobs", f"{scheme}://{host}.evil.example/", "ftp://x/", "http://[", "x"):
+        assert location(foreign) == "/sites?note=site+tls+is+resumed", foreign
+    assert location(f"{scheme}://{host}//evil.example/").startswith("/?note="), "the path of another server"
+
+
+def test_a_worker_without_slots_is_shown(served: Any, operator: httpx.Client) -> None:
+    served.sql(
+        "insert into workers (worker_id, name, host, pid, version, concurrency, in_flight, lease_until) "
+        "values (gen_random_uuid(), 'none', 'h', 1, '1', 0, 0, now() + interval '1 hour')"
+    )
+
+    answered = operator.get("/workers")
+
+    assert (answered.status_code, "0 of 0" in answered.text) == (200, True)
+
+
+@pytest.mark.parametrize("target", ["stages", "workers"])
+def test_an_unknown_action_changes_nothing(served: Any, operator: httpx.Client, target: str) -> None:
+    form = {"key": key(operator), "stage": "image", "name": "none", "do": "stop"}
+
+    assert operator.post(f"/{target}/change", data=form).status_code == 400
+    assert served.sql("select stage from stage_pauses union all select name from quiet_workers") == []

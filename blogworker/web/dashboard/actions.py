@@ -117,11 +117,16 @@ async def change_site(request: Request, principal: Principal, form: Form) -> Res
 async def change_worker(request: Request, principal: Principal, form: Form) -> Response:
     """Let a worker claim nothing, or claim again."""
     name = form.one("name")
-    if form.one("do") == "resume":
-        await resume_worker(request.app.state.database, name)
-        return back(request, f"worker {name} claims again", default="/workers")
-    await quiet_worker(request.app.state.database, name, reason=f"set by {principal.name}")
-    return back(request, f"worker {name} claims nothing now", default="/workers")
+    match form.one("do"):
+        case "resume":
+            await resume_worker(request.app.state.database, name)
+            done = f"worker {name} claims again"
+        case "quiet":
+            await quiet_worker(request.app.state.database, name, reason=f"set by {principal.name}")
+            done = f"worker {name} claims nothing now"
+        case _:
+            raise SettingsError("unknown action")
+    return back(request, done, default="/workers")
 
 
 async def change_stage(request: Request, principal: Principal, form: Form) -> Response:
@@ -129,11 +134,16 @@ async def change_stage(request: Request, principal: Principal, form: Form) -> Re
     stage = form.one("stage")
     if stage not in list(Stage):
         raise SettingsError("there is no such stage")
-    if form.one("do") == "resume":
-        await resume_stages(request.app.state.database, [Stage(stage)])
-        return back(request, f"stage {stage} is resumed", default="/workers")
-    await pause_stages(request.app.state.database, [Stage(stage)], reason=f"paused by {principal.name}")
-    return back(request, f"stage {stage} is paused", default="/workers")
+    match form.one("do"):
+        case "resume":
+            await resume_stages(request.app.state.database, [Stage(stage)])
+            done = f"stage {stage} is resumed"
+        case "pause":
+            await pause_stages(request.app.state.database, [Stage(stage)], reason=f"paused by {principal.name}")
+            done = f"stage {stage} is paused"
+        case _:
+            raise SettingsError("unknown action")
+    return back(request, done, default="/workers")
 
 
 def _weight(text: str) -> float:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -216,9 +216,16 @@ def _own_path(path: str) -> str:
 
 def back(request: Request, note: str, *, default: str = "/") -> Response:
     """Return to the page of the form with a note of what was done."""
-    referer = request.headers.get("referer", "")
-    origin = f"{request.url.scheme}://{request.url.netloc}"
-    path = referer.removeprefix(origin) if referer.startswith(f"{origin}/") else default
-    path, _, query = _own_path(path).partition("?")
+    path, _, query = _own_path(_came_from(request) or default).partition("?")
     kept = [(name, value) for name, value in parse_qsl(query) if name != "note"]
     return RedirectResponse(f"{path}?{urlencode([*kept, ('note', note)])}", 303)
+
+
+def _came_from(request: Request) -> str | None:
+    """Return the path and query of our own page that sent a form. Its scheme may differ: a proxy ends TLS."""
+    try:
+        sender = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return None
+    is_own = sender.scheme in ("http", "https") and sender.netloc.lower() == request.url.netloc.lower()
+    return urlunsplit(("", "", sender.path, sender.query, "")) if is_own else None
