@@ -23,6 +23,7 @@ from blogworker.queue.validation import site_faults
 SHAPE = re.compile(r"bw_[A-Za-z0-9_-]{49}")
 NAME = re.compile(r"[\w.@ -]{1,100}")
 SUM = 6  # characters
+SHORTEST_S = 1
 
 
 class Scope(StrEnum):
@@ -86,11 +87,13 @@ async def create_token(
     expires_s: float | None,
 ) -> tuple[str, TokenState]:
     """Create a token and return it: this is the only time that it can be seen. Raises SettingsError if the name is
-    taken or the id of a site cannot exist. A site may be new: it is created with its first job."""
+    taken, the lifetime is too short, or the id of a site cannot exist. A site may be new: its first job creates it."""
     if NAME.fullmatch(name) is None:
         raise SettingsError("the name of a token has 1 to 100 letters, digits, spaces and . @ - _")
     if faults := [fault for site in instance_ids or [] for fault in site_faults(site)]:
         raise SettingsError("\n".join(faults))
+    if expires_s is not None and expires_s < SHORTEST_S:
+        raise SettingsError(f"a token is valid for {SHORTEST_S} s at least: without a lifetime, until it is revoked")
     token = new_token()
     async with database.transaction() as statements:
         stored = await statements.maybe(

@@ -24,7 +24,9 @@ BEARER = re.compile(r"bearer +([\x21-\x7e]+) *", re.IGNORECASE)
 REMEMBERED_S = 2.0  # after this time a revoked token is refused
 MOST_REMEMBERED = 10_000
 REFUSALS_A_MINUTE = 120  # wrong tokens of one address
+LOOKUPS_A_MINUTE = 600  # of its wrong tokens in the database
 NOTED_EVERY_S = 60.0
+WRONG_TOKENS = "too many wrong tokens from this address"
 
 
 @dataclass(slots=True)
@@ -64,6 +66,7 @@ class Gatekeeper:
         self._noted: dict[int, float] = {}
         self._allowances: dict[int, Allowance] = {}
         self._refusals: dict[str, Allowance] = {}
+        self._lookups: dict[str, Allowance] = {}
 
     async def principal(self, token: str, *, address: str) -> Principal:
         """Return who has the token. Raises Problem 401, or 429 when the caller or its address calls too often."""
@@ -73,7 +76,7 @@ class Gatekeeper:
         key = sha256(token.encode()).digest()
         found = self._known.get(key)
         if found is None or found[0] <= now:
-            principal = await find_token(self._database, token)
+            principal = await self._found(token, address, was_valid=found is not None)
             if principal is None:
                 self._known.pop(key, None)
                 raise self._refused(address)
@@ -94,6 +97,24 @@ class Gatekeeper:
                 raise
         return principal
 
+    async def _found(self, token: str, address: str, *, was_valid: bool) -> Principal | None:
+        """Look a token up in the database. Raises Problem 429 for an address with very many wrong tokens; only wrong
+        ones count, and one that was valid is always looked up."""
+        if was_valid:
+            return await find_token(self._database, token)
+        allowance = self._lookups.get(address)
+        if allowance is None:
+            allowance = _bounded(self._lookups)[address] = Allowance(LOOKUPS_A_MINUTE)
+        if wait_s := allowance.take(self._clock()):
+            raise _too_many(wait_s, WRONG_TOKENS)
+        is_wrong = False
+        try:
+            principal = await find_token(self._database, token)
+            is_wrong = principal is None
+        finally:
+            allowance.left += 0 if is_wrong else 1
+        return principal
+
     def _refused(self, address: str) -> Problem:
         """Return 401, or 429 for an address with many wrong tokens. A valid token never gets here: behind a proxy all
         callers have the same address."""
@@ -101,7 +122,7 @@ class Gatekeeper:
         if found is None:
             found = _bounded(self._refusals)[address] = Allowance(REFUSALS_A_MINUTE)
         if wait_s := found.take(self._clock()):
-            return _too_many(wait_s, "too many wrong tokens from this address")
+            return _too_many(wait_s, WRONG_TOKENS)
         return unauthorized("the token is wrong, expired or revoked: see `blogworker tokens`")
 
 

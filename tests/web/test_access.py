@@ -1,14 +1,18 @@
 """Who may do what: tokens, scopes, sites, expiry, revocation, rates."""
 
+import os
 import subprocess
 import sys
 import time
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
 from blogworker.ops.tokens import is_well_formed, new_token
+from blogworker.web.access import LOOKUPS_A_MINUTE, REFUSALS_A_MINUTE, Gatekeeper
+from blogworker.web.problems import Problem
 
 from .conftest import serving
 
@@ -143,6 +147,56 @@ def test_a_token_may_call_only_so_often(database_url: str, tmp_path: Any) -> Non
     assert int(answers[-1].headers["retry-after"]) in range(1, 9)
 
 
+class Tokens:
+    """A database in which every token is valid, or none."""
+
+    def __init__(self, *, valid: bool) -> None:
+        self.valid = valid
+        self.lookups = 0
+
+    async def maybe(self, name: str, **_: object) -> dict[str, object] | None:
+        self.lookups += 1
+        facts = {"token_id": self.lookups, "name": "n", "scopes": ["read"], "instance_ids": None, "expires_in_s": None}
+        return facts if self.valid else None
+
+    async def execute(self, *_: object, **__: object) -> None:
+        """Note the use."""
+
+
+def test_wrong_tokens_of_one_address_cost_few_lookups() -> None:
+    database = Tokens(valid=False)
+    keeper = Gatekeeper(database, rpm=600)  # type: ignore[arg-type]
+
+    async def statuses() -> list[int]:
+        found = []
+        for _ in range(1_000):
+            with pytest.raises(Problem) as refused:
+                await keeper.principal(new_token(), address="192.0.2.1")
+            found.append(refused.value.status)
+        return found
+
+    found = anyio.run(statuses)
+
+    assert found.count(401) == pytest.approx(REFUSALS_A_MINUTE / 4, abs=5)
+    assert set(found) == {401, 429}
+    assert database.lookups == pytest.approx(LOOKUPS_A_MINUTE / 4, abs=20)
+
+
+def test_many_valid_tokens_of_one_address_are_let_in() -> None:
+    """Behind a proxy all callers have the same address."""
+    database = Tokens(valid=True)
+    keeper = Gatekeeper(database, rpm=600)  # type: ignore[arg-type]
+
+    async def enter() -> None:
+        tokens = [new_token() for _ in range(1_000)]
+        for token in tokens:
+            await keeper.principal(token, address="192.0.2.1")
+
+    anyio.run(enter)
+
+    assert database.lookups == 1_000
+
+
 def test_typing_errors_in_a_token_are_seen_without_the_database() -> None:
     token = new_token()
     wrong = [token[:place] + ("x" if token[place] != "x" else "y") + token[place + 1 :] for place in range(3, 52)]
@@ -152,10 +206,12 @@ def test_typing_errors_in_a_token_are_seen_without_the_database() -> None:
 
 
 def test_tokens_are_listed_made_and_revoked_by_commands(database_url: str, tmp_path: Any) -> None:
+    uninstalled = {name: value for name, value in os.environ.items() if name == "PYTHONPATH"}  # a checkout's own code
+
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, "-m", "blogworker", "tokens", *arguments],
-            env={"DATABASE_URL": database_url, "PATH": "", "COLUMNS": "200"},
+            env={"DATABASE_URL": database_url, "PATH": "", "COLUMNS": "200"} | uninstalled,
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -168,6 +224,9 @@ def test_tokens_are_listed_made_and_revoked_by_commands(database_url: str, tmp_p
     assert run("create", "a\x1b[31m", "--scope", "intake").returncode == 2
     assert run("create", "b", "--scope", "all").returncode == 2
     assert run("create", "b").returncode == 2
+    for lifetime in ("0", "0d", "0.5s"):
+        refused = run("create", "c", "--scope", "read", "--expires", lifetime)
+        assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1), refused.stderr
     listed = run().stdout
     assert "shop backend" in listed
     assert "valid" in listed
