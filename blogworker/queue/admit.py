@@ -23,8 +23,7 @@ def arrivals() -> Batches:
 async def admit(database: Database, batches: Batches | None = None) -> int:
     """Admit all announced sites. Return how many joined the line. Any worker may do this at any time."""
     joined: int = sum(row["joined"] for row in await (batches or arrivals()).run(database))
-    if not joined:
-        await database.briefly(("queue/forget_arrivals", {}))
+    await database.briefly(("queue/forget_arrivals", {}))
     return joined
 
 

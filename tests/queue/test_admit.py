@@ -70,6 +70,39 @@ async def test_locked_sites_do_not_delay_others(psql, another_psql, database, cl
     assert await admit(database) == 3 * WITH_A_CLAIM
 
 
+async def test_many_arrivals_of_a_locked_site_do_not_hide_another_site(psql, another_psql, database, claimer):
+    """One site is locked for long and gets jobs one by one, more than are looked at. Another site is due after them."""
+    await psql.run("insert into sites (instance_id) values ('locked'), ('free')")
+    async with another_psql.connection.transaction():
+        await another_psql.run("update sites set name = 'x' where instance_id = 'locked'")
+        await psql.insert("locked")
+        await psql.run(
+            "insert into site_arrivals (instance_id, notified) select 'locked', false from generate_series(1, 20000)"
+        )
+        await psql.insert("free")
+
+        for _ in range(3):
+            await admit(database)
+
+        assert await claimer.sites() == ["free"]
+        assert await psql.value("select count(*) from site_arrivals") == 1
+
+    await admit(database)
+    assert await claimer.sites() == ["locked"]
+
+
+async def test_of_repeated_arrivals_none_that_another_transaction_uses_is_deleted(psql, another_psql, database):
+    """An admit in progress may have looked for jobs before the later ones were there."""
+    await psql.run("insert into sites (instance_id) values ('shop')")
+    await psql.run("insert into site_arrivals (instance_id, notified) select 'shop', false from generate_series(1, 3)")
+    async with another_psql.connection.transaction():
+        await another_psql.run("delete from site_arrivals where id = (select min(id) from site_arrivals)")
+
+        await database.briefly(("queue/forget_arrivals", {}))
+
+    assert await psql.value("select count(*) from site_arrivals") == 2
+
+
 async def test_sites_of_every_batch_join_at_the_lowest_virtual_time(psql, database):
     """Fairness: who joins is next, and saves up no credit, whichever batch brings it."""
     await psql.run("insert into sites (instance_id, ready, virtual_time) values ('old', true, 40), ('older', true, 50)")

@@ -56,6 +56,7 @@ class Stage:
         every = [row["id"] for row in await self.psql.run("select id from blog_generations")]
         parameters = {
             "queue/admit_sites": {"batch": 50, "only": None, "skipped": []},
+            "queue/forget_arrivals": {},
             "queue/reconcile_sites": {"batch": 50, "only": None, "skipped": []},
             "queue/claim": asked(self.worker_id),
             "queue/claim paced": asked(self.worker_id, PACED),
@@ -99,6 +100,7 @@ AT_HELD_SITES = {
 NEVER_WAIT = [
     "spend/check_budgets",
     "queue/admit_sites",
+    "queue/forget_arrivals",
     "queue/reconcile_sites",
     "queue/claim",
     "queue/claim paced",
