@@ -86,7 +86,7 @@ begin
                 select
                 from blog_generations as g
                 where g.instance_id = s.instance_id and g.status = 'PENDING'
-                limit s.max_pending + 1
+                limit s.max_pending::bigint + 1
             ) as p
         ) as w
         where s.max_pending is not null

@@ -174,6 +174,17 @@ async def test_a_site_is_refused_at_its_own_limit_before_the_queue_is_full(datab
     assert (await enqueue(database, blog("quiet"))).created
 
 
+async def test_the_highest_possible_limits_refuse_nothing(psql):
+    await psql.run(
+        "insert into sites (instance_id, max_pending, max_in_flight) values ('shop', 2147483647, 2147483647)"
+    )
+
+    await psql.run("select enqueue_blog('shop', 'keyword', 'k', queue_size_limit => 2147483647)")
+    await psql.insert("shop", 2)
+
+    assert await psql.value("select count(*) from blog_generations") == 3
+
+
 async def test_an_invalid_job_is_refused_before_it_is_sent(database, psql):
     with pytest.raises(InvalidInput) as refused:
         await enqueue(database, blog(keyword=" "))
