@@ -625,7 +625,7 @@ begin
     ) then
         raise exception 'job % cannot go from % to %', old.id, old.status, new.status using errcode = 'BW409';
     end if;
-    if new.status = 'FAILED' and old.stage = 'publish' then
+    if new.status in ('FAILED', 'CANCELLED') and old.stage = 'publish' then
         new := spare_published(new, old.status = 'PROCESSING');
     end if;
     if new.status = 'PROCESSING' then
@@ -1235,10 +1235,10 @@ for each statement when (
 
 -- Posts that are on the site -----------------------------------------------------------------------------------------
 
--- A job whose post is on its site does not fail, whatever went wrong later. `publish.post`: Wix has confirmed it, so
--- the job is DONE. `publish.asked`: Wix was asked to publish and its answer was lost, so it is asked again until it
--- answers.
--- Takes  the row that is about to become FAILED; ran: it was PROCESSING.
+-- A job whose post is on its site does not fail, whatever went wrong later, and is not cancelled. `publish.post`: Wix
+-- has confirmed it, so the job is DONE. `publish.asked`: Wix was asked to publish and its answer was lost, so it is
+-- asked again until it answers, unless a person cancels the job.
+-- Takes  the row that is about to become FAILED or CANCELLED; ran: it was PROCESSING.
 -- Gives  the row as it will be stored.
 create function spare_published(new blog_generations, ran boolean) returns blog_generations language plpgsql volatile as $$
 declare
@@ -1252,7 +1252,7 @@ begin
         where p.generation_id = new.id;
         new.status := 'DONE';
         new.error := null;
-    elsif ran and exists (
+    elsif ran and new.status = 'FAILED' and exists (
         select from generation_stages as s
         where s.generation_id = new.id and s.stage = 'publish.asked' and s.output ->> 'refused' is distinct from 'true'
     ) and not exists (
@@ -1598,7 +1598,21 @@ create trigger release_title before update on blog_generations
 for each row when (new.status = 'CANCELLED' and old.status is distinct from new.status)
 execute function release_title();
 
--- What is published keeps its title and slug, whatever happens to its row.
+-- What is published keeps its title and slug, whatever happens to its row. A job that was deleted before it was DONE is
+-- looked up first, because its checkpoints go with it.
+create function keep_published_titles() returns trigger language plpgsql as $$
+begin
+    if is_published(old.id) then
+        update site_titles as t set generation_id = null where t.generation_id = old.id;
+        update site_slugs as u set generation_id = null where u.generation_id = old.id;
+    end if;
+    return old;
+end
+$$;
+
+create trigger keep_published_titles before delete on blog_generations
+for each row when (old.status <> 'DONE') execute function keep_published_titles();
+
 create function keep_titles() returns trigger language plpgsql as $$
 begin
     delete from site_titles as t using old_rows as o where t.generation_id = o.id and o.status <> 'DONE';
@@ -4932,8 +4946,8 @@ create function own_functions() returns text[] language sql immutable as $$
         'fleet_capacity', 'fleet_needs', 'follow_plans', 'follow_plans_now', 'forget_deleted_draft', 'forget_from',
         'forget_rejected_work', 'forget_work', 'generation_errors_waste', 'hold_budget', 'is_attempt', 'is_claimable',
         'is_in_line', 'is_published', 'is_shown', 'is_started', 'is_suspect', 'job_origin', 'json_number',
-        'keep_all_titles', 'keep_titles', 'line_number', 'made_of', 'nearest_titles', 'needs_shop', 'note_ended_jobs',
-        'note_queue_size', 'note_restore', 'over_budget', 'own_functions', 'pending_count', 'place_in_site',
+        'keep_all_titles', 'keep_published_titles', 'keep_titles', 'line_number', 'made_of', 'nearest_titles',
+        'needs_shop', 'note_ended_jobs', 'note_queue_size', 'note_restore', 'over_budget', 'own_functions', 'pending_count', 'place_in_site',
         'plans_apply', 'plans_guard_removal', 'plans_note_change', 'provider_health_by_hand', 'provider_health_closed',
         'provider_usage_summed', 'queue_size_limit', 'quota_ahead_s', 'quota_cost', 'quota_counted',
         'quota_last_minute', 'quota_moved_on', 'quota_pace', 'quota_rescaled', 'quota_round', 'quota_shown',

@@ -417,10 +417,10 @@ for each statement when (
 
 -- Posts that are on the site -----------------------------------------------------------------------------------------
 
--- A job whose post is on its site does not fail, whatever went wrong later. `publish.post`: Wix has confirmed it, so
--- the job is DONE. `publish.asked`: Wix was asked to publish and its answer was lost, so it is asked again until it
--- answers.
--- Takes  the row that is about to become FAILED; ran: it was PROCESSING.
+-- A job whose post is on its site does not fail, whatever went wrong later, and is not cancelled. `publish.post`: Wix
+-- has confirmed it, so the job is DONE. `publish.asked`: Wix was asked to publish and its answer was lost, so it is
+-- asked again until it answers, unless a person cancels the job.
+-- Takes  the row that is about to become FAILED or CANCELLED; ran: it was PROCESSING.
 -- Gives  the row as it will be stored.
 create function spare_published(new blog_generations, ran boolean) returns blog_generations language plpgsql volatile as $$
 declare
@@ -434,7 +434,7 @@ begin
         where p.generation_id = new.id;
         new.status := 'DONE';
         new.error := null;
-    elsif ran and exists (
+    elsif ran and new.status = 'FAILED' and exists (
         select from generation_stages as s
         where s.generation_id = new.id and s.stage = 'publish.asked' and s.output ->> 'refused' is distinct from 'true'
     ) and not exists (

@@ -384,7 +384,7 @@ begin
     ) then
         raise exception 'job % cannot go from % to %', old.id, old.status, new.status using errcode = 'BW409';
     end if;
-    if new.status = 'FAILED' and old.stage = 'publish' then
+    if new.status in ('FAILED', 'CANCELLED') and old.stage = 'publish' then
         new := spare_published(new, old.status = 'PROCESSING');
     end if;
     if new.status = 'PROCESSING' then

@@ -309,7 +309,21 @@ create trigger release_title before update on blog_generations
 for each row when (new.status = 'CANCELLED' and old.status is distinct from new.status)
 execute function release_title();
 
--- What is published keeps its title and slug, whatever happens to its row.
+-- What is published keeps its title and slug, whatever happens to its row. A job that was deleted before it was DONE is
+-- looked up first, because its checkpoints go with it.
+create function keep_published_titles() returns trigger language plpgsql as $$
+begin
+    if is_published(old.id) then
+        update site_titles as t set generation_id = null where t.generation_id = old.id;
+        update site_slugs as u set generation_id = null where u.generation_id = old.id;
+    end if;
+    return old;
+end
+$$;
+
+create trigger keep_published_titles before delete on blog_generations
+for each row when (old.status <> 'DONE') execute function keep_published_titles();
+
 create function keep_titles() returns trigger language plpgsql as $$
 begin
     delete from site_titles as t using old_rows as o where t.generation_id = o.id and o.status <> 'DONE';

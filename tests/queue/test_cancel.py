@@ -10,6 +10,16 @@ from blogworker.queue.rescue import rescue
 from .ended_jobs import failure, retry
 
 pytestmark = pytest.mark.anyio
+PUBLISHED = """
+insert into generation_stages (generation_id, stage, output, attempt) values (1, 'publish.post', '{"id": "p"}', 1)
+"""
+TITLES = """
+with titles as (
+    insert into site_titles (instance_id, key, title, generation_id) select 'shop', 't' || n, 't', n
+    from generate_series(1, 2) as n
+)
+insert into site_slugs (instance_id, slug, generation_id) select 'shop', 's' || n, n from generate_series(1, 2) as n
+"""
 
 
 async def test_waiting_jobs_are_cancelled_at_once(psql, database, claimer):
@@ -77,6 +87,37 @@ async def test_a_cancelled_job_ends_when_its_worker_died(psql, database, claimer
 
     assert (await rescue(database)).failed == 0
     assert (await psql.job())["status"] == "CANCELLED"
+
+
+@pytest.mark.parametrize("how", ["waits", "worker died", "released"])
+async def test_a_published_post_is_done_and_not_cancelled(psql, database, claimer, settler, how):
+    await psql.insert("shop", 1)
+    (claim,) = (await claimer()).claims
+    await psql.run("update blog_generations set stage = 'publish'")
+    await psql.run(PUBLISHED)
+    if how == "waits":
+        await settler.settle(claim, Retry(failure("Unavailable"), 0))
+    await database.rows("queue/cancel", job_ids=[1])
+    if how == "worker died":
+        await psql.run("update workers set lease_until = now() - interval '1 second'")
+        await rescue(database)
+    if how == "released":
+        assert await settler.settle(claim, Release()) == "DONE"
+
+    job = await psql.job()
+    assert (job["status"], job["error"]) == ("DONE", None)
+
+
+async def test_a_deleted_job_leaves_the_title_of_a_published_post_taken(psql):
+    """Whatever its status was: the next post must not get the same title and address."""
+    await psql.insert("shop", 2, stage="publish")
+    await psql.run(PUBLISHED)
+    await psql.run(TITLES)
+
+    await psql.run("delete from blog_generations")
+
+    assert await psql.value("select array_agg(key) from site_titles") == ["t1"]
+    assert await psql.value("select array_agg(slug) from site_slugs") == ["s1"]
 
 
 async def test_a_cancelled_job_ends_when_it_is_taken_from_its_worker_by_hand(psql, database, claimer):

@@ -1,6 +1,7 @@
 -- cancel: cancel jobs. A waiting job ends at once; a running job is stopped by its worker.
 -- Takes  job_ids bigint[].
--- Gives  job_id, status of each job that had not ended: CANCELLED, or PROCESSING if its worker was notified.
+-- Gives  job_id, status of each job that had not ended: CANCELLED, PROCESSING if its worker was notified, or DONE if
+--        its post is published.
 -- Locks  the jobs, in id order.
 with wanted as (
     select g.id
