@@ -83,7 +83,7 @@ begin
     with happened as materialized (
         select
             gen_random_uuid() as message_id,
-            lower(g.status) as event,
+            case g.status when 'DONE' then 'done' else 'failed' end as event,
             g.id,
             g.instance_id,
             jsonb_build_object(
@@ -120,7 +120,7 @@ begin
                 select from webhooks as w
                 where
                     w.disabled_at is null
-                    and lower(g.status) = any (w.events)
+                    and case g.status when 'DONE' then 'done' else 'failed' end = any (w.events)
                     and coalesce(g.instance_id = any (w.instance_ids), true)
             )
     )

@@ -11,7 +11,7 @@ select
     current_setting('transaction_read_only') = 'on' as read_only,
     current_user::text as role,
     current_schema()::text as schema,
-    case when p.entry like '"%' then replace(btrim(p.entry, '"'), '""', '"') else lower(p.entry) end as wanted,
+    case when p.entry like '"%' then replace(btrim(p.entry, '"'), '""', '"') else lower(p.entry collate "C") end as wanted,
     coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) as may_create,
     array(
         select r.name || ' = ' || quote_literal(r.value)

@@ -60,7 +60,7 @@ from (
         format(
             'grant %%s on %%s to %%I',
             string_agg(
-                lower(w.privilege) || coalesce(' (' || replace(w.columns, ' ', ', ') || ')', ''), ', '
+                lower(w.privilege collate "C") || coalesce(' (' || replace(w.columns, ' ', ', ') || ')', ''), ', '
                 order by w.privilege
             ),
             w.name,
