@@ -4325,7 +4325,7 @@ with started as (
 ),
 
 waiting as (
-    select g.instance_id, count(*) as jobs, min(g.run_at) as since
+    select g.instance_id, count(*) as jobs, min(greatest(g.run_at, g.created_at)) as since
     from blog_generations as g
     where g.status = 'PENDING'
     group by g.instance_id
@@ -4375,7 +4375,7 @@ create table history (
     failed integer not null,
     cancelled integer not null,
     pending integer, -- waiting jobs at its end, counted to 1,000,000; null: it was recorded later
-    wait_p50_s real, -- of jobs that were DONE: from their run_at to their last claim; null: there were none
+    wait_p50_s real, -- of jobs that were DONE: from their run_at, or their creation if it was later, to their last claim; null: there were none
     wait_p95_s real,
     total_p50_s real, -- of the same jobs: from their creation, or their run_at if it was later, to their end
     total_p95_s real
@@ -4556,7 +4556,7 @@ facts as (
             ) as c
         ) as claimable,
         (
-            select extract(epoch from now() - min(j.run_at))::double precision
+            select extract(epoch from now() - min(j.since))::double precision
             from (
                 select s.instance_id
                 from sites as s
@@ -4565,7 +4565,7 @@ facts as (
                 limit 100
             ) as s
             cross join lateral (
-                select g.run_at
+                select greatest(g.run_at, g.created_at) as since
                 from blog_generations as g
                 where g.instance_id = s.instance_id and is_claimable(g) and g.line = any (o.lines)
                 order by g.line desc, g.priority desc, g.id

@@ -12,7 +12,7 @@ with started as (
 ),
 
 waiting as (
-    select g.instance_id, count(*) as jobs, min(g.run_at) as since
+    select g.instance_id, count(*) as jobs, min(greatest(g.run_at, g.created_at)) as since
     from blog_generations as g
     where g.status = 'PENDING'
     group by g.instance_id

@@ -163,7 +163,7 @@ facts as (
             ) as c
         ) as claimable,
         (
-            select extract(epoch from now() - min(j.run_at))::double precision
+            select extract(epoch from now() - min(j.since))::double precision
             from (
                 select s.instance_id
                 from sites as s
@@ -172,7 +172,7 @@ facts as (
                 limit 100
             ) as s
             cross join lateral (
-                select g.run_at
+                select greatest(g.run_at, g.created_at) as since
                 from blog_generations as g
                 where g.instance_id = s.instance_id and is_claimable(g) and g.line = any (o.lines)
                 order by g.line desc, g.priority desc, g.id

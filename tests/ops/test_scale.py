@@ -441,3 +441,28 @@ async def test_the_view_counts_what_could_start_and_says_what_stops_it(database:
         psql.execute(b"delete from workers")
         psql.execute(b"update sites set ready = false")
         assert (await read_scale(database)).workers_wanted >= 1  # nobody has put the sites in line yet
+
+
+@pytest.mark.anyio
+async def test_a_run_at_in_the_past_is_no_wait(database: Database, database_url: str) -> None:
+    """A job waits from its creation at the earliest. One old date would ask for one more worker each minute."""
+    with psycopg.connect(database_url, autocommit=True) as psql:
+        psql.execute(
+            b"insert into blog_generations (instance_id, source_type, source_id, run_at) "
+            b"values ('shop', 'keyword', 'k', '2020-01-01Z')"
+        )
+        await admit(database)
+        longest = psql.execute(b"select extract(epoch from longest_wait) from site_service").fetchall()[0][0]
+        psql.execute(
+            b"set session_replication_role = replica; "
+            b"insert into blog_generations (instance_id, source_type, source_id, status, run_at, created_at, "
+            b"claimed_at, finished_at) select 'shop', 'keyword', 'k', 'DONE', '2020-01-01Z', t, t, t from "
+            b"(select now() - interval '2 minutes') as o (t)"
+        )
+        await database.rows("history/record", sample=1)
+        assert psql.execute(b"select max(wait_p50_s) from history").fetchall() == [(0.0,)]
+
+    heard = await database.one("ops/heartbeat")
+    counted = await database.one("ops/metrics_queue", most=10)
+    waits = [(await read_scale(database)).oldest_wait_s, heard["oldest_wait_s"], counted["oldest_wait_s"], longest]
+    assert all(0 <= wait < 60 for wait in waits), waits

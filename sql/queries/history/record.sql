@@ -36,7 +36,7 @@ minutes as (
             count(*) filter (where g.status = 'FAILED') as failed,
             count(*) filter (where g.status = 'CANCELLED') as cancelled,
             percentile_cont(array[0.5, 0.95]) within group (
-                order by greatest(0, extract(epoch from g.claimed_at - g.run_at)::double precision)
+                order by greatest(0, extract(epoch from g.claimed_at - greatest(g.created_at, g.run_at))::double precision)
             ) filter (where g.status = 'DONE') as wait,
             percentile_cont(array[0.5, 0.95]) within group (
                 order by greatest(0, extract(epoch from g.finished_at - greatest(g.created_at, g.run_at))::double precision)

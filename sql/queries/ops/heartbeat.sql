@@ -11,7 +11,7 @@ select
     pending_count(100000) as pending,
     sites_in_line(10000) as ready_sites,
     (
-        select extract(epoch from now() - min(j.run_at))::double precision
+        select extract(epoch from now() - min(j.since))::double precision
         from (
             select s.instance_id
             from sites as s
@@ -20,7 +20,7 @@ select
             limit 100
         ) as h
         cross join lateral (
-            select g.run_at
+            select greatest(g.run_at, g.created_at) as since
             from blog_generations as g
             where g.instance_id = h.instance_id and g.status = 'PENDING'
             order by g.priority desc, g.id

@@ -19,7 +19,7 @@ select
         ) as p
     ) as scheduled,
     (
-        select extract(epoch from now() - min(j.run_at))::double precision
+        select extract(epoch from now() - min(j.since))::double precision
         from (
             select s.instance_id
             from sites as s
@@ -28,7 +28,7 @@ select
             limit 100
         ) as h
         cross join lateral (
-            select g.run_at
+            select greatest(g.run_at, g.created_at) as since
             from blog_generations as g
             where g.instance_id = h.instance_id and g.status = 'PENDING' and g.line = 0
             order by g.line desc, g.priority desc, g.id
