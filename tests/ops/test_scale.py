@@ -24,6 +24,7 @@ from blogworker.ops.scale import (
     Memory,
     ScaleFacts,
     decide,
+    read_memory,
     read_scale,
 )
 from blogworker.queue.admit import admit
@@ -466,3 +467,16 @@ async def test_a_run_at_in_the_past_is_no_wait(database: Database, database_url:
     counted = await database.one("ops/metrics_queue", most=10)
     waits = [(await read_scale(database)).oldest_wait_s, heard["oldest_wait_s"], counted["oldest_wait_s"], longest]
     assert all(0 <= wait < 60 for wait in waits), waits
+
+
+@pytest.mark.anyio
+async def test_a_decision_from_the_future_is_not_remembered(database: Database, database_url: str) -> None:
+    """The clock was ahead when it was written. The number of workers would stay as it is until then."""
+    with psycopg.connect(database_url, autocommit=True) as psql:
+        psql.execute(
+            b"insert into scalings (host, at, workers, wanted, target) values ('h', now() + interval '1 hour', 1, 9, 2)"
+        )
+
+    memory, _ = await read_memory(database, "h")
+
+    assert (memory.known_s, memory.most_wanted, memory.changed_s) == (None, None, None)
