@@ -188,9 +188,11 @@ begin
 end
 $$;
 
+-- The columns by which `budgeted` and `apply_plan_of_update` may change the pause or the cap.
 create trigger note_floor before update of
-    paused_at, max_in_flight, resume_at, budget_day_usd, budget_month_usd, plan, own_max_in_flight, own_quota_share,
-    share_cap, own_budget_day_usd, own_budget_month_usd
+    paused_at, resume_at, plan, weight, priority, max_in_flight, max_pending, budget_day_usd, budget_month_usd,
+    own_weight, own_priority, own_max_in_flight, own_max_pending, own_budget_day_usd, own_budget_month_usd,
+    own_quota_share, share_cap
 on sites
 for each statement execute function sites_note_floor();
 

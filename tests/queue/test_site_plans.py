@@ -66,6 +66,22 @@ async def test_a_changed_plan_reaches_its_sites_except_in_their_own_values(passi
     ]
 
 
+@pytest.mark.parametrize(
+    "column", ["weight", "priority", "max_pending", "own_weight", "own_priority", "own_max_pending", "own_quota_share"]
+)
+async def test_any_value_can_be_set_while_a_new_cap_has_not_reached_the_site(passing_psql, column):
+    """In a session that sets nothing else: the change of this column also brings the cap."""
+    psql = passing_psql
+    await psql.run("insert into sites (instance_id) values ('shop')")
+    await psql.run("set local session_replication_role = replica")
+    await psql.run("update plans set max_in_flight = 4 where name = 'standard'")
+    await psql.run("set local session_replication_role = origin")
+
+    await psql.run(f"update sites set {column} = 0.5")
+
+    assert await psql.value("select max_in_flight from sites") == 4
+
+
 async def test_a_plan_in_use_and_the_standard_plan_stay(passing_psql):
     psql = passing_psql
     await psql.run("insert into plans (name) values ('gold'), ('silver')")
