@@ -134,6 +134,22 @@ async def test_drafts_on_the_site_are_never_forgotten(psql, database, claimer, s
     assert await checkpoints(psql) == {"image", "publish.draft"}
 
 
+async def test_a_draft_that_was_to_be_made_again_does_not_stop_the_retry_of_others(failed, psql, database):
+    """A person wrote retry_from into the row. Its site may have a draft of it, so it is left out."""
+    await psql.run("update blog_generations set retry_from = 'content' where id = 2")
+    await psql.run(
+        "insert into generation_stages (generation_id, stage, output, attempt) values (2, 'publish.draft', '{}', 1)"
+    )
+
+    outlook = await database.rows(
+        "queue/retry_outlook", job_ids=[2, 3], instance_ids=None, kinds=None, younger_than_s=None, retry_from=None
+    )
+    retried = await database.rows("queue/retry", job_ids=[2, 3], retry_from=None)
+
+    assert [row["refusal"] for row in outlook] == ["shown", None]
+    assert [row["job_id"] for row in retried] == [3]
+
+
 async def test_a_locked_job_is_skipped(failed, another_psql, database):
     await another_psql.run("begin")
     await another_psql.run("select from blog_generations where id = 2 for update")

@@ -1,9 +1,9 @@
 -- retry: requeue ended jobs with a full set of attempts. Each continues from its last checkpoint, or from the stage
 -- that has to be repeated (`retry_stage`).
 -- Takes  job_ids bigint[]: as chosen by `retry_outlook`; retry_from: the stage to begin at, null: what has changed
---        decides.
+--        decides, or the stage in the column retry_from.
 -- Gives  job_id of each job that is PENDING again. A job is left out if it has not ended, if its post is published,
---        and, with retry_from, if its site may have a draft.
+--        and, with a stage to begin at, if its site may have a draft.
 -- Locks  the jobs in id order, skipping those that other transactions have locked.
 with wanted as (
     select g.id
@@ -13,7 +13,7 @@ with wanted as (
         and g.status in ('FAILED', 'CANCELLED')
         and g.finished_at is not null
         and not is_published(g.id)
-        and (%(retry_from)s::text is null or not is_shown(g.id))
+        and (coalesce(%(retry_from)s::text, g.retry_from) is null or not is_shown(g.id))
     order by g.id
     for update of g skip locked
 )

@@ -33,7 +33,7 @@ select
         when is_published(w.id) then 'published'
         when w.status in ('PENDING', 'SCHEDULED') then 'waits'
         when w.status = 'DONE' then 'done'
-        when %(retry_from)s::text is not null and is_shown(w.id) then 'shown'
+        when coalesce(%(retry_from)s::text, w.retry_from) is not null and is_shown(w.id) then 'shown'
     end as refusal,
     (select coalesce(p.url, p.wix_post_id) from blog_posts as p where p.generation_id = w.id) as post,
     w.source_type,
