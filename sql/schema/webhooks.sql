@@ -26,6 +26,7 @@ create table webhooks (
     constraint url_is_short check (length(url) between 1 and 2000),
     constraint events_are_known check (cardinality(events) > 0 and events <@ array['done', 'failed', 'alert']),
     constraint some_site_or_all check (cardinality(instance_ids) between 1 and 1000),
+    constraint no_site_is_null check (array_position(instance_ids, null) is null), -- it would match any site
     constraint reasons_are_short check (
         length(pause_reason) <= 10000 and length(disabled_reason) <= 1000 and length(last_error) <= 1000
     ),

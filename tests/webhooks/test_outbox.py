@@ -8,6 +8,7 @@ import pytest
 from anyio import fail_after
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from psycopg.errors import CheckViolation
 
 from blogworker.bench.scratch import register
 from blogworker.db.pool import Database
@@ -39,6 +40,12 @@ async def settle(settler: Settler, *outcomes: Any) -> None:
         for each, outcome in outcomes:
             await settler.settle(each, outcome)
         keepers.cancel_scope.cancel()
+
+
+async def test_a_null_among_the_sites_of_an_endpoint_is_refused(psql: Psql) -> None:
+    """It would be told of the jobs of all sites."""
+    with pytest.raises(CheckViolation, match="no_site_is_null"):
+        await psql.hook(URL, instance_ids=["shop", None])
 
 
 async def test_nothing_is_written_without_an_endpoint(psql: Psql) -> None:
