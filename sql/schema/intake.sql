@@ -22,6 +22,12 @@ for each row when (restoring()) execute function replace_seeded_row('one');
 
 -- Limits -------------------------------------------------------------------------------------------------------------
 
+-- A limit from a setting, at most 2147483647. Null where it is not a number from 0 on: then the default holds, because
+-- an error here would stop every insert.
+create function limit_in(setting text) returns integer language sql immutable as $$
+    select case when setting ~ '^\s*[0-9]{1,100}\s*$' then least(2147483647, setting::numeric)::integer end
+$$;
+
 -- The limit in force: the caller's own, else that of its session, else that of the database (`alter database d set
 -- blogworker.queue_size_limit = n`), else 10,000. A role that may not update sites can lower it but not raise it
 -- above the database's: the setting of a session is not trusted, because any role can change it.
@@ -30,13 +36,13 @@ declare
     caller name := case
         when current_setting('role') = 'none' then session_user else current_setting('role')::name
     end; -- not current_user: that is the owner while a security definer function calls this
-    wanted integer := coalesce(own, nullif(current_setting('blogworker.queue_size_limit', true), '')::integer);
+    wanted integer := coalesce(own, limit_in(current_setting('blogworker.queue_size_limit', true)));
     given integer;
 begin
     if has_any_column_privilege(caller, 'sites'::regclass, 'UPDATE') then
         return coalesce(wanted, 10000);
     end if;
-    select split_part(c.setting, '=', 2)::integer into given
+    select limit_in(split_part(c.setting, '=', 2)) into given
     from pg_db_role_setting as s
     join pg_database as d on d.datname = current_database() and s.setdatabase in (d.oid, 0)
     cross join unnest(s.setconfig) as c (setting)

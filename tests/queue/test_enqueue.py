@@ -162,6 +162,26 @@ async def test_the_limit_is_ten_thousand_unless_the_database_says_otherwise(psql
         await session.execute("select enqueue_blog('shop', 'keyword', 'k', queue_size_limit => 3)")
 
 
+@pytest.mark.parametrize(
+    ("setting", "limit"), [("", 10_000), ("x", 10_000), ("-5", 10_000), ("1.5", 10_000), ("99999999999", 2_147_483_647)]
+)
+async def test_an_odd_limit_of_the_database_stops_no_insert(psql, database_url, setting, limit):
+    name = await psql.value("select current_database()")
+    await psql.run(f"alter database {name} set blogworker.queue_size_limit = '{setting}'")
+    user = f"{name}_p"[-60:]
+    await psql.run(f"create role {user} login; grant usage on schema public to {user}")
+    await psql.run(f"grant execute on all functions in schema public to {user}")
+    try:
+        for login in (None, user):
+            url = psycopg.conninfo.make_conninfo(database_url, **({"user": login} if login else {}))
+            async with await psycopg.AsyncConnection.connect(url, autocommit=True) as session:
+                await session.execute("select enqueue_blog('shop', 'keyword', 'k')")
+                found = await (await session.execute("select queue_size_limit(null)")).fetchone()
+            assert found == (limit,)
+    finally:
+        await psql.run(f"drop owned by {user}; drop role {user}")
+
+
 async def test_a_site_is_refused_at_its_own_limit_before_the_queue_is_full(database, psql):
     await psql.run("insert into sites (instance_id, max_pending) values ('noisy', 3)")
     await psql.insert("noisy", 3)
