@@ -16,6 +16,11 @@ LONGEST_S = 100 * 366 * 86_400
 BIGGEST_ID = 2**63 - 1
 SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
 JSON = typer.Option(False, "--json", help="Print JSON.")
+OUTCOMES = {
+    "CANCELLED": "cancelled",
+    "PROCESSING": "its worker will stop it",
+    "DONE": "its post is published, so it is done",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -33,8 +38,7 @@ def cancel(
         emit_json([{"id": job_id, "status": status} for job_id, status in found.items()])
     else:
         for job_id, status in found.items():
-            outcome = "its worker will stop it" if status == "PROCESSING" else "cancelled"
-            console().print(f"job {job_id}: {outcome}", highlight=False)
+            console().print(f"job {job_id}: {OUTCOMES[status]}", highlight=False)
     if missing := set(job_ids) - set(found):
         raise BlogworkerError(f"already ended, or unknown: {', '.join(map(str, sorted(missing)))}")
 

@@ -276,3 +276,17 @@ def test_show_prints_the_subject_and_times_in_whole_seconds(cli: Any, sql: Sql) 
     assert re.search(r"^run at +2027-03-04 05:06:07 UTC$", keyword, re.MULTILINE)
     assert "wool…\n" in text
     assert f"text: {('wool ' * 12)[:59]}… " in cli("list").out
+
+
+def test_a_cancel_of_a_published_post_says_that_it_is_done(cli, sql):
+    sql(
+        "insert into blog_generations (instance_id, source_type, source_id, stage) "
+        "values ('a', 'keyword', 'k', 'publish')"
+    )
+    sql(
+        "insert into generation_stages (generation_id, stage, output, attempt) "
+        "values (1, 'publish.post', '{\"id\": \"p\"}', 1)"
+    )
+
+    assert cli("cancel", "1").out == "job 1: its post is published, so it is done\n"
+    assert sql("select status from blog_generations") == [("DONE",)]
