@@ -477,6 +477,6 @@ async def test_a_decision_from_the_future_is_not_remembered(database: Database, 
             b"insert into scalings (host, at, workers, wanted, target) values ('h', now() + interval '1 hour', 1, 9, 2)"
         )
 
-    memory, _ = await read_memory(database, "h")
+    memory, _, _ = await read_memory(database, "h")
 
     assert (memory.known_s, memory.most_wanted, memory.changed_s) == (None, None, None)
