@@ -188,7 +188,7 @@ begin
 end
 $$;
 
--- The columns by which `budgeted` and `apply_plan_of_update` may change the pause or the cap.
+-- The columns with which `budgeted` and `apply_plan_of_update` may change the pause or the cap.
 create trigger note_floor before update of
     paused_at, resume_at, plan, weight, priority, max_in_flight, max_pending, budget_day_usd, budget_month_usd,
     own_weight, own_priority, own_max_in_flight, own_max_pending, own_budget_day_usd, own_budget_month_usd,
@@ -1585,7 +1585,8 @@ $$;
 create function release_title() returns trigger language plpgsql as $$
 begin
     if old.stage in ('ideas', 'content') and not exists (
-        select from generation_stages as s where s.generation_id = old.id and s.stage like 'content%' and s.stage <> 'content.forgotten'
+        select from generation_stages as s
+        where s.generation_id = old.id and s.stage like 'content%' and s.stage <> 'content.forgotten'
     ) then
         delete from site_titles as t where t.generation_id = old.id;
         delete from site_slugs as u where u.generation_id = old.id;
@@ -4383,7 +4384,7 @@ create table history (
     failed integer not null,
     cancelled integer not null,
     pending integer, -- waiting jobs at its end, counted to 1,000,000; null: it was recorded later
-    wait_p50_s real, -- of jobs that were DONE: from their run_at, or their creation if it was later, to their last claim; null: there were none
+    wait_p50_s real, -- of DONE jobs: from their run_at or creation, the later one, to the last claim; null: no job
     wait_p95_s real,
     total_p50_s real, -- of the same jobs: from their creation, or their run_at if it was later, to their end
     total_p95_s real

@@ -6,7 +6,7 @@ create table history (
     failed integer not null,
     cancelled integer not null,
     pending integer, -- waiting jobs at its end, counted to 1,000,000; null: it was recorded later
-    wait_p50_s real, -- of jobs that were DONE: from their run_at, or their creation if it was later, to their last claim; null: there were none
+    wait_p50_s real, -- of DONE jobs: from their run_at or creation, the later one, to the last claim; null: no job
     wait_p95_s real,
     total_p50_s real, -- of the same jobs: from their creation, or their run_at if it was later, to their end
     total_p95_s real

@@ -186,7 +186,7 @@ begin
 end
 $$;
 
--- The columns by which `budgeted` and `apply_plan_of_update` may change the pause or the cap.
+-- The columns with which `budgeted` and `apply_plan_of_update` may change the pause or the cap.
 create trigger note_floor before update of
     paused_at, resume_at, plan, weight, priority, max_in_flight, max_pending, budget_day_usd, budget_month_usd,
     own_weight, own_priority, own_max_in_flight, own_max_pending, own_budget_day_usd, own_budget_month_usd,

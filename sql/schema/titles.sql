@@ -294,7 +294,8 @@ $$;
 create function release_title() returns trigger language plpgsql as $$
 begin
     if old.stage in ('ideas', 'content') and not exists (
-        select from generation_stages as s where s.generation_id = old.id and s.stage like 'content%' and s.stage <> 'content.forgotten'
+        select from generation_stages as s
+        where s.generation_id = old.id and s.stage like 'content%' and s.stage <> 'content.forgotten'
     ) then
         delete from site_titles as t where t.generation_id = old.id;
         delete from site_slugs as u where u.generation_id = old.id;
