@@ -11,7 +11,7 @@ from blogworker.redact import SECRETS
 from blogworker.section import Secret, Section, from_json
 
 SHORTEST_KEY = 32  # characters
-AFTER_HOST = re.compile(r"^.*?://[^/?#]*[/?#]?")  # what it leaves of an address lets anybody send
+AFTER_HOST = re.compile(r"^.*?://[^/?#]*[/?#]?")  # removed from an address; the rest is enough to send to it
 
 
 def _long_enough(keys: SecretStr | None) -> SecretStr | None:

@@ -27,7 +27,7 @@ class Units:
     failed: tuple[int, ...] = ()
 
     def without(self, quiet: Set[int]) -> "Units":
-        """Return the units, with those that claim nothing as if they drained: they count as none and are left alone."""
+        """Return the units, with quiet ones among those that stop: they are not counted, and not stopped again."""
         claiming = tuple(number for number in self.running if number not in quiet)
         return replace(self, running=claiming, stopping=(*self.stopping, *sorted(quiet)))
 

@@ -43,7 +43,7 @@ async def settle(settler: Settler, *outcomes: Any) -> None:
 
 
 async def test_a_null_among_the_sites_of_an_endpoint_is_refused(psql: Psql) -> None:
-    """It would be told of the jobs of all sites."""
+    """It would get the jobs of all sites."""
     with pytest.raises(CheckViolation, match="no_site_is_null"):
         await psql.hook(URL, instance_ids=["shop", None])
 
