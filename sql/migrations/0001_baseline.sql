@@ -2293,7 +2293,8 @@ $$;
 --   A refund moves the clock back no further than the provider's bucket had room for at the report: a bucket that was full
 --   meanwhile, or becomes full before a granted call can start, keeps no credit. It counts at the lower of the price at
 --   the grant and the present one, because a call that was charged fifty times as much at a fiftieth of the pace gives
---   back only its own tokens.
+--   back only its own tokens. While usage beyond an estimate is ahead, which may have been charged at the full pace, it
+--   counts at the price of the full pace.
 --   A refund moves up the calls that are granted, an excess delays them: as returned_s changes they go sooner or later
 --   by as much.
 --   A new epoch revokes what is granted and has not started: the clock of tokens goes back to where it was before the
@@ -2301,8 +2302,10 @@ $$;
 --   of trouble would leave sparse calls behind it, and a free minute dense ones. What was used beyond estimates stays.
 --
 -- Outside the invariant, because it cannot be known earlier: an excess counts from its report, and for a process from
--- its next round, at most half a second later. The places of calls that leave before they start go once more. For a
--- provider that never corrects an estimate, the pace follows what its headers say.
+-- its next round, at most half a second later. A call that waits for its request or a block, and not for tokens, is
+-- delayed by the whole excess: it goes too late, by at most what it was granted ahead, and the next ones that much
+-- closer to it. The places of calls that leave before they start go once more. For a provider that never corrects an
+-- estimate, the pace follows what its headers say.
 --
 -- Spares: further calls that the process may start within seconds, without another round. They are counted when they are
 -- granted. Only a bucket that counts no tokens has them, where no call waits, and while half of its burst is left.
@@ -2399,7 +2402,13 @@ begin
     end if;
     if cardinality(unused_tokens) > 0 and cost.token_s > 0 then
         select
-            coalesce(sum(greatest(0, u.tokens) * least(u.token_s, cost.token_s)), 0),
+            coalesce(
+                sum(
+                    greatest(0, u.tokens)
+                    * least(u.token_s, cost.token_s * case when q.excess_clock > t then pace else 1 end)
+                ),
+                0
+            ),
             least(1e10, coalesce(sum(greatest(0, -u.tokens)) * cost.token_s, 0))
         into refund_s, excess_s
         from unnest(unused_tokens, unused_token_s) as u (tokens, token_s);

@@ -1,19 +1,18 @@
 """One bucket and the calls that it granted, as the database and a model of its callers see them.
 
-Time passes by moving the bucket's clocks into the past. A call's start is the reading of the database clock by which
-its reservation was made, plus its wait, plus all the time that passed in this way before.
+Time passes only where a test moves the clock. A call's start is the time at which its reservation was made, plus its
+wait.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
 
 from blogworker.db.sql import query
 
-from .clocks import look, passed, round_of
+from .clocks import look, round_of
+from .stopped import StoppedClock, at_stopped_time
 
 SLOT_S = 5
 
@@ -25,6 +24,7 @@ class Call:
     request_s: float  # its charge, as a worker keeps it
     token_s: float
     epoch: int
+    granted_at: float
     granted: float  # the start in its first answer
     soonest: float
     returned_s: float
@@ -42,17 +42,18 @@ class Call:
 class Tap:
     """One bucket, and the calls it granted."""
 
-    session: psycopg.Connection[dict[str, Any]]
+    clock: StoppedClock
     rpm: int
     tpm: int | None = None
     burst_s: float = 1.0
-    passed_s: float = 0.0
     epoch: int = 0
     client_id: UUID = field(default_factory=uuid4)
     sent: int = 0
     granted: list[Call] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.session = self.clock.session
+        self.clock.reset()
         self.session.execute("delete from quotas")
         self.session.execute("delete from quota_waits")
         self.session.execute(
@@ -90,6 +91,7 @@ class Tap:
                 number=self.sent,
             ),
         ).fetchone()
+        self.clock.tick()
         read_at = self.row()["updated_at"].timestamp()
         if row["epoch"] != self.epoch:
             self.epoch = row["epoch"]
@@ -98,7 +100,7 @@ class Tap:
         for place, size in enumerate(tokens):
             if row["waits"][place] is not None:
                 # As exact as the clocks, so that ties are ties.
-                start, soonest = (round(read_at + row[s][place] + self.passed_s, 6) for s in ("waits", "soonest"))
+                start, soonest = (round(read_at + row[s][place], 6) for s in ("waits", "soonest"))
                 self.granted.append(
                     Call(
                         start,
@@ -106,6 +108,7 @@ class Tap:
                         row["request_s"][place],
                         row["token_s"][place],
                         row["epoch"],
+                        granted_at=read_at,
                         granted=start,
                         soonest=soonest,
                         returned_s=row["returned_at_s"][place],
@@ -115,7 +118,6 @@ class Tap:
 
     def move_up(self, now: float, returned_s: float) -> None:
         """Move waiting calls up by the refund."""
-        now += self.passed_s
         for call in self.granted:
             if call.start > now:
                 moved = call.granted - (returned_s - call.returned_s)
@@ -123,7 +125,7 @@ class Tap:
 
     def leave(self, now: float) -> None:
         """Remove granted calls that are not due: they ask again."""
-        self.granted = [call for call in self.granted if call.start <= now + self.passed_s]
+        self.granted = [call for call in self.granted if call.start <= now]
 
     def wait_s(self, tokens: int = 0) -> float:
         """The wait for one call that is granted."""
@@ -145,45 +147,41 @@ class Tap:
         self.round(unused=[call.unused(used)] if call.token_s else ())
 
     def block(self, seconds: float) -> None:
-        self.session.execute(query("quota/block"), {"name": "q", "seconds": seconds})
+        self.clock.run("block", name="q", seconds=seconds)
 
     def slow_down(self) -> None:
-        self.session.execute(query("quota/slow_down"), {"name": "q"})
+        self.clock.run("slow_down", name="q")
 
     def set(self, *, rpm: int | None = None, tpm: int | None = None) -> None:
-        self.session.execute(
-            query("quota/set_bucket"),
-            {"name": "q", "requests_per_minute": rpm, "tokens_per_minute": tpm, "pinned": True},
-        )
+        self.clock.run("set_bucket", name="q", requests_per_minute=rpm, tokens_per_minute=tpm, pinned=True)
 
     def learn(self, *, requests_left=None, tokens_left=None, requests_limit=None, tokens_limit=None) -> None:
-        self.session.execute(
-            query("quota/learn"),
-            {
-                "name": "q",
-                "requests_limit": requests_limit,
-                "tokens_limit": tokens_limit,
-                "requests_left": requests_left,
-                "tokens_left": tokens_left,
-            },
+        self.clock.run(
+            "learn",
+            name="q",
+            requests_limit=requests_limit,
+            tokens_limit=tokens_limit,
+            requests_left=requests_left,
+            tokens_left=tokens_left,
         )
 
     def pass_time(self, seconds: float) -> None:
-        slots = round(seconds / SLOT_S)  # of the last minute's figures
-        self.session.execute(f"update quotas set {passed(seconds)}, newest_slot = newest_slot - {slots}")
-        self.passed_s += seconds
+        self.clock.move(seconds)
 
     def pace(self) -> float:
         """The part of the limit that is in use now."""
-        cost = self.session.execute("select k.* from quotas as q, quota_cost(q, clock_timestamp()) as k").fetchone()
+        cost = self.session.execute(
+            at_stopped_time("select k.* from quotas as q, quota_cost(q, clock_timestamp()) as k")
+        ).fetchone()
         return 60 / (self.rpm * cost["request_s"])
 
     def ahead_s(self) -> float:
         """How long no call can start, as claims see it."""
-        return self.session.execute("select quota_ahead_s(q, clock_timestamp()) as s from quotas as q").fetchone()["s"]
+        ahead = at_stopped_time("select quota_ahead_s(q, clock_timestamp()) as s from quotas as q")
+        return self.session.execute(ahead).fetchone()["s"]
 
     def now(self) -> float:
-        return self.session.execute("select clock_timestamp() as t").fetchone()["t"].timestamp()
+        return self.clock.now()
 
     def row(self):
         return self.session.execute("select * from quotas").fetchone()

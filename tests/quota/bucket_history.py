@@ -29,11 +29,8 @@ class Play:
 
     def began(self) -> list[Call]:
         """Started calls that have not reported their usage, last first."""
-        now = self.now()
+        now = self.tap.now()
         return [c for c in self.open() if c.start <= now]
-
-    def now(self) -> float:
-        return self.tap.now() + self.tap.passed_s
 
     def open(self) -> list[Call]:
         """Calls whose quota can still be refunded, last first."""
@@ -57,14 +54,14 @@ class Play:
             case "reconcile" if calls := self.began():
                 call = calls[value[0] % len(calls)]
                 self.used[call] = value[1]
-                self.reports.append((self.now(), "report", value[1] - call.tokens))  # the provider knows it first
+                self.reports.append((self.tap.now(), "report", value[1] - call.tokens))  # the provider knows it first
                 self.tap.reconcile(call, value[1])
             case "slow down":
                 self.tap.slow_down()
                 self.tap.round()
             case "limit":
                 self.tap.set(tpm=value)
-                self.reports.append((self.now(), "limit", value))
+                self.reports.append((self.tap.now(), "limit", value))
                 self.tap.round()
 
     def returned_s(self) -> float:
@@ -72,14 +69,20 @@ class Play:
         unused = [max(0, call.tokens_s - used * call.token_s) for call, used in self.used.items()]
         return sum(max(call.request_s, call.tokens_s) for call in self.undone) + sum(unused)
 
+    def late_s(self) -> float:
+        """How late calls go at most that waited for something else than tokens when an excess came."""
+        return max(
+            (c.soonest - c.granted_at for c in self.tap.granted if c.start > c.granted == c.soonest), default=0.0
+        )
+
     def lacking_s(self) -> float:
         """The largest shortage in the provider's bucket of tokens when a call started, in seconds."""
         starts = [(call.start, "start", call.tokens) for call in self.tap.granted if call not in self.undone]
         return Vendor(self.tap.tpm, self.tap.burst_s).play(starts + self.reports)
 
 
-def play(session, limit, steps) -> Play:
-    played = Play(Tap(session, *limit))
+def play(clock, limit, steps) -> Play:
+    played = Play(Tap(clock, *limit))
     for step, value in steps:
         played.step(step, value)
     return played

@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import HealthCheck, settings
 
-CLOCKS = ("requests_clock", "tokens_clock", "blocked_until", "learned_at", "slowed_at")
 ROUNDING_S = 0.001  # the clocks are kept in microseconds
 
 bounded = settings(
@@ -17,8 +16,8 @@ bounded = settings(
 
 
 def near(seconds: float) -> Any:
-    """Up to the moment that passes between two statements."""
-    return pytest.approx(seconds, abs=0.5)
+    """Up to the ticks of some dozens of rounds."""
+    return pytest.approx(seconds, abs=0.02)
 
 
 def round_of(
@@ -68,15 +67,6 @@ def round_of(
 def look(name: str = "q") -> dict[str, Any]:
     """The parameters of a round whose one call, behind all others, is refused: `expected_s` says when it could go."""
     return round_of([0], name=name, turns=[float("inf")], longest_wait_s=-1.0)
-
-
-def passed(seconds: float) -> str:
-    """The assignments of an UPDATE of `quotas` that let time pass: what is stored moves into the past."""
-    move = f"- make_interval(secs => {seconds})"
-    lists = ("line_clocks", "line_soonest")
-    moved = [f"{name} = {name} {move}" for name in (*CLOCKS, "excess_clock")]
-    moved += [f"{name} = array(select at {move} from unnest({name}) as at)" for name in lists]
-    return ", ".join(moved)
 
 
 @dataclass

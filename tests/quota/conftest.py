@@ -1,6 +1,7 @@
 """A database with buckets to reserve from."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,6 +13,7 @@ from blogworker.quota.breaker import Breakers
 from blogworker.quota.bucket_client import BucketClient
 
 from .breaker_calls import Person
+from .stopped import StoppedClock
 from .wire import BUCKET, Wire, reserve
 
 
@@ -19,6 +21,11 @@ from .wire import BUCKET, Wire, reserve
 def session(module_url: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(module_url, autocommit=True, row_factory=dict_row) as connection:
         yield connection
+
+
+@pytest.fixture(scope="module")
+def clock(session: psycopg.Connection[dict[str, Any]]) -> StoppedClock:
+    return StoppedClock(session)
 
 
 @pytest.fixture

@@ -1,23 +1,19 @@
-"""A bucket, the processes that wait for it, and the time, which passes by moving what is stored into the past."""
+"""A bucket, and the processes that wait for it. Time passes only where a test moves the clock."""
 
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Any
 from uuid import UUID, uuid4
-
-import psycopg
 
 from blogworker.db.sql import query
 from blogworker.quota.bucket_client import AHEAD_S, POLL_S
 
-from .clocks import look, passed, round_of
-
-WAITS = ("asked_at", "seen_at", "starts_at", "soonest_at")
+from .clocks import look, round_of
+from .stopped import StoppedClock
 
 
 @dataclass(eq=False)
 class Call:
-    """Times are of the database's clock, without what was let pass."""
+    """Times are of the database's clock, in seconds since 1970."""
 
     turn: float
     tokens: int
@@ -50,20 +46,20 @@ class Call:
 class Line:
     """The bucket. `granted`: calls in the order of their grants; `forgotten`: grants that were returned undelivered."""
 
-    session: psycopg.Connection[dict[str, Any]]
+    clock: StoppedClock
     rpm: int = 60
     tpm: int | None = None
     burst_s: float = 0.0
     ahead_s: float = AHEAD_S
     longest_wait_s: float = 3600.0
-    passed_s: float = 0.0
     rounds: int = 0
-    longest_gap_s: float = 0.0  # real time between two rounds of a process: the database's clock goes on meanwhile
     calls: list[Call] = field(default_factory=list)
     granted: list[Call] = field(default_factory=list)
     forgotten: list[Call] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.session = self.clock.session
+        self.clock.reset()
         self.session.execute("delete from quotas")
         self.session.execute("delete from quota_waits")
         self.session.execute(
@@ -73,14 +69,10 @@ class Line:
         )
 
     def now(self) -> float:
-        row = self.session.execute("select extract(epoch from clock_timestamp())::float8 as t").fetchone()
-        return row["t"] + self.passed_s
+        return self.clock.now()
 
     def pass_time(self, seconds: float) -> None:
-        moved = ", ".join(f"{name} = {name} - make_interval(secs => {seconds})" for name in WAITS)
-        self.session.execute(f"update quotas set {passed(seconds)}")
-        self.session.execute(f"update quota_waits set {moved}")
-        self.passed_s += seconds
+        self.clock.move(seconds)
 
     def run(self, seconds: float, *processes: "Process") -> None:
         """Let time pass while these processes ask several times a second, as a client does."""
@@ -95,7 +87,7 @@ class Line:
         return expected_s
 
     def block(self, seconds: float) -> None:
-        self.session.execute(query("quota/block"), {"name": "q", "seconds": seconds})
+        self.clock.run("block", name="q", seconds=seconds)
 
     def bucket(self) -> dict[str, Any]:
         """With `next_at`: when the next call could go, by what is granted."""
@@ -103,7 +95,7 @@ class Line:
         ends = [row["requests_clock"].timestamp() - self.burst_s, row["blocked_until"].timestamp()]
         if self.tpm is not None:
             ends.append(row["tokens_clock"].timestamp() - self.burst_s)
-        return row | {"next_at": max(ends) + self.passed_s}
+        return row | {"next_at": max(ends)}
 
     def waits(self) -> dict[UUID, dict[str, Any]]:
         """The waiting calls, granted or not."""
@@ -112,7 +104,7 @@ class Line:
     def note_grants(self, answered: dict[UUID, dict[str, Any]]) -> None:
         """Find which calls the round that has just been made has granted, and in which order."""
         row, waits, new = self.bucket(), self.waits(), []
-        at = row["updated_at"].timestamp() + self.passed_s  # of the round, if it has granted something
+        at = row["updated_at"].timestamp()  # of the round, if it has granted something
         for call in self.calls:
             if call.granted is not None and call.heard_at is None and call.call_id not in answered:
                 if call.call_id not in waits:
@@ -125,7 +117,7 @@ class Line:
                 continue
             found, answer = waits.get(call.call_id), answered.get(call.call_id)
             if found is not None and found["starts_at"] is not None:
-                start, soonest = (found[name].timestamp() + self.passed_s for name in ("starts_at", "soonest_at"))
+                start, soonest = (found[name].timestamp() for name in ("starts_at", "soonest_at"))
                 call.returned_s, call.request_s, call.token_s = (
                     found[name] for name in ("returned_s", "request_s", "token_s")
                 )
@@ -153,7 +145,6 @@ class Process:
     epoch: int = 0
     waiting: list[Call] = field(default_factory=list)
     heard: list[Call] = field(default_factory=list)
-    polled_at: float = field(default_factory=perf_counter)  # when its latest round began
 
     def ask(self, *turns: float, tokens: int = 0, poll: bool = True) -> list[Call]:
         """Come with a call of each turn."""
@@ -186,7 +177,6 @@ class Process:
         line.rounds += 1
         for call in asks:
             call.came = call.came or line.rounds
-        began = perf_counter()
         row = line.session.execute(
             query("quota/round"),
             round_of(
@@ -202,14 +192,13 @@ class Process:
             ),
         ).fetchone()
         each = ("waits", "soonest", "returned_at_s", "expected_s", "refused", "request_s", "token_s")
+        line.clock.tick()
         answers = {call.call_id: {name: row[name][place] for name in each} for place, call in enumerate(asks)}
         line.note_grants({} if lost else answers)
         if lost:
             return row
         self.epoch = row["epoch"]
         now = line.now()
-        line.longest_gap_s = max(line.longest_gap_s, perf_counter() - self.polled_at)
-        self.polled_at = began
         for call in asks:
             answer = answers[call.call_id]
             if answer["waits"] is not None:
@@ -225,8 +214,8 @@ class Process:
         return row
 
 
-def busy(session, **bucket) -> tuple[Line, Process, Process]:
+def busy(clock, **bucket) -> tuple[Line, Process, Process]:
     """A bucket of one call per second that has just granted one, and two processes."""
-    line = Line(session, **bucket)
+    line = Line(clock, **bucket)
     Process(line).ask(0)
     return line, Process(line), Process(line)

@@ -83,10 +83,8 @@ class Story:
 
     def use(self, process: Process, call: Call, percent: int) -> None:
         self.used[call] = call.tokens * percent // 100
-        before = self.line.now()
+        self.reports.append((self.line.now(), "report", self.used[call] - call.tokens))
         self.poll(process, unused=[call.unused(self.used[call])] if call.token_s else ())
-        at = max(before, self.line.bucket()["updated_at"].timestamp() + self.line.passed_s)
-        self.reports.append((at, "report", self.used[call] - call.tokens))
         for other in self.processes:
             self.poll(other)
 
@@ -109,8 +107,8 @@ class Story:
         return sum(max(call.request_s, call.tokens_s) for call in granted) + sum(unused)
 
 
-def play(session, bucket, processes: int, steps) -> Story:
-    line = Line(session, *bucket)
+def play(clock, bucket, processes: int, steps) -> Story:
+    line = Line(clock, *bucket)
     story = Story(line, [Process(line) for _ in range(processes)])
     for step in steps:
         story.step(*step)

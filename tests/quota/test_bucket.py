@@ -15,45 +15,45 @@ from .bucket import Tap
 from .clocks import ROUNDING_S, near, round_of
 
 
-def test_an_idle_bucket_grants_at_once(session):
-    tap = Tap(session, rpm=60)
+def test_an_idle_bucket_grants_at_once(clock):
+    tap = Tap(clock, rpm=60)
 
     assert tap.wait_s() == 0
 
 
-def test_calls_beyond_the_burst_are_spread_at_the_rate(session):
+def test_calls_beyond_the_burst_are_spread_at_the_rate(clock):
     """A provider enforces by the second: a minute's quota in one second is a row of 429s."""
-    tap = Tap(session, rpm=60, burst_s=2)
+    tap = Tap(clock, rpm=60, burst_s=2)
 
     waits = [tap.wait_s() for _ in range(6)]
 
     assert waits == [0, 0, 0, near(1), near(2), near(3)]
 
 
-def test_time_without_calls_saves_up_no_more_than_the_burst(session):
-    tap = Tap(session, rpm=60, burst_s=2)
+def test_time_without_calls_saves_up_no_more_than_the_burst(clock):
+    tap = Tap(clock, rpm=60, burst_s=2)
     tap.wait_s()
     tap.pass_time(3600)
 
     assert [tap.wait_s() for _ in range(4)] == [0, 0, 0, near(1)]
 
 
-def test_tokens_bound_the_calls_too(session):
+def test_tokens_bound_the_calls_too(clock):
     """600 tokens a minute are 10 a second: the second call waits for what the first one reserved."""
-    tap = Tap(session, rpm=6000, tpm=600, burst_s=1)
+    tap = Tap(clock, rpm=6000, tpm=600, burst_s=1)
 
     assert [tap.wait_s(tokens=100) for _ in range(3)] == [0, near(9), near(19)]
 
 
-def test_a_bucket_without_a_token_limit_ignores_tokens(session):
-    tap = Tap(session, rpm=6000, tpm=None, burst_s=1)
+def test_a_bucket_without_a_token_limit_ignores_tokens(clock):
+    tap = Tap(clock, rpm=6000, tpm=None, burst_s=1)
 
     assert [tap.wait_s(tokens=1_000_000) for _ in range(2)] == [0, 0]
 
 
-def test_a_wait_that_is_too_long_takes_nothing(session):
+def test_a_wait_that_is_too_long_takes_nothing(clock):
     """The slot goes to another job; the quota must not go with it."""
-    tap = Tap(session, rpm=60, burst_s=0)
+    tap = Tap(clock, rpm=60, burst_s=0)
     tap.wait_s()
     tap.wait_s()
     before = tap.row()
@@ -65,20 +65,20 @@ def test_a_wait_that_is_too_long_takes_nothing(session):
     assert tap.row() == before
 
 
-def test_calls_that_waited_for_tokens_are_spread_as_requests_too(session):
-    tap = Tap(session, rpm=60, tpm=600, burst_s=0)
+def test_calls_that_waited_for_tokens_are_spread_as_requests_too(clock):
+    tap = Tap(clock, rpm=60, tpm=600, burst_s=0)
     tap.wait_s(tokens=100)
 
     assert [tap.wait_s() for _ in range(3)] == [near(10), near(11), near(12)]
 
 
-def test_an_error_names_the_missing_bucket(session):
+def test_an_error_names_the_missing_bucket(clock):
     with pytest.raises(Exception, match="no quota named elsewhere"):
-        session.execute(query("quota/round"), round_of([1], name="elsewhere"))
+        clock.session.execute(query("quota/round"), round_of([1], name="elsewhere"))
 
 
-def test_a_round_serves_its_callers_in_their_order(session):
-    tap = Tap(session, rpm=60, tpm=600, burst_s=0)
+def test_a_round_serves_its_callers_in_their_order(clock):
+    tap = Tap(clock, rpm=60, tpm=600, burst_s=0)
 
     row = tap.round([10, 20, 10, 10], longest_wait_s=3.5)
 
@@ -86,35 +86,35 @@ def test_a_round_serves_its_callers_in_their_order(session):
     assert row["expected_s"] == [None, None, None, near(4)]
 
 
-def test_a_read_of_a_bucket_writes_nothing(session):
+def test_a_read_of_a_bucket_writes_nothing(clock):
     """Workers that wait look twice a second; each look a new row version would be."""
-    tap = Tap(session, rpm=60, tpm=600)
+    tap = Tap(clock, rpm=60, tpm=600)
     tap.wait_s(tokens=10)
-    before = session.execute("select ctid, * from quotas").fetchone()
+    before = clock.session.execute("select ctid, * from quotas").fetchone()
 
     tap.next_s()
 
-    assert session.execute("select ctid, * from quotas").fetchone() == before
+    assert clock.session.execute("select ctid, * from quotas").fetchone() == before
 
 
-def test_a_round_commits_asynchronously_and_only_itself(session):
+def test_a_round_commits_asynchronously_and_only_itself(clock):
     """The bucket's row is held until the commit is over; what comes after on the same connection is durable again."""
-    tap = Tap(session, rpm=60)
-    session.execute("set synchronous_commit = on")
+    tap = Tap(clock, rpm=60)
+    clock.session.execute("set synchronous_commit = on")
 
     def setting() -> str:
-        return session.execute("show synchronous_commit").fetchone()["synchronous_commit"]
+        return clock.session.execute("show synchronous_commit").fetchone()["synchronous_commit"]
 
-    with session.transaction():
+    with clock.session.transaction():
         tap.wait_s()
         during = setting()
 
     assert (during, setting()) == ("off", "on")
 
 
-def test_concurrent_processes_share_one_line(session, module_url):
+def test_concurrent_processes_share_one_line(clock, module_url):
     """Eight connections race: the row's lock makes one order of it, and no two calls share a slot."""
-    tap = Tap(session, rpm=6000, burst_s=0.1)
+    tap = Tap(clock, rpm=6000, burst_s=0.1)
     began = tap.now()
     a_round = query("quota/round").rstrip().rstrip(";")
     ask = f"select extract(epoch from clock_timestamp())::float8 as at, r.waits from ({a_round}) as r"

@@ -4,7 +4,6 @@ from itertools import pairwise
 
 import pytest
 
-from blogworker.db.sql import query
 from blogworker.quota.bucket_client import POLL_S
 
 from .clocks import ROUNDING_S, near
@@ -13,8 +12,8 @@ from .line import busy
 FORGOTTEN_S = 5.0
 
 
-def test_a_caller_that_leaves_the_line_delays_nobody(session):
-    line, one, another = busy(session)
+def test_a_caller_that_leaves_the_line_delays_nobody(clock):
+    line, one, another = busy(clock)
     leaving = one.ask(*[1] * 10)[1:]
     (behind,) = another.ask(2)
     assert another.poll()["expected_s"] == [near(11)]
@@ -27,9 +26,9 @@ def test_a_caller_that_leaves_the_line_delays_nobody(session):
     assert behind.start == near(line.granted[0].start + 2)
 
 
-def test_an_undelivered_grant_of_a_caller_that_left_is_refunded(session):
+def test_an_undelivered_grant_of_a_caller_that_left_is_refunded(clock):
     """Another process's round grants it while its caller goes: the next one takes its place."""
-    line, one, another = busy(session, tpm=600, ahead_s=0.5)
+    line, one, another = busy(clock, tpm=600, ahead_s=0.5)
     (leaving,) = one.ask(1, tokens=30)
     (behind,) = another.ask(2, tokens=30)
     line.run(0.5, another)
@@ -46,15 +45,12 @@ def test_an_undelivered_grant_of_a_caller_that_left_is_refunded(session):
     ]
 
 
-def test_the_refund_of_an_undelivered_grant_is_what_was_charged(session):
+def test_the_refund_of_an_undelivered_grant_is_what_was_charged(clock):
     """The limit has been lowered to a tenth since: at its pace one call would give back what ten had taken."""
-    line, one, another = busy(session, rpm=600, burst_s=0.5)
+    line, one, another = busy(clock, rpm=600, burst_s=0.5)
     calls = one.ask(*[1] * 40)
     line.run(1.5, another)
-    line.session.execute(
-        query("quota/set_bucket"),
-        {"name": "q", "requests_per_minute": 60, "tokens_per_minute": None, "pinned": True},
-    )
+    line.clock.run("set_bucket", name="q", requests_per_minute=60, tokens_per_minute=None, pinned=True)
     line.ahead_s = -1.0
     another.poll()
     due = [call for call in calls if call.granted is not None and call.heard_at is None]
@@ -68,9 +64,9 @@ def test_the_refund_of_an_undelivered_grant_is_what_was_charged(session):
     assert given_back_s == pytest.approx(0.1 * len(due), abs=ROUNDING_S)
 
 
-def test_a_refund_between_a_grant_and_its_delivery_moves_the_call_up(session):
+def test_a_refund_between_a_grant_and_its_delivery_moves_the_call_up(clock):
     """The refund is counted from the grant, as for all calls granted before it."""
-    line, one, another = busy(session, rpm=6000, tpm=600, ahead_s=0.7)
+    line, one, another = busy(clock, rpm=6000, tpm=600, ahead_s=0.7)
     another.ask(0, tokens=20)
     (call,) = one.ask(1, tokens=10)
     line.run(1.5, another)
@@ -82,9 +78,9 @@ def test_a_refund_between_a_grant_and_its_delivery_moves_the_call_up(session):
     assert row["returned_s"] - row["returned_at_s"][0] == pytest.approx(0.05)
 
 
-def test_a_call_with_a_late_grant_is_not_yet_in_the_figures(session):
+def test_a_call_with_a_late_grant_is_not_yet_in_the_figures(clock):
     """No wait at all would say that it has been counted: then its process does not report it."""
-    line, one, another = busy(session)
+    line, one, another = busy(clock)
     one.ask(1, 1)
     line.run(3, another)
     before = line.bucket()["slot_requests"]
@@ -95,25 +91,22 @@ def test_a_call_with_a_late_grant_is_not_yet_in_the_figures(session):
     assert sum(line.bucket()["slot_requests"]) == sum(before) == 1
 
 
-def test_a_call_granted_by_another_process_learns_what_it_was_charged(session):
+def test_a_call_granted_by_another_process_learns_what_it_was_charged(clock):
     """It gives back in those seconds, whatever the pace is when it hears of its grant."""
-    line, one, another = busy(session, rpm=60, tpm=600, ahead_s=0.5)
+    line, one, another = busy(clock, rpm=60, tpm=600, ahead_s=0.5)
     (call,) = one.ask(1, tokens=30)
     line.run(0.75, another)
     assert (call.granted is not None, call.heard_at) == (True, None)
-    line.session.execute(
-        query("quota/learn"),
-        {"name": "q", "requests_limit": 50, "tokens_limit": 500, "requests_left": 1.0, "tokens_left": 1.0},
-    )
+    line.clock.run("learn", name="q", requests_limit=50, tokens_limit=500, requests_left=1.0, tokens_left=1.0)
 
     row = one.poll()
 
     assert (row["request_s"], row["token_s"]) == ([1.0], [0.1])
 
 
-def test_a_process_that_stops_asking_is_forgotten(session):
+def test_a_process_that_stops_asking_is_forgotten(clock):
     """It was killed. Its places and its undelivered grants go to others."""
-    line, one, another = busy(session, ahead_s=0.5)
+    line, one, another = busy(clock, ahead_s=0.5)
     one.ask(*[1] * 20)
     (behind,) = another.ask(2)
 
@@ -128,21 +121,21 @@ def test_a_process_that_stops_asking_is_forgotten(session):
     assert not line.waits()
 
 
-def test_a_process_that_asks_is_not_forgotten(session):
+def test_a_process_that_asks_is_not_forgotten(clock):
     """Nor does it lose its place."""
-    line, one, another = busy(session)
+    line, one, another = busy(clock)
     calls, came_at = one.ask(*[1] * 20), line.now()
 
     line.run(2 * FORGOTTEN_S, one, another)
 
     assert calls[-1] in one.waiting
-    assert line.waits()[calls[-1].call_id]["asked_at"].timestamp() + line.passed_s == pytest.approx(came_at, abs=0.5)
+    assert line.waits()[calls[-1].call_id]["asked_at"].timestamp() == pytest.approx(came_at, abs=0.5)
     assert set(line.waits()) >= {call.call_id for call in one.waiting}
 
 
-def test_a_process_that_was_forgotten_joins_the_line_again(session):
+def test_a_process_that_was_forgotten_joins_the_line_again(clock):
     """It was only slow, or the database was unreachable."""
-    line, one, another = busy(session)
+    line, one, another = busy(clock)
     calls = one.ask(1, 1, 1)
     line.run(FORGOTTEN_S + 0.5, another)
     assert not line.waits()
@@ -153,9 +146,9 @@ def test_a_process_that_was_forgotten_joins_the_line_again(session):
     assert [later.start - call.start >= 1 - ROUNDING_S for call, later in pairwise(calls)] == [True, True]
 
 
-def test_a_grant_by_another_process_is_delivered_before_its_call_is_due(session):
+def test_a_grant_by_another_process_is_delivered_before_its_call_is_due(clock):
     """Otherwise the call is late, and later calls are too dense."""
-    line, one, another = busy(session, rpm=600)
+    line, one, another = busy(clock, rpm=600)
     calls = [call for n in range(30) for call in (*one.ask(n), *another.ask(n))]
 
     line.run(8, one, another)
@@ -165,9 +158,9 @@ def test_a_grant_by_another_process_is_delivered_before_its_call_is_due(session)
     assert all(call.heard_at <= call.start for call in calls)
 
 
-def test_a_change_revokes_grants_that_are_not_due(session):
+def test_a_change_revokes_grants_that_are_not_due(clock):
     """It was granted under other limits. Undelivered calls stay in line; due calls start."""
-    line, one, another = busy(session, rpm=600, burst_s=0.5)
+    line, one, another = busy(clock, rpm=600, burst_s=0.5)
     calls = one.ask(*[1] * 40)
     behind = another.ask(*[2] * 5)
     line.run(1.5, another)
@@ -190,9 +183,9 @@ def test_a_change_revokes_grants_that_are_not_due(session):
     assert all(call.heard_at is not None for call in calls + behind)
 
 
-def test_a_caller_whose_grant_was_revoked_refunds_nothing(session):
+def test_a_caller_whose_grant_was_revoked_refunds_nothing(clock):
     """The clocks have been set back already: a second time would let its quota go twice."""
-    line, one, another = busy(session, rpm=600)
+    line, one, another = busy(clock, rpm=600)
     calls = one.ask(*[1] * 20)
     line.run(0.5, another)
     unheard = [call for call in calls if call.granted is not None and call.heard_at is None]
@@ -208,9 +201,9 @@ def test_a_caller_whose_grant_was_revoked_refunds_nothing(session):
     assert line.bucket()["requests_clock"] == before
 
 
-def test_a_lost_answer_does_not_move_a_waiting_call(session):
+def test_a_lost_answer_does_not_move_a_waiting_call(clock):
     """The client repeats its request under the same id: a second place would reserve twice."""
-    line, one, another = busy(session, ahead_s=0.5)
+    line, one, another = busy(clock, ahead_s=0.5)
     (first,) = one.ask(1, poll=False)
     one.poll(lost=True)
     (second,) = another.ask(1)
@@ -223,9 +216,9 @@ def test_a_lost_answer_does_not_move_a_waiting_call(session):
     assert second.start - first.start == pytest.approx(1, abs=ROUNDING_S)
 
 
-def test_a_call_whose_grant_was_lost_is_granted_again_later(session):
+def test_a_call_whose_grant_was_lost_is_granted_again_later(clock):
     """Nobody knows whether the grant was heard, so it stays charged: less than the quota goes, never more."""
-    line, one, _ = busy(session)
+    line, one, _ = busy(clock)
     (call,) = one.ask(1, poll=False)
     lost = one.poll(lost=True)
     assert lost["waits"] == [near(1)]
