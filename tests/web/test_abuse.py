@@ -36,17 +36,17 @@ def connection(served: Any, timeout: float = 120) -> socket.socket:
 
 
 @pytest.mark.parametrize(
-    "body",
+    "make_body",
     [
-        {"jobs": [{"sourceType": "keyword", "sourceId": "k", "sourceData": {"a": [0] * 2_000_000}}]},
-        {"jobs": [{str(number): 0 for number in range(400_000)}]},
-        {str(number): 0 for number in range(400_000)},
-        {"jobs": [{}] * 1_000_000},
+        lambda: {"jobs": [{"sourceType": "keyword", "sourceId": "k", "sourceData": {"a": [0] * 2_000_000}}]},
+        lambda: {"jobs": [{str(number): 0 for number in range(400_000)}]},
+        lambda: {str(number): 0 for number in range(400_000)},
+        lambda: {"jobs": [{}] * 1_000_000},
     ],
     ids=["many values", "many fields", "many fields outside", "many jobs"],
 )
-def test_a_large_batch_holds_up_nobody(served: Any, admin: httpx.Client, body: Any) -> None:
-    data = json.dumps(body, separators=(",", ":")).encode()
+def test_a_large_batch_holds_up_nobody(served: Any, admin: httpx.Client, make_body: Callable[[], Any]) -> None:
+    data = json.dumps(make_body(), separators=(",", ":")).encode()
     before = resident_mb(served.process.pid)
     with served.client() as other, ThreadPoolExecutor(1) as pool:
         answered = pool.submit(admin.post, f"{JOBS}/batch", content=data)
