@@ -34,7 +34,9 @@ def test_the_table_and_the_program_agree_on_every_character(module_url: str) -> 
             "select pg_get_constraintdef(oid) from pg_constraint where conname = 'text_is_given'"
         ).fetchone() or ("",)
         seen = check[check.index("'[^") + 1 : check.index("]'") + 1].replace("\\\\", "\\")
-        rows = connection.execute("select c from unnest(%s::text[]) as c where c !~ %s", (characters(), seen)).fetchall()
+        rows = connection.execute(
+            "select c from unnest(%s::text[]) as c where c !~ %s", (characters(), seen)
+        ).fetchall()
 
     refused = {sign for (sign,) in rows}
     assert {sign for sign in refused if is_visible(sign)} == set()
