@@ -100,6 +100,8 @@ WORKER = Role(
         "wake_workers",
         "note_restore",
         "job_origin",
+        "record_post",
+        "store_post",
     ),
 )
 OPERATOR = Role(

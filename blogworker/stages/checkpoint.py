@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg.types.json import Json
 
 from blogworker.db.pool import Row, Runner
-from blogworker.db.storable import storable, truncated
+from blogworker.db.storable import storable
 from blogworker.errors import LeaseLost, Rejected
 from blogworker.queue.job import Claim, Stage
 from blogworker.queue.restores import Origin, RestoreWatch
@@ -19,21 +19,18 @@ from blogworker.spend.ledger import NO_SPEND, Spend, columns
 from blogworker.stages.checkpoint_schema import invalid_checkpoints
 from blogworker.stages.effects import REVIEW, ReviewDraw
 from blogworker.stages.library import DEPTH, FOUND, LEAST_SHARE
+from blogworker.stages.post_row import AtEnd, entry_parameter, post_parameters
 from blogworker.stages.records import Output
-from blogworker.stages.work import ClaimedTitle, Related
+from blogworker.stages.work import ClaimedTitle, LibraryEntry, Related
 from blogworker.telemetry import get_logger
 from blogworker.telemetry.facts import note
 
 ORDER = tuple(Stage)
-CHECKPOINT, EFFECT = "stages/save_checkpoint", "stages/save_effect"
+CHECKPOINT, EFFECT, END = "stages/save_checkpoint", "stages/save_effect", "stages/finish_stage"
 FORGOTTEN = ".forgotten"  # may contain calls that the ledger does not count as waste yet
 TITLED = (Stage.IDEAS, Stage.CONTENT)  # in order: the post may have another title than its idea
 POSTS_READ = 200  # for the tags in use
 OUTPUT_MAX = 2_000_000  # bytes as JSON
-POST_MAX = dict.fromkeys(("markdown", "html"), 1_000_000)  # characters; other texts: POST_TEXT_MAX
-POST_TEXT_MAX = 10_000
-LATER = ("image_type", "image_prompt", "wix_media_id", "wix_draft_id", "wix_post_id", "url")  # known after the text
-TAGS_MAX = 100
 
 log = get_logger()
 
@@ -57,6 +54,7 @@ class StoredCheckpoints:
         self._saved = {name: output for name, output in saved.items() if name not in missing}
         self._owes = any(name.endswith(FORGOTTEN) for name in saved)
         self._since = monotonic()
+        self._at_end = AtEnd()
         for name, fault in missing.items():
             log.warning("checkpoint_ignored", name=name, error=fault)
         for stage in TITLED:
@@ -91,11 +89,17 @@ class StoredCheckpoints:
         statement, parameters = self._statement(name, output, spend, replaces)
         if statement == EFFECT:
             parameters = {"stamp": stamp}
+        if name in ORDER and statement != END:
+            await self._store_before(self._at_end)
         facts = {"stage": name, "output": _json(name, output), "duration_s": now - self._since}
         row = self._held(await self._database.maybe(statement, **self._fence, **facts, **parameters))
         if not row.get("stored", True):
+            if name in ORDER:
+                await self._store_before(self._at_end)
             parameters = self._whole(name, spend, replaces)
             row = self._held(await self._database.maybe(CHECKPOINT, **self._fence, **facts, **parameters))
+        if name in ORDER:
+            self._at_end = AtEnd()
         self._since = now
         self._saved[name] = output
         _note_post(name, output)
@@ -119,7 +123,7 @@ class StoredCheckpoints:
             return "stages/save_paid", columns(spend)
         score = output.get("score") if name == Stage.CONTENT else None
         score = score if isinstance(score, int) else None
-        return "stages/finish_stage", self._end_of_stage(name) | {"score": score}
+        return END, self._end_of_stage(name) | {"score": score} | self._at_end.parameters()
 
     def _whole(self, name: str, spend: Spend | None, replaces: Collection[str]) -> dict[str, Any]:
         return self._end_of_stage(name) | columns(spend or NO_SPEND) | {"replaces": list(replaces)}
@@ -150,17 +154,19 @@ class StoredCheckpoints:
         return None if row["affordable"] else Refusal(row["scope"], row["reason"], row["newly"])
 
     async def store_post(self, post: Output) -> None:
-        stored = storable({key: value for key, value in post.items() if key != "image"})
-        texts = {key: _post_column(key, value) for key, value in stored.items()}
-        self._held(
-            await self._database.maybe("stages/store_post", **self._fence, post=Json(texts), image=post.get("image"))
-        )
+        self._held(await self._database.maybe("stages/store_post", **self._fence, **post_parameters(post)))
 
-    async def update_post(self, changes: Output, whole: Output) -> None:
-        stored = storable({key: value for key, value in changes.items() if key != "image"})
-        columns = {key: _post_column(key, stored.get(key)) for key in LATER} | {"image": changes.get("image")}
-        if not self._held(await self._database.maybe("stages/update_post", **self._fence, **columns))["stored"]:
-            await self.store_post({**whole, **changes})
+    async def store_at_end(
+        self, changes: Output, whole: Output | None = None, *, entry: LibraryEntry | None = None
+    ) -> None:
+        self._at_end = AtEnd(changes, whole or {}, entry)
+
+    async def _store_before(self, at_end: AtEnd) -> None:
+        """Store it before the end of the stage, whose statement has no place for it, or found no row of the post."""
+        if at_end.changes:
+            await self.store_post({**at_end.whole, **at_end.changes})
+        if at_end.entry is not None:
+            await self.record_post(at_end.entry)
 
     async def claim_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> ClaimedTitle:
         row = self._held(
@@ -200,9 +206,8 @@ class StoredCheckpoints:
             self._database, self._claim.instance_id, terms, language=language, job_id=self._claim.job_id
         )
 
-    async def record_post(self, *, title: str, angle: str, language: str | None, terms: Sequence[str]) -> None:
-        texts = storable({"title": title, "angle": angle, "language": language, "terms": list(terms)})
-        self._held(await self._database.maybe("stages/record_post", **self._fence, **texts))
+    async def record_post(self, entry: LibraryEntry) -> None:
+        self._held(await self._database.maybe("stages/record_post", **self._fence, entry=entry_parameter(entry)))
 
     async def image_bytes(self) -> bytes | None:
         row = await self._database.maybe("stages/load_image", job_id=self._claim.job_id)
@@ -267,9 +272,3 @@ def _json(name: str, output: Output) -> Json:
             code="too_large",
         )
     return Json(output, dumps=lambda _: text)
-
-
-def _post_column(name: str, value: Any) -> Any:
-    if isinstance(value, str):
-        return truncated(value, POST_MAX.get(name, POST_TEXT_MAX))
-    return value[:TAGS_MAX] if isinstance(value, list) else value

@@ -33,7 +33,7 @@ from blogworker.stages import library
 from blogworker.stages.effects import Answer
 from blogworker.stages.material import digest, material
 from blogworker.stages.records import CONTENT, IDEAS, SOURCE, Checkpoint, ChosenIdea, Content, Output, Source
-from blogworker.stages.work import Related, Work
+from blogworker.stages.work import LibraryEntry, Related, Work
 from blogworker.stages.writing import InvalidOutput, Task, writer_of, written
 from blogworker.telemetry.facts import note
 
@@ -62,13 +62,8 @@ async def run(work: Work) -> Content:
     verdict = verdict_of(output, source=source, idea=idea, site=site, links=library.links(brief.related))
     output["score"] = score_of(verdict.costs(output))
     content = Content.load({**output, "model": writer_of(work, task), "prompt_version": POST.version})
-    await work.checkpoints.store_post(content.columns())
-    await work.checkpoints.record_post(
-        title=title,
-        angle=str(idea.get("angle") or ""),
-        language=site.language,
-        terms=list(library.terms_of(about)),
-    )
+    entry = LibraryEntry(title, str(idea.get("angle") or ""), site.language, tuple(library.terms_of(about)))
+    await work.checkpoints.store_at_end(content.columns(), entry=entry)
     return content
 
 

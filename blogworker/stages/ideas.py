@@ -25,7 +25,7 @@ from blogworker.stages import library
 from blogworker.stages.effects import IDEAS_FORGOTTEN, Answer
 from blogworker.stages.material import digest, material
 from blogworker.stages.records import SOURCE, Checkpoint, ChosenIdea, Ideas, Source
-from blogworker.stages.work import STAGE_DEADLINE_S, Flight, Later, Related, Work
+from blogworker.stages.work import STAGE_DEADLINE_S, Flight, Later, LibraryEntry, Related, Work
 from blogworker.stages.writing import InvalidOutput, Task, writer_of, written
 
 TITLE_LIMIT, GOOD_TITLE = 200, 70
@@ -187,9 +187,8 @@ class _Search:
     async def _recorded(self, chosen: Idea) -> list[Related]:
         """Add the planned post to the library of the site. Return the related posts there."""
         about = library.about_post(self.source, chosen.model_dump(), title=chosen.title)
-        await self._work.checkpoints.record_post(
-            title=chosen.title, angle=chosen.angle, language=self._language, terms=list(library.terms_of(about))
-        )
+        entry = LibraryEntry(chosen.title, chosen.angle, self._language, tuple(library.terms_of(about)))
+        await self._work.checkpoints.record_post(entry)
         return library.offered(await self._related(about), own_url=str(self.source.get("url") or ""))
 
 

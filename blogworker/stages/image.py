@@ -181,7 +181,7 @@ async def _stored(work: Work, content: Content, prediction_id: str, *, prompt: s
         data = await replicate.download(url)
     width, height = _shape(data)
     picture = {"image": data, "image_type": picture_type(data), "image_prompt": prompt}
-    await work.checkpoints.update_post(picture, content.columns())
+    await work.checkpoints.store_at_end(picture, content.columns())
     return Cover(
         url=address(url),  # None: the picture came in a data: URL, and its bytes are uploaded to Wix
         prediction_id=prediction_id,

@@ -23,7 +23,7 @@ from blogworker.spend.ledger import Spend
 from blogworker.stages.cache import StoredCache
 from blogworker.stages.pipeline import STAGES
 from blogworker.stages.records import Output, Record
-from blogworker.stages.work import STAGE_DEADLINE_S, ClaimedTitle, Flight, Related, Work
+from blogworker.stages.work import STAGE_DEADLINE_S, ClaimedTitle, Flight, LibraryEntry, Related, Work
 
 ATTEMPTS = 4
 LONGEST_PAUSE_S = 60.0  # a person waits for the preview
@@ -121,14 +121,16 @@ class UnqueuedCheckpoints:
     async def related_posts(self, terms: Mapping[str, int], *, language: str | None) -> list[Related]:
         return await self._library(terms, language)
 
-    async def record_post(self, *, title: str, angle: str, language: str | None, terms: Sequence[str]) -> None:
+    async def record_post(self, entry: LibraryEntry) -> None:
         """Record nothing: a preview is not a post of the site."""
 
     async def store_post(self, post: Output) -> None:
         self.post |= {key: value for key, value in post.items() if value is not None}
 
-    async def update_post(self, changes: Output, whole: Output) -> None:
-        await self.store_post({**whole, **changes})
+    async def store_at_end(
+        self, changes: Output, whole: Output | None = None, *, entry: LibraryEntry | None = None
+    ) -> None:
+        await self.store_post({**(whole or {}), **changes})
 
     async def image_bytes(self) -> bytes | None:
         return self.post.get("image")

@@ -58,7 +58,7 @@ log = get_logger()
 async def run(work: Work) -> Publication:
     content = work.require(CONTENT)
     if work.clients.wix is None:
-        await work.checkpoints.store_post(content.columns())
+        await work.checkpoints.store_at_end(content.columns())
         return Publication(published=False, reason="no Wix credentials: post kept in blog_posts")
     has_draft, later = work.load(DRAFT) is not None, None
     async with work.breakers.guarding(PROVIDER, site=work.claim.instance_id):
@@ -76,14 +76,14 @@ async def _publication(work: Work, wix: WixClient, content: Content) -> Publicat
     draft = await _draft(work, wix, content)
     created = {"wix_draft_id": draft.id, "wix_media_id": draft.media_id}
     if reason is not None:
-        await work.checkpoints.update_post(created, content.columns())
+        await work.checkpoints.store_at_end(created, content.columns())
         return Publication(published=False, reason=reason, **created)
     if (left_s := work.claim.publish_left_s) > 0 and work.load(PUBLISHED_POST) is None:
-        await work.checkpoints.update_post(created, content.columns())
+        await work.checkpoints.store_post({**content.columns(), **created})
         raise MadeAhead(left_s, "made ahead: waits for its time to be published")
     post_id = await _published(work, wix, draft.id)
     published = {**created, "wix_post_id": post_id, "url": await _address(work, wix, post_id)}
-    await work.checkpoints.update_post(published, content.columns())
+    await work.checkpoints.store_at_end(published, content.columns())
     return Publication(published=True, **published)
 
 

@@ -78,9 +78,11 @@ class Checkpoints(Protocol):
     async def store_post(self, post: Output) -> None:
         """Insert or update the row of the job in `blog_posts`. Keys are column names."""
 
-    async def update_post(self, changes: Output, whole: Output) -> None:
-        """Change columns of the row of the job in `blog_posts`: of its picture, its draft or its publication. If there
-        is no row, insert `whole` with these changes."""
+    async def store_at_end(
+        self, changes: Output, whole: Output | None = None, *, entry: "LibraryEntry | None" = None
+    ) -> None:
+        """Change columns of the row of the job in `blog_posts` in the statement that stores the end of the stage. If
+        there is no row, insert `whole` with these changes. `entry`: see `record_post`."""
 
     async def claim_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> "ClaimedTitle":
         """Claim the first of these titles that is not similar to another title of the site. `source`: the digest of the
@@ -101,9 +103,8 @@ class Checkpoints(Protocol):
     async def related_posts(self, terms: Mapping[str, int], *, language: str | None) -> list["Related"]:
         """Return other posts of the site that match these terms (see `library`), the most similar first."""
 
-    async def record_post(self, *, title: str, angle: str, language: str | None, terms: Sequence[str]) -> None:
-        """Add the post to the library of the site, to be found by these terms. Raises LeaseLost if the attempt has lost
-        its claim."""
+    async def record_post(self, entry: "LibraryEntry") -> None:
+        """Add the post to the library of the site. Raises LeaseLost if the attempt has lost its claim."""
 
     async def image_bytes(self) -> bytes | None:
         """Return the picture that is stored with the post, if there is one."""
@@ -115,6 +116,16 @@ class ClaimedTitle:
 
     place: int | None  # index in `wanted`; None: no title could be claimed
     taken: tuple[str, ...]  # titles of the site that are similar to the wanted ones
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryEntry:
+    """A post of the site, as its library has it."""
+
+    title: str
+    angle: str  # empty: unknown
+    language: str | None  # None: unknown
+    terms: tuple[str, ...]  # by which it is found
 
 
 @dataclass(frozen=True, slots=True)

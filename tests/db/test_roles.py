@@ -102,6 +102,8 @@ DEEDS = {
     "insert into generation_stages (generation_id, stage, output, attempt) values (2, 'ideas', '{}', 1)": "W",
     "update blog_posts set title = 'mine'": "W",
     "update blog_posts set score = 100": "W",
+    "select store_post(2, 'shop', '{}', null)": "W",
+    """select record_post(2, 'shop', '{"title": "K", "angle": "", "terms": ["k"]}')""": "W",
     "select draw_review(2, 1, '00000000-0000-0000-0000-000000000001', 1)": "W",
     "update site_reviews set passed = 0": "",
     "insert into site_reviews (instance_id, passed) values ('shop', 0)": "",

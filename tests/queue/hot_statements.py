@@ -10,7 +10,6 @@ from psycopg.types.json import Json
 from blogworker.db.sql import prepared, query
 from blogworker.queue.claim import ALL, ClaimFilter, Pacing, Scan, _filter_parameters
 from blogworker.queue.job import Stage
-from blogworker.stages.checkpoint import LATER
 
 from .large_database import ME, nodes_of
 
@@ -75,6 +74,14 @@ END = {"next_stage": "content", "made_of": None}
 CHECKPOINT = FENCE | STORED | PAID | END | {"stage": "ideas", "replaces": []}
 POST = dict.fromkeys(("title", "slug", "excerpt", "markdown", "html", "seo_title", "seo_description"), "t") | {
     "word_count": 1
+}
+ENTRY = Json({"title": "t", "angle": "", "language": None, "terms": ["mug"]})
+WRITTEN = {"score": 80, "post": Json(POST), "image": None, "entry": ENTRY}
+PUBLISHED = {
+    "score": None,
+    "post": Json({"wix_post_id": "p", "url": "https://shop.example/p"}),
+    "image": None,
+    "entry": None,
 }
 ARRIVALS = (
     "insert into site_arrivals (instance_id, notified) select 's' || n, false from generate_series(5000, 5020) as n"
@@ -241,7 +248,7 @@ HOT = [
     Hot("stages/save_checkpoint", CHECKPOINT),
     Hot("stages/save_effect", FENCE | STORED | {"stage": "publish.intent", "stamp": "started_at"}),
     Hot("stages/save_paid", FENCE | STORED | PAID | {"stage": "ideas.draft"}),
-    Hot("stages/finish_stage", FENCE | STORED | END | {"stage": "content", "score": 80}),
+    Hot("stages/finish_stage", FENCE | STORED | END | WRITTEN | {"stage": "content"}),
     Hot(
         "stages/begin_single_flight",
         {"key": "k", "job_id": mine()[0], "attempt": 1, "ttl_s": 60.0, "always": True},
@@ -251,9 +258,10 @@ HOT = [
         {"key": "k", "job_id": mine()[0], "attempt": 1, "found": Json([1]), "most": 60, "ttl_s": 60.0},
     ),
     Hot(
-        "stages/update_post",
-        FENCE | dict.fromkeys(("image", *LATER)) | {"wix_post_id": "p", "url": "https://shop.example/p"},
+        "stages/finish_stage",
+        FENCE | STORED | END | PUBLISHED | {"stage": "publish"},
     ),
+    Hot("stages/record_post", FENCE | {"entry": ENTRY}),
     Hot("stages/confirm", FENCE),
     Hot("stages/store_post", FENCE | {"post": Json(POST), "image": None}),
     Hot(

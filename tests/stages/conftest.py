@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +20,7 @@ from blogworker.spend.budget import Refusal
 from blogworker.spend.ledger import Spend
 from blogworker.stages import publish
 from blogworker.stages.records import Output
-from blogworker.stages.work import ClaimedTitle, Clients, Flight, Related, Work
+from blogworker.stages.work import ClaimedTitle, Clients, Flight, LibraryEntry, Related, Work
 
 from .pipeline_harness import Harness, opened_harness
 
@@ -90,8 +90,12 @@ class RecordedCheckpoints:
         json.dumps({key: value for key, value in post.items() if key != "image"})
         self.post |= {key: value for key, value in post.items() if value is not None}
 
-    async def update_post(self, changes: Output, whole: Output) -> None:
-        await self.store_post({**whole, **changes})
+    async def store_at_end(
+        self, changes: Output, whole: Output | None = None, *, entry: LibraryEntry | None = None
+    ) -> None:
+        await self.store_post({**(whole or {}), **changes})
+        if entry is not None:
+            await self.record_post(entry)
 
     async def claim_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> ClaimedTitle:
         self._held()
@@ -114,9 +118,9 @@ class RecordedCheckpoints:
     async def related_posts(self, terms: Mapping[str, int], *, language: str | None) -> list[Related]:
         return self.library if terms else []
 
-    async def record_post(self, *, title: str, angle: str, language: str | None, terms: Sequence[str]) -> None:
+    async def record_post(self, entry: LibraryEntry) -> None:
         self._held()
-        self.recorded = {"title": title, "angle": angle, "language": language, "terms": list(terms)}
+        self.recorded = {**asdict(entry), "terms": list(entry.terms)}
 
     async def image_bytes(self) -> bytes | None:
         return self.post.get("image")

@@ -13,6 +13,7 @@ from blogworker.stages.library import (
     MOST_TERMS,
     terms_of,
 )
+from blogworker.stages.work import LibraryEntry
 
 from .related_posts import OIL, PAN
 from .test_titles import _open as opened
@@ -28,7 +29,7 @@ async def shop(database):
 
 async def write(job, title, *, url=None, language=None, draft=False):
     """Record a post, and publish it where it has an address."""
-    await job.record_post(title=title, angle=f"What {title} is", language=language, terms=list(terms_of([title])))
+    await job.record_post(LibraryEntry(title, f"What {title} is", language, tuple(terms_of([title]))))
     columns = {
         "title": title, "slug": "s", "excerpt": "", "markdown": "", "html": "", "seo_title": "", "seo_description": "",
         "word_count": 1,
@@ -129,9 +130,7 @@ async def test_a_rewritten_post_is_found_by_its_new_words_only(shop):
     job, asking = await shop.jobs(2)
     await write(job, "How to season a cast iron pan", url=PAN)
 
-    await job.record_post(
-        title="Stoneware mugs", angle="", language=None, terms=list(terms_of(["Stoneware mugs and pan"]))
-    )
+    await job.record_post(LibraryEntry("Stoneware mugs", "", None, tuple(terms_of(["Stoneware mugs and pan"]))))
 
     assert await related(asking, "cast iron season") == []
     assert [each.title for each in await related(asking, "stoneware mug")] == ["Stoneware mugs"]
@@ -147,7 +146,7 @@ async def test_a_lost_claim_records_nothing(shop):
     await shop.run("update blog_generations set status = 'PENDING', worker_id = null")
 
     with pytest.raises(LeaseLost):
-        await job.record_post(title="A title", angle="", language=None, terms=["title"])
+        await job.record_post(LibraryEntry("A title", "", None, ("title",)))
 
     assert await shop.run("select from site_posts") == []
     assert await shop.run("select from site_terms") == []

@@ -100,6 +100,7 @@ async def test_two_posts_that_their_writer_gives_one_slug_are_stored_with_two(sh
         output = (await content.run(replace(work, checkpoints=job))).dump()
         again = (await content.run(replace(work, checkpoints=job))).dump()
         assert again["slug"] == output["slug"]
+        await job.save("content", again)
 
     stored = [row["slug"] for row in await shop.run("select slug from blog_posts order by generation_id")]
     assert stored == [f"heavy-mug-warm-coffee{end}" for end in ("", "-desk", "-stoneware")]
