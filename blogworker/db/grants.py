@@ -101,6 +101,7 @@ WORKER = Role(
         "note_restore",
         "job_origin",
         "record_post",
+        "site_tags",
         "store_post",
     ),
 )

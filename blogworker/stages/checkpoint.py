@@ -21,7 +21,7 @@ from blogworker.stages.effects import REVIEW, ReviewDraw
 from blogworker.stages.library import DEPTH, FOUND, LEAST_SHARE
 from blogworker.stages.post_row import AtEnd, entry_parameter, post_parameters
 from blogworker.stages.records import Output
-from blogworker.stages.work import ClaimedTitle, LibraryEntry, Related
+from blogworker.stages.work import ClaimedNames, ClaimedTitle, LibraryEntry, Related
 from blogworker.telemetry import get_logger
 from blogworker.telemetry.facts import note
 
@@ -180,13 +180,21 @@ class StoredCheckpoints:
         )
         return ClaimedTitle(None if row["place"] is None else row["place"] - 1, tuple(row["taken"]))
 
-    async def claim_slug(self, wanted: Sequence[str], *, stem: str) -> str:
-        slug: str = self._held(
+    async def claim_names(self, names: Mapping[str, Sequence[str]], *, source: str, stem: str) -> ClaimedNames:
+        titles = list(names)
+        row = self._held(
             await self._database.maybe(
-                "stages/claim_slug", **self._fence, wanted=storable(list(wanted)), stem=storable(stem)
+                "stages/claim_names",
+                **self._fence,
+                instance_id=self._claim.instance_id,
+                titles=storable(titles),
+                source=source,
+                slugs=Json(storable([list(slugs) for slugs in names.values()])),
+                stem=storable(stem),
+                posts=POSTS_READ,
             )
-        )["slug"]
-        return slug
+        )
+        return ClaimedNames(titles[(row["place"] or 1) - 1], row["slug"], row["tags"])
 
     async def draw_review(self, every: int) -> bool:
         if (drawn := self._saved.get(REVIEW.name)) is not None:
@@ -194,12 +202,6 @@ class StoredCheckpoints:
         row = self._held(await self._database.maybe("stages/draw_review", **self._fence, every=every))
         self._saved[REVIEW.name] = ReviewDraw(held=row["held"], every=every).dump()
         return bool(row["held"])
-
-    async def site_tags(self) -> list[str]:
-        rows = await self._database.rows(
-            "stages/site_tags", instance_id=self._claim.instance_id, job_id=self._claim.job_id, posts=POSTS_READ
-        )
-        return [row["tag"] for row in rows]
 
     async def related_posts(self, terms: Mapping[str, int], *, language: str | None) -> list[Related]:
         return await related_posts(

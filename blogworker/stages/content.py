@@ -48,21 +48,19 @@ async def run(work: Work) -> Content:
     task = _task(work, brief)
     post, found, returned = await _written(work, task, brief)
     own = without_forbidden(titles_of(idea, source), site)
-    title = await _title(work, source, [post["title"], *own])
-    tags = reused(post["tags"], await work.checkpoints.site_tags())
-    about = library.about_post(source, idea, title=title)
-    words = without_forbidden([str(text) for text in about if text], site)
-    slugs = choices(post["slug"], words, language=site.language)
-    slug_of_post = await work.checkpoints.claim_slug(slugs, stem=stem(post["slug"]))
+    wanted = {title: _slugs(brief, post["slug"], title=title) for title in (post["title"], *own) if title}
+    named = await work.checkpoints.claim_names(wanted, source=digest(source), stem=stem(post["slug"]))
+    tags = reused(post["tags"], named.tags)
     defects = list(dict.fromkeys([*found, *returned, *post["defects"]]))
     note(defects=defects or None)
-    output = {**post, "title": title, "slug": slug_of_post, "tags": tags, "defects": defects}
+    output = {**post, "title": named.title, "slug": named.slug, "tags": tags, "defects": defects}
     output["returned"] = list(dict.fromkeys(returned))
     output["repaired"] = [name for name in defects if name not in returned]
     verdict = verdict_of(output, source=source, idea=idea, site=site, links=library.links(brief.related))
     output["score"] = score_of(verdict.costs(output))
     content = Content.load({**output, "model": writer_of(work, task), "prompt_version": POST.version})
-    entry = LibraryEntry(title, str(idea.get("angle") or ""), site.language, tuple(library.terms_of(about)))
+    terms = library.terms_of(library.about_post(source, idea, title=named.title))
+    entry = LibraryEntry(named.title, str(idea.get("angle") or ""), site.language, tuple(terms))
     await work.checkpoints.store_at_end(content.columns(), entry=entry)
     return content
 
@@ -116,11 +114,11 @@ async def _written(work: Work, task: Task, brief: _Brief) -> tuple[Output, list[
     return post, found, returned
 
 
-async def _title(work: Work, source: Mapping[str, Any], wanted: list[str]) -> str:
-    """Claim the title that the model wrote, or the title of the idea if the site has one similar to the model's."""
-    wanted = [title for title in wanted if title]
-    claimed = await work.checkpoints.claim_title(wanted, source=digest(source), last_chance=True)
-    return wanted[claimed.place or 0]
+def _slugs(brief: _Brief, own: str, *, title: str) -> list[str]:
+    """Return the slugs for a post with this title, the best first. `own`: the slug that the model wrote."""
+    about = library.about_post(brief.source, brief.idea, title=title)
+    words = without_forbidden([str(text) for text in about if text], brief.site)
+    return choices(own, words, language=brief.site.language)
 
 
 def titles_of(idea: Mapping[str, Any], source: Mapping[str, Any]) -> list[str]:

@@ -23,7 +23,7 @@ from blogworker.spend.ledger import Spend
 from blogworker.stages.cache import StoredCache
 from blogworker.stages.pipeline import STAGES
 from blogworker.stages.records import Output, Record
-from blogworker.stages.work import STAGE_DEADLINE_S, ClaimedTitle, Flight, LibraryEntry, Related, Work
+from blogworker.stages.work import STAGE_DEADLINE_S, ClaimedNames, ClaimedTitle, Flight, LibraryEntry, Related, Work
 
 ATTEMPTS = 4
 LONGEST_PAUSE_S = 60.0  # a person waits for the preview
@@ -109,14 +109,12 @@ class UnqueuedCheckpoints:
     async def claim_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> ClaimedTitle:
         return ClaimedTitle(place=0, taken=())  # only posts that will be published claim titles
 
-    async def claim_slug(self, wanted: Sequence[str], *, stem: str) -> str:
-        return wanted[0]
+    async def claim_names(self, names: Mapping[str, Sequence[str]], *, source: str, stem: str) -> ClaimedNames:
+        title, slugs = next(iter(names.items()))
+        return ClaimedNames(title, slugs[0], self._tags)
 
     async def draw_review(self, every: int) -> bool:
         raise RuntimeError("a preview is not published")
-
-    async def site_tags(self) -> list[str]:
-        return self._tags
 
     async def related_posts(self, terms: Mapping[str, int], *, language: str | None) -> list[Related]:
         return await self._library(terms, language)

@@ -89,16 +89,16 @@ class Checkpoints(Protocol):
         source. `last_chance`: if all are similar, claim the least similar one, unless the similar post has the same
         source."""
 
-    async def claim_slug(self, wanted: Sequence[str], *, stem: str) -> str:
-        """Claim the first of these slugs that no other post of the site has, else `stem` with a number added. Every
-        attempt with the same `wanted` gets the same slug."""
+    async def claim_names(self, names: Mapping[str, Sequence[str]], *, source: str, stem: str) -> "ClaimedNames":
+        """Claim a title and a slug for the post. `names`: the wanted titles, the best first, each with its slugs.
+
+        The title is the first that is not similar to another title of the site, else the least similar one, as with
+        the last chance of `claim_title`. The slug is the first that no other post of the site has, else `stem` with a
+        number added. Every attempt with the same `names` gets the same ones."""
 
     async def draw_review(self, every: int) -> bool:
         """Return whether this post is the one of `every` consecutive posts of its site that is held for review. Every
         attempt gets the same answer."""
-
-    async def site_tags(self) -> list[str]:
-        """Return the tags of the latest posts of the site, the most used first."""
 
     async def related_posts(self, terms: Mapping[str, int], *, language: str | None) -> list["Related"]:
         """Return other posts of the site that match these terms (see `library`), the most similar first."""
@@ -116,6 +116,15 @@ class ClaimedTitle:
 
     place: int | None  # index in `wanted`; None: no title could be claimed
     taken: tuple[str, ...]  # titles of the site that are similar to the wanted ones
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedNames:
+    """The answer of `claim_names`."""
+
+    title: str
+    slug: str
+    tags: list[str]  # of the latest posts of the site, the most used first
 
 
 @dataclass(frozen=True, slots=True)

@@ -947,6 +947,26 @@ create table blog_posts (
 
 create index blog_posts_site_idx on blog_posts (instance_id, generation_id desc);
 
+-- The tags of the latest posts of a site in their most used spelling, the most used first.
+-- Takes  but_for: the job whose own tags are excluded; posts: how many are read.
+create function site_tags(site text, but_for bigint, posts integer) returns table (tag text) language sql stable as $$
+    select (array_agg(u.tag order by u.uses desc, u.tag))[1]
+    from (
+        select t.tag, count(*) as uses
+        from (
+            select p.tags
+            from blog_posts as p
+            where p.instance_id = site and p.generation_id <> but_for
+            order by p.generation_id desc
+            limit posts
+        ) as p
+        cross join lateral unnest(p.tags) as t (tag)
+        group by t.tag
+    ) as u
+    group by lower(u.tag)
+    order by sum(u.uses) desc, lower(u.tag)
+$$;
+
 -- Posts that are made ahead of time and published at publish_at.
 create table scheduled_blogs (
     blog_generation_id bigint primary key references blog_generations on delete cascade,
@@ -5067,11 +5087,11 @@ create function own_functions() returns text[] language sql immutable as $$
         'quota_rescaled', 'quota_round', 'quota_shown', 'quota_slot', 'quotas_rescale', 'record_post', 'refuse_blogs',
         'release_title', 'reopen_capped_sites', 'replace_seeded_row', 'require_room', 'require_site_room',
         'require_storable', 'restoring', 'retry_stage', 'score_usage', 'secure_functions', 'server_position',
-        'service_floor', 'shell_word', 'site_has_pending', 'site_in_flight', 'sites_apply_plan', 'sites_budgeted',
-        'sites_guard_columns', 'sites_in_line', 'sites_note_floor', 'sites_rejoin', 'spare_published', 'spending_at',
-        'spent_usd', 'stage_number', 'stage_rooms', 'standard_blog_tokens', 'store_post', 'sum_held_usd', 'take_turn',
-        'title_key', 'title_likeness', 'title_limit', 'title_trigrams', 'titles_like', 'usd_text', 'utc_day',
-        'waiting_sites', 'wake_workers', 'workers_needed'
+        'service_floor', 'shell_word', 'site_has_pending', 'site_in_flight', 'site_tags', 'sites_apply_plan',
+        'sites_budgeted', 'sites_guard_columns', 'sites_in_line', 'sites_note_floor', 'sites_rejoin', 'spare_published',
+        'spending_at', 'spent_usd', 'stage_number', 'stage_rooms', 'standard_blog_tokens', 'store_post', 'sum_held_usd',
+        'take_turn', 'title_key', 'title_likeness', 'title_limit', 'title_trigrams', 'titles_like', 'usd_text',
+        'utc_day', 'waiting_sites', 'wake_workers', 'workers_needed'
     ]
 $$;
 

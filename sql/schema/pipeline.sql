@@ -127,6 +127,26 @@ create table blog_posts (
 
 create index blog_posts_site_idx on blog_posts (instance_id, generation_id desc);
 
+-- The tags of the latest posts of a site in their most used spelling, the most used first.
+-- Takes  but_for: the job whose own tags are excluded; posts: how many are read.
+create function site_tags(site text, but_for bigint, posts integer) returns table (tag text) language sql stable as $$
+    select (array_agg(u.tag order by u.uses desc, u.tag))[1]
+    from (
+        select t.tag, count(*) as uses
+        from (
+            select p.tags
+            from blog_posts as p
+            where p.instance_id = site and p.generation_id <> but_for
+            order by p.generation_id desc
+            limit posts
+        ) as p
+        cross join lateral unnest(p.tags) as t (tag)
+        group by t.tag
+    ) as u
+    group by lower(u.tag)
+    order by sum(u.uses) desc, lower(u.tag)
+$$;
+
 -- Posts that are made ahead of time and published at publish_at.
 create table scheduled_blogs (
     blog_generation_id bigint primary key references blog_generations on delete cascade,

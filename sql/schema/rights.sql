@@ -164,11 +164,11 @@ create function own_functions() returns text[] language sql immutable as $$
         'quota_rescaled', 'quota_round', 'quota_shown', 'quota_slot', 'quotas_rescale', 'record_post', 'refuse_blogs',
         'release_title', 'reopen_capped_sites', 'replace_seeded_row', 'require_room', 'require_site_room',
         'require_storable', 'restoring', 'retry_stage', 'score_usage', 'secure_functions', 'server_position',
-        'service_floor', 'shell_word', 'site_has_pending', 'site_in_flight', 'sites_apply_plan', 'sites_budgeted',
-        'sites_guard_columns', 'sites_in_line', 'sites_note_floor', 'sites_rejoin', 'spare_published', 'spending_at',
-        'spent_usd', 'stage_number', 'stage_rooms', 'standard_blog_tokens', 'store_post', 'sum_held_usd', 'take_turn',
-        'title_key', 'title_likeness', 'title_limit', 'title_trigrams', 'titles_like', 'usd_text', 'utc_day',
-        'waiting_sites', 'wake_workers', 'workers_needed'
+        'service_floor', 'shell_word', 'site_has_pending', 'site_in_flight', 'site_tags', 'sites_apply_plan',
+        'sites_budgeted', 'sites_guard_columns', 'sites_in_line', 'sites_note_floor', 'sites_rejoin', 'spare_published',
+        'spending_at', 'spent_usd', 'stage_number', 'stage_rooms', 'standard_blog_tokens', 'store_post', 'sum_held_usd',
+        'take_turn', 'title_key', 'title_likeness', 'title_limit', 'title_trigrams', 'titles_like', 'usd_text',
+        'utc_day', 'waiting_sites', 'wake_workers', 'workers_needed'
     ]
 $$;
 

@@ -20,7 +20,7 @@ from blogworker.spend.budget import Refusal
 from blogworker.spend.ledger import Spend
 from blogworker.stages import publish
 from blogworker.stages.records import Output
-from blogworker.stages.work import ClaimedTitle, Clients, Flight, LibraryEntry, Related, Work
+from blogworker.stages.work import ClaimedNames, ClaimedTitle, Clients, Flight, LibraryEntry, Related, Work
 
 from .pipeline_harness import Harness, opened_harness
 
@@ -102,18 +102,16 @@ class RecordedCheckpoints:
         free = [place for place, title in enumerate(wanted) if title not in self.titles]
         return ClaimedTitle(free[0] if free else None, tuple(title for title in wanted if title in self.titles))
 
-    async def claim_slug(self, wanted: Sequence[str], *, stem: str) -> str:
-        self._held()
-        return next(slug for slug in wanted if slug not in self.slugs)
+    async def claim_names(self, names: Mapping[str, Sequence[str]], *, source: str, stem: str) -> ClaimedNames:
+        claimed = await self.claim_title(list(names), source=source, last_chance=True)
+        title = list(names)[claimed.place or 0]
+        return ClaimedNames(title, next(slug for slug in names[title] if slug not in self.slugs), self.tags)
 
     async def draw_review(self, every: int) -> bool:
         self._held()
         self.events.append(f"draw review of {every}")
         drawn = self.saved.setdefault("publish.review", {"held": self.drawn, "every": every})
         return bool(drawn["held"])
-
-    async def site_tags(self) -> list[str]:
-        return self.tags
 
     async def related_posts(self, terms: Mapping[str, int], *, language: str | None) -> list[Related]:
         return self.library if terms else []

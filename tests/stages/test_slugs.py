@@ -42,7 +42,8 @@ async def shop(database):
 
 
 async def reserve(job, text, *hints):
-    return await job.claim_slug(choices(slug(text), hints), stem=stem(slug(text)))
+    slugs = choices(slug(text), hints)
+    return (await job.claim_names({text or "-": slugs}, source="", stem=stem(slug(text)))).slug
 
 
 @given(TEXTS, st.lists(TEXTS, max_size=3))
