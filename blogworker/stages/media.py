@@ -30,10 +30,8 @@ async def cover(work: Work, wix: WixClient, *, slug: str, image: Cover) -> str |
         file = await _imported(work, wix, image, name=name)
     if file is None or file.status != READY:
         file = await _uploaded(work, wix, name=name) or file
-    if file is None or file.status not in (READY, PENDING):
-        return None
-    await work.save(MEDIA, Media(id=file.id, url=file.url, status=file.status))
-    return file.id
+    # The file was saved when it was created. A later attempt reads again whether it is READY, which changes nothing.
+    return file.id if file is not None and file.status in (READY, PENDING) else None
 
 
 async def _imported(work: Work, wix: WixClient, image: Cover, *, name: str) -> MediaFile | None:

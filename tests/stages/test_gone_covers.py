@@ -20,8 +20,19 @@ async def made(harness):
     """A blog whose cover is on the site, but whose draft is not."""
     await harness.room.fault(vendor="wix", operation=CREATE, kind="status", status=503, times=1)
     assert (await harness.attempt())["status"] == "PENDING"
-    assert (await harness.checkpoints())["publish.media"]["status"] == "READY"
+    assert "publish.media" in await harness.checkpoints()
     return harness
+
+
+async def test_the_file_of_an_earlier_attempt_is_used_and_not_imported_again(made):
+    """What was stored when the file was created is enough to find it: that it became READY is read again."""
+    before = (await made.checkpoints())["publish.media"]["id"]
+
+    assert (await made.attempt())["status"] == "DONE"
+
+    assert await made.calls("wix", "media.import") == 1
+    assert (await made.checkpoints())["publish.draft"]["media_id"] == before
+    assert (await made.room.posts(SITE))[0]["coverVisible"]
 
 
 async def test_a_pending_file_that_was_deleted_is_imported_again(made):

@@ -56,7 +56,6 @@ async def test_the_claim_is_confirmed_before_every_visible_effect(world, checkpo
     assert [event for event in checkpoints.events if event != "store_post"] == [
         "confirm",
         "save publish.media",
-        "save publish.media",
         "confirm",
         "save publish.tags",
         "save publish.intent",
