@@ -19,7 +19,7 @@ from blogworker.spend.ledger import NO_SPEND, Spend, columns
 from blogworker.stages.checkpoint_schema import invalid_checkpoints
 from blogworker.stages.effects import REVIEW, ReviewDraw
 from blogworker.stages.library import DEPTH, FOUND, LEAST_SHARE
-from blogworker.stages.post_row import AtEnd, entry_parameter, post_parameters
+from blogworker.stages.post_row import AtEnd, entries_parameter, entry_parameter, post_parameters
 from blogworker.stages.records import Output
 from blogworker.stages.work import ClaimedNames, ClaimedTitle, LibraryEntry, Related
 from blogworker.telemetry import get_logger
@@ -166,14 +166,17 @@ class StoredCheckpoints:
         if at_end.changes:
             await self.store_post({**at_end.whole, **at_end.changes})
         if at_end.entry is not None:
-            await self.record_post(at_end.entry)
+            entry = entry_parameter(at_end.entry)
+            self._held(await self._database.maybe("stages/record_post", **self._fence, entry=entry))
 
-    async def claim_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> ClaimedTitle:
+    async def claim_title(self, wanted: Sequence[LibraryEntry], *, source: str, last_chance: bool) -> ClaimedTitle:
         row = self._held(
             await self._database.maybe(
                 "stages/claim_title",
                 **self._fence,
-                wanted=storable(list(wanted)),
+                instance_id=self._claim.instance_id,
+                wanted=storable([entry.title for entry in wanted]),
+                entries=entries_parameter(wanted),
                 source=source,
                 last_chance=last_chance,
             )
@@ -207,9 +210,6 @@ class StoredCheckpoints:
         return await related_posts(
             self._database, self._claim.instance_id, terms, language=language, job_id=self._claim.job_id
         )
-
-    async def record_post(self, entry: LibraryEntry) -> None:
-        self._held(await self._database.maybe("stages/record_post", **self._fence, entry=entry_parameter(entry)))
 
     async def image_bytes(self) -> bytes | None:
         row = await self._database.maybe("stages/load_image", job_id=self._claim.job_id)

@@ -169,27 +169,31 @@ class _Search:
         """Choose the best idea whose title this job can claim. `task`: None for cached ideas."""
         ideas = [idea for idea in ideas if idea.title not in self._rejected] or ideas
         ranked = sorted(ideas, key=lambda idea: merit(idea, self.source), reverse=True)
-        titles = [idea.title for idea in ranked]
-        claimed = await self._work.checkpoints.claim_title(titles, source=digest(self.source), last_chance=last_chance)
+        claimed = await self._work.checkpoints.claim_title(
+            [self._entry(idea) for idea in ranked], source=digest(self.source), last_chance=last_chance
+        )
         if claimed.place is None:
-            self._seen.update(titles)
+            self._seen.update(idea.title for idea in ranked)
             self.taken = list(dict.fromkeys([*self.taken, *claimed.taken]))
             return None
         chosen = ranked.pop(claimed.place)
         return Ideas(
             chosen=ChosenIdea.load(chosen.model_dump()),
-            related=library.stored(await self._recorded(chosen)),
+            related=library.stored(await self._offered(chosen)),
             others=[idea.model_dump() for idea in ranked],
             model=writer_of(self._work, task) if task is not None else None,
             prompt_version=PROMPT.version,
         )
 
-    async def _recorded(self, chosen: Idea) -> list[Related]:
-        """Add the planned post to the library of the site. Return the related posts there."""
-        about = library.about_post(self.source, chosen.model_dump(), title=chosen.title)
-        entry = LibraryEntry(chosen.title, chosen.angle, self._language, tuple(library.terms_of(about)))
-        await self._work.checkpoints.record_post(entry)
-        return library.offered(await self._related(about), own_url=str(self.source.get("url") or ""))
+    def _entry(self, idea: Idea) -> LibraryEntry:
+        return LibraryEntry(idea.title, idea.angle, self._language, tuple(library.terms_of(self._about(idea))))
+
+    async def _offered(self, chosen: Idea) -> list[Related]:
+        """Return the posts of the site that the prompt for the post names."""
+        return library.offered(await self._related(self._about(chosen)), own_url=str(self.source.get("url") or ""))
+
+    def _about(self, idea: Idea) -> list[object]:
+        return library.about_post(self.source, idea.model_dump(), title=idea.title)
 
 
 def _task(work: Work, source: Mapping[str, Any], taken: list[str]) -> Task:

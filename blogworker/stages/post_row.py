@@ -1,5 +1,6 @@
 """What a stage has made of the post, as parameters of the statements that store it: `blog_posts` and the library."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -33,7 +34,16 @@ def post_parameters(post: Output) -> dict[str, Any]:
 
 
 def entry_parameter(entry: LibraryEntry) -> Json:
-    return Json(storable({**asdict(entry), "terms": list(entry.terms)}))
+    return Json(_storable(entry))
+
+
+def entries_parameter(entries: Sequence[LibraryEntry]) -> Json:
+    return Json([_storable(entry) for entry in entries])
+
+
+def _storable(entry: LibraryEntry) -> Output:
+    stored: Output = storable({**asdict(entry), "terms": list(entry.terms)})
+    return stored
 
 
 def _column(name: str, value: Any) -> Any:

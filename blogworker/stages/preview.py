@@ -106,7 +106,7 @@ class UnqueuedCheckpoints:
     async def hold_budget(self, usd: float) -> None:
         """Hold nothing: a person has requested the preview. Its spend is counted, but no budget refuses it."""
 
-    async def claim_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> ClaimedTitle:
+    async def claim_title(self, wanted: Sequence[LibraryEntry], *, source: str, last_chance: bool) -> ClaimedTitle:
         return ClaimedTitle(place=0, taken=())  # only posts that will be published claim titles
 
     async def claim_names(self, names: Mapping[str, Sequence[str]], *, source: str, stem: str) -> ClaimedNames:
@@ -118,9 +118,6 @@ class UnqueuedCheckpoints:
 
     async def related_posts(self, terms: Mapping[str, int], *, language: str | None) -> list[Related]:
         return await self._library(terms, language)
-
-    async def record_post(self, entry: LibraryEntry) -> None:
-        """Record nothing: a preview is not a post of the site."""
 
     async def store_post(self, post: Output) -> None:
         self.post |= {key: value for key, value in post.items() if value is not None}

@@ -82,12 +82,12 @@ class Checkpoints(Protocol):
         self, changes: Output, whole: Output | None = None, *, entry: "LibraryEntry | None" = None
     ) -> None:
         """Change columns of the row of the job in `blog_posts` in the statement that stores the end of the stage. If
-        there is no row, insert `whole` with these changes. `entry`: see `record_post`."""
+        there is no row, insert `whole` with these changes. `entry`: of the post in the library of the site."""
 
-    async def claim_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> "ClaimedTitle":
-        """Claim the first of these titles that is not similar to another title of the site. `source`: the digest of the
-        source. `last_chance`: if all are similar, claim the least similar one, unless the similar post has the same
-        source."""
+    async def claim_title(self, wanted: Sequence["LibraryEntry"], *, source: str, last_chance: bool) -> "ClaimedTitle":
+        """Claim the first of these titles that is not similar to another title of the site, and add its entry to the
+        library of the site. `source`: the digest of the source. `last_chance`: if all are similar, claim the least
+        similar one, unless the similar post has the same source."""
 
     async def claim_names(self, names: Mapping[str, Sequence[str]], *, source: str, stem: str) -> "ClaimedNames":
         """Claim a title and a slug for the post. `names`: the wanted titles, the best first, each with its slugs.
@@ -102,9 +102,6 @@ class Checkpoints(Protocol):
 
     async def related_posts(self, terms: Mapping[str, int], *, language: str | None) -> list["Related"]:
         """Return other posts of the site that match these terms (see `library`), the most similar first."""
-
-    async def record_post(self, entry: "LibraryEntry") -> None:
-        """Add the post to the library of the site. Raises LeaseLost if the attempt has lost its claim."""
 
     async def image_bytes(self) -> bytes | None:
         """Return the picture that is stored with the post, if there is one."""

@@ -95,16 +95,21 @@ class RecordedCheckpoints:
     ) -> None:
         await self.store_post({**(whole or {}), **changes})
         if entry is not None:
-            await self.record_post(entry)
+            self._record(entry)
 
-    async def claim_title(self, wanted: Sequence[str], *, source: str, last_chance: bool) -> ClaimedTitle:
+    async def claim_title(self, wanted: Sequence[LibraryEntry], *, source: str, last_chance: bool) -> ClaimedTitle:
         self._held()
-        free = [place for place, title in enumerate(wanted) if title not in self.titles]
-        return ClaimedTitle(free[0] if free else None, tuple(title for title in wanted if title in self.titles))
+        titles = [entry.title for entry in wanted]
+        if (place := self._free(titles)) is not None:
+            self._record(wanted[place])
+        return ClaimedTitle(place, tuple(title for title in titles if title in self.titles))
+
+    def _free(self, titles: Sequence[str]) -> int | None:
+        return next((place for place, title in enumerate(titles) if title not in self.titles), None)
 
     async def claim_names(self, names: Mapping[str, Sequence[str]], *, source: str, stem: str) -> ClaimedNames:
-        claimed = await self.claim_title(list(names), source=source, last_chance=True)
-        title = list(names)[claimed.place or 0]
+        self._held()
+        title = list(names)[self._free(list(names)) or 0]
         return ClaimedNames(title, next(slug for slug in names[title] if slug not in self.slugs), self.tags)
 
     async def draw_review(self, every: int) -> bool:
@@ -116,8 +121,7 @@ class RecordedCheckpoints:
     async def related_posts(self, terms: Mapping[str, int], *, language: str | None) -> list[Related]:
         return self.library if terms else []
 
-    async def record_post(self, entry: LibraryEntry) -> None:
-        self._held()
+    def _record(self, entry: LibraryEntry) -> None:
         self.recorded = {**asdict(entry), "terms": list(entry.terms)}
 
     async def image_bytes(self) -> bytes | None:

@@ -1,5 +1,7 @@
 """A site's library: the published posts that are related to a new one are found."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -27,9 +29,13 @@ async def shop(database):
     return await opened(database)
 
 
+async def record(job, entry):
+    await job.claim_title([entry], source=entry.title, last_chance=True)
+
+
 async def write(job, title, *, url=None, language=None, draft=False):
     """Record a post, and publish it where it has an address."""
-    await job.record_post(LibraryEntry(title, f"What {title} is", language, tuple(terms_of([title]))))
+    await record(job, LibraryEntry(title, f"What {title} is", language, tuple(terms_of([title]))))
     columns = {
         "title": title, "slug": "s", "excerpt": "", "markdown": "", "html": "", "seo_title": "", "seo_description": "",
         "word_count": 1,
@@ -130,7 +136,7 @@ async def test_a_rewritten_post_is_found_by_its_new_words_only(shop):
     job, asking = await shop.jobs(2)
     await write(job, "How to season a cast iron pan", url=PAN)
 
-    await job.record_post(LibraryEntry("Stoneware mugs", "", None, tuple(terms_of(["Stoneware mugs and pan"]))))
+    await record(job, LibraryEntry("Stoneware mugs", "", None, tuple(terms_of(["Stoneware mugs and pan"]))))
 
     assert await related(asking, "cast iron season") == []
     assert [each.title for each in await related(asking, "stoneware mug")] == ["Stoneware mugs"]
@@ -146,10 +152,30 @@ async def test_a_lost_claim_records_nothing(shop):
     await shop.run("update blog_generations set status = 'PENDING', worker_id = null")
 
     with pytest.raises(LeaseLost):
-        await job.record_post(LibraryEntry("A title", "", None, ("title",)))
+        await job.claim_title([LibraryEntry("A title", "", None, ("title",))], source="s", last_chance=False)
 
-    assert await shop.run("select from site_posts") == []
-    assert await shop.run("select from site_terms") == []
+    assert await shop.run("select title from site_posts") == []
+    assert await shop.run("select title from site_titles") == []
+    assert await shop.run("select term from site_terms") == []
+
+
+async def test_only_the_claimed_title_is_recorded(shop):
+    """Title and entry are stored together: no other job can claim the title while the library does not show it."""
+    first, second = await shop.jobs(2)
+    mugs = LibraryEntry("How to warm a stoneware mug", "of the first", None, ("mug",))
+    pans = LibraryEntry("How to season a cast iron pan", "of the second", "en", ("iron", "pan"))
+    await first.claim_title([mugs], source="s", last_chance=False)
+
+    claimed = await second.claim_title([replace(mugs, angle="never"), pans], source="t", last_chance=False)
+    none = await second.claim_title([mugs], source="t", last_chance=False)
+
+    assert (claimed.place, none.place) == (1, None)
+    recorded = await shop.run("select angle, language, terms from site_posts order by generation_id")
+    assert [(row["angle"], row["language"], row["terms"]) for row in recorded] == [
+        ("of the first", None, ["mug"]),
+        ("of the second", "en", ["iron", "pan"]),
+    ]
+    assert len(await shop.run("select term from site_terms")) == 3
 
 
 WORDS = st.sampled_from(

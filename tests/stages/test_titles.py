@@ -12,6 +12,7 @@ from blogworker.errors import LeaseLost
 from blogworker.queue.claim import claim
 from blogworker.settings import DatabaseSettings
 from blogworker.stages.checkpoint import StoredCheckpoints
+from blogworker.stages.work import LibraryEntry
 
 pytestmark = pytest.mark.anyio
 
@@ -88,7 +89,8 @@ async def any_shop(request, database_url, empty_url):
 
 
 async def reserve(job, *wanted, source="s", last_chance=False):
-    return await job.claim_title(wanted, source=source, last_chance=last_chance)
+    entries = [LibraryEntry(title, "", None, ()) for title in wanted]
+    return await job.claim_title(entries, source=source, last_chance=last_chance)
 
 
 @pytest.mark.parametrize(
@@ -147,8 +149,8 @@ async def test_concurrent_jobs_of_one_site_choose_different_titles(shop):
         answers.append(await reserve(second, f"{CURTAINS}s"))
 
     async with create_task_group() as tasks, shop.database.transaction() as statements:
-        in_hand = {**first._fence, "wanted": [CURTAINS], "source": "s", "last_chance": False}
-        await statements.one("stages/claim_title", **in_hand)
+        in_hand = {**first._fence, "instance_id": "shop", "wanted": [CURTAINS], "entries": None}
+        await statements.one("stages/claim_title", **in_hand, source="s", last_chance=False)
         tasks.start_soon(choose)
         waiting = "select pid from pg_locks where locktype = 'transactionid' and not granted"
         with fail_after(10):
@@ -296,7 +298,7 @@ async def test_a_site_of_100_000_posts_is_searched_by_index(shop):
     async with shop.database.transaction() as statements:
         await statements.one(
             "stages/claim_title", worker_id=shop.worker_id, job_id=job._claim.job_id, attempt=1, wanted=[CURTAINS],
-            source="s", last_chance=False,
+            source="s", last_chance=False, instance_id="shop", entries=None,
         )  # fmt: skip
         cursor = await statements._connection.execute(
             "select pg_stat_get_xact_numscans('site_titles_key_trigrams_idx'::regclass) as by_index, "
