@@ -70,7 +70,9 @@ def _serve(wire: socket.socket, main: Callable[[Sequence[str]], None], prepare: 
     child = 0
     while True:
         if select.select([wire], [], [], LOOK_S if child else None)[0]:
-            received = wire.recv(MESSAGE)
+            received = b""
+            with suppress(ConnectionError):  # the parent was killed before it read what is on the way
+                received = wire.recv(MESSAGE)
             if not received:
                 return  # a child that still runs sees that its parent has gone
             message = json.loads(received)

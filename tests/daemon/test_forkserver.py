@@ -98,6 +98,15 @@ def test_a_worker_sees_that_its_fork_server_has_died() -> None:
     assert has_ended(server)
 
 
+def test_the_fork_server_ends_quietly_with_a_worker_that_left_its_message_unread() -> None:
+    """It printed a traceback: the socket is reset then."""
+    unread = "forks.start(['exit', '0'], {}); await anyio.wait_readable(forks._wire); os.kill(os.getpid(), 9)"
+
+    ended = run(after=unread)
+
+    assert (ended.returncode, ended.stderr) == (-signal.SIGKILL, "")
+
+
 def test_the_fork_server_ends_with_its_worker() -> None:
     ended = run((["exit", "0"], None), after="print('server', forks.pid, flush=True); os.kill(os.getpid(), 9)")
 

@@ -247,6 +247,18 @@ async def test_jobs_that_others_lost_are_not_requeued_with_them(psql, database, 
     assert (await psql.job())["rescues"] == 1
 
 
+async def test_a_job_that_another_worker_has_ended_is_not_touched(psql, database, claimer):
+    await psql.insert("shop")
+    held = tuple((c.job_id, c.attempt) for c in (await claimer()).claims)
+    await die(psql)
+    await rescue(database)
+    await psql.run("update blog_generations set status = 'CANCELLED'")
+    before = await psql.run("select ctid, * from blog_generations")
+
+    assert await take_back(database, FormerLease(claimer.worker_id, held)) == 0
+    assert await psql.run("select ctid, * from blog_generations") == before
+
+
 async def test_concurrent_rescuers_take_each_job_once(psql, database, claimer):
     """Every worker rescues; a job counted twice would fail before its time."""
     await psql.insert("shop", 60)

@@ -88,6 +88,22 @@ def test_posts_of_two_hundred_sources_are_valid_and_differ() -> None:
         assert re.search(mark, text, re.MULTILINE), f"no post has {mark}, so its rendering is not tested"
 
 
+@pytest.mark.parametrize("kind", ["keyword", "product", "text"])
+@pytest.mark.parametrize("text", ["{0} mugs", "{short} mugs", "mugs [a|b] {{x}}", "%s %(x)s {0} {x} $1 ${x} mugs'; --"])
+def test_placeholders_in_a_source_are_only_text(kind: str, text: str) -> None:
+    """The simulated OpenAI answered 500 to each of them."""
+    source = {"kind": kind, "name": text, "keyword": text, "text": text, "description": text}
+
+    ideas = ideas_for(source)
+
+    assert_fits(post_for(source, ideas[0]))
+
+
+def assert_fits(post: dict[str, Any]) -> None:
+    assert len(post["title"]) <= 100
+    assert 600 <= len(post["body_markdown"].split()) <= 1_100
+
+
 def assert_valid(post: dict[str, Any]) -> None:
     body = post["body_markdown"]
     assert 600 <= len(body.split()) <= 1_100, post["title"]

@@ -25,6 +25,7 @@ class Plan:
     concurrency: int = 10  # slots of each worker
     speed: float = 20  # how many times faster the clock of the providers runs
     kill_every_s: float = 1.0
+    fail_over_every_s: float = 40.0
     burst_sites: int = 40_000  # sites that get their first job in one statement
     longest_pause_s: float = LONGEST_PAUSE_S
     recovery_s: float = 150.0  # time limit for the queue to become empty after the faults
@@ -71,7 +72,6 @@ class Timing:
 TIMINGS = {
     Kind.FREEZE: Timing((6.0, 14.0), (LEASE_S + 0.5, LEASE_S + 3)),
     Kind.CRASH: Timing((14.0, 26.0)),
-    Kind.FAIL_OVER: Timing((30.0, 50.0)),
     Kind.TERMINATE: Timing((1.0, 4.0)),
     Kind.TERMINATE_ALL: Timing((20.0, 40.0), (1.0, 3.0)),
     Kind.REFUSE_WRITES: Timing((25.0, 45.0), (1.0, 3.0)),
@@ -98,7 +98,11 @@ class Fault:
 
 def schedule(plan: Plan) -> list[Fault]:
     """Return all faults in order of time. Each kind has its own random numbers, so kinds do not affect each other."""
-    timings = {Kind.KILL: Timing((0.5 * plan.kill_every_s, 1.5 * plan.kill_every_s)), **TIMINGS}
+    timings = {
+        Kind.KILL: Timing((0.5 * plan.kill_every_s, 1.5 * plan.kill_every_s)),
+        Kind.FAIL_OVER: Timing((0.75 * plan.fail_over_every_s, 1.25 * plan.fail_over_every_s)),
+        **TIMINGS,
+    }
     faults = [fault for kind, timing in timings.items() for fault in _of_kind(kind, timing, plan)]
     return sorted(faults, key=lambda fault: fault.at_s)
 

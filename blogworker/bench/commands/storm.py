@@ -27,6 +27,8 @@ def chaos(
     workers: int = typer.Option(3, min=1, help="Worker processes."),
     speed: float = typer.Option(20, min=0.1, help="Run the clock of the providers this many times faster."),
     kill_every: float = typer.Option(1, min=0.1, help="Seconds from one killed worker to the next, on average."),
+    fail_over_every: float = typer.Option(40, min=1, help="The same for failovers, after each of which jobs wait."),
+    recovery: float = typer.Option(150, min=1, help="Seconds until all jobs have to be done after the faults."),
     burst: int = typer.Option(40_000, min=1, help="Sites that get their first job at the same time."),
     logs: Path | None = typer.Option(None, help="Write the output of the workers to this folder."),
     as_json: bool = AS_JSON,
@@ -46,6 +48,8 @@ def chaos(
         workers=workers,
         speed=speed,
         kill_every_s=kill_every,
+        fail_over_every_s=fail_over_every,
+        recovery_s=recovery,
         burst_sites=burst,
     )
     verdict = run_bench(partial(run, plan, logs=logs, progress=progress_printer(as_json)))

@@ -128,9 +128,7 @@ class PhraseFiller:
             word = self._word(slot[1])
             return upper_first(word) if sentences and _SENTENCE_START.search(slot.string[: slot.start()]) else word
 
-        while _SLOT.search(phrase):
-            phrase = _SLOT.sub(filled, phrase)
-        return phrase
+        return _SLOT.sub(filled, phrase)  # once: braces in a text of the source are no slots
 
     def _word(self, name: str) -> str:
         value = self._slots[name]

@@ -51,7 +51,7 @@ def compose_post(
     place = random.choice(subject.kind.places)
     scene = place if subject.language == ENGLISH else random.choice(goods()[ENGLISH].places)
     known = subject.kind.name not in (ANY, GOODS)
-    seen = subject.kind.picture_phrase if known and not subject.is_product else subject.phrase
+    seen = subject.kind.picture_phrase if known and not subject.is_product else "{the}"
     shown = f"{seen} ({subject.kind.noun})" if known and subject.is_product else seen
     return Post(
         title=title,

@@ -2,6 +2,9 @@
 create function chaos_record_job() returns trigger language plpgsql
 security definer set search_path = public, pg_temp as $$
 begin
+    if tg_op = 'UPDATE' and old.status = new.status then
+        return null;
+    end if;
     insert into chaos_history (job_id, instance_id, attempt, old_status, new_status, error, spent, unpaid)
     select
         coalesce(new.id, old.id),

@@ -10,6 +10,7 @@ with locked as (
         (g.status = 'PROCESSING' and g.worker_id = %(former)s::uuid)
         or (
             g.rescues > 0
+            and g.finished_at is null
             and exists ( -- the job was rescued meanwhile
                 select from generation_errors as e
                 where e.generation_id = g.id and e.attempt = h.attempt and e.kind = 'LeaseLost'
