@@ -106,6 +106,7 @@ class Incarnation:
             concurrency=settings.worker.concurrency,
         )
         self._retrying = RetryingDatabase(database, health)
+        self._registry = RetryingDatabase(database, health, on_try=partial(self._progress.expect, "lease"))
         strict = RetryingDatabase(database, health, retries_incompatible=False)
         self._settler = Settler(self._retrying, self._lease.worker_id, strict=strict)
         self.worker = Worker(
@@ -178,12 +179,12 @@ class Incarnation:
         return FormerLease(self._lease.worker_id, tuple(self.worker.unsettled))
 
     async def _register(self) -> None:
-        self._restore = await self._restores.check(self._retrying)
+        self._restore = await self._restores.check(self._registry)
         registration = await self._lease.begin()
         if registration.replaced:
             log.warning("worker_replaced", worker=self._lease.name)
         if self._former is not None:
-            await take_back(self._retrying, self._former)
+            await take_back(self._registry, self._former)
         log.info(
             "worker_started",
             worker=self._lease.name,
@@ -198,10 +199,12 @@ class Incarnation:
             async with create_task_group() as self._jobs:
                 self._set_jobs_deadline()
                 self._start_keepers(self._keepers)
-                with self._claiming:
-                    await self._prepare()
-                    await self.worker.claim_loop(self._lease.worker_id, self._jobs, until_empty=until_empty)
-                self._progress.rest("claim")
+                try:
+                    with self._claiming:
+                        await self._prepare()
+                        await self.worker.claim_loop(self._lease.worker_id, self._jobs, until_empty=until_empty)
+                finally:
+                    self._progress.rest("claim")  # the next lease may be far off
             # Do not compare clocks here: the lease may have been extended while the jobs were stopping.
             if self._jobs.cancel_scope.cancelled_caught and self._drain_until is None:
                 raise LeaseEnded("the database did not answer before the lease ended")

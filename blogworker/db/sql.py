@@ -28,6 +28,14 @@ def query(name: str) -> LiteralString:
     return path.read_text(encoding="utf-8")
 
 
+def read_all() -> None:
+    """Read every statement but those of benchmarks now: an upgrade may replace the files while this process runs."""
+    for room in (sql_dir() / "queries").iterdir():
+        if room.is_dir() and room.name != "bench":
+            for file in room.iterdir():
+                query(f"{room.name}/{file.name.removesuffix('.sql')}")
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A statement as the server takes it: `$1` for the first of `names`, and so on.

@@ -11,7 +11,7 @@ from psycopg._queries import PostgresQuery
 from psycopg.adapt import Transformer
 from psycopg.pq import ExecStatus
 
-from blogworker.db.sql import query, sql_dir
+from blogworker.db.sql import query, read_all, sql_dir
 
 ROOT = Path(str(sql_dir())).parent
 QUERIES = ROOT / "sql" / "queries"
@@ -50,6 +50,16 @@ def test_each_file_opens_with_its_contract():
     others = [name for name in NAMES if not comment_of(query(name)).startswith(f"-- {name.partition('/')[2]}: ")]
 
     assert others == []
+
+
+def test_a_process_that_has_read_all_statements_keeps_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker of the old version got a statement of the new one, with other parameters, after an upgrade in place."""
+    before = {name: query(name) for name in NAMES}
+    query.cache_clear()
+    read_all()
+    monkeypatch.setattr("blogworker.db.sql.sql_dir", lambda: tmp_path)
+
+    assert {name: query(name) for name in NAMES if not name.startswith("bench/")}.items() <= before.items()
 
 
 def test_each_contract_names_every_parameter():
