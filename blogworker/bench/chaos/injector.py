@@ -65,6 +65,8 @@ class FaultInjector:
                 hit = await self._freeze(fault)
             case Kind.CRASH:
                 await targets.servers.crash()
+            case Kind.GO_AWAY:
+                await targets.servers.go_away(fault.duration_s)
             case Kind.FAIL_OVER:
                 await targets.servers.fail_over()
             case Kind.TERMINATE:

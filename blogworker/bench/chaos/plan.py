@@ -45,6 +45,7 @@ class Kind(StrEnum):
     KILL = "worker killed (SIGKILL)"
     FREEZE = "worker frozen past its lease (SIGSTOP)"
     CRASH = "Postgres restarted (immediate)"
+    GO_AWAY = "Postgres away for longer than the leases"
     FAIL_OVER = "standby promoted (synchronous)"
     TERMINATE = "connection terminated by Postgres"
     TERMINATE_ALL = "all sessions terminated, four times a second"
@@ -72,6 +73,7 @@ class Timing:
 TIMINGS = {
     Kind.FREEZE: Timing((6.0, 14.0), (LEASE_S + 0.5, LEASE_S + 3)),
     Kind.CRASH: Timing((14.0, 26.0)),
+    Kind.GO_AWAY: Timing((100.0, 150.0), (LEASE_S + 1, LEASE_S + 5)),
     Kind.TERMINATE: Timing((1.0, 4.0)),
     Kind.TERMINATE_ALL: Timing((20.0, 40.0), (1.0, 3.0)),
     Kind.REFUSE_WRITES: Timing((25.0, 45.0), (1.0, 3.0)),

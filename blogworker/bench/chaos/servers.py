@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from anyio import CancelScope, Lock, current_time, sleep
 from anyio.to_thread import run_sync
@@ -28,8 +29,15 @@ class Servers:
 
     async def crash(self) -> None:
         """Restart the primary as after a crash."""
+        await self._restart("immediate", 0.0)
+
+    async def go_away(self, seconds: float) -> None:
+        """Stop the primary in an orderly way, and start it again after some seconds."""
+        await self._restart("fast", seconds)
+
+    async def _restart(self, mode: str, down_s: float) -> None:
         async with self._fault:
-            await run_sync(self._pair.primary.server.restart, "immediate")
+            await run_sync(partial(self._pair.primary.server.restart, mode, down_s=down_s))
             await run_sync(self._pair.wait_for_standby)  # else a failover right after it would lose history
 
     async def fail_over(self) -> None:

@@ -13,7 +13,7 @@ from blogworker.bench.failover.pair import Pair
 from blogworker.errors import DatabaseNotReady
 
 LOST_S = 2.0  # what an asynchronous standby is behind
-DUMP_AGE_S = 4.0
+DUMP_AGE_S = 6.0
 READ_ONLY_S = 3.0
 STORM_S, STORM_EVERY_S = 4.0, 0.25
 
@@ -99,6 +99,6 @@ FAULTS = {
         PostgresFault("read-only for 3 s", _read_only),
         PostgresFault("failover, synchronous", _fail_over, prepare=Pair.make_synchronous),
         PostgresFault("failover, standby 2 s behind", _fail_over_behind, loses=True),
-        PostgresFault("dump restored, 4 s old", _restore, loses=True),
+        PostgresFault("dump restored, 6 s old", _restore, loses=True),
     )
 }

@@ -47,15 +47,18 @@ class Figure:
     not_done: int  # jobs that are not DONE in the end, after the producer has repeated the lost ones
     published_twice: int
     drafts_twice: int
+    losable: int  # jobs that were accepted since the fault began
     bought_twice: int  # paid calls that no checkpoint knows
+    buyable_twice: int  # paid calls during the fault, and those that were in flight when it began
     attempts_used: int
     silent_s: float  # the longest time without a published post, from the fault on
     full_speed_s: float | None  # from the fault on; None: not before the jobs were used up
     restores: int  # how often workers logged that history was lost
 
     def kept(self, fault: PostgresFault) -> bool:
-        paid = fault.loses or self.bought_twice == 0
-        return paid and not (self.not_done or self.published_twice or (self.lost and not fault.loses))
+        """Whether nothing was lost or bought twice, or no more than what the fault covers if it loses history."""
+        lost, bought = (self.losable, self.buyable_twice) if fault.loses else (0, 0)
+        return self.lost <= lost and self.bought_twice <= bought and not (self.not_done or self.published_twice)
 
 
 @dataclass
@@ -126,8 +129,10 @@ async def _run(fault: PostgresFault, plan: Plan, target: Target, progress: Calla
             began = current_time()
             before = samples.rate(samples.first_at, began)
             progress(f"{fault.name}: {before:.1f} posts/s before")
+            accepted, paid = len(jobs.accepted), await _paid(env)
             await fault.inject(target)
             ended = current_time()
+            bounds = len(jobs.accepted) - accepted, await _paid(env) - paid + plan.workers * plan.concurrency
             producing.cancel_scope.cancel()
         lost = await jobs.repeat_all()
         with fail_after(plan.timeout_s):
@@ -136,7 +141,13 @@ async def _run(fault: PostgresFault, plan: Plan, target: Target, progress: Calla
         sampling.cancel_scope.cancel()
     logs = WorkerLogs.read([env.fleet.log(name) for name in target.workers])
     times = samples.silent_s(began), samples.full_speed_s(began, ended, least=RECOVERED * before)
-    return await _figure(fault, env, jobs.accepted, lost, times, logs)
+    return await _figure(fault, env, jobs.accepted, lost, bounds, times, logs)
+
+
+async def _paid(env: Environment) -> int:
+    """The calls that the providers have charged."""
+    stats = await env.simulator.stats()
+    return int(sum(model["calls"] for model in stats["openai"]["models"].values()) + stats["replicate"]["predictions"])
 
 
 class Jobs:
@@ -175,21 +186,23 @@ async def _figure(
     env: Environment,
     jobs: dict[str, NewJob],
     lost: int,
+    bounds: tuple[int, int],
     times: tuple[float, float | None],
     logs: WorkerLogs,
 ) -> Figure:
     rows = {row["topic"]: row for row in await env.database.rows("bench/failover_jobs")}
     stats, stored = await env.simulator.stats(), (await env.database.one("bench/failover_stored"))["calls"]
-    paid = sum(model["calls"] for model in stats["openai"]["models"].values()) + stats["replicate"]["predictions"]
     marks = Counter(mark_in(post) for post in await env.simulator.posts())
     return Figure(
         fault=fault.name,
         accepted=len(jobs),
         lost=lost,
+        losable=bounds[0],
         not_done=sum(topic not in rows or rows[topic]["status"] != "DONE" for topic in jobs),
         published_twice=max(marks.total() - len(marks), int(stats["wix"]["duplicate_posts"])),
         drafts_twice=int(stats["wix"]["duplicate_drafts"]),
-        bought_twice=int(paid) - int(stored),
+        bought_twice=await _paid(env) - int(stored),
+        buyable_twice=bounds[1],
         attempts_used=sum(row["failures"] for row in rows.values()),
         silent_s=round(times[0], 1),
         full_speed_s=None if times[1] is None else round(times[1], 1),

@@ -90,14 +90,18 @@ class EmbeddedPostgres:
                 self._held.halt("fast")
         self._held = None
 
-    def restart(self, mode: str = "fast") -> None:
-        """Stop the server and start it again under the same DSN; `immediate` stops it as a crash would."""
+    def restart(self, mode: str = "fast", *, down_s: float = 0.0) -> None:
+        """Stop the server and start it again under the same DSN; `immediate` stops it as a crash would.
+
+        `down_s`: how long it is down in between.
+        """
         with self._explained():
             place = self._place()
             with place.locked():
                 if (server := place.steady_server()) is None:
                     raise DatabaseNotReady(f"no server runs in {place.home}")
                 place.halt(mode)
+                sleep(down_s)
                 self._launch(place, port=server.port)
 
     def remove(self) -> None:
