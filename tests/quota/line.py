@@ -24,7 +24,8 @@ class Call:
     granted_at: float = 0.0
     heard_at: float | None = None
     first_start: float = 0.0  # as it was granted
-    start: float = 0.0
+    line_start: float = 0.0  # as it is moved by what others used, when that is reported
+    start: float = 0.0  # the same, as its process hears of that
     soonest: float = 0.0
     returned_s: float = 0.0
     request_s: float = 0.0
@@ -36,6 +37,15 @@ class Call:
     @property
     def tokens_s(self) -> float:
         return max(self.request_s, self.tokens * self.token_s) if self.token_s else 0.0
+
+    def moved(self, returned_s: float, now: float) -> float:
+        """The start after refunds and excess usage of others, as of `returned_s` of the bucket."""
+        return round(max(now, self.soonest, self.first_start - (returned_s - self.returned_s)), 6)
+
+    @property
+    def late_s(self) -> float:
+        """How late it goes at most, if it waits for something else than tokens when an excess comes."""
+        return self.soonest - self.granted_at if self.line_start > self.first_start == self.soonest else 0.0
 
     def unused(self, used: int) -> tuple[float, float]:
         """The unused tokens of its estimate, and how far each of them moved the clock."""
@@ -101,8 +111,8 @@ class Line:
         """The waiting calls, granted or not."""
         return {row["call_id"]: row for row in self.session.execute("select * from quota_waits")}
 
-    def note_grants(self, answered: dict[UUID, dict[str, Any]]) -> None:
-        """Find which calls the round that has just been made has granted, and in which order."""
+    def note_round(self, began: float, answered: dict[UUID, dict[str, Any]]) -> None:
+        """Find which calls the round that has just been made has granted, in which order, and which it has moved."""
         row, waits, new = self.bucket(), self.waits(), []
         at = row["updated_at"].timestamp()  # of the round, if it has granted something
         for call in self.calls:
@@ -129,10 +139,13 @@ class Line:
             else:
                 continue
             call.granted, call.granted_at = self.rounds, at
-            call.start = call.first_start = round(start, 6)  # as exact as the clocks, so that ties are ties
+            call.start = call.line_start = call.first_start = round(start, 6)  # as exact as the clocks: ties are ties
             call.soonest = round(soonest, 6)
             new.append(call)
         self.granted += sorted(new, key=lambda call: (call.turn, call.number))
+        for call in self.granted:
+            if call.line_start > began:
+                call.line_start = call.moved(row["returned_s"], began)
 
 
 @dataclass
@@ -177,6 +190,7 @@ class Process:
         line.rounds += 1
         for call in asks:
             call.came = call.came or line.rounds
+        began = line.now()
         row = line.session.execute(
             query("quota/round"),
             round_of(
@@ -194,7 +208,7 @@ class Process:
         each = ("waits", "soonest", "returned_at_s", "expected_s", "refused", "request_s", "token_s")
         line.clock.tick()
         answers = {call.call_id: {name: row[name][place] for name in each} for place, call in enumerate(asks)}
-        line.note_grants({} if lost else answers)
+        line.note_round(began, {} if lost else answers)
         if lost:
             return row
         self.epoch = row["epoch"]
@@ -208,8 +222,7 @@ class Process:
                 call.refused_s, call.gone = answer["expected_s"], line.rounds
         for call in self.heard:
             if call.start > now:  # a refund moves up the calls that are not due yet
-                moved = call.first_start - (row["returned_s"] - call.returned_s)
-                call.start = round(max(now, call.soonest, moved), 6)
+                call.start = call.moved(row["returned_s"], now)
         self.waiting = [call for call in asks if call.heard_at is None and call.gone is None]
         return row
 

@@ -34,7 +34,6 @@ async def test_a_stream_of_callers_costs_a_bounded_number_of_statements(client, 
     took_s = current_time() - began
 
     assert len(wire.rounds) <= took_s / ROUND_S + 2
-    assert all(later - earlier >= 0.9 * ROUND_S for earlier, later in zip(wire.rounds, wire.rounds[1:], strict=False))
 
 
 async def test_the_line_is_served_in_order(client):
