@@ -42,7 +42,7 @@ def _require_rows(found: Sequence[dict[str, Any]], server: Server) -> None:
 def _require_privileges(found: Sequence[dict[str, Any]], server: Server, needs: Role) -> None:
     lacking = [f"{privilege} on {relation['name']}" for relation in found for privilege in relation["lacks"]]
     if lacking:
-        raise DatabaseNotReady(f"role {server.role} lacks {_first(lacking)}; {_advice(server, needs)}")
+        raise DatabaseNotReady(f"role {server.role} lacks {_first(lacking)}; {how_to_grant(server.role, needs)}")
 
 
 async def _require_functions(connection: AsyncConnection[DictRow], server: Server, needs: Role) -> None:
@@ -51,7 +51,7 @@ async def _require_functions(connection: AsyncConnection[DictRow], server: Serve
         raise DatabaseNotReady(f"there is no function {_first(row['missing'])}: run `blogworker migrate`")
     if row["forbidden"]:
         raise DatabaseNotReady(
-            f"role {server.role} may not execute {_first(row['forbidden'])}; {_advice(server, needs)}"
+            f"role {server.role} may not execute {_first(row['forbidden'])}; {how_to_grant(server.role, needs)}"
         )
     if not row["compares"]:
         raise DatabaseNotReady(
@@ -59,8 +59,9 @@ async def _require_functions(connection: AsyncConnection[DictRow], server: Serve
         )
 
 
-def _advice(server: Server, needs: Role) -> str:
-    return f"as the owner of the tables run `blogworker roles`, then: grant {needs.name} to {quoted(server.role)}"
+def how_to_grant(role: str, needs: Role) -> str:
+    """Return what to do so that a role gets the privileges of a group role."""
+    return f"as the owner of the tables run `blogworker roles`, then: grant {needs.name} to {quoted(role)}"
 
 
 def _first(names: Sequence[str]) -> str:

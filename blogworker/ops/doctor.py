@@ -3,7 +3,7 @@
 Nothing is changed, and no call costs money. Each check is one line with what to do.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,13 +11,17 @@ from enum import StrEnum
 from typing import Any
 
 from psycopg import AsyncConnection
+from psycopg import Error as PostgresError
+from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import DictRow
+from psycopg_pool import PoolTimeout
 
 from blogworker import __version__
 from blogworker.db.grants import OPERATOR, PRODUCER, READER, WORKER
+from blogworker.db.messages import message_of
 from blogworker.db.migrate import state
 from blogworker.db.pool import Database, connect
-from blogworker.db.readiness import require_ready
+from blogworker.db.readiness import how_to_grant, require_ready
 from blogworker.db.server import inspect_server
 from blogworker.db.session import begin_session
 from blogworker.errors import BlogworkerError, ProviderError
@@ -48,8 +52,10 @@ class Check:
 
 
 async def examine_database(settings: DatabaseSettings) -> list[Check]:
-    """Check server, session, schema, privileges and fleet. Stop at the first fault that prevents the other checks."""
-    found: list[Check] = []
+    """Check server, session, schema, privileges and fleet. Stop at the first fault that prevents the other checks.
+
+    A role that may not read the tables prevents none of them: each says what it could not read.
+    """
     try:
         connection = await connect(
             settings.direct, timeout_s=settings.connect_timeout_s, application="blogworker doctor"
@@ -60,53 +66,77 @@ async def examine_database(settings: DatabaseSettings) -> list[Check]:
         try:
             server = await inspect_server(connection)
             server.require_ready()
-            found.append(Check("database", State.OK, f"Postgres {server.version_name}, role {server.role}"))
-            (await state(connection)).require_current()
-            found.append(Check("migrations", State.OK, "the schema is that of this version"))
+        except (BlogworkerError, PostgresError) as error:
+            return [Check("database", State.WRONG, message_of(error))]
+        found = [Check("database", State.OK, f"Postgres {server.version_name}, role {server.role}")]
+        try:
+            found += await _answered("migrations", server.role, _migrations(connection))
         except BlogworkerError as error:
-            return [*found, Check("migrations" if found else "database", State.WRONG, str(error))]
-        found.append(await _privileges(connection))
-    found.append(await _pooler(settings))
-    async with Database(settings, application="blogworker doctor") as database:
-        found += await _fleet(database, settings)
+            return [*found, Check("migrations", State.WRONG, str(error))]
+        found += await _answered("privileges", server.role, _privileges(connection))
+    for name, examined in (("connection", _pooler(settings)), ("fleet", _fleet(settings, server.role))):
+        try:
+            found += await _answered(name, server.role, examined)
+        except BlogworkerError as error:
+            found.append(Check(name, State.WRONG, str(error)))
     return found
 
 
-async def _privileges(connection: AsyncConnection[DictRow]) -> Check:
-    usable, reasons = [], []
+async def _answered(name: str, role: str, examined: Awaitable[list[Check]]) -> list[Check]:
+    """Return the checks, or one that says why the database refused or did not answer."""
+    try:
+        return await examined
+    except InsufficientPrivilege as error:
+        return [Check(name, State.WRONG, message_of(error), how_to_grant(role, READER))]
+    except (PostgresError, PoolTimeout) as error:
+        return [Check(name, State.WRONG, message_of(error))]
+
+
+async def _migrations(connection: AsyncConnection[DictRow]) -> list[Check]:
+    (await state(connection)).require_current()
+    return [Check("migrations", State.OK, "the schema is that of this version")]
+
+
+async def _privileges(connection: AsyncConnection[DictRow]) -> list[Check]:
+    usable, reasons = [], {}
     for role in (PRODUCER, READER, WORKER, OPERATOR):
         try:
             await require_ready(connection, needs=role)
             usable.append(role.name)
         except BlogworkerError as error:
-            reasons.append(str(error))
+            reasons[role.name] = str(error)
     if WORKER.name in usable:
-        return Check("privileges", State.OK, f"enough for {', '.join(usable)}")
-    finding = f"enough for {', '.join(usable) or 'nothing'}; not for {WORKER.name}: {reasons[-1]}"
-    return Check("privileges", State.WARNING, finding, "a worker needs them: `blogworker roles --help`")
+        return [Check("privileges", State.OK, f"enough for {', '.join(usable)}")]
+    finding = f"enough for {', '.join(usable) or 'nothing'}; not for {WORKER.name}: {reasons[WORKER.name]}"
+    return [Check("privileges", State.WARNING, finding, "a worker needs them: `blogworker roles --help`")]
 
 
-async def _pooler(settings: DatabaseSettings) -> Check:
+async def _pooler(settings: DatabaseSettings) -> list[Check]:
     """Say whether DATABASE_URL leads through a pooler, and whether the direct connection that it then needs exists."""
     async with await connect(settings.url.get_secret_value(), timeout_s=settings.connect_timeout_s) as connection:
         direct = await begin_session(connection)
     if direct:
-        return Check("connection", State.OK, "direct")
+        return [Check("connection", State.OK, "direct")]
     if settings.direct_url is None:
         advice = "set DATABASE_DIRECT_URL to a connection that bypasses it: for LISTEN, the lease and migrations"
-        return Check("connection", State.WARNING, "DATABASE_URL leads through a pooler: workers poll", advice)
-    return Check("connection", State.OK, "through a pooler, and DATABASE_DIRECT_URL bypasses it")
+        return [Check("connection", State.WARNING, "DATABASE_URL leads through a pooler: workers poll", advice)]
+    return [Check("connection", State.OK, "through a pooler, and DATABASE_DIRECT_URL bypasses it")]
 
 
-async def _fleet(database: Database, settings: DatabaseSettings) -> list[Check]:
-    before = datetime.now(UTC)
-    facts = await database.one("ops/doctor")
-    after = datetime.now(UTC)
-    off_s = max((before - facts["now"]).total_seconds(), (facts["now"] - after).total_seconds(), 0.0)
-    found = [_clock(off_s), _trgm(facts), _connections(facts, settings), _versions(facts)]
+async def _fleet(settings: DatabaseSettings, role: str) -> list[Check]:
+    async with Database(settings, application="blogworker doctor") as database:
+        before = datetime.now(UTC)
+        facts = await database.one("ops/doctor")
+        after = datetime.now(UTC)
+        off_s = max((before - facts["now"]).total_seconds(), (facts["now"] - after).total_seconds(), 0.0)
+        found = [_clock(off_s), _trgm(facts), _connections(facts, settings), _versions(facts)]
+        return [*found, *await _answered("fleet", role, _verdict(database))]
+
+
+async def _verdict(database: Database) -> list[Check]:
     verdict = check(await read_pulse(database), Limits())
     state = {Level.OK: State.OK, Level.WARNING: State.WARNING, Level.CRITICAL: State.WRONG}[verdict.level]
-    return [*found, Check("fleet", state, "; ".join([*verdict.findings, verdict.summary]))]
+    return [Check("fleet", state, "; ".join([*verdict.findings, verdict.summary]))]
 
 
 def _clock(off_s: float) -> Check:
@@ -149,7 +179,7 @@ async def served_sites(settings: DatabaseSettings) -> Sequence[str]:
         async with Database(settings, application="blogworker doctor") as database:
             sites: list[str] = (await database.one("ops/doctor"))["sites"]
             return sites
-    except BlogworkerError:
+    except (BlogworkerError, PostgresError, PoolTimeout):
         return ()
 
 

@@ -1,11 +1,13 @@
 """`blogworker doctor`: what is well, what is wrong, and what to do; against a simulator over TCP."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from anyio.to_thread import run_sync
+from psycopg.conninfo import make_conninfo
 
 from blogworker.cli.simulation import settings_for
 from blogworker.simulator import SimulatorOptions, running_simulator
@@ -82,6 +84,55 @@ async def test_a_database_without_tables_says_what_to_do(cli: Any, empty_url: st
     assert code == 1
     assert "blogworker migrate" in found["migrations"][0]["finding"]
     assert "OpenAI" not in found
+
+
+@pytest.fixture
+def producer(cli: Any, sql: Any, database_url: str) -> Iterator[str]:
+    """The name of a login that may add jobs and reads nothing."""
+    name = f"producer_{uuid4().hex}"
+    assert cli("roles").code == 0
+    sql(f"create role {name} login in role blogworker_producer")
+    yield name
+    sql(f"drop owned by {name}; drop role {name}")
+
+
+async def test_a_role_that_may_not_read_gets_all_checks_and_the_grant_it_needs(
+    cli: Any, providers: dict[str, str], producer: str, database_url: str
+) -> None:
+    url = make_conninfo(database_url, user=producer)
+    code, found = await examined(cli, **{**providers, "DATABASE_URL": url, "WIX_APP_SECRET": "simulated-key"})
+
+    assert code == 1
+    assert {name for name in found if "wrong" in states(found, name)} == {"migrations", "fleet"}
+    assert found["migrations"][0]["finding"] == "permission denied for table blogworker_migrations"
+    assert "permission denied" in found["fleet"][0]["finding"]
+    for name in ("migrations", "fleet"):
+        assert "`blogworker roles`" in found[name][0]["advice"]
+        assert f"grant blogworker_reader to {producer}" in found[name][0]["advice"]
+    assert "enough for blogworker_producer; not for blogworker_worker" in found["privileges"][0]["finding"]
+    assert f"grant blogworker_worker to {producer}" in found["privileges"][0]["finding"]
+    assert {"settings", "database", "connection", "OpenAI", "Replicate", "Wix", "units"} <= set(found)
+
+
+async def test_a_table_that_is_not_readable_hides_no_other_check(
+    cli: Any, sql: Any, producer: str, database_url: str
+) -> None:
+    sql(f"grant blogworker_reader to {producer}; revoke select on quotas from blogworker_reader")
+    code, found = await examined(cli, "--no-keys", DATABASE_URL=make_conninfo(database_url, user=producer))
+
+    assert code == 1
+    assert [check["finding"] for check in found["fleet"]] == ["permission denied for table quotas"]
+    assert {"migrations", "clock", "pg_trgm", "connections", "versions", "units"} <= set(found)
+
+
+async def test_a_pooler_that_does_not_answer_hides_no_other_check(cli: Any, database_url: str) -> None:
+    away = {"DATABASE_URL": "postgresql://u@127.0.0.1:1/d", "DATABASE_DIRECT_URL": database_url}
+    code, found = await examined(cli, "--no-keys", **away)
+
+    assert code == 1
+    assert {name for name in found if "wrong" in states(found, name)} == {"connection", "fleet"}
+    assert "Connection refused" in found["connection"][0]["finding"]
+    assert "units" in found
 
 
 async def test_warnings_are_no_failure(cli: Any, sql: Any) -> None:
