@@ -11,6 +11,7 @@ from blogworker.db.embedded import EmbeddedPostgres
 from .refusals import DONE, KEYS, REFUSED, USAGE, Sql, complained, queue_is_empty
 
 pytestmark = pytest.mark.usefixtures("quiet")
+CRITICAL = 2  # the exit code that a monitor knows
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,34 @@ def test_an_unreachable_database_exits_with_75(offline: Any, arguments: list[str
 
     complained(ran, code=REFUSED, of=reason)
     assert "hunter2" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgresql://u:hunter2@127.0.0.1:1/d", "Connection refused"),
+        ("postgresql://u:hunter2@no-such-host.invalid/d", "cannot connect to Postgres"),
+    ],
+)
+def test_an_unreachable_database_is_critical_for_a_monitor(offline: Any, url: str, reason: str) -> None:
+    """A monitor reads one line of standard output, and knows the codes 0, 1 and 2 only."""
+    ran = offline("status", "--check", DATABASE_URL=url)
+    machine = offline("status", "--check", "--json", DATABASE_URL=url)
+
+    assert (ran.code, ran.err) == (machine.code, machine.err) == (CRITICAL, "")
+    assert ran.out.startswith("CRITICAL: the database does not answer: ")
+    assert ran.out.count("\n") == 1
+    assert reason in ran.out
+    assert machine.json == {"level": "CRITICAL", "findings": [ran.out.strip().partition(": ")[2]], "summary": ""}
+    assert "hunter2" not in ran.out + machine.out
+
+
+def test_a_database_that_cannot_be_used_is_critical_for_a_monitor(offline: Any, empty_url: str) -> None:
+    ran = offline("status", "--check", DATABASE_URL=empty_url)
+
+    assert (ran.code, ran.err) == (CRITICAL, "")
+    assert ran.out.startswith("CRITICAL: the database cannot be used: ")
+    assert "run `blogworker migrate`" in ran.out
 
 
 @pytest.mark.slow
