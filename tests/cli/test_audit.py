@@ -114,3 +114,29 @@ def test_the_trail_is_filtered(cli: Any) -> None:
     ]
     assert len(cli("audit", "--actor", f"bob@{host}", "--json").json) == 2
     assert len(cli("audit", "--limit", "1", "--json").json) == 1
+
+
+def test_a_job_is_found_in_a_change_of_several_jobs(cli: Any, sql: Any) -> None:
+    sql(
+        "insert into blog_generations (instance_id, source_type, source_id) "
+        "select 's', 'keyword', n::text from generate_series(1, 34) as n"
+    )
+    assert cli("cancel", "3", "4").code == 0
+    assert cli("cancel", "5").code == 0
+    assert cli("cancel", "33", "34").code == 0
+
+    found = {
+        job: [entry["after"]["ids"] for entry in cli("audit", "--target", job, "--json").json]
+        for job in ("job 3", "job 4", "job 5", "job 6", "job 34", "job 03", "3", f"job {10**30}")
+    }
+
+    assert found == {
+        "job 3": [[3, 4]],
+        "job 4": [[3, 4]],
+        "job 5": [[5]],
+        "job 6": [],
+        "job 34": [[33, 34]],
+        "job 03": [],
+        "3": [],
+        f"job {10**30}": [],
+    }
