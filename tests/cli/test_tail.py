@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import psycopg
+import pytest
 
 
 def job(sql: Any, site: str = "s") -> int:
@@ -47,7 +48,56 @@ def test_what_happened_is_printed_in_order(cli: Any, sql: Any) -> None:
     assert "Unavailable in ideas: no answer" in lines[1]
     of_site = cli("tail", "--site", "s", "--no-follow", "--json").out.splitlines()
     assert {json.loads(line)["job_id"] for line in of_site} == {first}
-    assert cli("tail", "--site", "other", "--no-follow").out == "", "its job neither runs nor has ended"
+    assert cli("tail", "--site", "other", "--no-follow").out == "", "its job has not begun"
+
+
+def attempt(sql: Any, job_id: int, *, stage: str, rest: str, error: bool) -> None:
+    """Claim the job, finish the stages before `stage`, and requeue it in line or to back off for `rest`."""
+    sql(
+        "update blog_generations set status = 'PROCESSING', attempt = 1, worker_id = gen_random_uuid() where id = %s",
+        job_id,
+    )
+    if stage != "source":
+        checkpoint(sql, job_id, "source")
+    if error:
+        sql(
+            "insert into generation_errors (generation_id, attempt, stage, kind, message, retryable) "
+            "values (%s, 1, %s, 'Unavailable', 'no answer', true)",
+            job_id,
+            stage,
+        )
+    sql(
+        "update blog_generations set status = 'PENDING', stage = %s, run_at = now() + %s::interval where id = %s",
+        stage,
+        rest,
+        job_id,
+    )
+
+
+@pytest.mark.parametrize(
+    ("stage", "rest", "error", "events"),
+    [
+        pytest.param("source", "1 h", True, ["error"], id="failed, backs off"),
+        pytest.param("source", "0", True, ["error"], id="failed, is in line again"),
+        pytest.param("ideas", "1 h", True, ["source", "error"], id="failed at its second stage"),
+        pytest.param("ideas", "1 h", False, ["source"], id="waits for a quota"),
+        pytest.param("ideas", "0", False, ["source"], id="was released"),
+    ],
+)
+def test_an_attempt_of_a_job_that_waits_again_is_shown(
+    cli: Any, sql: Any, stage: str, rest: str, error: bool, events: list[str]
+) -> None:
+    first, other = job(sql), job(sql, "other")
+    for each in (first, other):
+        attempt(sql, each, stage=stage, rest=rest, error=error)
+    assert sql("select status, line is null from blog_generations where id = %s", first) == [("PENDING", rest != "0")]
+
+    of_site = [json.loads(line) for line in cli("tail", "--site", "s", "--no-follow", "--json").out.splitlines()]
+    of_all = [json.loads(line) for line in cli("tail", "--no-follow", "--json").out.splitlines()]
+
+    assert [(event["job_id"], event["event"]) for event in of_site] == [(first, event) for event in events]
+    assert [event["event"] for event in of_all if event["job_id"] == first] == events
+    assert [event["event"] for event in of_all if event["job_id"] == other] == events
 
 
 def test_what_is_unknown_or_unclear_is_refused(cli: Any, sql: Any) -> None:

@@ -1,6 +1,7 @@
 """The statements that a busy fleet sends all the time, with their parameters and the indexes that they use."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -125,6 +126,24 @@ values
 insert into quota_waits (call_id, bucket, client_id, turn, tokens, asked_at, seen_at)
 select gen_random_uuid(), 'openai/large', gen_random_uuid(), n, 10, now(), now() from generate_series(1, 3) as n;
 {BUCKETS}"""
+
+TAIL = {"job_id": None, "since": datetime.now(UTC) - timedelta(minutes=1), "most": 1_000} | dict.fromkeys(
+    ("after_at", "after_job", "after_event", "after_attempt", "after_detail")
+)
+TAIL_INDEXES = (
+    "blog_generations_pkey",
+    "blog_generations_in_flight_idx",
+    "blog_generations_finished_idx",
+    "blog_generations_part_done_idx",
+    "blog_generations_resting_idx",
+    "generation_errors_created_idx",
+    "generation_errors_generation_idx",
+    "generation_stages_pkey",
+)
+ERRORS = """
+insert into generation_errors (generation_id, attempt, stage, kind, message, retryable, created_at)
+select n, 1, 'ideas', 'Unavailable', 'm', true, now() - make_interval(secs => n) from generate_series(1, 50000) as n;
+analyze generation_errors"""
 
 
 @dataclass(frozen=True)
@@ -297,6 +316,13 @@ HOT = [
             "quotas_of_sites_blocked_idx",
         ),
         before=BUCKETS,
+    ),
+    Hot("ops/tail", TAIL | {"instance_id": None}, TAIL_INDEXES, before=ERRORS),
+    Hot(
+        "ops/tail",
+        TAIL | {"instance_id": "s5"},
+        ("blog_generations_pkey", "generation_errors_created_idx"),
+        before=ERRORS,
     ),
     Hot("ops/quotas", {"name": "wix/7", "every": False}, ("quotas_pkey",), before=BUCKETS),
 ]

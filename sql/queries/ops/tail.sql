@@ -1,11 +1,12 @@
 -- tail: what happened to one job, or to the jobs of one site, since a moment, oldest first.
--- Takes  job_id, null: the jobs of a site that run or have ended since; instance_id, null: of all sites; since
---        timestamptz: only later events; after_at, after_job, after_event, after_attempt, after_detail, null: only what
---        is listed after this event; most.
+-- Takes  job_id, null: the jobs of a site that run, have ended or failed an attempt since, or wait in the middle of
+--        their work; instance_id, null: of all sites; since timestamptz: only later events; after_at, after_job,
+--        after_event, after_attempt, after_detail, null: only what is listed after this event; most.
 -- Gives  rows: at, job_id, instance_id, event (the name of a checkpoint, `error`, or the status of a job that ended),
 --        attempt, detail; now: the time of this answer.
--- Plan   the primary key, or blog_generations_in_flight_idx and blog_generations_finished_idx; then the checkpoints and
---        the errors of each job.
+-- Plan   the primary key; or blog_generations_in_flight_idx, blog_generations_finished_idx, generation_errors_created_idx,
+--        and blog_generations_part_done_idx and blog_generations_resting_idx, because checkpoints have no index by time;
+--        then the checkpoints and the errors of each job.
 with chosen as (
     select g.id, g.instance_id, g.status, g.finished_at, g.attempt, g.error
     from blog_generations as g
@@ -23,6 +24,31 @@ with chosen as (
     where
         %(job_id)s::bigint is null
         and g.finished_at > %(since)s::timestamptz
+        and (%(instance_id)s::text is null or g.instance_id = %(instance_id)s)
+    union
+    select g.id, g.instance_id, g.status, g.finished_at, g.attempt, g.error
+    from blog_generations as g
+    where
+        %(job_id)s::bigint is null
+        and g.id = any (
+            array(select l.generation_id from generation_errors as l where l.created_at > %(since)s::timestamptz)
+        ) -- as a join, many errors would make the planner scan the table
+        and (%(instance_id)s::text is null or g.instance_id = %(instance_id)s)
+    union
+    select g.id, g.instance_id, g.status, g.finished_at, g.attempt, g.error
+    from blog_generations as g
+    where
+        %(job_id)s::bigint is null
+        and g.status = 'PENDING'
+        and g.line > 0
+        and (%(instance_id)s::text is null or g.instance_id = %(instance_id)s)
+    union
+    select g.id, g.instance_id, g.status, g.finished_at, g.attempt, g.error
+    from blog_generations as g
+    where
+        %(job_id)s::bigint is null
+        and g.status = 'PENDING'
+        and g.line is null
         and (%(instance_id)s::text is null or g.instance_id = %(instance_id)s)
 )
 
