@@ -132,7 +132,6 @@ TAIL = {"job_id": None, "since": datetime.now(UTC) - timedelta(minutes=1), "most
 )
 TAIL_INDEXES = (
     "blog_generations_pkey",
-    "blog_generations_in_flight_idx",
     "blog_generations_finished_idx",
     "blog_generations_part_done_idx",
     "blog_generations_resting_idx",
