@@ -12,6 +12,7 @@ from hmac import compare_digest
 from math import ceil
 from time import monotonic
 
+from anyio import Event
 from starlette.requests import Request
 
 from blogworker.db.pool import Database
@@ -47,12 +48,16 @@ class Allowance:
 
     def take(self, now: float) -> float:
         """Take one request. Return 0, or the seconds until the next one is allowed."""
+        wait_s = self.wait_s(now)
+        if not wait_s:
+            self.left -= 1
+        return wait_s
+
+    def wait_s(self, now: float) -> float:
+        """Return the seconds until the next request is allowed, and take nothing."""
         self.left = min(self._most, self.left + (now - self.at) * self.a_minute / 60)
         self.at = now
-        if self.left < 1:
-            return (1 - self.left) * 60 / self.a_minute
-        self.left -= 1
-        return 0.0
+        return max(0.0, (1 - self.left) * 60 / self.a_minute)
 
 
 class Gatekeeper:
@@ -63,6 +68,7 @@ class Gatekeeper:
         self._rpm = rpm
         self._clock = clock
         self._known: dict[bytes, tuple[float, Principal]] = {}
+        self._under_way: dict[bytes, Event] = {}  # lookups
         self._noted: dict[int, float] = {}
         self._allowances: dict[int, Allowance] = {}
         self._refusals: dict[str, Allowance] = {}
@@ -72,17 +78,9 @@ class Gatekeeper:
         """Return who has the token. Raises Problem 401, or 429 when the caller or its address calls too often."""
         if not is_well_formed(token):
             raise self._refused(address)
-        now = self._clock()
         key = sha256(token.encode()).digest()
-        found = self._known.get(key)
-        if found is None or found[0] <= now:
-            principal = await self._found(token, address, was_valid=found is not None)
-            if principal is None:
-                self._known.pop(key, None)
-                raise self._refused(address)
-            found = (now + min(REMEMBERED_S, principal.expires_in_s or REMEMBERED_S), principal)
-            _bounded(self._known)[key] = found
-        principal = found[1]
+        principal = await self._recognised(key, token, address)
+        now = self._clock()
         allowance = self._allowances.get(principal.token_id)
         if allowance is None:
             allowance = _bounded(self._allowances)[principal.token_id] = Allowance(self._rpm)
@@ -97,22 +95,40 @@ class Gatekeeper:
                 raise
         return principal
 
+    async def _recognised(self, key: bytes, token: str, address: str) -> Principal:
+        """Remember who has the token, or look it up: once for all requests that come with it at the same time."""
+        while True:
+            found = self._known.get(key)
+            if found is not None and found[0] > self._clock():
+                return found[1]
+            if (under_way := self._under_way.get(key)) is None:
+                break
+            await under_way.wait()
+        done = self._under_way[key] = Event()
+        try:
+            now = self._clock()
+            principal = await self._found(token, address, was_valid=found is not None)
+            if principal is None:
+                self._known.pop(key, None)
+                raise self._refused(address)
+            until = now + min(REMEMBERED_S, principal.expires_in_s or REMEMBERED_S)
+            _bounded(self._known)[key] = (until, principal)
+            return principal
+        finally:
+            del self._under_way[key]
+            done.set()
+
     async def _found(self, token: str, address: str, *, was_valid: bool) -> Principal | None:
         """Look a token up in the database. Raises Problem 429 for an address with very many wrong tokens; only wrong
-        ones count, and one that was valid is always looked up."""
-        if was_valid:
-            return await find_token(self._database, token)
+        ones count, once they are known to be wrong, and one that was valid is always looked up."""
         allowance = self._lookups.get(address)
         if allowance is None:
             allowance = _bounded(self._lookups)[address] = Allowance(LOOKUPS_A_MINUTE)
-        if wait_s := allowance.take(self._clock()):
+        if not was_valid and (wait_s := allowance.wait_s(self._clock())):
             raise _too_many(wait_s, WRONG_TOKENS)
-        is_wrong = False
-        try:
-            principal = await find_token(self._database, token)
-            is_wrong = principal is None
-        finally:
-            allowance.left += 0 if is_wrong else 1
+        principal = await find_token(self._database, token)
+        if principal is None:
+            allowance.left -= 1
         return principal
 
     def _refused(self, address: str) -> Problem:
