@@ -22,7 +22,7 @@ from blogworker.db import grants
 from blogworker.db.pool import Database
 from blogworker.db.readiness import require_ready
 from blogworker.db.retrying import DatabaseHealth, RetryingDatabase
-from blogworker.db.sql import read_all
+from blogworker.db.sql import read_statements
 from blogworker.errors import DatabaseUnavailable
 from blogworker.queue.job import Claim, Outcome
 from blogworker.queue.rescue import FormerLease
@@ -118,7 +118,7 @@ class _Machine:
 
     async def start(self, forks: ForkServer | None) -> Supervisor:
         """Store the quotas, read breakers and budgets. Return what runs the worker."""
-        read_all()
+        read_statements()
         self._reporter.progress.since["limiter"] = self._store.stuck_s
         await self._store.current.limiter.start()
         await self._breakers.start()

@@ -28,7 +28,7 @@ def query(name: str) -> LiteralString:
     return path.read_text(encoding="utf-8")
 
 
-def read_all() -> None:
+def read_statements() -> None:
     """Read every statement but those of benchmarks now: an upgrade may replace the files while this process runs."""
     for room in (sql_dir() / "queries").iterdir():
         if room.is_dir() and room.name != "bench":

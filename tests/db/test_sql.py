@@ -11,7 +11,7 @@ from psycopg._queries import PostgresQuery
 from psycopg.adapt import Transformer
 from psycopg.pq import ExecStatus
 
-from blogworker.db.sql import query, read_all, sql_dir
+from blogworker.db.sql import query, read_statements, sql_dir
 
 ROOT = Path(str(sql_dir())).parent
 QUERIES = ROOT / "sql" / "queries"
@@ -56,7 +56,7 @@ def test_a_process_that_has_read_all_statements_keeps_them(tmp_path: Path, monke
     """A worker of the old version got a statement of the new one, with other parameters, after an upgrade in place."""
     before = {name: query(name) for name in NAMES}
     query.cache_clear()
-    read_all()
+    read_statements()
     monkeypatch.setattr("blogworker.db.sql.sql_dir", lambda: tmp_path)
 
     assert {name: query(name) for name in NAMES if not name.startswith("bench/")}.items() <= before.items()

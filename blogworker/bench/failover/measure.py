@@ -5,9 +5,10 @@ it repeats all of them, as a producer with an outbox does.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 from anyio import create_task_group, current_time, fail_after, sleep
 
@@ -129,10 +130,11 @@ async def _run(fault: PostgresFault, plan: Plan, target: Target, progress: Calla
             began = current_time()
             before = samples.rate(samples.first_at, began)
             progress(f"{fault.name}: {before:.1f} posts/s before")
-            accepted, paid = len(jobs.accepted), await _paid(env)
+            accepted, paid = len(jobs.accepted), _paid(await env.simulator.stats())
             await fault.inject(target)
             ended = current_time()
-            bounds = len(jobs.accepted) - accepted, await _paid(env) - paid + plan.workers * plan.concurrency
+            paid_since = _paid(await env.simulator.stats()) - paid
+            bounds = len(jobs.accepted) - accepted, paid_since + plan.workers * plan.concurrency
             producing.cancel_scope.cancel()
         lost = await jobs.repeat_all()
         with fail_after(plan.timeout_s):
@@ -144,9 +146,8 @@ async def _run(fault: PostgresFault, plan: Plan, target: Target, progress: Calla
     return await _figure(fault, env, jobs.accepted, lost, bounds, times, logs)
 
 
-async def _paid(env: Environment) -> int:
+def _paid(stats: Mapping[str, Any]) -> int:
     """The calls that the providers have charged."""
-    stats = await env.simulator.stats()
     return int(sum(model["calls"] for model in stats["openai"]["models"].values()) + stats["replicate"]["predictions"])
 
 
@@ -201,7 +202,7 @@ async def _figure(
         not_done=sum(topic not in rows or rows[topic]["status"] != "DONE" for topic in jobs),
         published_twice=max(marks.total() - len(marks), int(stats["wix"]["duplicate_posts"])),
         drafts_twice=int(stats["wix"]["duplicate_drafts"]),
-        bought_twice=await _paid(env) - int(stored),
+        bought_twice=_paid(stats) - int(stored),
         buyable_twice=bounds[1],
         attempts_used=sum(row["failures"] for row in rows.values()),
         silent_s=round(times[0], 1),
