@@ -4,7 +4,7 @@ import pytest
 
 from blogworker.bench.failover import FAULTS, Plan, measure
 
-pytestmark = [pytest.mark.anyio, pytest.mark.proof, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.anyio, pytest.mark.proof, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize("name", FAULTS)

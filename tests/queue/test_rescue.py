@@ -344,6 +344,19 @@ async def test_a_worker_releases_claims_that_it_does_not_know(psql, database, cl
     ]
 
 
+async def test_a_claim_from_before_a_restore_is_released_at_once(psql, database, claimer):
+    """The worker has ended these jobs in the lost history, so no answer is on its way."""
+    await psql.insert("shop", 2)
+    await claimer(1)
+    await psql.run("insert into restores (since, reason) values (now(), 'a standby was promoted')")
+    await claimer(1)
+
+    released = await release_lost_claims(database, claimer.worker_id, known=[])
+
+    rows = await psql.run("select status from blog_generations order by id")
+    assert (released, [row["status"] for row in rows]) == (1, ["PENDING", "PROCESSING"])
+
+
 async def test_a_suspect_that_cannot_be_claimed_fails_and_the_others_continue(psql, database, claimer):
     """They are claimed one by one, in one order: the first would block all others."""
     await psql.run(

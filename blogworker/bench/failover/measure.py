@@ -37,7 +37,7 @@ class Plan:
     speed: float = 25
     before_s: float = 2.0
     every_s: float = 0.2  # from one job of the producer to the next
-    timeout_s: float = 60.0
+    stalled_s: float = 60.0  # give up if no job has changed for so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Samples:
 
 
 async def measure(fault: PostgresFault, plan: Plan, *, progress: Callable[[str], None]) -> Figure:
-    """Run one fault. Raises TimeoutError if the jobs do not end in time."""
+    """Run one fault. Raises TimeoutError if the jobs stop changing before all have ended."""
     settings = {
         "BLOGWORKER_CONCURRENCY": str(plan.concurrency),
         "BLOGWORKER_RETRY_BASE": "0.2",
@@ -123,9 +123,7 @@ async def _run(fault: PostgresFault, plan: Plan, target: Target, progress: Calla
         sampling.start_soon(samples.take, env)
         async with create_task_group() as producing:
             producing.start_soon(jobs.produce)
-            with fail_after(plan.timeout_s):
-                while (await env.database.one("bench/outage_state"))["done"] < plan.workers * plan.concurrency:
-                    await sleep(SAMPLE_S)
+            await _until(env.database, lambda jobs: jobs["done"] >= plan.workers * plan.concurrency, plan.stalled_s)
             await sleep(plan.before_s)
             began = current_time()
             before = samples.rate(samples.first_at, began)
@@ -137,13 +135,22 @@ async def _run(fault: PostgresFault, plan: Plan, target: Target, progress: Calla
             bounds = len(jobs.accepted) - accepted, paid_since + plan.workers * plan.concurrency
             producing.cancel_scope.cancel()
         lost = await jobs.repeat_all()
-        with fail_after(plan.timeout_s):
-            while (await retrying.one("bench/outage_state"))["open"]:
-                await sleep(SAMPLE_S)
+        await _until(retrying, lambda jobs: not jobs["open"], plan.stalled_s)
         sampling.cancel_scope.cancel()
     logs = WorkerLogs.read([env.fleet.log(name) for name in target.workers])
     times = samples.silent_s(began), samples.full_speed_s(began, ended, least=RECOVERED * before)
     return await _figure(fault, env, jobs.accepted, lost, bounds, times, logs)
+
+
+async def _until(database: Runner, reached: Callable[[Mapping[str, Any]], bool], stalled_s: float) -> None:
+    """Wait until the jobs are as wanted. Raises TimeoutError if none has changed for `stalled_s`."""
+    before: tuple[int, ...] = ()
+    with fail_after(stalled_s) as limit:
+        while not reached(state := await database.one("bench/outage_state")):
+            counts = tuple(state[key] for key in ("done", "failed", "open", "claims"))
+            if counts != before:
+                before, limit.deadline = counts, current_time() + stalled_s
+            await sleep(SAMPLE_S)
 
 
 def _paid(stats: Mapping[str, Any]) -> int:
