@@ -13,8 +13,8 @@ from typing import Any
 
 from anyio import fail_after, sleep
 
-from blogworker.bench.chaos.simulator import ProviderFault
 from blogworker.bench.environment import Environment, environment
+from blogworker.bench.environment.simulator import ProviderFault
 from blogworker.bench.scratch import server
 from blogworker.db.pool import Row
 from blogworker.ops.retry import Choice, plan_retry, retry_jobs

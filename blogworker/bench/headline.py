@@ -11,7 +11,7 @@ from typing import Any
 from anyio import create_task_group, move_on_after, sleep
 from pydantic import TypeAdapter
 
-from blogworker.bench.chaos.fleet import Command, worker
+from blogworker.bench.environment.fleet import Command, worker
 from blogworker.bench.http import Burst, post_jobs
 from blogworker.bench.load import Cluster, JobTimes, Scale, SlotSampler, job_times, running_cluster
 from blogworker.bench.load.cluster import Cpu, published_twice, refusals, used_tokens

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from blogworker.bench.chaos.fleet import worker
+from blogworker.bench.environment.fleet import worker
 from blogworker.bench.load.cluster import published_twice
 from blogworker.bench.load.large_quotas import large_quotas, require_running
 from blogworker.bench.load.metering import Meter, Usage

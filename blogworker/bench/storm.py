@@ -14,16 +14,16 @@ from blogworker.bench.chaos import promises
 from blogworker.bench.chaos.audit import Verdict, worker_facts
 from blogworker.bench.chaos.evidence import ANSWER_HISTORY, JOB_HISTORY, Evidence, Report, collect, record
 from blogworker.bench.chaos.experiment import WORKER_SETTINGS, report_progress
-from blogworker.bench.chaos.fleet import Fleet
 from blogworker.bench.chaos.injector import Injected
 from blogworker.bench.chaos.kills import kill
 from blogworker.bench.chaos.plan import Kind, worker_names
 from blogworker.bench.chaos.poison import SITE as POISONED
 from blogworker.bench.chaos.producers import Submissions, enqueue_evenly
 from blogworker.bench.chaos.promises import Promise
-from blogworker.bench.chaos.simulator import Simulator
 from blogworker.bench.chaos.worker_logs import WorkerLogs
 from blogworker.bench.environment import environment
+from blogworker.bench.environment.fleet import Fleet
+from blogworker.bench.environment.simulator import Simulator
 from blogworker.bench.scratch import server
 from blogworker.db.pool import Database
 

@@ -15,7 +15,6 @@ from anyio import fail_after, sleep
 
 from blogworker.bench.chaos import promises
 from blogworker.bench.chaos.evidence import ANSWER_HISTORY, JOB_HISTORY, Evidence, Report, record
-from blogworker.bench.chaos.fleet import Fleet
 from blogworker.bench.chaos.incompatible import IncompatibleDatabase
 from blogworker.bench.chaos.injector import Injected
 from blogworker.bench.chaos.plan import LONGEST_PAUSE_S
@@ -23,6 +22,7 @@ from blogworker.bench.chaos.poison import Poisoner, poisons
 from blogworker.bench.chaos.producers import Submissions
 from blogworker.bench.chaos.spikes import LoadSpikes
 from blogworker.bench.chaos.worker_logs import WorkerLogs
+from blogworker.bench.environment.fleet import Fleet
 from blogworker.db.pool import Database
 
 pytestmark = pytest.mark.anyio

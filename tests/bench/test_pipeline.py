@@ -2,7 +2,7 @@
 
 import pytest
 
-from blogworker.bench import memory
+from blogworker.bench import memory, statements
 from blogworker.bench.memory import Sample, growth_mb
 from blogworker.bench.pipeline import Plan, measure
 
@@ -24,6 +24,17 @@ async def test_both_workers_make_each_blog_once_with_the_same_work_outside() -> 
     assert ours.statements > 10
     assert ratio.statements == pytest.approx(ours.statements / (bare.statements or 1))
     assert ratio.calls == pytest.approx(1, abs=0.3)
+
+
+async def test_each_statement_of_a_blog_is_counted_by_its_name() -> None:
+    """A statement whose text is not recognised would be missing from the sum."""
+    costs = {cost.statement: cost for cost in await statements.measure(jobs=JOBS, slots=6, speed=100)}
+
+    once = ("stages/claim_title", "stages/claim_names", "spend/hold_budget", "stages/begin_single_flight")
+    assert [costs[name].calls for name in once] == [1, 1, 1, 1]
+    assert costs["stages/finish_stage"].calls == 5
+    assert costs["queue/claim"].calls > 0.1
+    assert costs["all"].ms == pytest.approx(sum(c.ms for c in costs.values()) / 2, abs=0.1)
 
 
 async def test_the_memory_of_a_worker_is_read_at_each_moment_of_its_life() -> None:

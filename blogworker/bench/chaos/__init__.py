@@ -3,7 +3,6 @@
     simulator    the providers; some of their answers are lost
         |
     workers ---- proxy ---- Postgres         producers
-    (`fleet`)
 
 A schedule, computed from a seed, injects faults for some seconds. Then the queue has time to become empty. Then `audit`
 compares the database, the providers and a history of the queue, which triggers write, with the promises.

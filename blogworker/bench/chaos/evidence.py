@@ -12,8 +12,8 @@ from blogworker.bench.chaos.plan import LONGEST_PAUSE_S
 from blogworker.bench.chaos.poison import SITE as POISONED
 from blogworker.bench.chaos.producers import SITE as ORDINARY
 from blogworker.bench.chaos.producers import Submissions
-from blogworker.bench.chaos.simulator import Simulator
 from blogworker.bench.chaos.worker_logs import WorkerLogs
+from blogworker.bench.environment.simulator import Simulator
 from blogworker.db.pool import Database, Row
 
 LOST_ATTEMPT = ("LeaseLost", "OutcomeUnknown", None)  # None: released, which stores no error

@@ -14,16 +14,16 @@ from pydantic import SecretStr
 
 from blogworker.bench.chaos.audit import Verdict, judge
 from blogworker.bench.chaos.evidence import ANSWER_HISTORY, JOB_HISTORY, Report, collect, record
-from blogworker.bench.chaos.fleet import Fleet
 from blogworker.bench.chaos.incompatible import IncompatibleDatabase
 from blogworker.bench.chaos.injector import FaultInjector, Targets
 from blogworker.bench.chaos.plan import LEASE_S, Plan, schedule
 from blogworker.bench.chaos.poison import Poisoner
 from blogworker.bench.chaos.producers import Producers, until_success
 from blogworker.bench.chaos.servers import running_servers
-from blogworker.bench.chaos.simulator import FAULTS, Simulator, running_simulator
 from blogworker.bench.chaos.spikes import LoadSpikes
 from blogworker.bench.chaos.worker_logs import WorkerLogs
+from blogworker.bench.environment.fleet import Fleet
+from blogworker.bench.environment.simulator import FAULTS, Simulator, running_simulator
 from blogworker.bench.scratch import prepare
 from blogworker.db.migrate import ours
 from blogworker.db.pool import Database

@@ -8,13 +8,13 @@ from typing import TypeVar, assert_never
 
 from anyio import create_task_group, current_time, sleep, sleep_until
 
-from blogworker.bench.chaos.fleet import Fleet
 from blogworker.bench.chaos.incompatible import IncompatibleDatabase
 from blogworker.bench.chaos.kills import Kill, kill, rows_if_available
 from blogworker.bench.chaos.plan import Fault, Kind
 from blogworker.bench.chaos.poison import Poisoner
 from blogworker.bench.chaos.servers import Servers
 from blogworker.bench.chaos.spikes import LoadSpikes
+from blogworker.bench.environment.fleet import Fleet
 from blogworker.db.pool import Database
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ import psycopg
 from anyio import move_on_after
 from psycopg_pool import PoolTimeout
 
-from blogworker.bench.chaos.fleet import Fleet
+from blogworker.bench.environment.fleet import Fleet
 from blogworker.db.pool import Database, Row
 
 QUERY_TIMEOUT_S = 1.0

@@ -8,7 +8,7 @@ from anyio import CancelScope, Lock, current_time, sleep
 from anyio.to_thread import run_sync
 
 from blogworker.bench.chaos.proxy import HOST, Proxy, running_proxy
-from blogworker.bench.failover.pair import Pair, running_pair
+from blogworker.bench.environment.pair import Pair, running_pair
 
 STORM_EVERY_S = 0.25
 

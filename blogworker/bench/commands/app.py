@@ -11,7 +11,7 @@ from blogworker.bench.commands.headline import headline
 from blogworker.bench.commands.http import http
 from blogworker.bench.commands.latency import io, pickup
 from blogworker.bench.commands.outage import outage
-from blogworker.bench.commands.pipeline import memory, pipeline
+from blogworker.bench.commands.pipeline import memory, pipeline, statements
 from blogworker.bench.commands.queue import claim, enqueue, queue, recovery, settle, sustained
 from blogworker.bench.commands.quota import limiter, quota
 from blogworker.bench.commands.storm import chaos, storm
@@ -26,6 +26,7 @@ for command in (
     growth,
     recovery,
     pipeline,
+    statements,
     pickup,
     io,
     memory,

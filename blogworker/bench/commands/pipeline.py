@@ -1,4 +1,4 @@
-"""`blogworker bench pipeline` and `bench memory`: what whole blogs cost."""
+"""`blogworker bench pipeline`, `bench statements` and `bench memory`: what whole blogs cost."""
 
 from dataclasses import asdict
 from functools import partial
@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from blogworker.bench.commands.plot import Chart
-from blogworker.bench.commands.printing import AS_JSON, PLOT, draw, print_runs, progress_printer
+from blogworker.bench.commands.printing import AS_JSON, PLOT, draw, print_rows, print_runs, progress_printer
 from blogworker.bench.commands.running import run_bench
 from blogworker.cli.extras import extra
 from blogworker.settings import LogSettings
@@ -37,6 +37,22 @@ def pipeline(
     draw(plot, Chart(title, [asdict(figure) for figure in figures[:2]], ["worker"]))  # a ratio has another scale
     if any(f.done < jobs or f.twice for f in figures[:2]):
         raise typer.Exit(1)
+
+
+def statements(
+    jobs: int = typer.Option(200, min=10, help="Whole blogs."),
+    slots: int = typer.Option(50, min=1, help="Concurrent jobs of the worker."),
+    speed: float = typer.Option(60, min=0.1, help="Run the clock of the providers this many times faster."),
+    as_json: bool = AS_JSON,
+    plot: Path | None = PLOT,
+) -> None:
+    """Measure what each statement of a whole blog costs the database."""
+    with extra("demo"):
+        from blogworker.bench.statements import measure
+    configure(LogSettings(level="error"))
+    rows = [asdict(cost) for cost in run_bench(partial(measure, jobs=jobs, slots=slots, speed=speed))]
+    title = f"{jobs:,} blogs, {slots} slots, {speed:g} times speed; calls, time and write-ahead log per blog"
+    print_rows(rows, title, by=["statement"], as_json=as_json, plot=plot)
 
 
 def memory(

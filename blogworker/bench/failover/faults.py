@@ -9,7 +9,7 @@ from anyio.to_thread import run_sync
 from psycopg.conninfo import conninfo_to_dict
 
 from blogworker.bench.environment import Environment
-from blogworker.bench.failover.pair import Pair
+from blogworker.bench.environment.pair import Pair
 from blogworker.errors import DatabaseNotReady
 
 LOST_S = 2.0  # what an asynchronous standby is behind

@@ -15,8 +15,8 @@ from anyio import create_task_group, current_time, fail_after, sleep
 from blogworker.bench.chaos.producers import Submissions
 from blogworker.bench.chaos.worker_logs import WorkerLogs
 from blogworker.bench.environment import Environment, environment
+from blogworker.bench.environment.pair import running_pair
 from blogworker.bench.failover.faults import PostgresFault, Target
-from blogworker.bench.failover.pair import running_pair
 from blogworker.db.pool import Database, Runner
 from blogworker.db.retrying import DatabaseHealth, RetryingDatabase
 from blogworker.providers.wix.drafts import mark_in

@@ -9,8 +9,8 @@ from typing import Any
 from anyio import fail_after, sleep
 
 from blogworker.bench.chaos.evidence import JOB_HISTORY, record
-from blogworker.bench.chaos.fleet import Command, worker
 from blogworker.bench.environment import Environment, environment
+from blogworker.bench.environment.fleet import Command, worker
 from blogworker.bench.load import cpu
 from blogworker.errors import BlogworkerError
 

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from blogworker.bench.chaos.fleet import Command, Fleet, worker
 from blogworker.bench.environment import Environment, environment
+from blogworker.bench.environment.fleet import Command, Fleet, worker
 from blogworker.errors import BlogworkerError
 
 CALLS, TOKENS = 10_000_000, 1_000_000_000  # per minute

@@ -6,9 +6,9 @@ from time import perf_counter
 
 from anyio import fail_after, sleep
 
+from blogworker.bench.environment.counting import CountingRunner
 from blogworker.bench.load import cpu
 from blogworker.bench.load.memory import peak_mb
-from blogworker.bench.quota.counting import CountingRunner
 from blogworker.db.pool import Database, Row
 
 POLL_S = 0.2

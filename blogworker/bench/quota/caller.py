@@ -15,9 +15,9 @@ import anyio
 from anyio import create_task_group, sleep
 from pydantic import SecretStr, TypeAdapter
 
+from blogworker.bench.environment.counting import CountingRunner
 from blogworker.bench.program import wait_for_begin
 from blogworker.bench.quota.caller_config import OURS, CallerConfig, CallerReport
-from blogworker.bench.quota.counting import CountingRunner
 from blogworker.bench.quota.seed_limiter import BATCH, SeedLimiter
 from blogworker.db.pool import Database
 from blogworker.db.retrying import DatabaseHealth, RetryingDatabase

@@ -11,7 +11,7 @@ from time import perf_counter
 from anyio import CancelScope, create_task_group, sleep
 from pydantic import TypeAdapter
 
-from blogworker.bench.chaos.simulator import Simulator, running_simulator
+from blogworker.bench.environment.simulator import Simulator, running_simulator
 from blogworker.bench.program import program
 from blogworker.bench.quota.caller_config import OURS, SEED, CallerConfig, CallerReport
 from blogworker.bench.quota.other_application import OtherApplication

@@ -13,7 +13,7 @@ from typing import Any
 from anyio import create_task_group, current_time, sleep, sleep_until
 from pydantic import SecretStr
 
-from blogworker.bench.quota.counting import CountingRunner
+from blogworker.bench.environment.counting import CountingRunner
 from blogworker.bench.scratch import database, server
 from blogworker.db.pool import Database
 from blogworker.quota import Bucket, ProviderLimits

@@ -6,7 +6,7 @@ from typing import Any
 
 from anyio import sleep
 
-from blogworker.bench.chaos.simulator import Simulator
+from blogworker.bench.environment.simulator import Simulator
 from blogworker.bench.load.cluster import used_tokens
 
 READ_S = 0.2

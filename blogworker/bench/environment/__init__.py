@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from blogworker.bench.chaos.fleet import Command, Fleet, worker
-from blogworker.bench.chaos.simulator import Simulator, running_simulator
+from blogworker.bench.environment.fleet import Command, Fleet, worker
+from blogworker.bench.environment.simulator import Simulator, running_simulator
 from blogworker.bench.scratch import ScratchDatabase, database
 
 
