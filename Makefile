@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test proof check fmt e2e db db-stop migrate baseline install-systemd bench chaos audit ci lock clean
+.PHONY: help setup demo test proof search check fmt e2e db db-stop migrate baseline install-systemd bench chaos audit ci lock clean
 
 help: ## list these targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -35,8 +35,11 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS) --dist loa
 test: $(VENV)/.dev ## the tests, on a real Postgres that they start themselves
 	@$(PYTEST) $(ARGS)
 
-proof: $(VENV)/.dev ## the tests that take long, and the searches with twice as many examples
-	@$(PYTEST) -m "proof or search" --hypothesis-profile proof $(ARGS)
+proof: $(VENV)/.dev ## the tests that take long
+	@$(PYTEST) -m proof $(ARGS)
+
+search: $(VENV)/.dev ## the tests that look for faults in random examples, with several times as many examples
+	@$(PYTEST) -m search --hypothesis-profile search $(ARGS)
 
 e2e: $(VENV)/.dev ## only the tests that start real processes
 	@$(BIN)/python -m pytest tests/e2e $(ARGS)

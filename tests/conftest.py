@@ -33,7 +33,7 @@ os.environ["BLOGWORKER_ENV_FILE"] = ""  # no test takes the settings of this mac
 
 # A property is about what holds, not about how fast this machine makes examples of it.
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
-settings.register_profile("proof", settings.get_profile("here"), max_examples=200)  # what `make proof` takes
+settings.register_profile("search", settings.get_profile("here"), max_examples=300)  # what `make search` takes
 settings.load_profile("here")
 
 

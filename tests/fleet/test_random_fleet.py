@@ -44,7 +44,8 @@ def keeps_its_promises(database: VirtualDatabase, story: Story) -> tuple[Fleet, 
 
 
 @pytest.mark.proof
-@pytest.mark.timeout(900)
+@pytest.mark.search
+@pytest.mark.timeout(1_800)
 def test_any_three_minutes_of_a_fleet_keep_its_promises(database):
     """A failure prints the story, which always runs the same way."""
     seen: Counter[str] = Counter()

@@ -39,7 +39,7 @@ from blogworker.stages.checkpoint import load
 
 from .any_value import Write, writes
 
-EXAMPLES = 500 if settings.default.max_examples >= 300 else 50  # `make proof`, which CI runs, and `make test`
+EXAMPLES = 500 if settings.default.max_examples >= 300 else 50  # `make search`, and `make test`
 ROUNDS = 40  # of claims, at most, until nothing is left
 PLAIN = ("plain 1", "plain 2", "plain 3")
 PACED = ClaimFilter(

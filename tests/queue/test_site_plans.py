@@ -219,6 +219,7 @@ def turn(weight: float, weights: list[float]) -> int:
     return math.ceil(weight / min(1, *weights))
 
 
+@pytest.mark.search
 @settings(max_examples=EXAMPLES, phases=PHASES)
 @given(OTHERS, st.integers(1, 4), st.integers(0, 8), SLOTS)
 @example([(1.0, 0), *[(1.0, 6)] * 6], 1, 6, 1)
@@ -257,6 +258,7 @@ STEPS = st.lists(st.tuples(SLOTS, ARRIVALS), min_size=1, max_size=8)
 CLAIMS = 16
 
 
+@pytest.mark.search
 @settings(max_examples=EXAMPLES * 2 // 3, phases=PHASES)
 @given(OTHERS, STEPS)
 @example([(1.0, 6)], [(1, [(0, 1)])])
