@@ -34,7 +34,7 @@ from blogworker.settings import DatabaseSettings
 
 Row = dict[str, Any]
 PREPARE_AFTER = 3  # times that a connection has run a statement, unless it makes one plan of each
-USUAL_CONNECTIONS = 6  # that are used at once, unless they are held: each makes its own plans of all statements
+USUAL_CONNECTIONS = 4  # that are used at once, unless they are held: each makes its own plans of all statements
 HELD_S = 0.5  # how long a statement waits for one of them before it takes another
 RECONNECT_S = 3.0  # the pool's own backoff grows to 30 s; giving up early lets the next caller reconnect at once
 
