@@ -19,6 +19,7 @@ OLDEST_S = 1800
 NEARLY = 0.9  # of a quota
 FAILED_SHARE = 0.05
 OLD_TRANSACTION_S = 600
+POOL_WAITING = 10  # callers of one worker
 RUNBOOK = "sql/inspect/README.md"
 
 
@@ -116,6 +117,11 @@ def _budget_reached(pulse: Pulse) -> Iterator[Holding]:
 def _old_transaction(pulse: Pulse) -> Iterator[Holding]:
     if (age_s := pulse.fleet.oldest_transaction_s) > OLD_TRANSACTION_S:
         yield Holding(age_s, f"A transaction has been open for {duration(age_s)}.")
+
+
+def _pool_exhausted(pulse: Pulse) -> Iterator[Holding]:
+    if (waiting := pulse.fleet.pool_waiting) > POOL_WAITING:
+        yield Holding(waiting, f"{counted(waiting, 'caller')} of one worker wait for a connection to the database.")
 
 
 RULES = (
@@ -218,6 +224,15 @@ RULES = (
         f"max(blogworker_database_oldest_transaction_seconds) > {OLD_TRANSACTION_S}",
         _old_transaction,
         "It keeps vacuum from removing dead rows. Next: select * from pg_stat_activity order by xact_start",
+        "jobs-are-slow",
+    ),
+    Rule(
+        "BlogworkerPoolExhausted",
+        "warning",
+        300,
+        f"max(blogworker_pool_waiting_callers) > {POOL_WAITING}",
+        _pool_exhausted,
+        "All connections of a worker's pool are in use. Next: blogworker doctor",
         "jobs-are-slow",
     ),
 )

@@ -245,6 +245,7 @@ class Incarnation:
         stats = {
             "outcomes": dict(self.worker.ended.outcomes),
             "waiting": dict(self._waiting()),
+            "pool_waiting": self._database.waiting,
             "needs": self._gate.needs(),
         }
         try:

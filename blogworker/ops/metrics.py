@@ -60,6 +60,12 @@ CATALOG = (
     _gauge("blogworker_workers", "", "Workers by state: alive, draining, or lost (the lease has ended)."),
     _gauge("blogworker_slots", "", "Jobs that the workers may run at the same time, without those that drain."),
     _gauge("blogworker_slots_in_use", "", "Jobs that the live workers run, as of their last lease extension."),
+    _gauge(
+        "blogworker_pool_waiting_callers",
+        "",
+        "Callers that wait for a connection of their worker's pool, as of its last lease extension; the worker where"
+        " most wait.",
+    ),
     _gauge("blogworker_workers_wanted", "", "Workers that the jobs need, as far as the quotas let them work."),
     _gauge(
         "blogworker_quota_limit",
@@ -176,6 +182,7 @@ def _fleet(row: Row) -> Samples:
         "workers": _known({state: row[state] for state in ("alive", "draining", "lost")}, "state"),
         "slots": [_sample(row["slots"])],
         "slots_in_use": [_sample(row["slots_in_use"])],
+        "pool_waiting_callers": [_sample(row["pool_waiting"])],
         "spent_usd": _known({"day": row["spent_day_usd"], "month": row["spent_month_usd"]}, "period"),
         "budget_usd": _known({"day": row["budget_day_usd"], "month": row["budget_month_usd"]}, "period"),
         "budget_reached": [_sample(row["budget_reached"])],

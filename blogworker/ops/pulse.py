@@ -30,13 +30,17 @@ class QueueNow:
 
 @dataclass(frozen=True, slots=True)
 class FleetNow:
-    """Workers and money, in USD. `posts`, `cost_usd`: ever."""
+    """Workers and money, in USD. `posts`, `cost_usd`: ever.
+
+    `pool_waiting`: callers that wait for a connection to the database, of the worker where most wait.
+    """
 
     alive: int
     draining: int
     lost: int
     slots: int
     slots_in_use: int
+    pool_waiting: int
     posts: float
     cost_usd: float
     spent_day_usd: float

@@ -63,7 +63,10 @@ def pulse(random: Random) -> Pulse:
     wait_s = random.choice([None, float(near(60, 1800))])
     return Pulse(
         queue=QueueNow(0, near(0, 1000, 5000), 0, 0, wait_s, 0, 0, 0),
-        fleet=FleetNow(near(0, 5), *(0,) * 4, 0, *(0.0,) * 3, None, None, random.random() < 0.5, float(near(0, 600))),
+        fleet=FleetNow(
+            *(near(0, 5), *(0,) * 4, near(10), 0, *(0.0,) * 3, None, None, random.random() < 0.5),
+            oldest_transaction_s=float(near(0, 600)),
+        ),
         ended=ended,
         quotas=[quota(number) for number in range(4)],
         breakers=breakers,
@@ -94,6 +97,7 @@ def series(of: Pulse) -> Iterator[tuple[str, float]]:
             yield f"blogworker_breaker_state{{{labels}}}", float(breaker.state == state)
     yield 'blogworker_workers{state="alive"}', of.fleet.alive
     yield "blogworker_budget_reached", float(of.fleet.budget_reached)
+    yield "blogworker_pool_waiting_callers", of.fleet.pool_waiting
     yield "blogworker_database_oldest_transaction_seconds", of.fleet.oldest_transaction_s
 
 

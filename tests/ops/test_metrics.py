@@ -52,6 +52,8 @@ update provider_health set state = 'open', opened_at = now(), retry_at = now(), 
 insert into provider_usage (hour, provider, model, instance_id, requests, cost_usd, posts, score_sum)
 values (date_trunc('hour', now()), 'openai', 'mini', 'shop-a', 3, 0.25, 2, 150);
 update fleet_budget set day_usd = 5;
+update workers
+set stats = jsonb_build_object('pool_waiting', case name when 'a' then 3 when 'b' then 12 else 99 end);
 """
 
 
@@ -86,6 +88,7 @@ async def test_the_metrics_are_what_the_database_holds(history: str, database: D
         'workers{state="lost"}': 1,
         "slots": 50,
         "slots_in_use": 4,
+        "pool_waiting_callers": 12,
         "workers_wanted": 1,
         'quota_limit{quota="openai/text",provider="openai",counts="tokens"}': 450_000,
         'quota_used_ratio{quota="replicate/predictions",provider="replicate",counts="requests"}': 0.015,

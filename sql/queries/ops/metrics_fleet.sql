@@ -1,5 +1,6 @@
 -- metrics_fleet: workers, money and the oldest transaction.
--- Gives  one row: alive, draining, lost: workers; slots, slots_in_use: of those that live; posts, cost_usd: ever;
+-- Gives  one row: alive, draining, lost: workers; slots, slots_in_use: of those that live; pool_waiting: callers that
+--        wait for a connection, of the live worker where most wait; posts, cost_usd: ever;
 --        spent_day_usd, spent_month_usd (UTC); budget_day_usd, budget_month_usd: null: no limit; budget_reached;
 --        oldest_transaction_s: 0: none is open. A role sees only its own transactions unless it is a member of
 --        pg_read_all_stats.
@@ -9,6 +10,7 @@ select
     w.lost,
     w.slots,
     w.slots_in_use,
+    w.pool_waiting,
     f.posts,
     f.cost_usd,
     s.on_day::double precision as spent_day_usd,
@@ -29,7 +31,9 @@ cross join (
         count(*) filter (where o.lease_until > now() and o.draining) as draining,
         count(*) filter (where o.lease_until <= now()) as lost,
         coalesce(sum(o.concurrency) filter (where o.lease_until > now() and not o.draining), 0)::bigint as slots,
-        coalesce(sum(o.in_flight) filter (where o.lease_until > now()), 0)::bigint as slots_in_use
+        coalesce(sum(o.in_flight) filter (where o.lease_until > now()), 0)::bigint as slots_in_use,
+        coalesce(max(json_number(o.stats -> 'pool_waiting', 1000000)) filter (where o.lease_until > now()), 0)::integer
+            as pool_waiting
     from workers as o
 ) as w
 cross join (
