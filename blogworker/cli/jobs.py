@@ -1,11 +1,13 @@
 """Commands that end jobs: cancel, prune."""
 
 import re
+from functools import partial
 
 import typer
 
-from blogworker.cli.output import console, emit_json
+from blogworker.cli.output import complain, console, emit_json
 from blogworker.cli.session import with_database
+from blogworker.cli.signals import until_signal
 from blogworker.db.pool import Database
 from blogworker.errors import BlogworkerError, SettingsError
 from blogworker.ops.jobs import BATCH, cancel_jobs, count_prunable, prune_jobs
@@ -52,12 +54,15 @@ def prune(
     """Delete jobs that ended long ago, with their posts and checkpoints, in batches that do not delay claims."""
     age_s = seconds(older_than)
 
-    async def act(database: Database) -> int:
+    async def act(database: Database) -> int | None:
         if dry_run:
             return await count_prunable(database, older_than_s=age_s)
-        return await prune_jobs(database, older_than_s=age_s, batch=batch)
+        return await until_signal(partial(prune_jobs, database, older_than_s=age_s, batch=batch))
 
     pruned = with_database(act)
+    if pruned is None:
+        complain("stopped: `blogworker audit` says how many jobs were deleted")
+        raise typer.Exit(130)
     if as_json:
         emit_json({"pruned": pruned, "dry_run": dry_run})
     else:

@@ -245,7 +245,7 @@ class Incarnation:
         stats = {
             "outcomes": dict(self.worker.ended.outcomes),
             "waiting": dict(self._waiting()),
-            "pool_waiting": self._database.waiting,
+            "pool_waiting": self._database.stats().get("requests_waiting", 0),
             "needs": self._gate.needs(),
         }
         try:

@@ -200,11 +200,6 @@ class Database(Runner):
         except LockNotAvailable:
             return None
 
-    @property
-    def waiting(self) -> int:
-        """Return how many callers wait for a connection because all of the pool are in use."""
-        return self.stats().get("requests_waiting", 0)
-
     def stats(self) -> dict[str, int]:
         return self._pool.get_stats() if self._pool is not None else {}
 

@@ -1,4 +1,5 @@
-"""Audit: who changed what, and when. Every operation that changes something records it in the same transaction.
+"""Audit: who changed what, when, and what was before and after. Every operation that changes something records it in
+the same transaction; only a prune, which has many, does it at its end.
 
 The interface sets the actor before it calls an operation: the command line the login, HTTP and the dashboard the name
 of the token. Programs that call operations without an actor, such as benches, are recorded as `program`.
@@ -11,6 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, Literal
 
 from psycopg.types.json import Json
@@ -23,6 +25,35 @@ MOST_IDS = 200  # of a change of many jobs
 MOST_TARGET = 1_000  # characters
 
 
+class Action(StrEnum):
+    """What can be changed."""
+
+    BREAKER_CLOSE = "breaker.close"
+    BUDGET_SET = "budget.set"
+    JOBS_CANCEL = "jobs.cancel"
+    JOBS_PRUNE = "jobs.prune"
+    JOBS_RETRY = "jobs.retry"
+    PLAN_REMOVE = "plan.remove"
+    PLAN_SET = "plan.set"
+    QUOTA_SET = "quota.set"
+    QUOTA_UNBLOCK = "quota.unblock"
+    RESTORE_NOTE = "restore.note"
+    SEQUENCES_ADVANCE = "sequences.advance"
+    SITE_PAUSE = "site.pause"
+    SITE_RESUME = "site.resume"
+    SITE_SET = "site.set"
+    STAGES_PAUSE = "stages.pause"
+    STAGES_RESUME = "stages.resume"
+    TOKEN_CREATE = "token.create"  # noqa: S105 - not a password
+    TOKEN_REVOKE = "token.revoke"  # noqa: S105 - not a password
+    WEBHOOK_ADD = "webhook.add"
+    WEBHOOK_PAUSE = "webhook.pause"
+    WEBHOOK_REMOVE = "webhook.remove"
+    WEBHOOK_RESUME = "webhook.resume"
+    WORKER_QUIET = "worker.quiet"
+    WORKER_RESUME = "worker.resume"
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     name: str
@@ -31,7 +62,8 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """A change. `before`, `after`: only what changed. `db_role`: the login of the database."""
+    """A change. `before`, `after`: only what changed; None: nothing was there, or is left. `db_role`: the login of the
+    database."""
 
     audit_id: int
     at: datetime
@@ -65,13 +97,16 @@ def acting_as(name: str, via: Via) -> Iterator[None]:
 
 async def record(
     statements: Runner,
-    action: str,
-    target: object = None,
+    action: Action,
+    target: object,
     *,
-    before: Mapping[str, object] | None = None,
-    after: Mapping[str, object] | None = None,
+    before: Mapping[str, object] | None,
+    after: Mapping[str, object] | None,
 ) -> None:
-    """Record a change. Of `before` and `after`, only what differs is kept."""
+    """Record a change. Of `before` and `after`, only what differs is kept.
+
+    `target` None: everything. `before` None: nothing was there; `after` None: nothing is left.
+    """
     old, new = _changes(before, after)
     actor = _actor.get()
     await statements.execute(
@@ -121,8 +156,9 @@ def _changes(
 ) -> tuple[dict[str, object] | None, dict[str, object] | None]:
     if before is None or after is None:
         return _plain(before), _plain(after)
-    changed = [name for name in after if before.get(name) != after[name]]
-    return _plain({name: before.get(name) for name in changed}), _plain({name: after[name] for name in changed})
+    same = {name for name in before.keys() & after.keys() if before[name] == after[name]}
+    old, new = ({name: given[name] for name in given if name not in same} for given in (before, after))
+    return _plain(old), _plain(new)
 
 
 def _plain(values: Mapping[str, object] | None) -> dict[str, object] | None:

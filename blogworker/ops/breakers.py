@@ -2,7 +2,7 @@
 
 from blogworker.db.pool import Database, Runner
 from blogworker.errors import SettingsError
-from blogworker.ops.audit import record
+from blogworker.ops.audit import Action, record
 from blogworker.ops.records import BreakerState, records
 from blogworker.printable import typed
 
@@ -18,11 +18,12 @@ async def close_breaker(database: Database, provider: str) -> list[BreakerState]
     Raises SettingsError when the provider is unknown or its breaker is closed.
     """
     async with database.transaction() as statements:
-        before = {each.provider: each for each in await list_breakers(statements)}
+        before = await list_breakers(statements)
         closed = await statements.maybe("quota/breaker_close", provider=provider)
-        if closed is not None and provider in before:
-            was = before[provider]
-            await record(statements, "breaker.close", provider, before={"state": was.state, "reason": was.reason})
+        if closed is not None:
+            after = await list_breakers(statements)
+            old, new = _state(before, provider), _state(after, provider)
+            await record(statements, Action.BREAKER_CLOSE, provider, before=old, after=new)
     breakers = await list_breakers(database)
     known = [breaker.provider for breaker in breakers]
     if provider not in known:
@@ -30,3 +31,8 @@ async def close_breaker(database: Database, provider: str) -> list[BreakerState]
     if closed is None:
         raise SettingsError(f"the circuit breaker of {provider} is already closed")
     return [breaker for breaker in breakers if breaker.provider == provider]
+
+
+def _state(found: list[BreakerState], provider: str) -> dict[str, object] | None:
+    named = next((each for each in found if each.provider == provider), None)
+    return None if named is None else {"state": named.state, "reason": named.reason}

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from enum import StrEnum
 
 from blogworker.db.pool import Database, Runner
-from blogworker.ops.audit import record
+from blogworker.ops.audit import Action, record
 from blogworker.ops.cost_records import EndedJobsCost, ModelCost, PeriodCost, PriceListed, SiteCost, Spending
 from blogworker.ops.records import records
 from blogworker.ops.sites import require_site
@@ -76,7 +76,7 @@ async def set_total_budget(database: Database, changes: Mapping[str, object]) ->
         before = await read_spending(statements)
         await statements.one("spend/set_fleet_budget", **changes)
         after = await read_spending(statements)
-        await record(statements, "budget.set", before=_budgets(before), after=_budgets(after))
+        await record(statements, Action.BUDGET_SET, None, before=_budgets(before), after=_budgets(after))
     return after
 
 

@@ -1,13 +1,14 @@
 """Jobs: list, show, cancel, prune."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from anyio import sleep
+from anyio import move_on_after, sleep
 
-from blogworker.db.pool import Database
-from blogworker.ops.audit import MOST_IDS, record
+from blogworker.db.pool import Database, Row, Runner
+from blogworker.ops.audit import MOST_IDS, Action, record
 from blogworker.ops.records import JobDetails, JobSummary, records
 from blogworker.queue.job import Status
 
@@ -15,6 +16,7 @@ BATCH = 500
 SCANNED = 20_000  # jobs that a search reads
 MOST_ID = 2**63 - 2
 PAUSE_S = 0.02  # between batches, so that claims come first
+RECORD_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +80,21 @@ async def cancel_jobs(database: Database, job_ids: Sequence[int]) -> dict[int, s
     async with database.transaction() as statements:
         rows = await statements.rows("queue/cancel", job_ids=list(job_ids))
         if rows:
-            ids = [row["job_id"] for row in rows]
-            await record(statements, "jobs.cancel", _target(ids), after={"jobs": len(ids), "ids": ids[:MOST_IDS]})
+            await record_jobs(statements, Action.JOBS_CANCEL, rows, {"cancel_requested": len(rows)})
     return {row["job_id"]: row["status"] for row in rows}
 
 
-def _target(ids: Sequence[int]) -> str | None:
-    """Return what the audit trail finds a change of jobs by: the job, if it is one."""
-    return f"job {ids[0]}" if len(ids) == 1 else None
+async def record_jobs(statements: Runner, action: Action, rows: Sequence[Row], facts: Mapping[str, object]) -> None:
+    """Record a change of jobs: how many had which status before and after, and what else it did. `rows`: job_id,
+    status_before, status. The trail finds it by the job if it is one, else by its ids."""
+    ids = [row["job_id"] for row in rows]
+    await record(
+        statements,
+        action,
+        f"job {ids[0]}" if len(ids) == 1 else None,
+        before={"status": Counter(row["status_before"] for row in rows)},
+        after={"status": Counter(row["status"] for row in rows), **facts, "jobs": len(ids), "ids": ids[:MOST_IDS]},
+    )
 
 
 async def count_prunable(database: Database, *, older_than_s: float) -> int:
@@ -95,23 +104,19 @@ async def count_prunable(database: Database, *, older_than_s: float) -> int:
 
 
 async def prune_jobs(database: Database, *, older_than_s: float, batch: int) -> int:
-    """Delete jobs that ended more than `older_than_s` ago, in transactions of `batch` jobs. Return their number."""
+    """Delete jobs that ended more than `older_than_s` ago, in transactions of `batch` jobs. Return their number.
 
-    async def one_batch() -> int:
-        pruned: int = (await database.one("ops/prune", older_than_s=older_than_s, batch=batch))["pruned"]
-        return pruned
-
-    pruned = await until_none(one_batch)
-    await database.execute("ops/prune_leftovers")
-    if pruned:
-        await record(database, "jobs.prune", after={"jobs": pruned, "older_than_s": older_than_s})
-    return pruned
-
-
-async def until_none(act: Callable[[], Awaitable[int]]) -> int:
-    """Call `act` until it returns 0; return the sum."""
+    The trail gets one entry, also if it is interrupted.
+    """
     total = 0
-    while count := await act():
-        total += count
-        await sleep(PAUSE_S)
+    try:
+        while pruned := (await database.one("ops/prune", older_than_s=older_than_s, batch=batch))["pruned"]:
+            total += pruned
+            await sleep(PAUSE_S)
+        await database.execute("ops/prune_leftovers")
+    finally:
+        if total:
+            with move_on_after(RECORD_S, shield=True):  # what is deleted is deleted, also if the rest is cancelled
+                after = {"jobs": 0, "older_than_s": older_than_s}
+                await record(database, Action.JOBS_PRUNE, None, before={"jobs": total}, after=after)
     return total

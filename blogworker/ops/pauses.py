@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from blogworker.db.pool import Database
+from blogworker.db.pool import Database, Runner
 from blogworker.errors import SettingsError
-from blogworker.ops.audit import record
+from blogworker.ops.audit import Action, record
 from blogworker.ops.records import records
 from blogworker.queue.job import Stage
 from blogworker.queue.validation import site_text_faults
@@ -19,7 +19,7 @@ class StagePause:
     paused_at: datetime
 
 
-async def list_pauses(database: Database) -> list[StagePause]:
+async def list_pauses(database: Runner) -> list[StagePause]:
     """Return the paused stages, in their order."""
     return records(StagePause, await database.rows("ops/stage_pauses"))
 
@@ -29,15 +29,29 @@ async def pause_stages(database: Database, stages: Sequence[Stage], *, reason: s
     if faults := site_text_faults(reason=reason):
         raise SettingsError("\n".join(faults))
     async with database.transaction() as statements:
+        before = await list_pauses(statements)
         await statements.execute("ops/pause_stages", stages=list(stages), reason=reason)
-        await record(statements, "stages.pause", ", ".join(stages), after={"reason": reason})
+        await _record(statements, Action.STAGES_PAUSE, stages, before=before)
     return await list_pauses(database)
 
 
 async def resume_stages(database: Database, stages: Sequence[Stage]) -> list[StagePause]:
     """Continue these stages. Return the pauses that are left. Raises SettingsError if none of them is paused."""
     async with database.transaction() as statements:
+        before = await list_pauses(statements)
         if not await statements.rows("ops/resume_stages", stages=list(stages)):
             raise SettingsError(f"not paused: {', '.join(stages)}")
-        await record(statements, "stages.resume", ", ".join(stages))
+        await _record(statements, Action.STAGES_RESUME, stages, before=before)
     return await list_pauses(database)
+
+
+async def _record(statements: Runner, action: Action, stages: Sequence[Stage], *, before: Sequence[StagePause]) -> None:
+    """Record the pause of each stage, by its name: the reason; None: not paused."""
+    old, new = ({each.stage: each.reason for each in found} for found in (before, await list_pauses(statements)))
+    await record(
+        statements,
+        action,
+        ", ".join(stages),
+        before={stage: old.get(stage) for stage in stages},
+        after={stage: new.get(stage) for stage in stages},
+    )

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from blogworker.db.pool import Database, Runner
 from blogworker.errors import SettingsError
-from blogworker.ops.audit import record
+from blogworker.ops.audit import Action, record
 from blogworker.ops.records import Plan, records
 from blogworker.plurals import counted
 from blogworker.printable import typed
@@ -51,7 +51,7 @@ async def set_plan(database: Database, name: str, changes: PlanChanges) -> Plan:
         )
         await statements.one("queue/follow_plans")  # shares of the quotas
         after = await _read(statements, name)
-        await record(statements, "plan.set", name, before=_set(before), after=_set(after))
+        await record(statements, Action.PLAN_SET, name, before=_set(before), after=_set(after))
     return after[0]
 
 
@@ -65,7 +65,7 @@ async def remove_plan(database: Database, name: str) -> None:
                 use = f"{counted(before[0].sites, 'site')} {'has' if before[0].sites == 1 else 'have'} it"
             raise SettingsError(f"plan {typed(name)} stays: {use}; see `blogworker sites set SITE --plan`")
         if await statements.maybe("ops/remove_plan", name=name) is not None:
-            await record(statements, "plan.remove", name, before=_set(before))
+            await record(statements, Action.PLAN_REMOVE, name, before=_set(before), after=None)
     if not before:
         await require_plan(database, name)
 

@@ -2,7 +2,7 @@
 
 from blogworker.db.pool import Database, Runner
 from blogworker.errors import SettingsError
-from blogworker.ops.audit import record
+from blogworker.ops.audit import Action, record
 from blogworker.ops.records import QuotaUse, records
 from blogworker.ops.sites import require_site
 from blogworker.printable import typed
@@ -30,7 +30,7 @@ async def set_quota(database: Database, name: str, *, rpm: int | None, tpm: int 
         )
         if changed is not None:
             after = await _read(statements, name)
-            await record(statements, "quota.set", name, before=_limits(before), after=_limits(after))
+            await record(statements, Action.QUOTA_SET, name, before=_limits(before), after=_limits(after))
     rows = await _named(database, name)
     if changed is None:
         raise SettingsError(f"{name} counts requests only: it has no tokens to limit")
@@ -42,7 +42,8 @@ async def unblock_quota(database: Database, name: str) -> list[QuotaUse]:
     async with database.transaction() as statements:
         unblocked = await statements.maybe("quota/unblock", name=name)
         if unblocked is not None:
-            await record(statements, "quota.unblock", name)
+            before = {"blocked_until": unblocked["blocked_before"]}
+            await record(statements, Action.QUOTA_UNBLOCK, name, before=before, after={"blocked_until": None})
     rows = await _named(database, name)
     if unblocked is None:
         raise SettingsError(f"{name} is not blocked")

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from blogworker.db.pool import Database
+from blogworker.db.pool import Database, Row, Runner
 from blogworker.errors import SettingsError
-from blogworker.ops.audit import record
+from blogworker.ops.audit import Action, record
 
 BY_HAND = "noted by hand: a backup was restored"
 
@@ -30,18 +30,34 @@ async def reconcile_restore(database: Database, *, since: datetime | None = None
     now: datetime = (await database.one("db/clock"))["now"]
     if since is not None and since > now:
         raise SettingsError(f"--since {since.isoformat()} is in the future: name the time of the backup")
-    sequences = {row["sequence"]: row["last_id"] for row in await database.rows("ops/advance_sequences")}
-    row = await database.one("queue/note_restore", remembered=None)
-    noted = bool(row["noted"])
-    if since is not None:
-        async with database.transaction() as statements:
+    async with database.transaction() as statements:
+        sequences = await _advance_sequences(statements)
+        row = await statements.one("queue/note_restore", remembered=None)
+        noted = bool(row["noted"])
+        if noted:
+            await _record(statements, row)
+        if since is not None:
             row = await statements.one("ops/add_restore", since=since, reason=BY_HAND)
-            await record(statements, "note restore", since.astimezone(UTC).isoformat())
-        noted = True
+            await _record(statements, row)
+            noted = True
     affected = 0
     if row["found_at"] is not None:
         affected = (await database.one("ops/jobs_in_doubt", found_at=row["found_at"]))["jobs"]
     return Reconciliation(row["found_at"], row["since"], row["reason"], noted, affected, sequences)
+
+
+async def _advance_sequences(statements: Runner) -> dict[str, int]:
+    """Advance the sequences that are behind. Return the last id of each now."""
+    rows = await statements.rows("ops/advance_sequences")
+    before, after = ({row["sequence"]: row[each] for row in rows} for each in ("last_before", "last_id"))
+    if rows:
+        await record(statements, Action.SEQUENCES_ADVANCE, None, before=before, after=after)
+    return after
+
+
+async def _record(statements: Runner, restore: Row) -> None:
+    after = {"since": restore["since"], "reason": restore["reason"]}
+    await record(statements, Action.RESTORE_NOTE, None, before=None, after=after)
 
 
 def moment(text: str) -> datetime:

@@ -8,9 +8,9 @@ from typing import Literal
 from anyio import sleep
 
 from blogworker.db.pool import Database
-from blogworker.ops.audit import MOST_IDS, record
+from blogworker.ops.audit import Action
 from blogworker.ops.forecast import forecast_cost
-from blogworker.ops.jobs import BATCH, PAUSE_S
+from blogworker.ops.jobs import BATCH, PAUSE_S, record_jobs
 from blogworker.ops.records import RetryCandidate, records
 from blogworker.ops.sites import require_sites
 from blogworker.spend.estimate import Prices
@@ -90,11 +90,9 @@ async def retry_jobs(database: Database, plan: RetryPlan) -> list[int]:
         ids = [job.job_id for job in plan.jobs[start : start + BATCH]]
         async with database.transaction() as statements:
             rows = await statements.rows("queue/retry", job_ids=ids, retry_from=plan.retry_from)
-            found = [row["job_id"] for row in rows]
-            if found:
-                facts = {"jobs": len(found), "ids": found[:MOST_IDS], "from": plan.retry_from}
-                await record(statements, "jobs.retry", f"job {found[0]}" if len(found) == 1 else None, after=facts)
-        retried += found
+            if rows:
+                await record_jobs(statements, Action.JOBS_RETRY, rows, {"from": plan.retry_from})
+        retried += [row["job_id"] for row in rows]
         await sleep(PAUSE_S)
     return retried
 

@@ -9,7 +9,7 @@ from psycopg.types.json import Json
 
 from blogworker.db.pool import Database, Runner
 from blogworker.errors import SettingsError
-from blogworker.ops.audit import record
+from blogworker.ops.audit import Action, record
 from blogworker.ops.plans import require_plan
 from blogworker.ops.records import SiteState, records
 from blogworker.printable import typed
@@ -18,6 +18,7 @@ from blogworker.queue.validation import site_faults, site_text_faults
 SUGGESTIONS = 5
 NO_BUDGETS = {"budget_day_usd": None, "budget_month_usd": None, "set_budget_day": False, "set_budget_month": False}
 LIMITS = ("weight", "priority", "max_in_flight", "max_pending", "quota_share", "budget_day_usd", "budget_month_usd")
+PAUSE = ("paused_at", "pause_reason", "resume_at")
 SET = ("name", "plan", "settings", *LIMITS)
 
 
@@ -70,17 +71,25 @@ async def pause_site(database: Database, instance_id: str, *, reason: str) -> No
     if faults := site_text_faults(reason=reason):
         raise SettingsError("\n".join(faults))
     async with database.transaction() as statements:
+        before = await _read(statements, most=1, instance_id=instance_id)
         if await statements.maybe("queue/pause_site", instance_id=instance_id, reason=reason) is None:
             raise SettingsError(f"site {instance_id} is unknown, or already paused: see `blogworker sites list`")
-        await record(statements, "site.pause", instance_id, after={"reason": reason})
+        after = await _read(statements, most=1, instance_id=instance_id)
+        await record(
+            statements, Action.SITE_PAUSE, instance_id, before=_named(before, PAUSE), after=_named(after, PAUSE)
+        )
 
 
 async def resume_site(database: Database, instance_id: str) -> None:
     """Claim jobs of a site again. Raises SettingsError if it is unknown or not paused."""
     async with database.transaction() as statements:
+        before = await _read(statements, most=1, instance_id=instance_id)
         if await statements.maybe("queue/resume_site", instance_id=instance_id) is None:
             raise SettingsError(f"site {instance_id} is unknown, or not paused: see `blogworker sites list`")
-        await record(statements, "site.resume", instance_id)
+        after = await _read(statements, most=1, instance_id=instance_id)
+        await record(
+            statements, Action.SITE_RESUME, instance_id, before=_named(before, PAUSE), after=_named(after, PAUSE)
+        )
 
 
 def check_site(instance_id: str, changes: SiteChanges) -> None:
@@ -112,13 +121,13 @@ async def set_site(
         if changes.plan is not None or changes.quota_share is not None:
             await statements.one("queue/follow_plans")
         after = await _read(statements, most=1, instance_id=instance_id)
-        await record(statements, "site.set", instance_id, before=_set(before), after=_set(after))
+        await record(statements, Action.SITE_SET, instance_id, before=_named(before, SET), after=_named(after, SET))
     return after
 
 
-def _set(found: list[SiteState]) -> dict[str, object] | None:
-    """Return what people set of a site, and what follows from its plan."""
-    return {name: getattr(found[0], name) for name in SET} if found else None
+def _named(found: list[SiteState], names: Iterable[str]) -> dict[str, object] | None:
+    """Return these values of a site; None if it does not exist."""
+    return {name: getattr(found[0], name) for name in names} if found else None
 
 
 async def require_sites(database: Database, sites: Iterable[str]) -> None:

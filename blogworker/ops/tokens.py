@@ -15,7 +15,7 @@ from secrets import token_bytes
 
 from blogworker.db.pool import Database
 from blogworker.errors import SettingsError
-from blogworker.ops.audit import record
+from blogworker.ops.audit import Action, record
 from blogworker.ops.records import records
 from blogworker.printable import typed
 from blogworker.queue.validation import site_faults
@@ -107,7 +107,7 @@ async def create_token(
         if stored is None:
             raise SettingsError(f"there is a token {typed(name)} already: revoke it, or choose another name")
         granted = {each: stored[each] for each in ("scopes", "instance_ids", "expires_at")}
-        await record(statements, "token.create", name, after=granted)
+        await record(statements, Action.TOKEN_CREATE, name, before=None, after=granted)
     return token, TokenState(**stored)
 
 
@@ -119,9 +119,11 @@ async def list_tokens(database: Database) -> list[TokenState]:
 async def revoke_token(database: Database, name: str) -> None:
     """End a token. Raises SettingsError if there is none with this name, or it is revoked."""
     async with database.transaction() as statements:
-        if await statements.maybe("access/revoke_token", name=name) is None:
+        revoked = await statements.maybe("access/revoke_token", name=name)
+        if revoked is None:
             raise SettingsError(f"there is no token {typed(name)}, or it is revoked: see `blogworker tokens`")
-        await record(statements, "token.revoke", name)
+        before, after = {"revoked_at": None}, {"revoked_at": revoked["revoked_at"]}
+        await record(statements, Action.TOKEN_REVOKE, name, before=before, after=after)
 
 
 async def find_token(database: Database, token: str) -> Principal | None:

@@ -8,9 +8,9 @@ from enum import StrEnum
 from uuid import UUID, uuid4
 
 from blogworker.addresses import Origin, is_public, is_public_name, literal, web_address
-from blogworker.db.pool import Database
+from blogworker.db.pool import Database, Runner
 from blogworker.errors import SettingsError
-from blogworker.ops.audit import record
+from blogworker.ops.audit import Action, record
 from blogworker.ops.records import records
 from blogworker.printable import typed
 from blogworker.queue.validation import site_faults, site_text_faults
@@ -20,6 +20,7 @@ from blogworker.webhooks.signature import secrets_of, shown
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
 COUNTED = 10_000  # deliveries
+STOPS = ("paused_at", "pause_reason", "disabled_at", "disabled_reason", "waiting", "given_up")
 
 
 class Event(StrEnum):
@@ -71,7 +72,7 @@ class Delivery:
     last_error: str | None
 
 
-async def list_endpoints(database: Database) -> list[Endpoint]:
+async def list_endpoints(database: Runner) -> list[Endpoint]:
     return records(Endpoint, await database.rows("ops/webhooks", most=COUNTED))
 
 
@@ -124,7 +125,7 @@ async def add_endpoint(
         if created is None:
             raise SettingsError(f"there is an endpoint {typed(name)} already: remove it, or choose another name")
         facts = {"url": url, "events": sorted(set(events)), "instance_ids": instance_ids, "format": form}
-        await record(statements, "webhook.add", name, after=facts)
+        await record(statements, Action.WEBHOOK_ADD, name, before=None, after=facts)
     found: UUID = created["webhook_id"]
     return found
 
@@ -153,7 +154,7 @@ async def remove_endpoint(database: Database, name: str) -> int:
         removed = await statements.maybe("webhooks/remove", name=name)
         if removed is not None:
             facts = {each: removed[each] for each in ("url", "events", "format", "waiting")}
-            await record(statements, "webhook.remove", name, before=facts)
+            await record(statements, Action.WEBHOOK_REMOVE, name, before=facts, after=None)
             waiting: int = removed["waiting"]
             return waiting
     raise await _missing(database, name)
@@ -164,8 +165,10 @@ async def pause_endpoint(database: Database, name: str, *, reason: str) -> None:
     if faults := site_text_faults(reason=reason):
         raise SettingsError("\n".join(faults))
     async with database.transaction() as statements:
+        before = await list_endpoints(statements)
         if await statements.maybe("webhooks/pause", name=name, reason=reason) is not None:
-            await record(statements, "webhook.pause", name, after={"reason": reason})
+            old, new = _stops(before, name), _stops(await list_endpoints(statements), name)
+            await record(statements, Action.WEBHOOK_PAUSE, name, before=old, after=new)
             return
     raise await _missing(database, name)
 
@@ -173,12 +176,21 @@ async def pause_endpoint(database: Database, name: str, *, reason: str) -> None:
 async def resume_endpoint(database: Database, name: str, *, given_up: bool) -> int:
     """Send to an endpoint again, at once. Return how many deliveries wait. Raises SettingsError if there is none."""
     async with database.transaction() as statements:
+        before = await list_endpoints(statements)
         resumed = await statements.maybe("webhooks/resume", name=name, given_up=given_up)
         if resumed is not None:
-            await record(statements, "webhook.resume", name, after={"given_up": given_up})
+            old, new = _stops(before, name), _stops(await list_endpoints(statements), name)
+            await record(statements, Action.WEBHOOK_RESUME, name, before=old, after=new)
             again: int = resumed["again"]
             return again
     raise await _missing(database, name)
+
+
+def _stops(found: Sequence[Endpoint], name: str) -> dict[str, object] | None:
+    """Return what stops deliveries to an endpoint, and how many wait or were given up."""
+    return next(
+        ({each: getattr(endpoint, each) for each in STOPS} for endpoint in found if endpoint.name == name), None
+    )
 
 
 async def secret_of(database: Database, settings: WebhookSettings, name: str) -> str:

@@ -178,8 +178,8 @@ end
 $$;
 
 -- Advances each sequence beyond the ids in its table. Logical replication does not copy sequences.
--- Gives  a row per sequence that was behind: its name, and the last id that it has given now.
-create function advance_sequences() returns table (sequence text, last_id bigint) language plpgsql volatile as $$
+-- Gives  a row per sequence that was behind: its name, and the last id that it has given before (0: none) and now.
+create function advance_sequences() returns table (sequence text, last_before bigint, last_id bigint) language plpgsql volatile as $$
 declare
     owned record;
     highest bigint;
@@ -200,7 +200,8 @@ begin
         order by 1
     loop
         execute format('select max(%I) from %s', owned.column_name, owned.table_name) into highest;
-        if highest > coalesce(pg_sequence_last_value(owned.name::regclass), 0) then
+        last_before := coalesce(pg_sequence_last_value(owned.name::regclass), 0);
+        if highest > last_before then
             perform setval(owned.name::regclass, highest);
             sequence := owned.name;
             last_id := highest;

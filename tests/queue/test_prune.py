@@ -1,7 +1,12 @@
 """Deleting jobs that ended long ago, and what belongs to them."""
 
+from functools import partial
+
 import pytest
-from anyio import create_task_group, fail_after
+from anyio import create_task_group, fail_after, sleep
+
+from blogworker.ops.audit import list_audit
+from blogworker.ops.jobs import prune_jobs
 
 from .ended_jobs import age, prune
 
@@ -130,3 +135,22 @@ async def test_rows_without_a_job_are_deleted_when_they_expire(psql, database, c
     assert await psql.value("select array_agg(key) from cache") == ["good"]
     assert await psql.value("select array_agg(name order by name) from workers") == ["late", "test"]
     assert await psql.value("select count(*) from provider_usage") == 1
+
+
+async def test_an_interrupted_prune_is_in_the_audit_trail_with_what_it_deleted(psql, database, claimer):
+    """Its batches are committed one by one: what is deleted is deleted."""
+    await psql.insert("a", 100)
+    await psql.run("update blog_generations set status = 'CANCELLED'")
+    await age(psql, 7200, "true")
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(partial(prune_jobs, database, older_than_s=3600, batch=1))
+        with fail_after(20):
+            while await psql.value("select count(*) from blog_generations") == 100:
+                await sleep(0.001)
+        tasks.cancel_scope.cancel()
+
+    left = await psql.value("select count(*) from blog_generations")
+    assert 0 < left < 100
+    (entry,) = await list_audit(database)
+    assert (entry.action, entry.before["jobs"]) == ("jobs.prune", 100 - left)

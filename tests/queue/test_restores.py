@@ -158,7 +158,7 @@ async def test_a_restore_is_noted_by_hand_with_its_audit(database, psql):
     found = await reconcile_restore(database, since=since)
 
     assert (found.noted, found.since, found.open_jobs) == (True, since, 3)
-    assert await psql.value("select action from audit") == "note restore"
+    assert await psql.value("select action from audit") == "restore.note"
     job = await psql.value("select min(id) from blog_generations")
     assert await psql.value("select since from job_origin(%s, null)", job) == since
 
