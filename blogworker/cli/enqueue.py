@@ -12,7 +12,7 @@ from rich.progress import track
 from blogworker.cli import sources
 from blogworker.cli.dry_run import dry_run as show_dry_run
 from blogworker.cli.output import console, emit_json
-from blogworker.cli.session import with_database
+from blogworker.cli.session import login, with_database
 from blogworker.cli.sources import Checked, Source
 from blogworker.db.grants import PRODUCER
 from blogworker.db.pool import Database
@@ -131,7 +131,7 @@ def _enqueue_few(jobs: Sequence[NewJob], *, limit: int | None) -> list[Enqueued]
 
     async def act(database: Database) -> list[Enqueued]:
         async with database.transaction() as statements:
-            return [await enqueue_one(statements, job, queue_size_limit=limit) for job in jobs]
+            return [await enqueue_one(statements, job, queue_size_limit=limit, added_by=login()) for job in jobs]
 
     return with_database(act, needs=PRODUCER)
 
@@ -170,7 +170,7 @@ def _enqueue_files(jobs: Iterator[NewJob], found: Checked, *, limit: int | None,
     )
 
     async def act(database: Database) -> int:
-        return await enqueue_many(database, bar, counts=found.counts, queue_size_limit=limit)
+        return await enqueue_many(database, bar, counts=found.counts, queue_size_limit=limit, added_by=login())
 
     created = with_database(act, needs=PRODUCER) if found.jobs else 0
     known = found.jobs - created

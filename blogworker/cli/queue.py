@@ -223,6 +223,7 @@ def _job_parts(found: JobDetails) -> list[Any]:
         "attempts": _attempts(job),
         "claims": f"{job['attempt']:,}, of which {job['rescues']:,} lost their worker",
         "created": _moment(job["created_at"]),
+        "added by": job["added_by"],
         "run at": _moment(job["run_at"]),
         "finished": _moment(job["finished_at"]),
         "publish at": _moment(found.publish_at),

@@ -31,23 +31,30 @@ class Enqueued:
     waits_for: str | None = None  # what it waits for besides its place in line
 
 
-async def enqueue(database: Runner, job: NewJob, *, queue_size_limit: int | None = None) -> Enqueued:
-    """Add one job. Raises InvalidInput or QueueFull."""
+async def enqueue(
+    database: Runner, job: NewJob, *, queue_size_limit: int | None = None, added_by: str | None = None
+) -> Enqueued:
+    """Add one job. `added_by`: the person or the token that adds it. Raises InvalidInput or QueueFull."""
     reasons = faults(job)
     if reasons:
         raise InvalidInput("job", [Fault(1, reason) for reason in reasons])
     try:
-        columns = _columns(job) | {"source_data": Json(job.source_data), "queue_size_limit": queue_size_limit}
-        row = await database.one("queue/enqueue_blog", **columns)
+        columns = _columns(job, added_by) | {"source_data": Json(job.source_data)}
+        row = await database.one("queue/enqueue_blog", **columns, queue_size_limit=queue_size_limit)
     except psycopg.Error as error:
         raise refusal(error) from error
     return Enqueued(row["id"], row["status"], row["created"], row["place"], row["expected_start"], row["waits_for"])
 
 
 async def enqueue_many(
-    database: Database, jobs: Iterable[NewJob], *, counts: Counter[str], queue_size_limit: int | None = None
+    database: Database,
+    jobs: Iterable[NewJob],
+    *,
+    counts: Counter[str],
+    queue_size_limit: int | None = None,
+    added_by: str | None = None,
 ) -> int:
-    """Add all jobs or none. Return how many are new. `counts`: the number of jobs per site.
+    """Add all jobs or none. Return how many are new. `counts`: the number of jobs per site. `added_by`: as `enqueue`.
 
     The jobs are streamed, so `jobs` may be larger than memory. `counts` comes from the pass that validated them.
     """
@@ -63,7 +70,7 @@ async def enqueue_many(
             )
             await statements.execute("queue/create_sites", instance_ids=sites)
             for batch in _batches(jobs):
-                rows = [_columns(job) for job in batch]
+                rows = [_columns(job, added_by) for job in batch]
                 created += (await statements.one("queue/enqueue_many", blogs=Json(rows, dumps=_dumps)))["created"]
     except psycopg.Error as error:
         raise refusal(error) from error
@@ -92,7 +99,7 @@ def _dumps(rows: object) -> str:
     return json.dumps(rows, default=datetime.isoformat)
 
 
-def _columns(job: NewJob) -> dict[str, Any]:
+def _columns(job: NewJob, added_by: str | None) -> dict[str, Any]:
     return {
         "instance_id": job.instance_id,
         "source_type": job.source_type,
@@ -104,6 +111,7 @@ def _columns(job: NewJob) -> dict[str, Any]:
         "idempotency_key": job.idempotency_key,
         "max_attempts": job.max_attempts,
         "publish_mode": job.publish_mode,
+        "added_by": added_by,
     }
 
 

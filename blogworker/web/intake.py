@@ -112,7 +112,8 @@ async def add_job(request: Request) -> Response:
         raise bad_request(*reasons)
     database: Database = request.app.state.database
     async with _turn(request.app.state.intake_turns):
-        added = await enqueue(database, job, queue_size_limit=request.app.state.queue_size_limit)
+        limit = request.app.state.queue_size_limit
+        added = await enqueue(database, job, queue_size_limit=limit, added_by=_adder(principal))
     return answer(
         _accepted(added, principal), 202 if added.created else 200, headers={"Location": f"{PREFIX}/{added.job_id}"}
     )
@@ -149,7 +150,11 @@ async def _add_batch(request: Request, principal: Principal, wanted: BatchReques
         fresh = await new_jobs(database, jobs)  # a repeated batch needs no room in the queue
         counts = Counter(job.instance_id for job in fresh)
         limit = request.app.state.queue_size_limit
-        created = await enqueue_many(database, fresh, counts=counts, queue_size_limit=limit) if fresh else 0
+        created = 0
+        if fresh:
+            created = await enqueue_many(
+                database, fresh, counts=counts, queue_size_limit=limit, added_by=_adder(principal)
+            )
     return answer({"created": created, "known": len(jobs) - created}, 202)
 
 
@@ -164,6 +169,10 @@ async def _turn(turns: Semaphore) -> AsyncIterator[None]:
         yield
     finally:
         turns.release()
+
+
+def _adder(principal: Principal) -> str:
+    return f"token {principal.name}"
 
 
 def _reasons(job: NewJob) -> list[str]:

@@ -32,6 +32,9 @@ create table blog_generations (
     source_id text check (length(source_id) <= 500),
     source_data source_document not null default '{}',
     publish_mode text, -- null: as the settings of its site say
+    -- Who added it: the login at the database; before that the person or the token that its program named, if any:
+    -- `alice@host as shop`.
+    added_by text not null default session_user check (length(added_by) between 1 and 300),
 
     -- State.
     status text not null default 'PENDING'

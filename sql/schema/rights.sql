@@ -17,6 +17,7 @@ begin
             hint = 'Leave status alone. Only the owner of the table inserts jobs that were made elsewhere.';
     end if;
     new.id := nextval(pg_get_serial_sequence('blog_generations', 'id'));
+    new.added_by := session_user;
     new.stage := 'source';
     new.attempt := 0;
     new.failures := 0;
@@ -146,29 +147,30 @@ $do$;
 -- The names of all our functions; the schema may hold functions of others. tests/db/test_roles.py keeps it complete.
 create function own_functions() returns text[] language sql immutable as $$
     select array[
-        'add_usage', 'advance_sequences', 'announce_sites', 'begin_single_flight', 'blog_generations_after_delete',
-        'blog_generations_after_insert', 'blog_generations_after_truncate', 'blog_generations_after_update',
-        'blog_generations_guard_attempt', 'blog_generations_guard_columns', 'blog_generations_guard_insert',
-        'blog_generations_guard_line', 'blog_generations_guard_reservation', 'blog_generations_guard_update',
-        'blog_generations_within_limits', 'blogs_per_minute', 'breaker_end_probe', 'breaker_pause', 'breaker_report',
-        'bucket_needs', 'claim_slug', 'claim_title', 'compare_titles', 'create_sites', 'draw_review', 'enqueue_blog',
-        'enqueue_blogs', 'estimated_wait_minutes', 'expected_wait_s', 'fleet_blocked_s', 'fleet_budget_changed',
-        'fleet_capacity', 'fleet_needs', 'follow_plans', 'follow_plans_now', 'forget_deleted_draft', 'forget_from',
-        'forget_rejected_work', 'forget_work', 'generation_errors_waste', 'hold_budget', 'is_attempt', 'is_claimable',
-        'is_in_line', 'is_published', 'is_shown', 'is_started', 'is_suspect', 'job_origin', 'json_number',
-        'keep_all_titles', 'keep_published_titles', 'keep_titles', 'limit_in', 'line_number', 'made_of',
-        'nearest_titles', 'needs_shop', 'note_ended_jobs', 'note_queue_size', 'note_restore', 'over_budget',
-        'own_functions', 'pending_count', 'place_in_site', 'plans_apply', 'plans_guard_removal', 'plans_note_change',
-        'provider_health_by_hand', 'provider_health_closed', 'provider_usage_summed', 'queue_size_limit',
-        'quota_ahead_s', 'quota_cost', 'quota_counted', 'quota_last_minute', 'quota_moved_on', 'quota_pace',
-        'quota_rescaled', 'quota_round', 'quota_shown', 'quota_slot', 'quotas_rescale', 'record_post', 'refuse_blogs',
-        'release_title', 'reopen_capped_sites', 'replace_seeded_row', 'require_room', 'require_site_room',
-        'require_storable', 'restoring', 'retry_stage', 'score_usage', 'secure_functions', 'server_position',
-        'service_floor', 'shell_word', 'site_has_pending', 'site_in_flight', 'site_tags', 'sites_apply_plan',
-        'sites_budgeted', 'sites_guard_columns', 'sites_in_line', 'sites_note_floor', 'sites_rejoin', 'spare_published',
-        'spending_at', 'spent_usd', 'stage_number', 'stage_rooms', 'standard_blog_tokens', 'store_post', 'sum_held_usd',
-        'take_turn', 'title_key', 'title_likeness', 'title_limit', 'title_trigrams', 'titles_like', 'usd_text',
-        'utc_day', 'waiting_sites', 'wake_workers', 'workers_needed'
+        'add_usage', 'adder', 'advance_sequences', 'announce_sites', 'begin_single_flight',
+        'blog_generations_after_delete', 'blog_generations_after_insert', 'blog_generations_after_truncate',
+        'blog_generations_after_update', 'blog_generations_guard_attempt', 'blog_generations_guard_columns',
+        'blog_generations_guard_insert', 'blog_generations_guard_line', 'blog_generations_guard_reservation',
+        'blog_generations_guard_update', 'blog_generations_within_limits', 'blogs_per_minute', 'breaker_end_probe',
+        'breaker_pause', 'breaker_report', 'bucket_needs', 'claim_slug', 'claim_title', 'compare_titles',
+        'create_sites', 'draw_review', 'enqueue_blog', 'enqueue_blogs', 'estimated_wait_minutes', 'expected_wait_s',
+        'fleet_blocked_s', 'fleet_budget_changed', 'fleet_capacity', 'fleet_needs', 'follow_plans', 'follow_plans_now',
+        'forget_deleted_draft', 'forget_from', 'forget_rejected_work', 'forget_work', 'generation_errors_waste',
+        'hold_budget', 'is_attempt', 'is_claimable', 'is_in_line', 'is_published', 'is_shown', 'is_started',
+        'is_suspect', 'job_origin', 'json_number', 'keep_all_titles', 'keep_published_titles', 'keep_titles',
+        'limit_in', 'line_number', 'made_of', 'nearest_titles', 'needs_shop', 'note_ended_jobs', 'note_queue_size',
+        'note_restore', 'over_budget', 'own_functions', 'pending_count', 'place_in_site', 'plans_apply',
+        'plans_guard_removal', 'plans_note_change', 'provider_health_by_hand', 'provider_health_closed',
+        'provider_usage_summed', 'queue_size_limit', 'quota_ahead_s', 'quota_cost', 'quota_counted',
+        'quota_last_minute', 'quota_moved_on', 'quota_pace', 'quota_rescaled', 'quota_round', 'quota_shown',
+        'quota_slot', 'quotas_rescale', 'record_post', 'refuse_blogs', 'release_title', 'reopen_capped_sites',
+        'replace_seeded_row', 'require_room', 'require_site_room', 'require_storable', 'restoring', 'retry_stage',
+        'score_usage', 'secure_functions', 'server_position', 'service_floor', 'shell_word', 'site_has_pending',
+        'site_in_flight', 'site_tags', 'sites_apply_plan', 'sites_budgeted', 'sites_guard_columns', 'sites_in_line',
+        'sites_note_floor', 'sites_rejoin', 'spare_published', 'spending_at', 'spent_usd', 'stage_number',
+        'stage_rooms', 'standard_blog_tokens', 'store_post', 'sum_held_usd', 'take_turn', 'title_key', 'title_likeness',
+        'title_limit', 'title_trigrams', 'titles_like', 'usd_text', 'utc_day', 'waiting_sites', 'wake_workers',
+        'workers_needed'
     ]
 $$;
 

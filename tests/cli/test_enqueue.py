@@ -1,5 +1,6 @@
 """`blogworker enqueue`: keywords, files and exports become jobs, each once."""
 
+import re
 from typing import Any
 
 from .imports import ROWS, SHOPIFY_EXPORT, WIX_EXPORT, Sql, enqueued, jsonl
@@ -16,6 +17,22 @@ def test_a_list_of_keywords_is_distributed_over_the_sites(cli: Any, sql: Sql) ->
     rows = {data["keyword"]: site for site, _, _, data in enqueued(sql)}
     assert list(rows) == ["mugs", "bowls", "jugs"]
     assert set(rows.values()) == {"a", "b"}
+
+
+def test_a_job_remembers_who_added_it(cli: Any, sql: Sql) -> None:
+    """The person behind sudo, and the login at the database."""
+    (cli.folder / "words.txt").write_text("mugs\n")
+
+    cli("enqueue", "--keyword", "bowls", "--site", "a", SUDO_USER="alice")
+    cli("enqueue", "words.txt", "--site", "a", SUDO_USER="bob")
+    sql("insert into blog_generations (instance_id, source_type, source_id) values ('a', 'keyword', 'jugs')")
+
+    (one,), (many,), (plain,) = sql("select added_by from blog_generations order by id")
+    assert re.fullmatch(r"alice@\S+ as postgres", one)
+    assert re.fullmatch(r"bob@\S+ as postgres", many)
+    assert plain == "postgres"
+    assert cli("show", "1", "--json").json["job"]["added_by"] == one
+    assert one in " ".join(cli("show", "1").out.split())
 
 
 def test_a_file_that_was_corrected_adds_only_what_was_wrong(cli: Any, sql: Sql) -> None:

@@ -46,6 +46,27 @@ def enqueued(session: psycopg.Connection[dict[str, Any]], site: str, arguments: 
     return int(row["id"])
 
 
+async def test_a_producer_cannot_hide_its_login(logins: Logins, producer: psycopg.Connection[dict[str, Any]]) -> None:
+    """The name that it gives is not checked, so its login is stored too. A plain INSERT gives no name at all."""
+    site, login = f"site {uuid4().hex}", producer.info.user
+    columns = "instance_id, source_type, source_id, added_by"
+    logins.owner.execute(f"grant insert ({columns}) on blog_generations to {login}".encode())
+
+    enqueued(producer, site)
+    enqueued(producer, site, ", added_by => 'alice'")
+    enqueued(producer, site, ", added_by => ''")
+    enqueued(producer, site, ", added_by => repeat('x', 1000)")
+    blog = "jsonb_build_object('instance_id', %s::text, 'source_type', 'keyword', 'source_id', 'k', 'added_by', 'bob')"
+    producer.execute(f"select enqueue_blogs(jsonb_build_array({blog}))".encode(), [site])
+    producer.execute(f"insert into blog_generations ({columns}) values (%s, 'keyword', 'k', 'me')".encode(), [site])
+
+    found = logins.owner.execute(
+        b"select added_by from blog_generations where instance_id = %s order by id", [site]
+    ).fetchall()
+    given = ["", "alice as ", "", "x" * 200 + " as ", "bob as ", ""]
+    assert [row["added_by"] for row in found] == [f"{name}{login}" for name in given]
+
+
 @pytest.mark.parametrize(
     "trick",
     [

@@ -79,6 +79,7 @@ BLOG = {
     "held_usd": ("numeric", numerics),
     "charged": ("real", floats),
     "publish_mode": ("text", known("publish", "draft")),
+    "added_by": ("text", texts),
 }
 SITE = {
     "name": ("text", texts),
@@ -103,7 +104,7 @@ ENQUEUED = {
     **{name: BLOG[name] for name in ("source_type", "source_id", "source_data", "run_at", "idempotency_key")},
     **dict.fromkeys(("priority", "max_attempts", "queue_size_limit"), ("integer", integers)),
     "publish_at": ("timestamptz", times),
-    "publish_mode": BLOG["publish_mode"],
+    **{name: BLOG[name] for name in ("publish_mode", "added_by")},
 }
 TABLES = {"blog_generations": BLOG, "sites": SITE, "scheduled_blogs": TIMED}
 

@@ -59,6 +59,7 @@ ONE_BLOG = {
     "max_attempts": None,
     "queue_size_limit": 50_000,
     "publish_mode": None,
+    "added_by": "alice@host",
 }
 STORED = {"output": Json({}), "duration_s": 1.0}
 PAID = {

@@ -133,6 +133,10 @@ def test_no_page_runs_what_others_wrote(served: Any, operator: httpx.Client) -> 
     served.sql("update sites set name = null, paused_at = null, pause_reason = null")
 
 
+def test_the_page_of_a_job_says_who_added_it(served: Any, operator: httpx.Client) -> None:
+    assert "<dt>Added by</dt><dd>postgres</dd>" in operator.get(f"/jobs/{job(served, 'linen')}").text
+
+
 def test_a_reader_sees_no_buttons_and_can_change_nothing(served: Any, reader: httpx.Client) -> None:
     waiting = job(served, "shop")
     for path in ("/jobs", f"/jobs/{waiting}", "/sites", "/errors", "/providers"):

@@ -29,6 +29,16 @@ def test_the_body_of_the_previous_system_is_accepted_from_the_token_of_a_site(se
     assert shown["explanation"]["summary"].startswith("waits: ")
 
 
+def test_a_job_remembers_the_token_that_added_it(served: Any) -> None:
+    with served.client("intake", sites=("of a token",)) as client:
+        post(client)
+        client.post(f"{PATH}/batch", json={"jobs": [BODY]})
+
+    ((name,),) = served.sql("select name from api_tokens where instance_ids = '{of a token}'")
+    stored = served.sql("select added_by from blog_generations where instance_id = 'of a token'")
+    assert [added_by.partition(" as ")[0] for (added_by,) in stored] == [f"token {name}"] * 2
+
+
 def test_all_columns_of_a_job_can_be_given(served: Any, admin: httpx.Client) -> None:
     whole = BODY | {
         "instanceId": "shop 2",
