@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
 def history(
     within: str = typer.Option("1h", help="How far back: 1h, 7d at most."),
     step: str = typer.Option("5min", help="Add up so many minutes: 1min, 1h."),
+    by_step: bool = typer.Option(False, "--stages", help="Show the durations of the stages in each step too."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Show throughput, failures, waits and the durations of stages over time. Workers record them every minute."""
@@ -46,3 +47,10 @@ def history(
     out.print(table("Jobs that ended", columns, rows))
     out.print(Text())
     out.print(table("Stages", ["stage", "jobs", "p50", "worst p95"], stages))
+    if by_step:
+        timed = [
+            (f"{each.began:%Y-%m-%d %H:%M}", each.stage, each.jobs, precise(each.p50_s), precise(each.p95_s))
+            for each in found.stage_steps
+        ]
+        out.print(Text())
+        out.print(table("Stages over time", ["from (UTC)", "stage", "jobs", "p50", "worst p95"], timed))

@@ -40,11 +40,25 @@ class StageDuration:
 
 
 @dataclass(frozen=True, slots=True)
+class StageStep:
+    """How long a stage took in one step, as `StageDuration` says it."""
+
+    began: datetime
+    stage: str
+    jobs: int
+    p50_s: float
+    p95_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class History:
+    """`stages`: of all steps together; `stage_steps`: of each step that has jobs, by stage."""
+
     within_s: int
     step_s: int
     steps: list[HistoryStep]
     stages: list[StageDuration]
+    stage_steps: list[StageStep]
 
 
 async def record_history(database: Database) -> int:
@@ -66,6 +80,9 @@ async def read_history(database: Database, *, within_s: int, step_s: int) -> His
         step_s=step_s,
         steps=steps,
         stages=records(StageDuration, await database.rows("history/read_stages", within_s=within_s)),
+        stage_steps=records(
+            StageStep, await database.rows("history/read_stage_steps", within_s=within_s, step_s=step_s)
+        ),
     )
 
 

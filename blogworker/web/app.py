@@ -16,6 +16,7 @@ from blogworker.db.pool import Database
 from blogworker.ops.audit import AuditEntry
 from blogworker.ops.costs import Costs, Period
 from blogworker.ops.errors import ErrorGroup
+from blogworker.ops.history import History
 from blogworker.ops.records import BreakerState, QuotaUse, SiteState
 from blogworker.ops.status import FleetStatus
 from blogworker.ops.tokens import Scope
@@ -37,6 +38,12 @@ STATUS = Query("status", {"type": "string", "enum": [*Status]}, "only jobs with 
 CURSOR = Query("cursor", {"type": "integer", "minimum": 1, "maximum": jobs.BIGGEST_ID}, "`next` of the page before")
 DAYS = Query("days", {"type": "integer", "minimum": 1, "maximum": fleet.MOST_DAYS}, "today and the days before it")
 TARGET = Query("target", {"type": "string", "minLength": 1, "maxLength": 200}, "only changes of this")
+MINUTES = Query("minutes", {"type": "integer", "minimum": 1, "maximum": fleet.MOST_MINUTES}, "the last so many; 60")
+STEP = Query(
+    "step",
+    {"type": "integer", "minimum": 1, "maximum": fleet.MOST_MINUTES},
+    f"add up so many minutes; 5. At most {fleet.MOST_STEPS:,} steps",
+)
 BY = Query("by", {"type": "string", "enum": [*Period]}, "add up by day or by month")
 
 
@@ -69,6 +76,7 @@ ENDPOINTS = (
         Scope.READ,
         query=(TARGET, CURSOR, _limit(fleet.MOST_SITES)),
     ),
+    Endpoint("GET", "/api/history", fleet.history, History, Scope.READ, query=(MINUTES, STEP)),
     Endpoint("GET", "/api/costs", fleet.costs, Costs, Scope.READ, query=(DAYS, BY)),
     Endpoint("GET", "/healthz", health.alive, health.Health, None),
     Endpoint("GET", "/readyz", health.ready, health.Health, None),

@@ -10,6 +10,7 @@ from blogworker.ops.audit import list_audit
 from blogworker.ops.breakers import close_breaker, list_breakers
 from blogworker.ops.costs import CostsRequest, Period, read_costs
 from blogworker.ops.errors import list_errors
+from blogworker.ops.history import LONGEST_S, MINUTE_S, read_history
 from blogworker.ops.quotas import list_quotas
 from blogworker.ops.records import QuotaUse
 from blogworker.ops.sites import list_sites, pause_site, resume_site
@@ -21,6 +22,7 @@ from blogworker.web.jobs import BIGGEST_ID, path_text, query_of, whole_number
 from blogworker.web.problems import bad_request
 
 MOST_SITES, MOST_DAYS = 1_000, 400
+MOST_MINUTES, MOST_STEPS = LONGEST_S // MINUTE_S, 1_440  # of the history
 PAUSED = "paused through HTTP by {name}"
 
 
@@ -120,6 +122,20 @@ async def audit(request: Request) -> Response:
         before_id=whole_number(asked, "cursor", low=1, high=BIGGEST_ID),
         most=whole_number(asked, "limit", low=1, high=MOST_SITES) or 50,
     )
+    return answer(found)
+
+
+async def history(request: Request) -> Response:
+    """Show throughput, failures, waits and durations of stages over time."""
+    await reader(request)
+    asked = query_of(request, "minutes", "step")
+    minutes = whole_number(asked, "minutes", low=1, high=MOST_MINUTES) or 60
+    step = whole_number(asked, "step", low=1, high=MOST_MINUTES) or max(5, -(-minutes // MOST_STEPS))
+    if minutes > step * MOST_STEPS:
+        raise bad_request(
+            f"step: {minutes} minutes have more than {MOST_STEPS:,} steps: use {-(-minutes // MOST_STEPS)}"
+        )
+    found = await read_history(request.app.state.database, within_s=minutes * MINUTE_S, step_s=step * MINUTE_S)
     return answer(found)
 
 

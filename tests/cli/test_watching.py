@@ -132,6 +132,9 @@ def test_the_history_is_shown_in_steps(cli: Any, sql: Any) -> None:
     assert "3.5 s" in shown.out
     assert "image" in shown.out
     assert [(each["done"], each["failed"], each["pending"]) for each in machine["steps"]] == [(7, 1, 5)]
+    assert "Stages over time" not in shown.out
+    assert "Stages over time" in cli("history", "--step", "1min", "--stages").out
+    assert [(each["stage"], each["p50_s"]) for each in machine["stage_steps"]] == [("image", 2.5)]
     assert machine["stages"] == [{"stage": "image", "jobs": 7, "p50_s": 2.5, "p95_s": 90.0}]
     assert cli("history", "--within", "1s").code == 2
 

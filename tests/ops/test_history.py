@@ -98,6 +98,34 @@ async def test_stages_have_their_durations(database: Database, ended: Any, sql: 
     assert (stage.stage, stage.jobs, round(stage.p50_s, 2), round(stage.p95_s, 2)) == ("image", 10, 5.5, 9.55)
 
 
+async def test_stages_have_their_durations_in_each_step(database: Database, sql: Any) -> None:
+    """One minute of the hour is slow for one stage. A person sees when, and which stage."""
+    sql(
+        "insert into history (minute, done, failed, cancelled) select date_trunc('hour', now()) - interval '2 h' "
+        "+ make_interval(mins => n), 4, 0, 0 from unnest(array[1, 2, 61]) as n"
+    )
+    sql(
+        "insert into history_stages (minute, stage, jobs, p50_s, p95_s) "
+        "select h.minute, s.stage, s.jobs, s.p50_s, s.p95_s from (values (1, 'image', 1, 2.0, 3.0), "
+        "(1, 'content', 1, 10.0, 11.0), (2, 'image', 3, 6.0, 90.0), (61, 'image', 4, 1.0, 2.0)) "
+        "as s (n, stage, jobs, p50_s, p95_s) join history as h on h.minute = date_trunc('hour', now()) "
+        "- interval '2 h' + make_interval(mins => s.n)"
+    )
+
+    by_hour = (await read_history(database, within_s=3 * HOUR_S, step_s=HOUR_S)).stage_steps
+    by_minute = (await read_history(database, within_s=3 * HOUR_S, step_s=60)).stage_steps
+
+    assert [(each.stage, each.jobs, each.p50_s, each.p95_s) for each in by_hour] == [
+        ("content", 1, 10.0, 11.0),
+        ("image", 4, 5.0, 90.0),
+        ("image", 4, 1.0, 2.0),
+    ]
+    assert by_hour[0].began == by_hour[1].began < by_hour[2].began
+    assert [(each.stage, each.p95_s) for each in by_minute] == [
+        ("content", 11.0), ("image", 3.0), ("image", 90.0), ("image", 2.0)
+    ]  # fmt: skip
+
+
 async def test_old_minutes_are_deleted(database: Database, sql: Any) -> None:
     await record_history(database)
     sql("update history set minute = minute - interval '8 days' where minute < now() - interval '30 minutes'")

@@ -38,6 +38,7 @@ DEEDS = {
     ("GET", "/api/breakers"): "R",
     ("POST", "/api/breakers/openai/close"): "O",
     ("GET", "/api/errors"): "R",
+    ("GET", "/api/history"): "R",
     ("GET", "/api/costs"): "R",
     ("GET", "/api/audit"): "R",
     ("GET", "/metrics"): "R",

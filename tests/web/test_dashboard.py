@@ -303,14 +303,14 @@ def test_charts_have_a_place_for_every_step() -> None:
         HistoryStep(now.replace(second=0) - timedelta(minutes=n), 1, n * 7, n % 3, 0, 0, 1.0, n * 2.0 or None, 3.0, 4.0)
         for n in range(30, -1, -1)
     ]
-    found = History(3600, 60, steps, [])
+    found = History(3600, 60, steps, [], [])
 
     chart = throughput(found, now=now)
     assert len([bar for bar in chart.bars if bar.kind == "done"]) == 30
     assert all(bar.y >= 0 and bar.height > 0 and 0 <= bar.x < chart.width for bar in chart.bars)
     line = dict(waits(found, now=now).lines)["p95"].split()
     assert len(line) == 30, "a step without a value has no point"
-    empty = throughput(History(3600, 60, [], []), now=now)
+    empty = throughput(History(3600, 60, [], [], []), now=now)
     assert (empty.bars, empty.summary) == ([], "0 done, 0 failed")
 
 

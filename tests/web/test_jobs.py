@@ -136,6 +136,37 @@ def test_the_stats_of_the_limiters_have_the_names_of_the_previous_system(served:
     assert [quota["name"] for quota in text["quotas"]] == ["openai/a", "openai/b"]
 
 
+def test_the_history_is_shown_in_steps(served: Any, admin: httpx.Client) -> None:
+    served.sql(
+        "insert into history (minute, done, failed, cancelled, wait_p95_s) "
+        "select date_trunc('minute', now()) - make_interval(mins => n), 7, 1, 0, 2 from unnest(array[90, 200]) as n"
+    )
+    served.sql(
+        "insert into history_stages (minute, stage, jobs, p50_s, p95_s) select minute, 'image', 7, 3, 9 from history"
+    )
+
+    found = admin.get("/api/history", params={"minutes": 120, "step": 1}).json()
+
+    assert (found["withinS"], found["stepS"]) == (7_200, 60)
+    assert [(step["done"], step["failed"], step["waitP95S"]) for step in found["steps"] if step["minutes"]] == [
+        (7, 1, 2)
+    ]
+    assert [(step["stage"], step["jobs"], step["p50S"], step["p95S"]) for step in found["stageSteps"]] == [
+        ("image", 7, 3, 9)
+    ]
+    week = admin.get("/api/history", params={"minutes": 10_080}).json()
+    assert week["stepS"] == 420
+    assert sum(step["done"] for step in week["steps"] if step["minutes"]) == 14
+    assert admin.get("/api/history").json()["stepS"] == 300
+
+
+@pytest.mark.parametrize(
+    "query", ["minutes=10081", "minutes=0", "step=0", "minutes=10080&step=1", "minutes=1h", "days=1"]
+)
+def test_a_range_of_the_history_that_is_too_long_is_refused(admin: httpx.Client, query: str) -> None:
+    assert admin.get(f"/api/history?{query}").status_code == 400
+
+
 def test_the_fleet_is_shown_as_the_commands_show_it(admin: httpx.Client) -> None:
     assert {
         "queue",

@@ -55,6 +55,8 @@ def populate(served: Any) -> None:
         "insert into provider_usage (hour, provider, model, instance_id, requests, tokens_in, cost_usd) "
         "values (date_trunc('hour', now()), 'openai', 'm', 's0', 2, 300, 0.25)"
     )
+    served.sql("insert into history values (date_trunc('minute', now()), 3, 1, 0, 30, 1, 2, 40, 60)")
+    served.sql("insert into history_stages select minute, 'image', 3, 4, 5 from history")
 
 
 @pytest.fixture(scope="module")
