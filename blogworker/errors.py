@@ -1,7 +1,9 @@
 """The errors. Each class says what the caller must do.
 
 BlogworkerError
-|-- SettingsError                    wrong settings or usage: show all faults at once, exit 2
+|-- SettingsError                    wrong settings or usage: show all faults at once, exit 2; HTTP 400
+|   |-- NotFound                     what is named does not exist: HTTP 404
+|   `-- WrongState                   what is named is in another state already: HTTP 409
 |-- DatabaseNotReady                  not migrated, or newer than this program: exit 2
 |   `-- DatabaseUnavailable                 cannot be reached: try again later, as systemd does with a worker, exit 75
 |-- QueueFull        retry_after_s   intake is closed for now: exit 75, HTTP 503
@@ -35,6 +37,14 @@ class BlogworkerError(Exception):
 
 class SettingsError(BlogworkerError):
     """Settings or arguments are not valid. The message has one line per fault."""
+
+
+class NotFound(SettingsError):
+    """There is no such thing."""
+
+
+class WrongState(SettingsError):
+    """The thing is in another state, so there is nothing to do."""
 
 
 class DatabaseNotReady(BlogworkerError):

@@ -1,7 +1,7 @@
 """Circuit breakers: list and close."""
 
 from blogworker.db.pool import Database, Runner
-from blogworker.errors import SettingsError
+from blogworker.errors import NotFound, WrongState
 from blogworker.ops.audit import Action, record
 from blogworker.ops.records import BreakerState, records
 from blogworker.printable import typed
@@ -15,7 +15,7 @@ async def list_breakers(database: Runner) -> list[BreakerState]:
 async def close_breaker(database: Database, provider: str) -> list[BreakerState]:
     """Close the circuit breaker of a provider and return its state. Workers notice within a second.
 
-    Raises SettingsError when the provider is unknown or its breaker is closed.
+    Raises NotFound for an unknown provider, and WrongState if its breaker is closed.
     """
     async with database.transaction() as statements:
         before = await list_breakers(statements)
@@ -27,9 +27,9 @@ async def close_breaker(database: Database, provider: str) -> list[BreakerState]
     breakers = await list_breakers(database)
     known = [breaker.provider for breaker in breakers]
     if provider not in known:
-        raise SettingsError(f"there is no provider {provider}; known are {', '.join(map(typed, known))}")
+        raise NotFound(f"there is no provider {provider}; known are {', '.join(map(typed, known))}")
     if closed is None:
-        raise SettingsError(f"the circuit breaker of {provider} is already closed")
+        raise WrongState(f"the circuit breaker of {provider} is already closed")
     return [breaker for breaker in breakers if breaker.provider == provider]
 
 

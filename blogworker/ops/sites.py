@@ -8,7 +8,7 @@ from typing import Any
 from psycopg.types.json import Json
 
 from blogworker.db.pool import Database, Runner
-from blogworker.errors import SettingsError
+from blogworker.errors import NotFound, SettingsError, WrongState
 from blogworker.ops.audit import Action, record
 from blogworker.ops.plans import require_plan
 from blogworker.ops.records import SiteState, records
@@ -67,13 +67,13 @@ async def _read(
 
 
 async def pause_site(database: Database, instance_id: str, *, reason: str) -> None:
-    """Stop claims of a site's jobs until it is resumed. Raises SettingsError if it is unknown or paused."""
+    """Stop claims of a site's jobs until it is resumed. Raises NotFound or WrongState."""
     if faults := site_text_faults(reason=reason):
         raise SettingsError("\n".join(faults))
     async with database.transaction() as statements:
-        before = await _read(statements, most=1, instance_id=instance_id)
+        before = await _existing(statements, instance_id)
         if await statements.maybe("queue/pause_site", instance_id=instance_id, reason=reason) is None:
-            raise SettingsError(f"site {instance_id} is unknown, or already paused: see `blogworker sites list`")
+            raise WrongState(f"site {typed(instance_id)} is already paused")
         after = await _read(statements, most=1, instance_id=instance_id)
         await record(
             statements, Action.SITE_PAUSE, instance_id, before=_named(before, PAUSE), after=_named(after, PAUSE)
@@ -81,15 +81,23 @@ async def pause_site(database: Database, instance_id: str, *, reason: str) -> No
 
 
 async def resume_site(database: Database, instance_id: str) -> None:
-    """Claim jobs of a site again. Raises SettingsError if it is unknown or not paused."""
+    """Claim jobs of a site again. Raises NotFound or WrongState."""
     async with database.transaction() as statements:
-        before = await _read(statements, most=1, instance_id=instance_id)
+        before = await _existing(statements, instance_id)
         if await statements.maybe("queue/resume_site", instance_id=instance_id) is None:
-            raise SettingsError(f"site {instance_id} is unknown, or not paused: see `blogworker sites list`")
+            raise WrongState(f"site {typed(instance_id)} is not paused")
         after = await _read(statements, most=1, instance_id=instance_id)
         await record(
             statements, Action.SITE_RESUME, instance_id, before=_named(before, PAUSE), after=_named(after, PAUSE)
         )
+
+
+async def _existing(statements: Runner, instance_id: str) -> list[SiteState]:
+    """Return one site. Raises NotFound, without the names of others: the caller may be bound to some sites."""
+    found = await _read(statements, most=1, instance_id=instance_id)
+    if not found:
+        raise NotFound(f"there is no site {typed(instance_id)}: see `blogworker sites list`")
+    return found
 
 
 def check_site(instance_id: str, changes: SiteChanges) -> None:
@@ -137,11 +145,11 @@ async def require_sites(database: Database, sites: Iterable[str]) -> None:
 
 
 async def require_site(database: Database, site: str | None) -> None:
-    """Raise SettingsError if the site is unknown, with similar names. None means every site."""
+    """Raise NotFound if the site is unknown, with similar names. None means every site."""
     if site is None:
         return
     found = await database.one("ops/site_known", instance_id=site)
     if not found["known"]:
         near = get_close_matches(site, found["others"], n=SUGGESTIONS) or found["others"][:SUGGESTIONS]
         names = ", ".join(map(typed, near)) + (" ..." if len(found["others"]) > len(near) else "")
-        raise SettingsError(f"there is no site {typed(site)}; known are {names or 'none'}: see `blogworker sites list`")
+        raise NotFound(f"there is no site {typed(site)}; known are {names or 'none'}: see `blogworker sites list`")

@@ -62,11 +62,13 @@ ENDPOINTS = (
     Endpoint("GET", "/api/replicate-rate-limiter/stats", fleet.replicate_limiter, fleet.LimiterStats, Scope.READ),
     Endpoint("GET", "/api/status", fleet.status, FleetStatus, Scope.READ),
     Endpoint("GET", "/api/sites", fleet.sites, list[SiteState], Scope.READ, query=(_limit(fleet.MOST_SITES),)),
-    Endpoint("POST", "/api/sites/{instance_id}/pause", fleet.pause, fleet.Changed, Scope.OPERATE),
-    Endpoint("POST", "/api/sites/{instance_id}/resume", fleet.resume, fleet.Changed, Scope.OPERATE),
+    Endpoint("POST", "/api/sites/{instance_id}/pause", fleet.pause, fleet.Changed, Scope.OPERATE, problems=(404, 409)),
+    Endpoint(
+        "POST", "/api/sites/{instance_id}/resume", fleet.resume, fleet.Changed, Scope.OPERATE, problems=(404, 409)
+    ),
     Endpoint("GET", "/api/quotas", fleet.quotas, list[QuotaUse], Scope.READ),
     Endpoint("GET", "/api/breakers", fleet.breakers, list[BreakerState], Scope.READ),
-    Endpoint("POST", "/api/breakers/{provider}/close", fleet.close, fleet.Changed, Scope.OPERATE),
+    Endpoint("POST", "/api/breakers/{provider}/close", fleet.close, fleet.Changed, Scope.OPERATE, problems=(404, 409)),
     Endpoint("GET", "/api/errors", fleet.errors, list[ErrorGroup], Scope.READ),
     Endpoint(
         "GET",

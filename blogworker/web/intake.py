@@ -30,7 +30,7 @@ from blogworker.queue.validation import (
 from blogworker.web.access import caller, site_of
 from blogworker.web.answers import answer
 from blogworker.web.bodies import MOST_BATCH_BYTES, read_json
-from blogworker.web.problems import RETRY_S, Problem, bad_request
+from blogworker.web.problems import BUSY, RETRY_S, Problem, bad_request
 from blogworker.web.visibility import reason_for
 
 KEY = re.compile(rf"[ -~]{{1,{IDEMPOTENCY_KEY_MAX}}}")
@@ -164,7 +164,9 @@ async def _turn(turns: Semaphore) -> AsyncIterator[None]:
     with move_on_after(TURN_S) as limit:
         await turns.acquire()
     if limit.cancelled_caught:
-        raise Problem(503, "too many jobs are being added: try again", headers={"Retry-After": str(RETRY_S)})
+        raise Problem(
+            503, "too many jobs are being added: try again", headers={"Retry-After": str(RETRY_S)}, error=BUSY
+        )
     try:
         yield
     finally:

@@ -1,7 +1,8 @@
 """Errors as application/problem+json (RFC 9457).
 
 Every body has type, title, status and detail; `error` and `message` repeat title and detail under the names that the
-clients of the previous system read. A 400 also has `errors`, one text per fault.
+clients of the previous system read. While the queue accepts no more, `error` is "Service busy", as there. A 400 also
+has `errors`, one text per fault.
 """
 
 from collections.abc import Mapping
@@ -17,11 +18,20 @@ from starlette.responses import JSONResponse, Response
 
 from blogworker.db.messages import message_of
 from blogworker.db.retrying import is_transient
-from blogworker.errors import BlogworkerError, DatabaseNotReady, InvalidInput, QueueFull, SettingsError
+from blogworker.errors import (
+    BlogworkerError,
+    DatabaseNotReady,
+    InvalidInput,
+    NotFound,
+    QueueFull,
+    SettingsError,
+    WrongState,
+)
 from blogworker.redact import SECRETS
 from blogworker.telemetry import get_logger
 
 RETRY_S = 5  # after an outage of the database
+BUSY = "Service busy"  # the `error` of a 503 because of too many jobs, as the previous system words it
 log = get_logger()
 
 
@@ -65,6 +75,7 @@ def problem_of(error: Exception) -> Problem:
                 503,
                 str(error),
                 headers={"Retry-After": str(ceil(error.retry_after_s))},
+                error=BUSY,
                 queueSize=error.queue_size,
                 estimatedWaitMinutes=error.estimated_wait_minutes,
             )
@@ -72,6 +83,10 @@ def problem_of(error: Exception) -> Problem:
             return bad_request(*(fault.reason for fault in error.faults))
         case DatabaseNotReady():
             return _unavailable(str(error))
+        case NotFound():
+            return Problem(404, str(error))
+        case WrongState():
+            return Problem(409, str(error))
         case SettingsError():
             return bad_request(*str(error).split("\n"))
         case BlogworkerError():

@@ -86,8 +86,8 @@ def test_a_blog_that_does_not_exist_cannot_be_shown(cli: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["pause", "nobody"], "site nobody is unknown, or already paused"),
-        (["resume", "nobody"], "site nobody is unknown, or not paused"),
+        (["pause", "nobody"], "there is no site nobody"),
+        (["resume", "nobody"], "there is no site nobody"),
         (["set", "s", "--settings", "{"], "--settings is not JSON"),
         (["set", "s", "--settings", "[1]"], "--settings must be a JSON object"),
         (["set", "s", "--product-url", "https://shop.example/{handle"], "--product-url has a brace"),

@@ -169,6 +169,7 @@ def test_a_full_queue_is_refused_as_the_previous_system_does(served: Any, admin:
     problem = refused.json()
     assert {"error", "message", "queueSize", "estimatedWaitMinutes"} <= set(problem)
     assert problem["queueSize"] == 1
+    assert problem["error"] == "Service busy"
 
 
 def test_a_repeated_batch_is_accepted_although_its_site_is_full(served: Any, admin: httpx.Client) -> None:

@@ -107,16 +107,27 @@ def test_sites_are_paused_and_resumed(served: Any, admin: httpx.Client) -> None:
 
         assert admin.post(f"{quoted}/pause").status_code == 200, site
         assert served.sql("select paused_at is not null from sites where instance_id = %s", site) == [(True,)]
-        assert admin.post(f"{quoted}/pause").status_code == 400
+        assert admin.post(f"{quoted}/pause").status_code == 409
         assert admin.post(f"{quoted}/resume").status_code == 200
+        assert admin.post(f"{quoted}/resume").status_code == 409
+
+
+def test_an_unknown_site_is_not_found_and_no_other_is_named(served: Any, admin: httpx.Client) -> None:
+    """A token of one site must not learn of the others."""
+    job(served, "somebody's shop")
+    with served.client("operate", sites=("somebodys shop",)) as bound:
+        for client, act in ((admin, "pause"), (admin, "resume"), (bound, "pause"), (bound, "resume")):
+            answered = client.post(f"/api/sites/somebodys shop/{act}")
+            assert answered.status_code == 404, answered.text
+            assert "somebody's" not in answered.text
 
 
 def test_a_breaker_is_closed(served: Any, admin: httpx.Client) -> None:
     served.sql("update provider_health set state = 'open', reason = 'r' where provider = 'openai'")
 
     assert admin.post("/api/breakers/openai/close").json() == {"name": "openai", "state": "closed"}
-    assert admin.post("/api/breakers/openai/close").status_code == 400
-    assert admin.post("/api/breakers/other/close").status_code == 400
+    assert admin.post("/api/breakers/openai/close").status_code == 409
+    assert admin.post("/api/breakers/other/close").status_code == 404
 
 
 def test_the_stats_of_the_limiters_have_the_names_of_the_previous_system(served: Any, admin: httpx.Client) -> None:
