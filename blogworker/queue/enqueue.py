@@ -53,8 +53,10 @@ async def enqueue_many(
     counts: Counter[str],
     queue_size_limit: int | None = None,
     added_by: str | None = None,
+    ids: dict[int, int] | None = None,
 ) -> int:
     """Add all jobs or none. Return how many are new. `counts`: the number of jobs per site. `added_by`: as `enqueue`.
+    `ids` gets the id of each new job, by its place among the jobs.
 
     The jobs are streamed, so `jobs` may be larger than memory. `counts` comes from the pass that validated them.
     """
@@ -69,9 +71,12 @@ async def enqueue_many(
                 counts=[counts[site] for site in sites],
             )
             await statements.execute("queue/create_sites", instance_ids=sites)
-            for batch in _batches(jobs):
+            for nth, batch in enumerate(_batches(jobs)):
                 rows = [_columns(job, added_by) for job in batch]
-                created += (await statements.one("queue/enqueue_many", blogs=Json(rows, dumps=_dumps)))["created"]
+                added = await statements.rows("queue/enqueue_many", blogs=Json(rows, dumps=_dumps))
+                created += len(added)
+                if ids is not None:
+                    ids |= {nth * BULK_ROWS + row["place"] - 1: row["id"] for row in added}
     except psycopg.Error as error:
         raise refusal(error) from error
     return created

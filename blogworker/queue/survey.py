@@ -1,7 +1,7 @@
 """Find out what an enqueue would do, without enqueuing."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import psycopg
@@ -52,18 +52,6 @@ async def survey(database: Runner | None, jobs: Iterable[NewJob]) -> Survey:
             batch = []
     await _sort(database, batch, found)
     return found
-
-
-async def new_jobs(database: Runner, jobs: Sequence[NewJob]) -> list[NewJob]:
-    """Return the jobs whose idempotency keys do not exist yet."""
-    keyed = [job for job in jobs if job.idempotency_key is not None]
-    rows = await database.rows(
-        "queue/known_keys",
-        instance_ids=[job.instance_id for job in keyed],
-        idempotency_keys=[job.idempotency_key for job in keyed],
-    )
-    known = {id(keyed[row["place"] - 1]) for row in rows}
-    return [job for job in jobs if id(job) not in known]
 
 
 async def _sort(database: Runner | None, batch: list[tuple[str, str, str]], found: Survey) -> None:

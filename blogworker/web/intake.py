@@ -1,7 +1,6 @@
 """Intake: add one job or a batch."""
 
 import re
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -15,8 +14,8 @@ from starlette.responses import Response
 
 from blogworker.db.pool import Database
 from blogworker.ops.tokens import Principal, Scope
-from blogworker.queue.enqueue import Enqueued, enqueue, enqueue_many
-from blogworker.queue.survey import new_jobs
+from blogworker.queue.enqueue import Enqueued, enqueue
+from blogworker.queue.enqueue_batch import enqueue_batch
 from blogworker.queue.validation import (
     IDEMPOTENCY_KEY_MAX,
     INSTANCE_ID_MAX,
@@ -98,8 +97,12 @@ class Accepted(Shape):
 
 
 class BatchAccepted(Shape):
+    """`known`: added before, with the same idempotency keys. `ids`: in the order of the jobs, also of known ones;
+    null: such a job was deleted meanwhile."""
+
     created: int
-    known: int  # added before, with the same idempotency keys
+    known: int
+    ids: list[int | None]
 
 
 async def add_job(request: Request) -> Response:
@@ -144,18 +147,11 @@ async def _add_batch(request: Request, principal: Principal, wanted: BatchReques
     reasons = [f"jobs.{index}: {reason}" for index, job in enumerate(jobs) for reason in _reasons(job)]
     if reasons:
         raise bad_request(*reasons[:FAULTS_SHOWN])
-    jobs.sort(key=lambda job: (job.instance_id, job.idempotency_key or ""))  # else two batches could deadlock
     database: Database = request.app.state.database
     async with _turn(request.app.state.intake_turns):
-        fresh = await new_jobs(database, jobs)  # a repeated batch needs no room in the queue
-        counts = Counter(job.instance_id for job in fresh)
         limit = request.app.state.queue_size_limit
-        created = 0
-        if fresh:
-            created = await enqueue_many(
-                database, fresh, counts=counts, queue_size_limit=limit, added_by=_adder(principal)
-            )
-    return answer({"created": created, "known": len(jobs) - created}, 202)
+        found = await enqueue_batch(database, jobs, queue_size_limit=limit, added_by=_adder(principal))
+    return answer({"created": found.created, "known": len(jobs) - found.created, "ids": found.ids}, 202)
 
 
 @asynccontextmanager

@@ -377,12 +377,12 @@ $$;
 
 -- Adds a batch of jobs; repeated idempotency keys are skipped.
 -- Takes  blogs: an array of objects with the arguments of enqueue_blog by name.
--- Gives  how many are new.
+-- Gives  a row for each new job: its place in the array, counted from 1, and its id.
 -- Raises BW503 when the queue, or the site's share, is full; 23514 when a check of blog_generations refuses a row.
 -- Locks  the keys, in one order, so that two batches of the same keys cannot deadlock.
-create function enqueue_blogs(blogs jsonb) returns integer language sql volatile as $$
+create function enqueue_blogs(blogs jsonb) returns table (place integer, id bigint) language sql volatile as $$
     with incoming as materialized (
-        select nextval(pg_get_serial_sequence('blog_generations', 'id')) as id, b.*
+        select nextval(pg_get_serial_sequence('blog_generations', 'id')) as id, row_number() over () as place, b.*
         from jsonb_to_recordset(blogs) as b (
             instance_id text, source_type text, source_id text, source_data jsonb, priority smallint,
             run_at timestamptz, publish_at timestamptz, idempotency_key text, max_attempts integer, publish_mode text,
@@ -403,16 +403,18 @@ create function enqueue_blogs(blogs jsonb) returns integer language sql volatile
         from incoming as i
         order by i.instance_id, i.idempotency_key
         on conflict (instance_id, idempotency_key) where idempotency_key is not null do nothing
-        returning id
+        returning blog_generations.id
     ),
 
     timed as (
         insert into scheduled_blogs (blog_generation_id, publish_at)
         select i.id, i.publish_at
         from incoming as i
-        join added as a using (id)
+        join added as a on a.id = i.id
         where i.publish_at is not null
     )
 
-    select count(*)::integer from added
+    select i.place::integer, i.id
+    from incoming as i
+    join added as a on a.id = i.id
 $$;

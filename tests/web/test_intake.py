@@ -178,8 +178,9 @@ def test_a_repeated_batch_is_accepted_although_its_site_is_full(served: Any, adm
     first, again = (admin.post(f"{PATH}/batch", json={"jobs": jobs}) for _ in range(2))
     more = admin.post(f"{PATH}/batch", json={"jobs": [*jobs, BODY | {"instanceId": "full twice"}]})
 
-    assert (first.status_code, first.json()) == (202, {"created": 2, "known": 0})
-    assert (again.status_code, again.json()) == (202, {"created": 0, "known": 2})
+    assert (first.status_code, first.json()["created"], first.json()["known"]) == (202, 2, 0)
+    assert (again.status_code, again.json()["created"], again.json()["known"]) == (202, 0, 2)
+    assert first.json()["ids"] == again.json()["ids"]
     assert more.status_code == 503
 
 
@@ -229,14 +230,34 @@ def test_the_token_of_a_site_is_not_told_what_concerns_all_sites(
     assert "secret words" in whole["summary"]
 
 
+def test_a_batch_is_answered_with_the_id_of_each_job_in_its_order(served: Any, admin: httpx.Client) -> None:
+    """New jobs with and without a key, one from before, and a key that occurs twice."""
+    (known,) = admin.post(f"{PATH}/batch", json={"jobs": [named("z", "known", "k1")]}).json()["ids"]
+    jobs = [named("z", "plain"), named("b", "keyed", "k2"), named("z", "again", "k1"), named("a", "other")]
+    jobs += [named("b", "twice", "k2"), *(named("a", f"more {n}") for n in range(600))]
+
+    answered = admin.post(f"{PATH}/batch", json={"jobs": jobs}).json()
+
+    ids = answered["ids"]
+    stored = dict(served.sql("select id, source_id from blog_generations where id = any (%s)", ids))
+    expected = ["plain", "keyed", "known", "other", "keyed", *(f"more {n}" for n in range(600))]
+    assert [stored[job_id] for job_id in ids] == expected
+    assert ids[2] == known
+    assert (answered["created"], answered["known"]) == (603, 2)
+
+
+def named(site: str, source: str, key: str | None = None) -> dict[str, Any]:
+    return BODY | {"instanceId": f"ids {site}", "sourceId": source} | ({"idempotencyKey": key} if key else {})
+
+
 def test_a_batch_is_added_as_a_whole_or_not_at_all(served: Any, admin: httpx.Client) -> None:
     jobs = [BODY | {"instanceId": "batch", "idempotencyKey": f"b{n}"} for n in range(200)]
     first = admin.post(f"{PATH}/batch", json={"jobs": jobs})
     again = admin.post(f"{PATH}/batch", json={"jobs": [*jobs, BODY | {"instanceId": "batch"}]})
     wrong = admin.post(f"{PATH}/batch", json={"jobs": [BODY | {"instanceId": "batch"}, {"sourceType": "keyword"}]})
 
-    assert (first.status_code, first.json()) == (202, {"created": 200, "known": 0})
-    assert again.json() == {"created": 1, "known": 200}
+    assert (first.status_code, first.json()["created"], first.json()["known"]) == (202, 200, 0)
+    assert (again.json()["created"], again.json()["known"]) == (1, 200)
     assert wrong.status_code == 400
     assert all(fault.startswith("jobs.1") for fault in wrong.json()["errors"]), wrong.text
     assert served.sql("select count(*) from blog_generations where instance_id = 'batch'") == [(201,)]
