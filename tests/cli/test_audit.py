@@ -1,5 +1,7 @@
 """Every change is recorded with who made it, and what was before and after."""
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -228,6 +230,32 @@ def test_a_running_job_is_recorded_as_asked_to_stop(cli: Any, sql: Any) -> None:
     (entry,) = entries(cli)
     assert entry["before"] == {}
     assert entry["after"] == {"cancel_requested": 1, "jobs": 1, "ids": [1]}
+
+
+def test_a_prune_that_is_stopped_says_in_the_trail_what_it_has_deleted(cli: Any, sql: Any) -> None:
+    """As systemd stops one that has run for too long."""
+    sql(
+        "insert into blog_generations (instance_id, source_type, source_id) "
+        "select 's', 'keyword', n::text from generate_series(1, 1000) as n"
+    )
+    sql("update blog_generations set status = 'CANCELLED'")
+    with subprocess.Popen(
+        [sys.executable, "-m", "blogworker", "prune", "--older-than", "0s", "--batch", "1"],
+        env=cli.environment,
+        cwd=cli.folder,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as pruning:
+        while sql("select count(*) from blog_generations") == [(1000,)]:
+            assert pruning.poll() is None
+        pruning.terminate()
+        _, said = pruning.communicate(timeout=30)
+
+    ((left,),) = sql("select count(*) from blog_generations")
+    (entry,) = entries(cli)
+    assert (pruning.returncode, "blogworker audit" in said) == (130, True)
+    assert (entry["action"], entry["before"]) == ("jobs.prune", {"jobs": 1000 - left})
+    assert left > 0
 
 
 def test_what_was_refused_or_only_read_is_not_recorded(cli: Any, sql: Any) -> None:

@@ -118,8 +118,11 @@ def test_an_owner_without_createrole_gets_a_message_and_grants_to_existing_roles
     assert "up to date" in outcome.stdout
 
 
-def test_an_operator_can_run_all_commands_of_an_operator(sql: Sql, database_url: str, roles: None) -> None:
+def test_an_operator_can_run_all_commands_of_an_operator(
+    sql: Sql, database_url: str, roles: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sql(LIFE)
+    monkeypatch.setattr("blogworker.cli.signals.handled_signals", tuple)  # a thread cannot handle any
     failed = {}
 
     with member(sql, database_url, "in role blogworker_operator") as url:
