@@ -275,6 +275,9 @@ create table blog_generations (
     source_id text check (length(source_id) <= 500),
     source_data source_document not null default '{}',
     publish_mode text, -- null: as the settings of its site say
+    -- Who added it: the login at the database; before that the person or the token that its program named, if any:
+    -- `alice@host as shop`.
+    added_by text not null default session_user check (length(added_by) between 1 and 300),
 
     -- State.
     status text not null default 'PENDING'
@@ -1841,8 +1844,8 @@ end
 $$;
 
 -- Advances each sequence beyond the ids in its table. Logical replication does not copy sequences.
--- Gives  a row per sequence that was behind: its name, and the last id that it has given now.
-create function advance_sequences() returns table (sequence text, last_id bigint) language plpgsql volatile as $$
+-- Gives  a row per sequence that was behind: its name, and the last id that it has given before (0: none) and now.
+create function advance_sequences() returns table (sequence text, last_before bigint, last_id bigint) language plpgsql volatile as $$
 declare
     owned record;
     highest bigint;
@@ -1863,7 +1866,8 @@ begin
         order by 1
     loop
         execute format('select max(%I) from %s', owned.column_name, owned.table_name) into highest;
-        if highest > coalesce(pg_sequence_last_value(owned.name::regclass), 0) then
+        last_before := coalesce(pg_sequence_last_value(owned.name::regclass), 0);
+        if highest > last_before then
             perform setval(owned.name::regclass, highest);
             sequence := owned.name;
             last_id := highest;
@@ -4282,12 +4286,18 @@ create function place_in_site(g blog_generations) returns integer language sql s
     ) as e
 $$;
 
+-- Who adds a job: the login, and the name that its program gives, if any.
+create function adder(given text) returns text language sql stable as $$
+    select coalesce(left(nullif(given, ''), 200) || ' as ', '') || session_user
+$$;
+
 -- Adds one job. A repeated idempotency key gives the first job of that key, whatever else is passed.
 -- Gives  id, status; created: false for a repeated key; place: its place among the waiting jobs of its site (counted
 --        up to 1,000; null once it has started); expected_start: an estimate from that place, the sites in line, the
 --        pace of the fleet and that of the site's own Wix quota, not before the quota or cap that it waits
 --        for lets it go; null while that is unknown (its site is paused, no worker claims its stage, the total budget
 --        is used up, a circuit breaker is open); waits_for: what else it waits for, see v_waiting.
+-- Takes  added_by: the person or the token on whose behalf a program calls; its login is stored with it.
 -- Raises BW503 when the queue, or the site's share, is full; 23514 when a check of blog_generations refuses the row.
 -- Hints  Without them Postgres plans three of its statements for each job: 0.65 of 3.2 ms.
 create function enqueue_blog(
@@ -4301,7 +4311,8 @@ create function enqueue_blog(
     idempotency_key text default null,
     max_attempts integer default null,
     queue_size_limit integer default null,
-    publish_mode text default null
+    publish_mode text default null,
+    added_by text default null
 ) returns table (
     id bigint, status text, created boolean, place integer, expected_start timestamptz, waits_for text
 )
@@ -4321,13 +4332,13 @@ begin
         perform require_room(enqueue_blog.queue_size_limit, array[enqueue_blog.instance_id], array[1]);
         insert into blog_generations (
             instance_id, source_type, source_id, source_data, priority, run_at, idempotency_key, max_attempts,
-            publish_mode
+            publish_mode, added_by
         )
         values (
             enqueue_blog.instance_id, enqueue_blog.source_type, enqueue_blog.source_id,
             coalesce(enqueue_blog.source_data, '{}'), enqueue_blog.priority::smallint,
             coalesce(enqueue_blog.run_at, now()), enqueue_blog.idempotency_key, coalesce(enqueue_blog.max_attempts, 5),
-            enqueue_blog.publish_mode
+            enqueue_blog.publish_mode, adder(enqueue_blog.added_by)
         )
         on conflict (instance_id, idempotency_key) where idempotency_key is not null do nothing
         returning blog_generations.id into found_id;
@@ -4381,42 +4392,46 @@ $$;
 
 -- Adds a batch of jobs; repeated idempotency keys are skipped.
 -- Takes  blogs: an array of objects with the arguments of enqueue_blog by name.
--- Gives  how many are new.
+-- Gives  a row for each new job: its place in the array, counted from 1, and its id.
 -- Raises BW503 when the queue, or the site's share, is full; 23514 when a check of blog_generations refuses a row.
 -- Locks  the keys, in one order, so that two batches of the same keys cannot deadlock.
-create function enqueue_blogs(blogs jsonb) returns integer language sql volatile as $$
+create function enqueue_blogs(blogs jsonb) returns table (place integer, id bigint) language sql volatile as $$
     with incoming as materialized (
-        select nextval(pg_get_serial_sequence('blog_generations', 'id')) as id, b.*
+        select nextval(pg_get_serial_sequence('blog_generations', 'id')) as id, row_number() over () as place, b.*
         from jsonb_to_recordset(blogs) as b (
             instance_id text, source_type text, source_id text, source_data jsonb, priority smallint,
-            run_at timestamptz, publish_at timestamptz, idempotency_key text, max_attempts integer, publish_mode text
+            run_at timestamptz, publish_at timestamptz, idempotency_key text, max_attempts integer, publish_mode text,
+            added_by text
         )
     ),
 
     added as (
         insert into blog_generations (
             id, instance_id, source_type, source_id, source_data, priority, run_at, idempotency_key, max_attempts,
-            publish_mode
+            publish_mode, added_by
         )
         overriding system value
         select
             i.id, i.instance_id, i.source_type, i.source_id, coalesce(i.source_data, '{}'), coalesce(i.priority, 0),
-            coalesce(i.run_at, now()), i.idempotency_key, coalesce(i.max_attempts, 5), i.publish_mode
+            coalesce(i.run_at, now()), i.idempotency_key, coalesce(i.max_attempts, 5), i.publish_mode,
+            adder(i.added_by)
         from incoming as i
         order by i.instance_id, i.idempotency_key
         on conflict (instance_id, idempotency_key) where idempotency_key is not null do nothing
-        returning id
+        returning blog_generations.id
     ),
 
     timed as (
         insert into scheduled_blogs (blog_generation_id, publish_at)
         select i.id, i.publish_at
         from incoming as i
-        join added as a using (id)
+        join added as a on a.id = i.id
         where i.publish_at is not null
     )
 
-    select count(*)::integer from added
+    select i.place::integer, i.id
+    from incoming as i
+    join added as a on a.id = i.id
 $$;
 
 -- Access: the tokens of the HTTP interface.
@@ -4940,6 +4955,7 @@ begin
             hint = 'Leave status alone. Only the owner of the table inserts jobs that were made elsewhere.';
     end if;
     new.id := nextval(pg_get_serial_sequence('blog_generations', 'id'));
+    new.added_by := session_user;
     new.stage := 'source';
     new.attempt := 0;
     new.failures := 0;
@@ -5069,29 +5085,30 @@ $do$;
 -- The names of all our functions; the schema may hold functions of others. tests/db/test_roles.py keeps it complete.
 create function own_functions() returns text[] language sql immutable as $$
     select array[
-        'add_usage', 'advance_sequences', 'announce_sites', 'begin_single_flight', 'blog_generations_after_delete',
-        'blog_generations_after_insert', 'blog_generations_after_truncate', 'blog_generations_after_update',
-        'blog_generations_guard_attempt', 'blog_generations_guard_columns', 'blog_generations_guard_insert',
-        'blog_generations_guard_line', 'blog_generations_guard_reservation', 'blog_generations_guard_update',
-        'blog_generations_within_limits', 'blogs_per_minute', 'breaker_end_probe', 'breaker_pause', 'breaker_report',
-        'bucket_needs', 'claim_slug', 'claim_title', 'compare_titles', 'create_sites', 'draw_review', 'enqueue_blog',
-        'enqueue_blogs', 'estimated_wait_minutes', 'expected_wait_s', 'fleet_blocked_s', 'fleet_budget_changed',
-        'fleet_capacity', 'fleet_needs', 'follow_plans', 'follow_plans_now', 'forget_deleted_draft', 'forget_from',
-        'forget_rejected_work', 'forget_work', 'generation_errors_waste', 'hold_budget', 'is_attempt', 'is_claimable',
-        'is_in_line', 'is_published', 'is_shown', 'is_started', 'is_suspect', 'job_origin', 'json_number',
-        'keep_all_titles', 'keep_published_titles', 'keep_titles', 'limit_in', 'line_number', 'made_of',
-        'nearest_titles', 'needs_shop', 'note_ended_jobs', 'note_queue_size', 'note_restore', 'over_budget',
-        'own_functions', 'pending_count', 'place_in_site', 'plans_apply', 'plans_guard_removal', 'plans_note_change',
-        'provider_health_by_hand', 'provider_health_closed', 'provider_usage_summed', 'queue_size_limit',
-        'quota_ahead_s', 'quota_cost', 'quota_counted', 'quota_last_minute', 'quota_moved_on', 'quota_pace',
-        'quota_rescaled', 'quota_round', 'quota_shown', 'quota_slot', 'quotas_rescale', 'record_post', 'refuse_blogs',
-        'release_title', 'reopen_capped_sites', 'replace_seeded_row', 'require_room', 'require_site_room',
-        'require_storable', 'restoring', 'retry_stage', 'score_usage', 'secure_functions', 'server_position',
-        'service_floor', 'shell_word', 'site_has_pending', 'site_in_flight', 'site_tags', 'sites_apply_plan',
-        'sites_budgeted', 'sites_guard_columns', 'sites_in_line', 'sites_note_floor', 'sites_rejoin', 'spare_published',
-        'spending_at', 'spent_usd', 'stage_number', 'stage_rooms', 'standard_blog_tokens', 'store_post', 'sum_held_usd',
-        'take_turn', 'title_key', 'title_likeness', 'title_limit', 'title_trigrams', 'titles_like', 'usd_text',
-        'utc_day', 'waiting_sites', 'wake_workers', 'workers_needed'
+        'add_usage', 'adder', 'advance_sequences', 'announce_sites', 'begin_single_flight',
+        'blog_generations_after_delete', 'blog_generations_after_insert', 'blog_generations_after_truncate',
+        'blog_generations_after_update', 'blog_generations_guard_attempt', 'blog_generations_guard_columns',
+        'blog_generations_guard_insert', 'blog_generations_guard_line', 'blog_generations_guard_reservation',
+        'blog_generations_guard_update', 'blog_generations_within_limits', 'blogs_per_minute', 'breaker_end_probe',
+        'breaker_pause', 'breaker_report', 'bucket_needs', 'claim_slug', 'claim_title', 'compare_titles',
+        'create_sites', 'draw_review', 'enqueue_blog', 'enqueue_blogs', 'estimated_wait_minutes', 'expected_wait_s',
+        'fleet_blocked_s', 'fleet_budget_changed', 'fleet_capacity', 'fleet_needs', 'follow_plans', 'follow_plans_now',
+        'forget_deleted_draft', 'forget_from', 'forget_rejected_work', 'forget_work', 'generation_errors_waste',
+        'hold_budget', 'is_attempt', 'is_claimable', 'is_in_line', 'is_published', 'is_shown', 'is_started',
+        'is_suspect', 'job_origin', 'json_number', 'keep_all_titles', 'keep_published_titles', 'keep_titles',
+        'limit_in', 'line_number', 'made_of', 'nearest_titles', 'needs_shop', 'note_ended_jobs', 'note_queue_size',
+        'note_restore', 'over_budget', 'own_functions', 'pending_count', 'place_in_site', 'plans_apply',
+        'plans_guard_removal', 'plans_note_change', 'provider_health_by_hand', 'provider_health_closed',
+        'provider_usage_summed', 'queue_size_limit', 'quota_ahead_s', 'quota_cost', 'quota_counted',
+        'quota_last_minute', 'quota_moved_on', 'quota_pace', 'quota_rescaled', 'quota_round', 'quota_shown',
+        'quota_slot', 'quotas_rescale', 'record_post', 'refuse_blogs', 'release_title', 'reopen_capped_sites',
+        'replace_seeded_row', 'require_room', 'require_site_room', 'require_storable', 'restoring', 'retry_stage',
+        'score_usage', 'secure_functions', 'server_position', 'service_floor', 'shell_word', 'site_has_pending',
+        'site_in_flight', 'site_tags', 'sites_apply_plan', 'sites_budgeted', 'sites_guard_columns', 'sites_in_line',
+        'sites_note_floor', 'sites_rejoin', 'spare_published', 'spending_at', 'spent_usd', 'stage_number',
+        'stage_rooms', 'standard_blog_tokens', 'store_post', 'sum_held_usd', 'take_turn', 'title_key', 'title_likeness',
+        'title_limit', 'title_trigrams', 'titles_like', 'usd_text', 'utc_day', 'waiting_sites', 'wake_workers',
+        'workers_needed'
     ]
 $$;
 
