@@ -6,9 +6,9 @@ from functools import partial
 import typer
 from rich.text import Text
 
-from blogworker.cli.jobs import seconds
 from blogworker.cli.output import console, emit_json, facts, heading
 from blogworker.cli.session import with_database
+from blogworker.ops.age import seconds
 from blogworker.ops.errors import list_errors
 from blogworker.ops.shown import ago, duration
 from blogworker.plurals import counted

@@ -1,6 +1,7 @@
 """`blogworker explain`: why one job waits or failed, and what to do."""
 
 from dataclasses import asdict
+from datetime import UTC
 
 import typer
 
@@ -40,13 +41,15 @@ def _lines(found: Explanation) -> dict[str, object]:
         "job": f"{found.job_id} of {found.instance_id}: {found.status}, stage {found.stage}",
         "": found.summary,
     }
+    if found.also:
+        lines["also"] = "\n".join(found.also)
     if found.status == Status.PENDING:
         jobs, sites = _counted(found.jobs_before, "job"), _counted(found.sites_before, "site")
         lines["before it"] = f"{jobs} of its site; {sites}"
         cap = "" if found.max_in_flight is None else f", at most {found.max_in_flight}"
         lines["in progress"] = f"{_counted(found.in_progress, 'job')} of its site{cap}"
     if found.until is not None:
-        lines["until"] = found.until
+        lines["until"] = f"{found.until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     if found.starts_in_s is not None:
         lines["starts"] = f"in about {duration(found.starts_in_s)}"
     lines["attempts"] = found.attempts

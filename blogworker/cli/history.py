@@ -6,9 +6,9 @@ from functools import partial
 import typer
 from rich.text import Text
 
-from blogworker.cli.jobs import seconds
 from blogworker.cli.output import console, emit_json, table
 from blogworker.cli.session import with_database
+from blogworker.ops.age import seconds
 from blogworker.ops.history import LONGEST_S, MINUTE_S, read_history
 from blogworker.ops.shown import precise
 

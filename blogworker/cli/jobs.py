@@ -1,6 +1,7 @@
 """Commands that end jobs: cancel, prune."""
 
-import re
+import sys
+from collections import Counter
 from functools import partial
 
 import typer
@@ -10,14 +11,15 @@ from blogworker.cli.session import with_database
 from blogworker.cli.signals import until_signal
 from blogworker.db.pool import Database
 from blogworker.errors import BlogworkerError, SettingsError
-from blogworker.ops.jobs import BATCH, cancel_jobs, count_prunable, prune_jobs
+from blogworker.ops.age import seconds
+from blogworker.ops.jobs import BATCH, JobFilter, cancel_jobs, cancellable, count_prunable, prune_jobs
+from blogworker.ops.sites import require_site
 from blogworker.plurals import counted
+from blogworker.queue.job import Stage, Status
 
-AGE = re.compile(r"(\d+(?:[.]\d+)?)\s*(s|min|h|d)?")
-LONGEST_S = 100 * 366 * 86_400
 BIGGEST_ID = 2**63 - 1
-SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
 JSON = typer.Option(False, "--json", help="Print JSON.")
+ENDED = (Status.DONE, Status.FAILED, Status.CANCELLED)
 OUTCOMES = {
     "CANCELLED": "cancelled",
     "PROCESSING": "its worker will stop it",
@@ -31,18 +33,62 @@ def register(app: typer.Typer) -> None:
 
 
 def cancel(
-    job_ids: list[int] = typer.Argument(min=1, max=BIGGEST_ID, help="Jobs to cancel."),
+    job_ids: list[int] = typer.Argument(None, min=1, max=BIGGEST_ID, help="Jobs to cancel."),
+    wanted: Status | None = typer.Option(None, "--status", case_sensitive=False, help="All jobs with this status."),
+    site: str | None = typer.Option(None, help="All jobs of this site."),
+    text: str | None = typer.Option(None, help="All jobs with this in their title, source, error or site."),
+    stage: Stage | None = typer.Option(None, help="All jobs whose next stage is this."),
+    kind: str | None = typer.Option(None, help="All jobs whose last error is of this kind: see `blogworker errors`."),
+    within: str | None = typer.Option(None, help="All jobs created within this time: 12h, 7d."),
+    older_than: str | None = typer.Option(None, help="All jobs created longer ago than this: 12h, 7d."),
+    everything: bool = typer.Option(False, "--all", help="All jobs that have not ended."),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask on a terminal before jobs without an id end."),
     as_json: bool = JSON,
 ) -> None:
     """Cancel jobs that have not ended. The worker of a running job stops it within seconds."""
-    found = with_database(lambda database: cancel_jobs(database, job_ids))
+    chosen = JobFilter(
+        status=wanted,
+        instance_id=site,
+        text=text,
+        stage=stage,
+        kind=kind,
+        within_s=None if within is None else seconds(within),
+        older_than_s=None if older_than is None else seconds(older_than),
+    )
+    filtered = everything or chosen != JobFilter()
+    if bool(job_ids) == filtered:
+        raise SettingsError(
+            "which jobs? Give ids, or else --status, --site, --text, --stage, --kind, --within, --older-than, or --all"
+        )
+    if wanted in ENDED:
+        raise SettingsError(f"{wanted} jobs have ended: only others can be cancelled")
+
+    async def find(database: Database) -> list[int]:
+        await require_site(database, site)
+        return await cancellable(database, chosen)
+
+    ids = with_database(find) if filtered else job_ids
+    if filtered and ids and not (yes or as_json) and sys.stdin.isatty() and sys.stdout.isatty():
+        typer.confirm(f"Cancel {counted(len(ids), 'job')}?", abort=True)
+    found = with_database(lambda database: cancel_jobs(database, ids))
     if as_json:
         emit_json([{"id": job_id, "status": status} for job_id, status in found.items()])
+    elif filtered:
+        console().print(_summary(found), highlight=False)
     else:
         for job_id, status in found.items():
             console().print(f"job {job_id}: {OUTCOMES[status]}", highlight=False)
-    if missing := set(job_ids) - set(found):
+    if not filtered and (missing := set(ids) - set(found)):
         raise BlogworkerError(f"already ended, or unknown: {', '.join(map(str, sorted(missing)))}")
+
+
+def _summary(found: dict[int, str]) -> str:
+    """Return one line: how many jobs are cancelled, and what the others are."""
+    count = Counter(found.values())
+    parts = [f"{counted(count['CANCELLED'], 'job')} cancelled"]
+    parts += [f"{count['PROCESSING']:,} running, which their workers stop"] if count["PROCESSING"] else []
+    parts += [f"{count['DONE']:,} DONE, because the post is published"] if count["DONE"] else []
+    return "; ".join(parts)
 
 
 def prune(
@@ -67,14 +113,3 @@ def prune(
         emit_json({"pruned": pruned, "dry_run": dry_run})
     else:
         console().print(f"{counted(pruned, 'job')} {'would be ' if dry_run else ''}deleted", highlight=False)
-
-
-def seconds(age: str) -> float:
-    """Return the seconds of "90s", "30min", "12h" or "7d". A number without a unit means seconds."""
-    match = AGE.fullmatch(age.strip())
-    if match is None:
-        raise SettingsError(f"{age!r} is not a duration: use a number with s, min, h or d, for example 12h")
-    wanted = float(match[1]) * SECONDS[match[2] or "s"]
-    if wanted > LONGEST_S:
-        raise SettingsError(f"{age!r} is longer than a hundred years")
-    return wanted

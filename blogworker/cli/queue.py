@@ -10,7 +10,6 @@ from rich.console import Group
 from rich.text import Text
 
 from blogworker.cli.breakers import breaker_table
-from blogworker.cli.jobs import seconds
 from blogworker.cli.layout import Grid
 from blogworker.cli.monitor import report
 from blogworker.cli.output import console, emit_json, facts, heading, prose, table
@@ -19,6 +18,7 @@ from blogworker.cli.session import with_database
 from blogworker.db.pool import Database
 from blogworker.errors import BlogworkerError
 from blogworker.ops import jobs
+from blogworker.ops.age import seconds
 from blogworker.ops.check import Limits
 from blogworker.ops.records import JobDetails, JobSummary, WorkerState
 from blogworker.ops.scale import why
@@ -158,6 +158,7 @@ def list_jobs(
     stage: Stage | None = typer.Option(None, help="Only jobs whose next stage is this."),
     kind: str | None = typer.Option(None, help="Only jobs whose last error is of this kind: see `blogworker errors`."),
     within: str | None = typer.Option(None, help="Only jobs created within this time: 12h, 7d."),
+    older_than: str | None = typer.Option(None, help="Only jobs created longer ago than this: 12h, 7d."),
     before: int | None = typer.Option(None, min=1, max=2**63 - 1, help="Only ids below this one, to continue a list."),
     most: int = typer.Option(20, "--limit", min=1, max=10_000, help="How many."),
     as_json: bool = JSON,
@@ -171,6 +172,7 @@ def list_jobs(
         stage=stage,
         kind=kind,
         within_s=None if within is None else seconds(within),
+        older_than_s=None if older_than is None else seconds(older_than),
         before=before,
     )
 

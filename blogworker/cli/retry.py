@@ -7,13 +7,15 @@ from typing import Any, get_args
 
 import typer
 
-from blogworker.cli.jobs import BIGGEST_ID, seconds
+from blogworker.cli.jobs import BIGGEST_ID
 from blogworker.cli.output import complain, console, emit_json
 from blogworker.cli.session import with_database
 from blogworker.errors import BlogworkerError, SettingsError
+from blogworker.ops.age import seconds
 from blogworker.ops.retry import LOCKED, Choice, From, RetryPlan, plan_retry, retry_jobs
 from blogworker.ops.shown import dollars
 from blogworker.plurals import counted
+from blogworker.queue.job import Stage
 from blogworker.section import load_section
 from blogworker.settings import OpenAISettings, ReplicateSettings
 from blogworker.spend.estimate import Prices
@@ -29,7 +31,10 @@ def retry(
     kind: list[str] = typer.Option(
         [], help="All FAILED jobs whose last error is of this kind, for example Unavailable."
     ),
+    text: str | None = typer.Option(None, help="All FAILED jobs with this in their title, source, error or site."),
+    stage: Stage | None = typer.Option(None, help="All FAILED jobs whose next stage is this."),
     within: str | None = typer.Option(None, help="All jobs that failed within this time: 30min, 12h, 7d."),
+    older_than: str | None = typer.Option(None, help="All jobs that failed longer ago than this: 12h, 7d."),
     everything: bool = typer.Option(False, "--all", help="All FAILED jobs."),
     first: From | None = typer.Option(
         None,
@@ -41,13 +46,16 @@ def retry(
 ) -> None:
     """Put ended jobs back into the queue, with all attempts: from their last checkpoint, or regenerated where their
     source_data or the settings of their site have changed. The cost is shown first."""
-    if not (job_ids or site or kind or within or everything):
-        raise SettingsError("which jobs? Give ids, --site, --kind, --within, or --all")
+    if not (job_ids or site or kind or text or stage or within or older_than or everything):
+        raise SettingsError("which jobs? Give ids, --site, --kind, --text, --stage, --within, --older-than, or --all")
     choice = Choice(
         job_ids=job_ids or None,
         instance_ids=site or None,
         kinds=kind or None,
+        text=text,
+        stage=stage,
         younger_than_s=None if within is None else seconds(within),
+        older_than_s=None if older_than is None else seconds(older_than),
         retry_from=first,
     )
     prices = Prices(load_section(OpenAISettings), load_section(ReplicateSettings))

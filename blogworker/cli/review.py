@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Group
 
-from blogworker.cli.jobs import BIGGEST_ID, seconds
+from blogworker.cli.jobs import BIGGEST_ID
 from blogworker.cli.output import console, emit_json, table
 from blogworker.cli.session import with_database
 from blogworker.errors import BlogworkerError, SettingsError
+from blogworker.ops.age import seconds
 from blogworker.ops.posts import By, PostChoice, find_posts
 from blogworker.ops.records import PostSummary
 from blogworker.plurals import counted

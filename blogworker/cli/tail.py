@@ -6,11 +6,11 @@ from dataclasses import asdict
 import anyio
 import typer
 
-from blogworker.cli.jobs import seconds
 from blogworker.cli.output import console, emit_json
 from blogworker.cli.session import opened
 from blogworker.cli.signals import until_signal
 from blogworker.errors import SettingsError
+from blogworker.ops.age import seconds
 from blogworker.ops.tail import TailEvent
 from blogworker.ops.tail import tail as follow_events
 

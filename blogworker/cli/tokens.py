@@ -4,11 +4,11 @@ from dataclasses import asdict
 
 import typer
 
-from blogworker.cli.jobs import seconds
 from blogworker.cli.output import console, emit_json, table
 from blogworker.cli.session import with_database
 from blogworker.db.grants import OPERATOR
 from blogworker.db.pool import Database
+from blogworker.ops.age import seconds
 from blogworker.ops.tokens import Scope, TokenState, create_token, list_tokens, revoke_token
 
 app = typer.Typer(help="Show, create and revoke the tokens of the HTTP interface.", invoke_without_command=True)

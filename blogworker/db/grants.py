@@ -36,7 +36,7 @@ class Role:
 
 
 # These functions write nothing. They are volatile, so that they see rows that are newer than their statement.
-READS = ("site_in_flight", "site_has_pending")
+READS = ("last_error_kind", "mentions", "site_has_pending", "site_in_flight")
 ENQUEUES = ("enqueue_blog", "enqueue_blogs", "create_sites", "require_room")
 ALL = ("INSERT", "UPDATE", "DELETE")
 LINE = "ready ready_at at_cap capped_until virtual_time turn_cost"

@@ -47,6 +47,7 @@ class Explanation:
     advice: str
     waits_for: str | None = None  # the kind of what it waits for first
     until: datetime | None = None
+    also: tuple[str, ...] = ()  # the reasons after the first, which would hold without it
     jobs_before: int | None = None  # of its site, counted to 1,000
     sites_before: int | None = None  # counted to 1,000
     starts_in_s: float | None = None
@@ -80,6 +81,7 @@ def _explanation(found: Row) -> Explanation:
         advice=advice.format(**words),
         waits_for=found["kind"],
         until=found["until"],
+        also=tuple(found["also"]),
         jobs_before=None if found["place"] is None else found["place"] - 1,
         sites_before=found["sites_before"],
         starts_in_s=found["starts_in_s"],
@@ -98,7 +100,9 @@ def _told(found: Row) -> tuple[str, str]:
         case Status.PENDING:
             return f"waits: {found['reason']}", WAITS.get(found["kind"], WAITS["line"])
         case Status.SCHEDULED:
-            return "waits for its time (run_at, or publish_at)", "nothing, or change its time with SQL: run_at = now()"
+            if found["publish_at"] is not None and found["stage"] == "publish":
+                return "is made, and waits for its publish_at", "nothing, or change it in scheduled_blogs with SQL"
+            return "waits for its run_at", "nothing, or change its time with SQL: run_at = now()"
         case Status.PROCESSING:
             worker = found["worker"] or "a worker without a lease: it will be rescued"
             return f"runs on {worker}", "`blogworker cancel {job}` stops it within seconds"

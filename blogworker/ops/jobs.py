@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from anyio import move_on_after, sleep
@@ -29,6 +29,7 @@ class JobFilter:
     stage: str | None = None  # the next stage
     kind: str | None = None  # of its last error
     within_s: float | None = None  # created in the last so many seconds
+    older_than_s: float | None = None  # created longer ago than so many seconds
     before: int | None = None  # only ids below this one
 
     @property
@@ -47,9 +48,25 @@ async def list_jobs(database: Database, wanted: JobFilter, *, most: int) -> list
 async def searched_to(database: Database, wanted: JobFilter) -> int | None:
     """Return the id of the oldest job that a search has read; None if it has read all."""
     given = asdict(wanted)
-    parameters = {name: given[name] for name in ("status", "instance_id", "before", "within_s")}
+    parameters = {name: given[name] for name in ("status", "instance_id", "before", "within_s", "older_than_s")}
     oldest: int | None = (await database.one("ops/searched_to", **parameters, scan=SCANNED))["id"]
     return oldest
+
+
+async def cancellable(database: Database, wanted: JobFilter) -> list[int]:
+    """Return the ids of all jobs that match and have not ended. A search reads on until it has read every job."""
+    found: list[int] = []
+    for status in (Status.SCHEDULED, Status.PENDING, Status.PROCESSING) if wanted.status is None else (wanted.status,):
+        place: int | None = wanted.before or MOST_ID + 1
+        while place is not None:
+            asked = replace(wanted, status=status, before=place)
+            page = await list_jobs(database, asked, most=BATCH)
+            found += [job.id for job in page]
+            if len(page) == BATCH:
+                place = page[-1].id
+            else:
+                place = await searched_to(database, asked) if wanted.is_search else None
+    return found
 
 
 async def find_job(database: Database, job_id: int) -> JobSummary | None:
@@ -76,12 +93,17 @@ async def show_job(database: Database, job_id: int) -> JobDetails | None:
 
 
 async def cancel_jobs(database: Database, job_ids: Sequence[int]) -> dict[int, str]:
-    """Cancel jobs that have not ended. Return the new status by id: PROCESSING means that its worker will stop it."""
-    async with database.transaction() as statements:
-        rows = await statements.rows("queue/cancel", job_ids=list(job_ids))
-        if rows:
-            await record_jobs(statements, Action.JOBS_CANCEL, rows, {"cancel_requested": len(rows)})
-    return {row["job_id"]: row["status"] for row in rows}
+    """Cancel jobs that have not ended, in batches. Return the new status by id: PROCESSING means that its worker will
+    stop it."""
+    cancelled: dict[int, str] = {}
+    for start in range(0, len(job_ids), BATCH):
+        async with database.transaction() as statements:
+            rows = await statements.rows("queue/cancel", job_ids=list(job_ids[start : start + BATCH]))
+            if rows:
+                await record_jobs(statements, Action.JOBS_CANCEL, rows, {"cancel_requested": len(rows)})
+        cancelled |= {row["job_id"]: row["status"] for row in rows}
+        await sleep(PAUSE_S)
+    return cancelled
 
 
 async def record_jobs(statements: Runner, action: Action, rows: Sequence[Row], facts: Mapping[str, object]) -> None:

@@ -34,7 +34,10 @@ class Choice:
     job_ids: Sequence[int] | None = None
     instance_ids: Sequence[str] | None = None
     kinds: Sequence[str] | None = None  # of their last error
+    text: str | None = None  # a part of their title, source, error or site
+    stage: str | None = None  # the next stage
     younger_than_s: float | None = None  # since they failed
+    older_than_s: float | None = None
     retry_from: From | None = None  # None: from the last valid checkpoint
 
 

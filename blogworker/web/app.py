@@ -20,7 +20,7 @@ from blogworker.ops.history import History
 from blogworker.ops.records import BreakerState, QuotaUse, SiteState
 from blogworker.ops.status import FleetStatus
 from blogworker.ops.tokens import Scope
-from blogworker.queue.job import Status
+from blogworker.queue.job import Stage, Status
 from blogworker.spend.estimate import Prices
 from blogworker.web import fleet, health, intake, jobs
 from blogworker.web.access import Gatekeeper
@@ -33,11 +33,22 @@ from blogworker.web.shared import Shared
 READY_S, METRICS_S = 1.0, 2.0  # how long these answers are shared
 
 JOBS = intake.PREFIX
-SITE = Query("site", {"type": "string", "minLength": 1, "maxLength": 200}, "only jobs of this site")
+TEXT = {"type": "string", "minLength": 1, "maxLength": 200}
+AGE = {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*(s|min|h|d)?\s*$", "maxLength": 30}
+SITE = Query("site", TEXT, "only jobs of this site")
 STATUS = Query("status", {"type": "string", "enum": [*Status]}, "only jobs with this status")
+FILTERS = (
+    STATUS,
+    SITE,
+    Query("text", TEXT, "only jobs with this in their title, source, error or site"),
+    Query("stage", {"type": "string", "enum": [*Stage]}, "only jobs whose next stage is this"),
+    Query("kind", TEXT, "only jobs whose last error is of this kind"),
+    Query("within", AGE, "only jobs created within this time, such as 12h"),
+    Query("older_than", AGE, "only jobs created longer ago than this, such as 7d"),
+)
 CURSOR = Query("cursor", {"type": "integer", "minimum": 1, "maximum": jobs.BIGGEST_ID}, "`next` of the page before")
 DAYS = Query("days", {"type": "integer", "minimum": 1, "maximum": fleet.MOST_DAYS}, "today and the days before it")
-TARGET = Query("target", {"type": "string", "minLength": 1, "maxLength": 200}, "only changes of this")
+TARGET = Query("target", TEXT, "only changes of this")
 MINUTES = Query("minutes", {"type": "integer", "minimum": 1, "maximum": fleet.MOST_MINUTES}, "the last so many; 60")
 STEP = Query(
     "step",
@@ -53,7 +64,7 @@ def _limit(most: int) -> Query:
 
 ENDPOINTS = (
     Endpoint("POST", JOBS, intake.add_job, intake.Accepted, Scope.INTAKE, intake.JobRequest, 202, also=(200,)),
-    Endpoint("GET", JOBS, jobs.list_all, jobs.JobPage, Scope.READ, query=(STATUS, SITE, CURSOR, _limit(jobs.MOST))),
+    Endpoint("GET", JOBS, jobs.list_all, jobs.JobPage, Scope.READ, query=(*FILTERS, CURSOR, _limit(jobs.MOST))),
     Endpoint("POST", f"{JOBS}/batch", intake.add_batch, intake.BatchAccepted, Scope.INTAKE, intake.BatchRequest, 202),
     Endpoint("GET", f"{JOBS}/{{job_id}}", jobs.show, jobs.JobView, Scope.READ, problems=(404,)),
     Endpoint("POST", f"{JOBS}/{{job_id}}/cancel", jobs.cancel, jobs.Cancelled, Scope.OPERATE, problems=(404, 409)),

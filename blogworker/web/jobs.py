@@ -1,22 +1,27 @@
 """Jobs: list, read, cancel, retry."""
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from blogworker.db.pool import Database
+from blogworker.errors import SettingsError
+from blogworker.ops.age import seconds
 from blogworker.ops.explain import Explanation, explain_job
-from blogworker.ops.jobs import JobFilter, cancel_jobs, find_job, list_jobs
+from blogworker.ops.jobs import JobFilter, cancel_jobs, find_job, list_jobs, searched_to
 from blogworker.ops.records import JobSummary
 from blogworker.ops.retry import Choice, plan_retry, retry_jobs
 from blogworker.ops.tokens import Principal, Scope
-from blogworker.queue.job import Status
+from blogworker.queue.job import Stage, Status
 from blogworker.web.access import caller, site_of
 from blogworker.web.answers import answer
 from blogworker.web.problems import Problem, bad_request
 from blogworker.web.visibility import explanation_for
 
+E = TypeVar("E", bound=StrEnum)
 USUAL, MOST = 50, 500  # jobs in a list
 BIGGEST_ID = 2**63 - 1
 MOST_VALUE = 200  # characters of a parameter
@@ -24,7 +29,8 @@ MOST_VALUE = 200  # characters of a parameter
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """Jobs, newest first. `next`: the cursor of the next page; None: there is none."""
+    """Jobs, newest first. `next`: the cursor of the next page; None: there is none. A page of a search may have fewer
+    jobs than there are places, or none, and still have a next one."""
 
     jobs: list[JobSummary]
     next: int | None
@@ -58,14 +64,23 @@ class Retried:
 async def list_all(request: Request) -> Response:
     """List jobs, newest first. A token for some sites sees only their jobs."""
     principal = await caller(request, Scope.INTAKE, Scope.READ)
-    asked = query_of(request, "status", "site", "cursor", "limit")
-    site = site_of(principal, asked.get("site"))
-    status = _status(asked.get("status"))
-    before = whole_number(asked, "cursor", low=1, high=BIGGEST_ID)
+    asked = query_of(request, "status", "site", "text", "stage", "kind", "within", "older_than", "cursor", "limit")
     most = whole_number(asked, "limit", low=1, high=MOST) or USUAL
-    wanted = JobFilter(status=status, instance_id=site, before=before)
-    found = await list_jobs(request.app.state.database, wanted, most=most)
-    return answer(JobPage(found, found[-1].id if len(found) == most else None))
+    wanted = JobFilter(
+        status=_one_of(Status, asked, "status"),
+        instance_id=site_of(principal, asked.get("site")),
+        text=asked.get("text") or None,
+        stage=_one_of(Stage, asked, "stage"),
+        kind=asked.get("kind") or None,
+        within_s=_age(asked, "within"),
+        older_than_s=_age(asked, "older_than"),
+        before=whole_number(asked, "cursor", low=1, high=BIGGEST_ID),
+    )
+    database: Database = request.app.state.database
+    found = await list_jobs(database, wanted, most=most)
+    if len(found) == most:
+        return answer(JobPage(found, found[-1].id))
+    return answer(JobPage(found, await searched_to(database, wanted) if wanted.is_search else None))
 
 
 async def show(request: Request) -> Response:
@@ -121,12 +136,21 @@ def _unknown(job_id: int) -> Problem:
     return Problem(404, f"there is no job {job_id}")
 
 
-def _status(text: str | None) -> Status | None:
+def _one_of(kind: type[E], asked: dict[str, str], name: str) -> E | None:
+    text = asked.get(name)
     if text is None:
         return None
-    if text not in list(Status):
-        raise bad_request(f"status: use {', '.join(Status)}")
-    return Status(text)
+    if text not in list(kind):
+        raise bad_request(f"{name}: use {', '.join(kind)}")
+    return kind(text)
+
+
+def _age(asked: dict[str, str], name: str) -> float | None:
+    text = asked.get(name)
+    try:
+        return None if text is None else seconds(text)
+    except SettingsError as error:
+        raise bad_request(f"{name}: {error}") from None
 
 
 def whole_number(asked: dict[str, str], name: str, *, low: int, high: int) -> int | None:

@@ -34,4 +34,5 @@ def explanation_for(principal: Principal, explanation: Explanation) -> Explanati
         return explanation
     reason = explanation.summary.removeprefix(WAITS)
     known = reason if reason == "in line" else reason_for(principal, reason)
-    return replace(explanation, summary=f"{WAITS}{known}")
+    also = tuple(reason_for(principal, each) or "" for each in explanation.also)
+    return replace(explanation, summary=f"{WAITS}{known}", also=also)

@@ -1312,6 +1312,26 @@ for each row when (
 )
 execute function forget_deleted_draft();
 
+-- Finding jobs -------------------------------------------------------------------------------------------------------
+
+-- Whether a job mentions a text, in any case: in the title of its post, its source, its error or its site.
+create function mentions(g blog_generations, title text, wanted text) returns boolean language sql stable as $$
+    select strpos(
+        lower(concat_ws(
+            ' ', title, g.source_id, g.source_data ->> 'keyword', g.source_data ->> 'name', g.error, g.instance_id
+        )),
+        lower(wanted)
+    ) > 0
+$$;
+
+-- The kind of the last error of a job. Unknown: it is FAILED, and no error was stored; null: it has none.
+create function last_error_kind(g blog_generations) returns text language sql stable as $$
+    select coalesce(
+        (select e.kind from generation_errors as e where e.generation_id = g.id order by e.id desc limit 1),
+        case when g.status = 'FAILED' then 'Unknown' end
+    )
+$$;
+
 -- Titles and slugs: a site never has the same title twice, nor two that are much alike, nor two posts with one slug.
 
 -- The titles of each site: chosen for a job, or published.
@@ -3660,7 +3680,7 @@ create function fleet_needs(
 $$;
 
 -- Everything that waits, which is what counts against the limits of the queue: why, and until when, where that is
--- known. What its owner put off (SCHEDULED) does not count as waiting.
+-- known; also: the reasons after the first. What its owner put off (SCHEDULED) does not count as waiting.
 create view v_waiting as
 -- The workers that claim, and the stages that each of them runs; null, or no array: all.
 with claimers as (
@@ -3703,7 +3723,8 @@ select
     g.created_at,
     coalesce(r.kind, 'line') as kind,
     coalesce(r.reason, 'in line') as reason,
-    r.until
+    r.until,
+    coalesce(r.also, '{}') as also
 from blog_generations as g
 join sites as s using (instance_id)
 join stages as t using (stage)
@@ -3712,7 +3733,11 @@ left join stage_pauses as p on p.stage = g.stage
 left join fleet_budget as b on b.stopped_until > now() and g.stage <> 'publish'
 left join quotas as o on g.stage = 'publish' and o.name = 'wix/' || g.instance_id
 left join lateral (
-    select c.kind, c.reason, c.until
+    select
+        c.kind,
+        c.reason,
+        c.until,
+        array_agg(c.reason) over (order by c.n rows between 1 following and unbounded following) as also
     from (
         values
         (
@@ -5096,19 +5121,19 @@ create function own_functions() returns text[] language sql immutable as $$
         'forget_deleted_draft', 'forget_from', 'forget_rejected_work', 'forget_work', 'generation_errors_waste',
         'hold_budget', 'is_attempt', 'is_claimable', 'is_in_line', 'is_published', 'is_shown', 'is_started',
         'is_suspect', 'job_origin', 'json_number', 'keep_all_titles', 'keep_published_titles', 'keep_titles',
-        'limit_in', 'line_number', 'made_of', 'nearest_titles', 'needs_shop', 'note_ended_jobs', 'note_queue_size',
-        'note_restore', 'over_budget', 'own_functions', 'pending_count', 'place_in_site', 'plans_apply',
-        'plans_guard_removal', 'plans_note_change', 'provider_health_by_hand', 'provider_health_closed',
-        'provider_usage_summed', 'queue_size_limit', 'quota_ahead_s', 'quota_cost', 'quota_counted',
-        'quota_last_minute', 'quota_moved_on', 'quota_pace', 'quota_rescaled', 'quota_round', 'quota_shown',
-        'quota_slot', 'quotas_rescale', 'record_post', 'refuse_blogs', 'release_title', 'reopen_capped_sites',
-        'replace_seeded_row', 'require_room', 'require_site_room', 'require_storable', 'restoring', 'retry_stage',
-        'score_usage', 'secure_functions', 'server_position', 'service_floor', 'shell_word', 'site_has_pending',
-        'site_in_flight', 'site_tags', 'sites_apply_plan', 'sites_budgeted', 'sites_guard_columns', 'sites_in_line',
-        'sites_note_floor', 'sites_rejoin', 'spare_published', 'spending_at', 'spent_usd', 'stage_number',
-        'stage_rooms', 'standard_blog_tokens', 'store_post', 'sum_held_usd', 'take_turn', 'title_key', 'title_likeness',
-        'title_limit', 'title_trigrams', 'titles_like', 'usd_text', 'utc_day', 'waiting_sites', 'wake_workers',
-        'workers_needed'
+        'last_error_kind', 'limit_in', 'line_number', 'made_of', 'mentions', 'nearest_titles', 'needs_shop',
+        'note_ended_jobs', 'note_queue_size', 'note_restore', 'over_budget', 'own_functions', 'pending_count',
+        'place_in_site', 'plans_apply', 'plans_guard_removal', 'plans_note_change', 'provider_health_by_hand',
+        'provider_health_closed', 'provider_usage_summed', 'queue_size_limit', 'quota_ahead_s', 'quota_cost',
+        'quota_counted', 'quota_last_minute', 'quota_moved_on', 'quota_pace', 'quota_rescaled', 'quota_round',
+        'quota_shown', 'quota_slot', 'quotas_rescale', 'record_post', 'refuse_blogs', 'release_title',
+        'reopen_capped_sites', 'replace_seeded_row', 'require_room', 'require_site_room', 'require_storable',
+        'restoring', 'retry_stage', 'score_usage', 'secure_functions', 'server_position', 'service_floor', 'shell_word',
+        'site_has_pending', 'site_in_flight', 'site_tags', 'sites_apply_plan', 'sites_budgeted', 'sites_guard_columns',
+        'sites_in_line', 'sites_note_floor', 'sites_rejoin', 'spare_published', 'spending_at', 'spent_usd',
+        'stage_number', 'stage_rooms', 'standard_blog_tokens', 'store_post', 'sum_held_usd', 'take_turn', 'title_key',
+        'title_likeness', 'title_limit', 'title_trigrams', 'titles_like', 'usd_text', 'utc_day', 'waiting_sites',
+        'wake_workers', 'workers_needed'
     ]
 $$;
 

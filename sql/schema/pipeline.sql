@@ -488,3 +488,23 @@ for each row when (
     old.status in ('FAILED', 'CANCELLED') and new.status in ('PENDING', 'SCHEDULED') and old.stage = 'publish'
 )
 execute function forget_deleted_draft();
+
+-- Finding jobs -------------------------------------------------------------------------------------------------------
+
+-- Whether a job mentions a text, in any case: in the title of its post, its source, its error or its site.
+create function mentions(g blog_generations, title text, wanted text) returns boolean language sql stable as $$
+    select strpos(
+        lower(concat_ws(
+            ' ', title, g.source_id, g.source_data ->> 'keyword', g.source_data ->> 'name', g.error, g.instance_id
+        )),
+        lower(wanted)
+    ) > 0
+$$;
+
+-- The kind of the last error of a job. Unknown: it is FAILED, and no error was stored; null: it has none.
+create function last_error_kind(g blog_generations) returns text language sql stable as $$
+    select coalesce(
+        (select e.kind from generation_errors as e where e.generation_id = g.id order by e.id desc limit 1),
+        case when g.status = 'FAILED' then 'Unknown' end
+    )
+$$;

@@ -158,19 +158,19 @@ create function own_functions() returns text[] language sql immutable as $$
         'forget_deleted_draft', 'forget_from', 'forget_rejected_work', 'forget_work', 'generation_errors_waste',
         'hold_budget', 'is_attempt', 'is_claimable', 'is_in_line', 'is_published', 'is_shown', 'is_started',
         'is_suspect', 'job_origin', 'json_number', 'keep_all_titles', 'keep_published_titles', 'keep_titles',
-        'limit_in', 'line_number', 'made_of', 'nearest_titles', 'needs_shop', 'note_ended_jobs', 'note_queue_size',
-        'note_restore', 'over_budget', 'own_functions', 'pending_count', 'place_in_site', 'plans_apply',
-        'plans_guard_removal', 'plans_note_change', 'provider_health_by_hand', 'provider_health_closed',
-        'provider_usage_summed', 'queue_size_limit', 'quota_ahead_s', 'quota_cost', 'quota_counted',
-        'quota_last_minute', 'quota_moved_on', 'quota_pace', 'quota_rescaled', 'quota_round', 'quota_shown',
-        'quota_slot', 'quotas_rescale', 'record_post', 'refuse_blogs', 'release_title', 'reopen_capped_sites',
-        'replace_seeded_row', 'require_room', 'require_site_room', 'require_storable', 'restoring', 'retry_stage',
-        'score_usage', 'secure_functions', 'server_position', 'service_floor', 'shell_word', 'site_has_pending',
-        'site_in_flight', 'site_tags', 'sites_apply_plan', 'sites_budgeted', 'sites_guard_columns', 'sites_in_line',
-        'sites_note_floor', 'sites_rejoin', 'spare_published', 'spending_at', 'spent_usd', 'stage_number',
-        'stage_rooms', 'standard_blog_tokens', 'store_post', 'sum_held_usd', 'take_turn', 'title_key', 'title_likeness',
-        'title_limit', 'title_trigrams', 'titles_like', 'usd_text', 'utc_day', 'waiting_sites', 'wake_workers',
-        'workers_needed'
+        'last_error_kind', 'limit_in', 'line_number', 'made_of', 'mentions', 'nearest_titles', 'needs_shop',
+        'note_ended_jobs', 'note_queue_size', 'note_restore', 'over_budget', 'own_functions', 'pending_count',
+        'place_in_site', 'plans_apply', 'plans_guard_removal', 'plans_note_change', 'provider_health_by_hand',
+        'provider_health_closed', 'provider_usage_summed', 'queue_size_limit', 'quota_ahead_s', 'quota_cost',
+        'quota_counted', 'quota_last_minute', 'quota_moved_on', 'quota_pace', 'quota_rescaled', 'quota_round',
+        'quota_shown', 'quota_slot', 'quotas_rescale', 'record_post', 'refuse_blogs', 'release_title',
+        'reopen_capped_sites', 'replace_seeded_row', 'require_room', 'require_site_room', 'require_storable',
+        'restoring', 'retry_stage', 'score_usage', 'secure_functions', 'server_position', 'service_floor', 'shell_word',
+        'site_has_pending', 'site_in_flight', 'site_tags', 'sites_apply_plan', 'sites_budgeted', 'sites_guard_columns',
+        'sites_in_line', 'sites_note_floor', 'sites_rejoin', 'spare_published', 'spending_at', 'spent_usd',
+        'stage_number', 'stage_rooms', 'standard_blog_tokens', 'store_post', 'sum_held_usd', 'take_turn', 'title_key',
+        'title_likeness', 'title_limit', 'title_trigrams', 'titles_like', 'usd_text', 'utc_day', 'waiting_sites',
+        'wake_workers', 'workers_needed'
     ]
 $$;
 

@@ -25,7 +25,7 @@ create function fleet_needs(
 $$;
 
 -- Everything that waits, which is what counts against the limits of the queue: why, and until when, where that is
--- known. What its owner put off (SCHEDULED) does not count as waiting.
+-- known; also: the reasons after the first. What its owner put off (SCHEDULED) does not count as waiting.
 create view v_waiting as
 -- The workers that claim, and the stages that each of them runs; null, or no array: all.
 with claimers as (
@@ -68,7 +68,8 @@ select
     g.created_at,
     coalesce(r.kind, 'line') as kind,
     coalesce(r.reason, 'in line') as reason,
-    r.until
+    r.until,
+    coalesce(r.also, '{}') as also
 from blog_generations as g
 join sites as s using (instance_id)
 join stages as t using (stage)
@@ -77,7 +78,11 @@ left join stage_pauses as p on p.stage = g.stage
 left join fleet_budget as b on b.stopped_until > now() and g.stage <> 'publish'
 left join quotas as o on g.stage = 'publish' and o.name = 'wix/' || g.instance_id
 left join lateral (
-    select c.kind, c.reason, c.until
+    select
+        c.kind,
+        c.reason,
+        c.until,
+        array_agg(c.reason) over (order by c.n rows between 1 following and unbounded following) as also
     from (
         values
         (

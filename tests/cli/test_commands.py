@@ -115,6 +115,41 @@ def test_list_gives_the_newest_first_and_can_be_narrowed(filled: Any) -> None:
     assert "the [vendor] said no" in for_people.out
 
 
+def test_jobs_are_cancelled_by_a_filter(filled: Any, sql: Sql) -> None:
+    sql("update blog_generations set created_at = now() - interval '3 days' where source_id is null")
+    before = {row["id"]: row["status"] for row in filled("list", "--json").json}
+    waiting = [job_id for job_id, status in before.items() if status == "PENDING"]
+
+    nobody = filled("cancel", "--text", "no such text")
+    recent = filled("cancel", "--older-than", "4d", "--json").json
+    found = filled("cancel", "--within", "4d", "--status", "PENDING", "--yes")
+
+    assert nobody.out == "0 jobs cancelled\n"
+    assert recent == []
+    assert found.out == f"{len(waiting)} jobs cancelled\n"
+    after = {row["id"]: row["status"] for row in filled("list", "--json").json}
+    assert after == before | dict.fromkeys(waiting, "CANCELLED")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "which jobs?"),
+        (["1", "--all"], "which jobs?"),
+        (["--status", "DONE"], "DONE jobs have ended"),
+        (["--site", "unknown"], "unknown"),
+        (["--older-than", "soon"], "is not a duration"),
+    ],
+)
+def test_cancel_needs_ids_or_a_filter_of_jobs_that_can_be_cancelled(
+    filled: Any, arguments: list[str], reason: str
+) -> None:
+    refused = filled("cancel", *arguments)
+
+    assert (refused.code, refused.out) == (2, "")
+    assert reason in refused.err
+
+
 def test_show_prints_everything_about_a_job(filled: Any) -> None:
     job_id = str(filled("list", "--json").json[0]["id"])
 

@@ -60,12 +60,10 @@ def test_a_job_in_line_knows_what_is_before_it(cli: Any, sql: Any) -> None:
             "cap",
             "blogworker sites set shop --max-in-flight",
         ),
-        ("update blog_generations set run_at = now() + interval '1 h', line = null", None, "run_at"),
+        ("update blog_generations set run_at = now() + interval '1 h', line = null", "schedule", "run_at"),
     ],
 )
-def test_what_a_job_waits_for_comes_with_what_to_do(
-    cli: Any, sql: Any, change: str, kind: str | None, advice: str
-) -> None:
+def test_what_a_job_waits_for_comes_with_what_to_do(cli: Any, sql: Any, change: str, kind: str, advice: str) -> None:
     worker(sql)
     waiting = job(sql)
     sql(change)
@@ -164,3 +162,37 @@ def test_an_ended_job_waits_for_nothing(cli: Any, sql: Any, status: str) -> None
 
 def test_a_job_that_does_not_exist_is_one_line(cli: Any) -> None:
     complained(cli("explain", "999"), code=FAILED, of="there is no job 999")
+
+
+def test_all_reasons_are_named_the_decisive_one_first(cli: Any, sql: Any) -> None:
+    worker(sql)
+    waiting = job(sql)
+    sql("update sites set max_in_flight = 1")
+    sql("update sites set paused_at = now(), pause_reason = 'no credit'")
+    sql("update sites set at_cap = true")
+    sql("update provider_health set state = 'open', reason = 'down' where provider = 'openai'")
+
+    found = cli("explain", str(waiting), "--json").json
+    shown = cli("explain", str(waiting)).out
+
+    assert found["waits_for"] == "pause"
+    assert found["also"] == [
+        "the circuit breaker of openai is open: down",
+        "its site has reached its limit of running jobs",
+    ]
+    assert all(reason in shown for reason in ["no credit", *found["also"]])
+
+
+@pytest.mark.parametrize(("stage", "words"), [("source", "run_at"), ("publish", "publish_at")])
+def test_a_job_that_was_put_off_says_until_when(cli: Any, sql: Any, stage: str, words: str) -> None:
+    put_off = job(sql, run_at="2100-01-01 12:00+00")
+    if stage == "publish":
+        sql("update blog_generations set stage = 'publish'")
+        sql("insert into scheduled_blogs (blog_generation_id, publish_at) values (%s, '2100-01-01 12:00+00')", put_off)
+
+    found = cli("explain", str(put_off), "--json").json
+
+    assert (found["status"], found["waits_for"]) == ("SCHEDULED", "schedule")
+    assert found["until"].startswith("2100-01-01T12:00")
+    assert words in found["summary"]
+    assert "2100-01-01 12:00" in cli("explain", str(put_off)).out

@@ -99,6 +99,18 @@ def test_sites_and_kinds_can_be_repeated(shop: Any, sql: Any, options: list[str]
     assert pending(sql) == ids
 
 
+def test_failed_jobs_are_retried_by_age_text_and_stage(shop: Any, sql: Any) -> None:
+    sql("update blog_generations set finished_at = now() - interval '2 days' where id = 1")
+    sql("update blog_generations set error = 'the Kiln is cold' where id = 2")
+    sql("update blog_generations set stage = 'image' where id = 3")
+
+    assert shop("retry", "--older-than", "1d", "--json").json["retried"] == [1]
+    assert shop("retry", "--text", "kiln", "--older-than", "1d", "--json").json["retried"] == []
+    assert shop("retry", "--text", "kiln", "--json").json["retried"] == [2]
+    assert shop("retry", "--stage", "image", "--json").json["retried"] == [3]
+    assert pending(sql) == [1, 2, 3]
+
+
 @pytest.mark.parametrize("kind", ["Rejected", "Unknown"])
 def test_the_printed_command_retries_what_errors_lists(shop: Any, sql: Any, kind: str) -> None:
     """Unknown: no error was stored. Job 1 failed long ago."""

@@ -34,9 +34,32 @@ def test_jobs_are_filtered_by_status(served: Any, admin: httpx.Client) -> None:
     assert [(each["id"], each["status"], each["error"]) for each in found] == [(failed, "FAILED", "e")]
 
 
+def test_jobs_are_found_by_text_stage_kind_and_age(served: Any, admin: httpx.Client) -> None:
+    young, old, other = (job(served, "search") for _ in range(3))
+    served.sql("update blog_generations set created_at = now() - interval '3 days' where id = %s", old)
+    served.sql(
+        "update blog_generations set status = 'FAILED', error = 'the kiln is cold', stage = 'image' where id = %s",
+        other,
+    )
+    served.sql(
+        "insert into generation_errors (generation_id, attempt, stage, kind, message, retryable) "
+        "values (%s, 1, 'image', 'Rejected', 'm', false)",
+        other,
+    )
+
+    def found(**asked: str) -> set[int]:
+        return {each["id"] for each in admin.get(JOBS, params={"site": "search", **asked}).json()["jobs"]}
+
+    assert found(text="KILN") == found(stage="image") == found(kind="Rejected") == {other}
+    assert found(older_than="1d") == {old}
+    assert found(within="1d") == {young, other}
+    assert found(within="1d", status="PENDING") == {young}
+
+
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=501", "limit=x", "limit=1&limit=2", "status=done", "cursor=0", f"cursor={2**63}", "page=2",
+    ["stage=draft", "within=soon", "older_than=-1", "older_than=99999999d",
+     "limit=0", "limit=501", "limit=x", "limit=1&limit=2", "status=done", "cursor=0", f"cursor={2**63}", "page=2",
      "site=%00", "site=%ff", "limit=%EF%BC%91"],
 )  # fmt: skip
 def test_a_wrong_query_is_refused(admin: httpx.Client, query: str) -> None:

@@ -7,7 +7,9 @@ from blogworker.queue.job import Status
 
 STAGES = ("source", "ideas", "content", "image", "publish")
 HOUR_S, DAY_S = 3_600, 86_400
-AGES = {"1 hour": HOUR_S, "1 day": DAY_S, "7 days": 7 * DAY_S, "30 days": 30 * DAY_S}
+SPANS = {"1 hour": HOUR_S, "1 day": DAY_S, "7 days": 7 * DAY_S, "30 days": 30 * DAY_S}
+YOUNGER, OLDER = ({f"{which} {span}": span_s for span, span_s in SPANS.items()} for which in ("last", "older than"))
+AGES = (*YOUNGER, *OLDER)
 FIELDS = ("text", "status", "stage", "site", "kind", "age")
 BEFORE = "before"  # the place in the list
 
@@ -36,6 +38,7 @@ def filter_of(fields: dict[str, str]) -> JobFilter:
         text=fields["text"] or None,
         stage=fields["stage"] or None,
         kind=fields["kind"] or None,
-        within_s=AGES.get(fields["age"]),
+        within_s=YOUNGER.get(fields["age"]),
+        older_than_s=OLDER.get(fields["age"]),
         before=int(before) if before.isascii() and before.isdecimal() and len(before) < 19 else None,
     )

@@ -142,7 +142,7 @@ async def jobs(request: Request, principal: Principal) -> Response:
         filtered={name: asked[name] for name in FIELDS if asked[name]},
         statuses=list(Status),
         stages=STAGES,
-        ages=list(AGES),
+        ages=AGES,
         more=more,
     )
 

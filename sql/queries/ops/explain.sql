@@ -2,7 +2,7 @@
 -- Takes  job_id.
 -- Gives  no row if it does not exist, else: job_id, instance_id, status, stage, attempt, failures, max_attempts, run_at,
 --        claimed_at, finished_at, error; worker: who runs it, null: its lease has ended; kind, reason, until: the first
---        thing that it waits for, see v_waiting; place: among the waiting jobs of its site, counted to 1,000;
+--        thing that it waits for, see v_waiting, or schedule; also text[]: the reasons after it; publish_at; place: among the waiting jobs of its site, counted to 1,000;
 --        sites_before: sites that are served before its own, counted to 1,000; in_progress, max_in_flight: of its site;
 --        starts_in_s: an estimate, null: unknown; error_kind, error_provider, error_retryable: of its last error;
 --        title, url, cost_usd: of its post.
@@ -19,9 +19,11 @@ select
     g.finished_at,
     g.error,
     (select w.name from workers as w where w.worker_id = g.worker_id and w.lease_until > now()) as worker,
-    v.kind,
+    coalesce(v.kind, case when g.status = 'SCHEDULED' then 'schedule' end) as kind,
     v.reason,
-    v.until,
+    coalesce(v.until, case when g.status = 'SCHEDULED' then g.run_at end) as until,
+    coalesce(v.also, '{}') as also,
+    n.publish_at,
     p.place,
     case
         when v.id is not null then (
@@ -60,4 +62,5 @@ left join lateral (
     limit 1
 ) as e on true
 left join blog_posts as b on b.generation_id = g.id
+left join scheduled_blogs as n on n.blog_generation_id = g.id
 where g.id = %(job_id)s;

@@ -1,11 +1,11 @@
 -- list_jobs: jobs that match a filter, newest first. Of those with the status, the site and the age, at most `scan` are
 --        read, so a rare match costs no more.
 -- Takes  status, instance_id (null: any); before: only ids below this one, null: all; text: a part of the title, the
---        source or the error, in any case; stage: the next stage; kind: of the last error, Unknown: FAILED without one; within_s: created in the last
---        so many seconds; null: any; scan, most: numbers of jobs.
+--        source or the error, in any case; stage: the next stage; kind: see last_error_kind; within_s, older_than_s:
+--        created in the last so many seconds, before that; null: any; scan, most: numbers of jobs.
 -- Gives  rows; source: at most 60 characters of the subject; title, url: of the post.
 with scanned as materialized (
-    select g.*
+    select g as job, g.*
     from blog_generations as g
     where
         (%(status)s::text is null or g.status = %(status)s)
@@ -14,6 +14,10 @@ with scanned as materialized (
         and (
             %(within_s)s::double precision is null
             or g.created_at > now() - make_interval(secs => %(within_s)s::double precision)
+        )
+        and (
+            %(older_than_s)s::double precision is null
+            or g.created_at < now() - make_interval(secs => %(older_than_s)s::double precision)
         )
     order by g.id desc
     limit %(scan)s::bigint
@@ -45,21 +49,7 @@ from scanned as g
 left join blog_posts as p on p.generation_id = g.id
 where
     (%(stage)s::text is null or g.stage = %(stage)s)
-    and (
-        %(text)s::text is null
-        or strpos(
-            lower(concat_ws(
-                ' ', p.title, g.source_id, g.source_data ->> 'keyword', g.source_data ->> 'name', g.error, g.instance_id
-            )),
-            lower(%(text)s)
-        ) > 0
-    )
-    and (
-        %(kind)s::text is null
-        or coalesce(
-            (select e.kind from generation_errors as e where e.generation_id = g.id order by e.id desc limit 1),
-            case when g.status = 'FAILED' then 'Unknown' end
-        ) = %(kind)s
-    )
+    and (%(text)s::text is null or mentions(g.job, p.title, %(text)s))
+    and (%(kind)s::text is null or last_error_kind(g.job) = %(kind)s)
 order by g.id desc
 limit %(most)s::bigint;

@@ -1,6 +1,6 @@
 -- retry_outlook: the jobs that a retry may requeue, why others are refused, and which paid stages they still need.
--- Takes  job_ids bigint[], null: all FAILED jobs; instance_ids text[]; kinds text[]: of the last error, Unknown: none was stored; younger_than_s:
---        since they failed; each null: any. retry_from: the stage to begin at, null: what has changed decides. A job
+-- Takes  job_ids bigint[], null: all FAILED jobs; instance_ids text[]; kinds text[]: see last_error_kind; text: see
+--        mentions; stage: the next stage; younger_than_s, older_than_s: since they failed; each null: any. retry_from: the stage to begin at, null: what has changed decides. A job
 --        named by id is in the result whatever its status is.
 -- Gives  job_id; status; refusal, null: it would be retried: running, waits, done, published or shown; post: its
 --        address or id at Wix; source_type; first: the stage from which it is repeated, null: from its last checkpoint;
@@ -17,11 +17,14 @@ with wanted as (
             or g.finished_at > now() - make_interval(secs => %(younger_than_s)s::double precision)
         )
         and (
-            %(kinds)s::text[] is null
-            or coalesce(
-                (select e.kind from generation_errors as e where e.generation_id = g.id order by e.id desc limit 1),
-                'Unknown'
-            ) = any (%(kinds)s::text[])
+            %(older_than_s)s::double precision is null
+            or g.finished_at < now() - make_interval(secs => %(older_than_s)s::double precision)
+        )
+        and (%(stage)s::text is null or g.stage = %(stage)s)
+        and (%(kinds)s::text[] is null or last_error_kind(g) = any (%(kinds)s::text[]))
+        and (
+            %(text)s::text is null
+            or mentions(g, (select p.title from blog_posts as p where p.generation_id = g.id), %(text)s)
         )
 )
 
