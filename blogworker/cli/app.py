@@ -45,6 +45,7 @@ from blogworker.cli import (
     webhooks,
     workers,
 )
+from blogworker.cli.examples import with_examples
 from blogworker.cli.once import refuse_repeats
 from blogworker.cli.output import complain
 from blogworker.db.messages import message_of
@@ -133,7 +134,7 @@ def options(
 @cache
 def command() -> Any:
     """Return the command line that typer builds from our functions."""
-    return refuse_repeats(typer.main.get_command(app))
+    return with_examples(refuse_repeats(typer.main.get_command(app)))
 
 
 def main() -> NoReturn:

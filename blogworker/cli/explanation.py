@@ -26,7 +26,7 @@ def explain(
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Explain why a job waits, what is before it and when it should start; or where it runs, why it failed, what became
-    of it; and what to do. Example: blogworker explain 4711"""
+    of it; and what to do."""
     found = with_database(lambda database: explain_job(database, job_id))
     if found is None:
         raise BlogworkerError(f"there is no job {job_id}: see `blogworker list`")

@@ -60,9 +60,11 @@ def set_one(
 
 
 @app.command()
-def remove(name: str = typer.Argument(help="The name of the plan.")) -> None:
+def remove(name: str = typer.Argument(help="The name of the plan."), as_json: bool = JSON) -> None:
     """Remove a plan that no site has."""
     with_database(lambda database: remove_plan(database, name), needs=OPERATOR)
+    if as_json:
+        emit_json({"name": name, "removed": True})
 
 
 def _removed(text: str) -> bool:

@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(
-    as_json: bool = JSON,
+    as_json: bool = typer.Option(False, "--json", help="Print JSON; with --watch, a line each time."),
     watch: float | None = typer.Option(
         None, "--watch", min=0.5, max=3_600, metavar="SECONDS", help="Show a live view, renewed so often, until Ctrl-C."
     ),
@@ -57,7 +57,7 @@ def status(
     if watch is not None:
         from blogworker.cli.watch import watch_fleet
 
-        watch_fleet(watch)
+        watch_fleet(watch, as_json=as_json)
         return
     found = with_database(fleet_status)
     if as_json:

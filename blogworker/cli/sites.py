@@ -67,15 +67,23 @@ def show(
 def pause(
     site: str = typer.Argument(help="The site's instance_id."),
     reason: str = typer.Option("paused by an operator", help="Shown with the pause."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Claim no job of a site until it is resumed. Running jobs continue."""
     with_database(lambda database: sites.pause_site(database, site, reason=reason))
+    if as_json:
+        emit_json({"site": site, "paused": True, "reason": reason})
 
 
 @app.command()
-def resume(site: str = typer.Argument(help="The site's instance_id.")) -> None:
+def resume(
+    site: str = typer.Argument(help="The site's instance_id."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
     """Claim jobs of a site again."""
     with_database(lambda database: sites.resume_site(database, site))
+    if as_json:
+        emit_json({"site": site, "paused": False, "reason": None})
 
 
 @app.command("set")

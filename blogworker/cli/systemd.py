@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import typer
 
-from blogworker.cli.output import console
+from blogworker.cli.output import console, emit_json
 from blogworker.errors import SettingsError
 from blogworker.ops.install import (
     ELSEWHERE,
@@ -28,6 +28,7 @@ from blogworker.reloading import gather
 BOOTED = Path("/run/systemd/system")  # exists if systemd runs as PID 1: sd_booted(3)
 SYSTEM_ROOT = Path("/")
 SYSUSERS, TMPFILES = ELSEWHERE["blogworker.sysusers"], ELSEWHERE["blogworker.tmpfiles"]
+JSON = typer.Option(False, "--json", help="Print JSON.")
 ROOT_HELP = "Install below this folder, for example into a package or an image; start nothing."
 
 app = typer.Typer(help="Install the systemd units of this machine.", no_args_is_help=True)
@@ -44,6 +45,7 @@ def install(
     program: str | None = typer.Option(None, help="What the units run. Default: this program."),
     force: bool = typer.Option(False, "--force", help="Overwrite units that were edited by hand."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Only show what would change."),
+    as_json: bool = JSON,
 ) -> None:
     """Install or update the units and enable workers. Only what differs is written."""
     steps = plan_install(root, workers=workers, migrate=migrate, program=program or _program(), force=force)
@@ -58,8 +60,9 @@ def install(
     if now and live:
         commands.append(["systemctl", "start", "blogworker.target"])
     stopped = removed_workers(steps)
-    _carry_out(root, steps, [["systemctl", "stop", *stopped]] if stopped and live else [], commands, dry_run=dry_run)
-    if live and not now and not dry_run:
+    before = [["systemctl", "stop", *stopped]] if stopped and live else []
+    _carry_out(root, steps, before, commands, dry_run=dry_run, as_json=as_json)
+    if live and not now and not dry_run and not as_json:
         console().print("start the workers: systemctl start blogworker.target")
 
 
@@ -67,15 +70,16 @@ def install(
 def uninstall(
     root: Path = typer.Option(SYSTEM_ROOT, help=ROOT_HELP),
     dry_run: bool = typer.Option(False, "--dry-run", help="Only show what would change."),
+    as_json: bool = JSON,
 ) -> None:
     """Stop the workers, which drain, and remove the units. Settings, credentials, drop-ins, the user and files edited
     by hand stay."""
     steps = plan_uninstall(root)
-    for path in edited_files(root):
+    for path in edited_files(root) if not as_json else ():
         console().print(f"keep {path}: edited by hand; delete it yourself if it is not needed")
     live = _is_live(root) and bool(steps)
     before = [["systemctl", "stop", *_running()]] if live and _running() else []
-    _carry_out(root, steps, before, [["systemctl", "daemon-reload"]] if live else [], dry_run=dry_run)
+    _carry_out(root, steps, before, [["systemctl", "daemon-reload"]] if live else [], dry_run=dry_run, as_json=as_json)
 
 
 @app.command(hidden=True)
@@ -93,30 +97,43 @@ def deliver(folder: Path = typer.Argument(help="The runtime directory of the wor
 
 
 def _carry_out(
-    root: Path, steps: Sequence[Step], before: Sequence[list[str]], after: Sequence[list[str]], *, dry_run: bool
+    root: Path,
+    steps: Sequence[Step],
+    before: Sequence[list[str]],
+    after: Sequence[list[str]],
+    *,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Show the steps and commands, and carry them out unless this is a dry run."""
-    screen = console()
+    shown = console().print if not as_json else _nothing
     for command in before:
-        screen.print(f"run {' '.join(command)}")
+        shown(f"run {' '.join(command)}")
         _run(command, dry_run=dry_run)
     changes = [step for step in steps if step.verb != "unchanged"]
     for step in changes:
-        screen.print(f"{step.verb} {step.path}{f' -> {step.after}' if step.link and step.after else ''}")
+        shown(f"{step.verb} {step.path}{f' -> {step.after}' if step.link and step.after else ''}")
         for line in step.diff():
-            screen.print(f"    {line}")
+            shown(f"    {line}")
     if not dry_run:
         apply(root, changes)
     for command in after:
-        screen.print(f"run {' '.join(command)}")
+        shown(f"run {' '.join(command)}")
         _run(command, dry_run=dry_run)
     unchanged = len(steps) - len(changes)
+    if as_json:
+        made = [{"do": step.verb, "path": str(step.path)} for step in changes]
+        emit_json({"dry_run": dry_run, "changes": made, "unchanged": unchanged, "commands": [*before, *after]})
     if not changes:
-        screen.print("nothing to change")
+        shown("nothing to change")
     elif unchanged:
-        screen.print(f"{counted(unchanged, 'file')} unchanged")
+        shown(f"{counted(unchanged, 'file')} unchanged")
     if dry_run and (changes or before or after):
-        screen.print("nothing was changed: --dry-run")
+        shown("nothing was changed: --dry-run")
+
+
+def _nothing(_: str) -> None:
+    """Print nothing: the output is JSON."""
 
 
 def _run(command: list[str], *, dry_run: bool) -> None:

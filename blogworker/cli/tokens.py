@@ -56,9 +56,11 @@ def create(
 
 
 @app.command()
-def revoke(name: str = typer.Argument(help="The name of the token.")) -> None:
+def revoke(name: str = typer.Argument(help="The name of the token."), as_json: bool = JSON) -> None:
     """End a token. Running servers refuse it within seconds."""
     with_database(lambda database: revoke_token(database, name), needs=OPERATOR)
+    if as_json:
+        emit_json({"name": name, "revoked": True})
 
 
 def _sites(token: TokenState) -> str:

@@ -1,13 +1,14 @@
 """`blogworker status --watch`: a live view of the fleet on the terminal."""
 
 import sys
+from dataclasses import asdict
 
 import anyio
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from blogworker.cli.output import console, facts, heading, table
+from blogworker.cli.output import console, emit_json, facts, heading, table
 from blogworker.cli.quotas import quota_table
 from blogworker.cli.session import opened
 from blogworker.cli.signals import until_signal
@@ -19,9 +20,18 @@ from blogworker.ops.pulse import MOST, Pulse, read_pulse
 from blogworker.ops.shown import dollars, duration
 
 
-def watch_fleet(every_s: float) -> None:
-    """Show the state until a signal. Without a terminal, print it again and again."""
-    anyio.run(until_signal, lambda: _watch(every_s))
+def watch_fleet(every_s: float, *, as_json: bool) -> None:
+    """Show the state until a signal. Without a terminal, print it again and again; as JSON, on one line."""
+    anyio.run(until_signal, lambda: _emit(every_s) if as_json else _watch(every_s))
+
+
+async def _emit(every_s: float) -> None:
+    async with opened() as database:
+        while True:
+            found = await _pulse(database)
+            emit_json({"error": found} if isinstance(found, str) else asdict(found))
+            sys.stdout.flush()
+            await anyio.sleep(every_s)
 
 
 async def _watch(every_s: float) -> None:
@@ -38,13 +48,21 @@ async def _watch(every_s: float) -> None:
 
 
 async def _view(database: Database) -> Group:
-    """Return what is shown now; an outage of the database is shown and not the end."""
+    """Return what is shown now."""
+    found = await _pulse(database)
+    if isinstance(found, str):
+        return Group(heading("the database does not answer"), Text(found))
+    return Group(*_parts(found))
+
+
+async def _pulse(database: Database) -> Pulse | str:
+    """Return the state, or the error while the database is away: that is shown, and is not the end."""
     try:
-        return Group(*_parts(await read_pulse(database)))
+        return await read_pulse(database)
     except Exception as error:
         if not (is_transient(error) or isinstance(error, DatabaseUnavailable)):
             raise
-        return Group(heading("the database does not answer"), Text(message_of(error)))
+        return message_of(error)
 
 
 def _parts(pulse: Pulse) -> list[RenderableType]:

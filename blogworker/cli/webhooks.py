@@ -47,6 +47,7 @@ def add(
     event: list[Event] = typer.Option(..., help="What to send. May be repeated."),
     site: list[str] | None = typer.Option(None, help="Only jobs of this site. May be repeated."),
     form: Format = typer.Option(Format.JSON, "--format", help="json: signed; slack: an incoming webhook of Slack."),
+    as_json: bool = JSON,
 ) -> None:
     """Add an endpoint. It gets messages about what happens from now on."""
     settings = load_section(WebhookSettings)
@@ -55,36 +56,51 @@ def add(
         await endpoints.add_endpoint(database, settings, name, url=url, events=event, instance_ids=site, form=form)
 
     with_database(act, needs=OPERATOR)
+    if as_json:
+        emit_json({"name": name, "added": True})
+        return
     following = f"; its secret: `blogworker webhooks secret {name}`" if form is Format.JSON else ""
     console().print(f"added; test it with `blogworker webhooks test {name}`{following}", soft_wrap=True)
 
 
 @app.command()
-def remove(name: str = NAME) -> None:
+def remove(name: str = NAME, as_json: bool = JSON) -> None:
     """Delete an endpoint and the deliveries that wait for it."""
     waiting = with_database(partial(endpoints.remove_endpoint, name=name), needs=OPERATOR)
-    console().print(f"removed, with {waiting:,} waiting deliveries")
+    if as_json:
+        emit_json({"name": name, "removed": True, "waiting": waiting})
+    else:
+        console().print(f"removed, with {waiting:,} waiting deliveries")
 
 
 @app.command()
 def pause(
-    name: str = NAME, reason: str = typer.Option("paused by an operator", help="Shown in the list of endpoints.")
+    name: str = NAME,
+    reason: str = typer.Option("paused by an operator", help="Shown in the list of endpoints."),
+    as_json: bool = JSON,
 ) -> None:
     """Send nothing to an endpoint until it is resumed. Deliveries wait for a day at most."""
     with_database(partial(endpoints.pause_endpoint, name=name, reason=reason), needs=OPERATOR)
+    if as_json:
+        emit_json({"name": name, "paused": True, "reason": reason})
 
 
 @app.command()
 def resume(
-    name: str = NAME, given_up: bool = typer.Option(False, "--given-up", help="Also send again what was given up.")
+    name: str = NAME,
+    given_up: bool = typer.Option(False, "--given-up", help="Also send again what was given up."),
+    as_json: bool = JSON,
 ) -> None:
     """Send to an endpoint again, at once: after a pause, after it was disabled, or instead of waiting for a retry."""
     again = with_database(partial(endpoints.resume_endpoint, name=name, given_up=given_up), needs=OPERATOR)
-    console().print(f"{again:,} deliveries wait for it")
+    if as_json:
+        emit_json({"name": name, "paused": False, "waiting": again})
+    else:
+        console().print(f"{again:,} deliveries wait for it")
 
 
 @app.command("test")
-def send_test(name: str = NAME) -> None:
+def send_test(name: str = NAME, as_json: bool = JSON) -> None:
     """Send a test message from this machine, now. Exit 1 if the endpoint does not accept it."""
     settings = load_section(WebhookSettings)
 
@@ -92,17 +108,24 @@ def send_test(name: str = NAME) -> None:
         return (await endpoints.send_test(database, settings, name)).error
 
     error = with_database(act)
+    if as_json:
+        emit_json({"name": name, "accepted": error is None, "error": error})
     if error is not None:
         complain(f"{name} did not accept a test message: {error}")
         raise typer.Exit(1)
-    console().print(f"{name} accepted a test message")
+    if not as_json:
+        console().print(f"{name} accepted a test message")
 
 
 @app.command()
-def secret(name: str = NAME) -> None:
+def secret(name: str = NAME, as_json: bool = JSON) -> None:
     """Print the secret with which the receiver checks the signatures. It is derived from BLOGWORKER_WEBHOOK_KEY."""
     settings = load_section(WebhookSettings)
-    typer.echo(with_database(lambda database: endpoints.secret_of(database, settings, name)))
+    found = with_database(lambda database: endpoints.secret_of(database, settings, name))
+    if as_json:
+        emit_json({"name": name, "secret": found})
+    else:
+        typer.echo(found)
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """`status --check`, `status --watch`, `errors`, `history` and the filters of `list`."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -139,11 +140,12 @@ def test_the_history_is_shown_in_steps(cli: Any, sql: Any) -> None:
     assert cli("history", "--within", "1s").code == 2
 
 
-def test_a_live_view_is_printed_again_without_a_terminal(cli: Any, sql: Any, alive: None) -> None:
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_live_view_is_printed_again_without_a_terminal(cli: Any, sql: Any, alive: None, as_json: bool) -> None:
     sql("drop table history_stages, history cascade")  # they are not needed
     sql("insert into blog_generations (instance_id, source_type, source_id) values ('s', 'keyword', 'k')")
     with subprocess.Popen(
-        [sys.executable, "-m", "blogworker", "status", "--watch", "0.5"],
+        [sys.executable, "-m", "blogworker", "status", "--watch", "0.5", *(["--json"] if as_json else [])],
         env=cli.environment,
         cwd=cli.folder,
         stdout=subprocess.PIPE,
@@ -151,12 +153,15 @@ def test_a_live_view_is_printed_again_without_a_terminal(cli: Any, sql: Any, ali
     ) as watching:
         assert watching.stdout is not None
         lines = []
-        while sum(line.startswith("waiting") for line in lines) < 2:
+        while sum(line.startswith(("waiting", "{")) for line in lines) < 2:
             lines.append(watching.stdout.readline())
             assert lines[-1], lines
         watching.send_signal(signal.SIGINT)
         assert watching.wait(timeout=30) == 0
-    assert "1, no site is in line" in "".join(lines)
+    if as_json:
+        assert [json.loads(line)["queue"]["pending"] for line in lines] == [1, 1]
+    else:
+        assert "1, no site is in line" in "".join(lines)
 
 
 def test_the_fleet_is_paused_and_resumed(cli: Any, sql: Any, alive: None) -> None:
