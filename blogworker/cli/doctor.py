@@ -13,7 +13,7 @@ import typer
 
 from blogworker.cli.output import console, emit_json, table
 from blogworker.cli.run import NOT_OF_A_WORKER
-from blogworker.errors import BlogworkerError, SettingsError
+from blogworker.errors import SettingsError
 from blogworker.ops.doctor import (
     Check,
     State,
@@ -102,8 +102,13 @@ def _units() -> list[Check]:
     asked = [systemctl, "list-units", "--all", "--plain", "--no-legend", "--no-pager", "blogworker*"]
     try:
         ran = subprocess.run(asked, capture_output=True, text=True, timeout=SYSTEMCTL_S, check=False)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BlogworkerError(f"systemctl does not answer: {error}") from error
+    except OSError as error:
+        return [Check("units", State.WRONG, f"systemctl cannot be run: {error.strerror}")]
+    except subprocess.TimeoutExpired:
+        return [Check("units", State.WRONG, f"systemctl has not answered for {SYSTEMCTL_S:g} s", "systemctl status")]
+    if ran.returncode != 0:
+        told = " ".join(ran.stderr.split()) or f"exit code {ran.returncode}"
+        return [Check("units", State.WRONG, f"systemctl list-units failed: {told}", "systemctl status")]
     units = [line.split(None, 4)[:4] for line in ran.stdout.splitlines() if len(line.split()) >= 4]
     if not units:
         return [Check("units", State.SKIPPED, "no unit of blogworker is loaded", "blogworker systemd install")]

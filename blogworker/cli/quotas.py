@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 
 JSON = typer.Option(False, "--json", help="Print JSON.")
+BAR = 20  # characters
 
 
 @app.callback()
@@ -86,6 +87,30 @@ def quota_table(found: list[QuotaUse]) -> Grid:
         for quota in found
     ]
     return table("Quotas: the last minute and the limits in force", columns, cells)
+
+
+def quota_bars(found: list[QuotaUse]) -> Grid:
+    """Return a line for each quota: how much of each limit the last minute has used."""
+    columns = ["quota", "requests", "", "tokens", "", "waiting", "blocked"]
+    cells = [
+        (
+            quota.name,
+            _bar(quota.requests_percent),
+            _share(quota.requests_in_last_minute, quota.max_requests, quota.requests_percent),
+            _bar(quota.tokens_percent),
+            _share(quota.tokens_in_last_minute, quota.max_tokens, quota.tokens_percent),
+            quota.queue_length,
+            f"{quota.blocked_s:.0f} s" if quota.blocked_s else None,
+        )
+        for quota in found
+    ]
+    return table("Quotas: the last minute and the limits in force", columns, cells)
+
+
+def _bar(percent: float | None) -> str | None:
+    """Return a bar in characters that every terminal has."""
+    filled = round(min(100.0, percent or 0.0) / 100 * BAR)
+    return None if percent is None else f"[{'#' * filled}{'.' * (BAR - filled)}]"
 
 
 def _share(used: int | None, limit: int | None, percent: float | None) -> str | None:

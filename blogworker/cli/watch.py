@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.text import Text
 
 from blogworker.cli.output import console, emit_json, facts, heading, table
-from blogworker.cli.quotas import quota_table
+from blogworker.cli.quotas import quota_bars
 from blogworker.cli.session import opened
 from blogworker.cli.signals import until_signal
 from blogworker.db.messages import message_of
@@ -87,7 +87,7 @@ def _parts(pulse: Pulse) -> list[RenderableType]:
     return [
         facts(head),
         Text(),
-        quota_table(pulse.quotas),
+        quota_bars(pulse.quotas),
         Text(),
         table("Served now", ["site", "job", "next stage", "since", "worker"], served),
     ]

@@ -1,7 +1,9 @@
 """`blogworker doctor`: what is well, what is wrong, and what to do; against a simulator over TCP."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -9,6 +11,7 @@ import pytest
 from anyio.to_thread import run_sync
 from psycopg.conninfo import make_conninfo
 
+from blogworker.cli import doctor
 from blogworker.cli.simulation import settings_for
 from blogworker.simulator import SimulatorOptions, running_simulator
 
@@ -147,3 +150,25 @@ async def test_it_is_readable(cli: Any, providers: dict[str, str]) -> None:
     ran = await run_sync(partial(cli, "doctor", COLUMNS="100", **providers))
     assert "what to do" in ran.out
     assert max(map(len, ran.out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("script", "finding"),
+    [
+        ("echo 'Failed to connect to bus' >&2; exit 1", "systemctl list-units failed: Failed to connect to bus"),
+        ("exit 3", "systemctl list-units failed: exit code 3"),
+        ("exec sleep 60", "systemctl has not answered for 0.2 s"),
+    ],
+)
+def test_a_systemctl_that_does_not_answer_is_one_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, finding: str
+) -> None:
+    """It ended the command before, so that no other check was shown."""
+    program = tmp_path / "systemctl"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(doctor, "SYSTEMD", tmp_path)
+    monkeypatch.setattr(doctor, "SYSTEMCTL_S", 0.2)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    assert [(check.state, check.finding) for check in doctor._units()] == [("wrong", finding)]

@@ -2,6 +2,10 @@
 
 from typing import Any
 
+import pytest
+
+from blogworker.cli.quotas import _bar
+
 from .imports import Sql
 
 
@@ -92,3 +96,11 @@ def test_impossible_limits_are_refused_with_a_clear_message(cli: Any, sql: Sql) 
     assert (endless.code, "2147483647" in endless.err) == (2, True)
     assert (uncounted.code, "counts requests only" in uncounted.err) == (2, True)
     assert sql("select requests_per_minute, pinned from quotas") == [(3000, False)]
+
+
+@pytest.mark.parametrize(
+    ("percent", "bar"),
+    [(None, None), (0, "[" + "." * 20 + "]"), (52, "[" + "#" * 10 + "." * 10 + "]"), (140, "[" + "#" * 20 + "]")],
+)
+def test_a_bar_shows_how_much_of_a_quota_is_used(percent: float | None, bar: str | None) -> None:
+    assert _bar(percent) == bar
