@@ -9,6 +9,7 @@ from blogworker.cli.app import command
 
 FENCE = re.compile(r"^ *```(?P<kind>\w*)\n(?P<body>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`(?P<code>[^`\n]+)`")
+PIECE = re.compile(f"{FENCE.pattern}|{CODE.pattern}", re.MULTILINE | re.DOTALL)
 PROMPT = re.compile(r"^ *[$#] ", re.MULTILINE)
 PLACEHOLDERS = {"ID": "1"}
 
@@ -29,10 +30,21 @@ def shell_lines(page: Path) -> Iterator[str]:
             yield from PROMPT.split(block["body"])[1:]
 
 
+def sections(page: Path) -> dict[str, str]:
+    """The text below each heading of the second level, by its anchor; and what is before them, by an empty one."""
+    before, *parts = re.split(r"^## (.+)$", text_of(page), flags=re.MULTILINE)
+    return {"": before} | {_anchor(heading): body for heading, body in zip(parts[::2], parts[1::2], strict=True)}
+
+
 def commands(page: Path) -> list[list[str]]:
     """The arguments of each `blogworker ...` command that the page shows."""
+    return commands_of(text_of(page))
+
+
+def commands_of(text: str) -> list[list[str]]:
+    """The arguments of each `blogworker ...` command of the text, in its order."""
     found = []
-    for line in [*shell_lines(page), *(code for code in spans(page) if code.startswith("blogworker "))]:
+    for line in _command_lines(text):
         words: list[str] = []
         for word in [*shlex.split(line, comments=True), "&&"]:
             if word != "&&":
@@ -44,6 +56,14 @@ def commands(page: Path) -> list[list[str]]:
                 found.append([PLACEHOLDERS.get(each, each) for each in words[1:]])
             words = []
     return found
+
+
+def _command_lines(text: str) -> Iterator[str]:
+    for piece in PIECE.finditer(text):
+        if (piece["code"] or "").startswith("blogworker "):
+            yield piece["code"]
+        elif piece["kind"] == "console":
+            yield from PROMPT.split(piece["body"])[1:]
 
 
 def parse(words: list[str]) -> None:
@@ -60,4 +80,8 @@ def parse(words: list[str]) -> None:
 def anchors(page: Path) -> set[str]:
     """The anchors of the headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", FENCE.sub("", text_of(page)), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return {_anchor(heading) for heading in headings}
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")

@@ -150,7 +150,7 @@ RULES = (
         f'max(blogworker_jobs_ended_last_minute{{status="DONE"}}) / 60 < {SLOW_PER_S} '
         f"and max(blogworker_oldest_wait_seconds) > {SLOW_WAIT_S}",
         _slow,
-        f"Less than {SLOW_PER_S} blogs per second are made while jobs wait. Next: blogworker status",
+        f"Less than {SLOW_PER_S} blogs per second are made while jobs wait. Next: blogworker history",
         "jobs-are-slow",
     ),
     Rule(
@@ -187,7 +187,7 @@ RULES = (
         'max(blogworker_jobs_ended_last_hour{status="FAILED"}) '
         f'/ sum(max by (status) (blogworker_jobs_ended_last_hour{{status=~"DONE|FAILED"}})) > {FAILED_SHARE}',
         _jobs_fail,
-        f"More than {FAILED_SHARE * 100:.0f} % of the jobs that ended failed. Next: blogworker list --status FAILED",
+        f"More than {FAILED_SHARE * 100:.0f} % of the jobs that ended failed. Next: blogworker errors",
         "many-jobs-fail",
     ),
     Rule(
