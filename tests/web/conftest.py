@@ -13,8 +13,11 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from blogworker.ops.tokens import hash_of, new_token
+
+from .browsing import PATH
 
 LIMIT_S = 90.0
 Rows = Callable[..., list[tuple[Any, ...]]]
@@ -104,6 +107,14 @@ def admin(served: Served) -> Iterator[httpx.Client]:
     """A client that may do everything."""
     with served.client("intake", "read", "operate") as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=PATH, args=["--no-sandbox"])
+        yield running
+        running.close()
 
 
 @pytest.fixture

@@ -1,46 +1,18 @@
 """The dashboard in a real browser: live updates, keyboard, phones, themes, and nothing from elsewhere."""
 
-import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
-PATH = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-PAGES = ("/", "/jobs", "/sites", "/errors", "/providers", "/workers", "/costs", "/audit")
+from .browsing import PAGES, needs_chromium, visit
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(PATH is None, reason="no Chromium is installed (Debian: apt-get install chromium)"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=PATH, args=["--no-sandbox"])
-        yield running
-        running.close()
+pytestmark = [pytest.mark.slow, needs_chromium]
 
 
 @pytest.fixture(scope="module")
 def token(served: Any) -> str:
     return str(served.token("read", "operate"))
-
-
-def visit(browser: Browser, served: Any, token: str, **options: Any) -> tuple[Page, list[str]]:
-    """A page that is logged in, and what went wrong on it: errors of scripts, blocked and foreign requests."""
-    page = browser.new_context(**options).new_page()
-    troubles: list[str] = []
-    page.on("console", lambda message: troubles.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("request", lambda sent: None if sent.url.startswith(served.address) else troubles.append(sent.url))
-    page.goto(f"{served.address}/login")
-    page.get_by_label("Token").fill(token)
-    page.keyboard.press("Enter")
-    page.wait_for_url(f"{served.address}/")
-    return page, troubles
 
 
 def fill(served: Any, jobs: int, sites: int) -> None:
@@ -78,6 +50,24 @@ def test_the_overview_changes_by_itself(browser: Browser, served: Any, token: st
     expect(card).to_have_text(f"{waiting + 1234:,}", timeout=15_000)
     expect(page.locator(".live .words")).to_have_text("live")
     assert troubles == []
+
+
+def test_a_click_into_a_table_does_not_stop_the_overview_nor_scroll_it_back(
+    browser: Browser, served: Any, token: str
+) -> None:
+    served.sql(
+        "insert into quotas (name, provider, requests_per_minute) values ('openai/wide', 'openai', 400) "
+        "on conflict do nothing"
+    )
+    page, _ = visit(browser, served, token, viewport={"width": 420, "height": 900})
+    table = page.get_by_role("region", name="Quotas")
+    table.click(position={"x": 5, "y": 5})
+    table.evaluate("region => { region.scrollLeft = 90; region.dataset.before = 'yes'; }")
+
+    fill(served, 7, 1)
+
+    expect(page.locator("[data-before]")).to_have_count(0, timeout=15_000)
+    assert table.evaluate("region => region.scrollLeft") == 90
 
 
 def test_a_job_is_cancelled_with_the_keyboard_alone(browser: Browser, served: Any, token: str) -> None:

@@ -11,10 +11,17 @@ function show(state, words) {
   }
 }
 
+// A table that was scrolled to the side stays there.
+function swap(html) {
+  const offsets = [...live.querySelectorAll(".wide")].map((region) => region.scrollLeft);
+  live.innerHTML = html;
+  live.querySelectorAll(".wide").forEach((region, n) => { region.scrollLeft = offsets[n] || 0; });
+}
+
 // The page is left alone while a person selects text in it or works in it with the keyboard.
 function busy() {
   const selection = document.getSelection();
-  return live.contains(document.activeElement) || (selection && !selection.isCollapsed && live.contains(selection.anchorNode));
+  return live.querySelector(":focus-visible") || (selection && !selection.isCollapsed && live.contains(selection.anchorNode));
 }
 
 if (live && window.EventSource) {
@@ -23,7 +30,7 @@ if (live && window.EventSource) {
     source = new EventSource(live.dataset.events);
     source.addEventListener("overview", (event) => {
       if (!busy()) {
-        live.innerHTML = event.data;
+        swap(event.data);
       }
       show("on", "live");
     });
