@@ -75,7 +75,7 @@ insert into audit (actor, via, action, target, before, after)
 values ('alice', 'http', 'site.pause', 'shop-with-a-long-name-1', '{"paused": false}', '{"paused": true}');
 """
 
-pytestmark = [pytest.mark.slow, needs_chromium]
+pytestmark = [pytest.mark.proof, needs_chromium]
 
 
 @pytest.fixture(scope="module", params=["empty", "full"])
