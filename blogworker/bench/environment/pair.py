@@ -132,9 +132,9 @@ class Pair:
 
 @asynccontextmanager
 async def running_pair() -> AsyncIterator[Pair]:
-    """Run both servers during the block, and remove them."""
+    """Do what `started_pair` does, and leave the event loop free meanwhile."""
     with ExitStack() as stack:
-        pair = await run_sync(stack.enter_context, _pair())
+        pair = await run_sync(stack.enter_context, started_pair())
         try:
             yield pair
         finally:
@@ -143,7 +143,8 @@ async def running_pair() -> AsyncIterator[Pair]:
 
 
 @contextmanager
-def _pair() -> Iterator[Pair]:
+def started_pair() -> Iterator[Pair]:
+    """Run both servers during the block, and remove them."""
     with ExitStack() as stack:
         primary = _member(stack)
         primary.server.start()
