@@ -13,7 +13,7 @@ from blogworker.db.pool import Database
 from blogworker.errors import SettingsError
 from blogworker.ops import sites
 from blogworker.ops.records import SiteState
-from blogworker.ops.shown import dollars, percent
+from blogworker.ops.shown import ago, dollars, percent
 from blogworker.post.product_url import KNOWN, checked_template
 from blogworker.post.site import MOST_EVERY, checked, usable
 
@@ -28,7 +28,9 @@ COLUMNS = {
     "priority": "priority",
     "turn cost": "turn_cost",
     "cap": "max_in_flight",
+    "share": "token_share",
     "pending": "pending",
+    "oldest": "waiting_since",
     "running": "processing",
     "later": "scheduled",
     "done": "done",
@@ -188,7 +190,7 @@ def _show(found: list[SiteState], *, as_json: bool) -> None:
     shown = [
         asdict(site)
         | {name: _from(site, name) for name in ("weight", "priority", "max_in_flight")}
-        | {"budget": _budget(site)}
+        | {"token_share": _share(site), "waiting_since": _waits(site), "budget": _budget(site)}
         | {"product_url": _product_url(site), "review": _review(site)}
         for site in found
     ]
@@ -209,11 +211,21 @@ def _facts(site: SiteState) -> dict[str, object]:
         "quota share": _from(site, "quota_share"),
         "budget": _budget(site),
         "turn cost": site.turn_cost,
+        "share of tokens": _share(site),
+        "oldest waiting job": _waits(site),
         "jobs": ", ".join(f"{getattr(site, status):,} {status}" for status in jobs),
         "product url": _product_url(site),
         "review": _review(site),
         "paused": site.pause_reason,
     }
+
+
+def _share(site: SiteState) -> str | None:
+    return None if site.token_share is None else percent(round(site.token_share, 3))
+
+
+def _waits(site: SiteState) -> str | None:
+    return None if site.waiting_since is None else ago(site.waiting_since)
 
 
 def _from(site: SiteState, name: str) -> str | None:

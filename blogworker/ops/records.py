@@ -129,7 +129,7 @@ class WebhooksNow:
 @dataclass(frozen=True, slots=True)
 class SiteState:
     """A site with its jobs by status. Ended jobs: of the last day. `own`: the values that are its own, by name; the
-    others are its plan's."""
+    others are its plan's. `token_share`: of the tokens of all sites, in this hour and the last one."""
 
     instance_id: str
     name: str | None
@@ -157,6 +157,8 @@ class SiteState:
     scheduled: int
     done: int
     failed: int
+    token_share: float | None
+    waiting_since: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,6 +192,24 @@ def test_a_site_can_be_made_changed_paused_and_resumed(cli: Any) -> None:
     assert cli("sites", "list", "--json").json[0]["pause_reason"] is None
 
 
+def test_sites_show_their_share_and_their_longest_wait(cli: Any, sql: Sql) -> None:
+    sql(
+        "insert into provider_usage (hour, provider, model, instance_id, requests, tokens_in) values "
+        "(date_trunc('hour', now()), 'openai', 'm', 's', 1, 30), "
+        "(date_trunc('hour', now()), 'openai', 'm', 't', 1, 90), "
+        "(now() - interval '3 hours', 'openai', 'm', 't', 1, 1000)"
+    )
+    sql("insert into sites (instance_id) values ('t'), ('u')")
+    sql("insert into blog_generations (instance_id, source_type, source_id) values ('s', 'keyword', 'k')")
+
+    shares = {row["instance_id"]: row["token_share"] for row in cli("sites", "list", "--json").json}
+    assert shares == {"s": 0.25, "t": 0.75, "u": 0}
+    assert cli("sites", "show", "s", "--json").json["token_share"] == 0.25
+    assert "25 %" in cli("sites", "list").out
+    assert "oldest waiting job" in cli("sites", "show", "s").out
+    assert cli("sites", "show", "t", "--json").json["waiting_since"] is None
+
+
 def test_the_address_of_products_is_set_shown_and_removed(cli: Any, sql: Sql) -> None:
     page = "https://shop.example/product-page/{handle}"
     made = cli("sites", "set", "s", "--product-url", page, "--settings", '{"tone": "dry"}')

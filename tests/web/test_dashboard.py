@@ -246,6 +246,61 @@ def test_a_site_is_paused_resumed_and_weighted(served: Any, operator: httpx.Clie
     assert operator.post("/sites/change", data=form | {"do": "delete"}).status_code == 400
 
 
+def test_a_site_shows_its_share_its_longest_wait_and_why_it_is_paused(served: Any, operator: httpx.Client) -> None:
+    for site, tokens in (("third part", 250), ("other parts", 500)):
+        served.sql(
+            "insert into provider_usage (hour, provider, model, instance_id, requests, tokens_in, tokens_out) "
+            "values (date_trunc('hour', now()), 'openai', 'm', %s, 1, %s, %s)",
+            site, tokens, tokens,
+        )  # fmt: skip
+    waiting = job(served, "third part")
+    served.sql(
+        "update blog_generations set (created_at, run_at) = (now() - interval '3 h', now() - interval '3 h') "
+        "where id = %s",
+        waiting,
+    )
+    page = operator.get("/sites?text=third+part").text
+    assert "33.3 %" in page
+    assert "3 h ago" in page
+    assert 'aria-label="Reason for pausing third part"' in page
+
+    form = {"key": key(operator), "site": "third part", "do": "pause", "reason": "the owner asked"}
+    operator.post("/sites/change", data=form)
+
+    assert "the owner asked" in operator.get("/sites?text=third+part").text
+    served.sql("delete from provider_usage")
+
+
+def test_the_timeline_shows_dates_remedies_and_the_stage_that_runs(served: Any, reader: httpx.Client) -> None:
+    running = job(served, "timeline")
+    served.sql(
+        "insert into workers (worker_id, name, host, pid, version, concurrency, lease_until, stats) values "
+        "('00000000-0000-0000-0000-000000000009', 'w9', 'h', 1, '1', 50, now() + interval '1 h', '{}')"
+    )
+    before = reader.get(f"/jobs/{running}").text
+    served.sql(
+        "update blog_generations set status = 'PROCESSING', attempt = 1, claimed_at = '2026-03-04 05:06:07+00', "
+        "worker_id = '00000000-0000-0000-0000-000000000009' where id = %s",
+        running,
+    )
+    served.sql(
+        "insert into generation_errors (generation_id, attempt, stage, kind, message, retryable, created_at) "
+        "values (%s, 1, 'source', 'Rejected', 'no', false, '2026-03-04 05:06:08+00')",
+        running,
+    )
+    page = reader.get(f"/jobs/{running}").text
+    served.sql("update blog_generations set status = 'FAILED', error = 'no' where id = %s", running)
+    after = reader.get(f"/jobs/{running}").text
+    served.sql("delete from workers")
+
+    assert "Nothing has happened yet." in before
+    assert "2026-03-04<br>05:06:08" in page
+    assert f"then `blogworker retry {running}`" in page
+    assert 'class="state running"' in page
+    assert "attempt 1, on w9" in page
+    assert 'class="state running"' not in before + after
+
+
 def test_jobs_are_found_by_text_status_stage_error_and_age(served: Any, reader: httpx.Client) -> None:
     wanted = job(served, "findme", source_data='{"keyword": "Ünusual Lamps"}')
     failed = job(served, "findme")

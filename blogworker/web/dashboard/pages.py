@@ -14,14 +14,14 @@ from blogworker.ops.audit import change_of, list_audit
 from blogworker.ops.breakers import list_breakers
 from blogworker.ops.cost_records import Spending
 from blogworker.ops.costs import CostsRequest, Period, read_costs, read_spending
-from blogworker.ops.errors import ErrorGroup, list_errors
+from blogworker.ops.errors import ErrorGroup, list_errors, remedy
 from blogworker.ops.explain import explain_job
 from blogworker.ops.history import read_history
 from blogworker.ops.jobs import find_job, list_jobs, searched_to, show_job
 from blogworker.ops.pauses import list_pauses
 from blogworker.ops.pulse import MOST, read_pulse
 from blogworker.ops.quotas import list_quotas
-from blogworker.ops.records import SiteState, WaitingReason
+from blogworker.ops.records import JobSummary, SiteState, WaitingReason
 from blogworker.ops.sites import list_sites, search_sites
 from blogworker.ops.status import list_waiting, list_workers
 from blogworker.ops.tokens import Principal
@@ -164,15 +164,28 @@ async def job(request: Request, principal: Principal) -> Response:
         details=details,
         explanation=explanation,
         body=body,
-        events=timeline(details.checkpoints, details.errors),
+        events=timeline(job_id, details.checkpoints, details.errors),
+        running_since=running_since(summary, details.checkpoints),
         cost=sum(float(saved["cost_usd"] or 0) for saved in details.checkpoints),
     )
 
 
-def timeline(checkpoints: list[dict[str, object]], errors: list[dict[str, object]]) -> list[dict[str, object]]:
-    """Return checkpoints and errors in the order in which they happened."""
-    events = [{"is_error": False, **saved} for saved in checkpoints] + [{"is_error": True, **each} for each in errors]
+def timeline(
+    job_id: int, checkpoints: list[dict[str, object]], errors: list[dict[str, object]]
+) -> list[dict[str, object]]:
+    """Return checkpoints, and errors with what to do about each, in the order in which they happened."""
+    events: list[dict[str, object]] = [{"is_error": False, **saved} for saved in checkpoints]
+    events += [{"is_error": True, "remedy": remedy(str(each["kind"]), job_id), **each} for each in errors]
     return sorted(events, key=lambda event: str(event["created_at"]))
+
+
+def running_since(job: JobSummary, checkpoints: list[dict[str, object]]) -> str | None:
+    """Return since when the job's present stage runs: the claim or the last checkpoint of this attempt. None: it does
+    not run."""
+    if job.status != Status.PROCESSING or job.claimed_at is None:
+        return None
+    saved = [str(each["created_at"]) for each in checkpoints if each["attempt"] == job.attempt]
+    return max([job.claimed_at.isoformat(), *saved])
 
 
 async def cover(request: Request, _: Principal) -> Response:

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from blogworker import __version__
 from blogworker.ops.audit import acting_as
-from blogworker.ops.shown import ago, budgets, dollars, precise
+from blogworker.ops.shown import ago, budgets, dollars, percent, precise
 from blogworker.ops.tokens import Principal, Scope
 from blogworker.printable import printable
 from blogworker.redact import SECRETS
@@ -49,6 +49,7 @@ def _environment() -> Environment:
     )
     made.filters |= {
         "ago": _ago,
+        "percent": percent,
         "duration": precise,
         "dollars": dollars,
         "count": "{:,}".format,

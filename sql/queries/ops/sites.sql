@@ -3,7 +3,10 @@
 --        paused sites.
 -- Gives  rows: the site and its jobs by status (ended ones: of the last day); product_url: the template that is set, else
 --        the one detected from the shop (then product_url_learnt); weight, priority, max_in_flight, max_pending, budgets:
---        in force; own: those of them that are the site's own, the others are its plan's.
+--        in force; own: those of them that are the site's own, the others are its plan's; token_share: its part of the
+--        tokens that all sites used in this hour and the last one, null: none used any; waiting_since: since when its
+--        oldest PENDING job waits, null: none waits.
+-- Plan   provider_usage by its primary key: two hours of it.
 with chosen as (
     select s.*
     from sites as s
@@ -20,12 +23,20 @@ jobs as (
         count(*) filter (where g.status = 'PROCESSING') as processing,
         count(*) filter (where g.status = 'SCHEDULED') as scheduled,
         count(*) filter (where g.status = 'DONE') as done,
-        count(*) filter (where g.status = 'FAILED') as failed
+        count(*) filter (where g.status = 'FAILED') as failed,
+        min(greatest(g.run_at, g.created_at)) filter (where g.status = 'PENDING') as waiting_since
     from blog_generations as g
     where
         (g.status in ('PENDING', 'PROCESSING', 'SCHEDULED') or g.finished_at > now() - interval '1 day')
         and (%(instance_id)s::text is null or g.instance_id = %(instance_id)s)
     group by g.instance_id
+),
+
+used as (
+    select u.instance_id, sum(u.tokens_in + u.tokens_out) as tokens
+    from provider_usage as u
+    where u.hour >= date_trunc('hour', now() - interval '1 hour')
+    group by u.instance_id
 )
 
 select
@@ -60,10 +71,14 @@ select
     coalesce(j.processing, 0) as processing,
     coalesce(j.scheduled, 0) as scheduled,
     coalesce(j.done, 0) as done,
-    coalesce(j.failed, 0) as failed
+    coalesce(j.failed, 0) as failed,
+    (coalesce(u.tokens, 0) / nullif(t.tokens, 0))::float8 as token_share,
+    j.waiting_since
 from chosen as c
 left join plans as p on p.name = c.plan
 left join jobs as j using (instance_id)
+left join used as u using (instance_id)
+cross join (select sum(x.tokens) as tokens from used as x) as t
 left join cache as l on l.key = 'product_url/' || c.instance_id and l.expires_at > now()
 order by coalesce(j.pending, 0) + coalesce(j.processing, 0) desc, c.instance_id
 limit %(most)s;
