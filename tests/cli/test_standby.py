@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from blogworker.bench.failover.pair import Member, Pair, started_pair
+from blogworker.bench.environment.pair import Member, Pair, started_pair
 from blogworker.db.migrate import migrate
 from blogworker.db.pool import connect
 from tests.e2e.conftest import until
