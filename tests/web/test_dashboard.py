@@ -295,7 +295,7 @@ def test_the_timeline_shows_dates_remedies_and_the_stage_that_runs(served: Any, 
 
     assert "Nothing has happened yet." in before
     assert "2026-03-04<br>05:06:08" in page
-    assert f"then `blogworker retry {running}`" in page
+    assert f"then <code>blogworker retry {running}</code>" in page
     assert 'class="state running"' in page
     assert "attempt 1, on w9" in page
     assert 'class="state running"' not in before + after

@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from blogworker.web.dashboard.session import _coded
+
 from .conftest import job, serving
 from .test_dashboard import key, visitor
 
@@ -129,3 +131,9 @@ def test_an_unknown_action_changes_nothing(served: Any, operator: httpx.Client, 
 
     assert operator.post(f"/{target}/change", data=form).status_code == 400
     assert served.sql("select stage from stage_pauses union all select name from quiet_workers") == []
+
+
+def test_commands_in_advice_are_code_and_the_rest_is_text() -> None:
+    shown = _coded("run `blogworker sites resume '<b>'` <script> then `")
+
+    assert shown == "run <code>blogworker sites resume &#39;&lt;b&gt;&#39;</code> &lt;script&gt; then `"

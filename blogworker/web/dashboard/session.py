@@ -1,5 +1,6 @@
 """Sessions of the dashboard: login, logout, the rendering of pages, and the check of forms."""
 
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import cache
@@ -55,6 +56,7 @@ def _environment() -> Environment:
         "count": "{:,}".format,
         "link": _link,
         "web": _web,
+        "coded": _coded,
     }
     made.globals |= {"budgets": budgets, "pages": PAGES, "version": __version__}
     return made
@@ -77,6 +79,12 @@ def _shown(value: object) -> object:
 def hidden(text: str) -> str:
     """Return the text without secrets. Those that are plain words stay."""
     return SECRETS.hide(text, shapes=False, words=False)
+
+
+def _coded(text: str) -> Markup:
+    """Return what stands between two backticks as code."""
+    parts = re.split(r"`([^`]*)`", printable(text, encoding="utf-8"))
+    return Markup("").join(Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(parts))
 
 
 def _ago(moment: datetime | None) -> str:
