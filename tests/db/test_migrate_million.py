@@ -19,7 +19,7 @@ from .next_release import next_migrations
 
 pytestmark = [pytest.mark.anyio, pytest.mark.proof, pytest.mark.timeout(300)]
 
-JOBS, BACKFILLED = 1_000_000, 20_000
+JOBS, BACKFILLED = 1_000_000, 200_000
 FILL = f"""
     set session_replication_role = replica;
     insert into sites (instance_id) select 's' || n from generate_series(1, 1000) as n;
