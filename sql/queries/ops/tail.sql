@@ -11,45 +11,33 @@ with chosen as (
     select g.id, g.instance_id, g.status, g.finished_at, g.attempt, g.error
     from blog_generations as g
     where g.id = %(job_id)s::bigint
-    union
-    select g.id, g.instance_id, g.status, g.finished_at, g.attempt, g.error
-    from blog_generations as g
-    where
-        %(job_id)s::bigint is null
-        and g.status = 'PROCESSING'
-        and (%(instance_id)s::text is null or g.instance_id = %(instance_id)s)
-    union
-    select g.id, g.instance_id, g.status, g.finished_at, g.attempt, g.error
-    from blog_generations as g
-    where
-        %(job_id)s::bigint is null
-        and g.finished_at > %(since)s::timestamptz
-        and (%(instance_id)s::text is null or g.instance_id = %(instance_id)s)
-    union
-    select g.id, g.instance_id, g.status, g.finished_at, g.attempt, g.error
-    from blog_generations as g
-    where
-        %(job_id)s::bigint is null
-        and g.id = any (
-            array(select l.generation_id from generation_errors as l where l.created_at > %(since)s::timestamptz)
-        ) -- as a join, many errors would make the planner scan the table
-        and (%(instance_id)s::text is null or g.instance_id = %(instance_id)s)
-    union
-    select g.id, g.instance_id, g.status, g.finished_at, g.attempt, g.error
-    from blog_generations as g
-    where
-        %(job_id)s::bigint is null
-        and g.status = 'PENDING'
-        and g.line > 0
-        and (%(instance_id)s::text is null or g.instance_id = %(instance_id)s)
-    union
-    select g.id, g.instance_id, g.status, g.finished_at, g.attempt, g.error
-    from blog_generations as g
-    where
-        %(job_id)s::bigint is null
-        and g.status = 'PENDING'
-        and g.line is null
-        and (%(instance_id)s::text is null or g.instance_id = %(instance_id)s)
+    union all
+    select a.id, a.instance_id, a.status, a.finished_at, a.attempt, a.error
+    from (
+        select g.id, g.instance_id, g.status, g.finished_at, g.attempt, g.error
+        from blog_generations as g
+        where g.status = 'PROCESSING'
+        union
+        select g.id, g.instance_id, g.status, g.finished_at, g.attempt, g.error
+        from blog_generations as g
+        where g.finished_at > %(since)s::timestamptz
+        union
+        select g.id, g.instance_id, g.status, g.finished_at, g.attempt, g.error
+        from blog_generations as g
+        where
+            g.id = any (
+                array(select l.generation_id from generation_errors as l where l.created_at > %(since)s::timestamptz)
+            ) -- as a join, many errors would make the planner scan the table
+        union
+        select g.id, g.instance_id, g.status, g.finished_at, g.attempt, g.error
+        from blog_generations as g
+        where g.status = 'PENDING' and g.line > 0
+        union
+        select g.id, g.instance_id, g.status, g.finished_at, g.attempt, g.error
+        from blog_generations as g
+        where g.status = 'PENDING' and g.line is null
+    ) as a
+    where %(job_id)s::bigint is null and (%(instance_id)s::text is null or a.instance_id = %(instance_id)s)
 )
 
 select e.at, c.id as job_id, c.instance_id, e.event, e.attempt, e.detail, clock_timestamp() as now
