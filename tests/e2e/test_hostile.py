@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -53,17 +54,24 @@ class Pooler:
         )
         until(lambda: answers(self.url))
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+    def stop(self, number: signal.Signals = signal.SIGKILL) -> None:
         if self.process is not None:
             self.process.send_signal(number)
             self.process.wait()
 
 
-@pytest.fixture
-def pooler(database_url: str) -> Iterator[Pooler]:
-    program = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
+# That of this system, and others: PGBOUNCERS=/path/of/another:/and/another.
+POOLERS = ["pgbouncer", *filter(None, os.environ.get("PGBOUNCERS", "").split(":"))]
+
+
+@pytest.fixture(params=POOLERS)
+def pooler(request: pytest.FixtureRequest, database_url: str) -> Iterator[Pooler]:
+    """From 1.21 on it keeps prepared statements for its clients."""
+    program = shutil.which(request.param, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
     if program is None:
-        pytest.skip("pgbouncer is not installed: apt-get install pgbouncer")
+        pytest.skip(f"{request.param} is not installed: apt-get install pgbouncer")
+    version = re.findall(r"\d+", subprocess.run([program, "--version"], capture_output=True, text=True).stdout)
+    prepares = "max_prepared_statements = 200\n" if [int(part) for part in version[:2]] >= [1, 21] else ""
     server = conninfo_to_dict(database_url)
     folder, port = Path(mkdtemp(prefix="bouncer-")), free_port()  # pytest's own folders are closed to other users
     folder.chmod(0o755)
@@ -72,6 +80,7 @@ def pooler(database_url: str) -> Iterator[Pooler]:
         f"[databases]\n{server['dbname']} = host={server['host']} user=postgres\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\n"
         f"pool_mode = transaction\ndefault_pool_size = {POOLED}\nmax_client_conn = 100\nunix_socket_dir =\n"
+        f"{prepares}"
     )
     started = Pooler(program, config, f"postgresql://postgres@127.0.0.1:{port}/{server['dbname']}")
     try:
@@ -115,10 +124,10 @@ def test_behind_a_transaction_pooler_work_is_done_and_deafness_is_told(
 def test_a_pooler_that_is_restarted_costs_no_attempt(
     vendors: Vendors, queue: Queue, start: Start, pooler: Pooler, site: str
 ) -> None:
-    """Killed, and restarted as a package upgrade does. The lease has no other way to the database either."""
+    """Killed, and stopped as its unit does (KillSignal). The lease has no other way to the database either."""
     queue.add(site, *(f"slip {n}" for n in range(16)))
     worker = start(vendors, DATABASE_URL=pooler.url, BLOGWORKER_POLL_INTERVAL="0.5", BLOGWORKER_CONCURRENCY="4")
-    for number in (signal.SIGKILL, signal.SIGTERM):
+    for number in (signal.SIGKILL, signal.SIGINT):
         done = queue.count("status = 'DONE'")
         until(lambda done=done: queue.count("status = 'DONE'") > done, of=worker.said)
         pooler.stop(number)
