@@ -1,9 +1,12 @@
 """Retrying jobs that have failed: which ones, and from which checkpoint."""
 
+from dataclasses import asdict
+
 import pytest
 from anyio import fail_after
 
 from blogworker.ops import retry as retrying
+from blogworker.ops.retry import Choice
 from blogworker.queue.job import Reject, Retry, Wait
 
 from .ended_jobs import age, checkpoints, failure, retry, save
@@ -141,9 +144,7 @@ async def test_a_draft_that_was_to_be_made_again_does_not_stop_the_retry_of_othe
         "insert into generation_stages (generation_id, stage, output, attempt) values (2, 'publish.draft', '{}', 1)"
     )
 
-    outlook = await database.rows(
-        "queue/retry_outlook", job_ids=[2, 3], instance_ids=None, kinds=None, younger_than_s=None, retry_from=None
-    )
+    outlook = await database.rows("queue/retry_outlook", **asdict(Choice(job_ids=[2, 3])))
     retried = await database.rows("queue/retry", job_ids=[2, 3], retry_from=None)
 
     assert [row["refusal"] for row in outlook] == ["shown", None]

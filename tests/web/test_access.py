@@ -233,10 +233,12 @@ def test_simultaneous_requests_with_a_wrong_token_are_all_refused() -> None:
             for _ in range(1_000):
                 tasks.start_soon(enter)
 
+    began = time.monotonic()
     anyio.run(all_enter)
+    more = (time.monotonic() - began) * REFUSALS_A_MINUTE / 60  # while the test ran
 
     assert len(refused) == 1_000
-    assert refused.count(401) == pytest.approx(REFUSALS_A_MINUTE / 4, abs=5)
+    assert REFUSALS_A_MINUTE // 4 <= refused.count(401) <= REFUSALS_A_MINUTE / 4 + more + 1
     assert database.lookups == pytest.approx(LOOKUPS_A_MINUTE / 4, abs=20)
 
 
