@@ -44,7 +44,7 @@ FILTERS = (
     Query("stage", {"type": "string", "enum": [*Stage]}, "only jobs whose next stage is this"),
     Query("kind", TEXT, "only jobs whose last error is of this kind"),
     Query("within", AGE, "only jobs created within this time, such as 12h"),
-    Query("older_than", AGE, "only jobs created longer ago than this, such as 7d"),
+    Query("olderThan", AGE, "only jobs created longer ago than this, such as 7d"),
 )
 CURSOR = Query("cursor", {"type": "integer", "minimum": 1, "maximum": jobs.BIGGEST_ID}, "`next` of the page before")
 DAYS = Query("days", {"type": "integer", "minimum": 1, "maximum": fleet.MOST_DAYS}, "today and the days before it")

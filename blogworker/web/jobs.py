@@ -64,7 +64,7 @@ class Retried:
 async def list_all(request: Request) -> Response:
     """List jobs, newest first. A token for some sites sees only their jobs."""
     principal = await caller(request, Scope.INTAKE, Scope.READ)
-    asked = query_of(request, "status", "site", "text", "stage", "kind", "within", "older_than", "cursor", "limit")
+    asked = query_of(request, "status", "site", "text", "stage", "kind", "within", "olderThan", "cursor", "limit")
     most = whole_number(asked, "limit", low=1, high=MOST) or USUAL
     wanted = JobFilter(
         status=_one_of(Status, asked, "status"),
@@ -73,7 +73,7 @@ async def list_all(request: Request) -> Response:
         stage=_one_of(Stage, asked, "stage"),
         kind=asked.get("kind") or None,
         within_s=_age(asked, "within"),
-        older_than_s=_age(asked, "older_than"),
+        older_than_s=_age(asked, "olderThan"),
         before=whole_number(asked, "cursor", low=1, high=BIGGEST_ID),
     )
     database: Database = request.app.state.database

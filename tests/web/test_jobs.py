@@ -51,14 +51,14 @@ def test_jobs_are_found_by_text_stage_kind_and_age(served: Any, admin: httpx.Cli
         return {each["id"] for each in admin.get(JOBS, params={"site": "search", **asked}).json()["jobs"]}
 
     assert found(text="KILN") == found(stage="image") == found(kind="Rejected") == {other}
-    assert found(older_than="1d") == {old}
+    assert found(olderThan="1d") == {old}
     assert found(within="1d") == {young, other}
     assert found(within="1d", status="PENDING") == {young}
 
 
 @pytest.mark.parametrize(
     "query",
-    ["stage=draft", "within=soon", "older_than=-1", "older_than=99999999d",
+    ["stage=draft", "within=soon", "olderThan=-1", "olderThan=99999999d",
      "limit=0", "limit=501", "limit=x", "limit=1&limit=2", "status=done", "cursor=0", f"cursor={2**63}", "page=2",
      "site=%00", "site=%ff", "limit=%EF%BC%91"],
 )  # fmt: skip
