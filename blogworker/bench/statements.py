@@ -9,11 +9,12 @@ from anyio import fail_after, sleep
 from blogworker.bench.load.large_quotas import large_quotas, require_running
 from blogworker.bench.pipeline import SITES, SLOWEST_S, START_S
 from blogworker.bench.scratch import server
-from blogworker.db.sql import prepared, sql_dir
+from blogworker.db.sql import prepared, statement_names
 
 POLL_S = 0.5
 RARE = 0.1  # calls per blog; what is called less often is shown as one line
 RARELY, ALL = "called rarely", "all"
+OTHER = ""  # settings of a session, and what the benchmark itself does
 # What the server replaces in the text that it shows, and what it leaves out.
 NORMALIZED = re.compile(
     r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\$\d+|\b(?:\d+(?:\.\d+)?(?:e\d+)?|true|false|null|epoch)\b|[\s,;()-]+",
@@ -44,7 +45,7 @@ async def measure(*, jobs: int, slots: int, speed: float) -> list[Cost]:
 
     Raises TimeoutError if the blogs are not DONE in time.
     """
-    names = _names()
+    names = {_key(prepared(name).text.decode()): name for name in statement_names()}
     totals: defaultdict[str, _Total] = defaultdict(_Total)
     async with server() as dsn, large_quotas(dsn, slots=slots, speed=speed) as env:
         await env.database.execute("bench/add_statistics")
@@ -55,14 +56,16 @@ async def measure(*, jobs: int, slots: int, speed: float) -> list[Cost]:
                 require_running(env.fleet, ["statements"])
                 await sleep(POLL_S)
         for row in await env.database.rows("bench/costs"):
-            if (name := names.get(_key(row["query"]))) is None or name.startswith("bench/"):
-                continue  # settings of a session, and what the benchmark itself does
-            total = totals[name if row["calls"] >= RARE * jobs else RARELY]
-            total.calls += row["calls"]
-            total.ms += row["ms"]
-            total.wal_bytes += row["wal_bytes"]
+            name = names.get(_key(row["query"]), OTHER)
+            if name == OTHER or name.startswith("bench/"):
+                continue
+            for total in (totals[name if row["calls"] >= RARE * jobs else RARELY], totals[ALL]):
+                total.calls += row["calls"]
+                total.ms += row["ms"]
+                total.wal_bytes += row["wal_bytes"]
+    whole = totals.pop(ALL)
     costs = [_cost(name, total, jobs) for name, total in sorted(totals.items(), key=lambda item: -item[1].ms)]
-    return [*costs, _cost(ALL, _sum(list(totals.values())), jobs)]
+    return [*costs, _cost(ALL, whole, jobs)]
 
 
 def _cost(name: str, total: _Total, jobs: int) -> Cost:
@@ -73,17 +76,6 @@ def _cost(name: str, total: _Total, jobs: int) -> Cost:
         ms_per_call=round(total.ms / total.calls, 2),
         wal_kb=round(total.wal_bytes / jobs / 1024, 2),
     )
-
-
-def _sum(totals: list[_Total]) -> _Total:
-    return _Total(sum(t.calls for t in totals), sum(t.ms for t in totals), sum(t.wal_bytes for t in totals))
-
-
-def _names() -> dict[str, str]:
-    """The name of each statement, by the key of its text."""
-    rooms = [room for room in (sql_dir() / "queries").iterdir() if room.is_dir()]
-    names = [f"{room.name}/{file.name.removesuffix('.sql')}" for room in rooms for file in room.iterdir()]
-    return {_key(prepared(name).text.decode()): name for name in names}
 
 
 def _key(query: str) -> str:

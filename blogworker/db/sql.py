@@ -28,12 +28,17 @@ def query(name: str) -> LiteralString:
     return path.read_text(encoding="utf-8")
 
 
+def statement_names() -> list[str]:
+    """The names of all statements, such as "queue/claim"."""
+    rooms = [room for room in (sql_dir() / "queries").iterdir() if room.is_dir()]
+    return [f"{room.name}/{file.name.removesuffix('.sql')}" for room in rooms for file in room.iterdir()]
+
+
 def read_statements() -> None:
     """Read every statement but those of benchmarks now: an upgrade may replace the files while this process runs."""
-    for room in (sql_dir() / "queries").iterdir():
-        if room.is_dir() and room.name != "bench":
-            for file in room.iterdir():
-                query(f"{room.name}/{file.name.removesuffix('.sql')}")
+    for name in statement_names():
+        if not name.startswith("bench/"):
+            query(name)
 
 
 @dataclass(frozen=True, slots=True)
