@@ -26,7 +26,7 @@ def history(
     """Show throughput, failures, waits and the durations of stages over time. Workers record them every minute."""
     within_s = min(round(seconds(within)), LONGEST_S)
     step_s = max(MINUTE_S, round(seconds(step) / MINUTE_S) * MINUTE_S)
-    found = with_database(partial(read_history, within_s=within_s, step_s=step_s))
+    found = with_database(partial(read_history, within_s=within_s, step_s=step_s, stage_steps=by_step or as_json))
     if as_json:
         emit_json(asdict(found))
         return
@@ -47,7 +47,7 @@ def history(
     out.print(table("Jobs that ended", columns, rows))
     out.print(Text())
     out.print(table("Stages", ["stage", "jobs", "p50", "worst p95"], stages))
-    if by_step:
+    if found.stage_steps is not None:
         timed = [
             (f"{each.began:%Y-%m-%d %H:%M}", each.stage, each.jobs, precise(each.p50_s), precise(each.p95_s))
             for each in found.stage_steps

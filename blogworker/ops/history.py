@@ -52,13 +52,13 @@ class StageStep:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """`stages`: of all steps together; `stage_steps`: of each step that has jobs, by stage."""
+    """`stages`: of all steps together; `stage_steps`: of each step that has jobs, by stage; None: not asked for."""
 
     within_s: int
     step_s: int
     steps: list[HistoryStep]
     stages: list[StageDuration]
-    stage_steps: list[StageStep]
+    stage_steps: list[StageStep] | None = None
 
 
 async def record_history(database: Database) -> int:
@@ -67,8 +67,9 @@ async def record_history(database: Database) -> int:
     return recorded
 
 
-async def read_history(database: Database, *, within_s: int, step_s: int) -> History:
-    """Return the history of the last `within_s` seconds in steps. Raises SettingsError for impossible steps."""
+async def read_history(database: Database, *, within_s: int, step_s: int, stage_steps: bool = False) -> History:
+    """Return the history of the last `within_s` seconds in steps, of the stages too if asked for. Raises SettingsError
+    for impossible steps."""
     if not MINUTE_S <= within_s <= LONGEST_S or step_s < MINUTE_S or step_s % MINUTE_S:
         raise SettingsError("the history has seven days, in steps of whole minutes")
     steps = records(HistoryStep, await database.rows("history/read", within_s=within_s, step_s=step_s))
@@ -80,10 +81,12 @@ async def read_history(database: Database, *, within_s: int, step_s: int) -> His
         step_s=step_s,
         steps=steps,
         stages=records(StageDuration, await database.rows("history/read_stages", within_s=within_s)),
-        stage_steps=records(
-            StageStep, await database.rows("history/read_stage_steps", within_s=within_s, step_s=step_s)
-        ),
+        stage_steps=await _stage_steps(database, within_s, step_s) if stage_steps else None,
     )
+
+
+async def _stage_steps(database: Database, within_s: int, step_s: int) -> list[StageStep]:
+    return records(StageStep, await database.rows("history/read_stage_steps", within_s=within_s, step_s=step_s))
 
 
 def _with(steps: list[HistoryStep], began: datetime, done: int, failed: int, cancelled: int) -> list[HistoryStep]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from starlette.requests import Request
 from starlette.responses import Response
 
+from blogworker.db.pool import Database
 from blogworker.ops.audit import list_audit
 from blogworker.ops.breakers import close_breaker, list_breakers
 from blogworker.ops.costs import CostsRequest, Period, read_costs
@@ -135,8 +136,8 @@ async def history(request: Request) -> Response:
         raise bad_request(
             f"step: {minutes} minutes have more than {MOST_STEPS:,} steps: use {-(-minutes // MOST_STEPS)}"
         )
-    found = await read_history(request.app.state.database, within_s=minutes * MINUTE_S, step_s=step * MINUTE_S)
-    return answer(found)
+    database: Database = request.app.state.database
+    return answer(await read_history(database, within_s=minutes * MINUTE_S, step_s=step * MINUTE_S, stage_steps=True))
 
 
 async def costs(request: Request) -> Response:

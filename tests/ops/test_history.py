@@ -112,8 +112,8 @@ async def test_stages_have_their_durations_in_each_step(database: Database, sql:
         "- interval '2 h' + make_interval(mins => s.n)"
     )
 
-    by_hour = (await read_history(database, within_s=3 * HOUR_S, step_s=HOUR_S)).stage_steps
-    by_minute = (await read_history(database, within_s=3 * HOUR_S, step_s=60)).stage_steps
+    by_hour = (await read_history(database, within_s=3 * HOUR_S, step_s=HOUR_S, stage_steps=True)).stage_steps
+    by_minute = (await read_history(database, within_s=3 * HOUR_S, step_s=60, stage_steps=True)).stage_steps
 
     assert [(each.stage, each.jobs, each.p50_s, each.p95_s) for each in by_hour] == [
         ("content", 1, 10.0, 11.0),
