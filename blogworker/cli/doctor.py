@@ -107,8 +107,8 @@ def _units() -> list[Check]:
     except subprocess.TimeoutExpired:
         return [Check("units", State.WRONG, f"systemctl has not answered for {SYSTEMCTL_S:g} s", "systemctl status")]
     if ran.returncode != 0:
-        told = " ".join(ran.stderr.split()) or f"exit code {ran.returncode}"
-        return [Check("units", State.WRONG, f"systemctl list-units failed: {told}", "systemctl status")]
+        reason = " ".join(ran.stderr.split()) or f"exit code {ran.returncode}"
+        return [Check("units", State.WRONG, f"systemctl list-units failed: {reason}", "systemctl status")]
     units = [line.split(None, 4)[:4] for line in ran.stdout.splitlines() if len(line.split()) >= 4]
     if not units:
         return [Check("units", State.SKIPPED, "no unit of blogworker is loaded", "blogworker systemd install")]

@@ -79,8 +79,8 @@ def with_examples(command: Any) -> Any:
 
 def commands(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Return each command with its name, such as `sites pause`, and each group that does something by itself."""
-    within = getattr(command, "commands", None)
-    if within is None or command.invoke_without_command:
+    subcommands = getattr(command, "commands", None)
+    if subcommands is None or command.invoke_without_command:
         yield path, command
-    for name, found in (within or {}).items():
+    for name, found in (subcommands or {}).items():
         yield from commands(found, f"{path} {name}".strip())

@@ -6,6 +6,7 @@ from functools import partial
 
 import typer
 
+from blogworker.cli import filters
 from blogworker.cli.output import complain, console, emit_json
 from blogworker.cli.session import with_database
 from blogworker.cli.signals import until_signal
@@ -34,27 +35,19 @@ def register(app: typer.Typer) -> None:
 
 def cancel(
     job_ids: list[int] = typer.Argument(None, min=1, max=BIGGEST_ID, help="Jobs to cancel."),
-    wanted: Status | None = typer.Option(None, "--status", case_sensitive=False, help="All jobs with this status."),
-    site: str | None = typer.Option(None, help="All jobs of this site."),
-    text: str | None = typer.Option(None, help="All jobs with this in their title, source, error or site."),
-    stage: Stage | None = typer.Option(None, help="All jobs whose next stage is this."),
-    kind: str | None = typer.Option(None, help="All jobs whose last error is of this kind: see `blogworker errors`."),
-    within: str | None = typer.Option(None, help="All jobs created within this time: 12h, 7d."),
-    older_than: str | None = typer.Option(None, help="All jobs created longer ago than this: 12h, 7d."),
+    wanted: Status | None = filters.STATUS,
+    site: str | None = filters.SITE,
+    text: str | None = filters.TEXT,
+    stage: Stage | None = filters.STAGE,
+    kind: str | None = filters.KIND,
+    within: str | None = filters.WITHIN,
+    older_than: str | None = filters.OLDER_THAN,
     everything: bool = typer.Option(False, "--all", help="All jobs that have not ended."),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask on a terminal before jobs without an id end."),
     as_json: bool = JSON,
 ) -> None:
     """Cancel jobs that have not ended. The worker of a running job stops it within seconds."""
-    chosen = JobFilter(
-        status=wanted,
-        instance_id=site,
-        text=text,
-        stage=stage,
-        kind=kind,
-        within_s=None if within is None else seconds(within),
-        older_than_s=None if older_than is None else seconds(older_than),
-    )
+    chosen = filters.filter_of(wanted, site, text, stage, kind, within, older_than)
     filtered = everything or chosen != JobFilter()
     if bool(job_ids) == filtered:
         raise SettingsError(

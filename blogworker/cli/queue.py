@@ -9,6 +9,7 @@ import typer
 from rich.console import Group
 from rich.text import Text
 
+from blogworker.cli import filters
 from blogworker.cli.breakers import breaker_table
 from blogworker.cli.layout import Grid
 from blogworker.cli.monitor import report
@@ -152,29 +153,20 @@ def _health(worker: WorkerState) -> str:
 
 
 def list_jobs(
-    wanted: Status | None = typer.Option(None, "--status", case_sensitive=False, help="Only jobs with this status."),
-    site: str | None = typer.Option(None, help="Only this site."),
-    text: str | None = typer.Option(None, help="Only jobs with this in their title, source, error or site."),
-    stage: Stage | None = typer.Option(None, help="Only jobs whose next stage is this."),
-    kind: str | None = typer.Option(None, help="Only jobs whose last error is of this kind: see `blogworker errors`."),
-    within: str | None = typer.Option(None, help="Only jobs created within this time: 12h, 7d."),
-    older_than: str | None = typer.Option(None, help="Only jobs created longer ago than this: 12h, 7d."),
+    wanted: Status | None = filters.STATUS,
+    site: str | None = filters.SITE,
+    text: str | None = filters.TEXT,
+    stage: Stage | None = filters.STAGE,
+    kind: str | None = filters.KIND,
+    within: str | None = filters.WITHIN,
+    older_than: str | None = filters.OLDER_THAN,
     before: int | None = typer.Option(None, min=1, max=2**63 - 1, help="Only ids below this one, to continue a list."),
     most: int = typer.Option(20, "--limit", min=1, max=10_000, help="How many."),
     as_json: bool = JSON,
 ) -> None:
     """List jobs, newest first. With --text, --stage or --kind the newest 20,000 jobs of the status and site are
     searched."""
-    filtered = jobs.JobFilter(
-        status=wanted,
-        instance_id=site,
-        text=text,
-        stage=stage,
-        kind=kind,
-        within_s=None if within is None else seconds(within),
-        older_than_s=None if older_than is None else seconds(older_than),
-        before=before,
-    )
+    filtered = filters.filter_of(wanted, site, text, stage, kind, within, older_than, before=before)
 
     async def act(database: Database) -> list[JobSummary]:
         await require_site(database, site)

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import typer
 
+from blogworker.cli import filters
 from blogworker.cli.jobs import BIGGEST_ID
 from blogworker.cli.output import complain, console, emit_json
 from blogworker.cli.session import with_database
@@ -31,8 +32,8 @@ def retry(
     kind: list[str] = typer.Option(
         [], help="All FAILED jobs whose last error is of this kind, for example Unavailable."
     ),
-    text: str | None = typer.Option(None, help="All FAILED jobs with this in their title, source, error or site."),
-    stage: Stage | None = typer.Option(None, help="All FAILED jobs whose next stage is this."),
+    text: str | None = filters.TEXT,
+    stage: Stage | None = filters.STAGE,
     within: str | None = typer.Option(None, help="All jobs that failed within this time: 30min, 12h, 7d."),
     older_than: str | None = typer.Option(None, help="All jobs that failed longer ago than this: 12h, 7d."),
     everything: bool = typer.Option(False, "--all", help="All FAILED jobs."),

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio
@@ -106,7 +106,7 @@ def _carry_out(
     as_json: bool,
 ) -> None:
     """Show the steps and commands, and carry them out unless this is a dry run."""
-    shown = console().print if not as_json else _nothing
+    shown: Callable[[str], None] = (lambda _: None) if as_json else console().print
     for command in before:
         shown(f"run {' '.join(command)}")
         _run(command, dry_run=dry_run)
@@ -130,10 +130,6 @@ def _carry_out(
         shown(f"{counted(unchanged, 'file')} unchanged")
     if dry_run and (changes or before or after):
         shown("nothing was changed: --dry-run")
-
-
-def _nothing(_: str) -> None:
-    """Print nothing: the output is JSON."""
 
 
 def _run(command: list[str], *, dry_run: bool) -> None:
