@@ -88,6 +88,8 @@ class Claimer:
 
     async def retire(self, found: Claimed) -> None:
         """Retire the sites that a claim has emptied. If that fails, a later claim finds them again."""
+        if not found.dry:
+            return
         await checkpoint()  # the claimed jobs start first
         try:
             with move_on_after(RETIRE_S):

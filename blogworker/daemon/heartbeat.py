@@ -25,7 +25,7 @@ class Heartbeat:
             "heartbeat",
             worker=self._name,
             slots=self._slots(),
-            in_flight=self._worker.in_flight,
+            in_flight=self._worker.slots_used,
             outcomes=dict(self._worker.ended.outcomes),
             blogs_per_s=round(fleet["finished_last_minute"] / 60, 2),
             pool=self._database.stats(),

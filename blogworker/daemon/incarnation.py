@@ -250,7 +250,7 @@ class Incarnation:
         }
         try:
             cancelled = await self._lease.extend(
-                in_flight=self.worker.in_flight, draining=self._drain_until is not None, stats=stats
+                in_flight=self.worker.slots_used, draining=self._drain_until is not None, stats=stats
             )
         except LeaseTaken as taken:
             if await self._restores.check(self._retrying) == self._restore:

@@ -3,14 +3,28 @@
 A worker has one group of slots for all stages, or several, each for some stages (`blogworker/slots.py`). A job takes a
 slot of the group of its stage. At a stage of another group it continues if that group has a free slot and no job waits
 for it in the line, otherwise it goes back to the line. So jobs of other workers and sites have the same chance.
+
+Where jobs end often, a slot would be empty for the time of a claim after each of them. So a worker claims ahead: as
+many jobs as end in AHEAD_S, and never more than MOST_AHEAD for each slot. They start in the order of the claims, when
+slots become free. A job that is still without one after LONGEST_AHEAD_S goes back to the line. Blogs take so long that
+none is claimed ahead.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import monotonic
+
+from anyio import Event, move_on_after
 
 from blogworker.slots import SlotGroup
 from blogworker.telemetry import tracing
+
+AHEAD_S = 0.1  # how long a job that was claimed ahead waits for its slot, about
+LONGEST_AHEAD_S = 1.0
+MOST_AHEAD = 4  # for each slot
+PACE_OF = 2  # ends of jobs for each slot, from which their rate is measured: a fault may end one of each at once
 
 Attempt = tuple[int, int]  # job and attempt
 
@@ -20,6 +34,8 @@ class _Group:
     slots: SlotGroup
     running: set[Attempt] = field(default_factory=set)
     ending: set[Attempt] = field(default_factory=set)  # those of them whose outcome is being stored
+    ahead: dict[Attempt, Event] = field(default_factory=dict)  # claimed, they wait for a slot: the first one first
+    ends: deque[float] = field(default_factory=deque)  # the times of the last ends
     is_claimed_for: bool = False  # a claim may fill its free slots
     others_wait: bool = False  # jobs in the line wait for this group, as far as is known
 
@@ -32,6 +48,31 @@ class _Group:
         """
         ending = len(self.ending)
         return self.slots.size - len(self.running) + ending if ending <= self.slots.size else 0
+
+    @property
+    def room(self) -> int:
+        """Return how many jobs to claim: for the free slots and ahead. 0 while half of those ahead still wait, so that
+        a claim takes many."""
+        ahead = self._ends_soon()
+        free = self.free
+        return 0 if free <= 0 and len(self.ahead) > ahead // 2 else max(0, free + ahead - len(self.ahead))
+
+    def _ends_soon(self) -> int:
+        if len(self.ends) < PACE_OF * self.slots.size:
+            return 0
+        return min(MOST_AHEAD * self.slots.size, int(AHEAD_S * len(self.ends) / max(1e-9, monotonic() - self.ends[0])))
+
+    def note_end(self) -> None:
+        self.ends.append(monotonic())
+        while len(self.ends) > PACE_OF * self.slots.size:
+            self.ends.popleft()
+
+    def admit(self) -> None:
+        """Give free slots to the jobs that were claimed ahead."""
+        while self.ahead and self.free > 0:
+            attempt = next(iter(self.ahead))
+            self.running.add(attempt)
+            self.ahead.pop(attempt).set()
 
 
 class Occupancy:
@@ -47,20 +88,21 @@ class Occupancy:
         """Give the groups other sizes. With fewer slots than jobs, none is free until enough jobs have ended."""
         for group, resized in zip(self._groups, groups, strict=True):
             group.slots = resized
+            group.admit()
         tracing.sized(sum(group.size for group in groups))
 
     @property
     def has_room(self) -> bool:
-        """Return whether a group has a free slot."""
-        return any(group.free > 0 for group in self._groups)
+        """Return whether jobs may be claimed for a group."""
+        return any(group.room > 0 for group in self._groups)
 
     def free(self) -> Iterator[tuple[SlotGroup, int]]:
-        """Give each group with free slots, and how many are free by then. Whether jobs wait for the others is not
-        known."""
+        """Give each group with room, and how many jobs it has room for by then. Whether jobs wait for the others is
+        not known."""
         for group in self._groups:
             group.others_wait |= group.free <= 0
-            if group.free > 0:
-                yield group.slots, group.free
+            if (room := group.room) > 0:
+                yield group.slots, room
 
     @contextmanager
     def reserved(self, group: SlotGroup) -> Iterator[None]:
@@ -77,11 +119,25 @@ class Occupancy:
         self._of_stage[group.stages[0]].others_wait = all_found
 
     def start(self, attempt: Attempt, stage: str) -> None:
-        """Take a slot for a claimed job. A stage that this worker does not run, as after a repair by hand, counts in
-        the first group."""
+        """Take a slot for a claimed job, or put it behind the other jobs that wait for one. A stage that this worker
+        does not run, as after a repair by hand, counts in the first group."""
         group = self._of_stage.get(stage, self._groups[0])
-        group.running.add(attempt)
         self._of_attempt[attempt] = group
+        if group.free > 0:  # then nothing waits
+            group.running.add(attempt)
+        else:
+            group.ahead[attempt] = Event()
+
+    async def wait_for_slot(self, attempt: Attempt) -> bool:
+        """Wait until a claimed job has its slot. Return False if that takes too long."""
+        if (event := self._of_attempt[attempt].ahead.get(attempt)) is not None:
+            with move_on_after(LONGEST_AHEAD_S):
+                await event.wait()
+        return self.has_slot(attempt)
+
+    def has_slot(self, attempt: Attempt) -> bool:
+        """Return whether this attempt, which was claimed and has not ended, has its slot."""
+        return attempt in self._of_attempt[attempt].running
 
     def enter(self, attempt: Attempt, stage: str) -> bool:
         """Move a running job to the group of its next stage. Return False if it has to go back to the line."""
@@ -96,17 +152,29 @@ class Occupancy:
         current.running.discard(attempt)
         group.running.add(attempt)
         self._of_attempt[attempt] = group
+        current.admit()
         return True
 
     def ending(self, attempt: Attempt) -> None:
         """Note that the outcome of a running job is being stored."""
-        self._of_attempt[attempt].ending.add(attempt)
+        group = self._of_attempt[attempt]
+        if attempt in group.running:
+            group.ending.add(attempt)
+            group.note_end()
+            group.admit()
 
     def end(self, attempt: Attempt) -> None:
         """Give the slot back."""
         group = self._of_attempt.pop(attempt)
         group.running.discard(attempt)
         group.ending.discard(attempt)
+        group.ahead.pop(attempt, None)
+        group.admit()
+
+    @property
+    def used(self) -> int:
+        """Return how many slots are in use, or are about to be free."""
+        return sum(len(group.running) for group in self._groups)
 
     @property
     def is_wanted(self) -> bool:

@@ -121,7 +121,7 @@ class Supervisor:
             return f"draining: {in_flight} jobs run, those left in {left_s:.0f} s are requeued; {settled} settled"
         if incarnation is None or not incarnation.registered:
             return f"waiting for a new lease; {settled} settled" if settled else "waiting for a lease"
-        return f"{in_flight} of {self._worker.concurrency} slots in use; {settled} jobs settled"
+        return f"{incarnation.worker.slots_used} of {self._worker.concurrency} slots in use; {settled} jobs settled"
 
     async def _check_compatibility(self) -> None:
         """Handle an incompatible database: release jobs that have waited too long.

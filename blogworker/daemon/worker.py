@@ -10,7 +10,7 @@ import psycopg
 import structlog
 from anyio import CancelScope, Event, fail_after, get_cancelled_exc_class, move_on_after, sleep
 from anyio.abc import TaskGroup
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import checkpoint_if_cancelled
 from psycopg_pool import PoolTimeout
 
 from blogworker.daemon.claim_backoff import ClaimBackoff
@@ -108,7 +108,12 @@ class Worker:
 
     @property
     def in_flight(self) -> int:
+        """Return how many claimed jobs have not ended. Some may still wait for their slot."""
         return len(self._running)
+
+    @property
+    def slots_used(self) -> int:
+        return self._slots.used
 
     @property
     def job_ids(self) -> set[int]:
@@ -136,7 +141,7 @@ class Worker:
         """Fill free slots forever, or until the queue is empty."""
         backoff = ClaimBackoff()
         while True:
-            await checkpoint()  # claims are shielded, so a loop that always finds jobs would never be cancelled
+            await checkpoint_if_cancelled()  # claims are shielded: a loop that always finds jobs would never end
             await self._wait_for_slot()
             self._woken = Event()  # now, so that a wake-up during the claim is not lost
             self._progress.expect("claim")
@@ -227,12 +232,15 @@ class Worker:
         """Run one attempt until its outcome is stored."""
         started = monotonic()
         attempt = (claim.job_id, claim.attempt)
-        job = {"job_id": claim.job_id, "instance_id": claim.instance_id, "attempt": claim.attempt}
-        with structlog.contextvars.bound_contextvars(**job), gathered() as facts, tracing.attempt(claim):
+        structlog.contextvars.bind_contextvars(  # for this task: the job ends with it
+            job_id=claim.job_id, instance_id=claim.instance_id, attempt=claim.attempt
+        )
+        with gathered() as facts, tracing.attempt(claim):
             try:
                 outcome: Outcome | None = Cancel()
                 with self._running[attempt]:
-                    outcome = await self._attempt(claim, saved, probe_claim)
+                    in_time = await self._slots.wait_for_slot(attempt)
+                    outcome = await self._attempt(claim, saved, probe_claim) if in_time else Release()
                 if isinstance(outcome, Done):
                     self._health.compatibility.job_succeeded()
                 if isinstance(outcome, Cancel) and attempt in self._released:

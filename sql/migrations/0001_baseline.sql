@@ -108,17 +108,18 @@ create table site_arrivals (
 
 create index site_arrivals_notified_idx on site_arrivals (announced_at) where notified; -- announce_sites
 
--- The difference between what an ended attempt used and what its site was charged for it; negative: it used less.
--- Settles only append; reconcile_sites.sql applies the bills to virtual_time and deletes them.
+-- The difference between what ended attempts used and what their site was charged for them; negative: they used less.
+-- Settles only append, one row for each site; reconcile_sites.sql applies the bills to virtual_time and deletes them.
 create table site_bills (
     id bigint generated always as identity primary key,
     instance_id text not null,
     correction real not null, -- of the virtual time, before it is divided by the weight
-    blog_cost real, -- what a DONE job cost in all its attempts, for turn_cost; null: the job is not DONE
+    blogs integer not null default 0 check (blogs >= 0), -- how many of the jobs are DONE and had a cost
+    blogs_cost real not null default 0, -- what these cost together, in all their attempts, for turn_cost
 
     constraint texts_are_bounded check (length(instance_id) <= 200),
     constraint costs_are_bounded check (
-        correction between -1000000 and 1000000 and blog_cost between 0 and 1000000
+        correction between -1000000 and 1000000 and blogs_cost between 0 and 100000000
     )
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 

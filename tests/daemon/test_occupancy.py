@@ -1,12 +1,25 @@
 """No group of slots runs more jobs than it has slots, and no job passes those that wait for a slot."""
 
+from unittest.mock import patch
+
+import pytest
+from anyio import create_task_group
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blogworker.daemon.occupancy import Occupancy
+from blogworker.daemon import occupancy
+from blogworker.daemon.occupancy import LONGEST_AHEAD_S, MOST_AHEAD, PACE_OF, Occupancy
 from blogworker.slots import ALL_STAGES, SlotGroup, slot_groups
 
 sizes = st.dictionaries(st.sampled_from(ALL_STAGES), st.integers(1, 3), max_size=3)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @st.composite
@@ -29,14 +42,17 @@ def test_each_stage_of_a_worker_is_in_one_group(worker):
 @given(worker=workers(), data=st.data())
 def test_a_group_never_runs_more_than_its_slots(worker, data):
     """Also while a claim is on its way. Jobs whose outcome is being stored need no slot, and there are at most twice as
-    many jobs as slots."""
+    many jobs as slots. The number of those ahead is bounded."""
     groups, _, _ = worker
-    slots, at, ending, jobs = Occupancy(groups), {}, set(), 0
+    slots, at, ending, jobs, clock = Occupancy(groups), {}, set(), 0, Clock()
 
     def go_on() -> None:
+        clock.now += data.draw(st.sampled_from([0, 0.001, 0.1, 10]))
         act = data.draw(st.sampled_from(["enter", "ending", "end"]))
         if at and (attempt := data.draw(st.sampled_from(sorted(at)))):
-            if act == "enter" and attempt not in ending:
+            if act != "end" and (attempt in ending or not slots.has_slot(attempt)):
+                return
+            if act == "enter":
                 stage = data.draw(st.sampled_from(ALL_STAGES))
                 if slots.enter(attempt, stage):
                     at[attempt] = stage
@@ -48,9 +64,9 @@ def test_a_group_never_runs_more_than_its_slots(worker, data):
                 ending.discard(attempt)
                 slots.end(attempt)
 
-    for _ in range(data.draw(st.integers(0, 20))):
-        go_on()
-        for group, free in slots.free() if data.draw(st.booleans()) else ():
+    def claim() -> None:
+        nonlocal jobs
+        for group, free in slots.free():
             with slots.reserved(group):
                 for _ in range(data.draw(st.integers(0, 3))):
                     go_on()
@@ -60,10 +76,18 @@ def test_a_group_never_runs_more_than_its_slots(worker, data):
                     jobs += 1
                     at[jobs, 1] = stage = data.draw(st.sampled_from(group.stages))
                     slots.start((jobs, 1), stage)
-        for group in groups:
-            running = [attempt for attempt, stage in at.items() if stage in group.stages]
-            assert len([attempt for attempt in running if attempt not in ending]) <= group.size
-            assert len(running) <= 2 * group.size + 1
+
+    with patch.object(occupancy, "monotonic", clock):
+        for _ in range(data.draw(st.integers(0, 20))):
+            go_on()
+            if data.draw(st.booleans()):
+                claim()
+            for group in groups:
+                claimed = [attempt for attempt, stage in at.items() if stage in group.stages]
+                running = [attempt for attempt in claimed if slots.has_slot(attempt)]
+                assert len(claimed) - len(running) <= (MOST_AHEAD + 1) * group.size
+                assert len([attempt for attempt in running if attempt not in ending]) <= group.size
+                assert len(running) <= 2 * group.size + 1
 
 
 def test_a_job_does_not_pass_those_that_wait_for_its_slots():
@@ -103,3 +127,100 @@ def test_no_job_enters_a_group_that_a_claim_may_fill():
         slots.claimed(image, all_found=False)
 
     assert slots.enter((1, 1), "image")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(occupancy, "monotonic", clock)
+    return clock
+
+
+def busy(clock: Clock, size: int, *, job_s: float) -> Occupancy:
+    """Return full slots, after jobs of this duration."""
+    slots = Occupancy(slot_groups(size, ALL_STAGES, {}))
+    for n in range(PACE_OF * size + 1):
+        clock.now += job_s / size
+        slots.start((-n, 1), "source")
+        slots.ending((-n, 1))
+        slots.end((-n, 1))
+    for n in range(1, size + 1):
+        slots.start((n, 1), "source")
+    return slots
+
+
+def asked(slots: Occupancy) -> int:
+    return sum(room for _, room in slots.free())
+
+
+def test_as_many_jobs_are_claimed_ahead_as_end_in_a_tenth_of_a_second(clock):
+    assert asked(busy(clock, 50, job_s=0.2)) == 25
+    assert asked(busy(clock, 50, job_s=0.001)) == MOST_AHEAD * 50
+    assert asked(busy(clock, 50, job_s=30)) == 0
+
+
+def test_nothing_is_claimed_ahead_when_one_fault_ends_the_jobs_of_all_slots(clock):
+    slots = Occupancy(slot_groups(50, ALL_STAGES, {}))
+    for n in range(50):
+        slots.start((n, 1), "source")
+    clock.now = 30
+    for n in range(50):
+        slots.ending((n, 1))
+        slots.end((n, 1))
+    for n in range(50, 100):
+        slots.start((n, 1), "source")
+
+    assert not slots.has_room
+
+
+def test_fewer_are_claimed_ahead_the_longer_none_has_ended(clock):
+    slots = busy(clock, 50, job_s=0.2)
+    clock.now += 1
+    assert 0 < asked(slots) < 10
+    clock.now += 20
+    assert not slots.has_room
+
+
+def test_a_claim_ahead_takes_many_jobs(clock):
+    slots = busy(clock, 50, job_s=0.2)
+    for n in range(100, 113):
+        slots.start((n, 1), "source")
+    assert not slots.has_room, "more than half of those ahead still wait"
+
+    slots.ending((1, 1))
+
+    assert asked(slots) == 13
+
+
+@pytest.mark.anyio
+async def test_jobs_that_were_claimed_ahead_start_in_the_order_of_their_claims(clock):
+    slots, started = busy(clock, 2, job_s=0.1), []
+
+    async def run(attempt):
+        assert await slots.wait_for_slot(attempt)
+        started.append(attempt[0])
+        slots.ending(attempt)
+        slots.end(attempt)
+
+    for n in (11, 12, 13):
+        slots.start((n, 1), "source")
+    async with create_task_group() as tasks:
+        for n in (13, 12, 11):
+            tasks.start_soon(run, (n, 1))
+        slots.end((1, 1))
+
+    assert started == [11, 12, 13]
+
+
+@pytest.mark.anyio
+async def test_a_job_that_waits_too_long_for_its_slot_has_none(clock, monkeypatch):
+    assert LONGEST_AHEAD_S <= 1
+    monkeypatch.setattr(occupancy, "LONGEST_AHEAD_S", 0.01)
+    slots = busy(clock, 1, job_s=0.01)
+    slots.start((2, 1), "source")
+
+    assert not await slots.wait_for_slot((2, 1))
+    slots.end((2, 1))
+    slots.end((1, 1))
+    slots.start((3, 1), "source")
+    assert await slots.wait_for_slot((3, 1))

@@ -89,7 +89,8 @@ ARRIVALS = (
     "insert into site_arrivals (instance_id, notified) select 's' || n, false from generate_series(5000, 5020) as n"
 )
 BILLS = (
-    "insert into site_bills (instance_id, correction, blog_cost) select 's' || n, 1, 2 from generate_series(1, 50) as n"
+    "insert into site_bills (instance_id, correction, blogs, blogs_cost) "
+    "select 's' || n, 1, 1, 2 from generate_series(1, 50) as n"
 )
 SHUT = """
 update sites

@@ -8,7 +8,7 @@
 --
 -- Each post moves the average by an eighth of the difference. Posts of one run count together, by their mean.
 with bills as materialized (
-    select b.id, b.instance_id, b.correction, b.blog_cost
+    select b.id, b.instance_id, b.correction, b.blogs, b.blogs_cost
     from (
         select n.id
         from site_bills as n
@@ -39,8 +39,8 @@ booked as (
         select
             b.instance_id,
             sum(b.correction) as correction,
-            count(b.blog_cost) as blogs,
-            coalesce(avg(b.blog_cost), 0) as blog_cost -- multiplied by zero posts
+            sum(b.blogs) as blogs,
+            coalesce(sum(b.blogs_cost) / nullif(sum(b.blogs), 0), 0) as blog_cost -- multiplied by zero posts
         from bills as b
         group by b.instance_id
     ) as u

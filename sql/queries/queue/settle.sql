@@ -5,7 +5,7 @@
 --        missing attempt was lost: another worker has the job.
 -- Locks  the named jobs, in id order, skipping those that other transactions have locked.
 --
--- It also writes a bill for the site of each job, which reconcile_sites books.
+-- It also writes a bill for each site of these jobs, which reconcile_sites books.
 with outcomes as (
     select o.*
     from jsonb_to_recordset(%(outcomes)s::jsonb) as o (
@@ -60,15 +60,24 @@ recorded as (
 -- without an error (no quota left, or released) costs what it used. Any other end costs at least the estimate,
 -- otherwise a site with bad jobs only would stay at the head of the line.
 billed as (
-    insert into site_bills (instance_id, correction, blog_cost)
+    insert into site_bills (instance_id, correction, blogs, blogs_cost)
     select
         s.instance_id,
-        case
-            when s.status = 'DONE' then greatest(u.now, 0.1)
-            when s.status in ('SCHEDULED', 'PENDING') and h.failure is null then u.now
-            else greatest(u.now, s.charged)
-        end - s.charged,
-        case when s.status = 'DONE' and u.in_all > 0 then u.in_all end
+        greatest(
+            -1000000,
+            least(
+                1000000,
+                sum(
+                    case
+                        when s.status = 'DONE' then greatest(u.now, 0.1)
+                        when s.status in ('SCHEDULED', 'PENDING') and h.failure is null then u.now
+                        else greatest(u.now, s.charged)
+                    end - s.charged
+                )
+            )
+        ),
+        count(*) filter (where s.status = 'DONE' and u.in_all > 0),
+        coalesce(sum(u.in_all) filter (where s.status = 'DONE' and u.in_all > 0), 0)
     from settled as s
     join locked as h using (id)
     cross join lateral (
@@ -83,6 +92,7 @@ billed as (
         where c.generation_id = s.id
     ) as u
     where s.charged is not null
+    group by s.instance_id
 )
 
 select s.id as job_id, s.status from settled as s
