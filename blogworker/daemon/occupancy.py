@@ -25,6 +25,7 @@ AHEAD_S = 0.1  # how long a job that was claimed ahead waits for its slot, about
 LONGEST_AHEAD_S = 1.0
 MOST_AHEAD = 4  # for each slot
 PACE_OF = 2  # ends of jobs for each slot, from which their rate is measured: a fault may end one of each at once
+PACE_OF_LEAST = 20
 
 Attempt = tuple[int, int]  # job and attempt
 
@@ -53,19 +54,24 @@ class _Group:
     def room(self) -> int:
         """Return how many jobs to claim: for the free slots and ahead. 0 while half of those ahead still wait, so that
         a claim takes many."""
-        ahead = self._ends_soon()
+        ahead = self.ends_soon()
         free = self.free
         return 0 if free <= 0 and len(self.ahead) > ahead // 2 else max(0, free + ahead - len(self.ahead))
 
-    def _ends_soon(self) -> int:
-        if len(self.ends) < PACE_OF * self.slots.size:
+    def ends_soon(self) -> int:
+        """Return how many jobs end in AHEAD_S, by the rate of the last ends."""
+        if len(self.ends) < self._paced_by:
             return 0
         return min(MOST_AHEAD * self.slots.size, int(AHEAD_S * len(self.ends) / max(1e-9, monotonic() - self.ends[0])))
 
     def note_end(self) -> None:
         self.ends.append(monotonic())
-        while len(self.ends) > PACE_OF * self.slots.size:
+        while len(self.ends) > self._paced_by:
             self.ends.popleft()
+
+    @property
+    def _paced_by(self) -> int:
+        return max(PACE_OF_LEAST, PACE_OF * self.slots.size)
 
     def admit(self) -> None:
         """Give free slots to the jobs that were claimed ahead."""

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blogworker.daemon import occupancy
-from blogworker.daemon.occupancy import LONGEST_AHEAD_S, MOST_AHEAD, PACE_OF, Occupancy
+from blogworker.daemon.occupancy import LONGEST_AHEAD_S, MOST_AHEAD, PACE_OF, PACE_OF_LEAST, Occupancy
 from blogworker.slots import ALL_STAGES, SlotGroup, slot_groups
 
 sizes = st.dictionaries(st.sampled_from(ALL_STAGES), st.integers(1, 3), max_size=3)
@@ -139,7 +139,7 @@ def clock(monkeypatch):
 def busy(clock: Clock, size: int, *, job_s: float) -> Occupancy:
     """Return full slots, after jobs of this duration."""
     slots = Occupancy(slot_groups(size, ALL_STAGES, {}))
-    for n in range(PACE_OF * size + 1):
+    for n in range(max(PACE_OF_LEAST, PACE_OF * size) + 1):
         clock.now += job_s / size
         slots.start((-n, 1), "source")
         slots.ending((-n, 1))

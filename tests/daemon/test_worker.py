@@ -7,7 +7,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from blogworker.daemon import claim_backoff
+from blogworker.daemon import claim_backoff, occupancy
 from blogworker.daemon import claimer as claimer_module
 from blogworker.daemon.worker import Pipeline
 from blogworker.db.pool import Database
@@ -75,6 +75,45 @@ async def test_no_more_outcomes_than_slots_may_be_on_their_way(bench: Bench, dat
         await stage.until_started(3)
 
     assert (await bench.statuses())[:2] == ["DONE", "DONE"]
+
+
+async def test_a_job_that_was_claimed_ahead_starts_when_a_slot_is_free(bench: Bench, monkeypatch) -> None:
+    monkeypatch.setattr(occupancy._Group, "ends_soon", lambda group: 2)
+    await bench.add("a", "a", "a")
+    stage = Stage()
+
+    async with bench.working(stage, slots=1) as (worker, _):
+        await stage.until_started(1)
+        await until(lambda: worker.in_flight == 3)
+        assert worker.slots_used == 1
+        for n in range(3):
+            stage.gate(stage.started[n].job_id).set()
+            await stage.until_started(min(3, n + 2))
+
+    assert stage.most == 1
+    assert [(job["status"], job["attempt"]) for job in await bench.jobs()] == [("DONE", 1)] * 3
+
+
+async def test_a_job_that_was_claimed_ahead_and_gets_no_slot_goes_back_to_the_line(bench: Bench, monkeypatch) -> None:
+    """It has used no attempt, and another worker may take it."""
+    ahead = 1
+    monkeypatch.setattr(occupancy._Group, "ends_soon", lambda group: ahead)
+    monkeypatch.setattr(occupancy, "LONGEST_AHEAD_S", 0.01)
+    first, second = await bench.add("a", "a")
+    stage = Stage()
+
+    async with bench.working(stage, slots=1) as (worker, _):
+        await until(lambda: worker.in_flight == 2)
+        ahead = 0
+        await until(lambda: worker.in_flight == 1)
+        (running,) = stage.started
+        assert await bench.statuses() == ["PROCESSING", "PENDING"]
+        (job,) = [job for job in await bench.jobs() if job["id"] == second]
+        assert (job["attempt"], job["failures"], job["error"]) == (1, 0, None)
+        stage.gate(running.job_id).set()
+        await stage.until_started(2)
+
+    assert running.job_id == first
 
 
 async def test_an_unexpected_error_uses_an_attempt_and_is_recorded(bench: Bench) -> None:
