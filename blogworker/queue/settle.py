@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, assert_never
 from uuid import UUID
 
-from anyio import Event, move_on_after, sleep
+from anyio import Event, current_time, move_on_after, sleep
 from psycopg import Error
 from psycopg.types.json import Json
 
@@ -33,6 +33,8 @@ LONGEST_DELAY_S = 10 * 365 * 86_400.0  # a provider's retry-after may be any num
 REASON_MAX = 2_000  # characters of an error or a reason; a provider's message may be longer
 WORD_MAX = 200  # characters of the other fields of a failure, such as its kind and the provider's code
 LOCKED_RETRY_S = 0.1  # until a statement is sent again whose row another transaction has locked
+GATHER_S = 0.02
+GATHER_MOST = 25
 PAUSE_TRIES = 10  # of a site that another transaction has locked
 
 log = get_logger()
@@ -78,7 +80,8 @@ def move(outcome: Outcome) -> Move:
 class Settler:
     """Sends outcomes to the database. Outcomes that arrive during a statement go together in the next one.
 
-    So no outcome waits for a timer, and a busy worker settles many attempts at once. `database` retries while the
+    A statement begins GATHER_S after the one before, unless GATHER_MOST outcomes wait for it. So a busy worker settles
+    many attempts at once, and the outcome of a blog is not held up. `database` retries while the
     database is unavailable. A row that another transaction has locked is sent again later, and only its own slot waits.
     `strict` raises when the database is incompatible, to distinguish a row that a trigger refuses from a
     statement that the database refuses; by default it is `database`.
@@ -90,7 +93,7 @@ class Settler:
         self._worker_id = worker_id
         self._waiting: list[tuple[Claim, Move, Settlement]] = []
         self._unstored: dict[tuple[int, int], Settlement] = {}  # by job and attempt: waiting or being sent
-        self._work = Event()
+        self._work, self._many = Event(), Event()
 
     async def settle(self, claim: Claim, outcome: Outcome) -> str | None:
         """Store an outcome. Return the job's new status, or None if the claim was lost and nothing was written.
@@ -103,15 +106,21 @@ class Settler:
             settlement = self._unstored[attempt] = Settlement()
             self._waiting.append((claim, move(outcome), settlement))
             self._work.set()
+            if len(self._waiting) >= GATHER_MOST:
+                self._many.set()
         await settlement.stored.wait()
         return settlement.status
 
     async def run(self) -> None:
         """Send waiting outcomes, forever."""
+        next_at = 0.0
         while True:
             with move_on_after(LOCKED_RETRY_S if self._waiting else None):
                 await self._work.wait()
-            self._work = Event()
+            with move_on_after(next_at - current_time()):
+                await self._many.wait()
+            next_at = current_time() + GATHER_S
+            self._work, self._many = Event(), Event()
             batch, self._waiting = self._waiting, []
             if batch:
                 await self._send(batch)

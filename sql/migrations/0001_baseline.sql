@@ -3550,8 +3550,14 @@ create function stage_rooms(
 returns table (line smallint, stage text, bucket text, calls integer, starts integer) language plpgsql stable as $$
 #variable_conflict use_column
 begin
+    if buckets is null then
+        return query
+        select (n - 1)::smallint, s.stage, null::text, null::integer, null::integer
+        from unnest(array['source', 'ideas', 'content', 'image', 'publish']) with ordinality as s (stage, n);
+        return;
+    end if;
     return query
-    with needs as materialized (select * from bucket_needs(buckets, tokens, t) where buckets is not null),
+    with needs as materialized (select * from bucket_needs(buckets, tokens, t)),
 
     stages as (
         select
@@ -3571,7 +3577,7 @@ begin
             count(*) as jobs,
             count(*) filter (where g.claimed_at > t - make_interval(secs => patience_s / 10)) as fresh
         from blog_generations as g
-        where g.status = 'PROCESSING' and buckets is not null
+        where g.status = 'PROCESSING'
         group by 1
     ),
 
@@ -3588,7 +3594,7 @@ begin
                     select s.paused_at, s.max_in_flight from sites as s where s.instance_id = g.instance_id limit 1
                 ) as o -- by the primary key: for a join the planner scans all sites
                 where
-                    g.status = 'PENDING' and g.line between 1 and 3 and buckets is not null and o.paused_at is null
+                    g.status = 'PENDING' and g.line between 1 and 3 and o.paused_at is null
                 limit 1000
             ) as f
         ) as p
@@ -3646,7 +3652,7 @@ begin
         r.bucket,
         least(r.calls, 1000000)::integer,
         case
-            when r.line = 0 and buckets is not null then (
+            when r.line = 0 then (
                 select greatest(0, least(min(o.starts), 1000000))::integer from rooms as o where o.line > 0
             )
         end

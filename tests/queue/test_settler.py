@@ -4,9 +4,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from anyio import create_task_group, fail_after, sleep
+from anyio import create_task_group, fail_after, sleep, wait_all_tasks_blocked
 
 from blogworker.db.pool import connect
+from blogworker.queue import settle
 from blogworker.queue.job import Done, PauseSite, Reject, Release, Retry, Wait
 from blogworker.queue.settle import Settler
 
@@ -75,8 +76,31 @@ async def test_many_outcomes_are_one_statement(psql, database, claimer):
     assert await psql.value("select count(*) from blog_generations where status = 'DONE'") == 41
 
 
+async def test_a_busy_worker_gathers_outcomes(psql, database, claimer, monkeypatch):
+    """After a statement the next one waits for a while, or for so many outcomes."""
+    monkeypatch.setattr(settle, "GATHER_S", 3_600)
+    await psql.insert("shop", 1 + settle.GATHER_MOST)
+    first, *others, last = (await claimer(100, 100)).claims
+    counted = Counted(database)
+    settler = Settler(counted, claimer.worker_id)
+
+    with fail_after(20):
+        async with create_task_group() as keepers:
+            keepers.start_soon(settler.run)
+            assert await settler.settle(first, Done()) == "DONE", "nothing was sent before it"
+            async with create_task_group() as attempts:
+                for claim in others:
+                    attempts.start_soon(settler.settle, claim, Done())
+                await wait_all_tasks_blocked()
+                assert (counted.statements, len(settler._waiting)) == (1, len(others))
+                assert await settler.settle(last, Done()) == "DONE"
+            keepers.cancel_scope.cancel()
+
+    assert counted.statements == 2
+
+
 async def test_an_outcome_alone_is_sent_at_once(psql, database, claimer):
-    """A slot is free only when its outcome is stored, so an outcome does not wait for others."""
+    """Nothing was sent shortly before, so it does not wait for others."""
     await psql.insert("shop", 1)
     (claim,) = (await claimer()).claims
     counted = Counted(database)

@@ -382,15 +382,16 @@ chosen as (
     limit %(slots)s::integer
 ),
 
+-- One job at a time: the planner expects one row here, and would compare each job with each in every later join.
 locked as (
-    select g.id
-    from blog_generations as g
-    where
-        g.id = any (array(select c.id from chosen as c))
-        and is_claimable(g)
-        and g.attempt < 2000000000 -- close to the maximum of the column
-    order by g.id
-    for update skip locked
+    select c.turn_cost, c.served_at, c.turn, g.id
+    from (select * from chosen order by id) as c
+    cross join lateral (
+        select n.id
+        from blog_generations as n
+        where n.id = c.id and is_claimable(n) and n.attempt < 2000000000 -- close to the maximum of the column
+        for update skip locked
+    ) as g
 ),
 
 claimed as (
@@ -399,43 +400,51 @@ claimed as (
         status = 'PROCESSING',
         attempt = g.attempt + 1,
         worker_id = %(worker_id)s::uuid,
-        charged = c.turn_cost,
+        charged = h.turn_cost,
         -- The next two as guard_update would: it is not called then.
         claimed_at = now(),
         line = null
     from locked as h
-    join chosen as c using (id)
     where g.id = h.id
-    returning g.*, c.served_at, c.turn
+    returning g.*, h.served_at, h.turn
 ),
 
 tally as (
     select
-        v.instance_id,
-        v.in_line,
-        v.turn_cost,
-        v.max_in_flight,
-        v.in_flight,
-        coalesce(c.taken, 0) as taken,
-        coalesce(o.offered, 0) as offered,
-        coalesce(w.found, 0) as found
-    from served as v
-    left join (select instance_id, count(*) as taken from claimed group by instance_id) as c using (instance_id)
-    left join (select instance_id, count(*) as offered from chosen group by instance_id) as o using (instance_id)
-    left join (select instance_id, count(*) as found from waiting group by instance_id) as w using (instance_id)
+        u.instance_id,
+        bool_or(u.in_line) as in_line,
+        max(u.turn_cost) as turn_cost,
+        max(u.max_in_flight) as max_in_flight,
+        max(u.in_flight) as in_flight,
+        sum(u.taken) as taken,
+        sum(u.offered) as offered,
+        sum(u.found) as found
+    from (
+        select v.instance_id, v.in_line, v.turn_cost, v.max_in_flight, v.in_flight, 0 as taken, 0 as offered, 0 as found
+        from served as v
+        union all
+        select c.instance_id, null, null, null, null, 1, 0, 0 from claimed as c
+        union all
+        select c.instance_id, null, null, null, null, 0, 1, 0 from chosen as c
+        union all
+        select w.instance_id, null, null, null, null, 0, 0, 1 from waiting as w
+    ) as u
+    group by u.instance_id
 ),
 
 -- Sites whose claimable jobs are all taken. left_over: more of their jobs are in line, but may not be claimed now.
 emptied as (
     select
         t.instance_id,
-        exists (
-            select from blog_generations as g
-            where
-                g.instance_id = t.instance_id
-                and is_claimable(g)
-                and g.id <> all (array(select c.id from claimed as c where c.instance_id = t.instance_id))
-        ) as left_over
+        (
+            select count(*)
+            from (
+                select
+                from blog_generations as g
+                where g.instance_id = t.instance_id and is_claimable(g)
+                limit t.taken + 1 -- in the snapshot of this statement, the jobs taken are still claimable
+            ) as m
+        ) > t.taken as left_over
     from tally as t
     where t.in_line and t.found = t.taken
 ),

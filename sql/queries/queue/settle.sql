@@ -40,7 +40,7 @@ settled as (
         finished_at = case when h.status = 'DONE' then now() end
     from locked as h
     where g.id = h.id
-    returning g.id, g.attempt, g.status, g.instance_id, g.charged
+    returning g.id, g.attempt, g.status, g.instance_id, g.charged, h.failure
 ),
 
 recorded as (
@@ -49,11 +49,10 @@ recorded as (
     )
     select s.id, s.attempt, f.stage, f.kind, f.message, f.provider, f.status, f.code, f.request_id, s.status <> 'FAILED'
     from settled as s
-    join locked as h using (id)
-    cross join lateral jsonb_to_record(h.failure) as f (
+    cross join lateral jsonb_to_record(s.failure) as f (
         stage text, kind text, message text, provider text, status integer, code text, request_id text
     )
-    where h.failure is not null
+    where s.failure is not null
 ),
 
 -- The claim charged an estimate. A DONE attempt costs what it used, at least a tenth of a post. A job that is requeued
@@ -70,7 +69,7 @@ billed as (
                 sum(
                     case
                         when s.status = 'DONE' then greatest(u.now, 0.1)
-                        when s.status in ('SCHEDULED', 'PENDING') and h.failure is null then u.now
+                        when s.status in ('SCHEDULED', 'PENDING') and s.failure is null then u.now
                         else greatest(u.now, s.charged)
                     end - s.charged
                 )
@@ -79,7 +78,6 @@ billed as (
         count(*) filter (where s.status = 'DONE' and u.in_all > 0),
         coalesce(sum(u.in_all) filter (where s.status = 'DONE' and u.in_all > 0), 0)
     from settled as s
-    join locked as h using (id)
     cross join lateral (
         select
             least(100000, coalesce(sum(c.tokens_in + c.tokens_out), 0) / standard_blog_tokens()) as in_all,
