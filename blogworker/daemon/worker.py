@@ -108,7 +108,6 @@ class Worker:
 
     @property
     def in_flight(self) -> int:
-        """Return how many claimed jobs have not ended. Some may still wait for their slot."""
         return len(self._running)
 
     @property
@@ -232,9 +231,7 @@ class Worker:
         """Run one attempt until its outcome is stored."""
         started = monotonic()
         attempt = (claim.job_id, claim.attempt)
-        structlog.contextvars.bind_contextvars(  # for this task: the job ends with it
-            job_id=claim.job_id, instance_id=claim.instance_id, attempt=claim.attempt
-        )
+        structlog.contextvars.bind_contextvars(**claim.names)  # for this task, which ends with the job
         with gathered() as facts, tracing.attempt(claim):
             try:
                 outcome: Outcome | None = Cancel()

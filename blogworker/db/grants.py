@@ -43,7 +43,7 @@ LINE = "ready ready_at at_cap capped_until virtual_time turn_cost"
 PAUSE = "paused_at pause_reason resume_at"
 CLAIM = (
     "status stage attempt failures rescues lone_rescues line run_at worker_id claimed_at error charged finished_at "
-    "held_usd"
+    "held_usd first_turn"
 )
 SITE = (
     "name plan settings weight priority max_in_flight max_pending own_weight own_priority own_max_in_flight "

@@ -54,6 +54,11 @@ class Claim:
     site_unreadable: str | None = None  # the same for its site's settings
 
     @property
+    def names(self) -> dict[str, int | str]:
+        """Return what identifies the attempt in log lines."""
+        return {"job_id": self.job_id, "instance_id": self.instance_id, "attempt": self.attempt}
+
+    @property
     def publish_left_s(self) -> float:
         """Return the seconds from now until the post may be published; 0 if it may be."""
         return max(0.0, (self.publish_in_s or 0.0) - (monotonic() - self.known_at))

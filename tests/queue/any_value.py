@@ -78,6 +78,7 @@ BLOG = {
     "idempotency_key": ("text", texts),
     "held_usd": ("numeric", numerics),
     "charged": ("real", floats),
+    "first_turn": ("double precision", floats),
     "publish_mode": ("text", known("publish", "draft")),
     "added_by": ("text", texts),
 }

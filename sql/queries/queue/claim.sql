@@ -265,6 +265,8 @@ served as (
             -- jobs, and the next claim follows at once. If the line is longer than the slots, a site gets its weight
             -- divided by the smallest weight: with one job per claim, weights 0.5 and 1 would be served equally.
             case
+                when not l.in_line and %(stages)s::text[] is not null
+                    then %(site_window)s::integer -- its jobs have their turns already
                 when (select count(*) from line) < %(slots)s::integer
                     then greatest(
                         1,
@@ -302,19 +304,21 @@ waiting as (
         row_number() over (partition by v.instance_id order by j.line desc, j.priority desc, j.id) as turn,
         v.virtual_time,
         v.weight,
-        v.turn_cost
+        v.turn_cost,
+        j.first_turn
     from served as v
     cross join lateral (
-        select f.id, f.line, f.priority
+        select f.id, f.line, f.priority, f.first_turn
         from (
             select
                 m.id,
                 m.line,
                 m.priority,
+                m.first_turn,
                 row_number() over (partition by m.line order by m.priority desc, m.id) as nth
             from (
                 (
-                    select g.id, g.line, g.priority, false as passed_over
+                    select g.id, g.line, g.priority, null::double precision as first_turn, false as passed_over
                     from blog_generations as g
                     where
                         g.instance_id = v.instance_id
@@ -324,13 +328,14 @@ waiting as (
                     limit greatest(v.share, 0) + 1
                 )
                 union all
-                select p.id, p.line, p.priority, p.passed_over
+                select p.id, p.line, p.priority, p.first_turn, p.passed_over
                 from open as o
                 cross join lateral (
                     select
                         g.id,
                         g.line,
                         g.priority,
+                        g.first_turn,
                         case
                             when g.line = 0 and (%(shop)s::boolean is not null or v.publish_room <= 0)
                                 then coalesce(%(shop)s::boolean <> needs_shop(g), false)
@@ -354,10 +359,15 @@ waiting as (
     ) as j
 ),
 
+-- Where later stages have workers of their own, one virtual time cannot order the claims of all stages: it follows the
+-- stage that is claimed most. A job keeps the turn of its first claim, so that each stage serves sites as the first did.
 ranked as (
     select
         w.*,
-        w.virtual_time + w.turn * w.turn_cost / w.weight as served_at
+        coalesce(
+            case when w.line > 0 and %(stages)s::text[] is not null then w.first_turn end,
+            least(1e16, w.virtual_time + w.turn * w.turn_cost / w.weight)
+        ) as served_at
     from waiting as w
     where w.turn <= w.share
 ),
@@ -401,6 +411,7 @@ claimed as (
         attempt = g.attempt + 1,
         worker_id = %(worker_id)s::uuid,
         charged = h.turn_cost,
+        first_turn = coalesce(g.first_turn, h.served_at),
         -- The next two as guard_update would: it is not called then.
         claimed_at = now(),
         line = null
