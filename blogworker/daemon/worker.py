@@ -161,12 +161,10 @@ class Worker:
 
     async def _idle(self, backoff: ClaimBackoff, seconds: float) -> None:
         """Sleep until a wake-up, or until it is time to poll."""
-        woken = False
         self._progress.expect("claim", seconds)
-        with move_on_after(seconds):
+        with move_on_after(seconds) as idle:
             await self._woken.wait()
-            woken = True
-        backoff.end_idle(woken=woken)
+        backoff.end_idle(woken=not idle.cancelled_caught)
 
     async def _wait_for_slot(self) -> None:
         while not self._slots.has_room:
@@ -236,8 +234,7 @@ class Worker:
             try:
                 outcome: Outcome | None = Cancel()
                 with self._running[attempt]:
-                    in_time = await self._slots.wait_for_slot(attempt)
-                    outcome = await self._attempt(claim, saved, probe_claim) if in_time else Release()
+                    outcome = await self._attempt(claim, saved, probe_claim)
                 if isinstance(outcome, Done):
                     self._health.compatibility.job_succeeded()
                 if isinstance(outcome, Cancel) and attempt in self._released:
@@ -284,6 +281,8 @@ class Worker:
             return PauseSite(Failure(claim.stage, "Unreadable", claim.site_unreadable))
         try:
             async with self._gate.probing(probe_claim):
+                if not await self._slots.wait_for_slot((claim.job_id, claim.attempt)):
+                    return Release()
                 outcome = await self._pipeline(claim, saved, partial(self.enter, claim))
         except LeaseLost:
             return None

@@ -80,11 +80,11 @@ def move(outcome: Outcome) -> Move:
 class Settler:
     """Sends outcomes to the database. Outcomes that arrive during a statement go together in the next one.
 
-    A statement begins GATHER_S after the one before, unless GATHER_MOST outcomes wait for it. So a busy worker settles
-    many attempts at once, and the outcome of a blog is not held up. `database` retries while the
+    A statement begins GATHER_S after the one before at the earliest, unless GATHER_MOST outcomes wait for it. So a busy
+    worker settles many attempts at once, and the outcome of a blog is not held up. `database` retries while the
     database is unavailable. A row that another transaction has locked is sent again later, and only its own slot waits.
-    `strict` raises when the database is incompatible, to distinguish a row that a trigger refuses from a
-    statement that the database refuses; by default it is `database`.
+    `strict` raises when the database is incompatible, to distinguish a row that a trigger refuses from a statement that
+    the database refuses; by default it is `database`.
     """
 
     def __init__(self, database: Runner, worker_id: UUID, *, strict: Runner | None = None) -> None:
