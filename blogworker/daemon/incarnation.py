@@ -131,10 +131,12 @@ class Incarnation:
         self._restore: Restore | None = None  # the latest one when this lease began
 
     def drain(self, timeout_s: float) -> None:
-        """Stop claiming. Running jobs may continue for `timeout_s`, then they are released."""
+        """Stop claiming, and release what was claimed ahead. Running jobs may continue for `timeout_s`, then they are
+        released."""
         self._drain_until = current_time() + timeout_s
         self._registering.cancel()
         self._claiming.cancel()
+        self.worker.release_running(ahead=True)
         self._set_jobs_deadline()
 
     @property

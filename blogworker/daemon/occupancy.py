@@ -164,7 +164,7 @@ class Occupancy:
     def ending(self, attempt: Attempt) -> None:
         """Note that the outcome of a running job is being stored."""
         group = self._of_attempt[attempt]
-        if attempt in group.running:
+        if group.ahead.pop(attempt, None) is None:
             group.ending.add(attempt)
             group.note_end()
             group.admit()
@@ -176,6 +176,10 @@ class Occupancy:
         group.ending.discard(attempt)
         group.ahead.pop(attempt, None)
         group.admit()
+
+    def ahead(self) -> list[Attempt]:
+        """Return the attempts that were claimed ahead and have no slot yet."""
+        return [attempt for group in self._groups for attempt in group.ahead]
 
     @property
     def used(self) -> int:

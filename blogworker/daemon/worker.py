@@ -124,9 +124,11 @@ class Worker:
         for scope in [scope for (job_id, _), scope in self._running.items() if job_id in unwanted]:
             scope.cancel()
 
-    def release_running(self) -> int:
-        """Stop all running jobs and requeue them without using an attempt. Return how many."""
-        running = {attempt: scope for attempt, scope in self._running.items() if not scope.cancel_called}
+    def release_running(self, *, ahead: bool = False) -> int:
+        """Stop all jobs, or only those that wait for a slot, and requeue them without using an attempt. Return how
+        many."""
+        running = {attempt: self._running[attempt] for attempt in (self._slots.ahead() if ahead else self._running)}
+        running = {attempt: scope for attempt, scope in running.items() if not scope.cancel_called}
         self._released |= running.keys()
         for scope in running.values():
             scope.cancel()
@@ -220,10 +222,9 @@ class Worker:
 
     async def _release(self, claims: Iterable[Claim], probe_claim: ProbeClaim | None) -> None:
         with move_on_after(RELEASE_GRACE_S, shield=True):
-            for claim in claims:
-                await self._settler.settle(claim, Release())
             if probe_claim is not None:
                 await self._gate.return_probe_claim(probe_claim)
+            await self._settler.settle_all(claims, Release())
 
     async def _run(self, claim: Claim, saved: Mapping[str, Output], probe_claim: ProbeClaim | None) -> None:
         """Run one attempt until its outcome is stored."""

@@ -39,11 +39,11 @@ class Role:
 READS = ("last_error_kind", "mentions", "site_has_pending", "site_in_flight")
 ENQUEUES = ("enqueue_blog", "enqueue_blogs", "create_sites", "require_room")
 ALL = ("INSERT", "UPDATE", "DELETE")
-LINE = "ready ready_at at_cap capped_until virtual_time turn_cost"
+LINE = "ready ready_at at_cap capped_until virtual_time stage_times turn_cost"
 PAUSE = "paused_at pause_reason resume_at"
 CLAIM = (
     "status stage attempt failures rescues lone_rescues line run_at worker_id claimed_at error charged finished_at "
-    "held_usd first_turn"
+    "held_usd"
 )
 SITE = (
     "name plan settings weight priority max_in_flight max_pending own_weight own_priority own_max_in_flight "
@@ -59,6 +59,7 @@ WORKER = Role(
         "blog_generations": (f"UPDATE {CLAIM}",),
         "sites": (f"UPDATE {LINE} {PAUSE}",),
         "turns": ("UPDATE",),
+        "stage_clocks": ("UPDATE",),
         "site_arrivals": ALL,
         "site_bills": ALL,
         "generation_stages": ("INSERT", "UPDATE"),

@@ -15,8 +15,9 @@ Service is measured in standard posts of 6,000 tokens. A claim charges the avera
 attempt writes a *bill* for the difference to the real usage, and `reconcile_sites` books the bills within a second. So
 a site's weight is its share of the tokens, however well the average predicts and however many claims a job needs.
 
-Where workers run only some stages, a job keeps the turn of its first claim (`first_turn`), and later stages serve jobs
-in that order. So finished posts follow the weights too, even if jobs pile up before a later stage.
+Claims of later stages alone (workers with stages of their own, or an open breaker) do not order sites by
+`virtual_time`, which follows the stage that is claimed most. Each of these stages has its own clock (`stage_clocks`,
+`sites.stage_times`). So finished posts follow the weights too, even if jobs pile up before a later stage.
 
 Jobs that wait for a quota wait in this line, not in slots: a claim takes only jobs that can continue within a few
 seconds. New jobs start at the rate of the narrowest quota (`stage_rooms` in `sql/schema/gate.sql`). During those

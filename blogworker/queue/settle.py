@@ -1,10 +1,11 @@
 """Settle attempts: store the outcome of each attempt, many outcomes in one statement."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, assert_never
 from uuid import UUID
 
-from anyio import Event, current_time, move_on_after, sleep
+from anyio import Event, create_task_group, current_time, move_on_after, sleep
 from psycopg import Error
 from psycopg.types.json import Json
 
@@ -110,6 +111,12 @@ class Settler:
                 self._many.set()
         await settlement.stored.wait()
         return settlement.status
+
+    async def settle_all(self, claims: Iterable[Claim], outcome: Outcome) -> None:
+        """Store the same outcome for all these attempts."""
+        async with create_task_group() as tasks:
+            for claim in claims:
+                tasks.start_soon(self.settle, claim, outcome)
 
     async def run(self) -> None:
         """Send waiting outcomes, forever."""

@@ -62,6 +62,8 @@ create table sites (
     at_cap boolean not null default false, -- ready, but as many of its jobs run as may
     capped_until timestamptz, -- a site at its cap is checked again then; null: only when one of its jobs ends
     virtual_time double precision not null default 0, -- service received, in standard posts per unit of weight
+    -- The same for claims of later stages alone, for each stage from 1 to 4 by the clock of that stage (stage_clocks).
+    stage_times double precision[],
     -- A moving average of what one job of the site costs, in standard posts. Bounded, so that one odd job neither
     -- starves its site nor frees it.
     turn_cost real not null default 1 check (turn_cost between 0.1 and 100),
@@ -76,6 +78,9 @@ create table sites (
     ),
     constraint weight_is_at_least_a_thousandth check (weight >= 0.001),
     constraint virtual_time_can_be_added_to check (virtual_time between 0 and 1e15),
+    constraint stage_times_are_four_times check (
+        cardinality(stage_times) = 4 and 0 <= all (stage_times) and 1e15 >= all (stage_times)
+    ),
     constraint budgets_are_bounded check (budget_day_usd < 1e8 and budget_month_usd < 1e8),
     constraint times_are_date_times check (
         least(paused_at, created_at, ready_at, resume_at, capped_until) >= '0001-01-01 00:00:00+00'
@@ -297,9 +302,6 @@ create table blog_generations (
     worker_id uuid,
     attempt integer not null default 0 check (attempt >= 0), -- claims so far: the fencing token, never decreases
     charged real, -- the turn cost that its site was charged for this attempt
-    -- Its turn at its first claim (virtual time of its site). Where workers run only some stages, later stages serve jobs
-    -- in this order. Null: not claimed yet, or its last attempt failed.
-    first_turn double precision,
     held_usd numeric, -- the most that the attempt in held_for is expected to cost
     held_for integer,
 
@@ -327,7 +329,6 @@ create table blog_generations (
     constraint costs_are_bounded check (
         held_usd between 0 and 1000000 and charged between 0 and 1000
     ),
-    constraint first_turn_is_bounded check (first_turn between 0 and 1e16),
     constraint run_at_is_a_date_time check (
         run_at between '0001-01-01 00:00:00+00' and '9999-12-31 23:59:59.999999+00'
     ),
@@ -566,6 +567,20 @@ insert into turns select format('%s %s', kind, n) from unnest(array['budget', 't
 create trigger replace_seeded_row before insert on turns
 for each row when (restoring()) execute function replace_seeded_row('name');
 
+-- The clock of each later stage, for claims of later stages alone: when the job that it served last started, as in
+-- sites.stage_times.
+create table stage_clocks (
+    line smallint primary key check (line between 1 and 4),
+    virtual_time double precision not null default 0,
+
+    constraint virtual_time_can_be_added_to check (virtual_time between 0 and 1e15)
+) with (fillfactor = 50);
+
+insert into stage_clocks (line) select generate_series(1, 4);
+
+create trigger replace_seeded_row before insert on stage_clocks
+for each row when (restoring()) execute function replace_seeded_row('line');
+
 -- Waits for a turn, and keeps it until the transaction ends.
 -- Takes  kind; site: null for a turn of the fleet. Sites share 256 turns of each kind.
 create function take_turn(kind text, site text) returns void language plpgsql volatile as $$
@@ -592,7 +607,6 @@ begin
     new.held_usd := null; -- written by hold_budget for an attempt in progress
     new.held_for := null;
     new.charged := null;
-    new.first_turn := null;
     if not exists (select from sites as s where s.instance_id = new.instance_id) then -- cheaper than a void insert
         insert into sites (instance_id) values (new.instance_id) on conflict do nothing;
     end if;
@@ -656,7 +670,6 @@ begin
         new.failures := 0; -- a person's retry: a full set of attempts again
         new.rescues := 0;
         new.lone_rescues := 0;
-        new.first_turn := null;
         new.error := null;
         new.cancel_requested_at := null;
         perform forget_rejected_work(old.id, old.stage);
@@ -5044,6 +5057,7 @@ begin
     new.at_cap := false;
     new.capped_until := null;
     new.virtual_time := 0;
+    new.stage_times := null;
     new.turn_cost := 1;
     new.paused_for := null;
     return new;

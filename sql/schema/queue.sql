@@ -53,9 +53,6 @@ create table blog_generations (
     worker_id uuid,
     attempt integer not null default 0 check (attempt >= 0), -- claims so far: the fencing token, never decreases
     charged real, -- the turn cost that its site was charged for this attempt
-    -- Its turn at its first claim (virtual time of its site). Where workers run only some stages, later stages serve jobs
-    -- in this order. Null: not claimed yet, or its last attempt failed.
-    first_turn double precision,
     held_usd numeric, -- the most that the attempt in held_for is expected to cost
     held_for integer,
 
@@ -83,7 +80,6 @@ create table blog_generations (
     constraint costs_are_bounded check (
         held_usd between 0 and 1000000 and charged between 0 and 1000
     ),
-    constraint first_turn_is_bounded check (first_turn between 0 and 1e16),
     constraint run_at_is_a_date_time check (
         run_at between '0001-01-01 00:00:00+00' and '9999-12-31 23:59:59.999999+00'
     ),
@@ -322,6 +318,20 @@ insert into turns select format('%s %s', kind, n) from unnest(array['budget', 't
 create trigger replace_seeded_row before insert on turns
 for each row when (restoring()) execute function replace_seeded_row('name');
 
+-- The clock of each later stage, for claims of later stages alone: when the job that it served last started, as in
+-- sites.stage_times.
+create table stage_clocks (
+    line smallint primary key check (line between 1 and 4),
+    virtual_time double precision not null default 0,
+
+    constraint virtual_time_can_be_added_to check (virtual_time between 0 and 1e15)
+) with (fillfactor = 50);
+
+insert into stage_clocks (line) select generate_series(1, 4);
+
+create trigger replace_seeded_row before insert on stage_clocks
+for each row when (restoring()) execute function replace_seeded_row('line');
+
 -- Waits for a turn, and keeps it until the transaction ends.
 -- Takes  kind; site: null for a turn of the fleet. Sites share 256 turns of each kind.
 create function take_turn(kind text, site text) returns void language plpgsql volatile as $$
@@ -348,7 +358,6 @@ begin
     new.held_usd := null; -- written by hold_budget for an attempt in progress
     new.held_for := null;
     new.charged := null;
-    new.first_turn := null;
     if not exists (select from sites as s where s.instance_id = new.instance_id) then -- cheaper than a void insert
         insert into sites (instance_id) values (new.instance_id) on conflict do nothing;
     end if;
@@ -412,7 +421,6 @@ begin
         new.failures := 0; -- a person's retry: a full set of attempts again
         new.rescues := 0;
         new.lone_rescues := 0;
-        new.first_turn := null;
         new.error := null;
         new.cancel_requested_at := null;
         perform forget_rejected_work(old.id, old.stage);

@@ -68,6 +68,7 @@ begin
     new.at_cap := false;
     new.capped_until := null;
     new.virtual_time := 0;
+    new.stage_times := null;
     new.turn_cost := 1;
     new.paused_for := null;
     return new;

@@ -60,6 +60,8 @@ create table sites (
     at_cap boolean not null default false, -- ready, but as many of its jobs run as may
     capped_until timestamptz, -- a site at its cap is checked again then; null: only when one of its jobs ends
     virtual_time double precision not null default 0, -- service received, in standard posts per unit of weight
+    -- The same for claims of later stages alone, for each stage from 1 to 4 by the clock of that stage (stage_clocks).
+    stage_times double precision[],
     -- A moving average of what one job of the site costs, in standard posts. Bounded, so that one odd job neither
     -- starves its site nor frees it.
     turn_cost real not null default 1 check (turn_cost between 0.1 and 100),
@@ -74,6 +76,9 @@ create table sites (
     ),
     constraint weight_is_at_least_a_thousandth check (weight >= 0.001),
     constraint virtual_time_can_be_added_to check (virtual_time between 0 and 1e15),
+    constraint stage_times_are_four_times check (
+        cardinality(stage_times) = 4 and 0 <= all (stage_times) and 1e15 >= all (stage_times)
+    ),
     constraint budgets_are_bounded check (budget_day_usd < 1e8 and budget_month_usd < 1e8),
     constraint times_are_date_times check (
         least(paused_at, created_at, ready_at, resume_at, capped_until) >= '0001-01-01 00:00:00+00'

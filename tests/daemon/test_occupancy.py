@@ -220,7 +220,9 @@ async def test_a_job_that_waits_too_long_for_its_slot_has_none(clock, monkeypatc
     slots.start((2, 1), "source")
 
     assert not await slots.wait_for_slot((2, 1))
-    slots.end((2, 1))
+    slots.ending((2, 1))
     slots.end((1, 1))
+    assert not slots.has_slot((2, 1)), "it ends"
+    slots.end((2, 1))
     slots.start((3, 1), "source")
     assert await slots.wait_for_slot((3, 1))

@@ -94,6 +94,21 @@ async def test_a_job_that_was_claimed_ahead_starts_when_a_slot_is_free(bench: Be
     assert [(job["status"], job["attempt"]) for job in await bench.jobs()] == [("DONE", 1)] * 3
 
 
+async def test_a_worker_that_drains_starts_nothing_that_was_claimed_ahead(bench: Bench, monkeypatch) -> None:
+    ahead = 2
+    monkeypatch.setattr(occupancy._Group, "ends_soon", lambda group: ahead)
+    await bench.add("a", "a", "a")
+    stage = Stage()
+
+    async with bench.working(stage, slots=1) as (worker, _):
+        await until(lambda: worker.in_flight == 3)
+        ahead = 0
+        assert worker.release_running(ahead=True) == 2
+        await until(lambda: worker.in_flight == 1)
+        assert await bench.statuses() == ["PROCESSING", "PENDING", "PENDING"]
+        assert len(stage.started) == 1
+
+
 async def test_a_job_that_was_claimed_ahead_and_gets_no_slot_goes_back_to_the_line(bench: Bench, monkeypatch) -> None:
     """It has used no attempt, and another worker may take it."""
     ahead = 1

@@ -62,6 +62,8 @@ DEEDS = {
     "truncate blog_generations cascade": "",
     "lock table blog_generations in access exclusive mode": "O",  # whoever may DELETE can
     "select from turns for no key update": "W",
+    "select from stage_clocks for no key update": "W",
+    "update stage_clocks set virtual_time = 5": "W",
     "update fleet_budget set day_usd = null": "O",
     "insert into stage_pauses (stage, reason) values ('image', 'r')": "O",
     "delete from stage_pauses": "O",

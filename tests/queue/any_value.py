@@ -55,6 +55,10 @@ booleans = st.sampled_from(["true", "false"])
 ids = st.uuids().map(str)
 
 
+def array(values: list[str]) -> str:
+    return "{" + ",".join(values) + "}"
+
+
 def known(*names: str) -> st.SearchStrategy[str]:
     return st.sampled_from(names) | texts
 
@@ -78,7 +82,6 @@ BLOG = {
     "idempotency_key": ("text", texts),
     "held_usd": ("numeric", numerics),
     "charged": ("real", floats),
-    "first_turn": ("double precision", floats),
     "publish_mode": ("text", known("publish", "draft")),
     "added_by": ("text", texts),
 }
@@ -89,6 +92,7 @@ SITE = {
     "pause_reason": ("text", texts),
     "paused_for": ("text", texts),
     "virtual_time": ("double precision", floats),
+    "stage_times": ("double precision[]", st.lists(floats, min_size=3, max_size=4).map(array)),
     **dict.fromkeys(("weight", "turn_cost", "own_weight", "own_quota_share"), ("real", floats)),
     **dict.fromkeys(("priority", "own_priority"), ("smallint", integers)),
     **dict.fromkeys(

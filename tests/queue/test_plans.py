@@ -68,6 +68,21 @@ async def test_a_hot_statement_uses_its_indexes(large, hot):
         assert used >= set(hot.indexes)
 
 
+async def test_a_claim_finds_each_job_by_its_id_also_after_a_quiet_night(large):
+    """Statistics that know of no waiting job made each job of a claim read the index of all waiting jobs: with 100,000
+    of them, a claim took 0.4 s instead of 0.01."""
+    await large.execute("set local session_replication_role = replica")
+    await large.execute("delete from blog_generations where status in ('PENDING', 'PROCESSING')")
+    await large.execute("set local session_replication_role = origin")
+    await large.execute("analyze blog_generations")
+
+    for hot in (hot for hot in HOT if hot.name == "queue/claim"):
+        for nodes in (await plan(large, hot), await plan_for_any_parameters(large, hot)):
+            locked = [node for node in nodes if str(node.get("Alias", "")).startswith("by_id")]
+            assert locked
+            assert {node["Index Name"] for node in locked} == {"blog_generations_pkey"}
+
+
 FENCED = [hot for hot in HOT if "is_attempt(" in query(hot.name)]
 FENCE_CALL = re.compile(r"is_attempt\(g, ([^,]+), ([^,]+), ([^)]+\)s)\)")
 SPELLED = r"g.id = \1::bigint and g.attempt = \2::integer and g.worker_id = \3::uuid and g.status = 'PROCESSING'"

@@ -20,7 +20,7 @@ from .conftest import Psql, register
 
 pytestmark = pytest.mark.anyio
 
-SEEDED = "provider_health, fleet_budget, queue_gauge, turns, plans, database_history, {}"
+SEEDED = "provider_health, fleet_budget, queue_gauge, turns, stage_clocks, plans, database_history, {}"
 LIFE = """
 insert into plans (name, weight, max_pending, budget_day_usd) values ('trial', 0.5, 40, 1);
 update plans set budget_month_usd = 90 where name = 'premium';

@@ -99,6 +99,20 @@ async def test_a_busy_worker_gathers_outcomes(psql, database, claimer, monkeypat
     assert counted.statements == 2
 
 
+async def test_jobs_that_are_released_together_are_few_statements(psql, database, claimer):
+    await psql.insert("shop", 100)
+    counted = Counted(database)
+    settler = Settler(counted, claimer.worker_id)
+
+    async with create_task_group() as keepers:
+        keepers.start_soon(settler.run)
+        await settler.settle_all((await claimer(100, 100)).claims, Release())
+        keepers.cancel_scope.cancel()
+
+    assert counted.statements <= 2
+    assert await psql.value("select count(*) from blog_generations where status = 'PENDING'") == 100
+
+
 async def test_an_outcome_alone_is_sent_at_once(psql, database, claimer):
     """Nothing was sent shortly before, so it does not wait for others."""
     await psql.insert("shop", 1)

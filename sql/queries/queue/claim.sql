@@ -13,7 +13,8 @@
 --        boolean: sites or jobs were left out because other transactions have locked them, so another claim within
 --        milliseconds may find more; look_in_s: when to claim again for jobs that wait for a quota, null = no job does;
 --        scanned_to.
--- Locks  sites, then their jobs, skipping those that other transactions have locked: it never waits.
+-- Locks  sites, then their jobs, then clocks of stages, skipping those that other transactions have locked: it never
+--        waits.
 --
 -- The cost does not grow with the backlog: the line of sites is read from its head, and the jobs of each site from
 -- theirs. Unfinished jobs go before new jobs of the same site. If some stages are closed, sites come from the head of
@@ -95,11 +96,12 @@ gates as materialized (
             select count(*)
             from (select from sites as s where is_in_line(s) limit 2) as two
         ) < 2 as lone, -- at most one site waits
-        %(buckets)s::text[] is not null as paced
+        %(buckets)s::text[] is not null as paced,
+        coalesce('source' <> all (%(stages)s::text[]), false) as later -- only jobs that have begun
 ),
 
 line as (
-    select s.instance_id, s.virtual_time, s.weight, s.max_in_flight, s.turn_cost, true as in_line
+    select s.instance_id, s.virtual_time, s.weight, s.max_in_flight, s.turn_cost, s.stage_times, true as in_line
     from sites as s
     where
         is_in_line(s)
@@ -146,7 +148,7 @@ scanned as (
 ),
 
 part_done as (
-    select s.instance_id, s.virtual_time, s.weight, s.max_in_flight, s.turn_cost, false as in_line
+    select s.instance_id, s.virtual_time, s.weight, s.max_in_flight, s.turn_cost, s.stage_times, false as in_line
     from sites as s
     where
         s.instance_id = any (array(select n.instance_id from scanned as n)) -- uses the primary key
@@ -265,8 +267,7 @@ served as (
             -- jobs, and the next claim follows at once. If the line is longer than the slots, a site gets its weight
             -- divided by the smallest weight: with one job per claim, weights 0.5 and 1 would be served equally.
             case
-                when not l.in_line and %(stages)s::text[] is not null
-                    then %(site_window)s::integer -- its jobs have their turns already
+                when t.later then %(site_window)s::integer -- the clocks of the stages decide
                 when (select count(*) from line) < %(slots)s::integer
                     then greatest(
                         1,
@@ -305,20 +306,20 @@ waiting as (
         v.virtual_time,
         v.weight,
         v.turn_cost,
-        j.first_turn
+        row_number() over (partition by v.instance_id, j.line order by j.priority desc, j.id) as turn_at_stage,
+        v.stage_times[j.line] as stage_time
     from served as v
     cross join lateral (
-        select f.id, f.line, f.priority, f.first_turn
+        select f.id, f.line, f.priority
         from (
             select
                 m.id,
                 m.line,
                 m.priority,
-                m.first_turn,
                 row_number() over (partition by m.line order by m.priority desc, m.id) as nth
             from (
                 (
-                    select g.id, g.line, g.priority, null::double precision as first_turn, false as passed_over
+                    select g.id, g.line, g.priority, false as passed_over
                     from blog_generations as g
                     where
                         g.instance_id = v.instance_id
@@ -328,14 +329,13 @@ waiting as (
                     limit greatest(v.share, 0) + 1
                 )
                 union all
-                select p.id, p.line, p.priority, p.first_turn, p.passed_over
+                select p.id, p.line, p.priority, p.passed_over
                 from open as o
                 cross join lateral (
                     select
                         g.id,
                         g.line,
                         g.priority,
-                        g.first_turn,
                         case
                             when g.line = 0 and (%(shop)s::boolean is not null or v.publish_room <= 0)
                                 then coalesce(%(shop)s::boolean <> needs_shop(g), false)
@@ -359,47 +359,65 @@ waiting as (
     ) as j
 ),
 
--- Where later stages have workers of their own, one virtual time cannot order the claims of all stages: it follows the
--- stage that is claimed most. A job keeps the turn of its first claim, so that each stage serves sites as the first did.
+-- Claims of later stages alone have a clock for each stage, because one virtual time cannot order the claims of all
+-- stages: it follows the stage that is claimed most. This is start-time fair queueing (Goyal, Vin and Cheng 1996): a job
+-- starts at the end of the last one of its site, but not before the start of the last one of any site. So a site that had
+-- nothing to claim has no credit. starts_at is by the clock of the stage, place by the time since its last start.
 ranked as (
     select
         w.*,
-        coalesce(
-            case when w.line > 0 and %(stages)s::text[] is not null then w.first_turn end,
-            least(1e16, w.virtual_time + w.turn * w.turn_cost / w.weight)
-        ) as served_at
+        n.starts_at,
+        case
+            when t.later then n.starts_at - n.clock
+            else w.virtual_time + w.turn * w.turn_cost / w.weight
+        end as place,
+        w.virtual_time + w.turn * w.turn_cost / w.weight as served_at
     from waiting as w
+    cross join gates as t
+    left join stage_clocks as k on k.line = w.line and t.later
+    cross join lateral (
+        select
+            coalesce(k.virtual_time, 0) as clock,
+            least(
+                1e15, greatest(k.virtual_time, w.stage_time, 0) + (w.turn_at_stage - 1) * w.turn_cost / w.weight
+            ) as starts_at
+    ) as n
     where w.turn <= w.share
 ),
 
 -- The jobs that the shared quotas allow, in the order of turns. Stages may share a bucket, as source and ideas do.
 chosen as (
-    select r.id, r.instance_id, r.turn_cost, r.turn, r.served_at
+    select r.id, r.instance_id, r.turn_cost, r.turn, r.served_at, r.place, r.line, r.starts_at, r.ends_at
     from (
         select
             k.*,
+            least(1e15, k.starts_at + k.turn_cost / k.weight) as ends_at,
             o.calls,
             o.starts,
-            row_number() over (partition by o.bucket order by k.served_at, k.turn) as nth_call,
-            row_number() over (partition by k.line order by k.served_at, k.turn) as nth_at_stage
+            row_number() over (partition by o.bucket order by k.place, k.turn) as nth_call,
+            row_number() over (partition by k.line order by k.place, k.turn) as nth_at_stage
         from ranked as k
         join open as o using (line)
     ) as r
     where
         (r.calls is null or r.nth_call <= r.calls)
         and (r.starts is null or r.nth_at_stage <= r.starts)
-    order by r.served_at, r.turn
+    order by r.place, r.turn
     limit %(slots)s::integer
 ),
 
 -- One job at a time: the planner expects one row here, and would compare each job with each in every later join.
 locked as (
-    select c.turn_cost, c.served_at, c.turn, g.id
+    select c.turn_cost, c.served_at, c.turn, c.place, c.line, c.starts_at, c.ends_at, g.id
     from (select * from chosen order by id) as c
     cross join lateral (
-        select n.id
-        from blog_generations as n
-        where n.id = c.id and is_claimable(n) and n.attempt < 2000000000 -- close to the maximum of the column
+        select by_id.id
+        from blog_generations as by_id
+        where
+            by_id.id = c.id
+            and by_id.status || '' = 'PENDING' -- is_claimable, by the primary key: each scan of a partial index reads all of it
+            and by_id.line >= 0
+            and by_id.attempt < 2000000000 -- close to the maximum of the column
         for update skip locked
     ) as g
 ),
@@ -411,13 +429,12 @@ claimed as (
         attempt = g.attempt + 1,
         worker_id = %(worker_id)s::uuid,
         charged = h.turn_cost,
-        first_turn = coalesce(g.first_turn, h.served_at),
         -- The next two as guard_update would: it is not called then.
         claimed_at = now(),
         line = null
     from locked as h
     where g.id = h.id
-    returning g.*, h.served_at, h.turn
+    returning g.*, h.served_at, h.turn, h.place, h.line as claimed_at_line, h.starts_at, h.ends_at
 ),
 
 tally as (
@@ -429,16 +446,24 @@ tally as (
         max(u.in_flight) as in_flight,
         sum(u.taken) as taken,
         sum(u.offered) as offered,
-        sum(u.found) as found
+        sum(u.found) as found,
+        array[
+            max(u.ends_at) filter (where u.line = 1),
+            max(u.ends_at) filter (where u.line = 2),
+            max(u.ends_at) filter (where u.line = 3),
+            max(u.ends_at) filter (where u.line = 4)
+        ] as stage_times
     from (
-        select v.instance_id, v.in_line, v.turn_cost, v.max_in_flight, v.in_flight, 0 as taken, 0 as offered, 0 as found
+        select
+            v.instance_id, v.in_line, v.turn_cost, v.max_in_flight, v.in_flight, 0 as taken, 0 as offered, 0 as found,
+            null::smallint as line, null::double precision as ends_at
         from served as v
         union all
-        select c.instance_id, null, null, null, null, 1, 0, 0 from claimed as c
+        select c.instance_id, null, null, null, null, 1, 0, 0, c.claimed_at_line, c.ends_at from claimed as c
         union all
-        select c.instance_id, null, null, null, null, 0, 1, 0 from chosen as c
+        select c.instance_id, null, null, null, null, 0, 1, 0, null, null from chosen as c
         union all
-        select w.instance_id, null, null, null, null, 0, 0, 1 from waiting as w
+        select w.instance_id, null, null, null, null, 0, 0, 1, null, null from waiting as w
     ) as u
     group by u.instance_id
 ),
@@ -483,6 +508,15 @@ charged as (
             when t.in_flight + t.taken >= t.max_in_flight then null
             when e.leaves is true
                 then clock_timestamp() + make_interval(secs => least(2, coalesce(%(patience_s)s::double precision, 5) / 5))
+        end,
+        stage_times = case
+            when (select g.later from gates as g) and t.taken > 0 then array[
+                greatest(s.stage_times[1], t.stage_times[1]),
+                greatest(s.stage_times[2], t.stage_times[2]),
+                greatest(s.stage_times[3], t.stage_times[3]),
+                greatest(s.stage_times[4], t.stage_times[4])
+            ]
+            else s.stage_times
         end
     from tally as t
     left join (
@@ -497,6 +531,20 @@ charged as (
             or t.max_in_flight is not null
             or e.leaves is true
         )
+),
+
+-- If another claim has locked the clock of a stage, it stays a little behind.
+clocks as (
+    update stage_clocks as k
+    set virtual_time = greatest(k.virtual_time, m.starts_at)
+    from (
+        select f.line
+        from stage_clocks as f
+        where (select g.later from gates as g)
+        for no key update skip locked
+    ) as f
+    join (select c.claimed_at_line as line, max(c.starts_at) as starts_at from claimed as c group by 1) as m using (line)
+    where k.line = f.line
 ),
 
 facts as (
@@ -573,4 +621,4 @@ left join claimed as c on true
 left join sites as s using (instance_id)
 left join scheduled_blogs as p on p.blog_generation_id = c.id
 -- Sites with equal turns in random order, otherwise the sites with the oldest backlogs would always be first.
-order by c.served_at, c.turn, random();
+order by c.place, c.turn, random();

@@ -34,7 +34,6 @@ settled as (
             else g.run_at
         end,
         error = h.error,
-        first_turn = case when not h.spent and h.failure is null then g.first_turn end,
         -- The rest as guard_update would: it is not called for a DONE job then, and corrects the others.
         worker_id = null,
         line = null,
