@@ -1,5 +1,6 @@
 """Claim jobs for one worker, and find out whether the queue is empty."""
 
+from collections import defaultdict
 from collections.abc import Collection
 from functools import partial
 from time import monotonic
@@ -53,7 +54,7 @@ class Claimer:
         self._name = name
         self.site_window = site_window
         self._suspects_only = suspects_only
-        self._scan = Scan()
+        self._scans: defaultdict[tuple[Stage, ...] | None, Scan] = defaultdict(Scan)  # by the stages of the claim
         self._stopped_by: str | None = None  # the error that fails every claim
         self._admits_from = 0.0
         self._lines = Sampler(LINES)
@@ -72,19 +73,18 @@ class Claimer:
             self._database,
             worker_id,
             site_window=self.site_window,
-            scan=self._scan,
             admits=admits,
             retires=False,
         )
         if (probe_claim := await self._gate.take_probe_claim(stages)) is not None:
             for only in probe_claim.filters:
-                found = self._answered(await take(slots=1, only=only), started)
+                found = self._answered(await take(slots=1, only=only, scan=Scan()), started)
                 if found.claims:
                     return found, probe_claim
             await self._gate.return_probe_claim(probe_claim)
         if (allowed := self._gate.claim_filter(stages)) is None:
             return NO_CLAIMS, None
-        return self._answered(await take(slots=slots, only=allowed), started), None
+        return self._answered(await take(slots=slots, only=allowed, scan=self._scans[allowed.stages]), started), None
 
     async def retire(self, found: Claimed) -> None:
         """Retire the sites that a claim has emptied. If that fails, a later claim finds them again."""

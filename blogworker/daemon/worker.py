@@ -8,7 +8,7 @@ from uuid import UUID
 
 import psycopg
 import structlog
-from anyio import CancelScope, Event, fail_after, get_cancelled_exc_class, move_on_after, sleep
+from anyio import CancelScope, Event, create_task_group, fail_after, get_cancelled_exc_class, move_on_after, sleep
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint_if_cancelled
 from psycopg_pool import PoolTimeout
@@ -125,8 +125,7 @@ class Worker:
             scope.cancel()
 
     def release_running(self, *, ahead: bool = False) -> int:
-        """Stop all jobs, or only those that wait for a slot, and requeue them without using an attempt. Return how
-        many."""
+        """Stop all jobs, or those claimed ahead, and requeue them without using an attempt. Return how many."""
         running = {attempt: self._running[attempt] for attempt in (self._slots.ahead() if ahead else self._running)}
         running = {attempt: scope for attempt, scope in running.items() if not scope.cancel_called}
         self._released |= running.keys()
@@ -222,9 +221,10 @@ class Worker:
 
     async def _release(self, claims: Iterable[Claim], probe_claim: ProbeClaim | None) -> None:
         with move_on_after(RELEASE_GRACE_S, shield=True):
-            if probe_claim is not None:
-                await self._gate.return_probe_claim(probe_claim)
-            await self._settler.settle_all(claims, Release())
+            async with create_task_group() as tasks:
+                tasks.start_soon(self._settler.settle_all, claims, Release())
+                if probe_claim is not None:
+                    await self._gate.return_probe_claim(probe_claim)
 
     async def _run(self, claim: Claim, saved: Mapping[str, Output], probe_claim: ProbeClaim | None) -> None:
         """Run one attempt until its outcome is stored."""

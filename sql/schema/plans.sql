@@ -48,6 +48,9 @@ begin
         using errcode = 'foreign_key_violation', hint = 'See `blogworker plans list`.';
     end if;
     new.weight := coalesce(new.own_weight, p.weight);
+    if tg_op = 'UPDATE' and new.weight <> old.weight then
+        new.stage_times := null; -- they are in units of the old weight
+    end if;
     new.priority := coalesce(new.own_priority, p.priority);
     new.max_pending := coalesce(new.own_max_pending, p.max_pending);
     new.budget_day_usd := coalesce(new.own_budget_day_usd, p.budget_day_usd);

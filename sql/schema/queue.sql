@@ -318,13 +318,13 @@ insert into turns select format('%s %s', kind, n) from unnest(array['budget', 't
 create trigger replace_seeded_row before insert on turns
 for each row when (restoring()) execute function replace_seeded_row('name');
 
--- The clock of each later stage, for claims of later stages alone: when the job that it served last started, as in
--- sites.stage_times.
+-- The clock of each later stage, for claims of later stages alone.
 create table stage_clocks (
     line smallint primary key check (line between 1 and 4),
-    virtual_time double precision not null default 0,
+    virtual_time double precision not null default 0, -- when the job that it served last started, as sites.stage_times
+    jobs double precision not null default 0, -- jobs that it has served, for taking turns with other stages
 
-    constraint virtual_time_can_be_added_to check (virtual_time between 0 and 1e15)
+    constraint times_can_be_added_to check (virtual_time between 0 and 1e15 and jobs between 0 and 1e15)
 ) with (fillfactor = 50);
 
 insert into stage_clocks (line) select generate_series(1, 4);

@@ -12,7 +12,7 @@ from blogworker.daemon import claimer as claimer_module
 from blogworker.daemon.worker import Pipeline
 from blogworker.db.pool import Database
 from blogworker.errors import LeaseLost
-from blogworker.queue.claim import Claimed, claim
+from blogworker.queue.claim import Claimed, ClaimFilter, Scan, claim
 from blogworker.queue.job import Claim, Done, Failure, Outcome, Reject, Retry, Wait
 
 from .bench import Bench, Stage, until
@@ -304,3 +304,21 @@ async def test_a_worker_survives_any_number_of_empty_claims(bench: Bench, monkey
 
     async with bench.working(Stage(), slots=1):
         await until(lambda: looks > 1_100)
+
+
+async def test_each_group_of_slots_scans_the_sites_by_itself(bench: Bench, monkeypatch) -> None:
+    """The scan of one would end where that of the other goes on, and each would see a part of the sites only."""
+    scans: dict[tuple[str, ...], list[Scan]] = {}
+
+    async def noted(*args: Any, only: ClaimFilter, scan: Scan, **more: Any) -> Claimed:
+        scans.setdefault(only.stages or (), []).append(scan)
+        return Claimed(claims=(), look_again=False)
+
+    monkeypatch.setattr(claimer_module, "claim", noted)
+    async with bench.working(Stage(), by_stage="image=1,publish=1", stages=("image", "publish")):
+        await until(lambda: len(scans) == 2 and min(map(len, scans.values())) >= 3)
+
+    image, publish = scans.values()
+    assert all(scan is image[0] for scan in image)
+    assert all(scan is publish[0] for scan in publish)
+    assert image[0] is not publish[0]

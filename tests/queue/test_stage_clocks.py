@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from anyio import create_task_group
 
-from blogworker.queue.claim import ClaimFilter, claim
+from blogworker.queue.claim import ClaimFilter, Scan, claim
 from blogworker.queue.job import Claim, Done, Failure, Outcome, Retry, Stage, Wait
 
 pytestmark = pytest.mark.anyio
@@ -163,6 +163,86 @@ async def test_stages_that_share_slots_are_both_served(psql, fleet):
     assert [row["virtual_time"] for row in await psql.run("select * from stage_clocks order by line")] == [0, 0, 4, 54]
 
 
+@pytest.mark.parametrize(
+    "times", ["{1e15,1e15,1e15,1e15}", "[0:3]={0,0,0,1e15}", "{{1,2},{3,1e15}}", "{null,null,null,0}"]
+)
+async def test_times_that_were_set_by_hand_matter_to_their_site_only(psql, fleet, times):
+    for site, weight in (("odd", 1), ("light", 1), ("heavy", 3)):
+        await fleet.pile_up(site, 40, weight)
+    await psql.run("update sites set stage_times = %s where instance_id = 'odd'", times)
+    await psql.run("update sites set paused_at = now() where instance_id <> 'odd'")
+    assert await fleet.publish(2) == ["odd"] * 2
+    await psql.run("update sites set paused_at = null")
+
+    fleet.done.clear()
+    for _ in range(10):
+        assert len(await fleet.publish(4)) == 4
+
+    assert abs(fleet.done["heavy"] - 3 * fleet.done["light"]) <= 3
+
+
+async def fill(psql, site: str, jobs: int, stage: str, *, weight: float = 1, turn_cost: float = 1) -> None:
+    """Give a site so many jobs that have reached this stage."""
+    await psql.run("insert into sites (instance_id, weight) values (%s, %s)", site, weight)
+    await psql.run("update sites set turn_cost = %s where instance_id = %s", turn_cost, site)
+    await psql.insert(site, jobs)
+    await psql.run("update blog_generations set stage = %s where instance_id = %s", stage, site)
+
+
+async def test_stages_take_turns_also_job_by_job(psql, fleet):
+    """While the circuit breaker of a provider is open, the other stages share all slots."""
+    await fill(psql, "a", 60, "publish")
+    await fill(psql, "b", 60, "publish")
+    await fill(psql, "c", 60, "content")
+    await fill(psql, "d", 60, "image", turn_cost=3)
+    later = ClaimFilter(stages=(Stage.CONTENT, Stage.IMAGE, Stage.PUBLISH))
+    served: Counter[str] = Counter()
+
+    for _ in range(90):
+        claims = await fleet.claim(later, 1)
+        served.update(each.instance_id for each in claims)
+        await fleet.end(claims, Done())
+
+    assert served == {"a": 15, "b": 15, "c": 30, "d": 30}
+
+
+async def test_weights_hold_where_a_claim_takes_more_than_the_window_of_a_site(psql, fleet):
+    await fill(psql, "heavy", 200, "publish", weight=10)
+    for n in range(3):
+        await fill(psql, f"light{n}", 60, "publish")
+
+    for _ in range(5):
+        await fleet.publish(50)
+
+    assert fleet.done == {"heavy": 100, "light0": 10, "light1": 10, "light2": 10}
+
+
+async def test_no_site_starves_beyond_the_sites_that_one_claim_reads(psql, fleet):
+    for n in range(210):
+        await fill(psql, f"s{n:03}", 3, "publish")
+    scan = Scan()
+
+    for _ in range(410):
+        found = await claim(fleet.database, fleet.worker_id, slots=1, site_window=20, only=PUBLISHING, scan=scan)
+        await fleet.end(found.claims, Done())
+        fleet.done.update(each.instance_id for each in found.claims)
+
+    assert min(fleet.done[f"s{n:03}"] for n in range(210)) >= 1
+
+
+async def test_a_site_whose_weight_is_raised_has_no_debt(psql, fleet):
+    await fill(psql, "raised", 30, "publish", weight=0.01)
+    await fill(psql, "other", 30, "publish")
+    await fleet.publish(2)
+    await psql.run("update sites set weight = 1 where instance_id = 'raised'")
+    fleet.done.clear()
+
+    for _ in range(20):
+        await fleet.publish(1)
+
+    assert abs(fleet.done["raised"] - fleet.done["other"]) <= 2
+
+
 async def test_a_claim_waits_for_no_clock(psql, another_psql, fleet):
     await fleet.pile_up("shop", 10)
     async with another_psql.connection.transaction():
@@ -172,7 +252,7 @@ async def test_a_claim_waits_for_no_clock(psql, another_psql, fleet):
 
     await fleet.publish(3)
 
-    assert await psql.value("select virtual_time from stage_clocks where line = 4") == 5
+    assert await psql.value("select virtual_time from stage_clocks where line = 4") == 3
 
 
 async def test_claims_of_all_stages_leave_the_clocks_alone(psql, claimer):

@@ -267,7 +267,6 @@ served as (
             -- jobs, and the next claim follows at once. If the line is longer than the slots, a site gets its weight
             -- divided by the smallest weight: with one job per claim, weights 0.5 and 1 would be served equally.
             case
-                when t.later then %(site_window)s::integer -- the clocks of the stages decide
                 when (select count(*) from line) < %(slots)s::integer
                     then greatest(
                         1,
@@ -361,54 +360,74 @@ waiting as (
 
 -- Claims of later stages alone have a clock for each stage, because one virtual time cannot order the claims of all
 -- stages: it follows the stage that is claimed most. This is start-time fair queueing (Goyal, Vin and Cheng 1996): a job
--- starts at the end of the last one of its site, but not before the start of the last one of any site. So a site that had
--- nothing to claim has no credit. starts_at is by the clock of the stage, place by the time since its last start.
+-- starts at the end of the last one of its site, but not before the start of the last one of any site, and at most one
+-- turn after that. So a site that had nothing to claim has no credit, and one whose weight was raised has no debt.
 ranked as (
     select
         w.*,
-        n.starts_at,
-        case
-            when t.later then n.starts_at - n.clock
-            else w.virtual_time + w.turn * w.turn_cost / w.weight
-        end as place,
-        w.virtual_time + w.turn * w.turn_cost / w.weight as served_at
+        coalesce(k.jobs, 0) as stage_jobs,
+        w.virtual_time + w.turn * w.turn_cost / w.weight as served_at,
+        least(
+            1e15,
+            greatest(
+                coalesce(k.virtual_time, 0),
+                least(coalesce(w.stage_time, 0), coalesce(k.virtual_time, 0) + w.turn_cost / w.weight)
+            ) + (w.turn_at_stage - 1) * w.turn_cost / w.weight
+        ) as starts_at
     from waiting as w
     cross join gates as t
     left join stage_clocks as k on k.line = w.line and t.later
-    cross join lateral (
-        select
-            coalesce(k.virtual_time, 0) as clock,
-            least(
-                1e15, greatest(k.virtual_time, w.stage_time, 0) + (w.turn_at_stage - 1) * w.turn_cost / w.weight
-            ) as starts_at
-    ) as n
     where w.turn <= w.share
 ),
 
--- The jobs that the shared quotas allow, in the order of turns. Stages may share a bucket, as source and ideas do.
+-- The jobs that the shared quotas allow, in the order of turns. Stages may share a bucket, as source and ideas do. Later
+-- stages alone take turns job by job; one that had nothing to claim has a credit of one job.
 chosen as (
-    select r.id, r.instance_id, r.turn_cost, r.turn, r.served_at, r.place, r.line, r.starts_at, r.ends_at
+    select
+        r.id,
+        r.instance_id,
+        r.turn_cost,
+        r.turn,
+        r.served_at,
+        r.place,
+        r.line,
+        r.starts_at,
+        least(1e15, r.starts_at + r.turn_cost / r.weight) as ends_at,
+        r.stage_place
     from (
         select
-            k.*,
-            least(1e15, k.starts_at + k.turn_cost / k.weight) as ends_at,
-            o.calls,
-            o.starts,
-            row_number() over (partition by o.bucket order by k.place, k.turn) as nth_call,
-            row_number() over (partition by k.line order by k.place, k.turn) as nth_at_stage
-        from ranked as k
-        join open as o using (line)
+            n.*,
+            case when t.later then n.stage_place else n.served_at end as place,
+            row_number() over (
+                partition by n.bucket order by case when t.later then n.stage_place else n.served_at end, n.turn
+            ) as nth_call
+        from (
+            select
+                k.*,
+                o.bucket,
+                o.calls,
+                o.starts,
+                row_number() over (
+                    partition by k.line order by case when g.later then k.starts_at else k.served_at end, k.served_at, k.turn
+                ) as nth_at_stage,
+                greatest(k.stage_jobs, max(k.stage_jobs) over () - 1)
+                + row_number() over (partition by k.line order by k.starts_at, k.served_at, k.turn) as stage_place
+            from ranked as k
+            join open as o using (line)
+            cross join gates as g
+        ) as n
+        cross join gates as t
     ) as r
     where
         (r.calls is null or r.nth_call <= r.calls)
         and (r.starts is null or r.nth_at_stage <= r.starts)
-    order by r.place, r.turn
+    order by r.place, r.served_at, r.turn
     limit %(slots)s::integer
 ),
 
 -- One job at a time: the planner expects one row here, and would compare each job with each in every later join.
 locked as (
-    select c.turn_cost, c.served_at, c.turn, c.place, c.line, c.starts_at, c.ends_at, g.id
+    select c.turn_cost, c.served_at, c.turn, c.place, c.line, c.starts_at, c.ends_at, c.stage_place, g.id
     from (select * from chosen order by id) as c
     cross join lateral (
         select by_id.id
@@ -434,7 +453,7 @@ claimed as (
         line = null
     from locked as h
     where g.id = h.id
-    returning g.*, h.served_at, h.turn, h.place, h.line as claimed_at_line, h.starts_at, h.ends_at
+    returning g.*, h.served_at, h.turn, h.place, h.line as claimed_at_line, h.starts_at, h.ends_at, h.stage_place
 ),
 
 tally as (
@@ -511,10 +530,10 @@ charged as (
         end,
         stage_times = case
             when (select g.later from gates as g) and t.taken > 0 then array[
-                greatest(s.stage_times[1], t.stage_times[1]),
-                greatest(s.stage_times[2], t.stage_times[2]),
-                greatest(s.stage_times[3], t.stage_times[3]),
-                greatest(s.stage_times[4], t.stage_times[4])
+                coalesce(t.stage_times[1], s.stage_times[1]),
+                coalesce(t.stage_times[2], s.stage_times[2]),
+                coalesce(t.stage_times[3], s.stage_times[3]),
+                coalesce(t.stage_times[4], s.stage_times[4])
             ]
             else s.stage_times
         end
@@ -536,14 +555,20 @@ charged as (
 -- If another claim has locked the clock of a stage, it stays a little behind.
 clocks as (
     update stage_clocks as k
-    set virtual_time = greatest(k.virtual_time, m.starts_at)
+    set
+        virtual_time = greatest(k.virtual_time, m.starts_at),
+        jobs = least(1e15, greatest(k.jobs, m.stage_place))
     from (
         select f.line
         from stage_clocks as f
-        where (select g.later from gates as g)
+        where (select g.later from gates as g) and f.line in (select c.claimed_at_line from claimed as c)
         for no key update skip locked
     ) as f
-    join (select c.claimed_at_line as line, max(c.starts_at) as starts_at from claimed as c group by 1) as m using (line)
+    join (
+        select c.claimed_at_line as line, max(c.starts_at) as starts_at, max(c.stage_place) as stage_place
+        from claimed as c
+        group by 1
+    ) as m using (line)
     where k.line = f.line
 ),
 
@@ -621,4 +646,4 @@ left join claimed as c on true
 left join sites as s using (instance_id)
 left join scheduled_blogs as p on p.blog_generation_id = c.id
 -- Sites with equal turns in random order, otherwise the sites with the oldest backlogs would always be first.
-order by c.place, c.turn, random();
+order by c.place, c.served_at, c.turn, random();
