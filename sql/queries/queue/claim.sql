@@ -361,7 +361,7 @@ waiting as (
 -- Claims of later stages alone have a clock for each stage, because one virtual time cannot order the claims of all
 -- stages: it follows the stage that is claimed most. This is start-time fair queueing (Goyal, Vin and Cheng 1996): a job
 -- starts at the end of the last one of its site, but not before the start of the last one of any site, and at most one
--- turn after that. So a site that had nothing to claim has no credit, and one whose weight was raised has no debt.
+-- turn after that. So a site that had nothing to claim has no credit, and a time that was set by hand does not last.
 ranked as (
     select
         w.*,
@@ -392,31 +392,32 @@ chosen as (
         r.place,
         r.line,
         r.starts_at,
-        least(1e15, r.starts_at + r.turn_cost / r.weight) as ends_at,
-        r.stage_place
+        least(1e15, r.starts_at + r.turn_cost / r.weight) as ends_at
     from (
-        select
-            n.*,
-            case when t.later then n.stage_place else n.served_at end as place,
-            row_number() over (
-                partition by n.bucket order by case when t.later then n.stage_place else n.served_at end, n.turn
-            ) as nth_call
+        select n.*, p.place, row_number() over (partition by n.bucket order by p.place, n.served_at, n.turn) as nth_call
         from (
             select
                 k.*,
                 o.bucket,
                 o.calls,
                 o.starts,
+                t.later,
+                max(k.stage_jobs) over () as most_stage_jobs,
                 row_number() over (
-                    partition by k.line order by case when g.later then k.starts_at else k.served_at end, k.served_at, k.turn
-                ) as nth_at_stage,
-                greatest(k.stage_jobs, max(k.stage_jobs) over () - 1)
-                + row_number() over (partition by k.line order by k.starts_at, k.served_at, k.turn) as stage_place
+                    partition by k.line
+                    order by case when t.later then k.starts_at else k.served_at end, k.served_at, k.turn
+                ) as nth_at_stage
             from ranked as k
             join open as o using (line)
-            cross join gates as g
+            cross join gates as t
         ) as n
-        cross join gates as t
+        cross join lateral (
+            select
+                case
+                    when n.later then greatest(n.stage_jobs, n.most_stage_jobs - 1) + n.nth_at_stage
+                    else n.served_at
+                end as place
+        ) as p
     ) as r
     where
         (r.calls is null or r.nth_call <= r.calls)
@@ -427,7 +428,7 @@ chosen as (
 
 -- One job at a time: the planner expects one row here, and would compare each job with each in every later join.
 locked as (
-    select c.turn_cost, c.served_at, c.turn, c.place, c.line, c.starts_at, c.ends_at, c.stage_place, g.id
+    select c.turn_cost, c.served_at, c.turn, c.place, c.line, c.starts_at, c.ends_at, g.id
     from (select * from chosen order by id) as c
     cross join lateral (
         select by_id.id
@@ -453,7 +454,7 @@ claimed as (
         line = null
     from locked as h
     where g.id = h.id
-    returning g.*, h.served_at, h.turn, h.place, h.line as claimed_at_line, h.starts_at, h.ends_at, h.stage_place
+    returning g.*, h.served_at, h.turn, h.place, h.line as claimed_at_line, h.starts_at, h.ends_at
 ),
 
 tally as (
@@ -557,7 +558,7 @@ clocks as (
     update stage_clocks as k
     set
         virtual_time = greatest(k.virtual_time, m.starts_at),
-        jobs = least(1e15, greatest(k.jobs, m.stage_place))
+        jobs = least(1e15, greatest(k.jobs, m.place))
     from (
         select f.line
         from stage_clocks as f
@@ -565,7 +566,7 @@ clocks as (
         for no key update skip locked
     ) as f
     join (
-        select c.claimed_at_line as line, max(c.starts_at) as starts_at, max(c.stage_place) as stage_place
+        select c.claimed_at_line as line, max(c.starts_at) as starts_at, max(c.place) as place
         from claimed as c
         group by 1
     ) as m using (line)
