@@ -72,7 +72,8 @@ def servers() -> Iterator[dict[str, Server]]:
                 place.halt("immediate")
 
 
-FILLED = "truncate provider_health, fleet_budget, queue_gauge, turns, plans, database_history, blogworker_migrations"
+RUNBOOK = (Path(__file__).parents[2] / "sql/inspect/README.md").read_text()
+FILLED = next(line.rstrip(";") for line in RUNBOOK.splitlines() if line.startswith("truncate "))
 BEHIND = """
     select coalesce(max(pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn)), 1) as bytes
     from pg_replication_slots as s

@@ -1,7 +1,9 @@
 """A dump of a used database is restored unchanged: with triggers, without them, and above the limit."""
 
 import json
+import re
 import subprocess
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
@@ -20,6 +22,7 @@ from .conftest import Psql, register
 
 pytestmark = pytest.mark.anyio
 
+ROOT = Path(__file__).parents[2]
 SEEDED = "provider_health, fleet_budget, queue_gauge, turns, stage_clocks, plans, database_history, {}"
 LIFE = """
 insert into plans (name, weight, max_pending, budget_day_usd) values ('trial', 0.5, 40, 1);
@@ -243,3 +246,15 @@ async def test_a_producer_with_an_old_snapshot_is_served(psql, another_psql):
         await psql.run(
             "insert into blog_generations (instance_id, source_type, source_id) values ('b', 'keyword', 'k')"
         )
+
+
+@pytest.mark.parametrize("page", ["sql/README.md", "sql/inspect/README.md"])
+async def test_the_pages_name_the_tables_that_migrations_fill(psql, page):
+    """Whoever restores or replicates data alone truncates them first."""
+    (told,) = re.findall(r"^truncate (.+);$", (ROOT / page).read_text(), re.MULTILINE)
+
+    filled = await psql.run(
+        "select tgrelid::regclass::text as name from pg_trigger where tgname = 'replace_seeded_row'"
+    )
+
+    assert sorted(told.split(", ")) == sorted(row["name"] for row in filled)
