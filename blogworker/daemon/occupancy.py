@@ -24,8 +24,8 @@ from blogworker.telemetry import tracing
 AHEAD_S = 0.1  # how long a job that was claimed ahead waits for its slot, about
 LONGEST_AHEAD_S = 1.0
 MOST_AHEAD = 4  # for each slot
-PACE_OF = 2  # ends of jobs for each slot, from which their rate is measured: a fault may end one of each at once
-PACE_OF_LEAST = 20
+PACE_OF = 2  # the rate is measured over so many ends for each slot: one fault may end the jobs of all slots at once
+PACE_OF_LEAST = 20  # ends
 
 Attempt = tuple[int, int]  # job and attempt
 
@@ -102,7 +102,7 @@ class Occupancy:
         """Return whether jobs may be claimed for a group."""
         return any(group.room > 0 for group in self._groups)
 
-    def free(self) -> Iterator[tuple[SlotGroup, int]]:
+    def rooms(self) -> Iterator[tuple[SlotGroup, int]]:
         """Give each group with room, and how many jobs it has room for by then. Whether jobs wait for the others is
         not known."""
         for group in self._groups:

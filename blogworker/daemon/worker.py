@@ -126,8 +126,8 @@ class Worker:
 
     def release_running(self, *, ahead: bool = False) -> int:
         """Stop all jobs, or those claimed ahead, and requeue them without using an attempt. Return how many."""
-        running = {attempt: self._running[attempt] for attempt in (self._slots.ahead() if ahead else self._running)}
-        running = {attempt: scope for attempt, scope in running.items() if not scope.cancel_called}
+        chosen = self._slots.ahead() if ahead else self._running.keys()
+        running = {attempt: scope for attempt in chosen if not (scope := self._running[attempt]).cancel_called}
         self._released |= running.keys()
         for scope in running.values():
             scope.cancel()
@@ -176,7 +176,7 @@ class Worker:
     async def _claim(self, worker_id: UUID, jobs: TaskGroup) -> Claimed | None:
         """Claim jobs for each group of slots, and start them. Return None when the database cannot be used."""
         found = NO_CLAIMS
-        for group, free in self._slots.free():
+        for group, free in self._slots.rooms():
             with self._slots.reserved(group):
                 claimed = await self._claim_for(group, free, worker_id, jobs)
             if claimed is None:

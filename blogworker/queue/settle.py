@@ -34,8 +34,8 @@ LONGEST_DELAY_S = 10 * 365 * 86_400.0  # a provider's retry-after may be any num
 REASON_MAX = 2_000  # characters of an error or a reason; a provider's message may be longer
 WORD_MAX = 200  # characters of the other fields of a failure, such as its kind and the provider's code
 LOCKED_RETRY_S = 0.1  # until a statement is sent again whose row another transaction has locked
-GATHER_S = 0.02
-GATHER_MOST = 25
+GATHER_S = 0.02  # from one statement to the next, while few outcomes wait
+GATHER_MOST = 25  # outcomes that are sent at once
 PAUSE_TRIES = 10  # of a site that another transaction has locked
 
 log = get_logger()

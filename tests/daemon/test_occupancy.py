@@ -66,7 +66,7 @@ def test_a_group_never_runs_more_than_its_slots(worker, data):
 
     def claim() -> None:
         nonlocal jobs
-        for group, free in slots.free():
+        for group, free in slots.rooms():
             with slots.reserved(group):
                 for _ in range(data.draw(st.integers(0, 3))):
                     go_on()
@@ -103,7 +103,7 @@ def test_a_job_does_not_pass_those_that_wait_for_its_slots():
     slots.start((3, 1), "content")
     assert not slots.enter((3, 1), "image")
 
-    assert (image, 1) in list(slots.free())
+    assert (image, 1) in list(slots.rooms())
     slots.claimed(image, all_found=False)
     assert slots.enter((3, 1), "image")
 
@@ -150,7 +150,7 @@ def busy(clock: Clock, size: int, *, job_s: float) -> Occupancy:
 
 
 def asked(slots: Occupancy) -> int:
-    return sum(room for _, room in slots.free())
+    return sum(room for _, room in slots.rooms())
 
 
 def test_as_many_jobs_are_claimed_ahead_as_end_in_a_tenth_of_a_second(clock):

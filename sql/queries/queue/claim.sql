@@ -359,9 +359,9 @@ waiting as (
 ),
 
 -- Claims of later stages alone have a clock for each stage, because one virtual time cannot order the claims of all
--- stages: it follows the stage that is claimed most. This is start-time fair queueing (Goyal, Vin and Cheng 1996): a job
--- starts at the end of the last one of its site, but not before the start of the last one of any site, and at most one
--- turn after that. So a site that had nothing to claim has no credit, and a time that was set by hand does not last.
+-- stages: it follows the stage that is claimed most. This is start-time fair queueing (Goyal, Vin and Cheng 1996): a
+-- job starts at the end of the last one of its site, but not before the start of the last one of any site, and at most
+-- one turn after that. So a site that had nothing to claim has no credit, and a time that was set by hand does not last.
 ranked as (
     select
         w.*,
@@ -380,8 +380,8 @@ ranked as (
     where w.turn <= w.share
 ),
 
--- The jobs that the shared quotas allow, in the order of turns. Stages may share a bucket, as source and ideas do. Later
--- stages alone take turns job by job; one that had nothing to claim has a credit of one job.
+-- The jobs that the shared quotas allow, in the order of turns. Stages may share a bucket, as source and ideas do.
+-- Later stages alone take turns job by job; one that had nothing to claim has a credit of one job.
 chosen as (
     select
         r.id,
@@ -427,6 +427,7 @@ chosen as (
 ),
 
 -- One job at a time: the planner expects one row here, and would compare each job with each in every later join.
+-- Claimable as is_claimable says, but written so that no partial index fits: each lookup would read all of it.
 locked as (
     select c.turn_cost, c.served_at, c.turn, c.place, c.line, c.starts_at, c.ends_at, g.id
     from (select * from chosen order by id) as c
@@ -435,7 +436,7 @@ locked as (
         from blog_generations as by_id
         where
             by_id.id = c.id
-            and by_id.status || '' = 'PENDING' -- is_claimable, by the primary key: each scan of a partial index reads all of it
+            and by_id.status || '' = 'PENDING'
             and by_id.line >= 0
             and by_id.attempt < 2000000000 -- close to the maximum of the column
         for update skip locked
