@@ -1,7 +1,7 @@
 """The daemon: claims jobs into slots, runs their stages, extends its lease, and shuts down gracefully.
 
 keepers   settle, lease, rescue, promote, listen, heartbeat      background tasks; they outlive the jobs
-  jobs    the claim loop and one task per attempt                drained before the keepers stop
+  jobs    the claim loop and one task per slot                   drained before the keepers stop
 """
 
 from blogworker.daemon.clients import import_sdks

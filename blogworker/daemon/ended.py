@@ -21,17 +21,17 @@ class EndedAttempts:
         self._done_lines = Sampler(DONE_LINES)
 
     def report(self, outcome: Outcome | None, status: str | None, duration_s: float, facts: Facts) -> None:
-        """Count and log one attempt. `status`: of its job; None: the claim was lost."""
+        """Count, trace and log one attempt, in its context. `status`: of its job; None: the claim was lost."""
         if outcome is None or status is None:
             self.outcomes["lost"] += 1
-            tracing.attempt_ended("lost", None)
+            tracing.end_attempt("lost", None)
             log.warning("attempt_lost", duration_s=round(duration_s, 3))
             return
         self.outcomes[status] += 1
         failure, name = getattr(outcome, "failure", None), type(outcome).__name__.lower()
         paid = {key: facts[key] for key in ("tokens", "cost_usd", "score") if key in facts}
         delay_s = getattr(outcome, "delay_s", None)
-        tracing.attempt_ended(name, status, failure=failure, delay_s=delay_s, **paid)
+        tracing.end_attempt(name, status, failure=failure, delay_s=delay_s, **paid)
         if isinstance(outcome, Release):
             self.released += 1
         else:

@@ -103,16 +103,15 @@ class Gate:
         return ProbeClaim(probe, tuple(each for each in filters if each.stages))
 
     @asynccontextmanager
-    async def probing(self, probe_claim: ProbeClaim | None) -> AsyncIterator[None]:
-        """Return the probe, if there is one and the attempt in the block ended without a call to the provider.
+    async def probing(self, probe_claim: ProbeClaim) -> AsyncIterator[None]:
+        """Return the probe, if the attempt in the block ended without a call to the provider.
 
         That happens if the response was stored already, or if a quota stopped the call.
         """
         try:
             yield
         finally:
-            if probe_claim is not None:
-                await self.return_probe_claim(probe_claim)
+            await self.return_probe_claim(probe_claim)
 
     async def return_probe_claim(self, probe_claim: ProbeClaim) -> None:
         """Let another job take the probe, unless the call was made."""

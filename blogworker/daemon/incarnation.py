@@ -1,7 +1,7 @@
 """One incarnation of a worker: one lease, from its registration to its end, and the task groups that depend on it.
 
     keepers   settle, lease, rescue, promote, breakers, webhooks, heartbeat    background tasks; they outlive the jobs
-      jobs    the claim loop and one task per attempt                          drained before the keepers stop
+      jobs    the claim loop and one task per slot                             drained before the keepers stop
 
 The nesting of the task groups is the order of shutdown.
 """
@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from blogworker import __version__
+from blogworker.daemon.attempt import Enter
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.heartbeat import Heartbeat
 from blogworker.daemon.isolation import WORKER, Role
@@ -22,7 +23,7 @@ from blogworker.daemon.messages import start_messages
 from blogworker.daemon.ticker import every
 from blogworker.daemon.upkeep import Upkeep
 from blogworker.daemon.wakeups import WakeUps
-from blogworker.daemon.worker import Enter, Worker
+from blogworker.daemon.worker import Worker
 from blogworker.db.dedicated import DedicatedConnection
 from blogworker.db.pool import Database
 from blogworker.db.retrying import DatabaseHealth, RetryingDatabase

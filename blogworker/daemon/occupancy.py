@@ -16,8 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 
-from anyio import Event, move_on_after
-
 from blogworker.slots import SlotGroup
 from blogworker.telemetry import tracing
 
@@ -33,9 +31,10 @@ Attempt = tuple[int, int]  # job and attempt
 @dataclass(slots=True)
 class _Group:
     slots: SlotGroup
+    admitted: deque[Attempt]  # those of all groups that have a slot now, and have not begun to run
     running: set[Attempt] = field(default_factory=set)
     ending: set[Attempt] = field(default_factory=set)  # those of them whose outcome is being stored
-    ahead: dict[Attempt, Event] = field(default_factory=dict)  # claimed, they wait for a slot: the first one first
+    ahead: dict[Attempt, float] = field(default_factory=dict)  # those that wait for a slot, and since when, in order
     ends: deque[float] = field(default_factory=deque)  # the times of the last ends
     is_claimed_for: bool = False  # a claim may fill its free slots
     others_wait: bool = False  # jobs in the line wait for this group, as far as is known
@@ -77,15 +76,23 @@ class _Group:
         """Give free slots to the jobs that were claimed ahead."""
         while self.ahead and self.free > 0:
             attempt = next(iter(self.ahead))
-            self.running.add(attempt)
-            self.ahead.pop(attempt).set()
+            del self.ahead[attempt]
+            self.begin(attempt)
+
+    def begin(self, attempt: Attempt) -> None:
+        self.running.add(attempt)
+        self.admitted.append(attempt)
 
 
 class Occupancy:
-    """The slot groups of one worker, and the attempts in them."""
+    """The slot groups of one worker, and the attempts in them.
+
+    `admitted`: the attempts that have been given a slot, in order. The caller takes them from it and runs them.
+    """
 
     def __init__(self, groups: Sequence[SlotGroup]) -> None:
-        self._groups = [_Group(group) for group in groups]
+        self.admitted: deque[Attempt] = deque()
+        self._groups = [_Group(group, self.admitted) for group in groups]
         self._of_stage = {stage: group for group in self._groups for stage in group.slots.stages}
         self._of_attempt: dict[Attempt, _Group] = {}
         tracing.sized(sum(group.size for group in groups))
@@ -130,16 +137,9 @@ class Occupancy:
         group = self._of_stage.get(stage, self._groups[0])
         self._of_attempt[attempt] = group
         if group.free > 0:  # then nothing waits
-            group.running.add(attempt)
+            group.begin(attempt)
         else:
-            group.ahead[attempt] = Event()
-
-    async def wait_for_slot(self, attempt: Attempt) -> bool:
-        """Wait until a claimed job has its slot. Return False if that takes too long."""
-        if (event := self._of_attempt[attempt].ahead.get(attempt)) is not None:
-            with move_on_after(LONGEST_AHEAD_S):
-                await event.wait()
-        return self.has_slot(attempt)
+            group.ahead[attempt] = monotonic()
 
     def has_slot(self, attempt: Attempt) -> bool:
         """Return whether this attempt, which was claimed and has not ended, has its slot."""
@@ -180,6 +180,18 @@ class Occupancy:
     def ahead(self) -> list[Attempt]:
         """Return the attempts that were claimed ahead and have no slot yet."""
         return [attempt for group in self._groups for attempt in group.ahead]
+
+    def late(self) -> list[Attempt]:
+        """Return those of them that have waited for LONGEST_AHEAD_S."""
+        now = monotonic()
+        waiting = [entry for group in self._groups for entry in group.ahead.items()]
+        return [attempt for attempt, since in waiting if since + LONGEST_AHEAD_S <= now]
+
+    @property
+    def late_in_s(self) -> float | None:
+        """Return after how many seconds an attempt will have waited for LONGEST_AHEAD_S; None: none waits."""
+        first = min((next(iter(group.ahead.values())) for group in self._groups if group.ahead), default=None)
+        return None if first is None else max(0.0, first + LONGEST_AHEAD_S - monotonic())
 
     @property
     def used(self) -> int:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from anyio import create_task_group, sleep
 
+from blogworker.daemon.attempt import Enter
 from blogworker.daemon.equipment import Store, equipment_store
 from blogworker.daemon.forkserver import ForkServer
 from blogworker.daemon.gate import Gate
@@ -17,7 +18,6 @@ from blogworker.daemon.pacing import StageTimes, pacing
 from blogworker.daemon.reload import Load, Reloader
 from blogworker.daemon.report import Reporter
 from blogworker.daemon.supervisor import Supervisor
-from blogworker.daemon.worker import Enter
 from blogworker.db import grants
 from blogworker.db.pool import Database
 from blogworker.db.readiness import require_ready

@@ -1,60 +1,35 @@
-"""The claim loop, and one attempt at a job: claim -> pipeline -> settle."""
+"""The claim loop: claims jobs for free slots, and starts their attempts."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable
 from random import uniform
-from time import monotonic
 from uuid import UUID
 
 import psycopg
-import structlog
-from anyio import CancelScope, Event, create_task_group, fail_after, get_cancelled_exc_class, move_on_after, sleep
+from anyio import Event, create_task_group, fail_after, move_on_after, sleep
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint_if_cancelled
 from psycopg_pool import PoolTimeout
 
+from blogworker.daemon.attempt import Attempt, Pipeline
+from blogworker.daemon.attempts import RELEASE_GRACE_S, Attempts
 from blogworker.daemon.claim_backoff import ClaimBackoff
 from blogworker.daemon.claimer import NO_CLAIMS, Claimer
 from blogworker.daemon.ended import EndedAttempts
 from blogworker.daemon.gate import Gate, ProbeClaim
-from blogworker.daemon.occupancy import Occupancy
 from blogworker.db.compatibility import is_incompatible
-from blogworker.db.messages import message_of
 from blogworker.db.pool import Database
 from blogworker.db.retrying import DatabaseHealth
-from blogworker.errors import LeaseLost
 from blogworker.queue.claim import Claimed
-from blogworker.queue.job import (
-    Cancel,
-    Claim,
-    Done,
-    Failure,
-    Outcome,
-    OverBudget,
-    PauseSite,
-    Reject,
-    Release,
-    Retry,
-    Stage,
-)
+from blogworker.queue.job import Claim, Release
 from blogworker.queue.settle import Settler
 from blogworker.settings import QueueSettings, WorkerSettings
 from blogworker.slots import SlotGroup
 from blogworker.stages.checkpoint import load
-from blogworker.stages.records import Output
-from blogworker.telemetry import get_logger, tracing
-from blogworker.telemetry.facts import gathered
 from blogworker.telemetry.progress import Progress
 
 CLAIM_TIMEOUT_S = 10.0
-RELEASE_GRACE_S = 2.0  # the time to release a job when its attempt is cancelled
 UNAVAILABLE_RETRY_S = 1.0  # until the next claim when the database is unavailable or incompatible
 EMPTY_POLL_S = 0.25  # the poll interval of a worker that runs until the queue is empty
-
-Enter = Callable[[Stage], bool]
-Pipeline = Callable[[Claim, Mapping[str, Output], Enter], Awaitable[Outcome]]
-
-log = get_logger()
 
 
 class Worker:
@@ -86,29 +61,30 @@ class Worker:
         self._health = health
         self._gate = gate
         self._settler = settler
-        self._pipeline = pipeline
         self._queue = queue
         self._settings = worker
         self._freed = Event()
         self._woken = Event()
-        self._running: dict[tuple[int, int], CancelScope] = {}  # by job and attempt
-        self._settled: set[tuple[int, int]] = set()  # since the last claim began
-        self._slots = Occupancy(worker.slot_groups)
-        self.unsettled: set[tuple[int, int]] = set()  # attempts that ended here and could not be settled
-        self._released: set[tuple[int, int]] = set()
-        self.ended = EndedAttempts()
+        self._attempts = Attempts(
+            settler, pipeline, worker=worker, health=health, gate=gate, on_free=self._note_free_slot
+        )
+        self._slots = self._attempts.slots
 
     def use(self, queue: QueueSettings, worker: WorkerSettings) -> None:
         """Continue with other settings. With fewer slots, running jobs end before others are claimed."""
         self._queue, self._settings = queue, worker
-        self._slots.resize(worker.slot_groups)
+        self._attempts.use(worker)
         self._claimer.site_window = queue.max_per_instance
         self._freed.set()
         self.wake()
 
     @property
+    def ended(self) -> EndedAttempts:
+        return self._attempts.ended
+
+    @property
     def in_flight(self) -> int:
-        return len(self._running)
+        return len(self._attempts)
 
     @property
     def slots_used(self) -> int:
@@ -116,22 +92,20 @@ class Worker:
 
     @property
     def job_ids(self) -> set[int]:
-        return {job_id for job_id, _ in self._running}
+        return self._attempts.job_ids
+
+    @property
+    def unsettled(self) -> set[tuple[int, int]]:
+        """Return the attempts that ended here and could not be settled."""
+        return self._attempts.unsettled
 
     def cancel(self, job_ids: Iterable[int]) -> None:
-        """Stop those of these jobs that still run here, because a person cancelled them."""
-        unwanted = set(job_ids)
-        for scope in [scope for (job_id, _), scope in self._running.items() if job_id in unwanted]:
-            scope.cancel()
+        """Stop those of these jobs that are still here, because a person cancelled them."""
+        self._attempts.cancel(job_ids)
 
     def release_running(self, *, ahead: bool = False) -> int:
         """Stop all jobs, or those claimed ahead, and requeue them without using an attempt. Return how many."""
-        chosen = self._slots.ahead() if ahead else self._running.keys()
-        running = {attempt: scope for attempt in chosen if not (scope := self._running[attempt]).cancel_called}
-        self._released |= running.keys()
-        for scope in running.values():
-            scope.cancel()
-        return len(running)
+        return self._attempts.release(ahead=ahead)
 
     def wake(self) -> None:
         """Claim at once: there may be work."""
@@ -139,6 +113,13 @@ class Worker:
 
     async def claim_loop(self, worker_id: UUID, jobs: TaskGroup, *, until_empty: bool = False) -> None:
         """Fill free slots forever, or until the queue is empty."""
+        self._attempts.open(jobs)
+        try:
+            await self._claim_jobs(worker_id, jobs, until_empty=until_empty)
+        finally:
+            self._attempts.close()
+
+    async def _claim_jobs(self, worker_id: UUID, jobs: TaskGroup, *, until_empty: bool) -> None:
         backoff = ClaimBackoff()
         while True:
             await checkpoint_if_cancelled()  # claims are shielded: a loop that always finds jobs would never end
@@ -164,14 +145,21 @@ class Worker:
         """Sleep until a wake-up, or until it is time to poll."""
         self._progress.expect("claim", seconds)
         with move_on_after(seconds) as idle:
-            await self._woken.wait()
+            await self._wait(self._woken)
         backoff.end_idle(woken=not idle.cancelled_caught)
 
     async def _wait_for_slot(self) -> None:
         while not self._slots.has_room:
             self._progress.rest("claim")  # jobs end by their own deadlines, and with the lease
             self._freed = Event()
-            await self._freed.wait()
+            await self._wait(self._freed)
+
+    async def _wait(self, event: Event) -> None:
+        """Wait for an event. Meanwhile, release the jobs that were claimed ahead and get no slot."""
+        while not event.is_set():
+            with move_on_after(self._slots.late_in_s):
+                await event.wait()
+            self._attempts.release_late()
 
     async def _claim(self, worker_id: UUID, jobs: TaskGroup) -> Claimed | None:
         """Claim jobs for each group of slots, and start them. Return None when the database cannot be used."""
@@ -185,7 +173,7 @@ class Worker:
         return found
 
     async def _claim_for(self, group: SlotGroup, free: int, worker_id: UUID, jobs: TaskGroup) -> Claimed | None:
-        self._settled.clear()
+        self._attempts.settled.clear()
         most = min(self._queue.batch_size, free)
         if (slots := self._health.compatibility.usable_slots(most, in_flight=self.in_flight)) == 0:
             return None
@@ -209,13 +197,10 @@ class Worker:
             return found
         self._slots.claimed(group, all_found=len(found.claims) >= slots)
         # Where the database has lost a claim with its history, the attempt of before has it again.
-        known = self._running.keys() | self._settled
-        new = {(c.job_id, c.attempt): c for c in found.claims if (c.job_id, c.attempt) not in known}
-        self.cancel(job_id for job_id, _ in new)  # older attempts that still run here have lost their claims
-        for attempt, claim in new.items():
-            self._running[attempt] = CancelScope()
-            self._slots.start(attempt, claim.stage)
-            jobs.start_soon(self._run, claim, saved.get(claim.job_id, {}), probe_claim)
+        new = [claim for claim in found.claims if (claim.job_id, claim.attempt) not in self._attempts]
+        self.cancel(claim.job_id for claim in new)  # older attempts that still run here have lost their claims
+        for claim in new:
+            self._attempts.start(Attempt(claim, saved.get(claim.job_id, {}), probe_claim))
         await self._claimer.retire(found)
         return found
 
@@ -226,75 +211,7 @@ class Worker:
                 if probe_claim is not None:
                     await self._gate.return_probe_claim(probe_claim)
 
-    async def _run(self, claim: Claim, saved: Mapping[str, Output], probe_claim: ProbeClaim | None) -> None:
-        """Run one attempt until its outcome is stored."""
-        started = monotonic()
-        attempt = (claim.job_id, claim.attempt)
-        structlog.contextvars.bind_contextvars(**claim.names)  # for this task, which ends with the job
-        with gathered() as facts, tracing.attempt(claim):
-            try:
-                outcome: Outcome | None = Cancel()
-                with self._running[attempt]:
-                    outcome = await self._attempt(claim, saved, probe_claim)
-                if isinstance(outcome, Done):
-                    self._health.compatibility.job_succeeded()
-                if isinstance(outcome, Cancel) and attempt in self._released:
-                    outcome = Release()
-                self._slots.ending(attempt)
-                self._note_free_slot()
-                status = await self._settler.settle(claim, outcome) if outcome is not None else None
-                if status is not None:
-                    self._settled.add(attempt)
-                self.ended.report(outcome, status, monotonic() - started, facts)
-            except get_cancelled_exc_class():
-                # Release the job now, otherwise it waits until the lease ends.
-                self.unsettled.add(attempt)
-                with move_on_after(RELEASE_GRACE_S, shield=True):
-                    status = await self._settler.settle(claim, Release())
-                    self.ended.report(Release(), status, monotonic() - started, facts)
-                    if status is not None:
-                        self.unsettled.discard(attempt)
-                raise
-            finally:
-                del self._running[attempt]
-                self._slots.end(attempt)
-                self._released.discard(attempt)
-                self._note_free_slot()
-
-    def enter(self, claim: Claim, stage: Stage) -> bool:
-        """Take a slot for the next stage of a running job. Return False if the job has to wait for one in the line."""
-        entered = self._slots.enter((claim.job_id, claim.attempt), stage)
-        self._note_free_slot()
-        return entered
-
     def _note_free_slot(self) -> None:
         self._freed.set()
         if self._slots.is_wanted:
             self.wake()
-
-    async def _attempt(
-        self, claim: Claim, saved: Mapping[str, Output], probe_claim: ProbeClaim | None
-    ) -> Outcome | None:
-        """Return the outcome of the attempt, or None if the claim was lost."""
-        if claim.unreadable is not None:
-            return Reject(Failure(claim.stage, "Unreadable", claim.unreadable))
-        if claim.site_unreadable is not None:
-            return PauseSite(Failure(claim.stage, "Unreadable", claim.site_unreadable))
-        try:
-            async with self._gate.probing(probe_claim):
-                if not await self._slots.wait_for_slot((claim.job_id, claim.attempt)):
-                    return Release()
-                outcome = await self._pipeline(claim, saved, partial(self.enter, claim))
-        except LeaseLost:
-            return None
-        except (psycopg.DataError, psycopg.errors.CheckViolation) as error:
-            # A retry would produce the same, and pay for it again.
-            message = f"the database refuses the result: {message_of(error)}"
-            return Reject(Failure(claim.stage, "Unstorable", message))
-        except Exception as error:  # an unexpected error fails this attempt, not the worker
-            log.exception("attempt_crashed")
-            return Retry(Failure(claim.stage, type(error).__name__, message_of(error)), self._settings.retry_base)
-        if isinstance(outcome, OverBudget) and outcome.everywhere:
-            # Before the job is PENDING again, otherwise it is claimed at once.
-            self._gate.stop_spending(outcome.reason)
-        return outcome

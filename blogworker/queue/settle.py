@@ -1,6 +1,6 @@
 """Settle attempts: store the outcome of each attempt, many outcomes in one statement."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, assert_never
 from uuid import UUID
@@ -78,6 +78,13 @@ def move(outcome: Outcome) -> Move:
             assert_never(outcome)
 
 
+@dataclass(frozen=True, slots=True)
+class _Unstored:
+    claim: Claim
+    made: Move
+    stored: Callable[[str | None], object]
+
+
 class Settler:
     """Sends outcomes to the database. Outcomes that arrive during a statement go together in the next one.
 
@@ -92,25 +99,29 @@ class Settler:
         self._database = database
         self._strict = strict or database
         self._worker_id = worker_id
-        self._waiting: list[tuple[Claim, Move, Settlement]] = []
-        self._unstored: dict[tuple[int, int], Settlement] = {}  # by job and attempt: waiting or being sent
+        self._waiting: list[_Unstored] = []
         self._work, self._many = Event(), Event()
 
-    async def settle(self, claim: Claim, outcome: Outcome) -> str | None:
-        """Store an outcome. Return the job's new status, or None if the claim was lost and nothing was written.
+    def store(self, claim: Claim, outcome: Outcome, stored: Callable[[str | None], object]) -> None:
+        """Store an outcome. Call `stored` with the job's new status, or with None if the claim was lost and nothing was
+        written."""
+        self._waiting.append(_Unstored(claim, move(outcome), stored))
+        self._work.set()
+        if len(self._waiting) >= GATHER_MOST:
+            self._many.set()
 
-        The first outcome of an attempt counts. A task that is cancelled here and then releases its job changes nothing.
-        """
-        attempt = claim.job_id, claim.attempt
-        settlement = self._unstored.get(attempt)
-        if settlement is None:
-            settlement = self._unstored[attempt] = Settlement()
-            self._waiting.append((claim, move(outcome), settlement))
-            self._work.set()
-            if len(self._waiting) >= GATHER_MOST:
-                self._many.set()
-        await settlement.stored.wait()
-        return settlement.status
+    async def settle(self, claim: Claim, outcome: Outcome) -> str | None:
+        """Store an outcome, and return what `store` calls back with."""
+        statuses: list[str | None] = []
+        is_stored = Event()
+
+        def stored(status: str | None) -> None:
+            statuses.append(status)
+            is_stored.set()
+
+        self.store(claim, outcome, stored)
+        await is_stored.wait()
+        return statuses[0]
 
     async def settle_all(self, claims: Iterable[Claim], outcome: Outcome) -> None:
         """Store the same outcome for all these attempts."""
@@ -132,7 +143,7 @@ class Settler:
             if batch:
                 await self._send(batch)
 
-    async def _send(self, batch: list[tuple[Claim, Move, "Settlement"]]) -> None:
+    async def _send(self, batch: Sequence[_Unstored]) -> None:
         try:
             statuses = await self._store_or_wait(batch)
         except Error as error:
@@ -140,18 +151,16 @@ class Settler:
                 for entry in batch:
                     await self._send([entry])
                 return
-            log.error("settle_failed", job_id=batch[0][0].job_id, error=message_of(error))
+            log.error("settle_failed", job_id=batch[0].claim.job_id, error=message_of(error))
             statuses = {}
-        for claim, made, settlement in batch:
-            status = statuses.get(claim.job_id)
-            if status is None and claim.job_id in statuses:
-                self._waiting.append((claim, made, settlement))
+        for entry in batch:
+            status = statuses.get(entry.claim.job_id)
+            if status is None and entry.claim.job_id in statuses:
+                self._waiting.append(entry)
             else:
-                del self._unstored[claim.job_id, claim.attempt]
-                settlement.status = status
-                settlement.stored.set()
+                entry.stored(status)
 
-    async def _store_or_wait(self, batch: list[tuple[Claim, Move, "Settlement"]]) -> dict[int, str | None]:
+    async def _store_or_wait(self, batch: Sequence[_Unstored]) -> dict[int, str | None]:
         """Wait while the database is incompatible. Raise if it is compatible and refuses a row of the batch."""
         try:
             return await self._store(batch)
@@ -161,19 +170,19 @@ class Settler:
         await self._database.rows("queue/settle", worker_id=self._worker_id, outcomes=Json([]))
         return await self._store(batch)
 
-    async def _store(self, batch: list[tuple[Claim, Move, "Settlement"]]) -> dict[int, str | None]:
+    async def _store(self, batch: Sequence[_Unstored]) -> dict[int, str | None]:
         # Pause before the jobs are PENDING again, otherwise they are claimed at once.
         pauses = {
-            claim.instance_id: storable_message(made.error or "", REASON_MAX)
-            for claim, made, _ in batch
-            if made.pauses_site
+            entry.claim.instance_id: storable_message(entry.made.error or "", REASON_MAX)
+            for entry in batch
+            if entry.made.pauses_site
         }
         for instance_id, reason in pauses.items():
             await self._pause(instance_id, reason)
         rows = await self._strict.rows(
             "queue/settle",
             worker_id=self._worker_id,
-            outcomes=Json([_row(claim, made) for claim, made, _ in batch]),
+            outcomes=Json([_row(entry.claim, entry.made) for entry in batch]),
         )
         return {row["job_id"]: row["status"] for row in rows}
 
@@ -186,14 +195,6 @@ class Settler:
             if not site["locked"]:
                 return
             await sleep(LOCKED_RETRY_S)
-
-
-class Settlement:
-    """The result of storing one outcome."""
-
-    def __init__(self) -> None:
-        self.stored = Event()
-        self.status: str | None = None
 
 
 def _row(claim: Claim, made: Move) -> dict[str, Any]:

@@ -164,13 +164,11 @@ def span(
     kind: Kind, name: str, attributes: dict[str, Value], *, waits: Callable[[BaseException], bool] = lambda _: False
 ) -> Iterator[Span]:
     """One span. `waits`: whether an exception that ends it is no failure, because the job only waits."""
-    if not (observers := _observers.get()):
+    if not _observers.get():
         yield _UNSEEN
         return
-    current = Span(kind, name, _current.get(), attributes)
+    current = _begun(Span(kind, name, _current.get(), attributes))
     token = _current.set(current)
-    for observer in observers:
-        _tell(observer.began, current)
     try:
         yield current
     except BaseException as error:
@@ -181,33 +179,48 @@ def span(
         raise
     finally:
         _current.reset(token)
-        current.duration_s = monotonic() - current.began_at
         if current.kind is Kind.CALL and current.error is None and (status := _status(current)) >= 400:
             current.error = str(status)
-        for observer in observers:
-            _tell(observer.ended, current)
+        _end(current)
 
 
-def attempt(claim: "Claimed") -> AbstractContextManager[Span]:
-    """The span of one attempt. `attempt_ended` gives it its outcome."""
-    return span(Kind.ATTEMPT, "attempt", {JOB: claim.job_id, SITE: claim.instance_id, ATTEMPT: claim.attempt})
+def begin_attempt(claim: "Claimed") -> None:
+    """Begin the span of one attempt. It is the parent of all spans in this context, until the next one begins."""
+    if _observers.get():
+        known: dict[str, Value] = {JOB: claim.job_id, SITE: claim.instance_id, ATTEMPT: claim.attempt}
+        _current.set(_begun(Span(Kind.ATTEMPT, "attempt", None, known)))
 
 
-def attempt_ended(
+def end_attempt(
     outcome: str, status: str | None, *, failure: object = None, delay_s: float | None = None, **facts: Value | None
 ) -> None:
-    """Describe the attempt that runs: its outcome, the status of its job, the failure (a `queue.job.Failure`), and the
-    time until the next attempt."""
+    """End the span of the attempt that began in this context, or in the one that this is a copy of.
+
+    `status`: of the job. `failure`: a `queue.job.Failure`. `delay_s`: until the next attempt.
+    """
     if (current := _current.get()) is None:
         return
     current.describe(outcome=outcome, status=status, **facts)
     if delay_s is not None:
         current.happened("retry_scheduled", delay_s=round(delay_s, 3))
-    if failure is None:
-        return
-    current.describe(stage=str(getattr(failure, "stage", "")), code=getattr(failure, "code", None))
-    if outcome != "wait":
-        current.error = str(getattr(failure, "kind", ""))
+    if failure is not None:
+        current.describe(stage=str(getattr(failure, "stage", "")), code=getattr(failure, "code", None))
+        if outcome != "wait":
+            current.error = str(getattr(failure, "kind", ""))
+    _current.set(None)
+    _end(current)
+
+
+def _begun(begun: Span) -> Span:
+    for observer in _observers.get():
+        _tell(observer.began, begun)
+    return begun
+
+
+def _end(ended: Span) -> None:
+    ended.duration_s = monotonic() - ended.began_at
+    for observer in _observers.get():
+        _tell(observer.ended, ended)
 
 
 def stage(name: str, *, waits: Callable[[BaseException], bool]) -> AbstractContextManager[Span]:

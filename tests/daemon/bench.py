@@ -9,8 +9,9 @@ from uuid import UUID
 from anyio import CancelScope, Event, create_task_group, fail_after, sleep
 from anyio.abc import TaskGroup
 
+from blogworker.daemon.attempt import Pipeline
 from blogworker.daemon.gate import Gate
-from blogworker.daemon.worker import Pipeline, Worker
+from blogworker.daemon.worker import Worker
 from blogworker.db.pool import Database
 from blogworker.db.retrying import DatabaseHealth
 from blogworker.ops.jobs import JobFilter, list_jobs

@@ -159,13 +159,14 @@ def every_metric() -> list[Metric]:
     """The metrics of a worker, each with a sample of all its labels."""
     meter = Meter()
     claim = SimpleNamespace(job_id=1, instance_id="shop", attempt=1)
-    with observed(meter), tracing.attempt(claim):
-        tracing.attempt_ended("done", "DONE")
+    with observed(meter):
+        tracing.begin_attempt(claim)
         with pytest.raises(RateLimited), tracing.call("openai", "responses.create"):
             raise RateLimited("no", provider="openai")
         with tracing.stage("content", waits=lambda _: False):
             tracing.waited("openai", "openai/text", 1.0)
         tracing.claimed(1, 0.1)
+        tracing.end_attempt("done", "DONE")
     return meter.metrics()
 
 

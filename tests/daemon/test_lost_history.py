@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 from anyio import Event, fail_after, sleep
 
+from blogworker.daemon.attempt import Enter
 from blogworker.daemon.claimer import Claimer
 from blogworker.daemon.gate import Gate
 from blogworker.daemon.incarnation import Incarnation
-from blogworker.daemon.worker import Enter
 from blogworker.db.pool import Database
 from blogworker.db.retrying import DatabaseHealth
 from blogworker.queue.job import Claim, Done, Outcome

@@ -3,7 +3,6 @@
 from unittest.mock import patch
 
 import pytest
-from anyio import create_task_group
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -192,37 +191,37 @@ def test_a_claim_ahead_takes_many_jobs(clock):
     assert asked(slots) == 13
 
 
-@pytest.mark.anyio
-async def test_jobs_that_were_claimed_ahead_start_in_the_order_of_their_claims(clock):
-    slots, started = busy(clock, 2, job_s=0.1), []
-
-    async def run(attempt):
-        assert await slots.wait_for_slot(attempt)
-        started.append(attempt[0])
-        slots.ending(attempt)
-        slots.end(attempt)
-
+def test_jobs_that_were_claimed_ahead_start_in_the_order_of_their_claims(clock):
+    slots = busy(clock, 2, job_s=0.1)
+    slots.admitted.clear()
     for n in (11, 12, 13):
         slots.start((n, 1), "source")
-    async with create_task_group() as tasks:
-        for n in (13, 12, 11):
-            tasks.start_soon(run, (n, 1))
-        slots.end((1, 1))
+    assert not slots.admitted
 
-    assert started == [11, 12, 13]
-
-
-@pytest.mark.anyio
-async def test_a_job_that_waits_too_long_for_its_slot_has_none(clock, monkeypatch):
-    assert LONGEST_AHEAD_S <= 1
-    monkeypatch.setattr(occupancy, "LONGEST_AHEAD_S", 0.01)
-    slots = busy(clock, 1, job_s=0.01)
-    slots.start((2, 1), "source")
-
-    assert not await slots.wait_for_slot((2, 1))
-    slots.ending((2, 1))
     slots.end((1, 1))
-    assert not slots.has_slot((2, 1)), "it ends"
-    slots.end((2, 1))
+    slots.ending((2, 1))
+
+    assert list(slots.admitted) == [(11, 1), (12, 1)]
+    assert slots.ahead() == [(13, 1)]
+
+
+def test_a_job_that_waits_too_long_for_its_slot_is_late(clock):
+    assert LONGEST_AHEAD_S <= 1
+    slots = busy(clock, 1, job_s=0.01)
+    assert slots.late_in_s is None
+    slots.start((2, 1), "source")
+    clock.now += LONGEST_AHEAD_S / 2
     slots.start((3, 1), "source")
-    assert await slots.wait_for_slot((3, 1))
+    assert slots.late() == []
+    assert slots.late_in_s == pytest.approx(LONGEST_AHEAD_S / 2)
+
+    clock.now += LONGEST_AHEAD_S / 2
+
+    assert (slots.late(), slots.late_in_s) == ([(2, 1)], 0)
+    slots.ending((2, 1))
+    slots.end((2, 1))
+    assert (slots.late(), slots.late_in_s) == ([], pytest.approx(LONGEST_AHEAD_S / 2))
+    slots.ending((1, 1))
+    slots.end((1, 1))
+    assert slots.has_slot((3, 1))
+    assert slots.late_in_s is None

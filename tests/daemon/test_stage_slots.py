@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from anyio import sleep
 
-from blogworker.daemon.worker import Enter
+from blogworker.daemon.attempt import Enter
 from blogworker.queue.job import Claim, Done, Outcome, Stage, Wait
 from blogworker.stages.checkpoint import StoredCheckpoints
 

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from blogworker.daemon import claim_backoff, occupancy
 from blogworker.daemon import claimer as claimer_module
-from blogworker.daemon.worker import Pipeline
+from blogworker.daemon.attempt import Pipeline
 from blogworker.db.pool import Database
 from blogworker.errors import LeaseLost
 from blogworker.queue.claim import Claimed, ClaimFilter, Scan, claim

@@ -55,13 +55,16 @@ def exported() -> Iterator[None]:
 
 
 def test_a_wait_for_quota_is_an_event_of_its_stage_and_told_by_the_next_call(receiver: Receiver) -> None:
-    with exported(), tracing.attempt(Claim()), tracing.stage("content", waits=lambda _: False):
-        tracing.waited("openai", "openai/text", 0.05)  # the time of the database
-        tracing.waited("openai", "openai/text", 1.5)
-        with tracing.call("openai", "responses.create"):
-            pass
-        with tracing.call("openai", "responses.create"):
-            pass
+    with exported():
+        tracing.begin_attempt(Claim())
+        with tracing.stage("content", waits=lambda _: False):
+            tracing.waited("openai", "openai/text", 0.05)  # the time of the database
+            tracing.waited("openai", "openai/text", 1.5)
+            with tracing.call("openai", "responses.create"):
+                pass
+            with tracing.call("openai", "responses.create"):
+                pass
+        tracing.end_attempt("done", "DONE")
 
     (stage,) = receiver.named("stage content")
     assert [(event.name, values(event.attributes)) for event in stage.events] == [
@@ -226,10 +229,12 @@ def test_a_fault_of_an_observer_ends_no_job(capsys: pytest.CaptureFixture[str]) 
 
         ended = waited = claimed = sized = began
 
-    with observed(Faulty()), tracing.attempt(Claim()):
+    with observed(Faulty()):
+        tracing.begin_attempt(Claim())
         tracing.waited("openai", "q", 1.0)
         tracing.claimed(1, 0.1)
         tracing.sized(1)
+        tracing.end_attempt("done", "DONE")
 
     lines = capsys.readouterr().out.splitlines()
     assert sum("[error" in line and "tracing_failed" in line for line in lines) == 5
