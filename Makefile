@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test proof search check fmt e2e db db-stop migrate baseline install-systemd bench chaos audit ci lock clean
+.PHONY: help setup demo test proof search check fmt e2e db db-stop migrate install-systemd bench chaos audit ci lock clean
 
 help: ## list these targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -62,9 +62,6 @@ db-stop: $(VENV)/.runtime ## stop the Postgres of make db
 
 migrate: $(VENV)/.runtime ## bring the database named by DATABASE_URL up to date
 	@$(BIN)/blogworker migrate
-
-baseline: $(VENV)/.runtime ## write migration 1 from sql/schema (before the first release only: see sql/README.md)
-	@$(BIN)/python -m blogworker.db.baseline > sql/migrations/0001_baseline.sql
 
 install-systemd: $(VENV)/.runtime ## write the systemd units below DESTDIR, for a package or an image (PROGRAM: what they run)
 	@$(BIN)/blogworker systemd install --root "$(or $(DESTDIR),/)" --program "$(or $(PROGRAM),/opt/blogworker/bin/blogworker)" $(ARGS)
