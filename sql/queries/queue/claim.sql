@@ -112,38 +112,53 @@ line as (
     for no key update skip locked
 ),
 
--- Sites with unfinished jobs, by id, from where the last scan ended, so that every site is reached.
+-- Sites with unfinished jobs, by id, from where the last scan ended, and round from the first to there: so each scan
+-- has as many as it may, and every site is in as many of them.
 scanned as (
-    select n.instance_id
+    select n.instance_id, n.nth
     from (
         with recursive next_site as (
-            (
-                select g.instance_id
-                from blog_generations as g
-                where
-                    is_started(g)
-                    and g.instance_id > %(part_done_after)s
-                    and g.line = any (array(select o.line from open as o))
-                    and (select t.closed from gates as t)
-                order by g.instance_id
-                limit 1
-            )
+            select %(part_done_after)s::text as instance_id, 0 as nth, false as is_second_round
+            where (select t.closed from gates as t)
             union all
-            select (
-                select g.instance_id
-                from blog_generations as g
-                where
-                    is_started(g)
-                    and g.line = any (array(select o.line from open as o))
-                    and g.instance_id > p.instance_id
-                order by g.instance_id
-                limit 1
-            )
+            select f.instance_id, p.nth + 1, p.is_second_round or b.instance_id is null
             from next_site as p
-            where p.instance_id is not null
+            cross join lateral (
+                select (
+                    select g.instance_id
+                    from blog_generations as g
+                    where
+                        is_started(g)
+                        and g.line = any (array(select o.line from open as o))
+                        and g.instance_id > p.instance_id
+                    order by g.instance_id
+                    limit 1
+                ) as instance_id
+                offset 0 -- evaluated once
+            ) as b
+            cross join lateral (
+                select coalesce(
+                    b.instance_id,
+                    (
+                        select g.instance_id
+                        from blog_generations as g
+                        where
+                            is_started(g)
+                            and g.line = any (array(select o.line from open as o))
+                            and not p.is_second_round
+                        order by g.instance_id
+                        limit 1
+                    )
+                ) as instance_id
+                offset 0
+            ) as f
+            where
+                p.nth < 200
+                and f.instance_id is not null
+                and (f.instance_id <= %(part_done_after)s or (b.instance_id is not null and not p.is_second_round))
         )
 
-        select p.instance_id from next_site as p where p.instance_id is not null limit 200
+        select p.instance_id, p.nth from next_site as p where p.nth > 0
     ) as n
 ),
 
@@ -620,8 +635,7 @@ facts as (
                         * greatest(1, (select count(*) from workers as k where k.lease_until > now()))
                 )
         end as look_in_s,
-        case when (select count(*) from scanned) = 200 then (select max(n.instance_id) from scanned as n) else '' end
-            as scanned_to
+        coalesce((select n.instance_id from scanned as n where n.nth = 200), '') as scanned_to
 )
 
 select
