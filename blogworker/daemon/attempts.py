@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 
-from anyio import Event, get_cancelled_exc_class, move_on_after
+from anyio import CancelScope, Event, get_cancelled_exc_class, move_on_after, sleep
 from anyio.abc import TaskGroup
 
 from blogworker.daemon.attempt import Attempt, Key, Pipeline, outcome_of
@@ -40,7 +40,7 @@ class Attempts:
     """What a worker does with the jobs that it has claimed.
 
     `on_free`: called when a slot may have become free. `settled`: the attempts whose outcome was stored; the caller
-    clears it. `unsettled`: those whose outcome could not be stored before the lease ended.
+    clears it. `given_up`: those whose outcome could not be stored before the lease ended.
     """
 
     def __init__(
@@ -63,12 +63,15 @@ class Attempts:
         self._released: set[Key] = set()
         self._parked: list[_Parked] = []
         self._tasks: TaskGroup | None = None
-        self._closed = False
-        self._none_left = Event()
+        self._context = copy_context()  # of a slot, before its first attempt
+        self._is_closed = self._has_given_up = False
+        self._running = 0
+        self._changed, self._watchers = Event(), 0
+        self._comes_ahead, self._late_watch = Event(), CancelScope()
         self.slots = Occupancy(worker.slot_groups)
         self.ended = EndedAttempts()
         self.settled: set[Key] = set()
-        self.unsettled: set[Key] = set()
+        self.given_up: set[Key] = set()
 
     def __len__(self) -> int:
         return len(self._attempts)
@@ -87,23 +90,33 @@ class Attempts:
     def job_ids(self) -> set[int]:
         return {job_id for job_id, _ in self._attempts}
 
+    @property
+    def unsettled(self) -> set[Key]:
+        """Return the attempts that ended here and are not settled."""
+        return self.given_up | self._attempts.keys()
+
     def open(self, tasks: TaskGroup) -> None:
         """Run attempts as tasks of this group, until `close`."""
-        self._tasks, self._closed = tasks, False
+        self._tasks, self._context, self._is_closed = tasks, copy_context(), False
+        self._late_watch = CancelScope()
+        tasks.start_soon(self._release_late)
 
     def close(self) -> None:
         """Begin no attempt any more that waits for a slot. Tasks end when no attempt is left."""
         self.release(ahead=True)
-        self._closed = True
+        self._is_closed = True
+        self._late_watch.cancel()
         while self._parked:
             self._parked.pop().woken.set()
 
     def start(self, attempt: Attempt) -> None:
         """Run a claimed job in a free slot, or as soon as one is free."""
-        if self._none_left.is_set():
-            self._none_left = Event()
+        if self._has_given_up:  # the lease has ended
+            self.given_up.add(attempt.key)
+            return
         self._attempts[attempt.key] = attempt
         self.slots.start(attempt.key, attempt.claim.stage)
+        self._comes_ahead.set()
         self._fill_slots()
 
     def enter(self, claim: Claim, stage: Stage) -> bool:
@@ -126,9 +139,16 @@ class Attempts:
         self._stop(stopped, Release())
         return len(stopped)
 
-    def release_late(self) -> None:
-        """Requeue the jobs that were claimed ahead and have waited too long for a slot."""
-        self._stop(self.slots.late(), Release())
+    async def _release_late(self) -> None:
+        """Requeue the jobs that were claimed ahead and have waited too long for a slot, until `close`."""
+        with self._late_watch:
+            while True:
+                if (late_in_s := self.slots.late_in_s) is None:
+                    self._comes_ahead = Event()
+                    await self._comes_ahead.wait()
+                else:
+                    await sleep(late_in_s)
+                    self._stop(self.slots.late(), Release())
 
     def _stop(self, keys: Iterable[Key], outcome: Outcome) -> None:
         waiting = set(self.slots.ahead())
@@ -151,7 +171,8 @@ class Attempts:
                 parked.key = key
                 parked.woken.set()
             else:
-                self._tasks.start_soon(self._run_slot, key)
+                # Not in the context of the attempt that may have made room.
+                self._context.copy().run(self._tasks.start_soon, self._run_slot, key)
 
     async def _run_slot(self, key: Key | None) -> None:
         """Run this attempt, and then others. Ends with the worker, when all outcomes are stored."""
@@ -162,17 +183,19 @@ class Attempts:
                 self._fill_slots()
                 if key is None:
                     key = await self._park()
-            await self._until_none_is_left()
+            await self._until(lambda: not self._attempts)
         except get_cancelled_exc_class():
-            # Release the jobs now, otherwise they wait until the lease ends.
-            with move_on_after(RELEASE_GRACE_S, shield=True):
-                await self._until_none_is_left()
+            # Release the jobs now, otherwise they wait until the lease ends. Some need a while to stop.
+            with CancelScope(shield=True):
+                await self._until(lambda: self._running == 0)
+                with move_on_after(RELEASE_GRACE_S):
+                    await self._until(lambda: not self._attempts)
             self._give_up()
             raise
 
     async def _park(self) -> Key | None:
         """Wait for the next attempt of a slot. Return None if there will be none."""
-        if self._closed:
+        if self._is_closed:
             return None
         parked = _Parked()
         self._parked.append(parked)
@@ -182,22 +205,38 @@ class Attempts:
             if parked in self._parked:
                 self._parked.remove(parked)
             elif parked.key is not None:
-                self._end_before_start(self._attempts[parked.key], Release())
+                attempt = self._attempts[parked.key]
+                self._end_before_start(attempt, Release())
+                if attempt.probe_claim is not None:
+                    with move_on_after(RELEASE_GRACE_S, shield=True):
+                        await self._gate.return_probe_claim(attempt.probe_claim)
             raise
         return parked.key
 
-    async def _until_none_is_left(self) -> None:
-        while self._attempts:
-            await self._none_left.wait()
+    async def _until(self, fact: Callable[[], bool]) -> None:
+        """Wait until a fact holds about the attempts that run or are not stored."""
+        self._watchers += 1
+        try:
+            while not fact():
+                await self._changed.wait()
+        finally:
+            self._watchers -= 1
+
+    def _note_change(self) -> None:
+        if self._watchers:
+            self._changed.set()
+            self._changed = Event()
 
     def _give_up(self) -> None:
         """Forget the attempts whose outcome is not stored in time: the next incarnation releases their jobs."""
+        self._has_given_up = True
         for key, attempt in self._attempts.items():
-            self.unsettled.add(key)
+            self.given_up.add(key)
             if attempt.context is not None:
                 attempt.context.run(tracing.end_attempt, "cancelled", None)
         self._attempts.clear()
-        self._none_left.set()
+        self.slots.clear()
+        self._note_change()
 
     # One attempt ----------------------------------------------------------------------------------------------------
 
@@ -205,6 +244,7 @@ class Attempts:
         """Run one attempt, and pass its outcome on to be stored."""
         attempt.begin()
         outcome: Outcome | None = Release()  # if this task is cancelled
+        self._running += 1
         try:
             with gathered() as attempt.facts, attempt.scope:
                 outcome = await outcome_of(
@@ -217,14 +257,14 @@ class Attempts:
             if attempt.scope.cancelled_caught and attempt.key not in self._released:
                 outcome = Cancel()
         finally:
+            self._running -= 1
             attempt.context = copy_context()
             self._end(attempt, outcome)
+            self._note_change()
 
     def _end_before_start(self, attempt: Attempt, outcome: Outcome) -> None:
         attempt.context = copy_context()
         attempt.context.run(attempt.begin)
-        if attempt.probe_claim is not None and self._tasks is not None and not self._tasks.cancel_scope.cancel_called:
-            self._tasks.start_soon(self._gate.return_probe_claim, attempt.probe_claim)
         self._end(attempt, outcome)
 
     def _end(self, attempt: Attempt, outcome: Outcome | None) -> None:
@@ -243,7 +283,7 @@ class Attempts:
         key = attempt.key
         if self._attempts.pop(key, None) is None:  # given up
             if status is not None:
-                self.unsettled.discard(key)
+                self.given_up.discard(key)
             return
         if status is not None:
             self.settled.add(key)
@@ -252,7 +292,6 @@ class Attempts:
             duration_s = monotonic() - attempt.started_at
             attempt.context.run(self.ended.report, outcome, status, duration_s, attempt.facts)
         self.slots.end(key)
-        if not self._attempts:
-            self._none_left.set()
+        self._note_change()
         self._fill_slots()
         self._on_free()

@@ -60,10 +60,10 @@ class Claimer:
         self._lines = Sampler(LINES)
 
     async def take(
-        self, worker_id: UUID, slots: int, stages: Collection[str] = ALL_STAGES
+        self, worker_id: UUID, slots: int, stages: Collection[str] = ALL_STAGES, *, probes: bool = True
     ) -> tuple[Claimed, ProbeClaim | None]:
-        """Claim one job to probe a provider with, if a probe is due; otherwise as many jobs as possible. Their next
-        stage is one of `stages`."""
+        """Claim one job to probe a provider with, if a probe is due and `probes` allows it; otherwise as many jobs as
+        possible. Their next stage is one of `stages`."""
         started = monotonic()
         if self._suspects_only:
             return await self._claim_suspect(worker_id, started), None
@@ -76,7 +76,7 @@ class Claimer:
             admits=admits,
             retires=False,
         )
-        if (probe_claim := await self._gate.take_probe_claim(stages)) is not None:
+        if probes and (probe_claim := await self._gate.take_probe_claim(stages)) is not None:
             for only in probe_claim.filters:
                 found = self._answered(await take(slots=1, only=only, scan=Scan()), started)
                 if found.claims:

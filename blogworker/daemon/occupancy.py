@@ -177,6 +177,18 @@ class Occupancy:
         group.ahead.pop(attempt, None)
         group.admit()
 
+    def clear(self) -> None:
+        """Forget all attempts."""
+        self.admitted.clear()
+        self._of_attempt.clear()
+        for group in self._groups:
+            for attempts in (group.running, group.ending, group.ahead):
+                attempts.clear()
+
+    def has_free(self, group: SlotGroup) -> bool:
+        """Return whether a job of this group would start at once."""
+        return self._of_stage[group.stages[0]].free > 0
+
     def ahead(self) -> list[Attempt]:
         """Return the attempts that were claimed ahead and have no slot yet."""
         return [attempt for group in self._groups for attempt in group.ahead]

@@ -145,21 +145,14 @@ class Worker:
         """Sleep until a wake-up, or until it is time to poll."""
         self._progress.expect("claim", seconds)
         with move_on_after(seconds) as idle:
-            await self._wait(self._woken)
+            await self._woken.wait()
         backoff.end_idle(woken=not idle.cancelled_caught)
 
     async def _wait_for_slot(self) -> None:
         while not self._slots.has_room:
             self._progress.rest("claim")  # jobs end by their own deadlines, and with the lease
             self._freed = Event()
-            await self._wait(self._freed)
-
-    async def _wait(self, event: Event) -> None:
-        """Wait for an event. Meanwhile, release the jobs that were claimed ahead and get no slot."""
-        while not event.is_set():
-            with move_on_after(self._slots.late_in_s):
-                await event.wait()
-            self._attempts.release_late()
+            await self._freed.wait()
 
     async def _claim(self, worker_id: UUID, jobs: TaskGroup) -> Claimed | None:
         """Claim jobs for each group of slots, and start them. Return None when the database cannot be used."""
@@ -181,7 +174,9 @@ class Worker:
         try:
             # Shielded: a claim cancelled after its commit would leave claimed jobs that no worker runs.
             with fail_after(CLAIM_TIMEOUT_S, shield=True):
-                found, probe_claim = await self._claimer.take(worker_id, slots, group.stages)
+                found, probe_claim = await self._claimer.take(
+                    worker_id, slots, group.stages, probes=self._slots.has_free(group)
+                )
                 saved = {}
                 if retried := [c.job_id for c in found.claims if c.attempt > 1]:
                     statement = "stages/load_checkpoints"
@@ -205,11 +200,16 @@ class Worker:
         return found
 
     async def _release(self, claims: Iterable[Claim], probe_claim: ProbeClaim | None) -> None:
-        with move_on_after(RELEASE_GRACE_S, shield=True):
+        """Requeue jobs that were claimed and do not start."""
+        keys = {(claim.job_id, claim.attempt) for claim in claims}
+        self._attempts.given_up |= keys
+        with move_on_after(RELEASE_GRACE_S, shield=True) as grace:
             async with create_task_group() as tasks:
                 tasks.start_soon(self._settler.settle_all, claims, Release())
                 if probe_claim is not None:
                     await self._gate.return_probe_claim(probe_claim)
+        if not grace.cancelled_caught:
+            self._attempts.given_up -= keys
 
     def _note_free_slot(self) -> None:
         self._freed.set()

@@ -7,7 +7,7 @@ from typing import Any
 import anyio.lowlevel
 import pytest
 import structlog
-from anyio import create_task_group, wait_all_tasks_blocked
+from anyio import Event, create_task_group, wait_all_tasks_blocked
 from structlog.testing import capture_logs
 
 from blogworker.daemon import attempts as attempts_module
@@ -102,6 +102,58 @@ async def test_attempts_in_one_slot_have_nothing_in_common(bench: Bench) -> None
     assert {span.parent for span in attempts} == {None}
     stages = [span for span in watch.done if span.kind is Kind.STAGE]
     assert sorted(span.parent.attributes[tracing.JOB] for span in stages if span.parent) == sorted(jobs)
+
+
+async def test_a_job_that_makes_room_in_its_group_gives_the_next_one_nothing(bench: Bench, monkeypatch) -> None:
+    """It moves to the slots of its next stage, and the slot that it leaves begins another job."""
+    monkeypatch.setattr(occupancy._Group, "ends_soon", lambda group: 2)
+    monkeypatch.setattr(occupancy, "LONGEST_AHEAD_S", 60)
+    first, second = await bench.add("a", "a")
+    stage = Stage()
+
+    async def pipeline(claim: Claim, saved: Mapping[str, Any], enter: Any) -> Outcome:
+        if claim.job_id == first:
+            note(tokens=1, title="of the first")
+            await until(lambda: worker.in_flight == 2)
+            assert enter("publish")
+            await stage.gate(first).wait()
+        else:
+            note(tokens=1000, title="of the second", cost_usd=5)
+        return Done()
+
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        async with bench.working(pipeline, by_stage="source=1,ideas=1,content=1,image=1,publish=1") as (worker, _):
+            await until(lambda: worker.ended.outcomes["DONE"] == 1)
+            stage.gate(first).set()
+            await until(lambda: worker.ended.outcomes["DONE"] == 2)
+
+    settled = {line["job_id"]: line for line in lines if line["event"] == "job_settled"}
+    assert (settled[first]["tokens"], settled[first]["title"], settled[first].get("cost_usd")) == (
+        1,
+        "of the first",
+        None,
+    )
+    assert (settled[second]["tokens"], settled[second]["cost_usd"]) == (1000, 5)
+
+
+async def test_a_job_without_a_slot_goes_back_in_time_while_a_claim_hangs(bench: Bench, monkeypatch) -> None:
+    monkeypatch.setattr(occupancy._Group, "ends_soon", lambda group: 4)
+    monkeypatch.setattr(occupancy, "LONGEST_AHEAD_S", 0.05)
+    await bench.add(*["a"] * 3)
+    stage, answer = Stage(), Event()
+
+    async with bench.working(stage, slots=1) as (worker, _):
+        take = worker._claimer.take
+
+        async def slow(*arguments: Any, **named: Any) -> Any:
+            if stage.started:
+                await answer.wait()
+            return await take(*arguments, **named)
+
+        monkeypatch.setattr(worker._claimer, "take", slow)
+        await until(lambda: worker.in_flight == 1 and len(worker.ended.outcomes) > 0)
+        assert sorted(await bench.statuses()) == ["PENDING", "PENDING", "PROCESSING"]
+        answer.set()
 
 
 async def test_a_job_that_is_cancelled_before_it_has_a_slot_never_starts(bench: Bench, monkeypatch) -> None:

@@ -64,10 +64,10 @@ async def test_an_attempt_that_ends_while_it_is_claimed_again_is_not_run_again(
 
     take, later_claims = Claimer.take, 0
 
-    async def slow(claimer: Claimer, *given: Any) -> Any:
+    async def slow(claimer: Claimer, *given: Any, **named: Any) -> Any:
         nonlocal later_claims
         later_claims += proceed.is_set()
-        found = await take(claimer, *given)
+        found = await take(claimer, *given, **named)
         if stage.started and found[0].claims:
             claimed.set()
             await proceed.wait()

@@ -3,6 +3,7 @@
 import pytest
 
 from blogworker.db.pool import PREPARE_AFTER, Database, connect
+from blogworker.db.sql import query
 
 pytestmark = pytest.mark.anyio
 
@@ -23,3 +24,16 @@ async def test_a_connection_is_usable_after_any_error(database_settings, before,
 
         for _ in range(PREPARE_AFTER + 2):
             assert await database.briefly(*steps) is not None
+
+
+async def test_a_brief_transaction_does_not_wait_for_the_disk_and_the_next_one_does(database_settings):
+    """A claim that a crash forgets is repeated; what a job stores is not."""
+    connection = await connect(database_settings.url.get_secret_value(), timeout_s=5)
+    async with connection:
+        await connection.execute("set synchronous_commit = on")
+        async with connection.transaction():
+            await connection.execute(query("db/wait_briefly"))
+            inside = await (await connection.execute("show synchronous_commit")).fetchone()
+        after = await (await connection.execute("show synchronous_commit")).fetchone()
+
+    assert (inside, after) == ({"synchronous_commit": "off"}, {"synchronous_commit": "on"})

@@ -6,7 +6,8 @@ from random import Random
 import pytest
 from anyio import create_task_group
 
-from blogworker.queue.claim import ClaimFilter, Scan, claim
+from blogworker.db.sql import query
+from blogworker.queue.claim import ClaimFilter, Scan, _filter_parameters, claim
 from blogworker.queue.job import Claim, Done, Failure, Outcome, Retry, Stage, Wait
 
 pytestmark = pytest.mark.anyio
@@ -229,6 +230,51 @@ async def test_service_is_even_beyond_the_sites_that_one_claim_reads(psql, fleet
         fleet.done.update(each.instance_id for each in found.claims)
 
     assert {1, 2, 3} >= {fleet.done[f"s{n:03}"] for n in range(210)}
+
+
+async def test_service_is_even_where_some_claims_may_take_nothing(psql, fleet):
+    """A claim that may take nothing, because a quota is used up or a person wants the worker quiet, reads no site. The
+    next one goes on where the one before has ended."""
+    for n in range(210):
+        await fill(psql, f"s{n:03}", 6, "publish")
+    scan = Scan()
+
+    for _ in range(420):
+        found = await claim(fleet.database, fleet.worker_id, slots=1, site_window=20, only=PUBLISHING, scan=scan)
+        await fleet.end(found.claims, Done())
+        fleet.done.update(each.instance_id for each in found.claims)
+        await psql.run("insert into quiet_workers (name, reason) select name, 'r' from workers")
+        await claim(fleet.database, fleet.worker_id, slots=1, site_window=20, only=PUBLISHING, scan=scan)
+        await psql.run("delete from quiet_workers")
+
+    assert {1, 2, 3} >= {fleet.done[f"s{n:03}"] for n in range(210)}
+
+
+@pytest.mark.parametrize("count", [0, 1, 199, 200, 201, 399, 400, 401])
+async def test_a_scan_reads_the_sites_in_a_circle(psql, fleet, count):
+    """Each site once, and 200 at most, from wherever the last one has ended."""
+    await psql.run("insert into sites (instance_id) select 's' || 1000 + n from generate_series(1, %s) as n", count)
+    for _ in range(2):
+        await psql.run(
+            "insert into blog_generations (instance_id, source_type, source_id) "
+            "select instance_id, 'keyword', 'k' from sites"
+        )
+    await psql.run("update blog_generations set stage = 'publish'")
+    sites = [f"s{1001 + n}" for n in range(count)]
+    head, _, _ = query("queue/claim").rpartition("\nselect\n    f.dry,")
+    scanned = head + (
+        "select array(select n.instance_id::text from scanned as n order by n.nth) as sites, "
+        "(select f.scanned_to from facts as f) as scanned_to"
+    )
+
+    for after in ["", "a", "z", "s1100x", *sites[:1], *sites[198:202], *sites[-1:]]:
+        asked = {"worker_id": fleet.worker_id, "slots": 1, "site_window": 20}
+        asked |= _filter_parameters(PUBLISHING, Scan(after))
+        async with psql.connection.transaction(force_rollback=True):
+            found = await (await psql.connection.execute(scanned.encode(), asked)).fetchone()
+
+        circle = [site for site in sites if site > after] + [site for site in sites if site <= after]
+        assert found == {"sites": circle[:200], "scanned_to": circle[199] if count >= 200 else after}
 
 
 async def test_a_site_whose_weight_is_raised_has_no_debt(psql, fleet):

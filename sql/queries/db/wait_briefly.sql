@@ -1,5 +1,5 @@
--- wait_briefly: limit lock waits to a tenth of a second until the end of the transaction. A longer wait fails with
--- 55P03.
+-- wait_briefly: begin a short transaction that can be repeated, such as a claim. A lock wait of more than a tenth of a
+-- second fails with 55P03.
 --
 -- SKIP LOCKED can still wait: if a transaction that has changed the row ends at that moment, Postgres waits for the
 -- transaction that has the new version. A claim that has locked some sites and waits for another one can then deadlock
@@ -8,8 +8,13 @@
 --
 -- These transactions are short and use indexes. The connection keeps their plans. So a plan that was made for a small
 -- table, or without statistics, must not scan the whole table later: sequential scans are off.
+--
+-- The commit does not wait until it is on disk. If Postgres crashes within the next tenths of a second, the claim is
+-- forgotten and another worker repeats it: the fence refuses whatever the first one writes then. Each paid call, draft
+-- and post is preceded by a commit that waits for the disk, and stores the claim too.
 select
     set_config('lock_timeout', '100ms', true) as lock_timeout,
     set_config('enable_seqscan', 'off', true) as enable_seqscan,
     set_config('enable_bitmapscan', 'off', true) as enable_bitmapscan,
-    set_config('jit', 'off', true) as jit;
+    set_config('jit', 'off', true) as jit,
+    set_config('synchronous_commit', 'off', true) as synchronous_commit;

@@ -635,7 +635,8 @@ facts as (
                         * greatest(1, (select count(*) from workers as k where k.lease_until > now()))
                 )
         end as look_in_s,
-        coalesce((select n.instance_id from scanned as n where n.nth = 200), '') as scanned_to
+        -- A scan of fewer sites has read all of them, or was not made: the next one may begin where it did.
+        coalesce((select n.instance_id from scanned as n where n.nth = 200), %(part_done_after)s::text) as scanned_to
 )
 
 select
