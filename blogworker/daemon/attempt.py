@@ -11,6 +11,7 @@ import structlog
 from anyio import CancelScope
 
 from blogworker.daemon.gate import Gate, ProbeClaim
+from blogworker.daemon.occupancy import Key
 from blogworker.db.messages import message_of
 from blogworker.errors import LeaseLost
 from blogworker.queue.job import Claim, Failure, Outcome, OverBudget, PauseSite, Reject, Retry, Stage
@@ -20,7 +21,6 @@ from blogworker.telemetry.facts import Facts
 
 Enter = Callable[[Stage], bool]
 Pipeline = Callable[[Claim, Mapping[str, Output], Enter], Awaitable[Outcome]]
-Key = tuple[int, int]  # job and attempt
 
 log = get_logger()
 

@@ -1,23 +1,27 @@
 """The attempts of one worker: those that wait for a slot, those that run, and those whose outcome is being stored.
 
-A slot is a task that runs one attempt after another. While there is none for it, it is parked, and the next attempt
-wakes it. So a job that ends at once does not pay for a task of its own. The outcome of an attempt is stored while its
-slot runs the next one.
+A slot is a task that runs one attempt after another. A slot without an attempt is parked until the next attempt wakes
+it. So a job that ends at once does not cost a task. The outcome of an attempt is stored while its slot runs the next
+one.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 
+import psycopg
 from anyio import CancelScope, Event, get_cancelled_exc_class, move_on_after, sleep
 from anyio.abc import TaskGroup
+from psycopg_pool import PoolTimeout
 
-from blogworker.daemon.attempt import Attempt, Key, Pipeline, outcome_of
+from blogworker.daemon.attempt import Attempt, Pipeline, outcome_of
+from blogworker.daemon.changes import Changes
 from blogworker.daemon.ended import EndedAttempts
-from blogworker.daemon.gate import Gate
-from blogworker.daemon.occupancy import Occupancy
+from blogworker.daemon.gate import Gate, ProbeClaim
+from blogworker.daemon.occupancy import Key, Occupancy
 from blogworker.db.retrying import DatabaseHealth
 from blogworker.queue.job import Cancel, Claim, Done, Outcome, Release, Stage
 from blogworker.queue.settle import Settler
@@ -30,7 +34,7 @@ RELEASE_GRACE_S = 2.0  # the time to release jobs when their attempts are cancel
 
 @dataclass(slots=True, eq=False)
 class _Parked:
-    """A slot that waits for its next attempt. None: there is none any more."""
+    """A slot that waits for an attempt. `key`: that attempt; None when the slot is woken: no attempt follows."""
 
     woken: Event = field(default_factory=Event)
     key: Key | None = None
@@ -40,7 +44,7 @@ class Attempts:
     """What a worker does with the jobs that it has claimed.
 
     `on_free`: called when a slot may have become free. `settled`: the attempts whose outcome was stored; the caller
-    clears it. `given_up`: those whose outcome could not be stored before the lease ended.
+    clears it. `given_up`: those that ended when the worker stopped, and have no stored outcome.
     """
 
     def __init__(
@@ -64,9 +68,9 @@ class Attempts:
         self._parked: list[_Parked] = []
         self._tasks: TaskGroup | None = None
         self._context = copy_context()  # of a slot, before its first attempt
-        self._is_closed = self._has_given_up = False
+        self._is_closed = self._is_stopping = self._has_given_up = False
         self._running = 0
-        self._changed, self._watchers = Event(), 0
+        self._changes = Changes()
         self._comes_ahead, self._late_watch = Event(), CancelScope()
         self.slots = Occupancy(worker.slot_groups)
         self.ended = EndedAttempts()
@@ -92,17 +96,16 @@ class Attempts:
 
     @property
     def unsettled(self) -> set[Key]:
-        """Return the attempts that ended here and are not settled."""
+        """Return the attempts without a stored outcome. When the worker has stopped, the next lease takes them back."""
         return self.given_up | self._attempts.keys()
 
     def open(self, tasks: TaskGroup) -> None:
         """Run attempts as tasks of this group, until `close`."""
-        self._tasks, self._context, self._is_closed = tasks, copy_context(), False
-        self._late_watch = CancelScope()
+        self._tasks, self._context = tasks, copy_context()
         tasks.start_soon(self._release_late)
 
     def close(self) -> None:
-        """Begin no attempt any more that waits for a slot. Tasks end when no attempt is left."""
+        """Release the attempts that wait for a slot. The slots end when no attempt is left."""
         self.release(ahead=True)
         self._is_closed = True
         self._late_watch.cancel()
@@ -163,8 +166,8 @@ class Attempts:
         """Let the attempts run that have been given a slot."""
         while self.slots.admitted:
             key = self.slots.admitted.popleft()
-            if self._tasks is None or self._tasks.cancel_scope.cancel_called:
-                # A task that starts now would be cancelled before its first step.
+            if self._tasks is None or self._tasks.cancel_scope.cancel_called or self._is_stopping:
+                # An attempt that starts now would be cancelled at its first await.
                 self._end_before_start(self._attempts[key], Release())
             elif self._parked:
                 parked = self._parked.pop()
@@ -178,18 +181,20 @@ class Attempts:
         """Run this attempt, and then others. Ends with the worker, when all outcomes are stored."""
         try:
             while key is not None:
-                await self._run(self._attempts[key])
+                if (attempt := self._attempts.get(key)) is not None:
+                    await self._run(attempt)
                 key = self.slots.admitted.popleft() if self.slots.admitted else None
                 self._fill_slots()
                 if key is None:
                     key = await self._park()
-            await self._until(lambda: not self._attempts)
+            await self._changes.until(lambda: not self._attempts)
         except get_cancelled_exc_class():
             # Release the jobs now, otherwise they wait until the lease ends. Some need a while to stop.
+            self._is_stopping = True
             with CancelScope(shield=True):
-                await self._until(lambda: self._running == 0)
+                await self._changes.until(lambda: self._running == 0)
                 with move_on_after(RELEASE_GRACE_S):
-                    await self._until(lambda: not self._attempts)
+                    await self._changes.until(lambda: not self._attempts)
             self._give_up()
             raise
 
@@ -204,28 +209,14 @@ class Attempts:
         except get_cancelled_exc_class():
             if parked in self._parked:
                 self._parked.remove(parked)
-            elif parked.key is not None:
-                attempt = self._attempts[parked.key]
+            elif parked.key is not None and (attempt := self._attempts.get(parked.key)) is not None:
+                self._is_stopping = True
                 self._end_before_start(attempt, Release())
                 if attempt.probe_claim is not None:
                     with move_on_after(RELEASE_GRACE_S, shield=True):
-                        await self._gate.return_probe_claim(attempt.probe_claim)
+                        await self._return_probe(attempt.probe_claim)
             raise
         return parked.key
-
-    async def _until(self, fact: Callable[[], bool]) -> None:
-        """Wait until a fact holds about the attempts that run or are not stored."""
-        self._watchers += 1
-        try:
-            while not fact():
-                await self._changed.wait()
-        finally:
-            self._watchers -= 1
-
-    def _note_change(self) -> None:
-        if self._watchers:
-            self._changed.set()
-            self._changed = Event()
 
     def _give_up(self) -> None:
         """Forget the attempts whose outcome is not stored in time: the next incarnation releases their jobs."""
@@ -236,7 +227,7 @@ class Attempts:
                 attempt.context.run(tracing.end_attempt, "cancelled", None)
         self._attempts.clear()
         self.slots.clear()
-        self._note_change()
+        self._changes.note()
 
     # One attempt ----------------------------------------------------------------------------------------------------
 
@@ -260,15 +251,25 @@ class Attempts:
             self._running -= 1
             attempt.context = copy_context()
             self._end(attempt, outcome)
-            self._note_change()
+            self._changes.note()
 
     def _end_before_start(self, attempt: Attempt, outcome: Outcome) -> None:
         attempt.context = copy_context()
         attempt.context.run(attempt.begin)
+        if attempt.probe_claim is not None and self._tasks is not None and not self._is_stopping:
+            self._tasks.start_soon(self._return_probe, attempt.probe_claim)
         self._end(attempt, outcome)
+
+    async def _return_probe(self, probe_claim: ProbeClaim) -> None:
+        with suppress(psycopg.Error, PoolTimeout):  # then the probe ends by its own time
+            await self._gate.return_probe_claim(probe_claim)
 
     def _end(self, attempt: Attempt, outcome: Outcome | None) -> None:
         """Free the slot of an attempt, and store its outcome. None: the claim was lost."""
+        if attempt.key not in self._attempts:  # given up
+            if attempt.context is not None:
+                attempt.context.run(tracing.end_attempt, "cancelled", None)
+            return
         if isinstance(outcome, Done):
             self._health.compatibility.job_succeeded()
         self.slots.ending(attempt.key)
@@ -287,11 +288,13 @@ class Attempts:
             return
         if status is not None:
             self.settled.add(key)
+        elif outcome is not None and self._is_stopping:
+            self.given_up.add(key)  # perhaps rescued: then its death was none
         self._released.discard(key)
         if attempt.context is not None:
             duration_s = monotonic() - attempt.started_at
             attempt.context.run(self.ended.report, outcome, status, duration_s, attempt.facts)
         self.slots.end(key)
-        self._note_change()
+        self._changes.note()
         self._fill_slots()
         self._on_free()

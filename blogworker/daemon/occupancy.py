@@ -25,16 +25,16 @@ MOST_AHEAD = 4  # for each slot
 PACE_OF = 2  # the rate is measured over so many ends for each slot: one fault may end the jobs of all slots at once
 PACE_OF_LEAST = 20  # ends
 
-Attempt = tuple[int, int]  # job and attempt
+Key = tuple[int, int]  # job and attempt
 
 
 @dataclass(slots=True)
 class _Group:
     slots: SlotGroup
-    admitted: deque[Attempt]  # those of all groups that have a slot now, and have not begun to run
-    running: set[Attempt] = field(default_factory=set)
-    ending: set[Attempt] = field(default_factory=set)  # those of them whose outcome is being stored
-    ahead: dict[Attempt, float] = field(default_factory=dict)  # those that wait for a slot, and since when, in order
+    admitted: deque[Key]  # those of all groups that have a slot now, and have not begun to run
+    running: set[Key] = field(default_factory=set)
+    ending: set[Key] = field(default_factory=set)  # those of them whose outcome is being stored
+    ahead: dict[Key, float] = field(default_factory=dict)  # those that wait for a slot, and since when, in order
     ends: deque[float] = field(default_factory=deque)  # the times of the last ends
     is_claimed_for: bool = False  # a claim may fill its free slots
     others_wait: bool = False  # jobs in the line wait for this group, as far as is known
@@ -79,7 +79,7 @@ class _Group:
             del self.ahead[attempt]
             self.begin(attempt)
 
-    def begin(self, attempt: Attempt) -> None:
+    def begin(self, attempt: Key) -> None:
         self.running.add(attempt)
         self.admitted.append(attempt)
 
@@ -91,10 +91,10 @@ class Occupancy:
     """
 
     def __init__(self, groups: Sequence[SlotGroup]) -> None:
-        self.admitted: deque[Attempt] = deque()
+        self.admitted: deque[Key] = deque()
         self._groups = [_Group(group, self.admitted) for group in groups]
         self._of_stage = {stage: group for group in self._groups for stage in group.slots.stages}
-        self._of_attempt: dict[Attempt, _Group] = {}
+        self._of_attempt: dict[Key, _Group] = {}
         tracing.sized(sum(group.size for group in groups))
 
     def resize(self, groups: Sequence[SlotGroup]) -> None:
@@ -131,7 +131,7 @@ class Occupancy:
         """Note whether a claim for this group found as many jobs as it asked for, so that more may wait."""
         self._of_stage[group.stages[0]].others_wait = all_found
 
-    def start(self, attempt: Attempt, stage: str) -> None:
+    def start(self, attempt: Key, stage: str) -> None:
         """Take a slot for a claimed job, or put it behind the other jobs that wait for one. A stage that this worker
         does not run, as after a repair by hand, counts in the first group."""
         group = self._of_stage.get(stage, self._groups[0])
@@ -141,11 +141,7 @@ class Occupancy:
         else:
             group.ahead[attempt] = monotonic()
 
-    def has_slot(self, attempt: Attempt) -> bool:
-        """Return whether this attempt, which was claimed and has not ended, has its slot."""
-        return attempt in self._of_attempt[attempt].running
-
-    def enter(self, attempt: Attempt, stage: str) -> bool:
+    def enter(self, attempt: Key, stage: str) -> bool:
         """Move a running job to the group of its next stage. Return False if it has to go back to the line."""
         group, current = self._of_stage.get(stage), self._of_attempt[attempt]
         if group is current:
@@ -161,7 +157,7 @@ class Occupancy:
         current.admit()
         return True
 
-    def ending(self, attempt: Attempt) -> None:
+    def ending(self, attempt: Key) -> None:
         """Note that the outcome of a running job is being stored."""
         group = self._of_attempt[attempt]
         if group.ahead.pop(attempt, None) is None:
@@ -169,7 +165,7 @@ class Occupancy:
             group.note_end()
             group.admit()
 
-    def end(self, attempt: Attempt) -> None:
+    def end(self, attempt: Key) -> None:
         """Give the slot back."""
         group = self._of_attempt.pop(attempt)
         group.running.discard(attempt)
@@ -189,11 +185,11 @@ class Occupancy:
         """Return whether a job of this group would start at once."""
         return self._of_stage[group.stages[0]].free > 0
 
-    def ahead(self) -> list[Attempt]:
+    def ahead(self) -> list[Key]:
         """Return the attempts that were claimed ahead and have no slot yet."""
         return [attempt for group in self._groups for attempt in group.ahead]
 
-    def late(self) -> list[Attempt]:
+    def late(self) -> list[Key]:
         """Return those of them that have waited for LONGEST_AHEAD_S."""
         now = monotonic()
         waiting = [entry for group in self._groups for entry in group.ahead.items()]

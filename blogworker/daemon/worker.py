@@ -96,7 +96,7 @@ class Worker:
 
     @property
     def unsettled(self) -> set[tuple[int, int]]:
-        """Return the attempts that ended here and could not be settled."""
+        """Return the attempts without a stored outcome. When the worker has stopped, the next lease takes them back."""
         return self._attempts.unsettled
 
     def cancel(self, job_ids: Iterable[int]) -> None:
@@ -187,7 +187,7 @@ class Worker:
             if not self._health.note_error(error, statement) or (is_incompatible(error) and statement == "queue/claim"):
                 await self._claimer.isolate_faulty_job(error)
             return None
-        if jobs.cancel_scope.cancel_called:  # tasks that start now would be cancelled before their first step
+        if jobs.cancel_scope.cancel_called:  # attempts that start now would be cancelled at their first await
             await self._release(found.claims, probe_claim)
             return found
         self._slots.claimed(group, all_found=len(found.claims) >= slots)
@@ -196,6 +196,8 @@ class Worker:
         self.cancel(claim.job_id for claim in new)  # older attempts that still run here have lost their claims
         for claim in new:
             self._attempts.start(Attempt(claim, saved.get(claim.job_id, {}), probe_claim))
+        if probe_claim is not None and not new:
+            await self._release((), probe_claim)
         await self._claimer.retire(found)
         return found
 

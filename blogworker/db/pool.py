@@ -194,7 +194,7 @@ class Database(Runner):
         """
         try:
             async with self.connection() as connection, _ended_after_errors(connection), connection.pipeline():
-                all_statements = (("db/wait_briefly", {}), *statements)
+                all_statements = (("db/begin_briefly", {}), *statements)
                 cursors = [await _send(connection, name, parameters) for name, parameters in all_statements]
                 return [await cursor.fetchall() for cursor in cursors][-1]
         except LockNotAvailable:

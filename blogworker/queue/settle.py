@@ -90,7 +90,7 @@ class Settler:
 
     A statement begins GATHER_S after the one before at the earliest, unless GATHER_MOST outcomes wait for it. So a busy
     worker settles many attempts at once, and the outcome of a blog is not held up. `database` retries while the
-    database is unavailable. A row that another transaction has locked is sent again later, and only its own slot waits.
+    database is unavailable. A row that another transaction has locked is sent again later, and no slot waits for it.
     `strict` raises when the database is incompatible, to distinguish a row that a trigger refuses from a statement that
     the database refuses; by default it is `database`.
     """
@@ -111,7 +111,7 @@ class Settler:
             self._many.set()
 
     async def settle(self, claim: Claim, outcome: Outcome) -> str | None:
-        """Store an outcome, and return what `store` calls back with."""
+        """Store an outcome. Return the job's new status, or None if the claim was lost."""
         statuses: list[str | None] = []
         is_stored = Event()
 

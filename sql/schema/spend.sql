@@ -309,6 +309,7 @@ $$;
 -- Volatile on purpose: what is read after the locks are acquired must be newer than the snapshot of the statement. A
 -- pause is written only if the budgets are still those that were checked: one that was raised meanwhile must not be
 -- missed.
+-- Locks the job even without budgets: that commit waits for the disk, and stores the claim, before the first paid call.
 create function hold_budget(job bigint, the_attempt integer, holder uuid, wanted numeric, t timestamptz)
 returns table (affordable boolean, scope text, reason text, newly boolean) language plpgsql volatile as $$
 declare

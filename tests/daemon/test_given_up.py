@@ -109,12 +109,19 @@ async def test_nothing_starts_after_the_worker_has_given_up(
     assert held.unsettled == {(each.job_id, each.attempt) for each in [*claims, late]}
 
 
+@pytest.mark.parametrize("after_s", [0, 4 * GRACE_S], ids=["at once", "when all have given up"])
 @pytest.mark.parametrize("answers", [False, True], ids=["before the claim", "after the claim"])
 @pytest.mark.parametrize("how", ["the jobs are stopped", "the lease has ended"])
 async def test_a_lease_that_ends_during_a_claim_loses_no_job(
-    bench: Bench, database: Database, database_settings: DatabaseSettings, monkeypatch, how: str, answers: bool
+    bench: Bench,
+    database: Database,
+    database_settings: DatabaseSettings,
+    monkeypatch,
+    how: str,
+    answers: bool,
+    after_s: float,
 ) -> None:
-    """The claim is answered when everything else has ended. What it has claimed is left to the next lease."""
+    """What is claimed then, and all that cannot be released any more, is left to the next lease."""
     monkeypatch.setattr(occupancy._Group, "ends_soon", lambda group: MANY_AHEAD)
     monkeypatch.setattr(occupancy, "LONGEST_AHEAD_S", 600)
     monkeypatch.setattr(attempts_module, "RELEASE_GRACE_S", GRACE_S)
@@ -157,9 +164,24 @@ async def test_a_lease_that_ends_during_a_claim_loses_no_job(
                 assert incarnation._keepers is not None
                 incarnation._keepers.start_soon(incarnation._extend)
             await until(lambda: stage.running == 0)
-            await sleep(4 * GRACE_S)
+            await sleep(after_s)
             answer.set()
 
     assert ended == [False]
     held = {(job["id"], job["attempt"]) for job in await bench.jobs() if job["status"] == "PROCESSING"}
     assert held <= incarnation.worker.unsettled
+    assert bool(held) == (how == "the lease has ended"), "otherwise all outcomes are stored"
+
+
+async def test_a_job_that_was_rescued_while_its_worker_stopped_is_named_to_the_next_lease(bench: Bench) -> None:
+    """The worker was only out of reach. Its jobs must not be suspected of having killed it: `take_back` undoes that."""
+    (job_id,) = await bench.add("a")
+    stage = Stage()
+
+    async with bench.working(stage, slots=1) as (worker, jobs):
+        await stage.until_started(1)
+        await bench.rescue()
+        jobs.cancel_scope.cancel()
+
+    assert worker.ended.outcomes == {"lost": 1}
+    assert worker.unsettled == {(job_id, 1)}

@@ -1,4 +1,4 @@
-"""The release before this one, taken from the history of the checkout: its migrations are all but the last."""
+"""This program as it was before its last migration, taken from the history of the checkout."""
 
 import io
 import subprocess

@@ -32,7 +32,7 @@ async def test_a_brief_transaction_does_not_wait_for_the_disk_and_the_next_one_d
     async with connection:
         await connection.execute("set synchronous_commit = on")
         async with connection.transaction():
-            await connection.execute(query("db/wait_briefly"))
+            await connection.execute(query("db/begin_briefly"))
             inside = await (await connection.execute("show synchronous_commit")).fetchone()
         after = await (await connection.execute("show synchronous_commit")).fetchone()
 

@@ -345,7 +345,7 @@ BRIEF = {
 async def prepare(connection, hot: Hot) -> None:
     """What Database.briefly runs before these statements says how they are planned."""
     if hot.name in BRIEF:
-        await connection.execute(query("db/wait_briefly"))
+        await connection.execute(query("db/begin_briefly"))
 
 
 async def plan(connection, hot: Hot, *, how: str = "format json") -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ where
 async def test_statements_do_not_deadlock_whatever_the_order_of_their_rows(database_settings, psql, seed):
     """Deadlocks heal, but each costs a second in which its victims hold everybody else's rows.
 
-    The timeout is longer than what a claim waits at most (db/wait_briefly.sql), as the default of a second is.
+    The timeout is longer than what a claim waits at most (db/begin_briefly.sql), as the default of a second is.
     """
     await psql.run(f"alter database {await psql.value('select current_database()')} set deadlock_timeout = '300ms'")
     for site in STORM_SITES:

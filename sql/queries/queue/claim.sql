@@ -112,8 +112,8 @@ line as (
     for no key update skip locked
 ),
 
--- Sites with unfinished jobs, by id, from where the last scan ended, and round from the first to there: so each scan
--- has as many as it may, and every site is in as many of them.
+-- Sites with unfinished jobs, 200 at most, in the order of their ids. A scan begins behind the end of the last one and
+-- goes on with the first site after the last, so all sites are read equally often.
 scanned as (
     select n.instance_id, n.nth
     from (
@@ -635,7 +635,7 @@ facts as (
                         * greatest(1, (select count(*) from workers as k where k.lease_until > now()))
                 )
         end as look_in_s,
-        -- A scan of fewer sites has read all of them, or was not made: the next one may begin where it did.
+        -- A scan of fewer than 200 sites has read all of them. Without a scan, the place stays.
         coalesce((select n.instance_id from scanned as n where n.nth = 200), %(part_done_after)s::text) as scanned_to
 )
 

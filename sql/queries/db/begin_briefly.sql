@@ -1,4 +1,4 @@
--- wait_briefly: begin a short transaction that can be repeated, such as a claim. A lock wait of more than a tenth of a
+-- begin_briefly: begin a short transaction that can be repeated, such as a claim. A lock wait of more than a tenth of a
 -- second fails with 55P03.
 --
 -- SKIP LOCKED can still wait: if a transaction that has changed the row ends at that moment, Postgres waits for the
@@ -10,8 +10,9 @@
 -- table, or without statistics, must not scan the whole table later: sequential scans are off.
 --
 -- The commit does not wait until it is on disk. If Postgres crashes within the next tenths of a second, the claim is
--- forgotten and another worker repeats it: the fence refuses whatever the first one writes then. Each paid call, draft
--- and post is preceded by a commit that waits for the disk, and stores the claim too.
+-- forgotten, and the job is claimed again. The fence refuses what the first attempt writes, unless the same worker has
+-- claimed the job again. Each paid call, draft and post follows a commit that waits for the disk, and stores the claim
+-- too (hold_budget, save_effect).
 select
     set_config('lock_timeout', '100ms', true) as lock_timeout,
     set_config('enable_seqscan', 'off', true) as enable_seqscan,
