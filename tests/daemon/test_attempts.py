@@ -163,7 +163,7 @@ async def test_a_job_that_is_cancelled_before_it_has_a_slot_never_starts(bench: 
     stage = Stage()
 
     async with bench.working(stage, slots=1) as (worker, _):
-        await until(lambda: worker.in_flight == 2)
+        await until(lambda: worker.in_flight == 2 and len(stage.started) == 1)
         worker.cancel([second])
         await until(lambda: worker.ended.outcomes["CANCELLED"] == 1)
         assert [claim.job_id for claim in stage.started] == [first]
@@ -180,7 +180,7 @@ async def test_all_that_was_claimed_is_released_when_the_jobs_are_stopped(bench:
 
     with capture_logs() as lines:
         async with bench.working(stage, slots=2) as (worker, jobs):
-            await until(lambda: worker.in_flight == 4)
+            await until(lambda: worker.in_flight == 4 and len(stage.started) == 2)
             stage.gate(stage.started[0].job_id).set()
             await until(lambda: len(stage.started) == 3)
             jobs.cancel_scope.cancel()
