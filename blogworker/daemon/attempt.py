@@ -39,7 +39,7 @@ class Attempt:
 
     @property
     def key(self) -> Key:
-        return self.claim.job_id, self.claim.attempt
+        return self.claim.key
 
     def begin(self) -> None:
         """Log and trace as this attempt, in the current context."""

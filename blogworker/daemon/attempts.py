@@ -124,7 +124,7 @@ class Attempts:
 
     def enter(self, claim: Claim, stage: Stage) -> bool:
         """Take a slot for the next stage of a running job. Return False if the job has to wait for one in the line."""
-        entered = self.slots.enter((claim.job_id, claim.attempt), stage)
+        entered = self.slots.enter(claim.key, stage)
         self._fill_slots()
         self._on_free()
         return entered

@@ -192,7 +192,7 @@ class Worker:
             return found
         self._slots.claimed(group, all_found=len(found.claims) >= slots)
         # Where the database has lost a claim with its history, the attempt of before has it again.
-        new = [claim for claim in found.claims if (claim.job_id, claim.attempt) not in self._attempts]
+        new = [claim for claim in found.claims if claim.key not in self._attempts]
         self.cancel(claim.job_id for claim in new)  # older attempts that still run here have lost their claims
         for claim in new:
             self._attempts.start(Attempt(claim, saved.get(claim.job_id, {}), probe_claim))
@@ -203,7 +203,7 @@ class Worker:
 
     async def _release(self, claims: Iterable[Claim], probe_claim: ProbeClaim | None) -> None:
         """Requeue jobs that were claimed and do not start."""
-        keys = {(claim.job_id, claim.attempt) for claim in claims}
+        keys = {claim.key for claim in claims}
         self._attempts.given_up |= keys
         with move_on_after(RELEASE_GRACE_S, shield=True) as grace:
             async with create_task_group() as tasks:

@@ -54,6 +54,11 @@ class Claim:
     site_unreadable: str | None = None  # the same for its site's settings
 
     @property
+    def key(self) -> tuple[int, int]:
+        """Return the job and the attempt, which no other claim has."""
+        return self.job_id, self.attempt
+
+    @property
     def names(self) -> dict[str, int | str]:
         """Return what identifies the attempt in log lines."""
         return {"job_id": self.job_id, "instance_id": self.instance_id, "attempt": self.attempt}
